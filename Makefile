@@ -1,0 +1,50 @@
+# Everything runs in .venv, built from the locked requirements by Python 3.11 and make alone.
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+LOCK := deploy/requirements/all.txt
+
+.PHONY: setup demo test check proto lock bench clean
+
+setup: .venv/ready
+
+.venv/ready: $(LOCK) pyproject.toml
+	@echo "== setting up .venv (Python packages, about 3 GB of downloads the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "CrossRec needs Python 3.11 or newer; set PYTHON=")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes $(LOCK)
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/crossrec demo
+
+test: setup check
+	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/buf lint proto
+	@$(BIN)/python proto/generate.py --check
+
+proto: setup
+	@$(BIN)/python proto/generate.py
+
+bench: setup
+	@$(BIN)/crossrec bench rank --json build/bench/rank.json
+
+# Serving (no torch), serving + training, and everything, from the same resolution.
+lock: setup
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  pyproject.toml --group training --group infra --group dev -o $(LOCK)
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  -c $(LOCK) pyproject.toml -o deploy/requirements/serving.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  -c $(LOCK) pyproject.toml --group training -o deploy/requirements/training.txt
+
+clean:
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info
