@@ -1,0 +1,37 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ActivityDelta(_message.Message):
+    __slots__ = ("item_id", "scenario_id", "time_s", "counts", "hours", "scenarios", "last_value", "last_value_time_s", "schema_fingerprint")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    HOURS_FIELD_NUMBER: _ClassVar[int]
+    SCENARIOS_FIELD_NUMBER: _ClassVar[int]
+    LAST_VALUE_FIELD_NUMBER: _ClassVar[int]
+    LAST_VALUE_TIME_S_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    scenario_id: str
+    time_s: float
+    counts: _containers.RepeatedScalarFieldContainer[float]
+    hours: _containers.RepeatedScalarFieldContainer[float]
+    scenarios: _containers.RepeatedCompositeFieldContainer[ScenarioCounts]
+    last_value: float
+    last_value_time_s: float
+    schema_fingerprint: int
+    def __init__(self, item_id: _Optional[str] = ..., scenario_id: _Optional[str] = ..., time_s: _Optional[float] = ..., counts: _Optional[_Iterable[float]] = ..., hours: _Optional[_Iterable[float]] = ..., scenarios: _Optional[_Iterable[_Union[ScenarioCounts, _Mapping]]] = ..., last_value: _Optional[float] = ..., last_value_time_s: _Optional[float] = ..., schema_fingerprint: _Optional[int] = ...) -> None: ...
+
+class ScenarioCounts(_message.Message):
+    __slots__ = ("scenario_id", "counts")
+    SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    scenario_id: str
+    counts: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, scenario_id: _Optional[str] = ..., counts: _Optional[_Iterable[float]] = ...) -> None: ...

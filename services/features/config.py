@@ -1,0 +1,89 @@
+"""What a deployment may choose about its features; everything else follows from the schema table.
+
+Plain values, no reading of files or environment: `services.runtime.settings` does that.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+
+EVENT_TYPES = ("impression", "click", "add_to_cart", "purchase", "rating", "query", "comment")
+"""Behaviour event types in the order of the count arrays; index = protobuf enum number - 1."""
+
+AttributeEntity = Literal["item", "item_scenario", "context"]
+Transform = Literal["identity", "log1p"]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A numeric attribute of the user's own that becomes a feature without code.
+
+    Args:
+        name: key in ItemUpdate.attributes, ItemScenarioUpdate.attributes or RequestContext.attributes.
+        entity: what the attribute belongs to.
+        transform: what the model sees: the value itself, or sign(v) * log(1 + |v|).
+        default: the value when it is not given.
+    """
+
+    name: str
+    entity: AttributeEntity
+    transform: Transform = "identity"
+    default: float = 0.0
+
+
+def _engagement() -> dict[str, float]:
+    return {"click": 1.0, "add_to_cart": 1.0, "purchase": 1.0, "rating": 1.0, "comment": 1.0}
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """Choices behind the feature schema. Changing one changes the schema's fingerprint.
+
+    Args:
+        half_lives_s: half-lives of decayed counts, seconds, shortest first.
+        engagement: weight of an event type in engagement (tables of items and categories, language
+            vector, popularity); types that are not named count 0.
+        category_levels: how many category levels, broad to fine, are kept; deeper ones are ignored.
+        text_dims: length of text vectors.
+        user_items: most items kept per user over all scenarios.
+        user_scenario_items: most items kept per user and scenario.
+        user_facets: most categories and brands kept per user over all scenarios.
+        user_scenario_facets: most categories and brands kept per user and scenario.
+        event_ids: how many recent event ids a row remembers to drop repeats.
+        attributes: numeric attributes of the user's own.
+    """
+
+    half_lives_s: tuple[float, ...] = (HOUR_S, DAY_S, 30 * DAY_S)
+    engagement: dict[str, float] = field(default_factory=_engagement)
+    category_levels: int = 3
+    text_dims: int = 64
+    user_items: int = 512
+    user_scenario_items: int = 256
+    user_facets: int = 512
+    user_scenario_facets: int = 256
+    event_ids: int = 64
+    attributes: tuple[Attribute, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the field at fault."""
+        if not self.half_lives_s or sorted(self.half_lives_s) != list(self.half_lives_s):
+            raise ValueError("features.half_lives_s: give at least one half-life, shortest first")
+        if self.half_lives_s[0] <= 0:
+            raise ValueError("features.half_lives_s: half-lives are positive seconds")
+        unknown = set(self.engagement) - set(EVENT_TYPES)
+        if unknown:
+            raise ValueError(f"features.engagement: unknown event types {sorted(unknown)}, known: {EVENT_TYPES}")
+        names = [(attribute.entity, attribute.name) for attribute in self.attributes]
+        if len(set(names)) != len(names):
+            raise ValueError("features.attributes: two attributes of one entity share a name")
+
+    def attributes_of(self, entity: AttributeEntity) -> tuple[Attribute, ...]:
+        """The declared attributes of one entity, in the order of declaration."""
+        return tuple(attribute for attribute in self.attributes if attribute.entity == entity)
+
+    @property
+    def facets(self) -> tuple[str, ...]:
+        """Names of the facets of an item: category levels broad to fine, then brand."""
+        return (*(f"category_{level}" for level in range(self.category_levels)), "brand")

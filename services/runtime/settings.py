@@ -1,0 +1,106 @@
+"""All settings, with unit and default, from the environment and one TOML file.
+
+Environment beats file: `CROSSREC_KAFKA__BOOTSTRAP_SERVERS=...` overrides `[kafka] bootstrap_servers`. The
+file is the one that CROSSREC_CONFIG names. `crossrec settings` prints what is in force.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from services.features.config import FeatureConfig
+
+
+class Section(BaseModel):
+    """A table of the settings file; unknown names are errors, not typos that pass silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """Where events travel."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    topic_prefix: str = Field("crossrec", description="Topics are named <prefix>.behavior and so on.")
+    partitions: int = Field(4, ge=1, description="Partitions of the behaviour, items and activity topics.")
+    replication_factor: int = Field(1, ge=1, description="Copies of each partition; 3 in production.")
+    topic_epoch: int = Field(1, ge=1, description="Raise by one when a topic was re-created: old positions are void.")
+
+
+class StoreSettings(Section):
+    """Where features are kept online."""
+
+    url: str = Field("127.0.0.1:6379", description="Redis or Valkey, host:port[,password=...][,ssl=true].")
+    project: str = Field("crossrec", description="Feast project; part of every key.")
+    registry: Path = Field(Path("data/feast/registry.db"), description="Feast's registry file.")
+    offline_dir: Path = Field(Path("data/offline"), description="Parquet files behind get_historical_features.")
+    read_timeout_s: float = Field(0.5, gt=0, description="Seconds until a read counts as failed.")
+
+
+class GatewaySettings(Section):
+    """The event gateway."""
+
+    listen: str = Field("127.0.0.1:50051", description="Address of the gRPC server.")
+    future_tolerance_s: float = Field(300.0, ge=0, description="How far ahead of the clock an event time may be, seconds.")
+    kafka_timeout_s: float = Field(10.0, gt=0, description="Seconds until an unconfirmed batch is answered UNAVAILABLE.")
+    max_workers: int = Field(8, ge=1, description="Requests served at once; more wait.")
+
+
+class ConsumerSettings(Section):
+    """The feature consumers."""
+
+    group_prefix: str = Field("crossrec", description="Consumer groups are named <prefix>-behavior and so on.")
+    max_poll_records: int = Field(2000, ge=1, description="Most records folded and written in one batch.")
+    session_timeout_ms: int = Field(6000, ge=1000, description="Milliseconds without heartbeat until partitions move.")
+    transaction_timeout_ms: int = Field(10000, ge=1000, description="Milliseconds until Kafka aborts a dead transaction.")
+    item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
+    item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
+
+
+class RankingSettings(Section):
+    """The ranking server."""
+
+    listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
+    model: str = Field("default", description="Name of the model in the registry.")
+    version: str = Field("", description="Version to serve; empty: the newest.")
+    max_workers: int = Field(4, ge=1, description="Requests served at once.")
+    max_waiting: int = Field(64, ge=1, description="Requests admitted at once; more get RESOURCE_EXHAUSTED.")
+    item_cache_size: int = Field(500_000, ge=1, description="Most items kept in memory.")
+    item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item row is read again.")
+    scenario_cache_age_s: float = Field(2.0, ge=0, description="Seconds until scenario rows are read again.")
+    providers: tuple[str, ...] = Field(
+        ("CPUExecutionProvider",), description="ONNX Runtime execution providers, best first; all must be obtained."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="Where imported data, training rows and models live.")
+    registry_dir: Path = Field(Path("data/registry"), description="Model registry: <dir>/<name>/<version>/.")
+    encoder_dir: Path = Field(Path("data/encoder"), description="The text encoder's directory.")
+    features: FeatureConfig = Field(FeatureConfig(), description="Choices behind the feature schema.")
+    kafka: KafkaSettings = KafkaSettings()
+    store: StoreSettings = StoreSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    consumers: ConsumerSettings = ConsumerSettings()
+    ranking: RankingSettings = RankingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the TOML file named by CROSSREC_CONFIG."""
+        del dotenv_settings, file_secret_settings
+        file = os.environ.get("CROSSREC_CONFIG")
+        toml = TomlConfigSettingsSource(settings_cls, Path(file)) if file else None
+        return (init_settings, env_settings, *((toml,) if toml else ()))
