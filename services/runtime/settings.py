@@ -8,7 +8,12 @@ import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from services.features.config import FeatureConfig
 
@@ -43,8 +48,12 @@ class GatewaySettings(Section):
     """The event gateway."""
 
     listen: str = Field("127.0.0.1:50051", description="Address of the gRPC server.")
-    future_tolerance_s: float = Field(300.0, ge=0, description="How far ahead of the clock an event time may be, seconds.")
-    kafka_timeout_s: float = Field(10.0, gt=0, description="Seconds until an unconfirmed batch is answered UNAVAILABLE.")
+    future_tolerance_s: float = Field(
+        300.0, ge=0, description="How far ahead of the clock an event time may be, seconds."
+    )
+    kafka_timeout_s: float = Field(
+        10.0, gt=0, description="Seconds until an unconfirmed batch is answered UNAVAILABLE."
+    )
     max_workers: int = Field(8, ge=1, description="Requests served at once; more wait.")
 
 
@@ -54,7 +63,9 @@ class ConsumerSettings(Section):
     group_prefix: str = Field("crossrec", description="Consumer groups are named <prefix>-behavior and so on.")
     max_poll_records: int = Field(2000, ge=1, description="Most records folded and written in one batch.")
     session_timeout_ms: int = Field(6000, ge=1000, description="Milliseconds without heartbeat until partitions move.")
-    transaction_timeout_ms: int = Field(10000, ge=1000, description="Milliseconds until Kafka aborts a dead transaction.")
+    transaction_timeout_ms: int = Field(
+        10000, ge=1000, description="Milliseconds until Kafka aborts a dead transaction."
+    )
     item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
 
@@ -71,7 +82,8 @@ class RankingSettings(Section):
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item row is read again.")
     scenario_cache_age_s: float = Field(2.0, ge=0, description="Seconds until scenario rows are read again.")
     providers: tuple[str, ...] = Field(
-        ("CPUExecutionProvider",), description="ONNX Runtime execution providers, best first; all must be obtained."
+        ("CPUExecutionProvider",),
+        description="ONNX Runtime execution providers, best first; all must be obtained.",
     )
 
 

@@ -1,0 +1,125 @@
+"""What happens to items and in scenarios over all users: deltas of a batch, and rows that sum them up.
+
+A delta is a function of the polled events alone, decayed to its newest event; deltas add up in any order.
+They are made where users' events are folded and folded where items live, with Kafka between.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features.behavior import Events, engagement_of
+from services.features.config import DAY_S, EVENT_TYPES, HOUR_S
+from services.features.decay import factors
+from services.features.rows import Block, Floats, Ints, fresh, newest_position
+from services.features.schema import Schema
+
+
+@dataclass(frozen=True)
+class Deltas:
+    """Additions to activity rows, one per group of events.
+
+    Args:
+        group: [G, k] ids that name the row: (item), (item, scenario) or (scenario).
+        time_s: [G] newest event time, seconds since 1970.
+        counts: [G, types * half-lives] decayed counts at time_s.
+        hours: [G, 24] decayed engagement by hour of day at time_s.
+        last_value: [G] newest price paid, -1 for none.
+        last_value_s: [G] its time, 0 for none.
+    """
+
+    group: NDArray[np.object_]
+    time_s: Floats
+    counts: Floats
+    hours: Floats
+    last_value: Floats
+    last_value_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+def deltas_by(schema: Schema, events: Events, *ids: str) -> Deltas:
+    """What the events add per group of equal `ids` (field names: item, scenario).
+
+    Events without an item count for scenarios only. Repeats of an event id within the batch count once.
+    """
+    _, first = np.unique(events.event_key, return_index=True)
+    events = events.take(np.sort(first))
+    if "item" in ids:
+        events = events.take(events.item.astype(bool))
+    codes = np.stack([np.unique(getattr(events, name).astype(str), return_inverse=True)[1] for name in ids], axis=1)
+    _, head, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    group = group.reshape(-1)
+    time_s = np.zeros(len(head))
+    np.maximum.at(time_s, group, events.time_s)
+    last_value, last_value_s = _last_value(events, group, len(head))
+    names = np.stack([getattr(events, name)[head] for name in ids], axis=1)
+    counts, hours = _sums(schema, events, group, time_s)
+    return Deltas(names, time_s, counts, hours, last_value, last_value_s)
+
+
+def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[Floats, Floats]:
+    half_lives = schema.config.half_lives_s
+    remaining = factors(time_s[group] - events.time_s, half_lives)
+    counts = np.zeros((len(time_s), len(EVENT_TYPES), len(half_lives)))
+    np.add.at(counts, (group, events.type), remaining)
+    hours = np.zeros((len(time_s), 24))
+    hour = (events.time_s % DAY_S // HOUR_S).astype(np.int64)
+    np.add.at(hours, (group, hour), engagement_of(schema.config, events.type) * remaining[:, -1])
+    return counts.reshape(len(time_s), -1), hours
+
+
+def _last_value(events: Events, group: Ints, groups: int) -> tuple[Floats, Floats]:
+    """Newest price paid per group; of equal times the larger, so that order does not matter."""
+    paid = np.flatnonzero((events.type == EVENT_TYPES.index("purchase")) & np.isfinite(events.value))
+    order = paid[np.lexsort((events.value[paid], events.time_s[paid]))]
+    value, time_s = np.full(groups, -1.0), np.zeros(groups)
+    value[group[order]], time_s[group[order]] = events.value[order], events.time_s[order]
+    return value, time_s
+
+
+def fold(schema: Schema, block: Block, row: Ints, deltas: Deltas, position: Ints) -> Block:
+    """The block after the deltas; `row` [G] says which of its rows each delta concerns.
+
+    Args:
+        schema: the feature schema.
+        block: rows of an activity view.
+        row: index into the block, per delta.
+        deltas: the additions, in offset order.
+        position: [G, 3] topic epoch, partition and offset of the record that carried each delta.
+    """
+    new = np.flatnonzero(fresh(block, row, position))
+    time_s = block.floats("time_s").copy()
+    np.maximum.at(time_s, row[new], deltas.time_s[new])
+    half_lives, rows = schema.config.half_lives_s, row[new]
+    aged = factors(time_s - block.floats("time_s"), half_lives)
+    added = factors(time_s[rows] - deltas.time_s[new], half_lives)
+    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1) * aged[:, None, :]
+    np.add.at(counts, rows, deltas.counts[new].reshape(len(new), len(EVENT_TYPES), -1) * added[:, None, :])
+    newest = newest_position(block, row, position)
+    touched = (newest != block.ints("position")).any(axis=1)
+    fixed: dict[str, NDArray[np.generic]] = {
+        "time_s": time_s,
+        "counts": counts.reshape(block.size, -1),
+        "position": newest,
+        "schema": np.where(touched, schema.fingerprint, block.ints("schema")),
+    }
+    if "hours" in block.fixed:
+        hours = block.floats("hours") * aged[:, -1:]
+        np.add.at(hours, rows, deltas.hours[new] * added[:, -1:])
+        fixed["hours"] = hours
+    if "last_value" in block.fixed:
+        fixed |= _newer_value(block, rows, deltas.last_value[new], deltas.last_value_s[new])
+    return block.with_columns(fixed)
+
+
+def _newer_value(block: Block, row: Ints, value: Floats, time_s: Floats) -> dict[str, NDArray[np.generic]]:
+    all_rows = np.r_[np.arange(block.size), row]
+    values = np.r_[block.floats("last_value"), value]
+    times = np.r_[block.floats("last_value_s"), time_s]
+    order = np.lexsort((values, times))
+    last_value, last_value_s = np.empty(block.size), np.empty(block.size)
+    last_value[all_rows[order]], last_value_s[all_rows[order]] = values[order], times[order]
+    return {"last_value": last_value, "last_value_s": last_value_s}

@@ -1,0 +1,164 @@
+"""Folds behaviour events into the rows of users: counts, language, tables of items and facets.
+
+The views `user` and `user_scenario` share the code; a row is told what concerns it by `row`. Folding is a sum
+of decayed contributions, so neither order nor batch borders matter; what was folded before is skipped by
+position, what a producer sent twice by event id.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.decay import factors
+from services.features.hashing import NO_KEY
+from services.features.rows import Block, Floats, Ints, Ragged, fresh, newest_position
+from services.features.schema import Schema
+from services.features.tables import Table, columns_of, evict, merge, mix, rank_in_group, table_of
+
+
+@dataclass(frozen=True)
+class Events:
+    """Behaviour events side by side, in offset order per partition, with what is known of their items.
+
+    Args:
+        user: [E] user ids.
+        scenario: [E] scenario ids.
+        item: [E] item ids, "" for none.
+        type: [E] index into EVENT_TYPES.
+        time_s: [E] seconds since 1970.
+        value: [E] price or rating, NaN for none.
+        event_key: [E] key of the event id.
+        position: [E, 3] topic epoch, partition, offset.
+        item_key: [E] key of the item id, NO_KEY for none.
+        facet_key: [E, F] keys of the item's facets.
+        text_vector: [E, D] vector of the item's text plus vector of the event's own text.
+    """
+
+    user: NDArray[np.object_]
+    scenario: NDArray[np.object_]
+    item: NDArray[np.object_]
+    type: Ints
+    time_s: Floats
+    value: Floats
+    event_key: Ints
+    position: Ints
+    item_key: Ints
+    facet_key: Ints
+    text_vector: Floats
+
+    def __len__(self) -> int:
+        return len(self.type)
+
+    def take(self, index: NDArray[np.generic]) -> "Events":
+        """The events at `index` (integers or a mask)."""
+        return Events(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+def engagement_of(config: FeatureConfig, types: Ints) -> Floats:
+    """Engagement weight of each event type index."""
+    weights = np.array([config.engagement.get(name, 0.0) for name in EVENT_TYPES])
+    result: Floats = weights[types]
+    return result
+
+
+def fold(schema: Schema, block: Block, row: Ints, events: Events, encoder: int) -> Block:
+    """The block after the events; `row` [E] says which of its rows each event concerns.
+
+    Args:
+        schema: the feature schema.
+        block: rows of the view `user` or `user_scenario`.
+        row: index into the block, per event.
+        events: the events, in offset order.
+        encoder: fingerprint of the encoder of events.text_vector; a language vector of another encoder is
+            dropped.
+    """
+    chosen = np.flatnonzero(fresh(block, row, events.position))
+    chosen = chosen[~_repeated(block, row[chosen], events.event_key[chosen])]
+    position = newest_position(block, row, events.position)
+    kept, kept_row = events.take(chosen), row[chosen]
+    time_s = np.maximum(block.floats("time_s"), _newest(kept_row, kept.time_s, block.size))
+    touched = (position != block.ints("position")).any(axis=1)
+    fixed = {
+        "time_s": time_s,
+        "counts": _counts(schema, block, kept_row, kept, time_s),
+        "language": _language(schema, block, kept_row, kept, time_s, encoder),
+        "encoder": np.where(touched, encoder, block.ints("encoder")),
+        "position": position,
+        "schema": np.where(touched, schema.fingerprint, block.ints("schema")),
+    }
+    ids = _event_ids(block, kept_row, kept.event_key, schema.config.event_ids)
+    return block.with_columns(fixed, {**_tables(schema, block, kept_row, kept), "event_ids": ids})
+
+
+def _newest(row: Ints, time_s: Floats, rows: int) -> Floats:
+    newest = np.zeros(rows)
+    np.maximum.at(newest, row, time_s)
+    return newest
+
+
+def _repeated(block: Block, row: Ints, event_key: Ints) -> NDArray[np.bool_]:
+    """Events whose id the row, or an earlier event of the batch, already has."""
+    ids = block.ragged["event_ids"]
+    known = mix(np.r_[ids.row, row], np.r_[ids.values.astype(np.int64), event_key])
+    _, first = np.unique(known, return_index=True)
+    repeated = np.ones(len(known), bool)
+    repeated[first] = False
+    return repeated[len(ids.values) :]
+
+
+def _event_ids(block: Block, row: Ints, event_key: Ints, limit: int) -> Ragged:
+    """The last `limit` ids of each row, oldest first."""
+    ids = block.ragged["event_ids"]
+    rows, keys = np.r_[ids.row, row], np.r_[ids.values.astype(np.int64), event_key]
+    order = np.argsort(rows, kind="stable")
+    rows, keys = rows[order], keys[order]
+    from_end = rank_in_group(rows[::-1])[::-1]
+    keep = from_end < limit
+    return Ragged(keys[keep], np.bincount(rows[keep], minlength=block.size).astype(np.int64))
+
+
+def _counts(schema: Schema, block: Block, row: Ints, events: Events, time_s: Floats) -> Floats:
+    half_lives = schema.config.half_lives_s
+    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), len(half_lives))
+    counts = counts * factors(time_s - block.floats("time_s"), half_lives)[:, None, :]
+    np.add.at(counts, (row, events.type), factors(time_s[row] - events.time_s, half_lives))
+    result: Floats = counts.reshape(block.size, -1)
+    return result
+
+
+def _language(schema: Schema, block: Block, row: Ints, events: Events, time_s: Floats, encoder: int) -> Floats:
+    longest = schema.config.half_lives_s[-1:]
+    known = (block.ints("encoder") == encoder)[:, None]
+    language = np.where(known, block.floats("language"), 0.0) * factors(time_s - block.floats("time_s"), longest)
+    query = events.type == EVENT_TYPES.index("query")
+    weight = np.where(query, 1.0, engagement_of(schema.config, events.type))
+    decayed = (weight * factors(time_s[row] - events.time_s, longest)[:, 0])[:, None]
+    np.add.at(language, row, events.text_vector * decayed)
+    return language
+
+
+def _tables(schema: Schema, block: Block, row: Ints, events: Events) -> dict[str, Ragged]:
+    config, half_lives = schema.config, schema.config.half_lives_s
+    scenario_view = block.view.name == "user_scenario"
+    weight = engagement_of(config, events.type)
+    levels = events.facet_key.shape[1]
+    wide = (np.repeat(row, levels), events.facet_key.reshape(-1))
+    entries = {
+        "item": (row, events.item_key, events.time_s, weight),
+        "facet": (*wide, np.repeat(events.time_s, levels), np.repeat(weight, levels)),
+    }
+    limits = {
+        "item": config.user_scenario_items if scenario_view else config.user_items,
+        "facet": config.user_scenario_facets if scenario_view else config.user_facets,
+    }
+    columns: dict[str, Ragged] = {}
+    for name, (rows, keys, times, weights) in entries.items():
+        use = (keys != NO_KEY) & (weights > 0)
+        value = np.repeat(weights[use, None], len(half_lives), axis=1)
+        merged = merge(
+            table_of(block, name, len(half_lives)), Table(rows[use], keys[use], times[use], value), half_lives
+        )
+        columns |= columns_of(evict(merged, limits[name], half_lives), name, block.size)
+    return columns

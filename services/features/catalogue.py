@@ -1,0 +1,117 @@
+"""Rows of items and scenarios as their owners describe them: text, categories, price, attributes.
+
+An update is the whole new state; the newest time wins, whatever the order of arrival. Texts come with their
+vectors: encoding them is somebody else's work.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features.config import AttributeEntity, FeatureConfig
+from services.features.hashing import facet_keys
+from services.features.rows import Row, default_of
+from services.features.schema import Schema, View
+
+
+@dataclass(frozen=True)
+class ItemState:
+    """What an ItemUpdate says. `time_s` in seconds since 1970; `price` -1 if unknown."""
+
+    time_s: float
+    title: str = ""
+    description: str = ""
+    categories: Sequence[str] = ()
+    brand: str = ""
+    price: float = -1.0
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What the encoder reads: title, description, categories; the first line of meaning first."""
+        return ". ".join(part for part in (self.title, self.description, ", ".join(self.categories)) if part)
+
+
+@dataclass(frozen=True)
+class ItemScenarioState:
+    """What an ItemScenarioUpdate says."""
+
+    time_s: float
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScenarioState:
+    """What a ScenarioUpdate says."""
+
+    time_s: float
+    name: str = ""
+    description: str = ""
+
+    @property
+    def text(self) -> str:
+        """What the encoder reads."""
+        return ". ".join(part for part in (self.name, self.description) if part)
+
+
+State = ItemState | ItemScenarioState | ScenarioState
+
+
+def attribute_values(config: FeatureConfig, entity: AttributeEntity, given: Mapping[str, float]) -> NDArray[np.float64]:
+    """Declared attributes in order, [A]; absent ones take their default."""
+    declared = config.attributes_of(entity)
+    return np.array([given.get(attribute.name, attribute.default) for attribute in declared], np.float64)
+
+
+def fold(
+    schema: Schema,
+    view: View,
+    row: Row | None,
+    state: State | None,
+    position: Sequence[int],
+    text_vector: NDArray[np.float64] | None = None,
+    encoder: int = 0,
+) -> Row | None:
+    """The row of `view` after an update at `position` (topic epoch, partition, offset); None if nothing is new.
+
+    A state of None (a tombstone of a compacted topic) resets the row to its defaults but keeps the position.
+    """
+    old = row or {feature.name: default_of(feature) for feature in view.features}
+    stored = old["position"]
+    if stored[0] == position[0] and stored[1] == position[1] and position[2] <= stored[2]:
+        return None
+    if state is None:
+        new = {feature.name: default_of(feature) for feature in view.features}
+    elif row is not None and state.time_s < float(old["updated_s"]):
+        new = {**old, "created_s": np.array(state.time_s)} if _is_older(old, state) else dict(old)
+    else:
+        new = _replaced(schema, old, state, text_vector, encoder)
+    return {**new, "position": np.array(position, np.int64), "schema": np.array(schema.fingerprint, np.int64)}
+
+
+def _is_older(old: Row, state: State) -> bool:
+    return "created_s" in old and state.time_s < float(old["created_s"])
+
+
+def _replaced(schema: Schema, old: Row, state: State, text_vector: NDArray[np.float64] | None, encoder: int) -> Row:
+    config = schema.config
+    new: Row = {**old, "updated_s": np.array(state.time_s)}
+    if not isinstance(state, ItemScenarioState):
+        vector = np.zeros(config.text_dims) if text_vector is None else text_vector
+        new |= {"text_vector": vector, "encoder": np.array(encoder, np.int64)}
+    if isinstance(state, ScenarioState):
+        new["name"] = np.array(state.name, object)
+    if isinstance(state, ItemScenarioState):
+        new["attributes"] = attribute_values(config, "item_scenario", state.attributes)
+    if isinstance(state, ItemState):
+        created = float(old["created_s"])
+        new |= {
+            "title": np.array(state.title, object),
+            "created_s": np.array(min(created, state.time_s) if created else state.time_s),
+            "facet_keys": facet_keys(state.categories, state.brand, config.category_levels),
+            "price": np.array(state.price),
+            "attributes": attribute_values(config, "item", state.attributes),
+        }
+    return new

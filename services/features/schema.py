@@ -1,0 +1,221 @@
+"""The schema table: every stored feature with its view, type, length, unit, default and updater.
+
+Feast's definitions, row packing, documentation and the fingerprint that models carry derive from it. Knows
+nothing of how rows are stored or of what a model makes of them.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Literal
+
+from services.features.config import EVENT_TYPES, FeatureConfig
+
+Dtype = Literal["float64", "int64", "string"]
+
+VARIABLE = -1
+"""Length of a feature whose number of values differs from row to row."""
+
+SCALAR = -2
+"""Length of a feature that is one value, not a list."""
+
+POSITION = ("topic_epoch", "partition", "offset")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One stored feature.
+
+    Args:
+        name: unique within its view.
+        dtype: type of a value.
+        length: SCALAR, a fixed number of values, or VARIABLE.
+        what: meaning and unit of the values, in their order.
+        default: every value of a row that was never written.
+        half_life: what the values decay with; empty: they do not.
+        updated_by: the function that writes it.
+    """
+
+    name: str
+    dtype: Dtype
+    length: int
+    what: str
+    default: float | str | tuple[float, ...] = 0.0
+    half_life: str = ""
+    updated_by: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """A row type: who it is about, which process alone writes it, what it holds."""
+
+    name: str
+    entities: tuple[str, ...]
+    writer: str
+    features: tuple[Feature, ...]
+
+    def __getitem__(self, name: str) -> Feature:
+        """The feature of that name; KeyError if the view has none."""
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise KeyError(f"view {self.name} has no feature {name}")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All views under one configuration."""
+
+    config: FeatureConfig
+    views: tuple[View, ...]
+
+    def __getitem__(self, name: str) -> View:
+        """The view of that name; KeyError if there is none."""
+        for view in self.views:
+            if view.name == name:
+                return view
+        raise KeyError(f"no view {name}")
+
+    @property
+    def fingerprint(self) -> int:
+        """Signed 64-bit digest of everything that rows and tensors depend on; never 0."""
+        content = {"config": asdict(self.config), "views": [asdict(view) for view in self.views]}
+        text = json.dumps(content, sort_keys=True)
+        digest = blake2b(text.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little", signed=True) or 1
+
+    @property
+    def count_length(self) -> int:
+        """Length of a count array: event types x half-lives, row-major."""
+        return len(EVENT_TYPES) * len(self.config.half_lives_s)
+
+
+def build_schema(config: FeatureConfig) -> Schema:
+    """The schema table under `config`. Each view has exactly one writer, so that rows need no locks."""
+    user, user_scenario = _user_features(config, "user"), _user_features(config, "user_scenario")
+    scenario_ids = Feature("scenario_ids", "string", VARIABLE, "scenarios in which the user has a row", "", "", "user")
+    return Schema(
+        config,
+        (
+            View("scenario", ("scenario_id",), "scenario consumer", _scenario_features(config)),
+            View("scenario_index", ("index_id",), "scenario consumer", _index_features()),
+            View("scenario_activity", ("scenario_id",), "activity consumer", _scenario_activity_features(config)),
+            View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
+            View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
+            View("item", ("item_id",), "item consumer", _item_features(config)),
+            View("item_activity", ("item_id",), "activity consumer", _item_activity_features(config)),
+            View("item_scenario", ("item_id", "scenario_id"), "item consumer", _item_scenario_features(config)),
+            View(
+                "item_scenario_activity",
+                ("item_id", "scenario_id"),
+                "activity consumer",
+                (*_counts(config, "activity"), *_bookkeeping()),
+            ),
+        ),
+    )
+
+
+def _bookkeeping() -> tuple[Feature, ...]:
+    return (
+        Feature("position", "int64", 3, f"newest record folded in: {', '.join(POSITION)}", -1, "", "rows"),
+        Feature("schema", "int64", SCALAR, "fingerprint of the schema that the row was written under", 0, "", "rows"),
+    )
+
+
+def _counts(config: FeatureConfig, updated_by: str) -> tuple[Feature, ...]:
+    length = len(EVENT_TYPES) * len(config.half_lives_s)
+    half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
+    return (
+        Feature("time_s", "float64", SCALAR, "time of the newest event, seconds since 1970", 0, "", updated_by),
+        Feature(
+            "counts", "float64", length, "decayed events at time_s, by type x half-life", 0, half_lives, updated_by
+        ),
+    )
+
+
+def _table(config: FeatureConfig, name: str, limit: int, what: str) -> tuple[Feature, ...]:
+    half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
+    bound = f"at most {limit}, the weakest leave first"
+    return (
+        Feature(f"{name}_key", "int64", VARIABLE, f"keys of {what}; {bound}", 0, "", "tables"),
+        Feature(f"{name}_s", "float64", VARIABLE, "time of the newest engagement, seconds since 1970", 0, "", "tables"),
+        Feature(f"{name}_value", "float64", VARIABLE, "engagement at that time, by half-life", 0, half_lives, "tables"),
+    )
+
+
+def _user_features(config: FeatureConfig, view: str) -> tuple[Feature, ...]:
+    items = config.user_items if view == "user" else config.user_scenario_items
+    facets = config.user_facets if view == "user" else config.user_scenario_facets
+    longest = f"{config.half_lives_s[-1]:g} s"
+    return (
+        *_counts(config, "behavior"),
+        Feature(
+            "language", "float64", config.text_dims, "sum of engaged texts' vectors at time_s", 0, longest, "behavior"
+        ),
+        Feature("encoder", "int64", SCALAR, "fingerprint of the encoder behind language", 0, "", "behavior"),
+        *_table(config, "item", items, "engaged items"),
+        *_table(config, "facet", facets, "categories and brands of engaged items"),
+        Feature("event_ids", "int64", VARIABLE, f"keys of the last {config.event_ids} event ids", 0, "", "behavior"),
+        *_bookkeeping(),
+    )
+
+
+def _text(config: FeatureConfig) -> tuple[Feature, ...]:
+    return (
+        Feature(
+            "text_vector", "float64", config.text_dims, "unit vector of the text, 0 without text", 0, "", "catalogue"
+        ),
+        Feature("encoder", "int64", SCALAR, "fingerprint of the encoder behind text_vector", 0, "", "catalogue"),
+        Feature("updated_s", "float64", SCALAR, "time of the newest update, seconds since 1970", 0, "", "catalogue"),
+    )
+
+
+def _scenario_features(config: FeatureConfig) -> tuple[Feature, ...]:
+    name = Feature("name", "string", SCALAR, "name for people", "", "", "catalogue")
+    return (name, *_text(config), *_bookkeeping())
+
+
+def _index_features() -> tuple[Feature, ...]:
+    return (Feature("scenario_ids", "string", VARIABLE, "all scenarios", "", "", "catalogue"), *_bookkeeping())
+
+
+def _scenario_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
+    longest = f"{config.half_lives_s[-1]:g} s"
+    hours = Feature("hours", "float64", 24, "engagement at time_s by hour of day, UTC", 0, longest, "activity")
+    return (*_counts(config, "activity"), hours, *_bookkeeping())
+
+
+def _item_features(config: FeatureConfig) -> tuple[Feature, ...]:
+    return (
+        Feature("title", "string", SCALAR, "name for people", "", "", "catalogue"),
+        *_text(config),
+        Feature("created_s", "float64", SCALAR, "time of the oldest update, seconds since 1970", 0, "", "catalogue"),
+        Feature("facet_keys", "int64", len(config.facets), f"keys of {', '.join(config.facets)}", 0, "", "catalogue"),
+        Feature("price", "float64", SCALAR, "list price, -1 if unknown", -1.0, "", "catalogue"),
+        _attributes(config, "item"),
+        *_bookkeeping(),
+    )
+
+
+def _item_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
+    return (
+        *_counts(config, "activity"),
+        Feature("last_value", "float64", SCALAR, "newest price paid, -1 if none was seen", -1.0, "", "activity"),
+        Feature("last_value_s", "float64", SCALAR, "time of last_value, seconds since 1970", 0, "", "activity"),
+        *_bookkeeping(),
+    )
+
+
+def _item_scenario_features(config: FeatureConfig) -> tuple[Feature, ...]:
+    updated = Feature(
+        "updated_s", "float64", SCALAR, "time of the newest update, seconds since 1970", 0, "", "catalogue"
+    )
+    return (_attributes(config, "item_scenario"), updated, *_bookkeeping())
+
+
+def _attributes(config: FeatureConfig, entity: Literal["item", "item_scenario"]) -> Feature:
+    declared = config.attributes_of(entity)
+    names = ", ".join(attribute.name for attribute in declared) or "none"
+    defaults = tuple(attribute.default for attribute in declared)
+    what = f"declared attributes: {names}"
+    return Feature("attributes", "float64", len(declared), what, defaults, "", "catalogue")
