@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.features.config import AttributeEntity, FeatureConfig
 from services.features.hashing import facet_keys
-from services.features.rows import Row, default_of
+from services.features.rows import Block, Floats, Ints, Row, default_of, fresh, newest_position
 from services.features.schema import Schema, View
 
 
@@ -35,14 +35,6 @@ class ItemState:
 
 
 @dataclass(frozen=True)
-class ItemScenarioState:
-    """What an ItemScenarioUpdate says."""
-
-    time_s: float
-    attributes: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class ScenarioState:
     """What a ScenarioUpdate says."""
 
@@ -56,7 +48,7 @@ class ScenarioState:
         return ". ".join(part for part in (self.name, self.description) if part)
 
 
-State = ItemState | ItemScenarioState | ScenarioState
+State = ItemState | ScenarioState
 
 
 def attribute_values(config: FeatureConfig, entity: AttributeEntity, given: Mapping[str, float]) -> NDArray[np.float64]:
@@ -97,14 +89,15 @@ def _is_older(old: Row, state: State) -> bool:
 
 def _replaced(schema: Schema, old: Row, state: State, text_vector: NDArray[np.float64] | None, encoder: int) -> Row:
     config = schema.config
-    new: Row = {**old, "updated_s": np.array(state.time_s)}
-    if not isinstance(state, ItemScenarioState):
-        vector = np.zeros(config.text_dims) if text_vector is None else text_vector
-        new |= {"text_vector": vector, "encoder": np.array(encoder, np.int64)}
+    vector = np.zeros(config.text_dims) if text_vector is None else text_vector
+    new: Row = {
+        **old,
+        "updated_s": np.array(state.time_s),
+        "text_vector": vector,
+        "encoder": np.array(encoder, np.int64),
+    }
     if isinstance(state, ScenarioState):
         new["name"] = np.array(state.name, object)
-    if isinstance(state, ItemScenarioState):
-        new["attributes"] = attribute_values(config, "item_scenario", state.attributes)
     if isinstance(state, ItemState):
         created = float(old["created_s"])
         new |= {
@@ -115,3 +108,28 @@ def _replaced(schema: Schema, old: Row, state: State, text_vector: NDArray[np.fl
             "attributes": attribute_values(config, "item", state.attributes),
         }
     return new
+
+
+def fold_item_scenarios(
+    schema: Schema, block: Block, row: Ints, time_s: Floats, attributes: Floats, position: Ints
+) -> Block:
+    """The rows of `item_scenario` after states [E] in offset order; of equal times the later record wins.
+
+    Args:
+        schema: the feature schema.
+        block: rows of `item_scenario`.
+        row: [E] index into the block.
+        time_s: [E] when each state starts to hold, seconds since 1970.
+        attributes: [E, A] declared attributes, in order.
+        position: [E, 3] topic epoch, partition, offset.
+    """
+    new = np.flatnonzero(fresh(block, row, position))
+    new = new[time_s[new] >= block.floats("updated_s")[row[new]]]
+    new = new[np.argsort(time_s[new], kind="stable")]
+    values, updated_s = block.floats("attributes").copy(), block.floats("updated_s").copy()
+    values[row[new]], updated_s[row[new]] = attributes[new], time_s[new]
+    newest = newest_position(block, row, position)
+    touched = (newest != block.ints("position")).any(axis=1)
+    fingerprint = np.where(touched, schema.fingerprint, block.ints("schema"))
+    columns = {"attributes": values, "updated_s": updated_s, "position": newest, "schema": fingerprint}
+    return block.with_columns(columns)

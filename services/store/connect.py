@@ -1,0 +1,58 @@
+"""Opens the feature store of the settings: applies the repository's definitions and connects."""
+
+import os
+from pathlib import Path
+
+from feast import FeatureStore, RepoConfig
+
+from services.features.schema import build_schema
+from services.runtime.settings import Settings
+from services.store.feast_rows import FeastRowStore
+from services.store.online_store import TYPE
+
+REPOSITORY = Path(__file__).resolve().parents[2] / "feature_repo"
+
+
+def feature_store(settings: Settings) -> FeatureStore:
+    """The Feast feature store of the settings, connected lazily; nothing is applied."""
+    timeouts = f"socket_timeout={settings.store.read_timeout_s},socket_connect_timeout={settings.store.read_timeout_s}"
+    config = RepoConfig(
+        project=settings.store.project,
+        provider="local",
+        registry=str(settings.store.registry.resolve()),
+        offline_store={"type": "dask"},
+        online_store={"type": TYPE, "connection_string": f"{settings.store.url},{timeouts}"},
+        entity_key_serialization_version=3,
+    )
+    return FeatureStore(config=config)
+
+
+def apply_definitions(settings: Settings) -> FeatureStore:
+    """Register the entities, views and services of feature_repo, as `feast apply` does."""
+    import importlib.util
+
+    settings.store.registry.parent.mkdir(parents=True, exist_ok=True)
+    spec = importlib.util.spec_from_file_location("crossrec_definitions", REPOSITORY / "definitions.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(f"no definitions in {REPOSITORY}")
+    definitions = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(definitions)
+    store = feature_store(settings)
+    services = [definitions.ranking, definitions.user_behavior]
+    store.apply([*definitions.ENTITIES.values(), *definitions.VIEWS.values(), *services])
+    return store
+
+
+def open_rows(settings: Settings) -> FeastRowStore:
+    """A RowStore over the settings' feature store, whose definitions are applied first if they are missing."""
+    store = feature_store(settings) if settings.store.registry.exists() else apply_definitions(settings)
+    return FeastRowStore(store, build_schema(settings.features))
+
+
+def feast_environment(settings: Settings) -> dict[str, str]:
+    """Environment under which the `feast` command reads feature_repo/feature_store.yaml with these settings."""
+    return {
+        **os.environ,
+        "CROSSREC_STORE__URL": settings.store.url,
+        "CROSSREC_STORE__REGISTRY": str(settings.store.registry.resolve()),
+    }

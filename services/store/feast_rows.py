@@ -1,0 +1,108 @@
+"""Rows through Feast: `RowStore` over a feature store's provider, with views resolved once.
+
+The only place, besides the online-store class, that knows Feast's API. Importing it costs seconds: only
+processes that serve or consume do.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+import redis
+from feast import FeatureStore
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+
+from services.features.rows import Row
+from services.features.schema import Schema, View
+from services.store.online_store import TYPE, FencedRedisOnlineStore, Record
+from services.store.protocol import Key, StaleSchema, StoreUnavailable
+from services.store.values import to_row, to_values
+
+_UNREACHABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+)
+
+T = TypeVar("T")
+
+
+class FeastRowStore:
+    """A RowStore over a Feast feature store whose online store is FencedRedisOnlineStore.
+
+    Args:
+        feast: a feature store to which the schema's views were applied.
+        schema: the feature schema.
+    """
+
+    def __init__(self, feast: FeatureStore, schema: Schema) -> None:
+        self._feast = feast
+        self._fingerprint = schema.fingerprint
+        self._provider = feast._get_provider()
+        self._tables = {view.name: feast.get_feature_view(view.name) for view in schema.views}
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        """The rows in the order of the keys, one round trip. Raises StoreUnavailable, StaleSchema."""
+        if not keys:
+            return []
+        # A fresh list of names per call: Feast's Redis store appends to it.
+        names = [feature.name for feature in view.features]
+        read = partial(self._provider.online_read, self._feast.config, self._tables[view.name])
+        found = _reached(lambda: read([_entity_key(view, key) for key in keys], names))
+        return [self._row(view, values) if values and _exists(stamp) else None for stamp, values in found]
+
+    def write(self, view: View, keys: Sequence[Key], rows: Sequence[Row]) -> None:
+        """Replace rows in one round trip, fenced by position. Raises StoreUnavailable, FencedWrite."""
+        if not keys:
+            return
+        records: list[Record] = [
+            (_entity_key(view, key), to_values(view, row), _row_time(row), None)
+            for key, row in zip(keys, rows, strict=True)
+        ]
+        write = self._provider.online_write_batch
+        _reached(lambda: write(self._feast.config, self._tables[view.name], records, None))
+
+    def delete(self, view: View, keys: Sequence[Key]) -> None:
+        """Remove rows. Raises StoreUnavailable."""
+        if not keys:
+            return
+        online_store = self._provider.online_store
+        if not isinstance(online_store, FencedRedisOnlineStore):
+            raise TypeError(f"feature_store.yaml must name {TYPE} as the online store")
+        delete = online_store.delete_rows
+        entity_keys = [_entity_key(view, key) for key in keys]
+        _reached(lambda: delete(self._feast.config, self._tables[view.name], entity_keys))
+
+    def _row(self, view: View, values: dict[str, Value]) -> Row:
+        row = to_row(view, values)
+        if int(row["schema"]) != self._fingerprint:
+            raise StaleSchema(
+                f"rows of view {view.name} were written under feature schema {int(row['schema'])}, this code has "
+                f"{self._fingerprint}: use the same features settings, or another store.project and backfill it"
+            )
+        return row
+
+
+def _reached(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except _UNREACHABLE as error:
+        raise StoreUnavailable(f"online store: {error}") from error
+
+
+def _exists(stamp: datetime | None) -> bool:
+    # A row that is not there comes back from Redis with the epoch as its time.
+    return stamp is not None and stamp.timestamp() > 0
+
+
+def _row_time(row: Row) -> datetime:
+    seconds = float(row.get("time_s", row.get("updated_s", 0.0)))
+    # The epoch marks a missing row, so a row without a time of its own gets the first instant after it.
+    return datetime.fromtimestamp(max(seconds, 1.0), tz=UTC)
+
+
+def _entity_key(view: View, key: Key) -> EntityKey:
+    return EntityKey(join_keys=list(view.entities), entity_values=[Value(string_val=part) for part in key])

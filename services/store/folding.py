@@ -1,0 +1,162 @@
+"""Read, fold, write: what happens to a batch of events or updates between the log and the store.
+
+Consumers run it on Kafka's batches against the online store, the replay on stretches of history against
+memory: the same code, so training and serving rows agree. Knows no broker and no protobuf.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features import activity, behavior, catalogue
+from services.features.activity import Deltas
+from services.features.behavior import Events
+from services.features.hashing import keys64
+from services.features.rows import Block, Floats, Ints, Ragged, pack, unpack
+from services.features.schema import Schema, View
+from services.store.protocol import Key, RowStore
+
+SCENARIO_INDEX_KEY: Key = ("all",)
+"""Key of the one row that lists all scenarios."""
+
+
+def grouped(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
+    """The distinct keys in order of first appearance, and the index of each given key among them."""
+    index: dict[Key, int] = {}
+    rows = np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
+    return list(index), rows
+
+
+def read_block(store: RowStore, view: View, keys: Sequence[Key]) -> Block:
+    """The rows of `keys` side by side; missing ones hold defaults."""
+    return pack(view, store.read(view, keys))
+
+
+def with_items(store: RowStore, schema: Schema, events: Events, encoder: int) -> Events:
+    """The events with facets and text vectors of their items, as the store knows them now."""
+    items, index = grouped([(item,) for item in events.item])
+    known = [key for key in items if key[0]]
+    block = read_block(store, schema["item"], known)
+    same = (block.ints("encoder") == encoder)[:, None]
+    facets = np.zeros((len(items), len(schema.config.facets)), np.int64)
+    vectors = np.zeros((len(items), schema.config.text_dims))
+    place = [number for number, key in enumerate(items) if key[0]]
+    facets[place] = block.ints("facet_keys")
+    vectors[place] = np.where(same, block.floats("text_vector"), 0.0)
+    return replace(
+        events,
+        item_key=keys64(key[0] for key in items)[index],
+        facet_key=facets[index],
+        text_vector=events.text_vector + vectors[index],
+    )
+
+
+def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> None:
+    """Fold events, enriched by `with_items`, into the rows of their users.
+
+    Rows per scenario are written first: the row of the user, written last, lists them.
+    """
+    if not len(events):
+        return
+    pairs, pair_row = grouped(list(zip(events.user, events.scenario, strict=True)))
+    block = behavior.fold(schema, read_block(store, schema["user_scenario"], pairs), pair_row, events, encoder)
+    store.write(schema["user_scenario"], pairs, unpack(block))
+    users, user_row = grouped([(user,) for user in events.user])
+    block = behavior.fold(schema, read_block(store, schema["user"], users), user_row, events, encoder)
+    store.write(schema["user"], users, unpack(_with_scenarios(block, users, pairs)))
+
+
+def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
+    """The user rows with the scenarios of `pairs` added to what they list."""
+    seen: dict[str, set[str]] = {user: set() for (user,) in users}
+    for user, scenario in pairs:
+        seen[user].add(scenario)
+    old = np.split(block.ragged["scenario_ids"].values, np.cumsum(block.ragged["scenario_ids"].lengths)[:-1])
+    listed = [sorted(seen[user] | set(ids)) for (user,), ids in zip(users, old, strict=True)]
+    values = np.array([scenario for ids in listed for scenario in ids], object)
+    lengths = np.array([len(ids) for ids in listed], np.int64)
+    return block.with_columns({}, {"scenario_ids": Ragged(values, lengths)})
+
+
+def erase_user(store: RowStore, schema: Schema, user: str, position: Sequence[int]) -> None:
+    """Delete every row of a user that was not written by a later event than the erasure at `position`."""
+    (row,) = store.read(schema["user"], [(user,)])
+    scenarios = [] if row is None else row["scenario_ids"].tolist()
+    pairs: list[Key] = [(user, scenario) for scenario in scenarios]
+    view = schema["user_scenario"]
+    store.delete(view, _written_before(store.read(view, pairs), pairs, position))
+    store.delete(schema["user"], _written_before([row], [(user,)], position))
+
+
+def _written_before(
+    rows: Sequence[dict[str, np.ndarray] | None], keys: list[Key], position: Sequence[int]
+) -> list[Key]:
+    epoch, partition, offset = position
+    stored = [(key, row["position"].tolist()) for key, row in zip(keys, rows, strict=True) if row is not None]
+    return [key for key, (e, p, o) in stored if not (e == epoch and p == partition and o > offset)]
+
+
+def fold_activity(store: RowStore, schema: Schema, view: str, deltas: Deltas, position: Ints) -> None:
+    """Fold deltas [G] at `position` [G, 3] into the rows of an activity view."""
+    if not len(deltas):
+        return
+    keys, row = grouped([tuple(ids) for ids in deltas.group.tolist()])
+    block = activity.fold(schema, read_block(store, schema[view], keys), row, deltas, position)
+    store.write(schema[view], keys, unpack(block))
+
+
+def fold_item_scenarios(
+    store: RowStore, schema: Schema, keys: Sequence[Key], time_s: Floats, attributes: Floats, position: Ints
+) -> None:
+    """Fold item-per-scenario states [E], in offset order, into their rows; the newest time wins."""
+    if not len(keys):
+        return
+    view = schema["item_scenario"]
+    distinct, row = grouped(keys)
+    block = catalogue.fold_item_scenarios(schema, read_block(store, view, distinct), row, time_s, attributes, position)
+    store.write(view, distinct, unpack(block))
+
+
+def fold_states(
+    store: RowStore,
+    schema: Schema,
+    view: View,
+    keys: Sequence[Key],
+    states: Sequence[catalogue.State | None],
+    positions: Sequence[Sequence[int]],
+    text_vectors: NDArray[np.float64],
+    encoder: int,
+) -> None:
+    """Fold states of items or scenarios, in offset order, into their rows (None: a tombstone)."""
+    distinct = list(dict.fromkeys(keys))
+    rows = dict(zip(distinct, store.read(view, distinct), strict=True))
+    changed: dict[Key, None] = {}
+    for key, state, position, vector in zip(keys, states, positions, text_vectors, strict=True):
+        new = catalogue.fold(schema, view, rows[key], state, position, vector, encoder)
+        if new is not None:
+            rows[key] = new
+            changed[key] = None
+    store.write(view, list(changed), [row for key in changed if (row := rows[key]) is not None])
+
+
+def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str], position: Sequence[int]) -> None:
+    """Add scenarios to the row that lists them all."""
+    view = schema["scenario_index"]
+    (row,) = unpack(pack(view, store.read(view, [SCENARIO_INDEX_KEY])))
+    known = set(row["scenario_ids"].tolist())
+    if known >= set(scenario_ids):
+        return
+    new = {
+        "scenario_ids": np.array(sorted(known | set(scenario_ids)), object),
+        "position": np.array(position, np.int64),
+        "schema": np.array(schema.fingerprint, np.int64),
+    }
+    store.write(view, [SCENARIO_INDEX_KEY], [new])
+
+
+def scenario_ids(store: RowStore, schema: Schema) -> list[str]:
+    """All scenarios, sorted by id."""
+    (row,) = store.read(schema["scenario_index"], [SCENARIO_INDEX_KEY])
+    return [] if row is None else [str(scenario) for scenario in row["scenario_ids"].tolist()]

@@ -1,0 +1,97 @@
+"""Feast's Redis online store with fenced writes; named in feature_store.yaml.
+
+Rows carry the position of the newest record folded in. A write is refused, atomically in the store, when the
+stored position is of the same partition and newer, or of a newer topic epoch: a consumer that lost its
+partition and came back cannot undo its successor's work. Layout and reads are Feast's own, so that every
+Feast client reads the same rows.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from feast import FeatureView, RepoConfig
+from feast.infra.online_stores.helpers import _mmh3, _redis_key
+from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.store.protocol import FencedWrite
+
+TYPE: Literal["services.store.online_store.FencedRedisOnlineStore"] = (
+    "services.store.online_store.FencedRedisOnlineStore"
+)
+
+POSITION_FIELD = "_position:{view}"
+"""Hash field beside Feast's own that holds `epoch:partition:offset` for the fence."""
+
+_WRITE_IF_NOT_OLDER = """
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if stored then
+  local e, p, o = string.match(stored, '(-?%d+):(-?%d+):(-?%d+)')
+  local ne, np, no = string.match(ARGV[2], '(-?%d+):(-?%d+):(-?%d+)')
+  if tonumber(ne) < tonumber(e) or (ne == e and np == p and tonumber(no) < tonumber(o)) then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], unpack(ARGV, 3))
+return 1
+"""
+
+Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+
+class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
+    """Feast's Redis settings under this store's type."""
+
+    type: Literal["services.store.online_store.FencedRedisOnlineStore"] = TYPE  # type: ignore[assignment]
+
+
+class FencedRedisOnlineStore(RedisOnlineStore):
+    """Redis or Valkey, written under a fence."""
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: Sequence[Record],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows in one round trip. Raises FencedWrite when some were refused; the others are written.
+
+        Rows without a `position` (written by other Feast clients) go the way of Feast's own store.
+        """
+        if not data or "position" not in data[0][1]:
+            super().online_write_batch(config, table, list(data), progress)
+            return
+        client = self._get_client(config.online_store)
+        script = client.register_script(_WRITE_IF_NOT_OLDER)
+        names = {feature.name: _mmh3(f"{table.name}:{feature.name}") for feature in table.features}
+        with client.pipeline(transaction=False) as pipe:
+            for entity_key, values, timestamp, _ in data:
+                key = _redis_key(config.project, entity_key, config.entity_key_serialization_version)
+                script(keys=[key], args=_arguments(table.name, names, values, timestamp), client=pipe)
+            written = pipe.execute()
+        if progress:
+            progress(len(data))
+        if refused := written.count(0):
+            raise FencedWrite(f"{refused} of {len(data)} rows of view {table.name} hold newer positions")
+
+    def delete_rows(self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey]) -> None:
+        """Remove this view's fields of the entities, the fence included; rows of other views stay."""
+        client = self._get_client(config.online_store)
+        fields = [_mmh3(f"{table.name}:{feature.name}") for feature in table.features]
+        fields += [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
+        with client.pipeline(transaction=False) as pipe:
+            for entity_key in entity_keys:
+                pipe.hdel(_redis_key(config.project, entity_key, config.entity_key_serialization_version), *fields)
+            pipe.execute()
+
+
+def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[Any]:
+    stamp = Timestamp()
+    stamp.FromDatetime(timestamp)
+    position = ":".join(str(part) for part in values["position"].int64_list_val.val)
+    arguments: list[Any] = [POSITION_FIELD.format(view=view), position, f"_ts:{view}", stamp.SerializeToString()]
+    for name, value in values.items():
+        arguments += [names[name], value.SerializeToString()]
+    return arguments

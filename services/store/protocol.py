@@ -1,0 +1,43 @@
+"""What the rest of the system may ask of an online store. Knows no store.
+
+Errors: `StoreUnavailable` when the store cannot be reached or answers too late (try again later), `FencedWrite`
+when a row holds a newer position than the writer's (the writer has lost its partitions).
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.features.rows import Row
+from services.features.schema import View
+from services.runtime.errors import CrossRecError
+
+Key = tuple[str, ...]
+"""Entity ids of a row, in the order of View.entities."""
+
+
+class StoreUnavailable(CrossRecError):
+    """The online store cannot be reached, or answered too late; trying again may help."""
+
+
+class FencedWrite(CrossRecError):
+    """Rows hold newer positions than the writer's: another process owns the partition now."""
+
+
+class StaleSchema(CrossRecError):
+    """Rows were written under another feature schema and cannot be read under this one."""
+
+
+class RowStore(Protocol):
+    """Rows by view and key."""
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        """The rows in the order of the keys; None where there is none. Raises StoreUnavailable, StaleSchema."""
+        ...
+
+    def write(self, view: View, keys: Sequence[Key], rows: Sequence[Row]) -> None:
+        """Replace rows, unless a stored position is newer. Raises StoreUnavailable, FencedWrite."""
+        ...
+
+    def delete(self, view: View, keys: Sequence[Key]) -> None:
+        """Remove rows; those that do not exist are fine. Raises StoreUnavailable."""
+        ...
