@@ -1,0 +1,101 @@
+"""Vectors already computed, kept on disk and shared by all processes of a machine.
+
+Knows texts only by their hash. Losing the cache, or failing to reach it, costs time and nothing else: an
+unreadable file is replaced, a failed read is a miss and a failed write is dropped.
+"""
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS vectors (
+    id INTEGER PRIMARY KEY,
+    fingerprint INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    vector BLOB NOT NULL,
+    UNIQUE (fingerprint, digest)
+)
+"""
+_READ = "SELECT vector FROM vectors WHERE fingerprint = ? AND digest = ?"
+_WRITE = "INSERT OR IGNORE INTO vectors (fingerprint, digest, vector) VALUES (?, ?, ?)"
+_PRUNE = "DELETE FROM vectors WHERE id <= (SELECT MAX(id) FROM vectors) - ?"
+_BUSY_TIMEOUT_S = 5.0
+
+
+class VectorCache:
+    """SQLite file of (encoder fingerprint, text hash) -> vector; safe across threads and processes.
+
+    Holds the newest `max_rows` vectors (about 650 bytes each). Close it, or use it as a context manager.
+    """
+
+    def __init__(self, path: Path, max_rows: int = 1_000_000) -> None:
+        self._max_rows = max_rows
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = _open(path)
+
+    def get_many(self, fingerprint: int, texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Return the vectors known for these texts; texts without one are left out."""
+        found = {}
+        with self._lock, suppress(sqlite3.DatabaseError):
+            for text in texts:
+                row = self._connection.execute(_READ, (fingerprint, _digest(text))).fetchone()
+                if row:
+                    found[text] = np.frombuffer(row[0], dtype="<f8")
+        return found
+
+    def put_many(self, fingerprint: int, vectors: Mapping[str, NDArray[np.float64]]) -> None:
+        """Keep the vectors, in one transaction; a vector already there stays as it is."""
+        rows = [(fingerprint, _digest(text), vector.astype("<f8").tobytes()) for text, vector in vectors.items()]
+        with self._lock, suppress(sqlite3.DatabaseError), self._connection:
+            self._connection.executemany(_WRITE, rows)
+            self._connection.execute(_PRUNE, (self._max_rows,))
+
+    def close(self) -> None:
+        """Close the file; from here on every read is a miss."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> "VectorCache":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        # Not a database, or a damaged one. Processes that still have it open keep their own, unlinked file.
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(_TABLE)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
