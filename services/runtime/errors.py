@@ -1,0 +1,99 @@
+"""The error tree: every error that CrossRec raises on purpose derives from `CrossRecError`.
+
+    CrossRecError
+    +-- EncoderMismatch         a text encoder's files are not the ones it was built from (services.text)
+    +-- BadRecord               a Kafka record is not an entry (services.events)
+    +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs
+    +-- InfraFailed             a server of the embedded infrastructure does not start or stop
+    +-- TopicMismatch           a Kafka topic exists with another number of partitions
+    +-- RequestError            answered to a gRPC caller with a status of its own
+        +-- InvalidRequest      INVALID_ARGUMENT: the caller must change the request
+        +-- Overloaded          RESOURCE_EXHAUSTED: too many requests at once, try later
+        +-- DeadlinePassed      DEADLINE_EXCEEDED: the caller no longer waits
+        +-- Unavailable         UNAVAILABLE: something behind the server is away, try again
+
+`services.runtime.grpc_errors` turns the tree into statuses; this module knows nothing of gRPC.
+"""
+
+from typing import ClassVar
+
+
+class CrossRecError(Exception):
+    """Root of the errors that name what is wrong and can be shown as they are."""
+
+
+class InfraUnavailable(CrossRecError):
+    """This machine lacks a package or program that the embedded infrastructure needs.
+
+    Args:
+        missing: what is not there, as a sentence without its full stop.
+    """
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"{missing}. The embedded Kafka and Valkey cannot run here: point the settings"
+            " CROSSREC_KAFKA__BOOTSTRAP_SERVERS and CROSSREC_STORE__URL at your own Kafka and Redis/Valkey."
+        )
+
+
+class InfraFailed(CrossRecError):
+    """A server of the embedded infrastructure does not start, answer or stop."""
+
+
+class TopicMismatch(CrossRecError):
+    """A topic exists with another number of partitions than wanted.
+
+    Args:
+        topic: name of the topic.
+        found: partitions it has.
+        wanted: partitions it should have.
+    """
+
+    def __init__(self, topic: str, found: int, wanted: int) -> None:
+        super().__init__(f"topic {topic} has {found} partitions, wanted {wanted}")
+        self.topic = topic
+        self.found = found
+        self.wanted = wanted
+
+
+class RequestError(CrossRecError):
+    """A request that gets an error as its answer; the text is shown to the caller.
+
+    `reason` is the machine-readable reason of `google.rpc.ErrorInfo`, in the domain `crossrec`.
+    """
+
+    reason: ClassVar[str] = "REQUEST_FAILED"
+
+
+class InvalidRequest(RequestError):
+    """The request breaks a rule of its contract.
+
+    Args:
+        field: the field at fault, as a path below the request, like `entries` or `context.time`.
+        description: what is wrong with it, for people.
+    """
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}")
+        self.field = field
+        self.description = description
+
+
+class Overloaded(RequestError):
+    """More requests at once than the server admits."""
+
+    reason = "OVERLOADED"
+
+
+class DeadlinePassed(RequestError):
+    """The caller's deadline passed, or leaves no time for an answer."""
+
+    reason = "DEADLINE_PASSED"
+
+
+class Unavailable(RequestError):
+    """Something the server needs cannot be reached; the same request may succeed later."""
+
+    reason = "UNAVAILABLE"

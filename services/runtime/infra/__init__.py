@@ -1,0 +1,1 @@
+"""Embedded infrastructure: a real Apache Kafka and a real Valkey out of Python packages, on loopback."""

@@ -1,0 +1,115 @@
+"""The Kafka topics: what each carries, its partitions, and how long it keeps what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.runtime.errors import TopicMismatch
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
+
+_DAY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it must exist."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+    what: str
+    """What it carries, and its key."""
+
+
+def topic_specs(prefix: str = "crossrec", partitions: int = 4) -> tuple[TopicSpec, ...]:
+    """All topics; `partitions` is for those that scale with load.
+
+    The partition counts of behaviour and items are fixed once data flows: another count would give a key to
+    another partition, and with it another writer.
+    """
+    return (
+        TopicSpec(f"{prefix}.behavior", partitions, _expiring(30), "behaviour events, by user_id"),
+        TopicSpec(f"{prefix}.items", partitions, _compacted(), "item upserts and deletions, by item_id"),
+        # One partition: its consumer also keeps the index of scenarios and must be its only writer.
+        TopicSpec(f"{prefix}.scenarios", 1, _compacted(), "scenario upserts and deletions, by scenario_id"),
+        TopicSpec(f"{prefix}.activity", partitions, _expiring(7), "activity deltas, by item or scenario"),
+        TopicSpec(f"{prefix}.dead-letter", 1, _dead_letter(), "records that could not be used, with the reason"),
+        TopicSpec(f"{prefix}.ranked", partitions, _expiring(7), "answered rankings with the features they used"),
+    )
+
+
+def _expiring(days: int) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(days * _DAY_MS),
+        # Retention counts from arrival: with the producer's time, a replayed history would expire on arrival.
+        "message.timestamp.type": "LogAppendTime",
+    }
+
+
+def _compacted() -> dict[str, str]:
+    # Deletions stay readable for a week, so that a consumer that was away for days still sees them.
+    return {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS)}
+
+
+def _dead_letter() -> dict[str, str]:
+    # Twice the default, so that the largest record of another topic fits together with the reason.
+    return {**_expiring(30), "max.message.bytes": str(2 * 1024 * 1024)}
+
+
+def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor: int = 1) -> list[str]:
+    """Create the topics that do not exist, and check the partition count of those that do.
+
+    Safe to call from several processes at once.
+
+    Args:
+        bootstrap: Kafka brokers, host:port, comma-separated.
+        specs: The topics wanted.
+        replication_factor: Copies of each new partition; from 3 on, a write is confirmed by at least 2.
+
+    Returns:
+        The names of the topics that this call created, ready for use.
+
+    Raises:
+        TopicMismatch: A topic exists with another number of partitions.
+        kafka.errors.KafkaError: Kafka cannot be reached or refuses.
+    """
+    from kafka.admin import KafkaAdminClient
+
+    # With one confirmed copy an acknowledged event dies with its broker.
+    durability = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
+    wanted = {
+        spec.name: {
+            "num_partitions": spec.partitions,
+            "replication_factor": replication_factor,
+            "configs": {**spec.config, **durability},
+        }
+        for spec in specs
+    }
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        answers = admin.create_topics(wanted, raise_errors=False)["topics"]
+        created = [answer["name"] for answer in answers if not _exists_already(answer)]
+        admin.wait_for_topics(list(wanted))
+        _check_partitions(admin, specs)
+    return created
+
+
+def _exists_already(answer: dict[str, object]) -> bool:
+    from kafka.errors import TopicAlreadyExistsError, for_code
+
+    error = for_code(answer["error_code"])
+    if error is TopicAlreadyExistsError:
+        return True
+    if answer["error_code"]:
+        raise error(f"cannot create topic {answer['name']}: {answer.get('error_message')}")
+    return False
+
+
+def _check_partitions(admin: "KafkaAdminClient", specs: Sequence[TopicSpec]) -> None:
+    topics = admin.describe_topics([spec.name for spec in specs])
+    found = {topic["name"]: len(topic["partitions"]) for topic in topics}
+    for spec in specs:
+        if found[spec.name] != spec.partitions:
+            raise TopicMismatch(spec.name, found[spec.name], spec.partitions)

@@ -1,0 +1,25 @@
+"""One real Kafka and one real Valkey for the whole session, in a temporary directory."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python loads its schemas through a function that Python 3.11 and 3.12 deprecate.
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def infra_config(tmp_path_factory: pytest.TempPathFactory) -> InfraConfig:
+    return InfraConfig(tmp_path_factory.mktemp("infra"))
+
+
+@pytest.fixture(scope="session")
+def infra(infra_config: InfraConfig) -> Iterator[Endpoints]:
+    try:
+        yield up(infra_config)
+    finally:
+        down(infra_config)
