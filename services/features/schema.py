@@ -6,6 +6,7 @@ nothing of how rows are stored or of what a model makes of them.
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Literal
 
@@ -76,7 +77,7 @@ class Schema:
                 return view
         raise KeyError(f"no view {name}")
 
-    @property
+    @cached_property
     def fingerprint(self) -> int:
         """Signed 64-bit digest of everything that rows and tensors depend on; never 0."""
         content = {"config": asdict(self.config), "views": [asdict(view) for view in self.views]}

@@ -14,7 +14,7 @@ from feast import FeatureStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from services.features.rows import Row
+from services.features.rows import Block, Row, unpack
 from services.features.schema import Schema, View
 from services.store.online_store import TYPE, FencedRedisOnlineStore, Record
 from services.store.protocol import Key, StaleSchema, StoreUnavailable
@@ -54,8 +54,9 @@ class FeastRowStore:
         found = _reached(lambda: read([_entity_key(view, key) for key in keys], names))
         return [self._row(view, values) if values and _exists(stamp) else None for stamp, values in found]
 
-    def write(self, view: View, keys: Sequence[Key], rows: Sequence[Row]) -> None:
+    def write(self, keys: Sequence[Key], block: Block) -> None:
         """Replace rows in one round trip, fenced by position. Raises StoreUnavailable, FencedWrite."""
+        view, rows = block.view, unpack(block)
         if not keys:
             return
         records: list[Record] = [

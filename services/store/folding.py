@@ -62,10 +62,10 @@ def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) ->
         return
     pairs, pair_row = grouped(list(zip(events.user, events.scenario, strict=True)))
     block = behavior.fold(schema, read_block(store, schema["user_scenario"], pairs), pair_row, events, encoder)
-    store.write(schema["user_scenario"], pairs, unpack(block))
+    store.write(pairs, block)
     users, user_row = grouped([(user,) for user in events.user])
     block = behavior.fold(schema, read_block(store, schema["user"], users), user_row, events, encoder)
-    store.write(schema["user"], users, unpack(_with_scenarios(block, users, pairs)))
+    store.write(users, _with_scenarios(block, users, pairs))
 
 
 def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
@@ -104,7 +104,7 @@ def fold_activity(store: RowStore, schema: Schema, view: str, deltas: Deltas, po
         return
     keys, row = grouped([tuple(ids) for ids in deltas.group.tolist()])
     block = activity.fold(schema, read_block(store, schema[view], keys), row, deltas, position)
-    store.write(schema[view], keys, unpack(block))
+    store.write(keys, block)
 
 
 def fold_item_scenarios(
@@ -116,7 +116,7 @@ def fold_item_scenarios(
     view = schema["item_scenario"]
     distinct, row = grouped(keys)
     block = catalogue.fold_item_scenarios(schema, read_block(store, view, distinct), row, time_s, attributes, position)
-    store.write(view, distinct, unpack(block))
+    store.write(distinct, block)
 
 
 def fold_states(
@@ -138,7 +138,7 @@ def fold_states(
         if new is not None:
             rows[key] = new
             changed[key] = None
-    store.write(view, list(changed), [row for key in changed if (row := rows[key]) is not None])
+    store.write(list(changed), pack(view, [rows[key] for key in changed]))
 
 
 def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str], position: Sequence[int]) -> None:
@@ -153,7 +153,7 @@ def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str]
         "position": np.array(position, np.int64),
         "schema": np.array(schema.fingerprint, np.int64),
     }
-    store.write(view, [SCENARIO_INDEX_KEY], [new])
+    store.write([SCENARIO_INDEX_KEY], pack(view, [new]))
 
 
 def scenario_ids(store: RowStore, schema: Schema) -> list[str]:

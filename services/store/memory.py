@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from services.features.rows import Row
+from services.features.rows import Block, Row, unpack
 from services.features.schema import View
 from services.store.protocol import FencedWrite, Key
 
@@ -19,9 +19,9 @@ class MemoryRowStore:
         rows = self.rows[view.name]
         return [rows.get(key) for key in keys]
 
-    def write(self, view: View, keys: Sequence[Key], rows: Sequence[Row]) -> None:
+    def write(self, keys: Sequence[Key], block: Block) -> None:
         """Replace rows, unless a stored position is newer (FencedWrite; the other rows are written)."""
-        stored = self.rows[view.name]
+        view, rows, stored = block.view, unpack(block), self.rows[block.view.name]
         fenced = [key for key, row in zip(keys, rows, strict=True) if _is_older(row, stored.get(key))]
         refused = set(fenced)
         stored.update((key, row) for key, row in zip(keys, rows, strict=True) if key not in refused)

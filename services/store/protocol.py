@@ -7,7 +7,7 @@ when a row holds a newer position than the writer's (the writer has lost its par
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.features.rows import Row
+from services.features.rows import Block, Row
 from services.features.schema import View
 from services.runtime.errors import CrossRecError
 
@@ -34,8 +34,11 @@ class RowStore(Protocol):
         """The rows in the order of the keys; None where there is none. Raises StoreUnavailable, StaleSchema."""
         ...
 
-    def write(self, view: View, keys: Sequence[Key], rows: Sequence[Row]) -> None:
-        """Replace rows, unless a stored position is newer. Raises StoreUnavailable, FencedWrite."""
+    def write(self, keys: Sequence[Key], block: Block) -> None:
+        """Replace rows of the block's view, unless a stored position is newer.
+
+        Raises StoreUnavailable, FencedWrite.
+        """
         ...
 
     def delete(self, view: View, keys: Sequence[Key]) -> None:

@@ -1,0 +1,158 @@
+"""The three tables of a data set as arrays in time order, cut into stretches for the replay.
+
+Knows the tables' columns; knows nothing of features beyond the shapes that folding wants.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from export.datasets.storage import DatasetReader
+from services.features.behavior import Events
+from services.features.catalogue import ItemState, ScenarioState
+from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.hashing import NO_KEY, keys64
+from services.features.rows import Floats, Ints
+
+Strings = NDArray[np.object_]
+
+REPLAYED = (0, 0)
+"""Topic epoch and partition of replayed records; Kafka's epochs start at 1."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Labelled rows side by side, in time order: what a ranker was, or would have been, asked about."""
+
+    request_id: Strings
+    user: Strings
+    scenario: Strings
+    item: Strings
+    label: Ints
+    split: Strings
+    time_s: Floats
+
+
+@dataclass(frozen=True)
+class ItemScenarios:
+    """States of items in scenarios side by side, in time order; attributes [E, A] as declared."""
+
+    item: Strings
+    scenario: Strings
+    time_s: Floats
+    attributes: Floats
+
+
+@dataclass(frozen=True)
+class History:
+    """A data set as arrays, each in time order."""
+
+    behavior: Events
+    behavior_text: Strings
+    requests: Requests
+    items: list[tuple[str, ItemState]]
+    item_scenarios: ItemScenarios
+    scenarios: list[tuple[str, ScenarioState]]
+
+
+def load_history(reader: DatasetReader, config: FeatureConfig) -> History:
+    """Read a data set. Rows of type `candidate` are requests only; labelled impressions are both."""
+    events = reader.table("events")
+    is_candidate = pc.equal(events["type"], "candidate")
+    behavior = events.filter(pc.invert(is_candidate))
+    items = reader.table("items")
+    own = pc.is_null(items["scenario_id"])
+    return History(
+        behavior=_behavior(behavior, config),
+        behavior_text=_strings(behavior["text"]),
+        requests=_requests(events.filter(pc.is_valid(events["label"]))),
+        items=list(_item_states(items.filter(own))),
+        item_scenarios=_item_scenarios(items.filter(pc.invert(own)), config),
+        scenarios=[
+            (row["scenario_id"], ScenarioState(row["time"].timestamp(), row["name"], row["description"]))
+            for row in reader.table("scenarios").to_pylist()
+        ],
+    )
+
+
+def _strings(column: pa.ChunkedArray) -> Strings:
+    """A string column as objects, equal strings shared; null becomes the empty string."""
+    combined = pc.fill_null(column, "").combine_chunks().dictionary_encode()
+    words = np.array(combined.dictionary.to_pylist() or [""], object)
+    result: Strings = words[combined.indices.to_numpy(zero_copy_only=False)]
+    return result
+
+
+def _seconds(column: pa.ChunkedArray) -> Floats:
+    result: Floats = pc.cast(column, pa.int64()).to_numpy() / 1000.0
+    return result
+
+
+def _behavior(table: pa.Table, config: FeatureConfig) -> Events:
+    rows = table.num_rows
+    position = np.zeros((rows, 3), np.int64)
+    position[:, :2] = REPLAYED
+    position[:, 2] = np.arange(rows)
+    return Events(
+        user=_strings(table["user_id"]),
+        scenario=_strings(table["scenario_id"]),
+        item=_strings(table["item_id"]),
+        type=pc.index_in(table["type"], pa.array(EVENT_TYPES)).to_numpy().astype(np.int64),
+        time_s=_seconds(table["time"]),
+        value=pc.fill_null(table["value"], float("nan")).to_numpy(),
+        event_key=keys64(table["event_id"].to_pylist()),
+        position=position,
+        item_key=np.full(rows, NO_KEY, np.int64),
+        # Facets and vectors are looked up when a stretch is folded; one shared row stands for all until then.
+        facet_key=np.broadcast_to(np.zeros(len(config.facets), np.int64), (rows, len(config.facets))),
+        text_vector=np.broadcast_to(np.zeros(config.text_dims), (rows, config.text_dims)),
+    )
+
+
+def _requests(table: pa.Table) -> Requests:
+    return Requests(
+        request_id=_strings(table["request_id"]),
+        user=_strings(table["user_id"]),
+        scenario=_strings(table["scenario_id"]),
+        item=_strings(table["item_id"]),
+        label=table["label"].to_numpy().astype(np.int64),
+        split=_strings(table["split"]),
+        time_s=_seconds(table["time"]),
+    )
+
+
+def _item_states(table: pa.Table) -> Iterator[tuple[str, ItemState]]:
+    for batch in table.to_batches():
+        for row in batch.to_pylist():
+            yield row["item_id"], item_state(row)
+
+
+def item_state(row: dict[str, object]) -> ItemState:
+    """The state that a row of the items table describes."""
+    price = row["price"]
+    return ItemState(
+        time_s=row["time"].timestamp(),  # type: ignore[attr-defined]
+        title=str(row["title"] or ""),
+        description=str(row["description"] or ""),
+        categories=row["categories"] or (),  # type: ignore[arg-type]
+        brand=str(row["brand"] or ""),
+        price=-1.0 if price is None else float(price),  # type: ignore[arg-type]
+        attributes=dict(row["attributes"] or ()),  # type: ignore[call-overload]
+    )
+
+
+def _item_scenarios(table: pa.Table, config: FeatureConfig) -> ItemScenarios:
+    declared = config.attributes_of("item_scenario")
+    attributes = np.tile(np.array([a.default for a in declared]), (table.num_rows, 1)).reshape(table.num_rows, -1)
+    maps = table["attributes"].combine_chunks()
+    row = np.repeat(np.arange(table.num_rows), np.diff(maps.offsets.to_numpy()))
+    for number, attribute in enumerate(declared):
+        given = pc.equal(maps.keys, attribute.name).to_numpy(zero_copy_only=False)
+        attributes[row[given], number] = maps.items.to_numpy(zero_copy_only=False)[given]
+    return ItemScenarios(
+        _strings(table["item_id"]), _strings(table["scenario_id"]), _seconds(table["time"]), attributes
+    )

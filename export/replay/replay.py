@@ -1,0 +1,131 @@
+"""The replay: folds history into a store in time order and stops before each request to look at the rows.
+
+A request at time t sees updates of items and scenarios up to and including t, and behaviour strictly before
+t: what happens at the very moment of a request, or later, cannot be known to it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from export.replay.history import REPLAYED, History, Requests
+from services.features import activity
+from services.features.rows import Floats
+from services.features.schema import Schema
+from services.store.folding import (
+    fold_activity,
+    fold_item_scenarios,
+    fold_states,
+    fold_users,
+    index_scenarios,
+    with_items,
+)
+from services.store.protocol import Key, RowStore
+from services.text.protocol import Encoder
+
+GROUPS = {"item_activity": ("item",), "item_scenario_activity": ("item", "scenario"), "scenario_activity": ("scenario",)}
+"""Activity views and the ids whose events they sum up."""
+
+
+class Stop(Protocol):
+    """Called when the store holds what requests at `time_s` may know."""
+
+    def __call__(self, time_s: float, requests: Requests) -> None:
+        """Look at the store; `requests` are those of this time."""
+        ...
+
+
+class Replay:
+    """Folds a history into a store, moment by moment.
+
+    Args:
+        history: the data set.
+        schema: the feature schema.
+        encoder: encodes texts of items, scenarios and events.
+        store: receives the rows.
+    """
+
+    def __init__(self, history: History, schema: Schema, encoder: Encoder, store: RowStore) -> None:
+        self._history, self._schema, self._encoder, self._store = history, schema, encoder, store
+        self._done = dict.fromkeys(("behavior", "items", "item_scenarios", "scenarios", "requests"), 0)
+        self._item_times = np.array([state.time_s for _, state in history.items])
+        self._scenario_times = np.array([state.time_s for _, state in history.scenarios])
+
+    def moments(self, until_s: float) -> list[float]:
+        """Times at which something must be looked at or changes what events mean, up to `until_s`."""
+        first: dict[str, float] = {}
+        versions = [s.time_s for item, s in self._history.items if first.setdefault(item, s.time_s) != s.time_s]
+        times = np.unique(np.concatenate([self._history.requests.time_s, np.array(versions)]))
+        return [*times[times < until_s].tolist(), until_s]
+
+    def run(self, until_s: float, stop: Stop, progress: Callable[[float], None] = lambda _: None) -> None:
+        """Fold everything before `until_s` (and updates up to it), calling `stop` at every request time."""
+        for moment in self.moments(until_s):
+            self._fold_behavior(moment)
+            self._fold_catalogue(moment)
+            requests = self._requests_at(moment)
+            if len(requests.time_s):
+                stop(moment, requests)
+            progress(moment)
+
+    def _advance(self, name: str, times: Floats, moment: float, *, inclusive: bool) -> slice:
+        start = self._done[name]
+        self._done[name] = int(np.searchsorted(times, moment, "right" if inclusive else "left"))
+        return slice(start, self._done[name])
+
+    def _requests_at(self, moment: float) -> Requests:
+        requests = self._history.requests
+        self._advance("requests", requests.time_s, moment, inclusive=False)
+        window = self._advance("requests", requests.time_s, moment, inclusive=True)
+        return Requests(*(getattr(requests, name)[window] for name in requests.__dataclass_fields__))
+
+    def _fold_behavior(self, moment: float) -> None:
+        window = self._advance("behavior", self._history.behavior.time_s, moment, inclusive=False)
+        if window.start == window.stop:
+            return
+        events = self._history.behavior.take(np.arange(window.start, window.stop))
+        texts = self._history.behavior_text[window]
+        if texts.astype(bool).any():
+            events = replace(events, text_vector=self._encoder.encode(texts.tolist()))
+        events = with_items(self._store, self._schema, events, self._encoder.fingerprint)
+        fold_users(self._store, self._schema, events, self._encoder.fingerprint)
+        for view, ids in GROUPS.items():
+            deltas = activity.deltas_by(self._schema, events, *ids)
+            position = np.tile(np.array([*REPLAYED, window.stop]), (len(deltas), 1))
+            fold_activity(self._store, self._schema, view, deltas, position)
+
+    def _fold_catalogue(self, moment: float) -> None:
+        window = self._advance("scenarios", self._scenario_times, moment, inclusive=True)
+        self._fold_states("scenario", self._history.scenarios[window], window.start)
+        scenario_ids = [scenario for scenario, _ in self._history.scenarios[window]]
+        if scenario_ids:
+            index_scenarios(self._store, self._schema, scenario_ids, (*REPLAYED, window.stop))
+        window = self._advance("items", self._item_times, moment, inclusive=True)
+        self._fold_states("item", self._history.items[window], window.start)
+        states = self._history.item_scenarios
+        window = self._advance("item_scenarios", states.time_s, moment, inclusive=True)
+        keys: list[Key] = list(zip(states.item[window], states.scenario[window], strict=True))
+        position = np.array([(*REPLAYED, offset) for offset in range(window.start, window.stop)], np.int64)
+        times, attributes = states.time_s[window], states.attributes[window]
+        fold_item_scenarios(self._store, self._schema, keys, times, attributes, position.reshape(-1, 3))
+
+    def _fold_states(self, view: str, states: list[tuple[str, object]], first: int) -> None:
+        if not states:
+            return
+        keys: list[Key] = [(identifier,) for identifier, _ in states]
+        vectors = self._encoder.encode([state.text for _, state in states])  # type: ignore[attr-defined]
+        positions = [(*REPLAYED, first + number) for number in range(len(states))]
+        fold_states(
+            self._store,
+            self._schema,
+            self._schema[view],
+            keys,
+            [state for _, state in states],  # type: ignore[misc]
+            positions,
+            vectors,
+            self._encoder.fingerprint,
+        )
+
+
