@@ -4,14 +4,14 @@ A request at time t sees updates of items and scenarios up to and including t, a
 t: what happens at the very moment of a request, or later, cannot be known to it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
 from export.replay.history import REPLAYED, History, Requests
 from services.features import activity
+from services.features.catalogue import State
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.store.folding import (
@@ -25,16 +25,16 @@ from services.store.folding import (
 from services.store.protocol import Key, RowStore
 from services.text.protocol import Encoder
 
-GROUPS = {"item_activity": ("item",), "item_scenario_activity": ("item", "scenario"), "scenario_activity": ("scenario",)}
+GROUPS = {
+    "item_activity": ("item",),
+    "item_scenario_activity": ("item", "scenario"),
+    "scenario_activity": ("scenario",),
+}
 """Activity views and the ids whose events they sum up."""
 
 
-class Stop(Protocol):
-    """Called when the store holds what requests at `time_s` may know."""
-
-    def __call__(self, time_s: float, requests: Requests) -> None:
-        """Look at the store; `requests` are those of this time."""
-        ...
+Stop = Callable[[float, Requests], None]
+"""Called with a time and its requests when the store holds what they may know."""
 
 
 class Replay:
@@ -111,21 +111,19 @@ class Replay:
         times, attributes = states.time_s[window], states.attributes[window]
         fold_item_scenarios(self._store, self._schema, keys, times, attributes, position.reshape(-1, 3))
 
-    def _fold_states(self, view: str, states: list[tuple[str, object]], first: int) -> None:
+    def _fold_states(self, view: str, states: Sequence[tuple[str, State]], first: int) -> None:
         if not states:
             return
         keys: list[Key] = [(identifier,) for identifier, _ in states]
-        vectors = self._encoder.encode([state.text for _, state in states])  # type: ignore[attr-defined]
+        vectors = self._encoder.encode([state.text for _, state in states])
         positions = [(*REPLAYED, first + number) for number in range(len(states))]
         fold_states(
             self._store,
             self._schema,
             self._schema[view],
             keys,
-            [state for _, state in states],  # type: ignore[misc]
+            [state for _, state in states],
             positions,
             vectors,
             self._encoder.fingerprint,
         )
-
-

@@ -75,7 +75,9 @@ def pack(view: View, rows: Sequence[Row | None]) -> Block:
             lengths = np.array([len(value) for value in values], np.int64)
             ragged[feature.name] = Ragged(np.concatenate(values) if values else default, lengths)
         else:
-            fixed[feature.name] = np.array(values, DTYPES[feature.dtype]).reshape(len(rows), *default.shape)
+            # Objects of no dimensions would stay arrays inside the array.
+            plain = [value.item() for value in values] if feature.dtype == "string" else values
+            fixed[feature.name] = np.array(plain, DTYPES[feature.dtype]).reshape(len(rows), *default.shape)
     return Block(view, len(rows), fixed, ragged)
 
 

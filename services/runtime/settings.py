@@ -7,7 +7,7 @@ file is the one that CROSSREC_CONFIG names. `crossrec settings` prints what is i
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from services.features.config import FeatureConfig
+from services.runtime.errors import ConfigurationError
 
 
 class Section(BaseModel):
@@ -74,7 +75,7 @@ class RankingSettings(Section):
     """The ranking server."""
 
     listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
-    model: str = Field("default", description="Name of the model in the registry.")
+    model: str = Field("neural", description="Name of the model in the registry.")
     version: str = Field("", description="Version to serve; empty: the newest.")
     max_workers: int = Field(4, ge=1, description="Requests served at once.")
     max_waiting: int = Field(64, ge=1, description="Requests admitted at once; more get RESOURCE_EXHAUSTED.")
@@ -116,3 +117,25 @@ class Settings(BaseSettings):
         file = os.environ.get("CROSSREC_CONFIG")
         toml = TomlConfigSettingsSource(settings_cls, Path(file)) if file else None
         return (init_settings, env_settings, *((toml,) if toml else ()))
+
+
+DATASET_SETTINGS = Path(__file__).resolve().parents[2] / "export" / "datasets"
+"""Where settings files of known data sets lie, as `<name>.toml`."""
+
+
+def load_settings(dataset: str = "") -> Settings:
+    """The settings in force; ConfigurationError naming what is wrong.
+
+    Without CROSSREC_CONFIG, a data set with a settings file of its own (Complete Journey) brings it along.
+    """
+    own = DATASET_SETTINGS / f"{dataset}.toml"
+    if dataset and "CROSSREC_CONFIG" not in os.environ and own.exists():
+        os.environ["CROSSREC_CONFIG"] = str(own)
+    file = os.environ.get("CROSSREC_CONFIG")
+    if file and not Path(file).is_file():
+        raise ConfigurationError(f"CROSSREC_CONFIG: no file {file}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("settings: " + "; ".join(lines)) from error

@@ -1,0 +1,163 @@
+"""From a data set's tables to a registered model and a filled store, one step per function.
+
+Each step reads what the one before wrote and can be run alone; the command line and the demo call them in a row.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.datasets.storage import DatasetReader
+from export.registry import register
+from export.replay.history import History, Requests, load_history
+from export.replay.offline_rows import OfflineRecorder
+from export.replay.replay import Replay
+from export.replay.training_rows import TrainingRowsWriter
+from services.features.rows import pack
+from services.features.schema import POSITION, build_schema
+from services.runtime.settings import Settings
+from services.store.memory import MemoryRowStore
+from services.store.protocol import RowStore
+from services.text.cache import VectorCache
+from services.text.encoder import TextEncoder
+
+Report = Callable[[float, float], None]
+"""Called with what is done and what there is to do."""
+
+BACKFILL_ROWS = 500
+"""Rows per write of a backfill."""
+
+
+def ensure_encoder(settings: Settings, reader: DatasetReader) -> None:
+    """Build the text encoder on the catalogue's texts, unless there is one."""
+    if (settings.encoder_dir / "encoder.json").exists():
+        return
+    from export.text_encoder import build_encoder
+
+    history = load_history(reader, settings.features)
+    texts = [state.text for _, state in history.items] + [state.text for _, state in history.scenarios]
+    build_encoder(sorted(set(texts)), settings.encoder_dir)
+
+
+def open_encoder(settings: Settings, threads: int = 2) -> TextEncoder:
+    """The settings' text encoder with its cache of vectors."""
+    cache = VectorCache(settings.encoder_dir / "vectors.sqlite")
+    return TextEncoder(settings.encoder_dir, cache=cache, threads=threads)
+
+
+def replay_rows(
+    settings: Settings, reader: DatasetReader, out: Path, user_share: float, report: Report = lambda *_: None
+) -> None:
+    """Replay a whole data set into training rows (`out`) and Feast's offline source."""
+    schema, encoder = build_schema(settings.features), open_encoder(settings)
+    history = load_history(reader, settings.features)
+    sources = sorted(scenario for scenario, _ in history.scenarios)
+    store = MemoryRowStore()
+    data = {"dataset": str(reader.path), "info": reader.info.get("arguments", {}), "rows": reader.info.get("rows", {})}
+    recorder = OfflineRecorder(store, schema, settings.store.offline_dir, user_share)
+    with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:
+
+        def stop(_: float, requests: Requests) -> None:
+            writer.add(store, requests)
+            recorder.flush()
+
+        Replay(history, schema, encoder, recorder).run(end_of(history), stop, _progress(history, report))
+
+
+def fill_store(
+    settings: Settings,
+    reader: DatasetReader,
+    rows: RowStore,
+    until_s: float | None = None,
+    report: Report = lambda *_: None,
+) -> dict[str, int]:
+    """Fold the history before `until_s` (all of it by default) and write the rows to the online store.
+
+    Streaming goes on from there: the rows' positions are of no Kafka topic, so every streamed event is new to
+    them. Returns the number of rows per view.
+    """
+    schema, encoder = build_schema(settings.features), open_encoder(settings)
+    history = load_history(reader, settings.features)
+    store = MemoryRowStore()
+    end = end_of(history) if until_s is None else until_s
+    Replay(history, schema, encoder, store).run(end, lambda *_: None)
+    total, done = sum(len(kept) for kept in store.rows.values()), 0
+    for name, kept in store.rows.items():
+        keys = list(kept)
+        for begin in range(0, len(keys), BACKFILL_ROWS):
+            chunk = keys[begin : begin + BACKFILL_ROWS]
+            rows.write(chunk, pack(schema[name], [{**kept[key], "position": _before_everything()} for key in chunk]))
+            done += len(chunk)
+            report(done, total)
+    return {name: len(kept) for name, kept in store.rows.items()}
+
+
+def _before_everything() -> np.ndarray:
+    return np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
+
+
+def end_of(history: History) -> float:
+    """A moment after everything in the history, seconds since 1970."""
+    times = [history.behavior.time_s, history.requests.time_s, history.item_scenarios.time_s]
+    return max(float(values.max()) for values in times if len(values)) + 1.0
+
+
+def _progress(history: History, report: Report) -> Callable[[float], None]:
+    total = len(history.behavior)
+    return lambda moment: report(float(np.searchsorted(history.behavior.time_s, moment)), total)
+
+
+def train_model(
+    settings: Settings,
+    rows_dir: Path,
+    kind: str,
+    overrides: dict[str, Any] | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> tuple[Path, dict[str, Any]]:
+    """Train, evaluate, export, check and register one kind of model; returns its directory and metrics."""
+    from export.onnx_export import check_onnx, export_onnx
+    from export.training.rows import read_info, read_rows
+    from export.training.train import CONFIGS, Epoch, score, train
+
+    info, rows = read_info(rows_dir), read_rows(rows_dir)
+    widths = {name: len(names) for name, names in info["tensors"].items()}
+    config = replace(CONFIGS[kind], **(overrides or {}))
+
+    def report(epoch: Epoch) -> None:
+        text = f"{kind} epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation AUC {epoch.validation_auc:.4f}"
+        log(text)
+
+    model, epochs = train(rows, widths, config, report)
+    metrics: dict[str, Any] = {"kind": kind, "training": asdict(config), "epochs": [asdict(epoch) for epoch in epochs]}
+    for split in ("validation", "test"):
+        chosen = rows.where(rows.split == split)
+        if len(chosen.label):
+            metrics[split] = split_metrics(chosen, score(model, chosen), info["sources"])
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = Path(folder) / "model.onnx"
+        export_onnx(model, widths, onnx)
+        metrics["onnx_difference_max"] = check_onnx(model, onnx, rows)
+        return register(settings.registry_dir, kind, onnx, manifest(info, kind, config.seed), metrics), metrics
+
+
+def manifest(info: dict[str, Any], kind: str, seed: int) -> dict[str, Any]:
+    """What a model needs from the code that serves it, and what it was made from."""
+    taken = ("schema_fingerprint", "encoder_fingerprint", "tensors", "features", "sources", "data")
+    return {"kind": kind, "seed": seed, **{name: info[name] for name in taken}}
+
+
+def split_metrics(rows: Any, probability: np.ndarray, sources: Sequence[str]) -> dict[str, Any]:
+    """Metrics over all rows of a split and per target scenario."""
+    from export.training.metrics import summary
+
+    result = {"all": summary(rows.label, probability, rows.user, rows.request_id)}
+    for number, scenario in enumerate(sources):
+        chosen = rows.target == number
+        if chosen.any():
+            parts = (rows.label, probability, rows.user, rows.request_id)
+            result[scenario] = summary(*(part[chosen] for part in parts))
+    return result

@@ -1,0 +1,147 @@
+"""Training rows: the tensors of every labelled request as the server would have made them, in Parquet.
+
+What several rows share is stored once: `contexts` (a user at a time), `moments` (scenarios at a time), `texts`
+(vectors of item texts). Written stretch by stretch, so memory holds one stretch.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from export.replay.history import Requests
+from services.features.catalogue import attribute_values
+from services.features.encode import Hydrated, Tensors, encode, tensor_names
+from services.features.hashing import keys64
+from services.features.schema import Schema
+from services.store.folding import grouped, read_block
+from services.store.protocol import Key, RowStore
+
+FORMAT = 1
+INFO_FILE = "training_rows.json"
+
+
+def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str], requests: Requests) -> Hydrated:
+    """The rows that requests of one time rest on; `sources` are the scenarios, in the order of the tensors."""
+    users, pair_request = grouped([(user,) for user in requests.user])
+    items, pair_item = grouped([(item,) for item in requests.item])
+    scenarios: list[Key] = [(scenario,) for scenario in sources]
+    user_pairs = [(*user, *scenario) for user in users for scenario in scenarios]
+    item_pairs = [(*item, *scenario) for item in items for scenario in scenarios]
+    keys = {
+        "scenario": scenarios,
+        "scenario_activity": scenarios,
+        "user": users,
+        "user_scenario": user_pairs,
+        "item": items,
+        "item_activity": items,
+        "item_scenario": item_pairs,
+        "item_scenario_activity": item_pairs,
+    }
+    blocks = {name: read_block(store, schema[name], list(view_keys)) for name, view_keys in keys.items()}
+    context = np.tile(attribute_values(schema.config, "context", {}), (len(users), 1))
+    return Hydrated(
+        time_s=float(requests.time_s[0]),
+        encoder=encoder,
+        **blocks,
+        item_key=keys64(item for (item,) in items),
+        pair_request=pair_request,
+        pair_item=pair_item,
+        context=context,
+    )
+
+
+class TrainingRowsWriter:
+    """Writes the training rows of a replay; a context manager.
+
+    Args:
+        out: directory to fill.
+        schema: the feature schema.
+        encoder: fingerprint of the encoder.
+        sources: scenarios in the order of the tensors.
+        data: what the rows were made from, for the record.
+    """
+
+    def __init__(self, out: Path, schema: Schema, encoder: int, sources: Sequence[str], data: dict[str, Any]) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self._out, self._schema, self._encoder, self._sources, self._data = out, schema, encoder, list(sources), data
+        self._files: dict[str, pq.ParquetWriter] = {}
+        self._counts = {"rows": 0, "contexts": 0, "moments": 0, "texts": 0}
+        self._texts: dict[bytes, int] = {}
+
+    def __enter__(self) -> "TrainingRowsWriter":
+        (self._out / INFO_FILE).unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+        if failed is None:
+            info = {
+                "format": FORMAT,
+                "schema_fingerprint": self._schema.fingerprint,
+                "encoder_fingerprint": self._encoder,
+                "sources": self._sources,
+                "tensors": {name: list(names) for name, names in tensor_names(self._schema).items()},
+                "features": asdict(self._schema.config),
+                "counts": self._counts,
+                "data": self._data,
+            }
+            (self._out / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
+
+    def add(self, store: RowStore, requests: Requests) -> None:
+        """Encode and write the requests of one time."""
+        rows = hydrate(store, self._schema, self._encoder, self._sources, requests)
+        tensors = encode(self._schema, rows)
+        source = {scenario: number for number, scenario in enumerate(self._sources)}
+        context = self._counts["contexts"] + rows.pair_request
+        columns = {
+            "request_id": requests.request_id,
+            "user_id": requests.user,
+            "scenario_id": requests.scenario,
+            "item_id": requests.item,
+            "split": requests.split,
+            "label": requests.label.astype(np.int8),
+            "time_s": requests.time_s,
+            "target": np.array([source[scenario] for scenario in requests.scenario], np.int32),
+            "context": context.astype(np.int32),
+            "text": self._text_numbers(tensors).astype(np.int32),
+            "item": tensors.item,
+            "cross": tensors.cross,
+        }
+        moments = np.full(rows.user.size, self._counts["moments"], np.int32)
+        self._write("contexts", {"moment": moments, "behavior": tensors.behavior, "language": tensors.language})
+        self._write("moments", {"time_s": requests.time_s[:1], "scenario": tensors.scenario[None]})
+        self._write("rows", columns)
+
+    def _text_numbers(self, tensors: Tensors) -> np.ndarray:
+        """Number of each row's text vector in `texts`, which grows by those not seen before."""
+        numbers, new = [], []
+        for vector in tensors.item_text:
+            content = vector.tobytes()
+            if content not in self._texts:
+                self._texts[content] = len(self._texts)
+                new.append(vector)
+            numbers.append(self._texts[content])
+        if new:
+            self._write("texts", {"item_text": np.stack(new)})
+        return np.array(numbers)
+
+    def _write(self, name: str, columns: dict[str, np.ndarray]) -> None:
+        table = pa.table({column: _arrow(values) for column, values in columns.items()})
+        if name not in self._files:
+            self._files[name] = pq.ParquetWriter(self._out / f"{name}.parquet", table.schema, compression="zstd")
+        self._files[name].write_table(table)
+        self._counts[name] += table.num_rows
+
+
+def _arrow(values: np.ndarray) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    flat = np.ascontiguousarray(values).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), int(np.prod(values.shape[1:])))
