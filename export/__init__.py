@@ -1,0 +1,1 @@
+"""Offline half: data sets, replay, training, evaluation and export of models."""

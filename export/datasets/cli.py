@@ -1,0 +1,86 @@
+"""`crossrec import`: converts a data set and shows what was written.
+
+Knows flags and how a summary looks; what an adapter does with its options is its own matter.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.runtime.errors import CrossRecError
+
+ADAPTER_HELP = "What to import: completejourney (grocery data from an installed package) or jsonl (your own files)."
+
+
+def import_command(
+    adapter: Annotated[str, typer.Argument(help=ADAPTER_HELP)],
+    out: Annotated[Path | None, typer.Option(help="Directory to write. Default: data/<adapter>.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory to read: events, items and scenarios as .jsonl or .parquet for jsonl; "
+            "the package's Parquet files for completejourney, by default those installed."
+        ),
+    ] = None,
+    events: Annotated[Path | None, typer.Option(help="jsonl: the events file, instead of the one in source.")] = None,
+    items: Annotated[Path | None, typer.Option(help="jsonl: the items file.")] = None,
+    scenarios: Annotated[Path | None, typer.Option(help="jsonl: the scenarios file.")] = None,
+    households: Annotated[
+        int | None, typer.Option(help="completejourney: take a random sample of this many households. Default: all.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="completejourney: seed of everything random. Default: 0.")] = None,
+    negatives: Annotated[
+        int | None, typer.Option(help="completejourney: unbought candidates per bought one. Default: 4.")
+    ] = None,
+) -> None:
+    """Convert a data set to the events, items and scenarios tables that training and replay read.
+
+    Writes events.parquet, items.parquet, scenarios.parquet and dataset.json, or nothing if anything is
+    wrong; what is wrong is listed with its file, line and column.
+    """
+    from export.datasets.registry import import_dataset
+
+    given = {
+        "source": source,
+        "events": events,
+        "items": items,
+        "scenarios": scenarios,
+        "households": households,
+        "seed": seed,
+        "negatives": negatives,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    console = Console()
+    errors = Console(stderr=True, highlight=False)
+    try:
+        with console.status(f"importing {adapter}") as status:
+            summary = import_dataset(
+                adapter,
+                out or Path("data") / adapter,
+                report=lambda step: status.update(f"{adapter}: {step}"),
+                **options,
+            )
+    except CrossRecError as error:
+        errors.print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
+    for warning in summary.warnings:
+        errors.print(f"warning: {warning}", style="yellow", markup=False)
+    console.print(event_table(summary.events))
+    rows = ", ".join(f"{count:,} {table}" for table, count in summary.rows.items())
+    console.print(f"{rows} from {summary.first:%Y-%m-%d} to {summary.last:%Y-%m-%d}", highlight=False)
+    console.print(f"written to {summary.out} in {summary.seconds:.1f} s", highlight=False)
+
+
+def event_table(events: list[dict[str, str | int | None]]) -> Table:
+    """Rows and share of positives per type, split and scenario."""
+    table = Table("type", "split", "scenario", title="Events")
+    table.add_column("rows", justify="right")
+    table.add_column("positive", justify="right")
+    for row in events:
+        count, positives = int(row["rows"] or 0), row["positives"]
+        share = "" if positives is None else f"{int(positives) / count:.1%}"
+        table.add_row(str(row["type"]), str(row["split"] or ""), str(row["scenario_id"]), f"{count:,}", share)
+    return table

@@ -1,0 +1,192 @@
+"""The `jsonl` adapter: the project's own format, for data of one's own.
+
+A directory with `events`, `items` and `scenarios` files, as JSON lines or Parquet, with the columns of the
+three tables. Knows what is filled in where optional columns or whole tables are missing.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from export.datasets.errors import DatasetError, Problem
+from export.datasets.jsonl_files import BATCH_ROWS, SUFFIXES, RawTable, find_files, read_files
+from export.datasets.tables import (
+    ITEMS,
+    SCENARIOS,
+    SPLITS,
+    TABLES,
+    Dataset,
+    TableSpec,
+    from_columns,
+    sort_by_time,
+    sort_events,
+)
+from export.datasets.validation import check
+
+TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1
+NO_LABELS = (
+    "no event has a label: features can be replayed, but training needs labelled candidates or impressions "
+    "(column label)"
+)
+# What tells two events apart when they have no id.
+CONTENT_COLUMNS = ("user_id", "scenario_id", "item_id", "type", "time", "value", "text", "label", "request_id")
+
+Report = Callable[[str], None]
+
+
+def load_jsonl(
+    *,
+    source: Path | None = None,
+    events: Path | None = None,
+    items: Path | None = None,
+    scenarios: Path | None = None,
+    report: Report = lambda _: None,
+) -> Dataset:
+    """Read `source`, a directory, or single files; those given by name take precedence.
+
+    Only events are required. Raises DatasetError with file, line, column and reason of what is wrong.
+    """
+    paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
+    broken: list[Problem] = []
+    raw = {}
+    for spec in TABLES:
+        report(f"reading {spec.name}")
+        raw[spec.name] = read_files(spec, paths[spec.name], broken)
+    if broken:
+        raise DatasetError(f"{len(broken)} values cannot be read", broken)
+    report("filling in and checking")
+    dataset = _completed(raw)
+    check(dataset, lambda table, row: raw[table].place(row))
+    return replace(
+        dataset,
+        events=sort_events(dataset.events),
+        items=sort_by_time(dataset.items),
+        scenarios=sort_by_time(dataset.scenarios),
+    )
+
+
+def _paths(source: Path | None, named: dict[str, Path | None]) -> dict[str, list[Path]]:
+    if source is not None and not source.is_dir():
+        raise DatasetError(f"{source} is not a directory")
+    paths: dict[str, list[Path]] = {}
+    for table, path in named.items():
+        if path is not None and not (path.is_file() and path.name.endswith(SUFFIXES)):
+            raise DatasetError(f"{path} is not a file that ends in {', '.join(SUFFIXES)}")
+        paths[table] = [path] if path else find_files(source, table) if source else []
+    if not paths["events"]:
+        where = f"{source} has no" if source else "jsonl needs a source directory, or an"
+        raise DatasetError(f"{where} events file (events.jsonl or events.parquet)")
+    return paths
+
+
+def _completed(raw: dict[str, RawTable]) -> Dataset:
+    """The raw tables with defaults; rows that are added come last, so that row numbers still name lines."""
+    warnings: list[str] = []
+    events = _completed_events(raw["events"].table, warnings)
+    first = pc.min(events["time"])
+    items = _with(raw["items"].table, "time", lambda t: pc.fill_null(t["time"], first))
+    items = _with(
+        items, "title", lambda t: pc.if_else(t["scenario_id"].is_null(), pc.fill_null(t["title"], ""), t["title"])
+    )
+    scenarios = _with(raw["scenarios"].table, "time", lambda t: pc.fill_null(t["time"], first))
+    scenarios = _with(scenarios, "name", lambda t: pc.coalesce(t["name"], t["scenario_id"]))
+    scenarios = _with(scenarios, "description", lambda t: pc.fill_null(t["description"], ""))
+    listed = items["item_id"].filter(items["scenario_id"].is_null())
+    items = _extended(ITEMS, items, _unlisted([events["item_id"], items["item_id"]], listed), first, warnings)
+    places = [events["scenario_id"], items["scenario_id"]]
+    unlisted = _unlisted(places, scenarios["scenario_id"])
+    scenarios = _extended(SCENARIOS, scenarios, unlisted, first, warnings)
+    return Dataset(events, items, scenarios, warnings=tuple(warnings))
+
+
+def _completed_events(events: pa.Table, warnings: list[str]) -> pa.Table:
+    if not len(events):
+        raise DatasetError("there are no events")
+    if events["event_id"].null_count:
+        events = _with(events, "event_id", _event_ids)
+    if events["label"].null_count == len(events):
+        warnings.append(NO_LABELS)
+    elif events["split"].null_count == len(events) and not events["time"].null_count:
+        events = _with(events, "split", _splits_by_time)
+        parts = pc.unique(events["split"].drop_null()).to_pylist()
+        warnings.append(f"no event has a split: labelled rows are split 80/10/10 by time into {', '.join(parts)}")
+    return events
+
+
+def _with(table: pa.Table, column: str, values: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
+    """The table with `column` computed anew."""
+    at = table.schema.get_field_index(column)
+    return table.set_column(at, table.schema.field(column), values(table))
+
+
+def _event_ids(events: pa.Table) -> pa.Array:
+    """The ids given, else a hash of the event's content and of how many the same stand before it."""
+    seen: Counter[str] = Counter()
+    ids: list[str] = []
+    times = events["time"].cast(pa.int64())
+    for batch in _with_plain_time(events, times).to_batches(max_chunksize=BATCH_ROWS):
+        given = batch.column(0).to_pylist()
+        content = zip(*(column.to_pylist() for column in batch.columns[1:]), strict=True)
+        ids.extend(
+            known if known is not None else _content_id(row, seen) for known, row in zip(given, content, strict=True)
+        )
+    return pa.array(ids, pa.string())
+
+
+def _with_plain_time(events: pa.Table, times: pa.ChunkedArray) -> pa.Table:
+    """Id and content columns only, time as a number."""
+    arrays = [times if name == "time" else events[name] for name in ("event_id", *CONTENT_COLUMNS)]
+    return pa.Table.from_arrays(arrays, names=["event_id", *CONTENT_COLUMNS])
+
+
+def _content_id(row: tuple[object, ...], seen: Counter[str]) -> str:
+    digest = hashlib.blake2b(json.dumps(row).encode(), digest_size=12).hexdigest()
+    seen[digest] += 1
+    return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+
+
+def _splits_by_time(events: pa.Table) -> pa.Array:
+    """Train, validation and test by time quantile of the labelled rows; a request is never torn apart."""
+    labelled = events["label"].is_valid().to_numpy()
+    times = events["time"].cast(pa.int64()).to_numpy()
+    request = pc.fill_null(
+        pc.index_in(events["request_id"], pc.unique(events["request_id"].drop_null())), -1
+    ).to_numpy()
+    opened = np.full(int(request.max(initial=-1)) + 2, np.iinfo(np.int64).max)
+    np.minimum.at(opened, request + 1, times)
+    times = np.where(request >= 0, opened[request + 1], times)
+    bounds = np.quantile(times[labelled], [TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE], method="lower")
+    split = pa.array(SPLITS).take(pa.array(np.searchsorted(bounds, times)))
+    return pc.if_else(pa.array(labelled), split, pa.scalar(None, pa.string()))
+
+
+def _unlisted(uses: list[pa.ChunkedArray], listed: pa.ChunkedArray) -> list[str]:
+    """Ids in `uses` that `listed` doesn't have, in order of appearance; empty ones are left to the check."""
+    used = pc.unique(pa.chunked_array([chunk for use in uses for chunk in use.chunks], pa.string()))
+    known = set(listed.to_pylist())
+    return [name for name in used.to_pylist() if name and name not in known]
+
+
+def _extended(spec: TableSpec, table: pa.Table, ids: list[str], time: pa.Scalar, warnings: list[str]) -> pa.Table:
+    """The table with a row without words for each of the ids."""
+    if not ids:
+        return table
+    warnings.append(f"{len(ids)} {spec.name} are used but not described: created without text, {ids[0]} is one")
+    empty: dict[str, object] = {"time": pa.repeat(time, len(ids))}
+    if spec is ITEMS:
+        empty |= {
+            "item_id": ids,
+            "title": [""] * len(ids),
+            "categories": [[]] * len(ids),
+            "attributes": [[]] * len(ids),
+        }
+    else:
+        empty |= {"scenario_id": ids, "name": ids, "description": [""] * len(ids)}
+    return pa.concat_tables([table, from_columns(spec, empty, len(ids))])

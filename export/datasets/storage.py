@@ -1,0 +1,77 @@
+"""An imported data set on disk: three Parquet files and dataset.json in one directory.
+
+Knows files and row groups; doesn't know what the rows mean beyond their schema.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from export.datasets.errors import DatasetError
+from export.datasets.tables import TABLES, Dataset
+from export.datasets.validation import check, check_order
+
+ROW_GROUP_ROWS = 131_072
+INFO_FILE = "dataset.json"
+
+
+def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
+    """Write a sorted data set, or nothing: raises DatasetError for what is wrong with it.
+
+    Files are written next to `out` and then moved in, dataset.json last.
+    """
+    check(dataset)
+    check_order(dataset)
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out} is a file, not a directory")
+    out.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        for spec in TABLES:
+            path = staging / f"{spec.name}.parquet"
+            table = dataset.table(spec.name)
+            pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+        (staging / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+        (out / INFO_FILE).unlink(missing_ok=True)
+        for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
+            (staging / name).replace(out / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+class DatasetReader:
+    """Reads an imported data set; events can be streamed without holding them all in memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the directory `path`; DatasetError if it holds no complete data set."""
+        missing = [n for n in (*(f"{s.name}.parquet" for s in TABLES), INFO_FILE) if not (path / n).is_file()]
+        if missing:
+            raise DatasetError(f"{path} holds no imported data set: {', '.join(missing)} missing")
+        self.path = path
+        self.info: dict[str, Any] = json.loads((path / INFO_FILE).read_text())
+
+    def rows(self, table: str) -> int:
+        """Number of rows of a table, without reading them."""
+        return int(pq.read_metadata(self.path / f"{table}.parquet").num_rows)
+
+    def batches(
+        self, table: str, columns: Sequence[str] | None = None, batch_rows: int = ROW_GROUP_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a table in order, at most `batch_rows` at a time."""
+        with pq.ParquetFile(self.path / f"{table}.parquet") as file:
+            yield from file.iter_batches(batch_rows, columns=None if columns is None else list(columns))
+
+    def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A whole table."""
+        return pq.read_table(self.path / f"{table}.parquet", columns=None if columns is None else list(columns))
+
+    def dataset(self) -> Dataset:
+        """All three tables in memory."""
+        tables = {spec.name: self.table(spec.name) for spec in TABLES}
+        return Dataset(**tables, source=self.info.get("source", {}), notes=tuple(self.info.get("notes", ())))

@@ -1,0 +1,234 @@
+"""What makes a row of the three tables wrong, checked column-wise.
+
+Knows the rules; doesn't know files. Rows are counted from 0 and worded by the caller's `place`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from export.datasets.errors import DatasetError, Problem
+from export.datasets.tables import (
+    EVENT_TYPES,
+    EVENTS,
+    ITEMS,
+    LABELLED_TYPES,
+    SCENARIOS,
+    SPLITS,
+    TABLES,
+    Dataset,
+    TableSpec,
+    event_order,
+)
+
+# A table name and a row number to words, such as "events row 3" or "events.jsonl:4".
+Place = Callable[[str, int], str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rows for which `broken` is true have something wrong in `column`."""
+
+    column: str
+    reason: str
+    broken: Callable[[pa.Table], pa.ChunkedArray]
+
+
+def _one_of(t: pa.Table, column: str, values: tuple[str, ...]) -> pa.ChunkedArray:
+    return pc.is_in(t[column], value_set=pa.array(values))
+
+
+def _foreign(t: pa.Table, column: str, values: tuple[str, ...]) -> pa.ChunkedArray:
+    return pc.and_(t[column].is_valid(), pc.invert(_one_of(t, column, values)))
+
+
+def _not_finite(t: pa.Table, column: str) -> pa.ChunkedArray:
+    return pc.invert(pc.is_finite(t[column]))
+
+
+def _null_or_empty(t: pa.Table, column: str) -> pa.ChunkedArray:
+    return pc.equal(pc.fill_null(t[column], ""), "")
+
+
+def _has_bad_element(t: pa.Table, column: str, bad: Callable[[pa.Array], pa.Array]) -> pa.ChunkedArray:
+    """True where the list or map of the row holds an element for which `bad` is true."""
+    chunks = []
+    for chunk in t[column].chunks:
+        rows = np.zeros(len(chunk), dtype=bool)
+        values = chunk.items if pa.types.is_map(chunk.type) else chunk.values
+        ends = chunk.offsets.to_numpy()
+        elements = np.flatnonzero(bad(values).to_numpy(zero_copy_only=False))
+        elements = elements[(elements >= ends[0]) & (elements < ends[-1])]
+        rows[np.searchsorted(ends, elements, side="right") - 1] = True
+        chunks.append(pa.array(rows))
+    return pa.chunked_array(chunks, type=pa.bool_())
+
+
+def _bad_number(values: pa.Array) -> pa.Array:
+    return pc.invert(pc.fill_null(pc.is_finite(values), False))
+
+
+def _bad_text(values: pa.Array) -> pa.Array:
+    return pc.equal(pc.fill_null(values, ""), "")
+
+
+def _attributes_only(column: str) -> Rule:
+    return Rule(
+        column,
+        "must be null where scenario_id is set",
+        lambda t: pc.and_(t["scenario_id"].is_valid(), t[column].is_valid()),
+    )
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "events": (
+        Rule("event_id", "is empty", lambda t: pc.equal(t["event_id"], "")),
+        Rule("user_id", "is empty", lambda t: pc.equal(t["user_id"], "")),
+        Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),
+        Rule("type", f"is none of {', '.join(EVENT_TYPES)}", lambda t: _foreign(t, "type", EVENT_TYPES)),
+        Rule(
+            "item_id",
+            "is missing; only a query has no item",
+            lambda t: pc.and_(_null_or_empty(t, "item_id"), pc.not_equal(t["type"], "query")),
+        ),
+        Rule(
+            "item_id",
+            "must be null for a query",
+            lambda t: pc.and_(t["item_id"].is_valid(), pc.equal(t["type"], "query")),
+        ),
+        Rule(
+            "text",
+            "is missing; a query or comment needs one",
+            lambda t: pc.and_(_null_or_empty(t, "text"), _one_of(t, "type", ("query", "comment"))),
+        ),
+        Rule("value", "is not a finite number", lambda t: _not_finite(t, "value")),
+        Rule("label", "is neither 0 nor 1", lambda t: pc.invert(pc.is_in(t["label"], pa.array([0, 1, None], "i1")))),
+        Rule(
+            "label",
+            "is set, but only impressions and candidates have labels",
+            lambda t: pc.and_(t["label"].is_valid(), pc.invert(_one_of(t, "type", LABELLED_TYPES))),
+        ),
+        Rule(
+            "label",
+            "is missing; a candidate needs one",
+            lambda t: pc.and_(t["label"].is_null(), pc.equal(t["type"], "candidate")),
+        ),
+        Rule("split", f"is none of {', '.join(SPLITS)}", lambda t: _foreign(t, "split", SPLITS)),
+        Rule(
+            "split",
+            "is missing; a labelled row needs one",
+            lambda t: pc.and_(t["label"].is_valid(), t["split"].is_null()),
+        ),
+        Rule(
+            "split",
+            "is set on a row without a label",
+            lambda t: pc.and_(t["label"].is_null(), t["split"].is_valid()),
+        ),
+        Rule(
+            "request_id",
+            "is missing; a candidate needs one",
+            lambda t: pc.and_(_null_or_empty(t, "request_id"), pc.equal(t["type"], "candidate")),
+        ),
+    ),
+    "items": (
+        Rule("item_id", "is empty", lambda t: pc.equal(t["item_id"], "")),
+        Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),
+        Rule("title", "is missing", lambda t: pc.and_(t["title"].is_null(), t["scenario_id"].is_null())),
+        Rule(
+            "categories",
+            "must be empty where scenario_id is set",
+            lambda t: pc.and_(t["scenario_id"].is_valid(), pc.greater(pc.list_value_length(t["categories"]), 0)),
+        ),
+        Rule("categories", "holds an empty name", lambda t: _has_bad_element(t, "categories", _bad_text)),
+        Rule(
+            "attributes", "holds a value that is not finite", lambda t: _has_bad_element(t, "attributes", _bad_number)
+        ),
+        Rule("price", "is not a finite number", lambda t: _not_finite(t, "price")),
+        Rule("price", "is negative", lambda t: pc.less(t["price"], 0)),
+        *(_attributes_only(c) for c in ("title", "description", "brand", "price")),
+    ),
+    "scenarios": (Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),),
+}
+
+KEYS = {
+    "events": ("event_id",),
+    "items": ("item_id", "scenario_id", "time"),
+    "scenarios": ("scenario_id", "time"),
+}
+
+
+def table_row(table: str, row: int) -> str:
+    """The default wording of a row's place."""
+    return f"{table} row {row}"
+
+
+def check(dataset: Dataset, place: Place = table_row) -> None:
+    """Raise DatasetError with every broken row, whatever the row order."""
+    found = [p for spec in TABLES for p in problems(spec, dataset.table(spec.name), place)]
+    found += _dangling(dataset, place)
+    if found:
+        raise DatasetError(f"{len(found)} problem{'s' if len(found) > 1 else ''} in the data set", found)
+
+
+def problems(spec: TableSpec, table: pa.Table, place: Place = table_row) -> Iterator[Problem]:
+    """Everything wrong within one table that has the table's schema."""
+    if not table.schema.equals(spec.schema):
+        raise DatasetError(f"{spec.name} has schema\n{table.schema}\nbut should have\n{spec.schema}")
+    for column in spec.columns:
+        if not column.nullable and table[column.name].null_count:
+            yield from _worded(spec, column.name, "is missing", table[column.name].is_null(), place)
+    for rule in RULES[spec.name]:
+        yield from _worded(spec, rule.column, rule.reason, rule.broken(table), place)
+    yield from _repeated(spec, table, place)
+
+
+def check_order(dataset: Dataset) -> None:
+    """Raise DatasetError for the first row of each table that stands before its predecessor."""
+    found = []
+    for spec in TABLES:
+        table = dataset.table(spec.name)
+        time = table["time"].cast(pa.int64()).to_numpy()
+        kind = event_order(table) if spec is EVENTS else np.zeros(len(time), dtype=np.int8)
+        early = (time[1:] < time[:-1]) | ((time[1:] == time[:-1]) & (kind[1:] < kind[:-1]))
+        if early.any():
+            row = int(np.argmax(early)) + 1
+            found.append(Problem(table_row(spec.name, row), "time", "is out of order"))
+    if found:
+        raise DatasetError("rows are not sorted", found)
+
+
+def _worded(spec: TableSpec, column: str, reason: str, mask: pa.ChunkedArray, place: Place) -> Iterator[Problem]:
+    for row in np.flatnonzero(pc.fill_null(mask, False).to_numpy()):
+        yield Problem(place(spec.name, int(row)), column, reason)
+
+
+def _repeated(spec: TableSpec, table: pa.Table, place: Place) -> Iterator[Problem]:
+    """Rows whose key stands in an earlier row already."""
+    keys = list(KEYS[spec.name])
+    if len(keys) == 1 and pc.count_distinct(table[keys[0]]).as_py() == len(table):
+        return
+    numbered = table.select(keys).append_column("row", pa.array(np.arange(len(table))))
+    first = numbered.group_by(keys).aggregate([("row", "min")])["row_min"].to_numpy()
+    repeated = np.ones(len(table), dtype=bool)
+    repeated[first] = False
+    for row in np.flatnonzero(repeated):
+        yield Problem(place(spec.name, int(row)), " + ".join(keys), "stands in an earlier row already")
+
+
+def _dangling(dataset: Dataset, place: Place) -> Iterator[Problem]:
+    """Ids that the table they refer to doesn't have."""
+    itself = dataset.items["scenario_id"].is_null()
+    items = dataset.items["item_id"].filter(itself).combine_chunks()
+    scenarios = dataset.scenarios["scenario_id"].combine_chunks()
+    for spec, column, known, target in (
+        (EVENTS, "item_id", items, ITEMS),
+        (EVENTS, "scenario_id", scenarios, SCENARIOS),
+        (ITEMS, "item_id", items, ITEMS),
+        (ITEMS, "scenario_id", scenarios, SCENARIOS),
+    ):
+        ids = dataset.table(spec.name)[column]
+        missing = pc.and_(ids.is_valid(), pc.invert(pc.is_in(ids, value_set=known)))
+        yield from _worded(spec, column, f"is not in the {target.name} table", missing, place)
