@@ -1,0 +1,67 @@
+"""Entries as Kafka record values, in two formats named by the record header `content-type`.
+
+`application/x-protobuf` is what the gateway writes and what a record without the header is taken for;
+`application/json` is canonical protobuf JSON, for producers that have no protobuf.
+"""
+
+from collections.abc import Callable, Iterable
+
+from crossrec.events.v1.events_pb2 import Entry
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from services.runtime.errors import CrossRecError
+
+CONTENT_TYPE = "content-type"
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+
+Headers = list[tuple[str, bytes]]
+
+_MAX_REASON_CHARS = 300
+
+
+class BadRecord(CrossRecError):
+    """A record's value is not an entry; the text says why."""
+
+
+def encode(entry: Entry) -> tuple[bytes, Headers]:
+    """The value and headers of the record that holds `entry`."""
+    return entry.SerializeToString(), [(CONTENT_TYPE, PROTOBUF.encode())]
+
+
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Entry:
+    """The entry in a record, not validated; BadRecord if there is none."""
+    if not value:
+        raise BadRecord("the value is empty")
+    content_type = _content_type(headers)
+    parse = _PARSERS.get(content_type)
+    if parse is None:
+        raise BadRecord(f"unknown content-type {content_type[:100]!r}, known: {PROTOBUF}, {JSON}")
+    return parse(value)
+
+
+def _content_type(headers: Iterable[tuple[str, bytes | None]]) -> str:
+    """The media type without parameters; the last header counts, as in Kafka's own clients."""
+    named = [value or b"" for name, value in headers if name.lower() == CONTENT_TYPE]
+    return named[-1].decode(errors="replace").partition(";")[0].strip().lower() if named else PROTOBUF
+
+
+def _from_protobuf(value: bytes) -> Entry:
+    try:
+        return Entry.FromString(value)
+    except DecodeError as error:
+        raise BadRecord(f"not a protobuf Entry: {error}") from error
+
+
+def _from_json(value: bytes) -> Entry:
+    try:
+        return json_format.Parse(value.decode(), Entry())
+    except UnicodeDecodeError as error:
+        raise BadRecord("not JSON: not UTF-8") from error
+    except json_format.ParseError as error:
+        reason = " ".join(str(error).split())[:_MAX_REASON_CHARS]
+        raise BadRecord(f"not an Entry in JSON: {reason}") from error
+
+
+_PARSERS: dict[str, Callable[[bytes], Entry]] = {PROTOBUF: _from_protobuf, JSON: _from_json}

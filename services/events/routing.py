@@ -1,0 +1,58 @@
+"""Which topic an entry goes to, under which key, and what decides its partition.
+
+Knows no partition numbers: those depend on the topic, which only the Kafka client sees.
+"""
+
+from dataclasses import dataclass
+
+from crossrec.events.v1.events_pb2 import Entry
+
+BEHAVIOR, ITEMS, SCENARIOS = "behavior", "items", "scenarios"
+"""Topic suffixes; a topic is named `<prefix>.<suffix>`."""
+
+KEY_SEPARATOR = "\x1f"
+"""Stands between item_id and scenario_id in the key of a per-scenario update (ASCII unit separator)."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way of one entry.
+
+    Args:
+        suffix: topic suffix.
+        key: record key, the unit of compaction.
+        partition_key: what is hashed for the partition. All records of one item share it, so that an item's
+            updates and per-scenario updates stay in order and have one reader.
+    """
+
+    suffix: str
+    key: bytes
+    partition_key: bytes
+
+
+def route(entry: Entry) -> Route:
+    """The way of a valid entry; ValueError if no kind is set."""
+    match entry.WhichOneof("entry"):
+        case "behavior_event":
+            return _keyed(BEHAVIOR, entry.behavior_event.user_id)
+        case "user_erasure":
+            return _keyed(BEHAVIOR, entry.user_erasure.user_id)
+        case "item_update":
+            return _keyed(ITEMS, entry.item_update.item_id)
+        case "item_scenario_update":
+            update = entry.item_scenario_update
+            key = f"{update.item_id}{KEY_SEPARATOR}{update.scenario_id}"
+            return Route(ITEMS, key.encode(), update.item_id.encode())
+        case "scenario_update":
+            return _keyed(SCENARIOS, entry.scenario_update.scenario_id)
+        case kind:
+            raise ValueError(f"no route for an entry of kind {kind}")
+
+
+def topic_name(prefix: str, suffix: str) -> str:
+    """The name of the topic with this suffix."""
+    return f"{prefix}.{suffix}"
+
+
+def _keyed(suffix: str, key: str) -> Route:
+    return Route(suffix, key.encode(), key.encode())

@@ -1,0 +1,231 @@
+"""The rules of the events contract, one small check each; the comments of events.proto are their text.
+
+Pure: the clock and the declared attributes are arguments. Lengths are in UTF-8 bytes. Rules are tried in the
+order of the table, and the first that is broken is the answer.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crossrec.events.v1.events_pb2 import (
+    EVENT_TYPE_COMMENT,
+    EVENT_TYPE_QUERY,
+    EVENT_TYPE_RATING,
+    EVENT_TYPE_UNSPECIFIED,
+    Entry,
+    EventType,
+)
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.features.config import AttributeEntity, FeatureConfig
+
+MAX_ID_BYTES = 128
+MAX_EVENT_TEXT_BYTES = 4096
+MAX_NAME_BYTES = 1024
+MAX_DESCRIPTION_BYTES = 16_384
+MAX_FACET_BYTES = 256
+MAX_CATEGORIES = 8
+MAX_TOKEN_BYTES = 512
+MAX_NUMBER = 1e9
+EARLIEST_S = 315_532_800
+"""1980-01-01T00:00:00Z."""
+
+_NANOS_PER_S = 1_000_000_000
+_MAX_SHOWN_CHARS = 128
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken rule.
+
+    Args:
+        field: path below the entry, like `item_update.categories[2]`.
+        reason: what is wrong, for people.
+    """
+
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the rules depend on besides the entry."""
+
+    config: FeatureConfig
+    latest_s: float
+
+
+Check = Callable[[Any, Limits], Violation | None]
+
+
+def violation(entry: Entry, config: FeatureConfig, now_s: float, future_tolerance_s: float) -> Violation | None:
+    """The first broken rule of a stamped entry, or None.
+
+    Args:
+        entry: an entry that went through `stamped`: without id or time it is in violation.
+        config: declares the numeric attributes.
+        now_s: the clock, seconds since 1970.
+        future_tolerance_s: how far ahead of `now_s` an event may be, seconds.
+    """
+    kind = entry.WhichOneof("entry")
+    if kind is None:
+        return Violation("entry", f"is not set: give one of {', '.join(RULES)}")
+    message = getattr(entry, kind)
+    limits = Limits(config, now_s + future_tolerance_s)
+    found = next(filter(None, (check(message, limits) for check in RULES[kind])), None)
+    return Violation(f"{kind}.{found.field}", found.reason) if found else None
+
+
+def stamped(entry: Entry, now_s: float, make_id: Callable[[], str]) -> Entry:
+    """A copy with event_id and time where they were missing, and without fields the contract doesn't know."""
+    copy = Entry()
+    copy.CopyFrom(entry)
+    copy.DiscardUnknownFields()
+    kind = copy.WhichOneof("entry")
+    if kind is None:
+        return copy
+    message = getattr(copy, kind)
+    if not message.event_id:
+        message.event_id = make_id()
+    if not message.HasField("time"):
+        seconds, micros = divmod(round(now_s * 1_000_000), 1_000_000)
+        message.time.CopyFrom(Timestamp(seconds=seconds, nanos=micros * 1000))
+    return copy
+
+
+def _too_long(field: str, text: str, max_bytes: int) -> Violation | None:
+    size = len(text.encode())
+    return Violation(field, f"is {size} bytes long, at most {max_bytes}") if size > max_bytes else None
+
+
+def _text(field: str, max_bytes: int) -> Check:
+    return lambda message, _: _too_long(field, getattr(message, field), max_bytes)
+
+
+def _required(field: str, max_bytes: int = MAX_ID_BYTES) -> Check:
+    def check(message: Any, _: Limits) -> Violation | None:
+        text = getattr(message, field)
+        return _too_long(field, text, max_bytes) if text else Violation(field, "is empty")
+
+    return check
+
+
+def _number(field: str, low: float, high: float) -> Check:
+    def check(message: Any, _: Limits) -> Violation | None:
+        if message.HasField(field) and not low <= getattr(message, field) <= high:  # NaN is never within
+            return Violation(field, f"is {getattr(message, field)}, must be from {low:g} to {high:g}")
+        return None
+
+    return check
+
+
+def _time(message: Any, limits: Limits) -> Violation | None:
+    if not message.HasField("time"):
+        return Violation("time", "is not set")
+    time = message.time
+    if not 0 <= time.nanos < _NANOS_PER_S:
+        return Violation("time", "is not a timestamp: nanos must be from 0 to 999,999,999")
+    if time.seconds < EARLIEST_S:
+        return Violation("time", "is before 1980")
+    ahead_s = time.seconds - limits.latest_s + time.nanos / _NANOS_PER_S
+    return Violation("time", f"is {ahead_s:.3f} s beyond the tolerated future") if ahead_s > 0 else None
+
+
+def _event_type(message: Any, _: Limits) -> Violation | None:
+    if message.type == EVENT_TYPE_UNSPECIFIED:
+        return Violation("type", "is not set")
+    if message.type not in EventType.values():
+        return Violation("type", f"is unknown: {message.type}")
+    return None
+
+
+def _event_item(message: Any, _: Limits) -> Violation | None:
+    if message.type == EVENT_TYPE_QUERY:
+        return Violation("item_id", "must be empty for QUERY") if message.item_id else None
+    return None if message.item_id else Violation("item_id", "is empty; required for all types but QUERY")
+
+
+def _event_value(message: Any, _: Limits) -> Violation | None:
+    missing = message.type == EVENT_TYPE_RATING and not message.HasField("value")
+    return Violation("value", "is not set; required for RATING") if missing else None
+
+
+def _event_text(message: Any, _: Limits) -> Violation | None:
+    missing = message.type in (EVENT_TYPE_QUERY, EVENT_TYPE_COMMENT) and not message.text
+    return Violation("text", "is empty; required for QUERY and COMMENT") if missing else None
+
+
+def _categories(message: Any, _: Limits) -> Violation | None:
+    if len(message.categories) > MAX_CATEGORIES:
+        return Violation("categories", f"has {len(message.categories)} entries, at most {MAX_CATEGORIES}")
+    for index, category in enumerate(message.categories):
+        field = f"categories[{index}]"
+        found = _too_long(field, category, MAX_FACET_BYTES) if category else Violation(field, "is empty")
+        if found:
+            return found
+    return None
+
+
+def _attributes(entity: AttributeEntity) -> Check:
+    def check(message: Any, limits: Limits) -> Violation | None:
+        attributes: Mapping[str, float] = message.attributes
+        for name in sorted(attributes):
+            if name not in {attribute.name for attribute in limits.config.attributes_of(entity)}:
+                return Violation(_attribute_path(name), f"is not declared for entity {entity}")
+            if not math.isfinite(attributes[name]):
+                return Violation(_attribute_path(name), "is not finite")
+        return None
+
+    return check
+
+
+def _attribute_path(name: str) -> str:
+    return f"attributes[{json.dumps(name[:_MAX_SHOWN_CHARS], ensure_ascii=False)}]"
+
+
+RULES: Mapping[str, tuple[Check, ...]] = {
+    "behavior_event": (
+        _required("event_id"),
+        _required("user_id"),
+        _required("scenario_id"),
+        _event_type,
+        _event_item,
+        _text("item_id", MAX_ID_BYTES),
+        _time,
+        _event_value,
+        _number("value", -MAX_NUMBER, MAX_NUMBER),
+        _event_text,
+        _text("text", MAX_EVENT_TEXT_BYTES),
+        _text("attribution_token", MAX_TOKEN_BYTES),
+    ),
+    "item_update": (
+        _required("event_id"),
+        _required("item_id"),
+        _time,
+        _text("title", MAX_NAME_BYTES),
+        _text("description", MAX_DESCRIPTION_BYTES),
+        _categories,
+        _text("brand", MAX_FACET_BYTES),
+        _number("price", 0.0, MAX_NUMBER),
+        _attributes("item"),
+    ),
+    "item_scenario_update": (
+        _required("event_id"),
+        _required("item_id"),
+        _required("scenario_id"),
+        _time,
+        _attributes("item_scenario"),
+    ),
+    "scenario_update": (
+        _required("event_id"),
+        _required("scenario_id"),
+        _time,
+        _text("name", MAX_NAME_BYTES),
+        _text("description", MAX_DESCRIPTION_BYTES),
+    ),
+    "user_erasure": (_required("event_id"), _required("user_id"), _time),
+}
+"""The rules of every kind of entry, in the order in which they are tried."""
