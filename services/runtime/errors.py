@@ -3,6 +3,7 @@
     CrossRecError
     +-- EncoderMismatch         a text encoder's files are not the ones it was built from (services.text)
     +-- BadRecord               a Kafka record is not an entry (services.events)
+    +-- ConfigurationError      a setting is missing, unknown or out of range
     +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs
     +-- InfraFailed             a server of the embedded infrastructure does not start or stop
     +-- TopicMismatch           a Kafka topic exists with another number of partitions
@@ -20,6 +21,10 @@ from typing import ClassVar
 
 class CrossRecError(Exception):
     """Root of the errors that name what is wrong and can be shown as they are."""
+
+
+class ConfigurationError(CrossRecError):
+    """A setting is missing, unknown or out of range; the text names it."""
 
 
 class InfraUnavailable(CrossRecError):

@@ -1,0 +1,39 @@
+"""The life of a gRPC server process: serve until a signal, then leave without dropping what was begun."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import grpc
+from grpc_health.v1.health import HealthServicer
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve_until_signal(
+    server: grpc.Server, health: HealthServicer, drain_s: float, on_stop: Callable[[], None]
+) -> None:
+    """Start `server` and return after SIGTERM or SIGINT, when it is drained. Main thread only.
+
+    On the signal health turns NOT_SERVING, new calls are refused, calls in progress get `drain_s` seconds,
+    then `on_stop` runs (flush, close). A second signal while draining has its default effect: the process ends.
+    """
+    with _stop_event() as stop:
+        server.start()
+        stop.wait()
+    health.enter_graceful_shutdown()
+    server.stop(drain_s).wait()
+    on_stop()
+
+
+@contextmanager
+def _stop_event() -> Iterator[threading.Event]:
+    """An event that the stop signals set; their previous handlers come back at the end."""
+    event = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: event.set()) for number in STOP_SIGNALS}
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,55 @@
+"""Structured logs: one JSON object per line on standard error, on top of the standard library's logging.
+
+Every record has `time` (UTC, ISO 8601), `level`, `logger` and `event`; the rest are the event's own fields.
+Event names are fixed strings; ids of users and texts they wrote never go into fields.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+_FIELDS = "crossrec_fields"
+
+
+class JsonFormatter(logging.Formatter):
+    """Renders a record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its end."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **getattr(record, _FIELDS, {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send this process's logs to `stream` (standard error) as JSON lines; call once, in a main.
+
+    Libraries are heard from WARNING on: their INFO lines are about themselves.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("services").setLevel(level)
+
+
+def log_event(
+    logger: logging.Logger,
+    event: str,
+    *,
+    level: int = logging.INFO,
+    exc_info: BaseException | None = None,
+    **fields: Any,
+) -> None:
+    """Log the event `event` with its fields, and the traceback of `exc_info` if given."""
+    logger.log(level, event, exc_info=exc_info, extra={_FIELDS: fields})
