@@ -32,7 +32,11 @@ def stale(fresh: Path) -> list[str]:
         str(name)
         for name in names
         if "__pycache__" not in name.parts
-        and not ((fresh / name).exists() and (GENERATED / name).exists() and filecmp.cmp(fresh / name, GENERATED / name, shallow=False))
+        and not (
+            (fresh / name).exists()
+            and (GENERATED / name).exists()
+            and filecmp.cmp(fresh / name, GENERATED / name, shallow=False)
+        )
     )
 
 
