@@ -6,10 +6,10 @@
 
 from collections.abc import Callable, Iterable
 
-from crossrec.events.v1.events_pb2 import Entry
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from crossrec.events.v1.events_pb2 import Entry
 from services.runtime.errors import CrossRecError
 
 CONTENT_TYPE = "content-type"

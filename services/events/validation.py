@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from crossrec.events.v1.events_pb2 import (
     EVENT_TYPE_COMMENT,
     EVENT_TYPE_QUERY,
@@ -18,8 +20,6 @@ from crossrec.events.v1.events_pb2 import (
     Entry,
     EventType,
 )
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from services.features.config import AttributeEntity, FeatureConfig
 
 MAX_ID_BYTES = 128

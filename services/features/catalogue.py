@@ -119,11 +119,12 @@ def fold_item_scenarios(
         schema: the feature schema.
         block: rows of `item_scenario`.
         row: [E] index into the block.
-        time_s: [E] when each state starts to hold, seconds since 1970.
+        time_s: [E] when each state starts to hold, seconds since 1970; NaN: whenever what it replaces did.
         attributes: [E, A] declared attributes, in order.
         position: [E, 3] topic epoch, partition, offset.
     """
     new = np.flatnonzero(fresh(block, row, position))
+    time_s = np.where(np.isnan(time_s), block.floats("updated_s")[row], time_s)
     new = new[time_s[new] >= block.floats("updated_s")[row[new]]]
     new = new[np.argsort(time_s[new], kind="stable")]
     values, updated_s = block.floats("attributes").copy(), block.floats("updated_s").copy()

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
+
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, PublishRequest, PublishResponse, Rejected
 from crossrec.events.v1.events_pb2_grpc import EventServiceServicer
-
 from services.events.codec import encode
 from services.events.routing import route, topic_name
 from services.events.validation import Violation, stamped, violation

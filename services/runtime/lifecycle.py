@@ -19,7 +19,7 @@ def serve_until_signal(
     On the signal health turns NOT_SERVING, new calls are refused, calls in progress get `drain_s` seconds,
     then `on_stop` runs (flush, close). A second signal while draining has its default effect: the process ends.
     """
-    with _stop_event() as stop:
+    with stop_event() as stop:
         server.start()
         stop.wait()
     health.enter_graceful_shutdown()
@@ -28,7 +28,7 @@ def serve_until_signal(
 
 
 @contextmanager
-def _stop_event() -> Iterator[threading.Event]:
+def stop_event() -> Iterator[threading.Event]:
     """An event that the stop signals set; their previous handlers come back at the end."""
     event = threading.Event()
     previous = {number: signal.signal(number, lambda *_: event.set()) for number in STOP_SIGNALS}

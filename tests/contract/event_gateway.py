@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
+
 from crossrec.events.v1.events_pb2 import Entry, EntryResult, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
-
 from services.features.config import Attribute, FeatureConfig
 from services.gateway.publisher import MemoryPublisher, Publisher
 from services.gateway.server import GatewayServer, build_server

@@ -4,6 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
 from crossrec.events.v1.events_pb2 import (
     Entry,
     ItemUpdate,
@@ -11,12 +17,6 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
-from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
-
 from services.events.codec import decode
 from services.gateway.publisher import MemoryPublisher, OutgoingRecord
 from services.gateway.server import EVENT_SERVICE, build_server

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from crossrec.events.v1.events_pb2 import (
     EVENT_TYPE_CLICK,
     EVENT_TYPE_COMMENT,
@@ -16,8 +18,6 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from services.gateway.publisher import MemoryPublisher
 from tests.contract.event_gateway import NOW_S, Gateway, running
 

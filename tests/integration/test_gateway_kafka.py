@@ -16,6 +16,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import json_format
+
 from crossrec.events.v1.events_pb2 import (
     EVENT_TYPE_CLICK,
     BehaviorEvent,
@@ -27,8 +29,6 @@ from crossrec.events.v1.events_pb2 import (
     UserErasure,
 )
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
-from google.protobuf import json_format
-
 from services.events.codec import decode
 from services.gateway.publisher import KafkaPublisher, OutgoingRecord, partition_of
 from services.runtime.infra.commands import Endpoints

@@ -1,10 +1,10 @@
 """Entries to record values and back."""
 
 import pytest
-from crossrec.events.v1.events_pb2 import EVENT_TYPE_CLICK, BehaviorEvent, Entry, ItemUpdate
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from crossrec.events.v1.events_pb2 import EVENT_TYPE_CLICK, BehaviorEvent, Entry, ItemUpdate
 from services.events.codec import BadRecord, decode, encode
 
 CLICK = Entry(

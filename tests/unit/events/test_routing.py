@@ -1,6 +1,7 @@
 """Where entries go."""
 
 import pytest
+
 from crossrec.events.v1.events_pb2 import (
     BehaviorEvent,
     Entry,
@@ -9,7 +10,6 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
-
 from services.events.routing import Route, route, topic_name
 
 

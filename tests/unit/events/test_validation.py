@@ -1,8 +1,8 @@
 """Rules of entries that need no channel; tests/contract has every rule of the contract through gRPC."""
 
-from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, UserErasure
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, UserErasure
 from services.events.validation import RULES, Violation, stamped, violation
 from services.features.config import Attribute, FeatureConfig
 

@@ -29,9 +29,11 @@ class ActivityDelta(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., scenario_id: _Optional[str] = ..., time_s: _Optional[float] = ..., counts: _Optional[_Iterable[float]] = ..., hours: _Optional[_Iterable[float]] = ..., scenarios: _Optional[_Iterable[_Union[ScenarioCounts, _Mapping]]] = ..., last_value: _Optional[float] = ..., last_value_time_s: _Optional[float] = ..., schema_fingerprint: _Optional[int] = ...) -> None: ...
 
 class ScenarioCounts(_message.Message):
-    __slots__ = ("scenario_id", "counts")
+    __slots__ = ("scenario_id", "counts", "time_s")
     SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
     scenario_id: str
     counts: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, scenario_id: _Optional[str] = ..., counts: _Optional[_Iterable[float]] = ...) -> None: ...
+    time_s: float
+    def __init__(self, scenario_id: _Optional[str] = ..., counts: _Optional[_Iterable[float]] = ..., time_s: _Optional[float] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""The demo: the main job on real data, with every process a real one, and its result checked."""

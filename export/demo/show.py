@@ -1,0 +1,114 @@
+"""One household's ranking for people: names, scores, weights, and what a fresh event changes."""
+
+import time
+import uuid
+from collections.abc import Mapping
+
+import grpc
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from crossrec.events.v1 import events_pb2, events_pb2_grpc
+from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from export.demo.compare import rank_request
+from export.demo.environment import DemoFailed
+from export.demo.stream import timestamp
+from export.training.rows import Rows
+
+SHOWN = 5
+VISIBLE_WITHIN_S = 30.0
+
+
+def show_household(
+    console: Console, address: str, rows: Rows, sources: list[str], titles: Mapping[str, str], names: Mapping[str, str]
+) -> ranking_pb2.RankRequest:
+    """Print one household's ranking in the two scenarios where it was shown most; returns the first's request."""
+    users, counts = np.unique(rows.user.astype(str), return_counts=True)
+    user = users[counts.argmax()]
+    members = np.flatnonzero(rows.user.astype(str) == user)
+    targets, shown = np.unique(rows.target[members], return_counts=True)
+    chosen = [sources[target] for target in targets[np.argsort(-shown)][:2]]
+    requests = [rank_request(rows, members, scenario, explain=True) for scenario in chosen]
+    with grpc.insecure_channel(address) as channel:
+        stub = ranking_pb2_grpc.RankingServiceStub(channel)
+        replies = [stub.Rank(request, timeout=30) for request in requests]
+    for scenario, reply in zip(chosen, replies, strict=True):
+        _print_ranking(console, f"Household {user} at {names[scenario]} ({scenario})", reply, titles)
+    weights = Table("target scenario i", *sources, title="Transfer weights M[i,j] of source scenario j")
+    for scenario, reply in zip(chosen, replies, strict=True):
+        weight = {row.scenario_id: row.weight for row in reply.transfer_weights}
+        weights.add_row(scenario, *(f"{weight[source]:.3f}" for source in sources))
+    console.print(weights)
+    return requests[0]
+
+
+def _print_ranking(console: Console, title: str, reply: ranking_pb2.RankResponse, titles: Mapping[str, str]) -> None:
+    table = Table("rank", "product", "score R", "probability", "largest contribution", title=title)
+    for rank, item in enumerate(reply.items[:SHOWN], start=1):
+        contributions = [part.contribution for part in item.contributions]
+        best = int(np.argmax(contributions))
+        largest = f"{reply.transfer_weights[best].scenario_id} {contributions[best]:.3f}"
+        name = titles.get(item.item_id, item.item_id)
+        table.add_row(str(rank), name, f"{item.score:.3f}", f"{item.probability:.3f}", largest)
+    console.print(table)
+
+
+def show_fresh_event(
+    console: Console,
+    gateway: str,
+    ranking: str,
+    request: ranking_pb2.RankRequest,
+    titles: Mapping[str, str],
+    times: int,
+) -> float:
+    """Let the household buy what is ranked last, `times` times; print how it climbs.
+
+    Returns:
+        Median milliseconds from the call of Publish to the first answer of Rank that knows of the event.
+    """
+    delays = []
+    with grpc.insecure_channel(gateway) as to_gateway, grpc.insecure_channel(ranking) as to_ranking:
+        events = events_pb2_grpc.EventServiceStub(to_gateway)
+        ranks = ranking_pb2_grpc.RankingServiceStub(to_ranking)
+        asked = ranking_pb2.RankRequest()
+        asked.CopyFrom(request)
+        start_s = request.request_time.ToMilliseconds() / 1000
+        asked.request_time.CopyFrom(timestamp(start_s + 3600))
+        before = ranks.Rank(asked, timeout=30)
+        item = before.items[-1]
+        for number in range(times):
+            event = events_pb2.BehaviorEvent(
+                event_id=uuid.uuid4().hex,
+                user_id=asked.user_id,
+                scenario_id=asked.scenario_id,
+                type=events_pb2.EVENT_TYPE_PURCHASE,
+                item_id=item.item_id,
+                time=timestamp(start_s + 60 * (number + 1)),
+            )
+            delays.append(_publish_and_wait(events, ranks, event, asked))
+        after = ranks.Rank(asked, timeout=30)
+    place = {answer.item_id: rank for rank, answer in enumerate(after.items, start=1)}[item.item_id]
+    score = after.items[place - 1].score
+    console.print(
+        f"Fresh events: {titles.get(item.item_id, item.item_id)} was ranked {len(before.items)} of "
+        f"{len(before.items)} (score {item.score:.3f}); after {times} purchases it is {place} (score {score:.3f})."
+    )
+    return float(np.median(delays))
+
+
+def _publish_and_wait(
+    events: events_pb2_grpc.EventServiceStub,
+    ranks: ranking_pb2_grpc.RankingServiceStub,
+    event: events_pb2.BehaviorEvent,
+    request: ranking_pb2.RankRequest,
+) -> float:
+    begin = time.perf_counter()
+    reply = events.Publish(events_pb2.PublishRequest(entries=[events_pb2.Entry(behavior_event=event)]), timeout=30)
+    if reply.results[0].WhichOneof("result") != "accepted":
+        raise DemoFailed(f"a good event was rejected: {reply.results[0].rejected}")
+    while time.perf_counter() - begin < VISIBLE_WITHIN_S:
+        newest = ranks.Rank(request, timeout=30).freshness.newest_user_event
+        if newest.ToMilliseconds() >= event.time.ToMilliseconds():
+            return (time.perf_counter() - begin) * 1000
+    raise DemoFailed(f"an event was not visible to Rank within {VISIBLE_WITHIN_S:g} s")

@@ -1,0 +1,56 @@
+"""The activity consumer: sums deltas up into rows of items, items per scenario, and scenarios."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
+from services.consumers.dead_letters import dead_letter, log_dead_letters
+from services.consumers.deltas import SUFFIX, deltas_of, parse_delta
+from services.consumers.log import Output, Record
+from services.events.codec import BadRecord
+from services.features.schema import Schema
+from services.store.folding import fold_activity
+from services.store.protocol import RowStore
+
+Part = tuple[tuple[str, ...], Record, ActivityDelta | ScenarioCounts]
+
+
+class ActivityFolder:
+    """Folds activity deltas.
+
+    Args:
+        store: holds the activity rows.
+        schema: the feature schema.
+        prefix: of the topics.
+        epoch: the topics' epoch.
+    """
+
+    def __init__(self, store: RowStore, schema: Schema, prefix: str, epoch: int) -> None:
+        self._store, self._schema, self._prefix, self._epoch = store, schema, prefix, epoch
+
+    def fold(self, records: Sequence[Record]) -> list[Output]:
+        """Write activity rows; returns dead letters."""
+        letters: list[Output] = []
+        parts: dict[str, list[Part]] = {"item_activity": [], "item_scenario_activity": [], "scenario_activity": []}
+        for record in records:
+            try:
+                delta = parse_delta(self._schema, record.value)
+            except BadRecord as error:
+                letters.append(dead_letter(self._prefix, record, str(error)))
+                continue
+            if delta.WhichOneof("subject") == "scenario_id":
+                parts["scenario_activity"].append(((delta.scenario_id,), record, delta))
+                continue
+            parts["item_activity"].append(((delta.item_id,), record, delta))
+            pairs = [((delta.item_id, part.scenario_id), record, part) for part in delta.scenarios]
+            parts["item_scenario_activity"].extend(pairs)
+        log_dead_letters(f"{self._prefix}.{SUFFIX}", letters)
+        for view, found in parts.items():
+            self._fold(view, found)
+        return letters
+
+    def _fold(self, view: str, parts: Sequence[Part]) -> None:
+        deltas = deltas_of(self._schema, [group for group, _, _ in parts], [message for _, _, message in parts])
+        position = np.array([(self._epoch, r.partition, r.offset) for _, r, _ in parts], np.int64).reshape(-1, 3)
+        fold_activity(self._store, self._schema, view, deltas, position)

@@ -1,0 +1,143 @@
+"""The item and scenario consumers: rows of the catalogue, from updates and tombstones."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from crossrec.events.v1.events_pb2 import Entry, ItemUpdate, ScenarioUpdate
+from services.consumers.dead_letters import dead_letter, log_dead_letters
+from services.consumers.decoding import Decoder, seconds
+from services.consumers.log import Output, Record
+from services.events.routing import KEY_SEPARATOR
+from services.features.catalogue import ItemState, ScenarioState, State, attribute_values
+from services.features.schema import Schema, View
+from services.store.folding import fold_item_scenarios, fold_states, index_scenarios
+from services.store.protocol import Key, RowStore
+from services.text.protocol import Encoder
+
+ITEM_KINDS = frozenset({"item_update", "item_scenario_update"})
+SCENARIO_KINDS = frozenset({"scenario_update"})
+
+Change = tuple[Key, State | None, tuple[int, int, int]]
+PairChange = tuple[Key, float, Mapping[str, float], tuple[int, int, int]]
+
+
+class _CatalogueFolder(ABC):
+    """What both kinds share: decoding, tombstones, texts.
+
+    Args:
+        store: holds the rows.
+        schema: the feature schema.
+        encoder: encodes the texts.
+        decoder: parses and checks records.
+        prefix: of the topics.
+        epoch: the topics' epoch.
+    """
+
+    def __init__(
+        self, store: RowStore, schema: Schema, encoder: Encoder, decoder: Decoder, prefix: str, epoch: int
+    ) -> None:
+        self._store, self._schema, self._encoder = store, schema, encoder
+        self._decoder, self._prefix, self._epoch = decoder, prefix, epoch
+
+    def fold(self, records: Sequence[Record]) -> list[Output]:
+        """Write rows; returns dead letters."""
+        # A null value with a key is how a compacted topic says that something is gone.
+        gone = [record for record in records if record.value is None and record.key]
+        good, bad = self._decoder.split([record for record in records if record.value is not None or not record.key])
+        letters = [dead_letter(self._prefix, record, reason) for record, reason in bad]
+        if bad:
+            log_dead_letters(bad[0][0].topic, letters)
+        changes: list[tuple[Record, Entry | None]] = [*good, *((record, None) for record in gone)]
+        changes.sort(key=lambda change: (change[0].partition, change[0].offset))
+        self._fold_changes(changes)
+        return letters
+
+    @abstractmethod
+    def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
+        """Write the rows of changes in offset order; None stands for a tombstone."""
+
+    def _position(self, record: Record) -> tuple[int, int, int]:
+        return (self._epoch, record.partition, record.offset)
+
+    def _fold_states(self, view: View, changes: Sequence[Change]) -> None:
+        if not changes:
+            return
+        keys, states, positions = zip(*changes, strict=True)
+        vectors = self._encoder.encode([state.text if state else "" for state in states])
+        fold_states(self._store, self._schema, view, keys, states, positions, vectors, self._encoder.fingerprint)
+
+
+class ItemFolder(_CatalogueFolder):
+    """Folds updates of items, and of items in scenarios."""
+
+    def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
+        items: list[Change] = []
+        pairs: list[PairChange] = []
+        for record, entry in changes:
+            position = self._position(record)
+            if entry is None:
+                item, separator, scenario = (record.key or b"").decode(errors="replace").partition(KEY_SEPARATOR)
+                if not separator:
+                    items.append(((item,), None, position))
+                    continue
+                # A tombstone takes the time of what it replaces, so that must be in the row first.
+                self._fold_pairs(pairs)
+                self._fold_pairs([((item, scenario), np.nan, {}, position)])
+                pairs = []
+            elif entry.WhichOneof("entry") == "item_update":
+                items.append(((entry.item_update.item_id,), _item_state(entry.item_update), position))
+            else:
+                update = entry.item_scenario_update
+                key = (update.item_id, update.scenario_id)
+                pairs.append((key, seconds(update.time), update.attributes, position))
+        self._fold_states(self._schema["item"], items)
+        self._fold_pairs(pairs)
+
+    def _fold_pairs(self, pairs: Sequence[PairChange]) -> None:
+        if not pairs:
+            return
+        keys, times, given, positions = zip(*pairs, strict=True)
+        values = [attribute_values(self._schema.config, "item_scenario", attributes) for attributes in given]
+        fold_item_scenarios(
+            self._store,
+            self._schema,
+            list(keys),
+            np.array(times, np.float64),
+            np.array(values, np.float64).reshape(len(pairs), -1),
+            np.array(positions, np.int64),
+        )
+
+
+class ScenarioFolder(_CatalogueFolder):
+    """Folds updates of scenarios and keeps the index of all of them."""
+
+    def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
+        states: list[Change] = []
+        for record, entry in changes:
+            if entry is None:
+                states.append((((record.key or b"").decode(errors="replace"),), None, self._position(record)))
+            else:
+                update = entry.scenario_update
+                states.append(((update.scenario_id,), _scenario_state(update), self._position(record)))
+        self._fold_states(self._schema["scenario"], states)
+        known = [key[0] for key, state, _ in states if state is not None]
+        if known:
+            index_scenarios(self._store, self._schema, known, states[-1][2])
+
+
+def _item_state(update: ItemUpdate) -> ItemState:
+    return ItemState(
+        time_s=seconds(update.time),
+        title=update.title,
+        description=update.description,
+        categories=tuple(update.categories),
+        brand=update.brand,
+        price=update.price if update.HasField("price") else -1.0,
+        attributes=dict(update.attributes),
+    )
+
+
+def _scenario_state(update: ScenarioUpdate) -> ScenarioState:
+    return ScenarioState(seconds(update.time), update.name, update.description)

@@ -1,0 +1,87 @@
+"""A consumer process: settings in, everything wired by hand, folds until a signal."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from services.consumers import behavior, catalogue
+from services.consumers.activity import ActivityFolder
+from services.consumers.decoding import Decoder
+from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
+from services.consumers.loop import Folder, Loop
+from services.features.schema import Schema, build_schema
+from services.runtime.errors import ConfigurationError
+from services.runtime.lifecycle import stop_event
+from services.runtime.logging import configure_logging, log_event
+from services.runtime.settings import Settings
+from services.store.cached_items import CachedItems
+from services.store.connect import open_rows
+from services.store.protocol import RowStore
+from services.text.cache import VectorCache
+from services.text.encoder import TextEncoder
+from services.text.protocol import Encoder
+
+TOPICS = {"behavior": "behavior", "item": "items", "scenario": "scenarios", "activity": "activity"}
+KINDS = tuple(TOPICS)
+
+_logger = logging.getLogger(__name__)
+
+
+def run_consumer(kind: str, settings: Settings) -> None:
+    """Fold one topic until SIGTERM or SIGINT; then the batch in hand is finished, committed, the group left."""
+    configure_logging()
+    with stop_event() as stop:
+        consume(kind, settings, open_rows(settings), stop, lambda: open_encoder(settings.encoder_dir))
+    log_event(_logger, "consumer_stopped", kind=kind)
+
+
+def consume(
+    kind: str, settings: Settings, store: RowStore, stop: threading.Event, encoder: Callable[[], Encoder]
+) -> None:
+    """Fold one topic into `store` until `stop` is set; `encoder` is called if the kind needs one."""
+    schema = build_schema(settings.features)
+    kafka, chosen = settings.kafka, settings.consumers
+    config = KafkaLogConfig(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group=f"{chosen.group_prefix}-{kind}",
+        topic=f"{kafka.topic_prefix}.{TOPICS[kind]}",
+        max_poll_records=chosen.max_poll_records,
+        session_timeout_ms=chosen.session_timeout_ms,
+        transaction_timeout_ms=chosen.transaction_timeout_ms,
+        committed_only=kind == "activity",
+    )
+    cached = CachedItems(store, chosen.item_cache_size, chosen.item_cache_age_s)
+    folder = build_folder(kind, settings, schema, cached, encoder)
+    log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
+    Loop(KafkaLog(config), folder, stop).run()
+
+
+def build_folder(
+    kind: str, settings: Settings, schema: Schema, store: RowStore, encoder: Callable[[], Encoder]
+) -> Folder:
+    """What the kind of consumer does with a batch."""
+    prefix, epoch = settings.kafka.topic_prefix, settings.kafka.topic_epoch
+
+    def decoder(kinds: frozenset[str]) -> Decoder:
+        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s)
+
+    match kind:
+        case "behavior":
+            return behavior.BehaviorFolder(store, schema, encoder(), decoder(behavior.KINDS), prefix, epoch)
+        case "item":
+            return catalogue.ItemFolder(store, schema, encoder(), decoder(catalogue.ITEM_KINDS), prefix, epoch)
+        case "scenario":
+            kinds = catalogue.SCENARIO_KINDS
+            return catalogue.ScenarioFolder(store, schema, encoder(), decoder(kinds), prefix, epoch)
+        case "activity":
+            return ActivityFolder(store, schema, prefix, epoch)
+    raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
+
+
+def open_encoder(directory: Path) -> TextEncoder:
+    """The text encoder of the settings, with its cache of vectors."""
+    if not (directory / "encoder.json").exists():
+        raise ConfigurationError(f"encoder_dir: no text encoder in {directory}; `crossrec replay` or `train` builds it")
+    return TextEncoder(directory, cache=VectorCache(directory / "vectors.sqlite"))

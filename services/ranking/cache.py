@@ -1,0 +1,124 @@
+"""Item rows in memory as columns: an array per feature, a slot per key, each slot with its time of reading.
+
+Rows older than the bound, and rows never read, are read in one batch per view; when the store is away the last
+known rows serve. Bounded: when full, the rows read longest ago leave.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from services.features.rows import DTYPES, Block, default_of, pack
+from services.features.schema import VARIABLE, View
+from services.store.protocol import Key, RowStore, StoreUnavailable
+
+NEVER = -np.inf
+
+
+class ColumnCache:
+    """The rows of one view, whose features all have fixed lengths.
+
+    Args:
+        store: where rows come from.
+        view: the view.
+        size: most rows held.
+        age_s: seconds until a row is read again.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, store: RowStore, view: View, size: int, age_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if any(feature.length == VARIABLE for feature in view.features):
+            raise ValueError(f"view {view.name} has features of variable length")
+        self._store, self._view, self._size, self._age_s, self._clock = store, view, size, age_s, clock
+        self._slots: dict[Key, int] = {}
+        self._lock = threading.Lock()
+        self._allocate(1024)
+
+    def rows(self, keys: Sequence[Key]) -> "Cached":
+        """The rows of distinct keys; reads what is missing or old."""
+        with self._lock:
+            slots = self._slots_of(keys)
+            now = self._clock()
+            stale = np.flatnonzero(now - self._read_at[slots] > self._age_s)
+            available = self._refresh([keys[place] for place in stale], slots[stale]) if len(stale) else True
+            columns = {name: column[slots] for name, column in self._columns.items()}
+            ages = np.where(np.isfinite(self._read_at[slots]), self._clock() - self._read_at[slots], 0.0)
+            return Cached(Block(self._view, len(keys), columns, {}), self._known[slots], ages, available)
+
+    def _slots_of(self, keys: Sequence[Key]) -> np.ndarray:
+        new = [key for key in keys if key not in self._slots]
+        if new:
+            self._make_room(len(new), keys)
+            for key in new:
+                self._slots[key] = self._free.pop()
+        return np.array([self._slots[key] for key in keys], np.int64)
+
+    def _refresh(self, keys: Sequence[Key], slots: np.ndarray) -> bool:
+        try:
+            rows = self._store.read(self._view, keys)
+        except StoreUnavailable:
+            return False
+        block = pack(self._view, rows)
+        for name, column in self._columns.items():
+            column[slots] = block.fixed[name]
+        self._known[slots] = [row is not None for row in rows]
+        self._read_at[slots] = self._clock()
+        return True
+
+    def _make_room(self, count: int, wanted: Sequence[Key]) -> None:
+        if len(self._free) >= count:
+            return
+        if len(self._read_at) < self._size:
+            self._allocate(min(max(2 * len(self._read_at), len(self._slots) + count), self._size))
+        if len(self._free) < count:
+            self._evict(max(count, self._size // 10), set(wanted))
+        if len(self._free) < count:
+            # More keys in one request than the bound: hold them anyway, the next eviction takes them.
+            self._allocate(len(self._slots) + count)
+
+    def _evict(self, count: int, keep: set[Key]) -> None:
+        oldest = sorted(
+            (key for key in self._slots if key not in keep), key=lambda key: self._read_at[self._slots[key]]
+        )
+        for key in oldest[:count]:
+            slot = self._slots.pop(key)
+            self._read_at[slot] = NEVER
+            for feature in self._view.features:
+                self._columns[feature.name][slot] = default_of(feature)
+            self._known[slot] = False
+            self._free.append(slot)
+
+    def _allocate(self, size: int) -> None:
+        old = len(self._read_at) if self._slots else 0
+        columns = {}
+        for feature in self._view.features:
+            default = default_of(feature)
+            column = np.empty((size, *default.shape), DTYPES[feature.dtype])
+            column[:] = default
+            if old:
+                column[:old] = self._columns[feature.name]
+            columns[feature.name] = column
+        read_at, known = np.full(size, NEVER), np.zeros(size, bool)
+        if old:
+            read_at[:old], known[:old] = self._read_at, self._known
+        held = set(self._slots.values())
+        self._columns, self._read_at, self._known = columns, read_at, known
+        self._free = [slot for slot in range(size - 1, -1, -1) if slot not in held]
+
+
+class Cached:
+    """Rows as the cache gave them.
+
+    Args:
+        block: the rows, in the order of the keys.
+        known: [R] whether the store has the row.
+        age_s: [R] seconds since each row was read.
+        available: whether the store could be read where it had to be.
+    """
+
+    def __init__(self, block: Block, known: np.ndarray, age_s: np.ndarray, available: bool) -> None:
+        self.block, self.known, self.age_s, self.available = block, known, age_s, available

@@ -1,0 +1,56 @@
+"""The ranking process: settings in, everything wired by hand, serves until a signal."""
+
+import gc
+import logging
+
+from services.features.schema import build_schema
+from services.ranking.model import ModelUnavailable, open_model
+from services.ranking.pipeline import Ranker, warm_up
+from services.ranking.rows import open_ranking_rows
+from services.ranking.service import RankingService, build_server
+from services.runtime.lifecycle import serve_until_signal
+from services.runtime.logging import configure_logging, log_event
+from services.runtime.settings import Settings
+from services.store.connect import open_rows
+from services.text.encoder import EncoderInfo
+
+DRAIN_S = 10.0
+"""Seconds that requests in progress get after the stop signal."""
+
+_logger = logging.getLogger(__name__)
+
+
+def run_ranking(settings: Settings) -> None:
+    """Serve RankingService until SIGTERM or SIGINT; main thread only.
+
+    Raises ModelUnavailable or ModelMismatch instead of serving with a model that does not fit.
+    """
+    configure_logging()
+    chosen = settings.ranking
+    ranker = build_ranker(settings)
+    warm_up(ranker)
+    built = build_server(RankingService(ranker, chosen.max_waiting), chosen.listen, chosen.max_workers)
+    # What is loaded stays: the collector need not look at it again, which would show in the slowest answers.
+    gc.collect()
+    gc.freeze()
+    log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version)
+    serve_until_signal(built.server, built.health, DRAIN_S, lambda: None)
+    log_event(_logger, "ranking_stopped")
+
+
+def build_ranker(settings: Settings) -> Ranker:
+    """Model, schema and sources of rows of the settings."""
+    chosen, schema = settings.ranking, build_schema(settings.features)
+    if not (settings.encoder_dir / "encoder.json").exists():
+        raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
+    encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
+    model = open_model(settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers)
+    rows = open_ranking_rows(
+        open_rows(settings),
+        schema,
+        encoder,
+        chosen.item_cache_size,
+        chosen.item_cache_age_s,
+        chosen.scenario_cache_age_s,
+    )
+    return Ranker(schema, rows, model)

@@ -1,0 +1,214 @@
+"""How a request is ranked, as a list of stages: validate, recognise, hydrate, score, diversify, select, respond.
+
+`rank` is the whole path; each stage is a function of what the ones before found. Nothing here knows gRPC, Kafka
+or Feast.
+"""
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.features.config import EVENT_TYPES
+from services.features.decay import factors
+from services.features.encode import Hydrated, Tensors, encode
+from services.features.rows import Block, pack
+from services.features.schema import Schema
+from services.ranking.degraded import Degraded
+from services.ranking.hydrate import Hydration, hydrate
+from services.ranking.model import Model, Scores
+from services.ranking.rows import RankingRows
+from services.ranking.scenarios import Scenarios
+from services.ranking.validate import Request, validate
+from services.runtime.errors import DeadlinePassed
+
+PRIOR_STRENGTH = 1.0
+"""Events that the population's habits weigh in recognising a scenario."""
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """What ranking a request needs.
+
+    Args:
+        schema: the feature schema.
+        rows: where features come from.
+        model: scores candidates.
+        clock: seconds since 1970.
+    """
+
+    schema: Schema
+    rows: RankingRows
+    model: Model
+    clock: Callable[[], float] = time.time
+
+
+def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> pb.RankResponse:
+    """Rank the candidates of a request.
+
+    Raises InvalidRequest naming the field, DeadlinePassed when `time_left_s` runs out between stages.
+    """
+    degraded = Degraded()
+    request = validate(message, ranker.schema.config, ranker.clock())
+    scenarios = ranker.rows.scenarios.current()
+    if not scenarios.ids:
+        return respond_without_scenarios(ranker, request, scenarios)
+    check(time_left_s)
+    rows = hydrate(ranker.schema, ranker.rows, request, scenarios, degraded)
+    posterior = recognise(ranker.schema, request, scenarios, rows.user_scenario, degraded)
+    tensors = encode(ranker.schema, rows.hydrated)
+    check(time_left_s)
+    scores = ranker.model.score(tensors, posterior)
+    check(time_left_s)
+    order = diversify(scores, tensors, request.diversity)
+    chosen = select(order, request.top_k)
+    return respond(ranker, request, scenarios, posterior, rows, scores, chosen, degraded)
+
+
+def check(time_left_s: Callable[[], float]) -> None:
+    """Stop working on what nobody waits for any more."""
+    if time_left_s() <= 0:
+        raise DeadlinePassed("the deadline passed while ranking")
+
+
+def recognise(
+    schema: Schema, request: Request, scenarios: Scenarios, user_scenario: Block, degraded: Degraded
+) -> np.ndarray:
+    """Posterior over target scenarios, [J].
+
+    The given scenario, if there is one. Else proportional to the user's own decayed events per scenario plus
+    everybody's shares; uniform where nothing is known.
+    """
+    count = len(scenarios.ids)
+    if request.scenario_id:
+        place = scenarios.index(request.scenario_id)
+        if place is None:
+            degraded.add(pb.DEGRADATION_REASON_UNKNOWN_SCENARIO, "the target scenario is not known: all count alike")
+            return np.full(count, 1 / count)
+        return np.eye(count)[place]
+    everybody = _events(schema, scenarios.activity, request.time_s)
+    shares = everybody / everybody.sum() if everybody.sum() > 0 else np.full(count, 1 / count)
+    own = _events(schema, user_scenario, request.time_s) + PRIOR_STRENGTH * shares
+    posterior: np.ndarray = own / own.sum()
+    return posterior
+
+
+def _events(schema: Schema, block: Block, time_s: float) -> np.ndarray:
+    """Decayed events of all types under the longest half-life, [rows]."""
+    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1)[:, :, -1].sum(axis=1)
+    result: np.ndarray = counts * factors(time_s - block.floats("time_s"), schema.config.half_lives_s[-1:])[:, 0]
+    return result
+
+
+def diversify(scores: Scores, tensors: Tensors, diversity: float) -> np.ndarray:
+    """Order of the candidates, best first, [N]; ties keep the order of the request.
+
+    Maximal marginal relevance (Carbonell and Goldstein, 1998): each place goes to the candidate with the best
+    (1 - diversity) * probability - diversity * similarity to what is placed already.
+    """
+    if diversity == 0:
+        return np.argsort(-scores.score, kind="stable")
+    similarity = tensors.item_text @ tensors.item_text.T
+    closest = np.zeros(len(scores.score))
+    left = np.ones(len(scores.score), bool)
+    order = []
+    for _ in range(len(scores.score)):
+        value = np.where(left, (1 - diversity) * scores.probability - diversity * closest, -np.inf)
+        best = int(np.argmax(value))
+        order.append(best)
+        left[best] = False
+        closest = np.maximum(closest, similarity[best])
+    return np.array(order)
+
+
+def select(order: np.ndarray, top_k: int) -> np.ndarray:
+    """The first top_k of the order; all of it for 0."""
+    return order[:top_k] if top_k else order
+
+
+def respond(
+    ranker: Ranker,
+    request: Request,
+    scenarios: Scenarios,
+    posterior: np.ndarray,
+    rows: Hydration,
+    scores: Scores,
+    chosen: np.ndarray,
+    degraded: Degraded,
+) -> pb.RankResponse:
+    """The answer."""
+    target = request.scenario_id or scenarios.ids[int(np.argmax(posterior))]
+    items = [
+        pb.RankedItem(item_id=request.item_ids[place], score=scores.score[place], probability=scores.probability[place])
+        for place in chosen
+    ]
+    if request.explain:
+        for item, place in zip(items, chosen, strict=True):
+            preferences = scores.preference[place].tolist()
+            parts = (scores.preference[place] * scores.transfer).tolist()
+            item.contributions.extend(
+                pb.ScenarioContribution(preference=p, contribution=c) for p, c in zip(preferences, parts, strict=True)
+            )
+    reply = pb.RankResponse(
+        items=items,
+        scenario_id=target,
+        transfer_weights=[
+            pb.TransferWeight(scenario_id=name, weight=weight)
+            for name, weight in zip(scenarios.ids, scores.transfer.tolist(), strict=True)
+        ],
+        model_version=ranker.model.version,
+        degraded=degraded.reasons,
+        attribution_token=attribution_token(ranker, target, request),
+    )
+    if not request.scenario_id:
+        named = zip(scenarios.ids, posterior.tolist(), strict=True)
+        reply.scenario_posterior.extend(pb.ScenarioProbability(scenario_id=s, probability=p) for s, p in named)
+    reply.freshness.oldest_item_read_ms = round(rows.oldest_item_read_s * 1000)
+    if rows.newest_user_event_s > 0:
+        reply.freshness.newest_user_event.FromMicroseconds(round(rows.newest_user_event_s * 1e6))
+    return reply
+
+
+def respond_without_scenarios(ranker: Ranker, request: Request, scenarios: Scenarios) -> pb.RankResponse:
+    """The answer of a system that knows no scenario yet: the request's order, score 0."""
+    degraded = Degraded()
+    if not scenarios.available:
+        degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the online store could not be read")
+    degraded.add(pb.DEGRADATION_REASON_NO_SCENARIOS, "no scenario is known: items are in the order of the request")
+    chosen = select(np.arange(len(request.item_ids)), request.top_k)
+    return pb.RankResponse(
+        items=[pb.RankedItem(item_id=request.item_ids[place]) for place in chosen],
+        scenario_id=request.scenario_id,
+        model_version=ranker.model.version,
+        degraded=degraded.reasons,
+        freshness=pb.FeatureFreshness(),
+        attribution_token=attribution_token(ranker, request.scenario_id, request),
+    )
+
+
+def attribution_token(ranker: Ranker, target: str, request: Request) -> str:
+    """Names the answer without naming the user: a request id, the model, the target and the time."""
+    content = {"id": uuid.uuid4().hex, "model": ranker.model.version, "scenario": target, "time_s": request.time_s}
+    return base64.urlsafe_b64encode(json.dumps(content, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def warm_up(ranker: Ranker) -> None:
+    """Score two made-up candidates, so that the first real request does not pay for first times."""
+    schema = ranker.schema
+    blocks = {view.name: pack(view, [None]) for view in schema.views}
+    zeros = np.zeros(2, np.int64)
+    rows = Hydrated(
+        time_s=ranker.clock(),
+        encoder=0,
+        **{name: block for name, block in blocks.items() if name != "scenario_index"},
+        item_key=np.ones(1, np.int64),
+        pair_request=zeros,
+        pair_item=zeros,
+        context=np.zeros((1, len(schema.config.attributes_of("context")))),
+    )
+    ranker.model.score(encode(schema, rows), np.ones(1))

@@ -1,0 +1,64 @@
+"""The known scenarios and their rows, read again when they are older than the bound; the last known ones serve
+while the store is away.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.features.rows import Block, pack
+from services.features.schema import Schema
+from services.store.folding import read_block, scenario_ids
+from services.store.protocol import Key, RowStore, StoreUnavailable
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """The scenarios, sorted by id: the J of every tensor."""
+
+    ids: tuple[str, ...]
+    rows: Block
+    activity: Block
+    available: bool
+
+    def index(self, scenario: str) -> int | None:
+        """Place of a scenario, None if it is not known."""
+        return self.ids.index(scenario) if scenario in self.ids else None
+
+
+class ScenarioCache:
+    """Reads scenarios through a store.
+
+    Args:
+        store: where rows come from.
+        schema: the feature schema.
+        age_s: seconds until they are read again.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, store: RowStore, schema: Schema, age_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store, self._schema, self._age_s, self._clock = store, schema, age_s, clock
+        self._lock = threading.Lock()
+        self._read_at = -float("inf")
+        empty = pack(schema["scenario"], []), pack(schema["scenario_activity"], [])
+        self._known = Scenarios((), *empty, available=True)
+
+    def current(self) -> Scenarios:
+        """The scenarios, at most `age_s` seconds old unless the store is away."""
+        with self._lock:
+            if self._clock() - self._read_at > self._age_s:
+                try:
+                    self._known = self._read()
+                    self._read_at = self._clock()
+                except StoreUnavailable:
+                    return Scenarios(self._known.ids, self._known.rows, self._known.activity, available=False)
+            return self._known
+
+    def _read(self) -> Scenarios:
+        ids = scenario_ids(self._store, self._schema)
+        keys: list[Key] = [(scenario,) for scenario in ids]
+        views = self._schema["scenario"], self._schema["scenario_activity"]
+        return Scenarios(tuple(ids), *(read_block(self._store, view, keys) for view in views), available=True)

@@ -1,0 +1,68 @@
+"""RankingService over gRPC: admits requests, hands them to the pipeline, keeps deadlines."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from crossrec.ranking.v1 import ranking_pb2
+from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer, add_RankingServiceServicer_to_server
+from services.ranking.pipeline import Ranker, rank
+from services.runtime.errors import Overloaded, Unavailable
+from services.runtime.grpc_server import BoundServer
+from services.runtime.grpc_server import build_server as build_grpc_server
+from services.store.protocol import StaleSchema
+
+RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full_name
+
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+
+
+class RankingService(RankingServiceServicer):
+    """The servicer.
+
+    Args:
+        ranker: what ranking needs.
+        max_waiting: requests in the server at once; more get RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(self, ranker: Ranker, max_waiting: int) -> None:
+        self._ranker, self._max_waiting = ranker, max_waiting
+        self._lock, self._admitted = threading.Lock(), 0
+
+    def Rank(  # noqa: N802 - named by the contract
+        self, request: ranking_pb2.RankRequest, context: grpc.ServicerContext
+    ) -> ranking_pb2.RankResponse:
+        """Rank the candidates of a request."""
+
+        def time_left_s() -> float:
+            left = context.time_remaining()
+            return float("inf") if left is None else left
+
+        with self._admission():
+            try:
+                return rank(self._ranker, request, time_left_s)
+            except StaleSchema as error:
+                raise Unavailable(str(error)) from error
+
+    @contextmanager
+    def _admission(self) -> Iterator[None]:
+        with self._lock:
+            if self._admitted >= self._max_waiting:
+                raise Overloaded(f"{self._max_waiting} requests are being ranked already; try again later")
+            self._admitted += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._admitted -= 1
+
+
+def build_server(service: RankingServiceServicer, listen: str, max_workers: int) -> BoundServer:
+    """Bind RankingService with health and reflection to `listen`."""
+
+    def register(server: object) -> None:
+        add_RankingServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+
+    return build_grpc_server(RANKING_SERVICE, register, listen, max_workers, MAX_REQUEST_BYTES)

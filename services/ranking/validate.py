@@ -1,0 +1,96 @@
+"""A Rank request, checked: every rule of ranking.proto, each with the field at fault."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.features.config import DAY_S, FeatureConfig
+from services.runtime.errors import InvalidRequest
+
+MAX_ID_BYTES = 128
+MAX_ITEMS = 2000
+EARLIEST_S = 315_532_800
+"""1980-01-01, seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A valid request. `scenario_id` "" if it is to be recognised; `top_k` 0 for all; times in seconds since 1970."""
+
+    user_id: str
+    scenario_id: str
+    item_ids: tuple[str, ...]
+    top_k: int
+    time_s: float
+    context: Mapping[str, float]
+    explain: bool
+    diversity: float
+
+
+def validate(message: pb.RankRequest, config: FeatureConfig, now_s: float) -> Request:
+    """The request, if it keeps the contract; else InvalidRequest with field and reason."""
+    _id("user_id", message.user_id, required=True)
+    _id("scenario_id", message.scenario_id, required=False)
+    _items(message.item_ids)
+    if message.top_k > MAX_ITEMS:
+        raise InvalidRequest("top_k", f"is {message.top_k}, at most {MAX_ITEMS} is allowed")
+    _context(message.context.attributes, config)
+    diversity = message.options.diversity
+    if not 0 <= diversity <= 1:  # NaN too
+        raise InvalidRequest("options.diversity", f"is {diversity:g}, must be 0 to 1")
+    return Request(
+        user_id=message.user_id,
+        scenario_id=message.scenario_id,
+        item_ids=tuple(message.item_ids),
+        top_k=message.top_k,
+        time_s=_time(message, now_s),
+        context=dict(message.context.attributes),
+        explain=message.options.explain,
+        diversity=diversity,
+    )
+
+
+def _id(field: str, value: str, *, required: bool) -> None:
+    if required and not value:
+        raise InvalidRequest(field, "is empty")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise InvalidRequest(field, f"is longer than {MAX_ID_BYTES} bytes")
+
+
+def _items(item_ids: object) -> None:
+    ids = list(item_ids)  # type: ignore[call-overload]
+    if not ids:
+        raise InvalidRequest("item_ids", "is empty, at least one candidate is needed")
+    if len(ids) > MAX_ITEMS:
+        raise InvalidRequest("item_ids", f"has {len(ids)} candidates, at most {MAX_ITEMS} are allowed")
+    seen: set[str] = set()
+    for number, item in enumerate(ids):
+        _id(f"item_ids[{number}]", item, required=True)
+        if item in seen:
+            raise InvalidRequest(f"item_ids[{number}]", "repeats an earlier candidate")
+        seen.add(item)
+
+
+def _context(attributes: Mapping[str, float], config: FeatureConfig) -> None:
+    declared = {attribute.name for attribute in config.attributes_of("context")}
+    for name, value in attributes.items():
+        field = f'context.attributes["{name[:MAX_ID_BYTES]}"]'
+        if name not in declared:
+            raise InvalidRequest(field, f"is not declared; declared are: {', '.join(sorted(declared)) or 'none'}")
+        if not math.isfinite(value):
+            raise InvalidRequest(field, "is not finite")
+
+
+def _time(message: pb.RankRequest, now_s: float) -> float:
+    if not message.HasField("request_time"):
+        return now_s
+    nanos = message.request_time.nanos
+    if not 0 <= nanos < 1_000_000_000:
+        raise InvalidRequest("request_time", f"has {nanos} nanos, must be 0 to 999,999,999")
+    time_s = message.request_time.seconds + nanos / 1e9
+    if time_s < EARLIEST_S:
+        raise InvalidRequest("request_time", "is before 1980")
+    if time_s > now_s + DAY_S:
+        raise InvalidRequest("request_time", "is more than a day in the future")
+    return time_s

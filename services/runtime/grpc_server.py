@@ -1,0 +1,55 @@
+"""A gRPC server as both servers have it: one service, health and reflection on one port, one exit for errors."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
+from grpc_health.v1.health import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from services.runtime.grpc_errors import ErrorInterceptor
+
+
+@dataclass(frozen=True)
+class BoundServer:
+    """A bound server that is not started yet.
+
+    Args:
+        server: to start and stop.
+        health: answers for the whole server and for its service.
+        address: where it listens, host:port.
+    """
+
+    server: grpc.Server
+    health: HealthServicer
+    address: str
+
+
+def build_server(
+    name: str, register: Callable[[grpc.Server], None], listen: str, max_workers: int, max_request_bytes: int
+) -> BoundServer:
+    """Bind a service to `listen` (port 0: any free one); RuntimeError if the port is taken.
+
+    Args:
+        name: full name of the service.
+        register: adds the servicer to a server.
+        listen: host:port.
+        max_workers: requests served at once; more wait, and those whose deadline passes meanwhile are dropped.
+        max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
+    """
+    options = (
+        ("grpc.max_receive_message_length", max_request_bytes),
+        ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a second server that gets half the calls
+    )
+    pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
+    server = grpc.server(pool, interceptors=[ErrorInterceptor()], options=options)
+    register(server)
+    health = HealthServicer()
+    health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    reflection.enable_server_reflection((name, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    port = server.add_insecure_port(listen)
+    return BoundServer(server, health, f"{listen.rpartition(':')[0]}:{port}")
