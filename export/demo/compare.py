@@ -55,7 +55,7 @@ def compare(
     """Rank every impression of `rows` (of one time) live, and score it offline with the same model."""
     requests, live, degraded = requests_of(rows), np.full(len(rows.label), np.nan), 0
     with grpc.insecure_channel(address) as channel:
-        stub = ranking_pb2_grpc.RankingServiceStub(channel)
+        stub = ranking_pb2_grpc.RankingServiceStub(channel)  # type: ignore[no-untyped-call]
         for number, members in enumerate(requests):
             request = rank_request(rows, members, sources[rows.target[members[0]]])
             reply = stub.Rank(request, timeout=30)

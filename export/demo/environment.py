@@ -130,7 +130,7 @@ class Environment:
         with grpc.insecure_channel(address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             # wait_for_ready lets gRPC itself retry the connection until the server listens.
-            reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s, wait_for_ready=True)
+            reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s, wait_for_ready=True)  # type: ignore[attr-defined]
         self.processes.check()
         if reply.status != health_pb2.HealthCheckResponse.SERVING:
             raise DemoFailed(f"{address} is up but not serving")

@@ -31,11 +31,11 @@ def show_household(
     chosen = [sources[target] for target in targets[np.argsort(-shown)][:2]]
     requests = [rank_request(rows, members, scenario, explain=True) for scenario in chosen]
     with grpc.insecure_channel(address) as channel:
-        stub = ranking_pb2_grpc.RankingServiceStub(channel)
+        stub = ranking_pb2_grpc.RankingServiceStub(channel)  # type: ignore[no-untyped-call]
         replies = [stub.Rank(request, timeout=30) for request in requests]
     for scenario, reply in zip(chosen, replies, strict=True):
         _print_ranking(console, f"Household {user} at {names[scenario]} ({scenario})", reply, titles)
-    weights = Table("target scenario i", *sources, title="Transfer weights M[i,j] of source scenario j")
+    weights = Table("target scenario i", *sources, title="Transfer weights M\\[i,j] of source scenario j")
     for scenario, reply in zip(chosen, replies, strict=True):
         weight = {row.scenario_id: row.weight for row in reply.transfer_weights}
         weights.add_row(scenario, *(f"{weight[source]:.3f}" for source in sources))
@@ -69,8 +69,8 @@ def show_fresh_event(
     """
     delays = []
     with grpc.insecure_channel(gateway) as to_gateway, grpc.insecure_channel(ranking) as to_ranking:
-        events = events_pb2_grpc.EventServiceStub(to_gateway)
-        ranks = ranking_pb2_grpc.RankingServiceStub(to_ranking)
+        events = events_pb2_grpc.EventServiceStub(to_gateway)  # type: ignore[no-untyped-call]
+        ranks = ranking_pb2_grpc.RankingServiceStub(to_ranking)  # type: ignore[no-untyped-call]
         asked = ranking_pb2.RankRequest()
         asked.CopyFrom(request)
         start_s = request.request_time.ToMilliseconds() / 1000

@@ -48,7 +48,7 @@ def _behavior(history: History, begin_s: float, end_s: float) -> Iterator[tuple[
             event_id=f"history-{events.position[row, 2]}",
             user_id=events.user[row],
             scenario_id=events.scenario[row],
-            type=events_pb2.EventType.Value(f"EVENT_TYPE_{EVENT_TYPES[events.type[row]].upper()}"),
+            type=f"EVENT_TYPE_{EVENT_TYPES[events.type[row]].upper()}",
             item_id=events.item[row],
             time=timestamp(events.time_s[row]),
             text=history.behavior_text[row],
@@ -78,7 +78,7 @@ def publish(
     """Send the entries in batches, in order."""
     result = Published()
     with grpc.insecure_channel(address) as channel:
-        stub = events_pb2_grpc.EventServiceStub(channel)
+        stub = events_pb2_grpc.EventServiceStub(channel)  # type: ignore[no-untyped-call]
         for begin in range(0, len(entries), BATCH):
             reply = stub.Publish(events_pb2.PublishRequest(entries=entries[begin : begin + BATCH]), timeout=60)
             for answer in reply.results:

@@ -27,6 +27,5 @@ def log_dead_letters(topic: str, letters: Sequence[Output]) -> None:
     """One line per batch with dead letters: how many, and the first one's position; never their content."""
     if letters:
         headers = dict(letters[0].headers)
-        partition, offset = int(headers["partition"]), int(headers["offset"])
-        fields = {"topic": topic, "count": len(letters), "first_partition": partition, "first_offset": offset}
-        log_event(_logger, "dead_letters", level=logging.WARNING, **fields)
+        place = f"{int(headers['partition'])}/{int(headers['offset'])}"
+        log_event(_logger, "dead_letters", level=logging.WARNING, topic=topic, count=len(letters), first=place)

@@ -79,22 +79,34 @@ class KafkaLog:
         self._producer: KafkaProducer | None = None
         self._transactional_id = ""
         self._batch: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
         polled = _reached(lambda: self._consumer.poll(timeout_ms=int(wait_s * 1000)))
         self._batch = {partition: records[-1].offset + 1 for partition, records in polled.items()}
+        if not polled:
+            _reached(self._commit_markers)
         return [
             Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers))
             for records in polled.values()
             for r in records
         ]
 
+    def _commit_markers(self) -> None:
+        """Commit positions that moved past transaction markers: else a group that read all seems to lag."""
+        positions = {partition: self._consumer.position(partition) for partition in self._consumer.assignment()}
+        moved = {p: offset for p, offset in positions.items() if offset > self._committed.get(p, 0)}
+        if moved:
+            self._consumer.commit({p: OffsetAndMetadata(offset, "", -1) for p, offset in moved.items()})
+            self._committed |= moved
+
     def commit(self, outputs: Sequence[Output]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""
         offsets = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in self._batch.items()}
         if not outputs:
             _reached(lambda: self._consumer.commit(offsets))
+            self._committed |= self._batch
             return
         try:
             producer = self._ready_producer()
@@ -105,6 +117,7 @@ class KafkaLog:
             for future in sent:
                 future.get(timeout=0)
             producer.commit_transaction()
+            self._committed |= self._batch
         except _LOST as error:
             self._drop_producer()
             raise LostPartitions(f"{type(error).__name__}: {error}") from error
@@ -121,7 +134,7 @@ class KafkaLog:
             self._consumer.pause(*self._consumer.assignment())
             wait_ms = int(min(left, 0.5) * 1000)
             _reached(partial(self._consumer.poll, timeout_ms=wait_ms))
-        kept = held <= self._consumer.assignment()
+        kept: bool = held <= self._consumer.assignment()
         self._consumer.resume(*self._consumer.assignment())
         return kept
 

@@ -78,9 +78,7 @@ class Loop:
             if self._stop.is_set():
                 return None
             if not self._log.keep_alive(self._backoff_s()):
-                log_event(
-                    _logger, "batch_dropped", level=logging.WARNING, reason="partitions moved while the store was away"
-                )
+                log_event(_logger, "batch_dropped", level=logging.WARNING, reason="partitions moved meanwhile")
                 self._rewind()
                 return None
 

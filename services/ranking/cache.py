@@ -15,6 +15,7 @@ from services.features.schema import VARIABLE, View
 from services.store.protocol import Key, RowStore, StoreUnavailable
 
 NEVER = -np.inf
+FIRST_ROWS = 1024
 
 
 class ColumnCache:
@@ -36,7 +37,9 @@ class ColumnCache:
         self._store, self._view, self._size, self._age_s, self._clock = store, view, size, age_s, clock
         self._slots: dict[Key, int] = {}
         self._lock = threading.Lock()
-        self._allocate(1024)
+        self._columns: dict[str, np.ndarray] = {}
+        self._read_at, self._known, self._free = np.zeros(0), np.zeros(0, bool), list[int]()
+        self._allocate(min(size, FIRST_ROWS))
 
     def rows(self, keys: Sequence[Key]) -> "Cached":
         """The rows of distinct keys; reads what is missing or old."""
@@ -44,7 +47,7 @@ class ColumnCache:
             slots = self._slots_of(keys)
             now = self._clock()
             stale = np.flatnonzero(now - self._read_at[slots] > self._age_s)
-            available = self._refresh([keys[place] for place in stale], slots[stale]) if len(stale) else True
+            available = self._refresh([keys[place] for place in stale.tolist()], slots[stale]) if len(stale) else True
             columns = {name: column[slots] for name, column in self._columns.items()}
             ages = np.where(np.isfinite(self._read_at[slots]), self._clock() - self._read_at[slots], 0.0)
             return Cached(Block(self._view, len(keys), columns, {}), self._known[slots], ages, available)
@@ -81,9 +84,8 @@ class ColumnCache:
             self._allocate(len(self._slots) + count)
 
     def _evict(self, count: int, keep: set[Key]) -> None:
-        oldest = sorted(
-            (key for key in self._slots if key not in keep), key=lambda key: self._read_at[self._slots[key]]
-        )
+        leaving = [key for key in self._slots if key not in keep]
+        oldest = sorted(leaving, key=lambda key: self._read_at[self._slots[key]])
         for key in oldest[:count]:
             slot = self._slots.pop(key)
             self._read_at[slot] = NEVER
@@ -93,8 +95,7 @@ class ColumnCache:
             self._free.append(slot)
 
     def _allocate(self, size: int) -> None:
-        old = len(self._read_at) if self._slots else 0
-        columns = {}
+        old, columns = len(self._read_at), {}
         for feature in self._view.features:
             default = default_of(feature)
             column = np.empty((size, *default.shape), DTYPES[feature.dtype])

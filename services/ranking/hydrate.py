@@ -46,9 +46,7 @@ def hydrate(schema: Schema, rows: RankingRows, request: Request, scenarios: Scen
     cached |= {name: rows.caches[name].rows(pairs) for name in PAIR_VIEWS}
     reached = reached and scenarios.available and all(part.available for part in cached.values())
     if not reached:
-        degraded.add(
-            pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the online store could not be read: last known rows serve"
-        )
+        degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the store could not be read: last known rows serve")
     elif user is None:
         degraded.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "the user has no features: ranked by what others do")
     unknown = int((~cached["item"].known).sum())

@@ -90,7 +90,8 @@ def recognise(
         if place is None:
             degraded.add(pb.DEGRADATION_REASON_UNKNOWN_SCENARIO, "the target scenario is not known: all count alike")
             return np.full(count, 1 / count)
-        return np.eye(count)[place]
+        given: np.ndarray = np.eye(count)[place]
+        return given
     everybody = _events(schema, scenarios.activity, request.time_s)
     shares = everybody / everybody.sum() if everybody.sum() > 0 else np.full(count, 1 / count)
     own = _events(schema, user_scenario, request.time_s) + PRIOR_STRENGTH * shares

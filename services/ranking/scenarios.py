@@ -1,5 +1,6 @@
-"""The known scenarios and their rows, read again when they are older than the bound; the last known ones serve
-while the store is away.
+"""The known scenarios and their rows, read again when they are older than the bound.
+
+The last known ones serve while the store is away.
 """
 
 import threading
@@ -43,8 +44,8 @@ class ScenarioCache:
         self._store, self._schema, self._age_s, self._clock = store, schema, age_s, clock
         self._lock = threading.Lock()
         self._read_at = -float("inf")
-        empty = pack(schema["scenario"], []), pack(schema["scenario_activity"], [])
-        self._known = Scenarios((), *empty, available=True)
+        nothing = pack(schema["scenario"], []), pack(schema["scenario_activity"], [])
+        self._known = Scenarios((), nothing[0], nothing[1], available=True)
 
     def current(self) -> Scenarios:
         """The scenarios, at most `age_s` seconds old unless the store is away."""
@@ -60,5 +61,6 @@ class ScenarioCache:
     def _read(self) -> Scenarios:
         ids = scenario_ids(self._store, self._schema)
         keys: list[Key] = [(scenario,) for scenario in ids]
-        views = self._schema["scenario"], self._schema["scenario_activity"]
-        return Scenarios(tuple(ids), *(read_block(self._store, view, keys) for view in views), available=True)
+        rows = read_block(self._store, self._schema["scenario"], keys)
+        activity = read_block(self._store, self._schema["scenario_activity"], keys)
+        return Scenarios(tuple(ids), rows, activity, available=True)
