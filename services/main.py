@@ -5,6 +5,7 @@ Knows flags and wiring; every command's work is a function elsewhere. Heavy impo
 
 import json
 import os
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +44,8 @@ def root(
     ] = None,
 ) -> None:
     """Choose the settings file for this command and the processes it starts."""
+    # kafka-python says this on every start; nothing here can act on it.
+    warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
     if config:
         os.environ["CROSSREC_CONFIG"] = str(config.resolve())
 

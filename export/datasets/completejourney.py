@@ -158,13 +158,19 @@ def _item_rows(products: Products, seen: Array) -> pa.Table:
     columns = {
         "item_id": _text(products.ids[seen]),
         "time": pa.array(np.full(len(rows), CATALOGUE_TIME_MS)),
-        "title": [plain_words(names[-1]) for names in labels],
+        "title": [_title(names) for names in labels],
         "description": [", ".join(plain_words(name) for name in names[-2::-1]) or None for names in labels],
         "categories": labels,
         "brand": [str(row["manufacturer_id"]) for row in rows],
         "attributes": [[("private_label", float(row["brand"] == "Private"))] for row in rows],
     }
     return from_columns(ITEMS, columns, len(rows))
+
+
+def _title(labels: list[str]) -> str:
+    """The type, after the category unless it names it: a type alone is often a word like `traditional`."""
+    kind, category = plain_words(labels[-1]), plain_words(labels[1] if len(labels) > 2 else "")
+    return kind if set(category.split()) <= set(kind.split()) else f"{category}: {kind}"
 
 
 def _placement_rows(placements: Placements, products: Products, seen: Array) -> pa.Table:

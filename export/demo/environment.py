@@ -117,6 +117,11 @@ class Environment:
             "CROSSREC_RANKING__LISTEN": self.ranking_address,
         }
 
+    def start_ranking(self) -> None:
+        """Start the ranking server alone and wait until it answers healthy."""
+        self.processes.start("ranking", "serve", "ranking")
+        self._wait_healthy(self.ranking_address)
+
     def start_servers(self) -> None:
         """Start gateway, ranking server and consumers, and wait until both servers answer healthy."""
         self.processes.start("gateway", "serve", "gateway")
