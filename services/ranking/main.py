@@ -29,7 +29,7 @@ def run_ranking(settings: Settings) -> None:
     chosen = settings.ranking
     ranker = build_ranker(settings)
     warm_up(ranker)
-    built = build_server(RankingService(ranker, chosen.max_waiting), chosen.listen, chosen.max_workers)
+    built = build_server(RankingService(ranker, chosen.max_workers, chosen.max_waiting), chosen.listen)
     # What is loaded stays: the collector need not look at it again, which would show in the slowest answers.
     gc.collect()
     gc.freeze()

@@ -125,6 +125,8 @@ def differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> li
             found.append(f"tensor {tensor}: only in the model: {', '.join(only)}")
         if only := [name for name in names if name not in trained]:
             found.append(f"tensor {tensor}: only here: {', '.join(only)}")
+        if sorted(trained) == sorted(names) and list(trained) != list(names):
+            found.append(f"tensor {tensor}: the same features in another order")
     if manifest["encoder_fingerprint"] != encoder:
         found.append(f"text encoder {manifest['encoder_fingerprint']} in the model, {encoder} here")
     if not found and manifest["schema_fingerprint"] != schema.fingerprint:

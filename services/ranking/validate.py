@@ -1,6 +1,6 @@
 """A Rank request, checked: every rule of ranking.proto, each with the field at fault."""
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ MAX_ID_BYTES = 128
 MAX_ITEMS = 2000
 EARLIEST_S = 315_532_800
 """1980-01-01, seconds since 1970."""
+MAX_VALUE = 3.4e38
+"""Models read single precision: what is larger would reach them as infinite."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ def _items(item_ids: object) -> None:
 def _context(attributes: Mapping[str, float], config: FeatureConfig) -> None:
     declared = {attribute.name for attribute in config.attributes_of("context")}
     for name, value in attributes.items():
-        field = f'context.attributes["{name[:MAX_ID_BYTES]}"]'
+        field = f"context.attributes[{json.dumps(name[:MAX_ID_BYTES], ensure_ascii=False)}]"
         if name not in declared:
             raise InvalidRequest(field, f"is not declared; declared are: {', '.join(sorted(declared)) or 'none'}")
-        if not math.isfinite(value):
-            raise InvalidRequest(field, "is not finite")
+        if not abs(value) <= MAX_VALUE:  # NaN too
+            raise InvalidRequest(field, f"is {value:g}, which is not finite in single precision")
 
 
 def _time(message: pb.RankRequest, now_s: float) -> float:
@@ -89,7 +91,7 @@ def _time(message: pb.RankRequest, now_s: float) -> float:
     if not 0 <= nanos < 1_000_000_000:
         raise InvalidRequest("request_time", f"has {nanos} nanos, must be 0 to 999,999,999")
     time_s = message.request_time.seconds + nanos / 1e9
-    if time_s < EARLIEST_S:
+    if message.request_time.seconds < EARLIEST_S:  # time_s may be rounded up
         raise InvalidRequest("request_time", "is before 1980")
     if time_s > now_s + DAY_S:
         raise InvalidRequest("request_time", "is more than a day in the future")
