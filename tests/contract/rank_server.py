@@ -1,0 +1,157 @@
+"""A ranking server on a real channel, with rows in memory and a model whose scores can be said in advance."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+
+from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
+from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
+from services.features.activity import deltas_by
+from services.features.behavior import Events
+from services.features.catalogue import ItemState, ScenarioState
+from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
+from services.features.hashing import keys64
+from services.features.rows import Row
+from services.features.schema import View, build_schema
+from services.ranking.model import FakeModel, Model
+from services.ranking.pipeline import Ranker
+from services.ranking.rows import open_ranking_rows
+from services.ranking.service import RankingService, build_server
+from services.runtime.grpc_server import BoundServer
+from services.store.folding import fold_activity, fold_states, fold_users, index_scenarios, with_items
+from services.store.memory import MemoryRowStore
+from services.store.protocol import Key, RowStore
+
+NOW_S = 1_800_000_000.0
+ENCODER = 7
+"""Fingerprint of the text encoder behind all vectors."""
+SCHEMA = build_schema(
+    FeatureConfig(
+        text_dims=4,
+        attributes=(Attribute("weight", "item"), Attribute("margin", "item_scenario"), Attribute("hour", "context")),
+    )
+)
+
+
+class SwitchedStore(MemoryRowStore):
+    """Rows in memory whose reads raise `failure` while it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: Exception | None = None
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        if self.failure:
+            raise self.failure
+        return super().read(view, keys)
+
+
+@dataclass
+class History:
+    """Writes rows through the folds that the consumers use, each call as one batch.
+
+    Args:
+        store: gets the rows.
+        epoch: topic epoch of all positions.
+        offset: of the next record.
+    """
+
+    store: RowStore
+    epoch: int = 1
+    offset: int = field(default=0)
+
+    def scenarios(self, *names: str) -> None:
+        """Describe scenarios."""
+        keys: list[Key] = [(name,) for name in names]
+        states = [ScenarioState(NOW_S - 90_000, name, f"everything about {name}") for name in names]
+        positions = self._positions(len(names))
+        vectors = np.eye(SCHEMA.config.text_dims)[np.arange(len(names)) % SCHEMA.config.text_dims]
+        fold_states(self.store, SCHEMA, SCHEMA["scenario"], keys, states, positions.tolist(), vectors, ENCODER)
+        index_scenarios(self.store, SCHEMA, names, positions[-1].tolist())
+
+    def items(self, *names: str, texts: Sequence[int] = ()) -> None:
+        """Describe items; `texts` are the axes of their text vectors, by default all the same."""
+        keys: list[Key] = [(name,) for name in names]
+        states = [ItemState(NOW_S - 90_000, name, categories=("drinks", name), brand="b", price=2.5) for name in names]
+        positions = self._positions(len(names)).tolist()
+        vectors = np.eye(SCHEMA.config.text_dims)[list(texts) or [0] * len(names)]
+        fold_states(self.store, SCHEMA, SCHEMA["item"], keys, states, positions, vectors, ENCODER)
+
+    def events(self, *events: tuple[str, str, str], kind: str = "click", time_s: float = NOW_S - 60) -> None:
+        """Let (user, scenario, item) happen at one time."""
+        user, scenario, item = (np.array(column, object) for column in zip(*events, strict=True))
+        count, positions = len(events), self._positions(len(events))
+        made = Events(
+            user=user,
+            scenario=scenario,
+            item=item,
+            type=np.full(count, EVENT_TYPES.index(kind)),
+            time_s=np.full(count, time_s),
+            value=np.full(count, np.nan),
+            event_key=keys64(f"event {offset}" for offset in positions[:, 2]),
+            position=positions,
+            item_key=np.zeros(count, np.int64),
+            facet_key=np.zeros((count, len(SCHEMA.config.facets)), np.int64),
+            text_vector=np.zeros((count, SCHEMA.config.text_dims)),
+        )
+        enriched = with_items(self.store, SCHEMA, made, ENCODER)
+        fold_users(self.store, SCHEMA, enriched, ENCODER)
+        views = {
+            "item_activity": ("item",),
+            "item_scenario_activity": ("item", "scenario"),
+            "scenario_activity": ("scenario",),
+        }
+        for view, ids in views.items():
+            deltas = deltas_by(SCHEMA, enriched, *ids)
+            fold_activity(self.store, SCHEMA, view, deltas, self._positions(len(deltas)))
+
+    def _positions(self, count: int) -> np.ndarray:
+        offsets = np.arange(self.offset, self.offset + count)
+        self.offset += count
+        return np.stack([np.full(count, self.epoch), np.zeros(count, np.int64), offsets], axis=1)
+
+
+@dataclass
+class RankServer:
+    """A running ranking server as a client sees it."""
+
+    channel: grpc.Channel
+    stub: RankingServiceStub
+    built: BoundServer
+
+    def rank(self, request: RankRequest, timeout_s: float = 30) -> RankResponse:
+        return self.stub.Rank(request, timeout=timeout_s, wait_for_ready=True)
+
+    def refused(self, request: RankRequest, timeout_s: float = 30) -> grpc.RpcError:
+        """The error that answers the request."""
+        try:
+            answer = self.rank(request, timeout_s)
+        except grpc.RpcError as error:
+            return error
+        raise AssertionError(f"answered: {answer}")
+
+
+@contextmanager
+def running(
+    store: RowStore,
+    model: Model | None = None,
+    max_workers: int = 4,
+    max_waiting: int = 64,
+    cache_age_s: float = 0.0,
+) -> Iterator[RankServer]:
+    """Serve on a free port of the loopback interface, with a clock that stands still at NOW_S.
+
+    Rows in memory are read again for every request, unless `cache_age_s` says otherwise.
+    """
+    rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s)
+    ranker = Ranker(SCHEMA, rows, model or FakeModel(), clock=lambda: NOW_S)
+    built = build_server(RankingService(ranker, max_workers, max_waiting), "127.0.0.1:0")
+    built.server.start()
+    try:
+        with grpc.insecure_channel(built.address) as channel:
+            yield RankServer(channel, RankingServiceStub(channel), built)
+    finally:
+        built.server.stop(0).wait()
