@@ -11,7 +11,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-from feast import FeatureStore
 from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
@@ -23,6 +22,7 @@ from export.pipeline import ensure_encoder, fill_store, replay_rows, train_model
 from export.replay.history import load_history
 from services.runtime.settings import Settings, load_settings
 from services.store.connect import apply_definitions, feature_store, open_rows
+from services.store.feast_api import FeatureStore
 
 DATASET = "completejourney"
 HOUSEHOLDS = 100

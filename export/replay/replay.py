@@ -63,8 +63,11 @@ class Replay:
     def run(self, until_s: float, stop: Stop, progress: Callable[[float], None] = lambda _: None) -> None:
         """Fold everything before `until_s` (and updates up to it), calling `stop` at every request time."""
         for moment in self.moments(until_s):
+            # Between two moments items only appear for the first time; they change at moments alone.
+            self._fold_items(moment, inclusive=False)
             self._fold_behavior(moment)
-            self._fold_catalogue(moment)
+            self._fold_items(moment, inclusive=True)
+            self._fold_scenarios(moment)
             requests = self._requests_at(moment)
             if len(requests.time_s):
                 stop(moment, requests)
@@ -96,14 +99,16 @@ class Replay:
             position = np.tile(np.array([*REPLAYED, window.stop]), (len(deltas), 1))
             fold_activity(self._store, self._schema, view, deltas, position)
 
-    def _fold_catalogue(self, moment: float) -> None:
+    def _fold_items(self, moment: float, *, inclusive: bool) -> None:
+        window = self._advance("items", self._item_times, moment, inclusive=inclusive)
+        self._fold_states("item", self._history.items[window], window.start)
+
+    def _fold_scenarios(self, moment: float) -> None:
         window = self._advance("scenarios", self._scenario_times, moment, inclusive=True)
         self._fold_states("scenario", self._history.scenarios[window], window.start)
         scenario_ids = [scenario for scenario, _ in self._history.scenarios[window]]
         if scenario_ids:
             index_scenarios(self._store, self._schema, scenario_ids, (*REPLAYED, window.stop))
-        window = self._advance("items", self._item_times, moment, inclusive=True)
-        self._fold_states("item", self._history.items[window], window.start)
         states = self._history.item_scenarios
         window = self._advance("item_scenarios", states.time_s, moment, inclusive=True)
         keys: list[Key] = list(zip(states.item[window], states.scenario[window], strict=True))

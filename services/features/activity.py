@@ -68,7 +68,7 @@ def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[
     hours = np.zeros((len(time_s), 24))
     hour = (events.time_s % DAY_S // HOUR_S).astype(np.int64)
     np.add.at(hours, (group, hour), engagement_of(schema.config, events.type) * remaining[:, -1])
-    return counts.reshape(len(time_s), -1), hours
+    return counts.reshape(len(time_s), schema.count_length), hours
 
 
 def _last_value(events: Events, group: Ints, groups: int) -> tuple[Floats, Floats]:
@@ -94,15 +94,16 @@ def fold(schema: Schema, block: Block, row: Ints, deltas: Deltas, position: Ints
     time_s = block.floats("time_s").copy()
     np.maximum.at(time_s, row[new], deltas.time_s[new])
     half_lives, rows = schema.config.half_lives_s, row[new]
+    shape = (len(EVENT_TYPES), len(half_lives))
     aged = factors(time_s - block.floats("time_s"), half_lives)
     added = factors(time_s[rows] - deltas.time_s[new], half_lives)
-    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1) * aged[:, None, :]
-    np.add.at(counts, rows, deltas.counts[new].reshape(len(new), len(EVENT_TYPES), -1) * added[:, None, :])
+    counts = block.floats("counts").reshape(block.size, *shape) * aged[:, None, :]
+    np.add.at(counts, rows, deltas.counts[new].reshape(len(new), *shape) * added[:, None, :])
     newest = newest_position(block, row, position)
     touched = (newest != block.ints("position")).any(axis=1)
     fixed: dict[str, NDArray[np.generic]] = {
         "time_s": time_s,
-        "counts": counts.reshape(block.size, -1),
+        "counts": counts.reshape(block.size, schema.count_length),
         "position": newest,
         "schema": np.where(touched, schema.fingerprint, block.ints("schema")),
     }

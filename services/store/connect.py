@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-from feast import FeatureStore, RepoConfig
-
 from services.features.schema import build_schema
 from services.runtime.settings import Settings
+from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.feast_rows import FeastRowStore
 from services.store.online_store import TYPE
 

@@ -10,12 +10,10 @@ from functools import partial
 from typing import TypeVar
 
 import redis
-from feast import FeatureStore
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 
 from services.features.rows import Block, Row, unpack
 from services.features.schema import Schema, View
+from services.store.feast_api import EntityKey, FeatureStore, Value
 from services.store.online_store import TYPE, FencedRedisOnlineStore, Record
 from services.store.protocol import Key, StaleSchema, StoreUnavailable
 from services.store.values import to_row, to_values

@@ -10,13 +10,18 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from feast import FeatureView, RepoConfig
-from feast.infra.online_stores.helpers import _mmh3, _redis_key
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.store.feast_api import (
+    EntityKey,
+    FeatureView,
+    RedisOnlineStore,
+    RedisOnlineStoreConfig,
+    RepoConfig,
+    Value,
+    field_hash,
+    redis_key,
+)
 from services.store.protocol import FencedWrite
 
 TYPE: Literal["services.store.online_store.FencedRedisOnlineStore"] = (
@@ -65,10 +70,10 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             return
         client = self._get_client(config.online_store)
         script = client.register_script(_WRITE_IF_NOT_OLDER)
-        names = {feature.name: _mmh3(f"{table.name}:{feature.name}") for feature in table.features}
+        names = {feature.name: field_hash(f"{table.name}:{feature.name}") for feature in table.features}
         with client.pipeline(transaction=False) as pipe:
             for entity_key, values, timestamp, _ in data:
-                key = _redis_key(config.project, entity_key, config.entity_key_serialization_version)
+                key = redis_key(config.project, entity_key, config.entity_key_serialization_version)
                 script(keys=[key], args=_arguments(table.name, names, values, timestamp), client=pipe)
             written = pipe.execute()
         if progress:
@@ -79,11 +84,11 @@ class FencedRedisOnlineStore(RedisOnlineStore):
     def delete_rows(self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey]) -> None:
         """Remove this view's fields of the entities, the fence included; rows of other views stay."""
         client = self._get_client(config.online_store)
-        fields = [_mmh3(f"{table.name}:{feature.name}") for feature in table.features]
+        fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
         fields += [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
         with client.pipeline(transaction=False) as pipe:
             for entity_key in entity_keys:
-                pipe.hdel(_redis_key(config.project, entity_key, config.entity_key_serialization_version), *fields)
+                pipe.hdel(redis_key(config.project, entity_key, config.entity_key_serialization_version), *fields)
             pipe.execute()
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, StringList, Value
 
 from services.features.rows import Row, default_of
 from services.features.schema import SCALAR, Feature, View
+from services.store.feast_api import DoubleList, Int64List, StringList, Value
 
 
 def to_values(view: View, row: Row) -> dict[str, Value]:

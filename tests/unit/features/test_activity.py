@@ -1,0 +1,91 @@
+"""Deltas of batches and rows that sum them up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.features import activity
+from services.features.activity import Deltas, deltas_by
+from services.features.behavior import Events
+from services.features.config import EVENT_TYPES
+from services.features.rows import Block, pack
+from services.features.schema import Schema
+
+
+def folded(
+    schema: Schema, view: str, ids: tuple[str, ...], batches: list[Events]
+) -> tuple[list[tuple[str, ...]], Block]:
+    names = sorted({tuple(key) for batch in batches for key in deltas_by(schema, batch, *ids).group.tolist()})
+    block = pack(schema[view], [None] * len(names))
+    for number, batch in enumerate(batches):
+        deltas = deltas_by(schema, batch, *ids)
+        block = activity.fold(schema, block, rows_of(names, deltas), deltas, at(number, len(deltas)))
+    return names, block
+
+
+def rows_of(names: list[tuple[str, ...]], deltas: Deltas) -> np.ndarray:
+    return np.array([names.index(tuple(key)) for key in deltas.group.tolist()], np.int64)
+
+
+def at(offset: int, count: int) -> np.ndarray:
+    return np.tile(np.array([1, 0, offset]), (count, 1))
+
+
+@pytest.mark.parametrize(
+    ("view", "ids"),
+    [
+        ("item_activity", ("item",)),
+        ("item_scenario_activity", ("item", "scenario")),
+        ("scenario_activity", ("scenario",)),
+    ],
+)
+def test_batches_in_any_order_and_size_sum_to_the_same(
+    schema: Schema, events: Events, view: str, ids: tuple[str, ...]
+) -> None:
+    """Deltas of one batch, of ten, and of ten backwards give equal rows to 1e-9."""
+    tenths = [events.take(np.arange(begin, begin + 30)) for begin in range(0, 300, 30)]
+    names, expected = folded(schema, view, ids, [events])
+    for batches in (tenths, tenths[::-1]):
+        again, actual = folded(schema, view, ids, batches)
+        assert names == again
+        for name in set(expected.fixed) - {"position"}:
+            np.testing.assert_allclose(actual.fixed[name], expected.fixed[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_folding_a_delta_twice_changes_nothing(schema: Schema, events: Events) -> None:
+    """A record at or below the row's position was folded before."""
+    _, block = folded(schema, "scenario_activity", ("scenario",), [events])
+    deltas = deltas_by(schema, events, "scenario")
+    names = [("s0",), ("s1",), ("s2",)]
+    again = activity.fold(schema, block, rows_of(names, deltas), deltas, at(0, len(deltas)))
+    np.testing.assert_array_equal(block.floats("counts"), again.floats("counts"))
+
+
+def test_repeats_within_a_batch_count_once(schema: Schema, events: Events) -> None:
+    """An event id that a producer sent twice adds once."""
+    twice = events.take(np.r_[np.arange(300), np.arange(100)])
+    expected, actual = deltas_by(schema, events, "item"), deltas_by(schema, twice, "item")
+    np.testing.assert_array_equal(expected.counts, actual.counts)
+
+
+def test_newest_price_wins(schema: Schema, events: Events) -> None:
+    """last_value is the price of the newest purchase that has one, whatever the order."""
+    bought = np.flatnonzero((events.type == 3) & np.isfinite(events.value) & (events.item == "i3"))
+    newest = bought[np.argmax(events.time_s[bought])]
+    deltas = deltas_by(schema, events, "item")
+    place = deltas.group[:, 0].tolist().index("i3")
+    assert events.value[newest] == deltas.last_value[place]
+    assert events.time_s[newest] == deltas.last_value_s[place]
+
+
+def test_events_without_items_count_for_scenarios_only(schema: Schema, events: Events) -> None:
+    """A batch of queries has no item deltas and a delta per scenario."""
+    queries = replace(
+        events,
+        item=np.full(300, "", object),
+        item_key=np.zeros(300, np.int64),
+        type=np.full(300, EVENT_TYPES.index("query")),
+    )
+    assert 0 == len(deltas_by(schema, queries, "item")) == len(deltas_by(schema, queries, "item", "scenario"))
+    assert {"s0", "s1", "s2"} == set(deltas_by(schema, queries, "scenario").group[:, 0])

@@ -1,0 +1,148 @@
+"""Rows to tensors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from export.replay.history import Requests
+from export.replay.training_rows import hydrate
+from services.features.behavior import Events
+from services.features.catalogue import ItemState
+from services.features.config import DAY_S, Attribute, FeatureConfig
+from services.features.encode import Tensors, encode, tensor_names
+from services.features.schema import Schema, build_schema
+from services.store.folding import fold_states, fold_users, with_items
+from services.store.memory import MemoryRowStore
+from tests.unit.features.conftest import START_S, make_events
+
+ENCODER = 7
+SOURCES = ["s0", "s1", "s2"]
+NOW_S = START_S + 61 * DAY_S
+
+
+@pytest.fixture
+def store(schema: Schema, events: Events) -> MemoryRowStore:
+    """A store with the events folded and eight items described."""
+    filled = MemoryRowStore()
+    items = [(f"i{n}",) for n in range(8)]
+    states = [ItemState(START_S, f"item {n}", "", (f"c{n % 2}", f"d{n % 4}"), f"b{n % 3}") for n in range(8)]
+    vectors = np.eye(4)[np.arange(8) % 4]
+    fold_states(filled, schema, schema["item"], items, states, [(1, 0, n) for n in range(8)], vectors, ENCODER)
+    enriched = with_items(filled, schema, replace(events, text_vector=np.zeros((300, 4))), ENCODER)
+    fold_users(filled, schema, enriched, ENCODER)
+    return filled
+
+
+def tensors(
+    store: MemoryRowStore, schema: Schema, users: list[str], items: list[str], encoder: int = ENCODER
+) -> Tensors:
+    count = len(users)
+    requests = Requests(
+        request_id=np.array([""] * count, object),
+        user=np.array(users, object),
+        scenario=np.array(["s0"] * count, object),
+        item=np.array(items, object),
+        label=np.zeros(count, np.int64),
+        split=np.array([""] * count, object),
+        time_s=np.full(count, NOW_S),
+    )
+    return encode(schema, hydrate(store, schema, encoder, SOURCES, requests))
+
+
+def column(schema: Schema, made: Tensors, tensor: str, name: str) -> np.ndarray:
+    return getattr(made, tensor)[..., tensor_names(schema)[tensor].index(name)]
+
+
+def test_shapes_follow_the_names(store: MemoryRowStore, schema: Schema) -> None:
+    """The last axis of every tensor has a name for each value; everything is float32 and finite."""
+    made = tensors(store, schema, ["u0", "u0", "u1", "nobody"], ["i0", "i1", "i1", "nothing"])
+    names = tensor_names(schema)
+    shapes = {
+        "scenario": (3,),
+        "behavior": (3, 3),
+        "language": (3, 3),
+        "item": (4,),
+        "item_text": (4,),
+        "cross": (4, 3),
+    }
+    for name, shape in shapes.items():
+        tensor = getattr(made, name)
+        assert (*shape, len(names[name])) == tensor.shape
+        assert np.float32 == tensor.dtype
+        assert np.isfinite(tensor).all()
+
+
+def test_one_request_is_encoded_as_in_a_batch(store: MemoryRowStore, schema: Schema) -> None:
+    """The server's single request and the trainer's batch give equal tensors, to the bit."""
+    users, items = ["u0", "u1", "u2", "u0"], ["i0", "i1", "i2", "i3"]
+    together = tensors(store, schema, users, items)
+    for number, (user, item) in enumerate(zip(users, items, strict=True)):
+        alone = tensors(store, schema, [user], [item])
+        np.testing.assert_array_equal(alone.cross[0], together.cross[number])
+        np.testing.assert_array_equal(alone.item[0], together.item[number])
+
+
+def test_matches_agree_with_a_plain_count(store: MemoryRowStore, schema: Schema, events: Events) -> None:
+    """The decayed count of a user and an item in a scenario is the sum over its events."""
+    longest = schema.config.half_lives_s[-1]
+    engaged = np.isin(events.type, [1, 2, 3, 4])
+    made = tensors(store, schema, ["u1"], ["i3"])
+    for place, scenario in enumerate(SOURCES):
+        of = engaged & (events.user == "u1") & (events.item == "i3") & (events.scenario == scenario)
+        expected = np.log1p(np.exp2(-(NOW_S - events.time_s[of]) / longest).sum())
+        actual = column(schema, made, "cross", f"user_scenario_item_{longest:g}s")[0, place]
+        assert expected == pytest.approx(actual, rel=1e-5)
+
+
+def test_category_matches_count_all_items_of_the_category(
+    store: MemoryRowStore, schema: Schema, events: Events
+) -> None:
+    """A candidate is matched by its category, whichever of its items were engaged."""
+    longest = schema.config.half_lives_s[-1]
+    even = np.isin(events.item, ["i0", "i2", "i4", "i6"]) & np.isin(events.type, [1, 2, 3, 4]) & (events.user == "u2")
+    expected = np.log1p(np.exp2(-(NOW_S - events.time_s[even]) / longest).sum())
+    made = tensors(store, schema, ["u2"], ["i0"])
+    assert expected == pytest.approx(column(schema, made, "item", f"user_category_0_{longest:g}s")[0], rel=1e-5)
+
+
+def test_unknown_user_and_item_are_all_defaults(store: MemoryRowStore, schema: Schema) -> None:
+    """Nothing known gives zeros, but declared attributes keep their defaults."""
+    made = tensors(store, schema, ["nobody"], ["nothing"])
+    assert not made.language.any()
+    assert not made.item_text.any()
+    assert np.log1p(1.0) == pytest.approx(column(schema, made, "item", "item_size")[0])
+    assert 2.0 == column(schema, made, "behavior", "context_basket")[0, 0]
+
+
+def test_vectors_of_another_encoder_are_missing(store: MemoryRowStore, schema: Schema) -> None:
+    """Language and text are zero when the rows were made with another encoder."""
+    assert tensors(store, schema, ["u0"], ["i0"]).language.any()
+    other = tensors(store, schema, ["u0"], ["i0"], encoder=ENCODER + 1)
+    assert not other.language.any()
+    assert not other.item_text.any()
+
+
+def test_declared_attributes_become_features_without_code() -> None:
+    """An attribute added in the settings is a new name in the tensors and a new fingerprint."""
+    plain = build_schema(FeatureConfig(text_dims=4))
+    more = build_schema(FeatureConfig(text_dims=4, attributes=(Attribute("fat", "item"), Attribute("hour", "context"))))
+    assert "item_fat" in tensor_names(more)["item"]
+    assert "context_hour" in tensor_names(more)["behavior"]
+    assert plain.fingerprint != more.fingerprint
+    assert plain.fingerprint == build_schema(FeatureConfig(text_dims=4)).fingerprint
+
+
+def test_no_events_at_all(schema: Schema) -> None:
+    """An empty store encodes."""
+    made = tensors(MemoryRowStore(), schema, ["u"], ["i"])
+    assert not column(schema, made, "cross", "user_scenario_item_known").any()
+
+
+def test_future_rows_do_not_grow(schema: Schema) -> None:
+    """A row newer than the request's time is taken as it is, not grown backwards."""
+    store = MemoryRowStore()
+    events = make_events(schema, 50, users=1)
+    fold_users(store, schema, replace(events, time_s=events.time_s + 365 * DAY_S), ENCODER)
+    made = tensors(store, schema, ["u0"], ["i0"])
+    assert made.behavior.max() < np.log1p(51)

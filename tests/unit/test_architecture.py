@@ -1,0 +1,62 @@
+"""Which part may import which: arrows point one way, and serving stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ALLOWED = {
+    "features": {"features"},
+    "text": {"text", "runtime"},
+    "events": {"events", "features", "runtime"},
+    "store": {"store", "features", "runtime"},
+    "runtime": {"runtime", "features"},
+    "gateway": {"gateway", "events", "features", "runtime"},
+    "consumers": {"consumers", "events", "features", "store", "text", "runtime"},
+    "ranking": {"ranking", "features", "store", "text", "runtime"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports anywhere, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_services_import_only_what_lies_below(part: str) -> None:
+    """No service imports another, and nothing below imports what lies above; export is above all."""
+    for path in (ROOT / "services" / part).rglob("*.py"):
+        for module in imported(path):
+            assert not module.startswith("export"), f"{path} imports {module}"
+            if module.startswith("services."):
+                assert module.split(".")[1] in ALLOWED[part], f"{path} imports {module}"
+
+
+def loaded(module: str) -> set[str]:
+    """Top-level packages in memory after importing a module in a fresh process."""
+    code = f"import sys, {module}; print('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["encode", "behavior", "activity", "catalogue", "schema"])
+def test_features_import_neither_feast_pandas_nor_grpc(module: str) -> None:
+    """The feature code is numpy alone."""
+    assert not loaded(f"services.features.{module}") & {"feast", "pandas", "grpc", "torch", "kafka", "redis", "pyarrow"}
+
+
+@pytest.mark.parametrize("module", ["ranking.main", "consumers.main", "gateway.main"])
+def test_servers_and_consumers_never_import_torch(module: str) -> None:
+    """A serving environment needs no training packages."""
+    assert not loaded(f"services.{module}") & {"torch", "transformers", "sklearn", "onnx", "onnxscript"}
