@@ -1,0 +1,196 @@
+"""The stages of a request on plain arrays: recognition, order, selection, and the deadline between them."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.features.catalogue import ScenarioState
+from services.features.config import DAY_S, Attribute, FeatureConfig
+from services.features.encode import Tensors
+from services.features.rows import Block, pack
+from services.features.schema import build_schema
+from services.ranking.degraded import Degraded
+from services.ranking.model import FakeModel, Scores
+from services.ranking.pipeline import Ranker, diversify, rank, recognise, select, warm_up
+from services.ranking.rows import open_ranking_rows
+from services.ranking.scenarios import Scenarios
+from services.ranking.validate import Request
+from services.runtime.errors import DeadlinePassed
+from services.store.folding import fold_states, index_scenarios
+from services.store.memory import MemoryRowStore
+
+NOW_S = 1_800_000_000.0
+SCHEMA = build_schema(FeatureConfig(text_dims=3, attributes=(Attribute("hour", "context"),)))
+
+
+class CountingModel(FakeModel):
+    """Counts how often it was asked."""
+
+    calls = 0
+
+    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+        self.calls += 1
+        return super().score(tensors, target)
+
+
+def scores_of(probability: list[float]) -> Scores:
+    values = np.array(probability, np.float32)
+    return Scores(values[:, None], np.ones(1, np.float32), values, values)
+
+
+def tensors_of(text: list[list[float]]) -> Tensors:
+    empty = np.zeros(0, np.float32)
+    return Tensors(empty, empty, empty, empty, np.array(text, np.float32), empty)
+
+
+def request(scenario: str = "", time_s: float = NOW_S) -> Request:
+    return Request("u", scenario, ("a", "b"), 0, time_s, {}, explain=False, diversity=0.0)
+
+
+def activity(view: str, events: list[float], time_s: float = NOW_S) -> Block:
+    """One row per number of events, all clicks, under every half-life."""
+    block = pack(SCHEMA[view], [None] * len(events))
+    counts = np.zeros_like(block.floats("counts")).reshape(len(events), -1, len(SCHEMA.config.half_lives_s))
+    counts[:, 1] = np.array(events)[:, None]
+    return block.with_columns({"counts": counts.reshape(len(events), -1), "time_s": np.full(len(events), time_s)})
+
+
+def scenarios_of(events: list[float]) -> Scenarios:
+    names = tuple(f"s{number}" for number in range(len(events)))
+    return Scenarios(names, pack(SCHEMA["scenario"], [None] * len(events)), activity("scenario_activity", events), True)
+
+
+def recognised(scenario: str, everybody: list[float], own: list[float], time_s: float = NOW_S) -> list[float]:
+    rows = activity("user_scenario", own)
+    posterior = recognise(SCHEMA, request(scenario, time_s), scenarios_of(everybody), rows, Degraded())
+    result: list[float] = posterior.tolist()
+    return result
+
+
+def test_without_diversity_the_score_alone_decides() -> None:
+    """Ties keep the order of the request; texts are not looked at."""
+    order = diversify(scores_of([0.1, 0.5, 0.5, 0.9]), tensors_of([[1, 0]] * 4), 0.0)
+    assert order.tolist() == [3, 1, 2, 0]
+
+
+def test_diversity_puts_the_unlike_before_the_alike() -> None:
+    """(1 - d) * probability - d * closest: worked out by hand for d = 0.5."""
+    text = [[1.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]
+    # First item 0. Then twice the values are 0.8 - 1, 0.75 - 0.6 and 0.1 - 0; then 0.8 - 1 and 0.1 - 0.8.
+    assert diversify(scores_of([0.9, 0.8, 0.75, 0.1]), tensors_of(text), 0.5).tolist() == [0, 2, 1, 3]
+
+
+def test_full_diversity_looks_at_texts_alone() -> None:
+    """Whatever the scores; equal values keep the order of the request."""
+    text = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    assert diversify(scores_of([0.1, 0.9, 0.2]), tensors_of(text), 1.0).tolist() == [0, 2, 1]
+
+
+def test_items_without_text_are_like_nothing() -> None:
+    """Vectors of zeros: diversity changes nothing among them."""
+    assert diversify(scores_of([0.2, 0.9, 0.5]), tensors_of([[0.0, 0.0]] * 3), 0.9).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.01, 0.5, 1.0])
+def test_every_candidate_is_placed_once(diversity: float) -> None:
+    """A permutation, that begins with the best one unless scores do not count."""
+    random = np.random.default_rng(0)
+    text = random.normal(size=(50, 8))
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    probability = random.random(50)
+    order = diversify(scores_of(probability.tolist()), tensors_of(text.tolist()), diversity).tolist()
+    assert sorted(order) == list(range(50))
+    assert diversity == 1 or order[0] == probability.argmax()
+
+
+@pytest.mark.parametrize(("top_k", "expected"), [(0, [2, 0, 1]), (1, [2]), (2, [2, 0]), (9, [2, 0, 1])])
+def test_select_takes_the_head(top_k: int, expected: list[int]) -> None:
+    """0 takes all, and so does more than there are."""
+    assert select(np.array([2, 0, 1]), top_k).tolist() == expected
+
+
+def test_a_named_scenario_is_certain() -> None:
+    """Whatever the user or everybody did."""
+    assert recognised("s1", [5, 0, 1], [9, 0, 0]) == [0, 1, 0]
+
+
+def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
+    """Not the user's habits: the request said where it is, and it is none of these."""
+    degraded = Degraded()
+    posterior = recognise(SCHEMA, request("x"), scenarios_of([1, 3]), activity("user_scenario", [4, 0]), degraded)
+    assert posterior.tolist() == [0.5, 0.5]
+    assert [line.reason for line in degraded.reasons] == [pb.DEGRADATION_REASON_UNKNOWN_SCENARIO]
+
+
+@pytest.mark.parametrize(
+    ("everybody", "own", "expected"),
+    [
+        ([0, 0], [0, 0], [0.5, 0.5]),
+        ([1, 3], [0, 0], [0.25, 0.75]),
+        ([0, 0], [1, 0], [0.75, 0.25]),
+        ([1, 3], [3, 0], [3.25 / 4, 0.75 / 4]),
+        ([1000, 3000], [3, 0], [3.25 / 4, 0.75 / 4]),
+    ],
+    ids=["nothing known", "only everybody", "only the user", "both", "everybody counts as one event"],
+)
+def test_a_scenario_is_recognised_by_own_events_and_everybodys_shares(
+    everybody: list[float], own: list[float], expected: list[float]
+) -> None:
+    """In proportion, with one event's weight for the population."""
+    assert recognised("", everybody, own) == pytest.approx(expected)
+
+
+def test_own_events_fade_out_of_the_posterior() -> None:
+    """After one longest half-life, 30 days, three events count one and a half."""
+    assert recognised("", [1, 1], [3, 0], NOW_S + 30 * DAY_S) == pytest.approx([2 / 2.5, 0.5 / 2.5])
+
+
+def test_centuries_later_the_posterior_is_still_one() -> None:
+    """Counts may fade to zero without anything being divided by it."""
+    assert sum(recognised("", [1, 1], [3, 0], NOW_S + 1e12)) == pytest.approx(1)
+
+
+def test_a_reason_is_noted_once() -> None:
+    """The first detail stays."""
+    degraded = Degraded()
+    degraded.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, "two", 2)
+    degraded.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, "three", 3)
+    degraded.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "who")
+    assert [(line.detail, line.item_count) for line in degraded.reasons] == [("two", 2), ("who", 0)]
+
+
+@pytest.fixture
+def ranker() -> Ranker:
+    store = MemoryRowStore()
+    view, positions = SCHEMA["scenario"], [(1, 0, 0)]
+    fold_states(store, SCHEMA, view, [("tv",)], [ScenarioState(1e9)], positions, np.zeros((1, 3)), 7)
+    index_scenarios(store, SCHEMA, ["tv"], positions[0])
+    return Ranker(SCHEMA, open_ranking_rows(store, SCHEMA, 7, 10, 1.0, 1.0), CountingModel(), clock=lambda: NOW_S)
+
+
+def passing_after(checks: int) -> Callable[[], float]:
+    """Time left that is positive this many times."""
+    left: Iterator[float] = iter([1.0] * checks + [0.0] * 9)
+    return lambda: next(left)
+
+
+@pytest.mark.parametrize(("checks", "model_calls"), [(0, 0), (1, 0), (2, 1)])
+def test_ranking_stops_when_nobody_waits_any_more(ranker: Ranker, checks: int, model_calls: int) -> None:
+    """Before rows are read, before the model runs, and after it."""
+    with pytest.raises(DeadlinePassed):
+        rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(checks))
+    assert ranker.model.calls == model_calls  # type: ignore[attr-defined]
+
+
+def test_in_time_ranking_answers(ranker: Ranker) -> None:
+    """With the last moment left after the model."""
+    answer = rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(3))
+    assert [item.item_id for item in answer.items] == ["a"]
+
+
+def test_warming_up_runs_the_model_without_any_row(ranker: Ranker) -> None:
+    """The schema's tensors with two candidates, once."""
+    warm_up(ranker)
+    assert ranker.model.calls == 1  # type: ignore[attr-defined]

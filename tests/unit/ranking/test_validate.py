@@ -1,0 +1,50 @@
+"""A request as the pipeline sees it; every rule that refuses one is in tests/contract/test_rank_validation.py."""
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
+from services.features.config import Attribute, FeatureConfig
+from services.ranking.validate import Request, validate
+from services.runtime.errors import InvalidRequest
+
+NOW_S = 1_800_000_000.0
+CONFIG = FeatureConfig(attributes=(Attribute("hour", "context"), Attribute("age", "context")))
+
+
+def test_what_is_left_out_gets_its_default() -> None:
+    """The time is the clock's, all items are wanted, by score alone."""
+    expected = Request("u", "", ("b", "a"), 0, NOW_S, {}, explain=False, diversity=0.0)
+    assert expected == validate(RankRequest(user_id="u", item_ids=["b", "a"]), CONFIG, NOW_S)
+
+
+def test_everything_that_is_given_arrives() -> None:
+    """In plain values; the time with its fraction."""
+    message = RankRequest(
+        user_id="u",
+        scenario_id="tv",
+        item_ids=["a"],
+        top_k=7,
+        request_time=Timestamp(seconds=1_000_000_000, nanos=250_000_000),
+        context=RequestContext(attributes={"hour": 21.0}),
+        options=RankOptions(explain=True, diversity=0.25),
+    )
+    expected = Request("u", "tv", ("a",), 7, 1_000_000_000.25, {"hour": 21.0}, explain=True, diversity=0.25)
+    assert expected == validate(message, CONFIG, NOW_S)
+
+
+def test_an_undeclared_attribute_is_told_what_there_is() -> None:
+    """Sorted, or that there is none."""
+    message = RankRequest(user_id="u", item_ids=["a"], context=RequestContext(attributes={"x": 1.0}))
+    for config, declared in ((CONFIG, "age, hour"), (FeatureConfig(), "none")):
+        with pytest.raises(InvalidRequest) as caught:
+            validate(message, config, NOW_S)
+        assert caught.value.description == f"is not declared; declared are: {declared}"
+
+
+def test_the_name_of_a_refused_attribute_is_cut() -> None:
+    """An answer is not as large as the request."""
+    message = RankRequest(user_id="u", item_ids=["a"], context=RequestContext(attributes={"x" * 10_000: 1.0}))
+    with pytest.raises(InvalidRequest) as caught:
+        validate(message, CONFIG, NOW_S)
+    assert caught.value.field == f'context.attributes["{"x" * 128}"]'
