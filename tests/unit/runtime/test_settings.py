@@ -1,0 +1,84 @@
+"""Settings from environment and file."""
+
+from pathlib import Path
+
+import pytest
+
+from services.features.config import Attribute
+from services.runtime.errors import ConfigurationError
+from services.runtime.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings from outside."""
+    monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
+
+
+def sections(model: object) -> list[tuple[str, object]]:
+    """All fields of all sections, with their description."""
+    found = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        nested = sections(value) if hasattr(type(value), "model_fields") else [(name, field.description)]
+        found += nested
+    return found
+
+
+def test_every_setting_says_what_it_is() -> None:
+    """`crossrec settings` has a meaning to print for each."""
+    assert [] == [name for name, description in sections(Settings()) if not description]
+
+
+def test_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file fills in what the environment leaves out."""
+    file = tmp_path / "crossrec.toml"
+    file.write_text('[kafka]\npartitions = 8\ntopic_prefix = "shop"\n')
+    monkeypatch.setenv("CROSSREC_CONFIG", str(file))
+    monkeypatch.setenv("CROSSREC_KAFKA__PARTITIONS", "12")
+    kafka = load_settings().kafka
+    assert (12, "shop") == (kafka.partitions, kafka.topic_prefix)
+
+
+def test_features_are_declared_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half-lives and attributes come from the file."""
+    file = tmp_path / "crossrec.toml"
+    file.write_text('[features]\nhalf_lives_s = [60.0]\n[[features.attributes]]\nname = "fat"\nentity = "item"\n')
+    monkeypatch.setenv("CROSSREC_CONFIG", str(file))
+    features = load_settings().features
+    assert (60.0,) == features.half_lives_s
+    assert (Attribute("fat", "item"),) == features.attributes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[kafka]\npartitons = 8\n", "kafka.partitons: Extra inputs are not permitted"),
+        ("[kafka]\npartitions = 0\n", "kafka.partitions: Input should be greater than or equal to 1"),
+        ("[features]\nhalf_lives_s = [60.0, 5.0]\n", "features.half_lives_s: give at least one half-life"),
+        ("[features.engagement]\nbuy = 1.0\n", "features.engagement: unknown event types"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
+    """A typo or a value out of range is an error that names the setting."""
+    file = tmp_path / "crossrec.toml"
+    file.write_text(text)
+    monkeypatch.setenv("CROSSREC_CONFIG", str(file))
+    with pytest.raises(ConfigurationError, match=message.replace("(", r"\(")):
+        load_settings()
+
+
+def test_missing_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A settings file that is not there is not silently left out."""
+    monkeypatch.setenv("CROSSREC_CONFIG", "/nowhere/crossrec.toml")
+    with pytest.raises(ConfigurationError, match=r"no file /nowhere/crossrec\.toml"):
+        load_settings()
+
+
+def test_known_data_set_brings_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Complete Journey has weeks for half-lives; any other name changes nothing."""
+    monkeypatch.setenv("CROSSREC_CONFIG", "")
+    monkeypatch.delenv("CROSSREC_CONFIG")
+    assert 604800.0 == load_settings("completejourney").features.half_lives_s[0]
+    monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
+    assert 3600.0 == load_settings("mine").features.half_lives_s[0]
