@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
 from services.runtime.settings import load_settings
@@ -132,10 +133,10 @@ def consume(
     kind: Annotated[str, typer.Argument(help="behavior, item, scenario or activity: whose topic to fold.")],
 ) -> None:
     """Start a feature consumer: folds a topic into the online store. Start several to share partitions."""
-    from services.consumers.main import KINDS, run_consumer
-
     if kind not in KINDS:
         raise typer.BadParameter(f"{kind}: choose one of {', '.join(KINDS)}", param_hint="KIND")
+    from services.consumers.main import run_consumer
+
     run_consumer(kind, load_settings())
 
 

@@ -12,12 +12,12 @@ from types import TracebackType
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
 from services.runtime.infra.ports import choose_port
 
 CONFIG = Path(__file__).resolve().parents[1] / "datasets" / "completejourney.toml"
-CONSUMERS = ("behavior", "item", "scenario", "activity")
 STOP_S = 20.0
 """Seconds that a process gets to stop by itself."""
 
@@ -126,7 +126,7 @@ class Environment:
         """Start gateway, ranking server and consumers, and wait until both servers answer healthy."""
         self.processes.start("gateway", "serve", "gateway")
         self.processes.start("ranking", "serve", "ranking")
-        for kind in CONSUMERS:
+        for kind in KINDS:
             self.processes.start(f"consumer-{kind}", "consume", kind)
         for address in (self.gateway_address, self.ranking_address):
             self._wait_healthy(address)

@@ -11,12 +11,11 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from crossrec.events.v1 import events_pb2, events_pb2_grpc
 from export.demo.environment import DemoFailed
 from export.replay.history import History
+from services.consumers.kinds import TOPICS
 from services.features.config import EVENT_TYPES, FeatureConfig
 from services.runtime.settings import Settings
 
 BATCH = 500
-GROUPS = {"behavior": "behavior", "item": "items", "scenario": "scenarios", "activity": "activity"}
-"""Consumer kind and the suffix of its topic."""
 
 
 @dataclass
@@ -97,7 +96,7 @@ class Lag:
         kafka = settings.kafka
         self._groups = {
             f"{settings.consumers.group_prefix}-{kind}": f"{kafka.topic_prefix}.{suffix}"
-            for kind, suffix in GROUPS.items()
+            for kind, suffix in TOPICS.items()
         }
         self._dead_letters = f"{kafka.topic_prefix}.dead-letter"
         self._admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)

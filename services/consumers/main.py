@@ -10,6 +10,7 @@ from services.consumers import behavior, catalogue
 from services.consumers.activity import ActivityFolder
 from services.consumers.decoding import Decoder
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
+from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.loop import Folder, Loop
 from services.features.schema import Schema, build_schema
 from services.runtime.errors import ConfigurationError
@@ -22,9 +23,6 @@ from services.store.protocol import RowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
 from services.text.protocol import Encoder
-
-TOPICS = {"behavior": "behavior", "item": "items", "scenario": "scenarios", "activity": "activity"}
-KINDS = tuple(TOPICS)
 
 _logger = logging.getLogger(__name__)
 

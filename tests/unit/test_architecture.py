@@ -54,9 +54,3 @@ def loaded(module: str) -> set[str]:
 def test_features_import_neither_feast_pandas_nor_grpc(module: str) -> None:
     """The feature code is numpy alone."""
     assert not loaded(f"services.features.{module}") & {"feast", "pandas", "grpc", "torch", "kafka", "redis", "pyarrow"}
-
-
-@pytest.mark.parametrize("module", ["ranking.main", "consumers.main", "gateway.main"])
-def test_servers_and_consumers_never_import_torch(module: str) -> None:
-    """A serving environment needs no training packages."""
-    assert not loaded(f"services.{module}") & {"torch", "transformers", "sklearn", "onnx", "onnxscript"}
