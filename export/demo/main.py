@@ -1,6 +1,7 @@
 """The demo's steps in order: import, replay, train, backfill, stream a week, rank the next, compare."""
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ def run_demo(households: int, out: Path, stay: bool | None = None, *, kill_consu
         kill_consumer: kill the behaviour consumer with SIGKILL in the middle of the stream and start it again.
     """
     console = Console()
+    # As an interrupt does: the context manager below then stops every process that was started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Environment(out, DATASET) as environment:
         demo = Demo(console, environment, load_settings())
         console.print(f"Kafka and Valkey are up ({environment.started_in_s:.1f} s).")

@@ -1,0 +1,53 @@
+"""Feast's offline source holds the rows that the replay made."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from export.replay.history import Requests
+from export.replay.offline_rows import OfflineRecorder
+from export.replay.replay import Replay
+from services.features.config import DAY_S
+from services.features.rows import Row
+from services.features.schema import build_schema
+from services.runtime.settings import Settings, StoreSettings
+from services.store.connect import apply_definitions
+from services.store.memory import MemoryRowStore
+from services.text.protocol import HashingEncoder
+from tests.unit.export.replay.test_replay import T0, history
+
+pytestmark = pytest.mark.parity
+
+
+def test_historical_features_are_the_replayed_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """get_historical_features gives, for a user at a request's time, the row as it was then, to the bit."""
+    monkeypatch.setenv("CROSSREC_STORE__OFFLINE_DIR", str(tmp_path / "offline"))
+    monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
+    store_settings = StoreSettings(registry=tmp_path / "registry.db", offline_dir=tmp_path / "offline")
+    settings = Settings(store=store_settings)
+    schema, encoder = build_schema(settings.features), HashingEncoder()
+    times = [T0 + n * DAY_S for n in (5, 10, 15)]
+    past = history([T0 + n * DAY_S / 2 for n in range(1, 40)], times, [])
+    memory = MemoryRowStore()
+    seen: list[Row] = []
+    with OfflineRecorder(memory, schema, settings.store.offline_dir) as recorder:
+
+        def stop(_: float, __: Requests) -> None:
+            recorder.flush()
+            (row,) = memory.read(schema["user_scenario"], [("u", "s0")])
+            assert row is not None
+            seen.append(row)
+
+        Replay(past, schema, encoder, recorder).run(T0 + 100 * DAY_S, stop)
+    stamps = pd.to_datetime(np.array(times) * 1e9, utc=True)
+    entities = pd.DataFrame({"user_id": "u", "scenario_id": "s0", "event_timestamp": stamps})
+    names = [feature.name for feature in schema["user_scenario"].features]
+    feast = apply_definitions(settings)
+    features = [f"user_scenario:{name}" for name in names]
+    found = feast.get_historical_features(entity_df=entities, features=features).to_df()
+    found = found.sort_values("event_timestamp")
+    for row, (_, historical) in zip(seen, found.iterrows(), strict=True):
+        for name in names:
+            np.testing.assert_array_equal(np.asarray(historical[name]), row[name], err_msg=name)
