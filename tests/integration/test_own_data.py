@@ -1,0 +1,98 @@
+"""A user's own JSON lines through import, replay, training and backfill to a ranked answer, without code."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from crossrec.ranking.v1 import ranking_pb2
+from services.main import app
+from services.ranking.main import build_ranker
+from services.ranking.pipeline import rank
+from services.runtime.infra.commands import Endpoints
+from services.runtime.settings import load_settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+DAY_MS = 86_400_000
+START_MS = 1_700_000_000_000
+
+
+def write_source(directory: Path) -> None:
+    """Forty users of two scenarios who click what they clicked before."""
+    choice = random.Random(0)
+    directory.mkdir()
+    scenarios = [
+        {"scenario_id": "tv", "time": START_MS - DAY_MS, "name": "TV", "description": "Evenings on the sofa."},
+        {"scenario_id": "phone", "time": START_MS - DAY_MS, "name": "Phone", "description": "On the way."},
+    ]
+    items = [
+        {
+            "item_id": f"film{n}",
+            "time": START_MS - DAY_MS,
+            "title": f"Film {n}",
+            "categories": [["drama", "comedy"][n % 2]],
+        }
+        for n in range(20)
+    ]
+    items.append({"item_id": "film1", "scenario_id": "tv", "time": START_MS, "attributes": {"banner": 1.0}})
+    events = []
+    for day in range(20):
+        for user in range(40):
+            shown = choice.sample(range(20), 4)
+            scenario = choice.choice(["tv", "phone"])
+            for n in shown:
+                clicked = int(n % 2 == user % 2 and choice.random() < 0.8)
+                time = START_MS + day * DAY_MS + user * 1000
+                row = {"user_id": f"u{user}", "scenario_id": scenario, "item_id": f"film{n}"}
+                events.append(
+                    {**row, "type": "impression", "time": time, "label": clicked, "request_id": f"{day}-{user}"}
+                )
+                if clicked:
+                    events.append({**row, "type": "click", "time": time + 60_000})
+    for name, rows in (("scenarios", scenarios), ("items", items), ("events", events)):
+        (directory / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
+    assert 0 == result.exit_code, result.output
+    return result.output
+
+
+def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five commands; a user who likes comedies gets comedies first, and the declared attribute is a feature."""
+    config = tmp_path / "crossrec.toml"
+    config.write_text('[[features.attributes]]\nname = "banner"\nentity = "item_scenario"\n')
+    for name, value in {
+        "CONFIG": config,
+        "DATA_DIR": tmp_path / "data",
+        "REGISTRY_DIR": tmp_path / "registry",
+        "ENCODER_DIR": tmp_path / "encoder",
+        "STORE__URL": infra.valkey_address,
+        "STORE__PROJECT": "own_data",
+        "STORE__REGISTRY": tmp_path / "feast" / "registry.db",
+        "STORE__OFFLINE_DIR": tmp_path / "offline",
+        "KAFKA__BOOTSTRAP_SERVERS": infra.kafka_bootstrap,
+        "KAFKA__TOPIC_PREFIX": "owndata",
+    }.items():
+        monkeypatch.setenv(f"CROSSREC_{name}", str(value))
+    write_source(tmp_path / "source")
+    assert "impression" in run(
+        "import", "jsonl", "--source", str(tmp_path / "source"), "--out", str(tmp_path / "data" / "mine")
+    )
+    run("replay", "--data", "mine")
+    assert "neural" in run("train", "--data", "mine", "--model", "neural", "--epochs", "8")
+    assert "owndata.behavior" in run("setup")
+    assert "user_scenario:" in run("backfill", "--data", "mine")
+    ranker = build_ranker(load_settings())
+    films = [f"film{n}" for n in range(20)]
+    request = ranking_pb2.RankRequest(user_id="u1", scenario_id="tv", item_ids=films, top_k=10)
+    request.request_time.FromMilliseconds(START_MS + 20 * DAY_MS)
+    reply = rank(ranker, request, lambda: 10.0)
+    comedies = {f"film{n}" for n in range(1, 20, 2)}
+    assert not reply.degraded
+    assert len(comedies & {item.item_id for item in reply.items}) >= 8
+    assert {"phone", "tv"} == {weight.scenario_id for weight in reply.transfer_weights}
