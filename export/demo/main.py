@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,11 @@ class Demo:
         """Say what to try, and wait for an interrupt."""
         address, user = self._environment.ranking_address, self._history.requests.user[-1]
         items = '", "'.join(dict.fromkeys(self._history.requests.item[-5:]))
-        body = f'{{"user_id": "{user}", "scenario_id": "s3", "item_ids": ["{items}"], "options": {{"explain": true}}}}'
+        moment = datetime.fromtimestamp(self._end_s, UTC).isoformat().replace("+00:00", "Z")
+        body = (
+            f'{{"user_id": "{user}", "scenario_id": "s3", "item_ids": ["{items}"], '
+            f'"request_time": "{moment}", "options": {{"explain": true}}}}'
+        )
         self._console.print("\nEverything stays up; press Ctrl-C to stop. Try (grpcurl, server reflection is on):")
         call = f"  grpcurl -plaintext -d '{body}' {address} crossrec.ranking.v1.RankingService/Rank"
         self._console.print(call, soft_wrap=True, markup=False, highlight=False)
@@ -197,7 +202,7 @@ class Demo:
     @contextmanager
     def _step(self, title: str) -> Iterator[Callable[[float, float], None]]:
         begin = time.perf_counter()
-        with Progress(console=self._console, transient=True) as progress:
+        with Progress(console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
             task = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
         seconds = time.perf_counter() - begin
