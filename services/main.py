@@ -18,7 +18,7 @@ from rich.table import Table
 from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
-from services.runtime.settings import load_settings
+from services.runtime.settings import described, load_settings
 
 app = typer.Typer(
     name="crossrec",
@@ -65,19 +65,12 @@ _register_import()
 @app.command()
 def settings() -> None:
     """Print every setting with its value, unit and meaning, and how to set it."""
-    table = Table("setting", "value", "meaning", show_lines=False)
-    _add_settings(table, load_settings(), "")
+    table = Table("setting", "value", "default", "meaning")
+    for setting in described(load_settings()):
+        default = "same" if setting.value == setting.default else str(setting.default)
+        table.add_row(setting.name, str(setting.value), default, setting.meaning)
     console.print(table)
     console.print("Set [b]kafka.partitions[/b] by CROSSREC_KAFKA__PARTITIONS or in the file CROSSREC_CONFIG names.")
-
-
-def _add_settings(table: Table, section: Any, prefix: str) -> None:
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if hasattr(type(value), "model_fields"):
-            _add_settings(table, value, f"{prefix}{name}.")
-        else:
-            table.add_row(f"{prefix}{name}", str(value), field.description or "")
 
 
 @app.command()

@@ -5,6 +5,9 @@ file is the one that CROSSREC_CONFIG names. `crossrec settings` prints what is i
 """
 
 import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -139,3 +142,38 @@ def load_settings(dataset: str = "") -> Settings:
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("settings: " + "; ".join(lines)) from error
+
+
+@dataclass(frozen=True)
+class Described:
+    """A setting as people read it."""
+
+    name: str
+    value: object
+    default: object
+    meaning: str
+
+
+def described(settings: Settings) -> Iterator[Described]:
+    """Every setting with its value, default, unit and meaning."""
+    yield from _described("", settings, Settings.model_construct())
+
+
+def _described(prefix: str, values: BaseModel, defaults: BaseModel) -> Iterator[Described]:
+    for name, setting in type(values).model_fields.items():
+        value, default = getattr(values, name), getattr(defaults, name)
+        if isinstance(value, BaseModel):
+            yield from _described(f"{prefix}{name}.", value, default)
+        elif is_dataclass(value):
+            meanings = _arguments(type(value).__doc__ or "")
+            for part in fields(value):
+                path = f"{prefix}{name}.{part.name}"
+                yield Described(path, getattr(value, part.name), getattr(default, part.name), meanings[part.name])
+        else:
+            yield Described(f"{prefix}{name}", value, default, setting.description or "")
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """Name and meaning of what the Args section of a docstring lists."""
+    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", docstring, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}

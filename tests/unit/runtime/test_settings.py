@@ -6,7 +6,7 @@ import pytest
 
 from services.features.config import Attribute
 from services.runtime.errors import ConfigurationError
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import Settings, described, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -15,19 +15,12 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
 
 
-def sections(model: object) -> list[tuple[str, object]]:
-    """All fields of all sections, with their description."""
-    found = []
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        nested = sections(value) if hasattr(type(value), "model_fields") else [(name, field.description)]
-        found += nested
-    return found
-
-
 def test_every_setting_says_what_it_is() -> None:
-    """`crossrec settings` has a meaning to print for each."""
-    assert [] == [name for name, description in sections(Settings()) if not description]
+    """`crossrec settings` has a name, a default and a meaning to print for each."""
+    found = {setting.name: setting for setting in described(Settings())}
+    assert [] == [name for name, setting in found.items() if not setting.meaning]
+    assert (4, 4) == (found["kafka.partitions"].value, found["kafka.partitions"].default)
+    assert "shortest first" in found["features.half_lives_s"].meaning
 
 
 def test_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
