@@ -10,8 +10,9 @@ from crossrec.events.v1.events_pb2 import Entry, EntryResult, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.features.config import Attribute, FeatureConfig
 from services.gateway.publisher import MemoryPublisher, Publisher
-from services.gateway.server import GatewayServer, build_server
+from services.gateway.server import build_server
 from services.gateway.service import EventService, Rules
+from services.runtime.grpc_server import BoundServer
 
 NOW_S = 1_800_000_000.0
 RULES = Rules(
@@ -30,7 +31,7 @@ class Gateway:
 
     channel: grpc.Channel
     stub: EventServiceStub
-    built: GatewayServer
+    built: BoundServer
     publisher: MemoryPublisher
 
     def publish(self, *entries: Entry) -> list[EntryResult]:
