@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
-from services.consumers.dead_letters import dead_letter, log_dead_letters
-from services.consumers.deltas import SUFFIX, deltas_of, parse_delta
-from services.consumers.log import Output, Record
+from services.consumers.dead_letters import DeadLetter
+from services.consumers.deltas import deltas_of, parse_delta
+from services.consumers.log import Record
+from services.consumers.loop import Outcome
 from services.events.codec import BadRecord
 from services.features.schema import Schema
 from services.store.folding import fold_activity
@@ -22,22 +23,21 @@ class ActivityFolder:
     Args:
         store: holds the activity rows.
         schema: the feature schema.
-        prefix: of the topics.
         epoch: the topics' epoch.
     """
 
-    def __init__(self, store: RowStore, schema: Schema, prefix: str, epoch: int) -> None:
-        self._store, self._schema, self._prefix, self._epoch = store, schema, prefix, epoch
+    def __init__(self, store: RowStore, schema: Schema, epoch: int) -> None:
+        self._store, self._schema, self._epoch = store, schema, epoch
 
-    def fold(self, records: Sequence[Record]) -> list[Output]:
-        """Write activity rows; returns dead letters."""
-        letters: list[Output] = []
+    def fold(self, records: Sequence[Record]) -> Outcome:
+        """Write activity rows."""
+        letters: list[DeadLetter] = []
         parts: dict[str, list[Part]] = {"item_activity": [], "item_scenario_activity": [], "scenario_activity": []}
         for record in records:
             try:
                 delta = parse_delta(self._schema, record.value)
             except BadRecord as error:
-                letters.append(dead_letter(self._prefix, record, str(error)))
+                letters.append(DeadLetter(record, str(error)))
                 continue
             if delta.WhichOneof("subject") == "scenario_id":
                 parts["scenario_activity"].append(((delta.scenario_id,), record, delta))
@@ -45,12 +45,13 @@ class ActivityFolder:
             parts["item_activity"].append(((delta.item_id,), record, delta))
             pairs = [((delta.item_id, part.scenario_id), record, part) for part in delta.scenarios]
             parts["item_scenario_activity"].extend(pairs)
-        log_dead_letters(f"{self._prefix}.{SUFFIX}", letters)
         for view, found in parts.items():
             self._fold(view, found)
-        return letters
+        return Outcome(dead_letters=letters)
 
     def _fold(self, view: str, parts: Sequence[Part]) -> None:
+        if not parts:
+            return
         deltas = deltas_of(self._schema, [group for group, _, _ in parts], [message for _, _, message in parts])
-        position = np.array([(self._epoch, r.partition, r.offset) for _, r, _ in parts], np.int64).reshape(-1, 3)
+        position = np.array([(self._epoch, r.partition, r.offset) for _, r, _ in parts], np.int64)
         fold_activity(self._store, self._schema, view, deltas, position)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry
-from services.consumers.dead_letters import dead_letter, log_dead_letters
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.deltas import activity_outputs
-from services.consumers.log import Output, Record
+from services.consumers.log import Record
+from services.consumers.loop import Outcome
 from services.features.behavior import Events
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema
@@ -16,7 +17,7 @@ from services.store.folding import erase_user, fold_users, with_items
 from services.store.protocol import RowStore
 from services.text.protocol import Encoder
 
-KINDS = frozenset({"behavior_event", "user_erasure"})
+ENTRIES = frozenset({"behavior_event", "user_erasure"})
 
 
 class BehaviorFolder:
@@ -27,24 +28,22 @@ class BehaviorFolder:
         schema: the feature schema.
         encoder: encodes queries and comments.
         decoder: parses and checks records.
-        prefix: of the topics.
+        activity_topic: where deltas go.
         epoch: the topics' epoch.
     """
 
     def __init__(
-        self, store: RowStore, schema: Schema, encoder: Encoder, decoder: Decoder, prefix: str, epoch: int
+        self, store: RowStore, schema: Schema, encoder: Encoder, decoder: Decoder, activity_topic: str, epoch: int
     ) -> None:
         self._store, self._schema, self._encoder = store, schema, encoder
-        self._decoder, self._prefix, self._epoch = decoder, prefix, epoch
+        self._decoder, self._topic, self._epoch = decoder, activity_topic, epoch
 
-    def fold(self, records: Sequence[Record]) -> list[Output]:
-        """Write user rows; returns activity deltas and dead letters."""
-        good, bad = self._decoder.split(records)
-        letters = [dead_letter(self._prefix, record, reason) for record, reason in bad]
-        log_dead_letters(f"{self._prefix}.behavior", letters)
+    def fold(self, records: Sequence[Record]) -> Outcome:
+        """Write user rows; the outputs are activity deltas."""
+        good, letters = self._decoder.split(records)
         events = self._events([pair for pair in good if pair[1].WhichOneof("entry") == "behavior_event"])
         self._fold_in_order(good, events)
-        return [*activity_outputs(self._schema, self._prefix, events), *letters]
+        return Outcome(activity_outputs(self._schema, self._topic, events), letters)
 
     def _fold_in_order(self, good: Sequence[tuple[Record, Entry]], events: Events) -> None:
         """Fold the events, stopping at every erasure to erase."""
@@ -84,7 +83,7 @@ class BehaviorFolder:
         return with_items(self._store, self._schema, events, self._encoder.fingerprint) if rows else events
 
 
-def _objects(values: list[str]) -> np.ndarray:
+def _objects(values: list[str]) -> NDArray[np.object_]:
     return np.array(values, object)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from crossrec.events.v1.events_pb2 import Entry, ItemUpdate, ScenarioUpdate
-from services.consumers.dead_letters import dead_letter, log_dead_letters
+from services.consumers.dead_letters import DeadLetter
 from services.consumers.decoding import Decoder, seconds
-from services.consumers.log import Output, Record
+from services.consumers.log import Record
+from services.consumers.loop import Outcome
 from services.events.routing import KEY_SEPARATOR
 from services.features.catalogue import ItemState, ScenarioState, State, attribute_values
 from services.features.schema import Schema, View
@@ -16,8 +17,8 @@ from services.store.folding import fold_item_scenarios, fold_states, index_scena
 from services.store.protocol import Key, RowStore
 from services.text.protocol import Encoder
 
-ITEM_KINDS = frozenset({"item_update", "item_scenario_update"})
-SCENARIO_KINDS = frozenset({"scenario_update"})
+ITEM_ENTRIES = frozenset({"item_update", "item_scenario_update"})
+SCENARIO_ENTRIES = frozenset({"scenario_update"})
 
 Change = tuple[Key, State | None, tuple[int, int, int]]
 PairChange = tuple[Key, float, Mapping[str, float], tuple[int, int, int]]
@@ -31,28 +32,27 @@ class _CatalogueFolder(ABC):
         schema: the feature schema.
         encoder: encodes the texts.
         decoder: parses and checks records.
-        prefix: of the topics.
         epoch: the topics' epoch.
     """
 
-    def __init__(
-        self, store: RowStore, schema: Schema, encoder: Encoder, decoder: Decoder, prefix: str, epoch: int
-    ) -> None:
+    def __init__(self, store: RowStore, schema: Schema, encoder: Encoder, decoder: Decoder, epoch: int) -> None:
         self._store, self._schema, self._encoder = store, schema, encoder
-        self._decoder, self._prefix, self._epoch = decoder, prefix, epoch
+        self._decoder, self._epoch = decoder, epoch
 
-    def fold(self, records: Sequence[Record]) -> list[Output]:
-        """Write rows; returns dead letters."""
+    def fold(self, records: Sequence[Record]) -> Outcome:
+        """Write rows."""
         # A null value with a key is how a compacted topic says that something is gone.
-        gone = [record for record in records if record.value is None and record.key]
-        good, bad = self._decoder.split([record for record in records if record.value is not None or not record.key])
-        letters = [dead_letter(self._prefix, record, reason) for record, reason in bad]
-        if bad:
-            log_dead_letters(bad[0][0].topic, letters)
-        changes: list[tuple[Record, Entry | None]] = [*good, *((record, None) for record in gone)]
+        gone = [record for record in records if _is_tombstone(record)]
+        good, letters = self._decoder.split([record for record in records if not _is_tombstone(record)])
+        changes: list[tuple[Record, Entry | None]] = list(good)
+        for record in gone:
+            if _ids_of(record) is None:
+                letters.append(DeadLetter(record, "key: not an id in UTF-8"))
+            else:
+                changes.append((record, None))
         changes.sort(key=lambda change: (change[0].partition, change[0].offset))
         self._fold_changes(changes)
-        return letters
+        return Outcome(dead_letters=letters)
 
     @abstractmethod
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
@@ -78,14 +78,15 @@ class ItemFolder(_CatalogueFolder):
         for record, entry in changes:
             position = self._position(record)
             if entry is None:
-                item, separator, scenario = (record.key or b"").decode(errors="replace").partition(KEY_SEPARATOR)
-                if not separator:
-                    items.append(((item,), None, position))
+                ids = _ids_of(record) or ()
+                if len(ids) == 1:
+                    items.append((ids, None, position))
                     continue
                 # A tombstone takes the time of what it replaces, so that must be in the row first.
-                self._fold_pairs(pairs)
-                self._fold_pairs([((item, scenario), np.nan, {}, position)])
-                pairs = []
+                if any(key == ids for key, *_ in pairs):
+                    self._fold_pairs(pairs)
+                    pairs = []
+                pairs.append((ids, np.nan, {}, position))
             elif entry.WhichOneof("entry") == "item_update":
                 items.append(((entry.item_update.item_id,), _item_state(entry.item_update), position))
             else:
@@ -117,7 +118,7 @@ class ScenarioFolder(_CatalogueFolder):
         states: list[Change] = []
         for record, entry in changes:
             if entry is None:
-                states.append((((record.key or b"").decode(errors="replace"),), None, self._position(record)))
+                states.append((_ids_of(record) or (), None, self._position(record)))
             else:
                 update = entry.scenario_update
                 states.append(((update.scenario_id,), _scenario_state(update), self._position(record)))
@@ -125,6 +126,18 @@ class ScenarioFolder(_CatalogueFolder):
         known = [key[0] for key, state, _ in states if state is not None]
         if known:
             index_scenarios(self._store, self._schema, known, states[-1][2])
+
+
+def _is_tombstone(record: Record) -> bool:
+    return record.value is None and bool(record.key)
+
+
+def _ids_of(record: Record) -> Key | None:
+    """The ids in a key, item and scenario apart; None if it is not text."""
+    try:
+        return tuple((record.key or b"").decode().split(KEY_SEPARATOR, 1))
+    except UnicodeDecodeError:
+        return None
 
 
 def _item_state(update: ItemUpdate) -> ItemState:

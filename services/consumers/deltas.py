@@ -1,8 +1,10 @@
 """Activity deltas as records of the activity topic, and back."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
 from services.consumers.log import Output
@@ -11,10 +13,14 @@ from services.features.activity import Deltas, deltas_by
 from services.features.behavior import Events
 from services.features.schema import Schema
 
-SUFFIX = "activity"
+MAX_COUNT = 1e15
+"""Counts beyond it are no counts."""
+
+MAX_TIME_S = 253_402_300_800.0
+"""The end of the year 9999, seconds since 1970."""
 
 
-def activity_outputs(schema: Schema, prefix: str, events: Events) -> list[Output]:
+def activity_outputs(schema: Schema, topic: str, events: Events) -> list[Output]:
     """What the events add to items and scenarios: one record per item and one per scenario of the batch."""
     if not len(events):
         return []
@@ -26,7 +32,7 @@ def activity_outputs(schema: Schema, prefix: str, events: Events) -> list[Output
         part = ScenarioCounts(scenario_id=scenario, time_s=time_s, counts=counts.tolist())
         items[item].scenarios.append(part)
     return [
-        Output(f"{prefix}.{SUFFIX}", key.encode(), message.SerializeToString())
+        Output(topic, key.encode(), message.SerializeToString())
         for messages in (items, scenarios)
         for key, message in messages.items()
     ]
@@ -53,23 +59,26 @@ def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, Activ
 
 def parse_delta(schema: Schema, value: bytes | None) -> ActivityDelta:
     """A record of the activity topic; BadRecord if it is none or is laid out for another schema."""
-    message = ActivityDelta()
     try:
-        message.ParseFromString(value or b"")
-    except Exception as error:
+        message = ActivityDelta.FromString(value or b"")
+    except DecodeError as error:
         raise BadRecord(f"not an ActivityDelta: {error}") from error
     subject = message.WhichOneof("subject")
-    if subject is None:
+    if subject is None or not getattr(message, subject):
         raise BadRecord("subject: neither item_id nor scenario_id is set")
     if message.schema_fingerprint != unsigned(schema.fingerprint):
         raise BadRecord(f"schema_fingerprint: {message.schema_fingerprint}, this consumer has another feature schema")
-    _check_counts("counts", message.counts, schema.count_length)
+    _check_numbers("counts", message.counts, schema.count_length)
+    _check_numbers("hours", message.hours, 24 if subject == "scenario_id" else 0)
+    _check_time("time_s", message.time_s)
+    _check_time("last_value_time_s", message.last_value_time_s)
+    if not math.isfinite(message.last_value):
+        raise BadRecord("last_value: not finite")
     for number, part in enumerate(message.scenarios):
-        _check_counts(f"scenarios[{number}].counts", part.counts, schema.count_length)
-    _check_counts("hours", message.hours, 24 if subject == "scenario_id" else 0)
-    times = [message.time_s, message.last_value, message.last_value_time_s, *(p.time_s for p in message.scenarios)]
-    if not np.isfinite(times).all():
-        raise BadRecord("time_s, last_value or last_value_time_s: not finite")
+        if subject == "scenario_id" or not part.scenario_id:
+            raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
+        _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
+        _check_time(f"scenarios[{number}].time_s", part.time_s)
     return message
 
 
@@ -98,11 +107,16 @@ def _last_value(part: ActivityDelta | ScenarioCounts) -> tuple[float, float]:
     return -1.0, 0.0
 
 
-def _check_counts(field: str, counts: Sequence[float], length: int) -> None:
-    if len(counts) != length:
-        raise BadRecord(f"{field}: {len(counts)} numbers, the feature schema has {length}")
-    if not np.isfinite(counts).all():
-        raise BadRecord(f"{field}: not finite")
+def _check_numbers(field: str, numbers: Sequence[float], length: int) -> None:
+    if len(numbers) != length:
+        raise BadRecord(f"{field}: {len(numbers)} numbers, the feature schema has {length}")
+    if not all(abs(number) <= MAX_COUNT for number in numbers):  # NaN is never within
+        raise BadRecord(f"{field}: not finite, or beyond {MAX_COUNT:g}")
+
+
+def _check_time(field: str, time_s: float) -> None:
+    if not 0 <= time_s < MAX_TIME_S:
+        raise BadRecord(f"{field}: not a time")
 
 
 def unsigned(fingerprint: int) -> int:

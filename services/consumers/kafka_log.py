@@ -1,34 +1,20 @@
-"""The log on Apache Kafka: a consumer group member, and transactions that carry offsets with outputs.
+"""The log on Apache Kafka: a member of a consumer group that reads committed records.
 
-Offsets go with the group's metadata, so Kafka itself refuses the transaction of a member that lost its
-partitions. The transactional id is the group's with the lowest assigned partition: a restarted consumer aborts
-what its predecessor left open.
+Reading committed records also makes Kafka hold back the offsets of a transaction that is still open, so that
+whoever takes partitions over does not start before what their former owner is about to commit.
 """
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from services.consumers.log import LogUnavailable, LostPartitions, Output, Record
+from services.consumers.transactions import LOST, Transactions
 from services.runtime.logging import log_event
-
-MAX_REQUEST_BYTES = 2 * 1024 * 1024
-"""Dead letters carry headers on top of records of the largest size."""
-
-_LOST = (
-    kafka_errors.CommitFailedError,
-    kafka_errors.IllegalGenerationError,
-    kafka_errors.UnknownMemberIdError,
-    kafka_errors.RebalanceInProgressError,
-    kafka_errors.ProducerFencedError,
-    kafka_errors.InvalidProducerEpochError,
-)
 
 _logger = logging.getLogger(__name__)
 
@@ -37,7 +23,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class KafkaLogConfig:
-    """How to read one topic as a group member."""
+    """How to read one topic as a group member.
+
+    Args:
+        bootstrap_servers: Kafka brokers, host:port, comma-separated.
+        group: the consumer group.
+        topic: what to read.
+        max_poll_records: most records per batch.
+        session_timeout_ms: without heartbeat until Kafka gives the partitions to others.
+        transaction_timeout_ms: until Kafka aborts a transaction that nobody ends.
+        request_timeout_ms: longest wait for the brokers, at the start and at commits.
+    """
 
     bootstrap_servers: str
     group: str
@@ -45,45 +41,45 @@ class KafkaLogConfig:
     max_poll_records: int
     session_timeout_ms: int
     transaction_timeout_ms: int
-    committed_only: bool = False
+    request_timeout_ms: int = 15_000
 
 
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Remembers that partitions moved, and says so."""
+
     def __init__(self, group: str) -> None:
         self._group = group
+        self.moved = False
 
-    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        log_event(_logger, "partitions_revoked", group=self._group, partitions=sorted(p.partition for p in revoked))
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._note("partitions_revoked", revoked)
 
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        log_event(_logger, "partitions_assigned", group=self._group, partitions=sorted(p.partition for p in assigned))
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._note("partitions_assigned", assigned)
+
+    def _note(self, event: str, partitions: Iterable[TopicPartition]) -> None:
+        self.moved = True
+        log_event(_logger, event, group=self._group, partitions=sorted(p.partition for p in partitions))
 
 
 class KafkaLog:
-    """A Log over kafka-python."""
+    """A Log over kafka-python; connects at the first poll."""
 
     def __init__(self, config: KafkaLogConfig) -> None:
         self._config = config
-        self._consumer = KafkaConsumer(
-            bootstrap_servers=config.bootstrap_servers,
-            group_id=config.group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_poll_records=config.max_poll_records,
-            session_timeout_ms=config.session_timeout_ms,
-            heartbeat_interval_ms=config.session_timeout_ms // 3,
-            isolation_level="read_committed" if config.committed_only else "read_uncommitted",
-            fetch_max_wait_ms=50,
-        )
-        self._consumer.subscribe([config.topic], listener=_Assignment(config.group))
-        self._producer: KafkaProducer | None = None
-        self._transactional_id = ""
+        self._assignment = _Assignment(config.group)
+        self._member: KafkaConsumer | None = None
+        self._transactions = Transactions(config.bootstrap_servers, config.group, config.transaction_timeout_ms)
         self._batch: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
-        polled = _reached(lambda: self._consumer.poll(timeout_ms=int(wait_s * 1000)))
+        consumer = self._consumer()
+        polled = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
+        self._assignment.moved = False
+        # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
+        self._membership = consumer.group_metadata()
         self._batch = {partition: records[-1].offset + 1 for partition, records in polled.items()}
         if not polled:
             _reached(self._commit_markers)
@@ -93,104 +89,93 @@ class KafkaLog:
             for r in records
         ]
 
-    def _commit_markers(self) -> None:
-        """Commit positions that moved past transaction markers: else a group that read all seems to lag."""
-        positions = {partition: self._consumer.position(partition) for partition in self._consumer.assignment()}
-        moved = {p: offset for p, offset in positions.items() if offset > self._committed.get(p, 0)}
-        if moved:
-            self._consumer.commit({p: OffsetAndMetadata(offset, "", -1) for p, offset in moved.items()})
-            self._committed |= moved
-
     def commit(self, outputs: Sequence[Output]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""
-        offsets = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in self._batch.items()}
+        consumer = self._consumer()
+        offsets = _offsets(self._batch)
         if not outputs:
-            _reached(lambda: self._consumer.commit(offsets))
-            self._committed |= self._batch
-            return
-        try:
-            producer = self._ready_producer()
-            producer.begin_transaction()
-            sent = [producer.send(o.topic, key=o.key, value=o.value, headers=o.headers) for o in outputs]
-            producer.send_offsets_to_transaction(offsets, self._consumer.group_metadata())
-            producer.flush()
-            for future in sent:
-                future.get(timeout=0)
-            producer.commit_transaction()
-            self._committed |= self._batch
-        except _LOST as error:
-            self._drop_producer()
-            raise LostPartitions(f"{type(error).__name__}: {error}") from error
-        except (kafka_errors.KafkaError, AssertionError) as error:
-            # Whether it was committed is not known: the producer that comes next settles it.
-            self._drop_producer()
-            raise LogUnavailable(f"{type(error).__name__}: {error}") from error
+            _reached(lambda: consumer.commit(offsets, timeout_ms=self._config.request_timeout_ms))
+        elif self._membership.generation_id < 0:
+            raise LostPartitions("not a member of the group")
+        else:
+            lowest = min(partition.partition for partition in consumer.assignment() | set(self._batch))
+            self._transactions.commit(lowest, outputs, offsets, self._membership)
+        self._committed |= self._batch
 
     def keep_alive(self, wait_s: float) -> bool:
         """Poll with all partitions paused."""
-        held = set(self._batch)
-        deadline = time.monotonic() + wait_s
-        while (left := deadline - time.monotonic()) > 0:
-            self._consumer.pause(*self._consumer.assignment())
-            wait_ms = int(min(left, 0.5) * 1000)
-            _reached(partial(self._consumer.poll, timeout_ms=wait_ms))
-        kept: bool = held <= self._consumer.assignment()
-        self._consumer.resume(*self._consumer.assignment())
-        return kept
+        consumer = self._consumer()
+        consumer.pause(*consumer.assignment())
+        polled = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
+        consumer.resume(*consumer.assignment())
+        # Partitions that arrive during the poll are not paused; what they gave is read again after a rewind.
+        return not polled and not self._assignment.moved
 
     def rewind(self) -> None:
-        """Seek to what is committed, after ending any transaction of an earlier producer."""
-
-        def seek() -> None:
-            if self._transactional_id and self._producer is None:
-                self._ready_producer()
-            for partition in self._consumer.assignment():
-                committed = self._consumer.committed(partition)
-                if committed is None:
-                    self._consumer.seek_to_beginning(partition)
-                else:
-                    self._consumer.seek(partition, committed)
-
+        """Seek to what is committed, after ending a transaction whose outcome is not known."""
         self._batch = {}
-        _reached(seek)
+        _reached(self._transactions.settle)
+        consumer = self._consumer()
+        for partition in consumer.assignment():
+            _reached(lambda at=partition: self._seek(consumer, at))  # type: ignore[misc]
 
     def close(self) -> None:
         """Leave the group and let go of the producer."""
-        self._drop_producer()
-        self._consumer.close(autocommit=False)
+        self._transactions.close()
+        if self._member is not None:
+            try:
+                self._member.close(autocommit=False, timeout_ms=self._config.session_timeout_ms)
+            except kafka_errors.KafkaError as error:
+                log_event(_logger, "group_not_left", level=logging.WARNING, error=type(error).__name__)
 
-    def _ready_producer(self) -> KafkaProducer:
-        lowest = min((partition.partition for partition in self._consumer.assignment()), default=0)
-        wanted = f"{self._config.group}-{lowest}"
-        if self._producer is None or wanted != self._transactional_id:
-            self._drop_producer()
-            self._transactional_id = wanted
-            self._producer = KafkaProducer(
-                bootstrap_servers=self._config.bootstrap_servers,
-                transactional_id=wanted,
-                transaction_timeout_ms=self._config.transaction_timeout_ms,
-                acks="all",
-                linger_ms=0,
-                max_request_size=MAX_REQUEST_BYTES,
-            )
-            self._producer.init_transactions()
-        return self._producer
+    def _consumer(self) -> KafkaConsumer:
+        if self._member is None:
+            self._member = _reached(self._join)
+        return self._member
 
-    def _drop_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        try:
-            producer.abort_transaction()
-        except Exception as error:
-            log_event(_logger, "transaction_not_aborted", level=logging.DEBUG, error=type(error).__name__)
-        producer.close(timeout=1)
+    def _join(self) -> KafkaConsumer:
+        config = self._config
+        consumer = KafkaConsumer(
+            bootstrap_servers=config.bootstrap_servers,
+            bootstrap_timeout_ms=config.request_timeout_ms,
+            group_id=config.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_records=config.max_poll_records,
+            session_timeout_ms=config.session_timeout_ms,
+            heartbeat_interval_ms=config.session_timeout_ms // 3,
+            fetch_max_wait_ms=50,
+        )
+        consumer.subscribe([config.topic], listener=self._assignment)
+        return consumer
+
+    def _seek(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
+        committed = consumer.committed(partition, timeout_ms=self._config.request_timeout_ms)
+        if committed is None:
+            consumer.seek_to_beginning(partition)
+        else:
+            consumer.seek(partition, committed)
+
+    def _commit_markers(self) -> None:
+        """Commit positions that moved past transaction markers: else a group that read all seems to lag."""
+        consumer = self._consumer()
+        wait_ms = self._config.request_timeout_ms
+        at = {partition: consumer.position(partition, timeout_ms=wait_ms) for partition in consumer.assignment()}
+        moved = {p: offset for p, offset in at.items() if offset is not None and offset > self._committed.get(p, 0)}
+        if moved:
+            consumer.commit(_offsets(moved), timeout_ms=wait_ms)
+            self._committed |= moved
+
+
+def _offsets(positions: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in positions.items()}
 
 
 def _reached(call: Callable[[], T]) -> T:
     try:
         return call()
-    except _LOST as error:
-        raise LostPartitions(f"{type(error).__name__}: {error}") from error
+    except LOST as error:
+        raise LostPartitions(type(error).__name__) from error
     except kafka_errors.KafkaError as error:
         raise LogUnavailable(f"{type(error).__name__}: {error}") from error

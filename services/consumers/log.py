@@ -9,7 +9,7 @@ from typing import Protocol
 
 from services.runtime.errors import CrossRecError
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, bytes | None]]
 
 
 class LogUnavailable(CrossRecError):
@@ -17,7 +17,7 @@ class LogUnavailable(CrossRecError):
 
 
 class LostPartitions(CrossRecError):
-    """Another consumer owns the partitions of the batch now."""
+    """Another consumer owns the partitions of the batch now, or may do so soon."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,22 @@ class Record:
 
 @dataclass(frozen=True)
 class Output:
-    """A record to write together with the offsets of the batch it comes from."""
+    """A record to write together with the offsets of the batch it comes from; it has a key or a value."""
 
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Headers = field(default_factory=list)
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 class Log(Protocol):
     """A group's view of a topic."""
 
     def poll(self, wait_s: float) -> list[Record]:
-        """The next batch, in offset order per partition; empty after `wait_s` seconds without records."""
+        """The next batch, in offset order per partition; empty after `wait_s` seconds without records.
+
+        Raises LogUnavailable or LostPartitions; then `rewind` and poll again.
+        """
         ...
 
     def commit(self, outputs: Sequence[Output]) -> None:
@@ -57,11 +60,14 @@ class Log(Protocol):
         ...
 
     def keep_alive(self, wait_s: float) -> bool:
-        """Stay in the group for `wait_s` seconds without reading; False if partitions of the batch are lost."""
+        """Stay in the group for up to `wait_s` seconds without reading; False if the batch may no longer be ours.
+
+        Raises LogUnavailable or LostPartitions; then `rewind` and poll again.
+        """
         ...
 
     def rewind(self) -> None:
-        """Go back to the committed offsets of the assigned partitions."""
+        """Go back to the committed offsets of the assigned partitions. Raises LogUnavailable or LostPartitions."""
         ...
 
     def close(self) -> None:
@@ -70,27 +76,34 @@ class Log(Protocol):
 
 
 class MemoryLog:
-    """A log of one partition in memory; the fake.
+    """A log in memory, read by one member of one group; the fake.
 
     Args:
-        records: the topic, by offset.
+        records: what was written, in the order in which it is polled.
         batch: most records per poll.
-        commit_failures: errors that the coming commits raise, in order; the fake then commits nothing.
+
+    `poll_failures` and `commit_failures` hold errors that the coming calls raise, in order; a failed commit
+    commits nothing. `rebalances` holds what the coming `keep_alive` calls answer; then True.
     """
 
     def __init__(self, records: Sequence[Record], batch: int = 1000) -> None:
         self.records, self._batch = list(records), batch
-        self.committed = self._position = 0
+        self.committed = self.position = 0
         self.outputs: list[Output] = []
+        self.poll_failures: list[CrossRecError] = []
         self.commit_failures: list[CrossRecError] = []
-        self.waits = 0
+        self.rewind_failures: list[CrossRecError] = []
+        self.rebalances: list[bool] = []
+        self.waits = self.rewinds = 0
         self.closed = False
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
         del wait_s
-        batch = self.records[self._position : self._position + self._batch]
-        self._position += len(batch)
+        if self.poll_failures:
+            raise self.poll_failures.pop(0)
+        batch = self.records[self.position : self.position + self._batch]
+        self.position += len(batch)
         return batch
 
     def commit(self, outputs: Sequence[Output]) -> None:
@@ -98,17 +111,20 @@ class MemoryLog:
         if self.commit_failures:
             raise self.commit_failures.pop(0)
         self.outputs += outputs
-        self.committed = self._position
+        self.committed = self.position
 
     def keep_alive(self, wait_s: float) -> bool:
-        """Count the waits; partitions are never lost."""
+        """Count the waits; answer what the script says."""
         del wait_s
         self.waits += 1
-        return True
+        return self.rebalances.pop(0) if self.rebalances else True
 
     def rewind(self) -> None:
         """Go back to the committed position."""
-        self._position = self.committed
+        if self.rewind_failures:
+            raise self.rewind_failures.pop(0)
+        self.rewinds += 1
+        self.position = self.committed
 
     def close(self) -> None:
         """Remember that it was closed."""

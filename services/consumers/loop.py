@@ -8,98 +8,144 @@ import logging
 import random
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.consumers.dead_letters import DeadLetter, log_dead_letters
 from services.consumers.log import Log, LogUnavailable, LostPartitions, Output, Record
 from services.runtime.logging import log_event
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5
+"""Longest wait for records, and longest time that passes between two looks at the stop event, seconds."""
+
 BACKOFF_S = (0.1, 10.0)
 """First and longest wait between tries, seconds; doubled each time, with jitter of a half."""
 
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What is left to do once the rows of a batch are written.
+
+    Args:
+        outputs: records to produce.
+        dead_letters: records that could not be folded, and why.
+    """
+
+    outputs: list[Output] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+
 class Folder(Protocol):
     """What a kind of consumer does with a batch."""
 
-    def fold(self, records: Sequence[Record]) -> list[Output]:
-        """Fold the records into the store; returns what to write to the log: deltas and dead letters.
+    def fold(self, records: Sequence[Record]) -> Outcome:
+        """Fold the records into the store.
 
-        May be called again with the same records. Raises StoreUnavailable, FencedWrite.
+        May be called again with the same records, alone or among others. Raises StoreUnavailable, FencedWrite.
         """
         ...
 
 
 class Loop:
-    """Runs a folder over a log until told to stop."""
+    """Runs a folder over a log until told to stop.
 
-    def __init__(self, log: Log, folder: Folder, stop: threading.Event, jitter: random.Random | None = None) -> None:
-        self._log, self._folder, self._stop = log, folder, stop
+    Args:
+        log: where batches come from; positions and outputs are committed to it.
+        folder: folds a batch.
+        dead_letter_topic: where records go that cannot be folded.
+        stop: ends the loop after the batch in hand.
+        jitter: spreads the waits between tries.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        folder: Folder,
+        dead_letter_topic: str,
+        stop: threading.Event,
+        jitter: random.Random | None = None,
+    ) -> None:
+        self._log, self._folder, self._dead_letter_topic, self._stop = log, folder, dead_letter_topic, stop
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._failures = 0
 
     def run(self) -> None:
-        """Fold until the stop event; the batch in hand is finished and committed."""
-        while not self._stop.is_set():
-            self.step()
-        self._log.close()
+        """Fold until the stop event; the batch in hand is finished and committed, then the group is left."""
+        try:
+            while not self._stop.is_set():
+                self.step()
+        finally:
+            self._log.close()
 
     def step(self) -> int:
         """One batch; returns how many records were folded and committed."""
         try:
             records = self._log.poll(POLL_S)
-            if not records:
+            outcome = self._folded(records) if records else None
+            if outcome is None:
                 return 0
-            outputs = self._folded(records)
-            if outputs is None:
-                return 0
-            self._log.commit(outputs)
+            letters = [letter.output(self._dead_letter_topic) for letter in outcome.dead_letters]
+            self._log.commit([*outcome.outputs, *letters])
         except (LostPartitions, FencedWrite) as error:
-            log_event(_logger, "batch_dropped", level=logging.WARNING, reason=str(error))
-            self._rewind()
+            self._drop(str(error))
             return 0
         except LogUnavailable as error:
             self._failed("log_unavailable", error)
-            self._stop.wait(self._backoff_s())
             self._rewind()
             return 0
+        log_dead_letters(outcome.dead_letters)
         self._recovered()
         return len(records)
 
-    def _folded(self, records: Sequence[Record]) -> list[Output] | None:
-        """The outputs of the batch; None if its partitions were lost, or a stop was asked for, while waiting."""
+    def _folded(self, records: Sequence[Record]) -> Outcome | None:
+        """The outcome of the batch; None if it may belong to another consumer now, or a stop came first."""
         while True:
             try:
                 return self._folder.fold(records)
             except StoreUnavailable as error:
                 self._failed("store_unavailable", error)
+            if not self._kept_through(self._backoff_s()):
+                self._drop("partitions moved while the store was away")
+                return None
             if self._stop.is_set():
                 return None
-            if not self._log.keep_alive(self._backoff_s()):
-                log_event(_logger, "batch_dropped", level=logging.WARNING, reason="partitions moved meanwhile")
-                self._rewind()
-                return None
+
+    def _kept_through(self, wait_s: float) -> bool:
+        """Whether the batch stayed ours for `wait_s` seconds, or until a stop."""
+        while wait_s > 0 and not self._stop.is_set():
+            if not self._log.keep_alive(min(wait_s, POLL_S)):
+                return False
+            wait_s -= POLL_S
+        return True
+
+    def _drop(self, reason: str) -> None:
+        """Give the batch up and go on from what is committed."""
+        self._failures += 1
+        log_event(_logger, "batch_dropped", level=logging.WARNING, reason=reason)
+        self._rewind()
 
     def _rewind(self) -> None:
-        try:
-            self._log.rewind()
-        except (LogUnavailable, LostPartitions) as error:
-            # The position stays past records that are not committed: reading on would skip them.
-            self._failed("rewind_failed", error)
-            self._stop.wait(self._backoff_s())
-            if not self._stop.is_set():
-                self._rewind()
+        # Until it succeeds the position may stay past records that are not committed: reading on would skip them.
+        while not self._stop.wait(self._backoff_s()):
+            try:
+                self._log.rewind()
+            except (LogUnavailable, LostPartitions) as error:
+                self._failed("log_unavailable", error)
+            else:
+                return
 
     def _failed(self, event: str, error: Exception) -> None:
+        """Count a failure; the first of a series is logged."""
         self._failures += 1
         if self._failures == 1:
             log_event(_logger, event, level=logging.WARNING, reason=str(error))
 
     def _recovered(self) -> None:
         if self._failures:
-            log_event(_logger, "recovered", tries=self._failures)
+            log_event(_logger, "recovered", failures=self._failures)
         self._failures = 0
 
     def _backoff_s(self) -> float:

@@ -8,17 +8,18 @@ from pathlib import Path
 
 from services.consumers import behavior, catalogue
 from services.consumers.activity import ActivityFolder
+from services.consumers.dead_letters import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.loop import Folder, Loop
+from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.runtime.errors import ConfigurationError
 from services.runtime.lifecycle import stop_event
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 from services.store.cached_items import CachedItems
-from services.store.connect import open_rows
 from services.store.protocol import RowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
@@ -27,11 +28,25 @@ from services.text.protocol import Encoder
 _logger = logging.getLogger(__name__)
 
 
-def run_consumer(kind: str, settings: Settings) -> None:
-    """Fold one topic until SIGTERM or SIGINT; then the batch in hand is finished, committed, the group left."""
+STORE_TIMEOUT_S = 20.0
+"""Seconds until the store counts as away: a batch of wide rows takes longer than one request's rows."""
+
+
+def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] | None = None) -> None:
+    """Fold one topic until SIGTERM or SIGINT; then the batch in hand is finished, committed, the group left.
+
+    Args:
+        kind: one of KINDS.
+        settings: what to read, where to write.
+        encoder: opens the text encoder if the kind needs one; default: the one of the settings.
+    """
+    from services.store.connect import open_rows
+
     configure_logging()
+    patient = settings.store.model_copy(update={"read_timeout_s": max(settings.store.read_timeout_s, STORE_TIMEOUT_S)})
+    rows = open_rows(settings.model_copy(update={"store": patient}))
     with stop_event() as stop:
-        consume(kind, settings, open_rows(settings), stop, lambda: open_encoder(settings.encoder_dir))
+        consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)))
     log_event(_logger, "consumer_stopped", kind=kind)
 
 
@@ -39,43 +54,43 @@ def consume(
     kind: str, settings: Settings, store: RowStore, stop: threading.Event, encoder: Callable[[], Encoder]
 ) -> None:
     """Fold one topic into `store` until `stop` is set; `encoder` is called if the kind needs one."""
-    schema = build_schema(settings.features)
+    if kind not in KINDS:
+        raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
     kafka, chosen = settings.kafka, settings.consumers
     config = KafkaLogConfig(
         bootstrap_servers=kafka.bootstrap_servers,
         group=f"{chosen.group_prefix}-{kind}",
-        topic=f"{kafka.topic_prefix}.{TOPICS[kind]}",
+        topic=topic_name(kafka.topic_prefix, TOPICS[kind]),
         max_poll_records=chosen.max_poll_records,
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
-        committed_only=kind == "activity",
     )
-    cached = CachedItems(store, chosen.item_cache_size, chosen.item_cache_age_s)
-    folder = build_folder(kind, settings, schema, cached, encoder)
+    folder = build_folder(kind, settings, build_schema(settings.features), store, encoder)
     log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
-    Loop(KafkaLog(config), folder, stop).run()
+    Loop(KafkaLog(config), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
 
 
 def build_folder(
     kind: str, settings: Settings, schema: Schema, store: RowStore, encoder: Callable[[], Encoder]
 ) -> Folder:
     """What the kind of consumer does with a batch."""
-    prefix, epoch = settings.kafka.topic_prefix, settings.kafka.topic_epoch
+    chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
     def decoder(kinds: frozenset[str]) -> Decoder:
         return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s)
 
     match kind:
         case "behavior":
-            return behavior.BehaviorFolder(store, schema, encoder(), decoder(behavior.KINDS), prefix, epoch)
+            # Only here: the owner of the item rows must read what is stored.
+            cached = CachedItems(store, chosen.item_cache_size, chosen.item_cache_age_s)
+            topic = topic_name(settings.kafka.topic_prefix, TOPICS["activity"])
+            return behavior.BehaviorFolder(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, epoch)
         case "item":
-            return catalogue.ItemFolder(store, schema, encoder(), decoder(catalogue.ITEM_KINDS), prefix, epoch)
+            return catalogue.ItemFolder(store, schema, encoder(), decoder(catalogue.ITEM_ENTRIES), epoch)
         case "scenario":
-            kinds = catalogue.SCENARIO_KINDS
-            return catalogue.ScenarioFolder(store, schema, encoder(), decoder(kinds), prefix, epoch)
-        case "activity":
-            return ActivityFolder(store, schema, prefix, epoch)
-    raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
+            return catalogue.ScenarioFolder(store, schema, encoder(), decoder(catalogue.SCENARIO_ENTRIES), epoch)
+        case _:
+            return ActivityFolder(store, schema, epoch)
 
 
 def open_encoder(directory: Path) -> TextEncoder:

@@ -1,0 +1,129 @@
+"""Transactions on Apache Kafka that write outputs and a group's offsets together.
+
+The transactional id is the group's with its lowest assigned partition, so a consumer that takes partitions over
+ends what their former owner left open. Offsets go with the membership under which the batch was read: Kafka
+refuses those of a member that lost its partitions.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.structs import ConsumerGroupMetadata
+
+from services.consumers.log import LogUnavailable, LostPartitions, Output
+from services.runtime.logging import log_event
+
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
+"""Dead letters carry headers on top of records of the largest size."""
+
+LOST = (
+    kafka_errors.CommitFailedError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.UnknownMemberIdError,
+    kafka_errors.RebalanceInProgressError,
+    kafka_errors.ProducerFencedError,
+    kafka_errors.InvalidProducerEpochError,
+)
+"""What Kafka says to a member that is no longer the owner."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Transactions:
+    """One transaction at a time, by one producer that is made anew after every failure.
+
+    Args:
+        bootstrap_servers: Kafka brokers, host:port, comma-separated.
+        group: the consumer group.
+        timeout_ms: after which Kafka aborts a transaction that nobody ends; also the longest wait for a producer.
+    """
+
+    def __init__(self, bootstrap_servers: str, group: str, timeout_ms: int) -> None:
+        self._bootstrap_servers, self._group, self._timeout_ms = bootstrap_servers, group, timeout_ms
+        self._producer: KafkaProducer | None = None
+        self._transactional_id = ""
+        self._unsettled = False
+
+    def commit(
+        self,
+        lowest: int,
+        outputs: Sequence[Output],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        membership: ConsumerGroupMetadata,
+    ) -> None:
+        """Write outputs and offsets, all or nothing; `lowest` is the lowest assigned partition.
+
+        Raises LostPartitions, or LogUnavailable when the outcome is not known before `settle`.
+        """
+        try:
+            self._commit(self._ready(f"{self._group}-{lowest}"), outputs, offsets, membership)
+        except LOST as error:
+            self._abort()
+            raise LostPartitions(type(error).__name__) from error
+        except (kafka_errors.KafkaError, AssertionError) as error:
+            self._unsettled = True
+            self.close()
+            raise LogUnavailable(f"transaction: {type(error).__name__}: {error}") from error
+
+    def settle(self) -> None:
+        """End a transaction whose outcome is not known, so that its offsets are committed or never will be."""
+        if self._unsettled:
+            self._ready(self._transactional_id)
+            self._unsettled = False
+
+    def close(self) -> None:
+        """Let go of the producer; the next one with its transactional id ends what it left open."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.close(timeout=1)
+            except Exception as error:
+                log_event(_logger, "producer_not_closed", level=logging.DEBUG, error=type(error).__name__)
+
+    @staticmethod
+    def _commit(
+        producer: KafkaProducer,
+        outputs: Sequence[Output],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        membership: ConsumerGroupMetadata,
+    ) -> None:
+        producer.begin_transaction()
+        sent = [producer.send(o.topic, key=o.key, value=o.value, headers=o.headers) for o in outputs]
+        producer.send_offsets_to_transaction(dict(offsets), membership)
+        producer.flush()
+        for future in sent:
+            future.get(timeout=0)
+        producer.commit_transaction()
+
+    def _ready(self, transactional_id: str) -> KafkaProducer:
+        if self._producer is None or transactional_id != self._transactional_id:
+            self.close()
+            self._transactional_id = transactional_id
+            producer = KafkaProducer(
+                bootstrap_servers=self._bootstrap_servers,
+                transactional_id=transactional_id,
+                transaction_timeout_ms=self._timeout_ms,
+                max_block_ms=self._timeout_ms,
+                bootstrap_timeout_ms=self._timeout_ms,
+                acks="all",
+                linger_ms=0,
+                max_request_size=MAX_REQUEST_BYTES,
+            )
+            try:
+                producer.init_transactions()
+            except BaseException:
+                producer.close(timeout=0)
+                raise
+            self._producer = producer
+        return self._producer
+
+    def _abort(self) -> None:
+        """Abort at once what would otherwise hold up readers of committed data until it times out."""
+        if self._producer is not None:
+            try:
+                self._producer.abort_transaction()
+            except Exception as error:  # a fenced producer cannot; its successor has done it
+                log_event(_logger, "transaction_not_aborted", level=logging.DEBUG, error=type(error).__name__)
+        self.close()
