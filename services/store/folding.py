@@ -83,11 +83,19 @@ def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
 def erase_user(store: RowStore, schema: Schema, user: str, position: Sequence[int]) -> None:
     """Delete every row of a user that was not written by a later event than the erasure at `position`."""
     (row,) = store.read(schema["user"], [(user,)])
-    scenarios = [] if row is None else row["scenario_ids"].tolist()
-    pairs: list[Key] = [(user, scenario) for scenario in scenarios]
+    if row is None:
+        return
+    pairs: list[Key] = [(user, scenario) for scenario in row["scenario_ids"].tolist()]
     view = schema["user_scenario"]
-    store.delete(view, _written_before(store.read(view, pairs), pairs, position))
-    store.delete(schema["user"], _written_before([row], [(user,)], position))
+    rows = store.read(view, pairs)
+    gone = _written_before(rows, pairs, position)
+    store.delete(view, gone)
+    if _written_before([row], [(user,)], position):
+        store.delete(schema["user"], [(user,)])
+    elif gone:
+        # Events before the erasure were folded once more after later ones: the row lists their scenarios again.
+        left = [pair[1] for pair, stored in zip(pairs, rows, strict=True) if stored is not None and pair not in gone]
+        store.write([(user,)], pack(schema["user"], [{**row, "scenario_ids": np.array(left, object)}]))
 
 
 def _written_before(
