@@ -5,11 +5,13 @@ import socket
 from collections.abc import Collection
 
 from services.runtime.errors import InfraFailed
+from services.runtime.infra.process import wait_until
 
 # Below the ports that Linux (32768) and macOS (49152) hand to outgoing connections, so that a remembered
 # port is not taken by some client's connection while the server is down.
 PORT_RANGE = range(20_000, 30_000)
 _ATTEMPTS = 200
+_LINGER_S = 3.0
 
 
 def is_free(port: int) -> bool:
@@ -34,7 +36,8 @@ def choose_port(wanted: int, remembered: int | None, taken: Collection[int]) -> 
         if not is_free(wanted):
             raise InfraFailed(f"port {wanted} is in use by another program")
         return wanted
-    if remembered and remembered not in taken and is_free(remembered):
+    # Threads of a killed server hold its sockets for a moment after the process counts as dead.
+    if remembered and remembered not in taken and wait_until(lambda: is_free(remembered), _LINGER_S):
         return remembered
     for _ in range(_ATTEMPTS):
         port = secrets.choice(PORT_RANGE)
