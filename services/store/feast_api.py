@@ -5,18 +5,20 @@ nothing. While Feast is imported here, torch counts as not installed; afterwards
 """
 
 import sys
+import warnings
 
 _TORCH = "torch"
 _hidden = _TORCH not in sys.modules
 if _hidden:
     sys.modules[_TORCH] = None  # type: ignore[assignment]
 try:
-    from feast import FeatureStore, FeatureView, RepoConfig
-    from feast.infra.online_stores.helpers import _mmh3 as field_hash
-    from feast.infra.online_stores.helpers import _redis_key as redis_key
-    from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, StringList, Value
+    with warnings.catch_warnings():  # Feast turns deprecation warnings of all packages on
+        from feast import FeatureStore, FeatureView, RepoConfig
+        from feast.infra.online_stores.helpers import _mmh3 as field_hash
+        from feast.infra.online_stores.helpers import _redis_key as redis_key
+        from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, StringList, Value
 finally:
     if _hidden:
         del sys.modules[_TORCH]
