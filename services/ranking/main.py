@@ -11,6 +11,7 @@ from services.ranking.service import RankingService, build_server
 from services.runtime.lifecycle import serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.store.breaker import Breaker
 from services.store.connect import open_rows
 from services.text.encoder import EncoderInfo
 
@@ -46,7 +47,7 @@ def build_ranker(settings: Settings) -> Ranker:
     encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
     model = open_model(settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers)
     rows = open_ranking_rows(
-        open_rows(settings),
+        Breaker(open_rows(settings), settings.store.retry_after_s),
         schema,
         encoder,
         chosen.item_cache_size,

@@ -45,6 +45,7 @@ class StoreSettings(Section):
     project: str = Field("crossrec", description="Feast project; part of every key.")
     registry: Path = Field(Path("data/feast/registry.db"), description="Feast's registry file.")
     offline_dir: Path = Field(Path("data/offline"), description="Parquet files behind get_historical_features.")
+    retry_after_s: float = Field(1.0, ge=0, description="Seconds that rankings do without a store that failed.")
     read_timeout_s: float = Field(0.5, gt=0, description="Seconds until a read counts as failed.")
 
 
