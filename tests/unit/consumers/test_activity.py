@@ -1,0 +1,115 @@
+"""The activity consumer's fold, and the records it refuses."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
+from services.consumers.activity import ActivityFolder
+from services.consumers.deltas import activity_outputs
+from services.consumers.log import Record
+from services.features.activity import deltas_by
+from services.store.memory import MemoryRowStore
+from tests.unit.consumers.streams import SCHEMA, START_S, arrays, behavior
+
+LENGTH = SCHEMA.count_length
+
+
+def item_delta() -> ActivityDelta:
+    part = ScenarioCounts(scenario_id="s0", counts=[1.0] * LENGTH, time_s=START_S)
+    return ActivityDelta(
+        item_id="i0",
+        time_s=START_S,
+        counts=[1.0] * LENGTH,
+        scenarios=[part],
+        schema_fingerprint=SCHEMA.fingerprint % 2**64,
+    )
+
+
+def scenario_delta() -> ActivityDelta:
+    fingerprint = SCHEMA.fingerprint % 2**64
+    return ActivityDelta(
+        scenario_id="s0", time_s=START_S, counts=[1.0] * LENGTH, hours=[0.5] * 24, schema_fingerprint=fingerprint
+    )
+
+
+def record(delta: ActivityDelta, offset: int = 0) -> Record:
+    return Record("crossrec.activity", 0, offset, b"key", delta.SerializeToString())
+
+
+def test_deltas_survive_their_record() -> None:
+    """What is folded from records is what the features' own code computes: to the bit, prices included."""
+    events = arrays(behavior(200))
+    store = MemoryRowStore()
+    outputs = activity_outputs(SCHEMA, "crossrec.activity", events)
+    log = [Record(output.topic, 0, offset, output.key, output.value) for offset, output in enumerate(outputs)]
+    ActivityFolder(store, SCHEMA, 1).fold(log)
+    deltas = deltas_by(SCHEMA, events, "item")
+    assert len(deltas) == len(store.rows["item_activity"])
+    for number, (item,) in enumerate(deltas.group):
+        row = store.rows["item_activity"][(item,)]
+        np.testing.assert_array_equal(row["counts"], deltas.counts[number])
+        priced = (row["last_value"], row["last_value_s"])
+        assert priced == (deltas.last_value[number], deltas.last_value_s[number])
+
+
+def test_deltas_add_up_and_repetitions_do_not() -> None:
+    """A delta at or below the row's offset was folded before."""
+    store = MemoryRowStore()
+    folder = ActivityFolder(store, SCHEMA, 1)
+    folder.fold([record(item_delta(), 0), record(item_delta(), 1), record(scenario_delta(), 2)])
+    folder.fold([record(item_delta(), 1), record(scenario_delta(), 2), record(scenario_delta(), 3)])
+    assert [2.0] * LENGTH == store.rows["item_activity"][("i0",)]["counts"].tolist()
+    assert [2.0] * LENGTH == store.rows["item_scenario_activity"][("i0", "s0")]["counts"].tolist()
+    assert [1.0] * 24 == store.rows["scenario_activity"][("s0",)]["hours"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d.ClearField("item_id"), "subject"),
+        (lambda d: setattr(d, "item_id", ""), "subject"),
+        (lambda d: setattr(d, "schema_fingerprint", 7), "schema_fingerprint"),
+        (lambda d: d.counts.pop(), f"counts: {LENGTH - 1} numbers, the feature schema has {LENGTH}"),
+        (lambda d: d.counts.__setitem__(3, math.nan), "counts: not finite"),
+        (lambda d: d.counts.__setitem__(3, math.inf), "counts: not finite"),
+        (lambda d: d.hours.append(1.0), "hours: 1 numbers"),
+        (lambda d: setattr(d, "time_s", math.nan), "time_s: not a time"),
+        (lambda d: setattr(d, "time_s", 1e18), "time_s: not a time"),
+        (lambda d: setattr(d, "time_s", -1.0), "time_s: not a time"),
+        (lambda d: setattr(d, "last_value", math.inf), "last_value: not finite"),
+        (lambda d: setattr(d, "last_value_time_s", math.inf), "last_value_time_s: not a time"),
+        (lambda d: d.scenarios[0].counts.append(1.0), "scenarios[0].counts"),
+        (lambda d: setattr(d.scenarios[0], "time_s", math.inf), "scenarios[0].time_s"),
+        (lambda d: setattr(d.scenarios[0], "scenario_id", ""), "scenarios[0]"),
+    ],
+)
+def test_deltas_that_cannot_be_folded_are_dead_letters(change: Callable[[ActivityDelta], object], reason: str) -> None:
+    """None of their parts is folded; the next record is."""
+    broken = item_delta()
+    change(broken)
+    store = MemoryRowStore()
+    outcome = ActivityFolder(store, SCHEMA, 1).fold([record(broken), record(item_delta(), 1)])
+    (letter,) = outcome.dead_letters
+    assert 0 == letter.record.offset
+    assert letter.reason.startswith(reason)
+    assert [1.0] * LENGTH == store.rows["item_activity"][("i0",)]["counts"].tolist()
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\xff\xff\xff"])
+def test_values_that_are_no_delta_are_dead_letters(value: bytes | None) -> None:
+    """Also nulls: the topic is not compacted."""
+    store = MemoryRowStore()
+    outcome = ActivityFolder(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, b"i0", value)])
+    assert 1 == len(outcome.dead_letters)
+    assert not any(store.rows.values())
+
+
+def test_a_scenarios_delta_needs_its_hours() -> None:
+    """Twenty-four of them."""
+    delta = scenario_delta()
+    delta.hours.pop()
+    outcome = ActivityFolder(MemoryRowStore(), SCHEMA, 1).fold([record(delta)])
+    assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]

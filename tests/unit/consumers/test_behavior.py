@@ -1,0 +1,237 @@
+"""The behaviour consumer's fold: any split of the log into batches gives the replay's rows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crossrec.events.v1.activity_pb2 import ActivityDelta
+from crossrec.events.v1.events_pb2 import Entry
+from services.consumers.activity import ActivityFolder
+from services.consumers.behavior import ENTRIES, BehaviorFolder
+from services.consumers.decoding import Decoder
+from services.consumers.log import Output, Record
+from services.features.hashing import key64
+from services.features.rows import Row
+from services.store.memory import MemoryRowStore
+from tests.unit.consumers.streams import (
+    ACTIVITY,
+    CONFIG,
+    ENCODER,
+    SCHEMA,
+    START_S,
+    assert_rows,
+    behavior,
+    behavior_event,
+    catalogue,
+    erasure,
+    fold_catalogue,
+    item_update,
+    records,
+    replayed,
+)
+
+EPOCH = 1
+NOW_S = START_S + 60 * 86_400.0
+ITEMS, SCENARIOS = 20, 3
+
+
+def store_with_items() -> MemoryRowStore:
+    store = MemoryRowStore()
+    fold_catalogue(store, catalogue(ITEMS, SCENARIOS))
+    return store
+
+
+def folder_over(store: MemoryRowStore) -> BehaviorFolder:
+    decoder = Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0)
+    return BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", EPOCH)
+
+
+def fold(store: MemoryRowStore, batches: Sequence[Sequence[Record]]) -> list[Output]:
+    folder = folder_over(store)
+    return [output for batch in batches for output in folder.fold(batch).outputs]
+
+
+def cut(log: Sequence[Record], size: int) -> list[Sequence[Record]]:
+    return [log[begin : begin + size] for begin in range(0, len(log), size)]
+
+
+def row_of(store: MemoryRowStore, view: str, *key: str) -> Row:
+    return store.rows[view][key]
+
+
+def clicks(row: Row) -> float:
+    """Clicks at the longest half-life, not yet faded over the seconds of these tests."""
+    return float(row["counts"][len(CONFIG.half_lives_s) * 2 - 1])
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+def test_any_batch_split_gives_the_replays_rows(size: int) -> None:
+    """Rows of users, and of activity after the deltas went through their own topic, however the log is cut."""
+    events = behavior(400)
+    store = store_with_items()
+    deltas = fold(store, cut(records(events), size))
+    log = [Record(delta.topic, 0, offset, delta.key, delta.value) for offset, delta in enumerate(deltas)]
+    for batch in cut(log, 50):
+        assert [] == ActivityFolder(store, SCHEMA, EPOCH).fold(batch).dead_letters
+    assert_rows(replayed(catalogue(ITEMS, SCENARIOS), events), store)
+
+
+@pytest.mark.parametrize("redone", [1, 60, 400])
+def test_a_batch_repeated_after_a_crash_changes_nothing(redone: int) -> None:
+    """Also when other borders cut the repetition, and its deltas are those of the first time."""
+    log = records(behavior(400))
+    store = store_with_items()
+    first = fold(store, [log])
+    before = dict(store.rows["user"]), dict(store.rows["user_scenario"])
+    again = fold(store, cut(log, redone))
+    for rows, view in zip(before, ("user", "user_scenario"), strict=True):
+        for key, row in rows.items():
+            for name, value in row.items():
+                np.testing.assert_array_equal(store.rows[view][key][name], value, err_msg=f"{view} {key} {name}")
+    if redone == len(log):
+        assert first == again
+
+
+def test_deltas_are_one_record_per_item_and_scenario_of_the_batch() -> None:
+    """Keyed by what they are about, with the item's scenarios inside, whatever the rows had already seen."""
+    log = records([behavior_event(n, item_id=f"i{n % 2}", scenario_id=f"s{n % 3}") for n in range(12)])
+    deltas = fold(store_with_items(), [log])
+    assert [b"i0", b"i1", b"s0", b"s1", b"s2"] == [delta.key for delta in deltas]
+    assert {"crossrec.activity"} == {delta.topic for delta in deltas}
+    messages = [ActivityDelta.FromString(delta.value or b"") for delta in deltas]
+    assert ["s0", "s1", "s2"] == [part.scenario_id for part in messages[0].scenarios]
+    assert {SCHEMA.fingerprint % 2**64} == {delta.schema_fingerprint for delta in messages}
+
+
+def test_ids_sent_twice_count_once() -> None:
+    """A producer's second send of an event has a position of its own."""
+    store = store_with_items()
+    fold(store, [records([behavior_event(1), behavior_event(1)]), records([behavior_event(1)], offset=2)])
+    assert 1.0 == clicks(row_of(store, "user", "u0"))
+
+
+def test_events_without_an_id_are_known_by_their_position() -> None:
+    """Producers that write to Kafka themselves need not make ids up."""
+    store = store_with_items()
+    log = records([behavior_event(1, event_id=""), behavior_event(1, event_id="")])
+    fold(store, [log, log])
+    row = row_of(store, "user", "u0")
+    assert 2.0 == clicks(row)
+    assert [key64("crossrec.behavior/0/0"), key64("crossrec.behavior/0/1")] == row["event_ids"].tolist()
+
+
+def test_items_are_looked_up_when_their_events_are_folded() -> None:
+    """An unknown item leaves its facets out; a known one brings categories, brand and text."""
+    store = MemoryRowStore()
+    fold(store, [records([behavior_event(1, item_id="i7")])])
+    assert 0 == len(row_of(store, "user", "u0")["facet_key"])
+    fold_catalogue(store, [item_update(7)])
+    fold(store, [records([behavior_event(2, item_id="i7")], offset=1)])
+    row = row_of(store, "user", "u0")
+    assert 3 == len(row["facet_key"])
+    assert row["language"].any()
+
+
+def test_queries_and_comments_speak_in_the_language_vector() -> None:
+    """Texts are encoded by the encoder whose fingerprint the row carries."""
+    store = MemoryRowStore()
+    fold(store, [records([behavior_event(1, type="EVENT_TYPE_QUERY", item_id="", text="green tea")])])
+    row = row_of(store, "user", "u0")
+    np.testing.assert_allclose(row["language"], ENCODER.encode(["green tea"])[0])
+    assert ENCODER.fingerprint == row["encoder"]
+
+
+def erased_log() -> list[Record]:
+    before = [behavior_event(n, scenario_id=f"s{n % 2}") for n in range(6)]
+    other = behavior_event(6, user_id="u1")
+    after = behavior_event(7, scenario_id="s2")
+    return records([*before, other, erasure("u0"), after])
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 9])
+def test_an_erasure_deletes_what_came_before_and_nothing_else(size: int) -> None:
+    """Later events of the user start from nothing; other users keep their rows."""
+    store = store_with_items()
+    fold(store, cut(erased_log(), size))
+    assert {("u0", "s2"), ("u1", "s0")} == set(store.rows["user_scenario"])
+    assert {("u0",), ("u1",)} == set(store.rows["user"])
+    row = row_of(store, "user", "u0")
+    assert (1.0, ["s2"]) == (clicks(row), row["scenario_ids"].tolist())
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 9])
+def test_an_erasure_repeated_after_later_events_leaves_no_trace(size: int) -> None:
+    """Rows that the repetition brings back are deleted once more, and the user's row does not list them."""
+    store = store_with_items()
+    fold(store, [erased_log()])
+    fold(store, cut(erased_log(), size))
+    assert {("u0", "s2"), ("u1", "s0")} == set(store.rows["user_scenario"])
+    row = row_of(store, "user", "u0")
+    assert (1.0, ["s2"]) == (clicks(row), row["scenario_ids"].tolist())
+
+
+def test_erasing_an_unknown_user_is_fine() -> None:
+    """Erasures are idempotent."""
+    store = store_with_items()
+    fold(store, [records([erasure("nobody")]), records([erasure("nobody")], offset=1)])
+    assert not store.rows["user"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (behavior_event(1, user_id=""), "behavior_event.user_id: is empty"),
+        (behavior_event(1, time=None), "behavior_event.time: is not set"),
+        (behavior_event(90 * 86_400), "behavior_event.time: is 2591700.000 s beyond the tolerated future"),
+        (item_update(1), "entry: item_update does not belong on this topic"),
+        (Entry(), "entry: nothing does not belong on this topic"),
+    ],
+)
+def test_entries_that_break_a_rule_are_dead_letters(entry: Entry, reason: str) -> None:
+    """The reason names the field; the records around are folded."""
+    bad = Record("crossrec.behavior", 0, 1, b"u0", entry.SerializeToString())
+    if not bad.value:
+        reason = "the value is empty"
+    log = [*records([behavior_event(0)]), bad, *records([behavior_event(2)], offset=2)]
+    store = store_with_items()
+    outcome = folder_over(store).fold(log)
+    assert [(bad, reason)] == [(letter.record, letter.reason) for letter in outcome.dead_letters]
+    assert 2.0 == pytest.approx(clicks(row_of(store, "user", "u0")), abs=1e-5)
+
+
+def test_positions_of_another_epoch_are_void() -> None:
+    """A re-created topic starts from offset 0 and is not taken for the past."""
+    store = store_with_items()
+    log = records([behavior_event(1)])
+    fold(store, [log])
+    folder = BehaviorFolder(
+        store, SCHEMA, ENCODER, Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0), "crossrec.activity", EPOCH + 1
+    )
+    folder.fold([replace(log[0], value=records([behavior_event(2)])[0].value)])
+    assert [2, 0, 0] == row_of(store, "user", "u0")["position"].tolist()
+    assert 2.0 == pytest.approx(clicks(row_of(store, "user", "u0")), abs=1e-5)
+
+
+def test_batches_over_several_partitions_keep_each_users_position() -> None:
+    """A batch holds stretches of all partitions one after the other."""
+    store = store_with_items()
+    left = records([behavior_event(1), behavior_event(2)], partition=3, offset=40)
+    right = records([behavior_event(3, user_id="u1")], partition=1, offset=7)
+    fold(store, [[*left, *right]])
+    assert [EPOCH, 3, 41] == row_of(store, "user", "u0")["position"].tolist()
+    assert [EPOCH, 1, 7] == row_of(store, "user", "u1")["position"].tolist()
+
+
+def test_nothing_but_dead_letters_writes_nothing() -> None:
+    """A batch without a single good record is still a batch."""
+    store = MemoryRowStore()
+    outcome = folder_over(store).fold([Record("crossrec.behavior", 0, 0, None, b"\xff")])
+    assert ([], 1) == (outcome.outputs, len(outcome.dead_letters))
+    assert not any(store.rows.values())
+
+
+def test_activity_views_are_those_of_the_replay() -> None:
+    """The names that the tests compare are all that the activity consumer owns."""
+    assert set(ACTIVITY) == {view.name for view in SCHEMA.views if view.writer == "activity consumer"}

@@ -1,0 +1,144 @@
+"""The folds of the item and scenario consumers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemFolder, ScenarioFolder
+from services.consumers.decoding import Decoder
+from services.consumers.log import Record
+from services.store.folding import scenario_ids
+from services.store.memory import MemoryRowStore
+from tests.unit.consumers.streams import (
+    CONFIG,
+    ENCODER,
+    SCHEMA,
+    START_S,
+    assert_rows,
+    behavior_event,
+    catalogue,
+    fold_catalogue,
+    item_update,
+    pair_update,
+    records,
+    scenario_update,
+)
+
+EPOCH = 1
+NOW_S = START_S + 100.0
+
+
+@pytest.fixture
+def store() -> MemoryRowStore:
+    return MemoryRowStore()
+
+
+@pytest.fixture
+def items(store: MemoryRowStore) -> ItemFolder:
+    return ItemFolder(store, SCHEMA, ENCODER, Decoder(ITEM_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
+
+
+@pytest.fixture
+def scenarios(store: MemoryRowStore) -> ScenarioFolder:
+    return ScenarioFolder(store, SCHEMA, ENCODER, Decoder(SCENARIO_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
+
+
+def tombstone(key: str, offset: int, topic: str = "crossrec.items") -> Record:
+    return Record(topic, 0, offset, key.encode(), None)
+
+
+def fold(folder: ItemFolder | ScenarioFolder, log: Sequence[Record], size: int = 1000) -> None:
+    for begin in range(0, len(log), size):
+        assert [] == folder.fold(log[begin : begin + size]).dead_letters
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_any_batch_split_gives_the_replays_rows(
+    size: int, store: MemoryRowStore, items: ItemFolder, scenarios: ScenarioFolder
+) -> None:
+    """Items, items in scenarios, scenarios and their index, also when every batch comes twice."""
+    updates = catalogue(12, 3)
+    for folder, log in (
+        (items, records([entry for entry in updates if entry.WhichOneof("entry") != "scenario_update"])),
+        (scenarios, records([entry for entry in updates if entry.WhichOneof("entry") == "scenario_update"])),
+    ):
+        fold(folder, log, size)
+        fold(folder, log, size)
+    expected = MemoryRowStore()
+    fold_catalogue(expected, updates)
+    for rows in expected.rows["scenario_index"].values():
+        assert rows["scenario_ids"].tolist() == scenario_ids(store, SCHEMA)
+    assert_rows(expected, store, ["item", "item_scenario", "scenario"])
+
+
+def test_the_newest_time_wins_whatever_the_order(store: MemoryRowStore, items: ItemFolder) -> None:
+    """An older update that arrives later changes nothing but the time of creation."""
+    fold(items, records([item_update(1, START_S + 5, price=5.0), item_update(1, START_S + 2, price=2.0)]))
+    row = store.rows["item"][("i1",)]
+    assert (5.0, START_S + 2) == (row["price"], row["created_s"])
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_a_tombstone_resets_an_item(size: int, store: MemoryRowStore, items: ItemFolder) -> None:
+    """The row keeps its position, so that a repetition does not bring the item back."""
+    log = [*records([item_update(1), item_update(2)]), tombstone("i1", 2)]
+    fold(items, log, size)
+    fold(items, log, size)
+    row = store.rows["item"][("i1",)]
+    assert ("", -1.0, [EPOCH, 0, 2]) == (row["title"].item(), row["price"], row["position"].tolist())
+    assert not row["text_vector"].any()
+    assert store.rows["item"][("i2",)]["title"].item()
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_a_tombstone_resets_an_item_in_a_scenario(size: int, store: MemoryRowStore, items: ItemFolder) -> None:
+    """Its key holds both ids; other scenarios keep what they say, and updates after it count again."""
+    updates = [pair_update(1, 0, START_S, 3.0), pair_update(1, 1, START_S, 4.0), pair_update(2, 0, START_S, 5.0)]
+    log = [*records(updates), tombstone("i1\x1fs0", 3), tombstone("i2\x1fs0", 4)]
+    fold(items, [*log, *records([pair_update(2, 0, START_S + 1, 6.0)], offset=5)], size)
+    shelves = {key: row["attributes"].tolist() for key, row in store.rows["item_scenario"].items()}
+    assert {("i1", "s0"): [0.0], ("i1", "s1"): [4.0], ("i2", "s0"): [6.0]} == shelves
+
+
+def test_a_tombstone_resets_a_scenario(store: MemoryRowStore, scenarios: ScenarioFolder) -> None:
+    """Its row says nothing any more."""
+    fold(scenarios, [*records([scenario_update(0), scenario_update(1)]), tombstone("s0", 2, "crossrec.scenarios")])
+    assert ["", "scenario 1"] == [store.rows["scenario"][(key,)]["name"].item() for key in ("s0", "s1")]
+
+
+def test_texts_are_encoded_by_the_one_encoder(store: MemoryRowStore, items: ItemFolder) -> None:
+    """The row says which one it was."""
+    fold(items, records([item_update(1, title="rye bread", description="", categories=[])]))
+    row = store.rows["item"][("i1",)]
+    np.testing.assert_array_equal(row["text_vector"], ENCODER.encode(["rye bread"])[0])
+    assert ENCODER.fingerprint == row["encoder"]
+
+
+def test_a_scenario_is_listed_though_its_row_was_written_before_a_crash(
+    store: MemoryRowStore, scenarios: ScenarioFolder
+) -> None:
+    """The index is written after the rows: a repetition must write it though the rows are up to date."""
+    log = records([scenario_update(0)])
+    fold(scenarios, log)
+    store.rows["scenario_index"].clear()
+    fold(scenarios, log)
+    assert ["s0"] == scenario_ids(store, SCHEMA)
+
+
+def test_bad_records_are_dead_letters_and_the_rest_is_folded(store: MemoryRowStore, items: ItemFolder) -> None:
+    """Bytes that are no entry, entries of other topics, nulls without a key, keys that are no text."""
+    event = records([behavior_event(1)])[0]
+    bad = [
+        (Record("crossrec.items", 0, 0, b"i1", b"\xff\xff"), "not a protobuf Entry: Error parsing message"),
+        (Record("crossrec.items", 0, 1, b"u0", event.value), "entry: behavior_event does not belong on this topic"),
+        (Record("crossrec.items", 0, 2, None, None), "the value is empty"),
+        (Record("crossrec.items", 0, 3, b"\xff", None), "key: not an id in UTF-8"),
+        (records([item_update(3, attributes={"weight": 1.0})], offset=4)[0], 'item_update.attributes["weight"]: is'),
+    ]
+    outcome = items.fold([*(record for record, _ in bad), *records([item_update(1)], offset=5)])
+    found = {letter.record.offset: letter.reason for letter in outcome.dead_letters}
+    assert {record.offset for record, _ in bad} == set(found)
+    for record, reason in bad:
+        assert found[record.offset].startswith(reason)
+    assert {("i1",)} == set(store.rows["item"])
