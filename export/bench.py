@@ -21,7 +21,7 @@ from export.demo.stream import timestamp
 from export.pipeline import ensure_encoder, fill_store, replay_rows, train_model
 from export.replay.history import load_history
 from services.runtime.settings import Settings, load_settings
-from services.store.connect import apply_definitions, feature_store, open_rows
+from services.store.connect import apply_definitions, feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore
 
 DATASET = "completejourney"
@@ -44,7 +44,7 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
         replay_rows(settings, reader, directory / "rows", 0.0)
         train_model(settings, directory / "rows", "neural", {"epochs": 1})
         apply_definitions(settings)
-        fill_store(settings, reader, open_rows(settings))
+        fill_store(settings, reader, open_rows_for_batches(settings))
         environment.start_ranking()
         asked = workload(settings, reader, requests + WARM_UP)
         console.print(f"measuring {requests} requests per path")

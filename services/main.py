@@ -200,7 +200,7 @@ def backfill(
     """Fold a data set's history straight into the online store; streaming goes on from there."""
     from export.datasets.storage import DatasetReader
     from export.pipeline import ensure_encoder, fill_store
-    from services.store.connect import open_rows
+    from services.store.connect import open_rows_for_batches
 
     chosen = load_settings(data)
     reader = DatasetReader(chosen.data_dir / data)
@@ -208,7 +208,7 @@ def backfill(
     until_s = _utc_s(until) if until else None
     with Progress(transient=True) as progress:
         task = progress.add_task("writing rows", total=None)
-        rows = open_rows(chosen)
+        rows = open_rows_for_batches(chosen)
         written = fill_store(
             chosen, reader, rows, until_s, lambda done, total: progress.update(task, completed=done, total=total)
         )

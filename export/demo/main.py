@@ -27,7 +27,7 @@ from export.replay.history import History, load_history
 from export.training.rows import read_info, read_rows
 from services.runtime.settings import Settings, load_settings
 from services.runtime.topics import create_topics, topic_specs
-from services.store.connect import apply_definitions, open_rows
+from services.store.connect import apply_definitions, open_rows_for_batches
 
 DATASET = "completejourney"
 STREAMED_WEEK, RANKED_WEEK = 52, 53
@@ -98,7 +98,7 @@ class Demo:
             kafka = settings.kafka
             create_topics(kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions))
             apply_definitions(settings)
-            written = fill_store(settings, reader, open_rows(settings), self._begin_s, report)
+            written = fill_store(settings, reader, open_rows_for_batches(settings), self._begin_s, report)
         self._console.print(f"  {sum(written.values()):,} rows in {len(written)} feature views")
         self._history = load_history(reader, settings.features)
         with self._step("start gateway, consumers and ranking server"):

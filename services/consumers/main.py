@@ -28,10 +28,6 @@ from services.text.protocol import Encoder
 _logger = logging.getLogger(__name__)
 
 
-STORE_TIMEOUT_S = 20.0
-"""Seconds until the store counts as away: a batch of wide rows takes longer than one request's rows."""
-
-
 def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] | None = None) -> None:
     """Fold one topic until SIGTERM or SIGINT; then the batch in hand is finished, committed, the group left.
 
@@ -40,11 +36,10 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
         settings: what to read, where to write.
         encoder: opens the text encoder if the kind needs one; default: the one of the settings.
     """
-    from services.store.connect import open_rows
+    from services.store.connect import open_rows_for_batches
 
     configure_logging()
-    patient = settings.store.model_copy(update={"read_timeout_s": max(settings.store.read_timeout_s, STORE_TIMEOUT_S)})
-    rows = open_rows(settings.model_copy(update={"store": patient}))
+    rows = open_rows_for_batches(settings)
     with stop_event() as stop:
         consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)))
     log_event(_logger, "consumer_stopped", kind=kind)
