@@ -21,7 +21,14 @@ from services.ranking.pipeline import Ranker
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
 from services.runtime.grpc_server import BoundServer
-from services.store.folding import fold_activity, fold_states, fold_users, index_scenarios, with_items
+from services.store.folding import (
+    fold_activity,
+    fold_item_scenarios,
+    fold_states,
+    fold_users,
+    index_scenarios,
+    with_items,
+)
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore
 
@@ -79,6 +86,12 @@ class History:
         positions = self._positions(len(names)).tolist()
         vectors = np.eye(SCHEMA.config.text_dims)[list(texts) or [0] * len(names)]
         fold_states(self.store, SCHEMA, SCHEMA["item"], keys, states, positions, vectors, ENCODER)
+
+    def margins(self, *margins: tuple[str, str, float]) -> None:
+        """Give items their attribute in scenarios: (item, scenario, margin)."""
+        keys: list[Key] = [(item, scenario) for item, scenario, _ in margins]
+        values, positions = np.array([[margin] for *_, margin in margins]), self._positions(len(margins))
+        fold_item_scenarios(self.store, SCHEMA, keys, np.full(len(keys), NOW_S - 90_000), values, positions)
 
     def events(self, *events: tuple[str, str, str], kind: str = "click", time_s: float = NOW_S - 60) -> None:
         """Let (user, scenario, item) happen at one time."""
