@@ -46,7 +46,7 @@ class _CatalogueFolder(ABC):
         good, letters = self._decoder.split([record for record in records if not _is_tombstone(record)])
         changes: list[tuple[Record, Entry | None]] = list(good)
         for record in gone:
-            if _ids_of(record) is None:
+            if self._ids_of(record) is None:
                 letters.append(DeadLetter(record, "key: not an id in UTF-8"))
             else:
                 changes.append((record, None))
@@ -57,6 +57,17 @@ class _CatalogueFolder(ABC):
     @abstractmethod
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
         """Write the rows of changes in offset order; None stands for a tombstone."""
+
+    def _ids(self, key: str) -> Key:
+        """The ids that a record's key holds."""
+        return (key,)
+
+    def _ids_of(self, record: Record) -> Key | None:
+        """The ids in a record's key; None if it is not text."""
+        try:
+            return self._ids((record.key or b"").decode())
+        except UnicodeDecodeError:
+            return None
 
     def _position(self, record: Record) -> tuple[int, int, int]:
         return (self._epoch, record.partition, record.offset)
@@ -72,13 +83,17 @@ class _CatalogueFolder(ABC):
 class ItemFolder(_CatalogueFolder):
     """Folds updates of items, and of items in scenarios."""
 
+    def _ids(self, key: str) -> Key:
+        """Item, or item and scenario."""
+        return tuple(key.split(KEY_SEPARATOR, 1))
+
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
         items: list[Change] = []
         pairs: list[PairChange] = []
         for record, entry in changes:
             position = self._position(record)
             if entry is None:
-                ids = _ids_of(record) or ()
+                ids = self._ids_of(record) or ()
                 if len(ids) == 1:
                     items.append((ids, None, position))
                     continue
@@ -118,7 +133,7 @@ class ScenarioFolder(_CatalogueFolder):
         states: list[Change] = []
         for record, entry in changes:
             if entry is None:
-                states.append((_ids_of(record) or (), None, self._position(record)))
+                states.append((self._ids_of(record) or (), None, self._position(record)))
             else:
                 update = entry.scenario_update
                 states.append(((update.scenario_id,), _scenario_state(update), self._position(record)))
@@ -130,14 +145,6 @@ class ScenarioFolder(_CatalogueFolder):
 
 def _is_tombstone(record: Record) -> bool:
     return record.value is None and bool(record.key)
-
-
-def _ids_of(record: Record) -> Key | None:
-    """The ids in a key, item and scenario apart; None if it is not text."""
-    try:
-        return tuple((record.key or b"").decode().split(KEY_SEPARATOR, 1))
-    except UnicodeDecodeError:
-        return None
 
 
 def _item_state(update: ItemUpdate) -> ItemState:

@@ -1,0 +1,299 @@
+"""Whole consumers on a log and a store in memory: loop, fold and commit together."""
+
+import random
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from crossrec.events.v1.activity_pb2 import ActivityDelta
+from crossrec.events.v1.events_pb2 import Entry
+from services.consumers.kinds import KINDS, TOPICS
+from services.consumers.log import LogUnavailable, LostPartitions, MemoryLog, Output, Record
+from services.consumers.loop import Loop
+from services.consumers.main import build_folder
+from services.features.rows import Block, Row
+from services.features.schema import View
+from services.runtime.errors import ConfigurationError, CrossRecError
+from services.runtime.settings import Settings
+from services.store.folding import scenario_ids
+from services.store.memory import MemoryRowStore
+from services.store.protocol import FencedWrite, Key, RowStore, StoreUnavailable
+from tests.unit.consumers.streams import (
+    CONFIG,
+    ENCODER,
+    SCHEMA,
+    assert_rows,
+    behavior,
+    behavior_event,
+    catalogue,
+    erasure,
+    fold_catalogue,
+    item_update,
+    records,
+    replayed,
+    scenario_update,
+)
+
+SETTINGS = Settings(features=CONFIG)
+ITEMS, SCENARIOS = 20, 3
+USER_VIEWS = ["user", "user_scenario"]
+
+
+class Impatient(threading.Event):
+    """A stop event on which nobody really waits."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        return self.is_set()
+
+
+class Flaky(MemoryRowStore):
+    """A store that fails a share of its calls, seeded; what it was to write is written in half of those."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._share, self._chance = share, random.Random(0)
+        self.failures = 0
+
+    def _fails(self) -> bool:
+        fails = self._chance.random() < self._share
+        self.failures += fails
+        return fails
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        if self._fails():
+            raise StoreUnavailable("away")
+        return super().read(view, keys)
+
+    def write(self, keys: Sequence[Key], block: Block) -> None:
+        fails = self._fails()
+        if not fails or self._chance.random() < 0.5:
+            super().write(keys, block)
+        if fails:
+            raise StoreUnavailable("the answer was lost")
+
+    def delete(self, view: View, keys: Sequence[Key]) -> None:
+        fails = self._fails()
+        super().delete(view, keys)
+        if fails:
+            raise StoreUnavailable("the answer was lost")
+
+
+class Overtaken(MemoryRowStore):
+    """A store in which a successor folds `log` just before the first write to a view."""
+
+    def __init__(self, view: str, log: Sequence[Record]) -> None:
+        super().__init__()
+        self._view, self._log = view, log
+
+    def write(self, keys: Sequence[Key], block: Block) -> None:
+        if block.view.name == self._view and self._log:
+            log, self._log = self._log, ()
+            build_folder("behavior", SETTINGS, SCHEMA, self, lambda: ENCODER).fold(log)
+        super().write(keys, block)
+
+
+def loop_over(kind: str, log: MemoryLog, store: RowStore) -> Loop:
+    folder = build_folder(kind, SETTINGS, SCHEMA, store, lambda: ENCODER)
+    return Loop(log, folder, "crossrec.dead-letter", Impatient(), random.Random(0))
+
+
+def drain(loop: Loop, log: MemoryLog) -> None:
+    for _ in range(10 * len(log.records) + 10):
+        if log.committed == len(log.records):
+            return
+        loop.step()
+    raise AssertionError(f"committed {log.committed} of {len(log.records)} records")
+
+
+def consume(kind: str, log: MemoryLog, store: RowStore) -> list[Output]:
+    drain(loop_over(kind, log, store), log)
+    return log.outputs
+
+
+def as_records(outputs: Sequence[Output]) -> list[Record]:
+    return [Record(o.topic, 0, offset, o.key, o.value, list(o.headers)) for offset, o in enumerate(outputs)]
+
+
+def with_items(store: MemoryRowStore) -> MemoryRowStore:
+    fold_catalogue(store, catalogue(ITEMS, SCENARIOS))
+    return store
+
+
+def entries_with_erasures() -> list[Entry]:
+    """A stream in which two users are erased, one of them twice, and come back."""
+    entries = behavior(120, users=4)
+    for place, user in ((90, "u1"), (60, "u2"), (30, "u1")):
+        entries.insert(place, erasure(user))
+    return entries
+
+
+def poison(kind: str) -> Record:
+    """A record that can never be folded, whatever the topic."""
+    return Record(f"crossrec.{TOPICS[kind]}", 2, 41, b"key", b"\xff\xff", [("trace", b"t")])
+
+
+def good(kind: str) -> Record:
+    """A record that can be folded, right behind the poison."""
+    fingerprint = SCHEMA.fingerprint % 2**64
+    counts = [1.0] * SCHEMA.count_length
+    delta = ActivityDelta(item_id="i0", time_s=1.0, counts=counts, schema_fingerprint=fingerprint)
+    if kind == "activity":
+        return Record("crossrec.activity", 2, 42, b"i0", delta.SerializeToString())
+    entry = {"behavior": behavior_event(1), "item": item_update(0), "scenario": scenario_update(0)}[kind]
+    return records([entry], partition=2, offset=42)[0]
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [[RuntimeError("killed")], [LogUnavailable("down")] * 3, [LostPartitions("moved"), LogUnavailable("down")]],
+)
+@pytest.mark.parametrize("batch", [40, 400])
+def test_rows_survive_a_crash_between_write_and_commit(batch: int, failures: list[CrossRecError]) -> None:
+    """Users' rows and the activity that follows from the outputs are the replay's, killed processes included."""
+    events = behavior(400)
+    store, log = with_items(MemoryRowStore()), MemoryLog(records(events), batch)
+    log.commit_failures = list(failures)
+    if isinstance(failures[0], RuntimeError):
+        with pytest.raises(RuntimeError, match="killed"):
+            loop_over("behavior", log, store).step()
+        log.rewind()
+    deltas = consume("behavior", log, store)
+    activity = MemoryLog(as_records(deltas), 30)
+    activity.commit_failures = [LogUnavailable("down")]
+    assert [] == consume("activity", activity, store)
+    assert_rows(replayed(catalogue(ITEMS, SCENARIOS), events), store)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_store_that_comes_and_goes_changes_nothing(kind: str) -> None:
+    """Calls fail before or after their work; no record is skipped, none counted twice."""
+    updates, deltas = catalogue(ITEMS, SCENARIOS), consume("behavior", MemoryLog(records(behavior(200))), Flaky(0.2))
+    log = {
+        "behavior": records(behavior(200)),
+        "item": records([entry for entry in updates if entry.WhichOneof("entry") != "scenario_update"]),
+        "scenario": records([entry for entry in updates if entry.WhichOneof("entry") == "scenario_update"]),
+        "activity": as_records(deltas),
+    }[kind]
+    steady, flaky = MemoryRowStore(), Flaky(0.4)
+    assert consume(kind, MemoryLog(log, 70), steady) == consume(kind, MemoryLog(log, 70), flaky)
+    assert flaky.failures > 0
+    views = [view for view, rows in steady.rows.items() if rows]
+    assert {view: set(steady.rows[view]) for view in views} == {view: set(flaky.rows[view]) for view in views}
+    calm = MemoryRowStore()
+    calm.rows.update(flaky.rows)
+    assert_rows(steady, calm, views)
+
+
+@pytest.mark.parametrize("batch", [1, 10, 1000])
+def test_erasures_are_the_same_for_any_split_and_store(batch: int) -> None:
+    """The rows are those of what came after each user's last erasure, also after failures and repetitions."""
+    entries = entries_with_erasures()
+    last = {"u1": 92, "u2": 61}
+    left = [
+        entry
+        for number, entry in enumerate(entries)
+        if entry.WhichOneof("entry") == "behavior_event" and number > last.get(entry.behavior_event.user_id, -1)
+    ]
+    expected = replayed(catalogue(ITEMS, SCENARIOS), left)
+    store = Flaky(0.05)
+    store.rows.update(with_items(MemoryRowStore()).rows)
+    for _ in range(2):
+        log = MemoryLog(records(entries), batch)
+        log.commit_failures = [LogUnavailable("down")]
+        consume("behavior", log, store)
+    for view in USER_VIEWS:
+        assert set(expected.rows[view]) == set(store.rows[view])
+    steady = MemoryRowStore()
+    steady.rows.update(store.rows)
+    assert_rows(expected, steady, USER_VIEWS)
+
+
+@pytest.mark.parametrize("view", USER_VIEWS)
+def test_a_consumer_that_was_overtaken_overwrites_nothing(view: str) -> None:
+    """Its write is refused, its batch dropped without outputs, and what it folds again changes nothing."""
+    events = records(behavior(60, users=2))
+    store = Overtaken(view, events)
+    log = MemoryLog(events, batch=20)
+    loop = loop_over("behavior", log, store)
+    assert (0, [], 1) == (loop.step(), log.outputs, log.rewinds)
+    drain(loop, log)
+    expected = MemoryRowStore()
+    consume("behavior", MemoryLog(events), expected)
+    assert_rows(expected, store, USER_VIEWS)
+
+
+def test_a_fence_that_stays_is_never_passed() -> None:
+    """While rows hold newer positions than the batch, nothing of it is committed."""
+
+    class Fenced(MemoryRowStore):
+        def write(self, keys: Sequence[Key], block: Block) -> None:
+            del keys, block
+            raise FencedWrite("1 rows hold newer positions")
+
+    log = MemoryLog(records(behavior(5)))
+    loop = loop_over("behavior", log, Fenced())
+    assert [0] * 5 == [loop.step() for _ in range(5)]
+    assert (0, [], 5) == (log.committed, log.outputs, log.rewinds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_poison_record_does_not_stop_its_topic(kind: str) -> None:
+    """It becomes a dead letter with its position, and the record behind it is folded in the same commit."""
+    store, log = MemoryRowStore(), MemoryLog([poison(kind), good(kind)])
+    outputs = consume(kind, log, store)
+    (letter,) = [output for output in outputs if output.topic == "crossrec.dead-letter"]
+    headers = dict(letter.headers)
+    assert headers.pop("reason")
+    topic = f"crossrec.{TOPICS[kind]}".encode()
+    assert {"topic": topic, "partition": b"2", "offset": b"41", "original-trace": b"t"} == headers
+    assert (b"key", b"\xff\xff") == (letter.key, letter.value)
+    view = {"behavior": "user", "item": "item", "scenario": "scenario", "activity": "item_activity"}[kind]
+    (row,) = store.rows[view].values()
+    assert [1, 2, 42] == row["position"].tolist()
+
+
+def test_repeats_of_an_event_id_count_once_over_batches() -> None:
+    """A producer that sends everything again leaves the users' rows as they were."""
+    events = behavior(150)
+    once, twice = MemoryRowStore(), MemoryRowStore()
+    consume("behavior", MemoryLog(records(events)), once)
+    again = [event for event in events for _ in range(2)]
+    consume("behavior", MemoryLog(records(again), 7), twice)
+    assert_rows(once, twice, USER_VIEWS)
+
+
+def test_the_index_of_scenarios_grows() -> None:
+    """Every scenario that was ever described is listed once, in order, also those that are gone."""
+    store = MemoryRowStore()
+    log = [
+        *records([scenario_update(2), scenario_update(0)]),
+        Record("crossrec.scenarios", 0, 2, b"s2", None),
+        *records([scenario_update(0), scenario_update(1)], offset=3),
+    ]
+    seen = []
+    for end in range(1, len(log) + 1):
+        consume("scenario", MemoryLog(log[:end], 1), store)
+        seen.append(scenario_ids(store, SCHEMA))
+    assert [["s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s1", "s2"]] == seen
+
+
+def test_a_scenario_whose_id_holds_the_separator_is_one_scenario() -> None:
+    """Its tombstone resets it and no other: only keys of items hold two ids."""
+    store, other = MemoryRowStore(), scenario_update(0)
+    odd = scenario_update(0)
+    odd.scenario_update.scenario_id = "s0\x1fx"
+    log = [*records([other, odd]), Record("crossrec.scenarios", 0, 2, b"s0\x1fx", None)]
+    consume("scenario", MemoryLog(log), store)
+    assert {("s0",): "scenario 0", ("s0\x1fx",): ""} == {
+        key: row["name"].item() for key, row in store.rows["scenario"].items()
+    }
+
+
+def test_unknown_kinds_are_named() -> None:
+    """Before anything is connected to."""
+    from services.consumers.main import consume as run
+
+    with pytest.raises(ConfigurationError, match="no consumer of kind users; there are behavior, item"):
+        run("users", SETTINGS, MemoryRowStore(), threading.Event(), lambda: ENCODER)
