@@ -44,14 +44,15 @@ SCHEMA = build_schema(
 
 
 class SwitchedStore(MemoryRowStore):
-    """Rows in memory whose reads raise `failure` while it is set."""
+    """Rows in memory whose reads raise `failure` while it is set, of one view or (None) of all."""
 
     def __init__(self) -> None:
         super().__init__()
         self.failure: Exception | None = None
+        self.failing_view: str | None = None
 
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        if self.failure:
+        if self.failure and self.failing_view in {None, view.name}:
             raise self.failure
         return super().read(view, keys)
 

@@ -262,6 +262,18 @@ def test_an_outage_serves_the_last_known_item_rows(server: RankServer, store: Sw
     assert reasons(server.rank(request())) == {}
 
 
+@pytest.mark.parametrize(
+    "view", ["scenario_index", "scenario_activity", "user", "user_scenario", "item", "item_scenario_activity"]
+)
+def test_an_outage_of_any_single_read_is_told(server: RankServer, store: SwitchedStore, view: str) -> None:
+    """A request has several reads, and the store may fail at each; the candidates are all there."""
+    server.rank(request())
+    store.failure, store.failing_view = StoreUnavailable("away"), view
+    answer = server.rank(request())
+    assert order(answer) == ["tea", "milk", "dust"]
+    assert reasons(answer) == {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
+
+
 def test_items_never_read_before_an_outage_have_defaults(server: RankServer, store: SwitchedStore) -> None:
     """Both reasons; once the store is back they are read at once, not when they have aged."""
     server.rank(request(items=["tea"]))

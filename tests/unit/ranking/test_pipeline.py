@@ -82,6 +82,18 @@ def test_diversity_puts_the_unlike_before_the_alike() -> None:
     assert diversify(scores_of([0.9, 0.8, 0.75, 0.1]), tensors_of(text), 0.5).tolist() == [0, 2, 1, 3]
 
 
+def test_many_equal_scores_keep_the_order_of_the_request() -> None:
+    """As many as no sort keeps in order by chance."""
+    order = diversify(scores_of([0.5] * 500), tensors_of([[1.0, 0.0]] * 500), 0.0)
+    assert order.tolist() == list(range(500))
+
+
+def test_everything_that_is_placed_counts_not_the_last_alone() -> None:
+    """The third place avoids what is like the first, though it is unlike the second."""
+    text = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    assert diversify(scores_of([0.9, 0.8, 0.7, 0.1]), tensors_of(text), 0.5).tolist() == [0, 1, 3, 2]
+
+
 def test_full_diversity_looks_at_texts_alone() -> None:
     """Whatever the scores; equal values keep the order of the request."""
     text = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
