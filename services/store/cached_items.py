@@ -42,14 +42,18 @@ class CachedItems:
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """As the other store does; what is written is forgotten here."""
-        if block.view.name == "item":
-            for key in keys:
-                self._rows.pop(key, None)
+        self._drop(block.view, keys)
         self._store.write(keys, block)
 
     def delete(self, view: View, keys: Sequence[Key]) -> None:
-        """As the other store does."""
+        """As the other store does; what is deleted is forgotten here."""
+        self._drop(view, keys)
         self._store.delete(view, keys)
+
+    def _drop(self, view: View, keys: Sequence[Key]) -> None:
+        if view.name == "item":
+            for key in keys:
+                self._rows.pop(key, None)
 
     def _forget(self) -> None:
         if len(self._rows) > self._size:

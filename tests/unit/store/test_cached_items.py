@@ -1,0 +1,144 @@
+"""Item rows in memory for a while."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from services.features.config import FeatureConfig
+from services.features.rows import Row, pack
+from services.features.schema import View, build_schema
+from services.store.cached_items import CachedItems
+from services.store.memory import MemoryRowStore
+from services.store.protocol import Key, StoreUnavailable
+
+SCHEMA = build_schema(FeatureConfig())
+ITEM, USER = SCHEMA["item"], SCHEMA["user"]
+AGE_S = 5.0
+
+
+class Counting(MemoryRowStore):
+    """Remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Key] = []
+        self.away = False
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.asked += keys
+        return super().read(view, keys)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def store() -> Counting:
+    store = Counting()
+    put(store, "a", "b")
+    return store
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cached(store: Counting, clock: Clock) -> CachedItems:
+    return CachedItems(store, 10, AGE_S, clock)
+
+
+def put(store: MemoryRowStore | CachedItems, *items: str, price: float = 1.0, view: View = ITEM) -> None:
+    block = pack(view, [None] * len(items))
+    if view is ITEM:
+        block = block.with_columns({"price": np.full(len(items), price)})
+    store.write([(item,) for item in items], block)
+
+
+def prices(cached: CachedItems, *items: str) -> list[float | None]:
+    rows = cached.read(ITEM, [(item,) for item in items])
+    return [None if row is None else float(row["price"]) for row in rows]
+
+
+def test_an_item_is_read_once_while_it_is_young(cached: CachedItems, store: Counting, clock: Clock) -> None:
+    """Rows come in the order of the keys, repeated ones too; only what is not known is read."""
+    put(store, "c", price=3.0)
+    assert [1.0, 1.0, 1.0] == prices(cached, "b", "a", "b")
+    clock.now_s += AGE_S - 0.1
+    assert [1.0, 3.0] == prices(cached, "a", "c")
+    assert [("b",), ("a",), ("c",)] == store.asked
+
+
+def test_an_old_item_is_read_again(cached: CachedItems, store: Counting, clock: Clock) -> None:
+    """What another process changed is seen then, and not before."""
+    prices(cached, "a")
+    put(store, "a", price=2.0)
+    assert [1.0] == prices(cached, "a")
+    clock.now_s += AGE_S
+    assert [2.0] == prices(cached, "a")
+    assert [("a",)] * 2 == store.asked
+
+
+def test_unknown_items_are_asked_for_every_time(cached: CachedItems, store: Counting) -> None:
+    """They may be described at any moment."""
+    assert [None] == prices(cached, "new")
+    put(store, "new", price=4.0)
+    assert [4.0] == prices(cached, "new")
+
+
+def test_what_is_written_or_deleted_here_is_forgotten(cached: CachedItems) -> None:
+    """The next read sees it at once."""
+    prices(cached, "a", "b")
+    put(cached, "a", price=7.0)
+    cached.delete(ITEM, [("b",)])
+    assert [7.0, None] == prices(cached, "a", "b")
+
+
+def test_rows_of_other_views_are_never_remembered(cached: CachedItems, store: Counting) -> None:
+    """Their only writer must read what is stored; keys of users and of items are not confused."""
+    prices(cached, "a")
+    for _ in range(2):
+        assert [None] == cached.read(USER, [("a",)])
+    put(cached, "a", view=USER)
+    assert [False] == [row is None for row in cached.read(USER, [("a",)])]
+    cached.delete(USER, [("a",)])
+    assert [None] == cached.read(USER, [("a",)])
+    assert [1.0] == prices(cached, "a")
+    assert [("a",)] * 5 == store.asked
+
+
+def test_the_oldest_half_leaves_when_there_are_too_many(cached: CachedItems, store: Counting) -> None:
+    """A batch larger than the bound is answered all the same, and memory stays bounded."""
+    many = [f"m{number}" for number in range(25)]
+    put(store, *many)
+    prices(cached, "a")
+    assert [1.0] * 25 == prices(cached, *many)
+    store.asked.clear()
+    assert [1.0, 1.0] == prices(cached, "m24", "a")
+    assert [("a",)] == store.asked
+    for number in range(0, 25, 5):
+        prices(cached, *many[number : number + 5])
+    assert len(cached._rows) <= 10
+
+
+def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItems, store: Counting, clock: Clock) -> None:
+    """Young rows are answered without the store; others fail until it is back."""
+    prices(cached, "a")
+    store.away = True
+    assert [1.0] == prices(cached, "a")
+    clock.now_s += AGE_S
+    with pytest.raises(StoreUnavailable):
+        prices(cached, "a")
+    store.away = False
+    assert [1.0] == prices(cached, "a")

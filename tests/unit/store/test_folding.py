@@ -1,0 +1,150 @@
+"""What happens between reading rows and writing them: items looked up, users erased, scenarios listed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.features.hashing import NO_KEY, key64
+from services.features.rows import pack
+from services.store.folding import (
+    erase_user,
+    fold_users,
+    grouped,
+    index_scenarios,
+    read_block,
+    scenario_ids,
+    with_items,
+)
+from services.store.memory import MemoryRowStore
+from tests.unit.consumers.streams import ENCODER, SCHEMA, arrays, behavior_event, fold_catalogue, item_update
+
+VIEWS = ("user", "user_scenario")
+
+
+@pytest.fixture
+def store() -> MemoryRowStore:
+    store = MemoryRowStore()
+    fold_catalogue(store, [item_update(1), item_update(2)])
+    return store
+
+
+def fold(store: MemoryRowStore, *scenarios: str, offset: int = 0, user: str = "u0") -> None:
+    """A click per scenario, at rising offsets of partition 3 in epoch 1."""
+    events = arrays([behavior_event(offset + n, user_id=user, scenario_id=s) for n, s in enumerate(scenarios)])
+    position = np.array([(1, 3, offset + number) for number in range(len(scenarios))])
+    fold_users(store, SCHEMA, replace(events, position=position), ENCODER.fingerprint)
+
+
+def keys(store: MemoryRowStore) -> set[tuple[str, ...]]:
+    """The keys of all users' rows."""
+    return {key for view in VIEWS for key in store.rows[view]}
+
+
+def test_keys_are_grouped_in_order_of_appearance() -> None:
+    """Every given key is found among the distinct ones."""
+    distinct, index = grouped([("b",), ("a",), ("b",)])
+    assert ([("b",), ("a",)], [0, 1, 0]) == (distinct, index.tolist())
+    assert ([], []) == (grouped([])[0], grouped([])[1].tolist())
+
+
+def test_missing_rows_are_read_as_defaults(store: MemoryRowStore) -> None:
+    """Side by side with those that exist."""
+    block = read_block(store, SCHEMA["item"], [("nobody",), ("i2",)])
+    assert [-1.0, 3.0] == block.floats("price").tolist()
+    assert 0 == read_block(store, SCHEMA["item"], []).size
+
+
+def test_events_learn_what_is_known_of_their_items(store: MemoryRowStore) -> None:
+    """Facets and text of the item; the event's own text is added; an unknown item has its key alone."""
+    events = with_items(
+        store,
+        SCHEMA,
+        arrays(
+            [
+                behavior_event(1, item_id="i1", type="EVENT_TYPE_COMMENT", text="green tea"),
+                behavior_event(2, item_id="", type="EVENT_TYPE_QUERY", text="rye bread"),
+                behavior_event(3, item_id="unknown"),
+                behavior_event(4, item_id="i1"),
+            ]
+        ),
+        ENCODER.fingerprint,
+    )
+    item = store.rows["item"][("i1",)]
+    assert [key64("i1"), NO_KEY, key64("unknown"), key64("i1")] == events.item_key.tolist()
+    none = np.zeros_like(item["facet_keys"])
+    np.testing.assert_array_equal(events.facet_key, [item["facet_keys"], none, none, item["facet_keys"]])
+    own = ENCODER.encode(["green tea", "rye bread", "", ""])
+    text = item["text_vector"]
+    np.testing.assert_array_equal(events.text_vector, own + np.stack([text, 0 * text, 0 * text, text]))
+
+
+def test_texts_of_another_encoder_are_left_out(store: MemoryRowStore) -> None:
+    """Facets are not: they depend on no encoder."""
+    events = with_items(store, SCHEMA, arrays([behavior_event(1, item_id="i1")]), ENCODER.fingerprint + 1)
+    assert not events.text_vector.any()
+    assert events.facet_key.any()
+
+
+def test_a_user_lists_the_scenarios_of_its_rows(store: MemoryRowStore) -> None:
+    """Sorted, each once; another user's are not among them."""
+    fold(store, "s2", "s0", "s2")
+    fold(store, "s9", user="u1")
+    fold(store, "s1", offset=3)
+    assert ["s0", "s1", "s2"] == store.rows["user"][("u0",)]["scenario_ids"].tolist()
+
+
+def test_erasing_deletes_every_row_of_the_user(store: MemoryRowStore) -> None:
+    """Those of other users stay; twice is once."""
+    fold(store, "s0", "s1")
+    fold(store, "s0", offset=2, user="u1")
+    for _ in range(2):
+        erase_user(store, SCHEMA, "u0", (1, 3, 3))
+        assert {("u1",), ("u1", "s0")} == keys(store)
+
+
+def test_an_erasure_of_the_past_spares_what_came_later(store: MemoryRowStore) -> None:
+    """A repeated erasure deletes only what a repetition of earlier events brought back."""
+    fold(store, "s1", offset=5)
+    fold(store, "s0", offset=2)
+    erase_user(store, SCHEMA, "u0", (1, 3, 4))
+    assert {("u0",), ("u0", "s1")} == keys(store)
+    row = store.rows["user"][("u0",)]
+    assert (["s1"], [1, 3, 5]) == (row["scenario_ids"].tolist(), row["position"].tolist())
+
+
+@pytest.mark.parametrize("position", [(2, 3, 0), (1, 0, 0)])
+def test_an_erasure_elsewhere_deletes_whatever_the_offset(
+    position: tuple[int, int, int], store: MemoryRowStore
+) -> None:
+    """Offsets of another topic epoch, or of another partition, say nothing about what came first."""
+    fold(store, "s0", offset=5)
+    erase_user(store, SCHEMA, "u0", position)
+    assert not keys(store)
+
+
+def test_an_erasure_cut_short_is_finished_by_its_repetition(store: MemoryRowStore) -> None:
+    """The user's row goes last, so that the others can still be found."""
+    fold(store, "s0", "s1")
+    del store.rows["user_scenario"][("u0", "s0")]
+    erase_user(store, SCHEMA, "u0", (1, 3, 2))
+    assert not keys(store)
+
+
+def test_the_index_is_written_when_it_grows_and_not_otherwise(store: MemoryRowStore) -> None:
+    """An update of a known scenario at an older position is no reason for a fence."""
+    assert [] == scenario_ids(store, SCHEMA)
+    index_scenarios(store, SCHEMA, ["s1", "s0", "s1"], (1, 0, 5))
+    index_scenarios(store, SCHEMA, ["s0"], (1, 0, 2))
+    assert ["s0", "s1"] == scenario_ids(store, SCHEMA)
+    index_scenarios(store, SCHEMA, ["s2"], (1, 0, 6))
+    assert ["s0", "s1", "s2"] == scenario_ids(store, SCHEMA)
+    (row,) = store.rows["scenario_index"].values()
+    assert ([1, 0, 6], SCHEMA.fingerprint) == (row["position"].tolist(), row["schema"])
+
+
+def test_no_events_touch_nothing(store: MemoryRowStore) -> None:
+    """Empty batches are fine."""
+    fold(store)
+    assert not keys(store)
+    assert 0 == pack(SCHEMA["user"], []).size
