@@ -5,6 +5,7 @@ services/features/schema.py, nowhere else.
 """
 
 from datetime import timedelta
+from pathlib import Path
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource
 from feast.types import Array, Float64, Int64, String
@@ -14,13 +15,6 @@ from services.features.schema import SCALAR, Feature, View, build_schema
 from services.runtime.settings import Settings
 
 TYPES = {"float64": Float64, "int64": Int64, "string": String}
-SETTINGS = Settings()
-SCHEMA = build_schema(SETTINGS.features)
-
-ENTITIES = {
-    name: Entity(name=name.removesuffix("_id"), join_keys=[name], value_type=ValueType.STRING)
-    for name in dict.fromkeys(entity for view in SCHEMA.views for entity in view.entities)
-}
 
 
 def field_of(feature: Feature) -> Field:
@@ -30,12 +24,12 @@ def field_of(feature: Feature) -> Field:
     return Field(name=feature.name, dtype=dtype if feature.length == SCALAR else Array(dtype), description=what)
 
 
-def feature_view_of(view: View) -> FeatureView:
+def feature_view_of(view: View, entities: dict[str, Entity], offline_dir: Path) -> FeatureView:
     """The Feast view of a schema view; replayed rows are its offline source."""
-    path = (SETTINGS.store.offline_dir / f"{view.name}.parquet").resolve()
+    path = (offline_dir / f"{view.name}.parquet").resolve()
     return FeatureView(
         name=view.name,
-        entities=[ENTITIES[entity] for entity in view.entities],
+        entities=[entities[entity] for entity in view.entities],
         schema=[
             *(Field(name=entity, dtype=String) for entity in view.entities),
             *(field_of(feature) for feature in view.features),
@@ -46,20 +40,31 @@ def feature_view_of(view: View) -> FeatureView:
     )
 
 
-VIEWS = {view.name: feature_view_of(view) for view in SCHEMA.views}
+def definitions(settings: Settings) -> dict[str, Entity | FeatureView | FeatureService]:
+    """Everything that Feast must know under these settings, by name."""
+    schema = build_schema(settings.features)
+    names = dict.fromkeys(entity for view in schema.views for entity in view.entities)
+    entities = {
+        name: Entity(name=name.removesuffix("_id"), join_keys=[name], value_type=ValueType.STRING) for name in names
+    }
+    views = {view.name: feature_view_of(view, entities, settings.store.offline_dir) for view in schema.views}
+    ranking = FeatureService(
+        name="ranking",
+        description="everything that the ranking server reads for a request",
+        features=[view for name, view in views.items() if name != "scenario_index"],
+    )
+    user_behavior = FeatureService(
+        name="user_behavior",
+        description="what a user did, over all scenarios and in one",
+        features=[views["user"], views["user_scenario"]],
+    )
+    return {
+        **{f"entity_{name}": entity for name, entity in entities.items()},
+        **{f"view_{name}": view for name, view in views.items()},
+        "service_ranking": ranking,
+        "service_user_behavior": user_behavior,
+    }
 
-for entity in ENTITIES.values():
-    globals()[f"entity_{entity.name}"] = entity
-for name, feature_view in VIEWS.items():
-    globals()[f"view_{name}"] = feature_view
 
-ranking = FeatureService(
-    name="ranking",
-    description="everything that the ranking server reads for a request",
-    features=[view for name, view in VIEWS.items() if name != "scenario_index"],
-)
-user_behavior = FeatureService(
-    name="user_behavior",
-    description="what a user did, over all scenarios and in one",
-    features=[VIEWS["user"], VIEWS["user_scenario"]],
-)
+# Feast takes what a module's globals hold.
+globals().update(definitions(Settings()))

@@ -14,6 +14,9 @@ from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
 from services.features.tables import Table, table_of
 
+LARGEST = 1e30
+"""Largest attribute that a model sees."""
+
 
 @dataclass(frozen=True)
 class Hydrated:
@@ -203,7 +206,9 @@ def _engagement(schema: Schema, rows: Hydrated, block: Block) -> Floats:
 
 def _transformed(values: Floats, attributes: tuple[Attribute, ...]) -> Floats:
     log = np.array([attribute.transform == "log1p" for attribute in attributes], bool)
-    result: Floats = np.where(log, np.sign(values) * np.log1p(np.abs(values)), values)
+    # Beyond this a value is not finite in the single precision that models read.
+    bounded = np.clip(values, -LARGEST, LARGEST)
+    result: Floats = np.where(log, np.sign(bounded) * np.log1p(np.abs(bounded)), bounded)
     return result
 
 

@@ -27,6 +27,8 @@ from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request, validate
 from services.runtime.errors import DeadlinePassed
 
+MAX_UINT32 = 2**32 - 1
+
 PRIOR_STRENGTH = 1.0
 """Events that the population's habits weigh in recognising a scenario."""
 
@@ -169,7 +171,7 @@ def respond(
     if not request.scenario_id:
         named = zip(scenarios.ids, posterior.tolist(), strict=True)
         reply.scenario_posterior.extend(pb.ScenarioProbability(scenario_id=s, probability=p) for s, p in named)
-    reply.freshness.oldest_item_read_ms = round(rows.oldest_item_read_s * 1000)
+    reply.freshness.oldest_item_read_ms = min(round(rows.oldest_item_read_s * 1000), MAX_UINT32)
     if rows.newest_user_event_s > 0:
         reply.freshness.newest_user_event.FromMicroseconds(round(rows.newest_user_event_s * 1e6))
     return reply

@@ -37,11 +37,10 @@ def apply_definitions(settings: Settings) -> FeatureStore:
     spec = importlib.util.spec_from_file_location("crossrec_definitions", REPOSITORY / "definitions.py")
     if spec is None or spec.loader is None:
         raise FileNotFoundError(f"no definitions in {REPOSITORY}")
-    definitions = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(definitions)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     store = feature_store(settings)
-    services = [definitions.ranking, definitions.user_behavior]
-    store.apply([*definitions.ENTITIES.values(), *definitions.VIEWS.values(), *services])
+    store.apply(list(module.definitions(settings).values()))
     return store
 
 
@@ -63,5 +62,7 @@ def feast_environment(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         "CROSSREC_STORE__URL": settings.store.url,
+        "CROSSREC_STORE__PROJECT": settings.store.project,
+        "CROSSREC_STORE__OFFLINE_DIR": str(settings.store.offline_dir.resolve()),
         "CROSSREC_STORE__REGISTRY": str(settings.store.registry.resolve()),
     }

@@ -146,3 +146,10 @@ def test_future_rows_do_not_grow(schema: Schema) -> None:
     fold_users(store, schema, replace(events, time_s=events.time_s + 365 * DAY_S), ENCODER)
     made = tensors(store, schema, ["u0"], ["i0"])
     assert made.behavior.max() < np.log1p(51)
+
+
+def test_huge_attributes_stay_finite(schema: Schema) -> None:
+    """An attribute that single precision cannot hold is bounded, not infinite."""
+    store, state = MemoryRowStore(), ItemState(START_S, "big", attributes={"size": 1e308})
+    fold_states(store, schema, schema["item"], [("i",)], [state], [(1, 0, 0)], np.zeros((1, 4)), ENCODER)
+    assert np.isfinite(tensors(store, schema, ["u"], ["i"]).item).all()
