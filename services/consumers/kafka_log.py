@@ -77,9 +77,9 @@ class KafkaLog:
         """The next batch."""
         consumer = self._consumer()
         polled = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
-        self._assignment.moved = False
         # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
         self._membership = consumer.group_metadata()
+        self._take_over(consumer)
         self._batch = {partition: records[-1].offset + 1 for partition, records in polled.items()}
         if not polled:
             _reached(self._commit_markers)
@@ -116,6 +116,7 @@ class KafkaLog:
         self._batch = {}
         _reached(self._transactions.settle)
         consumer = self._consumer()
+        self._take_over(consumer)
         for partition in consumer.assignment():
             _reached(lambda at=partition: self._seek(consumer, at))  # type: ignore[misc]
 
@@ -149,6 +150,13 @@ class KafkaLog:
         )
         consumer.subscribe([config.topic], listener=self._assignment)
         return consumer
+
+    def _take_over(self, consumer: KafkaConsumer) -> None:
+        """After partitions moved, end what a crashed owner left open: Kafka holds its offsets back until then."""
+        assigned = [partition.partition for partition in consumer.assignment()]
+        if self._assignment.moved and assigned:
+            _reached(lambda: self._transactions.take_over(min(assigned)))
+        self._assignment.moved = False
 
     def _seek(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
         committed = consumer.committed(partition, timeout_ms=self._config.request_timeout_ms)

@@ -1,8 +1,8 @@
 """Transactions on Apache Kafka that write outputs and a group's offsets together.
 
-The transactional id is the group's with its lowest assigned partition, so a consumer that takes partitions over
-ends what their former owner left open. Offsets go with the membership under which the batch was read: Kafka
-refuses those of a member that lost its partitions.
+The transactional id is the group's with its lowest assigned partition, so a consumer that takes a crashed one's
+place ends what that left open; where the number of consumers changed, it may have to wait for the time-out. Offsets
+go with the membership under which the batch was read: Kafka refuses those of a member that lost its partitions.
 """
 
 import logging
@@ -66,6 +66,10 @@ class Transactions:
             self._unsettled = True
             self.close()
             raise LogUnavailable(f"transaction: {type(error).__name__}: {error}") from error
+
+    def take_over(self, lowest: int) -> None:
+        """End what a former owner with the same lowest partition left open."""
+        self._ready(f"{self._group}-{lowest}")
 
     def settle(self) -> None:
         """End a transaction whose outcome is not known, so that its offsets are committed or never will be."""

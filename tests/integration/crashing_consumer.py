@@ -1,0 +1,49 @@
+"""A behaviour consumer that kills itself, as SIGKILL would, at a moment that no signal from outside can hit.
+
+Run as `python -m tests.integration.crashing_consumer MOMENT COUNT`: MOMENT is `user_scenario` or `user` (right
+after rows of that view were written), `transaction` (outputs and offsets were sent, but are not committed) or
+`never`; COUNT says which time it is fatal.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+
+from services.consumers.main import run_consumer
+from services.features.rows import Block
+from services.runtime.settings import load_settings
+from services.store.feast_rows import FeastRowStore
+from services.store.protocol import Key
+from services.text.protocol import HashingEncoder
+
+
+def die_at(moment: str, count: int) -> None:
+    """Arrange the death."""
+    left = [count]
+    write: Callable[..., None] = FeastRowStore.write
+    commit: Callable[..., Any] = KafkaProducer.commit_transaction
+
+    def passed(now: str) -> None:
+        left[0] -= now == moment
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def fatal_write(self: FeastRowStore, keys: Sequence[Key], block: Block) -> None:
+        write(self, keys, block)
+        passed(block.view.name)
+
+    def fatal_commit(self: KafkaProducer) -> Any:
+        passed("transaction")
+        return commit(self)
+
+    FeastRowStore.write = fatal_write  # type: ignore[method-assign]
+    KafkaProducer.commit_transaction = fatal_commit
+
+
+if __name__ == "__main__":
+    die_at(sys.argv[1], int(sys.argv[2]))
+    run_consumer("behavior", load_settings(), HashingEncoder)
