@@ -77,8 +77,10 @@ class MemoryPublisher:
 class KafkaPublisher:
     """Stores records in Kafka with one idempotent producer, shared by all threads.
 
-    The connection is made by the first publish, and made anew after an error that the producer does not get over
-    by itself (it would answer every later record with that error).
+    The connection is made by the first publish, and made anew when the producer does not get over something by
+    itself: after a lasting error (it would answer every later record with that error), and when it has confirmed
+    nothing for `timeout_s` (kafka-python's idempotent producer can stall for good when a broker was away for so
+    long that records expired). Records that others have on their way then fail too, and may be sent again.
 
     Args:
         bootstrap_servers: Kafka brokers, host:port, comma-separated.
@@ -93,10 +95,13 @@ class KafkaPublisher:
         self._make_producer = make_producer or _kafka_producer
         self._connecting = threading.Lock()
         self._producer: Any = None
+        self._timeout_s = timeout_s
+        self._failing_since: float | None = None
 
     def publish(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
         """Send the records, then wait for each confirmation; after a failed send the rest is not sent."""
-        deadline = time.monotonic() + timeout_s
+        started = time.monotonic()
+        deadline = started + timeout_s
         try:
             producer = self.connect(timeout_s)
         except Exception as error:
@@ -104,7 +109,7 @@ class KafkaPublisher:
         futures, failure = _send(producer, records, deadline)
         outcomes = [_outcome(future, deadline) for future in futures]
         outcomes += [failure] * (len(records) - len(futures))
-        if any(getattr(error, "retriable", True) is False for error in outcomes):
+        if self._is_broken(outcomes, started):
             self._discard(producer)
         return outcomes
 
@@ -124,13 +129,23 @@ class KafkaPublisher:
         with self._connecting:
             producer, self._producer = self._producer, None
         if producer is not None:
-            _close(producer, timeout_s)
+            producer.close(timeout=timeout_s)
+
+    def _is_broken(self, outcomes: list[Exception | None], started: float) -> bool:
+        if None in outcomes or not outcomes:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = started
+        lasting = any(getattr(error, "retriable", True) is False for error in outcomes)
+        since = self._failing_since
+        return lasting or (since is not None and time.monotonic() - since >= self._timeout_s)
 
     def _discard(self, producer: Any) -> None:
         with self._connecting:
-            if self._producer is producer:
-                self._producer = None
-        _close(producer, _DISCARD_S)
+            if self._producer is not producer:
+                return
+            self._producer = self._failing_since = None
+        producer.close(timeout=_DISCARD_S)
 
 
 def _producer_config(bootstrap_servers: str, timeout_s: float) -> dict[str, Any]:
@@ -151,17 +166,18 @@ def _producer_config(bootstrap_servers: str, timeout_s: float) -> dict[str, Any]
     }
 
 
-def _close(producer: Any, timeout_s: float) -> None:
-    # Raises when records are still on their way at the end; nobody was told that those are stored.
-    with suppress(Exception):
-        producer.close(timeout=timeout_s)
-
-
 def _kafka_producer(**config: Any) -> Any:
     # Imported here, so that tests and whoever only needs the fake do not load the client.
     from kafka import KafkaProducer
+    from kafka.errors import KafkaError
 
-    return KafkaProducer(**config)
+    class ClosableProducer(KafkaProducer):  # type: ignore[misc]
+        def flush(self, timeout: float | None = None) -> None:
+            # close() flushes first; were the time-out to end it there, the I/O thread would live on for good.
+            with suppress(KafkaError):
+                super().flush(timeout)
+
+    return ClosableProducer(**config)
 
 
 def _send(producer: Any, records: Sequence[OutgoingRecord], deadline: float) -> tuple[list[Any], Exception | None]:

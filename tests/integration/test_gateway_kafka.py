@@ -1,6 +1,5 @@
 """The gateway in front of a real Kafka: what it accepts is there, where and as it should be."""
 
-import gc
 import json
 import os
 import signal
@@ -31,7 +30,7 @@ from crossrec.events.v1.events_pb2 import (
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.events.codec import decode
 from services.gateway.publisher import KafkaPublisher, OutgoingRecord, partition_of
-from services.runtime.infra.commands import Endpoints
+from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
 from services.runtime.topics import create_topics, topic_specs
 from tests.contract.event_gateway import RULES, Gateway, running
 
@@ -208,7 +207,48 @@ def test_a_record_that_kafka_refuses_does_not_harm_later_ones(
     assert [record.key for record in stored(infra, topic)] == [b"i"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # kafka-python leaves sockets open
+def test_nothing_acknowledged_is_lost_with_a_killed_broker(tmp_path: Path) -> None:
+    """Callers that repeat what was unavailable get through once the broker is back, within a few time-outs."""
+    config = InfraConfig(tmp_path)
+    infra = up(config)
+    create_topics(infra.kafka_bootstrap, topic_specs(partitions=PARTITIONS))
+    publisher = KafkaPublisher(infra.kafka_bootstrap, 1.0)
+    try:
+        with running(publisher, replace(RULES, kafka_timeout_s=1.0)) as gateway:
+            acknowledged = _publish_until_told(gateway, 0)
+            (kafka,) = [server for server in status(config) if server.name == "kafka"]
+            assert kafka.pid is not None
+            os.kill(kafka.pid, signal.SIGKILL)
+            assert all(_is_unavailable(gateway, wave) for wave in (1, 2, 3))  # longer than records live
+            up(config)
+            acknowledged += _publish_until_told(gateway, 4)
+        found = {entry_of(record).behavior_event.event_id for record in stored(infra, "crossrec.behavior")}
+        assert set(acknowledged) <= found
+    finally:
+        publisher.close(5.0)
+        down(config)
+
+
+def _batch(wave: int) -> PublishRequest:
+    return PublishRequest(entries=[click(user, wave) for user in range(40)])
+
+
+def _is_unavailable(gateway: Gateway, wave: int) -> bool:
+    try:
+        gateway.stub.Publish(_batch(wave), timeout=30, wait_for_ready=True)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
+        return True
+    return False
+
+
+def _publish_until_told(gateway: Gateway, wave: int, attempts: int = 15) -> list[str]:
+    for _ in range(attempts):  # each ends with an answer or the time-out of a second
+        if not _is_unavailable(gateway, wave):
+            return [entry.behavior_event.event_id for entry in _batch(wave).entries]
+    raise AssertionError("the gateway does not recover")
+
+
 def test_without_a_broker_the_answer_is_unavailable() -> None:
     """Within the time-out, also when the caller's deadline is the shorter one; nothing is acknowledged."""
     with socket.socket() as unused:
@@ -222,7 +262,6 @@ def test_without_a_broker_the_answer_is_unavailable() -> None:
                 assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
                 assert "1 of 1 entries" in caught.value.details()
         publisher.close(1.0)
-        gc.collect()
 
 
 def test_the_process_serves_and_ends_on_sigterm(infra: Endpoints, prefix: str, tmp_path: Path) -> None:

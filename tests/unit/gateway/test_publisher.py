@@ -149,6 +149,25 @@ def test_a_lasting_error_replaces_the_producer(kafka: Kafka, publisher: KafkaPub
     assert kafka.producers[1].sent == [b"2"]
 
 
+def test_a_producer_that_confirms_nothing_for_the_time_out_is_replaced(kafka: Kafka) -> None:
+    """A stalled producer is not waited for again; failures of a shorter time are left to it."""
+    patient, hasty = KafkaPublisher("a:1", 60.0, kafka.connect), KafkaPublisher("a:1", 0.0, kafka.connect)
+    for publisher in (patient, hasty):
+        publisher.publish([], 5.0)
+        kafka.producers[-1].failing[b"1"] = RetriableFailure()
+        publisher.publish(records(b"1"), 5.0)
+    assert [producer.closed for producer in kafka.producers] == [False, True]
+
+
+def test_a_confirmed_record_shows_that_the_producer_works(kafka: Kafka) -> None:
+    """One confirmation among failures is enough to keep it."""
+    publisher = KafkaPublisher("a:1", 0.0, kafka.connect)
+    publisher.publish([], 5.0)
+    kafka.producers[0].failing[b"1"] = RetriableFailure()
+    publisher.publish(records(b"1", b"2"), 5.0)
+    assert not kafka.producers[0].closed
+
+
 def test_closing_closes_the_producer_once(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """A second close, or one before the first publish, does nothing."""
     publisher.close(1.0)
