@@ -13,7 +13,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka import errors as kafka_errors
 
 from services.consumers.log import LogUnavailable, LostPartitions, Output, Record
-from services.consumers.transactions import LOST, Transactions
+from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
 from services.runtime.logging import log_event
 
 _logger = logging.getLogger(__name__)
@@ -146,6 +146,7 @@ class KafkaLog:
             max_poll_records=config.max_poll_records,
             session_timeout_ms=config.session_timeout_ms,
             heartbeat_interval_ms=config.session_timeout_ms // 3,
+            reconnect_backoff_max_ms=RECONNECT_MS,
             fetch_max_wait_ms=50,
         )
         consumer.subscribe([config.topic], listener=self._assignment)

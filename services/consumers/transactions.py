@@ -6,7 +6,9 @@ go with the membership under which the batch was read: Kafka refuses those of a 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
@@ -28,7 +30,20 @@ LOST = (
 )
 """What Kafka says to a member that is no longer the owner."""
 
+RECONNECT_MS = 2_000
+"""Longest wait between two attempts to reach a broker, milliseconds; kafka-python's own is half a minute."""
+
 _logger = logging.getLogger(__name__)
+
+
+class _Producer(KafkaProducer):  # type: ignore[misc]
+    """A producer that can be closed while its broker is away."""
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait for what was sent; the futures tell whether it was stored."""
+        # close() flushes first; were the time-out to end it there, the I/O thread would live on for good.
+        with suppress(kafka_errors.KafkaError):
+            super().flush(timeout)
 
 
 class Transactions:
@@ -37,12 +52,12 @@ class Transactions:
     Args:
         bootstrap_servers: Kafka brokers, host:port, comma-separated.
         group: the consumer group.
-        timeout_ms: after which Kafka aborts a transaction that nobody ends; also the longest wait for a producer.
+        timeout_ms: after which Kafka aborts a transaction that nobody ends; also the longest wait for Kafka.
     """
 
     def __init__(self, bootstrap_servers: str, group: str, timeout_ms: int) -> None:
         self._bootstrap_servers, self._group, self._timeout_ms = bootstrap_servers, group, timeout_ms
-        self._producer: KafkaProducer | None = None
+        self._producer: _Producer | None = None
         self._transactional_id = ""
         self._unsettled = False
 
@@ -58,7 +73,8 @@ class Transactions:
         Raises LostPartitions, or LogUnavailable when the outcome is not known before `settle`.
         """
         try:
-            self._commit(self._ready(f"{self._group}-{lowest}"), outputs, offsets, membership)
+            producer = self._ready(f"{self._group}-{lowest}")
+            self._within_timeout(lambda: self._commit(producer, outputs, offsets, membership))
         except LOST as error:
             self._abort()
             raise LostPartitions(type(error).__name__) from error
@@ -88,7 +104,7 @@ class Transactions:
 
     @staticmethod
     def _commit(
-        producer: KafkaProducer,
+        producer: _Producer,
         outputs: Sequence[Output],
         offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: ConsumerGroupMetadata,
@@ -101,16 +117,17 @@ class Transactions:
             future.get(timeout=0)
         producer.commit_transaction()
 
-    def _ready(self, transactional_id: str) -> KafkaProducer:
+    def _ready(self, transactional_id: str) -> _Producer:
         if self._producer is None or transactional_id != self._transactional_id:
             self.close()
             self._transactional_id = transactional_id
-            producer = KafkaProducer(
+            producer = _Producer(
                 bootstrap_servers=self._bootstrap_servers,
                 transactional_id=transactional_id,
                 transaction_timeout_ms=self._timeout_ms,
                 max_block_ms=self._timeout_ms,
                 bootstrap_timeout_ms=self._timeout_ms,
+                reconnect_backoff_max_ms=RECONNECT_MS,
                 acks="all",
                 linger_ms=0,
                 max_request_size=MAX_REQUEST_BYTES,
@@ -125,9 +142,29 @@ class Transactions:
 
     def _abort(self) -> None:
         """Abort at once what would otherwise hold up readers of committed data until it times out."""
-        if self._producer is not None:
+        producer = self._producer
+        if producer is not None:
             try:
-                self._producer.abort_transaction()
+                self._within_timeout(producer.abort_transaction)
             except Exception as error:  # a fenced producer cannot; its successor has done it
                 log_event(_logger, "transaction_not_aborted", level=logging.DEBUG, error=type(error).__name__)
         self.close()
+
+    def _within_timeout(self, call: Callable[[], object]) -> None:
+        """Run a call that kafka-python would wait in without end while brokers are away, deaf to any stop."""
+        outcome: list[Exception | None] = []
+
+        def run() -> None:
+            try:
+                call()
+                outcome.append(None)
+            except Exception as error:
+                outcome.append(error)
+
+        worker = threading.Thread(target=run, daemon=True)
+        worker.start()
+        worker.join(self._timeout_ms / 1000)
+        if not outcome:
+            raise kafka_errors.KafkaTimeoutError(f"no answer within {self._timeout_ms} ms")
+        if outcome[0] is not None:
+            raise outcome[0]
