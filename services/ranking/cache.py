@@ -38,6 +38,7 @@ class ColumnCache:
         self._slots: dict[Key, int] = {}
         self._lock = threading.Lock()
         self._columns: dict[str, np.ndarray] = {}
+        self._keys: list[Key] = []
         self._read_at, self._known, self._free = np.zeros(0), np.zeros(0, bool), list[int]()
         self._allocate(min(size, FIRST_ROWS))
 
@@ -57,7 +58,8 @@ class ColumnCache:
         if new:
             self._make_room(len(new), keys)
             for key in new:
-                self._slots[key] = self._free.pop()
+                slot = self._free.pop()
+                self._slots[key], self._keys[slot] = slot, key
         return np.array([self._slots[key] for key in keys], np.int64)
 
     def _refresh(self, keys: Sequence[Key], slots: np.ndarray) -> bool:
@@ -78,21 +80,24 @@ class ColumnCache:
         if len(self._read_at) < self._size:
             self._allocate(min(max(2 * len(self._read_at), len(self._slots) + count), self._size))
         if len(self._free) < count:
-            self._evict(max(count, self._size // 10), set(wanted))
+            self._evict(max(count, self._size // 10), wanted)
         if len(self._free) < count:
             # More keys in one request than the bound: hold them anyway, the next eviction takes them.
             self._allocate(len(self._slots) + count)
 
-    def _evict(self, count: int, keep: set[Key]) -> None:
-        leaving = [key for key in self._slots if key not in keep]
-        oldest = sorted(leaving, key=lambda key: self._read_at[self._slots[key]])
-        for key in oldest[:count]:
-            slot = self._slots.pop(key)
-            self._read_at[slot] = NEVER
-            for feature in self._view.features:
-                self._columns[feature.name][slot] = default_of(feature)
-            self._known[slot] = False
-            self._free.append(slot)
+    def _evict(self, count: int, keep: Sequence[Key]) -> None:
+        may_leave = np.ones(len(self._keys), bool)
+        may_leave[self._free] = False
+        may_leave[[self._slots[key] for key in keep if key in self._slots]] = False
+        leaving = np.flatnonzero(may_leave)
+        if count < len(leaving):
+            leaving = leaving[np.argpartition(self._read_at[leaving], count)[:count]]
+        for feature in self._view.features:
+            self._columns[feature.name][leaving] = default_of(feature)
+        self._read_at[leaving], self._known[leaving] = NEVER, False
+        for slot in leaving.tolist():
+            del self._slots[self._keys[slot]]
+        self._free.extend(leaving.tolist())
 
     def _allocate(self, size: int) -> None:
         old, columns = len(self._read_at), {}
@@ -106,9 +111,9 @@ class ColumnCache:
         read_at, known = np.full(size, NEVER), np.zeros(size, bool)
         if old:
             read_at[:old], known[:old] = self._read_at, self._known
-        held = set(self._slots.values())
         self._columns, self._read_at, self._known = columns, read_at, known
-        self._free = [slot for slot in range(size - 1, -1, -1) if slot not in held]
+        self._keys.extend([()] * (size - old))
+        self._free = [*range(size - 1, old - 1, -1), *self._free]
 
 
 class Cached:

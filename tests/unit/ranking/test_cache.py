@@ -182,6 +182,21 @@ def test_when_full_the_rows_read_longest_ago_leave(store: RecordingStore, clock:
     assert store.reads[-1] == ["a"]
 
 
+def test_the_rows_that_leave_are_the_oldest_tenth(store: RecordingStore, clock: Clock) -> None:
+    """In bulk, so that one request of many pays for it; the others are not read again."""
+    cache = ColumnCache(store, VIEW, 50, AGE_S, clock)
+    items = [f"item {number}" for number in range(50)]
+    put(store, **{item: float(number) for number, item in enumerate(items)})
+    for start in range(0, 50, 5):
+        clock.now_s += 0.1
+        margins(cache, items[start : start + 5])
+    margins(cache, "a")
+    assert margins(cache, items[5:]) == [float(number) for number in range(5, 50)]
+    assert store.reads[-1] == ["a"]
+    margins(cache, items[:5])
+    assert store.reads[-1] == items[:5]
+
+
 def test_what_a_request_needs_never_leaves_for_it(store: RecordingStore, clock: Clock) -> None:
     """Even if it was read before everything else."""
     cache = ColumnCache(store, VIEW, 3, AGE_S, clock)
