@@ -18,6 +18,9 @@ from services.runtime.errors import CrossRecError
 
 INPUTS = ("scenario", "behavior", "language", "item", "item_text", "cross")
 OUTPUTS = ("preference", "transfer", "score", "probability")
+MANIFEST_FIELDS = ("name", "version", "schema_fingerprint", "encoder_fingerprint", "tensors", "features")
+FORMAT = 1
+"""Of the manifests that this code reads."""
 
 
 class ModelMismatch(CrossRecError):
@@ -93,7 +96,7 @@ def open_model(
 ) -> OnnxModel:
     """The newest version of a model, or the given one. Raises ModelUnavailable, ModelMismatch."""
     directory = _directory(registry, name, version)
-    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest = _manifest(directory)
     if found := differences(manifest, schema, encoder):
         raise ModelMismatch(f"model {directory} does not fit this server: {'; '.join(found)}")
     return OnnxModel(directory, manifest, providers)
@@ -103,12 +106,27 @@ def _directory(registry: Path, name: str, version: str) -> Path:
     versions = sorted((int(path.name) for path in (registry / name).glob("*") if path.name.isdigit()), reverse=True)
     wanted = version or (str(versions[0]) if versions else "")
     if not wanted or not (registry / name / wanted / "manifest.json").exists():
-        known = sorted(path.parent.parent.name for path in registry.glob("*/1/manifest.json"))
+        known = sorted({path.parent.parent.name for path in registry.glob("*/[0-9]*/manifest.json")})
         raise ModelUnavailable(
             f"ranking.model: no version {version or 'at all'} of {name} in {registry}; "
             f"models there: {', '.join(known) or 'none'}; `crossrec train` makes one"
         )
     return registry / name / wanted
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a version, if it is one that this code understands."""
+    try:
+        manifest = json.loads((directory / "manifest.json").read_text())
+    except ValueError as error:
+        raise ModelUnavailable(f"model {directory}: manifest.json is not JSON: {error}") from error
+    written = manifest.get("format") if isinstance(manifest, dict) else None
+    if written != FORMAT:
+        raise ModelMismatch(f"model {directory}: its manifest has format {written}, this server reads {FORMAT}")
+    if missing := [field for field in MANIFEST_FIELDS if field not in manifest]:
+        raise ModelMismatch(f"model {directory}: its manifest lacks {', '.join(missing)}")
+    result: dict[str, Any] = manifest
+    return result
 
 
 def differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> list[str]:
@@ -119,8 +137,9 @@ def differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> li
         theirs = manifest["features"].get(field)
         if theirs != ours.get(field):
             found.append(f"features.{field} is {theirs} in the model, {ours.get(field)} here")
-    for tensor, names in tensor_names(schema).items():
-        trained = manifest["tensors"].get(tensor, [])
+    here = tensor_names(schema)
+    for tensor in dict.fromkeys((*here, *manifest["tensors"])):
+        names, trained = here.get(tensor, ()), manifest["tensors"].get(tensor, [])
         if only := [name for name in trained if name not in names]:
             found.append(f"tensor {tensor}: only in the model: {', '.join(only)}")
         if only := [name for name in names if name not in trained]:

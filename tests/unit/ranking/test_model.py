@@ -13,6 +13,7 @@ from services.features.config import DAY_S, FeatureConfig
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
 from services.ranking.model import FakeModel, ModelMismatch, ModelUnavailable, OnnxModel, differences, open_model
+from services.runtime.errors import CrossRecError
 
 SCHEMA = build_schema(FeatureConfig(text_dims=3))
 ENCODER = 7
@@ -23,6 +24,7 @@ WIDTHS = {name: len(names) for name, names in tensor_names(SCHEMA).items()}
 def manifest_of(schema: Schema = SCHEMA, **fields: Any) -> dict[str, Any]:
     """What the registry holds for a model trained on this schema, as JSON gives it back."""
     manifest = {
+        "format": 1,
         "name": "tiny",
         "version": 1,
         "schema_fingerprint": schema.fingerprint,
@@ -133,6 +135,41 @@ def test_a_missing_model_is_named_with_what_there_is(tmp_path: Path, name: str, 
     assert "models there: tiny; `crossrec train`" in str(caught.value)
 
 
+def test_models_whose_first_versions_are_gone_are_named(tmp_path: Path) -> None:
+    """Once each, whatever their versions; what is being written is none."""
+    for version in (7, 12):
+        register(tmp_path, version)
+    (tmp_path / "tiny" / ".staging-x").mkdir()
+    with pytest.raises(ModelUnavailable, match="models there: tiny;"):
+        open_model(tmp_path, "other", "", SCHEMA, ENCODER, CPU)
+
+
+@pytest.mark.parametrize("written", [None, 2, "1"])
+def test_a_manifest_of_another_format_is_refused(tmp_path: Path, written: object) -> None:
+    """With both formats, before anything in it is believed."""
+    register(tmp_path, format=written)
+    with pytest.raises(ModelMismatch, match=f"its manifest has format {written}, this server reads 1"):
+        open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU)
+
+
+def test_a_manifest_that_lacks_fields_is_refused_with_their_names(tmp_path: Path) -> None:
+    """Not with a traceback."""
+    path = register(tmp_path) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["tensors"], manifest["encoder_fingerprint"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ModelMismatch, match="its manifest lacks encoder_fingerprint, tensors"):
+        open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("{", "is not JSON"), ("[]", "has format None")])
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    """Cut off, or another kind of file."""
+    (register(tmp_path) / "manifest.json").write_text(text)
+    with pytest.raises(CrossRecError, match=expected):
+        open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU)
+
+
 def test_a_registry_that_does_not_exist_holds_none(tmp_path: Path) -> None:
     """Before the first training."""
     with pytest.raises(ModelUnavailable, match="models there: none"):
@@ -188,6 +225,14 @@ def test_a_tensor_that_the_model_lacks_is_named() -> None:
     tensors = {name: names for name, names in tensor_names(SCHEMA).items() if name != "language"}
     assert differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
         "tensor language: only here: text_0, text_1, text_2"
+    ]
+
+
+def test_a_tensor_that_only_the_model_has_is_named() -> None:
+    """The graph would wait for an input that this code does not make."""
+    tensors = {**tensor_names(SCHEMA), "weather": ("rain", "sun")}
+    assert differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
+        "tensor weather: only in the model: rain, sun"
     ]
 
 
