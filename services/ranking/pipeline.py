@@ -8,7 +8,7 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,11 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.config import EVENT_TYPES
 from services.features.decay import factors
 from services.features.encode import Hydrated, Tensors, encode
+from services.features.hashing import key64
 from services.features.rows import Block, pack
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
-from services.ranking.hydrate import Hydration, hydrate
+from services.ranking.hydrate import Hydration, hydrate, read_user
 from services.ranking.model import Model, Scores
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
@@ -28,6 +29,8 @@ from services.ranking.validate import Request, validate
 from services.runtime.errors import DeadlinePassed
 
 MAX_UINT32 = 2**32 - 1
+MAX_TOKEN_BYTES = 512
+"""What BehaviorEvent.attribution_token takes."""
 
 PRIOR_STRENGTH = 1.0
 """Events that the population's habits weigh in recognising a scenario."""
@@ -61,14 +64,17 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
     if not scenarios.ids:
         return respond_without_scenarios(ranker, request, scenarios)
     check(time_left_s)
-    rows = hydrate(ranker.schema, ranker.rows, request, scenarios, degraded)
-    posterior = recognise(ranker.schema, request, scenarios, rows.user_scenario, degraded)
-    tensors = encode(ranker.schema, rows.hydrated)
+    user = read_user(ranker.schema, ranker.rows, request.user_id, scenarios)
+    posterior = recognise(ranker.schema, request, scenarios, user.user_scenario, degraded)
     check(time_left_s)
+    rows = hydrate(ranker.schema, ranker.rows, request, scenarios, user, degraded)
+    check(time_left_s)
+    tensors = encode(ranker.schema, rows.hydrated)
     scores = ranker.model.score(tensors, posterior)
     check(time_left_s)
-    order = diversify(scores, tensors, request.diversity)
+    order = diversify(scores, tensors, request.diversity, request.top_k)
     chosen = select(order, request.top_k)
+    check(time_left_s)
     return respond(ranker, request, scenarios, posterior, rows, scores, chosen, degraded)
 
 
@@ -108,24 +114,22 @@ def _events(schema: Schema, block: Block, time_s: float) -> np.ndarray:
     return result
 
 
-def diversify(scores: Scores, tensors: Tensors, diversity: float) -> np.ndarray:
-    """Order of the candidates, best first, [N]; ties keep the order of the request.
+def diversify(scores: Scores, tensors: Tensors, diversity: float, places: int = 0) -> np.ndarray:
+    """Order of the candidates, best first, at least `places` of them (0: all); ties keep the order of the request.
 
     Maximal marginal relevance (Carbonell and Goldstein, 1998): each place goes to the candidate with the best
-    (1 - diversity) * probability - diversity * similarity to what is placed already.
+    (1 - diversity) * probability - diversity * similarity to the most similar one that is placed already.
     """
     if diversity == 0:
         return np.argsort(-scores.score, kind="stable")
-    similarity = tensors.item_text @ tensors.item_text.T
-    closest = np.zeros(len(scores.score))
-    left = np.ones(len(scores.score), bool)
-    order = []
-    for _ in range(len(scores.score)):
+    text, count = tensors.item_text, len(scores.score)
+    closest, left, order = np.full(count, -1.0), np.ones(count, bool), list[int]()
+    for _ in range(min(places or count, count)):
         value = np.where(left, (1 - diversity) * scores.probability - diversity * closest, -np.inf)
         best = int(np.argmax(value))
         order.append(best)
         left[best] = False
-        closest = np.maximum(closest, similarity[best])
+        closest = np.maximum(closest, text @ text[best])
     return np.array(order)
 
 
@@ -195,9 +199,18 @@ def respond_without_scenarios(ranker: Ranker, request: Request, scenarios: Scena
 
 
 def attribution_token(ranker: Ranker, target: str, request: Request) -> str:
-    """Names the answer without naming the user: a request id, the model, the target and the time."""
+    """Names the answer without naming the user: a request id, the model, the target and the time.
+
+    A scenario id that JSON makes too long for an event (control characters) is named by its key.
+    """
     content = {"id": uuid.uuid4().hex, "model": ranker.model.version, "scenario": target, "time_s": request.time_s}
-    return base64.urlsafe_b64encode(json.dumps(content, separators=(",", ":")).encode()).decode().rstrip("=")
+    token = _encoded(content)
+    return token if len(token) <= MAX_TOKEN_BYTES else _encoded({**content, "scenario": key64(target)})
+
+
+def _encoded(content: Mapping[str, object]) -> str:
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def warm_up(ranker: Ranker) -> None:

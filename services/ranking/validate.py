@@ -1,6 +1,7 @@
 """A Rank request, checked: every rule of ranking.proto, each with the field at fault."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,8 +13,6 @@ MAX_ID_BYTES = 128
 MAX_ITEMS = 2000
 EARLIEST_S = 315_532_800
 """1980-01-01, seconds since 1970."""
-MAX_VALUE = 3.4e38
-"""Models read single precision: what is larger would reach them as infinite."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ def _context(attributes: Mapping[str, float], config: FeatureConfig) -> None:
         field = f"context.attributes[{json.dumps(name[:MAX_ID_BYTES], ensure_ascii=False)}]"
         if name not in declared:
             raise InvalidRequest(field, f"is not declared; declared are: {', '.join(sorted(declared)) or 'none'}")
-        if not abs(value) <= MAX_VALUE:  # NaN too
-            raise InvalidRequest(field, f"is {value:g}, which is not finite in single precision")
+        if not math.isfinite(value):
+            raise InvalidRequest(field, f"is {value:g}, must be finite")
 
 
 def _time(message: pb.RankRequest, now_s: float) -> float:

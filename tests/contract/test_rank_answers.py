@@ -14,12 +14,15 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+from crossrec.events.v1.events_pb2 import EVENT_TYPE_CLICK, BehaviorEvent, Entry
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankResponse
+from services.events.validation import stamped, violation
 from services.features.encode import Tensors
+from services.features.hashing import key64
 from services.ranking.model import FakeModel, Scores
 from services.store.protocol import StaleSchema, StoreUnavailable
-from tests.contract.rank_server import NOW_S, History, RankServer, SwitchedStore, running
+from tests.contract.rank_server import NOW_S, SCHEMA, History, RankServer, SwitchedStore, running
 
 ITEMS = ["dust", "milk", "tea"]
 """From least to most clicked."""
@@ -156,6 +159,26 @@ def test_the_attribution_token_is_made_per_answer_and_names_no_user(server: Rank
     assert "ann" not in json.dumps(content)
 
 
+@pytest.mark.parametrize("scenario", ["s" * 128, "ü" * 64, "語" * 42, '"' * 128, "\x01" * 128])
+def test_any_token_is_accepted_with_an_event(server: RankServer, scenario: str) -> None:
+    """Whatever the scenario is called: a token that an event may not carry would lose the event."""
+    token = server.rank(request(scenario)).attribution_token
+    event = BehaviorEvent(
+        user_id="ann", scenario_id="tv", item_id="tea", type=EVENT_TYPE_CLICK, attribution_token=token
+    )
+    entry = stamped(Entry(behavior_event=event), NOW_S, lambda: "id")
+    assert violation(entry, SCHEMA.config, NOW_S, 0.0) is None
+    content = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    assert content["scenario"] in {scenario, key64(scenario)}
+
+
+def test_numbers_beyond_single_precision_leave_scores_finite(server: RankServer) -> None:
+    """They are bounded on the way to the model."""
+    wanted = request()
+    wanted.context.attributes["hour"] = 1.7e308
+    assert np.isfinite(list(scores(server.rank(wanted)).values())).all()
+
+
 def test_features_are_decayed_to_the_time_of_the_request(server: RankServer) -> None:
     """An hour later the clicks have faded by half, so scores are lower; what was never clicked stays."""
     wanted = request()
@@ -272,6 +295,16 @@ def test_an_outage_of_any_single_read_is_told(server: RankServer, store: Switche
     answer = server.rank(request())
     assert order(answer) == ["tea", "milk", "dust"]
     assert reasons(answer) == {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
+
+
+def test_a_user_read_as_absent_is_unknown_whatever_else_fails(server: RankServer, store: SwitchedStore) -> None:
+    """The store said so before it failed."""
+    server.rank(request())
+    store.failure, store.failing_view = StoreUnavailable("away"), "item"
+    assert reasons(server.rank(request(user_id="nobody"))) == {
+        pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0,
+        pb.DEGRADATION_REASON_UNKNOWN_USER: 0,
+    }
 
 
 def test_items_never_read_before_an_outage_have_defaults(server: RankServer, store: SwitchedStore) -> None:

@@ -105,6 +105,24 @@ def test_items_without_text_are_like_nothing() -> None:
     assert diversify(scores_of([0.2, 0.9, 0.5]), tensors_of([[0.0, 0.0]] * 3), 0.9).tolist() == [1, 2, 0]
 
 
+def test_what_reads_as_the_opposite_comes_before_what_reads_as_nothing() -> None:
+    """A similarity below 0 counts as one: at equal probabilities the opposite of the first comes next."""
+    text = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]
+    assert diversify(scores_of([0.9, 0.5, 0.5]), tensors_of(text), 0.5).tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("places", [1, 2, 29, 30, 99])
+def test_few_places_are_the_head_of_all_places(places: int, diversity: float) -> None:
+    """More are not worked out, and the first ones do not depend on how many are wanted."""
+    random = np.random.default_rng(2)
+    text = random.normal(size=(30, 8)).tolist()
+    scores = scores_of(random.random(30).tolist())
+    few, whole = (diversify(scores, tensors_of(text), diversity, count) for count in (places, 0))
+    assert select(few, places).tolist() == select(whole, places).tolist()
+    assert len(whole) == 30
+
+
 @pytest.mark.parametrize("diversity", [0.0, 0.01, 0.5, 1.0])
 def test_every_candidate_is_placed_once(diversity: float) -> None:
     """A permutation, that begins with the best one unless scores do not count."""
@@ -188,17 +206,17 @@ def passing_after(checks: int) -> Callable[[], float]:
     return lambda: next(left)
 
 
-@pytest.mark.parametrize(("checks", "model_calls"), [(0, 0), (1, 0), (2, 1)])
+@pytest.mark.parametrize(("checks", "model_calls"), [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1)])
 def test_ranking_stops_when_nobody_waits_any_more(ranker: Ranker, checks: int, model_calls: int) -> None:
-    """Before rows are read, before the model runs, and after it."""
+    """Before the user is read, before items are, before the model runs, after it, and before the answer is made."""
     with pytest.raises(DeadlinePassed):
         rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(checks))
     assert ranker.model.calls == model_calls  # type: ignore[attr-defined]
 
 
 def test_in_time_ranking_answers(ranker: Ranker) -> None:
-    """With the last moment left after the model."""
-    answer = rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(3))
+    """With the last moment left before the answer is made."""
+    answer = rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(5))
     assert [item.item_id for item in answer.items] == ["a"]
 
 
