@@ -54,13 +54,15 @@ class ColumnCache:
             return Cached(Block(self._view, len(keys), columns, {}), self._known[slots], ages, available)
 
     def _slots_of(self, keys: Sequence[Key]) -> np.ndarray:
-        new = [key for key in keys if key not in self._slots]
-        if new:
+        slots = [self._slots.get(key, -1) for key in keys]
+        if -1 in slots:
+            new = [key for key, slot in zip(keys, slots, strict=True) if slot < 0]
             self._make_room(len(new), keys)
             for key in new:
                 slot = self._free.pop()
                 self._slots[key], self._keys[slot] = slot, key
-        return np.array([self._slots[key] for key in keys], np.int64)
+            slots = [self._slots[key] for key in keys]
+        return np.array(slots, np.int64)
 
     def _refresh(self, keys: Sequence[Key], slots: np.ndarray) -> bool:
         try:
