@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
-from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankResponse
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.features.activity import deltas_by
 from services.features.behavior import Events
@@ -35,6 +36,8 @@ from services.store.protocol import Key, RowStore
 NOW_S = 1_800_000_000.0
 ENCODER = 7
 """Fingerprint of the text encoder behind all vectors."""
+ITEMS = ["dust", "milk", "tea"]
+"""From least to most clicked."""
 SCHEMA = build_schema(
     FeatureConfig(
         text_dims=4,
@@ -169,3 +172,35 @@ def running(
             yield RankServer(channel, RankingServiceStub(channel), built)
     finally:
         built.server.stop(0).wait()
+
+
+def filled_store() -> SwitchedStore:
+    """Two scenarios, three items, and a user who does more in the shelf than on tv."""
+    store = SwitchedStore()
+    history = History(store)
+    history.scenarios("shelf", "tv")
+    history.items(*ITEMS)
+    history.events(("ann", "tv", "milk"), ("bob", "tv", "tea"), ("bob", "tv", "tea"))
+    history.events(*[("ann", "shelf", "tea")] * 3, time_s=NOW_S - 30)
+    return store
+
+
+def request(scenario_id: str = "tv", user_id: str = "ann", items: list[str] = ITEMS, **options: float) -> RankRequest:
+    return RankRequest(user_id=user_id, scenario_id=scenario_id, item_ids=items, options=RankOptions(**options))
+
+
+def order(answer: RankResponse) -> list[str]:
+    return [item.item_id for item in answer.items]
+
+
+def scores(answer: RankResponse) -> dict[str, float]:
+    return {item.item_id: item.score for item in answer.items}
+
+
+def reasons(answer: RankResponse) -> dict[pb.DegradationReason, int]:
+    """The reasons in order, with the number of items concerned."""
+    return {degradation.reason: degradation.item_count for degradation in answer.degraded}
+
+
+def posterior(answer: RankResponse) -> dict[str, float]:
+    return {line.scenario_id: line.probability for line in answer.scenario_posterior}

@@ -1,0 +1,175 @@
+"""Every way in which an answer of Rank may be degraded, through a real channel; and what is an error instead."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.store.protocol import StaleSchema, StoreUnavailable
+from tests.contract.rank_server import (
+    ITEMS,
+    History,
+    RankServer,
+    SwitchedStore,
+    filled_store,
+    order,
+    posterior,
+    reasons,
+    request,
+    running,
+    scores,
+)
+
+
+@pytest.fixture
+def store() -> SwitchedStore:
+    return filled_store()
+
+
+@pytest.fixture
+def server(store: SwitchedStore) -> Iterator[RankServer]:
+    with running(store) as server:
+        yield server
+
+
+def test_an_unknown_user_is_ranked_by_what_others_do(server: RankServer) -> None:
+    """The same order, no time of a newest event, and the reason."""
+    answer = server.rank(request(user_id="nobody"))
+    assert order(answer) == ["tea", "milk", "dust"]
+    assert reasons(answer) == {pb.DEGRADATION_REASON_UNKNOWN_USER: 0}
+    assert not answer.freshness.HasField("newest_user_event")
+
+
+def test_unknown_items_are_ranked_by_defaults(server: RankServer) -> None:
+    """They are in the answer, behind what is known to be wanted, and counted."""
+    answer = server.rank(request(items=["x", "tea", "y"]))
+    assert order(answer) == ["tea", "x", "y"]
+    assert reasons(answer) == {pb.DEGRADATION_REASON_UNKNOWN_ITEMS: 2}
+    assert "2 of 3 candidates" in answer.degraded[0].detail
+
+
+def test_in_an_unknown_scenario_all_count_alike(server: RankServer) -> None:
+    """The scenario is answered as it was given, with equal weights and without posterior."""
+    answer = server.rank(request("radio"))
+    assert answer.scenario_id == "radio"
+    assert len({line.weight for line in answer.transfer_weights}) == 1
+    assert reasons(answer) == {pb.DEGRADATION_REASON_UNKNOWN_SCENARIO: 0}
+    assert posterior(answer) == {}
+
+
+def test_everything_unknown_gives_every_reason_once(server: RankServer) -> None:
+    """The answer still holds every candidate."""
+    answer = server.rank(request("radio", "nobody", ["x", "y"]))
+    assert order(answer) == ["x", "y"]
+    assert reasons(answer) == {
+        pb.DEGRADATION_REASON_UNKNOWN_USER: 0,
+        pb.DEGRADATION_REASON_UNKNOWN_ITEMS: 2,
+        pb.DEGRADATION_REASON_UNKNOWN_SCENARIO: 0,
+    }
+    assert len(answer.degraded) == 3
+
+
+@pytest.mark.parametrize(
+    ("scenario", "top_k", "expected"), [("tv", 0, ["tea", "milk", "dust"]), ("", 2, ["tea", "milk"])]
+)
+def test_an_empty_store_keeps_the_order_of_the_request(scenario: str, top_k: int, expected: list[str]) -> None:
+    """Score 0, the reason, and top_k still holds."""
+    wanted = request(scenario, items=["tea", "milk", "dust"])
+    wanted.top_k = top_k
+    with running(SwitchedStore()) as server:
+        answer = server.rank(wanted)
+    assert order(answer) == expected
+    assert set(scores(answer).values()) == {0}
+    assert reasons(answer) == {pb.DEGRADATION_REASON_NO_SCENARIOS: 0}
+    assert (answer.scenario_id, answer.model_version) == (scenario, "fake/1")
+    assert answer.attribution_token
+
+
+def test_an_outage_serves_the_last_known_item_rows(server: RankServer, store: SwitchedStore) -> None:
+    """Scores of an unknown user stay to the digit; when the store is back, so is the user."""
+    before = server.rank(request(user_id="nobody"))
+    store.failure = StoreUnavailable("away")
+    during = server.rank(request())
+    assert scores(during) == scores(before)
+    assert reasons(during) == {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
+    assert not during.freshness.HasField("newest_user_event")
+    assert server.rank(request("")).scenario_id in {"shelf", "tv"}
+    store.failure = None
+    assert reasons(server.rank(request())) == {}
+
+
+@pytest.mark.parametrize(
+    "view", ["scenario_index", "scenario_activity", "user", "user_scenario", "item", "item_scenario_activity"]
+)
+def test_an_outage_of_any_single_read_is_told(server: RankServer, store: SwitchedStore, view: str) -> None:
+    """A request has several reads, and the store may fail at each; the candidates are all there."""
+    server.rank(request())
+    store.failure, store.failing_view = StoreUnavailable("away"), view
+    answer = server.rank(request())
+    assert order(answer) == ["tea", "milk", "dust"]
+    assert reasons(answer) == {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
+
+
+def test_a_user_read_as_absent_is_unknown_whatever_else_fails(server: RankServer, store: SwitchedStore) -> None:
+    """The store said so before it failed."""
+    server.rank(request())
+    store.failure, store.failing_view = StoreUnavailable("away"), "item"
+    assert reasons(server.rank(request(user_id="nobody"))) == {
+        pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0,
+        pb.DEGRADATION_REASON_UNKNOWN_USER: 0,
+    }
+
+
+def test_items_never_read_before_an_outage_have_defaults(server: RankServer, store: SwitchedStore) -> None:
+    """Both reasons; once the store is back they are read at once, not when they have aged."""
+    server.rank(request(items=["tea"]))
+    store.failure = StoreUnavailable("away")
+    answer = server.rank(request(items=["milk", "tea"]))
+    assert order(answer) == ["tea", "milk"]
+    assert reasons(answer) == {
+        pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0,
+        pb.DEGRADATION_REASON_UNKNOWN_ITEMS: 1,
+    }
+    store.failure = None
+    assert reasons(server.rank(request(items=["milk", "tea"]))) == {}
+
+
+def test_an_outage_at_the_start_is_answered(store: SwitchedStore) -> None:
+    """No scenario was ever read: both reasons, in the order of the request."""
+    store.failure = StoreUnavailable("away")
+    with running(store, cache_age_s=3600) as server:
+        answer = server.rank(request())
+        assert order(answer) == ITEMS
+        assert reasons(answer) == {
+            pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0,
+            pb.DEGRADATION_REASON_NO_SCENARIOS: 0,
+        }
+        store.failure = None
+        assert reasons(server.rank(request())) == {}
+
+
+def test_rows_of_another_schema_are_unavailable(server: RankServer, store: SwitchedStore) -> None:
+    """They cannot be read as these features: an error that says so, and nothing is served from memory."""
+    server.rank(request())
+    store.failure = StaleSchema("rows of view item were written under feature schema 1, this code has 2")
+    error = server.refused(request())
+    status, info = rpc_status.from_call(error), ErrorInfo()
+    assert error.code() == grpc.StatusCode.UNAVAILABLE
+    assert "under feature schema 1" in error.details()
+    assert status is not None
+    assert status.details[-1].Unpack(info)
+    assert info.reason == "UNAVAILABLE"
+    store.failure = None
+    assert reasons(server.rank(request())) == {}
+
+
+def test_the_first_scenario_ends_the_empty_answers() -> None:
+    """A server that started before any data needs no restart."""
+    store = SwitchedStore()
+    with running(store) as server:
+        assert pb.DEGRADATION_REASON_NO_SCENARIOS in reasons(server.rank(request()))
+        History(store).scenarios("tv")
+        assert pb.DEGRADATION_REASON_NO_SCENARIOS not in reasons(server.rank(request()))

@@ -1,0 +1,101 @@
+"""Rank under load, through a real channel: admission, turns, deadlines, requests side by side."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.features.encode import Tensors
+from services.ranking.model import FakeModel, Scores
+from tests.contract.rank_server import RankServer, SwitchedStore, filled_store, posterior, request, running, scores
+
+
+class GatedModel(FakeModel):
+    """Says when a request has reached it, and scores only after `gate` is opened."""
+
+    def __init__(self) -> None:
+        self.reached, self.gate = threading.Semaphore(0), threading.Event()
+
+    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+        self.reached.release()
+        assert self.gate.wait(30)
+        return super().score(tensors, target)
+
+
+@pytest.fixture
+def store() -> SwitchedStore:
+    return filled_store()
+
+
+@pytest.fixture
+def server(store: SwitchedStore) -> Iterator[RankServer]:
+    with running(store) as server:
+        yield server
+
+
+def outcome(server: RankServer, timeout_s: float = 30) -> grpc.StatusCode | None:
+    """The code of the error that answers a request; None for an answer."""
+    try:
+        server.rank(request(), timeout_s)
+    except grpc.RpcError as error:
+        return error.code()
+    return None
+
+
+def test_more_requests_than_admitted_are_refused(store: SwitchedStore) -> None:
+    """Also those that wait for a worker count; health is still told, and the admitted ones are answered."""
+    model = GatedModel()
+    with running(store, model, max_workers=1, max_waiting=2) as server, ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(outcome, server) for _ in range(3)]
+        try:
+            refused, admitted = wait(calls, timeout=30, return_when=FIRST_COMPLETED)
+            assert [call.result() for call in refused] == [grpc.StatusCode.RESOURCE_EXHAUSTED]
+            health = health_pb2_grpc.HealthStub(server.channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+            assert health.status == health_pb2.HealthCheckResponse.SERVING
+        finally:
+            model.gate.set()
+        assert [call.result() for call in admitted] == [None, None]
+
+
+def test_a_request_whose_turn_does_not_come_in_time_is_dropped(store: SwitchedStore) -> None:
+    """DEADLINE_EXCEEDED, and the model never sees it; the one before it is answered."""
+    model = GatedModel()
+    with running(store, model, max_workers=1) as server, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(outcome, server)
+        try:
+            assert model.reached.acquire(timeout=30)
+            assert outcome(server, timeout_s=0.1) == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert not model.reached.acquire(blocking=False)
+        finally:
+            model.gate.set()
+        assert first.result() is None
+
+
+def test_a_deadline_that_passes_while_ranking_frees_the_place(store: SwitchedStore) -> None:
+    """DEADLINE_EXCEEDED; when the model returns, the only place is free again."""
+    model = GatedModel()
+    with running(store, model, max_workers=1, max_waiting=1) as server:
+        try:
+            assert outcome(server, timeout_s=0.1) == grpc.StatusCode.DEADLINE_EXCEEDED
+            while (code := outcome(server, timeout_s=0.1)) == grpc.StatusCode.DEADLINE_EXCEEDED:
+                pass  # a busy machine may need several tries until one has reached the model
+            assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        finally:
+            model.gate.set()
+        while (code := outcome(server)) == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            pass  # the place is given back a moment after the gate has opened
+        assert code is None
+
+
+def test_concurrent_requests_get_their_own_answers(server: RankServer) -> None:
+    """Users and candidates do not mix in the shared caches."""
+    users = ["ann", "bob", "nobody"] * 20
+    expected = {user: server.rank(request("", user)) for user in users}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda user: server.rank(request("", user)), users))
+    for user, answer in zip(users, answers, strict=True):
+        assert (scores(answer), posterior(answer)) == (scores(expected[user]), posterior(expected[user]))
