@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError
+from kafka.errors import GroupIdNotFoundError, RetriableError
 
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.kinds import TOPICS
@@ -51,8 +51,8 @@ USER_VIEWS = ("user", "user_scenario")
 DEAD = -9
 """Exit status of a process that SIGKILL ended."""
 
-UNKNOWN_GROUP = (CoordinatorNotAvailableError, GroupIdNotFoundError)
-"""What Kafka answers before the first member has joined."""
+UNKNOWN_GROUP = (GroupIdNotFoundError, RetriableError)
+"""What Kafka answers before the first member has joined, and while it comes up."""
 
 
 @dataclass
@@ -119,16 +119,20 @@ class Stage:
         }
 
 
-@pytest.fixture
-def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
+@contextmanager
+def staged(infra: Endpoints, directory: Path, **consumers: int) -> Iterator[Stage]:
     """Small batches, so that there are many borders; transactions that time out later than any test waits."""
     name = f"consumers-{uuid.uuid4().hex[:8]}"
+    chosen = {"max_poll_records": 20, "transaction_timeout_ms": 90_000} | consumers
     settings = Settings(
         kafka=KafkaSettings(bootstrap_servers=infra.kafka_bootstrap, topic_prefix=name),
         store=StoreSettings(
-            url=infra.valkey_address, project=name.replace("-", "_"), registry=tmp_path / "r.db", offline_dir=tmp_path
+            url=infra.valkey_address,
+            project=name.replace("-", "_"),
+            registry=directory / "r.db",
+            offline_dir=directory,
         ),
-        consumers=ConsumerSettings(group_prefix=name, max_poll_records=20, transaction_timeout_ms=90_000),
+        consumers=ConsumerSettings(group_prefix=name, **chosen),
     )
     create_topics(infra.kafka_bootstrap, topic_specs(name))
     with (
@@ -136,6 +140,12 @@ def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
         KafkaAdminClient(bootstrap_servers=infra.kafka_bootstrap) as admin,
     ):
         yield Stage(settings, open_rows_for_batches(settings), producer, admin)
+
+
+@pytest.fixture
+def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
+    with staged(infra, tmp_path) as stage:
+        yield stage
 
 
 def until(condition: Callable[[], bool]) -> None:

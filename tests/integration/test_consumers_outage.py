@@ -1,0 +1,109 @@
+"""Consumers through outages of Kafka and of Valkey: nothing is skipped, nothing counts twice, a stop is heard."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.consumers.main import consume
+from services.runtime.infra.commands import InfraConfig, down, up
+from services.runtime.infra.process import is_alive
+from services.runtime.infra.state import load_state
+from services.text.protocol import HashingEncoder
+from tests.integration.test_consumers import (
+    PATIENCE_S,
+    SCHEMA,
+    UPDATES,
+    USER_VIEWS,
+    Stage,
+    folded,
+    running,
+    staged,
+    until,
+)
+from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, fold_catalogue, replayed
+
+pytestmark = pytest.mark.integration
+
+TIMEOUT_MS = 3_000
+"""After which a consumer no longer waits for the end of its transaction."""
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[InfraConfig]:
+    """Servers of this test's own, to be killed."""
+    config = InfraConfig(tmp_path / "infra")
+    try:
+        yield config
+    finally:
+        down(config)
+
+
+def kill(servers: InfraConfig, name: str) -> None:
+    """End a server as a crash would."""
+    process = load_state(servers.data_dir).of(name).process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    until(lambda: not is_alive(process))
+
+
+def beyond(stage: Stage, count: int) -> None:
+    """Wait until `count` more records are committed."""
+    target = stage.committed("behavior") + count
+    until(lambda: stage.committed("behavior") >= target)
+
+
+def test_killed_servers_cost_no_record(servers: InfraConfig, tmp_path: Path) -> None:
+    """Valkey and then Kafka are killed under running consumers; the rows are those of a single fold."""
+    events = behavior(1500, users=40)
+    with staged(up(servers), tmp_path, transaction_timeout_ms=TIMEOUT_MS) as stage:
+        fold_catalogue(stage.store, UPDATES, SCHEMA)
+        stage.send(events)
+        with running(stage, "activity"), running(stage, "behavior"):
+            for name in ("valkey", "kafka"):
+                beyond(stage, 200)
+                kill(servers, name)
+                up(servers)
+            until(lambda: folded(stage, "behavior"))
+            until(lambda: folded(stage, "activity"))
+        assert_rows(replayed(UPDATES, events, SCHEMA), stage.store, (*USER_VIEWS, *ACTIVITY), SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["valkey", "kafka"])
+def test_a_stop_is_heard_while_a_server_is_away(name: str, servers: InfraConfig, tmp_path: Path) -> None:
+    """The batch in hand is left to the next process, which finds everything that was not committed."""
+    events = behavior(600, users=10)
+    with staged(up(servers), tmp_path, transaction_timeout_ms=TIMEOUT_MS) as stage:
+        fold_catalogue(stage.store, UPDATES, SCHEMA)
+        stage.send(events)
+        with running(stage, "behavior") as stop:
+            beyond(stage, 40)
+            kill(servers, name)
+            stop.set()
+        up(servers)
+        until(lambda: stage.committed("behavior") > 0)
+        assert stage.committed("behavior") < len(events)
+        with running(stage, "behavior"):
+            until(lambda: folded(stage, "behavior"))
+        assert_rows(replayed(UPDATES, events, SCHEMA), stage.store, USER_VIEWS, SCHEMA)
+
+
+def test_a_consumer_waits_for_servers_that_are_not_there_yet(servers: InfraConfig, tmp_path: Path) -> None:
+    """Started before Kafka and Valkey, it folds once they are up."""
+    with staged(up(servers), tmp_path) as stage:
+        fold_catalogue(stage.store, UPDATES, SCHEMA)
+        stage.send(behavior(20))
+    down(servers)
+    stop = threading.Event()
+    worker = threading.Thread(target=consume, args=("behavior", stage.settings, stage.store, stop, HashingEncoder))
+    worker.start()
+    try:
+        up(servers)
+        until(lambda: all(stage.store.read(SCHEMA["user"], [("u0",)])))
+    finally:
+        stop.set()
+        worker.join(PATIENCE_S)
+    assert not worker.is_alive()
