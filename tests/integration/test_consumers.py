@@ -88,9 +88,9 @@ class Stage:
 
     def end(self, kind: str) -> int:
         """How many offsets the topic has given away."""
-        kafka = self.settings.kafka
-        partitions = [TopicPartition(self.topic(kind), number) for number in range(kafka.partitions)]
-        with KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers) as consumer:
+        topic = self.topic(kind)
+        with KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers) as consumer:
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
             return sum(consumer.end_offsets(partitions).values())
 
     def shares(self, kind: str) -> list[int]:
@@ -120,7 +120,9 @@ class Stage:
 
 
 @contextmanager
-def staged(infra: Endpoints, directory: Path, **consumers: int) -> Iterator[Stage]:
+def staged(
+    infra: Endpoints, directory: Path, features: FeatureConfig = SCHEMA.config, **consumers: float
+) -> Iterator[Stage]:
     """Small batches, so that there are many borders; transactions that time out later than any test waits."""
     name = f"consumers-{uuid.uuid4().hex[:8]}"
     chosen = {"max_poll_records": 20, "transaction_timeout_ms": 90_000} | consumers
@@ -133,6 +135,7 @@ def staged(infra: Endpoints, directory: Path, **consumers: int) -> Iterator[Stag
             offline_dir=directory,
         ),
         consumers=ConsumerSettings(group_prefix=name, **chosen),
+        features=features,
     )
     create_topics(infra.kafka_bootstrap, topic_specs(name))
     with (

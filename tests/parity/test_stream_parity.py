@@ -1,0 +1,124 @@
+"""The same history through Kafka, the consumers and Feast, and through the replay in memory: the same rows."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossrec.events.v1.events_pb2 import Entry
+from export.replay.history import History, ItemScenarios, Requests
+from export.replay.replay import Replay
+from services.consumers.kinds import KINDS
+from services.features.catalogue import ItemState, ScenarioState
+from services.features.config import DAY_S
+from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
+from services.store.memory import MemoryRowStore
+from tests.integration.test_consumers import Stage, folded, running, staged, until
+from tests.unit.consumers.streams import (
+    CONFIG,
+    ENCODER,
+    SCHEMA,
+    START_S,
+    arrays,
+    assert_rows,
+    behavior,
+    catalogue,
+    item_update,
+    pair_update,
+)
+
+pytestmark = pytest.mark.parity
+
+EVENTS = 4000
+ITEMS, SCENARIOS, USERS = 60, 4, 100
+
+
+@pytest.fixture
+def infra(tmp_path: Path) -> Iterator[Endpoints]:
+    config = InfraConfig(tmp_path / "infra")
+    try:
+        yield up(config)
+    finally:
+        down(config)
+
+
+def time_us(entry: Entry) -> int:
+    """Microseconds since 1970."""
+    return int(getattr(entry, entry.WhichOneof("entry")).time.ToMicroseconds())
+
+
+def later_updates(time_s: float) -> list[Entry]:
+    """Half of the items change category and brand, and what they are in one scenario."""
+    changed = range(0, ITEMS, 2)
+    items = [item_update(item, time_s, categories=["new", f"d{item % 5}"], brand="other") for item in changed]
+    return items + [pair_update(item, 1, time_s, 7.0) for item in changed]
+
+
+def history_of(updates: Sequence[Entry], events: Sequence[Entry]) -> History:
+    """The entries as the replay reads them from a data set."""
+    nothing = np.zeros(0, object)
+    pairs = [entry.item_scenario_update for entry in updates if entry.WhichOneof("entry") == "item_scenario_update"]
+    return History(
+        behavior=arrays(events),
+        behavior_text=np.array([entry.behavior_event.text for entry in events], object),
+        requests=Requests(nothing, nothing, nothing, nothing, np.zeros(0, np.int64), nothing, np.zeros(0)),
+        items=[
+            (update.item_id, item_state(entry))
+            for entry in updates
+            if entry.WhichOneof("entry") == "item_update" and (update := entry.item_update)
+        ],
+        item_scenarios=ItemScenarios(
+            np.array([pair.item_id for pair in pairs], object),
+            np.array([pair.scenario_id for pair in pairs], object),
+            np.array([pair.time.ToMicroseconds() / 1e6 for pair in pairs]),
+            np.array([[pair.attributes["shelves"]] for pair in pairs]),
+        ),
+        scenarios=[
+            (update.scenario_id, ScenarioState(update.time.ToMicroseconds() / 1e6, update.name, update.description))
+            for entry in updates
+            if entry.WhichOneof("entry") == "scenario_update" and (update := entry.scenario_update)
+        ],
+    )
+
+
+def item_state(entry: Entry) -> ItemState:
+    update = entry.item_update
+    return ItemState(
+        time_s=update.time.ToMicroseconds() / 1e6,
+        title=update.title,
+        description=update.description,
+        categories=tuple(update.categories),
+        brand=update.brand,
+        price=update.price,
+        attributes=dict(update.attributes),
+    )
+
+
+def send_and_wait(stage: Stage, entries: Sequence[Entry], kinds: Sequence[str]) -> None:
+    stage.send(entries)
+    for kind in kinds:
+        until(lambda kind=kind: folded(stage, kind))
+
+
+def test_streamed_rows_are_the_replayed_rows(infra: Endpoints, tmp_path: Path) -> None:
+    """All views, floats within 1e-9, though items change in mid-stream and the log is cut into many batches."""
+    events = behavior(EVENTS, 3, USERS, ITEMS, SCENARIOS)
+    half = EVENTS // 2
+    first = sorted(catalogue(ITEMS, SCENARIOS), key=time_us)
+    second = later_updates((time_us(events[half - 1]) + time_us(events[half])) // 2 / 1e6)
+    replayed = MemoryRowStore()
+    replay = Replay(history_of([*first, *second], events), SCHEMA, ENCODER, replayed)
+    replay.run(START_S + 60 * DAY_S, lambda *_: None)
+
+    settings = {"max_poll_records": 300, "item_cache_age_s": 0.0}
+    with staged(infra, tmp_path, CONFIG, **settings) as stage, ExitStack() as consumers:
+        for kind in KINDS:
+            consumers.enter_context(running(stage, kind))
+        send_and_wait(stage, first, ["item", "scenario"])
+        send_and_wait(stage, events[:half], ["behavior"])
+        send_and_wait(stage, second, ["item"])
+        send_and_wait(stage, events[half:], ["behavior", "activity"])
+        assert {view.name for view in SCHEMA.views} == {name for name, rows in replayed.rows.items() if rows}
+        assert_rows(replayed, stage.store)
