@@ -23,6 +23,10 @@ _UNREACHABLE = (
     redis.TimeoutError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+    # A server that was restarted within a pipeline has lost the script of its beginning.
+    redis.exceptions.NoScriptError,
 )
 
 T = TypeVar("T")
