@@ -2,6 +2,11 @@
 
     CrossRecError
     +-- EncoderMismatch         a text encoder's files are not the ones it was built from (services.text)
+    +-- ModelMismatch           a model was trained on other features than this server has (services.ranking)
+    +-- ModelUnavailable        the registry holds no such model, or it cannot run here (services.ranking)
+    +-- StoreUnavailable        the online store is away or late; trying again may help (services.store)
+    +-- FencedWrite             rows hold newer positions than the writer's (services.store)
+    +-- StaleSchema             rows were written under another feature schema (services.store)
     +-- BadRecord               a Kafka record is not an entry (services.events)
     +-- ConfigurationError      a setting is missing, unknown or out of range
     +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs

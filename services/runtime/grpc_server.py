@@ -10,6 +10,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from services.runtime.errors import ConfigurationError
 from services.runtime.grpc_errors import ErrorInterceptor
 
 
@@ -31,7 +32,7 @@ class BoundServer:
 def build_server(
     name: str, register: Callable[[grpc.Server], None], listen: str, max_workers: int, max_request_bytes: int
 ) -> BoundServer:
-    """Bind a service to `listen` (port 0: any free one); RuntimeError if the port is taken.
+    """Bind a service to `listen` (port 0: any free one); ConfigurationError if the port is taken.
 
     Args:
         name: full name of the service.
@@ -51,5 +52,8 @@ def build_server(
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection((name, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
-    port = server.add_insecure_port(listen)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise ConfigurationError(f"listen: cannot bind {listen}, is the port taken?") from error
     return BoundServer(server, health, f"{listen.rpartition(':')[0]}:{port}")

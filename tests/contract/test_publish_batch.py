@@ -21,6 +21,7 @@ from services.events.codec import decode
 from services.gateway.publisher import MemoryPublisher, OutgoingRecord
 from services.gateway.server import EVENT_SERVICE, build_server
 from services.gateway.service import EventService
+from services.runtime.errors import ConfigurationError
 from tests.contract.event_gateway import NOW_S, RULES, Gateway, running
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
@@ -162,7 +163,7 @@ def test_requests_up_to_eight_mebibytes_are_received(gateway: Gateway) -> None:
 def test_a_taken_port_is_an_error(gateway: Gateway) -> None:
     """Two gateways never share a port silently."""
     service = EventService(gateway.publisher, RULES)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ConfigurationError, match="is the port taken"):
         build_server(service, gateway.built.address, max_workers=1)
 
 
