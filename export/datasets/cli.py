@@ -4,13 +4,14 @@ Knows flags and how a summary looks; what an adapter does with its options is it
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from services.runtime.errors import CrossRecError
+from services.runtime.settings import load_settings
 
 ADAPTER_HELP = "What to import: completejourney (grocery data from an installed package) or jsonl (your own files)."
 
@@ -39,7 +40,8 @@ def import_command(
     """Convert a data set to the events, items and scenarios tables that training and replay read.
 
     Writes events.parquet, items.parquet, scenarios.parquet and dataset.json, or nothing if anything is
-    wrong; what is wrong is listed with its file, line and column.
+    wrong; what is wrong is listed with its file, line and column. For jsonl, the settings' [dataset] section says
+    how labels, negatives and splits are made where the events bring none.
     """
     from export.datasets.registry import import_dataset
 
@@ -52,7 +54,9 @@ def import_command(
         "seed": seed,
         "negatives": negatives,
     }
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if adapter == "jsonl":
+        options["settings"] = load_settings().dataset
     console = Console()
     errors = Console(stderr=True, highlight=False)
     try:

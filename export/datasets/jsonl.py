@@ -9,18 +9,19 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.jsonl_files import BATCH_ROWS, SUFFIXES, RawTable, find_files, read_files
+from export.datasets.labels import with_labels
+from export.datasets.splits import with_splits
 from export.datasets.tables import (
     ITEMS,
     SCENARIOS,
-    SPLITS,
     TABLES,
     Dataset,
     TableSpec,
@@ -29,12 +30,13 @@ from export.datasets.tables import (
     sort_events,
 )
 from export.datasets.validation import check
+from services.runtime.settings import DatasetSettings
 
-TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1
 NO_LABELS = (
-    "no event has a label: features can be replayed, but training needs labelled candidates or impressions "
-    "(column label)"
+    "no event has a label: features can be replayed, but training needs labelled candidates or impressions: "
+    "give column label, or name dataset.label_events in the settings to have labels made"
 )
+LABELS_GIVEN = "events have labels of their own: dataset.label_events is not applied"
 # What tells two events apart when they have no id.
 CONTENT_COLUMNS = ("user_id", "scenario_id", "item_id", "type", "time", "value", "text", "label", "request_id")
 
@@ -47,12 +49,15 @@ def load_jsonl(
     events: Path | None = None,
     items: Path | None = None,
     scenarios: Path | None = None,
+    settings: DatasetSettings | None = None,
     report: Report = lambda _: None,
 ) -> Dataset:
     """Read `source`, a directory, or single files; those given by name take precedence.
 
-    Only events are required. Raises DatasetError with file, line, column and reason of what is wrong.
+    Only events are required; `settings` say how labels and splits are made where the events bring none. Raises
+    DatasetError with file, line, column and reason of what is wrong.
     """
+    rules = settings or DatasetSettings()
     paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
     broken: list[Problem] = []
     raw = {}
@@ -62,8 +67,11 @@ def load_jsonl(
     if broken:
         raise DatasetError(f"{len(broken)} values cannot be read", broken)
     report("filling in and checking")
-    dataset = _completed(raw)
+    dataset = _completed(raw, rules)
     check(dataset, lambda table, row: raw[table].place(row))
+    if rules.label_events and dataset.events["label"].null_count == len(dataset.events):
+        report("making labels")
+        dataset = with_labels(dataset, rules)
     return replace(
         dataset,
         events=sort_events(dataset.events),
@@ -86,11 +94,11 @@ def _paths(source: Path | None, named: dict[str, Path | None]) -> dict[str, list
     return paths
 
 
-def _completed(raw: dict[str, RawTable]) -> Dataset:
+def _completed(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset:
     """The raw tables with defaults; rows that are added come last, so that row numbers still name lines."""
     warnings: list[str] = []
-    events = _completed_events(raw["events"].table, warnings)
-    first = pc.min(events["time"])
+    events = _completed_events(raw["events"].table, rules, warnings)
+    first = _opening(events, rules)
     items = _with(raw["items"].table, "time", lambda t: pc.fill_null(t["time"], first))
     items = _with(
         items, "title", lambda t: pc.if_else(t["scenario_id"].is_null(), pc.fill_null(t["title"], ""), t["title"])
@@ -106,17 +114,25 @@ def _completed(raw: dict[str, RawTable]) -> Dataset:
     return Dataset(events, items, scenarios, warnings=tuple(warnings))
 
 
-def _completed_events(events: pa.Table, warnings: list[str]) -> pa.Table:
+def _opening(events: pa.Table, rules: DatasetSettings) -> pa.Scalar:
+    """The time from which things without a time hold: the first event's, or that of the label made for it."""
+    made = rules.label_events and events["label"].null_count == len(events)
+    return pc.subtract(pc.min(events["time"]), pa.scalar(timedelta(milliseconds=1 if made else 0), pa.duration("ms")))
+
+
+def _completed_events(events: pa.Table, rules: DatasetSettings, warnings: list[str]) -> pa.Table:
     if not len(events):
         raise DatasetError("there are no events")
     if events["event_id"].null_count:
         events = _with(events, "event_id", _event_ids)
     if events["label"].null_count == len(events):
-        warnings.append(NO_LABELS)
-    elif events["split"].null_count == len(events) and not events["time"].null_count:
-        events = _with(events, "split", _splits_by_time)
-        parts = pc.unique(events["split"].drop_null()).to_pylist()
-        warnings.append(f"no event has a split: labelled rows are split 80/10/10 by time into {', '.join(parts)}")
+        if not rules.label_events:
+            warnings.append(NO_LABELS)
+        return events
+    if rules.label_events:
+        warnings.append(LABELS_GIVEN)
+    if events["split"].null_count == len(events) and not (events["time"].null_count or events["user_id"].null_count):
+        events = with_splits(events, rules, warnings)
     return events
 
 
@@ -150,21 +166,6 @@ def _content_id(row: tuple[object, ...], seen: Counter[str]) -> str:
     digest = hashlib.blake2b(json.dumps(row).encode(), digest_size=12).hexdigest()
     seen[digest] += 1
     return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-
-
-def _splits_by_time(events: pa.Table) -> pa.Array:
-    """Train, validation and test by time quantile of the labelled rows; a request is never torn apart."""
-    labelled = events["label"].is_valid().to_numpy()
-    times = events["time"].cast(pa.int64()).to_numpy()
-    request = pc.fill_null(
-        pc.index_in(events["request_id"], pc.unique(events["request_id"].drop_null())), -1
-    ).to_numpy()
-    opened = np.full(int(request.max(initial=-1)) + 2, np.iinfo(np.int64).max)
-    np.minimum.at(opened, request + 1, times)
-    times = np.where(request >= 0, opened[request + 1], times)
-    bounds = np.quantile(times[labelled], [TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE], method="lower")
-    split = pa.array(SPLITS).take(pa.array(np.searchsorted(bounds, times)))
-    return pc.if_else(pa.array(labelled), split, pa.scalar(None, pa.string()))
 
 
 def _unlisted(uses: list[pa.ChunkedArray], listed: pa.ChunkedArray) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel
 
 from export.datasets.completejourney import load_completejourney
 from export.datasets.errors import DatasetError
@@ -59,7 +60,7 @@ ADAPTERS: dict[str, Adapter] = {
         Adapter(
             "jsonl",
             "your own events, items and scenarios, as JSON lines or Parquet",
-            frozenset({"source", "events", "items", "scenarios"}),
+            frozenset({"source", "events", "items", "scenarios", "settings"}),
             load_jsonl,
         ),
     )
@@ -88,7 +89,7 @@ def import_dataset(adapter: str, out: Path, *, report: Report = lambda _: None, 
     info = {
         "format": FORMAT_VERSION,
         "adapter": adapter,
-        "arguments": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        "arguments": {name: _plain(value) for name, value in options.items()},
         "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": rows,
         "time_range": {"first": _iso(times["min"]), "last": _iso(times["max"])},
@@ -112,6 +113,13 @@ def count_events(events: pa.Table) -> list[dict[str, Any]]:
         for row in counted.to_pylist()
     ]
     return sorted(rows, key=lambda row: [row[key] or "" for key in keys])
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON takes it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return str(value) if isinstance(value, Path) else value
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -75,3 +75,31 @@ def test_known_data_set_brings_its_settings(monkeypatch: pytest.MonkeyPatch) -> 
     assert 604800.0 == load_settings("completejourney").features.half_lives_s[0]
     monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
     assert 3600.0 == load_settings("mine").features.half_lives_s[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('label_events = ["rating"]', "rating_threshold is missing, but label_events names rating"),
+        ('label_events = ["impression"]', "dataset.label_events.0: Input should be 'click'"),
+        ("train_share = 0.9\nvalidation_share = 0.1", "leave nothing to test on"),
+        ("test_from = 2026-01-01T00:00:00Z", "validation_from and test_from go together"),
+        (
+            "validation_from = 2026-02-01T00:00:00Z\ntest_from = 2026-01-01T00:00:00Z",
+            "test_from must be later than validation_from",
+        ),
+        (
+            'split = "user"\nvalidation_from = 2026-01-01T00:00:00Z\ntest_from = 2026-02-01T00:00:00Z',
+            "validation_from and test_from need split = time",
+        ),
+    ],
+)
+def test_contradicting_dataset_settings_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    """Labels and splits are made as told, or not at all."""
+    file = tmp_path / "crossrec.toml"
+    file.write_text(f"[dataset]\n{text}\n")
+    monkeypatch.setenv("CROSSREC_CONFIG", str(file))
+    with pytest.raises(ConfigurationError, match=message):
+        load_settings()

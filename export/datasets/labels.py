@@ -1,0 +1,209 @@
+"""Labels for own data that has none: shown impressions, ratings, or engagements with sampled negatives.
+
+Knows what the settings' `[dataset]` section means. Point in time: a row stands strictly before the user touches the
+item, or at the impression, so that no feature of it holds what decides its label. Behaviour events stay as they are.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from export.datasets.episodes import Episodes
+from export.datasets.errors import DatasetError
+from export.datasets.negatives import NONE, Engaged, Ints, Pool, draw_negatives
+from export.datasets.splits import with_splits
+from export.datasets.tables import EVENTS, Dataset, from_columns
+from services.runtime.settings import DatasetSettings
+
+Mask = npt.NDArray[np.bool_]
+TOUCHES = ("click", "add_to_cart", "purchase", "rating", "comment")
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Events with ids as codes; items by their place in the items table's distinct ids, NONE for a query."""
+
+    table: pa.Table
+    items: pa.Array
+    user: Ints
+    scenario: Ints
+    item: Ints
+    time: Ints
+    touch: Mask
+    wanted: Mask
+    positive: Mask
+
+
+def with_labels(dataset: Dataset, settings: DatasetSettings) -> Dataset:
+    """The data set with labels and splits as `settings` say; the dataset must be valid and without labels.
+
+    Raises DatasetError naming the setting that does not fit the data.
+    """
+    events = _coded(dataset, settings)
+    if not events.positive.any():
+        raise DatasetError(f"dataset.label_events: no event of {', '.join(settings.label_events)} is a positive")
+    warnings = list(dataset.warnings)
+    if settings.negatives == "shown" and pc.any(pc.equal(events.table["type"], "impression")).as_py():
+        table = _shown(events, settings, warnings)
+    else:
+        if settings.negatives == "shown" and settings.label_events != ("rating",):
+            raise DatasetError(
+                'dataset.negatives: "shown" needs impressions, and there are none; use "sampled", or ratings alone'
+            )
+        table = _candidates(events, _created(dataset, events.items), settings, warnings)
+    return replace(dataset, events=with_splits(table, settings, warnings), warnings=tuple(warnings))
+
+
+def _coded(dataset: Dataset, settings: DatasetSettings) -> Coded:
+    events = dataset.events
+    items = pc.unique(dataset.items["item_id"])
+    wanted = pc.is_in(events["type"], pa.array(settings.label_events, pa.string())).to_numpy()
+    low = pc.equal(events["type"], "rating").to_numpy().copy()
+    if settings.rating_threshold is not None:
+        low &= ~(pc.fill_null(events["value"], float("-inf")).to_numpy() >= settings.rating_threshold)
+    return Coded(
+        events,
+        items,
+        _codes(events["user_id"]),
+        _codes(events["scenario_id"]),
+        pc.fill_null(pc.index_in(events["item_id"], items), NONE).to_numpy().astype(np.int64),
+        np.asarray(events["time"].cast(pa.int64()).to_numpy()),
+        np.asarray(pc.is_in(events["type"], pa.array(TOUCHES)).to_numpy()),
+        np.asarray(wanted),
+        np.asarray(wanted & ~low),
+    )
+
+
+def _codes(column: pa.ChunkedArray) -> Ints:
+    indices = column.combine_chunks().dictionary_encode().indices
+    return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _created(dataset: Dataset, items: pa.Array) -> Ints:
+    """When each item's first version begins, milliseconds."""
+    own = dataset.items.filter(dataset.items["scenario_id"].is_null())
+    created = np.full(len(items), np.iinfo(np.int64).max)
+    np.minimum.at(created, pc.index_in(own["item_id"], items).to_numpy(), own["time"].cast(pa.int64()).to_numpy())
+    return created
+
+
+def _shown(events: Coded, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
+    """Impressions labelled: 1 if an engagement follows within the window, credited to the latest impression."""
+    window = round(settings.label_window_s * 1000)
+    impression = pc.equal(events.table["type"], "impression").to_numpy()
+    shown, taken = np.flatnonzero(impression), np.flatnonzero(events.positive)
+    both = np.concatenate([shown, taken])
+    triple = (events.user * (events.scenario.max() + 1) + events.scenario) * len(events.items) + events.item
+    rank = np.unique(triple[both], return_inverse=True)[1].reshape(-1)
+    key = rank * (np.ptp(events.time) + window + 1) + (events.time[both] - events.time.min())
+    order = np.argsort(key[: len(shown)], kind="stable")
+    keys = key[: len(shown)][order]
+    latest = np.searchsorted(keys, key[len(shown) :], side="right") - 1
+    credited = (latest >= 0) & (key[len(shown) :] - keys[latest] <= window)
+    label = np.zeros(len(events.time), np.int8)
+    label[shown[order[latest[credited]]]] = 1
+    decided = impression & (events.time <= events.time.max() - window)
+    if not decided.any():
+        raise DatasetError(
+            f"dataset.label_window_s: all {len(shown)} impressions lie in the last {settings.label_window_s:g} s of "
+            "the data, so none is decided; use a shorter window"
+        )
+    _tell(label[decided], "impressions", warnings)
+    _tell_rest(int(impression.sum() - decided.sum()), int((~credited).sum()), warnings)
+    table = _set(events.table, "label", pa.array(label, mask=~decided))
+    grouped = pc.if_else(pa.array(decided), pc.coalesce(table["request_id"], _request_ids(table)), table["request_id"])
+    return _set(table, "request_id", grouped)
+
+
+def _request_ids(table: pa.Table) -> pa.ChunkedArray:
+    """Names for what was shown together where the data has none: one user, one scenario, one moment."""
+    moment = table["time"].cast(pa.int64()).cast(pa.string())
+    return pc.binary_join_element_wise("shown", table["user_id"], table["scenario_id"], moment, "/")
+
+
+def _set(table: pa.Table, column: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(column), table.schema.field(column), values)
+
+
+def _tell(label: npt.NDArray[np.int8], rows: str, warnings: list[str]) -> None:
+    warnings.append(
+        f"no event has a label: dataset.label_events made {len(label)} {rows} labelled, {label.mean():.1%} positive"
+    )
+
+
+def _tell_rest(undecided: int, uncredited: int, warnings: list[str]) -> None:
+    if undecided:
+        warnings.append(f"{undecided} impressions in the data's last dataset.label_window_s are undecided: no label")
+    if uncredited:
+        warnings.append(f"{uncredited} engagements follow no impression within dataset.label_window_s: no label")
+
+
+def _candidates(events: Coded, created: Ints, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
+    """The events and a candidate per labelled episode, with sampled negatives beside the positives."""
+    window = round(settings.label_window_s * 1000)
+    touches = np.flatnonzero(events.touch)
+    episodes = Episodes.of(events.user, events.item, events.time, touches, window)
+    first, chosen, label = episodes.decided(events.wanted, events.positive)
+    moment = events.time[first] - 1
+    known = created[events.item[chosen]] <= moment
+    if not known.all():
+        warnings.append(f"{(~known).sum()} labelled rows are left out: their item's first version is not older")
+    chosen, label, moment = chosen[known], label[known], moment[known]
+    table = _rows(events, chosen, moment, label, None, settings)
+    if settings.negatives == "sampled":
+        table = pa.concat_tables(
+            [table, _sampled(events, created, chosen[label == 1], moment[label == 1], settings, warnings)]
+        )
+    # In the order of making a positive would come first, and ties in a ranking are settled by order.
+    shuffled = table.take(pa.array(np.random.default_rng(settings.seed).permutation(len(table))))
+    _tell(shuffled["label"].to_numpy(), "candidates", warnings)
+    return pa.concat_tables([events.table, shuffled])
+
+
+def _sampled(
+    events: Coded, created: Ints, chosen: Ints, moment: Ints, settings: DatasetSettings, warnings: list[str]
+) -> pa.Table:
+    """Candidates that are no positives, in the positives' scenarios and at their moments."""
+    user, item, time = (values[events.touch] for values in (events.user, events.item, events.time))
+    engaged = Engaged(user, item, time, len(events.items), round(settings.label_window_s * 1000))
+    popular = settings.negative_sampling == "popularity"
+    pool = Pool.by_popularity(created, item, time) if popular else Pool.uniform(created)
+    per_positive = settings.negatives_per_positive
+    drawn = draw_negatives(events.user[chosen], events.item[chosen], moment, per_positive, pool, engaged, settings.seed)
+    row, slot = np.nonzero(drawn != NONE)
+    if len(row) < drawn.size:
+        warnings.append(f"{drawn.size - len(row)} of {drawn.size} negatives could not be drawn: too few other items")
+    return _rows(events, chosen[row], moment[row], np.zeros(len(row), np.int8), (drawn[row, slot], slot + 1), settings)
+
+
+def _rows(
+    events: Coded,
+    at: Ints,
+    moment: Ints,
+    label: npt.NDArray[np.int8],
+    other: tuple[Ints, Ints] | None,
+    settings: DatasetSettings,
+) -> pa.Table:
+    """Candidates for the users and scenarios of the events `at`; `other` are drawn items with their slots."""
+    own = events.table.select(["event_id", "user_id", "scenario_id", "item_id"]).take(pa.array(at))
+    slot = np.zeros(len(at), np.int64) if other is None else other[1]
+    if settings.negatives == "sampled":
+        request = pc.binary_join_element_wise("sampled", own["event_id"], "/")
+    else:
+        day = pa.array(moment // DAY_MS).cast(pa.string())
+        request = pc.binary_join_element_wise("day", own["user_id"], own["scenario_id"], day, "/")
+    columns = {
+        "event_id": pc.binary_join_element_wise("label", own["event_id"], pa.array(slot).cast(pa.string()), "/"),
+        "user_id": own["user_id"],
+        "scenario_id": own["scenario_id"],
+        "item_id": own["item_id"] if other is None else events.items.take(pa.array(other[0])),
+        "type": pa.repeat(pa.scalar("candidate"), len(at)),
+        "time": pa.array(moment).cast(EVENTS.column("time").type),
+        "label": pa.array(label),
+        "request_id": request,
+    }
+    return from_columns(EVENTS, columns, len(at))

@@ -1,0 +1,100 @@
+"""Items to stand beside a positive as what the user did not choose, drawn from those there were.
+
+Pure numpy on codes and milliseconds. Point in time: only items that existed, and popularity only so far.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+MAX_DRAWS = 30
+NONE = -1
+
+
+class Engaged:
+    """Whether a user engages with an item soon after a moment.
+
+    Args:
+        user: [E] user codes of all engagements.
+        item: [E] item codes, below `items`.
+        time: [E] milliseconds.
+        items: number of item codes.
+        window_ms: what counts as soon.
+    """
+
+    def __init__(self, user: Ints, item: Ints, time: Ints, items: int, window_ms: int) -> None:
+        self._items, self._window = items, window_ms
+        self._first = int(time.min()) - 1
+        self._span = int(time.max()) - self._first + window_ms + 1
+        self._pairs, rank = np.unique(user * items + item, return_inverse=True)
+        self._keys = np.sort(rank.reshape(-1) * self._span + (time - self._first))
+
+    def after(self, user: Ints, item: Ints, time: Ints) -> npt.NDArray[np.bool_]:
+        """Per row: an engagement at `time` or at most the window later; `time` from 1 ms before the first on."""
+        pair = user * self._items + item
+        rank = np.minimum(np.searchsorted(self._pairs, pair), len(self._pairs) - 1)
+        moment = rank * self._span + (time - self._first)
+        begin = np.searchsorted(self._keys, moment)
+        end = np.searchsorted(self._keys, moment + self._window, side="right")
+        return np.asarray((self._pairs[rank] == pair) & (end > begin))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Item codes in the order of `time`, milliseconds: at a moment, the entries before it can be drawn, all alike."""
+
+    item: Ints
+    time: Ints
+
+    @classmethod
+    def uniform(cls, created: Ints) -> "Pool":
+        """Every item once; one that appears at the very moment can be drawn."""
+        order = np.argsort(created, kind="stable")
+        return cls(order, created[order] - 1)
+
+    @classmethod
+    def by_popularity(cls, created: Ints, item: Ints, time: Ints) -> "Pool":
+        """Every item once, and once more per engagement (`item`, `time` [E]) so far."""
+        known = time >= created[item]
+        items = np.concatenate([np.arange(len(created)), item[known]])
+        times = np.concatenate([created - 1, time[known]])
+        order = np.lexsort((items, times))
+        return cls(items[order], times[order])
+
+    def draw(self, time: Ints, rng: np.random.Generator) -> Ints:
+        """An item per moment; NONE where there is none yet."""
+        there = np.searchsorted(self.time, time)
+        drawn = (rng.random(len(time)) * there).astype(np.int64)
+        return np.where(there > 0, self.item[np.minimum(drawn, len(self.item) - 1)], NONE)
+
+
+def draw_negatives(
+    user: Ints, item: Ints, time: Ints, per_positive: int, pool: Pool, engaged: Engaged, seed: int
+) -> Ints:
+    """Distinct items [P, per_positive] for positives [P]; NONE where 30 draws found no other.
+
+    Never the positive itself, nor an item with which the user engages at `time` or within the window after.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = np.full((len(user), per_positive), NONE, np.int64)
+    for _ in range(MAX_DRAWS):
+        row, slot = np.nonzero(drawn == NONE)
+        if not len(row):
+            break
+        new = pool.draw(time[row], rng)
+        fits = (new != NONE) & (new != item[row])
+        fits[fits] = ~engaged.after(user[row[fits]], new[fits], time[row[fits]])
+        drawn[row[fits], slot[fits]] = new[fits]
+        _drop_repeats(drawn, np.unique(row[fits]))
+    return drawn
+
+
+def _drop_repeats(drawn: Ints, rows: Ints) -> None:
+    """Forget what stands further left in the same row already."""
+    part = drawn[rows]
+    for slot in range(1, part.shape[1]):
+        repeated = (part[:, :slot] == part[:, slot, None]).any(axis=1)
+        part[repeated, slot] = NONE
+    drawn[rows] = part

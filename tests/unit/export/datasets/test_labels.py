@@ -1,0 +1,207 @@
+"""Labels that the settings make: who is positive, who is negative, and when the row stands."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.datasets.errors import DatasetError
+from export.datasets.jsonl import load_jsonl
+from export.datasets.tables import Dataset
+from export.datasets.validation import check, check_order
+from services.runtime.settings import DatasetSettings
+
+T0 = 1_767_225_600_000
+HOUR = 3_600_000
+
+
+def event(kind: str, time: int, item: str = "a", user: str = "u", **more: Any) -> dict[str, Any]:
+    return {"user_id": user, "scenario_id": "tv", "item_id": item, "type": kind, "time": T0 + time, **more}
+
+
+def made(
+    directory: Path, events: list[dict[str, Any]], items: list[dict[str, Any]] | None = None, **settings: Any
+) -> Dataset:
+    (directory / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
+    (directory / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in items or []))
+    dataset = load_jsonl(source=directory, settings=DatasetSettings(**settings))
+    check(dataset)
+    check_order(dataset)
+    return dataset
+
+
+def labels(dataset: Dataset) -> list[tuple[str, str, int, int]]:
+    """Labelled rows as (user, item, milliseconds since T0, label)."""
+    rows = [row for row in dataset.events.to_pylist() if row["label"] is not None]
+    return sorted(
+        (row["user_id"], row["item_id"], round(row["time"].timestamp() * 1000) - T0, row["label"]) for row in rows
+    )
+
+
+LATER = event("click", 10 * HOUR, item="z", user="later")
+
+
+def test_shown_impressions_are_positive_where_an_engagement_follows_in_time(tmp_path: Path) -> None:
+    """A click within the window counts for the latest impression; too late, elsewhere or before, it doesn't."""
+    events = [
+        event("impression", 0, "a"),
+        event("impression", 1000, "a"),
+        event("click", 2000, "a"),
+        event("impression", 0, "b"),
+        event("click", HOUR + 1, "b"),
+        event("click", 0, "c"),
+        event("impression", 1, "c"),
+        event("impression", 5, "d"),
+        event("click", 6, "d", scenario_id="phone"),
+        event("impression", 7, "e"),
+        event("click", 7, "e"),
+        LATER,
+    ]
+    dataset = made(tmp_path, events, label_events=("click",))
+    expected = [("u", "a", 0, 0), ("u", "a", 1000, 1), ("u", "b", 0, 0), ("u", "c", 1, 0), ("u", "d", 5, 0)]
+    assert [*expected, ("u", "e", 7, 1)] == labels(dataset)
+    assert "made 6 impressions labelled, 33.3% positive" in dataset.warnings[-3]
+    assert "4 engagements follow no impression" in dataset.warnings[-2]
+
+
+def test_impressions_at_the_end_are_undecided(tmp_path: Path) -> None:
+    """What could still be engaged with after the data ends gets no label."""
+    events = [event("impression", 0), event("click", 1), event("impression", 9 * HOUR + 1, "b"), LATER]
+    dataset = made(tmp_path, events, label_events=("click",))
+    assert [("u", "a", 0, 1)] == labels(dataset)
+    with pytest.raises(DatasetError, match=r"dataset\.label_window_s: all 2 impressions lie in the last 86400 s"):
+        made(tmp_path, events, label_events=("click",), label_window_s=86_400)
+
+
+def test_what_is_shown_together_is_one_request(tmp_path: Path) -> None:
+    """Impressions without a request id are grouped by user, scenario and moment; given ids stay."""
+    events = [
+        *(event("impression", 0, item) for item in "ab"),
+        event("impression", 1, "c", request_id="r"),
+        event("click", 2, "a"),
+        LATER,
+    ]
+    rows = made(tmp_path, events, label_events=("click",)).events.to_pylist()
+    requests = Counter(row["request_id"] for row in rows if row["label"] is not None)
+    assert {f"shown/u/tv/{T0}": 2, "r": 1} == requests
+
+
+def test_ratings_are_candidates_before_the_first_touch(tmp_path: Path) -> None:
+    """Without impressions each rating is a labelled row, 1 ms before what the user did with the item."""
+    events = [
+        event("click", 500, "a"),
+        event("rating", 1000, "a", value=4.0),
+        event("rating", 2000, "b", value=3.9),
+        event("rating", 3000, "c"),
+    ]
+    dataset = made(tmp_path, events, label_events=("rating",), rating_threshold=4)
+    assert [("u", "a", 499, 1), ("u", "b", 1999, 0), ("u", "c", 2999, 0)] == labels(dataset)
+    assert 4 == sum(kind != "candidate" for kind in dataset.events["type"].to_pylist())
+
+
+def test_one_decision_makes_one_row(tmp_path: Path) -> None:
+    """Click, cart and purchase within the window are one positive; the next window begins another."""
+    kinds = [("click", 0), ("add_to_cart", 60_000), ("purchase", HOUR), ("purchase", HOUR + 1), ("click", 9 * HOUR)]
+    events = [event(kind, time) for kind, time in kinds] + [event("click", 0, "b"), event("click", 0, "c")]
+    dataset = made(tmp_path, events, label_events=("purchase",), negatives="sampled", negatives_per_positive=1)
+    assert [time for _, item, time, label in labels(dataset) if label] == [-1, HOUR]
+    assert {"a"} == {item for _, item, _, label in labels(dataset) if label}
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "popularity"])
+def test_sampled_negatives_existed_and_are_not_engaged_with(tmp_path: Path, sampling: str) -> None:
+    """Negatives are distinct, older than the row, and nothing the user touches within the window."""
+    rng = np.random.default_rng(0)
+    items = [{"item_id": f"i{n}", "time": T0 + n * HOUR, "title": "x"} for n in range(40)]
+    events = []
+    for _ in range(400):
+        time = int(rng.integers(1, 60 * HOUR))
+        known = min(time // HOUR, 39)
+        events.append(event("click", time, f"i{rng.integers(0, known + 1)}", f"u{rng.integers(0, 10)}"))
+    settings = {"label_events": ("click",), "negatives": "sampled", "negative_sampling": sampling}
+    dataset = made(tmp_path, events, items, **settings)
+    clicks = {(e["user_id"], e["item_id"], e["time"] - T0) for e in events}
+    rows = labels(dataset)
+    negatives = [row for row in rows if not row[3]]
+    assert len(negatives) > 1000
+    for user, item, time, _ in negatives:
+        assert int(item[1:]) * HOUR <= time
+        assert not any(u == user and i == item and time <= t <= time + HOUR for u, i, t in clicks)
+    requests: dict[str, list[str]] = {}
+    for row in dataset.events.to_pylist():
+        if row["type"] == "candidate":
+            requests.setdefault(row["request_id"], []).append(row["item_id"])
+    assert all(len(set(shown)) == len(shown) <= 5 for shown in requests.values())
+    assert rows == labels(made(tmp_path, events, items, **settings))
+    assert rows != labels(made(tmp_path, events, items, **settings, seed=1))
+
+
+def test_popular_items_are_drawn_more_often(tmp_path: Path) -> None:
+    """Popularity counts what was engaged with before the row; one bestseller fills most draws."""
+    hits = [event("click", n, "hit", f"fan{n}") for n in range(200)]
+    rest = [event("click", 10 * HOUR, f"i{n}", f"u{n}") for n in range(50)]
+    settings = {"label_events": ("click",), "negatives": "sampled", "negatives_per_positive": 1}
+    shares = []
+    for sampling in ("uniform", "popularity"):
+        drawn = [
+            row[1]
+            for row in labels(made(tmp_path, hits + rest, negative_sampling=sampling, **settings))
+            if not row[3] and row[0].startswith("u")
+        ]
+        shares.append(drawn.count("hit") / len(drawn))
+    assert shares[0] < 0.2
+    assert shares[1] > 0.6
+
+
+def test_the_order_of_candidates_tells_nothing(tmp_path: Path) -> None:
+    """Positives do not stand first in their requests."""
+    events = [event("click", n * HOUR, f"i{n % 20}", f"u{n}") for n in range(200)]
+    dataset = made(tmp_path, events, label_events=("click",), negatives="sampled")
+    first: dict[str, int] = {}
+    for row in dataset.events.to_pylist():
+        if row["type"] == "candidate":
+            first.setdefault(row["request_id"], row["label"])
+    assert 0.1 < np.mean(list(first.values())) < 0.35
+
+
+def test_a_small_catalogue_gives_fewer_negatives(tmp_path: Path) -> None:
+    """Where there are no other items, negatives are missing and counted."""
+    events = [event("click", 0, "a"), event("click", 5 * HOUR, "b")]
+    dataset = made(tmp_path, events, label_events=("click",), negatives="sampled")
+    assert [("u", "a", -1, 1), ("u", "a", 5 * HOUR - 1, 0), ("u", "b", -1, 0), ("u", "b", 5 * HOUR - 1, 1)] == labels(
+        dataset
+    )
+    assert any("6 of 8 negatives could not be drawn" in warning for warning in dataset.warnings)
+
+
+def test_rows_before_their_item_existed_are_left_out(tmp_path: Path) -> None:
+    """An item that appears with its first event cannot have been ranked before it."""
+    events = [event("click", 0, "a"), event("click", 5 * HOUR, "a")]
+    items = [{"item_id": "a", "time": T0, "title": "x"}, {"item_id": "b", "time": T0, "title": "y"}]
+    dataset = made(tmp_path, events, items, label_events=("click",), negatives="sampled")
+    assert [("u", "a", 5 * HOUR - 1, 1), ("u", "b", 5 * HOUR - 1, 0)] == labels(dataset)
+    assert any("1 labelled rows are left out" in warning for warning in dataset.warnings)
+
+
+def test_labels_of_the_data_win(tmp_path: Path) -> None:
+    """Settings change no label that is given, and say so."""
+    events = [event("impression", 0, label=0), event("click", 1)]
+    dataset = made(tmp_path, events, label_events=("click",))
+    assert [("u", "a", 0, 0)] == labels(dataset)
+    assert "events have labels of their own: dataset.label_events is not applied" == dataset.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label_events": ("click",)}, r'dataset\.negatives: "shown" needs impressions'),
+        ({"label_events": ("purchase",)}, r"dataset\.label_events: no event of purchase is a positive"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data_are_named(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    """Nothing is guessed: the setting at fault is named."""
+    with pytest.raises(DatasetError, match=message):
+        made(tmp_path, [event("click", 0)], **settings)
