@@ -53,10 +53,12 @@ def root(
 
 def _register_import() -> None:
     try:
+        from export.datasets.check_cli import data_app
         from export.datasets.cli import import_command
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
+    app.add_typer(data_app, name="data")
 
 
 _register_import()

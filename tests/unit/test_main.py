@@ -7,6 +7,7 @@ from services.main import app
 
 COMMANDS = (
     "import",
+    "data",
     "settings",
     "schema",
     "setup",
