@@ -55,6 +55,7 @@ LEFT_OUT_DEPARTMENTS = (
 CATALOGUE_TIME_MS = FIRST_DAY_MS - DAY_MS
 LABEL_COLUMNS = ("department", "product_category", "product_type")
 NOTES = (
+    "Candidates count as impressions of the week, so exposure and click-through of earlier weeks are features.",
     "A candidate's time is the UTC midnight that opens its week; negatives are by definition not bought in "
     "that week, so features must stop there. Candidates carry no price: the week's price shows in sales only.",
     "Stores are 4 or 5 hours behind UTC: purchases of a week's last evening fall after the next week's "
@@ -128,7 +129,7 @@ def _candidate_events(rows: Candidates, products: Products) -> pa.Table:
         "user_id": _text(rows.household),
         "scenario_id": _scenario_ids(rows.scenario),
         "item_id": _text(products.ids[rows.product]),
-        "type": _constant("candidate", len(rows)),
+        "type": _constant("impression", len(rows)),
         "time": pa.array(week_start_ms(rows.week)),
         "label": pa.array(rows.label),
         "split": pa.array(SPLITS).take(pa.array(rows.split)),

@@ -110,6 +110,7 @@ def _behavior(table: pa.Table, config: FeatureConfig) -> Events:
         # Facets and vectors are looked up when a stretch is folded; one shared row stands for all until then.
         facet_key=np.broadcast_to(np.zeros(len(config.facets), np.int64), (rows, len(config.facets))),
         text_vector=np.broadcast_to(np.zeros(config.text_dims), (rows, config.text_dims)),
+        returning=np.broadcast_to(np.zeros(1 + len(config.facets), bool), (rows, 1 + len(config.facets))),
     )
 
 
@@ -147,7 +148,7 @@ def item_state(row: dict[str, object]) -> ItemState:
 
 def _item_scenarios(table: pa.Table, config: FeatureConfig) -> ItemScenarios:
     declared = config.attributes_of("item_scenario")
-    attributes = np.tile(np.array([a.default for a in declared]), (table.num_rows, 1)).reshape(table.num_rows, -1)
+    attributes = np.tile(np.array([a.default for a in declared]), (table.num_rows, 1))
     maps = table["attributes"].combine_chunks()
     row = np.repeat(np.arange(table.num_rows), np.diff(maps.offsets.to_numpy()))
     for number, attribute in enumerate(declared):

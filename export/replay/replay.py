@@ -27,6 +27,7 @@ from services.text.protocol import Encoder
 
 GROUPS = {
     "item_activity": ("item",),
+    "facet_activity": ("facet",),
     "item_scenario_activity": ("item", "scenario"),
     "scenario_activity": ("scenario",),
 }
@@ -93,7 +94,7 @@ class Replay:
         if texts.astype(bool).any():
             events = replace(events, text_vector=self._encoder.encode(texts.tolist()))
         events = with_items(self._store, self._schema, events, self._encoder.fingerprint)
-        fold_users(self._store, self._schema, events, self._encoder.fingerprint)
+        events = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         for view, ids in GROUPS.items():
             deltas = activity.deltas_by(self._schema, events, *ids)
             position = np.tile(np.array([*REPLAYED, window.stop]), (len(deltas), 1))

@@ -19,7 +19,7 @@ from services.features.catalogue import attribute_values
 from services.features.encode import Hydrated, Tensors, encode, tensor_names
 from services.features.hashing import keys64
 from services.features.schema import Schema
-from services.store.folding import grouped, read_block
+from services.store.folding import grouped, read_block, read_facets
 from services.store.protocol import Key, RowStore
 
 FORMAT = 1
@@ -44,11 +44,14 @@ def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str
         "item_scenario_activity": item_pairs,
     }
     blocks = {name: read_block(store, schema[name], list(view_keys)) for name, view_keys in keys.items()}
+    facet_activity, item_facet = read_facets(store, schema, blocks["item"])
     context = np.tile(attribute_values(schema.config, "context", {}), (len(users), 1))
     return Hydrated(
         time_s=float(requests.time_s[0]),
         encoder=encoder,
         **blocks,
+        facet_activity=facet_activity,
+        item_facet=item_facet,
         item_key=keys64(item for (item,) in items),
         pair_request=pair_request,
         pair_item=pair_item,

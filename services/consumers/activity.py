@@ -1,4 +1,4 @@
-"""The activity consumer: sums deltas up into rows of items, items per scenario, and scenarios."""
+"""The activity consumer: sums deltas up into rows of items, items per scenario, facets and scenarios."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,8 @@ class ActivityFolder:
     def fold(self, records: Sequence[Record]) -> Outcome:
         """Write activity rows."""
         letters: list[DeadLetter] = []
-        parts: dict[str, list[Part]] = {"item_activity": [], "item_scenario_activity": [], "scenario_activity": []}
+        views = ("item_activity", "item_scenario_activity", "facet_activity", "scenario_activity")
+        parts: dict[str, list[Part]] = {view: [] for view in views}
         for record in records:
             try:
                 delta = parse_delta(self._schema, record.value)
@@ -41,6 +42,9 @@ class ActivityFolder:
                 continue
             if delta.WhichOneof("subject") == "scenario_id":
                 parts["scenario_activity"].append(((delta.scenario_id,), record, delta))
+                continue
+            if delta.WhichOneof("subject") == "facet_key":
+                parts["facet_activity"].append(((delta.facet_key,), record, delta))
                 continue
             parts["item_activity"].append(((delta.item_id,), record, delta))
             pairs = [((delta.item_id, part.scenario_id), record, part) for part in delta.scenarios]

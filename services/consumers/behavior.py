@@ -1,6 +1,7 @@
 """The behaviour consumer: user rows, and what the batch adds to the activity of items and scenarios."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,24 +43,26 @@ class BehaviorFolder:
         """Write user rows; the outputs are activity deltas."""
         good, letters = self._decoder.split(records)
         events = self._events([pair for pair in good if pair[1].WhichOneof("entry") == "behavior_event"])
-        self._fold_in_order(good, events)
+        events = self._fold_in_order(good, events)
         return Outcome(activity_outputs(self._schema, self._topic, events), letters)
 
-    def _fold_in_order(self, good: Sequence[tuple[Record, Entry]], events: Events) -> None:
-        """Fold the events, stopping at every erasure to erase."""
-        folded = seen = 0
+    def _fold_in_order(self, good: Sequence[tuple[Record, Entry]], events: Events) -> Events:
+        """Fold the events, stopping at every erasure to erase; returns them with `returning` known."""
+        folded, seen, returning = 0, 0, [events.returning[:0]]
         for record, entry in good:
             if entry.WhichOneof("entry") == "behavior_event":
                 seen += 1
                 continue
-            self._fold_users(events, folded, seen)
+            returning.append(self._fold_users(events, folded, seen))
             folded = seen
             position = (self._epoch, record.partition, record.offset)
             erase_user(self._store, self._schema, entry.user_erasure.user_id, position)
-        self._fold_users(events, folded, seen)
+        returning.append(self._fold_users(events, folded, seen))
+        return replace(events, returning=np.concatenate(returning))
 
-    def _fold_users(self, events: Events, begin: int, end: int) -> None:
-        fold_users(self._store, self._schema, events.take(np.arange(begin, end)), self._encoder.fingerprint)
+    def _fold_users(self, events: Events, begin: int, end: int) -> NDArray[np.bool_]:
+        part = events.take(np.arange(begin, end))
+        return fold_users(self._store, self._schema, part, self._encoder.fingerprint).returning
 
     def _events(self, good: Sequence[tuple[Record, Entry]]) -> Events:
         records = [record for record, _ in good]
@@ -79,6 +82,7 @@ class BehaviorFolder:
             item_key=np.full(rows, NO_KEY, np.int64),
             facet_key=np.zeros((rows, len(config.facets)), np.int64),
             text_vector=vectors,
+            returning=np.zeros((rows, 1 + len(config.facets)), bool),
         )
         return with_items(self._store, self._schema, events, self._encoder.fingerprint) if rows else events
 

@@ -11,6 +11,7 @@ from services.consumers.log import Output
 from services.events.codec import BadRecord
 from services.features.activity import Deltas, deltas_by
 from services.features.behavior import Events
+from services.features.rows import Floats
 from services.features.schema import Schema
 
 MAX_COUNT = 1e15
@@ -21,11 +22,12 @@ MAX_TIME_S = 253_402_300_800.0
 
 
 def activity_outputs(schema: Schema, topic: str, events: Events) -> list[Output]:
-    """What the events add to items and scenarios: one record per item and one per scenario of the batch."""
+    """What the events add: one record per item, one per facet and one per scenario of the batch."""
     if not len(events):
         return []
     fingerprint = unsigned(schema.fingerprint)
     items = _messages(deltas_by(schema, events, "item"), "item_id", fingerprint)
+    facets = _messages(deltas_by(schema, events, "facet"), "facet_key", fingerprint)
     scenarios = _messages(deltas_by(schema, events, "scenario"), "scenario_id", fingerprint)
     pairs = deltas_by(schema, events, "item", "scenario")
     for (item, scenario), time_s, counts in zip(pairs.group, pairs.time_s, pairs.counts, strict=True):
@@ -33,7 +35,7 @@ def activity_outputs(schema: Schema, topic: str, events: Events) -> list[Output]
         items[item].scenarios.append(part)
     return [
         Output(topic, key.encode(), message.SerializeToString())
-        for messages in (items, scenarios)
+        for messages in (items, facets, scenarios)
         for key, message in messages.items()
     ]
 
@@ -53,6 +55,10 @@ def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, Activ
             message.last_value = deltas.last_value[row]
         if subject == "scenario_id":
             message.hours.extend(deltas.hours[row].tolist())
+        else:
+            message.returning.extend(deltas.returning[row].tolist())
+            message.paid.extend(deltas.paid[row].tolist())
+            message.holders = deltas.holders[row]
         messages[name] = message
     return messages
 
@@ -65,17 +71,20 @@ def parse_delta(schema: Schema, value: bytes | None) -> ActivityDelta:
         raise BadRecord(f"not an ActivityDelta: {error}") from error
     subject = message.WhichOneof("subject")
     if subject is None or not getattr(message, subject):
-        raise BadRecord("subject: neither item_id nor scenario_id is set")
+        raise BadRecord("subject: none of item_id, facet_key and scenario_id is set")
     if message.schema_fingerprint != unsigned(schema.fingerprint):
         raise BadRecord(f"schema_fingerprint: {message.schema_fingerprint}, this consumer has another feature schema")
     _check_numbers("counts", message.counts, schema.count_length)
     _check_numbers("hours", message.hours, 24 if subject == "scenario_id" else 0)
+    _check_numbers("returning", message.returning, 0 if subject == "scenario_id" else len(schema.config.half_lives_s))
+    _check_numbers("paid", message.paid, 0 if subject == "scenario_id" else 2)
+    _check_numbers("holders", [message.holders], 1)
     _check_time("time_s", message.time_s)
     _check_time("last_value_time_s", message.last_value_time_s)
     if not math.isfinite(message.last_value):
         raise BadRecord("last_value: not finite")
     for number, part in enumerate(message.scenarios):
-        if subject == "scenario_id" or not part.scenario_id:
+        if subject != "item_id" or not part.scenario_id:
             raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
         _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
         _check_time(f"scenarios[{number}].time_s", part.time_s)
@@ -91,14 +100,24 @@ def deltas_of(
         group=np.array(groups, object).reshape(len(parts), wide),
         time_s=np.array([part.time_s for part in parts], np.float64),
         counts=np.array([part.counts[:] for part in parts], np.float64).reshape(len(parts), schema.count_length),
-        hours=np.array([_hours(part) for part in parts], np.float64).reshape(len(parts), 24),
+        hours=_columns([list(part.hours) if isinstance(part, ActivityDelta) else [] for part in parts], 24),
         last_value=np.array([_last_value(part)[0] for part in parts], np.float64),
         last_value_s=np.array([_last_value(part)[1] for part in parts], np.float64),
+        returning=_columns([_buyers(part)[0] for part in parts], len(schema.config.half_lives_s)),
+        holders=np.array([_buyers(part)[1] for part in parts], np.float64),
+        paid=_columns([_buyers(part)[2] for part in parts], 2),
     )
 
 
-def _hours(part: ActivityDelta | ScenarioCounts) -> list[float]:
-    return list(part.hours) if isinstance(part, ActivityDelta) and part.hours else [0.0] * 24
+def _columns(rows: Sequence[Sequence[float]], width: int) -> Floats:
+    """Rows of `width` numbers; an empty one is all 0."""
+    return np.array([row or [0.0] * width for row in rows], np.float64).reshape(len(rows), width)
+
+
+def _buyers(part: ActivityDelta | ScenarioCounts) -> tuple[list[float], float, list[float]]:
+    if isinstance(part, ActivityDelta):
+        return list(part.returning), part.holders, list(part.paid)
+    return [], 0.0, []
 
 
 def _last_value(part: ActivityDelta | ScenarioCounts) -> tuple[float, float]:

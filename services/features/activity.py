@@ -1,4 +1,4 @@
-"""What happens to items and in scenarios over all users: deltas of a batch, and rows that sum them up.
+"""What happens to items, to their facets and in scenarios over all users: deltas of a batch, and rows that sum them up.
 
 A delta is a function of the polled events alone, decayed to its newest event; deltas add up in any order.
 They are made where users' events are folded and folded where items live, with Kafka between.
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.behavior import Events, engagement_of
+from services.features.behavior import Events, engagement_of, price_paid
 from services.features.config import DAY_S, EVENT_TYPES, HOUR_S
 from services.features.decay import factors
+from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, fresh, newest_position
 from services.features.schema import Schema
 
@@ -21,12 +22,15 @@ class Deltas:
     """Additions to activity rows, one per group of events.
 
     Args:
-        group: [G, k] ids that name the row: (item), (item, scenario) or (scenario).
+        group: [G, k] ids that name the row: (item), (facet), (item, scenario) or (scenario).
         time_s: [G] newest event time, seconds since 1970.
         counts: [G, types * half-lives] decayed counts at time_s.
         hours: [G, 24] decayed engagement by hour of day at time_s.
         last_value: [G] newest price paid, -1 for none.
         last_value_s: [G] its time, 0 for none.
+        returning: [G, half-lives] decayed engagement at time_s of users who had engaged before.
+        holders: [G] first engagements.
+        paid: [G, 2] decayed sum of log(1 + price paid) and number of prices at time_s.
     """
 
     group: NDArray[np.object_]
@@ -35,29 +39,61 @@ class Deltas:
     hours: Floats
     last_value: Floats
     last_value_s: Floats
+    returning: Floats
+    holders: Floats
+    paid: Floats
 
     def __len__(self) -> int:
         return len(self.time_s)
 
 
 def deltas_by(schema: Schema, events: Events, *ids: str) -> Deltas:
-    """What the events add per group of equal `ids` (field names: item, scenario).
+    """What the events add per group of equal `ids` (item, scenario, or facet alone).
 
-    Events without an item count for scenarios only. Repeats of an event id within the batch count once.
+    Events without an item count for scenarios only. Repeats of an event id within the batch count once. An event
+    counts for each facet of its item; facets are named by their key in decimal.
+
+    Args:
+        schema: the feature schema.
+        events: the events, after their users' rows were folded (`Events.returning`).
+        ids: what names a group.
     """
     _, first = np.unique(events.event_key, return_index=True)
     events = events.take(np.sort(first))
     if "item" in ids:
         events = events.take(events.item.astype(bool))
-    codes = np.stack([np.unique(getattr(events, name).astype(str), return_inverse=True)[1] for name in ids], axis=1)
+    returning = events.returning[:, 0]
+    if ids == ("facet",):
+        event, level = np.nonzero(events.facet_key != NO_KEY)
+        keys, returning = events.facet_key[event, level], events.returning[event, 1 + level]
+        events = events.take(event)
+        columns = [keys]
+    else:
+        columns = [getattr(events, name).astype(str) for name in ids]
+    codes = np.stack([np.unique(column, return_inverse=True)[1] for column in columns], axis=1)
     _, head, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     group = group.reshape(-1)
     time_s = np.zeros(len(head))
     np.maximum.at(time_s, group, events.time_s)
-    last_value, last_value_s = _last_value(events, group, len(head))
-    names = np.stack([getattr(events, name)[head] for name in ids], axis=1)
+    names = np.stack([column[head].astype(str).astype(object) for column in columns], axis=1)
     counts, hours = _sums(schema, events, group, time_s)
-    return Deltas(names, time_s, counts, hours, last_value, last_value_s)
+    last = _last_value(events, group, len(head))
+    return Deltas(names, time_s, counts, hours, *last, *_buyers(schema, events, returning, group, time_s))
+
+
+def _buyers(
+    schema: Schema, events: Events, returning: NDArray[np.bool_], group: Ints, time_s: Floats
+) -> tuple[Floats, Floats, Floats]:
+    half_lives = schema.config.half_lives_s
+    remaining = factors(time_s[group] - events.time_s, half_lives)
+    weight = engagement_of(schema.config, events.type)
+    again = np.zeros((len(time_s), len(half_lives)))
+    np.add.at(again, group, remaining * (weight * returning)[:, None])
+    holders = np.bincount(group, (weight > 0) & ~returning, minlength=len(time_s)).astype(np.float64)
+    log_price, paid = price_paid(events)
+    prices = np.zeros((len(time_s), 2))
+    np.add.at(prices, group, np.column_stack([log_price, paid]) * remaining[:, -1:])
+    return again, holders, prices
 
 
 def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[Floats, Floats]:
@@ -111,6 +147,16 @@ def fold(schema: Schema, block: Block, row: Ints, deltas: Deltas, position: Ints
         hours = block.floats("hours") * aged[:, -1:]
         np.add.at(hours, rows, deltas.hours[new] * added[:, -1:])
         fixed["hours"] = hours
+    if "returning" in block.fixed:
+        again, paid, holders = (
+            block.floats("returning") * aged,
+            block.floats("paid") * aged[:, -1:],
+            block.floats("holders"),
+        )
+        np.add.at(again, rows, deltas.returning[new] * added)
+        np.add.at(paid, rows, deltas.paid[new] * added[:, -1:])
+        first = np.bincount(rows, deltas.holders[new], minlength=block.size)
+        fixed |= {"returning": again, "paid": paid, "holders": holders + first}
     if "last_value" in block.fixed:
         fixed |= _newer_value(block, rows, deltas.last_value[new], deltas.last_value_s[new])
     return block.with_columns(fixed)

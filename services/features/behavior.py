@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.config import EVENT_TYPES, FeatureConfig, TableName
 from services.features.decay import factors
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, Ragged, fresh, newest_position
@@ -34,6 +34,8 @@ class Events:
         item_key: [E] key of the item id, NO_KEY for none.
         facet_key: [E, F] keys of the item's facets.
         text_vector: [E, D] vector of the item's text plus vector of the event's own text.
+        returning: [E, 1 + F] whether the user had engaged before with the item and with each of its facets; known
+            once the events are folded (`returning_of`), false until then.
     """
 
     user: NDArray[np.object_]
@@ -47,6 +49,7 @@ class Events:
     item_key: Ints
     facet_key: Ints
     text_vector: Floats
+    returning: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.type)
@@ -139,26 +142,60 @@ def _language(schema: Schema, block: Block, row: Ints, events: Events, time_s: F
     return language
 
 
+def returning_of(config: FeatureConfig, block: Block, row: Ints, events: Events) -> NDArray[np.bool_]:
+    """Whether each user had engaged with the event's item and facets before the event, [E, 1 + F].
+
+    `block` holds the rows of `user` after folding the events. Folding them once more, after a crash, changes no
+    first time, so the answer stays the same.
+    """
+    parts = []
+    for name, keys in (("item", events.item_key[:, None]), ("facet", events.facet_key)):
+        table = table_of(config, block, name)  # type: ignore[arg-type]
+        place = table.find(row[:, None], keys)
+        first_s = table.first_s[place] if len(table.first_s) else np.zeros(place.shape)
+        parts.append((place >= 0) & (keys != NO_KEY) & (first_s < events.time_s[:, None]))
+    return np.concatenate(parts, axis=1)
+
+
+def price_paid(events: Events) -> tuple[Floats, NDArray[np.bool_]]:
+    """log(1 + price) of purchases with a price, 0 for other events, and which those are: [E], [E]."""
+    paid = (events.type == EVENT_TYPES.index("purchase")) & np.isfinite(events.value)
+    return np.where(paid, np.log1p(np.maximum(np.where(paid, events.value, 0.0), 0.0)), 0.0), paid
+
+
 def _tables(schema: Schema, block: Block, row: Ints, events: Events) -> dict[str, Ragged]:
-    config, half_lives = schema.config, schema.config.half_lives_s
-    scenario_view = block.view.name == "user_scenario"
-    weight = engagement_of(config, events.type)
+    """The tables of the rows after the events. An item or facet enters by its first engagement, or impression."""
+    config = schema.config
+    overall = block.view.name == "user"
+    facets = config.user_facets if overall else config.user_scenario_facets
+    limits: dict[TableName, int] = {
+        "item": config.user_items if overall else config.user_scenario_items,
+        "facet": facets,
+        **({"seen": facets} if overall else {}),
+    }
     levels = events.facet_key.shape[1]
-    wide = (np.repeat(row, levels), events.facet_key.reshape(-1))
-    entries = {
-        "item": (row, events.item_key, events.time_s, weight),
-        "facet": (*wide, np.repeat(events.time_s, levels), np.repeat(weight, levels)),
-    }
-    limits = {
-        "item": config.user_scenario_items if scenario_view else config.user_items,
-        "facet": config.user_scenario_facets if scenario_view else config.user_facets,
-    }
+    wide, facet = np.repeat(np.arange(len(events)), levels), events.facet_key.reshape(-1)
     columns: dict[str, Ragged] = {}
-    for name, (rows, keys, times, weights) in entries.items():
-        use = (keys != NO_KEY) & (weights > 0)
-        value = np.repeat(weights[use, None], len(half_lives), axis=1)
-        merged = merge(
-            table_of(block, name, len(half_lives)), Table(rows[use], keys[use], times[use], value), half_lives
-        )
-        columns |= columns_of(evict(merged, limits[name], half_lives), name, block.size)
+    for name, limit in limits.items():
+        event, key = (np.arange(len(events)), events.item_key) if name == "item" else (wide, facet)
+        values = _entry_values(config, name, events)[event]
+        use = (key != NO_KEY) & (values[:, 0] > 0)
+        time_s = events.time_s[event[use]]
+        new = Table(row[event[use]], key[use], time_s, time_s, values[use])
+        half_lives = config.table_half_lives(name)
+        merged = merge(table_of(config, block, name), new, half_lives)
+        strength = min(len(config.half_lives_s), len(half_lives)) - 1
+        columns |= columns_of(evict(merged, limit, strength, half_lives[strength]), name, block.size)
     return columns
+
+
+def _entry_values(config: FeatureConfig, name: TableName, events: Events) -> Floats:
+    """What each event adds to an entry of the table, [E, values]."""
+    if name == "seen":
+        shown: Floats = (events.type == EVENT_TYPES.index("impression")).astype(np.float64)
+        return shown[:, None]
+    weight = np.repeat(engagement_of(config, events.type)[:, None], len(config.half_lives_s), axis=1)
+    if name == "item":
+        return weight
+    log_price, paid = price_paid(events)
+    return np.column_stack([weight, log_price, paid])

@@ -12,6 +12,9 @@ DAY_S = 24 * HOUR_S
 EVENT_TYPES = ("impression", "click", "add_to_cart", "purchase", "rating", "query", "comment")
 """Behaviour event types in the order of the count arrays; index = protobuf enum number - 1."""
 
+TableName = Literal["item", "facet", "seen"]
+"""Tables in the rows of users: engaged items, facets of engaged items, facets of items shown."""
+
 AttributeEntity = Literal["item", "item_scenario", "context"]
 Transform = Literal["identity", "log1p"]
 
@@ -82,6 +85,20 @@ class FeatureConfig:
     def attributes_of(self, entity: AttributeEntity) -> tuple[Attribute, ...]:
         """The declared attributes of one entity, in the order of declaration."""
         return tuple(attribute for attribute in self.attributes if attribute.entity == entity)
+
+    def table_half_lives(self, table: TableName) -> tuple[float, ...]:
+        """Half-life of each value of a table's entries, seconds.
+
+        Items and facets: engagement at every half-life; facets also the sum of log(1 + price paid) and the number
+        of prices. Seen: impressions.
+        """
+        longest = self.half_lives_s[-1]
+        values: dict[TableName, tuple[float, ...]] = {
+            "item": self.half_lives_s,
+            "facet": (*self.half_lives_s, longest, longest),
+            "seen": (longest,),
+        }
+        return values[table]
 
     @property
     def facets(self) -> tuple[str, ...]:

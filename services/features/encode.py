@@ -7,6 +7,7 @@ scenarios: the server encodes one request, the trainer a week of them, with the 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.features.config import DAY_S, EVENT_TYPES, Attribute, FeatureConfig
 from services.features.decay import factors
@@ -33,6 +34,8 @@ class Hydrated:
         item_activity: [I] rows.
         item_scenario: [I * J] rows, scenario fastest.
         item_scenario_activity: [I * J] rows.
+        facet_activity: [G] rows, the first of which stands for 'no facet'.
+        item_facet: [I, F] row of each facet of an item in facet_activity.
         item_key: [I] keys of the item ids.
         pair_request: [N] request of each candidate.
         pair_item: [N] item of each candidate.
@@ -49,6 +52,8 @@ class Hydrated:
     item_activity: Block
     item_scenario: Block
     item_scenario_activity: Block
+    facet_activity: Block
+    item_facet: Ints
     item_key: Ints
     pair_request: Ints
     pair_item: Ints
@@ -87,7 +92,9 @@ def encode(schema: Schema, rows: Hydrated) -> Tensors:
         "scenario": _scenario(schema, rows),
         "behavior": _behavior(schema, rows),
         "language": language,
-        "item": np.concatenate([_item(schema, rows), _match_all(schema, rows), overall_similarity], axis=-1),
+        "item": np.concatenate(
+            [_item(schema, rows), _match_all(schema, rows), _habits(schema, rows), overall_similarity], axis=-1
+        ),
         "item_text": text,
         "cross": np.concatenate([_item_scenario(schema, rows), _match_each(schema, rows), similarity], axis=-1),
     }
@@ -115,13 +122,19 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
             *(f"item_{name}" for name in totals),
             *("item_age_days", "price_known", "price", "value_known", "value"),
             *(f"item_{a.name}" for a in config.attributes_of("item")),
+            *(f"item_all_scenarios_{a.name}" for a in config.attributes_of("item_scenario")),
+            *(f"item_{name}" for name in _buyer_names(config)),
+            *(f"{facet}_{name}" for facet in config.facets for name in (*totals, *_buyer_names(config))),
+            *("price_to_usual", *(f"price_to_{facet}" for facet in config.facets)),
             *(f"user_{name}" for name in _match_names(config)),
+            *_habit_names(config),
             "user_text_similarity",
         ),
         "item_text": text,
         "cross": (
             *(f"item_scenario_{name}" for name in totals),
             *(f"item_scenario_{a.name}" for a in config.attributes_of("item_scenario")),
+            "item_scenario_age_days",
             *(f"user_scenario_{name}" for name in _match_names(config)),
             "user_scenario_text_similarity",
         ),
@@ -223,14 +236,73 @@ def _item(schema: Schema, rows: Hydrated) -> Floats:
     ]
     attributes = _transformed(rows.item.floats("attributes"), schema.config.attributes_of("item"))
     engagement = _engagement(schema, rows, rows.item_activity)
-    return np.concatenate([engagement, np.stack(columns, axis=1), attributes], axis=1)[rows.pair_item]
+    everywhere = rows.item_scenario.floats("attributes").reshape(rows.item.size, rows.scenario.size, -1).sum(axis=1)
+    facets = np.concatenate(
+        [_engagement(schema, rows, rows.facet_activity), _buyers(schema, rows, rows.facet_activity)], axis=1
+    )
+    parts = [
+        engagement,
+        np.stack(columns, axis=1),
+        attributes,
+        _transformed(everywhere, schema.config.attributes_of("item_scenario")),
+        _buyers(schema, rows, rows.item_activity),
+        facets[rows.item_facet].reshape(rows.item.size, -1),
+        _price_level(rows),
+    ]
+    return np.concatenate(parts, axis=1)[rows.pair_item]
+
+
+def _buyer_names(config: FeatureConfig) -> tuple[str, ...]:
+    return (*(f"returning_{h:g}s" for h in config.half_lives_s), "holders", "returns_per_day")
+
+
+def _buyers(schema: Schema, rows: Hydrated, block: Block) -> Floats:
+    """Engagement of returning users by half-life, holders, returns per holder and day, as logs: [rows, H + 2]."""
+    remaining = factors(rows.time_s - block.floats("time_s"), schema.config.half_lives_s)
+    again = np.log1p(block.floats("returning") * remaining)
+    holders, rate = np.log1p(block.floats("holders")), np.log1p(_return_rate(schema, rows, block))
+    return np.concatenate([again, holders[:, None], rate[:, None]], axis=1)
+
+
+def _return_rate(schema: Schema, rows: Hydrated, block: Block) -> Floats:
+    """How often someone who engaged before comes back, per day, in the recent past: [rows].
+
+    Decayed returns over decayed time at risk. A holder since time f has been at risk for the integral of
+    2^(-(t - s) / h) over s from f to t, which is h / ln 2 * (1 - 2^(-(t - f) / h)); summed over holders that is
+    h / ln 2 * (holders - decayed first engagements). One holder with one return per four half-lives is the prior.
+    """
+    longest = schema.config.half_lives_s[-1]
+    engagement = np.expm1(_engagement(schema, rows, block)[:, len(schema.config.half_lives_s) - 1])
+    returning = block.floats("returning")[:, -1] * factors(rows.time_s - block.floats("time_s"), (longest,))[:, 0]
+    firsts = np.maximum(engagement - returning, 0.0)
+    risk_days = longest / np.log(2) / DAY_S * np.maximum(block.floats("holders") - firsts, 0.0)
+    prior_days = longest / DAY_S
+    result: Floats = (returning + 0.25) / (risk_days + prior_days)
+    return result
+
+
+def _usual_price(block: Block) -> tuple[Floats, NDArray[np.bool_]]:
+    """Decayed mean of log(1 + price paid) and whether any price is known: [rows]."""
+    total, number = block.floats("paid").T
+    return total / np.where(number > 0, number, 1.0), number > 0
+
+
+def _price_level(rows: Hydrated) -> Floats:
+    """Log of the last price against the usual one of the item and of each of its facets, 0 if unknown: [I, 1 + F]."""
+    last = rows.item_activity.floats("last_value")
+    (own, own_known), (usual, known) = _usual_price(rows.item_activity), _usual_price(rows.facet_activity)
+    usual = np.concatenate([own[:, None], usual[rows.item_facet]], axis=1)
+    known = np.concatenate([own_known[:, None], known[rows.item_facet]], axis=1) & (last >= 0)[:, None]
+    result: Floats = np.where(known, np.log1p(np.maximum(last, 0.0))[:, None] - usual, 0.0)
+    return result
 
 
 def _item_scenario(schema: Schema, rows: Hydrated) -> Floats:
     engagement = _engagement(schema, rows, rows.item_scenario_activity)
     declared = schema.config.attributes_of("item_scenario")
     attributes = _transformed(rows.item_scenario.floats("attributes"), declared)
-    both = np.concatenate([engagement, attributes], axis=1)
+    age = _age_days(rows, rows.item_scenario.floats("updated_s"))[:, None]
+    both = np.concatenate([engagement, attributes, age], axis=1)
     return both.reshape(rows.item.size, rows.scenario.size, -1)[rows.pair_item]
 
 
@@ -253,26 +325,79 @@ def _match_each(schema: Schema, rows: Hydrated) -> Floats:
 
 def _match(schema: Schema, rows: Hydrated, block: Block, row: Ints) -> Floats:
     """Looks each candidate up in the tables of rows `row` [N, ...]: [N, ..., M]."""
-    half_lives = schema.config.half_lives_s
-    items, facets = table_of(block, "item", len(half_lives)), table_of(block, "facet", len(half_lives))
+    config, half_lives = schema.config, schema.config.half_lives_s
+    items, facets = table_of(config, block, "item"), table_of(config, block, "facet")
     wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
-    found, time_s, counts = _look_up(schema, rows, items, row, rows.item_key[wide])
-    facet_keys = rows.item.ints("facet_keys")[wide]
-    kinds = _look_up(schema, rows, facets, row[..., None], facet_keys)[2]
-    parts = [found[..., None], _age_days(rows, time_s)[..., None], counts, kinds.reshape(*row.shape, -1)]
+    item = _look_up(rows, items, half_lives, row, rows.item_key[wide])
+    kind = _look_up(rows, facets, half_lives, row[..., None], rows.item.ints("facet_keys")[wide])
+    counts, kinds = np.log1p(item.value), np.log1p(kind.value)
+    known = item.known.astype(np.float64)[..., None]
+    parts = [known, _age_days(rows, item.time_s)[..., None], counts, kinds.reshape(*row.shape, -1)]
     return np.concatenate(parts, axis=-1)
 
 
-def _look_up(schema: Schema, rows: Hydrated, table: Table, row: Ints, key: Ints) -> tuple[Floats, Floats, Floats]:
-    """Known (0/1), newest time (0 if never) and log(1 + decayed engagement) [..., H] of table entries."""
+def _habit_names(config: FeatureConfig) -> tuple[str, ...]:
+    per_facet = ("age_days", "returns_due", "impression", "price_to_habit")
+    return (
+        *("user_item_tenure_days", "user_item_returns_due"),
+        *(f"user_{facet}_{name}" for name in per_facet for facet in config.facets),
+    )
+
+
+def _habits(schema: Schema, rows: Hydrated) -> Floats:
+    """The user's rhythm, exposure and price level with each candidate and its facets, over all scenarios: [N, ...].
+
+    Returns due: time since the user's last engagement times the population's rate of return, as a log.
+    """
+    config, longest = schema.config, schema.config.half_lives_s[-1]
+    row, item_facet = rows.pair_request, rows.item_facet[rows.pair_item]
+    keys = rows.item.ints("facet_keys")[rows.pair_item]
+    item = _look_up(rows, table_of(config, rows.user, "item"), (), row, rows.item_key[rows.pair_item])
+    halves = config.table_half_lives("facet")
+    facet = _look_up(rows, table_of(config, rows.user, "facet"), halves, row[:, None], keys)
+    seen = _look_up(rows, table_of(config, rows.user, "seen"), (longest,), row[:, None], keys).value[..., 0]
+    item_rate = _return_rate(schema, rows, rows.item_activity)[rows.pair_item]
+    facet_rate = _return_rate(schema, rows, rows.facet_activity)[item_facet]
+    last = rows.item_activity.floats("last_value")[rows.pair_item][:, None]
+    paid, prices = facet.value[..., -2], facet.value[..., -1]
+    has_price = (prices > 1e-9) & (last >= 0)
+    habit = np.where(has_price, np.log1p(np.maximum(last, 0.0)) - paid / np.where(has_price, prices, 1.0), 0.0)
+    own = [_age_days(rows, item.first_s), _due(rows, item.time_s, item_rate)]
+    kinds = [_age_days(rows, facet.time_s), _due(rows, facet.time_s, facet_rate), np.log1p(seen), habit]
+    return np.concatenate([np.stack(own, axis=1), *kinds], axis=1)
+
+
+def _due(rows: Hydrated, last_s: Floats, rate: Floats) -> Floats:
+    """log(1 + expected returns since the last engagement), 0 where there was none; rate per day."""
+    elapsed = np.maximum(rows.time_s - last_s, 0.0) / DAY_S
+    result: Floats = np.where(last_s > 0, np.log1p(elapsed * rate), 0.0)
+    return result
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Table entries looked up.
+
+    Args:
+        known: [...] whether the entry is there.
+        first_s: [...] time of its first event, 0 if it is not there.
+        time_s: [...] time of its newest event, 0 if it is not there.
+        value: [..., values] sums at the request's time.
+    """
+
+    known: NDArray[np.bool_]
+    first_s: Floats
+    time_s: Floats
+    value: Floats
+
+
+def _look_up(rows: Hydrated, table: Table, half_lives_s: tuple[float, ...], row: Ints, key: Ints) -> Entries:
+    """The entries of (row, key) [...]; only the first len(half_lives_s) of their values."""
     place = table.find(row, key)
-    known = place >= 0
+    known, width = place >= 0, len(half_lives_s)
     if not len(table.row):
-        return (
-            known.astype(np.float64),
-            np.zeros(place.shape),
-            np.zeros((*place.shape, len(schema.config.half_lives_s))),
-        )
-    time_s = np.where(known, table.time_s[place], 0.0)
-    value = table.value[place] * factors(rows.time_s - time_s, schema.config.half_lives_s)
-    return known.astype(np.float64), time_s, np.log1p(np.where(known[..., None], value, 0.0))
+        nothing = np.zeros(place.shape)
+        return Entries(known, nothing, nothing, np.zeros((*place.shape, width)))
+    first_s, time_s = np.where(known, table.first_s[place], 0.0), np.where(known, table.time_s[place], 0.0)
+    value = table.value[place, :width] * factors(rows.time_s - time_s, half_lives_s)
+    return Entries(known, first_s, time_s, np.where(known[..., None], value, 0.0))

@@ -10,7 +10,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Literal
 
-from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.config import EVENT_TYPES, FeatureConfig, TableName
 
 Dtype = Literal["float64", "int64", "string"]
 
@@ -21,6 +21,8 @@ SCALAR = -2
 """Length of a feature that is one value, not a list."""
 
 POSITION = ("topic_epoch", "partition", "offset")
+
+PAID_TABLE = "engagement by half-life, sum of log(1 + price paid), number of prices"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Schema:
 
 def build_schema(config: FeatureConfig) -> Schema:
     """The schema table under `config`. Each view has exactly one writer, so that rows need no locks."""
-    user, user_scenario = _user_features(config, "user"), _user_features(config, "user_scenario")
+    seen = _table(config, "seen", config.user_facets, "categories and brands of items shown", "impressions")
+    user, user_scenario = (*_user_features(config, "user"), *seen), _user_features(config, "user_scenario")
     scenario_ids = Feature("scenario_ids", "string", VARIABLE, "scenarios in which the user has a row", "", "", "user")
     return Schema(
         config,
@@ -106,6 +109,7 @@ def build_schema(config: FeatureConfig) -> Schema:
             View("item", ("item_id",), "item consumer", _item_features(config)),
             View("item_activity", ("item_id",), "activity consumer", _item_activity_features(config)),
             View("item_scenario", ("item_id", "scenario_id"), "item consumer", _item_scenario_features(config)),
+            View("facet_activity", ("facet_key",), "activity consumer", _facet_activity_features(config)),
             View(
                 "item_scenario_activity",
                 ("item_id", "scenario_id"),
@@ -134,17 +138,18 @@ def _counts(config: FeatureConfig, updated_by: str) -> tuple[Feature, ...]:
     )
 
 
-def _table(config: FeatureConfig, name: str, limit: int, what: str) -> tuple[Feature, ...]:
-    half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
+def _table(config: FeatureConfig, name: TableName, limit: int, what: str, values: str) -> tuple[Feature, ...]:
+    half_lives = ", ".join(f"{half_life:g} s" for half_life in config.table_half_lives(name))
     bound = f"at most {limit}, the weakest leave first"
     return (
         Feature(f"{name}_key", "int64", VARIABLE, f"keys of {what}; {bound}", 0, "", "tables"),
-        Feature(f"{name}_s", "float64", VARIABLE, "time of the newest engagement, seconds since 1970", 0, "", "tables"),
-        Feature(f"{name}_value", "float64", VARIABLE, "engagement at that time, by half-life", 0, half_lives, "tables"),
+        Feature(f"{name}_first_s", "float64", VARIABLE, "time of the first one, seconds since 1970", 0, "", "tables"),
+        Feature(f"{name}_s", "float64", VARIABLE, "time of the newest one, seconds since 1970", 0, "", "tables"),
+        Feature(f"{name}_value", "float64", VARIABLE, f"{values} at that time", 0, half_lives, "tables"),
     )
 
 
-def _user_features(config: FeatureConfig, view: str) -> tuple[Feature, ...]:
+def _user_features(config: FeatureConfig, view: Literal["user", "user_scenario"]) -> tuple[Feature, ...]:
     items = config.user_items if view == "user" else config.user_scenario_items
     facets = config.user_facets if view == "user" else config.user_scenario_facets
     longest = f"{config.half_lives_s[-1]:g} s"
@@ -154,8 +159,8 @@ def _user_features(config: FeatureConfig, view: str) -> tuple[Feature, ...]:
             "language", "float64", config.text_dims, "sum of engaged texts' vectors at time_s", 0, longest, "behavior"
         ),
         Feature("encoder", "int64", SCALAR, "fingerprint of the encoder behind language", 0, "", "behavior"),
-        *_table(config, "item", items, "engaged items"),
-        *_table(config, "facet", facets, "categories and brands of engaged items"),
+        *_table(config, "item", items, "engaged items", "engagement by half-life"),
+        *_table(config, "facet", facets, "categories and brands of engaged items", PAID_TABLE),
         Feature("event_ids", "int64", VARIABLE, f"keys of the last {config.event_ids} event ids", 0, "", "behavior"),
         *_bookkeeping(),
     )
@@ -198,9 +203,29 @@ def _item_features(config: FeatureConfig) -> tuple[Feature, ...]:
     )
 
 
+def _buyers(config: FeatureConfig) -> tuple[Feature, ...]:
+    half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
+    longest = f"{config.half_lives_s[-1]:g} s"
+    returning = "decayed engagement at time_s of users who had engaged with it before, by half-life"
+    return (
+        Feature("returning", "float64", len(config.half_lives_s), returning, 0, half_lives, "activity"),
+        Feature(
+            "holders", "float64", SCALAR, "users who ever engaged with it: their first engagements", 0, "", "activity"
+        ),
+        Feature(
+            "paid", "float64", 2, "sum of log(1 + price paid), number of prices, at time_s", 0, longest, "activity"
+        ),
+    )
+
+
+def _facet_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
+    return (*_counts(config, "activity"), *_buyers(config), *_bookkeeping())
+
+
 def _item_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
     return (
         *_counts(config, "activity"),
+        *_buyers(config),
         Feature("last_value", "float64", SCALAR, "newest price paid, -1 if none was seen", -1.0, "", "activity"),
         Feature("last_value_s", "float64", SCALAR, "time of last_value, seconds since 1970", 0, "", "activity"),
         *_bookkeeping(),

@@ -1,9 +1,10 @@
-"""Tables inside rows: what a user engaged with, by key, with the newest time and decayed engagement.
+"""Tables inside rows: what a user engaged with, by key, with first and newest time and decayed sums.
 
 All rows' entries lie side by side, sorted by row, then key. Merging two tables is commutative and
 associative up to rounding: the fold of a stream does not depend on its order or on batch borders, as long
 as no table overflows. A full table drops its weakest entries: least engagement, compared at the same time
-under the longest half-life (ties: larger key).
+under the longest half-life (ties: larger key). What tables there are and what they
+count: `FeatureConfig.table_half_lives`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from services.features.config import FeatureConfig, TableName
 from services.features.decay import factors, mass
 from services.features.rows import Block, Floats, Ints, Ragged
 
@@ -21,10 +23,19 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Table:
-    """Entries of many rows: row [E], key [E], time_s [E], value [E, H]; (row, key) is unique."""
+    """Entries of many rows; (row, key) is unique.
+
+    Args:
+        row: [E] row of the block.
+        key: [E] key of item or facet.
+        first_s: [E] time of the first event, seconds since 1970.
+        time_s: [E] time of the newest event.
+        value: [E, K] decayed sums at time_s, half-lives as of `FeatureConfig.table_half_lives`.
+    """
 
     row: Ints
     key: Ints
+    first_s: Floats
     time_s: Floats
     value: Floats
 
@@ -51,11 +62,12 @@ def mix(row: Ints, key: Ints) -> NDArray[np.uint64]:
     return mixed
 
 
-def table_of(block: Block, name: str, half_lives: int) -> Table:
+def table_of(config: FeatureConfig, block: Block, name: TableName) -> Table:
     """The table `name` of a block's rows."""
-    key, time_s, value = (block.ragged[f"{name}_{part}"] for part in ("key", "s", "value"))
-    values = value.values.reshape(-1, half_lives).astype(np.float64, copy=False)
-    return Table(key.row, key.values.astype(np.int64, copy=False), time_s.values.astype(np.float64, copy=False), values)
+    key, first_s, time_s, value = (block.ragged[f"{name}_{part}"].values for part in ("key", "first_s", "s", "value"))
+    values = value.reshape(-1, len(config.table_half_lives(name))).astype(np.float64, copy=False)
+    times = first_s.astype(np.float64, copy=False), time_s.astype(np.float64, copy=False)
+    return Table(block.ragged[f"{name}_key"].row, key.astype(np.int64, copy=False), *times, values)
 
 
 def columns_of(table: Table, name: str, rows: int) -> dict[str, Ragged]:
@@ -63,6 +75,7 @@ def columns_of(table: Table, name: str, rows: int) -> dict[str, Ragged]:
     lengths = np.bincount(table.row, minlength=rows).astype(np.int64)
     return {
         f"{name}_key": Ragged(table.key, lengths),
+        f"{name}_first_s": Ragged(table.first_s, lengths),
         f"{name}_s": Ragged(table.time_s, lengths),
         f"{name}_value": Ragged(table.value.reshape(-1), lengths * table.value.shape[1]),
     }
@@ -78,20 +91,21 @@ def merge(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
     time_s = np.concatenate([old.time_s, new.time_s])[order]
     value = np.concatenate([old.value, new.value])[order]
     starts = np.flatnonzero(np.r_[True, (row[1:] != row[:-1]) | (key[1:] != key[:-1])])
+    first_s = np.minimum.reduceat(np.concatenate([old.first_s, new.first_s])[order], starts)
     newest = np.maximum.reduceat(time_s, starts)
     elapsed = np.repeat(newest, np.diff(np.r_[starts, len(row)])) - time_s
     total = np.add.reduceat(value * factors(elapsed, half_lives_s), starts)
-    return Table(row[starts], key[starts], newest, total)
+    return Table(row[starts], key[starts], first_s, newest, total)
 
 
-def evict(table: Table, limit: int, half_lives_s: Sequence[float]) -> Table:
-    """At most `limit` entries per row; the weakest leave."""
+def evict(table: Table, limit: int, strength: int, half_life_s: float) -> Table:
+    """At most `limit` entries per row; those with the least of value number `strength`, of that half-life, leave."""
     if not len(table.row) or np.bincount(table.row).max() <= limit:
         return table
-    strength = mass(table.value[:, -1], table.time_s, half_lives_s[-1])
-    order = np.lexsort((table.key, -strength, table.row))
+    strengths = mass(table.value[:, strength], table.time_s, half_life_s)
+    order = np.lexsort((table.key, -strengths, table.row))
     keep = np.sort(order[rank_in_group(table.row[order]) < limit])
-    return Table(table.row[keep], table.key[keep], table.time_s[keep], table.value[keep])
+    return Table(table.row[keep], table.key[keep], table.first_s[keep], table.time_s[keep], table.value[keep])
 
 
 def rank_in_group(group: Ints) -> Ints:

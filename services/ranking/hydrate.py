@@ -14,6 +14,7 @@ from services.ranking.degraded import Degraded
 from services.ranking.rows import ITEM_VIEWS, PAIR_VIEWS, RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
+from services.store.folding import facets_of
 from services.store.protocol import Key, StoreUnavailable
 
 
@@ -69,6 +70,8 @@ def hydrate(
     pairs: list[Key] = [(item, scenario) for item in request.item_ids for scenario in scenarios.ids]
     cached = {name: rows.caches[name].rows(items) for name in ITEM_VIEWS}
     cached |= {name: rows.caches[name].rows(pairs) for name in PAIR_VIEWS}
+    facets, item_facet = facets_of(cached["item"].block)
+    cached["facet_activity"] = rows.caches["facet_activity"].rows(facets)
     if not (user.available and scenarios.available and all(part.available for part in cached.values())):
         degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the store could not be read: last known rows serve")
     if user.available and not user.known:
@@ -85,6 +88,7 @@ def hydrate(
         user=user.user,
         user_scenario=user.user_scenario,
         **{name: part.block for name, part in cached.items()},
+        item_facet=item_facet,
         item_key=keys64(request.item_ids),
         pair_request=np.zeros(len(items), np.int64),
         pair_item=np.arange(len(items)),

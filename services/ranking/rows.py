@@ -8,6 +8,7 @@ from services.ranking.scenarios import ScenarioCache
 from services.store.protocol import RowStore
 
 ITEM_VIEWS = ("item", "item_activity")
+FACET_VIEW = "facet_activity"
 PAIR_VIEWS = ("item_scenario", "item_scenario_activity")
 
 
@@ -32,6 +33,6 @@ def open_ranking_rows(
     store: RowStore, schema: Schema, encoder: int, cache_size: int, item_age_s: float, scenario_age_s: float
 ) -> RankingRows:
     """Caches over a store. Items per scenario get four times the room of items: most are there in few scenarios."""
-    sizes = dict.fromkeys(ITEM_VIEWS, cache_size) | dict.fromkeys(PAIR_VIEWS, 4 * cache_size)
+    sizes = dict.fromkeys((*ITEM_VIEWS, FACET_VIEW), cache_size) | dict.fromkeys(PAIR_VIEWS, 4 * cache_size)
     caches = {name: ColumnCache(store, schema[name], size, item_age_s) for name, size in sizes.items()}
     return RankingRows(store, ScenarioCache(store, schema, scenario_age_s), caches, encoder)

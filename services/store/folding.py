@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.features import activity, behavior, catalogue
 from services.features.activity import Deltas
 from services.features.behavior import Events
-from services.features.hashing import keys64
+from services.features.hashing import NO_KEY, keys64
 from services.features.rows import Block, Floats, Ints, Ragged, pack, unpack
 from services.features.schema import Schema, View
 from services.store.protocol import Key, RowStore
@@ -32,6 +32,26 @@ def grouped(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
 def read_block(store: RowStore, view: View, keys: Sequence[Key]) -> Block:
     """The rows of `keys` side by side; missing ones hold defaults."""
     return pack(view, store.read(view, keys))
+
+
+def facets_of(items: Block) -> tuple[list[Key], Ints]:
+    """Keys in `facet_activity` of all facets of rows of `item`, and the place of each facet among them, [I, F].
+
+    The first key is that of NO_KEY, which no row has.
+    """
+    keys = items.ints("facet_keys")
+    distinct, place = np.unique(np.append(keys.reshape(-1), NO_KEY), return_inverse=True)
+    # 'No facet' first, the others in order of their keys.
+    order = np.r_[np.flatnonzero(distinct == NO_KEY), np.flatnonzero(distinct != NO_KEY)]
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return [(str(key),) for key in distinct[order].tolist()], rank[place[:-1]].reshape(keys.shape)
+
+
+def read_facets(store: RowStore, schema: Schema, items: Block) -> tuple[Block, Ints]:
+    """Activity of the facets of items: rows [G], and the row of each facet of each item, [I, F]."""
+    keys, place = facets_of(items)
+    return read_block(store, schema["facet_activity"], keys), place
 
 
 def with_items(store: RowStore, schema: Schema, events: Events, encoder: int) -> Events:
@@ -53,19 +73,20 @@ def with_items(store: RowStore, schema: Schema, events: Events, encoder: int) ->
     )
 
 
-def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> None:
-    """Fold events, enriched by `with_items`, into the rows of their users.
+def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> Events:
+    """Fold events, enriched by `with_items`, into the rows of their users; returns them with `returning` known.
 
     Rows per scenario are written first: the row of the user, written last, lists them.
     """
     if not len(events):
-        return
+        return events
     pairs, pair_row = grouped(list(zip(events.user, events.scenario, strict=True)))
     block = behavior.fold(schema, read_block(store, schema["user_scenario"], pairs), pair_row, events, encoder)
     store.write(pairs, block)
     users, user_row = grouped([(user,) for user in events.user])
     block = behavior.fold(schema, read_block(store, schema["user"], users), user_row, events, encoder)
     store.write(users, _with_scenarios(block, users, pairs))
+    return replace(events, returning=behavior.returning_of(schema.config, block, user_row, events))
 
 
 def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:

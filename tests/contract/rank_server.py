@@ -113,11 +113,13 @@ class History:
             item_key=np.zeros(count, np.int64),
             facet_key=np.zeros((count, len(SCHEMA.config.facets)), np.int64),
             text_vector=np.zeros((count, SCHEMA.config.text_dims)),
+            returning=np.zeros((count, 1 + len(SCHEMA.config.facets)), bool),
         )
         enriched = with_items(self.store, SCHEMA, made, ENCODER)
-        fold_users(self.store, SCHEMA, enriched, ENCODER)
+        enriched = fold_users(self.store, SCHEMA, enriched, ENCODER)
         views = {
             "item_activity": ("item",),
+            "facet_activity": ("facet",),
             "item_scenario_activity": ("item", "scenario"),
             "scenario_activity": ("scenario",),
         }

@@ -93,7 +93,14 @@ def good(kind: str, schema: Schema) -> tuple[bytes, list[tuple[str, bytes]]]:
         case _:
             fingerprint = schema.fingerprint % 2**64
             counts = [1.0] * schema.count_length
-            delta = ActivityDelta(item_id="i", time_s=1.7e9, counts=counts, schema_fingerprint=fingerprint)
+            delta = ActivityDelta(
+                item_id="i",
+                time_s=1.7e9,
+                counts=counts,
+                returning=[0.0] * 3,
+                paid=[0.0] * 2,
+                schema_fingerprint=fingerprint,
+            )
             return delta.SerializeToString(), []
     return encode(entry)
 

@@ -19,7 +19,7 @@ from services.ranking.model import FakeModel, Scores
 from services.runtime.infra.commands import Endpoints
 from services.runtime.settings import Settings, StoreSettings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
-from services.store.folding import read_block
+from services.store.folding import read_block, read_facets
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, RankServer, running
@@ -111,10 +111,13 @@ def expected_scores(store: RowStore, user: str, target: int) -> Scores:
         "item_scenario": pairs,
         "item_scenario_activity": pairs,
     }
+    facets, item_facet = read_facets(store, SCHEMA, read_block(store, SCHEMA["item"], keys["item"]))
     rows = Hydrated(
         time_s=NOW_S,
         encoder=ENCODER,
         **{view: read_block(store, SCHEMA[view], wanted) for view, wanted in keys.items()},
+        facet_activity=facets,
+        item_facet=item_facet,
         item_key=keys64(ITEMS),
         pair_request=np.zeros(len(ITEMS), np.int64),
         pair_item=np.arange(len(ITEMS)),

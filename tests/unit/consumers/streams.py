@@ -44,6 +44,7 @@ ENCODER = HashingEncoder(CONFIG.text_dims)
 
 ACTIVITY = {
     "item_activity": ("item",),
+    "facet_activity": ("facet",),
     "item_scenario_activity": ("item", "scenario"),
     "scenario_activity": ("scenario",),
 }
@@ -167,6 +168,7 @@ def arrays(entries: Sequence[Entry], schema: Schema = SCHEMA) -> Events:
         item_key=np.zeros(count, np.int64),
         facet_key=np.zeros((count, len(schema.config.facets)), np.int64),
         text_vector=ENCODER.encode([event.text for event in events]),
+        returning=np.zeros((count, 1 + len(schema.config.facets)), bool),
     )
 
 
@@ -206,7 +208,7 @@ def fold_catalogue(store: RowStore, entries: Sequence[Entry], schema: Schema = S
 def fold_behavior(store: RowStore, entries: Sequence[Entry], schema: Schema = SCHEMA) -> None:
     """What the replay does with behaviour events, all at once."""
     events = with_items(store, schema, arrays(entries, schema), ENCODER.fingerprint)
-    fold_users(store, schema, events, ENCODER.fingerprint)
+    events = fold_users(store, schema, events, ENCODER.fingerprint)
     for view, ids in ACTIVITY.items():
         deltas = deltas_by(schema, events, *ids)
         fold_activity(store, schema, view, deltas, np.tile((0, 0, len(entries)), (len(deltas), 1)))

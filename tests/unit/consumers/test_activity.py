@@ -24,6 +24,9 @@ def item_delta() -> ActivityDelta:
         time_s=START_S,
         counts=[1.0] * LENGTH,
         scenarios=[part],
+        returning=[0.5, 0.4, 0.3],
+        holders=2.0,
+        paid=[3.0, 1.0],
         schema_fingerprint=SCHEMA.fingerprint % 2**64,
     )
 
@@ -63,6 +66,9 @@ def test_deltas_add_up_and_repetitions_do_not() -> None:
     folder.fold([record(item_delta(), 1), record(scenario_delta(), 2), record(scenario_delta(), 3)])
     assert [2.0] * LENGTH == store.rows["item_activity"][("i0",)]["counts"].tolist()
     assert [2.0] * LENGTH == store.rows["item_scenario_activity"][("i0", "s0")]["counts"].tolist()
+    assert [1.0, 0.8, 0.6] == store.rows["item_activity"][("i0",)]["returning"].tolist()
+    assert 4.0 == store.rows["item_activity"][("i0",)]["holders"]
+    assert [6.0, 2.0] == store.rows["item_activity"][("i0",)]["paid"].tolist()
     assert [1.0] * 24 == store.rows["scenario_activity"][("s0",)]["hours"].tolist()
 
 
@@ -72,6 +78,9 @@ def test_deltas_add_up_and_repetitions_do_not() -> None:
         (lambda d: d.ClearField("item_id"), "subject"),
         (lambda d: setattr(d, "item_id", ""), "subject"),
         (lambda d: setattr(d, "schema_fingerprint", 7), "schema_fingerprint"),
+        (lambda d: d.returning.pop(), "returning: 2 numbers"),
+        (lambda d: d.paid.append(1.0), "paid: 3 numbers"),
+        (lambda d: setattr(d, "holders", math.nan), "holders: not finite"),
         (lambda d: d.counts.pop(), f"counts: {LENGTH - 1} numbers, the feature schema has {LENGTH}"),
         (lambda d: d.counts.__setitem__(3, math.nan), "counts: not finite"),
         (lambda d: d.counts.__setitem__(3, math.inf), "counts: not finite"),

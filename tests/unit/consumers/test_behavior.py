@@ -12,7 +12,7 @@ from services.consumers.activity import ActivityFolder
 from services.consumers.behavior import ENTRIES, BehaviorFolder
 from services.consumers.decoding import Decoder
 from services.consumers.log import Output, Record
-from services.features.hashing import key64
+from services.features.hashing import NO_KEY, key64
 from services.features.rows import Row
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.streams import (
@@ -94,11 +94,17 @@ def test_a_batch_repeated_after_a_crash_changes_nothing(redone: int) -> None:
         assert first == again
 
 
-def test_deltas_are_one_record_per_item_and_scenario_of_the_batch() -> None:
+def test_deltas_are_one_record_per_item_facet_and_scenario_of_the_batch() -> None:
     """Keyed by what they are about, with the item's scenarios inside, whatever the rows had already seen."""
     log = records([behavior_event(n, item_id=f"i{n % 2}", scenario_id=f"s{n % 3}") for n in range(12)])
-    deltas = fold(store_with_items(), [log])
-    assert [b"i0", b"i1", b"s0", b"s1", b"s2"] == [delta.key for delta in deltas]
+    store = store_with_items()
+    deltas = fold(store, [log])
+    subjects = [ActivityDelta.FromString(delta.value or b"").WhichOneof("subject") for delta in deltas]
+    named = [delta.key for delta, subject in zip(deltas, subjects, strict=True) if subject != "facet_key"]
+    assert [b"i0", b"i1", b"s0", b"s1", b"s2"] == named
+    rows = [row_of(store, "item", item)["facet_keys"].tolist() for item in ("i0", "i1")]
+    keys = {key for row in rows for key in row} - {NO_KEY}
+    assert {str(key).encode() for key in keys} == {delta.key for delta in deltas} - set(named)
     assert {"crossrec.activity"} == {delta.topic for delta in deltas}
     messages = [ActivityDelta.FromString(delta.value or b"") for delta in deltas]
     assert ["s0", "s1", "s2"] == [part.scenario_id for part in messages[0].scenarios]

@@ -138,7 +138,9 @@ def good(kind: str) -> Record:
     """A record that can be folded, right behind the poison."""
     fingerprint = SCHEMA.fingerprint % 2**64
     counts = [1.0] * SCHEMA.count_length
-    delta = ActivityDelta(item_id="i0", time_s=1.0, counts=counts, schema_fingerprint=fingerprint)
+    delta = ActivityDelta(
+        item_id="i0", time_s=1.0, counts=counts, returning=[0.0] * 3, paid=[0.0] * 2, schema_fingerprint=fingerprint
+    )
     if kind == "activity":
         return Record("crossrec.activity", 2, 42, b"i0", delta.SerializeToString())
     entry = {"behavior": behavior_event(1), "item": item_update(0), "scenario": scenario_update(0)}[kind]

@@ -37,6 +37,7 @@ def at(offset: int, count: int) -> np.ndarray:
     [
         ("item_activity", ("item",)),
         ("item_scenario_activity", ("item", "scenario")),
+        ("facet_activity", ("facet",)),
         ("scenario_activity", ("scenario",)),
     ],
 )

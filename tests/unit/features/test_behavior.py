@@ -132,3 +132,23 @@ def test_impressions_are_no_engagement(schema: Schema) -> None:
     assert 0 == len(row["item_key"])
     assert not row["language"].any()
     assert row["counts"].any()
+
+
+def test_returning_says_who_engaged_before_even_when_folded_again(schema: Schema, events: Events) -> None:
+    """An event of a user's first engagement is not returning, a later one is; folding a second time changes nothing."""
+    users = sorted(set(events.user))
+    row = np.array([users.index(user) for user in events.user])
+    block = behavior.fold(schema, pack(schema["user"], [None] * len(users)), row, events, 1)
+    first: dict[tuple[str, str], float] = {}
+    weights = behavior.engagement_of(schema.config, events.type)
+    for user, item, time_s, weight in zip(events.user, events.item, events.time_s, weights, strict=True):
+        if weight > 0:
+            first[user, item] = min(time_s, first.get((user, item), np.inf))
+    expected = [
+        first.get((user, item), np.inf) < time_s
+        for user, item, time_s in zip(events.user, events.item, events.time_s, strict=True)
+    ]
+    actual = behavior.returning_of(schema.config, block, row, events)
+    assert expected == actual[:, 0].tolist()
+    again = behavior.fold(schema, block, row, events, 1)
+    np.testing.assert_array_equal(actual, behavior.returning_of(schema.config, again, row, events))

@@ -12,18 +12,22 @@ def table(*entries: tuple[int, int, float, float]) -> Table:
     """Entries of (row, key, time, value at every half-life)."""
     row, key, time_s, value = (np.array(column) for column in zip(*entries, strict=True))
     return Table(
-        row.astype(np.int64), key.astype(np.int64), time_s.astype(float), np.repeat(value[:, None], 2, 1).astype(float)
+        row.astype(np.int64),
+        key.astype(np.int64),
+        time_s.astype(float),
+        time_s.astype(float),
+        np.repeat(value[:, None], 2, 1).astype(float),
     )
 
 
-NOTHING = Table(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 2)))
+NOTHING = Table(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros((0, 2)))
 
 
 def test_merge_decays_to_the_newest_time() -> None:
-    """Equal keys add up at the later time; others stay apart, sorted by row and key."""
+    """Equal keys add up at the later time and keep the first; others stay apart, sorted by row and key."""
     merged = merge(table((0, 5, 0.0, 1.0)), table((0, 5, 10.0, 1.0), (1, 5, 3.0, 2.0), (0, 4, 1.0, 1.0)), HALF_LIVES)
     assert [(0, 4), (0, 5), (1, 5)] == list(zip(merged.row.tolist(), merged.key.tolist(), strict=True))
-    assert 10.0 == merged.time_s[1]
+    assert (0.0, 10.0) == (merged.first_s[1], merged.time_s[1])
     np.testing.assert_allclose(merged.value[1], [1.5, 1 + 2**-0.1])
 
 
@@ -45,9 +49,9 @@ def test_find_gives_the_place_or_minus_one() -> None:
 def test_evict_compares_at_a_common_time() -> None:
     """An old strong entry can be weaker than a new weak one; ties keep the smaller key."""
     full = table((0, 1, 0.0, 4.0), (0, 2, 300.0, 1.0), (0, 3, 300.0, 1.0), (1, 9, 0.0, 0.1))
-    kept = evict(full, 1, HALF_LIVES)
+    kept = evict(full, 1, 1, HALF_LIVES[1])
     assert [(0, 2), (1, 9)] == list(zip(kept.row.tolist(), kept.key.tolist(), strict=True))
-    assert full is evict(full, 3, HALF_LIVES)
+    assert full is evict(full, 3, 1, HALF_LIVES[1])
 
 
 @pytest.mark.parametrize(("group", "rank"), [([], []), ([3], [0]), ([1, 1, 2, 5, 5, 5], [0, 1, 0, 0, 1, 2])])

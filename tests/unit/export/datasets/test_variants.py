@@ -114,14 +114,8 @@ def imported(directory: Path, variant: Variant, put: Callable[[Path, Rows], None
     return DatasetReader(directory / "data")
 
 
-# The replay cannot read an items table without any row per scenario.
-NO_SCENARIO_ROWS = pytest.mark.xfail(raises=ValueError, strict=True, reason="load_history needs an item_scenario row")
-
-
 @pytest.mark.parametrize("put", [put_json, put_parquet])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if variant.items else NO_SCENARIO_ROWS) for name, variant in VARIANTS.items()]
-)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_imports_checks_and_replays(
     name: str, put: Callable[[Path, Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

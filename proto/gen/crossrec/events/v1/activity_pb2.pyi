@@ -7,9 +7,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ActivityDelta(_message.Message):
-    __slots__ = ("item_id", "scenario_id", "time_s", "counts", "hours", "scenarios", "last_value", "last_value_time_s", "schema_fingerprint")
+    __slots__ = ("item_id", "scenario_id", "facet_key", "time_s", "counts", "hours", "scenarios", "last_value", "last_value_time_s", "schema_fingerprint", "returning", "holders", "paid")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
+    FACET_KEY_FIELD_NUMBER: _ClassVar[int]
     TIME_S_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
     HOURS_FIELD_NUMBER: _ClassVar[int]
@@ -17,8 +18,12 @@ class ActivityDelta(_message.Message):
     LAST_VALUE_FIELD_NUMBER: _ClassVar[int]
     LAST_VALUE_TIME_S_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    RETURNING_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    PAID_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     scenario_id: str
+    facet_key: str
     time_s: float
     counts: _containers.RepeatedScalarFieldContainer[float]
     hours: _containers.RepeatedScalarFieldContainer[float]
@@ -26,7 +31,10 @@ class ActivityDelta(_message.Message):
     last_value: float
     last_value_time_s: float
     schema_fingerprint: int
-    def __init__(self, item_id: _Optional[str] = ..., scenario_id: _Optional[str] = ..., time_s: _Optional[float] = ..., counts: _Optional[_Iterable[float]] = ..., hours: _Optional[_Iterable[float]] = ..., scenarios: _Optional[_Iterable[_Union[ScenarioCounts, _Mapping]]] = ..., last_value: _Optional[float] = ..., last_value_time_s: _Optional[float] = ..., schema_fingerprint: _Optional[int] = ...) -> None: ...
+    returning: _containers.RepeatedScalarFieldContainer[float]
+    holders: float
+    paid: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, item_id: _Optional[str] = ..., scenario_id: _Optional[str] = ..., facet_key: _Optional[str] = ..., time_s: _Optional[float] = ..., counts: _Optional[_Iterable[float]] = ..., hours: _Optional[_Iterable[float]] = ..., scenarios: _Optional[_Iterable[_Union[ScenarioCounts, _Mapping]]] = ..., last_value: _Optional[float] = ..., last_value_time_s: _Optional[float] = ..., schema_fingerprint: _Optional[int] = ..., returning: _Optional[_Iterable[float]] = ..., holders: _Optional[float] = ..., paid: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ScenarioCounts(_message.Message):
     __slots__ = ("scenario_id", "counts", "time_s")
