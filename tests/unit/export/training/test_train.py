@@ -1,9 +1,5 @@
 """Training: seeded, best epoch kept, resumable, the same in several processes."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,24 +125,3 @@ def test_wrong_kinds_and_choices_are_named() -> None:
     assert config_of("neural") == config_of("neural", {"epochs": None})
     assert 3 == config_of("neural", {"epochs": 2}, {"epochs": 3}).epochs
     assert {"neural", "lightgbm"} < set(KINDS)
-
-
-def test_two_processes_train_one_model(directory: Path, tmp_path: Path) -> None:
-    """Under torchrun, each takes a share of the rows; the first writes one run of both."""
-    data = tmp_path / "data"
-    (data / "made").mkdir(parents=True)
-    (data / "made" / "rows").symlink_to(directory)
-    environment = {
-        **os.environ,
-        "CROSSREC_DATA_DIR": str(data),
-        "CROSSREC_REGISTRY_DIR": str(tmp_path / "registry"),
-        "OMP_NUM_THREADS": "1",
-    }
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    command = [*launcher, "-m", "export.training.distributed", "--data", "made", "--model", "logistic", "--epochs", "2"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert 0 == done.returncode, done.stderr[-3000:]
-    run = json.loads((data / "made" / "runs" / "logistic-seed0" / "run.json").read_text())
-    assert (2, 2) == (run["processes"], len(run["epochs"]))
-    assert run["validation"]["all"]["auc"] > 0.6
-    assert (tmp_path / "registry" / "logistic" / "1" / "model.onnx").exists()
