@@ -22,7 +22,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> DatasetReader:
 
 @pytest.fixture(scope="module")
 def candidates(imported: DatasetReader) -> pa.Table:
-    return imported.table("events").filter(pc.field("type") == "candidate")
+    return imported.table("events").filter(pc.field("type") == "impression")
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def load(grocery: Grocery, sales: list[Any], promoted: list[Any], **options: Any
 
 
 def candidates(dataset: Dataset, **wanted: Any) -> list[dict[str, Any]]:
-    rows = [row for row in dataset.events.to_pylist() if row["type"] == "candidate"]
+    rows = [row for row in dataset.events.to_pylist() if row["type"] == "impression"]
     return [row for row in rows if all(row[k] == v for k, v in wanted.items())]
 
 
@@ -119,7 +119,7 @@ def test_candidates_precede_every_purchase_of_their_week(grocery: Grocery) -> No
     """A candidate's time is the first instant of its week, so no purchase of the week is known to it."""
     dataset = load(grocery, [(1, 10, 1, 1, 3, "2017-01-09T00:00:00")], AISLE)
     kinds = [r["type"] for r in dataset.events.to_pylist() if r["user_id"] == "1"]
-    assert ["candidate"] * 5 + ["purchase"] == kinds
+    assert ["impression"] * 5 + ["purchase"] == kinds
     assert {datetime(2017, 1, 9, tzinfo=UTC)} == {r["time"] for r in candidates(dataset)}
 
 

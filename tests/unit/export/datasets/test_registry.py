@@ -53,8 +53,8 @@ def test_summary_and_dataset_json_agree(grocery: Grocery, tmp_path: Path) -> Non
     assert {"first": "2017-01-03T12:00:00+00:00", "last": "2017-01-10T09:00:00+00:00"} == info["time_range"]
     assert "simulated data" in info["source"]["notice"]
     assert "MIT" in info["source"]["licence"]
-    candidates = [row for row in summary.events if row["type"] == "candidate"]
-    assert [{"type": "candidate", "split": "train", "scenario_id": "s2", "rows": 5, "positives": 1}] == candidates
+    candidates = [row for row in summary.events if row["type"] == "impression"]
+    assert [{"type": "impression", "split": "train", "scenario_id": "s2", "rows": 5, "positives": 1}] == candidates
     assert 4 == len(steps)
 
 
@@ -63,7 +63,7 @@ def test_command_writes_and_shows_a_table(grocery: Grocery, tmp_path: Path) -> N
     source = grocery([SALE], AISLE)
     code, output = run("completejourney", "--source", str(source), "--out", str(tmp_path / "out"))
     assert 0 == code, output
-    assert "candidate" in output
+    assert "impression" in output
     assert "20.0%" in output
     assert "41 events, 19 items, 6 scenarios from 2017-01-03 to 2017-01-10" in output
 
