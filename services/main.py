@@ -51,15 +51,17 @@ def root(
         os.environ["CROSSREC_CONFIG"] = str(config.resolve())
 
 
-def _register_import() -> None:
+def _register_training() -> None:
     try:
         from export.datasets.cli import import_command
+        from export.recognition.cli import train_recogniser_command
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
+    app.command("train-recogniser")(train_recogniser_command)
 
 
-_register_import()
+_register_training()
 
 
 @app.command()
