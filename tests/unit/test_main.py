@@ -13,6 +13,7 @@ COMMANDS = (
     "consume",
     "replay",
     "train",
+    "train-recogniser",
     "backfill",
     "demo",
     "infra",
