@@ -1,4 +1,6 @@
-"""The stage that settles the target scenario: named, guessed from habits, or recognised by a registered forest."""
+"""The stage that settles the target scenario: named, guessed from habits, or recognised."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from services.features.rows import Block, pack
 from services.features.schema import build_schema
 from services.ranking.degraded import Degraded
 from services.ranking.recognise import recognise
+from services.ranking.recognition import recognition_names
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
 
@@ -79,3 +82,49 @@ def test_own_events_fade_out_of_the_posterior() -> None:
 def test_centuries_later_the_posterior_is_still_one() -> None:
     """Counts may fade to zero without anything being divided by it."""
     assert sum(recognised("", [1, 1], [3, 0], NOW_S + 1e12)) == pytest.approx(1)
+
+
+class DeviceRecogniser:
+    """Sure of the first scenario if the context attribute is above 0, else undecided."""
+
+    version = "device/1"
+    scenarios = ("s0", "s2")
+    sources = ("gone", "s0", "s1", "s2")
+    source_only = frozenset({"s1"})
+
+    def posterior(self, features: np.ndarray) -> np.ndarray:
+        place = recognition_names(SCHEMA.config, self.sources).index("context_hour")
+        return np.where(features[:, [place]] > 0, [[1.0, 0.0]], [[0.5, 0.5]])
+
+
+def test_the_recogniser_decides_among_its_scenarios() -> None:
+    """By the context; a source that is no target gets nothing, and s3, which came later, what habits give it."""
+    for hour, expected in ((1.0, [0.75, 0, 0, 0.25]), (-1.0, [0.375, 0, 0.375, 0.25])):
+        asked = replace(request(), context={"hour": hour})
+        rows = activity("user_scenario", [1, 9, 1, 2 / 3])
+        found = recognise(DeviceRecogniser(), SCHEMA, asked, scenarios_of([3, 7, 3, 2]), rows, Degraded())
+        assert found.tolist() == pytest.approx(expected)
+
+
+def test_a_named_scenario_needs_no_recogniser() -> None:
+    """Even one that the recogniser thinks impossible."""
+    found = recognise(
+        DeviceRecogniser(), SCHEMA, request("s1"), scenarios_of([1, 1]), activity("user_scenario", [0, 0]), Degraded()
+    )
+    assert found.tolist() == [0, 1]
+
+
+def test_the_recogniser_sees_rows_by_scenario_whatever_their_place() -> None:
+    """Its sources' rows in its own order; a scenario that is gone looks as if nothing had happened there."""
+    seen: list[np.ndarray] = []
+
+    class Recording(DeviceRecogniser):
+        def posterior(self, features: np.ndarray) -> np.ndarray:
+            seen.append(features)
+            return super().posterior(features)
+
+    recognise(Recording(), SCHEMA, request(), scenarios_of([1, 1, 1]), activity("user_scenario", [1, 2, 3]), Degraded())
+    names = recognition_names(SCHEMA.config, DeviceRecogniser.sources)
+    longest = f"{SCHEMA.config.half_lives_s[-1]:g}s"
+    shares = [seen[0][0, names.index(f"own_share_{longest}[{name}]")] for name in DeviceRecogniser.sources]
+    assert shares == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6])
