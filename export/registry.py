@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-_VERSIONED = ("crossrec", "torch", "onnx", "onnxruntime-gpu", "numpy", "feast")
+_VERSIONED = ("crossrec", "torch", "scikit-learn", "skl2onnx", "onnx", "onnxruntime-gpu", "numpy", "feast")
 
 
 def next_version(registry: Path, name: str) -> int:

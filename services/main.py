@@ -61,6 +61,11 @@ def _register_training() -> None:
     app.command("import")(import_command)
     app.add_typer(data_app, name="data")
     app.command("train")(train_command)
+        from export.recognition.cli import train_recogniser_command
+    except ModuleNotFoundError:  # a serving environment has no training packages
+        return
+    app.command("import")(import_command)
+    app.command("train-recogniser")(train_recogniser_command)
 
 
 _register_training()

@@ -60,6 +60,11 @@ class DatasetReader:
         """Number of rows of a table, without reading them."""
         return int(pq.read_metadata(self.path / f"{table}.parquet").num_rows)
 
+    def columns(self, table: str) -> list[str]:
+        """Names of the columns that a table has on disk; nullable ones may be missing in older imports."""
+        names: list[str] = pq.read_schema(self.path / f"{table}.parquet").names
+        return names
+
     def batches(
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = ROW_GROUP_ROWS
     ) -> Iterator[pa.RecordBatch]:

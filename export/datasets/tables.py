@@ -67,6 +67,12 @@ EVENTS = TableSpec(
         Column("label", pa.int8(), True, "1 or 0: engaged or not. Candidates need it, impressions may have it."),
         Column("split", pa.string(), True, f"One of {', '.join(SPLITS)}; set where `label` is."),
         Column("request_id", pa.string(), True, "Groups the rows that were ranked together."),
+        Column(
+            "context",
+            pa.map_(pa.string(), pa.float64()),
+            True,
+            "What was known of the moment besides the time, as declared numbers (the device, say); may be empty.",
+        ),
     ),
 )
 

@@ -132,6 +132,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "is missing; a candidate needs one",
             lambda t: pc.and_(_null_or_empty(t, "request_id"), pc.equal(t["type"], "candidate")),
         ),
+        Rule("context", "holds a value that is not finite", lambda t: _has_bad_element(t, "context", _bad_number)),
     ),
     "items": (
         Rule("item_id", "is empty", lambda t: pc.equal(t["item_id"], "")),

@@ -6,6 +6,7 @@ import logging
 from services.features.schema import build_schema
 from services.ranking.model import ModelUnavailable, open_model
 from services.ranking.pipeline import Ranker, warm_up
+from services.ranking.recognise import open_recogniser
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
 from services.runtime.lifecycle import serve_until_signal
@@ -34,7 +35,8 @@ def run_ranking(settings: Settings) -> None:
     # What is loaded stays: the collector need not look at it again, which would show in the slowest answers.
     gc.collect()
     gc.freeze()
-    log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version)
+    recogniser = ranker.recogniser.version if ranker.recogniser else ""
+    log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version, recogniser=recogniser)
     serve_until_signal(built.server, built.health, DRAIN_S, lambda: None)
     log_event(_logger, "ranking_stopped")
 
@@ -54,4 +56,7 @@ def build_ranker(settings: Settings) -> Ranker:
         chosen.item_cache_age_s,
         chosen.scenario_cache_age_s,
     )
-    return Ranker(schema, rows, model)
+    # The default name serves where it is registered; one that somebody chose has to be there.
+    required = "recogniser" in chosen.model_fields_set
+    recogniser = open_recogniser(settings.registry_dir, chosen.recogniser, schema, required=required)
+    return Ranker(schema, rows, model, recogniser=recogniser)

@@ -95,27 +95,38 @@ def open_model(
     registry: Path, name: str, version: str, schema: Schema, encoder: int, providers: Sequence[str]
 ) -> OnnxModel:
     """The newest version of a model, or the given one. Raises ModelUnavailable, ModelMismatch."""
-    directory = _directory(registry, name, version)
-    manifest = _manifest(directory)
+    directory = version_directory(registry, name, version)
+    manifest = read_manifest(directory)
     if found := differences(manifest, schema, encoder):
         raise ModelMismatch(f"model {directory} does not fit this server: {'; '.join(found)}")
     return OnnxModel(directory, manifest, providers)
 
 
-def _directory(registry: Path, name: str, version: str) -> Path:
-    versions = sorted((int(path.name) for path in (registry / name).glob("*") if path.name.isdigit()), reverse=True)
+def versions_of(registry: Path, name: str) -> list[int]:
+    """The registered versions of a model, newest first."""
+    return sorted((int(path.name) for path in (registry / name).glob("*") if path.name.isdigit()), reverse=True)
+
+
+def version_directory(
+    registry: Path, name: str, version: str, setting: str = "ranking.model", command: str = "crossrec train"
+) -> Path:
+    """Where a version of a model, "" for the newest, lies.
+
+    Raises ModelUnavailable naming the `setting` that asks for it and the `command` that makes it.
+    """
+    versions = versions_of(registry, name)
     wanted = version or (str(versions[0]) if versions else "")
     if not wanted or not (registry / name / wanted / "manifest.json").exists():
         known = sorted({path.parent.parent.name for path in registry.glob("*/[0-9]*/manifest.json")})
         raise ModelUnavailable(
-            f"ranking.model: no version {version or 'at all'} of {name} in {registry}; "
-            f"models there: {', '.join(known) or 'none'}; `crossrec train` makes one"
+            f"{setting}: no version {version or 'at all'} of {name} in {registry}; "
+            f"models there: {', '.join(known) or 'none'}; `{command}` makes one"
         )
     return registry / name / wanted
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a version, if it is one that this code understands."""
+def read_manifest(directory: Path, fields: Sequence[str] = MANIFEST_FIELDS) -> dict[str, Any]:
+    """The manifest of a version, if it is one that this code understands and has the `fields`."""
     try:
         manifest = json.loads((directory / "manifest.json").read_text())
     except ValueError as error:
@@ -123,7 +134,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
     written = manifest.get("format") if isinstance(manifest, dict) else None
     if written != FORMAT:
         raise ModelMismatch(f"model {directory}: its manifest has format {written}, this server reads {FORMAT}")
-    if missing := [field for field in MANIFEST_FIELDS if field not in manifest]:
+    if missing := [field for field in fields if field not in manifest]:
         raise ModelMismatch(f"model {directory}: its manifest lacks {', '.join(missing)}")
     result: dict[str, Any] = manifest
     return result
@@ -131,12 +142,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
 
 def differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> list[str]:
     """What differs between what the model was trained on and what this code has; empty if nothing."""
-    found = []
-    ours = json.loads(json.dumps(asdict(schema.config)))
-    for field in sorted(set(ours) | set(manifest["features"])):
-        theirs = manifest["features"].get(field)
-        if theirs != ours.get(field):
-            found.append(f"features.{field} is {theirs} in the model, {ours.get(field)} here")
+    found = config_differences(manifest, schema)
     here = tensor_names(schema)
     for tensor in dict.fromkeys((*here, *manifest["tensors"])):
         names, trained = here.get(tensor, ()), manifest["tensors"].get(tensor, [])
@@ -151,3 +157,14 @@ def differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> li
     if not found and manifest["schema_fingerprint"] != schema.fingerprint:
         found.append(f"feature schema {manifest['schema_fingerprint']} in the model, {schema.fingerprint} here")
     return found
+
+
+def config_differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]:
+    """Choices behind the features that differ between the manifest and this code."""
+    theirs, ours = manifest["features"], json.loads(json.dumps(asdict(schema.config)))
+    fields = sorted(set(ours) | set(theirs))
+    return [
+        f"features.{field} is {theirs.get(field)} in the model, {ours.get(field)} here"
+        for field in fields
+        if theirs.get(field) != ours.get(field)
+    ]

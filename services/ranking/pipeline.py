@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.features.config import EVENT_TYPES
-from services.features.decay import factors
 from services.features.encode import Hydrated, Tensors, encode
 from services.features.hashing import key64
-from services.features.rows import Block, pack
+from services.features.rows import pack
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration, hydrate, read_user
 from services.ranking.model import Model, Scores
+from services.ranking.recognise import Recogniser, recognise
+from services.ranking.recognition import recognition_names
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request, validate
@@ -31,9 +31,6 @@ from services.runtime.errors import DeadlinePassed
 MAX_UINT32 = 2**32 - 1
 MAX_TOKEN_BYTES = 512
 """What BehaviorEvent.attribution_token takes."""
-
-PRIOR_STRENGTH = 1.0
-"""Events that the population's habits weigh in recognising a scenario."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +42,14 @@ class Ranker:
         rows: where features come from.
         model: scores candidates.
         clock: seconds since 1970.
+        recogniser: tells the scenario of requests that name none; without it users' habits do.
     """
 
     schema: Schema
     rows: RankingRows
     model: Model
     clock: Callable[[], float] = time.time
+    recogniser: Recogniser | None = None
 
 
 def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> pb.RankResponse:
@@ -65,7 +64,7 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
         return respond_without_scenarios(ranker, request, scenarios)
     check(time_left_s)
     user = read_user(ranker.schema, ranker.rows, request.user_id, scenarios)
-    posterior = recognise(ranker.schema, request, scenarios, user.user_scenario, degraded)
+    posterior = recognise(ranker.recogniser, ranker.schema, request, scenarios, user.user_scenario, degraded)
     check(time_left_s)
     rows = hydrate(ranker.schema, ranker.rows, request, scenarios, user, degraded)
     check(time_left_s)
@@ -82,36 +81,6 @@ def check(time_left_s: Callable[[], float]) -> None:
     """Stop working on what nobody waits for any more."""
     if time_left_s() <= 0:
         raise DeadlinePassed("the deadline passed while ranking")
-
-
-def recognise(
-    schema: Schema, request: Request, scenarios: Scenarios, user_scenario: Block, degraded: Degraded
-) -> np.ndarray:
-    """Posterior over target scenarios, [J].
-
-    The given scenario, if there is one. Else proportional to the user's own decayed events per scenario plus
-    everybody's shares; uniform where nothing is known.
-    """
-    count = len(scenarios.ids)
-    if request.scenario_id:
-        place = scenarios.index(request.scenario_id)
-        if place is None:
-            degraded.add(pb.DEGRADATION_REASON_UNKNOWN_SCENARIO, "the target scenario is not known: all count alike")
-            return np.full(count, 1 / count)
-        given: np.ndarray = np.eye(count)[place]
-        return given
-    everybody = _events(schema, scenarios.activity, request.time_s)
-    shares = everybody / everybody.sum() if everybody.sum() > 0 else np.full(count, 1 / count)
-    own = _events(schema, user_scenario, request.time_s) + PRIOR_STRENGTH * shares
-    posterior: np.ndarray = own / own.sum()
-    return posterior
-
-
-def _events(schema: Schema, block: Block, time_s: float) -> np.ndarray:
-    """Decayed events of all types under the longest half-life, [rows]."""
-    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1)[:, :, -1].sum(axis=1)
-    result: np.ndarray = counts * factors(time_s - block.floats("time_s"), schema.config.half_lives_s[-1:])[:, 0]
-    return result
 
 
 def diversify(scores: Scores, tensors: Tensors, diversity: float, places: int = 0) -> np.ndarray:
@@ -214,7 +183,7 @@ def _encoded(content: Mapping[str, object]) -> str:
 
 
 def warm_up(ranker: Ranker) -> None:
-    """Score two made-up candidates, so that the first real request does not pay for first times."""
+    """Run scorer and recogniser on made-up rows, so that the first real request does not pay for first times."""
     schema = ranker.schema
     blocks = {view.name: pack(view, [None]) for view in schema.views}
     zeros = np.zeros(2, np.int64)
@@ -229,3 +198,6 @@ def warm_up(ranker: Ranker) -> None:
         context=np.zeros((1, len(schema.config.attributes_of("context")))),
     )
     ranker.model.score(encode(schema, rows), np.ones(1))
+    if ranker.recogniser:
+        width = len(recognition_names(schema.config, ranker.recogniser.sources))
+        ranker.recogniser.posterior(np.zeros((1, width), np.float32))

@@ -82,6 +82,11 @@ class RankingSettings(Section):
     listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
     model: str = Field("neural", description="Name of the model in the registry.")
     version: str = Field("", description="Version to serve; empty: the newest.")
+    recogniser: str = Field(
+        "recogniser",
+        description="What recognises the scenario of requests that name none: a name in the registry (its newest "
+        "version) or name/version; empty: the user's habits. The default is used if it is registered.",
+    )
     max_workers: int = Field(4, ge=1, description="Requests served at once.")
     max_waiting: int = Field(64, ge=1, description="Requests admitted at once; more get RESOURCE_EXHAUSTED.")
     item_cache_size: int = Field(500_000, ge=1, description="Most items kept in memory.")

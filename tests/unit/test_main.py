@@ -14,6 +14,7 @@ COMMANDS = (
     "consume",
     "replay",
     "train",
+    "train-recogniser",
     "backfill",
     "demo",
     "infra",

@@ -101,6 +101,18 @@ def test_list_and_map_errors(tmp_path: Path) -> None:
     ] == [str(problem) for problem in caught.value.problems]
 
 
+def test_events_may_carry_the_context_of_their_moment(tmp_path: Path) -> None:
+    """Named numbers, or nothing; what is not finite or no number is found by its line."""
+    dataset = load(tmp_path, [{**CLICK, "context": {"device": 1}}, CLICK])
+    assert [[("device", 1.0)], []] == [row or [] for row in dataset.events["context"].to_pylist()]
+    assert ["events.jsonl:1, column context: 'tv' is not a number"] == found(
+        tmp_path, [{**CLICK, "context": {"device": "tv"}}]
+    )
+    assert ["events.jsonl:2, column context: holds a value that is not finite"] == found(
+        tmp_path, [CLICK, {**CLICK, "context": {"device": float("inf")}}]
+    )
+
+
 def test_event_ids_follow_from_content(tmp_path: Path) -> None:
     """Without ids the same file gives the same ids, and equal events differ."""
     events = [CLICK, CLICK, {**CLICK, "user_id": "v"}, {**CLICK, "event_id": "mine"}]

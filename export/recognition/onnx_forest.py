@@ -1,0 +1,63 @@
+"""A calibrated forest as an ONNX graph for serving, checked against scikit-learn on real samples.
+
+Knows skl2onnx and ONNX; knows nothing of training or registries.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper, save
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+
+from export.onnx_export import TOLERANCE, ExportMismatch
+from export.recognition.calibration import FLOOR
+from export.recognition.forest import Recogniser
+from services.ranking.recognise import INPUT, OUTPUT
+
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+IR_VERSION = 10
+PROBABILITIES = "probabilities"
+
+
+def export_recogniser(recogniser: Recogniser, inputs: int, path: Path) -> None:
+    """Write model.onnx: features [R, inputs] to posterior [R, K]."""
+    forest = recogniser.forest
+    model: ModelProto = to_onnx(
+        forest,
+        initial_types=[(INPUT, FloatTensorType([None, inputs]))],
+        options={id(forest): {"zipmap": False, "output_class_labels": False}},
+        target_opset=OPSETS,
+    )
+    calibration, graph = recogniser.calibration, model.graph
+    constants = {"floor": FLOOR, "slope": calibration.slope, "bias": calibration.bias}
+    graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()
+    )
+    graph.node.extend(
+        [
+            helper.make_node("Max", [PROBABILITIES, "floor"], ["bounded"]),
+            helper.make_node("Log", ["bounded"], ["logs"]),
+            helper.make_node("Mul", ["logs", "slope"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], [OUTPUT], axis=-1),
+        ]
+    )
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, len(calibration.bias)]))
+    model.ir_version = IR_VERSION
+    save(model, path)
+
+
+def check_recogniser(recogniser: Recogniser, path: Path, features: NDArray[np.float32]) -> float:
+    """Largest difference between ONNX and scikit-learn over samples [S, F]; ExportMismatch above TOLERANCE."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (actual,) = session.run([OUTPUT], {INPUT: features})
+    worst = float(np.abs(actual - recogniser.posterior(features)).max())
+    if worst > TOLERANCE:
+        raise ExportMismatch(
+            f"ONNX differs from scikit-learn by {worst:.2g} on {len(features)} real samples, allowed is {TOLERANCE:g}"
+        )
+    return worst

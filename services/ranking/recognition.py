@@ -1,0 +1,137 @@
+"""What tells in which scenario a user is: features of a moment, and a guess that only counts.
+
+Pure functions of feature rows, called by training and by serving alike. Knows nothing of forests or requests.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
+from services.features.decay import factors
+from services.features.encode import LARGEST
+from services.features.rows import Block, Floats, Ints
+
+NEVER_DAYS = 9999.0
+"""Days since the last event in a scenario where the user has none."""
+
+PRIOR_STRENGTH = 1.0
+"""Events that the population's habits weigh beside a user's own."""
+
+_MONDAY = 3
+"""1970-01-01 was a Thursday: days since then, plus this, count from a Monday."""
+
+
+def recognition_names(config: FeatureConfig, sources: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns of `recognition_features`, in order; half-lives in seconds."""
+    half_lives = [f"{half_life:g}s" for half_life in config.half_lives_s]
+    return (
+        *("hour_sin", "hour_cos", "weekday_sin", "weekday_cos"),
+        *(f"context_{attribute.name}" for attribute in config.attributes_of("context")),
+        *(f"own_events_{half_life}" for half_life in half_lives),
+        *(f"own_share_{half_life}[{source}]" for source in sources for half_life in half_lives),
+        *(f"days_since[{source}]" for source in sources),
+        *(f"last[{source}]" for source in sources),
+        *(f"everybody_share_{half_life}[{source}]" for source in sources for half_life in half_lives),
+    )
+
+
+def recognition_features(
+    config: FeatureConfig, time_s: Floats, user_scenario: Block, activity: Block, context: Floats
+) -> NDArray[np.float32]:
+    """What is known at R moments before the scenario is: [R, F], columns as `recognition_names` says.
+
+    Args:
+        config: choices behind the features.
+        time_s: [R] time of each moment, seconds since 1970; hour and weekday are UTC, as points on a circle.
+        user_scenario: [R * J] rows of the moments' users per source scenario, scenario fastest.
+        activity: [J] rows of `scenario_activity`.
+        context: [R, A] declared context attributes.
+    """
+    moments, sources = len(time_s), activity.size
+    own = _events(config, user_scenario, np.repeat(time_s, sources)).reshape(moments, sources, -1)
+    everybody = _everybody(config, time_s, activity)
+    newest = user_scenario.floats("time_s").reshape(moments, sources)
+    days = np.where(newest > 0, np.maximum(time_s[:, None] - newest, 0.0) / DAY_S, NEVER_DAYS)
+    parts = [
+        *(_circle(time_s % DAY_S / DAY_S), _circle((time_s // DAY_S + _MONDAY) % 7 / 7)),
+        np.clip(context, -LARGEST, LARGEST),
+        own.sum(axis=1),
+        _shares(own).reshape(moments, -1),
+        np.minimum(days, NEVER_DAYS),
+        np.where(newest > 0, np.eye(sources)[newest.argmax(axis=1)], 0.0),
+        _shares(everybody).reshape(moments, -1),
+    ]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def user_prior(config: FeatureConfig, time_s: Floats, user_scenario: Block, activity: Block) -> Floats:
+    """Where users tend to be, [R, J]: their own decayed events plus everybody's shares; uniform if there are none.
+
+    Under the longest half-life; the arguments are those of `recognition_features`.
+    """
+    moments, sources = len(time_s), activity.size
+    own = _events(config, user_scenario, np.repeat(time_s, sources))[:, -1].reshape(moments, sources)
+    everybody = _everybody(config, time_s, activity)[:, :, -1]
+    total = everybody.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, everybody / np.where(total > 0, total, 1.0), 1 / sources)
+    weight = own + PRIOR_STRENGTH * shares
+    result: Floats = weight / weight.sum(axis=1, keepdims=True)
+    return result
+
+
+def among(prior: Floats, eligible: NDArray[np.bool_]) -> Floats:
+    """A prior [..., J] given that one of the `eligible` [J] scenarios is meant; uniform over them if it has no mass."""
+    kept = np.where(eligible, prior, 0.0)
+    total = kept.sum(axis=-1, keepdims=True)
+    result: Floats = np.where(total > 0, kept / np.where(total > 0, total, 1.0), eligible / max(eligible.sum(), 1))
+    return result
+
+
+def mixed(prior: Floats, recognised: Floats, place: Ints, source_only: NDArray[np.bool_]) -> Floats:
+    """The posterior [J] over the scenarios there are, some of which the recogniser may not know.
+
+    The law of total probability: with the prior's probability of a scenario that appeared after training it is one
+    of those, and then as the prior says; otherwise it is as the recogniser says. Scenarios that training knew
+    as sources only are never the target.
+
+    Args:
+        prior: [J] of `user_prior`.
+        recognised: [K] probabilities of the recogniser's scenarios.
+        place: [J] index of each scenario among those K, -1 if it is not one of them.
+        source_only: [J] whether training knew the scenario as a source that is never a target.
+    """
+    known = np.where(place >= 0, recognised[place], 0.0)
+    eligible = ~source_only
+    if known.sum() <= 0:
+        return among(prior, eligible) if eligible.any() else prior
+    new = np.where((place < 0) & eligible, among(prior, eligible), 0.0)
+    result: Floats = new + (1 - new.sum()) * known / known.sum()
+    return result
+
+
+def _events(config: FeatureConfig, block: Block, time_s: Floats) -> Floats:
+    """Decayed events of all types at `time_s` [rows]: [rows, half-lives]."""
+    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1).sum(axis=1)
+    result: Floats = counts * factors(time_s - block.floats("time_s"), config.half_lives_s)
+    return result
+
+
+def _everybody(config: FeatureConfig, time_s: Floats, activity: Block) -> Floats:
+    """Decayed events of everybody at each moment: [R, J, half-lives]."""
+    counts = activity.floats("counts").reshape(activity.size, len(EVENT_TYPES), -1).sum(axis=1)
+    result: Floats = counts * factors(time_s[:, None] - activity.floats("time_s"), config.half_lives_s)
+    return result
+
+
+def _shares(values: Floats) -> Floats:
+    """Shares over the scenarios of values [R, J, half-lives]; 0 where nothing happened."""
+    total = values.sum(axis=1, keepdims=True)
+    result: Floats = values / np.where(total > 0, total, 1.0)
+    return result
+
+
+def _circle(turn: Floats) -> Floats:
+    """Sine and cosine of a part of a full turn: [R, 2]."""
+    return np.stack([np.sin(2 * np.pi * turn), np.cos(2 * np.pi * turn)], axis=1)

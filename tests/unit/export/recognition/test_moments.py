@@ -1,0 +1,93 @@
+"""Which moments of a history are sampled, and what their target is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from export.recognition.errors import RecognitionError
+from export.recognition.moments import moments_of, split_starts, targets_of
+from export.replay.history import History, ItemScenarios, Requests
+from services.features.behavior import Events
+from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.hashing import keys64
+
+CONFIG = FeatureConfig(text_dims=2)
+NOTHING = np.array([], object)
+
+
+def history(*events: tuple[str, str, str, float], labelled: tuple[tuple[str, str, float], ...] = ()) -> History:
+    """Events (user, scenario, type, time) and labelled rows (scenario, split, time)."""
+    count = len(events)
+    text = [np.array([event[column] for event in events], object) for column in range(2)]
+    requests = [np.array([row[column] for row in labelled], object) for column in range(2)]
+    blank = np.full(len(labelled), "", object)
+    return History(
+        behavior=Events(
+            user=text[0],
+            scenario=text[1],
+            item=np.full(count, "i", object),
+            type=np.array([EVENT_TYPES.index(event[2]) for event in events]),
+            time_s=np.array([event[3] for event in events]),
+            value=np.full(count, np.nan),
+            event_key=keys64(f"e{number}" for number in range(count)),
+            position=np.zeros((count, 3), np.int64),
+            item_key=np.zeros(count, np.int64),
+            facet_key=np.zeros((count, 4), np.int64),
+            text_vector=np.zeros((count, 2)),
+        ),
+        behavior_text=np.full(count, "", object),
+        requests=Requests(
+            blank, blank, requests[0], blank, np.ones(len(labelled)), requests[1], np.array([r[2] for r in labelled])
+        ),
+        items=[],
+        item_scenarios=ItemScenarios(NOTHING, NOTHING, np.zeros(0), np.zeros((0, 0))),
+        scenarios=[],
+    )
+
+
+BASKET = [("ann", "shelf", "click", 5.0)] * 3 + [("ann", "tv", "click", 5.0), ("ann", "regular", "click", 5.0)]
+
+
+def test_a_moment_is_a_user_at_a_time_in_time_order() -> None:
+    """Events of one user at one time are one moment; others' and later ones are their own."""
+    made = moments_of(
+        history(*BASKET, ("bob", "tv", "click", 5.0), ("ann", "tv", "click", 9.0)), CONFIG, ["shelf", "tv"], 99, 0
+    )
+    assert [("ann", 5.0), ("ann", 9.0), ("bob", 5.0)] == sorted(zip(made.user, made.time_s, strict=True))
+    assert made.time_s.tolist() == sorted(made.time_s)
+
+
+def test_the_target_is_drawn_by_events_among_target_scenarios() -> None:
+    """Three of four events are in the shelf; `regular` is no target and is never drawn, nor counted in the bound."""
+    drawn = [moments_of(history(*BASKET), CONFIG, ["shelf", "tv"], 99, seed).scenario[0] for seed in range(400)]
+    assert {"shelf", "tv"} == set(drawn)
+    assert pytest.approx(0.75, abs=0.07) == np.mean([name == "shelf" for name in drawn])
+    made = moments_of(history(*BASKET), CONFIG, ["shelf", "tv"], 99, 0)
+    assert pytest.approx([0.75]) == made.share
+    assert pytest.approx([-0.75 * np.log(0.75) - 0.25 * np.log(0.25)]) == made.entropy
+
+
+def test_only_engagement_makes_a_moment() -> None:
+    """Having been shown something is none; without any there is nothing to recognise from."""
+    shown = history(("ann", "tv", "impression", 1.0), ("ann", "tv", "click", 2.0))
+    assert [2.0] == moments_of(shown, CONFIG, ["tv"], 99, 0).time_s.tolist()
+    with pytest.raises(RecognitionError, match="no event is an engagement"):
+        moments_of(history(("ann", "tv", "impression", 1.0)), CONFIG, ["tv"], 99, 0)
+
+
+def test_targets_are_the_scenarios_of_labelled_rows() -> None:
+    """Without labelled rows, all in which somebody engaged."""
+    labelled = history(*BASKET, labelled=(("tv", "train", 1.0),))
+    assert ["tv"] == targets_of(labelled, CONFIG)
+    assert ["regular", "shelf", "tv"] == targets_of(history(*BASKET), CONFIG)
+
+
+def test_splits_start_where_the_labelled_rows_say() -> None:
+    """If they follow one another in time; else the last two tenths of the moments are validation and test."""
+    rows = (("tv", "train", 1.0), ("tv", "validation", 7.0), ("tv", "test", 8.5))
+    past = history(*[("ann", "tv", "click", float(time)) for time in range(10)], labelled=rows)
+    moments = moments_of(past, CONFIG, ["tv"], 99, 0)
+    assert (7.0, 8.5) == split_starts(past.requests, moments)
+    mixed = replace(past.requests, split=past.requests.split[::-1].copy())
+    assert (8.0, 9.0) == split_starts(mixed, moments)

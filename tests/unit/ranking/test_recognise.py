@@ -1,0 +1,130 @@
+"""The stage that settles the target scenario: named, guessed from habits, or recognised."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.features.config import DAY_S, Attribute, FeatureConfig
+from services.features.rows import Block, pack
+from services.features.schema import build_schema
+from services.ranking.degraded import Degraded
+from services.ranking.recognise import recognise
+from services.ranking.recognition import recognition_names
+from services.ranking.scenarios import Scenarios
+from services.ranking.validate import Request
+
+NOW_S = 1_800_000_000.0
+SCHEMA = build_schema(FeatureConfig(text_dims=3, attributes=(Attribute("hour", "context"),)))
+
+
+def request(scenario: str = "", time_s: float = NOW_S) -> Request:
+    return Request("u", scenario, ("a", "b"), 0, time_s, {}, explain=False, diversity=0.0)
+
+
+def activity(view: str, events: list[float], time_s: float = NOW_S) -> Block:
+    """One row per number of events, all clicks, under every half-life."""
+    block = pack(SCHEMA[view], [None] * len(events))
+    counts = np.zeros_like(block.floats("counts")).reshape(len(events), -1, len(SCHEMA.config.half_lives_s))
+    counts[:, 1] = np.array(events)[:, None]
+    return block.with_columns({"counts": counts.reshape(len(events), -1), "time_s": np.full(len(events), time_s)})
+
+
+def scenarios_of(events: list[float]) -> Scenarios:
+    names = tuple(f"s{number}" for number in range(len(events)))
+    return Scenarios(names, pack(SCHEMA["scenario"], [None] * len(events)), activity("scenario_activity", events), True)
+
+
+def recognised(scenario: str, everybody: list[float], own: list[float], time_s: float = NOW_S) -> list[float]:
+    rows = activity("user_scenario", own)
+    posterior = recognise(None, SCHEMA, request(scenario, time_s), scenarios_of(everybody), rows, Degraded())
+    result: list[float] = posterior.tolist()
+    return result
+
+
+def test_a_named_scenario_is_certain() -> None:
+    """Whatever the user or everybody did."""
+    assert recognised("s1", [5, 0, 1], [9, 0, 0]) == [0, 1, 0]
+
+
+def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
+    """Not the user's habits: the request said where it is, and it is none of these."""
+    degraded = Degraded()
+    posterior = recognise(None, SCHEMA, request("x"), scenarios_of([1, 3]), activity("user_scenario", [4, 0]), degraded)
+    assert posterior.tolist() == [0.5, 0.5]
+    assert [line.reason for line in degraded.reasons] == [pb.DEGRADATION_REASON_UNKNOWN_SCENARIO]
+
+
+@pytest.mark.parametrize(
+    ("everybody", "own", "expected"),
+    [
+        ([0, 0], [0, 0], [0.5, 0.5]),
+        ([1, 3], [0, 0], [0.25, 0.75]),
+        ([0, 0], [1, 0], [0.75, 0.25]),
+        ([1, 3], [3, 0], [3.25 / 4, 0.75 / 4]),
+        ([1000, 3000], [3, 0], [3.25 / 4, 0.75 / 4]),
+    ],
+    ids=["nothing known", "only everybody", "only the user", "both", "everybody counts as one event"],
+)
+def test_a_scenario_is_recognised_by_own_events_and_everybodys_shares(
+    everybody: list[float], own: list[float], expected: list[float]
+) -> None:
+    """In proportion, with one event's weight for the population."""
+    assert recognised("", everybody, own) == pytest.approx(expected)
+
+
+def test_own_events_fade_out_of_the_posterior() -> None:
+    """After one longest half-life, 30 days, three events count one and a half."""
+    assert recognised("", [1, 1], [3, 0], NOW_S + 30 * DAY_S) == pytest.approx([2 / 2.5, 0.5 / 2.5])
+
+
+def test_centuries_later_the_posterior_is_still_one() -> None:
+    """Counts may fade to zero without anything being divided by it."""
+    assert sum(recognised("", [1, 1], [3, 0], NOW_S + 1e12)) == pytest.approx(1)
+
+
+class DeviceRecogniser:
+    """Sure of the first scenario if the context attribute is above 0, else undecided."""
+
+    version = "device/1"
+    scenarios = ("s0", "s2")
+    sources = ("gone", "s0", "s1", "s2")
+    source_only = frozenset({"s1"})
+
+    def posterior(self, features: np.ndarray) -> np.ndarray:
+        place = recognition_names(SCHEMA.config, self.sources).index("context_hour")
+        return np.where(features[:, [place]] > 0, [[1.0, 0.0]], [[0.5, 0.5]])
+
+
+def test_the_recogniser_decides_among_its_scenarios() -> None:
+    """By the context; a source that is no target gets nothing, and s3, which came later, what habits give it."""
+    for hour, expected in ((1.0, [0.75, 0, 0, 0.25]), (-1.0, [0.375, 0, 0.375, 0.25])):
+        asked = replace(request(), context={"hour": hour})
+        rows = activity("user_scenario", [1, 9, 1, 2 / 3])
+        found = recognise(DeviceRecogniser(), SCHEMA, asked, scenarios_of([3, 7, 3, 2]), rows, Degraded())
+        assert found.tolist() == pytest.approx(expected)
+
+
+def test_a_named_scenario_needs_no_recogniser() -> None:
+    """Even one that the recogniser thinks impossible."""
+    found = recognise(
+        DeviceRecogniser(), SCHEMA, request("s1"), scenarios_of([1, 1]), activity("user_scenario", [0, 0]), Degraded()
+    )
+    assert found.tolist() == [0, 1]
+
+
+def test_the_recogniser_sees_rows_by_scenario_whatever_their_place() -> None:
+    """Its sources' rows in its own order; a scenario that is gone looks as if nothing had happened there."""
+    seen: list[np.ndarray] = []
+
+    class Recording(DeviceRecogniser):
+        def posterior(self, features: np.ndarray) -> np.ndarray:
+            seen.append(features)
+            return super().posterior(features)
+
+    recognise(Recording(), SCHEMA, request(), scenarios_of([1, 1, 1]), activity("user_scenario", [1, 2, 3]), Degraded())
+    names = recognition_names(SCHEMA.config, DeviceRecogniser.sources)
+    longest = f"{SCHEMA.config.half_lives_s[-1]:g}s"
+    shares = [seen[0][0, names.index(f"own_share_{longest}[{name}]")] for name in DeviceRecogniser.sources]
+    assert shares == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6])
