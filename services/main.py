@@ -55,17 +55,14 @@ def _register_training() -> None:
     try:
         from export.datasets.check_cli import data_app
         from export.datasets.cli import import_command
+        from export.recognition.cli import train_recogniser_command
         from export.training.cli import train_command
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
-    app.add_typer(data_app, name="data")
     app.command("train")(train_command)
-        from export.recognition.cli import train_recogniser_command
-    except ModuleNotFoundError:  # a serving environment has no training packages
-        return
-    app.command("import")(import_command)
     app.command("train-recogniser")(train_recogniser_command)
+    app.add_typer(data_app, name="data")
 
 
 _register_training()
