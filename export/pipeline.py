@@ -14,10 +14,9 @@ from export.replay.history import History, Requests, load_history
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
 from export.replay.training_rows import TrainingRowsWriter
-from services.features.rows import pack
 from services.features.schema import POSITION, build_schema
 from services.runtime.settings import Settings
-from services.store.memory import MemoryRowStore
+from services.store.columns import ColumnRowStore
 from services.store.protocol import RowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
@@ -53,7 +52,7 @@ def replay_rows(
     schema, encoder = build_schema(settings.features), open_encoder(settings)
     history = load_history(reader, settings.features)
     sources = sorted(scenario for scenario, _ in history.scenarios)
-    store = MemoryRowStore()
+    store = ColumnRowStore(schema)
     data = {"dataset": str(reader.path), "info": reader.info.get("arguments", {}), "rows": reader.info.get("rows", {})}
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, user_share)
     with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:
@@ -79,18 +78,19 @@ def fill_store(
     """
     schema, encoder = build_schema(settings.features), open_encoder(settings)
     history = load_history(reader, settings.features)
-    store = MemoryRowStore()
+    store = ColumnRowStore(schema)
     end = end_of(history) if until_s is None else until_s
     Replay(history, schema, encoder, store).run(end, lambda *_: None)
-    total, done = sum(len(kept) for kept in store.rows.values()), 0
-    for name, kept in store.rows.items():
-        keys = list(kept)
+    keys_of = {view.name: store.keys(view) for view in schema.views}
+    total, done = sum(len(keys) for keys in keys_of.values()), 0
+    for name, keys in keys_of.items():
         for begin in range(0, len(keys), BACKFILL_ROWS):
             chunk = keys[begin : begin + BACKFILL_ROWS]
-            rows.write(chunk, pack(schema[name], [{**kept[key], "position": _before_everything()} for key in chunk]))
+            block = store.read_block(schema[name], chunk)
+            rows.write(chunk, block.with_columns({"position": np.tile(_before_everything(), (block.size, 1))}))
             done += len(chunk)
             report(done, total)
-    return {name: len(kept) for name, kept in store.rows.items()}
+    return {name: len(keys) for name, keys in keys_of.items()}
 
 
 def _before_everything() -> np.ndarray:

@@ -24,8 +24,8 @@ from export.replay.replay import Replay
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.ranking.recognition import among, recognition_features, recognition_names, user_prior
+from services.store.columns import ColumnRowStore
 from services.store.folding import read_block
-from services.store.memory import MemoryRowStore
 from services.store.protocol import Key
 from services.text.protocol import HashingEncoder
 
@@ -149,7 +149,7 @@ def _replayed(
     schema: Schema, history: History, context: Floats, sources: list[str], progress: Progress
 ) -> tuple[NDArray[np.float32], Floats]:
     """Features [M, F] and prior [M, J] of the history's requests, each as of strictly before it."""
-    store, config, total = MemoryRowStore(), schema.config, len(history.requests.time_s)
+    store, config, total = ColumnRowStore(schema), schema.config, len(history.requests.time_s)
     features: list[NDArray[np.float32]] = []
     priors: list[Floats] = []
     done = 0

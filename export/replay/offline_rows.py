@@ -6,7 +6,6 @@ it was after the last stretch before that time.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +50,10 @@ class OfflineRecorder:
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
         """As the other store does."""
         return self._store.read(view, keys)
+
+    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
+        """As the other store does."""
+        return read_block(self._store, view, keys)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """As the other store does; remembers what changed."""
@@ -99,9 +102,8 @@ def _table(keys: Sequence[Key], block: Block) -> pa.Table:
             lengths = np.full(block.size, feature.length)
             columns[feature.name] = _lists(block.fixed[feature.name].reshape(-1), lengths, _TYPES[feature.dtype])
     times = block.floats("time_s" if "time_s" in block.fixed else "updated_s") if _has_time(block) else None
-    seconds = np.zeros(block.size) if times is None else times
-    stamps = [datetime.fromtimestamp(float(second), tz=UTC) for second in seconds]
-    columns["event_timestamp"] = pa.array(stamps, pa.timestamp("us", tz="UTC"))
+    micros = np.zeros(block.size, np.int64) if times is None else np.rint(times * 1e6).astype(np.int64)
+    columns["event_timestamp"] = pa.array(micros).cast(pa.timestamp("us", tz="UTC"))
     return pa.table(columns)
 
 

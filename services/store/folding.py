@@ -16,7 +16,7 @@ from services.features.behavior import Events
 from services.features.hashing import NO_KEY, keys64
 from services.features.rows import Block, Floats, Ints, Ragged, pack, unpack
 from services.features.schema import Schema, View
-from services.store.protocol import Key, RowStore
+from services.store.protocol import BlockReader, Key, RowStore
 
 SCENARIO_INDEX_KEY: Key = ("all",)
 """Key of the one row that lists all scenarios."""
@@ -31,7 +31,7 @@ def grouped(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
 
 def read_block(store: RowStore, view: View, keys: Sequence[Key]) -> Block:
     """The rows of `keys` side by side; missing ones hold defaults."""
-    return pack(view, store.read(view, keys))
+    return store.read_block(view, keys) if isinstance(store, BlockReader) else pack(view, store.read(view, keys))
 
 
 def facets_of(items: Block) -> tuple[list[Key], Ints]:

@@ -5,7 +5,7 @@ when a row holds a newer position than the writer's (the writer has lost its par
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from services.features.rows import Block, Row
 from services.features.schema import View
@@ -43,4 +43,13 @@ class RowStore(Protocol):
 
     def delete(self, view: View, keys: Sequence[Key]) -> None:
         """Remove rows; those that do not exist are fine. Raises StoreUnavailable."""
+        ...
+
+
+@runtime_checkable
+class BlockReader(Protocol):
+    """A store that keeps rows side by side and gives them that way."""
+
+    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
+        """The rows of `keys` side by side; missing ones hold defaults."""
         ...
