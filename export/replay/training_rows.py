@@ -113,7 +113,7 @@ class TrainingRowsWriter:
             "time_s": requests.time_s,
             "target": np.array([source[scenario] for scenario in requests.scenario], np.int32),
             "context": context.astype(np.int32),
-            "text": self._text_numbers(tensors).astype(np.int32),
+            "text": self._text_numbers(tensors, rows.pair_item).astype(np.int32),
             "item": tensors.item,
             "cross": tensors.cross,
         }
@@ -122,10 +122,11 @@ class TrainingRowsWriter:
         self._write("moments", {"time_s": requests.time_s[:1], "scenario": tensors.scenario[None]})
         self._write("rows", columns)
 
-    def _text_numbers(self, tensors: Tensors) -> np.ndarray:
+    def _text_numbers(self, tensors: Tensors, pair_item: np.ndarray) -> np.ndarray:
         """Number of each row's text vector in `texts`, which grows by those not seen before."""
         numbers, new = [], []
-        for vector in tensors.item_text:
+        _, first, item = np.unique(pair_item, return_index=True, return_inverse=True)
+        for vector in tensors.item_text[first]:
             content = vector.tobytes()
             if content not in self._texts:
                 self._texts[content] = len(self._texts)
@@ -133,7 +134,7 @@ class TrainingRowsWriter:
             numbers.append(self._texts[content])
         if new:
             self._write("texts", {"item_text": np.stack(new)})
-        return np.array(numbers)
+        return np.array(numbers)[item]
 
     def _write(self, name: str, columns: dict[str, np.ndarray]) -> None:
         table = pa.table({column: _arrow(values) for column, values in columns.items()})
