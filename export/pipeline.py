@@ -152,7 +152,7 @@ def manifest(info: dict[str, Any], kind: str, seed: int) -> dict[str, Any]:
 
 def split_metrics(rows: Any, probability: np.ndarray, sources: Sequence[str]) -> dict[str, Any]:
     """Metrics over all rows of a split and per target scenario."""
-    from export.training.metrics import summary
+    from export.evaluation.metrics import summary
 
     result = {"all": summary(rows.label, probability, rows.user, rows.request_id)}
     for number, scenario in enumerate(sources):

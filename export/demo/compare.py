@@ -10,7 +10,7 @@ import numpy as np
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
 from export.demo.stream import timestamp
 from export.onnx_export import requests_of, score_onnx
-from export.training.metrics import auc, ndcg_at
+from export.evaluation.metrics import auc, ndcg_at
 from export.training.rows import Rows
 
 AGREEMENT = 1e-5

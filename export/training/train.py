@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
-from export.training.metrics import auc
+from export.evaluation.metrics import auc
 from export.training.model import PreferenceTransfer, combine
 from export.training.rows import Batch, Rows, batches
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.training.metrics import auc, grouped_auc, ndcg_at, summary
+from export.evaluation.metrics import auc, grouped_auc, ndcg_at, summary
 
 
 def groups(*names: str) -> np.ndarray:
