@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
-from export.evaluation.groups import Floats, Ints
+from export.evaluation.groups import Floats, Ints, divided
 
 CONFIDENCE = 0.95
 
@@ -66,7 +66,7 @@ class Ordering:
         positive, negative = label == 1, label == 0
         order = np.argsort(score[negative], kind="stable")
         lower = score[negative][order]
-        below, upto = (np.searchsorted(lower, score[positive], side) for side in ("left", "right"))  # type: ignore[call-overload]
+        below, upto = (np.searchsorted(lower, score[positive], side) for side in ("left", "right"))
         return cls(user[positive], user[negative][order], below, upto)
 
     def of(self, counts: Floats) -> Floats:
@@ -80,11 +80,6 @@ class Ordering:
             if pairs:
                 result[number] = weight @ (reached[self.below] + reached[self.upto]) / (2 * pairs)
         return result
-
-
-def divided(numerator: Floats, denominator: Floats) -> Floats:
-    """Quotient; NaN where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator != 0)
 
 
 def interval(resampled: Floats) -> tuple[float, float]:

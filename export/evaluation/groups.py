@@ -20,6 +20,12 @@ def group_sum(group: Ints, values: NDArray[np.generic], groups: int) -> Floats:
     return np.bincount(group, values.astype(np.float64), minlength=groups).astype(np.float64)
 
 
+def divided(numerator: Floats, denominator: Floats) -> Floats:
+    """Quotient; NaN where the denominator is 0."""
+    result: Floats = np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator != 0)
+    return result
+
+
 def ranks(score: Floats, group: Ints) -> Ints:
     """Rank of each row in its group [R], 0 for the highest score.
 
@@ -55,7 +61,7 @@ def group_auc(label: Ints, score: Floats, group: Ints, groups: int) -> Floats:
     rank_sum = group_sum(ordered, rank * label[order], groups)
     pairs = positives * negatives
     wins = rank_sum - positives * (positives + 1) / 2
-    return np.divide(wins, pairs, out=np.full(groups, np.nan), where=pairs > 0)
+    return divided(wins, pairs)
 
 
 def group_ndcg(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
@@ -66,7 +72,7 @@ def group_ndcg(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> Flo
     gained = group_sum(group, _discounted(k, rank) * label, groups)
     ideal = np.concatenate([[0.0], np.cumsum(_discounted(k, np.arange(k)))])
     best = ideal[np.minimum(group_sum(group, label, groups).astype(np.int64), k)]
-    return np.divide(gained, best, out=np.full(groups, np.nan), where=best > 0)
+    return divided(gained, best)
 
 
 def _discounted(k: int, rank: Ints) -> Floats:
@@ -77,7 +83,7 @@ def group_recall(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> F
     """Share of each group's positives among its first k [G]; NaN without a positive."""
     positives = group_sum(group, label, groups)
     found = group_sum(group, label * (rank < k), groups)
-    return np.divide(found, positives, out=np.full(groups, np.nan), where=positives > 0)
+    return divided(found, positives)
 
 
 def group_reciprocal_rank(label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
@@ -106,4 +112,4 @@ def group_diversity(k: int, rank: Ints, group: Ints, vector: Ints, vectors: Floa
     squares = group_sum(group[listed], (vectors**2).sum(axis=1)[vector[listed]], groups)
     pairs = size * (size - 1)
     similar = (total**2).sum(axis=1) - squares
-    return 1.0 - np.divide(similar, pairs, out=np.full(groups, np.nan), where=pairs > 0)
+    return 1.0 - divided(similar, pairs)

@@ -5,14 +5,17 @@ Knows which metric is made of what; doesn't know models, splits or files.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from export.evaluation.bootstrap import Calibration, Ordering, Ratio, divided
+from export.evaluation.bootstrap import Calibration, Ordering, Ratio
 from export.evaluation.calibration import BINS, equal_mass_bins
 from export.evaluation.groups import (
     Floats,
     Ints,
+    divided,
     group_auc,
     group_diversity,
     group_ndcg,
@@ -102,7 +105,7 @@ def _row_ratios(rows: Grouped, probability: Floats, threshold: float) -> dict[st
     """Metrics that are means over rows, or shares of rows at the threshold."""
     called, positive = probability >= threshold, rows.label == 1
 
-    def per_user(values: Floats) -> Floats:
+    def per_user(values: NDArray[Any]) -> Floats:
         return group_sum(rows.user, values, rows.users)
 
     count, hits = per_user(np.ones(len(called))), per_user(called & positive)
