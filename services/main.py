@@ -54,11 +54,13 @@ def root(
 def _register_training() -> None:
     try:
         from export.datasets.cli import import_command
+        from export.evaluation.cli import evaluate_command
         from export.training.cli import train_command
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
     app.command("train")(train_command)
+    app.command("evaluate")(evaluate_command)
 
 
 _register_training()

@@ -56,8 +56,10 @@ def evaluate(
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """The figures of all kinds (module docstring); `report` is called with runs measured and runs in all."""
-    counts = user_counts(rows.grouped.users, resamples, seed)
     subsets = rows.subsets()
+    tested = np.unique(rows.grouped.user[subsets["all"]])
+    counts = np.zeros((1 + resamples, rows.grouped.users))
+    counts[:, tested] = user_counts(len(tested), resamples, seed)
     thresholds = {kind: [_threshold(rows, run) for run in kind_runs] for kind, kind_runs in runs.items()}
     table = _measure_all(rows, runs, subsets, thresholds, counts, report)
     validation = {kind: _validation_auc(rows, kind_runs) for kind, kind_runs in runs.items()}

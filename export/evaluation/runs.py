@@ -37,9 +37,12 @@ def run_directory(runs: Path, kind: str, seed: int) -> Path:
     return runs / f"{kind}-seed{seed}"
 
 
-def is_complete(directory: Path) -> bool:
-    """Whether a run was finished; run.json is written last."""
-    return (directory / "run.json").exists() and (directory / "predictions.parquet").exists()
+def is_current(directory: Path, rows_info: dict[str, Any]) -> bool:
+    """Whether a run is finished (run.json is written last) and of these training rows."""
+    if not (directory / "run.json").exists():
+        return False
+    run: dict[str, Any] = json.loads((directory / "run.json").read_text())
+    return all(rows_info[name] == value for name, value in run["rows"].items())
 
 
 def read_run(runs: Path, kind: str, seed: int, rows: EvaluationRows) -> Run:

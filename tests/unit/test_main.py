@@ -13,6 +13,7 @@ COMMANDS = (
     "consume",
     "replay",
     "train",
+    "evaluate",
     "backfill",
     "demo",
     "infra",
