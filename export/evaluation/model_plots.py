@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from export.evaluation.pictures import BLUE, CYCLE, DARK, GREY, Picture, bars, dots, drawing, heatmap, picture
+from export.evaluation.pictures import BLUE, CYCLE, DARK, GREY, Picture, bars, dots, drawing, heatmap, picture, titled
 from export.evaluation.words import METRICS, model_name, number, signed
 
 Figures = dict[str, Any]
@@ -31,7 +31,7 @@ def metric_bars(figures: Figures, metric: str) -> Picture:
     if known:
         bars(axes, [model_name(k) for k in known], values, [_span(found[k]) for k in known], colours, start)
     name = METRICS[metric][0]
-    axes.set_title(f"{name}, all test rows")
+    titled(axes, f"{name}, all test rows")
     if start:
         axes.set_xlabel("bars start at 0.5, a coin toss")
     told = ", ".join(f"{model_name(kind)} {number(found[kind]['value'])}" for kind in known)
@@ -48,7 +48,7 @@ def difference_dots(figures: Figures, reference: str, metric: str) -> Picture:
     dots(axes, [model_name(kind) for kind in known], values, spans, [colour_of(figures, kind) for kind in known])
     axes.axvline(0, color=DARK, linewidth=1)
     name = METRICS[metric][0]
-    axes.set_title(f"{name} minus that of {model_name(reference)}")
+    titled(axes, f"{name} minus that of {model_name(reference)}")
     axes.set_xlabel("thousandths; right of the line is better")
     told = ", ".join(f"{model_name(kind)} {signed(found[kind]['value'])}" for kind in known)
     return picture(figure, f"Difference in {name} to {model_name(reference)}: {told}.")
@@ -62,20 +62,21 @@ def scenario_dots(figures: Figures, metric: str) -> Picture:
     for number_of, kind in enumerate(kinds):
         found = [figures["models"][kind]["test"][scenario][metric] for scenario in scenarios]
         places = [place - 0.35 + step * (number_of + 0.5) for place in range(len(scenarios))]
-        colour, colours = CYCLE[number_of % len(CYCLE)], "D" if figures["models"][kind]["transfers"] else "o"
+        colour, marker = CYCLE[number_of % len(CYCLE)], "D" if figures["models"][kind]["transfers"] else "o"
         for place, estimate in zip(places, found, strict=True):
             if span := _span(estimate):
                 axes.plot(span, [place, place], color=colour, linewidth=1, alpha=0.6)
         known = [(e["value"], p) for e, p in zip(found, places, strict=True) if e["value"] is not None]
-        axes.plot([v for v, _ in known], [p for _, p in known], colours, color=colour, ms=4.5, label=model_name(kind))
+        axes.plot([v for v, _ in known], [p for _, p in known], marker, color=colour, ms=4.5, label=model_name(kind))
     axes.set_yticks(range(len(scenarios)), scenarios)
     axes.set_ylim(len(scenarios) - 0.5, -0.5)
     for edge in range(len(scenarios) - 1):
         axes.axhline(edge + 0.5, color="#e3e8ee", linewidth=1)
     axes.grid(axis="x")
     name = METRICS[metric][0]
-    axes.set_title(f"{name} by target scenario")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8.5, handletextpad=0.1, columnspacing=1.0)
+    titled(axes, f"{name} by target scenario")
+    spacing = {"handletextpad": 0.1, "columnspacing": 1.0}
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8.5, frameon=False, **spacing)
     return picture(figure, f"{name} of each model in each target scenario; the values are in the table of all figures.")
 
 
@@ -90,7 +91,7 @@ def reliability_plot(figures: Figures, kind: str) -> Picture:
     axes.plot(*points, "o-", color=line, markersize=4, linewidth=1.4)
     axes.set_xlim(0, top)
     axes.set_ylim(0, top)
-    axes.set_title(model_name(kind), fontsize=10)
+    titled(axes, model_name(kind), 10)
     axes.set_xlabel("predicted", fontsize=9)
     axes.set_ylabel("observed", fontsize=9)
     axes.tick_params(labelsize=8)
@@ -114,7 +115,7 @@ def transfer_heatmap(figures: Figures, kind: str) -> Picture:
     heatmap(axes, mean, texts, targets, sources, (0.0, 1.0))
     axes.set_xlabel("source scenario j")
     axes.set_ylabel("target scenario i")
-    axes.set_title(f"M[i,j] of {model_name(kind)}")
+    titled(axes, f"M[i,j] of {model_name(kind)}")
     return picture(figure, f"Transfer weights of {model_name(kind)} from each source to each target scenario.")
 
 

@@ -13,11 +13,8 @@ from matplotlib.figure import Figure
 BLUE, GREY, DARK, RED, GREEN, ORANGE = "#1f5fa8", "#9aa5b1", "#3d4852", "#b23b3b", "#2f7d4f", "#b8741a"
 CYCLE = (BLUE, ORANGE, GREEN, RED, "#6b4fa0", "#2a8c99", "#8a6d3b", "#c2549b", DARK)
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#8795a1",
@@ -26,7 +23,6 @@ STYLE: dict[str, Any] = {
     "ytick.color": DARK,
     "axes.grid": False,
     "grid.color": "#e3e8ee",
-    "legend.frameon": False,
     "svg.hashsalt": "crossrec",
     "svg.fonttype": "path",
 }
@@ -57,6 +53,11 @@ def picture(figure: Figure, alt: str) -> Picture:
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata=nothing)
     return Picture("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode(), alt)
+
+
+def titled(axes: Axes, text: str, size: float = 11) -> None:
+    """Give axes their title."""
+    axes.set_title(text, loc="left", fontsize=size, fontweight="bold", color=DARK)
 
 
 def dots(

@@ -112,5 +112,6 @@ def write_study(out: Path, figures: dict[str, Any], experiments: dict[str, dict[
     from export.evaluation.report import render
 
     out.mkdir(parents=True, exist_ok=True)
+    page = render(figures, experiments)
     (out / "metrics.json").write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
-    (out / "report.html").write_text(render(figures, experiments))
+    (out / "report.html").write_text(page)

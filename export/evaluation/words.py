@@ -8,7 +8,7 @@ MODELS = {
     "star": ("STAR", "a shared network multiplied by one of its own for each scenario"),
     "pooled": (
         "Pooled network",
-        "one network over all scenarios' rows with the same features, without transfer weights",
+        "one network over all scenarios, the same features, no transfer weights",
     ),
     "lightgbm": ("LightGBM", "boosted decision trees on the same features"),
     "affine": ("P/M affine", "preferences per source scenario, summed with transfer weights; both affine"),
@@ -22,11 +22,11 @@ METRICS = {
     "ndcg_at_10": ("NDCG@10", "how near to the top of a request's list the positives stand; 1 is perfect", "higher"),
     "recall_at_10": ("Recall@10", "share of a request's positives among its first ten", "higher"),
     "mrr": ("MRR", "one divided by the rank of the first positive, averaged over requests", "higher"),
-    "coverage": ("Coverage", "share of all candidate items that are in some request's first ten", "higher"),
+    "coverage": ("Coverage", "share of all candidate items that are in some request's first ten", ""),
     "intra_list_diversity": (
         "Diversity",
         "how unlike the texts of a request's first ten items are: mean of 1 - cosine",
-        "higher",
+        "",
     ),
     "log_loss": ("Log loss", "mean negative logarithm of the probability given to what happened", "lower"),
     "ece": ("ECE", "mean distance between predicted and observed shares, over 15 bins of equal size", "lower"),
@@ -55,12 +55,12 @@ def subset_name(subset: str) -> str:
 
 def number(value: float | None, digits: int = 4) -> str:
     """A value, or a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 4) -> str:
     """A value with its sign, or a dash where there is none."""
-    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+    return "-" if value is None else f"{value:+.{digits}f}"
 
 
 def listed(words: list[str]) -> str:
