@@ -27,8 +27,7 @@ from export.evaluation.words import signed
 
 Rows = Sequence[dict[str, Any]]
 
-ARMS = {"joint": ("joint: all scenarios", BLUE), "alone": ("alone: this scenario only", ORANGE)}
-ARMS |= {"pooled": ("pooled: all scenarios, not told apart", GREEN)}
+ARMS = {"joint": BLUE, "alone": ORANGE, "pooled": GREEN}
 
 
 def _deviation(seeds: Sequence[float]) -> float:
@@ -39,9 +38,12 @@ def _around(value: float, deviation: float) -> tuple[float, float] | None:
     return (value - deviation, value + deviation) if deviation else None
 
 
-def change_bars(rows: Rows, name: str, field: str, title: str) -> Picture:
-    """Changes in AUC, in thousandths: a bar per row, named by column `name`, with its deviation over seeds."""
-    ordered = sorted(rows, key=lambda row: row[field])
+def change_bars(rows: Rows, name: str, field: str, title: str, *, gains: bool = False) -> Picture:
+    """Changes in AUC, in thousandths: a bar per row, named by column `name`, with its deviation over seeds.
+
+    The largest loss is on top, or with `gains` the largest gain.
+    """
+    ordered = sorted(rows, key=lambda row: row[field], reverse=gains)
     values = [1000 * row[field] for row in ordered]
     spans = [_around(value, 1000 * row.get(f"{field}_sd", 0.0)) for value, row in zip(values, ordered, strict=True)]
     figure, axes = drawing(1.0 + 0.32 * len(ordered))
@@ -49,7 +51,7 @@ def change_bars(rows: Rows, name: str, field: str, title: str) -> Picture:
     if ordered:
         bars(axes, [str(row[name]) for row in ordered], values, spans, colours, form="+.1f")
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("change in AUC, thousandths; line: deviation over seeds")
+    axes.set_xlabel("change in AUC, thousandths")
     titled(axes, title)
     told = ", ".join(f"{row[name]} {signed(row[field])}" for row in ordered)
     return picture(figure, f"{title}: {told}.")
@@ -59,13 +61,13 @@ def scarcity_plot(rows: Rows, target: str) -> Picture:
     """AUC on the target over the fraction of its training rows: a line per arm, bands of deviation over seeds."""
     figure, axes = drawing(3.1)
     fractions = sorted({row["fraction"] for row in rows if row["target"] == target})
-    for arm, (label, colour) in ARMS.items():
+    for arm, colour in ARMS.items():
         line = sorted(
             (row for row in rows if row["target"] == target and row["arm"] == arm), key=lambda row: row["fraction"]
         )
         places = [_place(row["fraction"], fractions) for row in line]
         values, spread = [row["auc"] for row in line], [_deviation(row["seeds"]) for row in line]
-        axes.plot(places, values, "o-", color=colour, label=label, linewidth=1.6, markersize=4)
+        axes.plot(places, values, "o-", color=colour, label=arm, linewidth=1.6, markersize=4)
         low, high = ([v + sign * s for v, s in zip(values, spread, strict=True)] for sign in (-1, 1))
         axes.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
     axes.set_xticks([_place(fraction, fractions) for fraction in fractions], [f"{100 * f:g}" for f in fractions])
@@ -73,7 +75,7 @@ def scarcity_plot(rows: Rows, target: str) -> Picture:
     axes.set_ylabel("test AUC")
     axes.grid(axis="y")
     titled(axes, f"Target scenario {target}")
-    axes.legend(fontsize=8.5, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return picture(figure, f"AUC on {target} by the share of its training rows; the values are in the table.")
 
 

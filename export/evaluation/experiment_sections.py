@@ -3,7 +3,8 @@
 Knows the structure of the experiments' files and what each section says; an experiment that was not run is one line.
 """
 
-from statistics import mean
+from collections.abc import Sequence
+from statistics import mean, stdev
 from typing import Any
 
 from export.evaluation.experiment_plots import change_bars, confusion_plot, removal_plot, scarcity_plot
@@ -64,7 +65,7 @@ def ablation(experiment: Experiment) -> Section:
     intro = (
         "The model was trained again without one group of features at a time, and tested on the same rows. A long bar "
         "to the left: the group holds what no other has. A short one: the others make up for it, which does not mean "
-        "that it is useless."
+        "that it is useless. Black lines: deviation between training runs."
     )
     ordered = sorted(dropped, key=lambda row: row["auc_change"])
     worth = [row["group"] for row in ordered if row["auc_change"] < -NOISE]
@@ -127,12 +128,17 @@ def scarcity_found(rows: list[dict[str, Any]]) -> list[str]:
         gains = [joint - pooled for joint, pooled in pairs if joint is not None and pooled is not None]
         if gains:
             change = mean(gains)
-            told = "about nothing" if abs(change) <= NOISE else ("a gain" if change > 0 else "a loss")
+            told = "about nothing" if abs(change) <= _chance(gains) else ("a gain" if change > 0 else "a loss")
             texts.append(
                 f"Knowing the scenario, against pooling, brings {told} with {fraction:.0%} of its rows: "
                 f"{signed(change)} AUC on average."
             )
     return texts
+
+
+def _chance(gains: Sequence[float]) -> float:
+    """What a mean over targets must exceed: two standard errors, and never less than a seed's noise."""
+    return max(NOISE, 2 * stdev(gains) / len(gains) ** 0.5) if len(gains) > 1 else NOISE
 
 
 def sources(experiment: Experiment) -> Section:
@@ -164,7 +170,8 @@ def augmentation(experiment: Experiment) -> Section:
     rows = experiment["rows"]
     intro = (
         "Additions to training that might help a scenario with few rows, each tried alone. An addition is kept if the "
-        "validation rows gain more than chance; the change shown is that of the test rows, which had no say."
+        "validation rows gain more than chance; the change shown is that of the test rows, which had no say. "
+        "Black lines: deviation between training runs."
     )
     kept = list(dict.fromkeys(str(row["name"]) for row in rows if row.get("kept")))
     none = "None of them gained more than chance, so none is used."
@@ -178,7 +185,7 @@ def augmentation(experiment: Experiment) -> Section:
             for r in rows
         ],
     )
-    pictures = [change_bars(shown, "label", "auc_change", "AUC with an addition")]
+    pictures = [change_bars(shown, "label", "auc_change", "AUC with an addition", gains=True)]
     return Section("augmentation", TITLES["augmentation"], [intro], [found], pictures=pictures, tables=[table])
 
 

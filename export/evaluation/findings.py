@@ -56,7 +56,9 @@ def best_model(figures: Figures) -> list[str]:
     best, baseline = order[0], figures["baseline"]
     auc = figures["models"][best]["test"]["all"]["auc"]
     texts = [f"Highest test AUC: {model_name(best)} with {number(auc['value'])} {span(auc)}."]
-    if baseline:
+    if baseline == best:
+        texts.append("It was the best model without transfer weights on the validation rows, too.")
+    elif baseline:
         texts.append(
             f"Best model without transfer weights, chosen on the validation rows: {model_name(baseline)} with "
             f"{number(figures['models'][baseline]['test']['all']['auc']['value'])}."
@@ -127,7 +129,7 @@ def cold_start(figures: Figures) -> list[str]:
         if not size:
             texts.append(f"{name}: none of the {whole:,} test rows, so nothing can be said about them.")
             continue
-        text = f"{name}: {size:,} of {whole:,} test rows ({size / whole:.1%})"
+        text = f"{name}: {size:,} of {whole:,} test rows ({size / whole:.2%})"
         order = ranked(figures, "auc", segment)
         if not order:
             texts.append(f"{text}, with one class only, so AUC cannot be measured.")
@@ -157,10 +159,11 @@ def calibration(figures: Figures) -> list[str]:
         return [text]
     curve = figures["models"][worst]["reliability"]
     excess = sum(point["rows"] * (point["probability"] - point["positive"]) for point in curve)
-    way = "too high" if excess > 0 else "too low"
-    return [
-        f"{text} Farthest: {model_name(worst)} (ECE {number(ece[worst])}), whose probabilities are on the whole {way}."
-    ]
+    rows = sum(point["rows"] for point in curve)
+    way = "too low" if excess < 0 else "too high"
+    if abs(excess) / rows < ece[worst] / 2:
+        way = "too high for some rows and too low for others"
+    return [f"{text} Farthest: {model_name(worst)} (ECE {number(ece[worst])}), whose probabilities are {way}."]
 
 
 def transfer_weights(figures: Figures, kind: str) -> list[str]:

@@ -3,7 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from export.evaluation.pictures import BLUE, CYCLE, DARK, GREY, Picture, bars, dots, drawing, heatmap, picture, titled
+from matplotlib.axes import Axes
+
+from export.evaluation.pictures import (
+    BLUE,
+    BLUES,
+    CYCLE,
+    DARK,
+    GREY,
+    Picture,
+    bars,
+    dots,
+    drawing,
+    heatmap,
+    picture,
+    titled,
+)
 from export.evaluation.words import METRICS, model_name, number, signed
 
 Figures = dict[str, Any]
@@ -47,6 +62,7 @@ def difference_dots(figures: Figures, reference: str, metric: str) -> Picture:
     spans = [None if found[k]["low"] is None else (1000 * found[k]["low"], 1000 * found[k]["high"]) for k in known]
     dots(axes, [model_name(kind) for kind in known], values, spans, [colour_of(figures, kind) for kind in known])
     axes.axvline(0, color=DARK, linewidth=1)
+    _cut(axes, values, spans)
     name = METRICS[metric][0]
     titled(axes, f"{name} minus that of {model_name(reference)}")
     axes.set_xlabel("thousandths; right of the line is better")
@@ -54,15 +70,34 @@ def difference_dots(figures: Figures, reference: str, metric: str) -> Picture:
     return picture(figure, f"Difference in {name} to {model_name(reference)}: {told}.")
 
 
+def _cut(axes: Axes, values: Sequence[float], spans: Sequence[tuple[float, float] | None]) -> None:
+    """End the axis behind the models that are near; those far off are written at the edge, so all can be read."""
+    near = [place for place, value in enumerate(values) if abs(value) <= NEAR]
+    if not near or len(near) == len(values):
+        return
+    edges = [0.0, *(edge for place in near for edge in (spans[place] or (values[place],)))]
+    low, high = min(edges), max(edges)
+    margin = 0.12 * (high - low) or 1.0
+    axes.set_xlim(low - margin, high + margin)
+    for place, value in enumerate(values):
+        if place not in near:
+            text, x, side = (f"◂ {value:+.0f}", 0.02, "left") if value < 0 else (f"{value:+.0f} ▸", 0.98, "right")
+            axes.text(x, place, text, transform=axes.get_yaxis_transform(), va="center", ha=side, fontsize=9)
+
+
+NEAR = 20.0
+"""Thousandths: models this near to the reference are drawn on one scale."""
+
+
 def scenario_dots(figures: Figures, metric: str) -> Picture:
     """A metric per target scenario: a line of dots per scenario, a colour per model."""
     kinds, scenarios = list(figures["models"]), figures["scenarios"]
     figure, axes = drawing(1.6 + 0.5 * len(scenarios) + 0.18 * len(kinds))
-    step = 0.7 / max(len(kinds), 1)
+    step, palette = 0.7 / max(len(kinds), 1), _palette(figures)
     for number_of, kind in enumerate(kinds):
         found = [figures["models"][kind]["test"][scenario][metric] for scenario in scenarios]
         places = [place - 0.35 + step * (number_of + 0.5) for place in range(len(scenarios))]
-        colour, marker = CYCLE[number_of % len(CYCLE)], "D" if figures["models"][kind]["transfers"] else "o"
+        colour, marker = palette[kind], "D" if figures["models"][kind]["transfers"] else "o"
         for place, estimate in zip(places, found, strict=True):
             if span := _span(estimate):
                 axes.plot(span, [place, place], color=colour, linewidth=1, alpha=0.6)
@@ -78,6 +113,14 @@ def scenario_dots(figures: Figures, metric: str) -> Picture:
     spacing = {"handletextpad": 0.1, "columnspacing": 1.0}
     figure.legend(loc="outside lower center", ncols=3, fontsize=8.5, frameon=False, **spacing)
     return picture(figure, f"{name} of each model in each target scenario; the values are in the table of all figures.")
+
+
+def _palette(figures: Figures) -> dict[str, str]:
+    """A colour per model; blues are for those with transfer weights."""
+    transfers = [kind for kind, model in figures["models"].items() if model["transfers"]]
+    others = [kind for kind in figures["models"] if kind not in transfers]
+    blues = {kind: BLUES[place % len(BLUES)] for place, kind in enumerate(transfers)}
+    return blues | {kind: CYCLE[place % len(CYCLE)] for place, kind in enumerate(others)}
 
 
 def reliability_plot(figures: Figures, kind: str) -> Picture:

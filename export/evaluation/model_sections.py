@@ -45,10 +45,10 @@ def summary(figures: Figures) -> Section:
     )
     test = (
         f"Every number comes from the test rows: {size['rows']:,} pairs of a user and an item in {size['requests']:,} "
-        f"requests of {size['users']:,} users, of which {size['positives']:,} are positive. They lie after the "
-        "training rows in time, and the features of a row hold nothing that happened after its request."
+        f"requests of {size['users']:,} users, of which {size['positives']:,} are positive. No model saw them "
+        "in training, and the features of a row hold nothing that happened after its request."
     )
-    notes = [f"The data set's own note: “{note}”" for note in figures["data"]["notes"]]
+    notes = [f"The data set says of itself: “{note}”" for note in figures["data"]["notes"][:1]]
     return Section(
         "short",
         "In short",
@@ -178,14 +178,28 @@ def cold_start(figures: Figures) -> Section:
         f"How models rank what has no history. {meanings}. A model that lives on counts has nothing to order cold "
         "items by, so values near 0.5 are expected there."
     )
-    metrics = ("auc", "ndcg_at_10", "log_loss")
     empty = [
         f"{subset_name(name)}: no test row is of this kind in this data set, so this part of the table is empty."
         for name in segments
         if not figures["subsets"][name]["rows"]
     ]
-    table = _estimates("Segments of the test rows", figures, metrics, list(segments))
-    return Section("cold", "Cold start", [intro], findings.cold_start(figures), empty, tables=[table])
+    return Section("cold", "Cold start", [intro], findings.cold_start(figures), empty, tables=[_segment_table(figures)])
+
+
+def _segment_table(figures: Figures) -> TableOf:
+    """Models by segments, a column per segment and metric."""
+    shown = [(name, metric) for name in figures["segments"] for metric in ("auc", "ndcg_at_10")]
+    best = {(name, metric): findings.ranked(figures, metric, name)[:1] for name, metric in shown}
+    rows = []
+    for kind, model in figures["models"].items():
+        found = [findings.estimates_of(model, name).get(metric) for name, metric in shown]
+        cells = [
+            _cell(estimate, best=best[column] == [kind]) if estimate else Cell("-")
+            for estimate, column in zip(found, shown, strict=True)
+        ]
+        rows.append(Row([Cell(model_name(kind)), *cells]))
+    columns = [f"{subset_name(name)}: {METRICS[metric][0]}" for name, metric in shown]
+    return TableOf("Segments of the test rows", ["Model", *columns], rows)
 
 
 def calibration(figures: Figures) -> Section:
@@ -234,7 +248,7 @@ def method(figures: Figures) -> Section:
     return Section(
         "method",
         "How it was measured",
-        [intro, made],
+        [intro, made, *(f"From the data set's notes: “{note}”" for note in figures["data"]["notes"][1:])],
         tables=[
             TableOf("Metrics", ["Metric", "Meaning", "Better"], metrics, prose=True),
             TableOf("Models", ["Model", "What it is"], models, prose=True),

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, GREY, DARK, RED, GREEN, ORANGE = "#1f5fa8", "#9aa5b1", "#3d4852", "#b23b3b", "#2f7d4f", "#b8741a"
-CYCLE = (BLUE, ORANGE, GREEN, RED, "#6b4fa0", "#2a8c99", "#8a6d3b", "#c2549b", DARK)
+BLUES = ("#6aa5de", BLUE, "#12355b")
+CYCLE = (ORANGE, GREEN, RED, "#6b4fa0", GREY, "#c2549b", "#6b5a3a", DARK)
 
 STYLE: Any = {
     "font.size": 10,
@@ -56,8 +57,8 @@ def picture(figure: Figure, alt: str) -> Picture:
 
 
 def titled(axes: Axes, text: str, size: float = 11) -> None:
-    """Give axes their title."""
-    axes.set_title(text, loc="left", fontsize=size, fontweight="bold", color=DARK)
+    """Give axes their title, at the figure's left edge, where it has the whole width."""
+    axes.figure.suptitle(text, x=0.01, ha="left", fontsize=size, fontweight="bold", color=DARK)
 
 
 def dots(

@@ -30,7 +30,7 @@ th, td { padding: .3rem .7rem .3rem 0; text-align: right; border-bottom: 1px sol
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 table.prose td { white-space: normal; text-align: left; min-width: 8rem; }
 table.prose th { text-align: left; }
-thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
+thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; white-space: normal; min-width: 4.5rem; }
 tr.group th { text-align: left; padding-top: .9rem; font-weight: 600; }
 td.best { font-weight: 700; }
 .interval { display: block; font-size: .75rem; font-weight: 400; }
