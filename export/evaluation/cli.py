@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-SHOWN = {"auc": "AUC", "gauc": "GAUC", "ndcg_at_10": "NDCG@10", "log_loss": "log loss", "ece": "ECE"}
+from export.evaluation.words import number
+
+SPANNED = {"auc": "AUC", "ndcg_at_10": "NDCG@10"}
+PLAIN = {"gauc": "GAUC", "log_loss": "log loss", "ece": "ECE"}
+"""What the table shows, with and without interval: it fits in 80 columns; the report has everything."""
 
 
 def evaluate_command(
@@ -49,22 +54,26 @@ def main_table(figures: dict[str, Any]) -> Table:
     """Test figures of every model over all rows, and its AUC against the best baseline."""
     baseline = figures["baseline"]
     rows, resamples = figures["subsets"]["all"]["rows"], figures["workload"]["resamples"]
-    table = Table(title=f"Test split: {rows:,} rows, {figures['workload']['seeds']} seeds, 95 % intervals")
+    table = Table(
+        title=f"Test split: {rows:,} rows, seeds: {figures['workload']['seeds']}, 95 % intervals",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("model")
-    for name in SHOWN.values():
-        table.add_column(name, justify="right")
-    table.add_column(f"AUC - {baseline}", justify="right")
-    table.add_column("p", justify="right")
+    for name in (*SPANNED.values(), *PLAIN.values(), f"AUC -\n{baseline}", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
     for kind, model in figures["models"].items():
-        cells = [_estimate(model["test"]["all"][name]) for name in SHOWN]
-        table.add_row(kind, *cells, *_against(figures, kind))
+        found = model["test"]["all"]
+        cells = [_estimate(found[name]) for name in SPANNED]
+        values = [number(found[name]["value"]) for name in PLAIN]
+        table.add_row(kind, *cells, *values, *_against(figures, kind))
     table.caption = f"{resamples} bootstrap resamples of users; p cannot fall below {2 / (resamples + 1):.3f}"
     return table
 
 
 def _estimate(estimate: dict[str, Any]) -> str:
-    if estimate["value"] is None:
-        return "-"
+    if estimate["low"] is None:
+        return number(estimate["value"])
     return f"{estimate['value']:.4f}\n[dim]{estimate['low']:.4f}-{estimate['high']:.4f}[/dim]"
 
 
