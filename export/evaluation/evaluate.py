@@ -8,7 +8,8 @@ Pure: knows nothing of files, training or how figures are shown.
                        "reliability": [{"probability", "positive", "rows"}],
                        "transfer": {"sources", "mean": [[M[i,j]]], "over_seeds": [[deviation]] or null,
                                     "over_contexts": [[deviation]]}}},
-     "differences": {reference kind: {kind: {subset: {metric: {"value", "low", "high", "p"}, ..., "wilcoxon_p"}}}}}
+     "differences": {reference kind: {kind: {subset: {metric: {"value", "low", "high", "p", "seeds"}, ...,
+                                                    "wilcoxon_p"}}}}}
 
 An estimate is {"value", "low", "high", "seeds": [value per seed], "deviation": over seeds}: the mean over seeds with
 the 95 % interval of a bootstrap over users. null: cannot be measured. A subset without rows has no metrics: {}.
@@ -192,7 +193,9 @@ def _difference(first: Measured, second: Measured) -> dict[str, Any]:
         values = first.metrics[name].mean(axis=0) - second.metrics[name].mean(axis=0)
         low, high = interval(values[1:])
         numbers = {"value": float(values[0]), "low": low, "high": high, "p": p_value(values[1:])}
+        seeds = first.metrics[name][:, 0] - second.metrics[name][:, 0]
         found[name] = {key: _number(value) for key, value in numbers.items()}
+        found[name]["seeds"] = [_number(float(value)) for value in seeds]
     return {**found, "wilcoxon_p": wilcoxon_p(first.user_auc, second.user_auc)}
 
 

@@ -203,7 +203,7 @@ def recogniser(experiment: Experiment) -> Section:
         f"The forest is right in {experiment['accuracy']:.1%} of the test samples; the best simple guess "
         f"({best.replace('_', ' ')}) in {experiment['baselines'][best]['accuracy']:.1%}: it gains {told}."
     )
-    notes = [experiment["note"]] if "note" in experiment else []
+    notes = [experiment["note"].replace("`", "")] if "note" in experiment else []
     lines = {**experiment["baselines"], "forest": experiment}
     measures = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "log_loss": "Log loss", "ece": "ECE"}
     rows = [

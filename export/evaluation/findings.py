@@ -1,6 +1,7 @@
 """What the figures say, in sentences: pure functions of metrics.json's structure. Knows no plots and no HTML."""
 
 from collections.abc import Mapping, Sequence
+from statistics import stdev
 from typing import Any
 
 from export.evaluation.evaluate import POOLED
@@ -35,17 +36,26 @@ def span(estimate: Mapping[str, Any], digits: int = 4) -> str:
 
 
 def verdict(difference: Mapping[str, Any], metric: str = "auc") -> str:
-    """'better', 'worse' or 'the same' by whether the interval of a difference leaves out 0."""
+    """'better' or 'worse' if neither the users nor the seeds can explain a difference, else 'the same'.
+
+    Its interval over users must leave out 0, and its mean over seeds lie above two standard errors.
+    """
     if difference["value"] is None or difference["low"] is None or difference["low"] <= 0 <= difference["high"]:
+        return "the same"
+    seeds = difference["seeds"]
+    if len(seeds) > 1 and abs(difference["value"]) <= 2 * stdev(seeds) / len(seeds) ** 0.5:
         return "the same"
     better = difference["value"] > 0
     return "better" if better != (METRICS[metric][2] == "lower") else "worse"
 
 
 def told_difference(difference: Mapping[str, Any], digits: int = 4) -> str:
-    """Difference +0.0001 [-0.0002, +0.0004]."""
+    """Difference +0.0001 [-0.0002, +0.0004] and its deviation over seeds."""
     ends = f" [{signed(difference['low'], digits)}, {signed(difference['high'], digits)}]"
-    return f"difference {signed(difference['value'], digits)}{ends if difference['low'] is not None else ''}"
+    told = f"difference {signed(difference['value'], digits)}{ends if difference['low'] is not None else ''}"
+    if len(difference["seeds"]) < 2:
+        return f"{told} of one training run each"
+    return f"{told}, deviation {number(stdev(difference['seeds']), digits)} between training runs"
 
 
 def best_model(figures: Figures) -> list[str]:
@@ -83,7 +93,7 @@ def _compared(figures: Figures, kind: str, reference: str) -> str:
         "the same": f"{model_name(kind)} cannot be told apart from {model_name(reference)}",
     }[verdict(found["auc"])]
     return (
-        f"{told} in AUC: {told_difference(found['auc'])}, p = {number(found['auc']['p'], 3)} by resampling users, "
+        f"{told} in AUC: {told_difference(found['auc'])}; p = {number(found['auc']['p'], 3)} by resampling users, "
         f"{number(found['wilcoxon_p'], 3)} by the signed ranks of users' own AUCs."
     )
 
@@ -101,7 +111,7 @@ def pooling(figures: Figures) -> list[str]:
         "worse": "Scenario-specific transfer weights lose against pooling all scenarios here",
         "the same": "Scenario-specific transfer weights bring nothing over pooling all scenarios here",
     }[verdict(auc)]
-    return [f"{told} ({model_name(kind)} against {model_name(POOLED)}): {told_difference(auc)} in AUC."]
+    return [f"{told} ({model_name(kind)} against {model_name(POOLED)}), in AUC: {told_difference(auc)}."]
 
 
 def by_scenario(figures: Figures) -> list[str]:

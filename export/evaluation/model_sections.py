@@ -120,7 +120,8 @@ def differences(figures: Figures) -> Section:
     intro = (
         "Differences between models are surer than their values, because easy and hard users are the same for all: "
         "the lines are 95 % intervals of the difference over the same resampled users. A line that leaves out zero "
-        "is a difference that other users would most likely show too."
+        "is a difference that other users would most likely show too. Training again may also move it: a difference is "
+        "called better or worse here only if training runs agree on it, too."
     )
     tests = (
         f"p: the chance of a difference this large if there were none, by resampling (at least {least:.3f} with this "
@@ -232,11 +233,13 @@ def transfer_weights(figures: Figures) -> Section:
 def method(figures: Figures) -> Section:
     """Definitions, workload, versions, machine."""
     work, machine = figures["workload"], figures["machine"]
+    names = ", ".join(model_name(kind) for kind in figures["models"])
     intro = (
-        f"Models: {', '.join(model_name(kind) for kind in figures['models'])}, {work['seeds']} training runs each. "
+        f"Models: {names}; training runs of each: {work['seeds']}. "
         f"Intervals: percentiles of {work['resamples']} resamples of users, the same for all models (seed "
         f"{figures['seed']}). Decisions: the threshold with the highest F1 on the validation rows. Equal scores are "
-        "ordered by one fixed draw. Coverage has no interval: a resample lacks users, so it always shows fewer items."
+        "ordered by one fixed draw. Coverage has no interval: a resample lacks users, so it always shows fewer items. "
+        "ECE's interval leans upwards: a resample's bins are noisier than those of all rows."
     )
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     made = (
