@@ -107,8 +107,8 @@ def pooling(figures: Figures) -> list[str]:
     kind = transfers[0]
     auc = found[kind]["all"]["auc"]
     told = {
-        "better": "Scenario-specific transfer weights improve on pooling all scenarios here",
-        "worse": "Scenario-specific transfer weights lose against pooling all scenarios here",
+        "better": "Summing preferences with transfer weights ranks better than one network for all scenarios here",
+        "worse": "Summing preferences with transfer weights ranks worse than one network for all scenarios here",
         "the same": "Scenario-specific transfer weights bring nothing over pooling all scenarios here",
     }[verdict(auc)]
     return [f"{told} ({model_name(kind)} against {model_name(POOLED)}), in AUC: {told_difference(auc)}."]
