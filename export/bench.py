@@ -1,11 +1,8 @@
 """`crossrec bench rank`: Rank over gRPC against Feast's get_online_features for the same rows, in one run."""
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.demo.environment import Environment
 from export.demo.stream import timestamp
+from export.machine import machine, versions
 from export.pipeline import ensure_encoder, fill_store, replay_rows
 from export.replay.history import load_history
 from export.training.run import train_run
@@ -137,12 +135,6 @@ def figures(ours: np.ndarray, theirs: np.ndarray, requests: int) -> dict[str, An
             "arrivals": "one after another, client on the same machine",
             "feast": "get_online_features for the same user, item and item-per-scenario rows, no model",
         },
-        "versions": {package: metadata.version(package) for package in PACKAGES},
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "versions": versions(PACKAGES),
+        "machine": machine(),
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -55,6 +55,7 @@ def _register_training() -> None:
     try:
         from export.datasets.check_cli import data_app
         from export.datasets.cli import import_command
+        from export.evaluation.cli import evaluate_command
         from export.recognition.cli import train_recogniser_command
         from export.training.cli import train_command
     except ModuleNotFoundError:  # a serving environment has no training packages
@@ -63,6 +64,7 @@ def _register_training() -> None:
     app.command("train")(train_command)
     app.command("train-recogniser")(train_recogniser_command)
     app.add_typer(data_app, name="data")
+    app.command("evaluate")(evaluate_command)
 
 
 _register_training()

@@ -9,8 +9,8 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
 from export.demo.stream import timestamp
+from export.evaluation.metrics import auc, ndcg_at
 from export.onnx_export import open_session, requests_of, score_onnx
-from export.training.metrics import auc, ndcg_at
 from export.training.source import RowBatch, RowSource
 
 AGREEMENT = 1e-5

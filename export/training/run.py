@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from export.evaluation.metrics import summary
 from export.models.base import Model, TorchModel
 from export.models.preference_transfer import PreferenceTransfer
 from export.onnx_export import check_onnx, export_onnx
 from export.registry import register
 from export.training.checkpoint import Epoch
 from export.training.config import TrainingConfig, config_of
-from export.training.metrics import summary
 from export.training.peers import Alone, Peers
 from export.training.selection import Selection
 from export.training.source import RowSource

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.evaluation.metrics import auc
 from export.models.base import Model, ModelError, RowTensors, TorchModel
 from export.models.build import TORCH_KINDS
 from export.training import checkpoint as checkpoints
 from export.training.bars import epoch_bar
 from export.training.checkpoint import Epoch, Progress
 from export.training.config import TrainingConfig
-from export.training.metrics import auc
 from export.training.peers import Alone, Peers
 from export.training.selection import Selection
 from export.training.source import RowSource, TrainingRowsError

@@ -15,6 +15,7 @@ COMMANDS = (
     "replay",
     "train",
     "train-recogniser",
+    "evaluate",
     "backfill",
     "demo",
     "infra",

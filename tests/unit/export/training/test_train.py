@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.evaluation.metrics import auc
 from export.models.base import ModelError
 from export.training.checkpoint import CheckpointMismatch, Epoch
 from export.training.config import KINDS, TrainingConfig, config_of
-from export.training.metrics import auc
 from export.training.selection import Selection
 from export.training.source import RowSource, TrainingRowsError
 from export.training.train import _best, fit, score

@@ -1,0 +1,112 @@
+"""Intervals and comparisons by resampling users, with the same resamples for every model.
+
+A resample is a row of counts: how often each user was drawn. Every metric is a function of such counts, of what
+was measured once per user; a row of ones gives the metric itself. Source: Efron and Tibshirani (1993).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from export.evaluation.groups import Floats, Ints, divided
+
+CONFIDENCE = 0.95
+
+
+def user_counts(users: int, resamples: int, seed: int) -> Floats:
+    """How often each user counts [1 + resamples, users]: once in row 0, as drawn in the others."""
+    drawn = np.random.default_rng(seed).multinomial(users, np.full(users, 1.0 / users), size=resamples)
+    return np.concatenate([np.ones((1, users)), drawn.astype(np.float64)])
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A metric that is a sum over users divided by another: `numerator` and `denominator` are per user [U]."""
+
+    numerator: Floats
+    denominator: Floats
+
+    def of(self, counts: Floats) -> Floats:
+        """The metric [B] under counts [B, U]; NaN where the denominator is 0."""
+        return divided(counts @ self.numerator, counts @ self.denominator)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """ECE with fixed bins: `excess` [U, bins] is sum of (label - probability), `rows` [U]."""
+
+    excess: Floats
+    rows: Floats
+
+    def of(self, counts: Floats) -> Floats:
+        """The metric [B] under counts [B, U]."""
+        return divided(np.abs(counts @ self.excess).sum(axis=1), counts @ self.rows)
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """AUC: positives' users, negatives' users by rising score, and how many negatives lie below each positive.
+
+    Args:
+        positive: [P] user codes.
+        negative: [N] user codes by rising score.
+        below: [P] negatives with a lower score.
+        upto: [P] negatives with a lower or the same score.
+    """
+
+    positive: Ints
+    negative: Ints
+    below: Ints
+    upto: Ints
+
+    @classmethod
+    def build(cls, label: Ints, score: Floats, user: Ints) -> "Ordering":
+        """Sort once; after that every resample is a cumulative sum."""
+        positive, negative = label == 1, label == 0
+        order = np.argsort(score[negative], kind="stable")
+        lower = score[negative][order]
+        below, upto = (np.searchsorted(lower, score[positive], side) for side in ("left", "right"))
+        return cls(user[positive], user[negative][order], below, upto)
+
+    def of(self, counts: Floats) -> Floats:
+        """The metric [B] under counts [B, U]; NaN with one class."""
+        result = np.full(len(counts), np.nan)
+        reached = np.zeros(len(self.negative) + 1)
+        for number, count in enumerate(counts):
+            np.cumsum(count[self.negative], out=reached[1:])
+            weight = count[self.positive]
+            pairs = weight.sum() * reached[-1]
+            if pairs:
+                result[number] = weight @ (reached[self.below] + reached[self.upto]) / (2 * pairs)
+        return result
+
+
+def interval(resampled: Floats) -> tuple[float, float]:
+    """Percentile interval of resampled values [B]; NaN if none could be measured."""
+    known = resampled[~np.isnan(resampled)]
+    if not len(known):
+        return float("nan"), float("nan")
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(known, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def p_value(resampled: Floats) -> float:
+    """Two-sided bootstrap p-value of a difference [B] from 0: at least 2 / (B + 1), so it needs many resamples.
+
+    Source: Davison and Hinkley (1997), 4.2.
+    """
+    known = resampled[~np.isnan(resampled)]
+    side = min((known <= 0).sum(), (known >= 0).sum()) + 1
+    return float(min(1.0, 2 * side / (len(known) + 1)))
+
+
+def wilcoxon_p(first: Floats, second: Floats) -> float:
+    """Two-sided p-value of the signed-rank test over users' values [U]; NaN where a user has none.
+
+    1 if no user differs. By the normal approximation, with ties. Source: Wilcoxon (1945).
+    """
+    difference = first - second
+    known = difference[~np.isnan(difference)]
+    return float(wilcoxon(known, method="asymptotic").pvalue) if (known != 0).any() else 1.0

@@ -1,0 +1,30 @@
+"""Whether probabilities mean what they say: equal-mass bins, reliability curve, expected calibration error.
+
+    ECE = sum over bins of rows_b / rows * |mean probability_b - share of positives_b|
+
+Source: Naeini, Cooper and Hauskrecht (2015), with bins of equal mass.
+"""
+
+import numpy as np
+
+from export.evaluation.groups import Floats, Ints, group_sum
+
+BINS = 15
+
+
+def equal_mass_bins(probability: Floats, bins: int = BINS) -> Ints:
+    """Bin 0..bins-1 of each row [R] by quantiles of the probabilities; equal probabilities share a bin."""
+    inner = np.quantile(probability, np.arange(1, bins) / bins)
+    return np.searchsorted(inner, probability, side="left").astype(np.int64)
+
+
+def reliability(label: Ints, probability: Floats, bins: int = BINS) -> list[dict[str, float]]:
+    """Per bin that is not empty: mean probability, share of positives, rows."""
+    place = equal_mass_bins(probability, bins)
+    rows = group_sum(place, np.ones(len(place)), bins)
+    predicted, positive = group_sum(place, probability, bins), group_sum(place, label, bins)
+    return [
+        {"probability": predicted[b] / rows[b], "positive": positive[b] / rows[b], "rows": int(rows[b])}
+        for b in range(bins)
+        if rows[b]
+    ]

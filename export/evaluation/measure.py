@@ -1,0 +1,151 @@
+"""All metrics of one model's probabilities on one set of rows, as functions of how often each user counts.
+
+Knows which metric is made of what; doesn't know models, splits or files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.evaluation.bootstrap import Calibration, Ordering, Ratio
+from export.evaluation.calibration import BINS, equal_mass_bins
+from export.evaluation.groups import (
+    Floats,
+    Ints,
+    divided,
+    group_auc,
+    group_diversity,
+    group_ndcg,
+    group_recall,
+    group_reciprocal_rank,
+    group_sum,
+    ranks,
+)
+from export.evaluation.metrics import SMALLEST
+
+K = 10
+"""Length of the list that a user is shown."""
+
+METRICS = (
+    "auc",
+    "gauc",
+    "ndcg_at_10",
+    "log_loss",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "recall_at_10",
+    "mrr",
+    "ece",
+    "coverage",
+    "intra_list_diversity",
+)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Rows to measure on: labels and what groups them.
+
+    Args:
+        label: [R] 0 or 1.
+        user: [R] user codes below `users`.
+        request: [R] request codes 0..Q-1, one user each.
+        item: [R] item codes.
+        text: [R] rows of `vectors`.
+        vectors: [V, D] unit text vectors, or 0.
+        users: number of users that resampling draws from.
+    """
+
+    label: Ints
+    user: Ints
+    request: Ints
+    item: Ints
+    text: Ints
+    vectors: Floats
+    users: int
+
+
+def measure(rows: Grouped, probability: Floats, threshold: float, counts: Floats) -> tuple[dict[str, Floats], Floats]:
+    """Every metric [B] under counts [B, U], and each user's AUC [U].
+
+    Rows from `threshold` on are called positive. Coverage has no resampled values (NaN): a resample lacks a third of
+    the users, so it shows fewer items than all users do.
+    """
+    per_user = group_auc(rows.label, probability, rows.user, rows.users)
+    found: dict[str, Floats] = {"auc": Ordering.build(rows.label, probability, rows.user).of(counts)}
+    found["ece"] = calibration_of(rows, probability).of(counts)
+    rank = ranks(probability, rows.request)
+    ratios = _row_ratios(rows, probability, threshold) | _request_ratios(rows, rank)
+    ratios["gauc"] = _weighted(per_user, group_sum(rows.user, np.ones(len(rows.user)), rows.users))
+    found |= _ratios_of(ratios, counts)
+    found["coverage"] = np.full(len(counts), np.nan)
+    found["coverage"][0] = _coverage(rows, rank)
+    return {name: found[name] for name in METRICS}, per_user
+
+
+def _ratios_of(ratios: Mapping[str, Ratio], counts: Floats) -> dict[str, Floats]:
+    """All ratios under counts, in two products of matrices."""
+    upper = counts @ np.stack([ratio.numerator for ratio in ratios.values()], axis=1)
+    lower = counts @ np.stack([ratio.denominator for ratio in ratios.values()], axis=1)
+    return {name: divided(upper[:, place], lower[:, place]) for place, name in enumerate(ratios)}
+
+
+def calibration_of(rows: Grouped, probability: Floats) -> Calibration:
+    """ECE's sums; the bins are those of all rows."""
+    cell = rows.user * BINS + equal_mass_bins(probability)
+    excess = group_sum(cell, rows.label - probability, rows.users * BINS).reshape(rows.users, BINS)
+    return Calibration(excess, group_sum(rows.user, np.ones(len(rows.user)), rows.users))
+
+
+def _row_ratios(rows: Grouped, probability: Floats, threshold: float) -> dict[str, Ratio]:
+    """Metrics that are means over rows, or shares of rows at the threshold."""
+    called, positive = probability >= threshold, rows.label == 1
+
+    def per_user(values: NDArray[Any]) -> Floats:
+        return group_sum(rows.user, values, rows.users)
+
+    count, hits = per_user(np.ones(len(called))), per_user(called & positive)
+    taken, there = per_user(called), per_user(positive)
+    clipped = np.clip(probability, SMALLEST, 1 - SMALLEST)
+    return {
+        "log_loss": Ratio(per_user(-np.log(np.where(positive, clipped, 1 - clipped))), count),
+        "accuracy": Ratio(per_user(called == positive), count),
+        "precision": Ratio(hits, taken),
+        "recall": Ratio(hits, there),
+        "f1": Ratio(2 * hits, taken + there),
+    }
+
+
+def _request_ratios(rows: Grouped, rank: Ints) -> dict[str, Ratio]:
+    """Metrics that are means over requests."""
+    requests = int(rows.request.max()) + 1
+    owner = np.zeros(requests, np.int64)
+    owner[rows.request] = rows.user
+    parts = (rows.label, rank, rows.request, requests)
+    values = {
+        "ndcg_at_10": group_ndcg(K, *parts),
+        "recall_at_10": group_recall(K, *parts),
+        "mrr": group_reciprocal_rank(*parts),
+        "intra_list_diversity": group_diversity(K, rank, rows.request, rows.text, rows.vectors, requests),
+    }
+    return {name: _mean_over(owner, value, rows.users) for name, value in values.items()}
+
+
+def _mean_over(owner: Ints, values: Floats, users: int) -> Ratio:
+    known = ~np.isnan(values)
+    return Ratio(group_sum(owner[known], values[known], users), group_sum(owner, known, users))
+
+
+def _weighted(values: Floats, weights: Floats) -> Ratio:
+    """A mean over users; a user without a value does not count."""
+    known = ~np.isnan(values)
+    return Ratio(np.where(known, values * weights, 0.0), np.where(known, weights, 0.0))
+
+
+def _coverage(rows: Grouped, rank: Ints) -> float:
+    """Share of the candidate items that are in some request's first K."""
+    return len(np.unique(rows.item[rank < K])) / len(np.unique(rows.item))

@@ -1,0 +1,174 @@
+"""What evaluation needs of training rows: labels, groups, item texts and which rows are cold.
+
+Knows the files that export/replay/training_rows.py writes and streams them, so that memory holds the features of
+one batch; knows nothing of models.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from export.evaluation.groups import Floats, Ints
+from export.evaluation.measure import Grouped
+from services.features.config import EVENT_TYPES
+from services.runtime.errors import CrossRecError
+
+Mask = NDArray[np.bool_]
+
+SPLITS = ("validation", "test")
+BATCH_ROWS = 65_536
+_IDS = ("user_id", "request_id", "item_id")
+
+
+class EvaluationError(CrossRecError):
+    """Rows, runs or figures that cannot be evaluated; the text names which and why."""
+
+
+@dataclass(frozen=True)
+class EvaluationRows:
+    """The rows of splits validation and test, in the order of rows.parquet.
+
+    Args:
+        number: [R] row number in rows.parquet.
+        split: [R] validation or test.
+        target: [R] index of the target scenario in `sources`.
+        grouped: labels, groups and texts.
+        cold_item: [R] no event with the item before the request.
+        cold_user: [R] no event of the user before the request.
+        sources: the scenarios.
+        total: rows in rows.parquet.
+    """
+
+    number: Ints
+    split: NDArray[np.str_]
+    target: Ints
+    grouped: Grouped
+    cold_item: Mask
+    cold_user: Mask
+    sources: Sequence[str]
+    total: int
+
+    def subsets(self) -> dict[str, Mask]:
+        """Rows of split test by name: all, each target scenario that has some, and the segments (may be empty)."""
+        test = self.split == "test"
+        scenarios = {name: test & (self.target == place) for place, name in enumerate(self.sources)}
+        cold = self.cold_item | self.cold_user
+        return {
+            "all": test,
+            **{name: mask for name, mask in scenarios.items() if mask.any()},
+            "cold_items": test & self.cold_item,
+            "cold_users": test & self.cold_user,
+            "warm": test & ~cold,
+        }
+
+
+SEGMENTS = {
+    "cold_items": "items that nobody had shown, seen or bought before the request",
+    "cold_users": "users without any event before the request",
+    "warm": "item and user both have a history",
+}
+
+
+def restricted(rows: Grouped, mask: Mask) -> Grouped:
+    """Some of the rows; requests are numbered anew, users keep their codes."""
+    request = np.unique(rows.request[mask], return_inverse=True)[1].astype(np.int64)
+    chosen = (rows.label[mask], rows.user[mask], request, rows.item[mask], rows.text[mask])
+    return Grouped(*chosen, rows.vectors, rows.users)
+
+
+def read_evaluation_rows(directory: Path) -> EvaluationRows:
+    """The rows of a replay's directory that models are judged on; EvaluationError if there are none to test on."""
+    info = read_info(directory)
+    file = pq.ParquetFile(directory / "rows.parquet")
+    table = pa.concat_tables(_scalars(file))
+    if not pc.any(pc.equal(table["split"], "test")).as_py():
+        raise EvaluationError(f"{directory}: no labelled row has split test, so there is nothing to evaluate on")
+    ids = {name: _codes(table[name]) for name in _IDS}
+    number, context = _ints(table["number"]), _ints(table["context"])
+    grouped = Grouped(
+        label=_ints(table["label"]),
+        user=ids["user_id"],
+        request=ids["request_id"],
+        item=ids["item_id"],
+        text=_ints(table["text"]),
+        vectors=_unit_vectors(directory / "texts.parquet"),
+        users=int(ids["user_id"].max()) + 1,
+    )
+    return EvaluationRows(
+        number=number,
+        split=table["split"].to_numpy().astype(str),
+        target=_ints(table["target"]),
+        grouped=grouped,
+        cold_item=_all_zero(file, "item", _item_columns(info["tensors"]["item"]))[number],
+        cold_user=_cold_contexts(directory, info)[context],
+        sources=info["sources"],
+        total=file.metadata.num_rows,
+    )
+
+
+def read_info(directory: Path) -> dict[str, Any]:
+    """What the rows were made from; EvaluationError if there are none."""
+    path = directory / "training_rows.json"
+    if not path.exists():
+        raise EvaluationError(f"{directory} holds no complete training rows: run `crossrec replay`")
+    info: dict[str, Any] = json.loads(path.read_text())
+    return info
+
+
+def _scalars(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """The plain columns of the judged rows with their row numbers, batch by batch."""
+    begin = 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=["split", "label", "target", "context", "text", *_IDS]):
+        numbers = pa.array(np.arange(begin, begin + batch.num_rows))
+        begin += batch.num_rows
+        table = pa.Table.from_batches([batch]).append_column("number", numbers)
+        yield table.filter(pc.is_in(table["split"], pa.array(SPLITS)))
+
+
+def _ints(column: pa.ChunkedArray) -> Ints:
+    result: Ints = column.to_numpy().astype(np.int64)
+    return result
+
+
+def _codes(column: pa.ChunkedArray) -> Ints:
+    result: Ints = column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    return result
+
+
+def _unit_vectors(path: Path) -> Floats:
+    column = pq.read_table(path, columns=["item_text"]).column(0).combine_chunks()
+    vectors = column.flatten().to_numpy().reshape(len(column), -1).astype(np.float64)
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    result: Floats = vectors / np.where(norm > 0, norm, 1.0)
+    return result
+
+
+def _item_columns(names: Sequence[str]) -> Ints:
+    return np.flatnonzero([name.startswith(("item_engagement_", "item_impression_")) for name in names])
+
+
+def _cold_contexts(directory: Path, info: dict[str, Any]) -> Mask:
+    """Which contexts are of users without any event [K]; what is over all scenarios repeats in each, one is enough."""
+    names = info["tensors"]["behavior"]
+    starts = tuple(f"all_{kind}_" for kind in EVENT_TYPES)
+    columns = np.flatnonzero([name.startswith(starts) for name in names])
+    return _all_zero(pq.ParquetFile(directory / "contexts.parquet"), "behavior", columns)
+
+
+def _all_zero(file: pq.ParquetFile, name: str, columns: Ints) -> Mask:
+    """Where some columns of a list column are all 0 [rows]."""
+    result = np.empty(file.metadata.num_rows, bool)
+    begin = 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=[name]):
+        values = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+        result[begin : begin + batch.num_rows] = ~values[:, columns].any(axis=1)
+        begin += batch.num_rows
+    return result

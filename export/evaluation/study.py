@@ -1,0 +1,117 @@
+"""The evaluation of a data set: train what is missing, read runs and rows, measure, write figures and report.
+
+Knows files and their places; what is measured and how it is shown is elsewhere.
+
+metrics.json is the figures of `export.evaluation.evaluate` and beside them
+
+    {"format": 1, "data": {"name", "notes": [...]}, "segments": {segment: meaning},
+     "workload": {"seeds", "resamples", "confidence", "bins", "list_length", "seconds"},
+     "versions": {package: version}, "machine": {...}, "seed": of the resampling, "created_at"}
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from export.evaluation.bootstrap import CONFIDENCE
+from export.evaluation.calibration import BINS
+from export.evaluation.evaluate import evaluate
+from export.evaluation.measure import K
+from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, read_evaluation_rows, read_info
+from export.evaluation.runs import is_current, read_run, run_directory
+from export.machine import machine, versions
+from services.runtime.settings import Settings
+
+FORMAT = 1
+PACKAGES = ("crossrec", "numpy", "scipy", "scikit-learn", "torch", "lightgbm", "matplotlib")
+EXPERIMENTS = ("ablation", "scarcity", "sources", "augmentation", "recogniser")
+RESAMPLING_SEED = 0
+
+Report = Callable[[int, int], None]
+
+
+def train_missing(settings: Settings, data: str, kinds: Sequence[str], seeds: int, log: Callable[[str], None]) -> None:
+    """Train every kind and seed that has no finished run of the present training rows."""
+    directory = settings.data_dir / data
+    info = read_info(directory / "rows")
+    missing = [
+        (kind, seed)
+        for kind in kinds
+        for seed in range(seeds)
+        if not is_current(run_directory(directory / "runs", kind, seed), info)
+    ]
+    if missing:
+        from export.training.run import train_run
+
+        for number, (kind, seed) in enumerate(missing, 1):
+            log(f"training {kind}, seed {seed} ({number} of {len(missing)} missing runs)")
+            train_run(settings, data, kind, seed, log=log)
+
+
+def study(
+    directory: Path, kinds: Sequence[str], seeds: int, resamples: int, report: Report = lambda *_: None
+) -> dict[str, Any]:
+    """What metrics.json holds, for runs that are there; `directory` is the data set's."""
+    began = time.perf_counter()
+    rows = read_evaluation_rows(directory / "rows")
+    runs = {kind: [read_run(directory / "runs", kind, seed, rows) for seed in range(seeds)] for kind in kinds}
+    figures = evaluate(rows, runs, resamples, RESAMPLING_SEED, report)
+    return {
+        "format": FORMAT,
+        "data": _data(directory, rows),
+        **figures,
+        "segments": SEGMENTS,
+        "workload": {
+            "seeds": seeds,
+            "resamples": resamples,
+            "confidence": CONFIDENCE,
+            "bins": BINS,
+            "list_length": K,
+            "seconds": round(time.perf_counter() - began, 1),
+        },
+        "versions": versions(PACKAGES),
+        "machine": machine(),
+        "seed": RESAMPLING_SEED,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _data(directory: Path, rows: EvaluationRows) -> dict[str, Any]:
+    """What the data set says of itself."""
+    path = directory / "dataset.json"
+    told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    source = told.get("source") or {}
+    notes = [source["notice"]] if "notice" in source else []
+    return {
+        "name": directory.name,
+        "rows": rows.total,
+        "sources": list(rows.sources),
+        "arguments": told.get("arguments", {}),
+        "notes": [*notes, *told.get("notes", [])],
+    }
+
+
+def read_experiments(directory: Path) -> dict[str, dict[str, Any]]:
+    """The experiments of a data set that were run, by name; EvaluationError if a file is broken."""
+    found = {}
+    for name in EXPERIMENTS:
+        path = directory / "experiments" / f"{name}.json"
+        if path.exists():
+            try:
+                found[name] = json.loads(path.read_text())
+            except json.JSONDecodeError as error:
+                raise EvaluationError(f"{path}: is no JSON ({error}): run the experiment again") from error
+    return found
+
+
+def write_study(out: Path, figures: dict[str, Any], experiments: dict[str, dict[str, Any]]) -> None:
+    """Write metrics.json and report.html."""
+    from export.evaluation.report import render
+
+    out.mkdir(parents=True, exist_ok=True)
+    page = render(figures, experiments)
+    (out / "metrics.json").write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
+    (out / "report.html").write_text(page)

@@ -1,0 +1,128 @@
+"""From files to figures and the report."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from export.evaluation.experiment_sections import experiment_sections
+from export.evaluation.rows import EvaluationError, read_evaluation_rows
+from export.evaluation.runs import is_current, read_run
+from export.evaluation.study import read_experiments, study, write_study
+from tests.unit.export.evaluation.made import experiments, write_dataset
+
+KINDS = {"popularity": False, "pooled": False, "neural": True}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "made", KINDS)
+
+
+def test_segments_are_rows_of_items_and_users_without_events(dataset: Path) -> None:
+    """Every twentieth row is of an item without counts; no user is cold."""
+    subsets = read_evaluation_rows(dataset / "rows").subsets()
+    assert ["all", "home", "search", "cold_items", "cold_users", "warm"] == list(subsets)
+    counts = {name: int(mask.sum()) for name, mask in subsets.items()}
+    assert {"all": 132, "home": 66, "search": 66, "cold_items": 11, "cold_users": 0, "warm": 121} == counts
+
+
+def test_figures_hold_every_metric_of_every_subset(dataset: Path) -> None:
+    """Values with interval and seeds; an empty segment has none; JSON takes them."""
+    figures = study(dataset, list(KINDS), 2, 50)
+    test = figures["models"]["neural"]["test"]
+    assert {"all", "home", "search", "segments"} == set(test)
+    assert {} == test["segments"]["cold_users"]
+    auc = test["all"]["auc"]
+    assert pytest.approx(np.mean(auc["seeds"])) == auc["value"]
+    assert auc["low"] < auc["value"] < auc["high"]
+    assert 2 == len(auc["seeds"])
+    assert test["all"]["coverage"]["low"] is None
+    assert figures == json.loads(json.dumps(figures, allow_nan=False))
+
+
+def test_the_best_baseline_has_no_transfer_weights(dataset: Path) -> None:
+    """Differences are to it and to pooling, and of a model's copy to itself they are 0 with p = 1."""
+    for seed in range(2):
+        source, copy = dataset / "runs" / f"pooled-seed{seed}", dataset / "runs" / f"copy-seed{seed}"
+        copy.mkdir()
+        for name in ("run.json", "predictions.parquet"):
+            (copy / name).write_bytes((source / name).read_bytes())
+    figures = study(dataset, [*KINDS, "copy"], 2, 50)
+    assert figures["baseline"] in {"popularity", "pooled", "copy"}
+    same = figures["differences"]["pooled"]["copy"]["all"]
+    assert {"value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "seeds": [0.0, 0.0]} == same["auc"]
+    assert 1.0 == same["wilcoxon_p"]
+
+
+def test_transfer_weights_are_averaged_over_seeds(dataset: Path) -> None:
+    """Seeds 0.3 and 0.4: mean 0.35, deviation 0.0707."""
+    transfer = study(dataset, ["neural"], 2, 40)["models"]["neural"]["transfer"]
+    assert pytest.approx(0.35) == transfer["mean"][0][1]
+    assert pytest.approx(0.1 / 2**0.5) == transfer["over_seeds"][0][1]
+
+
+def test_a_run_of_other_rows_is_not_current(dataset: Path) -> None:
+    """A finished run of the present rows is; one of other rows or without run.json is not."""
+    run = dataset / "runs" / "pooled-seed0"
+    info = json.loads((dataset / "rows" / "training_rows.json").read_text())
+    assert is_current(run, info)
+    assert not is_current(run, {**info, "schema_fingerprint": 8})
+    assert not is_current(dataset / "runs" / "pooled-seed9", info)
+
+
+def test_a_run_without_all_rows_is_refused_by_name(dataset: Path) -> None:
+    """The error names file, column and what to do."""
+    path = dataset / "runs" / "pooled-seed0" / "predictions.parquet"
+    pq.write_table(pq.read_table(path).slice(3), path)
+    with pytest.raises(EvaluationError, match=r"predictions.parquet: column probability: 3 of .* train again"):
+        read_run(dataset / "runs", "pooled", 0, read_evaluation_rows(dataset / "rows"))
+
+
+def test_rows_without_test_split_are_refused(dataset: Path) -> None:
+    """There is nothing to judge on."""
+    path = dataset / "rows" / "rows.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("split")
+    pq.write_table(table.set_column(place, "split", pa.array(["train"] * len(table))), path)
+    with pytest.raises(EvaluationError, match="no labelled row has split test"):
+        read_evaluation_rows(dataset / "rows")
+
+
+def test_a_broken_experiment_file_is_named(dataset: Path) -> None:
+    """The error says which file and what to do."""
+    (dataset / "experiments").mkdir()
+    (dataset / "experiments" / "ablation.json").write_text("{")
+    with pytest.raises(EvaluationError, match=r"ablation.json: is no JSON"):
+        read_experiments(dataset)
+
+
+def test_report_shows_every_section_and_needs_nothing_else(dataset: Path, tmp_path: Path) -> None:
+    """All sections are drawn, nothing is loaded from elsewhere, and notes are quoted as text."""
+    write_study(tmp_path / "out", study(dataset, list(KINDS), 2, 40), experiments())
+    page = (tmp_path / "out" / "report.html").read_text()
+    sections = re.findall(r'<section id="(\w+)">', page)
+    expected = ["short", "models", "differences", "scenarios", "cold", "calibration", "transfer"]
+    expected += ["ablation", "scarcity", "sources", "augmentation", "recogniser", "method"]
+    assert expected == sections
+    assert 0 == len(re.findall(r"https?://", page))
+    assert 0 == len(re.findall(r"<script|<link|@import|src=\"(?!data:)", page))
+    assert 14 <= page.count('<img src="data:image/svg+xml;base64,')
+    assert "Not measured" not in page
+    assert "&lt;Made&gt; for a test." in page
+    assert "Cold users: none of the 132 test rows" in page
+    assert "The forest is right in 85.0% of the test samples" in page
+    assert "With 1% of its rows a scenario gains +0.1000 AUC" in page
+
+
+def test_missing_experiments_are_named_with_their_commands() -> None:
+    """One line says how each is made."""
+    sections = experiment_sections({}, "made")
+    assert ["ablation", "scarcity", "sources", "augmentation", "recogniser"] == [section.key for section in sections]
+    for section in sections:
+        command = "train-recogniser" if section.key == "recogniser" else f"experiment {section.key}"
+        assert f"Run crossrec {command} --data made, then crossrec evaluate again." in section.notices[0]
