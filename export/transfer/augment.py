@@ -1,0 +1,85 @@
+"""Augmentation: whether masked history, transfer-weighted rows and text neighbours help a scarce scenario.
+
+Each addition is trained on the other scenarios and a few percent of the target, and kept if the target's validation
+rows gain more than chance; the test rows are only reported.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.training.augmentation import NONE, Augmentation
+from export.training.selection import Selection
+from export.transfer.fits import Experiment, Fit, Measures, Row, changes, seeds, spread, values
+
+SEED_NOISE = 5e-4
+"""Standard error of an AUC change that is assumed where one seed cannot tell."""
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """What is tried.
+
+    Args:
+        kind: kind of model.
+        targets: scenarios that become scarce, each in turn.
+        seeds: number of repetitions.
+        user_share: share of the users whose rows are trained on.
+        fraction: of the target's training rows that is left.
+    """
+
+    kind: str
+    targets: Sequence[str]
+    seeds: int
+    user_share: float = 1.0
+    fraction: float = 0.02
+
+    def additions(self, target: str) -> dict[str, Augmentation]:
+        """The additions by name."""
+        return {
+            "none": NONE,
+            "mask history": Augmentation(mask_history=0.2),
+            "weigh by transfer": Augmentation(weigh_by_transfer=target),
+            "text neighbours": Augmentation(neighbour_label=0.1),
+        }
+
+    def fits_of(self, target: str, name: str) -> list[Fit]:
+        """The fits of an addition, one per seed."""
+        addition = self.additions(target)[name]
+        selections = [Selection({target: self.fraction}, self.user_share, seed) for seed in range(self.seeds)]
+        return [Fit(f"{name}, {target}", self.kind, s.seed, s, augmentation=addition) for s in selections]
+
+    def rows(self, done: Mapping[str, Measures]) -> list[Row]:
+        """Rows whose fits are done, against none."""
+        result = []
+        for target in self.targets:
+            for name in list(self.additions(target))[1:]:
+                gained = {
+                    split: changes(
+                        values(done, self.fits_of(target, name), split, target, "auc"),
+                        values(done, self.fits_of(target, "none"), split, target, "auc"),
+                    )
+                    for split in ("test", "validation")
+                    if self._done(done, target, name)
+                }
+                if gained:
+                    row = {"name": name, "target": target, "fraction": self.fraction}
+                    row |= spread("auc_change", gained["test"])
+                    row |= spread("validation_auc_change", gained["validation"])
+                    result.append({**row, "kept": helps(gained["validation"]), **seeds(gained["test"])})
+        return result
+
+    def _done(self, done: Mapping[str, Measures], target: str, name: str) -> bool:
+        return all(fit.key in done for fit in [*self.fits_of(target, name), *self.fits_of(target, "none")])
+
+    def experiment(self) -> Experiment:
+        """The experiment; the first seed of everything comes first."""
+        fits = [fit for t in self.targets for name in self.additions(t) for fit in self.fits_of(t, name)]
+        return Experiment("augmentation", tuple(sorted(fits, key=lambda fit: fit.seed)), self.rows)
+
+
+def helps(gained: Sequence[float]) -> bool:
+    """Whether the mean change lies above two standard errors over seeds."""
+    error = float(np.std(gained, ddof=1)) / len(gained) ** 0.5 if len(gained) > 1 else SEED_NOISE
+    return float(np.mean(gained)) > 2 * error
