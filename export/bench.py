@@ -18,8 +18,9 @@ from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.demo.environment import Environment
 from export.demo.stream import timestamp
-from export.pipeline import ensure_encoder, fill_store, replay_rows, train_model
+from export.pipeline import ensure_encoder, fill_store, replay_rows
 from export.replay.history import load_history
+from export.training.run import train_run
 from services.runtime.settings import Settings, load_settings
 from services.store.connect import apply_definitions, feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore
@@ -42,7 +43,7 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
         reader = DatasetReader(directory)
         ensure_encoder(settings, reader)
         replay_rows(settings, reader, directory / "rows", 0.0)
-        train_model(settings, directory / "rows", "neural", {"epochs": 1})
+        train_run(settings, DATASET, "neural", overrides={"epochs": 1})
         apply_definitions(settings)
         fill_store(settings, reader, open_rows_for_batches(settings))
         environment.start_ranking()

@@ -1,34 +1,46 @@
-"""A trained model as an ONNX graph for serving, checked against PyTorch on real rows.
+"""A trained model as an ONNX graph for serving, checked against the model itself on real rows.
 
-Knows torch and ONNX; knows nothing of training or registries.
+Knows torch, ONNX and batches of rows; knows nothing of training or registries.
 """
 
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch.export import Dim
 
-from export.training.model import TENSORS, PreferenceTransfer
-from export.training.rows import Rows
+from export.models.base import INPUTS, OUTPUTS, Model, TorchModel
+from export.models.boosted_trees import BoostedTrees
+from export.training.source import Floats32, RowBatch, RowSource
 from services.runtime.errors import CrossRecError
-
-INPUTS = (*TENSORS, "target")
-OUTPUTS = ("preference", "transfer", "score", "probability")
 
 TOLERANCE = 1e-5
 
+Request = tuple[NDArray[np.int64], dict[str, Floats32]]
+"""The places of a request's rows in their batch, and the graph's inputs."""
+
 
 class ExportMismatch(CrossRecError):
-    """The ONNX graph does not compute what the PyTorch model computes."""
+    """The ONNX graph does not compute what the trained model computes."""
 
 
-def export_onnx(model: PreferenceTransfer, widths: dict[str, int], path: Path) -> None:
+def export_onnx(model: Model, path: Path) -> None:
     """Write model.onnx with free numbers of scenarios J and items N."""
-    scenarios, items = 3, 5
+    if isinstance(model, TorchModel):
+        _export_torch(model, path)
+    elif isinstance(model, BoostedTrees):
+        model.export(path)
+    else:
+        raise TypeError(f"cannot export a {type(model).__name__}")
+
+
+def _export_torch(model: TorchModel, path: Path) -> None:
+    scenarios, items, widths = 3, 5, model.widths
     sources, candidates = Dim("scenarios", min=1, max=4096), Dim("items", min=1, max=65_536)
     shapes = {
         "scenario": (scenarios, widths["scenario"]),
@@ -67,26 +79,23 @@ def export_onnx(model: PreferenceTransfer, widths: dict[str, int], path: Path) -
         )
 
 
-def request_inputs(rows: Rows, members: np.ndarray) -> dict[str, np.ndarray]:
-    """The ONNX inputs of one request: rows of one context and one target."""
-    context, target = int(rows.context[members[0]]), int(rows.target[members[0]])
-    sources = rows.behavior.shape[1]
-    return {
-        "scenario": rows.scenario[rows.moment[context]],
-        "behavior": rows.behavior[context][None],
-        "language": rows.language[context][None],
-        "item": rows.item[members],
-        "item_text": rows.item_text[rows.text[members]],
-        "cross": rows.cross[members],
-        "target": np.eye(sources, dtype=np.float32)[target][None],
-    }
-
-
-def requests_of(rows: Rows) -> list[np.ndarray]:
-    """Row indices of each request: rows of one context and one target scenario, in order."""
-    code = rows.context * rows.behavior.shape[1] + rows.target
+def requests_of(batch: RowBatch) -> Iterator[Request]:
+    """The requests in a batch: rows of one context and one target scenario, in order."""
+    sources = batch.behavior.shape[1]
+    code = batch.row_context * sources + batch.target
     order = np.argsort(code, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
+    for members in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
+        context, target = batch.row_context[members[0]], batch.target[members[0]]
+        inputs = {
+            "scenario": batch.scenario[context],
+            "behavior": batch.behavior[context][None],
+            "language": batch.language[context][None],
+            "item": batch.item[members],
+            "item_text": batch.item_text[members],
+            "cross": batch.cross[members],
+            "target": np.eye(sources, dtype=np.float32)[target][None],
+        }
+        yield members, inputs
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
@@ -96,30 +105,27 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def check_onnx(model: PreferenceTransfer, path: Path, rows: Rows, limit: int = 10_000) -> float:
-    """Largest difference between ONNX and PyTorch over all outputs on up to `limit` rows.
+def check_onnx(model: Model, path: Path, source: RowSource, limit: int = 10_000) -> float:
+    """Largest difference between the graph and the model over all outputs on up to `limit` rows.
 
     Raises ExportMismatch if it is above TOLERANCE.
     """
     session, worst, seen = open_session(path), 0.0, 0
-    for members in requests_of(rows):
-        inputs = request_inputs(rows, members)
-        with torch.no_grad():
-            expected = model(*(torch.from_numpy(inputs[name]) for name in INPUTS))
-        actual = session.run(OUTPUTS, inputs)
-        worst = max(worst, *(float(np.abs(a - e.numpy()).max()) for a, e in zip(actual, expected, strict=True)))
-        seen += len(members)
+    for batch in source.batches():
+        for members, inputs in requests_of(batch):
+            pairs = zip(session.run(OUTPUTS, inputs), model.outputs(inputs), strict=True)
+            worst = max(worst, *(float(np.abs(actual - expected).max()) for actual, expected in pairs))
+            seen += len(members)
         if seen >= limit:
             break
-    if worst > TOLERANCE:
-        raise ExportMismatch(f"ONNX differs from PyTorch by {worst:.2g} on {seen} real rows, allowed is {TOLERANCE:g}")
+    if not worst <= TOLERANCE:
+        raise ExportMismatch(f"ONNX differs from the model by {worst:.2g} on {seen} real rows, allowed: {TOLERANCE:g}")
     return worst
 
 
-def score_onnx(path: Path, rows: Rows) -> np.ndarray:
+def score_onnx(session: onnxruntime.InferenceSession, batch: RowBatch) -> NDArray[np.float64]:
     """Score R of every row [R], request by request through ONNX Runtime, as the server does."""
-    session = open_session(path)
-    result = np.empty(len(rows.label))
-    for members in requests_of(rows):
-        result[members] = session.run(["score"], request_inputs(rows, members))[0]
+    result = np.empty(len(batch))
+    for members, inputs in requests_of(batch):
+        result[members] = session.run(["score"], inputs)[0]
     return result

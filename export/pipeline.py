@@ -1,18 +1,15 @@
-"""From a data set's tables to a registered model and a filled store, one step per function.
+"""From a data set's tables to training rows and a filled store, one step per function.
 
-Each step reads what the one before wrote and can be run alone; the command line and the demo call them in a row.
+Each step reads what the one before wrote and can be run alone; the command line and the demo call them in a row,
+and export.training.run goes on from the rows.
 """
 
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from export.datasets.storage import DatasetReader
-from export.registry import register
 from export.replay.history import History, Requests, load_history
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
@@ -109,55 +106,3 @@ def end_of(history: History) -> float:
 def _progress(history: History, report: Report) -> Callable[[float], None]:
     total = len(history.behavior)
     return lambda moment: report(float(np.searchsorted(history.behavior.time_s, moment)), total)
-
-
-def train_model(
-    settings: Settings,
-    rows_dir: Path,
-    kind: str,
-    overrides: dict[str, Any] | None = None,
-    log: Callable[[str], None] = lambda _: None,
-) -> tuple[Path, dict[str, Any]]:
-    """Train, evaluate, export, check and register one kind of model; returns its directory and metrics."""
-    from export.onnx_export import check_onnx, export_onnx
-    from export.training.rows import read_info, read_rows
-    from export.training.train import CONFIGS, Epoch, score, train
-
-    info, rows = read_info(rows_dir), read_rows(rows_dir)
-    widths = {name: len(names) for name, names in info["tensors"].items()}
-    config = replace(CONFIGS[kind], **(overrides or {}))
-
-    def report(epoch: Epoch) -> None:
-        text = f"{kind} epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation AUC {epoch.validation_auc:.4f}"
-        log(text)
-
-    model, epochs = train(rows, widths, config, report)
-    metrics: dict[str, Any] = {"kind": kind, "training": asdict(config), "epochs": [asdict(epoch) for epoch in epochs]}
-    for split in ("validation", "test"):
-        chosen = rows.where(rows.split == split)
-        if len(chosen.label):
-            metrics[split] = split_metrics(chosen, score(model, chosen), info["sources"])
-    with tempfile.TemporaryDirectory() as folder:
-        onnx = Path(folder) / "model.onnx"
-        export_onnx(model, widths, onnx)
-        metrics["onnx_difference_max"] = check_onnx(model, onnx, rows)
-        return register(settings.registry_dir, kind, onnx, manifest(info, kind, config.seed), metrics), metrics
-
-
-def manifest(info: dict[str, Any], kind: str, seed: int) -> dict[str, Any]:
-    """What a model needs from the code that serves it, and what it was made from."""
-    taken = ("schema_fingerprint", "encoder_fingerprint", "tensors", "features", "sources", "data")
-    return {"kind": kind, "seed": seed, **{name: info[name] for name in taken}}
-
-
-def split_metrics(rows: Any, probability: np.ndarray, sources: Sequence[str]) -> dict[str, Any]:
-    """Metrics over all rows of a split and per target scenario."""
-    from export.training.metrics import summary
-
-    result = {"all": summary(rows.label, probability, rows.user, rows.request_id)}
-    for number, scenario in enumerate(sources):
-        chosen = rows.target == number
-        if chosen.any():
-            parts = (rows.label, probability, rows.user, rows.request_id)
-            result[scenario] = summary(*(part[chosen] for part in parts))
-    return result

@@ -8,7 +8,7 @@ import os
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -51,15 +51,17 @@ def root(
         os.environ["CROSSREC_CONFIG"] = str(config.resolve())
 
 
-def _register_import() -> None:
+def _register_training() -> None:
     try:
         from export.datasets.cli import import_command
+        from export.training.cli import train_command
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
+    app.command("train")(train_command)
 
 
-_register_import()
+_register_training()
 
 
 @app.command()
@@ -158,38 +160,6 @@ def replay(
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(f"training rows in {chosen.data_dir / data / 'rows'}")
-
-
-@app.command()
-def train(
-    data: DataOption,
-    model: Annotated[list[str] | None, typer.Option(help="affine or neural; may be repeated. Default: both.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most passes over the rows. Default: 8.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
-    device: Annotated[str, typer.Option(help="PyTorch device, like cpu or cuda.")] = "cpu",
-) -> None:
-    """Train, evaluate, export and register models; imports and replays first if that was not done.
-
-    Writes model.onnx, manifest.json and metrics.json to the registry.
-    """
-    from export.pipeline import train_model
-
-    chosen = load_settings(data)
-    rows = chosen.data_dir / data / "rows"
-    if not (rows / "training_rows.json").exists():
-        if not (chosen.data_dir / data / "dataset.json").exists():
-            from export.datasets.cli import import_command
-
-            import_command(data, out=chosen.data_dir / data)
-        replay(data)
-    overrides: dict[str, Any] = {"seed": seed, "device": device, **({"epochs": epochs} if epochs else {})}
-    table = Table("model", "rows", "AUC", "GAUC", "NDCG@10", "log loss", "registered as", title="Test split")
-    for kind in model or ["affine", "neural"]:
-        path, metrics = train_model(chosen, rows, kind, overrides, console.print)
-        found = metrics.get("test", {}).get("all")
-        numbers = [f"{found[name]:.4f}" for name in ("auc", "gauc", "ndcg_at_10", "log_loss")] if found else ["-"] * 4
-        table.add_row(kind, str(found["rows"] if found else 0), *numbers, str(path))
-    console.print(table)
 
 
 @app.command()

@@ -9,19 +9,55 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
 from export.demo.stream import timestamp
-from export.onnx_export import requests_of, score_onnx
+from export.onnx_export import open_session, requests_of, score_onnx
 from export.training.metrics import auc, ndcg_at
-from export.training.rows import Rows
+from export.training.source import RowBatch, RowSource
 
 AGREEMENT = 1e-5
 """Largest difference of scores that counts as agreement."""
 
 
 @dataclass(frozen=True)
+class Impressions:
+    """The labelled rows of one time: R rows in batches, and what they are about.
+
+    Args:
+        batches: the rows' tensors.
+        label: [R], target: [R], user: [R], item_id: [R], request_id: [R], in the order of the batches.
+        time_s: the time, seconds since 1970.
+    """
+
+    batches: list[RowBatch]
+    label: np.ndarray
+    target: np.ndarray
+    user: np.ndarray
+    item_id: np.ndarray
+    request_id: np.ndarray
+    time_s: float
+
+
+def impressions_at(rows_dir: Path, time_s: float) -> Impressions:
+    """The test rows whose request time is `time_s`."""
+    source = RowSource(rows_dir, "test")
+    batches = [part for batch in source.batches() if len(part := _at(batch, time_s))]
+    row = np.concatenate([np.empty(0, np.int64), *(batch.row for batch in batches)])
+    columns = source.columns("label", "target", "user_id", "item_id", "request_id")
+    place = np.searchsorted(columns.pop("row"), row)
+    found = {name: values[place] for name, values in columns.items()}
+    return Impressions(batches=batches, time_s=time_s, user=found.pop("user_id"), **found)
+
+
+def _at(batch: RowBatch, time_s: float) -> RowBatch:
+    contexts = np.flatnonzero(batch.time_s == time_s)
+    rows = np.flatnonzero(np.isin(batch.row_context, contexts))
+    return batch.take(rows, contexts, np.searchsorted(contexts, batch.row_context[rows]))
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Live and replayed scores of the same impressions."""
 
-    rows: Rows
+    rows: Impressions
     live: np.ndarray
     offline: np.ndarray
     degraded: int
@@ -37,23 +73,29 @@ class Comparison:
         return {"auc": auc(label, score), "ndcg_at_10": ndcg_at(10, label, score, self.rows.request_id)}
 
 
-def rank_request(rows: Rows, members: np.ndarray, scenario: str, *, explain: bool = False) -> ranking_pb2.RankRequest:
+def rank_request(
+    rows: Impressions, members: np.ndarray, scenario: str, *, explain: bool = False
+) -> ranking_pb2.RankRequest:
     """The Rank request of one user's impressions in one scenario."""
     first = members[0]
     return ranking_pb2.RankRequest(
         user_id=rows.user[first],
         scenario_id=scenario,
         item_ids=list(dict.fromkeys(rows.item_id[members])),
-        request_time=timestamp(rows.time_s[first]),
+        request_time=timestamp(rows.time_s),
         options=ranking_pb2.RankOptions(explain=explain),
     )
 
 
 def compare(
-    address: str, model: Path, rows: Rows, sources: list[str], progress: Callable[[int, int], None]
+    address: str, model: Path, rows: Impressions, sources: list[str], progress: Callable[[int, int], None]
 ) -> Comparison:
-    """Rank every impression of `rows` (of one time) live, and score it offline with the same model."""
-    requests, live, degraded = requests_of(rows), np.full(len(rows.label), np.nan), 0
+    """Rank every impression live, and score it offline with the same model."""
+    starts = np.cumsum([0, *map(len, rows.batches)])
+    requests = [
+        start + members for start, batch in zip(starts, rows.batches, strict=False) for members, _ in requests_of(batch)
+    ]
+    live, degraded = np.full(len(rows.label), np.nan), 0
     with grpc.insecure_channel(address) as channel:
         stub = ranking_pb2_grpc.RankingServiceStub(channel)  # type: ignore[no-untyped-call]
         for number, members in enumerate(requests):
@@ -63,4 +105,6 @@ def compare(
             score = {item.item_id: item.score for item in reply.items}
             live[members] = [score[item] for item in rows.item_id[members]]
             progress(number + 1, len(requests))
-    return Comparison(rows, live, score_onnx(model, rows), degraded)
+    session = open_session(model)
+    offline = np.concatenate([score_onnx(session, batch) for batch in rows.batches])
+    return Comparison(rows, live, offline, degraded)

@@ -18,13 +18,14 @@ from crossrec.events.v1 import events_pb2
 from export.datasets.completejourney_source import week_start_ms
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
-from export.demo.compare import AGREEMENT, Comparison, compare
+from export.demo.compare import AGREEMENT, Comparison, compare, impressions_at
 from export.demo.environment import DemoFailed, Environment
 from export.demo.show import show_fresh_event, show_household
 from export.demo.stream import Lag, Published, entries_between, publish
-from export.pipeline import ensure_encoder, fill_store, replay_rows, train_model
+from export.pipeline import ensure_encoder, fill_store, replay_rows
 from export.replay.history import History, load_history
-from export.training.rows import read_info, read_rows
+from export.training.run import read_run, train_run
+from export.training.source import read_info
 from services.runtime.settings import Settings, load_settings
 from services.runtime.topics import create_topics, topic_specs
 from services.store.connect import apply_definitions, open_rows_for_batches
@@ -86,14 +87,17 @@ class Demo:
         with self._step("replay the year into training rows") as report:
             replay_rows(settings, reader, self._directory / "rows", OFFLINE_USERS, report)
         with self._step(f"train and export the {MODEL} model"):
-            self._model, metrics = train_model(
-                settings,
-                self._directory / "rows",
-                MODEL,
-                {"epochs": EPOCHS},
-                lambda line: self._console.print(f"  {line}"),
+            run = read_run(
+                train_run(
+                    settings,
+                    DATASET,
+                    MODEL,
+                    overrides={"epochs": EPOCHS},
+                    log=lambda line: self._console.print(f"  {line}"),
+                )
             )
-        self._summary["training"] = metrics.get("test", {}).get("all", {})
+        self._model = Path(run["registered"])
+        self._summary["training"] = run.get("test", {}).get("all", {})
         with self._step(f"backfill the online store to the end of week {STREAMED_WEEK - 1}") as report:
             kafka = settings.kafka
             create_topics(kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions))
@@ -141,8 +145,7 @@ class Demo:
     def rank(self) -> bool:
         """Rank the next week live, compare with the replay, show one household; True if the scores agree."""
         rows_dir, address = self._directory / "rows", self._environment.ranking_address
-        rows, sources = read_rows(rows_dir), read_info(rows_dir)["sources"]
-        rows = rows.where(rows.time_s == self._end_s)
+        rows, sources = impressions_at(rows_dir, self._end_s), read_info(rows_dir)["sources"]
         if not len(rows.label):
             raise DemoFailed(f"no impressions in week {RANKED_WEEK}: take more households")
         with self._step(f"rank week {RANKED_WEEK}: {len(rows.label):,} impressions") as report:

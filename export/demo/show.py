@@ -11,17 +11,21 @@ from rich.table import Table
 
 from crossrec.events.v1 import events_pb2, events_pb2_grpc
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
-from export.demo.compare import rank_request
+from export.demo.compare import Impressions, rank_request
 from export.demo.environment import DemoFailed
 from export.demo.stream import timestamp
-from export.training.rows import Rows
 
 SHOWN = 5
 VISIBLE_WITHIN_S = 30.0
 
 
 def show_household(
-    console: Console, address: str, rows: Rows, sources: list[str], titles: Mapping[str, str], names: Mapping[str, str]
+    console: Console,
+    address: str,
+    rows: Impressions,
+    sources: list[str],
+    titles: Mapping[str, str],
+    names: Mapping[str, str],
 ) -> ranking_pb2.RankRequest:
     """Print one household's ranking in the two scenarios where it was shown most; returns the first's request."""
     users, counts = np.unique(rows.user.astype(str), return_counts=True)

@@ -1,163 +1,200 @@
-"""Fits a P/M model: Adam on binary cross-entropy of the probability form, seeded, best epoch kept.
+"""Fits a model of any kind: binary cross-entropy of the probability, seeded, best epoch kept, resumable.
 
-Knows torch and rows in memory; knows nothing of files, registries or ONNX.
+Knows torch, streamed rows and the kinds; knows nothing of registries or ONNX.
 """
 
 import copy
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import Progress
-from torch import Tensor
 
+from export.models.base import Model, ModelError, RowTensors, TorchModel
+from export.models.build import TORCH_KINDS
+from export.training import checkpoint as checkpoints
+from export.training.bars import epoch_bar
+from export.training.checkpoint import Epoch, Progress
+from export.training.config import TrainingConfig
 from export.training.metrics import auc
-from export.training.model import PreferenceTransfer, combine
-from export.training.rows import Batch, Rows, batches
+from export.training.peers import Alone, Peers
+from export.training.selection import Selection
+from export.training.source import RowSource, TrainingRowsError
+from export.training.trees import fit_trees
+
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How a model is trained.
+class Scored:
+    """Rows of a split with their scores, in order of row number: row, label and probability [R]."""
+
+    row: NDArray[np.int64]
+    label: NDArray[np.int64]
+    probability: NDArray[np.float64]
+
+
+def fit(
+    directory: Path,
+    kind: str,
+    config: TrainingConfig,
+    selection: Selection | None = None,
+    *,
+    log: Log = lambda _: None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    peers: Peers | None = None,
+) -> tuple[Model, list[Epoch]]:
+    """Train on split `train`, keep the epoch with the best AUC on `validation` (or the last, without one).
 
     Args:
-        hidden_f: hidden layers of the preference network; empty: affine.
-        hidden_g: hidden layers of the transfer network; empty: affine.
-        epochs: most passes over the training rows.
-        patience: passes without a better validation AUC until training stops.
-        contexts_per_batch: users-at-a-time per step; each brings all its rows.
-        learning_rate: Adam's, at the start; it falls to 0 along a cosine.
-        weight_decay: AdamW's decoupled decay.
-        gradient_norm: gradients are clipped to this norm.
-        seed: of initial weights and order.
-        device: torch device.
+        directory: training rows of a replay.
+        kind: one of export.training.config.KINDS.
+        config: how to train.
+        selection: which rows, features and sources to use; default: all.
+        log: called with a line per epoch.
+        checkpoint: file to keep the state in after each epoch.
+        resume: go on from the checkpoint, if there is one. Ends with the same weights as one uninterrupted run.
+        peers: the processes that train together; default: this one alone.
     """
-
-    hidden_f: tuple[int, ...] = (128, 64)
-    hidden_g: tuple[int, ...] = (32,)
-    epochs: int = 8
-    patience: int = 2
-    contexts_per_batch: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-5
-    gradient_norm: float = 5.0
-    seed: int = 0
-    device: str = "cpu"
-
-
-AFFINE = TrainingConfig(hidden_f=(), hidden_g=(), learning_rate=2e-2)
-NEURAL = TrainingConfig()
-CONFIGS = {"affine": AFFINE, "neural": NEURAL}
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training rows gave."""
-
-    number: int
-    train_loss: float
-    validation_auc: float
-
-
-def train(
-    rows: Rows, widths: dict[str, int], config: TrainingConfig, report: Callable[[Epoch], None] = lambda _: None
-) -> tuple[PreferenceTransfer, list[Epoch]]:
-    """Train on split `train`, keep the epoch with the best AUC on `validation` (or the last, without one)."""
+    peers, selection = peers or Alone(), selection or Selection()
+    streamed = partial(
+        RowSource, directory, "train", selection, batch_rows=config.batch_rows, buffer_rows=config.buffer_rows
+    )
+    everything = streamed()
+    validation = RowSource(directory, "validation", selection)
+    if not len(everything):
+        raise TrainingRowsError(f"{directory}: no rows of split train are left to train on")
+    if kind not in TORCH_KINDS:
+        _refuse_dropped_sources(kind, selection)
+        return fit_trees(everything, validation, config, log), []
     torch.manual_seed(config.seed)
-    fitting, validating = rows.where(rows.split == "train"), rows.where(rows.split == "validation")
-    model = PreferenceTransfer(widths, config.hidden_f, config.hidden_g).to(config.device)
-    fit_scales(model, fitting)
-    optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    steps = -(-len(np.unique(fitting.context)) // config.contexts_per_batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps * config.epochs)
-    generator = np.random.default_rng(config.seed)
-    history: list[Epoch] = []
-    best: dict[str, Any] = {}
-    with Progress(transient=True) as progress:
-        for number in range(1, config.epochs + 1):
-            task = progress.add_task(f"epoch {number}", total=steps)
-            losses = []
-            for batch in batches(fitting, config.contexts_per_batch, generator):
-                losses.append(_step(model, optimiser, fitting, batch, config))
-                schedule.step()
-                progress.advance(task)
-            progress.remove_task(task)
-            scored = auc(validating.label, score(model, validating)) if len(validating.label) else float("nan")
-            history.append(Epoch(number, float(np.mean(losses)), scored))
-            report(history[-1])
-            if _is_best(history):
-                best = copy.deepcopy(model.state_dict())
-            elif number - _best(history).number >= config.patience:
-                break
-    model.load_state_dict(best)
-    return model.eval(), history
+    model = TORCH_KINDS[kind](everything, config)
+    if not model.uses_sources:
+        _refuse_dropped_sources(kind, selection)
+    model.prepare(everything)
+    part = streamed(part=(peers.rank, peers.count))
+    run = {"kind": kind, "training": str(asdict(config)), "selection": str(selection), "rows": len(everything)}
+    loop = _Loop(model.to(config.device), part, validation, config, peers, len(everything), kind)
+    if resume and checkpoint and (found := checkpoints.load(checkpoint, run)):
+        loop.restore(found)
+        log(f"{kind}: going on after epoch {len(found.history)}")
+    while not loop.finished:
+        epoch = loop.epoch()
+        log(f"{kind} epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation AUC {epoch.validation_auc:.4f}")
+        if checkpoint and not peers.rank:
+            checkpoints.save(checkpoint, run, loop.progress())
+    model.load_state_dict(loop.best)
+    return model.eval(), loop.history
 
 
-def _is_best(history: list[Epoch]) -> bool:
-    return history[-1] is _best(history)
+def _refuse_dropped_sources(kind: str, selection: Selection) -> None:
+    if selection.dropped_sources:
+        raise ModelError(f"dropped_sources: a {kind} model has no source scenarios to drop")
+
+
+class _Loop:
+    """Epochs of gradient descent."""
+
+    def __init__(
+        self,
+        model: TorchModel,
+        source: RowSource,
+        validation: RowSource,
+        config: TrainingConfig,
+        peers: Peers,
+        rows: int,
+        title: str,
+    ) -> None:
+        self._model, self._source, self._validation, self._config = model, source, validation, config
+        self._peers, self._rows, self._title = peers, rows, title
+        self._optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.history: list[Epoch] = []
+        self.best: dict[str, Any] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the best one is long ago."""
+        done = len(self.history)
+        waited = done - _best(self.history).number if done else 0
+        return done >= self._config.epochs or waited >= self._config.patience
+
+    def restore(self, progress: Progress) -> None:
+        """Stand where a checkpoint stood."""
+        self.history, self.best = list(progress.history), progress.best
+        self._model.load_state_dict(progress.model)
+        self._optimiser.load_state_dict(progress.optimiser)
+
+    def progress(self) -> Progress:
+        """What a checkpoint holds."""
+        return Progress(self.history, self._model.state_dict(), self._optimiser.state_dict(), self.best)
+
+    def epoch(self) -> Epoch:
+        """One pass over the training rows, then the AUC on the validation rows."""
+        number = len(self.history) + 1
+        # Seeded by epoch, so that a resumed run draws what an uninterrupted one draws.
+        torch.manual_seed(1_000_003 * (self._config.seed + 1) + 1009 * number + self._peers.rank)
+        generator = np.random.default_rng([self._config.seed, number, self._peers.rank])
+        loss = self._descend(generator, number)
+        scored = float("nan")
+        if not self._peers.rank and len(self._validation):
+            found = score(self._model, self._validation)
+            scored = auc(found.label, found.probability)
+        self.history.append(Epoch(number, loss, self._peers.agree(scored)))
+        if _best(self.history) is self.history[-1]:
+            self.best = copy.deepcopy(self._model.state_dict())
+        return self.history[-1]
+
+    def _descend(self, generator: np.random.Generator, number: int) -> float:
+        """Steps until no process has rows left; returns the mean loss per row."""
+        self._model.train()
+        total, seen, batches = 0.0, 0, self._source.batches(generator)
+        with epoch_bar(f"{self._title} epoch {number}", self._rows, shown=not self._peers.rank) as advance:
+            while True:
+                batch = next(batches, None)
+                self._optimiser.zero_grad()
+                loss = 0.0 if batch is None else self._backward(RowTensors.of(batch, torch.device(self._config.device)))
+                total += loss * len(batch or ())
+                rows = self._peers.average(self._model, len(batch or ()))
+                if not rows:
+                    break
+                self._step((number - 1 + seen / self._rows) / self._config.epochs)
+                seen += rows
+                advance(rows, loss)
+        return self._peers.sum(total) / seen
+
+    def _backward(self, batch: RowTensors) -> float:
+        probability = self._model.training_probability(batch)
+        loss = torch.nn.functional.binary_cross_entropy(probability.clamp(1e-6, 1 - 1e-6), batch.label.float())
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def _step(self, done: float) -> None:
+        """A step of Adam; `done` is the share of the whole run, 0 to 1."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.gradient_norm)
+        self._optimiser.step()
 
 
 def _best(history: list[Epoch]) -> Epoch:
     """The first epoch with the highest validation AUC; the last one where none could be measured."""
-    measured = [epoch for epoch in history if not np.isnan(epoch.validation_auc)]
+    measured = [epoch for epoch in history if not math.isnan(epoch.validation_auc)]
     return max(measured, key=lambda epoch: epoch.validation_auc) if measured else history[-1]
 
 
-def fit_scales(model: PreferenceTransfer, rows: Rows) -> None:
-    """Set the model's standardisation from the rows; what rows share counts once."""
-    contexts = np.unique(rows.context)
-    present = {
-        "scenario": rows.scenario[np.unique(rows.moment[contexts])],
-        "behavior": rows.behavior[contexts],
-        "language": rows.language[contexts],
-        "item": rows.item,
-        "item_text": rows.item_text[np.unique(rows.text)],
-        "cross": rows.cross,
-    }
-    for name, values in present.items():
-        # A quarter million rows settle mean and deviation; all of them would only cost memory.
-        sample = values if len(values) <= 250_000 else values[:: -(-len(values) // 250_000)]
-        model.standardise[name].fit(torch.from_numpy(sample))  # type: ignore[operator]
-
-
-def _step(
-    model: PreferenceTransfer, optimiser: torch.optim.Optimizer, rows: Rows, batch: Batch, config: TrainingConfig
-) -> float:
-    probability = _probability(model, rows, batch)
-    label = torch.from_numpy(rows.label[batch.rows].astype(np.float32)).to(probability.device)
-    loss = torch.nn.functional.binary_cross_entropy(probability.clamp(1e-6, 1 - 1e-6), label)
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_norm)
-    optimiser.step()
-    return float(loss.detach())
-
-
-def _probability(model: PreferenceTransfer, rows: Rows, batch: Batch) -> Tensor:
-    device = next(model.parameters()).device
-
-    def tensor(values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(device)
-
-    scenario = tensor(rows.scenario[rows.moment[batch.contexts]])
-    language = tensor(rows.language[batch.contexts])
-    context = model.context_part(scenario, tensor(rows.behavior[batch.contexts]), language)
-    item = model.item_part(tensor(rows.item[batch.rows]), tensor(rows.item_text[rows.text[batch.rows]]))
-    row_context, target = tensor(batch.row_context), tensor(rows.target[batch.rows])
-    preference = model.preference(context[row_context], item, tensor(rows.cross[batch.rows]))
-    weights = model.transfer(scenario, language)[row_context, target]
-    return combine(preference, weights)[1]
-
-
-@torch.no_grad()
-def score(model: PreferenceTransfer, rows: Rows) -> NDArray[np.float64]:
-    """Probability of every row [R]."""
-    model.eval()
-    result = np.empty(len(rows.label))
-    for batch in batches(rows, 512, None):
-        result[batch.rows] = _probability(model, rows, batch).cpu().numpy()
-    model.train()
-    return result
+def score(model: Model, source: RowSource) -> Scored:
+    """Probability of every row of a source."""
+    if isinstance(model, TorchModel):
+        model.eval()
+    parts = [(batch.row, batch.label, model.probability(batch)) for batch in source.batches()]
+    if not parts:
+        return Scored(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    row, label, probability = (np.concatenate(values) for values in zip(*parts, strict=True))
+    order = np.argsort(row)
+    return Scored(row[order], label[order], probability[order])

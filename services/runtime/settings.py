@@ -92,6 +92,19 @@ class RankingSettings(Section):
     )
 
 
+class TrainingSettings(Section):
+    """How models are trained; what is not set is each kind's own choice."""
+
+    device: str | None = Field(None, description="PyTorch device, like cpu or cuda; default cpu.")
+    epochs: int | None = Field(None, ge=1, description="Most passes over the training rows.")
+    patience: int | None = Field(None, ge=1, description="Passes without a better validation AUC until it stops.")
+    batch_rows: int | None = Field(None, ge=1, description="Rows per step.")
+    buffer_rows: int | None = Field(None, ge=1, description="Rows in memory among which users are shuffled.")
+    learning_rate: float | None = Field(None, gt=0, description="Adam's at the start, or LightGBM's shrinkage.")
+    weight_decay: float | None = Field(None, ge=0, description="AdamW's decoupled decay.")
+    threads: int | None = Field(None, ge=0, description="Threads of LightGBM; 0: all cores.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -106,6 +119,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     consumers: ConsumerSettings = ConsumerSettings()
     ranking: RankingSettings = RankingSettings()
+    training: TrainingSettings = TrainingSettings()
 
     @classmethod
     def settings_customise_sources(

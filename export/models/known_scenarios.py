@@ -1,0 +1,49 @@
+"""Tells which of the scenarios of training a scenario is, for models that have parameters of each.
+
+A graph sees no scenario ids, and the order of scenarios changes when one is added; but a scenario's description has
+the same text vector in training and serving, so the vector identifies it. Scenarios of one description count as one.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from export.models.base import ModelError
+from export.training.source import RowSource
+
+_SAME = 1e-4
+"""Text vectors are unit vectors in single precision; those of different texts differ by far more."""
+
+
+class KnownScenarios(nn.Module):
+    """Membership of scenarios in those that are targets in training.
+
+    Args:
+        tensors: feature names per tensor.
+        count: number of target scenarios in training.
+    """
+
+    columns: Tensor
+    vectors: Tensor
+
+    def __init__(self, tensors: Mapping[str, Sequence[str]], count: int) -> None:
+        super().__init__()
+        columns = [place for place, name in enumerate(tensors["scenario"]) if name.startswith("text_")]
+        if not columns:
+            raise ModelError("tensor scenario: no feature text_*, so scenarios cannot be told apart")
+        self.register_buffer("columns", torch.tensor(columns))
+        self.register_buffer("vectors", torch.zeros(count, len(columns)))
+
+    def prepare(self, source: RowSource) -> None:
+        """Take the text vectors of the target scenarios of training."""
+        scenario = next(source.batches()).scenario[0]
+        targets = np.flatnonzero(source.rows_per_target)
+        self.vectors.copy_(torch.from_numpy(scenario[targets])[:, self.columns.cpu()])
+
+    def forward(self, scenario: Tensor) -> Tensor:
+        """Share of each known scenario in a scenario [..., S]: [..., H], sums to 1; all 0 for one never seen."""
+        texts = torch.index_select(scenario, -1, self.columns)
+        same = ((texts.unsqueeze(-2) - self.vectors).abs().amax(-1) < _SAME).float()
+        return same / same.sum(-1, keepdim=True).clamp_min(1.0)

@@ -1,0 +1,64 @@
+"""Kind `pooled`: one network over the features of the target scenario, whichever it is.
+
+It is the P/M model's f alone: P[j,n] is the probability were j the target, and the transfer weights are the target
+posterior itself, so that the probability is its mean over scenarios. Base of the kinds that differ in their head.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from export.models.base import FirstLayer, RowTensors, TorchModel, at_target, combine, cross_at_target, head
+
+
+class Pooled(TorchModel):
+    """A network that only ever sees the target scenario's features.
+
+    Args:
+        tensors: feature names per tensor.
+        hidden: widths of its hidden layers; empty: affine.
+        dropout: share of hidden values that a training step leaves out.
+    """
+
+    def __init__(self, tensors: Mapping[str, Sequence[str]], hidden: Sequence[int], dropout: float = 0.0) -> None:
+        super().__init__(tensors)
+        self.first, self.head = FirstLayer(self.widths, hidden[0] if hidden else 1), head(hidden, dropout)
+
+    def logit(self, first: Tensor, scenario: Tensor) -> Tensor:
+        """Logit [...] from the first layer's output [..., h]; scenario [..., S] as given, not standardised."""
+        del scenario
+        logit: Tensor = self.head(first).squeeze(-1)
+        return logit
+
+    def _parts(
+        self, scenario: Tensor, behavior: Tensor, language: Tensor, item: Tensor, item_text: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        scaled = self.scaled
+        context = self.first.context(
+            scaled("scenario", scenario), scaled("behavior", behavior), scaled("language", language)
+        )
+        return context, self.first.item(scaled("item", item), scaled("item_text", item_text))
+
+    def forward(
+        self,
+        scenario: Tensor,
+        behavior: Tensor,
+        language: Tensor,
+        item: Tensor,
+        item_text: Tensor,
+        cross: Tensor,
+        target: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One request; the transfer weights are the target posterior."""
+        context, items = self._parts(scenario, behavior, language, item, item_text)
+        first = context + items.unsqueeze(1) + self.first.cross(self.scaled("cross", cross))
+        preference = torch.sigmoid(self.logit(first, scenario))
+        return preference, target[0], *combine(preference, target[0])
+
+    def training_probability(self, batch: RowTensors) -> Tensor:
+        """Probability [R], from the target scenario's features alone."""
+        context, items = self._parts(batch.scenario, batch.behavior, batch.language, batch.item, batch.item_text)
+        cross = self.first.cross(self.scaled("cross", cross_at_target(batch)))
+        first = at_target(context, batch) + items + cross
+        return torch.sigmoid(self.logit(first, at_target(batch.scenario, batch)))

@@ -1,0 +1,88 @@
+"""P, M and R: preference f, transfer g, and their sum. Kinds `affine` (the reference) and `neural`.
+
+    P[j,n] = sigmoid(f(S_j, B_uj, L_uj, X_n, X_nj and cross features))
+    M[i,j] = sigmoid(g(S_i, S_j, L_ui, L_uj))
+    R[n]   = sum_j M[i,j] P[j,n]
+
+Without hidden layers f and g are affine. g sees features only, never a scenario id, so a scenario that was never
+trained on gets weights from its description and activity.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from export.models.base import FirstLayer, RowTensors, TorchModel, at_target, combine, head, rows_of
+
+
+class PreferenceTransfer(TorchModel):
+    """The P/M model.
+
+    Args:
+        tensors: feature names per tensor.
+        hidden_f: widths of f's hidden layers; empty: affine.
+        hidden_g: widths of g's hidden layers; empty: affine.
+        dropout: share of f's hidden values that a training step leaves out.
+    """
+
+    uses_sources = True
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Sequence[str]],
+        hidden_f: Sequence[int],
+        hidden_g: Sequence[int],
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(tensors)
+        f, g = (hidden_f[0] if hidden_f else 1), (hidden_g[0] if hidden_g else 1)
+        self.f_first, self.f_head = FirstLayer(self.widths, f), head(hidden_f, dropout)
+        widths = {name: self.widths[name] for name in ("scenario", "language")}
+        self.g_target = nn.ModuleDict({name: nn.Linear(width, g, bias=False) for name, width in widths.items()})
+        self.g_source = nn.ModuleDict({name: nn.Linear(width, g) for name, width in widths.items()})
+        self.g_head = head(hidden_g)
+
+    def preference(self, context: Tensor, item: Tensor, cross: Tensor) -> Tensor:
+        """P [N, J] from f's parts of context [N or 1, J, f] and item [N, f], and cross [N, J, C]."""
+        first = context + item.unsqueeze(1) + self.f_first.cross(self.scaled("cross", cross))
+        return torch.sigmoid(self.f_head(first)).squeeze(-1)
+
+    def transfer(self, scenario: Tensor, language: Tensor) -> Tensor:
+        """M [K, I, J] for all pairs of scenarios; scenario [K or none, J, S], language [K, J, D]."""
+        scenario, language = self.scaled("scenario", scenario), self.scaled("language", language)
+        target = self.g_target["scenario"](scenario) + self.g_target["language"](language)
+        source = self.g_source["scenario"](scenario) + self.g_source["language"](language)
+        first = target.unsqueeze(-2) + source.unsqueeze(-3)
+        return torch.sigmoid(self.g_head(first)).squeeze(-1)
+
+    def _context(self, scenario: Tensor, behavior: Tensor, language: Tensor) -> Tensor:
+        scaled = self.scaled("scenario", scenario), self.scaled("behavior", behavior), self.scaled("language", language)
+        return self.f_first.context(*scaled)
+
+    def _item(self, item: Tensor, item_text: Tensor) -> Tensor:
+        return self.f_first.item(self.scaled("item", item), self.scaled("item_text", item_text))
+
+    def forward(
+        self,
+        scenario: Tensor,
+        behavior: Tensor,
+        language: Tensor,
+        item: Tensor,
+        item_text: Tensor,
+        cross: Tensor,
+        target: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One request; M is the posterior's mean over target scenarios."""
+        context = self._context(scenario, behavior, language)
+        preference = self.preference(context, self._item(item, item_text), cross)
+        weights = (target @ self.transfer(scenario, language)[0])[0]
+        return preference, weights, *combine(preference, weights)
+
+    def training_probability(self, batch: RowTensors) -> Tensor:
+        """Probability [R]; dropped source scenarios weigh 0."""
+        context = self._context(batch.scenario, batch.behavior, batch.language)
+        item = self._item(batch.item, batch.item_text)
+        preference = self.preference(rows_of(context, batch.row_context), item, batch.cross)
+        weights = at_target(self.transfer(batch.scenario, batch.language), batch) * batch.weight_of_source
+        return combine(preference, weights)[1]

@@ -1,0 +1,44 @@
+"""Kind `shared_bottom`: a hidden layer that all scenarios share, and a head for each scenario of training.
+
+Caruana, Multitask Learning (1997). A scenario that was never trained on gets the mean of the heads.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from export.models.known_scenarios import KnownScenarios
+from export.models.pooled import Pooled
+from export.training.source import RowSource
+
+
+class SharedBottom(Pooled):
+    """Shared first layer, heads of one hidden layer.
+
+    Args:
+        tensors: feature names per tensor.
+        hidden: widths of the shared layer and of each head's layer.
+        scenarios: number of target scenarios in training.
+    """
+
+    def __init__(self, tensors: Mapping[str, Sequence[str]], hidden: Sequence[int], scenarios: int) -> None:
+        super().__init__(tensors, hidden)
+        shared, own = hidden
+        self.known = KnownScenarios(tensors, scenarios)
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(shared, scenarios * own), nn.ReLU())
+        self.last = nn.Parameter(nn.init.uniform_(torch.empty(scenarios, own), -(own**-0.5), own**-0.5))
+        self.bias = nn.Parameter(torch.zeros(scenarios))
+
+    def prepare(self, source: RowSource) -> None:
+        """Means, deviations and the scenarios of training."""
+        super().prepare(source)
+        self.known.prepare(source)
+
+    def logit(self, first: Tensor, scenario: Tensor) -> Tensor:
+        """The logit of the scenario's own head."""
+        share = self.known(scenario)
+        share = share + (1.0 - share.sum(-1, keepdim=True)) / len(self.bias)
+        hidden = self.head(first).unflatten(-1, self.last.shape)
+        logit: Tensor = (((hidden * self.last).sum(-1) + self.bias) * share).sum(-1)
+        return logit
