@@ -55,10 +55,12 @@ def _register_training() -> None:
     try:
         from export.datasets.cli import import_command
         from export.training.cli import train_command
+        from export.transfer.cli import experiment_app
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
     app.command("train")(train_command)
+    app.add_typer(experiment_app, name="experiment")
 
 
 _register_training()

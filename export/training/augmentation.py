@@ -1,51 +1,74 @@
 """What training may add to rows where a scenario has few: masked history, rows weighed across scenarios, soft labels.
 
-Pure functions of a batch; knows nothing of models beyond the transfer weights that it is given.
+Knows batches of rows, and of models only that the P/M kinds have transfer weights. All is off by default.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from export.training.source import RowBatch
-from services.runtime.errors import CrossRecError
+from export.models.base import RowTensors, TorchModel, at_target
+from export.models.preference_transfer import PreferenceTransfer
+from export.training.config import TrainingConfig
+from export.training.source import RowBatch, RowSource
+from services.runtime.errors import ConfigurationError
 
-
-class AugmentationError(CrossRecError):
-    """An augmentation's number is out of its range."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Which additions are on; none by default.
-
-    Args:
-        mask_history: probability that a user's history in a source scenario is hidden from a training row.
-        weigh_by_transfer: scarce target scenario for which rows of target j count M[target, j]; empty: all count 1.
-        neighbour_label: label of a negative whose text is among the nearest to a positive of the same request; 0: off.
-        neighbours: how many nearest texts of a positive count as near.
-    """
-
-    mask_history: float = 0.0
-    weigh_by_transfer: str = ""
-    neighbour_label: float = 0.0
-    neighbours: int = 20
-
-    def __post_init__(self) -> None:
-        """Raise AugmentationError naming the field at fault."""
-        for name in ("mask_history", "neighbour_label"):
-            if not 0 <= getattr(self, name) < 1:
-                raise AugmentationError(f"augmentation.{name}: {getattr(self, name)} is not in [0, 1)")
-        if self.neighbours < 1:
-            raise AugmentationError(f"augmentation.neighbours: {self.neighbours} is not at least 1")
-
-
-NONE = Augmentation()
+NEIGHBOURS = 20
+"""How many nearest texts of a positive count as near."""
 
 CHUNK = 1024
 """Texts compared with all others at once."""
+
+
+class Additions:
+    """What a training run adds to its batches.
+
+    Args:
+        config: says which additions are on. Raises ConfigurationError naming a choice that is out of range.
+        source: the training rows.
+        model: the model that is trained; its current transfer weights are what `weigh_by_transfer` goes by.
+    """
+
+    def __init__(self, config: TrainingConfig, source: RowSource, model: TorchModel) -> None:
+        _check(config, source, model)
+        self._config, self._model, self._columns = config, model, history_columns(source.tensors)
+        texts = source.texts if config.neighbour_label else None
+        self._nearest = None if texts is None else nearest_texts(texts, NEIGHBOURS)
+        scarce = config.weigh_by_transfer
+        self._scarce = source.sources.index(scarce) if scarce else None
+
+    def rows(self, batch: RowBatch, generator: np.random.Generator) -> RowBatch:
+        """The batch to train on."""
+        share = self._config.mask_history
+        return masked(batch, share, self._columns, generator) if share else batch
+
+    def labels(self, batch: RowBatch) -> NDArray[np.float32]:
+        """What to train towards, [R]."""
+        if self._nearest is None:
+            return batch.label.astype(np.float32)
+        return softened(batch, self._nearest, self._config.neighbour_label)
+
+    @torch.no_grad()
+    def weights(self, rows: RowTensors) -> torch.Tensor | None:
+        """How much each row's loss counts, [R]; None: all the same."""
+        if self._scarce is None or not isinstance(self._model, PreferenceTransfer):
+            return None
+        transfer = self._model.transfer(rows.scenario, rows.language)[:, self._scarce]
+        return torch.where(rows.target == self._scarce, 1.0, at_target(transfer, rows))
+
+
+def _check(config: TrainingConfig, source: RowSource, model: TorchModel) -> None:
+    for name in ("mask_history", "neighbour_label"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigurationError(f"training.{name}: {getattr(config, name)} is not in [0, 1)")
+    scarce = config.weigh_by_transfer
+    if scarce and scarce not in source.sources:
+        raise ConfigurationError(f"training.weigh_by_transfer: no scenario {scarce} among {', '.join(source.sources)}")
+    if scarce and not isinstance(model, PreferenceTransfer):
+        raise ConfigurationError("training.weigh_by_transfer: only affine and neural models have transfer weights")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ rows gain more than chance; the test rows are only reported.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from export.training.augmentation import NONE, Augmentation
 from export.training.selection import Selection
 from export.transfer.fits import Experiment, Fit, Measures, Row, changes, seeds, spread, values
 
@@ -35,20 +35,20 @@ class Augmented:
     user_share: float = 1.0
     fraction: float = 0.02
 
-    def additions(self, target: str) -> dict[str, Augmentation]:
-        """The additions by name."""
+    def additions(self, target: str) -> dict[str, dict[str, Any]]:
+        """The additions by name, as choices of TrainingConfig."""
         return {
-            "none": NONE,
-            "mask history": Augmentation(mask_history=0.2),
-            "weigh by transfer": Augmentation(weigh_by_transfer=target),
-            "text neighbours": Augmentation(neighbour_label=0.1),
+            "none": {},
+            "mask history": {"mask_history": 0.2},
+            "weigh by transfer": {"weigh_by_transfer": target},
+            "text neighbours": {"neighbour_label": 0.1},
         }
 
     def fits_of(self, target: str, name: str) -> list[Fit]:
         """The fits of an addition, one per seed."""
         addition = self.additions(target)[name]
         selections = [Selection({target: self.fraction}, self.user_share, seed) for seed in range(self.seeds)]
-        return [Fit(f"{name}, {target}", self.kind, s.seed, s, augmentation=addition) for s in selections]
+        return [Fit(f"{name}, {target}", self.kind, s.seed, s, overrides=addition) for s in selections]
 
     def rows(self, done: Mapping[str, Measures]) -> list[Row]:
         """Rows whose fits are done, against none."""

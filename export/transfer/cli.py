@@ -165,8 +165,8 @@ def _run(experiment: "Experiment", trainer: "RunTrainer", options: Options) -> N
 def _say(what: str, left: "Plan") -> None:
     told = "measured" if left.measured else "assumed; measured after the first fit"
     console.print(
-        f"{what}: {left.fits} fits left on {left.train_rows:,} training rows, about {left.seconds / 60:.0f} min "
-        f"({told}); {left.done} done",
+        f"{what}: {left.done} fits done, {left.fits} left; at most {left.row_passes:,} rows through the network, "
+        f"about {left.seconds / 60:.1f} min ({told})",
         highlight=False,
     )
 

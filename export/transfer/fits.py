@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from export.training.augmentation import NONE, Augmentation
 from export.training.selection import Selection
 from services.runtime.errors import CrossRecError
 
@@ -34,7 +33,7 @@ class Fit:
         seed: of weights, order and selection.
         selection: which rows, features and sources; its seed is this seed.
         removed: sources whose weight is set to 0 in scoring alone, one at a time, once the model is trained.
-        augmentation: what training adds to the rows.
+        overrides: choices of TrainingConfig.
     """
 
     name: str
@@ -42,7 +41,7 @@ class Fit:
     seed: int
     selection: Selection = field(default_factory=Selection)
     removed: tuple[str, ...] = ()
-    augmentation: Augmentation = NONE
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -53,8 +52,8 @@ class Fit:
 class Trainer(Protocol):
     """Does fits on one set of training rows."""
 
-    def rows(self, fit: Fit) -> int:
-        """Number of training rows of the fit."""
+    def row_passes(self, fit: Fit) -> int:
+        """How many rows go through the network, at most: training and validation rows in every epoch, test rows."""
         ...
 
     def measure(self, fit: Fit) -> Measures:

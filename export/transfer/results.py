@@ -12,7 +12,7 @@ from export.transfer.fits import ExperimentError, Fit, Measures, Row
 
 
 class Results:
-    """The file `<experiment>.json`: {"settings", "rows", "fits": {key: {"seconds", "train_rows", "measures"}}}.
+    """The file `<experiment>.json`: {"settings", "rows", "fits": {key: {"seconds", "row_passes", "measures"}}}.
 
     Args:
         path: of the file.
@@ -41,14 +41,14 @@ class Results:
         return {key: fit["measures"] for key, fit in self._fits.items()}
 
     @property
-    def seconds_per_row(self) -> float | None:
-        """What a training row cost so far, all passes over it; None before the first fit."""
-        rows = sum(fit["train_rows"] for fit in self._fits.values())
+    def seconds_per_pass(self) -> float | None:
+        """What a row cost so far each time; None before the first fit."""
+        rows = sum(fit["row_passes"] for fit in self._fits.values())
         return sum(fit["seconds"] for fit in self._fits.values()) / rows if rows else None
 
-    def keep(self, fit: Fit, measures: Measures, seconds: float, train_rows: int) -> None:
+    def keep(self, fit: Fit, measures: Measures, seconds: float, row_passes: int) -> None:
         """Hold a finished fit; `write` puts it on disk."""
-        self._fits[fit.key] = {"seconds": round(seconds, 2), "train_rows": train_rows, "measures": measures}
+        self._fits[fit.key] = {"seconds": round(seconds, 2), "row_passes": row_passes, "measures": measures}
 
     def write(self, rows: list[Row]) -> None:
         """Replace the file, at once or not at all."""

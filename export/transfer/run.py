@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from export.transfer.fits import Experiment, Row, Trainer
 from export.transfer.results import Results
 
-SECONDS_PER_ROW = 5e-4
-"""Assumed cost of a training row, all passes and scoring, before the first fit: eight passes on one core."""
+SECONDS_PER_PASS = 5e-5
+"""Assumed cost of a row's way through the network, before the first fit: on one core."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do: fits, their training rows, and seconds (measured if a fit is done, assumed otherwise)."""
+    """What is left to do: fits, rows through the network, and seconds (measured, or assumed before the first fit)."""
 
     fits: int
     done: int
-    train_rows: int
+    row_passes: int
     seconds: float
     measured: bool
 
@@ -28,9 +28,9 @@ class Plan:
 def plan(experiment: Experiment, trainer: Trainer, results: Results) -> Plan:
     """What is left of an experiment."""
     left = [fit for fit in experiment.fits if fit.key not in results.done]
-    rows = sum(trainer.rows(fit) for fit in left)
-    cost = results.seconds_per_row
-    seconds = rows * (SECONDS_PER_ROW if cost is None else cost)
+    rows = sum(trainer.row_passes(fit) for fit in left)
+    cost = results.seconds_per_pass
+    seconds = rows * (SECONDS_PER_PASS if cost is None else cost)
     return Plan(len(left), len(experiment.fits) - len(left), rows, seconds, cost is not None)
 
 
@@ -47,7 +47,7 @@ def run(
             continue
         started = clock()
         measures = trainer.measure(fit)
-        results.keep(fit, measures, clock() - started, trainer.rows(fit))
+        results.keep(fit, measures, clock() - started, trainer.row_passes(fit))
         results.write(experiment.rows(results.done))
         report(fit.key, plan(experiment, trainer, results))
     rows = experiment.rows(results.done)

@@ -9,7 +9,7 @@ from export.transfer.ablation import Ablation
 from export.transfer.augment import Augmented, helps
 from export.transfer.fits import ExperimentError, Fit, Measures
 from export.transfer.results import Results
-from export.transfer.run import SECONDS_PER_ROW, plan, run
+from export.transfer.run import SECONDS_PER_PASS, plan, run
 from export.transfer.scarcity import Scarcity
 from export.transfer.sources import Sources
 
@@ -22,14 +22,14 @@ class ArithmeticTrainer:
     def __init__(self) -> None:
         self.fitted: list[str] = []
 
-    def rows(self, fit: Fit) -> int:
+    def row_passes(self, fit: Fit) -> int:
         return round(100 * sum(fit.selection.target_share.get(target, 1.0) for target in TARGETS))
 
     def measure(self, fit: Fit) -> Measures:
         self.fitted.append(fit.key)
-        auc = 0.5 + self.rows(fit) / 1000 + fit.seed / 100
+        auc = 0.5 + self.row_passes(fit) / 1000 + fit.seed / 100
         auc -= len(fit.selection.dropped_features) / 100 + len(fit.selection.dropped_sources) / 50
-        auc += fit.augmentation.mask_history / 10
+        auc += fit.overrides.get("mask_history", 0) / 10
 
         def scored(value: float) -> dict[str, dict[str, float]]:
             return {target: {"auc": value, "ndcg_at_10": value / 2} for target in ("all", *TARGETS)}
@@ -109,16 +109,16 @@ def test_results_of_other_settings_are_an_error_that_names_them(tmp_path: Path) 
 
 
 def test_the_plan_says_what_is_left(tmp_path: Path) -> None:
-    """Assumed seconds a row before the first fit, measured ones after."""
+    """Assumed seconds a pass before the first fit, measured ones after."""
     experiment, trainer = scarcity(1).experiment(), ArithmeticTrainer()
     results = Results(tmp_path / "s.json", {})
     before = plan(experiment, trainer, results)
     assert (before.fits, before.done, before.measured) == (14, 0, False)
-    assert before.seconds == before.train_rows * SECONDS_PER_ROW
+    assert before.seconds == before.row_passes * SECONDS_PER_PASS
     results.keep(experiment.fits[0], trainer.measure(experiment.fits[0]), 20.0, 100)
     after = plan(experiment, trainer, results)
     assert (after.fits, after.done, after.measured) == (13, 1, True)
-    assert after.seconds == pytest.approx(0.2 * after.train_rows)
+    assert after.seconds == pytest.approx(0.2 * after.row_passes)
 
 
 def test_sources_are_removed_in_scoring_and_from_training(tmp_path: Path) -> None:
