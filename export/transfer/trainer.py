@@ -18,7 +18,7 @@ from export.training.train import Scored, fit, score
 from export.transfer.fits import ExperimentError, Fit, Measures
 
 STEPS, LEAST_BATCH, MOST_EPOCHS = 300, 128, 40
-"""A fit makes at least so many steps: with few rows by smaller batches, down to this, then by more passes, up to this."""
+"""A fit makes at least so many steps: with few rows by smaller batches and more passes, within these."""
 
 WITH_TRANSFER = ("affine", "neural")
 

@@ -31,14 +31,14 @@ SPLITS = ("train", "train", "train", "train", "validation", "test")
 
 WEIGHTS = {
     # (target's device, same company, same device): weight of the source
-    ("phone", True, True): 0.30,
+    ("phone", True, True): 0.50,
     ("phone", True, False): 0.90,
-    ("phone", False, True): 0.15,
-    ("phone", False, False): 0.03,
-    ("tv", True, True): 0.45,
-    ("tv", True, False): 0.15,
+    ("phone", False, True): 0.25,
+    ("phone", False, False): 0.05,
+    ("tv", True, True): 0.50,
+    ("tv", True, False): 0.25,
     ("tv", False, True): 0.90,
-    ("tv", False, False): 0.03,
+    ("tv", False, False): 0.05,
 }
 """On the phone counts what the same company watched on TV; on TV what any company watched there."""
 
@@ -56,7 +56,7 @@ class KnownTransfer:
         seed: of everything random.
     """
 
-    users: int = 300
+    users: int = 400
     kinds: int = 8
     items_per_kind: int = 3
     events_per_round: int = 12
