@@ -59,7 +59,7 @@ class KnownTransfer:
     users: int = 400
     kinds: int = 8
     items_per_kind: int = 3
-    events_per_round: int = 12
+    events_per_round: int = 20
     candidates: int = 6
     seed: int = 0
 

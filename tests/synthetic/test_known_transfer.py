@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import spearmanr
 
 from export.models.base import Model
 from export.models.preference_transfer import PreferenceTransfer
@@ -58,12 +58,11 @@ def measured(model: Model, source: RowSource) -> float:
 
 
 def test_weights_come_in_the_known_order(learned: np.ndarray) -> None:
-    """Every target's row by rank, its strongest source, and how strong other scenarios are among themselves."""
+    """Every target's row by rank, and which of the other scenarios counts most."""
     for target, (truth, found) in enumerate(zip(true_transfer(), learned, strict=True)):
         others = np.arange(SIZE) != target
-        assert np.argmax(found) == np.argmax(truth)
+        assert np.argmax(found[others]) == np.argmax(truth[others])
         assert spearmanr(found, truth).statistic > 0.75
-        assert kendalltau(found[others], truth[others]).statistic > 0
 
 
 def test_other_scenarios_come_in_the_known_order_over_all_targets(learned: np.ndarray) -> None:
