@@ -104,7 +104,7 @@ class Moments:
         """Count values [..., width]."""
         flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
         if not self._count:
-            self._shift, self._sum, self._squares = flat[0], np.zeros(flat.shape[1]), np.zeros(flat.shape[1])
+            self._shift, self._sum, self._squares = flat[0].copy(), np.zeros(flat.shape[1]), np.zeros(flat.shape[1])
         flat -= self._shift
         self._count += len(flat)
         self._sum += flat.sum(0)

@@ -79,10 +79,13 @@ class PreferenceTransfer(TorchModel):
         weights = (target @ self.transfer(scenario, language)[0])[0]
         return preference, weights, *combine(preference, weights)
 
-    def training_probability(self, batch: RowTensors) -> Tensor:
-        """Probability [R]; dropped source scenarios weigh 0."""
+    def preference_of_rows(self, batch: RowTensors) -> Tensor:
+        """P [R, J] of rows of many contexts."""
         context = self._context(batch.scenario, batch.behavior, batch.language)
         item = self._item(batch.item, batch.item_text)
-        preference = self.preference(rows_of(context, batch.row_context), item, batch.cross)
+        return self.preference(rows_of(context, batch.row_context), item, batch.cross)
+
+    def training_probability(self, batch: RowTensors) -> Tensor:
+        """Probability [R]; dropped source scenarios weigh 0."""
         weights = at_target(self.transfer(batch.scenario, batch.language), batch) * batch.weight_of_source
-        return combine(preference, weights)[1]
+        return combine(self.preference_of_rows(batch), weights)[1]

@@ -45,8 +45,9 @@ def train_command(
         for number in seed or [0]:
             overrides = {"epochs": epochs, "device": device}
             run = read_run(train_run(settings, data, kind, number, overrides, log=console.print, resume=resume))
-            table.add_row(kind, str(number), *_figures(run), str(run["registered"]))
+            table.add_row(kind, str(number), *_figures(run), "/".join(Path(run["registered"]).parts[-2:]))
     console.print(table)
+    console.print(f"registered in {settings.registry_dir}")
 
 
 def _figures(run: dict[str, Any]) -> list[str]:

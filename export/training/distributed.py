@@ -1,6 +1,6 @@
 """Trains one model in several processes, each with a share of the rows; started by torchrun.
 
-    torchrun --nproc-per-node 2 -m export.training.distributed --data completejourney --model neural
+    torchrun --standalone --nproc-per-node 2 -m export.training.distributed --data completejourney --model neural
 
 Row groups are dealt out, gradients are averaged after every step (gloo on CPUs, NCCL on GPUs), the first process
 validates and writes the run. Knows flags and processes; the training itself is the same as in one.

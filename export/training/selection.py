@@ -17,7 +17,7 @@ _CONTEXTS, _USERS = 1, 2
 
 
 class SelectionError(CrossRecError):
-    """A selection names a scenario or feature that the rows do not have, or a share outside 0 to 1."""
+    """A selection names what the rows do not have, leaves no source, or has a share outside 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Selection:
         for name, given in scenarios.items():
             if unknown := sorted(given - set(sources)):
                 raise SelectionError(f"{name}: no scenario {', '.join(unknown)}; there are {', '.join(sources)}")
+        if set(sources) <= self.dropped_sources:
+            raise SelectionError("dropped_sources: no source scenario is left")
         for name, share in {**self.target_share, "user_share": self.user_share}.items():
             if not 0 <= share <= 1:
                 raise SelectionError(f"{name}: share {share} is not between 0 and 1")

@@ -135,6 +135,7 @@ def test_rows_are_counted_per_target(directory: Path) -> None:
     [
         (Selection(target_share={"tv": 0.5}), "target_share: no scenario tv; there are home, mail, shelf"),
         (Selection(dropped_sources=frozenset({"tv"})), "dropped_sources: no scenario tv"),
+        (Selection(dropped_sources=frozenset(SOURCES)), "dropped_sources: no source scenario is left"),
         (Selection(dropped_features=frozenset({"item/x"})), "dropped_features: the rows have no item/x"),
         (Selection(user_share=1.5), "user_share: share 1.5 is not between 0 and 1"),
     ],

@@ -1,0 +1,112 @@
+"""Exported graphs of every kind against the models themselves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.models.base import INPUTS, OUTPUTS, Model
+from export.models.preference_transfer import PreferenceTransfer
+from export.onnx_export import ExportMismatch, check_onnx, export_onnx, open_session, requests_of, score_onnx
+from export.training.config import KINDS, config_of
+from export.training.source import RowSource
+from export.training.train import fit
+from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
+
+QUICK = {"epochs": 1, "hidden": (8, 4), "hidden_g": (4,), "batch_rows": 60, "trees": 10, "leaves": 4, "threads": 1}
+
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(tmp_path_factory.mktemp("rows"))
+
+
+@pytest.fixture(scope="module")
+def trained(directory: Path) -> dict[str, Model]:
+    """One model of each kind."""
+    shallow = {"logistic", "affine", "popularity", "past_count"}
+    plain = {name: value for name, value in QUICK.items() if not name.startswith("hidden")}
+    return {kind: fit(directory, kind, config_of(kind, plain if kind in shallow else QUICK))[0] for kind in KINDS}
+
+
+def request(items: int, sources: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(items)
+    shapes = {
+        "scenario": (sources,),
+        "behavior": (1, sources),
+        "language": (1, sources),
+        "item": (items,),
+        "item_text": (items,),
+        "cross": (items, sources),
+    }
+    made = {name: random.normal(size=(*shape, WIDTHS[name])).astype(np.float32) for name, shape in shapes.items()}
+    posterior = random.random((1, sources)).astype(np.float32)
+    return {**made, "target": posterior / posterior.sum()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exported_graph_equals_the_model_for_any_size(
+    kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
+) -> None:
+    """ONNX agrees to 1e-5 on real rows, and for one item, one scenario, unseen scenarios and a spread posterior."""
+    model, path = trained[kind], tmp_path / "model.onnx"
+    export_onnx(model, path)
+    assert check_onnx(model, path, RowSource(directory, "validation")) <= 1e-5
+    session = open_session(path)
+    assert set(INPUTS) == {given.name for given in session.get_inputs()}
+    for items, sources in [(1, 1), (1, 3), (50, 7)]:
+        given = request(items, sources)
+        for actual, expected in zip(session.run(OUTPUTS, given), model.outputs(given), strict=True):
+            np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_scores_of_a_batch_come_from_the_graph_request_by_request(
+    directory: Path, trained: dict[str, Model], tmp_path: Path
+) -> None:
+    """Scoring rows through ONNX Runtime gives R of each row."""
+    model, batch = trained["neural"], next(RowSource(directory, "validation").batches())
+    export_onnx(model, tmp_path / "model.onnx")
+    found = score_onnx(open_session(tmp_path / "model.onnx"), batch)
+    for members, inputs in requests_of(batch):
+        np.testing.assert_allclose(model.outputs(inputs)[2], found[members], atol=1e-5)
+
+
+def test_mismatch_is_an_error(directory: Path, tmp_path: Path) -> None:
+    """A graph of another model is refused, with the size of the difference."""
+    torch.manual_seed(1)
+    export_onnx(PreferenceTransfer(TENSORS, (8,), (4,)), tmp_path / "model.onnx")
+    other = PreferenceTransfer(TENSORS, (8,), (4,)).eval()
+    with pytest.raises(ExportMismatch, match="differs from the model by"):
+        check_onnx(other, tmp_path / "model.onnx", RowSource(directory, "train"))
+
+
+def test_worked_example_through_the_exported_affine_graph(tmp_path: Path) -> None:
+    """M = 0.8 and P = (0.9, 0.7, 0.5) give R = (0.72, 0.56, 0.40), with one source scenario."""
+    model = PreferenceTransfer(TENSORS, (), ())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.f_first.parts["item"].weight[0, 0] = 1.0
+        model.g_source["scenario"].bias[0] = float(np.log(0.8 / 0.2))
+    export_onnx(model, tmp_path / "model.onnx")
+    shapes = {
+        "scenario": (1,),
+        "behavior": (1, 1),
+        "language": (1, 1),
+        "item": (3,),
+        "item_text": (3,),
+        "cross": (3, 1),
+    }
+    given = {name: np.zeros((*shape, WIDTHS[name]), np.float32) for name, shape in shapes.items()}
+    wanted = np.array([0.9, 0.7, 0.5])
+    given["item"][:, 0] = np.log(wanted / (1 - wanted))
+    session = open_session(tmp_path / "model.onnx")
+    preference, transfer, score, probability = session.run(OUTPUTS, {**given, "target": np.ones((1, 1), np.float32)})
+    np.testing.assert_allclose(preference[:, 0], [0.9, 0.7, 0.5], atol=1e-6)
+    np.testing.assert_allclose(transfer, [0.8], atol=1e-6)
+    np.testing.assert_allclose(score, [0.72, 0.56, 0.40], atol=1e-6)
+    np.testing.assert_allclose(probability, [0.9, 0.7, 0.5], atol=1e-6)

@@ -1,0 +1,101 @@
+"""What all kinds have in common: training and serving compute the same, exported or not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.models.base import Model, Moments, Standardise, combine
+from export.models.build import TORCH_KINDS
+from export.onnx_export import requests_of
+from export.training.config import KINDS, config_of
+from export.training.source import RowSource
+from export.training.train import fit
+from tests.unit.export.training.made_rows import WIDTHS, write_rows
+
+QUICK = {"epochs": 1, "hidden": (8, 4), "hidden_g": (4,), "batch_rows": 60, "trees": 10, "leaves": 4, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(tmp_path_factory.mktemp("rows"))
+
+
+@pytest.fixture(scope="module")
+def trained(directory: Path) -> dict[str, Model]:
+    """One model of each kind."""
+    shallow = {"logistic", "affine", "popularity", "past_count"}
+    plain = {name: value for name, value in QUICK.items() if not name.startswith("hidden")}
+    return {kind: fit(directory, kind, config_of(kind, plain if kind in shallow else QUICK))[0] for kind in KINDS}
+
+
+def request(items: int, sources: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(items)
+    shapes = {
+        "scenario": (sources,),
+        "behavior": (1, sources),
+        "language": (1, sources),
+        "item": (items,),
+        "item_text": (items,),
+        "cross": (items, sources),
+    }
+    made = {name: random.normal(size=(*shape, WIDTHS[name])).astype(np.float32) for name, shape in shapes.items()}
+    posterior = random.random((1, sources)).astype(np.float32)
+    return {**made, "target": posterior / posterior.sum()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_and_serving_give_the_same_probability(kind: str, directory: Path, trained: dict[str, Model]) -> None:
+    """Rows of many contexts at once, and the same rows request by request, get equal probabilities."""
+    model, batch = trained[kind], next(RowSource(directory, "validation").batches())
+    together = model.probability(batch)
+    for members, inputs in requests_of(batch):
+        np.testing.assert_allclose(model.outputs(inputs)[3], together[members], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_score_is_the_weighted_sum_of_preferences(kind: str, trained: dict[str, Model]) -> None:
+    """R = sum_j M[j] P[n,j] and probability = R / sum M, with P and M in 0..1, for every kind."""
+    preference, transfer, score, probability = trained[kind].outputs(request(5, 3))
+    assert ((preference >= 0) & (preference <= 1)).all()
+    assert ((transfer >= 0) & (transfer <= 1)).all()
+    np.testing.assert_allclose(preference @ transfer, score, atol=1e-6)
+    np.testing.assert_allclose(score / transfer.sum(), probability, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", set(KINDS) - {"affine", "neural"})
+def test_other_kinds_have_the_target_as_weights(kind: str, trained: dict[str, Model]) -> None:
+    """Without transfer, a scenario counts as much as it is the target."""
+    given = request(4, 3)
+    np.testing.assert_array_equal(given["target"][0], trained[kind].outputs(given)[1])
+
+
+@pytest.mark.parametrize("kind", sorted(TORCH_KINDS))
+def test_scales_come_from_the_training_rows(kind: str, directory: Path, trained: dict[str, Model]) -> None:
+    """Every torch kind standardises the item features to mean 0 and deviation 1 on the training rows."""
+    item = np.concatenate([batch.item for batch in RowSource(directory, "train").batches()])
+    standardise = trained[kind].standardise["item"]
+    np.testing.assert_allclose(item.mean(0), standardise.mean.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(1 / item.std(0), standardise.scale.numpy(), rtol=1e-5)
+
+
+def test_moments_add_up_and_constants_stay_as_they_are() -> None:
+    """Mean and deviation of all batches together; a constant feature is only shifted; outliers are clipped."""
+    values = np.random.default_rng(0).normal(3, 2, (100, 2)).astype(np.float32)
+    values[:, 1] = 17.3
+    moments = Moments()
+    moments.add(values[:30])
+    moments.add(values[30:])
+    np.testing.assert_allclose(values.mean(0, dtype=np.float64), moments.mean, rtol=1e-6)
+    assert 0 == moments.deviation[1]
+    standardise = Standardise(2)
+    standardise.set(moments)
+    assert [8.0, 1.0] == pytest.approx(standardise(torch.tensor([1e9, 18.3])).tolist(), abs=1e-5)
+
+
+def test_worked_example() -> None:
+    """M = 0.8 and P = (0.9, 0.7, 0.5) give R = (0.72, 0.56, 0.40), with one source scenario."""
+    score, probability = combine(torch.tensor([[0.9], [0.7], [0.5]]), torch.tensor([0.8]))
+    assert [0.72, 0.56, 0.40] == pytest.approx(score.tolist())
+    assert [0.9, 0.7, 0.5] == pytest.approx(probability.tolist())
