@@ -55,23 +55,18 @@ class Augmented:
         result = []
         for target in self.targets:
             for name in list(self.additions(target))[1:]:
-                gained = {
-                    split: changes(
-                        values(done, self.fits_of(target, name), split, target, "auc"),
-                        values(done, self.fits_of(target, "none"), split, target, "auc"),
-                    )
-                    for split in ("test", "validation")
-                    if self._done(done, target, name)
-                }
-                if gained:
+                gained = {split: self._gained(done, target, name, split) for split in ("test", "validation")}
+                if all(gained.values()):
                     row = {"name": name, "target": target, "fraction": self.fraction}
                     row |= spread("auc_change", gained["test"])
                     row |= spread("validation_auc_change", gained["validation"])
                     result.append({**row, "kept": helps(gained["validation"]), **seeds(gained["test"])})
         return result
 
-    def _done(self, done: Mapping[str, Measures], target: str, name: str) -> bool:
-        return all(fit.key in done for fit in [*self.fits_of(target, name), *self.fits_of(target, "none")])
+    def _gained(self, done: Mapping[str, Measures], target: str, name: str, split: str) -> list[float]:
+        """What each seed gained; empty if a fit is not done."""
+        after, before = (values(done, self.fits_of(target, fit), split, target, "auc") for fit in (name, "none"))
+        return changes(after, before) if after and before else []
 
     def experiment(self) -> Experiment:
         """The experiment; the first seed of everything comes first."""

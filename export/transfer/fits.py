@@ -57,7 +57,7 @@ class Trainer(Protocol):
         ...
 
     def measure(self, fit: Fit) -> Measures:
-        """Train and score."""
+        """Train and score; empty if the fit has no training rows."""
         ...
 
 
@@ -77,8 +77,8 @@ class Experiment:
 
 
 def values(done: Mapping[str, Measures], fits: Sequence[Fit], scored: str, target: str, metric: str) -> list[float]:
-    """A metric of each fit; empty if one of them is not done."""
-    if any(fit.key not in done for fit in fits):
+    """A metric of each fit; empty if one of them is not done or does not have it."""
+    if any(target not in done.get(fit.key, {}).get(scored, {}) for fit in fits):
         return []
     return [done[fit.key][scored][target][metric] for fit in fits]
 

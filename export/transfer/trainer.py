@@ -69,8 +69,10 @@ class RunTrainer:
         return epochs * (rows + scored) + scored + self._sizes["test"] * (1 + len(fit.removed))
 
     def measure(self, fit_: Fit) -> Measures:
-        """Train and score."""
-        overrides = {**self._overrides(self._rows(fit_.selection)), "seed": fit_.seed, "device": self._device}
+        """Train and score; empty if there is nothing to train on."""
+        if not (rows := self._rows(fit_.selection)):
+            return {}
+        overrides = {**self._overrides(rows), "seed": fit_.seed, "device": self._device}
         config = config_of(fit_.kind, overrides, fit_.overrides)
         model, _ = fit(self._directory, fit_.kind, config, fit_.selection)
         selections = {split: (split, fit_.selection) for split in ("validation", "test")}
