@@ -22,7 +22,7 @@ demo: setup
 
 test: setup check
 	@$(BIN)/python -m pytest tests/unit
-	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity
+	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
 
 check: setup
 	@$(BIN)/ruff check .

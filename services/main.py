@@ -58,6 +58,7 @@ def _register_training() -> None:
         from export.evaluation.cli import evaluate_command
         from export.recognition.cli import train_recogniser_command
         from export.training.cli import train_command
+        from export.transfer.cli import experiment_app
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
@@ -65,6 +66,7 @@ def _register_training() -> None:
     app.command("train-recogniser")(train_recogniser_command)
     app.add_typer(data_app, name="data")
     app.command("evaluate")(evaluate_command)
+    app.add_typer(experiment_app, name="experiment")
 
 
 _register_training()

@@ -25,6 +25,9 @@ class TrainingConfig:
         learning_rate: Adam's, at the start; it falls to 0 along a cosine. LightGBM's shrinkage.
         weight_decay: AdamW's decoupled decay.
         gradient_norm: gradients are clipped to this norm.
+        mask_history: probability that a training row does not see the user's history in a source scenario.
+        weigh_by_transfer: scenario for whose sake rows of another target j count M[scenario, j]; empty: all count 1.
+        neighbour_label: label of a negative whose text is near a positive's of its request; 0: off.
         trees: most trees of `lightgbm`.
         leaves: leaves per tree of `lightgbm`.
         threads: of `lightgbm`; 0: as many as there are cores.
@@ -42,6 +45,9 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-5
     gradient_norm: float = 5.0
+    mask_history: float = 0.0
+    weigh_by_transfer: str = ""
+    neighbour_label: float = 0.0
     trees: int = 400
     leaves: int = 63
     threads: int = 0

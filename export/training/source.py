@@ -140,6 +140,11 @@ class RowSource:
             counts += np.bincount(target, minlength=len(counts))
         return counts
 
+    @property
+    def texts(self) -> Floats32:
+        """All item texts' vectors [V, D]."""
+        return self._texts
+
     def __len__(self) -> int:
         """Number of rows after the selection."""
         return int(self.rows_per_target.sum())

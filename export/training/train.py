@@ -19,12 +19,13 @@ from export.evaluation.metrics import auc
 from export.models.base import Model, ModelError, RowTensors, TorchModel
 from export.models.build import TORCH_KINDS
 from export.training import checkpoint as checkpoints
+from export.training.augmentation import Additions
 from export.training.bars import epoch_bar
 from export.training.checkpoint import Epoch, Progress
 from export.training.config import TrainingConfig
 from export.training.peers import Alone, Peers
 from export.training.selection import Selection
-from export.training.source import RowSource, TrainingRowsError
+from export.training.source import RowBatch, RowSource, TrainingRowsError
 from export.training.trees import fit_trees
 
 Log = Callable[[str], None]
@@ -113,6 +114,7 @@ class _Loop:
     ) -> None:
         self._model, self._source, self._validation, self._config = model, source, validation, config
         self._peers, self._rows, self._title = peers, rows, title
+        self._additions = Additions(config, source, model)
         self._optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         self.history: list[Epoch] = []
         self.best: dict[str, Any] = {}
@@ -158,7 +160,7 @@ class _Loop:
             while True:
                 batch = next(batches, None)
                 self._optimiser.zero_grad()
-                loss = 0.0 if batch is None else self._backward(RowTensors.of(batch, torch.device(self._config.device)))
+                loss = 0.0 if batch is None else self._backward(self._additions.rows(batch, generator))
                 total += loss * len(batch or ())
                 rows = self._peers.average(self._model, len(batch or ()))
                 if not rows:
@@ -168,9 +170,11 @@ class _Loop:
                 advance(rows, loss)
         return self._peers.sum(total) / seen
 
-    def _backward(self, batch: RowTensors) -> float:
-        probability = self._model.training_probability(batch)
-        loss = torch.nn.functional.binary_cross_entropy(probability.clamp(1e-6, 1 - 1e-6), batch.label.float())
+    def _backward(self, batch: RowBatch) -> float:
+        device = torch.device(self._config.device)
+        rows, label = RowTensors.of(batch, device), torch.from_numpy(self._additions.labels(batch)).to(device)
+        probability, weight = self._model.training_probability(rows), self._additions.weights(rows)
+        loss = torch.nn.functional.binary_cross_entropy(probability.clamp(1e-6, 1 - 1e-6), label, weight)
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 

@@ -1,0 +1,102 @@
+"""Models learn known transfer weights, and rank better for it than one network over all scenarios."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from export.models.base import Model
+from export.models.preference_transfer import PreferenceTransfer
+from export.training.config import config_of
+from export.training.metrics import auc
+from export.training.run import transfer_summary
+from export.training.selection import Selection
+from export.training.source import RowSource
+from export.training.train import fit, score
+from tests.synthetic.known_transfer import SCENARIO_IDS, KnownTransfer, engagement, tastes, true_transfer, write_rows
+
+CHOICES = {"epochs": 8, "batch_rows": 1024}
+SIZE = len(SCENARIO_IDS)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(KnownTransfer(), tmp_path_factory.mktemp("known"))
+
+
+@pytest.fixture(scope="module")
+def test_rows(rows: Path) -> RowSource:
+    source = RowSource(rows, "test")
+    assert SCENARIO_IDS == source.sources
+    return source
+
+
+@pytest.fixture(scope="module")
+def neural(rows: Path) -> PreferenceTransfer:
+    torch.set_num_threads(1)
+    model, _ = fit(rows, "neural", config_of("neural", CHOICES))
+    assert isinstance(model, PreferenceTransfer)
+    return model
+
+
+@pytest.fixture(scope="module")
+def learned(neural: PreferenceTransfer, test_rows: RowSource) -> np.ndarray:
+    """M [target, source], its mean over the users at test time."""
+    return np.array(transfer_summary(neural, test_rows)["mean"])
+
+
+@pytest.fixture(scope="module")
+def neural_auc(neural: PreferenceTransfer, test_rows: RowSource) -> float:
+    return measured(neural, test_rows)
+
+
+def measured(model: Model, source: RowSource) -> float:
+    found = score(model, source)
+    return auc(found.label, found.probability)
+
+
+def test_weights_come_in_the_known_order(learned: np.ndarray) -> None:
+    """Every target's row by rank, and which of the other scenarios counts most."""
+    for target, (truth, found) in enumerate(zip(true_transfer(), learned, strict=True)):
+        others = np.arange(SIZE) != target
+        assert np.argmax(found[others]) == np.argmax(truth[others])
+        assert spearmanr(found, truth).statistic > 0.75
+
+
+def test_other_scenarios_come_in_the_known_order_over_all_targets(learned: np.ndarray) -> None:
+    """The twelve weights off the diagonal, as shares of their row (a row's scale is free)."""
+    off = ~np.eye(SIZE, dtype=bool)
+    truth, found = (m / m.sum(axis=1, keepdims=True) for m in (true_transfer(), learned))
+    assert spearmanr(found[off], truth[off]).statistic > 0.8
+    assert np.abs(found - truth).max() < 0.2
+
+
+def test_transfer_beats_one_network_over_all_scenarios(rows: Path, neural_auc: float, test_rows: RowSource) -> None:
+    """By more than .02 AUC: what was done elsewhere counts differently for each target."""
+    pooled, _ = fit(rows, "pooled", config_of("pooled", CHOICES))
+    assert neural_auc > measured(pooled, test_rows) + 0.02
+
+
+def test_the_sources_that_matter_are_missed(neural: PreferenceTransfer, rows: Path, test_rows: RowSource) -> None:
+    """Without its strongest source a target ranks worse than without its weakest."""
+    target = test_rows.columns("target")["target"]
+    for number, truth in enumerate(true_transfer()):
+        without = []
+        for source in (int(np.argmax(truth)), int(np.argmin(truth))):
+            selection = Selection(dropped_sources=frozenset({SCENARIO_IDS[source]}))
+            found = score(neural, RowSource(rows, "test", selection))
+            without.append(auc(found.label[target == number], found.probability[target == number]))
+        assert without[0] < without[1] - 0.02
+
+
+def test_the_truth_is_the_ceiling(neural_auc: float, test_rows: RowSource) -> None:
+    """No model ranks better than the probabilities that labels were drawn with; the learned one comes near."""
+    config = KnownTransfer()
+    columns = test_rows.columns("user_id", "item_id", "target", "label")
+    user, item = (np.array([int(name[1:]) for name in columns[c]]) for c in ("user_id", "item_id"))
+    preference = tastes(config, np.random.default_rng(config.seed))
+    probability = engagement(preference, true_transfer())[user, columns["target"], item // config.items_per_kind]
+    ceiling = auc(columns["label"].astype(np.int64), probability)
+    assert ceiling - 0.05 < neural_auc < ceiling
