@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from export.evaluation.metrics import auc, ndcg_at
 from export.training.config import config_of
-from export.training.metrics import auc, ndcg_at
 from export.training.selection import Selection
 from export.training.source import RowSource
 from export.training.train import Scored, fit, score

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from export.evaluation.metrics import auc
 from export.models.base import Model
 from export.models.preference_transfer import PreferenceTransfer
 from export.training.config import config_of
-from export.training.metrics import auc
 from export.training.run import transfer_summary
 from export.training.selection import Selection
 from export.training.source import RowSource
