@@ -19,7 +19,7 @@ from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
 from export.recognition.errors import RecognitionError
 from export.recognition.moments import Moments, moments_of, split_starts, targets_of
-from export.replay.history import History, ItemScenarios, Requests, load_history
+from export.replay.history import History, ItemScenarios, Requests, contexts_of, load_history
 from export.replay.replay import Replay
 from services.features.rows import Floats
 from services.features.schema import Schema
@@ -118,6 +118,7 @@ def _bare(history: History, moments: Moments) -> History:
         label=np.ones(count, np.int64),
         split=empty[:count],
         time_s=moments.time_s,
+        context=np.zeros((count, 0)),
     )
     attributes = history.item_scenarios.attributes[:0]
     return History(
@@ -132,17 +133,10 @@ def _bare(history: History, moments: Moments) -> History:
 
 def _context(schema: Schema, reader: DatasetReader, moments: Moments) -> Floats:
     """Declared context attributes of the moments' events, [M, A]; defaults where the data set has none."""
-    declared = schema.config.attributes_of("context")
-    values = np.tile(np.array([a.default for a in declared], np.float64), (len(moments.event), 1))
-    if not declared or "context" not in reader.columns("events"):
-        return values
-    events = reader.table("events", ["type", "context"])
+    names = [name for name in ("type", "context") if name in reader.columns("events")]
+    events = reader.table("events", names)
     behavior = events.filter(pc.not_equal(events["type"], "candidate"))
-    given = behavior["context"].take(pa.array(moments.event)).to_pylist()
-    for row, attributes in enumerate(given):
-        known = dict(attributes or ())
-        values[row] = [known.get(a.name, a.default) for a in declared]
-    return values
+    return contexts_of(behavior.take(pa.array(moments.event)), schema.config)
 
 
 def _replayed(

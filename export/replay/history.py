@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from export.datasets.storage import DatasetReader
 from services.features.behavior import Events
 from services.features.catalogue import ItemState, ScenarioState
-from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
 from services.features.hashing import NO_KEY, keys64
 from services.features.rows import Floats, Ints
 
@@ -26,7 +26,10 @@ REPLAYED = (0, 0)
 
 @dataclass(frozen=True)
 class Requests:
-    """Labelled rows side by side, in time order: what a ranker was, or would have been, asked about."""
+    """Labelled rows side by side, in time order: what a ranker was, or would have been, asked about.
+
+    `context` [E, A] are declared attributes of the request.
+    """
 
     request_id: Strings
     user: Strings
@@ -35,6 +38,7 @@ class Requests:
     label: Ints
     split: Strings
     time_s: Floats
+    context: Floats
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def load_history(reader: DatasetReader, config: FeatureConfig) -> History:
     return History(
         behavior=_behavior(behavior, config),
         behavior_text=_strings(behavior["text"]),
-        requests=_requests(events.filter(pc.is_valid(events["label"]))),
+        requests=_requests(events.filter(pc.is_valid(events["label"])), config),
         items=list(_item_states(items.filter(own))),
         item_scenarios=_item_scenarios(items.filter(pc.invert(own)), config),
         scenarios=[
@@ -114,7 +118,7 @@ def _behavior(table: pa.Table, config: FeatureConfig) -> Events:
     )
 
 
-def _requests(table: pa.Table) -> Requests:
+def _requests(table: pa.Table, config: FeatureConfig) -> Requests:
     return Requests(
         request_id=_strings(table["request_id"]),
         user=_strings(table["user_id"]),
@@ -123,7 +127,27 @@ def _requests(table: pa.Table) -> Requests:
         label=table["label"].to_numpy().astype(np.int64),
         split=_strings(table["split"]),
         time_s=_seconds(table["time"]),
+        context=contexts_of(table, config),
     )
+
+
+def contexts_of(events: pa.Table, config: FeatureConfig) -> Floats:
+    """Declared context attributes of events, [E, A]; defaults where the data has none."""
+    declared = config.attributes_of("context")
+    if "context" not in events.column_names:
+        return np.tile(np.array([a.default for a in declared]), (events.num_rows, 1))
+    return _declared(events["context"], declared)
+
+
+def _declared(column: pa.ChunkedArray, declared: tuple[Attribute, ...]) -> Floats:
+    """A column of maps as the declared attributes, [rows, A]; defaults where a map lacks one."""
+    values = np.tile(np.array([a.default for a in declared], np.float64), (len(column), 1))
+    maps = column.combine_chunks()
+    row = np.repeat(np.arange(len(column)), np.diff(maps.offsets.to_numpy()))
+    for number, attribute in enumerate(declared):
+        given = pc.equal(maps.keys, attribute.name).to_numpy(zero_copy_only=False)
+        values[row[given], number] = maps.items.to_numpy(zero_copy_only=False)[given]
+    return values
 
 
 def _item_states(table: pa.Table) -> Iterator[tuple[str, ItemState]]:
@@ -147,13 +171,9 @@ def item_state(row: dict[str, object]) -> ItemState:
 
 
 def _item_scenarios(table: pa.Table, config: FeatureConfig) -> ItemScenarios:
-    declared = config.attributes_of("item_scenario")
-    attributes = np.tile(np.array([a.default for a in declared]), (table.num_rows, 1))
-    maps = table["attributes"].combine_chunks()
-    row = np.repeat(np.arange(table.num_rows), np.diff(maps.offsets.to_numpy()))
-    for number, attribute in enumerate(declared):
-        given = pc.equal(maps.keys, attribute.name).to_numpy(zero_copy_only=False)
-        attributes[row[given], number] = maps.items.to_numpy(zero_copy_only=False)[given]
     return ItemScenarios(
-        _strings(table["item_id"]), _strings(table["scenario_id"]), _seconds(table["time"]), attributes
+        item=_strings(table["item_id"]),
+        scenario=_strings(table["scenario_id"]),
+        time_s=_seconds(table["time"]),
+        attributes=_declared(table["attributes"], config.attributes_of("item_scenario")),
     )

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from export.replay.history import Requests
-from services.features.catalogue import attribute_values
 from services.features.encode import Hydrated, Tensors, encode, tensor_names
 from services.features.hashing import keys64
 from services.features.schema import Schema
@@ -45,7 +44,8 @@ def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str
     }
     blocks = {name: read_block(store, schema[name], list(view_keys)) for name, view_keys in keys.items()}
     facet_activity, item_facet = read_facets(store, schema, blocks["item"])
-    context = np.tile(attribute_values(schema.config, "context", {}), (len(users), 1))
+    # A user's requests of one time share a context: the first one's.
+    _, first = np.unique(pair_request, return_index=True)
     return Hydrated(
         time_s=float(requests.time_s[0]),
         encoder=encoder,
@@ -55,7 +55,7 @@ def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str
         item_key=keys64(item for (item,) in items),
         pair_request=pair_request,
         pair_item=pair_item,
-        context=context,
+        context=requests.context[first],
     )
 
 

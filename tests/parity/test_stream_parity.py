@@ -63,7 +63,9 @@ def history_of(updates: Sequence[Entry], events: Sequence[Entry]) -> History:
     return History(
         behavior=arrays(events),
         behavior_text=np.array([entry.behavior_event.text for entry in events], object),
-        requests=Requests(nothing, nothing, nothing, nothing, np.zeros(0, np.int64), nothing, np.zeros(0)),
+        requests=Requests(
+            nothing, nothing, nothing, nothing, np.zeros(0, np.int64), nothing, np.zeros(0), np.zeros((0, 0))
+        ),
         items=[
             (update.item_id, item_state(entry))
             for entry in updates

@@ -46,6 +46,7 @@ def tensors(
         label=np.zeros(count, np.int64),
         split=np.array([""] * count, object),
         time_s=np.full(count, NOW_S),
+        context=np.tile([a.default for a in schema.config.attributes_of("context")], (count, 1)),
     )
     return encode(schema, hydrate(store, schema, encoder, SOURCES, requests))
 

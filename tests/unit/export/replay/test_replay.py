@@ -55,6 +55,7 @@ def history(times: list[float], request_times: list[float], placements: list[tup
         label=np.arange(count) % 2,
         split=np.array(["train"] * count, object),
         time_s=np.array(request_times),
+        context=np.zeros((count, 0)),
     )
     placed = ItemScenarios(
         np.array(["i0"] * len(placements), object),
