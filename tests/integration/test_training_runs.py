@@ -13,6 +13,8 @@ from export.training.source import RowSource
 from services.runtime.settings import Settings, TrainingSettings
 from tests.unit.export.training.made_rows import SOURCES, write_rows
 
+pytestmark = pytest.mark.integration
+
 QUICK = {"epochs": 2, "hidden": (8, 4), "hidden_g": (4,), "batch_rows": 120}
 
 

@@ -10,6 +10,8 @@ from services.main import app
 from services.runtime.errors import ConfigurationError
 from tests.unit.export.training.made_rows import write_rows
 
+pytestmark = pytest.mark.integration
+
 
 def run(data: Path, *arguments: str) -> tuple[str, BaseException | None]:
     paths = {"CROSSREC_DATA_DIR": str(data), "CROSSREC_REGISTRY_DIR": str(data / "registry")}
