@@ -172,13 +172,14 @@ class TorchModel(nn.Module, ABC):
 
     @abstractmethod
     def training_probability(self, batch: RowTensors) -> Tensor:
-        """Probability [R] of rows of many contexts."""
+        """Probability of rows of many contexts, [R] or, of a model with several members, [R, members]."""
 
     @torch.no_grad()
     def probability(self, batch: RowBatch) -> NDArray[np.float64]:
         """Probability of every row [R]."""
         device = next(self.buffers()).device
-        result: NDArray[np.float64] = self.training_probability(RowTensors.of(batch, device)).double().cpu().numpy()
+        found = self.training_probability(RowTensors.of(batch, device)).double()
+        result: NDArray[np.float64] = (found.mean(-1) if found.dim() == 2 else found).cpu().numpy()
         return result
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from export.training.source import RowSource
 
 
 def _preference_transfer(source: RowSource, config: TrainingConfig) -> TorchModel:
-    return PreferenceTransfer(source.tensors, config.hidden, config.hidden_g, config.dropout)
+    return PreferenceTransfer(source.tensors, config.hidden, config.hidden_g, config.dropout, config.members)
 
 
 def _scenarios(source: RowSource) -> int:

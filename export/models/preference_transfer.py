@@ -24,6 +24,8 @@ class PreferenceTransfer(TorchModel):
         hidden_f: widths of f's hidden layers; empty: affine.
         hidden_g: widths of g's hidden layers; empty: affine.
         dropout: share of f's hidden values that a training step leaves out.
+        members: networks in f; P is their mean. Each is fitted to the labels on its own and they err differently, so
+            the mean is better than any (Hansen and Salamon, 1990); in one graph, with one M.
     """
 
     uses_sources = True
@@ -34,19 +36,22 @@ class PreferenceTransfer(TorchModel):
         hidden_f: Sequence[int],
         hidden_g: Sequence[int],
         dropout: float = 0.0,
+        members: int = 1,
     ) -> None:
         super().__init__(tensors)
         f, g = (hidden_f[0] if hidden_f else 1), (hidden_g[0] if hidden_g else 1)
-        self.f_first, self.f_head = FirstLayer(self.widths, f), head(hidden_f, dropout)
+        self.f_first = FirstLayer(self.widths, f * members)
+        self.f_heads = nn.ModuleList(head(hidden_f, dropout) for _ in range(members))
         widths = {name: self.widths[name] for name in ("scenario", "language")}
         self.g_target = nn.ModuleDict({name: nn.Linear(width, g, bias=False) for name, width in widths.items()})
         self.g_source = nn.ModuleDict({name: nn.Linear(width, g) for name, width in widths.items()})
         self.g_head = head(hidden_g)
 
     def preference(self, context: Tensor, item: Tensor, cross: Tensor) -> Tensor:
-        """P [N, J] from f's parts of context [N or 1, J, f] and item [N, f], and cross [N, J, C]."""
+        """Each member's P [N, J, members] from f's parts of context [N or 1, J, f], item [N, f] and cross [N, J, C]."""
         first = context + item.unsqueeze(1) + self.f_first.cross(self.scaled("cross", cross))
-        return torch.sigmoid(self.f_head(first)).squeeze(-1)
+        parts = first.chunk(len(self.f_heads), dim=-1)
+        return torch.sigmoid(torch.cat([one(part) for one, part in zip(self.f_heads, parts, strict=True)], dim=-1))
 
     def transfer(self, scenario: Tensor, language: Tensor) -> Tensor:
         """M [K, I, J] for all pairs of scenarios; scenario [K or none, J, S], language [K, J, D]."""
@@ -75,17 +80,17 @@ class PreferenceTransfer(TorchModel):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One request; M is the posterior's mean over target scenarios."""
         context = self._context(scenario, behavior, language)
-        preference = self.preference(context, self._item(item, item_text), cross)
+        preference = self.preference(context, self._item(item, item_text), cross).mean(-1)
         weights = (target @ self.transfer(scenario, language)[0])[0]
         return preference, weights, *combine(preference, weights)
 
     def preference_of_rows(self, batch: RowTensors) -> Tensor:
-        """P [R, J] of rows of many contexts."""
+        """Each member's P [R, J, members] of rows of many contexts."""
         context = self._context(batch.scenario, batch.behavior, batch.language)
         item = self._item(batch.item, batch.item_text)
         return self.preference(rows_of(context, batch.row_context), item, batch.cross)
 
     def training_probability(self, batch: RowTensors) -> Tensor:
-        """Probability [R]; dropped source scenarios weigh 0."""
+        """Each member's probability [R, members]; dropped source scenarios weigh 0."""
         weights = at_target(self.transfer(batch.scenario, batch.language), batch) * batch.weight_of_source
-        return combine(self.preference_of_rows(batch), weights)[1]
+        return combine(self.preference_of_rows(batch).transpose(1, 2), weights.unsqueeze(1))[1]

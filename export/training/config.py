@@ -18,6 +18,7 @@ class TrainingConfig:
         hidden: hidden layers of the network, of P/M models the preference network's; empty: affine.
         hidden_g: hidden layers of P/M models' transfer network; empty: affine.
         dropout: share of hidden values that a training step leaves out (P/M models and `pooled`).
+        members: networks of which a P/M model's preference is the mean.
         epochs: most passes over the training rows.
         patience: passes without a better validation AUC until training stops.
         batch_rows: rows per step, in whole contexts.
@@ -38,6 +39,7 @@ class TrainingConfig:
     hidden: tuple[int, ...] = (128, 64)
     hidden_g: tuple[int, ...] = (32,)
     dropout: float = 0.0
+    members: int = 1
     epochs: int = 8
     patience: int = 2
     batch_rows: int = 4096
@@ -64,7 +66,7 @@ CONFIGS = {
     "pooled": TrainingConfig(),
     "lightgbm": TrainingConfig(learning_rate=0.1),
     "affine": TrainingConfig(hidden=(), hidden_g=(), learning_rate=2e-2),
-    "neural": TrainingConfig(),
+    "neural": TrainingConfig(members=3, epochs=6),
 }
 """Every kind, simplest first."""
 

@@ -174,6 +174,8 @@ class _Loop:
         device = torch.device(self._config.device)
         rows, label = RowTensors.of(batch, device), torch.from_numpy(self._additions.labels(batch)).to(device)
         probability, weight = self._model.training_probability(rows), self._additions.weights(rows)
+        if probability.dim() == 2:  # every member learns from every row
+            label, weight = label.unsqueeze(1).expand_as(probability), None if weight is None else weight.unsqueeze(1)
         loss = torch.nn.functional.binary_cross_entropy(probability.clamp(1e-6, 1 - 1e-6), label, weight)
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())

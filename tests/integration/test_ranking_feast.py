@@ -13,7 +13,7 @@ from feast import FeatureStore, RepoConfig
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
 from services.features.encode import Hydrated, Tensors, encode
-from services.features.hashing import keys64
+from services.features.hashing import NO_KEY, facet_keys, keys64
 from services.features.schema import View
 from services.ranking.model import FakeModel, Scores
 from services.runtime.infra.commands import Endpoints
@@ -63,8 +63,16 @@ def write_history(store: RowStore) -> None:
         history.events(*events, kind=kind, time_s=NOW_S - 3600 * (6 - batch))
 
 
+def facets_of_item(item: str) -> list[int]:
+    """Keys of the item's categories and brand, as the history describes it."""
+    keys = facet_keys(("drinks", item), "b", SCHEMA.config.category_levels).tolist()
+    return [key for key in keys if key != NO_KEY]
+
+
 def keys_of(view: View) -> list[Key]:
     """The keys of all rows that a view may have, and one that it has not."""
+    if view.name == "facet_activity":
+        return [*((str(key),) for item in ITEMS for key in facets_of_item(item)), ("0",)]
     return [*product(*(IDS[entity] for entity in view.entities)), ("nobody",) * len(view.entities)]
 
 
@@ -220,7 +228,8 @@ def test_any_feast_client_reads_the_same_values(plain: FeatureStore, online: Row
 def test_the_feature_service_serves_what_ranking_reads(plain: FeatureStore, online: RowStore) -> None:
     """One call by the service's name gives the user's and the item's rows of one scenario."""
     service = plain.get_feature_service("ranking")
-    entities = {"user_id": "ann", "item_id": ITEMS[0], "scenario_id": "tv"}
+    facet = str(facets_of_item(ITEMS[0])[0])
+    entities = {"user_id": "ann", "item_id": ITEMS[0], "scenario_id": "tv", "facet_key": facet}
     found = plain.get_online_features(features=service, entity_rows=[entities], full_feature_names=True).to_dict()
     (item,), (user,) = online.read(SCHEMA["item"], [(ITEMS[0],)]), online.read(SCHEMA["user"], [("ann",)])
     assert item is not None
