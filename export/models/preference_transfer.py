@@ -15,6 +15,10 @@ from torch import Tensor, nn
 
 from export.models.base import FirstLayer, RowTensors, TorchModel, at_target, combine, head, rows_of
 
+G_BOUND = 4.0
+"""g is clamped here, so M lies within (0.018, 0.982): R / sum of M stays a division by what single precision knows well
+even where no source seems to tell anything."""
+
 
 class PreferenceTransfer(TorchModel):
     """The P/M model.
@@ -59,7 +63,7 @@ class PreferenceTransfer(TorchModel):
         target = self.g_target["scenario"](scenario) + self.g_target["language"](language)
         source = self.g_source["scenario"](scenario) + self.g_source["language"](language)
         first = target.unsqueeze(-2) + source.unsqueeze(-3)
-        return torch.sigmoid(self.g_head(first)).squeeze(-1)
+        return torch.sigmoid(self.g_head(first).clamp(-G_BOUND, G_BOUND)).squeeze(-1)
 
     def _context(self, scenario: Tensor, behavior: Tensor, language: Tensor) -> Tensor:
         scaled = self.scaled("scenario", scenario), self.scaled("behavior", behavior), self.scaled("language", language)

@@ -15,7 +15,8 @@ from export import pipeline
 from export.datasets.check import check_data
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
-from export.training.rows import read_rows
+from export.datasets.tables import SPLITS
+from export.training.source import RowSource
 from services.runtime.settings import DatasetSettings, Settings, StoreSettings
 from services.text.protocol import HashingEncoder
 
@@ -129,11 +130,13 @@ def test_imports_checks_and_replays(
     levels = {finding.name: finding.level for finding in report.findings}
     assert set() == {note for note in variant.notes if levels[note] == "ok"}
     pipeline.replay_rows(settings, reader, tmp_path / "rows", 0.0)
-    rows = read_rows(tmp_path / "rows")
-    assert variant.labelled == report.tables["labelled"] == len(rows.label)
-    assert {0, 1} == set(rows.label[rows.split == "train"].tolist())
-    for tensor in (rows.item, rows.cross, rows.behavior, rows.language, rows.scenario, rows.item_text):
-        assert np.isfinite(tensor).all()
+    sources = {split: RowSource(tmp_path / "rows", split) for split in SPLITS}
+    assert variant.labelled == report.tables["labelled"] == sum(len(source) for source in sources.values())
+    batches = {split: list(source.batches()) for split, source in sources.items()}
+    assert {0, 1} == {label for batch in batches["train"] for label in batch.label.tolist()}
+    for batch in (batch for found in batches.values() for batch in found):
+        for tensor in (batch.item, batch.cross, batch.behavior, batch.language, batch.scenario, batch.item_text):
+            assert np.isfinite(tensor).all()
 
 
 def test_a_row_knows_nothing_of_what_decides_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,12 +145,20 @@ def test_a_row_knows_nothing_of_what_decides_it(tmp_path: Path, monkeypatch: pyt
     settings = Settings(store=StoreSettings(offline_dir=tmp_path / "offline"))
     reader = imported(tmp_path, VARIANTS["purchases"])
     pipeline.replay_rows(settings, reader, tmp_path / "rows", 0.0)
-    rows = read_rows(tmp_path / "rows")
-    first = {user: rows.time_s[rows.user == user].min() for user in np.unique(rows.user)}
-    begun = np.array([rows.time_s[n] == first[user] for n, user in enumerate(rows.user)])
-    assert 36 == begun.sum()
-    assert 0 == np.abs(rows.language[rows.context[begun]]).max()
-    assert 0 < np.abs(rows.language[rows.context[~begun]]).max()
+    sources = [RowSource(tmp_path / "rows", split) for split in SPLITS]
+    columns = [source.columns("user_id", "time_s", "row") for source in sources]
+    user, time_s, row = (np.concatenate([part[name] for part in columns]) for name in ("user_id", "time_s", "row"))
+    first = {name: time_s[user == name].min() for name in np.unique(user)}
+    begun = set(row[[at == first[name] for name, at in zip(user, time_s, strict=True)]].tolist())
+    assert 36 == len(begun)
+    known = {
+        number: float(np.abs(batch.language[place]).max())
+        for source in sources
+        for batch in source.batches()
+        for number, place in zip(batch.row.tolist(), batch.row_context.tolist(), strict=True)
+    }
+    assert {0.0} == {known[number] for number in begun}
+    assert 0 < max(size for number, size in known.items() if number not in begun)
 
 
 def test_more_users(tmp_path: Path) -> None:
