@@ -1,7 +1,8 @@
 """Training rows: the tensors of every labelled request as the server would have made them, in Parquet.
 
 What several rows share is stored once: `contexts` (a user at a time), `moments` (scenarios at a time), `texts`
-(vectors of item texts). Written stretch by stretch, so memory holds one stretch.
+(vectors of item texts). Row group k of `rows` refers to row group k of `contexts`, and that to row group k of
+`moments`, so that they can be streamed side by side; groups have thousands of rows, however few there are at one time.
 """
 
 import json
@@ -22,6 +23,8 @@ from services.store.folding import grouped, read_block, read_facets
 from services.store.protocol import Key, RowStore
 
 FORMAT = 1
+GROUP_ROWS = 16_384
+"""Rows are collected until there are this many, then written as one row group per file."""
 INFO_FILE = "training_rows.json"
 
 
@@ -74,6 +77,7 @@ class TrainingRowsWriter:
         out.mkdir(parents=True, exist_ok=True)
         self._out, self._schema, self._encoder, self._sources, self._data = out, schema, encoder, list(sources), data
         self._files: dict[str, pq.ParquetWriter] = {}
+        self._waiting: dict[str, list[pa.Table]] = {"contexts": [], "moments": [], "rows": []}
         self._counts = {"rows": 0, "contexts": 0, "moments": 0, "texts": 0}
         self._texts: dict[bytes, int] = {}
 
@@ -82,6 +86,7 @@ class TrainingRowsWriter:
         return self
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        self._write_group()
         for file in self._files.values():
             file.close()
         if failed is None:
@@ -118,9 +123,11 @@ class TrainingRowsWriter:
             "cross": tensors.cross,
         }
         moments = np.full(rows.user.size, self._counts["moments"], np.int32)
-        self._write("contexts", {"moment": moments, "behavior": tensors.behavior, "language": tensors.language})
-        self._write("moments", {"time_s": requests.time_s[:1], "scenario": tensors.scenario[None]})
-        self._write("rows", columns)
+        self._collect("contexts", {"moment": moments, "behavior": tensors.behavior, "language": tensors.language})
+        self._collect("moments", {"time_s": requests.time_s[:1], "scenario": tensors.scenario[None]})
+        self._collect("rows", columns)
+        if sum(table.num_rows for table in self._waiting["rows"]) >= GROUP_ROWS:
+            self._write_group()
 
     def _text_numbers(self, tensors: Tensors, pair_item: np.ndarray) -> np.ndarray:
         """Number of each row's text vector in `texts`, which grows by those not seen before."""
@@ -133,15 +140,29 @@ class TrainingRowsWriter:
                 new.append(vector)
             numbers.append(self._texts[content])
         if new:
-            self._write("texts", {"item_text": np.stack(new)})
+            self._write("texts", _table({"item_text": np.stack(new)}))
+            self._counts["texts"] += len(new)
         return np.array(numbers)[item]
 
-    def _write(self, name: str, columns: dict[str, np.ndarray]) -> None:
-        table = pa.table({column: _arrow(values) for column, values in columns.items()})
+    def _collect(self, name: str, columns: dict[str, np.ndarray]) -> None:
+        table = _table(columns)
+        self._waiting[name].append(table)
+        self._counts[name] += table.num_rows
+
+    def _write_group(self) -> None:
+        for name, tables in self._waiting.items():
+            if tables:
+                self._write(name, pa.concat_tables(tables))
+                tables.clear()
+
+    def _write(self, name: str, table: pa.Table) -> None:
         if name not in self._files:
             self._files[name] = pq.ParquetWriter(self._out / f"{name}.parquet", table.schema, compression="zstd")
-        self._files[name].write_table(table)
-        self._counts[name] += table.num_rows
+        self._files[name].write_table(table, row_group_size=max(table.num_rows, 1))
+
+
+def _table(columns: dict[str, np.ndarray]) -> pa.Table:
+    return pa.table({column: _arrow(values) for column, values in columns.items()})
 
 
 def _arrow(values: np.ndarray) -> pa.Array:

@@ -146,7 +146,7 @@ def test_a_row_knows_nothing_of_what_decides_it(tmp_path: Path, monkeypatch: pyt
     reader = imported(tmp_path, VARIANTS["purchases"])
     pipeline.replay_rows(settings, reader, tmp_path / "rows", 0.0)
     sources = [RowSource(tmp_path / "rows", split) for split in SPLITS]
-    columns = [source.columns("user_id", "time_s", "row") for source in sources]
+    columns = [source.columns("user_id", "time_s") for source in sources]
     user, time_s, row = (np.concatenate([part[name] for part in columns]) for name in ("user_id", "time_s", "row"))
     first = {name: time_s[user == name].min() for name in np.unique(user)}
     begun = set(row[[at == first[name] for name, at in zip(user, time_s, strict=True)]].tolist())
