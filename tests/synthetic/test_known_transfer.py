@@ -70,7 +70,7 @@ def test_other_scenarios_come_in_the_known_order_over_all_targets(learned: np.nd
     off = ~np.eye(SIZE, dtype=bool)
     truth, found = (m / m.sum(axis=1, keepdims=True) for m in (true_transfer(), learned))
     assert spearmanr(found[off], truth[off]).statistic > 0.8
-    assert np.abs(found - truth).max() < 0.2
+    assert np.abs(found - truth).max() < 0.25
 
 
 def test_transfer_beats_one_network_over_all_scenarios(rows: Path, neural_auc: float, test_rows: RowSource) -> None:
