@@ -83,6 +83,7 @@ class Tensors:
 
 def encode(schema: Schema, rows: Hydrated) -> Tensors:
     """The tensors of the requests."""
+    mine = _matches(schema, rows, rows.user, rows.pair_request)
     language = _language(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)
     overall = _language(rows.user, rows)
     text = _vectors(rows.item, rows.encoder)[rows.pair_item]
@@ -93,7 +94,7 @@ def encode(schema: Schema, rows: Hydrated) -> Tensors:
         "behavior": _behavior(schema, rows),
         "language": language,
         "item": np.concatenate(
-            [_item(schema, rows), _match_all(schema, rows), _habits(schema, rows), overall_similarity], axis=-1
+            [_item(schema, rows), _match(schema, rows, mine), _habits(schema, rows, mine), overall_similarity], axis=-1
         ),
         "item_text": text,
         "cross": np.concatenate([_item_scenario(schema, rows), _match_each(schema, rows), similarity], axis=-1),
@@ -311,28 +312,39 @@ def _match_names(config: FeatureConfig) -> tuple[str, ...]:
     return ("item_known", "item_age_days", *(f"item_{h:g}s" for h in config.half_lives_s), *kinds)
 
 
-def _match_all(schema: Schema, rows: Hydrated) -> Floats:
-    """What the user did with each candidate and its kind over all scenarios: [N, M]."""
-    return _match(schema, rows, rows.user, rows.pair_request)
+@dataclass(frozen=True)
+class Matches:
+    """Entries of each candidate [N, ...] and of each of its facets [N, ..., F] in tables of users."""
+
+    item: "Entries"
+    facet: "Entries"
+
+
+def _matches(schema: Schema, rows: Hydrated, block: Block, row: Ints) -> Matches:
+    """Looks each candidate up in the tables of rows `row` [N, ...]."""
+    config = schema.config
+    wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
+    items, facets = table_of(config, block, "item"), table_of(config, block, "facet")
+    keys = rows.item.ints("facet_keys")[wide]
+    return Matches(
+        _look_up(rows, items, config.table_half_lives("item"), row, rows.item_key[wide]),
+        _look_up(rows, facets, config.table_half_lives("facet"), row[..., None], keys),
+    )
 
 
 def _match_each(schema: Schema, rows: Hydrated) -> Floats:
     """What the user did with each candidate and its kind in each scenario: [N, J, M]."""
     scenarios = rows.scenario.size
     row = rows.pair_request[:, None] * scenarios + np.arange(scenarios)
-    return _match(schema, rows, rows.user_scenario, row)
+    return _match(schema, rows, _matches(schema, rows, rows.user_scenario, row))
 
 
-def _match(schema: Schema, rows: Hydrated, block: Block, row: Ints) -> Floats:
-    """Looks each candidate up in the tables of rows `row` [N, ...]: [N, ..., M]."""
-    config, half_lives = schema.config, schema.config.half_lives_s
-    items, facets = table_of(config, block, "item"), table_of(config, block, "facet")
-    wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
-    item = _look_up(rows, items, half_lives, row, rows.item_key[wide])
-    kind = _look_up(rows, facets, half_lives, row[..., None], rows.item.ints("facet_keys")[wide])
-    counts, kinds = np.log1p(item.value), np.log1p(kind.value)
-    known = item.known.astype(np.float64)[..., None]
-    parts = [known, _age_days(rows, item.time_s)[..., None], counts, kinds.reshape(*row.shape, -1)]
+def _match(schema: Schema, rows: Hydrated, found: Matches) -> Floats:
+    """What was found, as features: [N, ..., M]."""
+    engagement = found.facet.value[..., : len(schema.config.half_lives_s)]
+    kinds = np.log1p(engagement).reshape(*found.item.known.shape, -1)
+    known = found.item.known.astype(np.float64)[..., None]
+    parts = [known, _age_days(rows, found.item.time_s)[..., None], np.log1p(found.item.value), kinds]
     return np.concatenate(parts, axis=-1)
 
 
@@ -344,7 +356,7 @@ def _habit_names(config: FeatureConfig) -> tuple[str, ...]:
     )
 
 
-def _habits(schema: Schema, rows: Hydrated) -> Floats:
+def _habits(schema: Schema, rows: Hydrated, mine: Matches) -> Floats:
     """The user's rhythm, exposure and price level with each candidate and its facets, over all scenarios: [N, ...].
 
     Returns due: time since the user's last engagement times the population's rate of return, as a log.
@@ -352,9 +364,7 @@ def _habits(schema: Schema, rows: Hydrated) -> Floats:
     config, longest = schema.config, schema.config.half_lives_s[-1]
     row, item_facet = rows.pair_request, rows.item_facet[rows.pair_item]
     keys = rows.item.ints("facet_keys")[rows.pair_item]
-    item = _look_up(rows, table_of(config, rows.user, "item"), (), row, rows.item_key[rows.pair_item])
-    halves = config.table_half_lives("facet")
-    facet = _look_up(rows, table_of(config, rows.user, "facet"), halves, row[:, None], keys)
+    item, facet = mine.item, mine.facet
     seen = _look_up(rows, table_of(config, rows.user, "seen"), (longest,), row[:, None], keys).value[..., 0]
     item_rate = _return_rate(schema, rows, rows.item_activity)[rows.pair_item]
     facet_rate = _return_rate(schema, rows, rows.facet_activity)[item_facet]
