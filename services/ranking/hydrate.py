@@ -6,8 +6,8 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
-from services.features.encode import Hydrated
 from services.features.hashing import keys64
+from services.features.hydrated import Hydrated
 from services.features.rows import Block, pack
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded

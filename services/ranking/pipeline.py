@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.features.encode import Hydrated, Tensors, encode
+from services.features.encode import Tensors, encode
 from services.features.hashing import key64
+from services.features.hydrated import Hydrated
 from services.features.rows import pack
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
 from services.features.decay import factors
 from services.features.encode import LARGEST
+from services.features.population import shares
 from services.features.rows import Block, Floats, Ints
 
 NEVER_DAYS = 9999.0
@@ -51,17 +52,17 @@ def recognition_features(
     """
     moments, sources = len(time_s), activity.size
     own = _events(config, user_scenario, np.repeat(time_s, sources)).reshape(moments, sources, -1)
-    everybody = _everybody(config, time_s, activity)
+    everybody = _events(config, activity, time_s[:, None])
     newest = user_scenario.floats("time_s").reshape(moments, sources)
     days = np.where(newest > 0, np.maximum(time_s[:, None] - newest, 0.0) / DAY_S, NEVER_DAYS)
     parts = [
         *(_circle(time_s % DAY_S / DAY_S), _circle((time_s // DAY_S + _MONDAY) % 7 / 7)),
         np.clip(context, -LARGEST, LARGEST),
         own.sum(axis=1),
-        _shares(own).reshape(moments, -1),
+        shares(own, axis=1).reshape(moments, -1),
         np.minimum(days, NEVER_DAYS),
         np.where(newest > 0, np.eye(sources)[newest.argmax(axis=1)], 0.0),
-        _shares(everybody).reshape(moments, -1),
+        shares(everybody, axis=1).reshape(moments, -1),
     ]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -73,7 +74,7 @@ def user_prior(config: FeatureConfig, time_s: Floats, user_scenario: Block, acti
     """
     moments, sources = len(time_s), activity.size
     own = _events(config, user_scenario, np.repeat(time_s, sources))[:, -1].reshape(moments, sources)
-    everybody = _everybody(config, time_s, activity)[:, :, -1]
+    everybody = _events(config, activity, time_s[:, None])[:, :, -1]
     total = everybody.sum(axis=1, keepdims=True)
     shares = np.where(total > 0, everybody / np.where(total > 0, total, 1.0), 1 / sources)
     weight = own + PRIOR_STRENGTH * shares
@@ -112,23 +113,9 @@ def mixed(prior: Floats, recognised: Floats, place: Ints, source_only: NDArray[n
 
 
 def _events(config: FeatureConfig, block: Block, time_s: Floats) -> Floats:
-    """Decayed events of all types at `time_s` [rows]: [rows, half-lives]."""
+    """Decayed events of all types at `time_s`, [rows] or [R, 1]: [rows, half-lives] or [R, rows, half-lives]."""
     counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1).sum(axis=1)
     result: Floats = counts * factors(time_s - block.floats("time_s"), config.half_lives_s)
-    return result
-
-
-def _everybody(config: FeatureConfig, time_s: Floats, activity: Block) -> Floats:
-    """Decayed events of everybody at each moment: [R, J, half-lives]."""
-    counts = activity.floats("counts").reshape(activity.size, len(EVENT_TYPES), -1).sum(axis=1)
-    result: Floats = counts * factors(time_s[:, None] - activity.floats("time_s"), config.half_lives_s)
-    return result
-
-
-def _shares(values: Floats) -> Floats:
-    """Shares over the scenarios of values [R, J, half-lives]; 0 where nothing happened."""
-    total = values.sum(axis=1, keepdims=True)
-    result: Floats = values / np.where(total > 0, total, 1.0)
     return result
 
 

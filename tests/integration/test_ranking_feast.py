@@ -12,8 +12,9 @@ import pytest
 from feast import FeatureStore, RepoConfig
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
-from services.features.encode import Hydrated, Tensors, encode
+from services.features.encode import Tensors, encode
 from services.features.hashing import NO_KEY, facet_keys, keys64
+from services.features.hydrated import Hydrated
 from services.features.schema import View
 from services.ranking.model import FakeModel, Scores
 from services.runtime.infra.commands import Endpoints
