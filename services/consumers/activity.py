@@ -16,6 +16,9 @@ from services.store.protocol import RowStore
 
 Part = tuple[tuple[str, ...], Record, ActivityDelta | ScenarioCounts]
 
+VIEWS = {"item_id": "item_activity", "facet_key": "facet_activity", "scenario_id": "scenario_activity"}
+"""View of the rows of each subject; an item's delta also has parts per scenario."""
+
 
 class ActivityFolder:
     """Folds activity deltas.
@@ -32,21 +35,15 @@ class ActivityFolder:
     def fold(self, records: Sequence[Record]) -> Outcome:
         """Write activity rows."""
         letters: list[DeadLetter] = []
-        views = ("item_activity", "item_scenario_activity", "facet_activity", "scenario_activity")
-        parts: dict[str, list[Part]] = {view: [] for view in views}
+        parts: dict[str, list[Part]] = {view: [] for view in (*VIEWS.values(), "item_scenario_activity")}
         for record in records:
             try:
                 delta = parse_delta(self._schema, record.value)
             except BadRecord as error:
                 letters.append(DeadLetter(record, str(error)))
                 continue
-            if delta.WhichOneof("subject") == "scenario_id":
-                parts["scenario_activity"].append(((delta.scenario_id,), record, delta))
-                continue
-            if delta.WhichOneof("subject") == "facet_key":
-                parts["facet_activity"].append(((delta.facet_key,), record, delta))
-                continue
-            parts["item_activity"].append(((delta.item_id,), record, delta))
+            subject = delta.WhichOneof("subject")
+            parts[VIEWS[subject]].append(((getattr(delta, subject),), record, delta))
             pairs = [((delta.item_id, part.scenario_id), record, part) for part in delta.scenarios]
             parts["item_scenario_activity"].extend(pairs)
         for view, found in parts.items():

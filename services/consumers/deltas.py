@@ -94,36 +94,26 @@ def parse_delta(schema: Schema, value: bytes | None) -> ActivityDelta:
 def deltas_of(
     schema: Schema, groups: Sequence[tuple[str, ...]], parts: Sequence[ActivityDelta | ScenarioCounts]
 ) -> Deltas:
-    """Messages side by side, one group each."""
+    """Messages side by side, one group each. Parts per scenario have counts and time only."""
     wide = len(groups[0]) if groups else 1
+    whole = [part if isinstance(part, ActivityDelta) else ActivityDelta() for part in parts]
+    priced = [part.HasField("last_value") for part in whole]
     return Deltas(
         group=np.array(groups, object).reshape(len(parts), wide),
         time_s=np.array([part.time_s for part in parts], np.float64),
-        counts=np.array([part.counts[:] for part in parts], np.float64).reshape(len(parts), schema.count_length),
-        hours=_columns([list(part.hours) if isinstance(part, ActivityDelta) else [] for part in parts], 24),
-        last_value=np.array([_last_value(part)[0] for part in parts], np.float64),
-        last_value_s=np.array([_last_value(part)[1] for part in parts], np.float64),
-        returning=_columns([_buyers(part)[0] for part in parts], len(schema.config.half_lives_s)),
-        holders=np.array([_buyers(part)[1] for part in parts], np.float64),
-        paid=_columns([_buyers(part)[2] for part in parts], 2),
+        counts=_columns([part.counts[:] for part in parts], schema.count_length),
+        hours=_columns([part.hours[:] for part in whole], 24),
+        last_value=np.array([p.last_value if known else -1.0 for p, known in zip(whole, priced, strict=True)]),
+        last_value_s=np.array([p.last_value_time_s if known else 0.0 for p, known in zip(whole, priced, strict=True)]),
+        returning=_columns([part.returning[:] for part in whole], len(schema.config.half_lives_s)),
+        holders=np.array([part.holders for part in whole], np.float64),
+        paid=_columns([part.paid[:] for part in whole], 2),
     )
 
 
 def _columns(rows: Sequence[Sequence[float]], width: int) -> Floats:
     """Rows of `width` numbers; an empty one is all 0."""
     return np.array([row or [0.0] * width for row in rows], np.float64).reshape(len(rows), width)
-
-
-def _buyers(part: ActivityDelta | ScenarioCounts) -> tuple[list[float], float, list[float]]:
-    if isinstance(part, ActivityDelta):
-        return list(part.returning), part.holders, list(part.paid)
-    return [], 0.0, []
-
-
-def _last_value(part: ActivityDelta | ScenarioCounts) -> tuple[float, float]:
-    if isinstance(part, ActivityDelta) and part.HasField("last_value"):
-        return part.last_value, part.last_value_time_s
-    return -1.0, 0.0
 
 
 def _check_numbers(field: str, numbers: Sequence[float], length: int) -> None:

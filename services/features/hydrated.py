@@ -26,7 +26,7 @@ class Hydrated:
         item_activity: [I] rows.
         item_scenario: [I * J] rows, scenario fastest.
         item_scenario_activity: [I * J] rows.
-        facet_activity: [G] rows, the first of which stands for 'no facet'.
+        facet_activity: [G] rows of the items' facets; 'no facet' has a row of defaults.
         item_facet: [I, F] row of each facet of an item in facet_activity.
         item_key: [I] keys of the item ids.
         pair_request: [N] request of each candidate.

@@ -64,6 +64,14 @@ def default_of(feature: Feature) -> NDArray[np.generic]:
     return np.full(shape, feature.default, dtype)
 
 
+def default_column(feature: Feature, rows: int) -> NDArray[np.generic]:
+    """A column of a fixed-length feature for `rows` rows that were never written."""
+    default = default_of(feature)
+    column = np.empty((rows, *default.shape), DTYPES[feature.dtype])
+    column[:] = default
+    return column
+
+
 def pack(view: View, rows: Sequence[Row | None]) -> Block:
     """Rows (None: never written, all defaults) side by side."""
     fixed: dict[str, NDArray[np.generic]] = {}

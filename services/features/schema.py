@@ -22,8 +22,6 @@ SCALAR = -2
 
 POSITION = ("topic_epoch", "partition", "offset")
 
-PAID_TABLE = "engagement by half-life, sum of log(1 + price paid), number of prices"
-
 
 @dataclass(frozen=True)
 class Feature:
@@ -153,6 +151,7 @@ def _user_features(config: FeatureConfig, view: Literal["user", "user_scenario"]
     items = config.user_items if view == "user" else config.user_scenario_items
     facets = config.user_facets if view == "user" else config.user_scenario_facets
     longest = f"{config.half_lives_s[-1]:g} s"
+    paid = "engagement by half-life, sum of log(1 + price paid), number of prices"
     return (
         *_counts(config, "behavior"),
         Feature(
@@ -160,7 +159,7 @@ def _user_features(config: FeatureConfig, view: Literal["user", "user_scenario"]
         ),
         Feature("encoder", "int64", SCALAR, "fingerprint of the encoder behind language", 0, "", "behavior"),
         *_table(config, "item", items, "engaged items", "engagement by half-life"),
-        *_table(config, "facet", facets, "categories and brands of engaged items", PAID_TABLE),
+        *_table(config, "facet", facets, "categories and brands of engaged items", paid),
         Feature("event_ids", "int64", VARIABLE, f"keys of the last {config.event_ids} event ids", 0, "", "behavior"),
         *_bookkeeping(),
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from services.features.rows import DTYPES, Block, default_of, pack
+from services.features.rows import Block, default_column, default_of, pack
 from services.features.schema import VARIABLE, View
 from services.store.protocol import Key, RowStore, StoreUnavailable
 
@@ -104,9 +104,7 @@ class ColumnCache:
     def _allocate(self, size: int) -> None:
         old, columns = len(self._read_at), {}
         for feature in self._view.features:
-            default = default_of(feature)
-            column = np.empty((size, *default.shape), DTYPES[feature.dtype])
-            column[:] = default
+            column = default_column(feature, size)
             if old:
                 column[:old] = self._columns[feature.name]
             columns[feature.name] = column

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.features.rows import DTYPES, Block, Row, default_of, pack, unpack
+from services.features.rows import Block, Row, default_column, pack, unpack
 from services.features.schema import VARIABLE, Schema, View
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key
@@ -98,8 +98,4 @@ class _Columns:
         return slot
 
     def _empty(self, name: str, rows: int) -> np.ndarray:
-        feature = self._view[name]
-        default = default_of(feature)
-        column = np.empty((rows, *default.shape), DTYPES[feature.dtype])
-        column[:] = default
-        return column
+        return default_column(self._view[name], rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.features import activity, behavior, catalogue
 from services.features.activity import Deltas
 from services.features.behavior import Events
-from services.features.hashing import NO_KEY, keys64
+from services.features.hashing import keys64
 from services.features.rows import Block, Floats, Ints, Ragged, pack, unpack
 from services.features.schema import Schema, View
 from services.store.protocol import BlockReader, Key, RowStore
@@ -37,15 +37,11 @@ def read_block(store: RowStore, view: View, keys: Sequence[Key]) -> Block:
 def facets_of(items: Block) -> tuple[list[Key], Ints]:
     """Keys in `facet_activity` of all facets of rows of `item`, and the place of each facet among them, [I, F].
 
-    The first key is that of NO_KEY, which no row has.
+    'No facet' is among them like any other: there is no row of its key.
     """
     keys = items.ints("facet_keys")
-    distinct, place = np.unique(np.append(keys.reshape(-1), NO_KEY), return_inverse=True)
-    # 'No facet' first, the others in order of their keys.
-    order = np.r_[np.flatnonzero(distinct == NO_KEY), np.flatnonzero(distinct != NO_KEY)]
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return [(str(key),) for key in distinct[order].tolist()], rank[place[:-1]].reshape(keys.shape)
+    distinct, place = np.unique(keys, return_inverse=True)
+    return [(str(key),) for key in distinct.tolist()], place.reshape(keys.shape)
 
 
 def read_facets(store: RowStore, schema: Schema, items: Block) -> tuple[Block, Ints]:
