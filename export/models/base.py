@@ -11,7 +11,7 @@ Knows torch and batches of rows; knows nothing of files, training or registries.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -70,6 +70,17 @@ class RowTensors:
         """The batch's arrays as tensors."""
         names = [f.name for f in fields(RowTensors)]
         return RowTensors(**{name: torch.from_numpy(getattr(batch, name)).to(device) for name in names})
+
+
+class RequestTensors(NamedTuple):
+    """The tensors of one request, in the order of TENSORS; shapes in the module's docstring."""
+
+    scenario: Tensor
+    behavior: Tensor
+    language: Tensor
+    item: Tensor
+    item_text: Tensor
+    cross: Tensor
 
 
 class Standardise(nn.Module):
@@ -157,7 +168,6 @@ class TorchModel(nn.Module, ABC):
         scaled: Tensor = self.standardise[name](values)
         return scaled
 
-    @abstractmethod
     def forward(
         self,
         scenario: Tensor,
@@ -169,6 +179,23 @@ class TorchModel(nn.Module, ABC):
         target: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One request, as it is served; shapes in the module's docstring."""
+        request = RequestTensors(scenario, behavior, language, item, item_text, cross)
+        preference, weights = self.request_preference(request), self.request_transfer(request, target)
+        return preference, weights, *combine(preference, weights)
+
+    @abstractmethod
+    def request_preference(self, request: "RequestTensors") -> Tensor:
+        """P [N, J]; of a model without transfer weights, the probability were j the target."""
+
+    def request_transfer(self, request: "RequestTensors", target: Tensor) -> Tensor:
+        """M [J]; of a model without transfer weights, the target posterior itself (target [1, J])."""
+        del request
+        return target[0]
+
+    def first_parts(self, first: "FirstLayer", given: "RequestTensors | RowTensors") -> tuple[Tensor, Tensor]:
+        """What a first layer makes of contexts [K, J, width] and of items [N, width]."""
+        context = first.context(*(self.scaled(name, getattr(given, name)) for name in TENSORS[:3]))
+        return context, first.item(self.scaled("item", given.item), self.scaled("item_text", given.item_text))
 
     @abstractmethod
     def training_probability(self, batch: RowTensors) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from export.models.base import ModelError, RowTensors, TorchModel, combine
+from export.models.base import ModelError, RequestTensors, RowTensors, TorchModel
 
 
 def longest(names: Sequence[str], prefix: str) -> int:
@@ -42,20 +42,9 @@ class Engagement(TorchModel):
     def _probability(self, item: Tensor) -> Tensor:
         return torch.sigmoid(self.calibration(self.value(item).unsqueeze(-1))).squeeze(-1)
 
-    def forward(
-        self,
-        scenario: Tensor,
-        behavior: Tensor,
-        language: Tensor,
-        item: Tensor,
-        item_text: Tensor,
-        cross: Tensor,
-        target: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One request: the same preference in every scenario."""
-        del scenario, behavior, language, item_text, cross
-        preference = self._probability(item).unsqueeze(1) * torch.ones_like(target)
-        return preference, target[0], *combine(preference, target[0])
+    def request_preference(self, request: RequestTensors) -> Tensor:
+        """P [N, J], the same in every scenario."""
+        return self._probability(request.item).unsqueeze(1) * torch.ones_like(request.cross[..., 0])
 
     def training_probability(self, batch: RowTensors) -> Tensor:
         """Probability [R]."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from export.models.base import FirstLayer, RowTensors, TorchModel, at_target, combine, cross_at_target, head
+from export.models.base import FirstLayer, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, head
 
 
 class Pooled(TorchModel):
@@ -31,34 +31,15 @@ class Pooled(TorchModel):
         logit: Tensor = self.head(first).squeeze(-1)
         return logit
 
-    def _parts(
-        self, scenario: Tensor, behavior: Tensor, language: Tensor, item: Tensor, item_text: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        scaled = self.scaled
-        context = self.first.context(
-            scaled("scenario", scenario), scaled("behavior", behavior), scaled("language", language)
-        )
-        return context, self.first.item(scaled("item", item), scaled("item_text", item_text))
-
-    def forward(
-        self,
-        scenario: Tensor,
-        behavior: Tensor,
-        language: Tensor,
-        item: Tensor,
-        item_text: Tensor,
-        cross: Tensor,
-        target: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One request; the transfer weights are the target posterior."""
-        context, items = self._parts(scenario, behavior, language, item, item_text)
-        first = context + items.unsqueeze(1) + self.first.cross(self.scaled("cross", cross))
-        preference = torch.sigmoid(self.logit(first, scenario))
-        return preference, target[0], *combine(preference, target[0])
+    def request_preference(self, request: RequestTensors) -> Tensor:
+        """P [N, J]."""
+        context, items = self.first_parts(self.first, request)
+        first = context + items.unsqueeze(1) + self.first.cross(self.scaled("cross", request.cross))
+        return torch.sigmoid(self.logit(first, request.scenario))
 
     def training_probability(self, batch: RowTensors) -> Tensor:
         """Probability [R], from the target scenario's features alone."""
-        context, items = self._parts(batch.scenario, batch.behavior, batch.language, batch.item, batch.item_text)
+        context, items = self.first_parts(self.first, batch)
         cross = self.first.cross(self.scaled("cross", cross_at_target(batch)))
         first = at_target(context, batch) + items + cross
         return torch.sigmoid(self.logit(first, at_target(batch.scenario, batch)))

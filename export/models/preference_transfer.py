@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from export.models.base import FirstLayer, RowTensors, TorchModel, at_target, combine, head, rows_of
+from export.models.base import FirstLayer, RequestTensors, RowTensors, TorchModel, at_target, combine, head, rows_of
 
 G_BOUND = 4.0
 """g is clamped here, so M lies within (0.018, 0.982): R / sum of M stays a division by what single precision knows well
@@ -65,33 +65,19 @@ class PreferenceTransfer(TorchModel):
         first = target.unsqueeze(-2) + source.unsqueeze(-3)
         return torch.sigmoid(self.g_head(first).clamp(-G_BOUND, G_BOUND)).squeeze(-1)
 
-    def _context(self, scenario: Tensor, behavior: Tensor, language: Tensor) -> Tensor:
-        scaled = self.scaled("scenario", scenario), self.scaled("behavior", behavior), self.scaled("language", language)
-        return self.f_first.context(*scaled)
+    def request_preference(self, request: RequestTensors) -> Tensor:
+        """P [N, J], the mean of the members'."""
+        context, item = self.first_parts(self.f_first, request)
+        return self.preference(context, item, request.cross).mean(-1)
 
-    def _item(self, item: Tensor, item_text: Tensor) -> Tensor:
-        return self.f_first.item(self.scaled("item", item), self.scaled("item_text", item_text))
-
-    def forward(
-        self,
-        scenario: Tensor,
-        behavior: Tensor,
-        language: Tensor,
-        item: Tensor,
-        item_text: Tensor,
-        cross: Tensor,
-        target: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One request; M is the posterior's mean over target scenarios."""
-        context = self._context(scenario, behavior, language)
-        preference = self.preference(context, self._item(item, item_text), cross).mean(-1)
-        weights = (target @ self.transfer(scenario, language)[0])[0]
-        return preference, weights, *combine(preference, weights)
+    def request_transfer(self, request: RequestTensors, target: Tensor) -> Tensor:
+        """M [J], the posterior's mean over target scenarios."""
+        weights: Tensor = (target @ self.transfer(request.scenario, request.language)[0])[0]
+        return weights
 
     def preference_of_rows(self, batch: RowTensors) -> Tensor:
         """Each member's P [R, J, members] of rows of many contexts."""
-        context = self._context(batch.scenario, batch.behavior, batch.language)
-        item = self._item(batch.item, batch.item_text)
+        context, item = self.first_parts(self.f_first, batch)
         return self.preference(rows_of(context, batch.row_context), item, batch.cross)
 
     def training_probability(self, batch: RowTensors) -> Tensor:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from export.models.base import TENSORS, RowTensors, TorchModel, at_target, combine, cross_at_target, rows_of
+from export.models.base import TENSORS, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, rows_of
 from export.models.known_scenarios import KnownScenarios
 from export.training.source import RowSource
 
@@ -65,26 +65,15 @@ class Star(TorchModel):
             values = layer(torch.relu(values) if number else values, variant)
         return values.squeeze(-1)
 
-    def forward(
-        self,
-        scenario: Tensor,
-        behavior: Tensor,
-        language: Tensor,
-        item: Tensor,
-        item_text: Tensor,
-        cross: Tensor,
-        target: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One request; the transfer weights are the target posterior."""
-        given = dict(zip(TENSORS, (scenario, behavior, language, item, item_text, cross), strict=True))
-        scaled = {name: self.scaled(name, values) for name, values in given.items()}
+    def request_preference(self, request: RequestTensors) -> Tensor:
+        """P [N, J]."""
+        scaled = {name: self.scaled(name, values) for name, values in request._asdict().items()}
         wide = {name: scaled[name].unsqueeze(1) if name.startswith("item") else scaled[name] for name in TENSORS}
-        shape = (*cross.shape[:2], -1)
+        shape = (*request.cross.shape[:2], -1)
         values = torch.cat([wide[name].expand(shape) for name in TENSORS], -1)
         logits = torch.stack([self._logit(values, variant) for variant in range(self.scenarios + 1)], -1)
-        logit = (logits * self._variants(scenario)).sum(-1) + self.auxiliary(scaled["scenario"]).squeeze(-1)
-        preference = torch.sigmoid(logit)
-        return preference, target[0], *combine(preference, target[0])
+        logit = (logits * self._variants(request.scenario)).sum(-1) + self.auxiliary(scaled["scenario"]).squeeze(-1)
+        return torch.sigmoid(logit)
 
     def training_probability(self, batch: RowTensors) -> Tensor:
         """Probability [R]; each row runs through its target scenario's variant alone."""
