@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from tests.contract.rank_server import (
     History,
     RankServer,
     SwitchedStore,
-    filled_store,
     order,
     posterior,
     reasons,
@@ -42,17 +40,6 @@ class UnevenModel:
         transfer = 0.2 + 0.7 * target
         score = preference @ transfer
         return Scores(preference, transfer, score, score / transfer.sum())
-
-
-@pytest.fixture
-def store() -> SwitchedStore:
-    return filled_store()
-
-
-@pytest.fixture
-def server(store: SwitchedStore) -> Iterator[RankServer]:
-    with running(store) as server:
-        yield server
 
 
 def test_items_are_ordered_by_score(server: RankServer) -> None:

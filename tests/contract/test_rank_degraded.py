@@ -1,7 +1,5 @@
 """Every way in which an answer of Rank may be degraded, through a real channel; and what is an error instead."""
 
-from collections.abc import Iterator
-
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -14,7 +12,6 @@ from tests.contract.rank_server import (
     History,
     RankServer,
     SwitchedStore,
-    filled_store,
     order,
     posterior,
     reasons,
@@ -22,17 +19,6 @@ from tests.contract.rank_server import (
     running,
     scores,
 )
-
-
-@pytest.fixture
-def store() -> SwitchedStore:
-    return filled_store()
-
-
-@pytest.fixture
-def server(store: SwitchedStore) -> Iterator[RankServer]:
-    with running(store) as server:
-        yield server
 
 
 def test_an_unknown_user_is_ranked_by_what_others_do(server: RankServer) -> None:

@@ -1,17 +1,15 @@
 """Rank under load, through a real channel: admission, turns, deadlines, requests side by side."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import grpc
 import numpy as np
-import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.features.encode import Tensors
 from services.ranking.model import FakeModel, Scores
-from tests.contract.rank_server import RankServer, SwitchedStore, filled_store, posterior, request, running, scores
+from tests.contract.rank_server import RankServer, SwitchedStore, posterior, request, running, scores
 
 
 class GatedModel(FakeModel):
@@ -24,17 +22,6 @@ class GatedModel(FakeModel):
         self.reached.release()
         assert self.gate.wait(30)
         return super().score(tensors, target)
-
-
-@pytest.fixture
-def store() -> SwitchedStore:
-    return filled_store()
-
-
-@pytest.fixture
-def server(store: SwitchedStore) -> Iterator[RankServer]:
-    with running(store) as server:
-        yield server
 
 
 def outcome(server: RankServer, timeout_s: float = 30) -> grpc.StatusCode | None:

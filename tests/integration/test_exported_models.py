@@ -9,13 +9,10 @@ import torch
 from export.models.base import INPUTS, OUTPUTS, Model
 from export.models.preference_transfer import PreferenceTransfer
 from export.onnx_export import ExportMismatch, check_onnx, export_onnx, open_session, requests_of, score_onnx
-from export.training.config import KINDS, config_of
+from export.training.config import KINDS
 from export.training.source import RowSource
-from export.training.train import fit
+from tests.unit.export.models.quick_models import request, train_all
 from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
-
-QUICK = {"epochs": 1, "hidden": (8, 4), "hidden_g": (4,), "batch_rows": 60, "trees": 10, "leaves": 4, "threads": 1}
-
 
 pytestmark = pytest.mark.integration
 
@@ -28,24 +25,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(directory: Path) -> dict[str, Model]:
     """One model of each kind."""
-    shallow = {"logistic", "affine", "popularity", "past_count"}
-    plain = {name: value for name, value in QUICK.items() if not name.startswith("hidden")}
-    return {kind: fit(directory, kind, config_of(kind, plain if kind in shallow else QUICK))[0] for kind in KINDS}
-
-
-def request(items: int, sources: int) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(items)
-    shapes = {
-        "scenario": (sources,),
-        "behavior": (1, sources),
-        "language": (1, sources),
-        "item": (items,),
-        "item_text": (items,),
-        "cross": (items, sources),
-    }
-    made = {name: random.normal(size=(*shape, WIDTHS[name])).astype(np.float32) for name, shape in shapes.items()}
-    posterior = random.random((1, sources)).astype(np.float32)
-    return {**made, "target": posterior / posterior.sum()}
+    return train_all(directory)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -261,7 +261,7 @@ def test_where_nothing_else_differs_the_fingerprint_decides() -> None:
 def test_a_provider_that_is_not_obtained_is_refused(tmp_path: Path, provider: str) -> None:
     """ONNX Runtime would fall back to the processor without an error."""
     if provider == "CUDAExecutionProvider" and Path("/dev/nvidia0").exists():
-        pytest.skip("this machine may have it")
+        pytest.skip("this machine has an NVIDIA device: CUDA may be obtained")
     directory = register(tmp_path)
     with pytest.raises(ModelUnavailable, match=f"ranking.providers: asked for {provider}, .* only CPU"):
         OnnxModel(directory, manifest_of(), (provider, *CPU))
