@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich import get_console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SMOOTHING = 0.05
@@ -11,7 +12,8 @@ SMOOTHING = 0.05
 
 @contextmanager
 def epoch_bar(title: str, rows: int, *, shown: bool) -> Iterator[Callable[[int, float], None]]:
-    """A bar over `rows` rows; what it gives is called with rows done and their loss after each batch."""
+    """A bar over `rows` rows, in a terminal only; what it gives is called with rows done and their loss per batch."""
+    console = get_console()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -19,7 +21,7 @@ def epoch_bar(title: str, rows: int, *, shown: bool) -> Iterator[Callable[[int, 
         TextColumn("loss {task.fields[loss]:.4f}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True, disable=not shown) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
         task, smooth = progress.add_task(title, total=rows, loss=float("nan")), float("nan")
 
         def advance(done: int, loss: float) -> None:
