@@ -152,22 +152,9 @@ def replay(
     offline_users: Annotated[float, typer.Option(help="Share of users whose rows go to Feast's offline source.")] = 0.1,
 ) -> None:
     """Replay a data set through the feature code into training rows and Feast's offline source."""
-    from export.datasets.storage import DatasetReader
-    from export.pipeline import ensure_encoder, replay_rows
+    from export.replay.cli import replay_data
 
-    chosen = load_settings(data)
-    reader = DatasetReader(chosen.data_dir / data)
-    ensure_encoder(chosen, reader)
-    with Progress(transient=True) as progress:
-        task = progress.add_task("replaying", total=None)
-        replay_rows(
-            chosen,
-            reader,
-            chosen.data_dir / data / "rows",
-            offline_users,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    console.print(f"training rows in {chosen.data_dir / data / 'rows'}")
+    replay_data(load_settings(data), data, console, offline_users)
 
 
 @app.command()

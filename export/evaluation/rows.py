@@ -4,7 +4,6 @@ Knows the files that export/replay/training_rows.py writes and streams them, so 
 one batch; knows nothing of models.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from export.evaluation.groups import Floats, Ints
 from export.evaluation.measure import Grouped
+from export.training.source import read_info
 from services.features.config import EVENT_TYPES
 from services.runtime.errors import CrossRecError
 
@@ -112,15 +112,6 @@ def read_evaluation_rows(directory: Path) -> EvaluationRows:
         sources=info["sources"],
         total=file.metadata.num_rows,
     )
-
-
-def read_info(directory: Path) -> dict[str, Any]:
-    """What the rows were made from; EvaluationError if there are none."""
-    path = directory / "training_rows.json"
-    if not path.exists():
-        raise EvaluationError(f"{directory} holds no complete training rows: run `crossrec replay`")
-    info: dict[str, Any] = json.loads(path.read_text())
-    return info
 
 
 def _scalars(file: pq.ParquetFile) -> Iterator[pa.Table]:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from export.training.config import KINDS
@@ -60,22 +59,11 @@ def _figures(run: dict[str, Any]) -> list[str]:
 def _ensure_rows(settings: Settings, data: str) -> None:
     """Import and replay the data set, unless its training rows are there."""
     from export.datasets.cli import import_command
-    from export.datasets.storage import DatasetReader
-    from export.pipeline import ensure_encoder, replay_rows
+    from export.replay.cli import replay_data
 
     directory: Path = settings.data_dir / data
     if (directory / "rows" / "training_rows.json").exists():
         return
     if not (directory / "dataset.json").exists():
         import_command(data, out=directory)
-    reader = DatasetReader(directory)
-    ensure_encoder(settings, reader)
-    with Progress(transient=True) as progress:
-        task = progress.add_task("replaying", total=None)
-        replay_rows(
-            settings,
-            reader,
-            directory / "rows",
-            0.1,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    replay_data(settings, data, console)
