@@ -70,7 +70,6 @@ class KafkaLog:
         self._assignment = _Assignment(config.group)
         self._member: KafkaConsumer | None = None
         self._transactions = Transactions(config.bootstrap_servers, config.group, config.transaction_timeout_ms)
-        self._batch: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
 
     def poll(self, wait_s: float) -> list[Record]:
@@ -80,27 +79,27 @@ class KafkaLog:
         # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
         self._membership = consumer.group_metadata()
         self._take_over(consumer)
-        self._batch = {partition: records[-1].offset + 1 for partition, records in polled.items()}
         if not polled:
             _reached(self._commit_markers)
         return [
-            Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers))
+            Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)
             for records in polled.values()
             for r in records
         ]
 
-    def commit(self, outputs: Sequence[Output]) -> None:
+    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""
         consumer = self._consumer()
-        offsets = _offsets(self._batch)
+        after = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+        offsets = _offsets(after)
         if not outputs:
             _reached(lambda: consumer.commit(offsets, timeout_ms=self._config.request_timeout_ms))
         elif self._membership.generation_id < 0:
             raise LostPartitions("not a member of the group")
         else:
-            lowest = min(partition.partition for partition in consumer.assignment() | set(self._batch))
+            lowest = min(partition.partition for partition in consumer.assignment() | set(after))
             self._transactions.commit(lowest, outputs, offsets, self._membership)
-        self._committed |= self._batch
+        self._committed |= after
 
     def keep_alive(self, wait_s: float) -> bool:
         """Poll with all partitions paused."""
@@ -113,7 +112,6 @@ class KafkaLog:
 
     def rewind(self) -> None:
         """Seek to what is committed, after ending a transaction whose outcome is not known."""
-        self._batch = {}
         _reached(self._transactions.settle)
         consumer = self._consumer()
         self._take_over(consumer)

@@ -72,7 +72,7 @@ def build_folder(
     chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
     def decoder(kinds: frozenset[str]) -> Decoder:
-        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s)
+        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s, settings.max_age_s)
 
     match kind:
         case "behavior":

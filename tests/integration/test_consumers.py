@@ -33,6 +33,7 @@ from services.store.protocol import Key, RowStore
 from services.text.protocol import HashingEncoder
 from tests.unit.consumers.streams import (
     ACTIVITY,
+    ANY_AGE,
     assert_rows,
     behavior,
     behavior_event,
@@ -113,6 +114,7 @@ class Stage:
             "CROSSREC_STORE__URL": store.url,
             "CROSSREC_STORE__PROJECT": store.project,
             "CROSSREC_STORE__REGISTRY": str(store.registry),
+            "CROSSREC_GATEWAY__MAX_AGE_HALF_LIVES": "0",
             "CROSSREC_CONSUMERS__GROUP_PREFIX": consumers.group_prefix,
             "CROSSREC_CONSUMERS__MAX_POLL_RECORDS": str(consumers.max_poll_records),
             "CROSSREC_CONSUMERS__TRANSACTION_TIMEOUT_MS": str(consumers.transaction_timeout_ms),
@@ -135,6 +137,7 @@ def staged(
             offline_dir=directory,
         ),
         consumers=ConsumerSettings(group_prefix=name, **chosen),
+        gateway=ANY_AGE,
         features=features,
     )
     create_topics(infra.kafka_bootstrap, topic_specs(name))
@@ -191,8 +194,8 @@ class Gate:
         self.writes += 1
         self._store.write(keys, block)
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
-        self._store.delete(view, keys)
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
+        self._store.delete(view, keys, position)
 
 
 def clicks(stage: Stage, user: str) -> float:
@@ -331,5 +334,5 @@ def test_rows_come_back_as_they_were(view: View, stage: Stage) -> None:
             for name, value in row.items():
                 assert (value.dtype, value.shape) == (back[name].dtype, back[name].shape)
                 np.testing.assert_array_equal(value, back[name], err_msg=name)
-    stage.store.delete(view, [nobody, *keys[:2]])
+    stage.store.delete(view, [nobody, *keys[:2]], (3, 0, 0))
     assert [True, True, False, False, False] == [row is None for row in stage.store.read(view, keys)]

@@ -20,7 +20,7 @@ from services.ranking.model import FakeModel, Scores
 from services.runtime.infra.commands import Endpoints
 from services.runtime.settings import Settings, StoreSettings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
-from services.store.folding import read_block, read_facets
+from services.store.folding import erase_user, read_block, read_facets
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, RankServer, running
@@ -62,6 +62,7 @@ def write_history(store: RowStore) -> None:
         kind = ("impression", "click", "purchase")[batch % 3]
         events = [tuple(random.choice(ids) for ids in (USERS, SCENARIOS, ITEMS[:-2])) for _ in range(15)]
         history.events(*events, kind=kind, time_s=NOW_S - 3600 * (6 - batch))
+    erase_user(store, SCHEMA, "nobody", NOW_S - 7200, (1, 0, 0))
 
 
 def facets_of_item(item: str) -> list[int]:
