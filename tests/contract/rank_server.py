@@ -109,7 +109,7 @@ class History:
             type=np.full(count, EVENT_TYPES.index(kind)),
             time_s=np.full(count, time_s),
             value=np.full(count, np.nan),
-            event_key=keys64(f"event {offset}" for offset in positions[:, 2]),
+            event_key=keys64(f"event {self.epoch} {offset}" for offset in positions[:, 2]),
             position=positions,
             item_key=np.zeros(count, np.int64),
             facet_key=np.zeros((count, len(SCHEMA.config.facets)), np.int64),
