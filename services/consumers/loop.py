@@ -95,8 +95,8 @@ class Loop:
                 done += taken
         except (LostPartitions, FencedWrite) as error:
             self._drop(str(error))
-        except LogUnavailable as error:
-            self._failed("log_unavailable", error)
+        except (LogUnavailable, StoreUnavailable) as error:
+            self._failed("log_unavailable" if isinstance(error, LogUnavailable) else "store_unavailable", error)
             self._rewind()
         return done
 
@@ -144,7 +144,7 @@ class Loop:
         while not self._stop.wait(self._backoff_s()):
             try:
                 self._log.rewind()
-            except (LogUnavailable, LostPartitions) as error:
+            except (LogUnavailable, LostPartitions, StoreUnavailable) as error:
                 self._failed("log_unavailable", error)
             else:
                 return

@@ -103,6 +103,7 @@ def build_schema(config: FeatureConfig) -> Schema:
             View("scenario", ("scenario_id",), "scenario consumer", _scenario_features(config)),
             View("scenario_index", ("index_id",), "scenario consumer", _index_features()),
             View("scenario_activity", ("scenario_id",), "activity consumer", _scenario_activity_features(config)),
+            View("topic_state", ("topic",), "consumers and backfill", _topic_features()),
             View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
             View("user_erasure", ("user_id",), "behaviour consumer", _erasure_features()),
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
@@ -198,6 +199,17 @@ def _scenario_features(config: FeatureConfig) -> tuple[Feature, ...]:
 
 def _index_features() -> tuple[Feature, ...]:
     return (Feature("scenario_ids", "string", VARIABLE, "all scenarios", "", "", "catalogue"), *_bookkeeping())
+
+
+def _topic_features() -> tuple[Feature, ...]:
+    return (
+        Feature(
+            "topic_id", "string", SCALAR, "the broker's id of the topic that positions speak of", "", "", "topic_state"
+        ),
+        Feature("partitions", "int64", SCALAR, "its partitions", 0, "", "topic_state"),
+        Feature("from_offsets", "int64", VARIABLE, "offset per partition that folding starts at", 0, "", "topic_state"),
+        *_bookkeeping(),
+    )
 
 
 def _scenario_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
