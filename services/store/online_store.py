@@ -8,6 +8,7 @@ Feast client reads the same rows.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,6 +22,7 @@ from services.store.feast_api import (
     Value,
     field_hash,
     redis_key,
+    redis_key_prefix,
 )
 from services.store.protocol import FencedWrite
 
@@ -62,6 +64,9 @@ return 1
 
 DELETED_FOR_S = 31 * 24 * 3600
 """Seconds for which the position of a deleted row is kept: the behaviour topic keeps its events one day less."""
+
+SCANNED_KEYS = 1000
+"""Keys that are looked at in one step when all rows of a view are dropped."""
 
 Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
@@ -121,6 +126,32 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             deleted = pipe.execute()
         if refused := deleted.count(0):
             raise FencedWrite(f"{refused} of {len(entity_keys)} rows of view {table.name} hold newer positions")
+
+    def drop_rows(self, config: RepoConfig, table: FeatureView) -> int:
+        """Remove this view's fields, the fence included, of all entities of the project; returns how many had them."""
+        client = self._get_client(config.online_store)
+        fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
+        fields += [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
+        prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
+        found = client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS)
+        keys = (key for key in found if _values_end(key, prefix, len(table.join_keys)) == project)
+        dropped = 0
+        while some := list(islice(keys, SCANNED_KEYS)):
+            with client.pipeline(transaction=False) as pipe:
+                for key in some:
+                    pipe.hdel(key, *fields)
+                dropped += sum(removed > 0 for removed in pipe.execute())
+        return dropped
+
+
+def _values_end(key: bytes, prefix: bytes, values: int) -> bytes:
+    """What follows the join keys and values of an entity key; nothing if it is of other join keys."""
+    if not key.startswith(prefix):
+        return b""
+    at = len(prefix)
+    for _ in range(values):
+        at += 8 + int.from_bytes(key[at + 4 : at + 8], "little")
+    return key[at:]
 
 
 def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[Any]:
