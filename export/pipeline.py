@@ -18,6 +18,7 @@ from services.features.rows import Block
 from services.features.schema import POSITION, build_schema
 from services.runtime.settings import Settings
 from services.store.columns import ColumnRowStore
+from services.store.lineage import join_lineage
 from services.store.protocol import RowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
@@ -78,6 +79,7 @@ def fill_store(
     them. Returns the number of rows per view.
     """
     schema, encoder = build_schema(settings.features), open_encoder(settings)
+    join_lineage(rows, schema)
     history = load_history(reader, settings.features)
     store = ColumnRowStore(schema)
     end = end_of(history) if until_s is None else until_s

@@ -108,16 +108,22 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             raise FencedWrite(f"{refused} of {len(data)} rows of view {table.name} hold newer positions")
 
     def delete_rows(
-        self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey], position: Sequence[int]
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: Sequence[EntityKey],
+        position: Sequence[int],
+        former: Sequence[str] = (),
     ) -> None:
         """Remove this view's fields of the entities but the fence, which is left at `position`.
 
+        Fields of `former` features, which the view had under other schemas, are removed too.
         What is left of the entities is dropped DELETED_FOR_S seconds later, unless it is written again. Raises
         FencedWrite when some rows hold newer positions; the others are removed.
         """
         client = self._get_client(config.online_store)
         script = client.register_script(_DELETE)
-        fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
+        fields = _fields(table, former)
         fence = [POSITION_FIELD.format(view=table.name), ":".join(map(str, position)), DELETED_FOR_S * 1000]
         with client.pipeline(transaction=False) as pipe:
             for entity_key in entity_keys:
@@ -127,11 +133,14 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         if refused := deleted.count(0):
             raise FencedWrite(f"{refused} of {len(entity_keys)} rows of view {table.name} hold newer positions")
 
-    def drop_rows(self, config: RepoConfig, table: FeatureView) -> int:
-        """Remove this view's fields, the fence included, of all entities of the project; returns how many had them."""
+    def drop_rows(self, config: RepoConfig, table: FeatureView, former: Sequence[str] = ()) -> int:
+        """Remove this view's fields, the fence included, of all entities of the project; returns how many had them.
+
+        Fields of `former` features are removed too.
+        """
         client = self._get_client(config.online_store)
-        fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
-        fields += [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
+        fields = _fields(table, former)
+        markers = [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
         prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
         found = client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS)
         keys = (key for key in found if _values_end(key, prefix, len(table.join_keys)) == project)
@@ -139,9 +148,15 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         while some := list(islice(keys, SCANNED_KEYS)):
             with client.pipeline(transaction=False) as pipe:
                 for key in some:
-                    pipe.hdel(key, *fields)
+                    pipe.hdel(key, *fields, *markers)
                 dropped += sum(removed > 0 for removed in pipe.execute())
         return dropped
+
+
+def _fields(table: FeatureView, former: Sequence[str]) -> list[bytes]:
+    """Hash fields of the view's features and of those that it had once."""
+    names = {*(feature.name for feature in table.features), *former}
+    return [field_hash(f"{table.name}:{name}") for name in sorted(names)]
 
 
 def _values_end(key: bytes, prefix: bytes, values: int) -> bytes:
