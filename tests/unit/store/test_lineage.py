@@ -149,7 +149,7 @@ def test_a_reader_of_a_newer_schema_reads_older_rows(old: Rows) -> None:
     assert item is not None
     assert [0.5, 7.0] == item["attributes"].tolist()
     click(old, SCHEMA, 1)
-    with pytest.raises(StaleSchema, match=r"cannot be read under .*: scenario_activity\.counts.* and 24 more"):
+    with pytest.raises(StaleSchema, match=r"cannot be read under .*: scenario_activity\.counts.* and [0-9]+ more"):
         Rows(ANOTHER, old, newer=True).read(ANOTHER["user"], [("u0",)])
 
 
