@@ -131,6 +131,7 @@ class EntryStream:
     def _await(self, pending: "_Pending") -> None:
         with self._changed:
             self._pending[pending] = None
+            self._changed.notify_all()  # there is a deadline to keep
         if not pending.submission.confirmations:
             self._settle(pending)
         for confirmation in pending.submission.confirmations:
