@@ -17,7 +17,7 @@ from services.runtime.settings import Settings
 DRAIN_S = 10.0
 """Seconds that calls in progress get after the stop signal, and records on their way after that."""
 
-MAX_CHECK_S = 5.0
+MAX_CHECK_S = 3.0
 """Seconds until Kafka counts as away for a health check."""
 
 _logger = logging.getLogger(__name__)
