@@ -6,6 +6,7 @@ What both RPCs share; knows nothing of gRPC.
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected, Unconfirmed
@@ -14,7 +15,7 @@ from services.events.routing import route, topic_name
 from services.events.validation import stamped, violation
 from services.features.config import FeatureConfig
 from services.gateway.pressure import PendingBudget
-from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, failed, outcome
+from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, failed, outcome
 from services.runtime.errors import InvalidRequest, Overloaded, Unavailable
 
 MAX_ENTRIES = 1000
@@ -65,10 +66,17 @@ class Submission:
     Args:
         results: as judged.
         confirmations: per accepted entry, in order.
+        known: ends when all of these have ended.
     """
 
     results: list[EntryResult]
     confirmations: list[Confirmation]
+    known: Confirmation
+
+    def failures(self, timeout_s: float) -> list[Exception]:
+        """What is known to have failed, or not known, of the accepted entries after at most `timeout_s` seconds."""
+        wait([self.known], max(0.0, timeout_s))
+        return [found for found in map(outcome, self.confirmations) if found is not None]
 
     def answer(self) -> list[EntryResult]:
         """Per entry, what is known by now: accepted means stored."""
@@ -122,7 +130,7 @@ class Intake:
     def submit(self, judged: Judged, timeout_s: float) -> Submission:
         """Begin to store; Overloaded if there is no room now. Nothing is begun then."""
         if not judged.records:
-            return Submission(judged.results, [])
+            return _submission(judged, [])
         if not self.budget.take(judged.size, len(judged.records)):
             raise Overloaded(
                 "Kafka is slow or away, and as much is waiting for it as the gateway may hold; nothing was stored",
@@ -133,10 +141,10 @@ class Intake:
     def submit_when_room(self, judged: Judged, timeout_s: float, unless: Callable[[], bool]) -> Submission:
         """Begin to store when there is room; unconfirmed if that takes `timeout_s` seconds, or `unless` holds."""
         if not judged.records:
-            return Submission(judged.results, [])
+            return _submission(judged, [])
         if not self.budget.take(judged.size, len(judged.records), timeout_s, unless):
             full = Unavailable("Kafka is slow or away, and the gateway may hold no more; not stored")
-            return Submission(judged.results, [failed(full) for _ in judged.records])
+            return _submission(judged, [failed(full) for _ in judged.records])
         return self._send(judged, timeout_s)
 
     def _send(self, judged: Judged, timeout_s: float) -> Submission:
@@ -145,10 +153,10 @@ class Intake:
         except BaseException:
             self.budget.give_back(judged.size, len(judged.records))
             raise
-        for record, confirmation in zip(judged.records, confirmations, strict=True):
-            size = len(record.key) + len(record.value)
-            confirmation.add_done_callback(lambda _, size=size: self.budget.give_back(size))  # type: ignore[misc]
-        return Submission(judged.results, confirmations)
+        submission = _submission(judged, confirmations)
+        size, count = judged.size, len(judged.records)
+        submission.known.add_done_callback(lambda _: self.budget.give_back(size, count))
+        return submission
 
     def _record(self, entry: Entry) -> OutgoingRecord:
         way = route(entry)
@@ -161,6 +169,10 @@ def check_length(entries: Sequence[Entry]) -> None:
     """InvalidRequest for a batch that is empty or too long."""
     if not 1 <= len(entries) <= MAX_ENTRIES:
         raise InvalidRequest("entries", f"has {len(entries)} entries, must have 1 to {MAX_ENTRIES}")
+
+
+def _submission(judged: Judged, confirmations: list[Confirmation]) -> Submission:
+    return Submission(judged.results, confirmations, all_known(confirmations))
 
 
 def _event_id(entry: Entry) -> str:

@@ -5,7 +5,7 @@ Knows nothing of entries or gRPC. A record counts as stored only when it is conf
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,10 +59,23 @@ class Publisher(Protocol):
         ...
 
 
-def outcomes(confirmations: Sequence[Confirmation], timeout_s: float) -> list[Exception | None]:
-    """What is known after at most `timeout_s` seconds, per record: None if it is stored, else why it may not be."""
-    done, _ = wait(confirmations, max(0.0, timeout_s))
-    return [outcome(confirmation) if confirmation in done else _LATE for confirmation in confirmations]
+def all_known(confirmations: Sequence[Confirmation]) -> Confirmation:
+    """Ends, always without error, when all of them have ended."""
+    known, lock, left = Confirmation(), threading.Lock(), len(confirmations)
+
+    def one_known(_: Confirmation) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            last = not left
+        if last:
+            known.set_result(None)
+
+    if not confirmations:
+        known.set_result(None)
+    for confirmation in confirmations:
+        confirmation.add_done_callback(one_known)
+    return known
 
 
 def outcome(confirmation: Confirmation) -> Exception | None:

@@ -19,7 +19,6 @@ from crossrec.events.v1.events_pb2 import (
 from crossrec.events.v1.events_pb2_grpc import EventServiceServicer
 from services.gateway.intake import RETRY_AFTER_S, Intake, Submission, check_length
 from services.gateway.pressure import RateLimits
-from services.gateway.publisher import outcomes
 from services.gateway.stream import EntryStream, StreamLimits
 from services.runtime.errors import DeadlinePassed, Overloaded, Unavailable
 
@@ -137,7 +136,7 @@ def client_of(context: grpc.ServicerContext) -> str:
 
 def _wait(submission: Submission, timeout_s: float) -> None:
     """Return when everything is confirmed; Unavailable if that is not so in time."""
-    failures = [found for found in outcomes(submission.confirmations, timeout_s) if found is not None]
+    failures = submission.failures(timeout_s)
     if failures:
         raise Unavailable(
             f"Kafka has not confirmed {len(failures)} of {len(submission.confirmations)} entries "

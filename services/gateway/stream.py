@@ -132,17 +132,7 @@ class EntryStream:
         with self._changed:
             self._pending[pending] = None
             self._changed.notify_all()  # there is a deadline to keep
-        if not pending.submission.confirmations:
-            self._settle(pending)
-        for confirmation in pending.submission.confirmations:
-            confirmation.add_done_callback(lambda _: self._one_confirmed(pending))
-
-    def _one_confirmed(self, pending: "_Pending") -> None:
-        with self._changed:
-            pending.unknown -= 1
-            settled = pending.unknown == 0
-        if settled:
-            self._settle(pending)
+        pending.submission.known.add_done_callback(lambda _: self._settle(pending))
 
     # The answering side.
 
@@ -204,6 +194,3 @@ class _Pending:
     entries: int
     submission: Submission
     deadline_s: float
-
-    def __post_init__(self) -> None:
-        self.unknown = len(self.submission.confirmations)

@@ -153,7 +153,7 @@ def test_a_failed_record_is_unconfirmed_at_once(gateway: Gateway) -> None:
     [
         Bounds(stream=StreamLimits(window=5)),
         Bounds(budget=PendingBudget(1_000_000, 5)),
-        Bounds(budget=PendingBudget(150, 50)),
+        Bounds(budget=PendingBudget(130, 50)),
     ],
     ids=["window", "records", "bytes"],
 )

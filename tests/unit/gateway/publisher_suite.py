@@ -2,13 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from services.gateway.publisher import OutgoingRecord, Publisher, outcomes
+from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, outcome
 
 TIMEOUT_S = 20.0
+
+
+def outcomes(confirmations: Sequence[Confirmation], timeout_s: float) -> list[Exception | None]:
+    """What is known after at most `timeout_s` seconds, per record: None if it is stored, else why it may not be."""
+    wait(confirmations, timeout_s)
+    return [outcome(confirmation) for confirmation in confirmations]
 
 
 class PublisherSuite(ABC):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord, Publisher, failed, outcomes
-from tests.unit.gateway.publisher_suite import PublisherSuite
+from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord, Publisher, all_known, failed
+from tests.unit.gateway.publisher_suite import PublisherSuite, outcomes
 
 
 class TestMemoryPublisher(PublisherSuite):
@@ -58,3 +58,13 @@ def test_what_is_late_is_not_known() -> None:
         found if index < 2 else type(found)
         for index, found in enumerate(outcomes([stored, failed(failure), Confirmation()], 0.0))
     ]
+
+
+def test_all_is_known_when_the_last_confirmation_has_ended() -> None:
+    """However it ended; of none everything is known."""
+    assert all_known([]).done()
+    late = Confirmation()
+    known = all_known([failed(KeyError()), late])
+    assert not known.done()
+    late.set_result(None)
+    assert known.result(0.0) is None
