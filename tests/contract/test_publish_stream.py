@@ -1,11 +1,9 @@
 """PublishStream: answers by sequence number, flow control, errors, bounds and the end."""
 
-import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import grpc
 import pytest
@@ -13,55 +11,28 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, PublishStreamResponse, ScenarioUpdate
+from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, ScenarioUpdate
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.gateway.stream import StreamLimits
 from services.runtime.grpc_errors import RETRY_PUSHBACK
 from tests.contract.event_gateway import RULES, Bounds, Gateway, running
+from tests.contract.event_stream import Stream, scenario
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
 
 
-class Stream:
-    """A stream as a client has it open."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._requests: queue.SimpleQueue[PublishStreamRequest | None] = queue.SimpleQueue()
-        self.call: Any = gateway.stub.PublishStream(iter(self._requests.get, None), timeout=60, wait_for_ready=True)
-        self.call.add_callback(self.done)  # or the thread that gRPC takes requests on would wait for good
-
-    def send(self, sequence: int, *entries: Entry) -> None:
-        self._requests.put(PublishStreamRequest(sequence=sequence, entries=entries))
-
-    def done(self) -> None:
-        self._requests.put(None)
-
-    def answer(self) -> PublishStreamResponse:
-        return next(self.call)
-
-    def error(self) -> grpc.RpcError:
-        """What ends the stream, instead of another answer."""
-        with pytest.raises(grpc.RpcError) as caught:
-            next(self.call)
-        return caught.value
-
-
 class Peak(MemoryPublisher):
-    """Confirms as late as it can: when so many records are held that no more can come, and remembers how many."""
+    """Confirms when it is told to, and remembers the most it held."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self) -> None:
         super().__init__(holding=True)
-        self.at, self.peak = at, 0
+        self.peak = 0
 
     def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
         confirmations = super().send(records, timeout_s)
         self.peak = max(self.peak, self.held(0))
         return confirmations
-
-
-def scenario(number: int) -> Entry:
-    return Entry(scenario_update=ScenarioUpdate(scenario_id=str(number), event_id=f"e{number}"))
 
 
 @pytest.fixture
@@ -159,7 +130,7 @@ def test_a_failed_record_is_unconfirmed_at_once(gateway: Gateway) -> None:
 )
 def test_while_too_much_is_unconfirmed_nothing_more_is_read(bounds: Bounds) -> None:
     """The stream waits instead of failing, and goes on as soon as Kafka does."""
-    publisher = Peak(at=5)
+    publisher = Peak()
     with running(publisher, bounds=bounds) as gateway, ThreadPoolExecutor(1) as pool:
         stream = Stream(gateway)
         for number in range(100, 150):
