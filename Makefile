@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test check proto lock bench clean
+.PHONY: setup demo test check proto release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -29,10 +29,16 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/buf lint proto
+	@$(BIN)/buf breaking proto --against proto/released.binpb
 	@$(BIN)/python proto/generate.py --check
 
 proto: setup
 	@$(BIN)/python proto/generate.py
+
+# At a release: from now on, the contracts must stay compatible with these.
+release-contracts: setup
+	@$(BIN)/buf breaking proto --against proto/released.binpb
+	@$(BIN)/buf build proto --exclude-source-info -o proto/released.binpb
 
 bench: setup
 	@$(BIN)/crossrec bench rank --json build/bench/rank.json
