@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
+_BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""Retention and the bounds on event times count from arrival: by the producer's time, a replayed history would expire
+when it arrives, and any event time could be made to look in time."""
+
 
 @dataclass(frozen=True)
 class TopicSpec:
@@ -44,14 +48,13 @@ def _expiring(days: int) -> dict[str, str]:
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(days * _DAY_MS),
-        # Retention counts from arrival: with the producer's time, a replayed history would expire on arrival.
-        "message.timestamp.type": "LogAppendTime",
+        **_BROKERS_TIME,
     }
 
 
 def _compacted() -> dict[str, str]:
     # Deletions stay readable for a week, so that a consumer that was away for days still sees them.
-    return {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS)}
+    return {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS), **_BROKERS_TIME}
 
 
 def _dead_letter() -> dict[str, str]:
