@@ -53,11 +53,11 @@ def _originals(headers: Headers) -> list[tuple[str, bytes]]:
 def log_dead_letters(letters: Sequence[DeadLetter]) -> None:
     """One line per batch: topic, how many, and how many of which kind; never a record's content."""
     if letters:
-        kinds = Counter(_kind(letter.reason) for letter in letters)
+        kinds = Counter(kind_of(letter.reason) for letter in letters)
         topic = letters[0].record.topic
         log_event(_logger, "dead_letters", level=logging.WARNING, topic=topic, count=len(letters), reasons=dict(kinds))
 
 
-def _kind(reason: str) -> str:
+def kind_of(reason: str) -> str:
     """The part of a reason that quotes nothing from the record: the field, or what the value is not."""
     return re.split(r"[\[:'\"\d]", reason, maxsplit=1)[0].strip()

@@ -14,6 +14,7 @@ from kafka import errors as kafka_errors
 
 from services.consumers.log import LogUnavailable, LostPartitions, Output, Record
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
+from services.consumers.watch import Watch
 from services.runtime.logging import log_event
 
 _logger = logging.getLogger(__name__)
@@ -47,30 +48,33 @@ class KafkaLogConfig:
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """Remembers that partitions moved, and says so."""
 
-    def __init__(self, group: str) -> None:
-        self._group = group
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self.moved = False
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._note("partitions_revoked", revoked)
+        del revoked  # all of them: the next assignment names what is left
+        self.moved = True
+        self._watch.revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._note("partitions_assigned", assigned)
-
-    def _note(self, event: str, partitions: Iterable[TopicPartition]) -> None:
         self.moved = True
-        log_event(_logger, event, group=self._group, partitions=sorted(p.partition for p in partitions))
+        self._watch.assigned(sorted(partition.partition for partition in assigned))
 
 
 class KafkaLog:
-    """A Log over kafka-python; connects at the first poll."""
+    """A Log over kafka-python; connects at the first poll.
 
-    def __init__(self, config: KafkaLogConfig) -> None:
-        self._config = config
-        self._assignment = _Assignment(config.group)
+    Args:
+        config: what to read, as whom.
+        watch: told of rebalances, and how far the log goes.
+    """
+
+    def __init__(self, config: KafkaLogConfig, watch: Watch) -> None:
+        self._config, self._watch = config, watch
+        self._assignment = _Assignment(watch)
         self._member: KafkaConsumer | None = None
         self._transactions = Transactions(config.bootstrap_servers, config.group, config.transaction_timeout_ms)
-        self._batch: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
 
     def poll(self, wait_s: float) -> list[Record]:
@@ -80,27 +84,28 @@ class KafkaLog:
         # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
         self._membership = consumer.group_metadata()
         self._take_over(consumer)
-        self._batch = {partition: records[-1].offset + 1 for partition, records in polled.items()}
         if not polled:
             _reached(self._commit_markers)
+        self._watch.reached(_reached(lambda: _bounds(consumer)))
         return [
-            Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers))
+            Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)
             for records in polled.values()
             for r in records
         ]
 
-    def commit(self, outputs: Sequence[Output]) -> None:
+    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""
         consumer = self._consumer()
-        offsets = _offsets(self._batch)
+        after = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+        offsets = _offsets(after)
         if not outputs:
             _reached(lambda: consumer.commit(offsets, timeout_ms=self._config.request_timeout_ms))
         elif self._membership.generation_id < 0:
             raise LostPartitions("not a member of the group")
         else:
-            lowest = min(partition.partition for partition in consumer.assignment() | set(self._batch))
+            lowest = min(partition.partition for partition in consumer.assignment() | set(after))
             self._transactions.commit(lowest, outputs, offsets, self._membership)
-        self._committed |= self._batch
+        self._committed |= after
 
     def keep_alive(self, wait_s: float) -> bool:
         """Poll with all partitions paused."""
@@ -113,7 +118,6 @@ class KafkaLog:
 
     def rewind(self) -> None:
         """Seek to what is committed, after ending a transaction whose outcome is not known."""
-        self._batch = {}
         _reached(self._transactions.settle)
         consumer = self._consumer()
         self._take_over(consumer)
@@ -175,6 +179,16 @@ class KafkaLog:
         if moved:
             consumer.commit(_offsets(moved), timeout_ms=wait_ms)
             self._committed |= moved
+
+
+def _bounds(consumer: KafkaConsumer) -> dict[int, tuple[int, int]]:
+    """Position and end of the assigned partitions, where both are known; asks nobody."""
+    bounds = {}
+    for partition in consumer.assignment():
+        end = consumer.highwater(partition)
+        if end is not None:
+            bounds[partition.partition] = (consumer.position(partition, timeout_ms=0), end)
+    return {partition: (position, end) for partition, (position, end) in bounds.items() if position is not None}
 
 
 def _offsets(positions: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:

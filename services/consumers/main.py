@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from services.consumers import behavior, catalogue
@@ -12,7 +13,9 @@ from services.consumers.dead_letters import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
+from services.consumers.listener import listening
 from services.consumers.loop import Folder, Loop
+from services.consumers.watch import Watch
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.runtime.errors import ConfigurationError
@@ -20,6 +23,7 @@ from services.runtime.lifecycle import stop_event
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 from services.store.cached_items import CachedItems
+from services.store.measured import Measured
 from services.store.protocol import RowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
@@ -60,9 +64,17 @@ def consume(
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
-    folder = build_folder(kind, settings, build_schema(settings.features), store, encoder)
-    log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
-    Loop(KafkaLog(config), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
+    watch = Watch(kind)
+    measured = Measured(store, watch.metrics.stored)
+    folder = build_folder(kind, settings, build_schema(settings.features), measured, encoder)
+    log = KafkaLog(config, watch)
+    loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
+    listener = (
+        listening(chosen.metrics_listen, watch.registry, watch.health) if chosen.metrics_listen else nullcontext()
+    )
+    with listener:
+        log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
+        loop.run()
 
 
 def build_folder(
