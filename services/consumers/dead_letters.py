@@ -11,6 +11,9 @@ from services.runtime.logging import log_event
 
 SUFFIX = "dead-letter"
 
+ORIGINAL = "original-"
+"""Stands before the names of the record's own headers."""
+
 MAX_ORIGINAL_HEADER_BYTES = 256 * 1024
 """Original headers beyond it are left out: many tiny ones would outgrow what the topic takes."""
 
@@ -43,10 +46,10 @@ def _originals(headers: Headers) -> list[tuple[str, bytes]]:
     kept: list[tuple[str, bytes]] = []
     size = 0
     for name, value in headers:
-        size += len(name.encode()) + len(value or b"") + len("original-")
+        size += len(name.encode()) + len(value or b"") + len(ORIGINAL)
         if size > MAX_ORIGINAL_HEADER_BYTES:
             break
-        kept.append((f"original-{name}", value or b""))
+        kept.append((f"{ORIGINAL}{name}", value or b""))
     return kept
 
 

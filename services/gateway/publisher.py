@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from services.runtime.partitioning import partition_of
+
 _DISCARD_S = 1.0
 """Seconds that a broken producer gets to fail the records it still holds."""
 
@@ -194,15 +196,6 @@ def _send(producer: Any, records: Sequence[OutgoingRecord], deadline: float) -> 
     except Exception as error:
         return futures, error
     return futures, None
-
-
-def partition_of(partition_key: bytes, partitions: set[int]) -> int:
-    """The partition that Kafka's default partitioner gives a record whose key is `partition_key`."""
-    from kafka.partitioner.default import murmur2
-
-    numbers = sorted(partitions)
-    digest: int = murmur2(partition_key)
-    return numbers[(digest & 0x7FFFFFFF) % len(numbers)]
 
 
 def _outcome(future: Any, deadline: float) -> Exception | None:

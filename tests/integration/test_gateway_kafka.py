@@ -29,8 +29,9 @@ from crossrec.events.v1.events_pb2 import (
 )
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.events.codec import decode
-from services.gateway.publisher import KafkaPublisher, OutgoingRecord, partition_of
+from services.gateway.publisher import KafkaPublisher, OutgoingRecord
 from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
+from services.runtime.partitioning import partition_of
 from services.runtime.topics import create_topics, topic_specs
 from tests.contract.event_gateway import RULES, Gateway, running
 
