@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+import redis
 from google.protobuf.timestamp_pb2 import Timestamp
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from services.store.feast_api import (
     EntityKey,
@@ -42,6 +46,10 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], unpack(ARGV, 3))
 return 1
 """
 
+_ONCE_MORE = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+"""A connection that broke while nobody used it is made anew, and that is all: redis-py's own retries wait through
+seconds and time-outs in which a request could be answered without the store, and a consumer hears no stop."""
+
 Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
@@ -53,6 +61,13 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
 class FencedRedisOnlineStore(RedisOnlineStore):
     """Redis or Valkey, written under a fence."""
+
+    def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
+        is_new = self._client is None
+        client = super()._get_client(online_store_config)
+        if is_new and isinstance(client, Redis):
+            client.set_retry(_ONCE_MORE)
+        return client
 
     def online_write_batch(
         self,
