@@ -14,6 +14,7 @@ from export.replay.history import History, Requests, load_history
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
 from export.replay.training_rows import TrainingRowsWriter
+from services.features.rows import Block
 from services.features.schema import POSITION, build_schema
 from services.runtime.settings import Settings
 from services.store.columns import ColumnRowStore
@@ -86,15 +87,16 @@ def fill_store(
     for name, keys in keys_of.items():
         for begin in range(0, len(keys), BACKFILL_ROWS):
             chunk = keys[begin : begin + BACKFILL_ROWS]
-            block = store.read_block(schema[name], chunk)
-            rows.write(chunk, block.with_columns({"position": np.tile(_before_everything(), (block.size, 1))}))
+            rows.write(chunk, before_streaming(store.read_block(schema[name], chunk)))
             done += len(chunk)
             report(done, total)
-    return {name: len(keys) for name, keys in keys_of.items()}
+    return {name: len(keys) for name, keys in keys_of.items() if keys}
 
 
-def _before_everything() -> np.ndarray:
-    return np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
+def before_streaming(block: Block) -> Block:
+    """The rows with a position before everything that is streamed."""
+    position = np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
+    return block.with_columns({"position": np.tile(position, (block.size, 1))})
 
 
 def end_of(history: History) -> float:

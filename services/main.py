@@ -165,8 +165,19 @@ def replay(
 def backfill(
     data: DataOption,
     until: Annotated[datetime | None, typer.Option(help="Fold events before this time (UTC). Default: all.")] = None,
+    stream_from: Annotated[
+        str,
+        typer.Option(
+            help="Where streaming goes on: end (the history holds all that Kafka got until now), beginning (it holds "
+            "nothing of it), or the time (UTC, ISO 8601) from which on Kafka got what the history does not hold."
+        ),
+    ] = "end",
 ) -> None:
-    """Fold a data set's history straight into the online store; streaming goes on from there."""
+    """Fold a data set's history straight into the online store; streaming goes on from there.
+
+    Consumers must be stopped. The position from which they go on is recorded in the store.
+    """
+    from export.backfill import stream_on
     from export.datasets.storage import DatasetReader
     from export.pipeline import ensure_encoder, fill_store
     from services.store.connect import open_rows_for_batches
@@ -178,11 +189,14 @@ def backfill(
     with Progress(transient=True) as progress:
         task = progress.add_task("writing rows", total=None)
         rows = open_rows_for_batches(chosen)
+        starts = stream_on(chosen, rows, stream_from)
         written = fill_store(
             chosen, reader, rows, until_s, lambda done, total: progress.update(task, completed=done, total=total)
         )
     for view, count in written.items():
         console.print(f"{view}: {count:,} rows")
+    for topic, offsets in starts.items():
+        console.print(f"streaming of {topic} goes on at offsets {', '.join(map(str, offsets))}")
 
 
 def _utc_s(time: datetime) -> float:

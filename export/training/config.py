@@ -66,7 +66,7 @@ CONFIGS = {
     "pooled": TrainingConfig(),
     "lightgbm": TrainingConfig(learning_rate=0.1),
     "affine": TrainingConfig(hidden=(), hidden_g=(), learning_rate=2e-2),
-    "neural": TrainingConfig(members=3, epochs=6),
+    "neural": TrainingConfig(members=3),
 }
 """Every kind, simplest first."""
 

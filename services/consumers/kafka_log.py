@@ -5,6 +5,7 @@ whoever takes partitions over does not start before what their former owner is a
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -51,31 +52,42 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self.moved = False
+        self.held_since_s: float | None = None
+        """Since when there are partitions, monotonic seconds; None: there are none."""
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         del revoked  # all of them: the next assignment names what is left
         self.moved = True
+        self.held_since_s = None
         self._watch.revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        partitions = sorted(partition.partition for partition in assigned)
         self.moved = True
-        self._watch.assigned(sorted(partition.partition for partition in assigned))
+        self.held_since_s = time.monotonic() if partitions else None
+        self._watch.assigned(partitions)
 
 
 class KafkaLog:
     """A Log over kafka-python; connects at the first poll.
 
     Args:
-        config: what to read, as whom.
+        config: what to read, and as whom.
         watch: told of rebalances, and how far the log goes.
+        admit: asked whenever partitions were assigned whether the topic may be folded; returns the offset per
+            partition below which records are not. May raise StoreUnavailable and TopicChanged, which `poll` and
+            `rewind` pass on.
     """
 
-    def __init__(self, config: KafkaLogConfig, watch: Watch) -> None:
+    def __init__(self, config: KafkaLogConfig, watch: Watch, admit: Callable[[], Sequence[int]] = list) -> None:
         self._config, self._watch = config, watch
+        self._admit = admit
         self._assignment = _Assignment(watch)
         self._member: KafkaConsumer | None = None
         self._transactions = Transactions(config.bootstrap_servers, config.group, config.transaction_timeout_ms)
         self._committed: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = {}
+        self._from: Sequence[int] = []
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
@@ -84,14 +96,19 @@ class KafkaLog:
         # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
         self._membership = consumer.group_metadata()
         self._take_over(consumer)
-        if not polled:
-            _reached(self._commit_markers)
-        self._watch.reached(_reached(lambda: _bounds(consumer)))
-        return [
+        self._check_order({partition: records[0].offset for partition, records in polled.items()})
+        self._next |= {partition: records[-1].offset + 1 for partition, records in polled.items()}
+        batch = [
             Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)
             for records in polled.values()
             for r in records
+            if r.offset >= self._start_of(r.partition)
         ]
+        if not batch:
+            self._check_heartbeat(consumer)
+            _reached(self._commit_markers)
+        self._watch.reached(_reached(lambda: _bounds(consumer)))
+        return batch
 
     def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""
@@ -123,6 +140,7 @@ class KafkaLog:
         self._take_over(consumer)
         for partition in consumer.assignment():
             _reached(lambda at=partition: self._seek(consumer, at))  # type: ignore[misc]
+        self._next = {}
 
     def close(self) -> None:
         """Leave the group and let go of the producer."""
@@ -160,7 +178,10 @@ class KafkaLog:
         """After partitions moved, end what a crashed owner left open: Kafka holds its offsets back until then."""
         assigned = [partition.partition for partition in consumer.assignment()]
         if self._assignment.moved and assigned:
+            self._from = _reached(self._admit)
             _reached(lambda: self._transactions.take_over(min(assigned)))
+            _reached(lambda: self._report_expired(consumer))
+            self._next = {}
         self._assignment.moved = False
 
     def _seek(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
@@ -169,6 +190,34 @@ class KafkaLog:
             consumer.seek_to_beginning(partition)
         else:
             consumer.seek(partition, committed)
+
+    def _start_of(self, partition: int) -> int:
+        return self._from[partition] if partition < len(self._from) else 0
+
+    def _check_order(self, first: dict[TopicPartition, int]) -> None:
+        """Offsets that go back are those of another topic under the same name: ask again whether it may be folded."""
+        if any(offset < self._next.get(partition, 0) for partition, offset in first.items()):
+            self._assignment.moved = True
+            raise LostPartitions("offsets went back")
+
+    def _report_expired(self, consumer: KafkaConsumer) -> None:
+        """Say so when Kafka has dropped records before they were folded: nothing can bring them back."""
+        wait_ms = self._config.request_timeout_ms
+        for partition, begin in consumer.beginning_offsets(list(consumer.assignment()), timeout_ms=wait_ms).items():
+            committed = consumer.committed(partition, timeout_ms=wait_ms)
+            if committed is not None and committed < begin:
+                lost = {"partition": partition.partition, "records": begin - committed}
+                log_event(_logger, "records_expired", level=logging.ERROR, group=self._config.group, **lost)
+
+    def _check_heartbeat(self, consumer: KafkaConsumer) -> None:
+        """Raise LogUnavailable when no heartbeat went out for a session: polls of brokers that are away are empty."""
+        since_s = self._assignment.held_since_s
+        if since_s is None:
+            return
+        metrics = consumer.metrics()["consumer-coordinator-metrics"]
+        silent_s = min(metrics["last-heartbeat-seconds-ago"], time.monotonic() - since_s)
+        if silent_s > self._config.session_timeout_ms / 1000:
+            raise LogUnavailable(f"no heartbeat for {silent_s:.0f} s")
 
     def _commit_markers(self) -> None:
         """Commit positions that moved past transaction markers: else a group that read all seems to lag."""

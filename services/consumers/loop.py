@@ -15,6 +15,7 @@ from typing import Protocol
 from services.consumers.dead_letters import DeadLetter
 from services.consumers.log import Log, LogUnavailable, LostPartitions, Output, Record
 from services.consumers.watch import LOG, STORE, Watch
+from services.runtime.errors import CrossRecError
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5
@@ -101,8 +102,8 @@ class Loop:
                 done += taken
         except (LostPartitions, FencedWrite) as error:
             self._drop(error)
-        except LogUnavailable as error:
-            self._watch.failed(LOG, str(error))
+        except (LogUnavailable, StoreUnavailable) as error:
+            self._failed(error)
             self._rewind()
         return done
 
@@ -126,7 +127,7 @@ class Loop:
             try:
                 outcome = self._folder.fold(records)
             except StoreUnavailable as error:
-                self._watch.failed(STORE, str(error))
+                self._failed(error)
             else:
                 self._watch.folded(time.monotonic() - begun_s)
                 return outcome
@@ -154,10 +155,13 @@ class Loop:
         while not self._stop.wait(self._backoff_s()):
             try:
                 self._log.rewind()
-            except (LogUnavailable, LostPartitions) as error:
-                self._watch.failed(LOG, str(error))
+            except (LogUnavailable, LostPartitions, StoreUnavailable) as error:
+                self._failed(error)
             else:
                 return
+
+    def _failed(self, error: CrossRecError) -> None:
+        self._watch.failed(STORE if isinstance(error, StoreUnavailable) else LOG, str(error))
 
     def _backoff_s(self) -> float:
         first, longest = BACKOFF_S

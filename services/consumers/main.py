@@ -22,9 +22,11 @@ from services.runtime.errors import ConfigurationError
 from services.runtime.lifecycle import stop_event
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.runtime.topics import identify
 from services.store.cached_items import CachedItems
 from services.store.measured import Measured
 from services.store.protocol import RowStore
+from services.store.topic_state import admit
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
 from services.text.protocol import Encoder
@@ -64,15 +66,16 @@ def consume(
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
-    watch = Watch(kind)
-    measured = Measured(store, watch.metrics.stored)
-    folder = build_folder(kind, settings, build_schema(settings.features), measured, encoder)
-    log = KafkaLog(config, watch)
+    watch, schema = Watch(kind), build_schema(settings.features)
+    folder = build_folder(kind, settings, schema, Measured(store, watch.metrics.stored), encoder)
+
+    def admitted() -> list[int]:
+        return admit(store, schema, identify(kafka.bootstrap_servers, config.topic), kafka.topic_epoch)
+
+    log = KafkaLog(config, watch, admitted)
     loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
-    listener = (
-        listening(chosen.metrics_listen, watch.registry, watch.health) if chosen.metrics_listen else nullcontext()
-    )
-    with listener:
+    address = chosen.metrics_listen
+    with listening(address, watch.registry, watch.health) if address else nullcontext():
         log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
         loop.run()
 
@@ -84,7 +87,7 @@ def build_folder(
     chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
     def decoder(kinds: frozenset[str]) -> Decoder:
-        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s)
+        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s, settings.max_age_s)
 
     match kind:
         case "behavior":

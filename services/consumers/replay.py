@@ -138,7 +138,8 @@ def _repaired_entry(
 
 def _checked(record: Record, suffix: str, settings: Settings, clock: Callable[[], float]) -> Entry:
     """The entry in a record, judged as its consumer will; BadRecord names the field."""
-    decoder = Decoder(ENTRIES[suffix], settings.features, clock, settings.gateway.future_tolerance_s)
+    tolerance_s, max_age_s = settings.gateway.future_tolerance_s, settings.max_age_s
+    decoder = Decoder(ENTRIES[suffix], settings.features, clock, tolerance_s, max_age_s)
     good, bad = decoder.split([record])
     if bad:
         raise BadRecord(bad[0].reason)

@@ -27,6 +27,21 @@ class TopicSpec:
     """What it carries, and its key."""
 
 
+@dataclass(frozen=True)
+class TopicIdentity:
+    """A topic as the broker has it.
+
+    Args:
+        name: its name.
+        topic_id: what the broker calls it; a re-created topic gets another one.
+        partitions: how many it has.
+    """
+
+    name: str
+    topic_id: str
+    partitions: int
+
+
 def topic_specs(prefix: str = "crossrec", partitions: int = 4) -> tuple[TopicSpec, ...]:
     """All topics; `partitions` is for those that scale with load.
 
@@ -97,6 +112,18 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor
         admin.wait_for_topics(list(wanted))
         _check_partitions(admin, specs)
     return created
+
+
+def identify(bootstrap: str, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
+    """The topic as the brokers have it; kafka.errors.KafkaError if they cannot be reached, or have none."""
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import for_code
+
+    with KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=timeout_s * 1000) as admin:
+        (found,) = admin.describe_topics([topic])
+    if found["error_code"]:
+        raise for_code(found["error_code"])(f"topic {topic}")
+    return TopicIdentity(topic, str(found["topic_id"]), len(found["partitions"]))
 
 
 def _exists_already(answer: dict[str, object]) -> bool:

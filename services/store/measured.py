@@ -34,10 +34,10 @@ class Measured:
         with self._timed("write", block.view, keys):
             self._store.write(keys, block)
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         """As the other store does."""
         with self._timed("delete", view, keys):
-            self._store.delete(view, keys)
+            self._store.delete(view, keys, position)
 
     @contextmanager
     def _timed(self, operation: str, view: View, keys: Sequence[Key]) -> Iterator[None]:

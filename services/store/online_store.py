@@ -8,6 +8,7 @@ Feast client reads the same rows.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal
 
 import redis
@@ -25,6 +26,7 @@ from services.store.feast_api import (
     Value,
     field_hash,
     redis_key,
+    redis_key_prefix,
 )
 from services.store.protocol import FencedWrite
 
@@ -35,16 +37,40 @@ TYPE: Literal["services.store.online_store.FencedRedisOnlineStore"] = (
 POSITION_FIELD = "_position:{view}"
 """Hash field beside Feast's own that holds `epoch:partition:offset` for the fence."""
 
-_WRITE_IF_NOT_OLDER = """
+_UNLESS_OLDER = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if stored then
   local e, p, o = string.match(stored, '(-?%d+):(-?%d+):(-?%d+)')
   local ne, np, no = string.match(ARGV[2], '(-?%d+):(-?%d+):(-?%d+)')
   if tonumber(ne) < tonumber(e) or (ne == e and np == p and tonumber(no) < tonumber(o)) then return 0 end
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], unpack(ARGV, 3))
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+"""
+"""The fence: ends the script unless ARGV[2] is not older than the position in field ARGV[1]; then stores it."""
+
+_WRITE = (
+    _UNLESS_OLDER
+    + """
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('PERSIST', KEYS[1])
 return 1
 """
+)
+
+_DELETE = (
+    _UNLESS_OLDER
+    + """
+redis.call('HDEL', KEYS[1], unpack(ARGV, 4))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+)
+
+DELETED_FOR_S = 31 * 24 * 3600
+"""Seconds for which the position of a deleted row is kept: the behaviour topic keeps its events one day less."""
+
+SCANNED_KEYS = 1000
+"""Keys that are looked at in one step when all rows of a view are dropped."""
 
 _ONCE_MORE = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
 """A connection that broke while nobody used it is made anew, and that is all: redis-py's own retries wait through
@@ -84,7 +110,7 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             super().online_write_batch(config, table, list(data), progress)
             return
         client = self._get_client(config.online_store)
-        script = client.register_script(_WRITE_IF_NOT_OLDER)
+        script = client.register_script(_WRITE)
         names = {feature.name: field_hash(f"{table.name}:{feature.name}") for feature in table.features}
         with client.pipeline(transaction=False) as pipe:
             for entity_key, values, timestamp, _ in data:
@@ -96,15 +122,51 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         if refused := written.count(0):
             raise FencedWrite(f"{refused} of {len(data)} rows of view {table.name} hold newer positions")
 
-    def delete_rows(self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey]) -> None:
-        """Remove this view's fields of the entities, the fence included; rows of other views stay."""
+    def delete_rows(
+        self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey], position: Sequence[int]
+    ) -> None:
+        """Remove this view's fields of the entities but the fence, which is left at `position`.
+
+        What is left of the entities is dropped DELETED_FOR_S seconds later, unless it is written again. Raises
+        FencedWrite when some rows hold newer positions; the others are removed.
+        """
+        client = self._get_client(config.online_store)
+        script = client.register_script(_DELETE)
+        fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
+        fence = [POSITION_FIELD.format(view=table.name), ":".join(map(str, position)), DELETED_FOR_S * 1000]
+        with client.pipeline(transaction=False) as pipe:
+            for entity_key in entity_keys:
+                key = redis_key(config.project, entity_key, config.entity_key_serialization_version)
+                script(keys=[key], args=[*fence, f"_ts:{table.name}", *fields], client=pipe)
+            deleted = pipe.execute()
+        if refused := deleted.count(0):
+            raise FencedWrite(f"{refused} of {len(entity_keys)} rows of view {table.name} hold newer positions")
+
+    def drop_rows(self, config: RepoConfig, table: FeatureView) -> int:
+        """Remove this view's fields, the fence included, of all entities of the project; returns how many had them."""
         client = self._get_client(config.online_store)
         fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
         fields += [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
-        with client.pipeline(transaction=False) as pipe:
-            for entity_key in entity_keys:
-                pipe.hdel(redis_key(config.project, entity_key, config.entity_key_serialization_version), *fields)
-            pipe.execute()
+        prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
+        found = client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS)
+        keys = (key for key in found if _values_end(key, prefix, len(table.join_keys)) == project)
+        dropped = 0
+        while some := list(islice(keys, SCANNED_KEYS)):
+            with client.pipeline(transaction=False) as pipe:
+                for key in some:
+                    pipe.hdel(key, *fields)
+                dropped += sum(removed > 0 for removed in pipe.execute())
+        return dropped
+
+
+def _values_end(key: bytes, prefix: bytes, values: int) -> bytes:
+    """What follows the join keys and values of an entity key; nothing if it is of other join keys."""
+    if not key.startswith(prefix):
+        return b""
+    at = len(prefix)
+    for _ in range(values):
+        at += 8 + int.from_bytes(key[at + 4 : at + 8], "little")
+    return key[at:]
 
 
 def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[Any]:

@@ -1,0 +1,153 @@
+"""Setting where streaming goes on: after a backfill, or back in time to rebuild rows from what Kafka still has.
+
+Consumers of the groups concerned must be stopped. Every step can be repeated; a rewind that was cut short is
+finished by doing it again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import GroupIdNotFoundError, RetriableError
+
+from services.consumers.kinds import TOPICS
+from services.events.routing import topic_name
+from services.features.schema import Schema
+from services.runtime.errors import ConfigurationError
+from services.runtime.settings import Settings
+from services.runtime.topics import identify
+from services.store.feast_rows import FeastRowStore
+from services.store.topic_state import begin
+
+PATIENCE_S = 15.0
+"""Seconds that a broker gets to find out who coordinates a group."""
+
+REBUILT = {
+    "behavior": ("user", "user_scenario"),
+    "item": ("item", "item_scenario"),
+    "scenario": ("scenario", "scenario_index"),
+    "activity": ("item_activity", "facet_activity", "item_scenario_activity", "scenario_activity"),
+}
+"""Kind of consumer and the views whose rows a rewind drops."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a kind of consumer goes on.
+
+    Args:
+        kind: kind of consumer.
+        topic: what it reads.
+        offsets: first offset to fold, per partition.
+        dropped: rows that were dropped, by view.
+    """
+
+    kind: str
+    topic: str
+    offsets: Sequence[int]
+    dropped: Mapping[str, int]
+
+
+def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, to_s: float) -> list[Start]:
+    """Drop the rows that `kind` folds and have them rebuilt from the records that Kafka got since `to_s`.
+
+    Behaviour is folded into user rows and, by way of deltas, into activity rows: both are rebuilt. Marks of erased
+    users stay. What Kafka no longer has, or got before `to_s`, is not rebuilt.
+
+    Args:
+        settings: where Kafka is, and the groups.
+        schema: the feature schema.
+        rows: the online store.
+        kind: behavior, item or scenario.
+        to_s: seconds since 1970; 0: everything that Kafka has.
+
+    Raises:
+        ConfigurationError: Consumers of the groups are running, or activity was to be rewound by itself.
+        TopicChanged, StoreUnavailable, kafka.errors.KafkaError.
+    """
+    if kind == "activity":
+        raise ConfigurationError("kind: activity rows are rebuilt from behaviour: rewind behavior")
+    kinds = ("behavior", "activity") if kind == "behavior" else (kind,)
+    require_stopped(settings, kinds)
+    starts = []
+    for each in kinds:
+        dropped = {view: rows.drop(schema[view]) for view in REBUILT[each]}
+        topic = topic_name(settings.kafka.topic_prefix, TOPICS[each])
+        # The deltas that are there already belong to the rows that were dropped.
+        offsets = end_offsets(settings, topic) if each == "activity" else offsets_at(settings, topic, to_s)
+        go_on(settings, schema, rows, each, offsets)
+        starts.append(Start(each, topic, offsets, dropped))
+    return starts
+
+
+def go_on(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, offsets: Sequence[int]) -> None:
+    """Have a kind of consumer fold its topic from `offsets` on, per partition, and nothing before them."""
+    topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
+    found = identify(settings.kafka.bootstrap_servers, topic)
+    begin(rows, schema, found, settings.kafka.topic_epoch, offsets)
+    group = f"{settings.consumers.group_prefix}-{kind}"
+    with _admin(settings) as admin:
+        partitions = {TopicPartition(topic, number): offset for number, offset in enumerate(offsets)}
+        answers = _settled(lambda: admin.reset_group_offsets(group, dict(partitions)))
+        for partition, answer in answers.items():
+            if answer["error"].errno:
+                raise answer["error"](f"group {group}, {partition}")
+
+
+def require_stopped(settings: Settings, kinds: Sequence[str]) -> None:
+    """Raise ConfigurationError if consumers of these kinds are running."""
+    groups = [f"{settings.consumers.group_prefix}-{kind}" for kind in kinds]
+    with _admin(settings) as admin:
+        for group in groups:
+            try:
+                members = _settled(lambda name=group: admin.describe_groups([name]))[group]["members"]  # type: ignore[misc]
+            except GroupIdNotFoundError:
+                continue
+            if members:
+                raise ConfigurationError(f"group {group} has {len(members)} running consumers: stop them first")
+
+
+def _settled(call: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
+    """The answer, as soon as there is one: a new broker makes its groups' topic when it is first asked for one."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return call()
+        except RetriableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def end_offsets(settings: Settings, topic: str) -> list[int]:
+    """The offset after the newest record of each partition."""
+    with _consumer(settings) as consumer:
+        partitions = _partitions(consumer, topic)
+        ends = consumer.end_offsets(partitions)
+        return [ends[partition] for partition in partitions]
+
+
+def offsets_at(settings: Settings, topic: str, time_s: float) -> list[int]:
+    """The offset of the first record of each partition that Kafka got at `time_s` (seconds since 1970) or later."""
+    with _consumer(settings) as consumer:
+        partitions = _partitions(consumer, topic)
+        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        if time_s <= 0:
+            return [begins[partition] for partition in partitions]
+        found = consumer.offsets_for_times(dict.fromkeys(partitions, int(time_s * 1000)))
+        return [found[p].offset if found.get(p) else ends[p] for p in partitions]
+
+
+def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+
+
+def _consumer(settings: Settings) -> KafkaConsumer:
+    return KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers)
+
+
+def _admin(settings: Settings) -> KafkaAdminClient:
+    return KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)

@@ -1,0 +1,150 @@
+"""History written straight into the store, and streaming that goes on from it; rows rebuilt from Kafka."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossrec.events.v1.events_pb2 import Entry
+from export.backfill import stream_on
+from export.pipeline import before_streaming
+from services.consumers.rewind import rewind
+from services.features.rows import pack
+from services.runtime.errors import ConfigurationError
+from services.runtime.infra.commands import Endpoints
+from tests.integration.test_consumers import SCHEMA, UPDATES, USER_VIEWS, Stage, folded, running, staged, until
+from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, erasure, fold_catalogue, replayed
+
+pytestmark = pytest.mark.integration
+
+VIEWS = (*USER_VIEWS, *ACTIVITY)
+EVENTS = behavior(600, users=20)
+HALF = 300
+
+
+@pytest.fixture
+def stage(infra: Endpoints, tmp_path: Path):
+    with staged(infra, tmp_path) as stage:
+        fold_catalogue(stage.store, UPDATES, SCHEMA)
+        yield stage
+
+
+def fill(stage: Stage, history: list[Entry]) -> None:
+    """Write the rows after the history."""
+    made = replayed(UPDATES, history, SCHEMA)
+    for view in VIEWS:
+        keys = sorted(made.rows[view])
+        stage.store.write(keys, before_streaming(pack(SCHEMA[view], made.read(SCHEMA[view], keys))))
+
+
+def drain(stage: Stage) -> None:
+    """Fold everything that is in Kafka."""
+    with running(stage, "behavior"), running(stage, "activity"):
+        until(lambda: folded(stage, "behavior"))
+        until(lambda: folded(stage, "activity"))
+
+
+def moment_now() -> str:
+    """A moment after all records that are in Kafka, and before all that come."""
+    threading.Event().wait(0.01)
+    now = time.time()
+    threading.Event().wait(0.01)
+    return np.datetime_as_string(np.datetime64(int(now * 1e6), "us"))
+
+
+def test_streaming_goes_on_where_the_history_ends(stage: Stage) -> None:
+    """What Kafka got before is history, though it was never folded; the rows are those of streaming it all."""
+    stage.send(EVENTS[:HALF])
+    starts = stream_on(stage.settings, stage.store, "end")
+    assert HALF == sum(starts[stage.topic("behavior")])
+    fill(stage, EVENTS[:HALF])
+    stage.send(EVENTS[HALF:])
+    drain(stage)
+    assert_rows(replayed(UPDATES, EVENTS, SCHEMA), stage.store, VIEWS, SCHEMA)
+
+
+def test_streaming_that_went_on_meanwhile_overlaps(stage: Stage) -> None:
+    """From the moment that is named; earlier records are passed over even if the group is set back to them."""
+    stage.send(EVENTS[:HALF])
+    moment = moment_now()
+    stage.send(EVENTS[HALF:])
+    stream_on(stage.settings, stage.store, moment)
+    fill(stage, EVENTS[:HALF])
+    stage.admin.delete_groups([stage.group("behavior")])
+    drain(stage)
+    assert_rows(replayed(UPDATES, EVENTS, SCHEMA), stage.store, VIEWS, SCHEMA)
+
+
+def test_a_history_that_kafka_knows_nothing_of(stage: Stage) -> None:
+    """From the beginning of the topic."""
+    stage.send(EVENTS[HALF:])
+    stream_on(stage.settings, stage.store, "beginning")
+    fill(stage, EVENTS[:HALF])
+    drain(stage)
+    assert_rows(replayed(UPDATES, EVENTS, SCHEMA), stage.store, VIEWS, SCHEMA)
+
+
+def test_a_moment_must_be_one(stage: Stage) -> None:
+    """The option and what it may be are named."""
+    with pytest.raises(ConfigurationError, match="stream_from: 'yesterday' is none of end, beginning and a time"):
+        stream_on(stage.settings, stage.store, "yesterday")
+
+
+def spoil(stage: Stage) -> None:
+    """Rows that are wrong, and one that should not be there."""
+    for view in VIEWS:
+        keys = sorted(replayed(UPDATES, EVENTS, SCHEMA).rows[view])
+        rows = stage.store.read(SCHEMA[view], keys)
+        wrong = [{**row, "counts": row["counts"] + 7.0} for row in rows if row is not None]
+        stage.store.write(keys, pack(SCHEMA[view], wrong))
+
+
+def test_rows_are_rebuilt_from_kafka(stage: Stage) -> None:
+    """From the beginning, whatever was wrong with them; erased users stay erased."""
+    gone = EVENTS[HALF].behavior_event.user_id
+    erased_s = EVENTS[HALF].behavior_event.time.ToMicroseconds() / 1e6
+    stage.send([*EVENTS[:HALF], erasure(gone, erased_s), *EVENTS[HALF + 1 :]])
+    drain(stage)
+    spoil(stage)
+    starts = rewind(stage.settings, SCHEMA, stage.store, "behavior", 0.0)
+    assert {"behavior", "activity"} == {start.kind for start in starts}
+    assert all(count > 0 for start in starts for count in start.dropped.values())
+    drain(stage)
+    left = [event for number, event in enumerate(EVENTS) if event.behavior_event.user_id != gone or number > HALF]
+    assert_rows(replayed(UPDATES, left, SCHEMA), stage.store, VIEWS, SCHEMA)
+
+
+def test_rows_are_rebuilt_from_a_moment_on(stage: Stage) -> None:
+    """What Kafka got before is in no row any more."""
+    stage.send(EVENTS[:HALF])
+    moment = np.datetime64(moment_now()).astype("datetime64[us]").astype(float) / 1e6
+    stage.send(EVENTS[HALF:])
+    drain(stage)
+    rewind(stage.settings, SCHEMA, stage.store, "behavior", moment)
+    drain(stage)
+    assert_rows(replayed(UPDATES, EVENTS[HALF:], SCHEMA), stage.store, VIEWS, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda stage: rewind(stage.settings, SCHEMA, stage.store, "behavior", 0.0),
+        lambda stage: stream_on(stage.settings, stage.store, "end"),
+    ],
+    ids=["rewind", "backfill"],
+)
+def test_running_consumers_are_not_pulled_from_under(stage: Stage, act: Callable[[Stage], object]) -> None:
+    """Stop them first; nothing was changed."""
+    with running(stage, "behavior"):
+        until(lambda: stage.shares("behavior") == [4])
+        with pytest.raises(ConfigurationError, match="-behavior has 1 running consumers: stop them first"):
+            act(stage)
+
+
+def test_activity_is_rebuilt_with_behavior_only(stage: Stage) -> None:
+    """Its deltas are no history of their own."""
+    with pytest.raises(ConfigurationError, match="rewind behavior"):
+        rewind(stage.settings, SCHEMA, stage.store, "activity", 0.0)
