@@ -1,4 +1,4 @@
-"""A consumer through every way in which a real Valkey can fail for a while: it stays in the group and goes on."""
+"""A consumer, watched from outside, through every way in which a real Valkey can fail for a while, or Kafka."""
 
 import json
 import logging
@@ -17,7 +17,18 @@ import redis
 from services.runtime.infra.commands import Endpoints, InfraConfig, up
 from services.runtime.logging import JsonFormatter
 from services.store.connect import open_rows
-from tests.integration.test_consumers import SCHEMA, UPDATES, USER_VIEWS, Gate, Stage, folded, running, staged, until
+from tests.integration.test_consumers import (
+    SCHEMA,
+    UPDATES,
+    USER_VIEWS,
+    Gate,
+    Stage,
+    clicks,
+    folded,
+    running,
+    staged,
+    until,
+)
 from tests.integration.test_consumers_outage import kill
 from tests.unit.consumers.streams import assert_rows, behavior, behavior_event, fold_catalogue, replayed
 
@@ -148,16 +159,43 @@ def test_the_store_comes_back(
 def test_a_slow_store_costs_no_partition(stage: Stage) -> None:
     """A write that takes longer than the session: heartbeats go on meanwhile, and the batch is committed."""
     store = Gate(stage.store)
+    store.opened.set()
     with running(stage, "behavior", store):
-        stage.send([behavior_event(1)])
+        stage.send([behavior_event(1, user_id="u1")])
+        until(lambda: folded(stage, "behavior"))
+        store.reached.clear()
+        store.opened.clear()
+        stage.send([behavior_event(2)])
         until(store.reached.is_set)
-        member = members(stage)
+        member, committed = members(stage), stage.committed("behavior")
         outlast_the_session()
-        assert (member, 0) == (members(stage), stage.committed("behavior"))
+        assert (member, committed) == (members(stage), stage.committed("behavior"))
         store.opened.set()
         until(lambda: folded(stage, "behavior"))
         assert member == members(stage)
-    assert 2 == store.writes
+    assert 1.0 == clicks(stage, "u0")
+
+
+def test_kafka_goes_and_comes_back_while_there_is_nothing_to_do(
+    stage: Stage, infra_config: InfraConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An idle consumer notices by its heartbeats, says so once, and is ready again by itself."""
+    caplog.set_level(logging.INFO, "services")
+    with running(stage, "behavior"):
+        stage.send([behavior_event(1)])
+        until(lambda: folded(stage, "behavior"))
+        until(lambda: ready(caplog) == (200, []))
+        kill(infra_config, "kafka")
+        try:
+            until(lambda: ready(caplog)[0] == 503)
+        finally:
+            up(infra_config)
+        assert "log unavailable since" in ready(caplog)[1][-1]
+        until(lambda: ready(caplog) == (200, []))
+        stage.send([behavior_event(2)])
+        until(lambda: clicks(stage, "u0") > 1.5)
+    assert 1 == len(lines(caplog, "log_unavailable"))
+    assert lines(caplog, "recovered")
 
 
 def test_a_bad_record_leaves_no_trace_in_the_log(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
