@@ -8,6 +8,9 @@ from typing import Any
 LIVE_S = 300.0
 """Seconds without a sign of life after which a consumer counts as hung: Kafka's limit between two polls."""
 
+BUSY_S = 30.0
+"""Seconds without one after which it is not ready: waiting for a server that neither answers nor fails, or too slow."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -68,6 +71,7 @@ class Health:
 
     def failed(self, what: str, reason: str) -> None:
         """Something is away: begins a series or goes on with it."""
+        self.alive()
         old = self.series or Series((), "", self._clock(), 0)
         kinds = (*(kind for kind in old.kinds if kind != what), what)
         self.series = Series(kinds, reason, old.since_s, old.tries + 1)
@@ -83,13 +87,12 @@ class Health:
 
     def live(self) -> Report:
         """Whether the process is worth keeping."""
-        silent_s = self._clock() - self._seen_s
-        reasons = [f"no sign of life for {silent_s:.0f} s"] if silent_s > LIVE_S else []
+        reasons = self._silent(LIVE_S)
         return Report(not reasons, reasons, {})
 
     def ready(self) -> Report:
         """Whether the consumer folds, or would if there were records."""
-        reasons = [*self._not_assigned(), *self._failing()]
+        reasons = [*self._not_assigned(), *self._failing(), *self._silent(BUSY_S)]
         if self._stopping:
             reasons.append("stopping")
         return Report(not reasons, reasons, {"partitions": list(self._assigned or ())})
@@ -99,6 +102,10 @@ class Health:
         if since_s is not None:
             return [f"rebalancing since {_time(since_s)}"]
         return ["no partitions assigned yet"] if assigned is None else []
+
+    def _silent(self, limit_s: float) -> list[str]:
+        silent_s = self._clock() - self._seen_s
+        return [f"no sign of life for {silent_s:.0f} s"] if silent_s > limit_s else []
 
     def _failing(self) -> list[str]:
         series = self.series

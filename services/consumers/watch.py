@@ -117,7 +117,6 @@ class Watch:
         return 0 if series is None else series.tries
 
     def _note(self, what: str, reason: str) -> None:
-        self.health.alive()
         known = self.health.series
         self.health.failed(what, reason)
         if known is None or what not in known.kinds:

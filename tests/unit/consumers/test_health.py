@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.consumers.health import LIVE_S, Health
+from services.consumers.health import BUSY_S, LIVE_S, Health
 
 
 class Clock:
@@ -63,9 +63,13 @@ def test_a_consumer_that_stops_is_not_ready(health: Health) -> None:
 
 
 def test_silence_is_the_only_death(health: Health, clock: Clock) -> None:
-    """A store that is away is no reason to restart the consumer; a loop that hangs is."""
-    clock.now_s += LIVE_S
+    """A store that is away is no reason to restart the consumer; a loop that hangs is, and soon it is not ready."""
+    health.assigned([0])
+    clock.now_s += BUSY_S
+    assert health.ready().ok
+    clock.now_s += LIVE_S - BUSY_S
     assert health.live().ok
+    assert ["no sign of life for 300 s"] == health.ready().reasons
     clock.now_s += 1
     assert ["no sign of life for 301 s"] == health.live().reasons
     health.alive()
