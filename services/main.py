@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.consumers.cli import consumers_app
+from services.consumers.dead_letters_cli import dead_letters_app
 from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
@@ -32,6 +34,8 @@ app = typer.Typer(
 serve_app = typer.Typer(help="Start a gRPC server in the foreground: the event gateway or the ranking server.")
 bench_app = typer.Typer(help="Measure a running system; prints and writes workload, versions and machine.")
 app.add_typer(infra_app, name="infra")
+app.add_typer(consumers_app, name="consumers")
+app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(serve_app, name="serve")
 app.add_typer(bench_app, name="bench")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from services.gateway.publisher import Confirmation, OutgoingRecord, failed
 from services.runtime.errors import Unavailable
+from services.runtime.partitioning import partition_of
 
 
 class KafkaConnection:
@@ -121,15 +122,6 @@ class KafkaConnection:
     def _note(self, error: Exception) -> None:
         if getattr(error, "retriable", True) is False:
             self._lasting = error
-
-
-def partition_of(partition_key: bytes, partitions: set[int]) -> int:
-    """The partition that Kafka's default partitioner gives a record whose key is `partition_key`."""
-    from kafka.partitioner.default import murmur2
-
-    numbers = sorted(partitions)
-    digest: int = murmur2(partition_key)
-    return numbers[(digest & 0x7FFFFFFF) % len(numbers)]
 
 
 def open_producer(**config: Any) -> Any:

@@ -100,6 +100,11 @@ class ConsumerSettings(Section):
     )
     item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
+    metrics_listen: str = Field(
+        "",
+        description="Where a consumer serves /metrics (Prometheus), /live and /ready over HTTP, like 127.0.0.1:9101; "
+        "one per process, port 0: any free one, in the log; empty: nowhere.",
+    )
 
 
 class RankingSettings(Section):

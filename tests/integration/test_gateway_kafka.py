@@ -29,10 +29,10 @@ from crossrec.events.v1.events_pb2 import (
 )
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.events.codec import decode
-from services.gateway.kafka_connection import partition_of
 from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.publisher import OutgoingRecord, Publisher
 from services.runtime.infra.commands import Endpoints
+from services.runtime.partitioning import partition_of
 from services.runtime.topics import create_topics, topic_specs
 from tests.contract.event_gateway import RULES, Gateway, running
 from tests.unit.gateway.publisher_suite import PublisherSuite, outcomes

@@ -1,0 +1,62 @@
+"""`crossrec consumers ...`: look at the feature consumers from outside."""
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.runtime.settings import load_settings
+
+if TYPE_CHECKING:
+    from services.consumers.status import GroupStatus
+
+consumers_app = typer.Typer(
+    no_args_is_help=True, help="Look at the feature consumers: who folds what, and how far behind they are."
+)
+
+_COLOURS = {"Stable": "green", "Empty": "yellow", "absent": "dim", "no topic": "red"}
+
+
+@consumers_app.callback()
+def consumers() -> None:
+    """Keep the subcommands' names even while there is one."""
+
+
+@consumers_app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+    """Show every kind's consumer group: members, committed offsets, and how far behind it is.
+
+    The lag in seconds is how long the next record to fold has been in Kafka. Joins no group, changes nothing.
+    """
+    from services.consumers.status import read_groups
+
+    groups = read_groups(load_settings(), time.time())
+    if as_json:
+        typer.echo(json.dumps([group.as_json() for group in groups], indent=2))
+        return
+    console = Console()
+    console.print(_table(groups))
+    for group in groups:
+        for member in group.members:
+            partitions = ", ".join(map(str, member.partitions)) or "none"
+            console.print(f"{group.kind}: {member.member_id} at {member.host}, partitions {partitions}", markup=False)
+
+
+def _table(groups: "list[GroupStatus]") -> Table:
+    table = Table("kind", "state", "members", "partition", "committed", "end", "lag", "lag, s")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for group in groups:
+        colour = _COLOURS.get(group.state, "yellow")
+        state, members = f"[{colour}]{group.state}[/]", str(len(group.members))
+        for p in group.partitions:
+            committed = "-" if p.committed is None else f"{p.committed:,}"
+            table.add_row(
+                "", "", "", str(p.partition), committed, f"{p.end:,}", f"{p.lag_records:,}", f"{p.lag_s:,.1f}"
+            )
+        total = (f"{group.lag_records:,}", f"{group.lag_s:,.1f}") if group.partitions else ("-", "-")
+        table.add_row(f"[b]{group.kind}[/]", state, members, "all", "", "", *total, end_section=True)
+    return table
