@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -35,7 +36,15 @@ from tests.unit.consumers.streams import fold_catalogue, item_update
 LEAVE_OUT = {"re-sends": "repeats", "late": "late", "erasures": "erasures"}
 """What can be left out of the workload, and the share that this sets to 0."""
 
+BACKLOGS = 25
+"""At least so often do consumers get through what waits for them while more is sent."""
+
+AT_ONCE = 2
+"""Most faults at the same time."""
+
 SHOWN = 20
+"""Most differences that are printed."""
+
 AGE_S = 60.0
 """How long before the start of the campaign the newest event happened, seconds."""
 
@@ -103,8 +112,9 @@ def run(plan: Plan, directory: Path) -> Report:
         fold_catalogue(system.store, updates, compare.SCHEMA)
         for consumer in system.consumers.values():
             consumer.start()
+        until(lambda: all(consumer.has_joined() for consumer in system.consumers.values()), "the consumers to join")
         lap("start")
-        feeder = Feeder(system, workload.records(), "re-sends" in plan.leave_out)
+        feeder = Feeder(system, workload.records(), plan.events // BACKLOGS, "re-sends" in plan.leave_out)
         _torment(system, plan, feeder, report)
         lap("faults")
         until(lambda: _all_committed(system), "the groups to commit everything")
@@ -136,15 +146,21 @@ def _torment(system: System, plan: Plan, feeder: Feeder, report: Report) -> None
 
     feeder.start()
     running: list[Future[None]] = []
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            for fault in faults:
-                until(lambda at=fault.at: feeder.sent >= at or not feeder.is_alive(), "records to be sent")  # type: ignore[misc]
-                until(lambda: sum(not future.done() for future in running) < 2, "faults to be over")
-                _raise_failures(feeder, running)
-                running.append(pool.submit(inject, fault))
-        until(lambda: not feeder.is_alive(), "the rest to be sent")
+
+    def is_due(fault: Fault) -> bool:
         _raise_failures(feeder, running)
+        return feeder.sent >= fault.at and sum(not future.done() for future in running) < AT_ONCE
+
+    def is_over() -> bool:
+        _raise_failures(feeder, running)
+        return not feeder.is_alive() and all(future.done() for future in running)
+
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for fault in faults:
+                until(partial(is_due, fault), "records to be sent")
+                running.append(pool.submit(inject, fault))
+            until(is_over, "the rest to be sent")
     finally:
         feeder.stop()
         feeder.join()
@@ -212,12 +228,14 @@ def _options() -> tuple[Plan, Path]:
 
 def main() -> int:
     """Run a campaign as the options say; the exit status is 0 if nothing differs."""
-    configure_logging()
     plan, directory = _options()
     directory.mkdir(parents=True, exist_ok=True)
     _say(f"data and logs in {directory}")
     try:
-        report = run(plan, directory)
+        with (directory / "campaign.log").open("a") as log:
+            # Kafka's client says much about servers that are killed on purpose.
+            configure_logging(stream=log)
+            report = run(plan, directory)
     except Stuck as error:
         sys.stdout.write(f"seed {plan.seed}: {error}\nlogs in {directory}\n")
         return 1

@@ -12,8 +12,8 @@ from services.gateway.publisher import KafkaPublisher, OutgoingRecord
 from tests.chaos.system import PREFIX, System, until
 from tests.chaos.topics import tail
 
-CHUNK, WINDOW = 500, 8000
-"""Records per publish, and the most records that wait in the topic while more are sent."""
+CHUNK = 500
+"""Most records per publish."""
 
 TIMEOUT_S = 5.0
 
@@ -24,15 +24,17 @@ class Feeder(threading.Thread):
     Args:
         system: where to.
         records: what, in this order.
+        backlog: most records that wait in the topic while more are sent.
         exactly_once: look up what is stored before sending again, so that the topic holds no repeats of our making.
 
     `sent` is how many records Kafka has confirmed, `resent` how many were sent again because it had not, `values`
     what was sent, and `error` what ended the thread before its time.
     """
 
-    def __init__(self, system: System, records: Iterable[OutgoingRecord], exactly_once: bool) -> None:
+    def __init__(self, system: System, records: Iterable[OutgoingRecord], backlog: int, exactly_once: bool) -> None:
         super().__init__(daemon=True)
         self._system, self._records, self._exactly_once = system, iter(records), exactly_once
+        self._backlog = backlog
         self._servers = system.settings.kafka.bootstrap_servers
         self._publisher = KafkaPublisher(self._servers, TIMEOUT_S)
         self._admin: KafkaAdminClient | None = None
@@ -64,11 +66,24 @@ class Feeder(threading.Thread):
             left = [record for record, outcome in zip(left, outcomes, strict=True) if outcome is not None]
             if left and self._exactly_once:
                 self._publisher.close(1.0)
-                stored = tail(self._servers, f"{PREFIX}.behavior", 2 * CHUNK)
-                left = [record for record in left if record.value not in stored]
+                left = self._missing(left)
             self.resent += len(left)
         self.sent += len(chunk)
         self.values |= {record.value for record in chunk}
+
+    def _missing(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
+        """Those that are not stored, as soon as Kafka can say."""
+        found: list[set[bytes | None]] = []
+
+        def look() -> bool:
+            try:
+                found.append(tail(self._servers, f"{PREFIX}.behavior", 2 * CHUNK))
+            except (KafkaError, OSError):
+                return False
+            return True
+
+        until(look, "Kafka to be back")
+        return [record for record in records if record.value not in found[0]]
 
     def _is_due(self) -> bool:
         """Whether the consumers are close enough behind; False while that cannot be told."""
@@ -83,7 +98,7 @@ class Feeder(threading.Thread):
         except (KafkaError, OSError):
             self._let_go()
             return False
-        return sum(end.offset for end in ends) - sum(max(at.offset, 0) for at in committed) <= WINDOW
+        return sum(end.offset for end in ends) - sum(max(at.offset, 0) for at in committed) <= self._backlog
 
     def _let_go(self) -> None:
         admin, self._admin = self._admin, None

@@ -51,6 +51,11 @@ class ConsumerProcess:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, env=self._environment)
 
+    def has_joined(self) -> bool:
+        """Whether it has been given partitions; raises Stuck if it died."""
+        self.check()
+        return b"partitions_assigned" in self.log.read_bytes()
+
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)

@@ -6,19 +6,21 @@ from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.log import Record
 from tests.chaos.system import Stuck
 
-QUIET_POLLS = 5
+QUIET_POLLS = 3
 
 
 def read(bootstrap: str, topic: str) -> list[Record]:
     """Every committed record, by partition and offset; read by the consumers' own reader, in a group of its own."""
     log = KafkaLog(
-        KafkaLogConfig(bootstrap, f"reader-of-{topic}", topic, 5000, session_timeout_ms=10_000, transaction_timeout_ms=10_000)
+        KafkaLogConfig(
+            bootstrap, f"reader-of-{topic}", topic, 5000, session_timeout_ms=10_000, transaction_timeout_ms=10_000
+        )
     )
     records: list[Record] = []
     quiet = 0
     try:
         while quiet < QUIET_POLLS:
-            batch = log.poll(1.0)
+            batch = log.poll(0.5)
             quiet = 0 if batch else quiet + 1
             records += batch
     finally:

@@ -81,7 +81,9 @@ class Workload:
                 yield self._erasure(random, number, users, sent)
             if random.random() < self.shares.poison:
                 self.poison += 1
-                yield OutgoingRecord(f"{self.prefix}.behavior", b"poison", record.partition_key, b"\xff\x00%d" % number, [])
+                yield OutgoingRecord(
+                    f"{self.prefix}.behavior", b"poison", record.partition_key, b"\xff\x00%d" % number, []
+                )
 
     def _kept(self, user: str, at: int, sent: dict[str, int]) -> bool:
         """Whether the user was not erased since event number `at`."""
@@ -112,9 +114,7 @@ class Workload:
             event.text = " ".join(random.choice(WORDS, 3))
         return Entry(behavior_event=event)
 
-    def _erasure(
-        self, random: np.random.Generator, number: int, users: int, sent: dict[str, int]
-    ) -> OutgoingRecord:
+    def _erasure(self, random: np.random.Generator, number: int, users: int, sent: dict[str, int]) -> OutgoingRecord:
         user = f"u{random.integers(0, users)}"
         time_s = self.end_s - SPAN_S + SPAN_S * number / self.count
         self.erased_s[user], self._erased_at[user] = time_s, sent[user]
