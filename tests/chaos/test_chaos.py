@@ -6,7 +6,6 @@ import pytest
 
 from tests.chaos.campaign import Plan, run
 from tests.chaos.faults import KINDS, draw
-from tests.chaos.proxy import Proxy
 from tests.chaos.system import Stuck
 
 # Re-sends, late events and erasures: see Plan.leave_out.
