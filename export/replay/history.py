@@ -114,7 +114,6 @@ def _behavior(table: pa.Table, config: FeatureConfig) -> Events:
         # Facets and vectors are looked up when a stretch is folded; one shared row stands for all until then.
         facet_key=np.broadcast_to(np.zeros(len(config.facets), np.int64), (rows, len(config.facets))),
         text_vector=np.broadcast_to(np.zeros(config.text_dims), (rows, config.text_dims)),
-        returning=np.broadcast_to(np.zeros(1 + len(config.facets), bool), (rows, 1 + len(config.facets))),
     )
 
 

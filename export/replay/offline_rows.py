@@ -62,9 +62,9 @@ class OfflineRecorder:
         kept = [key for key in keys if self._is_sampled(key[0])] if name in _SAMPLED else keys
         self._changed[name].update(dict.fromkeys(kept))
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         """As the other store does."""
-        self._store.delete(view, keys)
+        self._store.delete(view, keys, position)
 
     def flush(self) -> None:
         """Write down the rows that changed since the last flush."""

@@ -94,9 +94,9 @@ class Replay:
         if texts.astype(bool).any():
             events = replace(events, text_vector=self._encoder.encode(texts.tolist()))
         events = with_items(self._store, self._schema, events, self._encoder.fingerprint)
-        events = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
+        verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         for view, ids in GROUPS.items():
-            deltas = activity.deltas_by(self._schema, events, *ids)
+            deltas = activity.deltas_by(self._schema, events, verdicts, *ids)
             position = np.tile(np.array([*REPLAYED, window.stop]), (len(deltas), 1))
             fold_activity(self._store, self._schema, view, deltas, position)
 

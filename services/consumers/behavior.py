@@ -1,7 +1,6 @@
 """The behaviour consumer: user rows, and what the batch adds to the activity of items and scenarios."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from services.consumers.loop import Outcome
 from services.features.behavior import Events
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema
-from services.store.folding import erase_user, fold_users, with_items
+from services.store.folding import erase_user, fold_users, with_items, without_erased
 from services.store.protocol import RowStore
 from services.text.protocol import Encoder
 
@@ -40,29 +39,26 @@ class BehaviorFolder:
         self._decoder, self._topic, self._epoch = decoder, activity_topic, epoch
 
     def fold(self, records: Sequence[Record]) -> Outcome:
-        """Write user rows; the outputs are activity deltas."""
+        """Write user rows; the outputs are activity deltas.
+
+        An erasure begins a batch of its own: what was before it must be committed, for its rows are gone afterwards.
+        """
         good, letters = self._decoder.split(records)
-        events = self._events([pair for pair in good if pair[1].WhichOneof("entry") == "behavior_event"])
-        events = self._fold_in_order(good, events)
-        return Outcome(activity_outputs(self._schema, self._topic, events), letters)
+        place = {id(record): number for number, record in enumerate(records)}
+        erasures = [place[id(record)] for record, entry in good if entry.WhichOneof("entry") == "user_erasure"]
+        taken = next((number for number in erasures if number > 0), len(records))
+        good = [pair for pair in good if place[id(pair[0])] < taken]
+        if 0 in erasures:
+            self._erase(*good.pop(0))
+        events = without_erased(self._store, self._schema, self._events(good))
+        verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
+        outputs = activity_outputs(self._schema, self._topic, events, verdicts)
+        return Outcome(outputs, [letter for letter in letters if place[id(letter.record)] < taken], taken)
 
-    def _fold_in_order(self, good: Sequence[tuple[Record, Entry]], events: Events) -> Events:
-        """Fold the events, stopping at every erasure to erase; returns them with `returning` known."""
-        folded, seen, returning = 0, 0, [events.returning[:0]]
-        for record, entry in good:
-            if entry.WhichOneof("entry") == "behavior_event":
-                seen += 1
-                continue
-            returning.append(self._fold_users(events, folded, seen))
-            folded = seen
-            position = (self._epoch, record.partition, record.offset)
-            erase_user(self._store, self._schema, entry.user_erasure.user_id, position)
-        returning.append(self._fold_users(events, folded, seen))
-        return replace(events, returning=np.concatenate(returning))
-
-    def _fold_users(self, events: Events, begin: int, end: int) -> NDArray[np.bool_]:
-        part = events.take(np.arange(begin, end))
-        return fold_users(self._store, self._schema, part, self._encoder.fingerprint).returning
+    def _erase(self, record: Record, entry: Entry) -> None:
+        position = (self._epoch, record.partition, record.offset)
+        erasure = entry.user_erasure
+        erase_user(self._store, self._schema, erasure.user_id, seconds(erasure.time), position)
 
     def _events(self, good: Sequence[tuple[Record, Entry]]) -> Events:
         records = [record for record, _ in good]
@@ -82,7 +78,6 @@ class BehaviorFolder:
             item_key=np.full(rows, NO_KEY, np.int64),
             facet_key=np.zeros((rows, len(config.facets)), np.int64),
             text_vector=vectors,
-            returning=np.zeros((rows, 1 + len(config.facets)), bool),
         )
         return with_items(self._store, self._schema, events, self._encoder.fingerprint) if rows else events
 

@@ -20,26 +20,28 @@ class Decoder:
     Args:
         kinds: kinds of entry that belong on the topic.
         config: for the declared attributes.
-        clock: seconds since 1970.
-        future_tolerance_s: how far ahead of the clock an event time may be.
+        clock: seconds since 1970; stands in for records that came without a time.
+        future_tolerance_s: how far ahead of its record's time an event time may be.
+        max_age_s: how far behind it a behaviour event may be.
     """
 
     kinds: frozenset[str]
     config: FeatureConfig
     clock: Callable[[], float]
     future_tolerance_s: float
+    max_age_s: float = float("inf")
 
     def split(self, records: Sequence[Record]) -> tuple[list[tuple[Record, Entry]], list[DeadLetter]]:
         """Good records with their entries, and bad ones with the reason."""
-        good, bad, now_s = [], [], self.clock()
+        good, bad = [], []
         for record in records:
             try:
-                good.append((record, self._entry(record, now_s)))
+                good.append((record, self._entry(record)))
             except BadRecord as error:
                 bad.append(DeadLetter(record, str(error)))
         return good, bad
 
-    def _entry(self, record: Record, now_s: float) -> Entry:
+    def _entry(self, record: Record) -> Entry:
         entry = _parsed(record)
         kind = entry.WhichOneof("entry")
         if kind not in self.kinds:
@@ -49,7 +51,9 @@ class Decoder:
         nameless = not message.event_id
         if nameless:
             message.event_id = "-"
-        found = violation(entry, self.config, now_s, self.future_tolerance_s)
+        # By the record's own time, so that a batch that is folded again is judged as it was the first time.
+        now_s = record.time_s if record.time_s > 0 else self.clock()
+        found = violation(entry, self.config, now_s, self.future_tolerance_s, self.max_age_s)
         if nameless:
             message.event_id = ""
         if found:

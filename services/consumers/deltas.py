@@ -13,6 +13,7 @@ from services.features.activity import Deltas, deltas_by
 from services.features.behavior import Events
 from services.features.rows import Floats
 from services.features.schema import Schema
+from services.features.verdicts import Verdicts
 
 MAX_COUNT = 1e15
 """Counts beyond it are no counts."""
@@ -21,15 +22,15 @@ MAX_TIME_S = 253_402_300_800.0
 """The end of the year 9999, seconds since 1970."""
 
 
-def activity_outputs(schema: Schema, topic: str, events: Events) -> list[Output]:
+def activity_outputs(schema: Schema, topic: str, events: Events, verdicts: Verdicts) -> list[Output]:
     """What the events add: one record per item, one per facet and one per scenario of the batch."""
     if not len(events):
         return []
     fingerprint = unsigned(schema.fingerprint)
-    items = _messages(deltas_by(schema, events, "item"), "item_id", fingerprint)
-    facets = _messages(deltas_by(schema, events, "facet"), "facet_key", fingerprint)
-    scenarios = _messages(deltas_by(schema, events, "scenario"), "scenario_id", fingerprint)
-    pairs = deltas_by(schema, events, "item", "scenario")
+    items = _messages(deltas_by(schema, events, verdicts, "item"), "item_id", fingerprint)
+    facets = _messages(deltas_by(schema, events, verdicts, "facet"), "facet_key", fingerprint)
+    scenarios = _messages(deltas_by(schema, events, verdicts, "scenario"), "scenario_id", fingerprint)
+    pairs = deltas_by(schema, events, verdicts, "item", "scenario")
     for (item, scenario), time_s, counts in zip(pairs.group, pairs.time_s, pairs.counts, strict=True):
         part = ScenarioCounts(scenario_id=scenario, time_s=time_s, counts=counts.tolist())
         items[item].scenarios.append(part)

@@ -64,15 +64,24 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 class KafkaLog:
-    """A Log over kafka-python; connects at the first poll."""
+    """A Log over kafka-python; connects at the first poll.
 
-    def __init__(self, config: KafkaLogConfig) -> None:
+    Args:
+        config: what to read, and as whom.
+        admit: asked whenever partitions were assigned whether the topic may be folded; returns the offset per
+            partition below which records are not. May raise StoreUnavailable and TopicChanged, which `poll` and
+            `rewind` pass on.
+    """
+
+    def __init__(self, config: KafkaLogConfig, admit: Callable[[], Sequence[int]] = list) -> None:
         self._config = config
+        self._admit = admit
         self._assignment = _Assignment(config.group)
         self._member: KafkaConsumer | None = None
         self._transactions = Transactions(config.bootstrap_servers, config.group, config.transaction_timeout_ms)
-        self._batch: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = {}
+        self._from: Sequence[int] = []
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
@@ -81,27 +90,31 @@ class KafkaLog:
         # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
         self._membership = consumer.group_metadata()
         self._take_over(consumer)
-        self._batch = {partition: records[-1].offset + 1 for partition, records in polled.items()}
-        if not polled:
-            _reached(self._commit_markers)
-        return [
-            Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers))
+        self._check_order({partition: records[0].offset for partition, records in polled.items()})
+        self._next |= {partition: records[-1].offset + 1 for partition, records in polled.items()}
+        batch = [
+            Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)
             for records in polled.values()
             for r in records
+            if r.offset >= self._start_of(r.partition)
         ]
+        if not batch:
+            _reached(self._commit_markers)
+        return batch
 
-    def commit(self, outputs: Sequence[Output]) -> None:
+    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""
         consumer = self._consumer()
-        offsets = _offsets(self._batch)
+        after = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+        offsets = _offsets(after)
         if not outputs:
             _reached(lambda: consumer.commit(offsets, timeout_ms=self._config.request_timeout_ms))
         elif self._membership.generation_id < 0:
             raise LostPartitions("not a member of the group")
         else:
-            lowest = min(partition.partition for partition in consumer.assignment() | set(self._batch))
+            lowest = min(partition.partition for partition in consumer.assignment() | set(after))
             self._transactions.commit(lowest, outputs, offsets, self._membership)
-        self._committed |= self._batch
+        self._committed |= after
 
     def keep_alive(self, wait_s: float) -> bool:
         """Poll with all partitions paused."""
@@ -114,12 +127,12 @@ class KafkaLog:
 
     def rewind(self) -> None:
         """Seek to what is committed, after ending a transaction whose outcome is not known."""
-        self._batch = {}
         _reached(self._transactions.settle)
         consumer = self._consumer()
         self._take_over(consumer)
         for partition in consumer.assignment():
             _reached(lambda at=partition: self._seek(consumer, at))  # type: ignore[misc]
+        self._next = {}
 
     def close(self) -> None:
         """Leave the group and let go of the producer."""
@@ -158,7 +171,10 @@ class KafkaLog:
         """After partitions moved, end what a crashed owner left open: Kafka holds its offsets back until then."""
         assigned = [partition.partition for partition in consumer.assignment()]
         if self._assignment.moved and assigned:
+            self._from = _reached(self._admit)
             _reached(lambda: self._transactions.take_over(min(assigned)))
+            _reached(lambda: self._report_expired(consumer))
+            self._next = {}
         self._assignment.moved = False
 
     def _seek(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
@@ -167,6 +183,24 @@ class KafkaLog:
             consumer.seek_to_beginning(partition)
         else:
             consumer.seek(partition, committed)
+
+    def _start_of(self, partition: int) -> int:
+        return self._from[partition] if partition < len(self._from) else 0
+
+    def _check_order(self, first: dict[TopicPartition, int]) -> None:
+        """Offsets that go back are those of another topic under the same name: ask again whether it may be folded."""
+        if any(offset < self._next.get(partition, 0) for partition, offset in first.items()):
+            self._assignment.moved = True
+            raise LostPartitions("offsets went back")
+
+    def _report_expired(self, consumer: KafkaConsumer) -> None:
+        """Say so when Kafka has dropped records before they were folded: nothing can bring them back."""
+        wait_ms = self._config.request_timeout_ms
+        for partition, begin in consumer.beginning_offsets(list(consumer.assignment()), timeout_ms=wait_ms).items():
+            committed = consumer.committed(partition, timeout_ms=wait_ms)
+            if committed is not None and committed < begin:
+                lost = {"partition": partition.partition, "records": begin - committed}
+                log_event(_logger, "records_expired", level=logging.ERROR, group=self._config.group, **lost)
 
     def _commit_markers(self) -> None:
         """Commit positions that moved past transaction markers: else a group that read all seems to lag."""

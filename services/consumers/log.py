@@ -30,6 +30,8 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Headers = field(default_factory=list)
+    time_s: float = 0.0
+    """When the broker appended it, or the producer made it where the topic says so; seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class Log(Protocol):
         """
         ...
 
-    def commit(self, outputs: Sequence[Output]) -> None:
-        """Write outputs and the offsets after the last batch, all or nothing.
+    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
+        """Write outputs and the offsets after `records`, the next of the last batch that are not committed.
 
-        Raises LogUnavailable or LostPartitions; then `rewind` and poll again.
+        All or nothing. Raises LogUnavailable or LostPartitions; then `rewind` and poll again.
         """
         ...
 
@@ -106,12 +108,12 @@ class MemoryLog:
         self.position += len(batch)
         return batch
 
-    def commit(self, outputs: Sequence[Output]) -> None:
-        """Keep the outputs and the position."""
+    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
+        """Keep the outputs and the position after the records."""
         if self.commit_failures:
             raise self.commit_failures.pop(0)
         self.outputs += outputs
-        self.committed = self.position
+        self.committed += len(records)
 
     def keep_alive(self, wait_s: float) -> bool:
         """Count the waits; answer what the script says."""

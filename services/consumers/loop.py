@@ -32,17 +32,20 @@ class Outcome:
     Args:
         outputs: records to produce.
         dead_letters: records that could not be folded, and why.
+        records: how many of the batch, from its beginning, were folded; the rest is folded once these are
+            committed. None: all.
     """
 
     outputs: list[Output] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    records: int | None = None
 
 
 class Folder(Protocol):
     """What a kind of consumer does with a batch."""
 
     def fold(self, records: Sequence[Record]) -> Outcome:
-        """Fold the records into the store.
+        """Fold the records, or the first of them, into the store.
 
         May be called again with the same records, alone or among others. Raises StoreUnavailable, FencedWrite.
         """
@@ -82,23 +85,32 @@ class Loop:
 
     def step(self) -> int:
         """One batch; returns how many records were folded and committed."""
+        done = 0
         try:
             records = self._log.poll(POLL_S)
-            outcome = self._folded(records) if records else None
-            if outcome is None:
-                return 0
-            letters = [letter.output(self._dead_letter_topic) for letter in outcome.dead_letters]
-            self._log.commit([*outcome.outputs, *letters])
+            while done < len(records):
+                taken = self._fold_next(records[done:])
+                if not taken:
+                    return done
+                done += taken
         except (LostPartitions, FencedWrite) as error:
             self._drop(str(error))
-            return 0
-        except LogUnavailable as error:
-            self._failed("log_unavailable", error)
+        except (LogUnavailable, StoreUnavailable) as error:
+            self._failed("log_unavailable" if isinstance(error, LogUnavailable) else "store_unavailable", error)
             self._rewind()
+        return done
+
+    def _fold_next(self, records: Sequence[Record]) -> int:
+        """Fold and commit what the folder takes of the records at once; returns how many, 0 if they were given up."""
+        outcome = self._folded(records)
+        if outcome is None:
             return 0
+        taken = len(records) if outcome.records is None else outcome.records
+        letters = [letter.output(self._dead_letter_topic) for letter in outcome.dead_letters]
+        self._log.commit([*outcome.outputs, *letters], records[:taken])
         log_dead_letters(outcome.dead_letters)
         self._recovered()
-        return len(records)
+        return taken
 
     def _folded(self, records: Sequence[Record]) -> Outcome | None:
         """The outcome of the batch; None if it may belong to another consumer now, or a stop came first."""
@@ -132,7 +144,7 @@ class Loop:
         while not self._stop.wait(self._backoff_s()):
             try:
                 self._log.rewind()
-            except (LogUnavailable, LostPartitions) as error:
+            except (LogUnavailable, LostPartitions, StoreUnavailable) as error:
                 self._failed("log_unavailable", error)
             else:
                 return

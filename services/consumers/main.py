@@ -19,8 +19,10 @@ from services.runtime.errors import ConfigurationError
 from services.runtime.lifecycle import stop_event
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.runtime.topics import identify
 from services.store.cached_items import CachedItems
 from services.store.protocol import RowStore
+from services.store.topic_state import admit
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
 from services.text.protocol import Encoder
@@ -60,9 +62,14 @@ def consume(
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
-    folder = build_folder(kind, settings, build_schema(settings.features), store, encoder)
+    schema = build_schema(settings.features)
+    folder = build_folder(kind, settings, schema, store, encoder)
+
+    def admitted() -> list[int]:
+        return admit(store, schema, identify(kafka.bootstrap_servers, config.topic), kafka.topic_epoch)
+
     log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
-    Loop(KafkaLog(config), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
+    Loop(KafkaLog(config, admitted), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
 
 
 def build_folder(
@@ -72,7 +79,7 @@ def build_folder(
     chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
     def decoder(kinds: frozenset[str]) -> Decoder:
-        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s)
+        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s, settings.max_age_s)
 
     match kind:
         case "behavior":

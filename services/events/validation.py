@@ -20,7 +20,7 @@ from crossrec.events.v1.events_pb2 import (
     Entry,
     EventType,
 )
-from services.features.config import AttributeEntity, FeatureConfig
+from services.features.config import DAY_S, AttributeEntity, FeatureConfig
 
 MAX_ID_BYTES = 128
 MAX_EVENT_TEXT_BYTES = 4096
@@ -56,12 +56,16 @@ class Limits:
 
     config: FeatureConfig
     latest_s: float
+    now_s: float
+    max_age_s: float
 
 
 Check = Callable[[Any, Limits], Violation | None]
 
 
-def violation(entry: Entry, config: FeatureConfig, now_s: float, future_tolerance_s: float) -> Violation | None:
+def violation(
+    entry: Entry, config: FeatureConfig, now_s: float, future_tolerance_s: float, max_age_s: float = math.inf
+) -> Violation | None:
     """The first broken rule of a stamped entry, or None.
 
     Args:
@@ -69,12 +73,13 @@ def violation(entry: Entry, config: FeatureConfig, now_s: float, future_toleranc
         config: declares the numeric attributes.
         now_s: the clock, seconds since 1970.
         future_tolerance_s: how far ahead of `now_s` an event may be, seconds.
+        max_age_s: how far behind `now_s` a behaviour event may be, seconds.
     """
     kind = entry.WhichOneof("entry")
     if kind is None:
         return Violation("entry", f"is not set: give one of {', '.join(RULES)}")
     message = getattr(entry, kind)
-    limits = Limits(config, now_s + future_tolerance_s)
+    limits = Limits(config, now_s + future_tolerance_s, now_s, max_age_s)
     found = next(filter(None, (check(message, limits) for check in RULES[kind])), None)
     return Violation(f"{kind}.{found.field}", found.reason) if found else None
 
@@ -132,6 +137,13 @@ def _time(message: Any, limits: Limits) -> Violation | None:
         return Violation("time", "is before 1980")
     ahead_s = time.seconds - limits.latest_s + time.nanos / _NANOS_PER_S
     return Violation("time", f"is {ahead_s:.3f} s beyond the tolerated future") if ahead_s > 0 else None
+
+
+def _event_age(message: Any, limits: Limits) -> Violation | None:
+    age_s = limits.now_s - message.time.seconds
+    if age_s <= limits.max_age_s:
+        return None
+    return Violation("time", f"is {age_s / DAY_S:.1f} days ago; after {limits.max_age_s / DAY_S:g} days nothing counts")
 
 
 def _event_type(message: Any, _: Limits) -> Violation | None:
@@ -195,6 +207,7 @@ RULES: Mapping[str, tuple[Check, ...]] = {
         _event_item,
         _text("item_id", MAX_ID_BYTES),
         _time,
+        _event_age,
         _event_value,
         _number("value", -MAX_NUMBER, MAX_NUMBER),
         _event_text,

@@ -1,6 +1,6 @@
 """What happens to items, to their facets and in scenarios over all users: deltas of a batch, and rows that sum them up.
 
-A delta is a function of the polled events alone, decayed to its newest event; deltas add up in any order.
+A delta is a function of the events and the verdicts on them, decayed to its newest event; deltas add up in any order.
 They are made where users' events are folded and folded where items live, with Kafka between.
 """
 
@@ -15,6 +15,7 @@ from services.features.decay import factors
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, fresh, newest_position
 from services.features.schema import Schema
+from services.features.verdicts import Verdicts
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,24 @@ class Deltas:
         return len(self.time_s)
 
 
-def deltas_by(schema: Schema, events: Events, *ids: str) -> Deltas:
+def deltas_by(schema: Schema, events: Events, verdicts: Verdicts, *ids: str) -> Deltas:
     """What the events add per group of equal `ids` (item, scenario, or facet alone).
 
-    Events without an item count for scenarios only. Repeats of an event id within the batch count once. An event
-    counts for each facet of its item; facets are named by their key in decimal.
+    Repeats add nothing. Events without an item count for scenarios only. An event counts for each facet of its
+    item; facets are named by their key in decimal.
 
     Args:
         schema: the feature schema.
-        events: the events, after their users' rows were folded (`Events.returning`).
+        events: the events.
+        verdicts: what they are to their users.
         ids: what names a group.
     """
-    _, first = np.unique(events.event_key, return_index=True)
-    events = events.take(np.sort(first))
-    if "item" in ids:
-        events = events.take(events.item.astype(bool))
-    returning = events.returning[:, 0]
+    chosen = verdicts.counted & events.item.astype(bool) if "item" in ids else verdicts.counted
+    events, flags = events.take(chosen), verdicts.returning[chosen]
+    returning = flags[:, 0]
     if ids == ("facet",):
         event, level = np.nonzero(events.facet_key != NO_KEY)
-        keys, returning = events.facet_key[event, level], events.returning[event, 1 + level]
+        keys, returning = events.facet_key[event, level], flags[event, 1 + level]
         events = events.take(event)
         columns = [keys]
     else:

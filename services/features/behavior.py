@@ -2,7 +2,7 @@
 
 The views `user` and `user_scenario` share the code; a row is told what concerns it by `row`. Folding is a sum
 of decayed contributions, so neither order nor batch borders matter; what was folded before is skipped by
-position, what a producer sent twice by event id.
+position, what a producer sent twice by the verdicts on the events.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from services.features.decay import factors
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, Ragged, fresh, newest_position
 from services.features.schema import Schema
-from services.features.tables import Table, columns_of, evict, merge, mix, rank_in_group, table_of
+from services.features.tables import Table, columns_of, evict, merge, table_of
+from services.features.verdicts import Verdicts, judge, remember
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,6 @@ class Events:
         item_key: [E] key of the item id, NO_KEY for none.
         facet_key: [E, F] keys of the item's facets.
         text_vector: [E, D] vector of the item's text plus vector of the event's own text.
-        returning: [E, 1 + F] whether the user had engaged before with the item and with each of its facets; known
-            once the events are folded (`returning_of`), false until then.
     """
 
     user: NDArray[np.object_]
@@ -49,7 +48,6 @@ class Events:
     item_key: Ints
     facet_key: Ints
     text_vector: Floats
-    returning: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.type)
@@ -66,7 +64,7 @@ def engagement_of(config: FeatureConfig, types: Ints) -> Floats:
     return result
 
 
-def fold(schema: Schema, block: Block, row: Ints, events: Events, encoder: int) -> Block:
+def fold(schema: Schema, block: Block, row: Ints, events: Events, verdicts: Verdicts, encoder: int) -> Block:
     """The block after the events; `row` [E] says which of its rows each event concerns.
 
     Args:
@@ -74,11 +72,11 @@ def fold(schema: Schema, block: Block, row: Ints, events: Events, encoder: int) 
         block: rows of the view `user` or `user_scenario`.
         row: index into the block, per event.
         events: the events, in offset order.
+        verdicts: what they are to their users.
         encoder: fingerprint of the encoder of events.text_vector; a language vector of another encoder is
             dropped.
     """
-    chosen = np.flatnonzero(fresh(block, row, events.position))
-    chosen = chosen[~_repeated(block, row[chosen], events.event_key[chosen])]
+    chosen = np.flatnonzero(fresh(block, row, events.position) & verdicts.counted)
     position = newest_position(block, row, events.position)
     kept, kept_row = events.take(chosen), row[chosen]
     time_s = np.maximum(block.floats("time_s"), _newest(kept_row, kept.time_s, block.size))
@@ -91,35 +89,20 @@ def fold(schema: Schema, block: Block, row: Ints, events: Events, encoder: int) 
         "position": position,
         "schema": np.where(touched, schema.fingerprint, block.ints("schema")),
     }
-    ids = _event_ids(block, kept_row, kept.event_key, schema.config.event_ids)
-    return block.with_columns(fixed, {**_tables(schema, block, kept_row, kept), "event_ids": ids})
+    remembers = "event_ids" in block.ragged
+    memory = remember(schema.config, block, row, events, verdicts) if remembers else {}
+    return block.with_columns(fixed, {**_tables(schema, block, kept_row, kept), **memory})
+
+
+def verdicts_on(schema: Schema, block: Block, row: Ints, events: Events) -> Verdicts:
+    """What the events are to their users; `block` holds the rows of `user`, `row` [E] says which is whose."""
+    return judge(schema, block, row, events, engagement_of(schema.config, events.type))
 
 
 def _newest(row: Ints, time_s: Floats, rows: int) -> Floats:
     newest = np.zeros(rows)
     np.maximum.at(newest, row, time_s)
     return newest
-
-
-def _repeated(block: Block, row: Ints, event_key: Ints) -> NDArray[np.bool_]:
-    """Events whose id the row, or an earlier event of the batch, already has."""
-    ids = block.ragged["event_ids"]
-    known = mix(np.r_[ids.row, row], np.r_[ids.values.astype(np.int64), event_key])
-    _, first = np.unique(known, return_index=True)
-    repeated = np.ones(len(known), bool)
-    repeated[first] = False
-    return repeated[len(ids.values) :]
-
-
-def _event_ids(block: Block, row: Ints, event_key: Ints, limit: int) -> Ragged:
-    """The last `limit` ids of each row, oldest first."""
-    ids = block.ragged["event_ids"]
-    rows, keys = np.r_[ids.row, row], np.r_[ids.values.astype(np.int64), event_key]
-    order = np.argsort(rows, kind="stable")
-    rows, keys = rows[order], keys[order]
-    from_end = rank_in_group(rows[::-1])[::-1]
-    keep = from_end < limit
-    return Ragged(keys[keep], np.bincount(rows[keep], minlength=block.size).astype(np.int64))
 
 
 def _counts(schema: Schema, block: Block, row: Ints, events: Events, time_s: Floats) -> Floats:
@@ -140,21 +123,6 @@ def _language(schema: Schema, block: Block, row: Ints, events: Events, time_s: F
     decayed = (weight * factors(time_s[row] - events.time_s, longest)[:, 0])[:, None]
     np.add.at(language, row, events.text_vector * decayed)
     return language
-
-
-def returning_of(config: FeatureConfig, block: Block, row: Ints, events: Events) -> NDArray[np.bool_]:
-    """Whether each user had engaged with the event's item and facets before the event, [E, 1 + F].
-
-    `block` holds the rows of `user` after folding the events. Folding them once more, after a crash, changes no
-    first time, so the answer stays the same.
-    """
-    parts = []
-    for name, keys in (("item", events.item_key[:, None]), ("facet", events.facet_key)):
-        table = table_of(config, block, name)  # type: ignore[arg-type]
-        place = table.find(row[:, None], keys)
-        first_s = table.first_s[place] if len(table.first_s) else np.zeros(place.shape)
-        parts.append((place >= 0) & (keys != NO_KEY) & (first_s < events.time_s[:, None]))
-    return np.concatenate(parts, axis=1)
 
 
 def price_paid(events: Events) -> tuple[Floats, NDArray[np.bool_]]:

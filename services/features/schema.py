@@ -94,7 +94,8 @@ class Schema:
 def build_schema(config: FeatureConfig) -> Schema:
     """The schema table under `config`. Each view has exactly one writer, so that rows need no locks."""
     seen = _table(config, "seen", config.user_facets, "categories and brands of items shown", "impressions")
-    user, user_scenario = (*_user_features(config, "user"), *seen), _user_features(config, "user_scenario")
+    user = (*_user_features(config, "user"), *seen, *_verdicts(config))
+    user_scenario = _user_features(config, "user_scenario")
     scenario_ids = Feature("scenario_ids", "string", VARIABLE, "scenarios in which the user has a row", "", "", "user")
     return Schema(
         config,
@@ -102,7 +103,9 @@ def build_schema(config: FeatureConfig) -> Schema:
             View("scenario", ("scenario_id",), "scenario consumer", _scenario_features(config)),
             View("scenario_index", ("index_id",), "scenario consumer", _index_features()),
             View("scenario_activity", ("scenario_id",), "activity consumer", _scenario_activity_features(config)),
+            View("topic_state", ("topic",), "consumers and backfill", _topic_features()),
             View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
+            View("user_erasure", ("user_id",), "behaviour consumer", _erasure_features()),
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
             View("item", ("item_id",), "item consumer", _item_features(config)),
             View("item_activity", ("item_id",), "activity consumer", _item_activity_features(config)),
@@ -160,9 +163,23 @@ def _user_features(config: FeatureConfig, view: Literal["user", "user_scenario"]
         Feature("encoder", "int64", SCALAR, "fingerprint of the encoder behind language", 0, "", "behavior"),
         *_table(config, "item", items, "engaged items", "engagement by half-life"),
         *_table(config, "facet", facets, "categories and brands of engaged items", paid),
-        Feature("event_ids", "int64", VARIABLE, f"keys of the last {config.event_ids} event ids", 0, "", "behavior"),
         *_bookkeeping(),
     )
+
+
+def _verdicts(config: FeatureConfig) -> tuple[Feature, ...]:
+    which = f"of the last {config.event_ids} events and those of the newest batch"
+    bits = "bit mask: had the user engaged before with the item, with each facet"
+    return (
+        Feature("event_ids", "int64", VARIABLE, f"keys of the ids {which}", 0, "", "verdicts"),
+        Feature("event_seqs", "int64", VARIABLE, "their topic epoch * 2^40 + offset", 0, "", "verdicts"),
+        Feature("event_returning", "int64", VARIABLE, bits, 0, "", "verdicts"),
+    )
+
+
+def _erasure_features() -> tuple[Feature, ...]:
+    erased = "earlier events of the user no longer count, seconds since 1970"
+    return (Feature("erased_s", "float64", SCALAR, erased, 0, "", "folding"), *_bookkeeping())
 
 
 def _text(config: FeatureConfig) -> tuple[Feature, ...]:
@@ -182,6 +199,17 @@ def _scenario_features(config: FeatureConfig) -> tuple[Feature, ...]:
 
 def _index_features() -> tuple[Feature, ...]:
     return (Feature("scenario_ids", "string", VARIABLE, "all scenarios", "", "", "catalogue"), *_bookkeeping())
+
+
+def _topic_features() -> tuple[Feature, ...]:
+    return (
+        Feature(
+            "topic_id", "string", SCALAR, "the broker's id of the topic that positions speak of", "", "", "topic_state"
+        ),
+        Feature("partitions", "int64", SCALAR, "its partitions", 0, "", "topic_state"),
+        Feature("from_offsets", "int64", VARIABLE, "offset per partition that folding starts at", 0, "", "topic_state"),
+        *_bookkeeping(),
+    )
 
 
 def _scenario_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:

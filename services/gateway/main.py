@@ -26,6 +26,7 @@ def run_gateway(settings: Settings) -> None:
         features=settings.features,
         topic_prefix=settings.kafka.topic_prefix,
         future_tolerance_s=gateway.future_tolerance_s,
+        max_age_s=settings.max_age_s,
         kafka_timeout_s=gateway.kafka_timeout_s,
     )
     publisher = KafkaPublisher(settings.kafka.bootstrap_servers, gateway.kafka_timeout_s)

@@ -33,12 +33,14 @@ class Rules:
         features: declares the numeric attributes.
         topic_prefix: topics are named `<prefix>.<suffix>`.
         future_tolerance_s: how far ahead of the clock an event may be, seconds.
+        max_age_s: how far behind the clock a behaviour event may be, seconds.
         kafka_timeout_s: seconds until an unconfirmed batch is answered UNAVAILABLE.
     """
 
     features: FeatureConfig
     topic_prefix: str
     future_tolerance_s: float
+    max_age_s: float
     kafka_timeout_s: float
 
 
@@ -84,7 +86,8 @@ class EventService(EventServiceServicer):
         return min(self._rules.kafka_timeout_s, remaining_s - _ANSWER_MARGIN_S)
 
     def _violation(self, entry: Entry, now_s: float) -> Violation | None:
-        return violation(entry, self._rules.features, now_s, self._rules.future_tolerance_s)
+        rules = self._rules
+        return violation(entry, rules.features, now_s, rules.future_tolerance_s, rules.max_age_s)
 
     def _store(self, accepted: Sequence[Entry], timeout_s: float) -> None:
         if not accepted:

@@ -191,7 +191,7 @@ def warm_up(ranker: Ranker) -> None:
     rows = Hydrated(
         time_s=ranker.clock(),
         encoder=0,
-        **{name: block for name, block in blocks.items() if name != "scenario_index"},
+        **{name: block for name, block in blocks.items() if name in Hydrated.__dataclass_fields__},
         item_facet=np.zeros((1, len(schema.config.facets)), np.int64),
         item_key=np.ones(1, np.int64),
         pair_request=zeros,

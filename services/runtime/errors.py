@@ -12,6 +12,7 @@
     +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs
     +-- InfraFailed             a server of the embedded infrastructure does not start or stop
     +-- TopicMismatch           a Kafka topic exists with another number of partitions
+    +-- TopicChanged            a Kafka topic is not the one that rows were folded from
     +-- RequestError            answered to a gRPC caller with a status of its own
         +-- InvalidRequest      INVALID_ARGUMENT: the caller must change the request
         +-- Overloaded          RESOURCE_EXHAUSTED: too many requests at once, try later
@@ -64,6 +65,19 @@ class TopicMismatch(CrossRecError):
         self.topic = topic
         self.found = found
         self.wanted = wanted
+
+
+class TopicChanged(CrossRecError):
+    """A topic is not the one whose positions the rows hold; the text says what to do.
+
+    Args:
+        topic: name of the topic.
+        what: what changed, and the remedy.
+    """
+
+    def __init__(self, topic: str, what: str) -> None:
+        super().__init__(f"topic {topic}: {what}")
+        self.topic = topic
 
 
 class RequestError(CrossRecError):

@@ -57,6 +57,11 @@ class GatewaySettings(Section):
     future_tolerance_s: float = Field(
         300.0, ge=0, description="How far ahead of the clock an event time may be, seconds."
     )
+    max_age_half_lives: float = Field(
+        10.0,
+        ge=0,
+        description="Age of a behaviour event, in the longest half-lives, beyond which it is rejected; 0: none.",
+    )
     kafka_timeout_s: float = Field(
         10.0, gt=0, description="Seconds until an unconfirmed batch is answered UNAVAILABLE."
     )
@@ -173,6 +178,11 @@ class Settings(BaseSettings):
     ranking: RankingSettings = RankingSettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
+
+    @property
+    def max_age_s(self) -> float:
+        """Age of a behaviour event beyond which it is rejected, seconds."""
+        return self.gateway.max_age_half_lives * self.features.half_lives_s[-1] or float("inf")
 
     @classmethod
     def settings_customise_sources(

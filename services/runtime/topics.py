@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
+_BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""Retention and the bounds on event times count from arrival: by the producer's time, a replayed history would expire
+when it arrives, and any event time could be made to look in time."""
+
 
 @dataclass(frozen=True)
 class TopicSpec:
@@ -21,6 +25,21 @@ class TopicSpec:
     config: dict[str, str]
     what: str
     """What it carries, and its key."""
+
+
+@dataclass(frozen=True)
+class TopicIdentity:
+    """A topic as the broker has it.
+
+    Args:
+        name: its name.
+        topic_id: what the broker calls it; a re-created topic gets another one.
+        partitions: how many it has.
+    """
+
+    name: str
+    topic_id: str
+    partitions: int
 
 
 def topic_specs(prefix: str = "crossrec", partitions: int = 4) -> tuple[TopicSpec, ...]:
@@ -44,14 +63,13 @@ def _expiring(days: int) -> dict[str, str]:
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(days * _DAY_MS),
-        # Retention counts from arrival: with the producer's time, a replayed history would expire on arrival.
-        "message.timestamp.type": "LogAppendTime",
+        **_BROKERS_TIME,
     }
 
 
 def _compacted() -> dict[str, str]:
     # Deletions stay readable for a week, so that a consumer that was away for days still sees them.
-    return {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS)}
+    return {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS), **_BROKERS_TIME}
 
 
 def _dead_letter() -> dict[str, str]:
@@ -94,6 +112,18 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor
         admin.wait_for_topics(list(wanted))
         _check_partitions(admin, specs)
     return created
+
+
+def identify(bootstrap: str, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
+    """The topic as the brokers have it; kafka.errors.KafkaError if they cannot be reached, or have none."""
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import for_code
+
+    with KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=timeout_s * 1000) as admin:
+        (found,) = admin.describe_topics([topic])
+    if found["error_code"]:
+        raise for_code(found["error_code"])(f"topic {topic}")
+    return TopicIdentity(topic, str(found["topic_id"]), len(found["partitions"]))
 
 
 def _exists_already(answer: dict[str, object]) -> bool:

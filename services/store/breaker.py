@@ -39,6 +39,6 @@ class Breaker:
         """As the other store does."""
         self._store.write(keys, block)
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         """As the other store does."""
-        self._store.delete(view, keys)
+        self._store.delete(view, keys, position)

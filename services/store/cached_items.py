@@ -45,10 +45,10 @@ class CachedItems:
         self._drop(block.view, keys)
         self._store.write(keys, block)
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         """As the other store does; what is deleted is forgotten here."""
         self._drop(view, keys)
-        self._store.delete(view, keys)
+        self._store.delete(view, keys, position)
 
     def _drop(self, view: View, keys: Sequence[Key]) -> None:
         if view.name == "item":

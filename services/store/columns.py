@@ -56,18 +56,15 @@ class ColumnRowStore:
         else:
             columns.write(keys, block)
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
-        """Remove rows; those that do not exist are fine."""
-        columns = self._columns.get(view.name)
-        if columns is None:
-            self._rows.delete(view, keys)
-        else:
-            for key in keys:
-                columns.slots.pop(key, None)
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
+        """Remove rows of a view with tables; no others are ever removed."""
+        if view.name in self._columns:
+            raise TypeError(f"rows of view {view.name} are not removed")
+        self._rows.delete(view, keys, position)
 
 
 class _Columns:
-    """The rows of one view; a deleted row's slot stays unused."""
+    """The rows of one view."""
 
     def __init__(self, view: View) -> None:
         self._view, self.slots, self._used = view, dict[Key, int](), DEFAULT_SLOT + 1

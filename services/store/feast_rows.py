@@ -68,8 +68,8 @@ class FeastRowStore:
         write = self._provider.online_write_batch
         _reached(lambda: write(self._feast.config, self._tables[view.name], records, None))
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
-        """Remove rows. Raises StoreUnavailable."""
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
+        """Remove rows, fenced by position. Raises StoreUnavailable, FencedWrite."""
         if not keys:
             return
         online_store = self._provider.online_store
@@ -77,7 +77,7 @@ class FeastRowStore:
             raise TypeError(f"feature_store.yaml must name {TYPE} as the online store")
         delete = online_store.delete_rows
         entity_keys = [_entity_key(view, key) for key in keys]
-        _reached(lambda: delete(self._feast.config, self._tables[view.name], entity_keys))
+        _reached(lambda: delete(self._feast.config, self._tables[view.name], entity_keys, position))
 
     def _row(self, view: View, values: dict[str, Value]) -> Row:
         row = to_row(view, values)

@@ -14,8 +14,9 @@ from services.features import activity, behavior, catalogue
 from services.features.activity import Deltas
 from services.features.behavior import Events
 from services.features.hashing import keys64
-from services.features.rows import Block, Floats, Ints, Ragged, pack, unpack
+from services.features.rows import Block, Floats, Ints, Ragged, Row, pack, unpack
 from services.features.schema import Schema, View
+from services.features.verdicts import Verdicts
 from services.store.protocol import BlockReader, Key, RowStore
 
 SCENARIO_INDEX_KEY: Key = ("all",)
@@ -69,20 +70,22 @@ def with_items(store: RowStore, schema: Schema, events: Events, encoder: int) ->
     )
 
 
-def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> Events:
-    """Fold events, enriched by `with_items`, into the rows of their users; returns them with `returning` known.
+def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> Verdicts:
+    """Fold events, enriched by `with_items`, into the rows of their users; returns the verdicts on them.
 
-    Rows per scenario are written first: the row of the user, written last, lists them.
+    Rows per scenario are written first: the row of the user, written last, lists them and holds the verdicts.
     """
     if not len(events):
-        return events
-    pairs, pair_row = grouped(list(zip(events.user, events.scenario, strict=True)))
-    block = behavior.fold(schema, read_block(store, schema["user_scenario"], pairs), pair_row, events, encoder)
-    store.write(pairs, block)
+        return Verdicts(np.zeros(0, bool), np.zeros((0, 1 + len(schema.config.facets)), bool))
     users, user_row = grouped([(user,) for user in events.user])
-    block = behavior.fold(schema, read_block(store, schema["user"], users), user_row, events, encoder)
+    block = read_block(store, schema["user"], users)
+    verdicts = behavior.verdicts_on(schema, block, user_row, events)
+    pairs, pair_row = grouped(list(zip(events.user, events.scenario, strict=True)))
+    pair_block = read_block(store, schema["user_scenario"], pairs)
+    store.write(pairs, behavior.fold(schema, pair_block, pair_row, events, verdicts, encoder))
+    block = behavior.fold(schema, block, user_row, events, verdicts, encoder)
     store.write(users, _with_scenarios(block, users, pairs))
-    return replace(events, returning=behavior.returning_of(schema.config, block, user_row, events))
+    return verdicts
 
 
 def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
@@ -97,30 +100,39 @@ def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
     return block.with_columns({}, {"scenario_ids": Ragged(values, lengths)})
 
 
-def erase_user(store: RowStore, schema: Schema, user: str, position: Sequence[int]) -> None:
-    """Delete every row of a user that was not written by a later event than the erasure at `position`."""
-    (row,) = store.read(schema["user"], [(user,)])
-    if row is None:
+def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, position: Sequence[int]) -> None:
+    """Delete every row of a user that was not written by a later event than the erasure at `position`.
+
+    A mark stays, so that events from before the erasure at `time_s` (seconds since 1970) bring nothing back.
+    """
+    mark, view, key = schema["user_erasure"], schema["user"], (user,)
+    (known,) = store.read(mark, [key])
+    newest = time_s if known is None else max(time_s, float(known["erased_s"]))
+    if known is None or not _is_later(known, position):
+        values = {"erased_s": newest, "position": position, "schema": schema.fingerprint}
+        store.write([key], pack(mark, [{name: np.array(value) for name, value in values.items()}]))
+    (row,) = store.read(view, [key])
+    if row is not None and _is_later(row, position):
         return
-    pairs: list[Key] = [(user, scenario) for scenario in row["scenario_ids"].tolist()]
-    view = schema["user_scenario"]
-    rows = store.read(view, pairs)
-    gone = _written_before(rows, pairs, position)
-    store.delete(view, gone)
-    if _written_before([row], [(user,)], position):
-        store.delete(schema["user"], [(user,)])
-    elif gone:
-        # Events before the erasure were folded once more after later ones: the row lists their scenarios again.
-        left = [pair[1] for pair, stored in zip(pairs, rows, strict=True) if stored is not None and pair not in gone]
-        store.write([(user,)], pack(schema["user"], [{**row, "scenario_ids": np.array(left, object)}]))
+    pairs: list[Key] = [] if row is None else [(user, scenario) for scenario in row["scenario_ids"].tolist()]
+    store.delete(schema["user_scenario"], pairs, position)
+    store.delete(view, [key], position)
 
 
-def _written_before(
-    rows: Sequence[dict[str, np.ndarray] | None], keys: list[Key], position: Sequence[int]
-) -> list[Key]:
-    epoch, partition, offset = position
-    stored = [(key, row["position"].tolist()) for key, row in zip(keys, rows, strict=True) if row is not None]
-    return [key for key, (e, p, o) in stored if not (e == epoch and p == partition and o > offset)]
+def without_erased(store: RowStore, schema: Schema, events: Events) -> Events:
+    """The events without those from before an erasure of their user: by their time, or by their place in the log."""
+    users, row = grouped([(user,) for user in events.user])
+    marks = read_block(store, schema["user_erasure"], users)
+    erased_s, position = marks.floats("erased_s")[row], marks.ints("position")[row]
+    same = (position[:, :2] == events.position[:, :2]).all(axis=1)
+    gone = (events.time_s <= erased_s) | (same & (events.position[:, 2] <= position[:, 2]))
+    return events.take(~gone) if gone.any() else events
+
+
+def _is_later(row: Row, position: Sequence[int]) -> bool:
+    """Whether the row holds a later record of the same partition than the one at `position`."""
+    epoch, partition, offset = row["position"].tolist()
+    return [epoch, partition] == list(position[:2]) and offset > position[2]
 
 
 def fold_activity(store: RowStore, schema: Schema, view: str, deltas: Deltas, position: Ints) -> None:

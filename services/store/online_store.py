@@ -31,16 +31,37 @@ TYPE: Literal["services.store.online_store.FencedRedisOnlineStore"] = (
 POSITION_FIELD = "_position:{view}"
 """Hash field beside Feast's own that holds `epoch:partition:offset` for the fence."""
 
-_WRITE_IF_NOT_OLDER = """
+_UNLESS_OLDER = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if stored then
   local e, p, o = string.match(stored, '(-?%d+):(-?%d+):(-?%d+)')
   local ne, np, no = string.match(ARGV[2], '(-?%d+):(-?%d+):(-?%d+)')
   if tonumber(ne) < tonumber(e) or (ne == e and np == p and tonumber(no) < tonumber(o)) then return 0 end
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], unpack(ARGV, 3))
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+"""
+"""The fence: ends the script unless ARGV[2] is not older than the position in field ARGV[1]; then stores it."""
+
+_WRITE = (
+    _UNLESS_OLDER
+    + """
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('PERSIST', KEYS[1])
 return 1
 """
+)
+
+_DELETE = (
+    _UNLESS_OLDER
+    + """
+redis.call('HDEL', KEYS[1], unpack(ARGV, 4))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+)
+
+DELETED_FOR_S = 31 * 24 * 3600
+"""Seconds for which the position of a deleted row is kept: the behaviour topic keeps its events one day less."""
 
 Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
@@ -69,7 +90,7 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             super().online_write_batch(config, table, list(data), progress)
             return
         client = self._get_client(config.online_store)
-        script = client.register_script(_WRITE_IF_NOT_OLDER)
+        script = client.register_script(_WRITE)
         names = {feature.name: field_hash(f"{table.name}:{feature.name}") for feature in table.features}
         with client.pipeline(transaction=False) as pipe:
             for entity_key, values, timestamp, _ in data:
@@ -81,15 +102,25 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         if refused := written.count(0):
             raise FencedWrite(f"{refused} of {len(data)} rows of view {table.name} hold newer positions")
 
-    def delete_rows(self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey]) -> None:
-        """Remove this view's fields of the entities, the fence included; rows of other views stay."""
+    def delete_rows(
+        self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey], position: Sequence[int]
+    ) -> None:
+        """Remove this view's fields of the entities but the fence, which is left at `position`.
+
+        What is left of the entities is dropped DELETED_FOR_S seconds later, unless it is written again. Raises
+        FencedWrite when some rows hold newer positions; the others are removed.
+        """
         client = self._get_client(config.online_store)
+        script = client.register_script(_DELETE)
         fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
-        fields += [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
+        fence = [POSITION_FIELD.format(view=table.name), ":".join(map(str, position)), DELETED_FOR_S * 1000]
         with client.pipeline(transaction=False) as pipe:
             for entity_key in entity_keys:
-                pipe.hdel(redis_key(config.project, entity_key, config.entity_key_serialization_version), *fields)
-            pipe.execute()
+                key = redis_key(config.project, entity_key, config.entity_key_serialization_version)
+                script(keys=[key], args=[*fence, f"_ts:{table.name}", *fields], client=pipe)
+            deleted = pipe.execute()
+        if refused := deleted.count(0):
+            raise FencedWrite(f"{refused} of {len(entity_keys)} rows of view {table.name} hold newer positions")
 
 
 def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[Any]:

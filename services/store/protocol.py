@@ -41,8 +41,12 @@ class RowStore(Protocol):
         """
         ...
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
-        """Remove rows; those that do not exist are fine. Raises StoreUnavailable."""
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
+        """Remove rows, by a record at `position` (epoch, partition, offset); those that do not exist are fine.
+
+        Writes from before that position are refused afterwards, for as long as such records can arrive. Raises
+        StoreUnavailable, and FencedWrite where a stored position is newer; the other rows are removed.
+        """
         ...
 
 

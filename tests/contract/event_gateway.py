@@ -21,6 +21,7 @@ RULES = Rules(
     ),
     topic_prefix="crossrec",
     future_tolerance_s=300.0,
+    max_age_s=float("inf"),
     kafka_timeout_s=10.0,
 )
 

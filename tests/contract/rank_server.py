@@ -109,15 +109,14 @@ class History:
             type=np.full(count, EVENT_TYPES.index(kind)),
             time_s=np.full(count, time_s),
             value=np.full(count, np.nan),
-            event_key=keys64(f"event {offset}" for offset in positions[:, 2]),
+            event_key=keys64(f"event {self.epoch} {offset}" for offset in positions[:, 2]),
             position=positions,
             item_key=np.zeros(count, np.int64),
             facet_key=np.zeros((count, len(SCHEMA.config.facets)), np.int64),
             text_vector=np.zeros((count, SCHEMA.config.text_dims)),
-            returning=np.zeros((count, 1 + len(SCHEMA.config.facets)), bool),
         )
         enriched = with_items(self.store, SCHEMA, made, ENCODER)
-        enriched = fold_users(self.store, SCHEMA, enriched, ENCODER)
+        verdicts = fold_users(self.store, SCHEMA, enriched, ENCODER)
         views = {
             "item_activity": ("item",),
             "facet_activity": ("facet",),
@@ -125,7 +124,7 @@ class History:
             "scenario_activity": ("scenario",),
         }
         for view, ids in views.items():
-            deltas = deltas_by(SCHEMA, enriched, *ids)
+            deltas = deltas_by(SCHEMA, enriched, verdicts, *ids)
             fold_activity(self.store, SCHEMA, view, deltas, self._positions(len(deltas)))
 
     def _positions(self, count: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from services.events.routing import route
 from services.features.config import FeatureConfig
 from services.features.rows import Block, Row, pack
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
+from services.runtime.errors import TopicChanged
 from services.runtime.infra.commands import Endpoints
 from services.runtime.settings import ConsumerSettings, KafkaSettings, Settings, StoreSettings
 from services.runtime.topics import create_topics, topic_specs
@@ -33,6 +34,7 @@ from services.store.protocol import Key, RowStore
 from services.text.protocol import HashingEncoder
 from tests.unit.consumers.streams import (
     ACTIVITY,
+    ANY_AGE,
     assert_rows,
     behavior,
     behavior_event,
@@ -113,6 +115,7 @@ class Stage:
             "CROSSREC_STORE__URL": store.url,
             "CROSSREC_STORE__PROJECT": store.project,
             "CROSSREC_STORE__REGISTRY": str(store.registry),
+            "CROSSREC_GATEWAY__MAX_AGE_HALF_LIVES": "0",
             "CROSSREC_CONSUMERS__GROUP_PREFIX": consumers.group_prefix,
             "CROSSREC_CONSUMERS__MAX_POLL_RECORDS": str(consumers.max_poll_records),
             "CROSSREC_CONSUMERS__TRANSACTION_TIMEOUT_MS": str(consumers.transaction_timeout_ms),
@@ -135,6 +138,7 @@ def staged(
             offline_dir=directory,
         ),
         consumers=ConsumerSettings(group_prefix=name, **chosen),
+        gateway=ANY_AGE,
         features=features,
     )
     create_topics(infra.kafka_bootstrap, topic_specs(name))
@@ -191,8 +195,8 @@ class Gate:
         self.writes += 1
         self._store.write(keys, block)
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
-        self._store.delete(view, keys)
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
+        self._store.delete(view, keys, position)
 
 
 def clicks(stage: Stage, user: str) -> float:
@@ -331,5 +335,51 @@ def test_rows_come_back_as_they_were(view: View, stage: Stage) -> None:
             for name, value in row.items():
                 assert (value.dtype, value.shape) == (back[name].dtype, back[name].shape)
                 np.testing.assert_array_equal(value, back[name], err_msg=name)
-    stage.store.delete(view, [nobody, *keys[:2]])
+    stage.store.delete(view, [nobody, *keys[:2]], (3, 0, 0))
     assert [True, True, False, False, False] == [row is None for row in stage.store.read(view, keys)]
+
+
+def ended(stage: Stage, kind: str) -> BaseException | None:
+    """What a consumer ends with by itself."""
+    found: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            consume(kind, stage.settings, stage.store, threading.Event(), HashingEncoder)
+        except TopicChanged as error:
+            found.append(error)
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    worker.join(PATIENCE_S)
+    assert not worker.is_alive()
+    return found[0] if found else None
+
+
+def test_a_topic_that_was_made_anew_is_refused_until_its_epoch_is_raised(stage: Stage) -> None:
+    """Its first records would look like repetitions; under a new epoch they are new."""
+    stage.send([behavior_event(n) for n in range(3)])
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+    topic = stage.topic("behavior")
+    stage.admin.delete_topics([topic])
+    until(lambda: topic not in stage.admin.list_topics())
+    create_topics(stage.settings.kafka.bootstrap_servers, topic_specs(stage.settings.kafka.topic_prefix))
+    stage.send([behavior_event(n) for n in range(3, 5)])
+    error = ended(stage, "behavior")
+    assert "it was re-created" in str(error)
+    assert 3.0 == pytest.approx(clicks(stage, "u0"), abs=1e-4)
+    kafka = stage.settings.kafka.model_copy(update={"topic_epoch": 2})
+    stage = replace(stage, settings=stage.settings.model_copy(update={"kafka": kafka}))
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+    assert 5.0 == pytest.approx(clicks(stage, "u0"), abs=1e-4)
+
+
+def test_a_topic_that_got_more_partitions_is_refused(stage: Stage) -> None:
+    """Keys have moved to partitions whose offsets say nothing about their rows."""
+    stage.send([behavior_event(0)])
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+    stage.admin.create_partitions({stage.topic("behavior"): 6})
+    assert "it has 6 partitions, the rows were folded from 4" in str(ended(stage, "behavior"))

@@ -23,6 +23,7 @@ from services.runtime.topics import create_topics, topic_specs
 from services.store.connect import open_rows
 from services.store.protocol import FencedWrite, RowStore
 from services.text.protocol import HashingEncoder
+from tests.unit.consumers.streams import ANY_AGE
 
 pytestmark = pytest.mark.integration
 
@@ -59,6 +60,7 @@ def system(infra: Endpoints, tmp_path: Path) -> Iterator[System]:
             url=infra.valkey_address, project=name.replace("-", "_"), registry=tmp_path / "r.db", offline_dir=tmp_path
         ),
         consumers=ConsumerSettings(group_prefix=name),
+        gateway=ANY_AGE,
     )
     create_topics(infra.kafka_bootstrap, topic_specs(name))
     producer = KafkaProducer(bootstrap_servers=infra.kafka_bootstrap, acks="all")

@@ -11,8 +11,9 @@ from services.consumers.activity import ActivityFolder
 from services.consumers.deltas import activity_outputs
 from services.consumers.log import Record
 from services.features.activity import deltas_by
+from services.store.folding import fold_users
 from services.store.memory import MemoryRowStore
-from tests.unit.consumers.streams import SCHEMA, START_S, arrays, behavior
+from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior
 
 LENGTH = SCHEMA.count_length
 
@@ -46,10 +47,11 @@ def test_deltas_survive_their_record() -> None:
     """What is folded from records is what the features' own code computes: to the bit, prices included."""
     events = arrays(behavior(200))
     store = MemoryRowStore()
-    outputs = activity_outputs(SCHEMA, "crossrec.activity", events)
+    verdicts = fold_users(MemoryRowStore(), SCHEMA, events, ENCODER.fingerprint)
+    outputs = activity_outputs(SCHEMA, "crossrec.activity", events, verdicts)
     log = [Record(output.topic, 0, offset, output.key, output.value) for offset, output in enumerate(outputs)]
     ActivityFolder(store, SCHEMA, 1).fold(log)
-    deltas = deltas_by(SCHEMA, events, "item")
+    deltas = deltas_by(SCHEMA, events, verdicts, "item")
     assert len(deltas) == len(store.rows["item_activity"])
     for number, (item,) in enumerate(deltas.group):
         row = store.rows["item_activity"][(item,)]

@@ -20,6 +20,7 @@ from services.store.folding import scenario_ids
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (
+    ANY_AGE,
     CONFIG,
     ENCODER,
     SCHEMA,
@@ -35,7 +36,7 @@ from tests.unit.consumers.streams import (
     scenario_update,
 )
 
-SETTINGS = Settings(features=CONFIG)
+SETTINGS = Settings(features=CONFIG, gateway=ANY_AGE)
 ITEMS, SCENARIOS = 20, 3
 USER_VIEWS = ["user", "user_scenario"]
 
@@ -73,9 +74,9 @@ class Flaky(MemoryRowStore):
         if fails:
             raise StoreUnavailable("the answer was lost")
 
-    def delete(self, view: View, keys: Sequence[Key]) -> None:
+    def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         fails = self._fails()
-        super().delete(view, keys)
+        super().delete(view, keys, position)
         if fails:
             raise StoreUnavailable("the answer was lost")
 

@@ -46,7 +46,6 @@ def make_events(schema: Schema, count: int, seed: int = 0, users: int = 5, items
         item_key=keys64(f"i{n}" for n in item),
         facet_key=facets,
         text_vector=random.normal(size=(count, schema.config.text_dims)),
-        returning=np.zeros((count, 4), bool),
     )
 
 

@@ -11,15 +11,23 @@ from services.features.behavior import Events
 from services.features.config import EVENT_TYPES
 from services.features.rows import Block, pack
 from services.features.schema import Schema
+from services.features.verdicts import Verdicts
+
+
+def deltas_of(schema: Schema, events: Events, *ids: str) -> Deltas:
+    """Deltas of events that are all to be counted, of users who are new to everything."""
+    size = len(events)
+    verdicts = Verdicts(np.ones(size, bool), np.zeros((size, 1 + len(schema.config.facets)), bool))
+    return deltas_by(schema, events, verdicts, *ids)
 
 
 def folded(
     schema: Schema, view: str, ids: tuple[str, ...], batches: list[Events]
 ) -> tuple[list[tuple[str, ...]], Block]:
-    names = sorted({tuple(key) for batch in batches for key in deltas_by(schema, batch, *ids).group.tolist()})
+    names = sorted({tuple(key) for batch in batches for key in deltas_of(schema, batch, *ids).group.tolist()})
     block = pack(schema[view], [None] * len(names))
     for number, batch in enumerate(batches):
-        deltas = deltas_by(schema, batch, *ids)
+        deltas = deltas_of(schema, batch, *ids)
         block = activity.fold(schema, block, rows_of(names, deltas), deltas, at(number, len(deltas)))
     return names, block
 
@@ -57,24 +65,26 @@ def test_batches_in_any_order_and_size_sum_to_the_same(
 def test_folding_a_delta_twice_changes_nothing(schema: Schema, events: Events) -> None:
     """A record at or below the row's position was folded before."""
     _, block = folded(schema, "scenario_activity", ("scenario",), [events])
-    deltas = deltas_by(schema, events, "scenario")
+    deltas = deltas_of(schema, events, "scenario")
     names = [("s0",), ("s1",), ("s2",)]
     again = activity.fold(schema, block, rows_of(names, deltas), deltas, at(0, len(deltas)))
     np.testing.assert_array_equal(block.floats("counts"), again.floats("counts"))
 
 
-def test_repeats_within_a_batch_count_once(schema: Schema, events: Events) -> None:
-    """An event id that a producer sent twice adds once."""
-    twice = events.take(np.r_[np.arange(300), np.arange(100)])
-    expected, actual = deltas_by(schema, events, "item"), deltas_by(schema, twice, "item")
-    np.testing.assert_array_equal(expected.counts, actual.counts)
+def test_repeats_add_nothing(schema: Schema, events: Events) -> None:
+    """What was judged a repeat is in no sum."""
+    counted = np.arange(300) < 200
+    verdicts = Verdicts(counted, np.zeros((300, 1 + len(schema.config.facets)), bool))
+    for ids in (("item",), ("facet",), ("scenario",), ("item", "scenario")):
+        expected = deltas_of(schema, events.take(counted), *ids)
+        np.testing.assert_array_equal(expected.counts, deltas_by(schema, events, verdicts, *ids).counts)
 
 
 def test_newest_price_wins(schema: Schema, events: Events) -> None:
     """last_value is the price of the newest purchase that has one, whatever the order."""
     bought = np.flatnonzero((events.type == 3) & np.isfinite(events.value) & (events.item == "i3"))
     newest = bought[np.argmax(events.time_s[bought])]
-    deltas = deltas_by(schema, events, "item")
+    deltas = deltas_of(schema, events, "item")
     place = deltas.group[:, 0].tolist().index("i3")
     assert events.value[newest] == deltas.last_value[place]
     assert events.time_s[newest] == deltas.last_value_s[place]
@@ -88,5 +98,5 @@ def test_events_without_items_count_for_scenarios_only(schema: Schema, events: E
         item_key=np.zeros(300, np.int64),
         type=np.full(300, EVENT_TYPES.index("query")),
     )
-    assert 0 == len(deltas_by(schema, queries, "item")) == len(deltas_by(schema, queries, "item", "scenario"))
-    assert {"s0", "s1", "s2"} == set(deltas_by(schema, queries, "scenario").group[:, 0])
+    assert 0 == len(deltas_of(schema, queries, "item")) == len(deltas_of(schema, queries, "item", "scenario"))
+    assert {"s0", "s1", "s2"} == set(deltas_of(schema, queries, "scenario").group[:, 0])

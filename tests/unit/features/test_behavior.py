@@ -14,11 +14,19 @@ from tests.unit.features.conftest import START_S, make_events, renumbered
 
 ENCODER = 7
 
+ARRIVAL = ("position", "event_ids", "event_seqs", "event_returning", "scenario_ids")
+"""Features that say how a row came about."""
+
 
 def fold(schema: Schema, block: Block, events: Events) -> Block:
     users = [f"u{n}" for n in range(block.size)]
     row = np.array([users.index(user) for user in events.user], np.int64)
-    return behavior.fold(schema, block, row, events, ENCODER)
+    return fold_rows(schema, block, row, events)
+
+
+def fold_rows(schema: Schema, block: Block, row: np.ndarray, events: Events, encoder: int = ENCODER) -> Block:
+    verdicts = behavior.verdicts_on(schema, block, row, events)
+    return behavior.fold(schema, block, row, events, verdicts, encoder)
 
 
 def empty(schema: Schema, rows: int = 5) -> Block:
@@ -26,10 +34,8 @@ def empty(schema: Schema, rows: int = 5) -> Block:
 
 
 def values(block: Block) -> list[dict[str, object]]:
-    """The rows without what says how they came about: positions, and event ids in their order of arrival."""
-    return [
-        {k: v for k, v in row.items() if k not in ("position", "event_ids", "scenario_ids")} for row in unpack(block)
-    ]
+    """The rows without what says how they came about."""
+    return [{k: v for k, v in row.items() if k not in ARRIVAL} for row in unpack(block)]
 
 
 def assert_same(expected: Block, actual: Block, tolerance: float = 1e-9) -> None:
@@ -116,9 +122,9 @@ def test_full_table_drops_the_weakest() -> None:
 def test_language_of_another_encoder_is_dropped(schema: Schema, events: Events) -> None:
     """Vectors of two encoders never add up."""
     row = np.zeros(len(events), np.int64)
-    first = behavior.fold(schema, empty(schema, 1), row[:150], events.take(np.arange(150)), ENCODER)
-    switched = behavior.fold(schema, first, row[150:], events.take(np.arange(150, 300)), ENCODER + 1)
-    alone = behavior.fold(schema, empty(schema, 1), row[150:], events.take(np.arange(150, 300)), ENCODER + 1)
+    first = fold_rows(schema, empty(schema, 1), row[:150], events.take(np.arange(150)))
+    switched = fold_rows(schema, first, row[150:], events.take(np.arange(150, 300)), ENCODER + 1)
+    alone = fold_rows(schema, empty(schema, 1), row[150:], events.take(np.arange(150, 300)), ENCODER + 1)
     later = switched.floats("time_s") - alone.floats("time_s")
     decay = np.exp2(-later / schema.config.half_lives_s[-1])[:, None]
     np.testing.assert_allclose(switched.floats("language"), alone.floats("language") * decay, rtol=1e-9)
@@ -132,23 +138,3 @@ def test_impressions_are_no_engagement(schema: Schema) -> None:
     assert 0 == len(row["item_key"])
     assert not row["language"].any()
     assert row["counts"].any()
-
-
-def test_returning_says_who_engaged_before_even_when_folded_again(schema: Schema, events: Events) -> None:
-    """An event of a user's first engagement is not returning, a later one is; folding a second time changes nothing."""
-    users = sorted(set(events.user))
-    row = np.array([users.index(user) for user in events.user])
-    block = behavior.fold(schema, pack(schema["user"], [None] * len(users)), row, events, 1)
-    first: dict[tuple[str, str], float] = {}
-    weights = behavior.engagement_of(schema.config, events.type)
-    for user, item, time_s, weight in zip(events.user, events.item, events.time_s, weights, strict=True):
-        if weight > 0:
-            first[user, item] = min(time_s, first.get((user, item), np.inf))
-    expected = [
-        first.get((user, item), np.inf) < time_s
-        for user, item, time_s in zip(events.user, events.item, events.time_s, strict=True)
-    ]
-    actual = behavior.returning_of(schema.config, block, row, events)
-    assert expected == actual[:, 0].tolist()
-    again = behavior.fold(schema, block, row, events, 1)
-    np.testing.assert_array_equal(actual, behavior.returning_of(schema.config, again, row, events))

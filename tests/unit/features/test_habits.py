@@ -67,9 +67,10 @@ def fold(store: MemoryRowStore, schema: Schema) -> None:
             position=np.array([[1, 0, number]]),
             text_vector=np.zeros((1, 4)),
         )
-        event = fold_users(store, schema, with_items(store, schema, event, ENCODER), ENCODER)
+        event = with_items(store, schema, event, ENCODER)
+        verdicts = fold_users(store, schema, event, ENCODER)
         for view, ids in GROUPS.items():
-            deltas = deltas_by(schema, event, *ids)
+            deltas = deltas_by(schema, event, verdicts, *ids)
             fold_activity(store, schema, view, deltas, np.tile([1, 0, number], (len(deltas), 1)))
 
 

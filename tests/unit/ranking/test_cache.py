@@ -121,7 +121,7 @@ def test_ages_count_from_the_reading(cache: ColumnCache, clock: Clock) -> None:
 def test_a_row_deleted_in_the_store_is_forgotten(cache: ColumnCache, store: RecordingStore, clock: Clock) -> None:
     """At the next reading it is as if it had never been there."""
     margins(cache, "a")
-    store.delete(VIEW, keys_of("a"))
+    store.delete(VIEW, keys_of("a"), (9, 0, 0))
     clock.now_s += 6
     found = cache.rows(keys_of("a"))
     assert (found.block.floats("attributes")[0, 0], found.known[0]) == (0.5, False)

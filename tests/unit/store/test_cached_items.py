@@ -101,7 +101,7 @@ def test_what_is_written_or_deleted_here_is_forgotten(cached: CachedItems) -> No
     """The next read sees it at once."""
     prices(cached, "a", "b")
     put(cached, "a", price=7.0)
-    cached.delete(ITEM, [("b",)])
+    cached.delete(ITEM, [("b",)], (9, 0, 0))
     assert [7.0, None] == prices(cached, "a", "b")
 
 
@@ -112,7 +112,7 @@ def test_rows_of_other_views_are_never_remembered(cached: CachedItems, store: Co
         assert [None] == cached.read(USER, [("a",)])
     put(cached, "a", view=USER)
     assert [False] == [row is None for row in cached.read(USER, [("a",)])]
-    cached.delete(USER, [("a",)])
+    cached.delete(USER, [("a",)], (9, 0, 0))
     assert [None] == cached.read(USER, [("a",)])
     assert [1.0] == prices(cached, "a")
     assert [("a",)] * 5 == store.asked

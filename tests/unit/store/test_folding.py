@@ -15,9 +15,11 @@ from services.store.folding import (
     read_block,
     scenario_ids,
     with_items,
+    without_erased,
 )
 from services.store.memory import MemoryRowStore
-from tests.unit.consumers.streams import ENCODER, SCHEMA, arrays, behavior_event, fold_catalogue, item_update
+from services.store.protocol import FencedWrite
+from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior_event, fold_catalogue, item_update
 
 VIEWS = ("user", "user_scenario")
 
@@ -94,23 +96,28 @@ def test_a_user_lists_the_scenarios_of_its_rows(store: MemoryRowStore) -> None:
     assert ["s0", "s1", "s2"] == store.rows["user"][("u0",)]["scenario_ids"].tolist()
 
 
+ERASED_S = START_S + 100.0
+
+
+def erase(store: MemoryRowStore, *position: int) -> None:
+    erase_user(store, SCHEMA, "u0", ERASED_S, position)
+
+
 def test_erasing_deletes_every_row_of_the_user(store: MemoryRowStore) -> None:
     """Those of other users stay; twice is once."""
     fold(store, "s0", "s1")
     fold(store, "s0", offset=2, user="u1")
     for _ in range(2):
-        erase_user(store, SCHEMA, "u0", (1, 3, 3))
+        erase(store, 1, 3, 3)
         assert {("u1",), ("u1", "s0")} == keys(store)
 
 
 def test_an_erasure_of_the_past_spares_what_came_later(store: MemoryRowStore) -> None:
-    """A repeated erasure deletes only what a repetition of earlier events brought back."""
+    """A repeated erasure finds the rows of later events."""
+    erase(store, 1, 3, 4)
     fold(store, "s1", offset=5)
-    fold(store, "s0", offset=2)
-    erase_user(store, SCHEMA, "u0", (1, 3, 4))
+    erase(store, 1, 3, 4)
     assert {("u0",), ("u0", "s1")} == keys(store)
-    row = store.rows["user"][("u0",)]
-    assert (["s1"], [1, 3, 5]) == (row["scenario_ids"].tolist(), row["position"].tolist())
 
 
 @pytest.mark.parametrize("position", [(2, 3, 0), (1, 0, 0)])
@@ -119,7 +126,7 @@ def test_an_erasure_elsewhere_deletes_whatever_the_offset(
 ) -> None:
     """Offsets of another topic epoch, or of another partition, say nothing about what came first."""
     fold(store, "s0", offset=5)
-    erase_user(store, SCHEMA, "u0", position)
+    erase(store, *position)
     assert not keys(store)
 
 
@@ -127,8 +134,45 @@ def test_an_erasure_cut_short_is_finished_by_its_repetition(store: MemoryRowStor
     """The user's row goes last, so that the others can still be found."""
     fold(store, "s0", "s1")
     del store.rows["user_scenario"][("u0", "s0")]
-    erase_user(store, SCHEMA, "u0", (1, 3, 2))
+    erase(store, 1, 3, 2)
     assert not keys(store)
+
+
+def test_a_writer_from_before_an_erasure_is_fenced(store: MemoryRowStore) -> None:
+    """A consumer that lost its partition and comes back cannot bring the rows back."""
+    fold(store, "s0")
+    erase(store, 1, 3, 4)
+    with pytest.raises(FencedWrite):
+        fold(store, "s0", offset=3)
+    assert not keys(store)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "offset", "partition", "expected"),
+    [
+        (ERASED_S + 1, 5, 3, 1),  # later in time and in the log
+        (ERASED_S, 5, 3, 0),  # late
+        (ERASED_S + 1, 4, 3, 0),  # before the erasure in the log: its rows are gone
+        (ERASED_S + 1, 3, 2, 1),  # offsets of another partition say nothing
+    ],
+)
+def test_events_from_before_an_erasure_are_left_out(
+    time_s: float, offset: int, partition: int, expected: int, store: MemoryRowStore
+) -> None:
+    """By their time, which is the user's, or by their place in the log; other users' are not."""
+    erase(store, 1, 3, 4)
+    events = arrays([behavior_event(1), behavior_event(2, user_id="u1")])
+    position = np.tile((1, partition, offset), (2, 1))
+    events = replace(events, time_s=np.full(2, time_s), position=position)
+    assert expected + 1 == len(without_erased(store, SCHEMA, events))
+
+
+def test_the_newest_erasure_counts(store: MemoryRowStore) -> None:
+    """An older one that comes later takes nothing back."""
+    erase(store, 1, 3, 4)
+    erase_user(store, SCHEMA, "u0", ERASED_S - 50, (1, 3, 6))
+    (mark,) = store.rows["user_erasure"].values()
+    assert (ERASED_S, [1, 3, 6]) == (mark["erased_s"], mark["position"].tolist())
 
 
 def test_the_index_is_written_when_it_grows_and_not_otherwise(store: MemoryRowStore) -> None:

@@ -60,12 +60,26 @@ def test_a_refused_row_does_not_hold_up_the_others(store: RowStore) -> None:
     assert (50.0, 2.0) == (value_of(store), value_of(store, ("j", "s")))
 
 
-def test_a_deleted_row_can_be_written_from_any_position(store: RowStore) -> None:
-    """Deleting what is not there is fine."""
-    store.delete(VIEW, [KEY, ("nobody", "s")])
-    assert [None] == store.read(VIEW, [KEY])
-    store.write([KEY], block(((2, 1, 0), 1.0)))
-    assert 1.0 == value_of(store)
+def test_a_deleted_row_stays_fenced() -> None:
+    """By the position of what deleted it; deleting what is not there is fine and fences it too."""
+    store = MemoryRowStore()
+    store.write([KEY], block(((2, 1, 5), 50.0)))
+    store.delete(VIEW, [KEY, ("nobody", "s")], (2, 1, 7))
+    for key in (KEY, ("nobody", "s")):
+        assert [None] == store.read(VIEW, [key])
+        with pytest.raises(FencedWrite):
+            store.write([key], block(((2, 1, 6), 1.0)))
+        store.write([key], block(((2, 1, 8), 1.0)))
+        assert 1.0 == value_of(store, key)
+
+
+def test_a_newer_row_is_not_deleted() -> None:
+    """Whoever lost its partition cannot delete what the new owner wrote; older rows among them go."""
+    store = MemoryRowStore()
+    store.write([KEY, ("old", "s")], block(((2, 1, 5), 50.0), ((2, 1, 3), 1.0)))
+    with pytest.raises(FencedWrite, match="1 rows of view item_scenario hold newer positions"):
+        store.delete(VIEW, [KEY, ("old", "s")], (2, 1, 4))
+    assert [True, False] == [row is not None for row in store.read(VIEW, [KEY, ("old", "s")])]
 
 
 def test_rows_come_in_the_order_of_the_keys(store: RowStore) -> None:
@@ -75,13 +89,12 @@ def test_rows_come_in_the_order_of_the_keys(store: RowStore) -> None:
 
 
 def test_columns_grow_and_give_defaults_for_what_is_missing() -> None:
-    """More rows than there was room for at the start; a deleted row and one never written read as defaults."""
+    """More rows than there was room for at the start; one never written reads as defaults."""
     store = ColumnRowStore(SCHEMA)
     keys: list[Key] = [(f"i{n}", "s") for n in range(3000)]
     store.write(keys, block(*(((1, 0, n), float(n)) for n in range(3000))))
-    store.delete(VIEW, [keys[7]])
-    assert [2999.0, 0.0, 0.0] == store.read_block(VIEW, [keys[2999], keys[7], ("none", "s")]).floats(
-        "updated_s"
-    ).tolist()
-    assert [True, False] == [row is not None for row in store.read(VIEW, [keys[8], keys[7]])]
-    assert 2999 == len(store.keys(VIEW))
+    assert [2999.0, 0.0] == store.read_block(VIEW, [keys[2999], ("none", "s")]).floats("updated_s").tolist()
+    assert [True, False] == [row is not None for row in store.read(VIEW, [keys[8], ("none", "s")])]
+    assert 3000 == len(store.keys(VIEW))
+    with pytest.raises(TypeError, match="rows of view item_scenario are not removed"):
+        store.delete(VIEW, [keys[7]], (9, 0, 0))

@@ -35,7 +35,6 @@ def history(*events: tuple[str, str, str, float], labelled: tuple[tuple[str, str
             item_key=np.zeros(count, np.int64),
             facet_key=np.zeros((count, 4), np.int64),
             text_vector=np.zeros((count, 2)),
-            returning=np.zeros((count, 5), bool),
         ),
         behavior_text=np.full(count, "", object),
         requests=Requests(

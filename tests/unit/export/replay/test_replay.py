@@ -41,7 +41,6 @@ def purchases(times: list[float], item: str = "i0") -> Events:
         item_key=np.zeros(count, np.int64),
         facet_key=np.zeros((count, 4), np.int64),
         text_vector=np.zeros((count, 64)),
-        returning=np.zeros((count, 5), bool),
     )
 
 

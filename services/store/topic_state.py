@@ -1,0 +1,60 @@
+"""What the rows know of a topic: which topic their positions speak of, and from which offsets on it is folded.
+
+A topic that was re-created, or got more partitions, would be miscounted in silence: old offsets would hide new
+records, keys would move to other partitions and lose their place. So the store remembers the topic's identity and
+refuses another one under the same epoch. Knows no Kafka.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.features.rows import pack
+from services.features.schema import Schema
+from services.runtime.errors import TopicChanged
+from services.runtime.topics import TopicIdentity
+from services.store.protocol import RowStore
+
+
+def admit(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int) -> list[int]:
+    """The offset per partition from which the topic is to be folded, if the rows may be folded from it.
+
+    A topic that is new to the store, or comes with a higher epoch, is remembered. Raises TopicChanged for another
+    topic under the same epoch, or a lower epoch; StoreUnavailable.
+    """
+    view = schema["topic_state"]
+    (row,) = store.read(view, [(topic.name,)])
+    known = None if row is None else int(row["position"][0])
+    if row is None or known is None or known < epoch:
+        return begin(store, schema, topic, epoch, [0] * topic.partitions)
+    if known > epoch:
+        raise TopicChanged(
+            topic.name, f"the rows know epoch {known}, kafka.topic_epoch is {epoch}: raise it to {known}"
+        )
+    if str(row["topic_id"]) != topic.topic_id:
+        raise TopicChanged(
+            topic.name,
+            "it was re-created: the rows hold positions of its predecessor. Fold what is left of that one, or do "
+            f"without; then set kafka.topic_epoch to {epoch + 1}, and its records count as new",
+        )
+    if int(row["partitions"]) != topic.partitions:
+        raise TopicChanged(
+            topic.name,
+            f"it has {topic.partitions} partitions, the rows were folded from {int(row['partitions'])}, and keys have "
+            f"moved. Let the consumers reach the end under the old number of partitions; then set kafka.partitions to "
+            f"{topic.partitions} and kafka.topic_epoch to {epoch + 1}",
+        )
+    return [int(offset) for offset in row["from_offsets"]]
+
+
+def begin(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int, offsets: Sequence[int]) -> list[int]:
+    """Remember the topic, and that records below `offsets` (per partition) are no longer to be folded."""
+    values = {
+        "topic_id": np.array(topic.topic_id, object),
+        "partitions": np.array(topic.partitions),
+        "from_offsets": np.array(offsets, np.int64),
+        "position": np.array([epoch, 0, 0]),
+        "schema": np.array(schema.fingerprint),
+    }
+    store.write([(topic.name,)], pack(schema["topic_state"], [values]))
+    return list(offsets)

@@ -1,0 +1,144 @@
+"""Verdicts on events: repeats, and who engaged before."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.features import behavior
+from services.features.behavior import Events
+from services.features.config import FeatureConfig
+from services.features.rows import Block, pack, unpack
+from services.features.schema import Schema, build_schema
+from services.features.verdicts import Verdicts
+from tests.unit.features.conftest import START_S, make_events
+
+ENCODER = 7
+
+
+def rows_of(events: Events) -> np.ndarray:
+    return np.array([int(user[1:]) for user in events.user], np.int64)
+
+
+def empty(schema: Schema, rows: int = 5) -> Block:
+    return pack(schema["user"], [None] * rows)
+
+
+def folded(schema: Schema, block: Block, events: Events) -> tuple[Block, Verdicts]:
+    row = rows_of(events)
+    verdicts = behavior.verdicts_on(schema, block, row, events)
+    return behavior.fold(schema, block, row, events, verdicts, ENCODER), verdicts
+
+
+def joined(parts: list[Verdicts]) -> tuple[list[bool], list[list[bool]]]:
+    counted, returning = (np.concatenate([getattr(p, name) for p in parts]) for name in ("counted", "returning"))
+    return counted.tolist(), returning.tolist()
+
+
+def expected(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool]]]:
+    """One event after the other, by hand."""
+    ids: set[tuple[str, int]] = set()
+    first: dict[tuple[str, int, int], float] = {}
+    counted, returning = [], []
+    weight = behavior.engagement_of(schema.config, events.type)
+    for n in range(len(events)):
+        user, time_s = events.user[n], events.time_s[n]
+        keys = [(user, level, int(key)) for level, key in enumerate((events.item_key[n], *events.facet_key[n]))]
+        # Facets share a table, whatever their level.
+        keys = [(user, min(level, 1), key) for user, level, key in keys]
+        counted.append((user, int(events.event_key[n])) not in ids)
+        ids.add((user, int(events.event_key[n])))
+        returning.append([first.get(key, np.inf) < time_s for key in keys])
+        if counted[-1] and weight[n] > 0:
+            for key in keys:
+                first[key] = min(time_s, first.get(key, np.inf))
+    return counted, returning
+
+
+def resent(events: Events, seed: int = 3) -> Events:
+    """The events with a tenth of them sent again shortly after."""
+    random = np.random.default_rng(seed)
+    order: list[int] = []
+    for n in range(len(events)):
+        order.append(n)
+        if n > 10 and random.random() < 0.1:
+            order.append(n - int(random.integers(0, 10)))
+    again = events.take(np.array(order))
+    position = again.position.copy()
+    position[:, 2] = np.arange(len(again))
+    return replace(again, position=position)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_verdicts_do_not_depend_on_batch_borders(schema: Schema, events: Events, size: int) -> None:
+    """Repeats in the same batch and across batches; first engagements in order of arrival, late ones among them."""
+    events = resent(events)
+    block, parts = empty(schema), []
+    for begin in range(0, len(events), size):
+        block, verdicts = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
+        parts.append(verdicts)
+    counted, returning = joined(parts)
+    wanted_counted, wanted_returning = expected(schema, events)
+    assert wanted_counted == counted
+    # What a repeat returns to is of no interest: it counts nowhere.
+    assert [r for r, c in zip(wanted_returning, counted, strict=True) if c] == [
+        r for r, c in zip(returning, counted, strict=True) if c
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 13, 100, 1000])
+@pytest.mark.parametrize("event_ids", [1, 64])
+def test_a_batch_folded_again_meets_the_verdicts_of_the_first_time(size: int, event_ids: int) -> None:
+    """However the repetition is cut, also when it goes on behind where the crash was; rows stay as they were."""
+    schema = build_schema(FeatureConfig(text_dims=4, category_levels=2, event_ids=event_ids))
+    events = resent(make_events(schema, 300))
+    start, _ = folded(schema, empty(schema), events.take(np.arange(100)))
+    once, verdicts = folded(schema, start, events.take(np.arange(100, 250)))
+    end, later = folded(schema, once, events.take(np.arange(250, len(events))))
+    block, parts = once, []
+    for begin in range(100, len(events), size):
+        block, part = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
+        parts.append(part)
+    counted, returning = joined(parts)
+    first_counted, first_returning = joined([verdicts, later])
+    assert first_counted[:150] == counted[:150]
+    kept = np.array(first_counted[:150])
+    np.testing.assert_array_equal(np.array(first_returning[:150])[kept], np.array(returning[:150])[kept])
+    if event_ids == 64:
+        assert first_counted == counted
+        np.testing.assert_allclose(block.floats("counts"), end.floats("counts"), rtol=1e-9)
+
+
+def test_what_is_read_again_from_long_ago_counts_no_more(schema: Schema, events: Events) -> None:
+    """Records below what the row remembers were committed: offsets that are set back add nothing to activity."""
+    block = empty(schema)
+    for begin in range(0, 300, 30):
+        block, _ = folded(schema, block, events.take(np.arange(begin, begin + 30)))
+    small = build_schema(replace(schema.config, event_ids=1))
+    verdicts = behavior.verdicts_on(small, block, rows_of(events), events)
+    again, _ = folded(small, block, events)
+    np.testing.assert_array_equal(block.floats("counts"), again.floats("counts"))
+    remembered = sum(len(row["event_ids"]) for row in unpack(block))
+    assert remembered == verdicts.counted.sum()
+
+
+def test_rows_remember_no_more_than_they_must(schema: Schema) -> None:
+    """The newest ids before a batch, and those of the batch."""
+    few = build_schema(replace(schema.config, event_ids=3))
+    events = make_events(few, 20, users=1)
+    block = empty(few, 1)
+    for begin in range(0, 20, 5):
+        block, _ = folded(few, block, events.take(np.arange(begin, begin + 5)))
+    (row,) = unpack(block)
+    assert events.event_key[12:].tolist() == row["event_ids"].tolist()
+    assert [(1 << 40) + offset for offset in range(12, 20)] == row["event_seqs"].tolist()
+
+
+def test_an_engagement_at_the_same_moment_is_none_before(schema: Schema) -> None:
+    """Things in one basket do not make each other old; an impression makes nothing old."""
+    events = make_events(schema, 4, users=1, items=1)
+    events = replace(
+        events, time_s=START_S + np.array([0.0, 1.0, 1.0, 2.0]), type=np.array([0, 3, 3, 3])
+    )  # shown, bought twice, bought
+    _, verdicts = folded(schema, empty(schema, 1), events)
+    assert [False, False, False, True] == verdicts.returning[:, 0].tolist()
