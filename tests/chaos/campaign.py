@@ -8,6 +8,7 @@ Exits with 1 if anything differs or hangs, and names the directory with all logs
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -126,6 +127,7 @@ def run(plan: Plan, directory: Path) -> Report:
         expected = MemoryRowStore()
         fold_catalogue(expected, updates, compare.SCHEMA)
         _compare(system, feeder, expected, report)
+        report.differences += compare.unforgotten(workload.erased_s, system.store)
         lap("comparison")
     return report
 
@@ -228,6 +230,8 @@ def _options() -> tuple[Plan, Path]:
 
 def main() -> int:
     """Run a campaign as the options say; the exit status is 0 if nothing differs."""
+    # Whoever ends it ends its servers and consumers too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plan, directory = _options()
     directory.mkdir(parents=True, exist_ok=True)
     _say(f"data and logs in {directory}")

@@ -20,8 +20,11 @@ from services.store.protocol import Key, RowStore
 from services.text.protocol import HashingEncoder
 from tests.chaos.system import PREFIX, SCHEMA
 
-USER_VIEWS = ("user", "user_scenario")
+USER_VIEWS = ("user", "user_scenario", "user_erasure")
 ACTIVITY_VIEWS = ("item_activity", "item_scenario_activity", "facet_activity", "scenario_activity")
+REMEMBERED = ("event_ids", "event_seqs", "event_returning")
+"""What a user's row knows of its newest events."""
+
 TOLERANCE = 1e-9
 BATCH = 1000
 DEAD_LETTERS = f"{PREFIX}.dead-letter"
@@ -105,6 +108,10 @@ def _unlike(expected: Row, actual: Row) -> list[str]:
 
 
 def _alike(name: str, expected: np.ndarray, actual: np.ndarray) -> bool:
+    if name in REMEMBERED:
+        # How many more are kept depends on where the last batch began.
+        limit = SCHEMA.config.event_ids
+        return bool(np.array_equal(expected[-limit:], actual[-limit:]))
     if expected.shape != actual.shape:
         return False
     if expected.dtype.kind != "f":
@@ -112,6 +119,22 @@ def _alike(name: str, expected: np.ndarray, actual: np.ndarray) -> bool:
     # Parts of the language vector cancel out: what they are exact to is the size of what was added up.
     scale = float(np.abs(expected).max(initial=0.0)) if name == "language" else 0.0
     return bool(np.allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE * scale + 1e-300, equal_nan=True))
+
+
+def unforgotten(erased_s: Mapping[str, float], actual: RowStore) -> list[Difference]:
+    """Erased users whose row holds something from before the last erasure."""
+    users = sorted(erased_s)
+    rows = zip(users, actual.read(SCHEMA["user"], [(user,) for user in users]), strict=True)
+    oldest = {
+        user: min([float(row["time_s"]), *row["item_first_s"].tolist(), *row["facet_first_s"].tolist()])
+        for user, row in rows
+        if row is not None
+    }
+    return [
+        Difference("user", (user,), "oldest event", f"after {erased_s[user]}", time_s)
+        for user, time_s in oldest.items()
+        if time_s <= erased_s[user]
+    ]
 
 
 def row_counts(address: str) -> Counter[str]:
