@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test check proto release-contracts lock bench clean
+.PHONY: setup demo test chaos check proto release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -23,6 +23,12 @@ demo: setup
 test: setup check
 	@$(BIN)/python -m pytest tests/unit
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
+	@$(BIN)/python -m pytest tests/chaos
+
+# Kills, pauses and cuts for ten minutes a seed; every row must be as if nothing had happened.
+SEEDS ?= 1 2 3
+chaos: setup
+	@for seed in $(SEEDS); do $(BIN)/python -W ignore -m tests.chaos.campaign --seed $$seed || exit 1; done
 
 check: setup
 	@$(BIN)/ruff check .

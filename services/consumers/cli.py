@@ -1,4 +1,4 @@
-"""`crossrec consumers ...`: look at the feature consumers from outside."""
+"""`crossrec consumers ...`: look at the feature consumers from outside, and set them back."""
 
 import json
 import time
@@ -20,11 +20,6 @@ consumers_app = typer.Typer(
 _COLOURS = {"Stable": "green", "Empty": "yellow", "absent": "dim", "no topic": "red"}
 
 
-@consumers_app.callback()
-def consumers() -> None:
-    """Keep the subcommands' names even while there is one."""
-
-
 @consumers_app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
     """Show every kind's consumer group: members, committed offsets, and how far behind it is.
@@ -43,6 +38,31 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
         for member in group.members:
             partitions = ", ".join(map(str, member.partitions)) or "none"
             console.print(f"{group.kind}: {member.member_id} at {member.host}, partitions {partitions}", markup=False)
+
+
+@consumers_app.command()
+def rewind(
+    to: Annotated[str, typer.Option(help="Time (UTC, ISO 8601) from which on records are folded, or beginning.")],
+    kind: Annotated[str, typer.Option(help="behavior (with the activity that follows from it), item or scenario.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Drop the rows of a kind and rebuild them from the records that Kafka got since a time.
+
+    The kind's consumers must be stopped; start them afterwards. What Kafka no longer has, or got earlier, is not in
+    the rebuilt rows: take that from a backfill.
+    """
+    from services.consumers.rewind import rewind as rewind_kind
+    from services.features.schema import build_schema
+    from services.runtime.times import seconds_of
+    from services.store.connect import open_rows_for_batches
+
+    settings = load_settings()
+    to_s = seconds_of("to", to)
+    if not yes:
+        typer.confirm(f"Drop all rows that {kind} consumers fold in {settings.store.project}?", abort=True)
+    for start in rewind_kind(settings, build_schema(settings.features), open_rows_for_batches(settings), kind, to_s):
+        dropped = ", ".join(f"{count:,} of {view}" for view, count in start.dropped.items())
+        typer.echo(f"{start.kind}: dropped rows: {dropped}; {start.topic} is folded from {list(start.offsets)} on")
 
 
 def _table(groups: "list[GroupStatus]") -> Table:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
+from services.consumers.header_names import accept_any_header_name
 from services.consumers.log import LogUnavailable, LostPartitions, Output, Record
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
 from services.consumers.watch import Watch
@@ -158,6 +159,7 @@ class KafkaLog:
 
     def _join(self) -> KafkaConsumer:
         config = self._config
+        accept_any_header_name()
         consumer = KafkaConsumer(
             bootstrap_servers=config.bootstrap_servers,
             bootstrap_timeout_ms=config.request_timeout_ms,

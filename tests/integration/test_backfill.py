@@ -89,7 +89,7 @@ def test_a_history_that_kafka_knows_nothing_of(stage: Stage) -> None:
 
 def test_a_moment_must_be_one(stage: Stage) -> None:
     """The option and what it may be are named."""
-    with pytest.raises(ConfigurationError, match="stream_from: 'yesterday' is none of end, beginning and a time"):
+    with pytest.raises(ConfigurationError, match="stream_from: 'yesterday' is neither `beginning` nor a time"):
         stream_on(stage.settings, stage.store, "yesterday")
 
 
