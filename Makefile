@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test check proto lock bench clean
+.PHONY: setup demo test chaos check proto release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -23,16 +23,28 @@ demo: setup
 test: setup check
 	@$(BIN)/python -m pytest tests/unit
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
+	@$(BIN)/python -m pytest tests/chaos
+
+# Kills, pauses and cuts for ten minutes a seed; every row must be as if nothing had happened.
+SEEDS ?= 1 2 3
+chaos: setup
+	@for seed in $(SEEDS); do $(BIN)/python -W ignore -m tests.chaos.campaign --seed $$seed || exit 1; done
 
 check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/buf lint proto
+	@$(BIN)/buf breaking proto --against proto/released.binpb
 	@$(BIN)/python proto/generate.py --check
 
 proto: setup
 	@$(BIN)/python proto/generate.py
+
+# At a release: from now on, the contracts must stay compatible with these.
+release-contracts: setup
+	@$(BIN)/buf breaking proto --against proto/released.binpb
+	@$(BIN)/buf build proto --exclude-source-info -o proto/released.binpb
 
 bench: setup
 	@$(BIN)/crossrec bench rank --json build/bench/rank.json

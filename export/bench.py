@@ -11,16 +11,17 @@ import numpy as np
 from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from export.backfill.fill import fill_store
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.demo.environment import Environment
 from export.demo.stream import timestamp
 from export.machine import machine, versions
-from export.pipeline import ensure_encoder, fill_store, replay_rows
+from export.pipeline import ensure_encoder, replay_rows
 from export.replay.history import load_history
 from export.training.run import train_run
 from services.runtime.settings import Settings, load_settings
-from services.store.connect import apply_definitions, feature_store, open_rows_for_batches
+from services.store.connect import apply_definitions, feature_store
 from services.store.feast_api import FeatureStore
 
 DATASET = "completejourney"
@@ -43,7 +44,7 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
         replay_rows(settings, reader, directory / "rows", 0.0)
         train_run(settings, DATASET, "neural", overrides={"epochs": 1})
         apply_definitions(settings)
-        fill_store(settings, reader, open_rows_for_batches(settings))
+        fill_store(settings, directory)
         environment.start_ranking()
         asked = workload(settings, reader, requests + WARM_UP)
         console.print(f"measuring {requests} requests per path")

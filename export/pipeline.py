@@ -14,20 +14,14 @@ from export.replay.history import History, Requests, load_history
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
 from export.replay.training_rows import TrainingRowsWriter
-from services.features.rows import Block
-from services.features.schema import POSITION, build_schema
+from services.features.schema import build_schema
 from services.runtime.settings import Settings
 from services.store.columns import ColumnRowStore
-from services.store.lineage import join_lineage
-from services.store.protocol import RowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
 
 Report = Callable[[float, float], None]
 """Called with what is done and what there is to do."""
-
-BACKFILL_ROWS = 500
-"""Rows per write of a backfill."""
 
 
 def ensure_encoder(settings: Settings, reader: DatasetReader) -> None:
@@ -64,41 +58,6 @@ def replay_rows(
             recorder.flush()
 
         Replay(history, schema, encoder, recorder).run(end_of(history), stop, _progress(history, report))
-
-
-def fill_store(
-    settings: Settings,
-    reader: DatasetReader,
-    rows: RowStore,
-    until_s: float | None = None,
-    report: Report = lambda *_: None,
-) -> dict[str, int]:
-    """Fold the history before `until_s` (all of it by default) and write the rows to the online store.
-
-    Streaming goes on from there: the rows' positions are of no Kafka topic, so every streamed event is new to
-    them. Returns the number of rows per view.
-    """
-    schema, encoder = build_schema(settings.features), open_encoder(settings)
-    join_lineage(rows, schema)
-    history = load_history(reader, settings.features)
-    store = ColumnRowStore(schema)
-    end = end_of(history) if until_s is None else until_s
-    Replay(history, schema, encoder, store).run(end, lambda *_: None)
-    keys_of = {view.name: store.keys(view) for view in schema.views}
-    total, done = sum(len(keys) for keys in keys_of.values()), 0
-    for name, keys in keys_of.items():
-        for begin in range(0, len(keys), BACKFILL_ROWS):
-            chunk = keys[begin : begin + BACKFILL_ROWS]
-            rows.write(chunk, before_streaming(store.read_block(schema[name], chunk)))
-            done += len(chunk)
-            report(done, total)
-    return {name: len(keys) for name, keys in keys_of.items() if keys}
-
-
-def before_streaming(block: Block) -> Block:
-    """The rows with a position before everything that is streamed."""
-    position = np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
-    return block.with_columns({"position": np.tile(position, (block.size, 1))})
 
 
 def end_of(history: History) -> float:

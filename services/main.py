@@ -5,6 +5,7 @@ Knows flags and wiring; every command's work is a function elsewhere. Heavy impo
 
 import json
 import os
+import time
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from services.consumers.cli import consumers_app
+from services.consumers.dead_letters_cli import dead_letters_app
 from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
@@ -32,6 +34,8 @@ app = typer.Typer(
 serve_app = typer.Typer(help="Start a gRPC server in the foreground: the event gateway or the ranking server.")
 bench_app = typer.Typer(help="Measure a running system; prints and writes workload, versions and machine.")
 app.add_typer(infra_app, name="infra")
+app.add_typer(consumers_app, name="consumers")
+app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(serve_app, name="serve")
 app.add_typer(bench_app, name="bench")
 
@@ -168,29 +172,28 @@ def backfill(
             "nothing of it), or the time (UTC, ISO 8601) from which on Kafka got what the history does not hold."
         ),
     ] = "end",
+    workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0: one per core.")] = 0,
 ) -> None:
     """Fold a data set's history straight into the online store; streaming goes on from there.
 
     Consumers must be stopped. The position from which they go on is recorded in the store.
     """
-    from export.backfill import stream_on
+    from export.backfill.fill import fill_store
+    from export.backfill.position import stream_on
     from export.datasets.storage import DatasetReader
-    from export.pipeline import ensure_encoder, fill_store
+    from export.pipeline import ensure_encoder
     from services.store.connect import open_rows_for_batches
 
     chosen = load_settings(data)
     reader = DatasetReader(chosen.data_dir / data)
     ensure_encoder(chosen, reader)
-    until_s = _utc_s(until) if until else None
-    with Progress(transient=True) as progress:
-        task = progress.add_task("writing rows", total=None)
-        rows = open_rows_for_batches(chosen)
-        starts = stream_on(chosen, rows, stream_from)
-        written = fill_store(
-            chosen, reader, rows, until_s, lambda done, total: progress.update(task, completed=done, total=total)
-        )
-    for view, count in written.items():
+    begun = time.monotonic()
+    with console.status("folding the history"):
+        starts = stream_on(chosen, open_rows_for_batches(chosen), stream_from)
+        filled = fill_store(chosen, reader.path, _utc_s(until) if until else float("inf"), workers)
+    for view, count in filled.rows.items():
         console.print(f"{view}: {count:,} rows")
+    console.print(f"{filled.events:,} events folded in {time.monotonic() - begun:.1f} s")
     for topic, offsets in starts.items():
         console.print(f"streaming of {topic} goes on at offsets {', '.join(map(str, offsets))}")
 

@@ -65,6 +65,10 @@ class DatasetReader:
         names: list[str] = pq.read_schema(self.path / f"{table}.parquet").names
         return names
 
+    def schema(self, table: str) -> pa.Schema:
+        """The columns that a table has on disk."""
+        return pq.read_schema(self.path / f"{table}.parquet")
+
     def batches(
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = ROW_GROUP_ROWS
     ) -> Iterator[pa.RecordBatch]:

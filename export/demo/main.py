@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from crossrec.events.v1 import events_pb2
+from export.backfill.fill import fill_store
 from export.datasets.completejourney_source import week_start_ms
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
@@ -22,13 +23,13 @@ from export.demo.compare import AGREEMENT, Comparison, compare, impressions_at
 from export.demo.environment import DemoFailed, Environment
 from export.demo.show import show_fresh_event, show_household
 from export.demo.stream import Lag, Published, entries_between, publish
-from export.pipeline import ensure_encoder, fill_store, replay_rows
+from export.pipeline import ensure_encoder, replay_rows
 from export.replay.history import History, load_history
 from export.training.run import read_run, train_run
 from export.training.source import read_info
 from services.runtime.settings import Settings, load_settings
 from services.runtime.topics import create_topics, topic_specs
-from services.store.connect import apply_definitions, open_rows_for_batches
+from services.store.connect import apply_definitions
 
 DATASET = "completejourney"
 STREAMED_WEEK, RANKED_WEEK = 52, 53
@@ -98,12 +99,14 @@ class Demo:
             )
         self._model = Path(run["registered"])
         self._summary["training"] = run.get("test", {}).get("all", {})
-        with self._step(f"backfill the online store to the end of week {STREAMED_WEEK - 1}") as report:
+        with self._step(f"backfill the online store to the end of week {STREAMED_WEEK - 1}"):
             kafka = settings.kafka
             create_topics(kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions))
             apply_definitions(settings)
-            written = fill_store(settings, reader, open_rows_for_batches(settings), self._begin_s, report)
-        self._console.print(f"  {sum(written.values()):,} rows in {len(written)} feature views")
+            filled = fill_store(settings, reader.path, self._begin_s)
+        self._console.print(
+            f"  {filled.events:,} events, {sum(filled.rows.values()):,} rows in {len(filled.rows)} feature views"
+        )
         self._history = load_history(reader, settings.features)
         with self._step("start gateway, consumers and ranking server"):
             self._environment.start_servers()

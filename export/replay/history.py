@@ -4,7 +4,7 @@ Knows the tables' columns; knows nothing of features beyond the shapes that fold
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -66,14 +66,24 @@ class History:
 def load_history(reader: DatasetReader, config: FeatureConfig) -> History:
     """Read a data set. Rows of type `candidate` are requests only; labelled impressions are both."""
     events = reader.table("events")
-    is_candidate = pc.equal(events["type"], "candidate")
-    behavior = events.filter(pc.invert(is_candidate))
+    behavior = _without_candidates(events)
+    return replace(
+        load_catalogue(reader, config),
+        behavior=_behavior(behavior, config, 0),
+        behavior_text=_strings(behavior["text"]),
+        requests=_requests(events.filter(pc.is_valid(events["label"])), config),
+    )
+
+
+def load_catalogue(reader: DatasetReader, config: FeatureConfig) -> History:
+    """A data set's items and scenarios, with no events and no requests."""
+    nothing = reader.schema("events").empty_table()
     items = reader.table("items")
     own = pc.is_null(items["scenario_id"])
     return History(
-        behavior=_behavior(behavior, config),
-        behavior_text=_strings(behavior["text"]),
-        requests=_requests(events.filter(pc.is_valid(events["label"])), config),
+        behavior=_behavior(nothing, config, 0),
+        behavior_text=_strings(nothing["text"]),
+        requests=_requests(nothing, config),
         items=list(_item_states(items.filter(own))),
         item_scenarios=_item_scenarios(items.filter(pc.invert(own)), config),
         scenarios=[
@@ -81,6 +91,52 @@ def load_history(reader: DatasetReader, config: FeatureConfig) -> History:
             for row in reader.table("scenarios").to_pylist()
         ],
     )
+
+
+def behavior_chunks(
+    reader: DatasetReader, config: FeatureConfig, before_s: float, share: int, shares: int, rows: int
+) -> Iterator[tuple[Events, Strings]]:
+    """Behaviour events and their texts in time order, some `rows` of the file at a time.
+
+    Events of one moment are never in two chunks. Positions count the events of the share.
+
+    Args:
+        reader: the data set.
+        config: the feature configuration.
+        before_s: events from this time on are left out, seconds since 1970.
+        share: which of `shares` parts of the users, split by the hash of their id.
+        shares: number of parts.
+        rows: rows of the file per chunk; a chunk is larger where many events share a moment.
+    """
+    left, done = reader.schema("events").empty_table(), 0
+    for batch in reader.batches("events", batch_rows=rows):
+        table = _without_candidates(pa.Table.from_batches([batch]))
+        table = pa.concat_tables([left, table.filter(_of_share(table["user_id"], share, shares))])
+        if not table.num_rows:
+            continue
+        last = pc.less(table["time"], table["time"][-1])
+        ready, left = table.filter(last), table.filter(pc.invert(last))
+        if ready.num_rows and _seconds(ready["time"])[0] < before_s:
+            yield _chunk(ready, config, before_s, done)
+            done += ready.num_rows
+    if left.num_rows and _seconds(left["time"])[0] < before_s:
+        yield _chunk(left, config, before_s, done)
+
+
+def _chunk(table: pa.Table, config: FeatureConfig, before_s: float, first: int) -> tuple[Events, Strings]:
+    table = table.slice(0, int(np.searchsorted(_seconds(table["time"]), before_s)))
+    return _behavior(table, config, first), _strings(table["text"])
+
+
+def _of_share(users: pa.ChunkedArray, share: int, shares: int) -> pa.Array:
+    """Which users are of a share."""
+    encoded = users.combine_chunks().dictionary_encode()
+    keys = keys64(encoded.dictionary.to_pylist()).view(np.uint64)
+    return pa.array((keys % shares == share)[encoded.indices.to_numpy()])
+
+
+def _without_candidates(events: pa.Table) -> pa.Table:
+    return events.filter(pc.not_equal(events["type"], "candidate"))
 
 
 def _strings(column: pa.ChunkedArray) -> Strings:
@@ -96,11 +152,11 @@ def _seconds(column: pa.ChunkedArray) -> Floats:
     return result
 
 
-def _behavior(table: pa.Table, config: FeatureConfig) -> Events:
+def _behavior(table: pa.Table, config: FeatureConfig, first: int) -> Events:
     rows = table.num_rows
     position = np.zeros((rows, 3), np.int64)
     position[:, :2] = REPLAYED
-    position[:, 2] = np.arange(rows)
+    position[:, 2] = np.arange(first, first + rows)
     return Events(
         user=_strings(table["user_id"]),
         scenario=_strings(table["scenario_id"]),

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.replay.history import REPLAYED, History, Requests
+from export.replay.history import REPLAYED, History, Requests, Strings
 from services.features import activity
+from services.features.behavior import Events
 from services.features.catalogue import State
 from services.features.rows import Floats
 from services.features.schema import Schema
@@ -53,13 +54,19 @@ class Replay:
         self._done = dict.fromkeys(("behavior", "items", "item_scenarios", "scenarios", "requests"), 0)
         self._item_times = np.array([state.time_s for _, state in history.items])
         self._scenario_times = np.array([state.time_s for _, state in history.scenarios])
+        self._reached_s = -np.inf
+
+    def feed(self, behavior: Events, texts: Strings) -> None:
+        """Go on with these events in place of the history's, all of which were folded."""
+        self._history = replace(self._history, behavior=behavior, behavior_text=texts)
+        self._done["behavior"] = 0
 
     def moments(self, until_s: float) -> list[float]:
         """Times at which something must be looked at or changes what events mean, up to `until_s`."""
         first: dict[str, float] = {}
         versions = [s.time_s for item, s in self._history.items if first.setdefault(item, s.time_s) != s.time_s]
         times = np.unique(np.concatenate([self._history.requests.time_s, np.array(versions)]))
-        return [*times[times < until_s].tolist(), until_s]
+        return [*times[(times > self._reached_s) & (times < until_s)].tolist(), until_s]
 
     def run(self, until_s: float, stop: Stop, progress: Callable[[float], None] = lambda _: None) -> None:
         """Fold everything before `until_s` (and updates up to it), calling `stop` at every request time."""
@@ -72,6 +79,7 @@ class Replay:
             requests = self._requests_at(moment)
             if len(requests.time_s):
                 stop(moment, requests)
+            self._reached_s = moment
             progress(moment)
 
     def _advance(self, name: str, times: Floats, moment: float, *, inclusive: bool) -> slice:
@@ -97,7 +105,7 @@ class Replay:
         verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         for view, ids in GROUPS.items():
             deltas = activity.deltas_by(self._schema, events, verdicts, *ids)
-            position = np.tile(np.array([*REPLAYED, window.stop]), (len(deltas), 1))
+            position = np.tile(events.position[-1], (len(deltas), 1))
             fold_activity(self._store, self._schema, view, deltas, position)
 
     def _fold_items(self, moment: float, *, inclusive: bool) -> None:

@@ -1,5 +1,6 @@
 """The behaviour consumer: user rows, and what the batch adds to the activity of items and scenarios."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +12,10 @@ from services.consumers.deltas import activity_outputs
 from services.consumers.log import Record
 from services.consumers.loop import Outcome
 from services.features.behavior import Events
+from services.features.config import EVENT_TYPES
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema
+from services.features.verdicts import Verdicts
 from services.store.folding import erase_user, fold_users, with_items, without_erased
 from services.store.protocol import RowStore
 from services.text.protocol import Encoder
@@ -50,10 +53,13 @@ class BehaviorFolder:
         good = [pair for pair in good if place[id(pair[0])] < taken]
         if 0 in erasures:
             self._erase(*good.pop(0))
-        events = without_erased(self._store, self._schema, self._events(good))
+        read = self._events(good)
+        events = without_erased(self._store, self._schema, read)
         verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         outputs = activity_outputs(self._schema, self._topic, events, verdicts)
-        return Outcome(outputs, [letter for letter in letters if place[id(letter.record)] < taken], taken)
+        letters = [letter for letter in letters if place[id(letter.record)] < taken]
+        counts = _counts(events, verdicts, erased=len(read) - len(events), erasures=int(0 in erasures))
+        return Outcome(outputs, letters, taken, counts)
 
     def _erase(self, record: Record, entry: Entry) -> None:
         position = (self._epoch, record.partition, record.offset)
@@ -80,6 +86,13 @@ class BehaviorFolder:
             text_vector=vectors,
         )
         return with_items(self._store, self._schema, events, self._encoder.fingerprint) if rows else events
+
+
+def _counts(events: Events, verdicts: Verdicts, erased: int, erasures: int) -> Counter[tuple[str, str]]:
+    """What became of the events, by type; `erased` are those whose user was erased after they happened."""
+    outcomes = ("folded" if counted else "repeated" for counted in verdicts.counted.tolist())
+    counts = Counter(zip((EVENT_TYPES[number] for number in events.type.tolist()), outcomes, strict=True))
+    return counts + Counter({("any", "erased"): erased, ("user_erasure", "folded"): erasures})
 
 
 def _objects(values: list[str]) -> NDArray[np.object_]:

@@ -1,6 +1,7 @@
 """The item and scenario consumers: rows of the catalogue, from updates and tombstones."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -52,7 +53,8 @@ class _CatalogueFolder(ABC):
                 changes.append((record, None))
         changes.sort(key=lambda change: (change[0].partition, change[0].offset))
         self._fold_changes(changes)
-        return Outcome(dead_letters=letters)
+        kinds = (entry.WhichOneof("entry") if entry else "tombstone" for _, entry in changes)
+        return Outcome(dead_letters=letters, counts=Counter((str(kind), "folded") for kind in kinds))
 
     @abstractmethod
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:

@@ -11,6 +11,9 @@ from services.runtime.logging import log_event
 
 SUFFIX = "dead-letter"
 
+ORIGINAL = "original-"
+"""Stands before the names of the record's own headers."""
+
 MAX_ORIGINAL_HEADER_BYTES = 256 * 1024
 """Original headers beyond it are left out: many tiny ones would outgrow what the topic takes."""
 
@@ -43,21 +46,21 @@ def _originals(headers: Headers) -> list[tuple[str, bytes]]:
     kept: list[tuple[str, bytes]] = []
     size = 0
     for name, value in headers:
-        size += len(name.encode()) + len(value or b"") + len("original-")
+        size += len(name.encode()) + len(value or b"") + len(ORIGINAL)
         if size > MAX_ORIGINAL_HEADER_BYTES:
             break
-        kept.append((f"original-{name}", value or b""))
+        kept.append((f"{ORIGINAL}{name}", value or b""))
     return kept
 
 
 def log_dead_letters(letters: Sequence[DeadLetter]) -> None:
     """One line per batch: topic, how many, and how many of which kind; never a record's content."""
     if letters:
-        kinds = Counter(_kind(letter.reason) for letter in letters)
+        kinds = Counter(kind_of(letter.reason) for letter in letters)
         topic = letters[0].record.topic
         log_event(_logger, "dead_letters", level=logging.WARNING, topic=topic, count=len(letters), reasons=dict(kinds))
 
 
-def _kind(reason: str) -> str:
+def kind_of(reason: str) -> str:
     """The part of a reason that quotes nothing from the record: the field, or what the value is not."""
     return re.split(r"[\[:'\"\d]", reason, maxsplit=1)[0].strip()

@@ -5,6 +5,7 @@ whoever takes partitions over does not start before what their former owner is a
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,8 +13,10 @@ from typing import TypeVar
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
+from services.consumers.header_names import accept_any_header_name
 from services.consumers.log import LogUnavailable, LostPartitions, Output, Record
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
+from services.consumers.watch import Watch
 from services.runtime.logging import log_event
 
 _logger = logging.getLogger(__name__)
@@ -47,19 +50,23 @@ class KafkaLogConfig:
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """Remembers that partitions moved, and says so."""
 
-    def __init__(self, group: str) -> None:
-        self._group = group
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self.moved = False
+        self.held_since_s: float | None = None
+        """Since when there are partitions, monotonic seconds; None: there are none."""
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._note("partitions_revoked", revoked)
+        del revoked  # all of them: the next assignment names what is left
+        self.moved = True
+        self.held_since_s = None
+        self._watch.revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._note("partitions_assigned", assigned)
-
-    def _note(self, event: str, partitions: Iterable[TopicPartition]) -> None:
+        partitions = sorted(partition.partition for partition in assigned)
         self.moved = True
-        log_event(_logger, event, group=self._group, partitions=sorted(p.partition for p in partitions))
+        self.held_since_s = time.monotonic() if partitions else None
+        self._watch.assigned(partitions)
 
 
 class KafkaLog:
@@ -67,15 +74,16 @@ class KafkaLog:
 
     Args:
         config: what to read, and as whom.
+        watch: told of rebalances, and how far the log goes.
         admit: asked whenever partitions were assigned whether the topic may be folded; returns the offset per
             partition below which records are not. May raise StoreUnavailable and TopicChanged, which `poll` and
             `rewind` pass on.
     """
 
-    def __init__(self, config: KafkaLogConfig, admit: Callable[[], Sequence[int]] = list) -> None:
-        self._config = config
+    def __init__(self, config: KafkaLogConfig, watch: Watch, admit: Callable[[], Sequence[int]] = list) -> None:
+        self._config, self._watch = config, watch
         self._admit = admit
-        self._assignment = _Assignment(config.group)
+        self._assignment = _Assignment(watch)
         self._member: KafkaConsumer | None = None
         self._transactions = Transactions(config.bootstrap_servers, config.group, config.transaction_timeout_ms)
         self._committed: dict[TopicPartition, int] = {}
@@ -98,7 +106,9 @@ class KafkaLog:
             if r.offset >= self._start_of(r.partition)
         ]
         if not batch:
+            self._check_heartbeat(consumer)
             _reached(self._commit_markers)
+        self._watch.reached(_reached(lambda: _bounds(consumer)))
         return batch
 
     def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
@@ -149,6 +159,7 @@ class KafkaLog:
 
     def _join(self) -> KafkaConsumer:
         config = self._config
+        accept_any_header_name()
         consumer = KafkaConsumer(
             bootstrap_servers=config.bootstrap_servers,
             bootstrap_timeout_ms=config.request_timeout_ms,
@@ -200,6 +211,16 @@ class KafkaLog:
                 lost = {"partition": partition.partition, "records": begin - committed}
                 log_event(_logger, "records_expired", level=logging.ERROR, group=self._config.group, **lost)
 
+    def _check_heartbeat(self, consumer: KafkaConsumer) -> None:
+        """Raise LogUnavailable when no heartbeat went out for a session: polls of brokers that are away are empty."""
+        since_s = self._assignment.held_since_s
+        if since_s is None:
+            return
+        metrics = consumer.metrics()["consumer-coordinator-metrics"]
+        silent_s = min(metrics["last-heartbeat-seconds-ago"], time.monotonic() - since_s)
+        if silent_s > self._config.session_timeout_ms / 1000:
+            raise LogUnavailable(f"no heartbeat for {silent_s:.0f} s")
+
     def _commit_markers(self) -> None:
         """Commit positions that moved past transaction markers: else a group that read all seems to lag."""
         consumer = self._consumer()
@@ -209,6 +230,16 @@ class KafkaLog:
         if moved:
             consumer.commit(_offsets(moved), timeout_ms=wait_ms)
             self._committed |= moved
+
+
+def _bounds(consumer: KafkaConsumer) -> dict[int, tuple[int, int]]:
+    """Position and end of the assigned partitions, where both are known; asks nobody."""
+    bounds = {}
+    for partition in consumer.assignment():
+        end = consumer.highwater(partition)
+        if end is not None:
+            bounds[partition.partition] = (consumer.position(partition, timeout_ms=0), end)
+    return {partition: (position, end) for partition, (position, end) in bounds.items() if position is not None}
 
 
 def _offsets(positions: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:

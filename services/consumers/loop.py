@@ -4,16 +4,18 @@ A batch's rows are written before its offsets are committed. A crash in between 
 positions make the repetition change nothing.
 """
 
-import logging
 import random
 import threading
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.consumers.dead_letters import DeadLetter, log_dead_letters
+from services.consumers.dead_letters import DeadLetter
 from services.consumers.log import Log, LogUnavailable, LostPartitions, Output, Record
-from services.runtime.logging import log_event
+from services.consumers.watch import LOG, STORE, Watch
+from services.runtime.errors import CrossRecError
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5
@@ -21,8 +23,6 @@ POLL_S = 0.5
 
 BACKOFF_S = (0.1, 10.0)
 """First and longest wait between tries, seconds; doubled each time, with jitter of a half."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,14 @@ class Outcome:
         dead_letters: records that could not be folded, and why.
         records: how many of the batch, from its beginning, were folded; the rest is folded once these are
             committed. None: all.
+        counts: how many of them by type of entry and what became of it (`folded`, `repeated`, ...), for the metrics;
+            without the dead letters. Empty: all the others were folded.
     """
 
     outputs: list[Output] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     records: int | None = None
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Folder(Protocol):
@@ -61,6 +64,7 @@ class Loop:
         dead_letter_topic: where records go that cannot be folded.
         stop: ends the loop after the batch in hand.
         jitter: spreads the waits between tries.
+        watch: told what happens.
     """
 
     def __init__(
@@ -70,10 +74,11 @@ class Loop:
         dead_letter_topic: str,
         stop: threading.Event,
         jitter: random.Random | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._log, self._folder, self._dead_letter_topic, self._stop = log, folder, dead_letter_topic, stop
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._failures = 0
+        self._watch = watch or Watch("any")
 
     def run(self) -> None:
         """Fold until the stop event; the batch in hand is finished and committed, then the group is left."""
@@ -81,6 +86,7 @@ class Loop:
             while not self._stop.is_set():
                 self.step()
         finally:
+            self._watch.stopping()
             self._log.close()
 
     def step(self) -> int:
@@ -88,15 +94,16 @@ class Loop:
         done = 0
         try:
             records = self._log.poll(POLL_S)
+            self._watch.polled(records)
             while done < len(records):
                 taken = self._fold_next(records[done:])
                 if not taken:
                     return done
                 done += taken
         except (LostPartitions, FencedWrite) as error:
-            self._drop(str(error))
+            self._drop(error)
         except (LogUnavailable, StoreUnavailable) as error:
-            self._failed("log_unavailable" if isinstance(error, LogUnavailable) else "store_unavailable", error)
+            self._failed(error)
             self._rewind()
         return done
 
@@ -107,20 +114,25 @@ class Loop:
             return 0
         taken = len(records) if outcome.records is None else outcome.records
         letters = [letter.output(self._dead_letter_topic) for letter in outcome.dead_letters]
+        begun_s = time.monotonic()
         self._log.commit([*outcome.outputs, *letters], records[:taken])
-        log_dead_letters(outcome.dead_letters)
-        self._recovered()
+        took_s = time.monotonic() - begun_s
+        self._watch.committed(records[:taken], outcome.dead_letters, outcome.counts, took_s)
         return taken
 
     def _folded(self, records: Sequence[Record]) -> Outcome | None:
         """The outcome of the batch; None if it may belong to another consumer now, or a stop came first."""
         while True:
+            begun_s = time.monotonic()
             try:
-                return self._folder.fold(records)
+                outcome = self._folder.fold(records)
             except StoreUnavailable as error:
-                self._failed("store_unavailable", error)
+                self._failed(error)
+            else:
+                self._watch.folded(time.monotonic() - begun_s)
+                return outcome
             if not self._kept_through(self._backoff_s()):
-                self._drop("partitions moved while the store was away")
+                self._drop(LostPartitions("partitions moved while the store was away"))
                 return None
             if self._stop.is_set():
                 return None
@@ -133,10 +145,9 @@ class Loop:
             wait_s -= POLL_S
         return True
 
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: LostPartitions | FencedWrite) -> None:
         """Give the batch up and go on from what is committed."""
-        self._failures += 1
-        log_event(_logger, "batch_dropped", level=logging.WARNING, reason=reason)
+        self._watch.dropped(str(reason), fenced=isinstance(reason, FencedWrite))
         self._rewind()
 
     def _rewind(self) -> None:
@@ -145,22 +156,14 @@ class Loop:
             try:
                 self._log.rewind()
             except (LogUnavailable, LostPartitions, StoreUnavailable) as error:
-                self._failed("log_unavailable", error)
+                self._failed(error)
             else:
                 return
 
-    def _failed(self, event: str, error: Exception) -> None:
-        """Count a failure; the first of a series is logged."""
-        self._failures += 1
-        if self._failures == 1:
-            log_event(_logger, event, level=logging.WARNING, reason=str(error))
-
-    def _recovered(self) -> None:
-        if self._failures:
-            log_event(_logger, "recovered", failures=self._failures)
-        self._failures = 0
+    def _failed(self, error: CrossRecError) -> None:
+        self._watch.failed(STORE if isinstance(error, StoreUnavailable) else LOG, str(error))
 
     def _backoff_s(self) -> float:
         first, longest = BACKOFF_S
-        wait: float = min(first * 2.0 ** min(self._failures - 1, 16), longest)
+        wait: float = min(first * 2.0 ** min(self._watch.tries - 1, 16), longest)
         return wait * (0.5 + self._jitter.random() / 2)

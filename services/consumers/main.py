@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from services.consumers import behavior, catalogue
@@ -13,7 +13,9 @@ from services.consumers.dead_letters import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
+from services.consumers.listener import listening
 from services.consumers.loop import Folder, Loop
+from services.consumers.watch import Watch
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.runtime.errors import ConfigurationError
@@ -23,6 +25,7 @@ from services.runtime.settings import Settings
 from services.runtime.topics import identify
 from services.store.cached_items import CachedItems
 from services.store.lineage import join_lineage
+from services.store.measured import Measured
 from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
 from services.store.topic_state import admit
 from services.text.cache import VectorCache
@@ -64,8 +67,8 @@ def consume(
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
-    schema = build_schema(settings.features)
-    folder = build_folder(kind, settings, schema, store, encoder)
+    watch, schema = Watch(kind), build_schema(settings.features)
+    folder = build_folder(kind, settings, schema, Measured(store, watch.metrics.stored), encoder)
 
     def admitted() -> list[int]:
         join_lineage(store, schema)
@@ -74,8 +77,12 @@ def consume(
     # A schema that does not fit is refused before the group is disturbed; a store that is away is asked again later.
     with suppress(StoreUnavailable, FencedWrite):
         join_lineage(store, schema)
-    log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
-    Loop(KafkaLog(config, admitted), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
+    log = KafkaLog(config, watch, admitted)
+    loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
+    address = chosen.metrics_listen
+    with listening(address, watch.registry, watch.health) if address else nullcontext():
+        log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
+        loop.run()
 
 
 def build_folder(

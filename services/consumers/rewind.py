@@ -69,6 +69,8 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
         ConfigurationError: Consumers of the groups are running, or activity was to be rewound by itself.
         TopicChanged, StoreUnavailable, kafka.errors.KafkaError.
     """
+    if kind not in REBUILT:
+        raise ConfigurationError(f"kind: {kind}: choose behavior, item or scenario")
     if kind == "activity":
         raise ConfigurationError("kind: activity rows are rebuilt from behaviour: rewind behavior")
     kinds = ("behavior", "activity") if kind == "behavior" else (kind,)

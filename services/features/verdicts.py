@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 EPOCH_BITS = 40
 """Offsets stay below 2 to this power; the topic epoch stands above them."""
 
+REMEMBERED = ("event_ids", "event_seqs", "event_returning")
+"""Features of a user's row that hold verdicts, an entry per event."""
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -87,14 +90,28 @@ def remember(config: FeatureConfig, block: Block, row: Ints, events: "Events", v
         ],
     }
     order = np.argsort(rows, kind="stable")
-    rows, seqs = rows[order], columns["event_seqs"][order]
+    rows = rows[order]
     touched = np.bincount(row, minlength=block.size) > 0
-    before = touched[rows] & (seqs < first[rows])
-    from_end = np.zeros(len(rows), np.int64)
-    from_end[before] = rank_in_group(rows[before][::-1])[::-1]
+    before = touched[rows] & (columns["event_seqs"][order] < first[rows])
+    return _newest({name: values[order] for name, values in columns.items()}, rows, before, block.size, config)
+
+
+def forget(config: FeatureConfig, block: Block) -> dict[str, Ragged]:
+    """The columns that hold verdicts, with no more of them than must be remembered of what was committed."""
+    row = block.ragged["event_ids"].row
+    columns = {name: block.ragged[name].values.astype(np.int64) for name in REMEMBERED}
+    return _newest(columns, row, np.ones(len(row), bool), block.size, config)
+
+
+def _newest(
+    columns: dict[str, Ints], row: Ints, before: NDArray[np.bool_], rows: int, config: FeatureConfig
+) -> dict[str, Ragged]:
+    """The columns without the oldest entries of each row among those that `before` marks."""
+    from_end = np.zeros(len(row), np.int64)
+    from_end[before] = rank_in_group(row[before][::-1])[::-1]
     keep = ~before | (from_end < config.event_ids)
-    lengths = np.bincount(rows[keep], minlength=block.size).astype(np.int64)
-    return {name: Ragged(values[order][keep], lengths) for name, values in columns.items()}
+    lengths = np.bincount(row[keep], minlength=rows).astype(np.int64)
+    return {name: Ragged(values[keep], lengths) for name, values in columns.items()}
 
 
 def _returning(

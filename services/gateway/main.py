@@ -2,15 +2,23 @@
 
 import logging
 
-from services.gateway.publisher import KafkaPublisher
-from services.gateway.server import build_server
-from services.gateway.service import EventService, Rules
+from services.gateway.health import KafkaHealth
+from services.gateway.intake import Intake, Rules
+from services.gateway.kafka_publisher import KafkaPublisher
+from services.gateway.pressure import PendingBudget, RateLimits
+from services.gateway.publisher import Publisher
+from services.gateway.server import EVENT_SERVICE, build_server
+from services.gateway.service import EventService
+from services.gateway.stream import StreamLimits
 from services.runtime.lifecycle import serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 
 DRAIN_S = 10.0
-"""Seconds that requests in progress get after the stop signal, and records on their way after that."""
+"""Seconds that calls in progress get after the stop signal, and records on their way after that."""
+
+MAX_CHECK_S = 3.0
+"""Seconds until Kafka counts as away for a health check."""
 
 _logger = logging.getLogger(__name__)
 
@@ -18,9 +26,28 @@ _logger = logging.getLogger(__name__)
 def run_gateway(settings: Settings) -> None:
     """Serve EventService until SIGTERM or SIGINT; main thread only.
 
-    Starts without Kafka too: requests are answered UNAVAILABLE until it is there.
+    Starts without Kafka too: health is NOT_SERVING and requests are answered UNAVAILABLE until it is there.
     """
     configure_logging()
+    gateway, kafka = settings.gateway, settings.kafka
+    publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
+    service = build_service(settings, publisher)
+    built = build_server(service, gateway.listen)
+    log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
+    check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
+    health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)
+    health.start()
+
+    def close() -> None:
+        health.stop()
+        publisher.close(DRAIN_S)
+
+    serve_until_signal(built.server, built.health, DRAIN_S, close, service.stop)
+    log_event(_logger, "gateway_stopped")
+
+
+def build_service(settings: Settings, publisher: Publisher) -> EventService:
+    """EventService as the settings have it."""
     gateway = settings.gateway
     rules = Rules(
         features=settings.features,
@@ -29,8 +56,7 @@ def run_gateway(settings: Settings) -> None:
         max_age_s=settings.max_age_s,
         kafka_timeout_s=gateway.kafka_timeout_s,
     )
-    publisher = KafkaPublisher(settings.kafka.bootstrap_servers, gateway.kafka_timeout_s)
-    built = build_server(EventService(publisher, rules), gateway.listen, gateway.max_workers)
-    log_event(_logger, "gateway_started", address=built.address, kafka=settings.kafka.bootstrap_servers)
-    serve_until_signal(built.server, built.health, DRAIN_S, lambda: publisher.close(DRAIN_S))
-    log_event(_logger, "gateway_stopped")
+    budget = PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records)
+    rates = RateLimits(gateway.rate_limit_events_per_s, gateway.rate_limit_burst)
+    limits = StreamLimits(gateway.stream_window)
+    return EventService(Intake(publisher, rules, budget), rates, limits, gateway.max_workers, gateway.max_streams)

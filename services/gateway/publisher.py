@@ -1,17 +1,18 @@
-"""Storing records in Kafka: one verb, a real adapter and a fake.
+"""Storing records: one verb, whose outcome comes later; the protocol and a fake.
 
-Knows nothing of entries or gRPC. A record counts as stored only when Kafka confirmed it on all in-sync replicas.
+Knows nothing of entries or gRPC. A record counts as stored only when it is confirmed on all in-sync replicas.
 """
 
 import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-_DISCARD_S = 1.0
-"""Seconds that a broken producer gets to fail the records it still holds."""
+from services.runtime.errors import Unavailable
+
+Confirmation = Future[None]
+"""Ends without error when a record is stored, with one when that is not known."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,20 @@ class OutgoingRecord:
 class Publisher(Protocol):
     """Stores records."""
 
-    def publish(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
-        """Store the records in order and wait at most `timeout_s` seconds.
+    def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
+        """Begin to store the records, in order; wait at most about `timeout_s` seconds for that beginning.
 
-        Returns one outcome per record: None if it is stored, else why that is not known. A record that failed by
-        time-out may still be stored later; sending it again may store it twice.
+        Returns one confirmation per record. All end, by and by; a record whose confirmation fails may still be
+        stored later, and sending it again may store it twice. After a record that could not be sent the rest is
+        not sent. Callbacks run on the publisher's thread and must not wait for anything.
+        """
+        ...
+
+    def check(self, timeout_s: float) -> None:
+        """Return if records can be stored as far as is known; raise what speaks against it.
+
+        Asks at most `timeout_s` seconds, and only if no record was confirmed since the last check. To be called
+        from time to time: it also replaces a connection that has died while nobody sends.
         """
         ...
 
@@ -49,165 +59,107 @@ class Publisher(Protocol):
         ...
 
 
+def all_known(confirmations: Sequence[Confirmation]) -> Confirmation:
+    """Ends, always without error, when all of them have ended."""
+    known, lock, left = Confirmation(), threading.Lock(), len(confirmations)
+
+    def one_known(_: Confirmation) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            last = not left
+        if last:
+            known.set_result(None)
+
+    if not confirmations:
+        known.set_result(None)
+    for confirmation in confirmations:
+        confirmation.add_done_callback(one_known)
+    return known
+
+
+def outcome(confirmation: Confirmation) -> Exception | None:
+    """What is known by now: None if the record is stored, else why it may not be."""
+    if not confirmation.done():
+        return _LATE
+    error = confirmation.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return error
+
+
+_LATE = TimeoutError("not confirmed in time")
+
+
+def failed(error: Exception) -> Confirmation:
+    """The confirmation of a record that was not sent."""
+    confirmation = Confirmation()
+    confirmation.set_exception(error)
+    return confirmation
+
+
 @dataclass
 class MemoryPublisher:
     """Keeps records in memory; the fake.
 
     Args:
         failures: outcomes of the coming records by position in their batch; the rest succeed.
+        holding: records are confirmed only by `release`, as if Kafka were slow.
     """
 
     failures: dict[int, Exception] = field(default_factory=dict)
+    holding: bool = False
     stored: list[OutgoingRecord] = field(default_factory=list)
     closed: bool = False
+    _held: list[tuple[OutgoingRecord, Confirmation]] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def publish(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
-        """Append the records that are not told to fail."""
+    def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
+        """Append the records that are not told to fail, now or when released."""
         del timeout_s
-        outcomes = [self.failures.get(position) for position in range(len(records))]
-        self.stored += [record for record, failure in zip(records, outcomes, strict=True) if failure is None]
-        return outcomes
+        if self.closed:
+            return [failed(Unavailable("the publisher is closed")) for _ in records]
+        confirmations = [self._begun(record, self.failures.get(place)) for place, record in enumerate(records)]
+        if not self.holding:
+            self.release()
+        return confirmations
+
+    def held(self, count: int, timeout_s: float = 30.0) -> int:
+        """How many records are held, once they are at least `count`, or after `timeout_s` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._held) >= count, timeout_s)
+            return len(self._held)
+
+    def release(self, error: Exception | None = None) -> None:
+        """Store what is held, or fail it."""
+        with self._changed:
+            held, self._held = self._held, []
+            self.stored += [record for record, _ in held if error is None]
+        for _, confirmation in held:
+            if error:
+                confirmation.set_exception(error)
+            else:
+                confirmation.set_result(None)
+
+    def check(self, timeout_s: float) -> None:
+        """Raise what the first record would fail with."""
+        del timeout_s
+        if self.closed:
+            raise Unavailable("the publisher is closed")
+        if 0 in self.failures:
+            raise self.failures[0]
 
     def close(self, timeout_s: float) -> None:
-        """Remember that it was closed."""
+        """Remember that it was closed; what is held is stored."""
         del timeout_s
         self.closed = True
+        self.release()
 
-
-class KafkaPublisher:
-    """Stores records in Kafka with one idempotent producer, shared by all threads.
-
-    The connection is made by the first publish, and made anew when the producer does not get over something by
-    itself: after a lasting error (it would answer every later record with that error), and when it has confirmed
-    nothing for `timeout_s` (kafka-python's idempotent producer can stall for good when a broker was away for so
-    long that records expired). Records that others have on their way then fail too, and may be sent again.
-
-    Args:
-        bootstrap_servers: Kafka brokers, host:port, comma-separated.
-        timeout_s: the longest time-out of a publish, seconds; the producer gives up on a record after it.
-        make_producer: makes a `kafka.KafkaProducer` from its configuration.
-    """
-
-    def __init__(
-        self, bootstrap_servers: str, timeout_s: float, make_producer: Callable[..., Any] | None = None
-    ) -> None:
-        self._config = _producer_config(bootstrap_servers, timeout_s)
-        self._make_producer = make_producer or _kafka_producer
-        self._connecting = threading.Lock()
-        self._producer: Any = None
-        self._timeout_s = timeout_s
-        self._failing_since: float | None = None
-
-    def publish(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
-        """Send the records, then wait for each confirmation; after a failed send the rest is not sent."""
-        started = time.monotonic()
-        deadline = started + timeout_s
-        try:
-            producer = self.connect(timeout_s)
-        except Exception as error:
-            return [error] * len(records)
-        futures, failure = _send(producer, records, deadline)
-        outcomes = [_outcome(future, deadline) for future in futures]
-        outcomes += [failure] * (len(records) - len(futures))
-        if self._is_broken(outcomes, started):
-            self._discard(producer)
-        return outcomes
-
-    def connect(self, timeout_s: float) -> Any:
-        """The producer, connected; kafka.errors.KafkaError if that takes longer than `timeout_s` seconds."""
-        if not self._connecting.acquire(timeout=timeout_s):
-            raise TimeoutError("no connection to Kafka yet")
-        try:
-            if self._producer is None:
-                self._producer = self._make_producer(**self._config, bootstrap_timeout_ms=timeout_s * 1000)
-            return self._producer
-        finally:
-            self._connecting.release()
-
-    def close(self, timeout_s: float) -> None:
-        """Flush and close the producer."""
-        with self._connecting:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.close(timeout=timeout_s)
-
-    def _is_broken(self, outcomes: list[Exception | None], started: float) -> bool:
-        if None in outcomes or not outcomes:
-            self._failing_since = None
-        elif self._failing_since is None:
-            self._failing_since = started
-        lasting = any(getattr(error, "retriable", True) is False for error in outcomes)
-        since = self._failing_since
-        return lasting or (since is not None and time.monotonic() - since >= self._timeout_s)
-
-    def _discard(self, producer: Any) -> None:
-        with self._connecting:
-            if self._producer is not producer:
-                return
-            self._producer = self._failing_since = None
-        producer.close(timeout=_DISCARD_S)
-
-
-def _producer_config(bootstrap_servers: str, timeout_s: float) -> dict[str, Any]:
-    linger_ms = 2
-    timeout_ms = max(int(timeout_s * 1000), linger_ms + 1)
-    return {
-        "bootstrap_servers": bootstrap_servers.split(","),
-        "acks": "all",
-        "enable_idempotence": True,
-        "linger_ms": linger_ms,
-        "batch_size": 128 * 1024,
-        "max_block_ms": timeout_ms,
-        "request_timeout_ms": timeout_ms - linger_ms,
-        "delivery_timeout_ms": timeout_ms,
-        "reconnect_backoff_max_ms": 1000,
-        "allow_auto_create_topics": False,
-        "metrics_enabled": False,
-    }
-
-
-def _kafka_producer(**config: Any) -> Any:
-    # Imported here, so that tests and whoever only needs the fake do not load the client.
-    from kafka import KafkaProducer
-    from kafka.errors import KafkaError
-
-    class ClosableProducer(KafkaProducer):  # type: ignore[misc]
-        def flush(self, timeout: float | None = None) -> None:
-            # close() flushes first; were the time-out to end it there, the I/O thread would live on for good.
-            with suppress(KafkaError):
-                super().flush(timeout)
-
-    return ClosableProducer(**config)
-
-
-def _send(producer: Any, records: Sequence[OutgoingRecord], deadline: float) -> tuple[list[Any], Exception | None]:
-    """Futures of the records that were sent, and what kept the rest from being sent."""
-    futures: list[Any] = []
-    try:
-        for record in records:
-            if time.monotonic() > deadline:
-                return futures, TimeoutError("no time left to send")
-            partition = partition_of(record.partition_key, producer.partitions_for(record.topic))
-            futures.append(
-                producer.send(record.topic, record.value, record.key, headers=record.headers, partition=partition)
-            )
-    except Exception as error:
-        return futures, error
-    return futures, None
-
-
-def partition_of(partition_key: bytes, partitions: set[int]) -> int:
-    """The partition that Kafka's default partitioner gives a record whose key is `partition_key`."""
-    from kafka.partitioner.default import murmur2
-
-    numbers = sorted(partitions)
-    digest: int = murmur2(partition_key)
-    return numbers[(digest & 0x7FFFFFFF) % len(numbers)]
-
-
-def _outcome(future: Any, deadline: float) -> Exception | None:
-    try:
-        future.get(timeout=max(0.0, deadline - time.monotonic()))
-    except Exception as error:
-        return error
-    return None
+    def _begun(self, record: OutgoingRecord, failure: Exception | None) -> Confirmation:
+        if failure:
+            return failed(failure)
+        confirmation = Confirmation()
+        with self._changed:
+            self._held.append((record, confirmation))
+            self._changed.notify_all()
+        return confirmation

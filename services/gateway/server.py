@@ -1,7 +1,8 @@
 """The gateway's gRPC server."""
 
 from crossrec.events.v1 import events_pb2
-from crossrec.events.v1.events_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
+from crossrec.events.v1.events_pb2_grpc import add_EventServiceServicer_to_server
+from services.gateway.service import EventService
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
 
@@ -9,11 +10,17 @@ EVENT_SERVICE = events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 
+SPARE_THREADS = 4
+"""Threads beyond one per batch and stream: refusals and health checks need not wait for one of those to end."""
 
-def build_server(service: EventServiceServicer, listen: str, max_workers: int) -> BoundServer:
+
+def build_server(service: EventService, listen: str) -> BoundServer:
     """Bind EventService with health and reflection to `listen`."""
 
     def register(server: object) -> None:
         add_EventServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
 
-    return build_grpc_server(EVENT_SERVICE, register, listen, max_workers, MAX_REQUEST_BYTES)
+    # The service itself limits what is served at once: in the queue of a thread pool calls could not be refused,
+    # and a stream keeps its thread for as long as it is open.
+    threads = service.max_calls + SPARE_THREADS
+    return build_grpc_server(EVENT_SERVICE, register, listen, threads, MAX_REQUEST_BYTES)

@@ -1,114 +1,144 @@
-"""EventService: what the gateway answers.
+"""EventService: what the gateway answers over gRPC.
 
-Knows nothing of Kafka's client (a `Publisher` stores records) and raises errors instead of setting statuses.
+Admits calls, finds out who calls and how long they wait, and raises errors instead of setting statuses.
 """
 
+import threading
 import time
-import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 
-from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, PublishRequest, PublishResponse, Rejected
+from crossrec.events.v1.events_pb2 import (
+    PublishRequest,
+    PublishResponse,
+    PublishStreamRequest,
+    PublishStreamResponse,
+)
 from crossrec.events.v1.events_pb2_grpc import EventServiceServicer
-from services.events.codec import encode
-from services.events.routing import route, topic_name
-from services.events.validation import Violation, stamped, violation
-from services.features.config import FeatureConfig
-from services.gateway.publisher import OutgoingRecord, Publisher
-from services.runtime.errors import DeadlinePassed, InvalidRequest, Unavailable
+from services.gateway.intake import RETRY_AFTER_S, Intake, Submission, check_length
+from services.gateway.pressure import RateLimits
+from services.gateway.stream import EntryStream, StreamLimits
+from services.runtime.errors import DeadlinePassed, Overloaded, Unavailable
 
-MAX_ENTRIES = 1000
+CLIENT = "crossrec-client"
+"""Request metadata in which a client names itself, for its rate limit."""
+
+MAX_CLIENT_CHARS = 128
+
+_BUSY_S = 0.1
+"""What who finds all batches taken is told to wait, seconds: about as long as Kafka takes for one."""
 
 _ANSWER_MARGIN_S = 0.05
 """Kept of the caller's deadline, so that UNAVAILABLE arrives before the caller gives up without a reason."""
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What the answers depend on besides the request.
-
-    Args:
-        features: declares the numeric attributes.
-        topic_prefix: topics are named `<prefix>.<suffix>`.
-        future_tolerance_s: how far ahead of the clock an event may be, seconds.
-        max_age_s: how far behind the clock a behaviour event may be, seconds.
-        kafka_timeout_s: seconds until an unconfirmed batch is answered UNAVAILABLE.
-    """
-
-    features: FeatureConfig
-    topic_prefix: str
-    future_tolerance_s: float
-    max_age_s: float
-    kafka_timeout_s: float
-
-
 class EventService(EventServiceServicer):
-    """Judges entries and has the accepted ones stored.
+    """Admits batches and streams.
 
     Args:
-        publisher: stores records.
-        rules: see `Rules`.
-        now_s: the clock, seconds since 1970.
-        make_id: makes unique event ids.
+        intake: judges and stores entries.
+        rates: how many events a client may send.
+        stream_limits: bounds of each stream.
+        max_batches: Publish calls served at once.
+        max_streams: streams open at once.
     """
 
     def __init__(
-        self,
-        publisher: Publisher,
-        rules: Rules,
-        now_s: Callable[[], float] = time.time,
-        make_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        self, intake: Intake, rates: RateLimits, stream_limits: StreamLimits, max_batches: int, max_streams: int
     ) -> None:
-        self._publisher = publisher
-        self._rules = rules
-        self._now_s = now_s
-        self._make_id = make_id
+        self.max_calls = max_batches + max_streams
+        self._intake, self._rates, self._stream_limits = intake, rates, stream_limits
+        self._max_batches, self._max_streams = max_batches, max_streams
+        self._lock, self._batches, self._stopping = threading.Lock(), 0, False
+        self._streams: set[EntryStream] = set()
 
     def Publish(self, request: PublishRequest, context: grpc.ServicerContext) -> PublishResponse:  # noqa: N802
         """Answer one result per entry, when every accepted entry is stored."""
-        if not 1 <= len(request.entries) <= MAX_ENTRIES:
-            raise InvalidRequest("entries", f"has {len(request.entries)} entries, must have 1 to {MAX_ENTRIES}")
-        timeout_s = self._timeout_s(context)
-        now_s = self._now_s()
-        entries = [stamped(entry, now_s, self._make_id) for entry in request.entries]
-        violations = [self._violation(entry, now_s) for entry in entries]
-        self._store([entry for entry, found in zip(entries, violations, strict=True) if found is None], timeout_s)
-        return PublishResponse(results=map(_result, entries, violations))
+        check_length(request.entries)
+        with self._batch():
+            self._check_rate(context, len(request.entries))
+            timeout_s = self._timeout_s(context)
+            deadline_s = time.monotonic() + timeout_s
+            submission = self._intake.submit(self._intake.judge(request.entries), timeout_s)
+            _wait(submission, deadline_s - time.monotonic())
+            return PublishResponse(results=submission.answer())
+
+    def PublishStream(  # noqa: N802
+        self, request_iterator: Iterator[PublishStreamRequest], context: grpc.ServicerContext
+    ) -> Iterator[PublishStreamResponse]:
+        """Answer every request when what became of its entries is known."""
+        client = client_of(context)
+        stream = EntryStream(
+            self._intake, self._stream_limits, lambda entries: self._rates.delay_s(client, entries), context.cancel
+        )
+        with self._open(stream):
+            if context.add_callback(stream.leave):
+                yield from stream.answers(request_iterator)
+
+    def stop(self) -> None:
+        """Have every stream answer what it has read, and end; new ones are not opened."""
+        with self._lock:
+            self._stopping = True
+            streams = list(self._streams)
+        for stream in streams:
+            stream.stop()
+
+    @contextmanager
+    def _batch(self) -> Iterator[None]:
+        with self._lock:
+            if self._batches >= self._max_batches:
+                raise Overloaded(f"{self._max_batches} batches are being stored already", _BUSY_S)
+            self._batches += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._batches -= 1
+
+    @contextmanager
+    def _open(self, stream: EntryStream) -> Iterator[None]:
+        with self._lock:
+            if self._stopping:
+                raise Unavailable("the gateway stops")
+            if len(self._streams) >= self._max_streams:
+                raise Overloaded(f"{self._max_streams} streams are open already", RETRY_AFTER_S)
+            self._streams.add(stream)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+            stream.leave()
+
+    def _check_rate(self, context: grpc.ServicerContext, entries: int) -> None:
+        delay_s = self._rates.delay_s(client_of(context), entries)
+        if delay_s:
+            raise Overloaded(f"more than {self._rates.events_per_s:g} events a second; nothing was stored", delay_s)
 
     def _timeout_s(self, context: grpc.ServicerContext) -> float:
         remaining_s = context.time_remaining()
         if remaining_s is None:
-            return self._rules.kafka_timeout_s
+            return self._intake.rules.kafka_timeout_s
         if remaining_s <= _ANSWER_MARGIN_S:
             raise DeadlinePassed("the deadline leaves no time to store anything; nothing was stored")
-        return min(self._rules.kafka_timeout_s, remaining_s - _ANSWER_MARGIN_S)
-
-    def _violation(self, entry: Entry, now_s: float) -> Violation | None:
-        rules = self._rules
-        return violation(entry, rules.features, now_s, rules.future_tolerance_s, rules.max_age_s)
-
-    def _store(self, accepted: Sequence[Entry], timeout_s: float) -> None:
-        if not accepted:
-            return
-        outcomes = self._publisher.publish([self._record(entry) for entry in accepted], timeout_s)
-        failures = [outcome for outcome in outcomes if outcome is not None]
-        if failures:
-            raise Unavailable(
-                f"Kafka has not confirmed {len(failures)} of {len(accepted)} entries "
-                f"({type(failures[0]).__name__}); send the batch again with the same event ids"
-            )
-
-    def _record(self, entry: Entry) -> OutgoingRecord:
-        way = route(entry)
-        value, headers = encode(entry)
-        topic = topic_name(self._rules.topic_prefix, way.suffix)
-        return OutgoingRecord(topic, way.key, way.partition_key, value, headers)
+        return min(self._intake.rules.kafka_timeout_s, remaining_s - _ANSWER_MARGIN_S)
 
 
-def _result(entry: Entry, found: Violation | None) -> EntryResult:
-    if found:
-        return EntryResult(rejected=Rejected(field=found.field, reason=found.reason))
-    message = getattr(entry, entry.WhichOneof("entry") or "")
-    return EntryResult(accepted=Accepted(event_id=message.event_id))
+def client_of(context: grpc.ServicerContext) -> str:
+    """Who calls: the name that it gives itself, else the address it calls from, without the port."""
+    for name, value in context.invocation_metadata():
+        if name == CLIENT and value:
+            return f"name:{str(value)[:MAX_CLIENT_CHARS]}"
+    return str(context.peer()).rpartition(":")[0]
+
+
+def _wait(submission: Submission, timeout_s: float) -> None:
+    """Return when everything is confirmed; Unavailable if that is not so in time."""
+    failures = submission.failures(timeout_s)
+    if failures:
+        raise Unavailable(
+            f"Kafka has not confirmed {len(failures)} of {len(submission.confirmations)} entries "
+            f"({type(failures[0]).__name__}); send the batch again with the same event ids"
+        )

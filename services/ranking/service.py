@@ -21,6 +21,9 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024
 SPARE_THREADS = 4
 """Threads beyond one per admitted request: refusals and health checks need not wait for a ranking to end."""
 
+RETRY_AFTER_S = 0.1
+"""What who is refused is told to wait, seconds; a few rankings' time."""
+
 
 class RankingService(RankingServiceServicer):
     """The servicer.
@@ -55,7 +58,9 @@ class RankingService(RankingServiceServicer):
     def _admission(self) -> Iterator[None]:
         with self._lock:
             if self._admitted >= self.max_waiting:
-                raise Overloaded(f"{self.max_waiting} requests are being ranked already; try again later")
+                raise Overloaded(
+                    f"{self.max_waiting} requests are being ranked already; try again later", RETRY_AFTER_S
+                )
             self._admitted += 1
         try:
             yield

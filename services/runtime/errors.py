@@ -16,7 +16,7 @@
     +-- TopicChanged            a Kafka topic is not the one that rows were folded from
     +-- RequestError            answered to a gRPC caller with a status of its own
         +-- InvalidRequest      INVALID_ARGUMENT: the caller must change the request
-        +-- Overloaded          RESOURCE_EXHAUSTED: too many requests at once, try later
+        +-- Overloaded          RESOURCE_EXHAUSTED: more than the server admits, try again after the delay it names
         +-- DeadlinePassed      DEADLINE_EXCEEDED: the caller no longer waits
         +-- Unavailable         UNAVAILABLE: something behind the server is away, try again
 
@@ -107,9 +107,18 @@ class InvalidRequest(RequestError):
 
 
 class Overloaded(RequestError):
-    """More requests at once than the server admits."""
+    """More than the server admits; the same request may succeed later.
+
+    Args:
+        description: what there is too much of, for people.
+        retry_after_s: when to try again, seconds from now.
+    """
 
     reason = "OVERLOADED"
+
+    def __init__(self, description: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(description)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlinePassed(RequestError):

@@ -1,17 +1,21 @@
 """The one exit of errors from a gRPC server: raised errors become statuses with details.
 
 Domain code raises from `services.runtime.errors`; `ErrorInterceptor` answers. Anything unexpected is INTERNAL
-with a request id, under which the traceback is in the log.
+with a request id, under which the traceback is in the log. Who is told to come back later is told when: in
+`google.rpc.RetryInfo`, and in the trailing metadata that gRPC clients with a retry policy follow by themselves.
 """
 
 import logging
+import math
 import uuid
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo  # type: ignore[import-untyped]
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
@@ -20,6 +24,9 @@ from services.runtime.logging import log_event
 
 DOMAIN = "crossrec"
 """The domain of every `google.rpc.ErrorInfo`."""
+
+RETRY_PUSHBACK = "grpc-retry-pushback-ms"
+"""The trailing metadata in which a server sets the delay of a client's next attempt (gRFC A6)."""
 
 _CODES: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -32,17 +39,21 @@ _logger = logging.getLogger(__name__)
 
 
 def status_of(error: RequestError) -> Status:
-    """The status that answers `error`: code, text, `ErrorInfo`, and `BadRequest` for an invalid request."""
+    """The status that answers `error`: code, text, `ErrorInfo`, and what the caller needs to do better."""
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
-    details: list[ErrorInfo | BadRequest] = [ErrorInfo(reason=error.reason, domain=DOMAIN)]
+    details: list[Any] = [ErrorInfo(reason=error.reason, domain=DOMAIN)]
     if isinstance(error, InvalidRequest):
         violation = BadRequest.FieldViolation(field=error.field, description=error.description)
         details.insert(0, BadRequest(field_violations=[violation]))
+    if isinstance(error, Overloaded):
+        delay = Duration()
+        delay.FromMilliseconds(_delay_ms(error))
+        details.insert(0, RetryInfo(retry_delay=delay))
     return _status(code, str(error), details)
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
-    """Wraps unary calls; streams (health watch, reflection) are gRPC's own and stay as they are.
+    """Wraps unary calls and two-way streams; the health watch is gRPC's own and stays as it is.
 
     Args:
         make_id: makes the request id named in an INTERNAL answer and in its log line.
@@ -54,38 +65,68 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Return the method's handler, wrapped."""
         handler = continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        method = handler_call_details.method
+        if handler is None:
+            return None
+        if handler.unary_unary is not None:
+            kind, wrapped = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, method)
+        elif handler.stream_stream is not None:
+            kind, wrapped = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, method)
+        else:
             return handler
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrapped(handler.unary_unary, handler_call_details.method),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return kind(wrapped, handler.request_deserializer, handler.response_serializer)
 
-    def _wrapped(self, call: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Any], Any]:
+    def _unary(self, call: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Any], Any]:
         def answer(request: Any, context: Any) -> Any:
-            try:
+            with self._exit(method, context):
                 return call(request, context)
-            except RequestError as error:
-                if isinstance(error, Unavailable):  # the one that an operator can do something about
-                    fields: dict[str, Any] = {"method": method, "error": str(error)}
-                    log_event(_logger, "request_unavailable", level=logging.WARNING, **fields)
-                context.abort_with_status(rpc_status.to_status(status_of(error)))
-            except Exception as error:
-                if context.code() is not None:  # the servicer aborted by itself: its status stands
-                    raise
-                self._abort_internal(error, method, context)
 
         return answer
 
-    def _abort_internal(self, error: Exception, method: str, context: Any) -> NoReturn:
+    def _stream(self, call: Callable[[Any, Any], Iterator[Any]], method: str) -> Callable[[Any, Any], Iterator[Any]]:
+        def answers(requests: Any, context: Any) -> Iterator[Any]:
+            with self._exit(method, context):
+                yield from call(requests, context)
+
+        return answers
+
+    @contextmanager
+    def _exit(self, method: str, context: Any) -> Iterator[None]:
+        try:
+            yield
+        except RequestError as error:
+            if isinstance(error, Unavailable):  # the one that an operator can do something about
+                fields: dict[str, Any] = {"method": method, "error": str(error)}
+                log_event(_logger, "request_unavailable", level=logging.WARNING, **fields)
+            _abort(context, status_of(error), _pushback(error))
+        except Exception as error:
+            # An abort by the servicer itself stands; and nobody hears how a call ended that its caller has left.
+            if context.code() is not None or not context.is_active():
+                raise
+            self._abort_internal(error, method, context)
+
+    def _abort_internal(self, error: Exception, method: str, context: Any) -> None:
         request_id = self._make_id()
         fields: dict[str, Any] = {"method": method, "request_id": request_id}
         log_event(_logger, "request_failed", level=logging.ERROR, exc_info=error, **fields)
         info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
         message = f"internal error, request id {request_id}"
-        context.abort_with_status(rpc_status.to_status(_status(grpc.StatusCode.INTERNAL, message, [info])))
-        raise AssertionError("abort_with_status raises")
+        _abort(context, _status(grpc.StatusCode.INTERNAL, message, [info]))
+
+
+def _delay_ms(error: Overloaded) -> int:
+    return math.ceil(error.retry_after_s * 1000)
+
+
+def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
+    return ((RETRY_PUSHBACK, str(_delay_ms(error))),) if isinstance(error, Overloaded) else ()
+
+
+def _abort(context: Any, status: Status, metadata: tuple[tuple[str, str], ...] = ()) -> None:
+    """Ends the call by raising."""
+    answer = rpc_status.to_status(status)
+    context.set_trailing_metadata((*answer.trailing_metadata, *metadata))
+    context.abort(answer.code, answer.details)
 
 
 def _status(code: grpc.StatusCode, message: str, details: list[Any]) -> Status:

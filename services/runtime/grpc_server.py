@@ -44,6 +44,9 @@ def build_server(
     options = (
         ("grpc.max_receive_message_length", max_request_bytes),
         ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a second server that gets half the calls
+        # A client that vanished without a word ends its streams, within these two together.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
     server = grpc.server(pool, interceptors=[ErrorInterceptor()], options=options)

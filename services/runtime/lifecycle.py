@@ -12,18 +12,25 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve_until_signal(
-    server: grpc.Server, health: HealthServicer, drain_s: float, on_stop: Callable[[], None]
+    server: grpc.Server,
+    health: HealthServicer,
+    drain_s: float,
+    on_stop: Callable[[], None],
+    on_drain: Callable[[], None] = lambda: None,
 ) -> None:
     """Start `server` and return after SIGTERM or SIGINT, when it is drained. Main thread only.
 
-    On the signal health turns NOT_SERVING, new calls are refused, calls in progress get `drain_s` seconds,
-    then `on_stop` runs (flush, close). A second signal while draining has its default effect: the process ends.
+    On the signal health turns NOT_SERVING, new calls are refused, `on_drain` runs (calls that would not end by
+    themselves are told to), calls in progress get `drain_s` seconds, then `on_stop` runs (flush, close). A second
+    signal while draining has its default effect: the process ends.
     """
     with stop_event() as stop:
         server.start()
         stop.wait()
     health.enter_graceful_shutdown()
-    server.stop(drain_s).wait()
+    drained = server.stop(drain_s)
+    on_drain()
+    drained.wait()
     on_stop()
 
 

@@ -63,9 +63,30 @@ class GatewaySettings(Section):
         description="Age of a behaviour event, in the longest half-lives, beyond which it is rejected; 0: none.",
     )
     kafka_timeout_s: float = Field(
-        10.0, gt=0, description="Seconds until an unconfirmed batch is answered UNAVAILABLE."
+        10.0,
+        gt=0,
+        description="Seconds until an unconfirmed batch is answered UNAVAILABLE, a streamed one as unconfirmed.",
     )
-    max_workers: int = Field(8, ge=1, description="Requests served at once; more wait.")
+    max_workers: int = Field(32, ge=1, description="Batches stored at once; more get RESOURCE_EXHAUSTED.")
+    max_streams: int = Field(32, ge=1, description="Streams open at once; more get RESOURCE_EXHAUSTED.")
+    stream_window: int = Field(
+        5000, ge=1, description="Entries of a stream that are read and not answered; reading waits beyond it."
+    )
+    max_pending_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1,
+        description="Bytes accepted, not yet confirmed by Kafka; beyond, batches get RESOURCE_EXHAUSTED, streams wait.",
+    )
+    max_pending_records: int = Field(50_000, ge=1, description="The same bound in records.")
+    rate_limit_events_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="Events per second and client, by its crossrec-client metadata or else its address; 0: any number.",
+    )
+    rate_limit_burst: int = Field(1000, ge=1, description="Events that a client may send at once after a pause.")
+    health_interval_s: float = Field(
+        1.0, gt=0, description="Seconds between checks of Kafka; three failed ones turn health NOT_SERVING."
+    )
 
 
 class ConsumerSettings(Section):
@@ -79,6 +100,11 @@ class ConsumerSettings(Section):
     )
     item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
+    metrics_listen: str = Field(
+        "",
+        description="Where a consumer serves /metrics (Prometheus), /live and /ready over HTTP, like 127.0.0.1:9101; "
+        "one per process, port 0: any free one, in the log; empty: nowhere.",
+    )
 
 
 class RankingSettings(Section):

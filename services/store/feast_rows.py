@@ -4,6 +4,7 @@ The only place, besides the online-store class, that knows Feast's API. Importin
 processes that serve or consume do.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +30,8 @@ _UNREACHABLE = (
     # A server that was restarted within a pipeline has lost the script of its beginning.
     redis.exceptions.NoScriptError,
 )
+
+_QUOTED_COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 
 T = TypeVar("T")
 
@@ -99,7 +102,9 @@ def _reached(call: Callable[[], T]) -> T:
     try:
         return call()
     except _UNREACHABLE as error:
-        raise StoreUnavailable(f"online store: {error}") from error
+        # From a pipeline it quotes the command, and with it the id of a user.
+        reason = _QUOTED_COMMAND.sub("", str(error))
+        raise StoreUnavailable(f"online store: {reason}") from error
 
 
 def _exists(stamp: datetime | None) -> bool:

@@ -11,7 +11,11 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
+import redis
 from google.protobuf.timestamp_pb2 import Timestamp
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from services.store.feast_api import (
     EntityKey,
@@ -68,6 +72,10 @@ DELETED_FOR_S = 31 * 24 * 3600
 SCANNED_KEYS = 1000
 """Keys that are looked at in one step when all rows of a view are dropped."""
 
+_ONCE_MORE = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+"""A connection that broke while nobody used it is made anew, and that is all: redis-py's own retries wait through
+seconds and time-outs in which a request could be answered without the store, and a consumer hears no stop."""
+
 Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
@@ -79,6 +87,13 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
 class FencedRedisOnlineStore(RedisOnlineStore):
     """Redis or Valkey, written under a fence."""
+
+    def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
+        is_new = self._client is None
+        client = super()._get_client(online_store_config)
+        if is_new and isinstance(client, Redis):
+            client.set_retry(_ONCE_MORE)
+        return client
 
     def online_write_batch(
         self,

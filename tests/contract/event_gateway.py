@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
 from crossrec.events.v1.events_pb2 import Entry, EntryResult, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.features.config import Attribute, FeatureConfig
+from services.gateway.intake import Intake, Rules
+from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.publisher import MemoryPublisher, Publisher
 from services.gateway.server import build_server
-from services.gateway.service import EventService, Rules
+from services.gateway.service import EventService
+from services.gateway.stream import StreamLimits
 from services.runtime.grpc_server import BoundServer
 
 NOW_S = 1_800_000_000.0
@@ -26,6 +29,17 @@ RULES = Rules(
 )
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What the gateway of a test takes on."""
+
+    budget: PendingBudget = field(default_factory=lambda: PendingBudget(64 * 1024 * 1024, 50_000))
+    rates: RateLimits = field(default_factory=lambda: RateLimits(0.0, 1000))
+    stream: StreamLimits = field(default_factory=lambda: StreamLimits(window=5000))
+    max_batches: int = 8
+    max_streams: int = 4
+
+
 @dataclass
 class Gateway:
     """A running gateway as a client sees it, and what is behind it."""
@@ -33,20 +47,29 @@ class Gateway:
     channel: grpc.Channel
     stub: EventServiceStub
     built: BoundServer
+    service: EventService
     publisher: MemoryPublisher
 
     def publish(self, *entries: Entry) -> list[EntryResult]:
         return list(self.stub.Publish(PublishRequest(entries=entries), timeout=30, wait_for_ready=True).results)
 
 
+def event_service(publisher: Publisher, rules: Rules = RULES, bounds: Bounds | None = None) -> EventService:
+    """A service with a clock that stands still at NOW_S."""
+    chosen = bounds or Bounds()
+    intake = Intake(publisher, rules, chosen.budget, now_s=lambda: NOW_S, make_id=lambda: "made")
+    return EventService(intake, chosen.rates, chosen.stream, chosen.max_batches, chosen.max_streams)
+
+
 @contextmanager
-def running(publisher: Publisher, rules: Rules = RULES) -> Iterator[Gateway]:
-    """Serve on a free port of the loopback interface, with a clock that stands still at NOW_S."""
-    service = EventService(publisher, rules, now_s=lambda: NOW_S, make_id=lambda: "made")
-    built = build_server(service, "127.0.0.1:0", max_workers=4)
+def running(publisher: Publisher, rules: Rules = RULES, bounds: Bounds | None = None) -> Iterator[Gateway]:
+    """Serve on a free port of the loopback interface."""
+    service = event_service(publisher, rules, bounds)
+    built = build_server(service, "127.0.0.1:0")
     built.server.start()
     try:
         with grpc.insecure_channel(built.address) as channel:
-            yield Gateway(channel, EventServiceStub(channel), built, publisher)  # type: ignore[arg-type]
+            yield Gateway(channel, EventServiceStub(channel), built, service, publisher)  # type: ignore[arg-type]
     finally:
+        service.stop()
         built.server.stop(0).wait()

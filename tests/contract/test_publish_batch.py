@@ -18,11 +18,10 @@ from crossrec.events.v1.events_pb2 import (
     UserErasure,
 )
 from services.events.codec import decode
-from services.gateway.publisher import MemoryPublisher, OutgoingRecord
+from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.gateway.server import EVENT_SERVICE, build_server
-from services.gateway.service import EventService
 from services.runtime.errors import ConfigurationError
-from tests.contract.event_gateway import NOW_S, RULES, Gateway, running
+from tests.contract.event_gateway import NOW_S, Gateway, event_service, running
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
 
@@ -119,9 +118,9 @@ class Recorder(MemoryPublisher):
         super().__init__()
         self.timeouts_s: list[float] = []
 
-    def publish(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
+    def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
         self.timeouts_s.append(timeout_s)
-        return super().publish(records, timeout_s)
+        return super().send(records, timeout_s)
 
 
 def test_kafka_gets_the_shorter_of_its_time_out_and_the_callers_deadline() -> None:
@@ -141,7 +140,7 @@ def test_an_unexpected_error_is_internal_with_a_request_id() -> None:
     """The caller gets an id to quote and nothing of the error's text."""
 
     class Broken(MemoryPublisher):
-        def publish(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
+        def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
             raise KeyError("secret", records, timeout_s)
 
     with running(Broken()) as gateway:
@@ -162,9 +161,8 @@ def test_requests_up_to_eight_mebibytes_are_received(gateway: Gateway) -> None:
 
 def test_a_taken_port_is_an_error(gateway: Gateway) -> None:
     """Two gateways never share a port silently."""
-    service = EventService(gateway.publisher, RULES)
     with pytest.raises(ConfigurationError, match="is the port taken"):
-        build_server(service, gateway.built.address, max_workers=1)
+        build_server(event_service(gateway.publisher), gateway.built.address)
 
 
 @pytest.mark.parametrize("service", ["", EVENT_SERVICE], ids=["server", "service"])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.backfill import stream_on
-from export.pipeline import before_streaming
+from export.backfill.fill import before_streaming
+from export.backfill.position import stream_on
 from services.consumers.rewind import rewind
 from services.features.rows import pack
 from services.runtime.errors import ConfigurationError
@@ -37,7 +37,7 @@ def fill(stage: Stage, history: list[Entry]) -> None:
     made = replayed(UPDATES, history, SCHEMA)
     for view in VIEWS:
         keys = sorted(made.rows[view])
-        stage.store.write(keys, before_streaming(pack(SCHEMA[view], made.read(SCHEMA[view], keys))))
+        stage.store.write(keys, before_streaming(SCHEMA, pack(SCHEMA[view], made.read(SCHEMA[view], keys))))
 
 
 def drain(stage: Stage) -> None:
@@ -89,7 +89,7 @@ def test_a_history_that_kafka_knows_nothing_of(stage: Stage) -> None:
 
 def test_a_moment_must_be_one(stage: Stage) -> None:
     """The option and what it may be are named."""
-    with pytest.raises(ConfigurationError, match="stream_from: 'yesterday' is none of end, beginning and a time"):
+    with pytest.raises(ConfigurationError, match="stream_from: 'yesterday' is neither `beginning` nor a time"):
         stream_on(stage.settings, stage.store, "yesterday")
 
 

@@ -29,10 +29,13 @@ from crossrec.events.v1.events_pb2 import (
 )
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.events.codec import decode
-from services.gateway.publisher import KafkaPublisher, OutgoingRecord, partition_of
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
+from services.gateway.kafka_publisher import KafkaPublisher
+from services.gateway.publisher import OutgoingRecord, Publisher
+from services.runtime.infra.commands import Endpoints
+from services.runtime.partitioning import partition_of
 from services.runtime.topics import create_topics, topic_specs
 from tests.contract.event_gateway import RULES, Gateway, running
+from tests.unit.gateway.publisher_suite import PublisherSuite, outcomes
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +76,26 @@ def stored(infra: Endpoints, topic: str) -> list[Any]:
             for partition, records in consumer.poll(timeout_ms=1000).items():
                 found[partition] += records
     return [record for partition in partitions for record in found[partition]]
+
+
+class TestKafkaPublisher(PublisherSuite):
+    """The real publisher behaves as the fake does."""
+
+    @pytest.fixture(autouse=True)
+    def _remember(self, infra: Endpoints) -> None:
+        self.infra = infra
+
+    @pytest.fixture
+    def topic(self, prefix: str) -> str:
+        return f"{prefix}.behavior"
+
+    def stored(self, publisher: Publisher, topic: str) -> list[tuple[bytes, bytes]]:
+        del publisher
+        return [(record.key, record.value) for record in stored(self.infra, topic)]
+
+
+def published(publisher: Publisher, records: list[OutgoingRecord]) -> list[Exception | None]:
+    return outcomes(publisher.send(records, 20.0), 20.0)
 
 
 def entry_of(record: Any) -> Entry:
@@ -153,14 +176,14 @@ def test_kafkas_own_partitioner_agrees(infra: Endpoints, publisher: KafkaPublish
     with KafkaProducer(bootstrap_servers=infra.kafka_bootstrap) as producer:
         theirs = [producer.send(topic, b"", key).get(10).partition for key in keys]
     assert theirs == [partition_of(key, set(range(PARTITIONS))) for key in keys]
-    assert publisher.publish([OutgoingRecord(topic, key, key, b"", []) for key in keys], 20.0) == [None] * 50
+    assert published(publisher, [OutgoingRecord(topic, key, key, b"", []) for key in keys]) == [None] * 50
 
 
 def test_json_records_of_other_producers_decode(infra: Endpoints, publisher: KafkaPublisher, prefix: str) -> None:
     """A backend may write JSON straight to Kafka, marked by its header."""
     topic, value = f"{prefix}.behavior", json_format.MessageToJson(click(1, 1)).encode()
     record = OutgoingRecord(topic, b"user-1", b"user-1", value, [("content-type", b"application/json")])
-    assert publisher.publish([record], 20.0) == [None]
+    assert published(publisher, [record]) == [None]
     (found,) = stored(infra, topic)
     assert entry_of(found) == click(1, 1)
 
@@ -201,52 +224,10 @@ def test_a_record_that_kafka_refuses_does_not_harm_later_ones(
     """Kafka's client turns deaf after a lasting error; the publisher goes on with a new one."""
     topic = f"{prefix}.items"
     keyless = OutgoingRecord(topic, None, b"i", b"v", [])  # type: ignore[arg-type]  # compacted topics refuse it
-    (refused,) = publisher.publish([keyless], 20.0)
+    (refused,) = published(publisher, [keyless])
     assert refused is not None
-    assert publisher.publish([OutgoingRecord(topic, b"i", b"i", b"v", [])], 20.0) == [None]
+    assert published(publisher, [OutgoingRecord(topic, b"i", b"i", b"v", [])]) == [None]
     assert [record.key for record in stored(infra, topic)] == [b"i"]
-
-
-def test_nothing_acknowledged_is_lost_with_a_killed_broker(tmp_path: Path) -> None:
-    """Callers that repeat what was unavailable get through once the broker is back, within a few time-outs."""
-    config = InfraConfig(tmp_path)
-    infra = up(config)
-    create_topics(infra.kafka_bootstrap, topic_specs(partitions=PARTITIONS))
-    publisher = KafkaPublisher(infra.kafka_bootstrap, 1.0)
-    try:
-        with running(publisher, replace(RULES, kafka_timeout_s=1.0)) as gateway:
-            acknowledged = _publish_until_told(gateway, 0)
-            (kafka,) = [server for server in status(config) if server.name == "kafka"]
-            assert kafka.pid is not None
-            os.kill(kafka.pid, signal.SIGKILL)
-            assert all(_is_unavailable(gateway, wave) for wave in (1, 2, 3))  # longer than records live
-            up(config)
-            acknowledged += _publish_until_told(gateway, 4)
-        found = {entry_of(record).behavior_event.event_id for record in stored(infra, "crossrec.behavior")}
-        assert set(acknowledged) <= found
-    finally:
-        publisher.close(5.0)
-        down(config)
-
-
-def _batch(wave: int) -> PublishRequest:
-    return PublishRequest(entries=[click(user, wave) for user in range(40)])
-
-
-def _is_unavailable(gateway: Gateway, wave: int) -> bool:
-    try:
-        gateway.stub.Publish(_batch(wave), timeout=30, wait_for_ready=True)
-    except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.UNAVAILABLE
-        return True
-    return False
-
-
-def _publish_until_told(gateway: Gateway, wave: int, attempts: int = 15) -> list[str]:
-    for _ in range(attempts):  # each ends with an answer or the time-out of a second
-        if not _is_unavailable(gateway, wave):
-            return [entry.behavior_event.event_id for entry in _batch(wave).entries]
-    raise AssertionError("the gateway does not recover")
 
 
 def test_without_a_broker_the_answer_is_unavailable() -> None:
@@ -285,6 +266,7 @@ def test_the_process_serves_and_ends_on_sigterm(infra: Endpoints, prefix: str, t
         assert process.wait(30) == 0
     assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == [
         "gateway_started",
+        "gateway_serving",
         "gateway_stopped",
     ]
     assert "user-1" not in log.read_text()

@@ -8,11 +8,19 @@ import pytest
 from typer.testing import CliRunner
 
 from crossrec.ranking.v1 import ranking_pb2
+from export.datasets.storage import DatasetReader
+from export.pipeline import open_encoder
+from export.replay.history import load_history
+from export.replay.replay import Replay
+from services.features.schema import build_schema
 from services.main import app
 from services.ranking.main import build_ranker
 from services.ranking.pipeline import rank
 from services.runtime.infra.commands import Endpoints
 from services.runtime.settings import load_settings
+from services.store.connect import open_rows
+from services.store.memory import MemoryRowStore
+from tests.unit.consumers.streams import assert_rows
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -62,6 +70,14 @@ def run(*arguments: str) -> str:
     return result.output
 
 
+def assert_backfilled(reader: DatasetReader) -> None:
+    """The store holds what a replay in one process holds."""
+    settings = load_settings()
+    schema, encoder, expected = build_schema(settings.features), open_encoder(settings), MemoryRowStore()
+    Replay(load_history(reader, settings.features), schema, encoder, expected).run(2e9, lambda *_: None)
+    assert_rows(expected, open_rows(settings), schema=schema)
+
+
 def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five commands; a user who likes comedies gets comedies first, and the declared attribute is a feature."""
     config = tmp_path / "crossrec.toml"
@@ -86,7 +102,10 @@ def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypat
     run("replay", "--data", "mine")
     assert "neural" in run("train", "--data", "mine", "--model", "neural", "--epochs", "8")
     assert "owndata.behavior" in run("setup")
-    assert "user_scenario:" in run("backfill", "--data", "mine")
+    answer = run("backfill", "--data", "mine", "--workers", "2")
+    assert "user_scenario:" in answer
+    assert "streaming of owndata.behavior goes on at offsets 0, 0, 0, 0" in answer
+    assert_backfilled(DatasetReader(tmp_path / "data" / "mine"))
     ranker = build_ranker(load_settings())
     films = [f"film{n}" for n in range(20)]
     request = ranking_pb2.RankRequest(user_id="u1", scenario_id="tv", item_ids=films, top_k=10)

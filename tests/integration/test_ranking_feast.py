@@ -30,7 +30,13 @@ pytestmark = pytest.mark.integration
 SCENARIOS = ["shelf", "tv", "web"]
 USERS = ["ann", "bob", "cleo"]
 ITEMS = [f"item {number}" for number in range(12)]
-IDS = {"scenario_id": SCENARIOS, "user_id": USERS, "item_id": ITEMS, "index_id": ["all"]}
+IDS = {
+    "scenario_id": SCENARIOS,
+    "user_id": USERS,
+    "item_id": ITEMS,
+    "index_id": ["all"],
+    "topic": ["crossrec.behavior"],
+}
 """Every id of the history, by entity."""
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from services.runtime.errors import InfraFailed
 from services.runtime.infra.kafka import KafkaServer, default_cache_dir
@@ -25,6 +25,10 @@ class InfraConfig:
     kafka_port: int = 0
     valkey_port: int = 0
     kafka_heap_mb: int = 384
+    kafka_advertised_port: int = 0
+    """Where Kafka tells its clients to find it, if they come through something on another port; 0: its own port."""
+    valkey_fsync: Literal["everysec", "always"] = "everysec"
+    """When Valkey's append-only file is synced."""
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 30.0
     """Seconds from SIGTERM to SIGKILL."""
@@ -125,7 +129,8 @@ def down(config: InfraConfig) -> tuple[str, ...]:
 
 def _servers(config: InfraConfig) -> tuple[Server, ...]:
     data_dir = config.data_dir.resolve()
-    return ValkeyServer(data_dir), KafkaServer(data_dir, config.kafka_heap_mb, default_cache_dir())
+    kafka = KafkaServer(data_dir, config.kafka_heap_mb, default_cache_dir(), config.kafka_advertised_port)
+    return ValkeyServer(data_dir, config.valkey_fsync), kafka
 
 
 def _wanted_ports(config: InfraConfig) -> dict[str, int]:

@@ -110,15 +110,18 @@ def _download(cache_dir: Path) -> list[Path]:
     return [*kafka, *(jar for jar in backend if jar.name not in present)]
 
 
-def server_properties(storage: Path, ports: dict[str, int]) -> str:
-    """The configuration of a single KRaft node that is broker and controller, on loopback only."""
+def server_properties(storage: Path, ports: dict[str, int], advertised_port: int = 0) -> str:
+    """The configuration of a single KRaft node that is broker and controller, on loopback only.
+
+    Clients are told to come to `advertised_port`; 0: where it listens.
+    """
     client, controller = ports["client"], ports["controller"]
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
         "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{advertised_port or client}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(storage),
@@ -149,11 +152,12 @@ class KafkaServer:
     name = "kafka"
     port_roles: tuple[str, ...] = ("client", "controller")
 
-    def __init__(self, data_dir: Path, heap_mb: int, cache_dir: Path) -> None:
+    def __init__(self, data_dir: Path, heap_mb: int, cache_dir: Path, advertised_port: int = 0) -> None:
         self.data_dir = data_dir / self.name
         self.log = data_dir / "kafka.log"
         self._heap_mb = heap_mb
         self._cache_dir = cache_dir
+        self._advertised_port = advertised_port
 
     def install(self) -> None:
         """Make sure that Java and Kafka are there; the first time this downloads Kafka.
@@ -174,7 +178,7 @@ class KafkaServer:
         storage = self.data_dir / "log"
         storage.mkdir(parents=True, exist_ok=True)
         properties = self.data_dir / "server.properties"
-        properties.write_text(server_properties(storage, ports))
+        properties.write_text(server_properties(storage, ports, self._advertised_port))
         logging = self.data_dir / "log4j2.properties"
         logging.write_text(_LOG4J)
         java = [

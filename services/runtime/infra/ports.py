@@ -32,11 +32,11 @@ def choose_port(wanted: int, remembered: int | None, taken: Collection[int]) -> 
     Raises:
         InfraFailed: The wanted port is in use, or no port is free.
     """
+    # Threads of a killed server hold its sockets for a moment after the process counts as dead.
     if wanted:
-        if not is_free(wanted):
+        if not wait_until(lambda: is_free(wanted), _LINGER_S):
             raise InfraFailed(f"port {wanted} is in use by another program")
         return wanted
-    # Threads of a killed server hold its sockets for a moment after the process counts as dead.
     if remembered and remembered not in taken and wait_until(lambda: is_free(remembered), _LINGER_S):
         return remembered
     for _ in range(_ATTEMPTS):

@@ -34,9 +34,10 @@ class ValkeyServer:
     name = "valkey"
     port_roles: tuple[str, ...] = ("client",)
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, fsync: str = "everysec") -> None:
         self.data_dir = data_dir / self.name
         self.log = data_dir / "valkey.log"
+        self._fsync = fsync
 
     def install(self) -> None:
         """Check that the software is there.
@@ -54,10 +55,11 @@ class ValkeyServer:
             "port": str(ports["client"]),
             "dir": str(self.data_dir),
             "daemonize": "no",
-            # The append-only file alone carries the data: at most the last second is lost with the machine,
-            # nothing with the process. Snapshots would only fork and write a second copy.
+            # The append-only file alone carries the data. Snapshots would only fork and write a second copy.
+            # Synced every second, at most the last second is lost with the machine; with the process nothing, but
+            # for up to two seconds while the disk is slow. Always: nothing is answered that could be lost.
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": self._fsync,
             "save": "",
         }
         return [

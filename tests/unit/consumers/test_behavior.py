@@ -1,5 +1,6 @@
 """The behaviour consumer's fold: any split of the log into batches gives the replay's rows."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -123,6 +124,16 @@ def test_ids_sent_twice_count_once() -> None:
     store = store_with_items()
     fold(store, [records([behavior_event(1), behavior_event(1)]), records([behavior_event(1)], offset=2)])
     assert 1.0 == clicks(row_of(store, "user", "u0"))
+
+
+def test_outcomes_tell_what_became_of_the_events() -> None:
+    """By type: folded or repeated, also when a crash has the batch folded again; erasures; events from before one."""
+    folder = folder_over(store_with_items())
+    query = behavior_event(2, type="EVENT_TYPE_QUERY", item_id="", text="tea")
+    log = records([behavior_event(1), behavior_event(1), query, erasure("u0", START_S + 50), behavior_event(3)])
+    first = Counter({("click", "folded"): 1, ("click", "repeated"): 1, ("query", "folded"): 1})
+    assert [first, first] == [folder.fold(log[:3]).counts, folder.fold(log[:3]).counts]
+    assert Counter({("user_erasure", "folded"): 1, ("any", "erased"): 1}) == folder.fold(log[3:]).counts
 
 
 def test_events_without_an_id_are_known_by_their_position() -> None:

@@ -10,7 +10,7 @@ from services.features.behavior import Events
 from services.features.config import FeatureConfig
 from services.features.rows import Block, pack, unpack
 from services.features.schema import Schema, build_schema
-from services.features.verdicts import Verdicts
+from services.features.verdicts import REMEMBERED, Verdicts, forget
 from tests.unit.features.conftest import START_S, make_events
 
 ENCODER = 7
@@ -142,3 +142,15 @@ def test_an_engagement_at_the_same_moment_is_none_before(schema: Schema) -> None
     )  # shown, bought twice, bought
     _, verdicts = folded(schema, empty(schema, 1), events)
     assert [False, False, False, True] == verdicts.returning[:, 0].tolist()
+
+
+def test_what_was_committed_is_forgotten_but_for_the_newest(schema: Schema) -> None:
+    """A history folded in one go remembers no more than a stream of it."""
+    few = build_schema(replace(schema.config, event_ids=3))
+    events = make_events(few, 40, users=2)
+    block, _ = folded(few, empty(few, 2), events)
+    kept = block.with_columns({}, forget(few.config, block))
+    for user, (before, after) in enumerate(zip(unpack(block), unpack(kept), strict=True)):
+        assert events.event_key[rows_of(events) == user].tolist() == before["event_ids"].tolist()
+        for name in REMEMBERED:
+            assert before[name][-3:].tolist() == after[name].tolist()

@@ -1,187 +1,70 @@
-"""KafkaPublisher around a producer that is a fake: connecting, order, time-outs, recovery."""
-
-from typing import Any
+"""The fake publisher, and what is known of confirmations."""
 
 import pytest
 
-from services.gateway.publisher import KafkaPublisher, MemoryPublisher, OutgoingRecord
-
-# The real partitioner's package loads schemas through a function that Python 3.11 and 3.12 deprecate.
-pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
+from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord, Publisher, all_known, failed
+from tests.unit.gateway.publisher_suite import PublisherSuite, outcomes
 
 
-class RetriableFailure(Exception):
-    retriable = True
+class TestMemoryPublisher(PublisherSuite):
+    """The fake keeps what it is sent in memory."""
+
+    @pytest.fixture
+    def publisher(self) -> MemoryPublisher:
+        return MemoryPublisher()
+
+    @pytest.fixture
+    def topic(self) -> str:
+        return "t"
+
+    def stored(self, publisher: Publisher, topic: str) -> list[tuple[bytes, bytes]]:
+        assert isinstance(publisher, MemoryPublisher)
+        return [(record.key, record.value) for record in publisher.stored if record.topic == topic]
 
 
-class FatalFailure(Exception):
-    retriable = False
+def records(*values: bytes) -> list[OutgoingRecord]:
+    return [OutgoingRecord("t", b"k", b"k", value, []) for value in values]
 
 
-class FakeFuture:
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
-
-    def get(self, timeout: float) -> None:
-        assert timeout >= 0
-        if self.error:
-            raise self.error
-
-
-class FakeProducer:
-    """Confirms every record but those whose value is listed in `failing`; `refusing` fails in send itself."""
-
-    def __init__(self, **config: Any) -> None:
-        self.config = config
-        self.sent: list[bytes] = []
-        self.partitions: list[int] = []
-        self.failing: dict[bytes, Exception] = {}
-        self.refusing: dict[bytes, Exception] = {}
-        self.closed = False
-
-    def partitions_for(self, topic: str) -> set[int]:
-        assert topic == "t"
-        return {0, 1, 2, 3}
-
-    def send(self, topic: str, value: bytes, *key: bytes, partition: int, **rest: Any) -> FakeFuture:
-        assert (topic, len(key), rest) == ("t", 1, {"headers": []})
-        if value in self.refusing:
-            raise self.refusing[value]
-        self.sent.append(value)
-        self.partitions.append(partition)
-        return FakeFuture(self.failing.get(value))
-
-    def close(self, timeout: float) -> None:
-        assert timeout >= 0
-        self.closed = True
-
-
-class Kafka:
-    """Hands out fake producers, or fails to connect while `away`."""
-
-    def __init__(self) -> None:
-        self.producers: list[FakeProducer] = []
-        self.away = False
-
-    def connect(self, **config: Any) -> FakeProducer:
-        if self.away:
-            raise RetriableFailure("away")
-        self.producers.append(FakeProducer(**config))
-        return self.producers[-1]
-
-
-def records(*values: bytes, key: bytes = b"k") -> list[OutgoingRecord]:
-    return [OutgoingRecord("t", key, key, value, []) for value in values]
-
-
-@pytest.fixture
-def kafka() -> Kafka:
-    return Kafka()
-
-
-@pytest.fixture
-def publisher(kafka: Kafka) -> KafkaPublisher:
-    return KafkaPublisher("a:1,b:2", 10.0, kafka.connect)
-
-
-def test_the_producer_waits_for_all_replicas_and_never_repeats(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """The settings that durability rests on."""
-    publisher.publish(records(b"1"), 5.0)
-    config = kafka.producers[0].config
-    assert (
-        config["bootstrap_servers"],
-        config["acks"],
-        config["enable_idempotence"],
-    ) == (["a:1", "b:2"], "all", True)
-    assert config["delivery_timeout_ms"] == config["request_timeout_ms"] + config["linger_ms"]
-    assert config["allow_auto_create_topics"] is False
-
-
-def test_records_are_sent_in_order_and_each_has_its_outcome(kafka: Kafka, publisher: KafkaPublisher) -> None:
+def test_the_fake_fails_the_records_it_is_told_to_and_its_check_with_the_first() -> None:
     """One record's failure says nothing of its neighbours."""
-    publisher.publish([], 5.0)
-    failure = RetriableFailure()
-    kafka.producers[0].failing[b"2"] = failure
-    assert [None, failure, None] == publisher.publish(records(b"1", b"2", b"3"), 5.0)
-    assert kafka.producers[0].sent == [b"1", b"2", b"3"]
-
-
-def test_after_a_refused_record_the_rest_is_not_sent(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """A later record never overtakes one that could not be sent."""
-    publisher.publish([], 5.0)
-    failure = RetriableFailure()
-    kafka.producers[0].refusing[b"2"] = failure
-    assert [None, failure, failure] == publisher.publish(records(b"1", b"2", b"3"), 5.0)
-    assert kafka.producers[0].sent == [b"1"]
-
-
-def test_no_time_left_sends_nothing(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """A batch that cannot be confirmed in time is not begun."""
-    outcomes = publisher.publish(records(b"1"), -1.0)
-    assert [TimeoutError] == [type(outcome) for outcome in outcomes]
-    assert not any(producer.sent for producer in kafka.producers)
-
-
-def test_a_failed_connection_is_every_records_outcome_and_tried_again(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """The gateway starts before Kafka does, and works once Kafka is there."""
-    kafka.away = True
-    assert [RetriableFailure] * 2 == [type(error) for error in publisher.publish(records(b"1", b"2"), 5.0)]
-    kafka.away = False
-    assert publisher.publish(records(b"1"), 5.0) == [None]
-
-
-def test_a_passing_error_keeps_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """A producer retries by itself; a new one would only lose its sequence numbers."""
-    publisher.publish([], 5.0)
-    kafka.producers[0].failing[b"1"] = RetriableFailure()
-    publisher.publish(records(b"1"), 5.0)
-    publisher.publish(records(b"2"), 5.0)
-    assert len(kafka.producers) == 1
-
-
-def test_a_lasting_error_replaces_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """An idempotent producer answers everything with its first lasting error: only a new one helps."""
-    publisher.publish([], 5.0)
-    kafka.producers[0].failing[b"1"] = FatalFailure()
-    publisher.publish(records(b"1"), 5.0)
-    assert kafka.producers[0].closed
-    assert publisher.publish(records(b"2"), 5.0) == [None]
-    assert kafka.producers[1].sent == [b"2"]
-
-
-def test_a_producer_that_confirms_nothing_for_the_time_out_is_replaced(kafka: Kafka) -> None:
-    """A stalled producer is not waited for again; failures of a shorter time are left to it."""
-    patient, hasty = KafkaPublisher("a:1", 60.0, kafka.connect), KafkaPublisher("a:1", 0.0, kafka.connect)
-    for publisher in (patient, hasty):
-        publisher.publish([], 5.0)
-        kafka.producers[-1].failing[b"1"] = RetriableFailure()
-        publisher.publish(records(b"1"), 5.0)
-    assert [producer.closed for producer in kafka.producers] == [False, True]
-
-
-def test_a_confirmed_record_shows_that_the_producer_works(kafka: Kafka) -> None:
-    """One confirmation among failures is enough to keep it."""
-    publisher = KafkaPublisher("a:1", 0.0, kafka.connect)
-    publisher.publish([], 5.0)
-    kafka.producers[0].failing[b"1"] = RetriableFailure()
-    publisher.publish(records(b"1", b"2"), 5.0)
-    assert not kafka.producers[0].closed
-
-
-def test_closing_closes_the_producer_once(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """A second close, or one before the first publish, does nothing."""
-    publisher.close(1.0)
-    publisher.publish(records(b"1"), 5.0)
-    publisher.close(1.0)
-    publisher.close(1.0)
-    assert [producer.closed for producer in kafka.producers] == [True]
-
-
-def test_the_fake_keeps_what_did_not_fail() -> None:
-    """MemoryPublisher behaves like the real one: per-record outcomes, order kept."""
-    failure = RetriableFailure()
+    failure = KeyError("told to")
     publisher = MemoryPublisher(failures={1: failure})
-    assert [None, failure, None] == publisher.publish(records(b"1", b"2", b"3"), 5.0)
+    assert [None, failure, None] == outcomes(publisher.send(records(b"1", b"2", b"3"), 1.0), 1.0)
     assert [record.value for record in publisher.stored] == [b"1", b"3"]
-    publisher.close(1.0)
-    assert publisher.closed
+    publisher.check(1.0)
+    publisher.failures = {0: failure}
+    with pytest.raises(KeyError, match="told to"):
+        publisher.check(1.0)
+
+
+def test_a_slow_fake_confirms_when_it_is_told_to() -> None:
+    """Until then nothing is stored."""
+    publisher = MemoryPublisher(holding=True)
+    confirmations = publisher.send(records(b"1", b"2"), 1.0)
+    assert [type(found) for found in outcomes(confirmations, 0.0)] == [TimeoutError, TimeoutError]
+    assert publisher.stored == []
+    assert publisher.held(2) == 2
+    publisher.release()
+    assert outcomes(confirmations, 0.0) == [None, None]
+    assert len(publisher.stored) == 2
+
+
+def test_what_is_late_is_not_known() -> None:
+    """The outcome of a record does not wait for those of its neighbours beyond the time-out."""
+    stored, failure = Confirmation(), KeyError()
+    stored.set_result(None)
+    assert [None, failure, TimeoutError] == [
+        found if index < 2 else type(found)
+        for index, found in enumerate(outcomes([stored, failed(failure), Confirmation()], 0.0))
+    ]
+
+
+def test_all_is_known_when_the_last_confirmation_has_ended() -> None:
+    """However it ended; of none everything is known."""
+    assert all_known([]).done()
+    late = Confirmation()
+    known = all_known([failed(KeyError()), late])
+    assert not known.done()
+    late.set_result(None)
+    assert known.result(0.0) is None

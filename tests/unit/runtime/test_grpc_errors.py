@@ -4,11 +4,12 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
 from services.runtime.errors import (
@@ -19,10 +20,25 @@ from services.runtime.errors import (
     RequestError,
     Unavailable,
 )
-from services.runtime.grpc_errors import ErrorInterceptor
+from services.runtime.grpc_errors import RETRY_PUSHBACK, ErrorInterceptor
 from services.runtime.logging import JsonFormatter
 
 Call = Callable[[Callable[[Any, Any], Any]], grpc.RpcError]
+
+
+METHOD = "/test.Service/Call"
+
+
+@contextmanager
+def serving(handler: grpc.RpcMethodHandler) -> Iterator[grpc.Channel]:
+    """A channel to a method behind the interceptor."""
+    server = grpc.server(ThreadPoolExecutor(1), interceptors=[ErrorInterceptor(lambda: "id-1")])
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Call": handler})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    server.stop(0).wait()
 
 
 @pytest.fixture
@@ -30,20 +46,15 @@ def failure() -> Iterator[Call]:
     """Calls a behaviour as a unary method behind the interceptor and returns the error that a client sees."""
     behaviours: list[Callable[[Any, Any], Any]] = []
     handler = grpc.unary_unary_rpc_method_handler(lambda *call: behaviours[-1](*call))  # noqa: PLW0108 - set later
-    server = grpc.server(ThreadPoolExecutor(1), interceptors=[ErrorInterceptor(lambda: "id-1")])
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Call": handler})])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with serving(handler) as channel:
 
         def call(behaviour: Callable[[Any, Any], Any]) -> grpc.RpcError:
             behaviours.append(behaviour)
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary("/test.Service/Call")(b"", timeout=30, wait_for_ready=True)
+                channel.unary_unary(METHOD)(b"", timeout=30, wait_for_ready=True)
             return caught.value
 
         yield call
-    server.stop(0).wait()
 
 
 def raising(error: Exception) -> Callable[[Any, Any], Any]:
@@ -97,6 +108,43 @@ def test_an_invalid_request_names_the_field(failure: Call) -> None:
     status.details[0].Unpack(bad_request)
     (violation,) = bad_request.field_violations
     assert (violation.field, violation.description) == ("a.b", "is empty")
+
+
+def test_who_overloads_the_server_is_told_when_to_come_back(failure: Call) -> None:
+    """For people and programs in google.rpc.RetryInfo, for gRPC's own retries in the trailing metadata."""
+    seen = failure(raising(Overloaded("full", retry_after_s=1.2341)))
+    status, retry = rpc_status.from_call(seen), RetryInfo()
+    assert status is not None
+    status.details[0].Unpack(retry)
+    assert retry.retry_delay.ToMilliseconds() == 1235  # never too early
+    assert dict(seen.trailing_metadata())[RETRY_PUSHBACK] == "1235"
+
+
+def test_other_errors_name_no_delay(failure: Call) -> None:
+    """A client's own back-off applies."""
+    assert RETRY_PUSHBACK not in dict(failure(raising(Unavailable("away"))).trailing_metadata())
+
+
+def test_a_stream_ends_with_the_status_of_its_error_after_what_it_had_answered() -> None:
+    """One exit for streams too."""
+
+    def echo(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        del context
+        for request in requests:
+            if request == b"bad":
+                raise InvalidRequest("f", "is bad")
+            if request == b"broken":
+                raise KeyError("secret")
+            yield request
+
+    with serving(grpc.stream_stream_rpc_method_handler(echo)) as channel:
+        for last, code in ((b"bad", grpc.StatusCode.INVALID_ARGUMENT), (b"broken", grpc.StatusCode.INTERNAL)):
+            answers = channel.stream_stream(METHOD)(iter([b"1", last]), timeout=30, wait_for_ready=True)
+            assert next(answers) == b"1"
+            with pytest.raises(grpc.RpcError) as caught:
+                next(answers)
+            assert caught.value.code() == code
+            assert info_of(caught.value).domain == "crossrec"
 
 
 @pytest.mark.parametrize("error", [KeyError("secret"), CrossRecError("secret")], ids=lambda error: type(error).__name__)

@@ -40,6 +40,11 @@ class EventServiceStub:
                 request_serializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishRequest.SerializeToString,
                 response_deserializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishResponse.FromString,
                 _registered_method=True)
+        self.PublishStream = channel.stream_stream(
+                '/crossrec.events.v1.EventService/PublishStream',
+                request_serializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishStreamRequest.SerializeToString,
+                response_deserializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishStreamResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -51,7 +56,27 @@ class EventServiceServicer:
         replicas. Entries are judged one by one: a bad entry is rejected with field and reason and does
         not harm its neighbours. Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
         and with UNAVAILABLE when Kafka does not confirm in time: then the batch may be sent again with
-        the same event ids, repeats are dropped by event id.
+        the same event ids, repeats are dropped by event id. RESOURCE_EXHAUSTED: the gateway holds as much
+        unconfirmed as it may, or the caller is over its rate; nothing was stored, google.rpc.RetryInfo and
+        the trailing metadata grpc-retry-pushback-ms say when to try again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishStream(self, request_iterator, context):
+        """Stores entries for as long as the stream is open. Every request is answered once, when it is known
+        of each of its entries what became of it: in any order, by the sequence number of the request.
+        Entries are stored in the order in which they were sent, per user and per item; one that is sent
+        again because it was unconfirmed comes after what was stored meanwhile.
+        Flow control: while too much is unconfirmed, unread by the client, or over the client's rate, the
+        gateway reads no further, and the client's writes wait. A client must therefore read answers while
+        it writes; one that takes none for a minute while its window is full is cut off.
+        Ends OK after the client has closed its side and everything is answered. INVALID_ARGUMENT, after the
+        requests before it are answered, for a request without entries or with too many. UNAVAILABLE, after
+        what was read is answered, when the gateway stops: open another stream. RESOURCE_EXHAUSTED at once,
+        with a delay as above, when too many streams are open. What has no answer when a stream ends may or
+        may not be stored: send it again with the same event ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +89,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.Publish,
                     request_deserializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishRequest.FromString,
                     response_serializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishResponse.SerializeToString,
+            ),
+            'PublishStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.PublishStream,
+                    request_deserializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishStreamRequest.FromString,
+                    response_serializer=crossrec_dot_events_dot_v1_dot_events__pb2.PublishStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -94,6 +124,33 @@ class EventService:
             '/crossrec.events.v1.EventService/Publish',
             crossrec_dot_events_dot_v1_dot_events__pb2.PublishRequest.SerializeToString,
             crossrec_dot_events_dot_v1_dot_events__pb2.PublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/crossrec.events.v1.EventService/PublishStream',
+            crossrec_dot_events_dot_v1_dot_events__pb2.PublishStreamRequest.SerializeToString,
+            crossrec_dot_events_dot_v1_dot_events__pb2.PublishStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,13 +1,11 @@
 """Where streaming goes on after a backfill."""
 
-from datetime import UTC, datetime
-
 from services.consumers.kinds import TOPICS
 from services.consumers.rewind import end_offsets, go_on, offsets_at, require_stopped
 from services.events.routing import topic_name
 from services.features.schema import build_schema
-from services.runtime.errors import ConfigurationError
 from services.runtime.settings import Settings
+from services.runtime.times import seconds_of
 from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage
 
@@ -34,19 +32,11 @@ def stream_on(settings: Settings, rows: FeastRowStore, stream_from: str) -> dict
         topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
         # Deltas that are there already are of events whose rows the backfill replaces.
         at_end = stream_from == "end" or kind == "activity"
-        offsets = end_offsets(settings, topic) if at_end else offsets_at(settings, topic, _seconds(stream_from))
+        offsets = (
+            end_offsets(settings, topic)
+            if at_end
+            else offsets_at(settings, topic, seconds_of("stream_from", stream_from))
+        )
         go_on(settings, schema, rows, kind, offsets)
         starts[topic] = offsets
     return starts
-
-
-def _seconds(stream_from: str) -> float:
-    if stream_from == "beginning":
-        return 0.0
-    try:
-        time = datetime.fromisoformat(stream_from)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"stream_from: {stream_from!r} is none of end, beginning and a time like 2026-11-25T17:00:00"
-        ) from error
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,163 @@
+"""A data set's history folded straight into the online store, by several processes side by side.
+
+Each process folds the events of a part of the users, with the code that folds streams, and writes their rows. What
+the events add to activity is summed up per process and then over all. Memory holds rows, never the history.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from export.datasets.storage import DatasetReader
+from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
+from export.replay.replay import GROUPS, Replay
+from services.features.activity import Deltas
+from services.features.rows import Block
+from services.features.schema import POSITION, Schema, build_schema
+from services.features.verdicts import forget
+from services.runtime.settings import Settings
+from services.store.columns import ColumnRowStore
+from services.store.folding import fold_activity
+from services.store.lineage import join_lineage
+from services.store.protocol import Key, RowStore
+from services.text.cache import VectorCache
+from services.text.encoder import TextEncoder
+
+CHUNK_ROWS = 65_536
+"""Events read at a time."""
+
+WRITE_ROWS = 500
+"""Rows per write."""
+
+CATALOGUE = ("scenario", "scenario_index", "item", "item_scenario")
+USERS = ("user", "user_scenario")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a process leaves to be done.
+
+    Args:
+        events: how many it folded.
+        rows: how many rows it wrote, by view.
+        activity: what its events add to activity rows, by view.
+    """
+
+    events: int
+    rows: dict[str, int]
+    activity: dict[str, Deltas]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a backfill did: events folded, and rows written by view."""
+
+    events: int
+    rows: dict[str, int]
+
+
+def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers: int = 0) -> Filled:
+    """Fold the history before `until_s` (all of it by default) and write the rows to the online store.
+
+    Streaming goes on from there: the rows' positions are of no Kafka topic, so every streamed event is new to them.
+
+    Args:
+        settings: where the store and the text encoder are.
+        data: directory of an imported data set.
+        until_s: seconds since 1970.
+        workers: number of processes; 0: as many as there are cores.
+
+    Raises:
+        StoreUnavailable; FencedWrite: the store holds rows that were streamed; StaleSchema, IncompatibleSchema: or
+        rows of another feature schema.
+    """
+    shares = workers or os.cpu_count() or 1
+    schema = build_schema(settings.features)
+    join_lineage(_online(settings), schema)
+    activity, rows, events = ColumnRowStore(schema), dict[str, int](), 0
+    for number, part in enumerate(_parts(settings, data, until_s, shares)):
+        events += part.events
+        rows |= {view: rows.get(view, 0) + count for view, count in part.rows.items()}
+        for view, deltas in part.activity.items():
+            fold_activity(activity, schema, view, deltas, np.tile((*REPLAYED, number), (len(deltas), 1)))
+    rows |= _write(activity, _online(settings), schema, list(GROUPS))
+    return Filled(events, {view: count for view, count in rows.items() if count})
+
+
+def _parts(settings: Settings, data: Path, until_s: float, shares: int) -> Iterator[Part]:
+    if shares == 1:
+        yield fold_share(settings, data, until_s, 0, 1)
+        return
+    # Spawned, not forked: the store's client and ONNX Runtime have threads.
+    with ProcessPoolExecutor(shares, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(fold_share, settings, data, until_s, share, shares) for share in range(shares)]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def fold_share(settings: Settings, data: Path, until_s: float, share: int, shares: int) -> Part:
+    """Fold the events of one of `shares` parts of the users and write their rows; the first writes the catalogue's."""
+    schema, reader = build_schema(settings.features), DatasetReader(data)
+    cache = VectorCache(settings.encoder_dir / "vectors.sqlite")
+    encoder = TextEncoder(settings.encoder_dir, cache=cache, threads=1)
+    store = ColumnRowStore(schema)
+    replay = Replay(load_catalogue(reader, schema.config), schema, encoder, store)
+    events = 0
+    for behavior, texts in behavior_chunks(reader, schema.config, until_s, share, shares, CHUNK_ROWS):
+        replay.feed(behavior, texts)
+        replay.run(float(np.nextafter(behavior.time_s[-1], np.inf)), lambda *_: None)
+        events += len(behavior)
+    replay.run(until_s, lambda *_: None)
+    views = (*CATALOGUE, *USERS) if share == 0 else USERS
+    activity = {view: _deltas(store, schema, view) for view in GROUPS}
+    return Part(events, _write(store, _online(settings), schema, views), activity)
+
+
+def before_streaming(schema: Schema, block: Block) -> Block:
+    """The rows with a position before everything that is streamed."""
+    position = np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
+    remembered = forget(schema.config, block) if "event_ids" in block.ragged else {}
+    return block.with_columns({"position": np.tile(position, (block.size, 1))}, remembered)
+
+
+def _write(store: ColumnRowStore, online: RowStore, schema: Schema, views: Sequence[str]) -> dict[str, int]:
+    written = {}
+    for view in views:
+        keys = store.keys(schema[view])
+        for begin in range(0, len(keys), WRITE_ROWS):
+            chunk = keys[begin : begin + WRITE_ROWS]
+            online.write(chunk, before_streaming(schema, store.read_block(schema[view], chunk)))
+        written[view] = len(keys)
+    return written
+
+
+def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> Deltas:
+    """All rows of an activity view as additions to others."""
+    keys: list[Key] = store.keys(schema[view])
+    block = store.read_block(schema[view], keys)
+    group = np.array(keys, object).reshape(len(keys), len(schema[view].entities))
+    return Deltas(group, **{name: _column(block, name, width) for name, width in _widths(schema).items()})
+
+
+def _widths(schema: Schema) -> dict[str, int | None]:
+    """Width of each number of a delta that its view may lack; None for one that every view has."""
+    widths: dict[str, int | None] = {field.name: None for field in fields(Deltas) if field.name != "group"}
+    return widths | {"hours": 24, "returning": len(schema.config.half_lives_s), "paid": 2}
+
+
+def _column(block: Block, name: str, width: int | None) -> np.ndarray:
+    if name in block.fixed:
+        return block.floats(name)
+    missing = {"last_value": -1.0}.get(name, 0.0)
+    return np.full((block.size, width) if width else block.size, missing)
+
+
+def _online(settings: Settings) -> RowStore:
+    from services.store.connect import open_rows_for_batches
+
+    return open_rows_for_batches(settings)

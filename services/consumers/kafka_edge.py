@@ -1,0 +1,65 @@
+"""What the commands that look at topics and groups share: a reader outside any group, and errors said in one way."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+
+from services.consumers.log import LogUnavailable
+
+WAIT_S = 10.0
+"""Longest wait for the brokers, seconds."""
+
+
+@contextmanager
+def reachable(bootstrap_servers: str) -> Iterator[None]:
+    """Turns what Kafka's client raises into LogUnavailable."""
+    try:
+        yield
+    except kafka_errors.KafkaError as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise LogUnavailable(f"Kafka at {bootstrap_servers} cannot be reached or does not answer: {reason}") from error
+
+
+@contextmanager
+def reader(bootstrap_servers: str, max_poll_records: int = 500) -> Iterator[KafkaConsumer]:
+    """A consumer of committed records that is in no group."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        bootstrap_timeout_ms=int(WAIT_S * 1000),
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=max_poll_records,
+        fetch_max_wait_ms=50,
+    )
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def first_records(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
+    """The first record at or after an offset of each partition; partitions that hold none are left out.
+
+    Raises LogUnavailable when the brokers keep it back for longer than WAIT_S.
+    """
+    ends = consumer.end_offsets(list(offsets)) if offsets else {}
+    left = {partition for partition, offset in offsets.items() if offset < ends[partition]}
+    found: dict[TopicPartition, Any] = {}
+    consumer.assign(list(left))
+    for partition in left:
+        consumer.seek(partition, offsets[partition])
+    deadline = time.monotonic() + WAIT_S
+    while left:
+        for partition, records in consumer.poll(timeout_ms=200).items():
+            found.setdefault(partition, records[0])
+        done = {p for p in left if p in found or consumer.position(p) >= ends[p]}
+        consumer.pause(*done)
+        left -= done
+        if left and time.monotonic() > deadline:
+            raise LogUnavailable(f"no answer within {WAIT_S:g} s")
+    return found

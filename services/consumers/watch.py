@@ -1,0 +1,124 @@
+"""What a consumer tells about itself: told once, it goes to metrics, health and the log.
+
+One line in the log per rebalance, per series of failures and per recovery. Called from the consumer's thread only;
+nothing that comes here quotes a record.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry
+
+from services.consumers.dead_letters import DeadLetter, log_dead_letters
+from services.consumers.health import Health
+from services.consumers.log import Record
+from services.consumers.metrics import Metrics
+from services.consumers.progress import Progress
+from services.runtime.logging import log_event
+
+STORE, LOG, BATCH = "store unavailable", "log unavailable", "batch dropped"
+"""What can be wrong for a while."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Watch:
+    """Watches one consumer.
+
+    Args:
+        kind: kind of consumer.
+        registry: where metrics go.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self, kind: str, registry: CollectorRegistry | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._kind, self._clock = kind, clock
+        self._rebalancing_since_s: float | None = None
+        self.registry = registry or CollectorRegistry()
+        self.progress = Progress()
+        self.health = Health(clock)
+        self.metrics = Metrics(self.registry, kind, self.progress, clock)
+
+    def revoked(self) -> None:
+        """A rebalance begins: the partitions are taken away."""
+        self._rebalancing_since_s = self._clock()
+        self.health.revoked()
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """A rebalance ends; these are the consumer's now."""
+        now_s = self._clock()
+        since_s, self._rebalancing_since_s = self._rebalancing_since_s, None
+        self.health.assigned(partitions)
+        self.metrics.rebalanced()
+        took_s = None if since_s is None else round(now_s - since_s, 3)
+        log_event(_logger, "rebalanced", kind=self._kind, partitions=list(partitions), took_s=took_s)
+
+    def reached(self, bounds: Mapping[int, tuple[int, int]]) -> None:
+        """After a poll: position and end of the assigned partitions."""
+        self.progress.reached(bounds)
+
+    def polled(self, records: Sequence[Record]) -> None:
+        """The log answered."""
+        self.health.alive()
+        self.progress.took(records)
+        if not records:
+            self.recovered()
+
+    def folded(self, seconds: float) -> None:
+        """A batch was folded."""
+        self.metrics.folded(seconds)
+
+    def committed(
+        self,
+        records: Sequence[Record],
+        letters: Sequence[DeadLetter],
+        counts: Counter[tuple[str, str]],
+        seconds: float,
+    ) -> None:
+        """The first records of the batch are folded and committed, which took the commit `seconds`."""
+        self.health.alive()
+        self.progress.committed(records)
+        self.metrics.committed(records, letters, counts, seconds)
+        log_dead_letters(letters)
+        self.recovered()
+
+    def failed(self, what: str, reason: str) -> None:
+        """A try failed; the first of a series is logged."""
+        self.metrics.failed(what.partition(" ")[0])
+        self._note(what, reason)
+
+    def dropped(self, reason: str, *, fenced: bool) -> None:
+        """The batch in hand was given up."""
+        self.progress.dropped()
+        self.metrics.dropped()
+        if fenced:
+            self.metrics.fenced()
+        self._note(BATCH, reason)
+
+    def recovered(self) -> None:
+        """All is well; the end of a series is logged, with how long it took and how many tries."""
+        series = self.health.recovered()
+        if series is not None:
+            took_s = round(self._clock() - series.since_s, 3)
+            log_event(_logger, "recovered", kind=self._kind, after=series.kinds, tries=series.tries, took_s=took_s)
+
+    def stopping(self) -> None:
+        """The consumer finishes."""
+        self.health.stopping()
+
+    @property
+    def tries(self) -> int:
+        """How often something failed since all went well."""
+        series = self.health.series
+        return 0 if series is None else series.tries
+
+    def _note(self, what: str, reason: str) -> None:
+        known = self.health.series
+        self.health.failed(what, reason)
+        if known is None or what not in known.kinds:
+            event = what.replace(" ", "_")
+            log_event(_logger, event, level=logging.WARNING, kind=self._kind, reason=reason)

@@ -1,0 +1,103 @@
+"""The gateway's health: SERVING while Kafka is known to take records.
+
+Asks a `Publisher` from time to time; one failed check is not yet an outage, one good one not yet its end.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
+
+from services.gateway.publisher import Publisher
+from services.runtime.logging import log_event
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Hysteresis:
+    """Not ready until the first good check; then it takes several of a kind in a row to change.
+
+    Args:
+        failures: failed checks in a row until it is not ready.
+        successes: good checks in a row until it is ready again.
+    """
+
+    failures: int = 3
+    successes: int = 2
+    ready: bool = False
+    _fresh: bool = True
+    _against: int = 0
+
+    def observe(self, good: bool) -> bool:
+        """Take note of a check; whether `ready` changed."""
+        if good == self.ready:
+            self._against = 0
+            return False
+        self._against += 1
+        if self._against < (self.successes if good else self.failures) and not (good and self._fresh):
+            return False
+        self.ready, self._against, self._fresh = good, 0, False
+        return True
+
+
+class KafkaHealth:
+    """Keeps the health service up to date, on a thread of its own.
+
+    Args:
+        health: where it is told.
+        service: full name of the service that needs Kafka; the server's overall health follows it.
+        publisher: what is asked.
+        interval_s: seconds between checks.
+        timeout_s: the longest a check takes, seconds.
+    """
+
+    def __init__(
+        self, health: HealthServicer, service: str, publisher: Publisher, interval_s: float, timeout_s: float
+    ) -> None:
+        self._health, self._names = health, (OVERALL_HEALTH, service)
+        self._publisher = publisher
+        self._interval_s, self._timeout_s = interval_s, timeout_s
+        self._state = Hysteresis()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kafka-health", daemon=True)
+
+    def start(self) -> None:
+        """Check once, so that health is true from the first call on, and go on checking."""
+        self._set()
+        self.check()
+        if not self._state.ready:
+            log_event(_logger, "gateway_waits_for_kafka", level=logging.WARNING)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Check no more; waits for a check in progress."""
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Ask once; tell and log what has changed."""
+        error: Exception | None = None
+        try:
+            self._publisher.check(self._timeout_s)
+        except Exception as caught:  # whatever it is, nothing can be stored
+            error = caught
+        if not self._state.observe(error is None):
+            return
+        self._set()
+        if error is None:
+            log_event(_logger, "gateway_serving")
+        else:
+            reason = f"{type(error).__name__}: {error}"
+            log_event(_logger, "gateway_not_serving", level=logging.WARNING, reason=reason)
+
+    def _set(self) -> None:
+        status = health_pb2.HealthCheckResponse
+        for name in self._names:
+            self._health.set(name, status.SERVING if self._state.ready else status.NOT_SERVING)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            self.check()

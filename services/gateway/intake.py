@@ -1,0 +1,191 @@
+"""From entries to confirmations: judges entries, counts what is pending, has the accepted ones stored.
+
+What both RPCs share; knows nothing of gRPC.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass
+
+from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected, Unconfirmed
+from services.events.codec import encode
+from services.events.routing import route, topic_name
+from services.events.validation import stamped, violation
+from services.features.config import FeatureConfig
+from services.gateway.pressure import PendingBudget
+from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, failed, outcome
+from services.runtime.errors import InvalidRequest, Overloaded, Unavailable
+
+MAX_ENTRIES = 1000
+
+RETRY_AFTER_S = 1.0
+"""What who finds the gateway full is told to wait, seconds."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the answers depend on besides the request.
+
+    Args:
+        features: declares the numeric attributes.
+        topic_prefix: topics are named `<prefix>.<suffix>`.
+        future_tolerance_s: how far ahead of the clock an event may be, seconds.
+        max_age_s: how far behind the clock a behaviour event may be, seconds.
+        kafka_timeout_s: seconds until an entry that Kafka has not confirmed is answered as unconfirmed.
+    """
+
+    features: FeatureConfig
+    topic_prefix: str
+    future_tolerance_s: float
+    max_age_s: float
+    kafka_timeout_s: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch of which it is known what may be stored.
+
+    Args:
+        results: per entry, in order; accepted ones stand for entries that are still to be stored.
+        records: the accepted ones, in order.
+    """
+
+    results: list[EntryResult]
+    records: list[OutgoingRecord]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the records' keys and values."""
+        return sum(len(record.key) + len(record.value) for record in self.records)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A judged batch whose records are on their way.
+
+    Args:
+        results: as judged.
+        confirmations: per accepted entry, in order.
+        known: ends when all of these have ended.
+    """
+
+    results: list[EntryResult]
+    confirmations: list[Confirmation]
+    known: Confirmation
+
+    def failures(self, timeout_s: float) -> list[Exception]:
+        """What is known to have failed, or not known, of the accepted entries after at most `timeout_s` seconds."""
+        wait([self.known], max(0.0, timeout_s))
+        return [found for found in map(outcome, self.confirmations) if found is not None]
+
+    def answer(self) -> list[EntryResult]:
+        """Per entry, what is known by now: accepted means stored."""
+        confirmations = iter(self.confirmations)
+        return [
+            _confirmed(result, outcome(next(confirmations))) if result.HasField("accepted") else result
+            for result in self.results
+        ]
+
+
+class Intake:
+    """Takes batches in.
+
+    Args:
+        publisher: stores records.
+        rules: see `Rules`.
+        budget: bounds what is pending.
+        now_s: the clock, seconds since 1970.
+        make_id: makes unique event ids.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        rules: Rules,
+        budget: PendingBudget,
+        now_s: Callable[[], float] = time.time,
+        make_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self.rules, self.budget = rules, budget
+        self._publisher = publisher
+        self._now_s = now_s
+        self._make_id = make_id
+
+    def judge(self, entries: Sequence[Entry]) -> Judged:
+        """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
+        check_length(entries)
+        now_s = self._now_s()
+        judged = Judged([], [])
+        for given in entries:
+            entry = stamped(given, now_s, self._make_id)
+            rules = self.rules
+            found = violation(entry, rules.features, now_s, rules.future_tolerance_s, rules.max_age_s)
+            if found:
+                rejected = Rejected(field=found.field, reason=found.reason)
+                judged.results.append(EntryResult(rejected=rejected))
+            else:
+                judged.results.append(EntryResult(accepted=Accepted(event_id=_event_id(entry))))
+                judged.records.append(self._record(entry))
+        return judged
+
+    def submit(self, judged: Judged, timeout_s: float) -> Submission:
+        """Begin to store; Overloaded if there is no room now. Nothing is begun then."""
+        if not judged.records:
+            return _submission(judged, [])
+        if not self.budget.take(judged.size, len(judged.records)):
+            raise Overloaded(
+                "Kafka is slow or away, and as much is waiting for it as the gateway may hold; nothing was stored",
+                RETRY_AFTER_S,
+            )
+        return self._send(judged, timeout_s)
+
+    def submit_when_room(self, judged: Judged, timeout_s: float, unless: Callable[[], bool]) -> Submission:
+        """Begin to store when there is room; unconfirmed if that takes `timeout_s` seconds, or `unless` holds."""
+        if not judged.records:
+            return _submission(judged, [])
+        if not self.budget.take(judged.size, len(judged.records), timeout_s, unless):
+            full = Unavailable("Kafka is slow or away, and the gateway may hold no more; not stored")
+            return _submission(judged, [failed(full) for _ in judged.records])
+        return self._send(judged, timeout_s)
+
+    def _send(self, judged: Judged, timeout_s: float) -> Submission:
+        try:
+            confirmations = self._publisher.send(judged.records, timeout_s)
+        except BaseException:
+            self.budget.give_back(judged.size, len(judged.records))
+            raise
+        submission = _submission(judged, confirmations)
+        size, count = judged.size, len(judged.records)
+        submission.known.add_done_callback(lambda _: self.budget.give_back(size, count))
+        return submission
+
+    def _record(self, entry: Entry) -> OutgoingRecord:
+        way = route(entry)
+        value, headers = encode(entry)
+        topic = topic_name(self.rules.topic_prefix, way.suffix)
+        return OutgoingRecord(topic, way.key, way.partition_key, value, headers)
+
+
+def check_length(entries: Sequence[Entry]) -> None:
+    """InvalidRequest for a batch that is empty or too long."""
+    if not 1 <= len(entries) <= MAX_ENTRIES:
+        raise InvalidRequest("entries", f"has {len(entries)} entries, must have 1 to {MAX_ENTRIES}")
+
+
+def _submission(judged: Judged, confirmations: list[Confirmation]) -> Submission:
+    return Submission(judged.results, confirmations, all_known(confirmations))
+
+
+def _event_id(entry: Entry) -> str:
+    event_id: str = getattr(entry, entry.WhichOneof("entry") or "").event_id
+    return event_id
+
+
+def _confirmed(accepted: EntryResult, error: Exception | None) -> EntryResult:
+    if error is None:
+        return accepted
+    # The client library's text is for the log, not for callers.
+    reason = str(error) if isinstance(error, Unavailable) else f"Kafka has not confirmed it ({type(error).__name__})"
+    return EntryResult(unconfirmed=Unconfirmed(event_id=accepted.accepted.event_id, reason=reason))

@@ -1,0 +1,253 @@
+"""A seeded campaign of faults on the real thing: whatever breaks, every row ends up as if nothing had.
+
+    python -m tests.chaos.campaign --seed 1
+
+Events stream through a real Kafka into a real Valkey while consumers are killed and paused, servers are killed and
+connections cut and delayed; then every row is compared with a replay of the same records by a single process.
+Exits with 1 if anything differs or hangs, and names the directory with all logs.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from kafka.errors import KafkaError
+
+from services.consumers.log import Record
+from services.runtime.logging import configure_logging
+from services.store.memory import MemoryRowStore
+from tests.chaos import compare
+from tests.chaos.compare import Difference
+from tests.chaos.faults import INJECT, SERVERS, Fault, draw
+from tests.chaos.feeder import Feeder
+from tests.chaos.system import PREFIX, Stuck, System, started, until
+from tests.chaos.topics import read
+from tests.chaos.workload import ITEMS, Shares, Workload
+from tests.unit.consumers.streams import fold_catalogue, item_update
+
+LEAVE_OUT = {"re-sends": "repeats", "late": "late", "erasures": "erasures"}
+"""What can be left out of the workload, and the share that this sets to 0."""
+
+BACKLOGS = 25
+"""At least so often do consumers get through what waits for them while more is sent."""
+
+AT_ONCE = 2
+"""Most faults at the same time."""
+
+SHOWN = 20
+"""Most differences that are printed."""
+
+AGE_S = 60.0
+"""How long before the start of the campaign the newest event happened, seconds."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign does: see the command's options."""
+
+    seed: int = 1
+    events: int = 200_000
+    faults: int = 36
+    behavior_consumers: int = 3
+    activity_consumers: int = 2
+    leave_out: frozenset[str] = frozenset()
+
+
+@dataclass
+class Report:
+    """What came of a campaign."""
+
+    plan: Plan
+    faults: Counter[str] = field(default_factory=Counter)
+    records: int = 0
+    repeats: int = 0
+    resent: int = 0
+    late: int = 0
+    erasures: int = 0
+    dead_letters: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [
+            f"seed              {self.plan.seed}",
+            f"faults            {sum(self.faults.values())}: "
+            + ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items())),
+            f"events            {self.plan.events}, {self.late} of them late, in {self.records} records",
+            f"duplicates        {self.repeats} of the workload, {self.resent} sent again after failures",
+            f"erasures          {self.erasures}",
+            f"dead letters      {self.dead_letters}",
+            f"rows compared     {sum(self.rows.values())}: "
+            + ", ".join(f"{count} {view}" for view, count in self.rows.items()),
+            f"differences       {len(self.differences)}",
+            *(f"  {difference}"[:500] for difference in self.differences[:SHOWN]),
+            f"duration          {sum(self.seconds.values()):.0f} s: "
+            + ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.seconds.items()),
+        ]
+        return "\n".join(lines)
+
+
+def run(plan: Plan, directory: Path) -> Report:
+    """Run a campaign; all logs and data are kept in `directory`. Raises Stuck when something hangs or dies."""
+    report, clock = Report(plan), time.monotonic()
+
+    def lap(name: str) -> None:
+        nonlocal clock
+        now = time.monotonic()
+        report.seconds[name], clock = now - clock, now
+
+    shares = Shares(**{LEAVE_OUT[what]: 0.0 for what in plan.leave_out})
+    workload = Workload(plan.seed, plan.events, float(int(time.time() - AGE_S)), PREFIX, shares)
+    updates = [item_update(item, attributes={}) for item in range(ITEMS)]
+    with started(directory, plan.behavior_consumers, plan.activity_consumers) as system:
+        fold_catalogue(system.store, updates, compare.SCHEMA)
+        for consumer in system.consumers.values():
+            consumer.start()
+        until(lambda: all(consumer.has_joined() for consumer in system.consumers.values()), "the consumers to join")
+        lap("start")
+        feeder = Feeder(system, workload.records(), plan.events // BACKLOGS, "re-sends" in plan.leave_out)
+        _torment(system, plan, feeder, report)
+        lap("faults")
+        until(lambda: _all_committed(system), "the groups to commit everything")
+        lap("catching up")
+        for consumer in system.consumers.values():
+            consumer.stop()
+        report.resent, report.repeats, report.late = feeder.resent, workload.repeats, workload.late
+        report.erasures = len(workload.erased_s)
+        expected = MemoryRowStore()
+        fold_catalogue(expected, updates, compare.SCHEMA)
+        _compare(system, feeder, expected, report)
+        report.differences += compare.unforgotten(workload.erased_s, system.store)
+        lap("comparison")
+    return report
+
+
+def _torment(system: System, plan: Plan, feeder: Feeder, report: Report) -> None:
+    """Send everything, and inject the faults when their records have been sent."""
+    session_s = system.settings.consumers.session_timeout_ms / 1000
+    faults = draw(plan.seed, plan.faults, sorted(system.consumers), session_s, plan.events)
+    locks = {name: Lock() for name in (*system.consumers, *SERVERS)}
+    # One fault may begin while another lasts, but not at the same place; servers are started one at a time.
+    servers = Lock()
+
+    def inject(fault: Fault) -> None:
+        with servers if fault.target in SERVERS else locks[fault.target]:
+            _say(f"{feeder.sent} records sent: {fault.kind}: {fault.target}, {fault.seconds:.1f} s")
+            INJECT[fault.kind](system, fault)
+            report.faults[fault.kind] += 1
+
+    feeder.start()
+    running: list[Future[None]] = []
+
+    def is_due(fault: Fault) -> bool:
+        _raise_failures(feeder, running)
+        return feeder.sent >= fault.at and sum(not future.done() for future in running) < AT_ONCE
+
+    def is_over() -> bool:
+        _raise_failures(feeder, running)
+        return not feeder.is_alive() and all(future.done() for future in running)
+
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for fault in faults:
+                until(partial(is_due, fault), "records to be sent")
+                running.append(pool.submit(inject, fault))
+            until(is_over, "the rest to be sent")
+    finally:
+        feeder.stop()
+        feeder.join()
+
+
+def _raise_failures(feeder: Feeder, running: Sequence[Future[None]]) -> None:
+    if feeder.error is not None:
+        raise Stuck(f"sending failed: {feeder.error!r}") from feeder.error
+    for future in running:
+        if future.done():
+            future.result()
+
+
+def _all_committed(system: System) -> bool:
+    system.check()
+    try:
+        return all(system.committed(kind) == system.end(kind) for kind in ("behavior", "activity"))
+    except (KafkaError, OSError):
+        return False
+
+
+def _compare(system: System, feeder: Feeder, expected: MemoryRowStore, report: Report) -> None:
+    settings, found = system.settings, report.differences
+    bootstrap = settings.kafka.bootstrap_servers
+    records = read(bootstrap, f"{PREFIX}.behavior")
+    found += _lost(feeder.values, records)
+    letters = compare.replayed(settings, records, expected)
+    newest = compare.newest_positions(settings.kafka.topic_epoch, read(bootstrap, f"{PREFIX}.activity"))
+    found += compare.differences(expected, system.store, newest)
+    found += compare.letter_differences(letters, read(bootstrap, compare.DEAD_LETTERS))
+    stored = compare.row_counts(f"127.0.0.1:{system.infra.valkey_port}")
+    for view in (*compare.USER_VIEWS, *compare.ACTIVITY_VIEWS):
+        report.rows[view] = len(expected.rows[view])
+        if stored[view] != report.rows[view]:
+            found.append(Difference(view, (), "number of rows", report.rows[view], stored[view]))
+    report.records, report.dead_letters = len(records), len(letters)
+
+
+def _lost(sent: set[bytes], records: Sequence[Record]) -> list[Difference]:
+    """Records that Kafka confirmed and does not have."""
+    missing = len(sent - {record.value or b"" for record in records})
+    return [Difference("behavior", (), "confirmed records that are gone", 0, missing)] if missing else []
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+def _options() -> tuple[Plan, Path]:
+    parser = argparse.ArgumentParser(description="Break everything, and see that no row shows it.")
+    default = Plan()
+    parser.add_argument("--seed", type=int, default=default.seed, help="of workload and faults")
+    parser.add_argument("--events", type=int, default=default.events, help="distinct behaviour events")
+    parser.add_argument("--faults", type=int, default=default.faults, help="how many; at least one of every kind")
+    parser.add_argument("--behavior", type=int, default=default.behavior_consumers, help="behaviour consumers")
+    parser.add_argument("--activity", type=int, default=default.activity_consumers, help="activity consumers")
+    parser.add_argument("--leave-out", choices=sorted(LEAVE_OUT), nargs="*", default=[], help="of the workload")
+    parser.add_argument("--directory", type=Path, help="for data and logs; default: a new one")
+    chosen = parser.parse_args()
+    plan = Plan(
+        chosen.seed, chosen.events, chosen.faults, chosen.behavior, chosen.activity, frozenset(chosen.leave_out)
+    )
+    return plan, chosen.directory or Path(tempfile.mkdtemp(prefix=f"crossrec-chaos-{plan.seed}-"))
+
+
+def main() -> int:
+    """Run a campaign as the options say; the exit status is 0 if nothing differs."""
+    # Whoever ends it ends its servers and consumers too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    plan, directory = _options()
+    directory.mkdir(parents=True, exist_ok=True)
+    _say(f"data and logs in {directory}")
+    try:
+        with (directory / "campaign.log").open("a") as log:
+            # Kafka's client says much about servers that are killed on purpose.
+            configure_logging(stream=log)
+            report = run(plan, directory)
+    except Stuck as error:
+        sys.stdout.write(f"seed {plan.seed}: {error}\nlogs in {directory}\n")
+        return 1
+    sys.stdout.write(f"{report}\n")
+    if report.differences:
+        sys.stdout.write(f"logs in {directory}\n")
+    return int(bool(report.differences))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

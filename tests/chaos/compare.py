@@ -1,0 +1,163 @@
+"""What must have come of it: the same records replayed by one process in memory, and every row compared with that."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import redis
+
+from crossrec.events.v1.activity_pb2 import ActivityDelta
+from services.consumers.log import MemoryLog, Output, Record
+from services.consumers.loop import Loop
+from services.consumers.main import build_folder
+from services.features.rows import Row
+from services.runtime.settings import Settings
+from services.store.memory import MemoryRowStore
+from services.store.protocol import Key, RowStore
+from services.text.protocol import HashingEncoder
+from tests.chaos.system import PREFIX, SCHEMA
+
+USER_VIEWS = ("user", "user_scenario", "user_erasure")
+ACTIVITY_VIEWS = ("item_activity", "item_scenario_activity", "facet_activity", "scenario_activity")
+REMEMBERED = ("event_ids", "event_seqs", "event_returning")
+"""What a user's row knows of its newest events."""
+
+TOLERANCE = 1e-9
+BATCH = 1000
+DEAD_LETTERS = f"{PREFIX}.dead-letter"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row or one of its features is not what it should be."""
+
+    view: str
+    key: Key
+    feature: str
+    expected: object
+    actual: object
+
+    def __str__(self) -> str:
+        return f"{self.view} {self.key} {self.feature}: expected {self.expected}, is {self.actual}"
+
+
+def replayed(settings: Settings, records: Sequence[Record], store: MemoryRowStore) -> list[Output]:
+    """Fold behaviour records, and the activity they cause, into `store` in one go; returns the dead letters."""
+    outputs = _folded("behavior", settings, records, store)
+    deltas = [output for output in outputs if output.topic != DEAD_LETTERS]
+    log = [Record(o.topic, 0, offset, o.key, o.value, list(o.headers)) for offset, o in enumerate(deltas)]
+    _folded("activity", settings, log, store)
+    return [output for output in outputs if output.topic == DEAD_LETTERS]
+
+
+def _folded(kind: str, settings: Settings, records: Sequence[Record], store: RowStore) -> list[Output]:
+    log = MemoryLog(records, BATCH)
+    folder = build_folder(kind, settings, SCHEMA, store, HashingEncoder)
+    loop = Loop(log, folder, DEAD_LETTERS, threading.Event(), random.Random(0))
+    while log.committed < len(log.records):
+        loop.step()
+    return log.outputs
+
+
+def newest_positions(epoch: int, records: Iterable[Record]) -> dict[str, dict[Key, tuple[int, int, int]]]:
+    """Per activity view and key, the position of the newest record of the activity topic that concerns the row."""
+    newest: dict[str, dict[Key, tuple[int, int, int]]] = {view: {} for view in ACTIVITY_VIEWS}
+    for record in records:
+        delta = ActivityDelta.FromString(record.value or b"")
+        position = (epoch, record.partition, record.offset)
+        match delta.WhichOneof("subject"):
+            case "item_id":
+                newest["item_activity"][(delta.item_id,)] = position
+                pairs = ((delta.item_id, part.scenario_id) for part in delta.scenarios)
+                newest["item_scenario_activity"].update((pair, position) for pair in pairs)
+            case "facet_key":
+                newest["facet_activity"][(delta.facet_key,)] = position
+            case _:
+                newest["scenario_activity"][(delta.scenario_id,)] = position
+    return newest
+
+
+def differences(
+    expected: MemoryRowStore, actual: RowStore, positions: Mapping[str, Mapping[Key, tuple[int, int, int]]]
+) -> list[Difference]:
+    """Every feature of every row that is not as expected; `positions` replaces those of the rows of its views."""
+    found = []
+    for view in (*USER_VIEWS, *ACTIVITY_VIEWS):
+        rows = expected.rows[view]
+        if view in positions and set(positions[view]) != set(rows):
+            odd = set(positions[view]) ^ set(rows)
+            found += [Difference(view, key, "records of the activity topic", key in rows, None) for key in odd]
+        for key, row in zip(rows, actual.read(SCHEMA[view], list(rows)), strict=True):
+            if row is None:
+                found.append(Difference(view, key, "row", "there", "missing"))
+                continue
+            wanted = dict(rows[key])
+            if view in positions and key in positions[view]:
+                wanted["position"] = np.array(positions[view][key])
+            found += [
+                Difference(view, key, name, wanted[name].tolist(), row[name].tolist()) for name in _unlike(wanted, row)
+            ]
+    return found
+
+
+def _unlike(expected: Row, actual: Row) -> list[str]:
+    return [name for name, value in expected.items() if not _alike(name, value, actual[name])]
+
+
+def _alike(name: str, expected: np.ndarray, actual: np.ndarray) -> bool:
+    if name in REMEMBERED:
+        # How many more are kept depends on where the last batch began.
+        limit = SCHEMA.config.event_ids
+        return bool(np.array_equal(expected[-limit:], actual[-limit:]))
+    if expected.shape != actual.shape:
+        return False
+    if expected.dtype.kind != "f":
+        return bool(np.array_equal(expected, actual))
+    # Parts of the language vector cancel out: what they are exact to is the size of what was added up.
+    scale = float(np.abs(expected).max(initial=0.0)) if name == "language" else 0.0
+    return bool(np.allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE * scale + 1e-300, equal_nan=True))
+
+
+def unforgotten(erased_s: Mapping[str, float], actual: RowStore) -> list[Difference]:
+    """Erased users whose row holds something from before the last erasure."""
+    users = sorted(erased_s)
+    rows = zip(users, actual.read(SCHEMA["user"], [(user,) for user in users]), strict=True)
+    oldest = {
+        user: min([float(row["time_s"]), *row["item_first_s"].tolist(), *row["facet_first_s"].tolist()])
+        for user, row in rows
+        if row is not None
+    }
+    return [
+        Difference("user", (user,), "oldest event", f"after {erased_s[user]}", time_s)
+        for user, time_s in oldest.items()
+        if time_s <= erased_s[user]
+    ]
+
+
+def row_counts(address: str) -> Counter[str]:
+    """How many rows of each view the store holds, whatever their keys."""
+    host, port = address.split(":")
+    counts: Counter[str] = Counter()
+    with redis.Redis(host, int(port)) as client:
+        for key in client.scan_iter(count=1000):
+            if client.type(key) == b"hash":
+                counts.update(n.decode()[4:] for n in client.hkeys(key) if n.startswith(b"_ts:"))
+    return counts
+
+
+def letter_differences(expected: Sequence[Output], actual: Sequence[Record]) -> list[Difference]:
+    """Dead letters that are missing, too many or of something else, told by the position in their headers."""
+    wanted = Counter(_origin(dict(letter.headers)) for letter in expected)
+    there = Counter(_origin(dict(letter.headers)) for letter in actual)
+    return [
+        Difference("dead-letter", origin, "letters", wanted[origin], there[origin])
+        for origin in sorted(set(wanted) | set(there))
+        if wanted[origin] != there[origin]
+    ]
+
+
+def _origin(headers: Mapping[str, bytes | None]) -> Key:
+    return tuple((headers.get(name) or b"").decode() for name in ("topic", "partition", "offset"))

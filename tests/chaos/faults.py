@@ -1,0 +1,88 @@
+"""The faults: what may go wrong, drawn by the seed, and how it is made to happen."""
+
+import random
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.chaos.system import System
+
+SERVERS = ("kafka", "valkey")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong.
+
+    Args:
+        kind: one of KINDS.
+        target: name of a consumer or server.
+        seconds: how long it lasts; what is killed is started again at once.
+        at: how many records have been sent when it begins.
+    """
+
+    kind: str
+    target: str
+    seconds: float
+    at: int
+
+
+def _kill_consumer(system: System, fault: Fault) -> None:
+    consumer = system.consumers[fault.target]
+    consumer.kill()
+    consumer.start()
+
+
+def _pause_consumer(system: System, fault: Fault) -> None:
+    """Longer than its session: it wakes up to partitions that others have."""
+    system.consumers[fault.target].signal(signal.SIGSTOP)
+    threading.Event().wait(fault.seconds)
+    system.consumers[fault.target].signal(signal.SIGCONT)
+
+
+def _kill_server(system: System, fault: Fault) -> None:
+    system.restart(fault.target)
+
+
+def _cut(system: System, fault: Fault) -> None:
+    system.proxies[fault.target].cut()
+    threading.Event().wait(fault.seconds)
+    system.proxies[fault.target].heal()
+
+
+def _delay(system: System, fault: Fault) -> None:
+    system.proxies[fault.target].delay(0.05)
+    threading.Event().wait(fault.seconds)
+    system.proxies[fault.target].heal()
+
+
+INJECT: dict[str, Callable[[System, Fault], None]] = {
+    "consumer killed": _kill_consumer,
+    "consumer paused": _pause_consumer,
+    "valkey killed": _kill_server,
+    "kafka killed": _kill_server,
+    "connections cut": _cut,
+    "connections delayed": _delay,
+}
+KINDS = tuple(INJECT)
+
+
+def draw(seed: int, count: int, consumers: Sequence[str], session_s: float, records: int) -> list[Fault]:
+    """`count` faults spread over `records` records; every kind comes up before one comes up again."""
+    chance = random.Random(seed)
+    kinds: list[str] = []
+    while len(kinds) < count:
+        kinds += chance.sample(KINDS, len(KINDS))
+    faults = []
+    for number, kind in enumerate(kinds[:count]):
+        seconds = chance.uniform(0.2, 3.0)
+        if kind.startswith("consumer"):
+            target = chance.choice(consumers)
+            seconds = session_s * chance.uniform(1.2, 1.8)
+        else:
+            target = kind.split()[0] if kind.endswith("killed") else chance.choice(SERVERS)
+        # The first once events flow, the last while they still do.
+        at = int(records * (0.03 + 0.94 * (number + chance.random()) / count))
+        faults.append(Fault(kind, target, seconds, at))
+    return faults

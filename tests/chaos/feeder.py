@@ -1,0 +1,106 @@
+"""Sends the workload while things break: in order, again until Kafka has it, and never far ahead of the consumers."""
+
+import itertools
+import threading
+from collections.abc import Iterable, Sequence
+
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.errors import KafkaError
+
+from services.gateway.publisher import KafkaPublisher, OutgoingRecord
+from tests.chaos.system import PREFIX, System, until
+from tests.chaos.topics import tail
+
+CHUNK = 500
+"""Most records per publish."""
+
+TIMEOUT_S = 5.0
+
+
+class Feeder(threading.Thread):
+    """Sends records from a thread of its own.
+
+    Args:
+        system: where to.
+        records: what, in this order.
+        backlog: most records that wait in the topic while more are sent.
+        exactly_once: look up what is stored before sending again, so that the topic holds no repeats of our making.
+
+    `sent` is how many records Kafka has confirmed, `resent` how many were sent again because it had not, `values`
+    what was sent, and `error` what ended the thread before its time.
+    """
+
+    def __init__(self, system: System, records: Iterable[OutgoingRecord], backlog: int, exactly_once: bool) -> None:
+        super().__init__(daemon=True)
+        self._system, self._records, self._exactly_once = system, iter(records), exactly_once
+        self._backlog = backlog
+        self._servers = system.settings.kafka.bootstrap_servers
+        self._publisher = KafkaPublisher(self._servers, TIMEOUT_S)
+        self._admin: KafkaAdminClient | None = None
+        self._stopped = threading.Event()
+        self.sent = self.resent = 0
+        self.values: set[bytes] = set()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while (chunk := list(itertools.islice(self._records, CHUNK))) and not self._stopped.is_set():
+                until(self._is_due, "the consumers to catch up")
+                self._send(chunk)
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            self._publisher.close(1.0)
+            self._let_go()
+
+    def stop(self) -> None:
+        """End after the chunk in hand."""
+        self._stopped.set()
+
+    def _send(self, chunk: Sequence[OutgoingRecord]) -> None:
+        left = list(chunk)
+        while left and not self._stopped.is_set():
+            outcomes = self._publisher.publish(left, TIMEOUT_S)
+            left = [record for record, outcome in zip(left, outcomes, strict=True) if outcome is not None]
+            if left and self._exactly_once:
+                self._publisher.close(1.0)
+                left = self._missing(left)
+            self.resent += len(left)
+        self.sent += len(chunk)
+        self.values |= {record.value for record in chunk}
+
+    def _missing(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
+        """Those that are not stored, as soon as Kafka can say."""
+        found: list[set[bytes | None]] = []
+
+        def look() -> bool:
+            try:
+                found.append(tail(self._servers, f"{PREFIX}.behavior", 2 * CHUNK))
+            except (KafkaError, OSError):
+                return False
+            return True
+
+        until(look, "Kafka to be back")
+        return [record for record in records if record.value not in found[0]]
+
+    def _is_due(self) -> bool:
+        """Whether the consumers are close enough behind; False while that cannot be told."""
+        self._system.check()
+        group, topic = f"{PREFIX}-behavior", f"{PREFIX}.behavior"
+        try:
+            if self._admin is None:
+                self._admin = KafkaAdminClient(bootstrap_servers=self._servers)
+            committed = self._admin.list_group_offsets([group])[group].values()
+            specs = {TopicPartition(topic, n): OffsetSpec.LATEST for n in range(self._system.settings.kafka.partitions)}
+            ends = self._admin.list_partition_offsets(specs).values()
+        except (KafkaError, OSError):
+            self._let_go()
+            return False
+        return sum(end.offset for end in ends) - sum(max(at.offset, 0) for at in committed) <= self._backlog
+
+    def _let_go(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()

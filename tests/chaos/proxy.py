@@ -1,0 +1,89 @@
+"""A TCP proxy on loopback that can cut and delay what passes through; knows no protocol."""
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Self
+
+CHUNK_BYTES = 64 * 1024
+
+
+class Proxy:
+    """Passes connections on to `target`, a port on loopback, from a thread of its own.
+
+    `port` is where it listens. While it is cut, connections are closed as they come.
+    """
+
+    def __init__(self, target: int, port: int = 0) -> None:
+        self._target, self._delay_s, self._is_cut = target, 0.0, False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(port), self._loop).result()
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def cut(self) -> None:
+        """End all connections, and let no new one through until `heal`."""
+        self._is_cut = True
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def delay(self, seconds: float) -> None:
+        """Hold up every chunk of bytes, in both directions, until `heal`."""
+        self._delay_s = seconds
+
+    def heal(self) -> None:
+        """Let everything through at once."""
+        self._is_cut, self._delay_s = False, 0.0
+
+    async def _listen(self, port: int) -> asyncio.Server:
+        return await asyncio.start_server(self._accept, "127.0.0.1", port)
+
+    async def _close(self) -> None:
+        self._server.close()
+        self._abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _abort(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut:
+            writer.transport.abort()
+            return
+        try:
+            onward_reader, onward = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:  # the server is down: so is the way to it
+            writer.transport.abort()
+            return
+        ends = {writer, onward}
+        self._writers |= ends
+        try:
+            await asyncio.gather(self._pump(reader, onward), self._pump(onward_reader, writer))
+        finally:
+            self._writers -= ends
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while chunk := await source.read(CHUNK_BYTES):
+                if self._delay_s:
+                    await asyncio.sleep(self._delay_s)
+                sink.write(chunk)
+                await sink.drain()
+        except OSError:
+            pass  # either side went away; so does the other
+        finally:
+            sink.transport.abort() if self._is_cut else sink.close()

@@ -1,0 +1,198 @@
+"""What the campaign torments: a real Kafka and Valkey behind proxies, topics, a store, and consumer processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from services.consumers.kinds import TOPICS
+from services.features.schema import build_schema
+from services.runtime.infra.commands import InfraConfig, down, up
+from services.runtime.infra.ports import choose_port
+from services.runtime.infra.process import is_alive
+from services.runtime.infra.state import load_state
+from services.runtime.settings import ConsumerSettings, KafkaSettings, Settings, StoreSettings
+from services.runtime.topics import create_topics, topic_specs
+from services.store.connect import open_rows_for_batches
+from services.store.protocol import RowStore
+from tests.chaos.proxy import Proxy
+
+PREFIX = "chaos"
+PATIENCE_S = 180.0
+"""Without any progress for so long, something hangs."""
+
+POLL_S = 0.1
+SETTINGS = Settings.model_construct().features
+SCHEMA = build_schema(SETTINGS)
+
+
+class Stuck(Exception):
+    """Something that must happen did not, or what must live died."""
+
+
+class ConsumerProcess:
+    """One consumer in a process of its own, with a log that outlives it."""
+
+    def __init__(self, kind: str, name: str, environment: dict[str, str], log: Path) -> None:
+        self.kind, self.name, self.log, self._environment = kind, name, log, environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.chaos.consumer", self.kind]
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=self._environment)
+
+    def has_joined(self) -> bool:
+        """Whether it has been given partitions; raises Stuck if it died."""
+        self.check()
+        return b"partitions_assigned" in self.log.read_bytes()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end, as an operator does; it must obey."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            code = self._process.wait(60)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise Stuck(f"{self.name} did not hear SIGTERM; its log is {self.log}") from error
+        if code:
+            raise Stuck(f"{self.name} ended with {code}; its log is {self.log}")
+
+    def check(self) -> None:
+        """Raise Stuck if it died by itself."""
+        code = None if self._process is None else self._process.poll()
+        if code is not None and code != -signal.SIGKILL:
+            raise Stuck(f"{self.name} died by itself with {code}; its log is {self.log}")
+
+
+@dataclass
+class System:
+    """Servers, proxies and processes of one campaign."""
+
+    infra: InfraConfig
+    directory: Path
+    settings: Settings
+    store: RowStore
+    proxies: dict[str, Proxy]
+    consumers: dict[str, ConsumerProcess]
+
+    def restart(self, server: str) -> None:
+        """Kill a server as a crash would, and start it again."""
+        process = load_state(self.infra.data_dir).of(server).process
+        if process is None:
+            raise Stuck(f"{server} does not run")
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: not is_alive(process), f"{server} to die")
+        up(self.infra)
+
+    def committed(self, kind: str) -> int:
+        """How many offsets the group has committed, over all partitions; raises KafkaError while that is not known."""
+        group = f"{self.settings.consumers.group_prefix}-{kind}"
+        with KafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers) as admin:
+            return sum(max(at.offset, 0) for at in admin.list_group_offsets([group])[group].values())
+
+    def end(self, kind: str) -> int:
+        """How many offsets the topic has given away."""
+        topic = f"{PREFIX}.{TOPICS[kind]}"
+        with KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers) as consumer:
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+            return int(sum(consumer.end_offsets(partitions).values()))
+
+    def check(self) -> None:
+        """Raise Stuck if a consumer died by itself."""
+        for consumer in self.consumers.values():
+            consumer.check()
+
+
+def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait until the condition holds; raises Stuck after `patience_s` seconds."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Stuck(f"waited in vain for {what}")
+        threading.Event().wait(POLL_S)
+
+
+@contextmanager
+def started(directory: Path, behavior: int, activity: int) -> Iterator[System]:
+    """Everything up, with so many consumers of each kind; everything ends with the context."""
+    ports = [choose_port(0, None, ())]
+    for _ in range(3):
+        ports.append(choose_port(0, None, ports))
+    kafka, valkey, kafka_proxy, valkey_proxy = ports
+    infra = InfraConfig(
+        directory / "infra",
+        kafka_port=kafka,
+        valkey_port=valkey,
+        kafka_advertised_port=kafka_proxy,
+        valkey_fsync="always",
+        start_timeout_s=120,
+    )
+    with ExitStack() as stack:
+        proxies = {
+            "kafka": stack.enter_context(Proxy(kafka, kafka_proxy)),
+            "valkey": stack.enter_context(Proxy(valkey, valkey_proxy)),
+        }
+        stack.callback(down, infra)
+        up(infra)
+        settings = _settings(directory, kafka_proxy, valkey_proxy)
+        create_topics(settings.kafka.bootstrap_servers, topic_specs(PREFIX, settings.kafka.partitions))
+        straight = settings.store.model_copy(update={"url": f"127.0.0.1:{valkey}"})
+        store = open_rows_for_batches(settings.model_copy(update={"store": straight}))
+        consumers = {}
+        for kind, count in (("behavior", behavior), ("activity", activity)):
+            for number in range(count):
+                name = f"{kind}-{number}"
+                consumer = ConsumerProcess(kind, name, _environment(settings), directory / f"{name}.log")
+                stack.callback(consumer.kill)
+                consumers[name] = consumer
+        yield System(infra, directory, settings, store, proxies, consumers)
+
+
+def _settings(directory: Path, kafka: int, valkey: int) -> Settings:
+    return Settings(
+        kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{kafka}", topic_prefix=PREFIX),
+        store=StoreSettings(
+            url=f"127.0.0.1:{valkey}", project=PREFIX, registry=directory / "registry.db", offline_dir=directory
+        ),
+        consumers=ConsumerSettings(group_prefix=PREFIX, max_poll_records=500),
+        features=SETTINGS,
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings as a process takes them."""
+    chosen = {
+        "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
+        "STORE__URL": settings.store.url,
+        "STORE__PROJECT": settings.store.project,
+        "STORE__REGISTRY": str(settings.store.registry),
+        "CONSUMERS__GROUP_PREFIX": settings.consumers.group_prefix,
+        "CONSUMERS__MAX_POLL_RECORDS": str(settings.consumers.max_poll_records),
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CROSSREC_")}
+    cache = {name: value for name, value in os.environ.items() if name == "CROSSREC_CACHE_DIR"}
+    # One process a core is enough: more threads would only get in each other's way.
+    return {**inherited, **cache, "OMP_NUM_THREADS": "1"} | {f"CROSSREC_{name}": v for name, v in chosen.items()}

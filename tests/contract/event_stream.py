@@ -1,0 +1,38 @@
+"""A PublishStream call as a client has it open, one request and one answer at a time."""
+
+import queue
+from typing import Any
+
+import grpc
+import pytest
+
+from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, PublishStreamResponse, ScenarioUpdate
+from tests.contract.event_gateway import Gateway
+
+
+class Stream:
+    """A stream as a client has it open."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._requests: queue.SimpleQueue[PublishStreamRequest | None] = queue.SimpleQueue()
+        self.call: Any = gateway.stub.PublishStream(iter(self._requests.get, None), timeout=60, wait_for_ready=True)
+        self.call.add_callback(self.done)  # or the thread that gRPC takes requests on would wait for good
+
+    def send(self, sequence: int, *entries: Entry) -> None:
+        self._requests.put(PublishStreamRequest(sequence=sequence, entries=entries))
+
+    def done(self) -> None:
+        self._requests.put(None)
+
+    def answer(self) -> PublishStreamResponse:
+        return next(self.call)
+
+    def error(self) -> grpc.RpcError:
+        """What ends the stream, instead of another answer."""
+        with pytest.raises(grpc.RpcError) as caught:
+            next(self.call)
+        return caught.value
+
+
+def scenario(number: int) -> Entry:
+    return Entry(scenario_update=ScenarioUpdate(scenario_id=str(number), event_id=f"e{number}"))

@@ -1,0 +1,289 @@
+"""PublishStream: answers by sequence number, flow control, errors, bounds and the end."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, ScenarioUpdate
+from services.gateway.pressure import PendingBudget, RateLimits
+from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord
+from services.gateway.stream import StreamLimits
+from services.runtime.grpc_errors import RETRY_PUSHBACK
+from tests.contract.event_gateway import RULES, Bounds, Gateway, running
+from tests.contract.event_stream import Stream, scenario
+
+VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
+
+
+class Peak(MemoryPublisher):
+    """Confirms when it is told to, and remembers the most it held."""
+
+    def __init__(self) -> None:
+        super().__init__(holding=True)
+        self.peak = 0
+
+    def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
+        confirmations = super().send(records, timeout_s)
+        self.peak = max(self.peak, self.held(0))
+        return confirmations
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with running(MemoryPublisher()) as gateway:
+        yield gateway
+
+
+@contextmanager
+def slow(bounds: Bounds | None = None, kafka_timeout_s: float = 30.0) -> Iterator[Gateway]:
+    """A gateway whose Kafka confirms only when the test says so."""
+    publisher = MemoryPublisher(holding=True)
+    with running(publisher, replace(RULES, kafka_timeout_s=kafka_timeout_s), bounds) as gateway:
+        try:
+            yield gateway
+        finally:
+            publisher.close(0.0)
+
+
+def test_every_request_is_answered_by_its_number_and_stored_in_order(gateway: Gateway) -> None:
+    """The stream ends well after the client's side and all answers."""
+    stream = Stream(gateway)
+    for number in range(100):
+        stream.send(number, scenario(number))
+    stream.done()
+    answers = list(stream.call)
+    assert {answer.sequence: [r.accepted.event_id for r in answer.results] for answer in answers} == {
+        number: [f"e{number}"] for number in range(100)
+    }
+    assert [int(record.key) for record in gateway.publisher.stored] == list(range(100))
+    assert stream.call.code() == grpc.StatusCode.OK
+
+
+def test_a_batch_has_one_result_per_entry_in_order(gateway: Gateway) -> None:
+    """A bad entry is rejected with field and reason; its neighbours and the stream live on."""
+    stream = Stream(gateway)
+    stream.send(7, scenario(1), Entry(), Entry(scenario_update=ScenarioUpdate()), scenario(2))
+    results = stream.answer().results
+    assert [result.accepted.event_id or result.rejected.field for result in results] == [
+        "e1",
+        "entry",
+        "scenario_update.scenario_id",
+        "e2",
+    ]
+    assert results[2].rejected.reason == "is empty"
+    stream.send(8, VALID)
+    assert stream.answer().sequence == 8
+
+
+def test_an_answer_comes_when_kafka_has_stored_it_and_not_before() -> None:
+    """Requests do not wait for answers; the first answered is the first known."""
+    with slow() as gateway:
+        stream = Stream(gateway)
+        stream.send(1, scenario(1))
+        stream.send(2, Entry())
+        assert stream.answer().sequence == 2
+        gateway.publisher.held(1)
+        gateway.publisher.release()
+        assert stream.answer().sequence == 1
+
+
+def test_what_kafka_does_not_confirm_in_time_is_unconfirmed_and_the_stream_lives_on() -> None:
+    """It may be sent again with the same id, over the same stream."""
+    with slow(kafka_timeout_s=0.2) as gateway:
+        stream = Stream(gateway)
+        stream.send(1, scenario(1), Entry())
+        unconfirmed, rejected = stream.answer().results
+        assert unconfirmed.unconfirmed.event_id == "e1"
+        assert unconfirmed.unconfirmed.reason == "Kafka has not confirmed it (TimeoutError)"
+        assert rejected.rejected.field == "entry"
+        gateway.publisher.release()
+        gateway.publisher.holding = False
+        stream.send(2, scenario(1))
+        assert stream.answer().results[0].accepted.event_id == "e1"
+
+
+def test_a_failed_record_is_unconfirmed_at_once(gateway: Gateway) -> None:
+    """Without the text of the client library."""
+    gateway.publisher.failures = {0: KeyError("secret")}
+    stream = Stream(gateway)
+    stream.send(1, scenario(1), scenario(2))
+    failed, stored = stream.answer().results
+    assert "secret" not in failed.unconfirmed.reason
+    assert stored.accepted.event_id == "e2"
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(stream=StreamLimits(window=5)),
+        Bounds(budget=PendingBudget(1_000_000, 5)),
+        Bounds(budget=PendingBudget(130, 50)),
+    ],
+    ids=["window", "records", "bytes"],
+)
+def test_while_too_much_is_unconfirmed_nothing_more_is_read(bounds: Bounds) -> None:
+    """The stream waits instead of failing, and goes on as soon as Kafka does."""
+    publisher = Peak()
+    with running(publisher, bounds=bounds) as gateway, ThreadPoolExecutor(1) as pool:
+        stream = Stream(gateway)
+        for number in range(100, 150):
+            stream.send(number, scenario(number))
+        stream.done()
+        answers = pool.submit(list, stream.call)
+        for stored in range(0, 50, 5):
+            assert publisher.held(5) == 5
+            assert len(publisher.stored) == stored
+            publisher.release()
+        assert len(answers.result(30)) == 50
+    assert publisher.peak == 5
+    assert bounds.budget.pending == (0, 0)
+
+
+def test_without_room_for_long_entries_are_unconfirmed_and_the_stream_lives_on() -> None:
+    """Nothing was stored of them."""
+    with slow(Bounds(PendingBudget(1_000_000, 1)), kafka_timeout_s=0.2) as gateway:
+        stream = Stream(gateway)
+        stream.send(1, scenario(1))
+        stream.send(2, scenario(2))
+        reasons = {
+            answer.sequence: answer.results[0].unconfirmed.reason for answer in (stream.answer(), stream.answer())
+        }
+        assert "the gateway may hold no more" in reasons[2]
+        gateway.publisher.holding = False
+        gateway.publisher.release()
+        stream.send(3, scenario(3))
+        assert stream.answer().results[0].accepted.event_id == "e3"
+        assert [record.key for record in gateway.publisher.stored] == [b"1", b"3"]
+
+
+def test_a_client_over_its_rate_is_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not refused: it hears nothing of it."""
+    rates = RateLimits(200.0, 1)
+    waits: list[float] = []
+    granted = rates.delay_s
+
+    def delay_s(client: str, events: int) -> float:
+        waits.append(granted(client, events))
+        return waits[-1]
+
+    monkeypatch.setattr(rates, "delay_s", delay_s)
+    with running(MemoryPublisher(), bounds=Bounds(rates=rates)) as gateway:
+        stream = Stream(gateway)
+        for number in range(10):
+            stream.send(number, scenario(number))
+        stream.done()
+        assert len(list(stream.call)) == 10
+    assert any(waits)
+
+
+@pytest.mark.parametrize("count", [0, 1001], ids=["empty", "too long"])
+def test_a_request_out_of_bounds_ends_the_stream_after_what_came_before(count: int) -> None:
+    """INVALID_ARGUMENT through the same exit as everywhere."""
+    with slow() as gateway:
+        stream = Stream(gateway)
+        stream.send(1, scenario(1))
+        stream.send(2, *[VALID] * count)
+        gateway.publisher.held(1)
+        gateway.publisher.release()
+        assert stream.answer().sequence == 1
+        error = stream.error()
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert error.details() == f"entries: has {count} entries, must have 1 to 1000"
+
+
+def test_an_unexpected_error_ends_the_stream_as_internal() -> None:
+    """With a request id and without its text."""
+
+    class Broken(MemoryPublisher):
+        def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
+            raise KeyError("secret", records, timeout_s)
+
+    budget = PendingBudget(1_000_000, 5)
+    with running(Broken(), bounds=Bounds(budget)) as gateway:
+        stream = Stream(gateway)
+        stream.send(1, VALID)
+        error = stream.error()
+    assert error.code() == grpc.StatusCode.INTERNAL
+    status, info = rpc_status.from_call(error), ErrorInfo()
+    assert status is not None
+    status.details[0].Unpack(info)
+    assert error.details() == f"internal error, request id {info.metadata['request_id']}"
+    assert budget.pending == (0, 0)
+
+
+def test_open_streams_leave_batches_and_health_alone_and_are_bounded() -> None:
+    """As many as may be, all stuck: one more is refused with a delay, everything else is served."""
+    with slow(Bounds(max_streams=3, max_batches=1)) as gateway:
+        streams = [Stream(gateway) for _ in range(3)]
+        for number, stream in enumerate(streams):
+            stream.send(number, scenario(number))
+        gateway.publisher.held(3)
+        error = Stream(gateway).error()
+        assert (error.code(), error.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "3 streams are open already")
+        assert dict(error.trailing_metadata())[RETRY_PUSHBACK] == "1000"
+        gateway.publisher.holding = False
+        gateway.publish(VALID)  # also releases what is held
+        health = health_pb2_grpc.HealthStub(gateway.channel)
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=30).status == 1
+
+
+def test_a_stream_that_ends_makes_room_for_another() -> None:
+    """Whether it is finished or cancelled."""
+    with running(MemoryPublisher(), bounds=Bounds(max_streams=1)) as gateway:
+        for end in ("done", "cancel", "done"):
+            stream = opened(gateway)
+            if end == "done":
+                stream.done()
+                assert list(stream.call) == []
+            else:
+                stream.call.cancel()
+
+
+def opened(gateway: Gateway) -> Stream:
+    """A stream with a first answer, after a place became free: the gateway hears of a cancellation a little later."""
+    while True:
+        stream = Stream(gateway)
+        stream.send(1, VALID)
+        try:
+            stream.answer()
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        else:
+            return stream
+
+
+def test_a_client_that_takes_no_answers_is_cut_off() -> None:
+    """It keeps its place and its memory no longer than that."""
+    entry = Entry(scenario_update=ScenarioUpdate(scenario_id="tv", event_id="x" * 128))
+    request = PublishStreamRequest(entries=[entry] * 1000)
+    bounds = Bounds(stream=StreamLimits(window=2000, stall_s=0.2), max_streams=1)
+    with running(MemoryPublisher(), bounds=bounds) as gateway:
+        call = gateway.stub.PublishStream(iter(lambda: request, None), timeout=60, wait_for_ready=True)
+        next(call)
+        opened(gateway)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert caught.value.code() == grpc.StatusCode.CANCELLED
+
+
+def test_a_gateway_that_stops_answers_what_it_has_read_and_ends_the_stream() -> None:
+    """UNAVAILABLE: the client opens another one elsewhere."""
+    with slow() as gateway:
+        idle, busy = Stream(gateway), Stream(gateway)
+        idle.send(1, Entry())
+        idle.answer()
+        busy.send(2, scenario(2))
+        gateway.publisher.held(1)
+        gateway.service.stop()
+        assert idle.error().code() == grpc.StatusCode.UNAVAILABLE
+        gateway.publisher.release()
+        assert busy.answer().results[0].accepted.event_id == "e2"
+        assert busy.error().code() == grpc.StatusCode.UNAVAILABLE
+        assert Stream(gateway).error().code() == grpc.StatusCode.UNAVAILABLE

@@ -1,0 +1,61 @@
+"""The suite of behaviours on a real Kafka and a real Valkey."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from crossrec.events.v1.events_pb2 import Entry
+from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
+from services.consumers.log import Log, Record
+from services.events.codec import encode
+from services.events.routing import route
+from services.runtime.infra.commands import Endpoints
+from tests.integration.test_consumers import Stage, staged
+from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
+from tests.unit.consumers.streams import CONFIG
+
+pytestmark = pytest.mark.integration
+
+
+class RealWorld:
+    """The topics, groups and rows of a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.settings, self.store, self._stage = stage.settings, stage.store, stage
+
+    def send(self, entries: Sequence[Entry]) -> list[Record]:
+        sent = []
+        for entry in entries:
+            way = route(entry)
+            value, headers = encode(entry)
+            topic = f"{self.settings.kafka.topic_prefix}.{way.suffix}"
+            sent.append((self._stage.producer.send(topic, value, way.key, headers), way.key, value, headers))
+        self._stage.producer.flush(timeout=30)
+        stored = [(future.get(timeout=30), *rest) for future, *rest in sent]
+        return [Record(at.topic, at.partition, at.offset, *rest, at.timestamp / 1000) for at, *rest in stored]
+
+    def member(self, kind: str) -> Log:
+        consumers = self.settings.consumers
+        return KafkaLog(
+            KafkaLogConfig(
+                bootstrap_servers=self.settings.kafka.bootstrap_servers,
+                group=self._stage.group(kind),
+                topic=self._stage.topic(kind),
+                max_poll_records=BATCH,
+                session_timeout_ms=consumers.session_timeout_ms,
+                transaction_timeout_ms=consumers.transaction_timeout_ms,
+            )
+        )
+
+    def lag(self, kind: str) -> int:
+        return self._stage.end(kind) - self._stage.committed(kind)
+
+
+class TestOnRealServers(ConsumerBehaviours):
+    """All of it, on the real thing."""
+
+    @pytest.fixture
+    def world(self, infra: Endpoints, tmp_path: Path) -> Iterator[World]:
+        with staged(infra, tmp_path, features=CONFIG) as stage:
+            yield RealWorld(stage)

@@ -1,0 +1,136 @@
+"""The commands that look at consumers and dead letters, against a real Kafka; a bad record repaired and folded."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from typer.testing import CliRunner
+
+from services.consumers.log import LogUnavailable
+from services.consumers.replay import ReplayRefused
+from services.main import app
+from services.runtime.infra.commands import Endpoints
+from services.runtime.partitioning import partition_of
+from tests.integration.test_consumers import Stage, clicks, folded, running, staged, until
+from tests.unit.consumers.streams import behavior_event
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
+    with staged(infra, tmp_path) as stage:
+        yield stage
+
+
+def run(stage: Stage, *arguments: str) -> str:
+    """What the command prints; errors come through."""
+    environment = stage.variables() | {"COLUMNS": "250", "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, list(arguments), env=environment, catch_exceptions=False)
+    assert 0 == result.exit_code, result.output
+    return result.output
+
+
+def letters(stage: Stage, *options: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run(stage, "dead-letters", "list", "--json", *options))
+    return found
+
+
+def send(stage: Stage, topic: str, value: bytes, headers: list[tuple[str, bytes]], key: bytes | None = b"u0") -> None:
+    stage.producer.send(f"{stage.settings.kafka.topic_prefix}.{topic}", value, key, headers).get(timeout=30)
+
+
+def test_a_dead_letter_is_repaired_and_folded(stage: Stage, tmp_path: Path) -> None:
+    """Found by list, understood by show, refused while it is wrong, folded once it is right, and not sent twice."""
+    bad, repaired = behavior_event(1, scenario_id=""), tmp_path / "repaired.json"
+    with running(stage, "behavior"):
+        send(stage, "behavior", bad.SerializeToString(), [("trace", b"t1")])
+        send(stage, "behavior", b"\xff\x00", [])
+        until(lambda: len(letters(stage)) == 2)
+        first, second = letters(stage)
+        assert ("behavior_event.scenario_id: is empty", None) == (first["reason"], first["replayed"])
+        number = str(first["number"])
+        table, shown = run(stage, "dead-letters", "list"), run(stage, "dead-letters", "show", number)
+        assert "behavior_event.scenario_id: is empty" in table
+        assert "header     trace: 't1'" in shown
+        assert '"userId": "u0"' in shown
+        assert "00000000  ff 00" in run(stage, "dead-letters", "show", str(second["number"]))
+
+        repaired.write_text(json_format.MessageToJson(bad))
+        with pytest.raises(ReplayRefused, match=r"behavior_event\.scenario_id: is empty"):
+            run(stage, "dead-letters", "replay", number, "--edit", str(repaired))
+        repaired.write_text(json_format.MessageToJson(behavior_event(1)))
+        assert "sent to" in run(stage, "dead-letters", "replay", number, "--edit", str(repaired))
+        until(lambda: clicks(stage, "u0") == 1.0)
+        assert letters(stage)[0]["replayed"]
+        with pytest.raises(ReplayRefused, match=f"replayed before: {number}"):
+            run(stage, "dead-letters", "replay", number, str(second["number"]))
+        assert 2 == len(letters(stage))
+        run(stage, "dead-letters", "replay", number, "--again")
+        until(lambda: len(letters(stage)) == 3)
+    assert letters(stage)[2]["reason"] == first["reason"]
+
+
+def test_records_go_back_as_they_were_to_the_partition_of_their_key(stage: Stage) -> None:
+    """Key, value and headers; several at once; filters of the list."""
+    headers = [("content-type", b"text/plain"), ("trace", b"t")]
+    with running(stage, "item"), running(stage, "behavior"):
+        send(stage, "items", b"a", headers, b"i1\x1fs2")
+        send(stage, "behavior", b"b", headers, None)
+        until(lambda: len(letters(stage)) == 2)
+        begun = letters(stage)
+        run(stage, "dead-letters", "replay", *(str(letter["number"]) for letter in begun))
+        until(lambda: len(letters(stage)) == 4)
+    assert 2 == len(letters(stage, "--topic", "items")) == len(letters(stage, "--limit", "2"))
+    assert [] == letters(stage, "--since", "2200-01-01")
+    before, after = letters(stage, "--topic", "items")
+    assert before["reason"] == after["reason"]
+    shown = run(stage, "dead-letters", "show", str(after["number"]))
+    assert "key        'i1\\x1fs2'\nheader     content-type: 'text/plain'\nheader     trace: 't'" in shown
+    assert partition_of(b"i1", range(4)) == after["partition"]
+
+
+def groups(stage: Stage) -> dict[str, Any]:
+    return {group["kind"]: group for group in json.loads(run(stage, "consumers", "status", "--json"))}
+
+
+def test_status_shows_members_and_what_is_left(stage: Stage) -> None:
+    """Before there are groups, while one folds, and after it has left with records unread."""
+    stage.send([behavior_event(1)])
+    assert {"absent"} == {group["state"] for group in groups(stage).values()}
+    assert (1, True) == (groups(stage)["behavior"]["lag_records"], groups(stage)["behavior"]["lag_s"] > 0)
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+        found = groups(stage)["behavior"]
+        assert ("Stable", [0, 1, 2, 3], 0, 0.0) == (
+            found["state"],
+            found["members"][0]["partitions"],
+            found["lag_records"],
+            found["lag_s"],
+        )
+    stage.send([behavior_event(2), behavior_event(3)])
+    found = groups(stage)["behavior"]
+    assert ("Empty", [], 2) == (found["state"], found["members"], found["lag_records"])
+    # The activity topic ends with the marker of a transaction.
+    with running(stage, "activity"):
+        until(lambda: folded(stage, "activity"))
+    assert 0 == groups(stage)["activity"]["lag_records"]
+    table = run(stage, "consumers", "status")
+    assert "behavior" in table
+    assert "Empty" in table
+
+
+def test_what_is_not_there_is_said(stage: Stage) -> None:
+    """Kafka, topics, letters."""
+    with pytest.raises(Exception, match="holds no dead letter 7"):
+        run(stage, "dead-letters", "show", "7")
+    bare = stage.variables() | {"CROSSREC_KAFKA__TOPIC_PREFIX": "bare"}
+    result = CliRunner().invoke(app, ["consumers", "status", "--json"], env=bare)
+    assert {"no topic"} == {group["state"] for group in json.loads(result.output)}
+    for command in (["consumers", "status"], ["dead-letters", "list"], ["dead-letters", "replay", "1"]):
+        away = CliRunner().invoke(app, command, env={"CROSSREC_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+        assert isinstance(away.exception, LogUnavailable)
+        assert "Kafka at 127.0.0.1:1 cannot be reached" in str(away.exception)

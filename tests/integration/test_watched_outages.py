@@ -1,0 +1,218 @@
+"""A consumer, watched from outside, through every way in which a real Valkey can fail for a while, or Kafka."""
+
+import json
+import logging
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from services.runtime.infra.commands import Endpoints, InfraConfig, up
+from services.runtime.logging import JsonFormatter
+from services.store.connect import open_rows
+from tests.integration.test_consumers import (
+    SCHEMA,
+    UPDATES,
+    USER_VIEWS,
+    Gate,
+    Stage,
+    clicks,
+    folded,
+    running,
+    staged,
+    until,
+)
+from tests.integration.test_consumers_outage import kill
+from tests.unit.consumers.streams import assert_rows, behavior, behavior_event, fold_catalogue, replayed
+
+pytestmark = pytest.mark.integration
+
+SESSION_S = 6.0
+"""After which Kafka gives the partitions of a member that it does not hear from to others."""
+
+SECRET_ID, SECRET_TEXT = "user-secret-4711", "text-secret-0815"
+"""Must not be in any line of the log."""
+
+Outage = Callable[[redis.Redis, InfraConfig], Iterator[None]]
+
+
+def away(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
+    """Killed, and started again on the same port."""
+    del valkey
+    kill(servers, "valkey")
+    try:
+        yield
+    finally:
+        up(servers)
+
+
+def out_of_memory(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
+    """It reads, but takes no write."""
+    del servers
+    valkey.config_set("maxmemory-policy", "noeviction")
+    valkey.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        valkey.config_set("maxmemory", 0)
+
+
+def read_only(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
+    """A replica after a failover that the consumer has not noticed."""
+    del servers
+    valkey.replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        valkey.replicaof("NO", "ONE")
+
+
+def paused(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
+    """Connected, but answering nothing."""
+    del servers
+    valkey.client_pause(int(SESSION_S * 1000) + 3000, all=True)
+    yield
+
+
+@pytest.fixture
+def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
+    with staged(infra, tmp_path, session_timeout_ms=int(SESSION_S * 1000)) as stage:
+        impatient = stage.settings.store.model_copy(update={"read_timeout_s": 0.5})
+        listening = stage.settings.consumers.model_copy(update={"metrics_listen": "127.0.0.1:0"})
+        settings = stage.settings.model_copy(update={"store": impatient, "consumers": listening})
+        yield replace(stage, settings=settings, store=open_rows(settings))
+
+
+def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
+    found = [json.loads(JsonFormatter().format(record)) for record in caplog.records if record.getMessage() == event]
+    return [line for line in found if line.get("kind", "behavior") == "behavior"]
+
+
+def ready(caplog: pytest.LogCaptureFixture) -> tuple[int, list[str]]:
+    """What /ready answers; (0, []) before it listens."""
+    address = next((line["address"] for line in lines(caplog, "metrics_listening")), None)
+    if address is None:
+        return 0, []
+    try:
+        with urllib.request.urlopen(f"http://{address}/ready", timeout=10) as answer:
+            return answer.status, json.load(answer)["reasons"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)["reasons"]
+
+
+def members(stage: Stage) -> list[str]:
+    group = stage.admin.describe_groups([stage.group("behavior")])[stage.group("behavior")]
+    assert "Stable" == group["group_state"]
+    return [member["member_id"] for member in group["members"]]
+
+
+def outlast_the_session() -> None:
+    """Longer than Kafka waits for a member that it does not hear from."""
+    begun = time.monotonic()
+    until(lambda: time.monotonic() - begun > SESSION_S + 1)
+
+
+@pytest.mark.parametrize("outage", [away, out_of_memory, read_only, paused])
+def test_the_store_comes_back(
+    outage: Outage, stage: Stage, infra: Endpoints, infra_config: InfraConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Meanwhile it is not ready, keeps its partitions, commits nothing; then it folds every record once.
+
+    The log has a line when it begins and one when it ends, and no id or text of a user.
+    """
+    caplog.set_level(logging.INFO, "services")
+    before, after = behavior(60, users=9), behavior(200, seed=1, users=9)
+    secret = [behavior_event(1, user_id=SECRET_ID, type="EVENT_TYPE_COMMENT", text=SECRET_TEXT)]
+    fold_catalogue(stage.store, UPDATES, SCHEMA)
+    with redis.Redis.from_url(infra.valkey_url) as valkey, running(stage, "behavior"):
+        stage.send(before)
+        until(lambda: folded(stage, "behavior"))
+        until(lambda: ready(caplog) == (200, []))
+        member, committed = members(stage), stage.committed("behavior")
+        with contextmanager(outage)(valkey, infra_config):
+            stage.send([*secret, *after])
+            until(lambda: ready(caplog)[0] == 503)
+            outlast_the_session()
+            assert "store unavailable since" in ready(caplog)[1][0]
+            assert (member, committed) == (members(stage), stage.committed("behavior"))
+        until(lambda: folded(stage, "behavior"))
+        until(lambda: ready(caplog) == (200, []))
+        assert member == members(stage)
+    assert_rows(replayed(UPDATES, [*before, *secret, *after], SCHEMA), stage.store, USER_VIEWS, SCHEMA)
+    (begin,), (end,) = lines(caplog, "store_unavailable"), lines(caplog, "recovered")
+    assert begin["reason"].startswith("online store: ")
+    assert end["tries"] > 1
+    assert end["took_s"] > SESSION_S
+    logged = " ".join(JsonFormatter().format(record) for record in caplog.records)
+    assert SECRET_ID not in logged
+    assert SECRET_TEXT not in logged
+
+
+def test_a_slow_store_costs_no_partition(stage: Stage) -> None:
+    """A write that takes longer than the session: heartbeats go on meanwhile, and the batch is committed."""
+    store = Gate(stage.store)
+    store.opened.set()
+    with running(stage, "behavior", store):
+        stage.send([behavior_event(1, user_id="u1")])
+        until(lambda: folded(stage, "behavior"))
+        store.reached.clear()
+        store.opened.clear()
+        stage.send([behavior_event(2)])
+        until(store.reached.is_set)
+        member, committed = members(stage), stage.committed("behavior")
+        outlast_the_session()
+        assert (member, committed) == (members(stage), stage.committed("behavior"))
+        store.opened.set()
+        until(lambda: folded(stage, "behavior"))
+        assert member == members(stage)
+    assert 1.0 == clicks(stage, "u0")
+
+
+def test_kafka_goes_and_comes_back_while_there_is_nothing_to_do(
+    stage: Stage, infra_config: InfraConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An idle consumer notices by its heartbeats, says so once, and is ready again by itself."""
+    caplog.set_level(logging.INFO, "services")
+    with running(stage, "behavior"):
+        stage.send([behavior_event(1)])
+        until(lambda: folded(stage, "behavior"))
+        until(lambda: ready(caplog) == (200, []))
+        kill(infra_config, "kafka")
+        try:
+            until(lambda: ready(caplog)[0] == 503)
+        finally:
+            up(infra_config)
+        assert "log unavailable since" in ready(caplog)[1][-1]
+        until(lambda: ready(caplog) == (200, []))
+        stage.send([behavior_event(2)])
+        until(lambda: clicks(stage, "u0") > 1.5)
+    assert 1 == len(lines(caplog, "log_unavailable"))
+    assert lines(caplog, "recovered")
+
+
+def test_a_bad_record_leaves_no_trace_in_the_log(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is wrong with it: ids and texts of users stay out of every line."""
+    caplog.set_level(logging.INFO, "services")
+    json_type = [("content-type", b"application/json")]
+    bad = [
+        (behavior_event(1, user_id=SECRET_ID, text=SECRET_TEXT, scenario_id="").SerializeToString(), []),
+        (behavior_event(1, user_id=SECRET_ID * 9, text=SECRET_TEXT).SerializeToString(), []),
+        (f'{{"behaviorEvent": {{"userId": {SECRET_ID}, "text": "{SECRET_TEXT}"}}}}'.encode(), json_type),
+        (f'{{"behaviorEvent": {{"{SECRET_ID}": "{SECRET_TEXT}"}}}}'.encode(), json_type),
+        (SECRET_TEXT.encode(), [("content-type", SECRET_ID.encode())]),
+        (SECRET_TEXT.encode(), []),
+    ]
+    with running(stage, "behavior"):
+        for value, headers in bad:
+            stage.producer.send(stage.topic("behavior"), value, SECRET_ID.encode(), headers).get(timeout=30)
+        until(lambda: sum(line["count"] for line in lines(caplog, "dead_letters")) == len(bad))
+    logged = " ".join(JsonFormatter().format(record) for record in caplog.records)
+    assert "secret" not in logged

@@ -1,0 +1,168 @@
+"""What a consumer's metrics, health and log say as the loop goes."""
+
+import json
+import logging
+import random
+import threading
+from collections import Counter
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.consumers.dead_letters import DeadLetter
+from services.consumers.log import LogUnavailable, MemoryLog, Record
+from services.consumers.loop import Loop, Outcome
+from services.consumers.watch import Watch
+from services.runtime.logging import JsonFormatter
+from services.store.protocol import FencedWrite, StoreUnavailable
+
+NOW_S = 1_700_000_000.0
+RECORDS = [Record("crossrec.behavior", 0, n, b"u", b"v", time_s=NOW_S - 10 + n) for n in range(6)]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = NOW_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Stop(threading.Event):
+    """Nobody really waits on it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        return self.is_set()
+
+
+class Folder:
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.dead: list[int] = []
+
+    def fold(self, records: list[Record]) -> Outcome:
+        if self.failures:
+            raise self.failures.pop(0)
+        letters = [DeadLetter(records[n], f"behavior_event.user_id: {n}") for n in self.dead]
+        return Outcome(dead_letters=letters, counts=self.counts)
+
+
+class Scene:
+    """A loop over RECORDS that is watched."""
+
+    def __init__(self) -> None:
+        self.clock, self.registry = Clock(), CollectorRegistry()
+        self.watch = Watch("behavior", self.registry, self.clock)
+        self.log, self.folder = MemoryLog(RECORDS, batch=3), Folder()
+        self.loop = Loop(self.log, self.folder, "crossrec.dead-letter", Stop(), random.Random(0), self.watch)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"crossrec_consumer_{name}", {"kind": "behavior", **labels})
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    return [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+
+
+def test_events_count_when_they_are_committed(scene: Scene) -> None:
+    """By type and outcome as the folder tells; what it says nothing about was folded."""
+    scene.folder.counts = Counter({("click", "folded"): 1, ("click", "repeated"): 1})
+    scene.folder.dead = [2]
+    scene.log.commit_failures = [LogUnavailable("down")]
+    scene.loop.step()
+    assert scene.value("events_total", type="click", outcome="folded") is None
+    scene.loop.step()
+    scene.folder.counts, scene.folder.dead = Counter(), []
+    scene.loop.step()
+    assert 1 == scene.value("events_total", type="click", outcome="folded")
+    assert 1 == scene.value("events_total", type="click", outcome="repeated")
+    assert 3 == scene.value("events_total", type="any", outcome="folded")
+    assert 1 == scene.value("events_total", type="any", outcome="dead_lettered")
+    assert 1 == scene.value("dead_letters_total", reason="behavior_event.user_id")
+    assert 6 == scene.value("batch_records_sum")
+    assert 10 + 7 == scene.value("delay_seconds_sum")
+
+
+def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
+    """While the store is away the age of what waits grows; once it is committed, freshness says how new it is."""
+    seen: list[tuple[float | None, float | None]] = []
+
+    def look(_: float) -> bool:
+        seen.append((scene.value("lag_records", partition="0"), scene.value("lag_seconds", partition="0")))
+        scene.clock.now_s += 5
+        return True
+
+    scene.log.keep_alive = look  # type: ignore[method-assign]
+    scene.folder.failures = [StoreUnavailable("away")] * 2
+    scene.watch.reached({0: (3, 6)})
+    assert scene.value("freshness_seconds") is None
+    scene.loop.step()
+    assert [(6, 10), (6, 15)] == seen
+    assert (3, 0, 18) == (
+        scene.value("lag_records", partition="0"),
+        scene.value("lag_seconds", partition="0"),
+        scene.value("freshness_seconds"),
+    )
+
+
+def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """One at its beginning, one at its end with how long it took and how many tries; all tries are counted."""
+    scene.folder.failures = [StoreUnavailable("away")] * 4
+    scene.log.keep_alive = lambda _: setattr(scene.clock, "now_s", scene.clock.now_s + 2) or True  # type: ignore[method-assign]
+    with caplog.at_level(logging.INFO, "services.consumers"):
+        scene.loop.step()
+        scene.loop.step()
+    begin, end = lines(caplog)
+    assert ("store_unavailable", "behavior", "away") == (begin["event"], begin["kind"], begin["reason"])
+    assert ("recovered", ["store unavailable"], 4) == (end["event"], end["after"], end["tries"])
+    assert end["took_s"] == scene.clock.now_s - NOW_S > 0
+    assert 4 == scene.value("failures_total", what="store")
+
+
+def test_an_empty_poll_ends_a_series(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """The log is there again, and there is nothing to do: that is all well."""
+    scene.log.records = []
+    scene.watch.assigned([0])
+    scene.log.poll_failures = [LogUnavailable("down")]
+    scene.loop.step()
+    assert not scene.watch.health.ready().ok
+    with caplog.at_level(logging.INFO, "services.consumers"):
+        scene.loop.step()
+    assert scene.watch.health.ready().ok
+    assert ["log_unavailable", "recovered"] == [line["event"] for line in lines(caplog)]
+
+
+def test_fenced_writes_and_dropped_batches_are_counted(scene: Scene) -> None:
+    """A fenced write drops its batch; partitions that move drop it too."""
+    scene.folder.failures = [FencedWrite("1 rows"), StoreUnavailable("away")]
+    scene.log.rebalances = [False]
+    scene.loop.step()
+    scene.loop.step()
+    assert (2, 1) == (scene.value("batches_dropped_total"), scene.value("fenced_writes_total"))
+
+
+def test_a_rebalance_is_one_line(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """With what is assigned now, and how long nobody had it."""
+    with caplog.at_level(logging.INFO, "services.consumers"):
+        scene.watch.assigned([0, 1])
+        scene.watch.revoked()
+        scene.clock.now_s += 1.5
+        scene.watch.assigned([1])
+    found = [(line["event"], line["partitions"], line["took_s"]) for line in lines(caplog)]
+    assert [("rebalanced", [0, 1], None), ("rebalanced", [1], 1.5)] == found
+    assert 2 == scene.value("rebalances_total")
+
+
+def test_a_stop_shows_in_the_health(scene: Scene) -> None:
+    """Before the group is left."""
+    scene.watch.assigned([0])
+    scene.loop._stop.set()
+    scene.loop.run()
+    assert ["stopping"] == scene.watch.health.ready().reasons

@@ -1,0 +1,94 @@
+"""Health follows the publisher's checks, with hysteresis, and says why in the log."""
+
+import json
+import logging
+import threading
+
+import pytest
+from grpc_health.v1.health import HealthServicer
+
+from services.gateway.health import Hysteresis, KafkaHealth
+from services.gateway.publisher import MemoryPublisher
+from services.runtime.logging import JsonFormatter
+
+CASES = [
+    ("+", "+"),
+    ("---", "---"),
+    ("--+", "--+"),
+    ("+--+--", "++++++"),
+    ("+---", "+++-"),
+    ("+---+-+-+", "+++------"),
+    ("+---++", "+++--+"),
+]
+
+
+@pytest.mark.parametrize(("checks", "ready"), CASES, ids=[checks for checks, _ in CASES])
+def test_it_takes_several_checks_in_a_row_to_change(checks: str, ready: str) -> None:
+    """Three failed ones to fall, two good ones to rise again; the very first good one is enough."""
+    state = Hysteresis(failures=3, successes=2)
+    seen = []
+    for check in checks:
+        state.observe(check == "+")
+        seen.append("+" if state.ready else "-")
+    assert "".join(seen) == ready
+
+
+def test_a_change_is_told_once() -> None:
+    state = Hysteresis(failures=3, successes=2)
+    changes = [state.observe(check == "+") for check in "+----++-"]
+    assert changes == [True, False, False, True, False, False, True, False]
+
+
+SERVING, NOT_SERVING = 1, 2
+
+
+class Health(HealthServicer):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: dict[str, list[int]] = {}
+        self.serving = threading.Event()
+
+    def set(self, service: str, status: int) -> None:
+        self.told.setdefault(service, []).append(status)
+        super().set(service, status)
+        if status == SERVING:
+            self.serving.set()
+
+
+def test_health_falls_and_rises_with_kafka_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    """For the service and for the server as a whole; one line per change."""
+    caplog.set_level(logging.INFO)
+    health, publisher = Health(), MemoryPublisher(failures={0: TimeoutError("no broker")})
+    monitor = KafkaHealth(health, "the.Service", publisher, interval_s=3600.0, timeout_s=1.0)
+    monitor.start()
+    publisher.failures = {}
+    monitor.check()
+    publisher.failures = {0: TimeoutError("no broker")}
+    for _ in range(3):
+        monitor.check()
+    publisher.failures = {}
+    for _ in range(2):
+        monitor.check()
+    monitor.stop()
+    assert health.told == {name: [NOT_SERVING, SERVING, NOT_SERVING, SERVING] for name in ("", "the.Service")}
+    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    assert [line["event"] for line in lines] == [
+        "gateway_waits_for_kafka",
+        "gateway_serving",
+        "gateway_not_serving",
+        "gateway_serving",
+    ]
+    assert lines[2]["reason"] == "TimeoutError: no broker"
+
+
+def test_checks_go_on_by_themselves() -> None:
+    """From the start on, until it is stopped."""
+    health, publisher = Health(), MemoryPublisher(failures={0: TimeoutError()})
+    monitor = KafkaHealth(health, "the.Service", publisher, interval_s=0.001, timeout_s=1.0)
+    monitor.start()
+    publisher.failures = {}
+    assert health.serving.wait(30)
+    monitor.stop()
+    assert health.told["the.Service"] == [NOT_SERVING, SERVING]
