@@ -5,7 +5,7 @@ processes that serve or consume do.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -90,6 +90,12 @@ class FeastRowStore:
         """
         drop, former = self._online_store().drop_rows, self._schemas.former(view)
         return _reached(lambda: drop(self._feast.config, self._tables[view.name], former))
+
+    def ids(self, view: View) -> Iterator[Key]:
+        """Keys of which the view may have rows, by looking at all that the store has. Raises StoreUnavailable."""
+        found = self._online_store().entity_ids(self._feast.config, self._tables[view.name])
+        while (key := _reached(lambda: next(found, None))) is not None:
+            yield key
 
     def _online_store(self) -> FencedRedisOnlineStore:
         online_store = self._provider.online_store

@@ -6,7 +6,7 @@ partition and came back cannot undo its successor's work. Layout and reads are F
 Feast client reads the same rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
@@ -156,9 +156,7 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         client = self._get_client(config.online_store)
         fields = _fields(table, former)
         markers = [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
-        prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
-        found = client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS)
-        keys = (key for key in found if _values_end(key, prefix, len(table.join_keys)) == project)
+        keys = (key for key, _ in self._entities(config, table))
         dropped = 0
         while some := list(islice(keys, SCANNED_KEYS)):
             with client.pipeline(transaction=False) as pipe:
@@ -167,6 +165,18 @@ class FencedRedisOnlineStore(RedisOnlineStore):
                 dropped += sum(removed > 0 for removed in pipe.execute())
         return dropped
 
+    def entity_ids(self, config: RepoConfig, table: FeatureView) -> Iterator[tuple[str, ...]]:
+        """Ids of all entities of which the view may have rows, by looking at all keys of the project."""
+        return (ids for _, ids in self._entities(config, table))
+
+    def _entities(self, config: RepoConfig, table: FeatureView) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+        prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
+        client = self._get_client(config.online_store)
+        for key in client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS):
+            ids, rest = _ids_and_rest(key, prefix, len(table.join_keys))
+            if rest == project:
+                yield key, tuple(part.decode() for part in ids)
+
 
 def _fields(table: FeatureView, former: Sequence[str]) -> list[bytes]:
     """Hash fields of the view's features and of those that it had once."""
@@ -174,14 +184,16 @@ def _fields(table: FeatureView, former: Sequence[str]) -> list[bytes]:
     return [field_hash(f"{table.name}:{name}") for name in sorted(names)]
 
 
-def _values_end(key: bytes, prefix: bytes, values: int) -> bytes:
-    """What follows the join keys and values of an entity key; nothing if it is of other join keys."""
+def _ids_and_rest(key: bytes, prefix: bytes, values: int) -> tuple[list[bytes], bytes]:
+    """The ids in an entity key and what follows them; nothing of either if it is of other join keys."""
     if not key.startswith(prefix):
-        return b""
-    at = len(prefix)
+        return [], b""
+    at, ids = len(prefix), []
     for _ in range(values):
-        at += 8 + int.from_bytes(key[at + 4 : at + 8], "little")
-    return key[at:]
+        end = at + 8 + int.from_bytes(key[at + 4 : at + 8], "little")
+        ids.append(key[at + 8 : end])
+        at = end
+    return ids, key[at:]
 
 
 def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[Any]:
