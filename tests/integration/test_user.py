@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
 from typer.testing import CliRunner
 
+from export.datasets.registry import import_dataset
+from export.datasets.storage import DatasetReader
 from services.features.config import FeatureConfig
 from services.features.schema import SCALAR, Feature, build_schema
 from services.main import app
@@ -103,3 +106,15 @@ def test_features_that_left_the_schema_are_erased_too(stage: Stage, run: Run) ->
     run("user", "erase", USER)
     fold(stage)
     assert not stored(stage, "secret tea")
+
+
+def test_an_erasure_reaches_a_data_set(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--data`; a data set that is not there is refused before anything is published."""
+    click = {"user_id": USER, "scenario_id": "tv", "item_id": "i", "type": "click", "time": "2026-01-01T10:00:00Z"}
+    (tmp_path / "events.jsonl").write_text(json.dumps(click))
+    import_dataset("jsonl", tmp_path / "data" / "own", source=tmp_path)
+    monkeypatch.setenv("CROSSREC_DATA_DIR", str(tmp_path / "data"))
+    assert "crossrec replay" in run("user", "erase", USER, "--data", "own")
+    assert 0 == DatasetReader(tmp_path / "data" / "own").table("events").num_rows
+    result = CliRunner().invoke(app, ["user", "erase", USER, "--data", "other"])
+    assert "holds no imported data set" in str(result.exception)
