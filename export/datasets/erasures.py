@@ -4,7 +4,6 @@ The tables' own files stay as they are, so that an erasure can be added at any t
 were there.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,8 +34,8 @@ def write_erasures(directory: Path, erasures: pa.Table) -> None:
 
 def add_erasure(directory: Path, user_id: str, time_s: float) -> None:
     """Have a user forgotten up to `time_s`, seconds since 1970."""
-    time = datetime.fromtimestamp(time_s, UTC)
-    write_erasures(directory, from_columns(ERASURES, {"user_id": [user_id], "time": pa.array([time])}, 1))
+    time_ms = pa.array([int(time_s * 1000)]).cast(ERASURES.column("time").type)
+    write_erasures(directory, from_columns(ERASURES, {"user_id": [user_id], "time": time_ms}, 1))
 
 
 def without_erased(events: pa.Table, erasures: pa.Table) -> pa.Table:

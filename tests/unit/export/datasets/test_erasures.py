@@ -94,7 +94,7 @@ def test_neither_history_nor_requests_know_of_them(data: Path) -> None:
 
 def test_an_erasure_can_be_added_at_any_time(data: Path, tmp_path: Path) -> None:
     """The user is in no row of the next replay, nor in Feast's offline source; the newest erasure counts."""
-    add_erasure(data, "ann", at(13).timestamp())
+    add_erasure(data, "ann", at(13).timestamp() + 0.0004567)
     history = load_history(DatasetReader(data), FeatureConfig())
     store = MemoryRowStore()
     with OfflineRecorder(store, SCHEMA, tmp_path / "offline") as recorder:
