@@ -48,10 +48,11 @@ def definitions(settings: Settings) -> dict[str, Entity | FeatureView | FeatureS
         name: Entity(name=name.removesuffix("_id"), join_keys=[name], value_type=ValueType.STRING) for name in names
     }
     views = {view.name: feature_view_of(view, entities, settings.store.offline_dir) for view in schema.views}
+    own = ("scenario_index", "topic_state", "schema_lineage")
     ranking = FeatureService(
         name="ranking",
         description="everything that the ranking server reads for a request",
-        features=[view for name, view in views.items() if name != "scenario_index"],
+        features=[view for name, view in views.items() if name not in own],
     )
     user_behavior = FeatureService(
         name="user_behavior",

@@ -21,6 +21,7 @@ from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
 from services.runtime.settings import described, load_settings
+from services.users.cli import UserId, user_app
 
 app = typer.Typer(
     name="crossrec",
@@ -36,6 +37,7 @@ bench_app = typer.Typer(help="Measure a running system; prints and writes worklo
 app.add_typer(infra_app, name="infra")
 app.add_typer(consumers_app, name="consumers")
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(user_app, name="user")
 app.add_typer(serve_app, name="serve")
 app.add_typer(bench_app, name="bench")
 
@@ -202,6 +204,37 @@ def _utc_s(time: datetime) -> float:
     from datetime import UTC
 
     return time.replace(tzinfo=UTC).timestamp()
+
+
+@user_app.command("erase")
+def erase_user(
+    user_id: UserId,
+    data: Annotated[str, typer.Option(help="Leave the user out of this imported data set from now on, too.")] = "",
+) -> None:
+    """Have a user forgotten: publish an erasure, as the gateway does, and say what happens next."""
+    from services.gateway.kafka_publisher import KafkaPublisher
+    from services.gateway.main import build_intake
+    from services.users.erasure import NEXT_STEPS, NEXT_STEPS_OF_DATA, request_erasure
+
+    chosen, time_s = load_settings(data), time.time()
+    directory = _data_set(chosen.data_dir / data) if data else None
+    publisher = KafkaPublisher(chosen.kafka.bootstrap_servers, chosen.gateway.kafka_timeout_s)
+    try:
+        request_erasure(build_intake(chosen, publisher), user_id, time_s)
+    finally:
+        publisher.close(chosen.gateway.kafka_timeout_s)
+    console.print(NEXT_STEPS)
+    if directory:
+        from export.datasets.erasures import add_erasure
+
+        add_erasure(directory, user_id, time_s)
+        console.print(NEXT_STEPS_OF_DATA)
+
+
+def _data_set(directory: Path) -> Path:
+    from export.datasets.storage import DatasetReader
+
+    return DatasetReader(directory).path
 
 
 @bench_app.command("rank")

@@ -23,6 +23,7 @@ from services.features.verdicts import forget
 from services.runtime.settings import Settings
 from services.store.columns import ColumnRowStore
 from services.store.folding import fold_activity
+from services.store.lineage import join_lineage
 from services.store.protocol import Key, RowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
@@ -72,10 +73,12 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
         workers: number of processes; 0: as many as there are cores.
 
     Raises:
-        StoreUnavailable; FencedWrite: the store holds rows that were streamed.
+        StoreUnavailable; FencedWrite: the store holds rows that were streamed; StaleSchema, IncompatibleSchema: or
+        rows of another feature schema.
     """
     shares = workers or os.cpu_count() or 1
     schema = build_schema(settings.features)
+    join_lineage(_online(settings), schema)
     activity, rows, events = ColumnRowStore(schema), dict[str, int](), 0
     for number, part in enumerate(_parts(settings, data, until_s, shares)):
         events += part.events

@@ -7,6 +7,7 @@ from services.features.schema import build_schema
 from services.runtime.settings import Settings
 from services.runtime.times import seconds_of
 from services.store.feast_rows import FeastRowStore
+from services.store.lineage import join_lineage
 
 KINDS = ("behavior", "activity")
 """Kinds of consumer whose rows add up what happened: an event must not be in the history and in the stream."""
@@ -26,6 +27,7 @@ def stream_on(settings: Settings, rows: FeastRowStore, stream_from: str) -> dict
     """
     require_stopped(settings, KINDS)
     schema, starts = build_schema(settings.features), {}
+    join_lineage(rows, schema)
     for kind in KINDS:
         topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
         # Deltas that are there already are of events whose rows the backfill replaces.

@@ -1,7 +1,8 @@
 """The `jsonl` adapter: the project's own format, for data of one's own.
 
 A directory with `events`, `items` and `scenarios` files, as JSON lines or Parquet, with the columns of the
-three tables. Knows what is filled in where optional columns or whole tables are missing.
+three tables; and `erasures` if users asked to be forgotten. Knows what is filled in where optional columns or
+whole tables are missing.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from export.datasets.jsonl_files import BATCH_ROWS, SUFFIXES, RawTable, find_fil
 from export.datasets.labels import with_labels
 from export.datasets.splits import with_splits
 from export.datasets.tables import (
+    ERASURES,
     ITEMS,
     SCENARIOS,
     TABLES,
@@ -61,7 +63,7 @@ def load_jsonl(
     paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
     broken: list[Problem] = []
     raw = {}
-    for spec in TABLES:
+    for spec in (*TABLES, ERASURES):
         report(f"reading {spec.name}")
         raw[spec.name] = read_files(spec, paths[spec.name], broken)
     if broken:
@@ -77,6 +79,7 @@ def load_jsonl(
         events=sort_events(dataset.events),
         items=sort_by_time(dataset.items),
         scenarios=sort_by_time(dataset.scenarios),
+        erasures=sort_by_time(dataset.erasures),
     )
 
 
@@ -84,7 +87,7 @@ def _paths(source: Path | None, named: dict[str, Path | None]) -> dict[str, list
     if source is not None and not source.is_dir():
         raise DatasetError(f"{source} is not a directory")
     paths: dict[str, list[Path]] = {}
-    for table, path in named.items():
+    for table, path in {**named, "erasures": None}.items():
         if path is not None and not (path.is_file() and path.name.endswith(SUFFIXES)):
             raise DatasetError(f"{path} is not a file that ends in {', '.join(SUFFIXES)}")
         paths[table] = [path] if path else find_files(source, table) if source else []
@@ -111,7 +114,7 @@ def _completed(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset:
     places = [events["scenario_id"], items["scenario_id"]]
     unlisted = _unlisted(places, scenarios["scenario_id"])
     scenarios = _extended(SCENARIOS, scenarios, unlisted, first, warnings)
-    return Dataset(events, items, scenarios, warnings=tuple(warnings))
+    return Dataset(events, items, scenarios, warnings=tuple(warnings), erasures=raw["erasures"].table)
 
 
 def _opening(events: pa.Table, rules: DatasetSettings) -> pa.Scalar:

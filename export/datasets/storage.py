@@ -1,4 +1,4 @@
-"""An imported data set on disk: three Parquet files and dataset.json in one directory.
+"""An imported data set on disk: three Parquet files and dataset.json in one directory, and erasures if there are any.
 
 Knows files and row groups; doesn't know what the rows mean beyond their schema.
 """
@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from export.datasets.erasures import read_erasures, without_erased, write_erasures
 from export.datasets.errors import DatasetError
-from export.datasets.tables import TABLES, Dataset
+from export.datasets.tables import EVENTS, TABLES, Dataset
 from export.datasets.validation import check, check_order
 
 ROW_GROUP_ROWS = 131_072
@@ -24,7 +25,7 @@ INFO_FILE = "dataset.json"
 def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
     """Write a sorted data set, or nothing: raises DatasetError for what is wrong with it.
 
-    Files are written next to `out` and then moved in, dataset.json last.
+    Files are written next to `out` and then moved in, dataset.json last. Erasures that are there already stay.
     """
     check(dataset)
     check_order(dataset)
@@ -39,6 +40,7 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
             pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
         (staging / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
         (out / INFO_FILE).unlink(missing_ok=True)
+        write_erasures(out, dataset.erasures)
         for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
             (staging / name).replace(out / name)
     finally:
@@ -46,7 +48,10 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
 
 
 class DatasetReader:
-    """Reads an imported data set; events can be streamed without holding them all in memory."""
+    """Reads an imported data set; events can be streamed without holding them all in memory.
+
+    Events of erased users, up to their erasure, are left out wherever rows are read.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the directory `path`; DatasetError if it holds no complete data set."""
@@ -55,9 +60,10 @@ class DatasetReader:
             raise DatasetError(f"{path} holds no imported data set: {', '.join(missing)} missing")
         self.path = path
         self.info: dict[str, Any] = json.loads((path / INFO_FILE).read_text())
+        self._erasures = read_erasures(path)
 
     def rows(self, table: str) -> int:
-        """Number of rows of a table, without reading them."""
+        """Number of rows of a table, those of erased users included, without reading them."""
         return int(pq.read_metadata(self.path / f"{table}.parquet").num_rows)
 
     def columns(self, table: str) -> list[str]:
@@ -74,13 +80,34 @@ class DatasetReader:
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a table in order, at most `batch_rows` at a time."""
         with pq.ParquetFile(self.path / f"{table}.parquet") as file:
-            yield from file.iter_batches(batch_rows, columns=None if columns is None else list(columns))
+            for batch in file.iter_batches(batch_rows, columns=self._needed(table, columns)):
+                yield from self._kept(table, pa.Table.from_batches([batch]), columns).to_batches()
 
     def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A whole table."""
-        return pq.read_table(self.path / f"{table}.parquet", columns=None if columns is None else list(columns))
+        read = pq.read_table(self.path / f"{table}.parquet", columns=self._needed(table, columns))
+        return self._kept(table, read, columns)
 
     def dataset(self) -> Dataset:
-        """All three tables in memory."""
+        """All three tables in memory, and the erasures."""
         tables = {spec.name: self.table(spec.name) for spec in TABLES}
-        return Dataset(**tables, source=self.info.get("source", {}), notes=tuple(self.info.get("notes", ())))
+        return Dataset(
+            **tables,
+            erasures=self._erasures,
+            source=self.info.get("source", {}),
+            notes=tuple(self.info.get("notes", ())),
+        )
+
+    def _needed(self, table: str, columns: Sequence[str] | None) -> list[str] | None:
+        """The columns to read for those that are wanted."""
+        if columns is None:
+            return None
+        concerned = table == EVENTS.name and self._erasures.num_rows
+        return list(dict.fromkeys([*columns, *(("user_id", "time") if concerned else ())]))
+
+    def _kept(self, table: str, read: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+        """The wanted columns of the rows that may be used."""
+        if table != EVENTS.name or not self._erasures.num_rows:
+            return read
+        kept = without_erased(read, self._erasures)
+        return kept if columns is None else kept.select(list(columns))

@@ -1,4 +1,4 @@
-"""The three tables that every data set is converted to: events, items and scenarios.
+"""The three tables that every data set is converted to: events, items and scenarios; and who is left out of them.
 
 Knows their columns, what each column means and how rows are ordered. Doesn't know where a data set
 comes from (the adapters do), nor what is on disk (storage.py), nor which values are wrong (validation.py).
@@ -111,10 +111,19 @@ SCENARIOS = TableSpec(
 
 TABLES = (EVENTS, ITEMS, SCENARIOS)
 
+ERASURES = TableSpec(
+    "erasures",
+    "one user who asked to be forgotten; sorted by time; may be left out",
+    (
+        Column("user_id", pa.string(), False, "Who is forgotten."),
+        Column("time", TIME, False, "Up to when, inclusive: neither features nor training rows know what was before."),
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """The three tables, and where they come from."""
+    """The three tables, where they come from, and which users are left out of them."""
 
     events: pa.Table
     items: pa.Table
@@ -122,10 +131,12 @@ class Dataset:
     source: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    erasures: pa.Table = field(default_factory=ERASURES.schema.empty_table)
 
     def table(self, name: str) -> pa.Table:
-        """The table called events, items or scenarios."""
-        return {"events": self.events, "items": self.items, "scenarios": self.scenarios}[name]
+        """The table called events, items, scenarios or erasures."""
+        tables = {"events": self.events, "items": self.items, "scenarios": self.scenarios, "erasures": self.erasures}
+        return tables[name]
 
 
 def from_columns(spec: TableSpec, columns: dict[str, Any], rows: int) -> pa.Table:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.tables import (
+    ERASURES,
     EVENT_TYPES,
     EVENTS,
     ITEMS,
@@ -152,12 +153,14 @@ RULES: dict[str, tuple[Rule, ...]] = {
         *(_attributes_only(c) for c in ("title", "description", "brand", "price")),
     ),
     "scenarios": (Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),),
+    "erasures": (Rule("user_id", "is empty", lambda t: pc.equal(t["user_id"], "")),),
 }
 
 KEYS = {
     "events": ("event_id",),
     "items": ("item_id", "scenario_id", "time"),
     "scenarios": ("scenario_id", "time"),
+    "erasures": ("user_id", "time"),
 }
 
 
@@ -168,7 +171,7 @@ def table_row(table: str, row: int) -> str:
 
 def check(dataset: Dataset, place: Place = table_row) -> None:
     """Raise DatasetError with every broken row, whatever the row order."""
-    found = [p for spec in TABLES for p in problems(spec, dataset.table(spec.name), place)]
+    found = [p for spec in (*TABLES, ERASURES) for p in problems(spec, dataset.table(spec.name), place)]
     found += _dangling(dataset, place)
     if found:
         raise DatasetError(f"{len(found)} problem{'s' if len(found) > 1 else ''} in the data set", found)

@@ -12,6 +12,7 @@ from services.consumers.loop import Outcome
 from services.events.codec import BadRecord
 from services.features.schema import Schema
 from services.store.folding import fold_activity
+from services.store.lineage import KnownSchemas, read_lineage
 from services.store.protocol import RowStore
 
 Part = tuple[tuple[str, ...], Record, ActivityDelta | ScenarioCounts]
@@ -21,7 +22,7 @@ VIEWS = {"item_id": "item_activity", "facet_key": "facet_activity", "scenario_id
 
 
 class ActivityFolder:
-    """Folds activity deltas.
+    """Folds activity deltas, also those made under older feature schemas of the store.
 
     Args:
         store: holds the activity rows.
@@ -31,14 +32,15 @@ class ActivityFolder:
 
     def __init__(self, store: RowStore, schema: Schema, epoch: int) -> None:
         self._store, self._schema, self._epoch = store, schema, epoch
+        self._schemas = KnownSchemas(schema, lambda: read_lineage(store), newer=False)
 
     def fold(self, records: Sequence[Record]) -> Outcome:
-        """Write activity rows."""
+        """Write activity rows. Raises StaleSchema for deltas of a newer schema than this consumer's."""
         letters: list[DeadLetter] = []
         parts: dict[str, list[Part]] = {view: [] for view in (*VIEWS.values(), "item_scenario_activity")}
         for record in records:
             try:
-                delta = parse_delta(self._schema, record.value)
+                delta = parse_delta(self._schema, record.value, self._schemas.may_fold)
             except BadRecord as error:
                 letters.append(DeadLetter(record, str(error)))
                 continue

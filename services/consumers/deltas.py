@@ -1,7 +1,7 @@
 """Activity deltas as records of the activity topic, and back."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -64,8 +64,14 @@ def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, Activ
     return messages
 
 
-def parse_delta(schema: Schema, value: bytes | None) -> ActivityDelta:
-    """A record of the activity topic; BadRecord if it is none or is laid out for another schema."""
+def parse_delta(schema: Schema, value: bytes | None, knows: Callable[[int], bool] = lambda _: False) -> ActivityDelta:
+    """A record of the activity topic; BadRecord if it is none, or of a schema that cannot be folded here.
+
+    Args:
+        schema: the feature schema.
+        value: the record's value.
+        knows: whether deltas of another schema, by its fingerprint, add up with those of this one.
+    """
     try:
         message = ActivityDelta.FromString(value or b"")
     except DecodeError as error:
@@ -73,8 +79,9 @@ def parse_delta(schema: Schema, value: bytes | None) -> ActivityDelta:
     subject = message.WhichOneof("subject")
     if subject is None or not getattr(message, subject):
         raise BadRecord("subject: none of item_id, facet_key and scenario_id is set")
-    if message.schema_fingerprint != unsigned(schema.fingerprint):
-        raise BadRecord(f"schema_fingerprint: {message.schema_fingerprint}, this consumer has another feature schema")
+    fingerprint = signed(message.schema_fingerprint)
+    if fingerprint != schema.fingerprint and not knows(fingerprint):
+        raise BadRecord(f"schema_fingerprint: {fingerprint}, a feature schema that the store does not list")
     _check_numbers("counts", message.counts, schema.count_length)
     _check_numbers("hours", message.hours, 24 if subject == "scenario_id" else 0)
     _check_numbers("returning", message.returning, 0 if subject == "scenario_id" else len(schema.config.half_lives_s))
@@ -132,3 +139,8 @@ def _check_time(field: str, time_s: float) -> None:
 def unsigned(fingerprint: int) -> int:
     """A signed 64-bit fingerprint as protobuf's fixed64 holds it."""
     return fingerprint % 2**64
+
+
+def signed(fingerprint: int) -> int:
+    """What `unsigned` was made from."""
+    return fingerprint - 2**64 if fingerprint >= 2**63 else fingerprint

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from services.consumers import behavior, catalogue
@@ -24,8 +24,9 @@ from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 from services.runtime.topics import identify
 from services.store.cached_items import CachedItems
+from services.store.lineage import join_lineage
 from services.store.measured import Measured
-from services.store.protocol import RowStore
+from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
 from services.store.topic_state import admit
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
@@ -70,8 +71,12 @@ def consume(
     folder = build_folder(kind, settings, schema, Measured(store, watch.metrics.stored), encoder)
 
     def admitted() -> list[int]:
+        join_lineage(store, schema)
         return admit(store, schema, identify(kafka.bootstrap_servers, config.topic), kafka.topic_epoch)
 
+    # A schema that does not fit is refused before the group is disturbed; a store that is away is asked again later.
+    with suppress(StoreUnavailable, FencedWrite):
+        join_lineage(store, schema)
     log = KafkaLog(config, watch, admitted)
     loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
     address = chosen.metrics_listen

@@ -20,6 +20,7 @@ from services.runtime.errors import ConfigurationError
 from services.runtime.settings import Settings
 from services.runtime.topics import identify
 from services.store.feast_rows import FeastRowStore
+from services.store.lineage import join_lineage
 from services.store.topic_state import begin
 
 PATIENCE_S = 15.0
@@ -74,6 +75,7 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
         raise ConfigurationError("kind: activity rows are rebuilt from behaviour: rewind behavior")
     kinds = ("behavior", "activity") if kind == "behavior" else (kind,)
     require_stopped(settings, kinds)
+    join_lineage(rows, schema)
     starts = []
     for each in kinds:
         dropped = {view: rows.drop(schema[view]) for view in REBUILT[each]}

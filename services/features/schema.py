@@ -91,6 +91,20 @@ class Schema:
         return len(EVENT_TYPES) * len(self.config.half_lives_s)
 
 
+LINEAGE = View(
+    "schema_lineage",
+    ("index_id",),
+    "consumers and backfill",
+    (
+        Feature("fingerprints", "int64", VARIABLE, "feature schemas that rows were written under, oldest first"),
+        Feature("layouts", "string", VARIABLE, "how rows are laid out under each, as JSON", ""),
+        Feature("position", "int64", 3, "number of schemas, 0, 0", -1),
+        Feature("schema", "int64", SCALAR, "fingerprint of the newest"),
+    ),
+)
+"""Read and written under every schema, so its own features never change."""
+
+
 def build_schema(config: FeatureConfig) -> Schema:
     """The schema table under `config`. Each view has exactly one writer, so that rows need no locks."""
     seen = _table(config, "seen", config.user_facets, "categories and brands of items shown", "impressions")
@@ -104,6 +118,7 @@ def build_schema(config: FeatureConfig) -> Schema:
             View("scenario_index", ("index_id",), "scenario consumer", _index_features()),
             View("scenario_activity", ("scenario_id",), "activity consumer", _scenario_activity_features(config)),
             View("topic_state", ("topic",), "consumers and backfill", _topic_features()),
+            LINEAGE,
             View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
             View("user_erasure", ("user_id",), "behaviour consumer", _erasure_features()),
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),

@@ -49,6 +49,14 @@ def run_gateway(settings: Settings) -> None:
 def build_service(settings: Settings, publisher: Publisher) -> EventService:
     """EventService as the settings have it."""
     gateway = settings.gateway
+    rates = RateLimits(gateway.rate_limit_events_per_s, gateway.rate_limit_burst)
+    limits = StreamLimits(gateway.stream_window)
+    return EventService(build_intake(settings, publisher), rates, limits, gateway.max_workers, gateway.max_streams)
+
+
+def build_intake(settings: Settings, publisher: Publisher) -> Intake:
+    """What judges entries and has them stored, as the settings have it."""
+    gateway = settings.gateway
     rules = Rules(
         features=settings.features,
         topic_prefix=settings.kafka.topic_prefix,
@@ -56,7 +64,4 @@ def build_service(settings: Settings, publisher: Publisher) -> EventService:
         max_age_s=settings.max_age_s,
         kafka_timeout_s=gateway.kafka_timeout_s,
     )
-    budget = PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records)
-    rates = RateLimits(gateway.rate_limit_events_per_s, gateway.rate_limit_burst)
-    limits = StreamLimits(gateway.stream_window)
-    return EventService(Intake(publisher, rules, budget), rates, limits, gateway.max_workers, gateway.max_streams)
+    return Intake(publisher, rules, PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records))

@@ -6,7 +6,8 @@
     +-- ModelUnavailable        the registry holds no such model, or it cannot run here (services.ranking)
     +-- StoreUnavailable        the online store is away or late; trying again may help (services.store)
     +-- FencedWrite             rows hold newer positions than the writer's (services.store)
-    +-- StaleSchema             rows were written under another feature schema (services.store)
+    +-- StaleSchema             rows were written under a newer or unknown feature schema (services.store)
+    +-- IncompatibleSchema      stored rows cannot be folded on under this feature schema (services.store)
     +-- BadRecord               a Kafka record is not an entry (services.events)
     +-- ConfigurationError      a setting is missing, unknown or out of range
     +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs

@@ -1,12 +1,15 @@
 """Structured logs: one JSON object per line on standard error, on top of the standard library's logging.
 
 Every record has `time` (UTC, ISO 8601), `level`, `logger` and `event`; the rest are the event's own fields.
-Event names are fixed strings; ids of users and texts they wrote never go into fields.
+Event names are fixed strings; ids of users and texts they wrote never go into fields. What exceptions say may quote
+such, so tracebacks are without it, unless debugging is on.
 """
 
 import json
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -14,7 +17,15 @@ _FIELDS = "crossrec_fields"
 
 
 class JsonFormatter(logging.Formatter):
-    """Renders a record as one line of JSON."""
+    """Renders a record as one line of JSON.
+
+    Args:
+        exception_texts: whether tracebacks say what exceptions say, besides their types.
+    """
+
+    def __init__(self, *, exception_texts: bool = False) -> None:
+        super().__init__()
+        self._exception_texts = exception_texts
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
@@ -26,8 +37,24 @@ class JsonFormatter(logging.Formatter):
             **getattr(record, _FIELDS, {}),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = self._traceback(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
+
+    def _traceback(self, exc_info: Any) -> str:
+        error = exc_info[1]
+        if self._exception_texts or error is None:
+            return self.formatException(exc_info)
+        return "".join(_frames_and_types(traceback.TracebackException.from_exception(error)))
+
+
+def _frames_and_types(error: traceback.TracebackException) -> Iterator[str]:
+    """The lines of a traceback, those that led to it first, without what the exceptions say."""
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None:
+        yield from _frames_and_types(earlier)
+        yield "\nthen:\n\n"
+    yield from error.stack.format()
+    yield f"{error.exc_type.__name__ if error.exc_type else 'unknown'}\n"
 
 
 def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
@@ -36,7 +63,7 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
     Libraries are heard from WARNING on: their INFO lines are about themselves.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(exception_texts=level <= logging.DEBUG))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

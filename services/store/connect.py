@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from services.features.schema import build_schema
+from services.features.schema import Schema, build_schema
 from services.runtime.settings import Settings
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.feast_rows import FeastRowStore
@@ -45,16 +45,34 @@ def apply_definitions(settings: Settings) -> FeatureStore:
 
 
 def open_rows(settings: Settings) -> FeastRowStore:
-    """A RowStore over the settings' feature store, whose definitions are applied first if they are missing."""
-    store = feature_store(settings) if settings.store.registry.exists() else apply_definitions(settings)
-    return FeastRowStore(store, build_schema(settings.features))
+    """A RowStore for readers: rows of newer feature schemas are read where they can be.
+
+    The definitions are applied first if the registry lacks some.
+    """
+    return _open(settings, newer=True)
 
 
 def open_rows_for_batches(settings: Settings) -> FeastRowStore:
-    """As `open_rows`, with a time-out for batches of wide rows instead of one request's rows."""
+    """A RowStore for writers: rows of newer feature schemas are refused, time-outs are those of wide rows.
+
+    The definitions are applied first if the registry lacks some.
+    """
     timeout_s = max(settings.store.read_timeout_s, BATCH_TIMEOUT_S)
     patient = settings.store.model_copy(update={"read_timeout_s": timeout_s})
-    return open_rows(settings.model_copy(update={"store": patient}))
+    return _open(settings.model_copy(update={"store": patient}), newer=False)
+
+
+def _open(settings: Settings, *, newer: bool) -> FeastRowStore:
+    schema, store = build_schema(settings.features), feature_store(settings)
+    if not (settings.store.registry.exists() and _knows(store, schema)):
+        store = apply_definitions(settings)
+    return FeastRowStore(store, schema, newer=newer)
+
+
+def _knows(store: FeatureStore, schema: Schema) -> bool:
+    """Whether the registry has all views and features of the schema; it may have more."""
+    found = {view.name: {feature.name for feature in view.features} for view in store.list_feature_views()}
+    return all({f.name for f in view.features} <= found.get(view.name, set()) for view in schema.views)
 
 
 def feast_environment(settings: Settings) -> dict[str, str]:

@@ -5,7 +5,7 @@ processes that serve or consume do.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -15,8 +15,9 @@ import redis
 from services.features.rows import Block, Row, unpack
 from services.features.schema import Schema, View
 from services.store.feast_api import EntityKey, FeatureStore, Value
+from services.store.lineage import KnownSchemas, read_lineage
 from services.store.online_store import TYPE, FencedRedisOnlineStore, Record
-from services.store.protocol import Key, StaleSchema, StoreUnavailable
+from services.store.protocol import Key, StoreUnavailable
 from services.store.values import to_row, to_values
 
 _UNREACHABLE = (
@@ -41,11 +42,12 @@ class FeastRowStore:
     Args:
         feast: a feature store to which the schema's views were applied.
         schema: the feature schema.
+        newer: whether rows of newer schemas may be read, as by those who never write.
     """
 
-    def __init__(self, feast: FeatureStore, schema: Schema) -> None:
+    def __init__(self, feast: FeatureStore, schema: Schema, *, newer: bool = False) -> None:
         self._feast = feast
-        self._fingerprint = schema.fingerprint
+        self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
         self._provider = feast._get_provider()
         self._tables = {view.name: feast.get_feature_view(view.name) for view in schema.views}
 
@@ -57,7 +59,8 @@ class FeastRowStore:
         names = [feature.name for feature in view.features]
         read = partial(self._provider.online_read, self._feast.config, self._tables[view.name])
         found = _reached(lambda: read([_entity_key(view, key) for key in keys], names))
-        return [self._row(view, values) if values and _exists(stamp) else None for stamp, values in found]
+        rows = [to_row(view, values) if values and _exists(stamp) else None for stamp, values in found]
+        return [None if row is None else self._schemas.adapted(view, row) for row in rows]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """Replace rows in one round trip, fenced by position. Raises StoreUnavailable, FencedWrite."""
@@ -77,30 +80,28 @@ class FeastRowStore:
             return
         delete = self._online_store().delete_rows
         entity_keys = [_entity_key(view, key) for key in keys]
-        _reached(lambda: delete(self._feast.config, self._tables[view.name], entity_keys, position))
+        former = self._schemas.former(view)
+        _reached(lambda: delete(self._feast.config, self._tables[view.name], entity_keys, position, former))
 
     def drop(self, view: View) -> int:
         """Remove all rows of a view, fences included; returns how many. Nobody may write meanwhile.
 
         Raises StoreUnavailable.
         """
-        drop = self._online_store().drop_rows
-        return _reached(lambda: drop(self._feast.config, self._tables[view.name]))
+        drop, former = self._online_store().drop_rows, self._schemas.former(view)
+        return _reached(lambda: drop(self._feast.config, self._tables[view.name], former))
+
+    def ids(self, view: View) -> Iterator[Key]:
+        """Keys of which the view may have rows, by looking at all that the store has. Raises StoreUnavailable."""
+        found = self._online_store().entity_ids(self._feast.config, self._tables[view.name])
+        while (key := _reached(lambda: next(found, None))) is not None:
+            yield key
 
     def _online_store(self) -> FencedRedisOnlineStore:
         online_store = self._provider.online_store
         if not isinstance(online_store, FencedRedisOnlineStore):
             raise TypeError(f"feature_store.yaml must name {TYPE} as the online store")
         return online_store
-
-    def _row(self, view: View, values: dict[str, Value]) -> Row:
-        row = to_row(view, values)
-        if int(row["schema"]) != self._fingerprint:
-            raise StaleSchema(
-                f"rows of view {view.name} were written under feature schema {int(row['schema'])}, this code has "
-                f"{self._fingerprint}: use the same features settings, or another store.project and backfill it"
-            )
-        return row
 
 
 def _reached(call: Callable[[], T]) -> T:

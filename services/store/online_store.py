@@ -6,7 +6,7 @@ partition and came back cannot undo its successor's work. Layout and reads are F
 Feast client reads the same rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
@@ -123,16 +123,22 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             raise FencedWrite(f"{refused} of {len(data)} rows of view {table.name} hold newer positions")
 
     def delete_rows(
-        self, config: RepoConfig, table: FeatureView, entity_keys: Sequence[EntityKey], position: Sequence[int]
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: Sequence[EntityKey],
+        position: Sequence[int],
+        former: Sequence[str] = (),
     ) -> None:
         """Remove this view's fields of the entities but the fence, which is left at `position`.
 
+        Fields of `former` features, which the view had under other schemas, are removed too.
         What is left of the entities is dropped DELETED_FOR_S seconds later, unless it is written again. Raises
         FencedWrite when some rows hold newer positions; the others are removed.
         """
         client = self._get_client(config.online_store)
         script = client.register_script(_DELETE)
-        fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
+        fields = _fields(table, former)
         fence = [POSITION_FIELD.format(view=table.name), ":".join(map(str, position)), DELETED_FOR_S * 1000]
         with client.pipeline(transaction=False) as pipe:
             for entity_key in entity_keys:
@@ -142,31 +148,52 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         if refused := deleted.count(0):
             raise FencedWrite(f"{refused} of {len(entity_keys)} rows of view {table.name} hold newer positions")
 
-    def drop_rows(self, config: RepoConfig, table: FeatureView) -> int:
-        """Remove this view's fields, the fence included, of all entities of the project; returns how many had them."""
+    def drop_rows(self, config: RepoConfig, table: FeatureView, former: Sequence[str] = ()) -> int:
+        """Remove this view's fields, the fence included, of all entities of the project; returns how many had them.
+
+        Fields of `former` features are removed too.
+        """
         client = self._get_client(config.online_store)
-        fields = [field_hash(f"{table.name}:{feature.name}") for feature in table.features]
-        fields += [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
-        prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
-        found = client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS)
-        keys = (key for key in found if _values_end(key, prefix, len(table.join_keys)) == project)
+        fields = _fields(table, former)
+        markers = [f"_ts:{table.name}", POSITION_FIELD.format(view=table.name)]
+        keys = (key for key, _ in self._entities(config, table))
         dropped = 0
         while some := list(islice(keys, SCANNED_KEYS)):
             with client.pipeline(transaction=False) as pipe:
                 for key in some:
-                    pipe.hdel(key, *fields)
+                    pipe.hdel(key, *fields, *markers)
                 dropped += sum(removed > 0 for removed in pipe.execute())
         return dropped
 
+    def entity_ids(self, config: RepoConfig, table: FeatureView) -> Iterator[tuple[str, ...]]:
+        """Ids of all entities of which the view may have rows, by looking at all keys of the project."""
+        return (ids for _, ids in self._entities(config, table))
 
-def _values_end(key: bytes, prefix: bytes, values: int) -> bytes:
-    """What follows the join keys and values of an entity key; nothing if it is of other join keys."""
+    def _entities(self, config: RepoConfig, table: FeatureView) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+        prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
+        client = self._get_client(config.online_store)
+        for key in client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS):
+            ids, rest = _ids_and_rest(key, prefix, len(table.join_keys))
+            if rest == project:
+                yield key, tuple(part.decode() for part in ids)
+
+
+def _fields(table: FeatureView, former: Sequence[str]) -> list[bytes]:
+    """Hash fields of the view's features and of those that it had once."""
+    names = {*(feature.name for feature in table.features), *former}
+    return [field_hash(f"{table.name}:{name}") for name in sorted(names)]
+
+
+def _ids_and_rest(key: bytes, prefix: bytes, values: int) -> tuple[list[bytes], bytes]:
+    """The ids in an entity key and what follows them; nothing of either if it is of other join keys."""
     if not key.startswith(prefix):
-        return b""
-    at = len(prefix)
+        return [], b""
+    at, ids = len(prefix), []
     for _ in range(values):
-        at += 8 + int.from_bytes(key[at + 4 : at + 8], "little")
-    return key[at:]
+        end = at + 8 + int.from_bytes(key[at + 4 : at + 8], "little")
+        ids.append(key[at + 8 : end])
+        at = end
+    return ids, key[at:]
 
 
 def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[Any]:

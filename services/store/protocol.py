@@ -24,7 +24,11 @@ class FencedWrite(CrossRecError):
 
 
 class StaleSchema(CrossRecError):
-    """Rows were written under another feature schema and cannot be read under this one."""
+    """Rows were written under another feature schema, unknown or newer, and cannot be read under this one."""
+
+
+class IncompatibleSchema(CrossRecError):
+    """Stored rows would mean something else under this feature schema; the text names features and the remedy."""
 
 
 class RowStore(Protocol):

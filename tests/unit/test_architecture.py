@@ -16,6 +16,8 @@ ALLOWED = {
     "runtime": {"runtime", "features"},
     "gateway": {"gateway", "events", "features", "runtime"},
     "consumers": {"consumers", "events", "features", "store", "text", "runtime"},
+    # A command, not a service: it publishes with the gateway's own code.
+    "users": {"users", "events", "features", "gateway", "store", "runtime"},
     "ranking": {"ranking", "features", "store", "text", "runtime"},
 }
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from services.consumers.activity import ActivityFolder
 from services.consumers.deltas import activity_outputs
 from services.consumers.log import Record
 from services.features.activity import deltas_by
+from services.features.schema import build_schema
 from services.store.folding import fold_users
+from services.store.lineage import join_lineage
 from services.store.memory import MemoryRowStore
+from services.store.protocol import StaleSchema
 from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior
 
 LENGTH = SCHEMA.count_length
@@ -124,3 +128,26 @@ def test_a_scenarios_delta_needs_its_hours() -> None:
     delta.hours.pop()
     outcome = ActivityFolder(MemoryRowStore(), SCHEMA, 1).fold([record(delta)])
     assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]
+
+
+def test_deltas_of_an_older_schema_are_folded() -> None:
+    """What was on its way when the consumers were upgraded is not lost."""
+    store, newer = MemoryRowStore(), build_schema(replace(SCHEMA.config, event_ids=65))
+    for schema in (SCHEMA, newer):
+        join_lineage(store, schema)
+    outcome = ActivityFolder(store, newer, 1).fold([record(item_delta())])
+    assert [] == outcome.dead_letters
+    row = store.rows["item_activity"][("i0",)]
+    assert (LENGTH, newer.fingerprint) == (row["counts"].sum(), row["schema"])
+
+
+def test_deltas_of_a_newer_schema_stop_the_consumer() -> None:
+    """It is they who are ahead: as dead letters they would be lost. Nothing is written."""
+    store, newer = MemoryRowStore(), build_schema(replace(SCHEMA.config, event_ids=65))
+    for schema in (SCHEMA, newer):
+        join_lineage(store, schema)
+    delta = item_delta()
+    delta.schema_fingerprint = newer.fingerprint % 2**64
+    with pytest.raises(StaleSchema, match=f"the store is at the newer {newer.fingerprint}"):
+        ActivityFolder(store, SCHEMA, 1).fold([record(item_delta()), record(delta, 1)])
+    assert not store.rows["item_activity"]

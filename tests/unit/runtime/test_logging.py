@@ -21,6 +21,22 @@ def stream() -> Iterator[io.StringIO]:
     services.setLevel(before[2])
 
 
+def caught() -> Exception:
+    """An error caused by another one, with words that nobody must read."""
+    try:
+        refuse("secret 1")
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def refuse(words: str) -> None:
+    try:
+        {}[words]
+    except KeyError as error:
+        raise ValueError(words) from error
+
+
 def test_an_event_is_one_line_of_json(stream: io.StringIO) -> None:
     """Time, level, logger and event, then the event's fields; a line break in a field stays inside."""
     log_event(logging.getLogger("services.x"), "started", address="a\nb", port=1)
@@ -31,11 +47,21 @@ def test_an_event_is_one_line_of_json(stream: io.StringIO) -> None:
 
 
 def test_an_exception_comes_with_its_traceback(stream: io.StringIO) -> None:
-    """The traceback is a field, so that it cannot be torn apart."""
-    log_event(logging.getLogger("services.x"), "failed", level=logging.ERROR, exc_info=KeyError("k"))
+    """The traceback is a field, so that it cannot be torn apart; it says what failed where, not with which words."""
+    log_event(logging.getLogger("services.x"), "failed", level=logging.ERROR, exc_info=caught())
     entry = json.loads(stream.getvalue())
     assert (entry["level"], entry["event"]) == ("error", "failed")
-    assert "KeyError: 'k'" in entry["traceback"]
+    lines = entry["traceback"].splitlines()
+    assert ["KeyError", "ValueError"] == [line for line in lines if line.endswith("Error")]
+    assert "in refuse" in entry["traceback"]
+    assert "secret 1'" not in entry["traceback"]
+
+
+def test_debugging_shows_what_exceptions_say(stream: io.StringIO) -> None:
+    """Who turns it on sees data, too."""
+    configure_logging(logging.DEBUG, stream)
+    log_event(logging.getLogger("services.x"), "failed", exc_info=caught())
+    assert "KeyError: 'secret 1'" in json.loads(stream.getvalue())["traceback"]
 
 
 def test_libraries_are_heard_from_warning_on(stream: io.StringIO) -> None:

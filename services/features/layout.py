@@ -1,0 +1,163 @@
+"""What stored rows look like under a feature schema, and which schemas can follow each other over the same rows.
+
+A schema may add views and features, let features go, and add attributes at their end: rows of the older one are
+read with defaults for what is new. Whatever would give stored numbers another meaning is a conflict. Pure; where
+layouts are kept is `services.store.lineage`'s matter.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from services.features.config import EVENT_TYPES
+from services.features.rows import Row, default_of
+from services.features.schema import VARIABLE, Schema, View
+
+
+@dataclass(frozen=True)
+class FeatureLayout:
+    """How one feature is stored.
+
+    Args:
+        dtype: type of a value.
+        length: as of `Feature.length`.
+        half_life: what the values decay with.
+        names: what the values are called, where they may grow at their end.
+    """
+
+    dtype: str
+    length: int
+    half_life: str
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ViewLayout:
+    """How rows of a view are stored: the ids in their keys, and their features by name."""
+
+    entities: tuple[str, ...]
+    features: Mapping[str, FeatureLayout]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How all rows are stored.
+
+    Args:
+        views: by name.
+        engagement: event types in the order of the count arrays, with their weights in decayed engagement.
+    """
+
+    views: Mapping[str, ViewLayout]
+    engagement: Mapping[str, float]
+
+    def to_json(self) -> str:
+        """As text, for `from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Layout":
+        """What `to_json` wrote."""
+        content = json.loads(text)
+        views = {}
+        for name, view in content["views"].items():
+            features = {
+                feature: FeatureLayout(
+                    **stored | {"names": None if stored["names"] is None else tuple(stored["names"])}
+                )
+                for feature, stored in view["features"].items()
+            }
+            views[name] = ViewLayout(tuple(view["entities"]), features)
+        return cls(views, content["engagement"])
+
+
+def layout_of(schema: Schema) -> Layout:
+    """The layout of rows under a schema."""
+    weights = {name: float(schema.config.engagement.get(name, 0.0)) for name in EVENT_TYPES}
+    return Layout({view.name: _view_layout(schema, view) for view in schema.views}, weights)
+
+
+def _view_layout(schema: Schema, view: View) -> ViewLayout:
+    features = {f.name: FeatureLayout(f.dtype, f.length, f.half_life) for f in view.features}
+    if view.name in ("item", "item_scenario"):
+        declared = schema.config.attributes_of("item" if view.name == "item" else "item_scenario")
+        stored = view["attributes"]
+        names = tuple(attribute.name for attribute in declared)
+        features["attributes"] = FeatureLayout(stored.dtype, stored.length, stored.half_life, names)
+    return ViewLayout(view.entities, features)
+
+
+def conflicts(old: Layout, new: Layout) -> list[str]:
+    """Why rows of `old` cannot be read and folded on under `new`, each naming a feature; empty if they can."""
+    found = []
+    if list(old.engagement.items()) != list(new.engagement.items()):
+        found.append(
+            f"features.engagement: decayed sums have weights {_worded(old.engagement)}, now {_worded(new.engagement)}"
+        )
+    for name, view in new.views.items():
+        stored = old.views.get(name)
+        if stored is None:
+            continue
+        if stored.entities != view.entities:
+            found.append(f"{name}: rows are known by {', '.join(stored.entities)}, now by {', '.join(view.entities)}")
+        found += [f"{name}.{reason}" for reason in _feature_conflicts(stored.features, view.features)]
+    return found
+
+
+def _feature_conflicts(old: Mapping[str, FeatureLayout], new: Mapping[str, FeatureLayout]) -> Iterator[str]:
+    for name, feature in new.items():
+        stored = old.get(name)
+        if stored is None:
+            table = _table_key(name, new)
+            if table != name and table in old:
+                yield f"{name}: is new beside {table}, whose entries in stored rows have no such value"
+            continue
+        if stored.dtype != feature.dtype:
+            yield f"{name}: stored as {stored.dtype}, now {feature.dtype}"
+        if stored.half_life != feature.half_life:
+            yield f"{name}: decays with half-life {stored.half_life or 'none'}, now {feature.half_life or 'none'}"
+        if feature.names is not None and stored.names is not None:
+            if feature.names[: len(stored.names)] != stored.names:
+                yield (
+                    f"{name}: rows hold {_listed(stored.names)}, now {_listed(feature.names)}; "
+                    "new ones go after those that were there"
+                )
+        elif stored.length != feature.length:
+            yield f"{name}: length {stored.length} in stored rows, now {feature.length}"
+
+
+def _table_key(name: str, features: Mapping[str, FeatureLayout]) -> str:
+    """The feature whose entries those of `name` go with: the key of its table, or itself."""
+    if features[name].length != VARIABLE:
+        return name
+    keys = [key for key, f in features.items() if f.length == VARIABLE and (key.endswith("_key") or key == "event_ids")]
+    return max((key for key in keys if name.startswith(key.rpartition("_")[0] + "_")), key=len, default=name)
+
+
+def adapted(view: View, row: Row, stored: Layout) -> Row:
+    """A row written under `stored` as the view has it: defaults for what it had not, without what has left."""
+    known = stored.views[view.name].features if view.name in stored.views else {}
+    result: Row = {}
+    for feature in view.features:
+        default = default_of(feature)
+        value = row[feature.name] if feature.name in known else default
+        if feature.length >= 0 and len(value) != feature.length:
+            value = np.concatenate([value[: feature.length], default[len(value) :]])
+        result[feature.name] = value
+    return result
+
+
+def missing_features(view: View, stored: Layout) -> list[str]:
+    """Features of the view that rows written under `stored` have not."""
+    known = stored.views[view.name].features if view.name in stored.views else {}
+    return [feature.name for feature in view.features if feature.name not in known]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _worded(weights: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())

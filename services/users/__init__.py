@@ -1,0 +1,1 @@
+"""What a person may ask for: what is stored of them, and to be forgotten."""

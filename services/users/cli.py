@@ -1,0 +1,33 @@
+"""`crossrec user export`: what is stored of a user, as JSON.
+
+Knows flags and output. `crossrec user erase` is with the command line itself, for it may also write to data sets.
+"""
+
+import json
+from typing import Annotated
+
+import typer
+
+from services.runtime.settings import load_settings
+
+user_app = typer.Typer(
+    no_args_is_help=True, help="What a person may ask for: what is stored of them, and to be forgotten."
+)
+
+UserId = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
+
+
+@user_app.command()
+def export(user_id: UserId) -> None:
+    """Print everything that the online store holds of a user, as JSON.
+
+    Looks at all item keys to name the items that the user engaged with. `found` is false if there is nothing.
+    """
+    from services.features.schema import build_schema
+    from services.store.connect import open_rows_for_batches
+    from services.users.export import export_user
+
+    settings = load_settings()
+    schema, rows = build_schema(settings.features), open_rows_for_batches(settings)
+    items = (item for (item,) in rows.ids(schema["item"]))
+    typer.echo(json.dumps(export_user(rows, schema, user_id, items), indent=2, ensure_ascii=False))

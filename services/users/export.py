@@ -1,0 +1,118 @@
+"""Everything that the online store holds of a user, as plain values that people can read.
+
+Names come from the schema table, times are ISO 8601 in UTC, null where something never happened. Items are stored
+as keys of 64 bits; those whose rows are known are named. Knows no store and no output.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from services.features.config import EVENT_TYPES
+from services.features.hashing import key64
+from services.features.rows import Row
+from services.features.schema import VARIABLE, Feature, Schema, View
+from services.store.folding import scenario_ids
+from services.store.protocol import Key, RowStore
+
+ItemNames = dict[int, dict[str, str]]
+"""Key of an item to its id and title."""
+
+BOOKKEEPING = ("position", "schema")
+
+
+def export_user(store: RowStore, schema: Schema, user_id: str, item_ids: Iterable[str]) -> dict[str, Any]:
+    """The user's rows by view; `found` says whether there are any, `erased` when the user was last forgotten.
+
+    Args:
+        store: the online store.
+        schema: the feature schema.
+        user_id: the user.
+        item_ids: all items that may be named; those that the user's rows do not speak of are passed over.
+
+    Raises StoreUnavailable, StaleSchema.
+    """
+    rows = _rows_of(store, schema, user_id)
+    names = _names(store, schema, _item_keys(row for found in rows.values() for _, row in found), item_ids)
+    (mark,) = store.read(schema["user_erasure"], [(user_id,)])
+    return {
+        "user_id": user_id,
+        "found": any(rows.values()),
+        "erased": None if mark is None else _time(float(mark["erased_s"])),
+        "half_lives_s": list(schema.config.half_lives_s),
+        "views": {
+            view: [_keyed(schema[view], key) | shaped(schema[view], row, names) for key, row in found]
+            for view, found in rows.items()
+        },
+    }
+
+
+def shaped(view: View, row: Row, names: ItemNames) -> dict[str, Any]:
+    """A row as plain values by feature; a table is a list of its entries."""
+    tables = [feature.name.removesuffix("_key") for feature in view.features if _is_table_key(feature)]
+    columns = {f"{table}_{part}" for table in tables for part in ("key", "first_s", "s", "value")}
+    plain = {f.name: _plain(f, row) for f in view.features if f.name not in columns and f.name not in BOOKKEEPING}
+    bookkeeping = {name: row[name].tolist() for name in BOOKKEEPING if name in row}
+    return plain | {table: _entries(table, row, names) for table in tables} | bookkeeping
+
+
+def _rows_of(store: RowStore, schema: Schema, user_id: str) -> dict[str, list[tuple[Key, Row]]]:
+    (user,) = store.read(schema["user"], [(user_id,)])
+    listed = [] if user is None else user["scenario_ids"].tolist()
+    # A crash may have left rows that the user's own does not list yet.
+    scenarios = sorted({*listed, *scenario_ids(store, schema)})
+    pairs: list[Key] = [(user_id, scenario) for scenario in scenarios]
+    each = zip(pairs, store.read(schema["user_scenario"], pairs), strict=True)
+    return {
+        "user": [] if user is None else [((user_id,), user)],
+        "user_scenario": [(key, row) for key, row in each if row is not None],
+    }
+
+
+def _item_keys(rows: Iterable[Row]) -> set[int]:
+    return {key for row in rows for key in row["item_key"].tolist()}
+
+
+def _names(store: RowStore, schema: Schema, keys: set[int], item_ids: Iterable[str]) -> ItemNames:
+    known = {key: item for item in item_ids if (key := key64(item)) in keys} if keys else {}
+    ids: list[Key] = [(item,) for item in known.values()]
+    rows = zip(known.items(), store.read(schema["item"], ids), strict=True)
+    return {key: {"item_id": item, "title": "" if row is None else str(row["title"])} for (key, item), row in rows}
+
+
+def _keyed(view: View, key: Key) -> dict[str, Any]:
+    return dict(zip(view.entities, key, strict=True))
+
+
+def _is_table_key(feature: Feature) -> bool:
+    return feature.length == VARIABLE and feature.name.endswith("_key")
+
+
+def _entries(table: str, row: Row, names: ItemNames) -> list[dict[str, Any]]:
+    keys = row[f"{table}_key"].tolist()
+    first, newest = row[f"{table}_first_s"].tolist(), row[f"{table}_s"].tolist()
+    values = row[f"{table}_value"].reshape(len(keys), -1).tolist() if keys else []
+    return [
+        {"key": key, **names.get(key, {}), "first": _time(first_s), "newest": _time(newest_s), "values": value}
+        for key, first_s, newest_s, value in zip(keys, first, newest, values, strict=True)
+    ]
+
+
+def _plain(feature: Feature, row: Row) -> Any:
+    values = row[feature.name]
+    if feature.name == "counts":
+        by_type = np.reshape(values, (len(EVENT_TYPES), -1)).tolist()
+        return dict(zip(EVENT_TYPES, by_type, strict=True))
+    if feature.name.endswith("_s") and feature.dtype == "float64":
+        return _times(values.tolist())
+    return values.tolist()
+
+
+def _times(seconds: float | Sequence[float]) -> Any:
+    return _time(seconds) if isinstance(seconds, float) else [_time(each) for each in seconds]
+
+
+def _time(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds > 0 else None

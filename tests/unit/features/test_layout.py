@@ -1,0 +1,114 @@
+"""Which feature schemas can follow each other over the same rows, and how rows of the older one are read."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.features.config import DAY_S, HOUR_S, Attribute, FeatureConfig
+from services.features.layout import Layout, adapted, conflicts, layout_of, missing_features
+from services.features.rows import default_of
+from services.features.schema import VARIABLE, Feature, Schema, View, build_schema
+
+SIZE, WEIGHT = Attribute("size", "item"), Attribute("weight", "item", default=7.0)
+CONFIG = FeatureConfig(attributes=(SIZE,))
+SCHEMA = build_schema(CONFIG)
+
+
+def changed(schema: Schema, view: str, *features: Feature, without: str = "") -> Schema:
+    """The schema with more features in a view, or one less."""
+    kept = tuple(feature for feature in schema[view].features if feature.name != without)
+    views = (replace(v, features=(*kept, *features)) if v.name == view else v for v in schema.views)
+    return replace(schema, views=tuple(views))
+
+
+def found(old: Schema, new: Schema) -> list[str]:
+    return conflicts(layout_of(old), layout_of(new))
+
+
+def test_a_layout_survives_being_stored() -> None:
+    """As text, names of attributes included."""
+    layout = layout_of(SCHEMA)
+    assert layout == Layout.from_json(layout.to_json())
+    assert ("size",) == layout.views["item"].features["attributes"].names
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        SCHEMA,
+        build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT, Attribute("shelves", "item_scenario")))),
+        build_schema(replace(CONFIG, user_items=9, user_scenario_facets=3, event_ids=5)),
+        build_schema(replace(CONFIG, attributes=(replace(SIZE, transform="log1p", default=3.0),))),
+        changed(SCHEMA, "user", Feature("visits", "float64", 3, "visits", 1.0)),
+        changed(SCHEMA, "user", Feature("friends", "string", VARIABLE, "friends", "")),
+        changed(SCHEMA, "user", without="language"),
+        changed(
+            SCHEMA,
+            "user",
+            Feature("shop_key", "int64", VARIABLE, "keys of shops"),
+            Feature("shop_value", "float64", VARIABLE, "visits"),
+        ),
+        replace(SCHEMA, views=(*SCHEMA.views, View("shop", ("shop_id",), "", (Feature("x", "int64", 1, "x"),)))),
+    ],
+    ids=["same", "attributes", "bounds", "transform", "feature", "list", "left", "table", "view"],
+)
+def test_what_may_change(new: Schema) -> None:
+    """Additions, bounds, what only encoding knows, and features that leave."""
+    assert [] == found(SCHEMA, new)
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (replace(CONFIG, half_lives_s=(HOUR_S, DAY_S)), ["user.counts", "user.item_value", "item_activity.returning"]),
+        (replace(CONFIG, half_lives_s=(HOUR_S, DAY_S, 9 * DAY_S)), ["user.counts", "user.language"]),
+        (replace(CONFIG, text_dims=8), ["user.language", "item.text_vector"]),
+        (replace(CONFIG, category_levels=4), ["item.facet_keys"]),
+        (replace(CONFIG, attributes=()), ["item.attributes"]),
+        (replace(CONFIG, attributes=(WEIGHT, SIZE)), ["item.attributes"]),
+        (replace(CONFIG, engagement={"click": 2.0}), ["features.engagement"]),
+    ],
+)
+def test_settings_that_must_not_change(new: FeatureConfig, expected: list[str]) -> None:
+    """They would give stored numbers another meaning; the features concerned are named."""
+    reasons = found(SCHEMA, build_schema(new))
+    for name in expected:
+        assert [reason for reason in reasons if reason.startswith(f"{name}: ")], reasons
+
+
+@pytest.mark.parametrize("name", ["item_seen", "event_places", "seen_value2"])
+def test_a_table_gets_no_column_later(name: str) -> None:
+    """Its stored entries have no value there, and a column must be as long as its key."""
+    (reason,) = found(SCHEMA, changed(SCHEMA, "user", Feature(name, "int64", VARIABLE, "")))
+    assert reason.startswith(f"user.{name}: is new beside ")
+
+
+def test_a_type_and_a_key_must_not_change() -> None:
+    """A feature that is added later under the name of one that left counts as the same."""
+    price = Feature("price", "int64", SCHEMA["item"]["price"].length, "")
+    assert ["item.price: stored as float64, now int64"] == found(
+        SCHEMA, changed(SCHEMA, "item", price, without="price")
+    )
+    views = (replace(v, entities=("shop_id",)) if v.name == "item" else v for v in SCHEMA.views)
+    assert ["item: rows are known by item_id, now by shop_id"] == found(SCHEMA, replace(SCHEMA, views=tuple(views)))
+
+
+def test_rows_of_an_older_schema_get_defaults() -> None:
+    """Attributes at their end; features that are new, also those whose name an even older schema had used."""
+    new = build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT)))["item"]
+    row = {feature.name: default_of(feature) for feature in SCHEMA["item"].features}
+    row |= {"attributes": np.array([3.0]), "price": np.array(5.0)}
+    stored = layout_of(changed(SCHEMA, "item", without="price"))
+    read = adapted(new, row, layout_of(SCHEMA))
+    assert ([3.0, 7.0], 5.0) == (read["attributes"].tolist(), read["price"])
+    assert -1.0 == adapted(new, row, stored)["price"]
+    assert ["price"] == missing_features(new, stored)
+
+
+def test_rows_of_a_newer_schema_lose_what_is_not_known() -> None:
+    """A reader sees the attributes that it declares."""
+    wide = build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT)))
+    row = {feature.name: default_of(feature) for feature in wide["item"].features}
+    row["attributes"] = np.array([3.0, 4.0])
+    assert [3.0] == adapted(SCHEMA["item"], row, layout_of(wide))["attributes"].tolist()

@@ -1,0 +1,162 @@
+"""Feature schemas that follow each other over one store: who may join, and whose rows are read."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.features.config import Attribute
+from services.features.rows import Row
+from services.features.schema import Feature, Schema, View, build_schema
+from services.store.folding import fold_users
+from services.store.lineage import KnownSchemas, join_lineage, read_lineage
+from services.store.memory import MemoryRowStore
+from services.store.protocol import IncompatibleSchema, Key, StaleSchema
+from tests.unit.consumers.streams import (
+    CONFIG,
+    ENCODER,
+    SCHEMA,
+    arrays,
+    behavior_event,
+    fold_catalogue,
+    item_update,
+)
+
+WIDE = build_schema(replace(CONFIG, attributes=(*CONFIG.attributes, Attribute("weight", "item", default=7.0))))
+WIDEST = build_schema(replace(WIDE.config, event_ids=70))
+ANOTHER = build_schema(replace(CONFIG, half_lives_s=(60.0, 3600.0)))
+
+
+class Rows(MemoryRowStore):
+    """Rows in memory, read under a schema as the real store reads them."""
+
+    def __init__(self, schema: Schema, other: MemoryRowStore | None = None, *, newer: bool = False) -> None:
+        super().__init__()
+        if other is not None:
+            self.rows, self._fences = other.rows, other._fences
+        self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        return [None if row is None else self._schemas.adapted(view, row) for row in super().read(view, keys)]
+
+
+@pytest.fixture
+def old() -> Rows:
+    """Rows that a process with SCHEMA has written."""
+    store = Rows(SCHEMA)
+    join_lineage(store, SCHEMA)
+    fold_catalogue(store, [item_update(1)])
+    return store
+
+
+def click(store: MemoryRowStore, schema: Schema, offset: int) -> None:
+    events = replace(arrays([behavior_event(offset)], schema), position=np.array([(1, 0, offset)]))
+    fold_users(store, schema, events, ENCODER.fingerprint)
+
+
+def clicks(store: MemoryRowStore) -> float:
+    return float(store.rows["user"][("u0",)]["counts"][5])
+
+
+def test_every_writer_joins_once(old: Rows) -> None:
+    """The store lists the schemas, oldest first, and how rows are laid out under each."""
+    for schema in (SCHEMA, WIDE, WIDE, WIDEST):
+        join_lineage(old, schema)
+    lineage = read_lineage(old)
+    assert (SCHEMA.fingerprint, WIDE.fingerprint, WIDEST.fingerprint) == lineage.fingerprints
+    assert ["size", "weight"] == list(lineage.layouts[1].views["item"].features["attributes"].names or ())
+
+
+def test_an_older_writer_is_refused_when_it_starts(old: Rows) -> None:
+    """Both schemas are named, and what to do."""
+    join_lineage(old, WIDE)
+    expected = f"feature schema {SCHEMA.fingerprint}, the store is at the newer {WIDE.fingerprint}: start it with"
+    with pytest.raises(StaleSchema, match=expected):
+        join_lineage(old, SCHEMA)
+    assert WIDE.fingerprint == read_lineage(old).fingerprints[-1]
+
+
+def test_a_schema_that_does_not_fit_is_refused_when_it_starts(old: Rows) -> None:
+    """Features are named, and the remedy; also if a newer schema would fit, for older rows may be left."""
+    with pytest.raises(IncompatibleSchema, match=r"scenario_activity\.counts: decays with.*set another store\.project"):
+        join_lineage(old, ANOTHER)
+    gone = replace(SCHEMA, views=tuple(v for v in SCHEMA.views if v.name != "user"))
+    join_lineage(old, gone)
+    text = (Feature("counts", "string", -2, "", ""),)
+    again = replace(gone, views=(*gone.views, replace(SCHEMA["user"], features=text)))
+    with pytest.raises(IncompatibleSchema, match=r"user\.counts: stored as float64, now string"):
+        join_lineage(old, again)
+    assert 2 == len(read_lineage(old).fingerprints)
+
+
+def test_rows_of_an_older_schema_are_read_and_rewritten_on_their_next_event(old: Rows) -> None:
+    """With defaults for what is new; nothing that was counted is lost."""
+    click(old, SCHEMA, 1)
+    new = Rows(WIDE, old)
+    join_lineage(new, WIDE)
+    (item,) = new.read(WIDE["item"], [("i1",)])
+    assert item is not None
+    assert [0.5, 7.0] == item["attributes"].tolist()
+    assert {SCHEMA.fingerprint} == {int(row["schema"]) for row in new.rows["user"].values()}
+    click(new, WIDE, 2)
+    assert {WIDE.fingerprint} == {int(row["schema"]) for row in new.rows["user"].values()}
+    assert clicks(new) == pytest.approx(2.0, abs=1e-3)
+    assert {SCHEMA.fingerprint} == {int(row["schema"]) for row in new.rows["item"].values()}
+
+
+def test_an_older_writer_stops_at_a_newer_row_and_writes_nothing(old: Rows) -> None:
+    """It was running when the newer one started."""
+    click(old, SCHEMA, 1)
+    new = Rows(WIDE, old)
+    join_lineage(new, WIDE)
+    click(new, WIDE, 2)
+    before = {view: dict(rows) for view, rows in old.rows.items()}
+    expected = f"rows of view user were written under feature schema {WIDE.fingerprint}; this process has feature sch"
+    with pytest.raises(StaleSchema, match=expected):
+        click(old, SCHEMA, 3)
+    assert before == {view: dict(rows) for view, rows in old.rows.items()}
+
+
+def test_a_writer_stops_at_a_row_of_an_unknown_schema(old: Rows) -> None:
+    """Somebody wrote without joining."""
+    click(old, SCHEMA, 1)
+    old.rows["user"][("u0",)] = {**old.rows["user"][("u0",)], "schema": np.array(5)}
+    with pytest.raises(StaleSchema, match="under feature schema 5, which the store does not list"):
+        click(old, SCHEMA, 2)
+
+
+def test_an_older_reader_reads_newer_rows_where_it_can(old: Rows) -> None:
+    """A ranking server serves on while consumers are ahead of it, until it would miss what it knows."""
+    new, reader = Rows(WIDE, old), Rows(SCHEMA, old, newer=True)
+    join_lineage(new, WIDE)
+    click(new, WIDE, 1)
+    (row,) = reader.read(SCHEMA["user"], [("u0",)])
+    assert row is not None
+    assert clicks(new) == row["counts"][5]
+    features = tuple(feature for feature in SCHEMA["user"].features if feature.name != "language")
+    less = replace(WIDE, views=tuple(replace(v, features=features) if v.name == "user" else v for v in WIDE.views))
+    join_lineage(new, less)
+    key: Key = ("u0",)
+    new.rows["user"][key] = {**new.rows["user"][key], "schema": np.array(less.fingerprint)}
+    with pytest.raises(StaleSchema, match="which no longer has language"):
+        reader.read(SCHEMA["user"], [key])
+
+
+def test_a_reader_of_a_newer_schema_reads_older_rows(old: Rows) -> None:
+    """It need not have joined: a ranking server may be ahead of the consumers. Rows that do not fit are refused."""
+    (item,) = Rows(WIDE, old, newer=True).read(WIDE["item"], [("i1",)])
+    assert item is not None
+    assert [0.5, 7.0] == item["attributes"].tolist()
+    click(old, SCHEMA, 1)
+    with pytest.raises(StaleSchema, match=r"cannot be read under .*: scenario_activity\.counts.* and [0-9]+ more"):
+        Rows(ANOTHER, old, newer=True).read(ANOTHER["user"], [("u0",)])
+
+
+def test_features_that_left_are_still_known(old: Rows) -> None:
+    """Rows may hold them: an erasure has to remove them too."""
+    features = tuple(feature for feature in SCHEMA["user"].features if feature.name != "language")
+    less = replace(SCHEMA, views=tuple(replace(v, features=features) if v.name == "user" else v for v in SCHEMA.views))
+    join_lineage(old, less)
+    known = KnownSchemas(less, lambda: read_lineage(old), newer=False)
+    assert (["language"], []) == (known.former(less["user"]), known.former(less["item"]))
