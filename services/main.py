@@ -3,7 +3,6 @@
 Knows flags and wiring; every command's work is a function elsewhere. Heavy imports stay inside commands.
 """
 
-import json
 import os
 import warnings
 from datetime import datetime
@@ -30,10 +29,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 serve_app = typer.Typer(help="Start a gRPC server in the foreground: the event gateway or the ranking server.")
-bench_app = typer.Typer(help="Measure a running system; prints and writes workload, versions and machine.")
 app.add_typer(infra_app, name="infra")
 app.add_typer(serve_app, name="serve")
-app.add_typer(bench_app, name="bench")
 
 console = Console()
 
@@ -53,6 +50,7 @@ def root(
 
 def _register_training() -> None:
     try:
+        from export.bench.cli import bench_app
         from export.datasets.check_cli import data_app
         from export.datasets.cli import import_command
         from export.evaluation.cli import evaluate_command
@@ -64,6 +62,7 @@ def _register_training() -> None:
     app.command("import")(import_command)
     app.command("train")(train_command)
     app.command("train-recogniser")(train_recogniser_command)
+    app.add_typer(bench_app, name="bench")
     app.add_typer(data_app, name="data")
     app.command("evaluate")(evaluate_command)
     app.add_typer(experiment_app, name="experiment")
@@ -185,23 +184,6 @@ def _utc_s(time: datetime) -> float:
     from datetime import UTC
 
     return time.replace(tzinfo=UTC).timestamp()
-
-
-@bench_app.command("rank")
-def bench_rank(
-    json_file: Annotated[Path, typer.Option("--json", help="Where to write the figures.")],
-    requests: Annotated[int, typer.Option(help="Requests per path.")] = 300,
-) -> None:
-    """Rank 200 items for a user against Feast's get_online_features for the same rows, in one run.
-
-    Starts its own Kafka, Valkey and ranking server on 100 households of Complete Journey.
-    """
-    from export.bench import run_bench_rank
-
-    figures = run_bench_rank(requests)
-    json_file.parent.mkdir(parents=True, exist_ok=True)
-    json_file.write_text(json.dumps(figures, indent=2) + "\n")
-    console.print_json(json.dumps(figures))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from services.consumers.dead_letters import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
+from services.consumers.log import Log
 from services.consumers.loop import Folder, Loop
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
@@ -46,9 +47,14 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
 
 
 def consume(
-    kind: str, settings: Settings, store: RowStore, stop: threading.Event, encoder: Callable[[], Encoder]
+    kind: str,
+    settings: Settings,
+    store: RowStore,
+    stop: threading.Event,
+    encoder: Callable[[], Encoder],
+    open_log: Callable[[KafkaLogConfig], Log] = KafkaLog,
 ) -> None:
-    """Fold one topic into `store` until `stop` is set; `encoder` is called if the kind needs one."""
+    """Fold one topic, read by `open_log`, into `store` until `stop` is set; `encoder` opens one if the kind needs it."""
     if kind not in KINDS:
         raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
     kafka, chosen = settings.kafka, settings.consumers
@@ -62,7 +68,7 @@ def consume(
     )
     folder = build_folder(kind, settings, build_schema(settings.features), store, encoder)
     log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
-    Loop(KafkaLog(config), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
+    Loop(open_log(config), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
 
 
 def build_folder(
