@@ -137,15 +137,21 @@ def _record(view: View, key: Key, row: Row | None) -> dict[str, Any]:
 def figures(samples: list[dict[str, Any]], bare_per_s: float, feast_per_s: float) -> dict[str, Any]:
     """Rates, and where the consumer's time went between its first commit and its last."""
     first, last = samples[0], samples[-1]
-    events, wall_s = last["records"] - first["records"], last["wall_s"] - first["wall_s"]
-    parts = {name: spent - first["parts_s"].get(name, 0.0) for name, spent in last["parts_s"].items()}
-    parts["fold"] = wall_s - sum(parts.values())
+    events, wall_s, cpu_s = (last[name] - first[name] for name in ("records", "wall_s", "cpu_s"))
+    wall, cpu = _parts(first, last, "parts_s", wall_s), _parts(first, last, "parts_cpu_s", cpu_s)
     return {
         "events_per_s": round(events / wall_s),
         "bare_poll_events_per_s": round(bare_per_s),
         "ratio_to_bare_poll": round(events / wall_s / bare_per_s, 3),
-        "cpu_s_per_1000_events": round((last["cpu_s"] - first["cpu_s"]) / events * 1000, 4),
+        "cpu_s_per_1000_events": round(cpu_s / events * 1000, 4),
         "feast_push_events_per_s": round(feast_per_s, 1),
         "speedup_over_feast_push": round(events / wall_s / feast_per_s, 1),
-        "share_of_time": {name: round(spent / wall_s, 3) for name, spent in sorted(parts.items())},
+        "share_of_time": {name: round(spent / wall_s, 3) for name, spent in wall.items()},
+        "cpu_us_per_event": {name: round(spent / events * 1e6, 1) for name, spent in cpu.items()},
     }
+
+
+def _parts(first: dict[str, Any], last: dict[str, Any], name: str, whole: float) -> dict[str, float]:
+    """Seconds of each part; what no clock ran for is the fold: parsing, checking, folding, making deltas."""
+    parts = {part: spent - first[name].get(part, 0.0) for part, spent in last[name].items()}
+    return {"fold": whole - sum(parts.values()), **parts}

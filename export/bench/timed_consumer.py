@@ -7,7 +7,7 @@ one line of JSON goes to FILE.
 import json
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,7 @@ from services.store.protocol import Key, RowStore
 
 
 class Clocks:
-    """Seconds spent per part, and a line of all of them per commit.
+    """Wall and processor seconds spent per part, and a line of all of them per commit.
 
     Args:
         out: where the lines go.
@@ -35,17 +35,19 @@ class Clocks:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._spent: Counter[str] = Counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+        self._cpu: defaultdict[str, float] = defaultdict(float)
         self._records = 0
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count the time inside to `name`."""
-        begin = time.perf_counter()
+        begin, begin_cpu = time.perf_counter(), time.process_time()
         try:
             yield
         finally:
             self._spent[name] += time.perf_counter() - begin
+            self._cpu[name] += time.process_time() - begin_cpu
 
     def polled(self, records: int) -> None:
         """Remember how many records came."""
@@ -54,7 +56,7 @@ class Clocks:
     def committed(self) -> None:
         """Write down where things stand: wall and processor seconds since any beginning, records and parts."""
         now = {"wall_s": time.perf_counter(), "cpu_s": time.process_time(), "records": self._records}
-        self._out.write(json.dumps({**now, "parts_s": self._spent}) + "\n")
+        self._out.write(json.dumps({**now, "parts_s": self._spent, "parts_cpu_s": self._cpu}) + "\n")
         self._out.flush()
 
 

@@ -54,7 +54,7 @@ def consume(
     encoder: Callable[[], Encoder],
     open_log: Callable[[KafkaLogConfig], Log] = KafkaLog,
 ) -> None:
-    """Fold one topic, read by `open_log`, into `store` until `stop` is set; `encoder` opens one if the kind needs it."""
+    """Fold one topic, read by `open_log`, into `store` until `stop` is set; `encoder` opens one if need be."""
     if kind not in KINDS:
         raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
     kafka, chosen = settings.kafka, settings.consumers

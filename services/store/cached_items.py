@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 
-from services.features.rows import Block, Row
+from services.features.rows import Block, Row, pack
 from services.features.schema import View
+from services.store.folding import read_block
 from services.store.protocol import Key, RowStore
 
 
@@ -39,6 +40,10 @@ class CachedItems:
                 self._rows[key] = (now, row)
         self._forget()
         return [fresh.get(key) for key in keys]
+
+    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
+        """The rows of `keys` side by side; missing ones hold defaults."""
+        return pack(view, self.read(view, keys)) if view.name == "item" else read_block(self._store, view, keys)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """As the other store does; what is written is forgotten here."""
