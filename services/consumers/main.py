@@ -1,5 +1,6 @@
 """A consumer process: settings in, everything wired by hand, folds until a signal."""
 
+import gc
 import logging
 import threading
 import time
@@ -67,6 +68,9 @@ def consume(
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
     folder = build_folder(kind, settings, build_schema(settings.features), store, encoder)
+    # What was imported stays: the collector need not look through it after every batch.
+    gc.collect()
+    gc.freeze()
     log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
     Loop(open_log(config), folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop).run()
 

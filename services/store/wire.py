@@ -6,6 +6,7 @@ work) is parsed by protobuf and encoded anew. Knows no store and no keys.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, pairwise
 
 import numpy as np
@@ -30,6 +31,9 @@ _SCALAR_TAG = {"string": b"\x12", "int64": b"\x20", "float64": b"\x29"}
 
 _ITEM_TAG = b"\x0a"
 _MAX_LENGTH_BYTES = 5
+_HEADS = 1 << 16
+"""Heads of lists are remembered, by their length."""
+
 _DOUBLE = np.dtype("<f8")
 
 
@@ -90,15 +94,7 @@ def _lists(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> list
     if feature.dtype == "string":
         items = [_delimited(_ITEM_TAG, text.encode()) for text in values.tolist()]
         return [_delimited(tag, b"".join(items[a:b])) for a, b in pairwise(_ends(lengths).tolist())]
-    heads: dict[int, bytes] = {}
-    cells = []
-    for part in _number_parts(feature, values, lengths):
-        size = len(part)
-        head = heads.get(size)
-        if head is None:
-            head = heads[size] = _list_head(tag, size)
-        cells.append(head + part)
-    return cells
+    return [_list_head(tag, len(part)) + part for part in _number_parts(feature, values, lengths)]
 
 
 def _number_parts(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> Iterator[bytes]:
@@ -164,19 +160,16 @@ def _numbers(feature: Feature, payloads: Sequence[bytes]) -> tuple[Floats | Ints
 
 def _list_payloads(tag: bytes, cells: Iterable[bytes]) -> list[bytes]:
     """What each list holds: its packed numbers, or its tagged strings."""
-    heads: dict[int, bytes] = {}
     payloads = []
     for cell in cells:
-        size = len(cell)
-        head = heads.get(size)
-        if head is None:
-            head = heads[size] = _head_of(tag, size)
+        head = _head_of(tag, len(cell))
         if not cell.startswith(head):
             raise NotCanonical("not a list in its shortest form")
         payloads.append(cell[len(head) :])
     return payloads
 
 
+@lru_cache(_HEADS)
 def _head_of(tag: bytes, size: int) -> bytes:
     """What stands before the payload of a list in a serialised Value of `size` bytes."""
     packed = tag != _LIST_TAG["string"]
@@ -190,6 +183,7 @@ def _head_of(tag: bytes, size: int) -> bytes:
     raise NotCanonical(f"no list is {size} bytes long")
 
 
+@lru_cache(_HEADS)
 def _list_head(tag: bytes, payload: int) -> bytes:
     """What stands before `payload` bytes of packed numbers."""
     item = _ITEM_TAG + varint(payload) if payload else b""
