@@ -41,6 +41,22 @@ def ingest(
     _write(json_file, run_bench_ingest(households, events))
 
 
+@bench_app.command()
+def freshness(
+    json_file: JsonOption,
+    households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 300,
+    probes: Annotated[int, typer.Option(help="Events whose way is measured.")] = 500,
+    events_per_s: Annotated[int, typer.Option(help="Events per second that come in besides.")] = 1_000,
+) -> None:
+    """Measure from the call of Publish until Rank knows of an event, under a load of other events.
+
+    Starts its own Kafka, Valkey, gateway, behaviour consumer and ranking server.
+    """
+    from export.bench.freshness import run_bench_freshness
+
+    _write(json_file, run_bench_freshness(households, probes, events_per_s))
+
+
 def _write(path: Path, figures: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")

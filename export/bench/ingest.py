@@ -15,7 +15,7 @@ from kafka.admin import KafkaAdminClient
 from rich.console import Console
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.bench.stage import DATASET, Stage, append, committed, first_events, open_streams, set_stage
+from export.bench.stage import DATASET, Stage, append, committed, first_events, open_catalogue, open_topics, set_stage
 from export.demo.environment import DemoFailed, Environment
 from export.machine import machine, versions
 from services.consumers.kinds import TOPICS
@@ -37,7 +37,8 @@ def run_bench_ingest(households: int, events: int, out: Path = Path("build/bench
     with Environment(out, DATASET) as environment:
         console.print("preparing data, text encoder, topics and catalogue")
         stage = set_stage(environment, households)
-        open_streams(stage)
+        open_topics(stage)
+        open_catalogue(stage)
         entries = first_events(stage, events)
         console.print(f"publishing {len(entries):,} events")
         append(stage, entries)

@@ -11,15 +11,13 @@ import numpy as np
 from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
-from export.bench.stage import DATASET, set_stage
+from export.bench.stage import DATASET, open_ranking, set_stage
 from export.demo.environment import Environment
 from export.demo.stream import timestamp
 from export.machine import machine, versions
-from export.pipeline import fill_store, replay_rows
 from export.replay.history import History
-from export.training.run import train_run
 from services.runtime.settings import Settings
-from services.store.connect import apply_definitions, feature_store, open_rows_for_batches
+from services.store.connect import feature_store
 from services.store.feast_api import FeatureStore
 
 HOUSEHOLDS = 100
@@ -34,16 +32,12 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
         stage = set_stage(environment, HOUSEHOLDS)
-        settings, reader = stage.settings, stage.reader
-        replay_rows(settings, reader, reader.path / "rows", 0.0)
-        train_run(settings, DATASET, "neural", overrides={"epochs": 1})
-        apply_definitions(settings)
-        fill_store(settings, reader, open_rows_for_batches(settings))
+        open_ranking(stage)
         environment.start_ranking()
         asked = workload(stage.history, requests + WARM_UP)
         console.print(f"measuring {requests} requests per path")
         ours = _measure(_rank_call(environment.ranking_address), asked)
-        theirs = _measure(_feast_call(settings), asked)
+        theirs = _measure(_feast_call(stage.settings), asked)
     return figures(ours, theirs, requests)
 
 

@@ -6,7 +6,6 @@ Knows the demo's environment and the Complete Journey data; measures nothing.
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
@@ -15,8 +14,9 @@ from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.demo.environment import Environment
 from export.demo.stream import behavior_entries
-from export.pipeline import ensure_encoder, fill_store
+from export.pipeline import ensure_encoder, fill_store, replay_rows
 from export.replay.history import History, load_history
+from export.training.run import train_run
 from services.events.codec import encode
 from services.events.routing import route, topic_name
 from services.runtime.settings import Settings, load_settings
@@ -64,13 +64,25 @@ def set_stage(environment: Environment, households: int) -> Stage:
     return Stage(environment, settings, reader, load_history(reader, settings.features))
 
 
-def open_streams(stage: Stage) -> None:
-    """Create topics and views, and fill the catalogue: items and scenarios as they were before the first event."""
+def open_topics(stage: Stage) -> None:
+    """Create the topics."""
     kafka = stage.settings.kafka
     specs = topic_specs(kafka.topic_prefix, kafka.partitions)
     create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
+
+
+def open_catalogue(stage: Stage) -> None:
+    """Create the views, and fill in items and scenarios as they were before the first event."""
     apply_definitions(stage.settings)
     fill_store(stage.settings, stage.reader, stage.rows(), float(stage.history.behavior.time_s[0]))
+
+
+def open_ranking(stage: Stage) -> None:
+    """Train a model for one pass over the rows, and fill the store with all history; views are there afterwards."""
+    replay_rows(stage.settings, stage.reader, stage.reader.path / "rows", 0.0)
+    train_run(stage.settings, DATASET, "neural", overrides={"epochs": 1})
+    apply_definitions(stage.settings)
+    fill_store(stage.settings, stage.reader, stage.rows())
 
 
 def first_events(stage: Stage, events: int) -> list[Entry]:
@@ -104,8 +116,3 @@ def committed(admin: KafkaAdminClient, group: str) -> int:
     except (GroupIdNotFoundError, RetriableError):
         return 0
     return sum(max(at.offset, 0) for at in offsets.values())
-
-
-def percentile_ms(seconds: np.ndarray, percent: float) -> float:
-    """A percentile of times in seconds, in milliseconds to a tenth."""
-    return round(float(np.percentile(seconds, percent)) * 1000, 1)

@@ -1,14 +1,14 @@
 """`crossrec consume behavior` that also writes down where its time goes: `python -m export.bench.timed_consumer FILE`.
 
 The consumer is wired by the same function; only its store and its log are wrapped in clocks. After every commit
-one line of JSON goes to FILE.
+one line of JSON goes to FILE, and two for every event of a probe: when it was polled, when its user's row was written.
 """
 
 import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,6 +24,9 @@ from services.runtime.settings import load_settings
 from services.store.connect import open_rows_for_batches
 from services.store.folding import read_block
 from services.store.protocol import Key, RowStore
+
+PROBE = "probe-"
+"""Users whose ids begin with it are watched."""
 
 
 class Clocks:
@@ -56,7 +59,16 @@ class Clocks:
     def committed(self) -> None:
         """Write down where things stand: wall and processor seconds since any beginning, records and parts."""
         now = {"wall_s": time.perf_counter(), "cpu_s": time.process_time(), "records": self._records}
-        self._out.write(json.dumps({**now, "parts_s": self._spent, "parts_cpu_s": self._cpu}) + "\n")
+        self._line({**now, "parts_s": self._spent, "parts_cpu_s": self._cpu})
+
+    def seen(self, users: Iterable[str], name: str, **figures: float) -> None:
+        """Write down what happens now to the probes among the users, by the clock of the day."""
+        for user in users:
+            if user.startswith(PROBE):
+                self._line({"user": user, name: time.time(), **figures})
+
+    def _line(self, content: dict[str, Any]) -> None:
+        self._out.write(json.dumps(content) + "\n")
         self._out.flush()
 
 
@@ -78,8 +90,11 @@ class TimedRows:
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """As the store does."""
+        begin = time.perf_counter()
         with self._clocks.part("write"):
             self._store.write(keys, block)
+        if block.view.name == "user":
+            self._clocks.seen((user for (user,) in keys), "written_s", write_s=time.perf_counter() - begin)
 
     def delete(self, *arguments: Any) -> None:
         """As the store does."""
@@ -99,6 +114,7 @@ class TimedLog(KafkaLog):
         with self._clocks.part("poll"):
             records = super().poll(wait_s)
         self._clocks.polled(len(records))
+        self._clocks.seen(((record.key or b"").decode() for record in records), "polled_s")
         return records
 
     def commit(self, *arguments: Any) -> None:

@@ -135,6 +135,11 @@ class Environment:
         self.processes.start("ranking", "serve", "ranking")
         self._wait_healthy(self.ranking_address)
 
+    def start_gateway(self) -> None:
+        """Start the event gateway alone and wait until it answers healthy."""
+        self.processes.start("gateway", "serve", "gateway")
+        self._wait_healthy(self.gateway_address)
+
     def start_servers(self) -> None:
         """Start gateway, ranking server and consumers, and wait until both servers answer healthy."""
         self.processes.start("gateway", "serve", "gateway")

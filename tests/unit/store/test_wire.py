@@ -129,7 +129,7 @@ def test_unpacked_lists_are_read_too() -> None:
     ("feature", "cell"),
     [
         (Feature("one", "float64", SCALAR, ""), Value(int64=5).SerializeToString()),
-        (Feature("name", "string", SCALAR, ""), Value(float64=5).SerializeToString()),
+        (Feature("name", "string", SCALAR, "", ""), Value(float64=5).SerializeToString()),
         (Feature("three", "float64", 3, ""), message(Feature("", "float64", 2, ""), np.zeros(2))),
         (Feature("keys", "int64", VARIABLE, ""), message(Feature("", "float64", 2, ""), np.zeros(2))),
     ],
