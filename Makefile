@@ -48,6 +48,8 @@ release-contracts: setup
 
 bench: setup
 	@$(BIN)/crossrec bench rank --json build/bench/rank.json
+	@$(BIN)/crossrec bench ingest --json build/bench/ingest.json
+	@$(BIN)/crossrec bench freshness --json build/bench/freshness.json
 
 # Serving (no torch), serving + training, and everything, from the same resolution.
 lock: setup

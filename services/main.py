@@ -3,7 +3,6 @@
 Knows flags and wiring; every command's work is a function elsewhere. Heavy imports stay inside commands.
 """
 
-import json
 import os
 import time
 import warnings
@@ -33,13 +32,11 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 serve_app = typer.Typer(help="Start a gRPC server in the foreground: the event gateway or the ranking server.")
-bench_app = typer.Typer(help="Measure a running system; prints and writes workload, versions and machine.")
 app.add_typer(infra_app, name="infra")
 app.add_typer(consumers_app, name="consumers")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(user_app, name="user")
 app.add_typer(serve_app, name="serve")
-app.add_typer(bench_app, name="bench")
 
 console = Console()
 
@@ -59,6 +56,7 @@ def root(
 
 def _register_training() -> None:
     try:
+        from export.bench.cli import bench_app
         from export.datasets.check_cli import data_app
         from export.datasets.cli import import_command
         from export.evaluation.cli import evaluate_command
@@ -70,6 +68,7 @@ def _register_training() -> None:
     app.command("import")(import_command)
     app.command("train")(train_command)
     app.command("train-recogniser")(train_recogniser_command)
+    app.add_typer(bench_app, name="bench")
     app.add_typer(data_app, name="data")
     app.command("evaluate")(evaluate_command)
     app.add_typer(experiment_app, name="experiment")
@@ -235,23 +234,6 @@ def _data_set(directory: Path) -> Path:
     from export.datasets.storage import DatasetReader
 
     return DatasetReader(directory).path
-
-
-@bench_app.command("rank")
-def bench_rank(
-    json_file: Annotated[Path, typer.Option("--json", help="Where to write the figures.")],
-    requests: Annotated[int, typer.Option(help="Requests per path.")] = 300,
-) -> None:
-    """Rank 200 items for a user against Feast's get_online_features for the same rows, in one run.
-
-    Starts its own Kafka, Valkey and ranking server on 100 households of Complete Journey.
-    """
-    from export.bench import run_bench_rank
-
-    figures = run_bench_rank(requests)
-    json_file.parent.mkdir(parents=True, exist_ok=True)
-    json_file.write_text(json.dumps(figures, indent=2) + "\n")
-    console.print_json(json.dumps(figures))
 
 
 @app.command()

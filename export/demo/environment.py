@@ -35,8 +35,12 @@ class Processes:
 
     def start(self, name: str, *arguments: str) -> None:
         """Start `crossrec <arguments>`; its output is appended to <logs>/<name>.log."""
+        self.start_python(name, "-c", "from services.main import main; main()", *arguments)
+
+    def start_python(self, name: str, *arguments: str) -> None:
+        """Start `python <arguments>` likewise."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-c", "from services.main import main; main()", *arguments]
+        command = [sys.executable, *arguments]
         with (self.logs / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(command, stdout=log, stderr=log)
 
@@ -45,6 +49,15 @@ class Processes:
         process = self.running.pop(name)
         process.kill()
         process.wait()
+
+    def stop_one(self, name: str) -> None:
+        """Ask a process to stop and wait until it has; DemoFailed if it does not, or fails."""
+        process = self.running[name]
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(STOP_S)
+        del self.running[name]
+        if status:
+            raise DemoFailed(f"{name} ended with status {status}: see {self.logs / name}.log")
 
     def check(self) -> None:
         """Raise DemoFailed if a process ended by itself."""
@@ -121,6 +134,11 @@ class Environment:
         """Start the ranking server alone and wait until it answers healthy."""
         self.processes.start("ranking", "serve", "ranking")
         self._wait_healthy(self.ranking_address)
+
+    def start_gateway(self) -> None:
+        """Start the event gateway alone and wait until it answers healthy."""
+        self.processes.start("gateway", "serve", "gateway")
+        self._wait_healthy(self.gateway_address)
 
     def start_servers(self) -> None:
         """Start gateway, ranking server and consumers, and wait until both servers answer healthy."""

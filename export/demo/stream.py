@@ -35,14 +35,20 @@ def timestamp(time_s: float) -> Timestamp:
 
 def entries_between(history: History, config: FeatureConfig, begin_s: float, end_s: float) -> list[events_pb2.Entry]:
     """Behaviour in [begin, end) and updates of items per scenario in (begin, end], in time order."""
-    timed = [*_behavior(history, begin_s, end_s), *_updates(history, config, begin_s, end_s)]
+    rows = range(*history.behavior.time_s.searchsorted([begin_s, end_s]).tolist())
+    timed = [*_behavior(history, rows), *_updates(history, config, begin_s, end_s)]
     timed.sort(key=lambda pair: pair[0])
     return [entry for _, entry in timed]
 
 
-def _behavior(history: History, begin_s: float, end_s: float) -> Iterator[tuple[float, events_pb2.Entry]]:
+def behavior_entries(history: History, rows: slice) -> list[events_pb2.Entry]:
+    """The behaviour events of these rows."""
+    return [entry for _, entry in _behavior(history, range(*rows.indices(len(history.behavior))))]
+
+
+def _behavior(history: History, rows: range) -> Iterator[tuple[float, events_pb2.Entry]]:
     events = history.behavior
-    for row in range(*events.time_s.searchsorted([begin_s, end_s])):
+    for row in rows:
         event = events_pb2.BehaviorEvent(
             event_id=f"history-{events.position[row, 2]}",
             user_id=events.user[row],

@@ -1,9 +1,10 @@
 """A consumer process: settings in, everything wired by hand, folds until a signal."""
 
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from services.consumers.decoding import Decoder
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.listener import listening
+from services.consumers.log import Log
 from services.consumers.loop import Folder, Loop
 from services.consumers.watch import Watch
 from services.events.routing import topic_name
@@ -53,9 +55,14 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
 
 
 def consume(
-    kind: str, settings: Settings, store: RowStore, stop: threading.Event, encoder: Callable[[], Encoder]
+    kind: str,
+    settings: Settings,
+    store: RowStore,
+    stop: threading.Event,
+    encoder: Callable[[], Encoder],
+    open_log: Callable[[KafkaLogConfig, Watch, Callable[[], Sequence[int]]], Log] = KafkaLog,
 ) -> None:
-    """Fold one topic into `store` until `stop` is set; `encoder` is called if the kind needs one."""
+    """Fold one topic, read by `open_log`, into `store` until `stop` is set; `encoder` opens one if need be."""
     if kind not in KINDS:
         raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
     kafka, chosen = settings.kafka, settings.consumers
@@ -77,7 +84,10 @@ def consume(
     # A schema that does not fit is refused before the group is disturbed; a store that is away is asked again later.
     with suppress(StoreUnavailable, FencedWrite):
         join_lineage(store, schema)
-    log = KafkaLog(config, watch, admitted)
+    # What was imported stays: the collector need not look through it after every batch.
+    gc.collect()
+    gc.freeze()
+    log = open_log(config, watch, admitted)
     loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
     address = chosen.metrics_listen
     with listening(address, watch.registry, watch.health) if address else nullcontext():

@@ -5,6 +5,7 @@ A `Row` is what a store keeps: one array, number or string per feature. Knows no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,9 +96,8 @@ def unpack(block: Block) -> list[Row]:
     for feature in block.view.features:
         if feature.length == VARIABLE:
             ragged = block.ragged[feature.name]
-            ends = np.cumsum(ragged.lengths).tolist()
-            starts = [0, *ends[:-1]]
-            columns.append((feature.name, [ragged.values[a:b] for a, b in zip(starts, ends, strict=True)]))
+            borders = np.r_[0, np.cumsum(ragged.lengths)].tolist()
+            columns.append((feature.name, [ragged.values[a:b] for a, b in pairwise(borders)]))
         else:
             column = block.fixed[feature.name]
             columns.append(

@@ -1,24 +1,27 @@
-"""Rows through Feast: `RowStore` over a feature store's provider, with views resolved once.
+"""Rows in a Feast online store on Redis, read and written in Feast's own layout, whole blocks at a time.
 
-The only place, besides the online-store class, that knows Feast's API. Importing it costs seconds: only
-processes that serve or consume do.
+Feast's registry says what there is; rows go past its API, which makes a message per value: every Feast client reads
+what is written here, and what is read here may come from any. Importing this costs seconds: only processes that serve
+or consume do.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 import redis
 
-from services.features.rows import Block, Row, unpack
-from services.features.schema import Schema, View
+from services.features.rows import Block, Row, pack, unpack
+from services.features.schema import SCALAR, Schema, View
+from services.store.exchange import Client, exchange, packed
 from services.store.feast_api import EntityKey, FeatureStore, Value
+from services.store.layout import Layout, positions, stamps
 from services.store.lineage import KnownSchemas, read_lineage
-from services.store.online_store import TYPE, FencedRedisOnlineStore, Record
-from services.store.protocol import Key, StoreUnavailable
-from services.store.values import to_row, to_values
+from services.store.online_store import TYPE, FencedRedisOnlineStore, write_fenced, write_head
+from services.store.protocol import Key, StaleSchema, StoreUnavailable
+from services.store.values import to_array
+from services.store.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
 
 _UNREACHABLE = (
     redis.ConnectionError,
@@ -27,6 +30,8 @@ _UNREACHABLE = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,
+    # Slots that move once more while the commands are repeated.
+    redis.exceptions.AskError,
     # A server that was restarted within a pipeline has lost the script of its beginning.
     redis.exceptions.NoScriptError,
 )
@@ -47,32 +52,27 @@ class FeastRowStore:
 
     def __init__(self, feast: FeatureStore, schema: Schema, *, newer: bool = False) -> None:
         self._feast = feast
+        self._fingerprint = schema.fingerprint
         self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
         self._provider = feast._get_provider()
         self._tables = {view.name: feast.get_feature_view(view.name) for view in schema.views}
+        self._commands = {view.name: Commands(view, feast.config.project) for view in schema.views}
 
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
         """The rows in the order of the keys, one round trip. Raises StoreUnavailable, StaleSchema."""
-        if not keys:
-            return []
-        # A fresh list of names per call: Feast's Redis store appends to it.
-        names = [feature.name for feature in view.features]
-        read = partial(self._provider.online_read, self._feast.config, self._tables[view.name])
-        found = _reached(lambda: read([_entity_key(view, key) for key in keys], names))
-        rows = [to_row(view, values) if values and _exists(stamp) else None for stamp, values in found]
-        return [None if row is None else self._schemas.adapted(view, row) for row in rows]
+        block, exists = self._read(view, keys)
+        return [row if there else None for row, there in zip(_rows(block), exists, strict=True)]
+
+    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
+        """The rows side by side, missing ones with defaults, one round trip. Raises as `read` does."""
+        return self._read(view, keys)[0]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """Replace rows in one round trip, fenced by position. Raises StoreUnavailable, FencedWrite."""
-        view, rows = block.view, unpack(block)
         if not keys:
             return
-        records: list[Record] = [
-            (_entity_key(view, key), to_values(view, row), _row_time(row), None)
-            for key, row in zip(keys, rows, strict=True)
-        ]
-        write = self._provider.online_write_batch
-        _reached(lambda: write(self._feast.config, self._tables[view.name], records, None))
+        redis_keys, commands = self._commands[block.view.name].writes(keys, block)
+        _reached(lambda: write_fenced(self._client(), block.view.name, redis_keys, commands))
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         """Remove rows, fenced by position. Raises StoreUnavailable, FencedWrite."""
@@ -103,6 +103,84 @@ class FeastRowStore:
             raise TypeError(f"feature_store.yaml must name {TYPE} as the online store")
         return online_store
 
+    def _client(self) -> Client:
+        return self._online_store().client(self._feast.config)
+
+    def _read(self, view: View, keys: Sequence[Key]) -> tuple[Block, list[bool]]:
+        """The rows, and which of them exist."""
+        if not keys:
+            return pack(view, []), []
+        redis_keys, commands = self._commands[view.name].reads(keys)
+        answers = _reached(lambda: exchange(self._client(), redis_keys, commands))
+        # The last of a row's values is its time; without it there is no row, whatever else is left of it.
+        exists = [bool(answer[-1]) for answer in answers]
+        nothing = [None] * len(answers[0])
+        cells = zip(*(answer if there else nothing for answer, there in zip(answers, exists, strict=True)), strict=True)
+        columns = {feature.name: column for feature, column in zip(view.features, cells, strict=False)}
+        written = decode_column(view["schema"], columns["schema"], _canonical)
+        if any(there and each != self._fingerprint for each, there in zip(written.tolist(), exists, strict=True)):  # type: ignore[union-attr]
+            return pack(view, self._adapted(view, columns, exists)), exists
+        try:
+            return decode_block(view, columns, len(keys), _canonical), exists
+        except NotCanonical as error:
+            raise StaleSchema(
+                f"rows of view {view.name} are not as this code's feature schema says: {error}"
+            ) from error
+
+    def _adapted(self, view: View, columns: Mapping[str, Cells], exists: Sequence[bool]) -> list[Row | None]:
+        """Rows some of which were written under another schema, value by value."""
+        rows: list[Row | None] = []
+        for place, there in enumerate(exists):
+            row = {f.name: to_array(f, Value.FromString(columns[f.name][place] or b"")) for f in view.features}
+            rows.append(self._schemas.adapted(view, row) if there else None)
+        return rows
+
+
+class Commands:
+    """Redis commands about one view's rows, packed.
+
+    Args:
+        view: the view.
+        project: the Feast project.
+    """
+
+    def __init__(self, view: View, project: str) -> None:
+        self._layout = layout = Layout(view, project)
+        fields = [layout.fields[feature.name] for feature in view.features]
+        self._read_head = b"*%d\r\n" % (len(fields) + 3) + packed(b"HMGET")
+        self._read_tail = packed(*fields, layout.time_field)
+        names = [layout.position_field, layout.time_field, *fields]
+        self._write_heads = [write_head(2 * len(names)), *map(packed, names)]
+
+    def reads(self, keys: Sequence[Key]) -> tuple[list[bytes], list[bytes]]:
+        """Keys in Redis, and commands that answer each with the values of the features and then the time."""
+        redis_keys, head, tail = self._layout.keys(keys), self._read_head, self._read_tail
+        return redis_keys, [b"%b$%d\r\n%b\r\n%b" % (head, len(key), key, tail) for key in redis_keys]
+
+    def writes(self, keys: Sequence[Key], block: Block) -> tuple[list[bytes], list[bytes]]:
+        """Keys in Redis, and commands that write the rows."""
+        redis_keys = self._layout.keys(keys)
+        columns = (redis_keys, positions(block), stamps(block), *encode_block(block).values())
+        return redis_keys, [self._write(values) for values in zip(*columns, strict=True)]
+
+    def _write(self, values: Sequence[bytes]) -> bytes:
+        parts: list[bytes] = []
+        for head, value in zip(self._write_heads, values, strict=True):
+            parts += (head, b"$%d\r\n" % len(value), value, b"\r\n")
+        return b"".join(parts)
+
+
+def _rows(block: Block) -> list[Row]:
+    rows = unpack(block)
+    texts = [f.name for f in block.view.features if f.dtype == "string" and f.length == SCALAR]
+    for row in rows:
+        row.update((name, np.array(row[name].item(), object)) for name in texts)
+    return rows
+
+
+def _canonical(cell: bytes) -> bytes:
+    return Value.FromString(cell).SerializeToString()
+
 
 def _reached(call: Callable[[], T]) -> T:
     try:
@@ -111,17 +189,6 @@ def _reached(call: Callable[[], T]) -> T:
         # From a pipeline it quotes the command, and with it the id of a user.
         reason = _QUOTED_COMMAND.sub("", str(error))
         raise StoreUnavailable(f"online store: {reason}") from error
-
-
-def _exists(stamp: datetime | None) -> bool:
-    # A row that is not there comes back from Redis with the epoch as its time.
-    return stamp is not None and stamp.timestamp() > 0
-
-
-def _row_time(row: Row) -> datetime:
-    seconds = float(row.get("time_s", row.get("updated_s", 0.0)))
-    # The epoch marks a missing row, so a row without a time of its own gets the first instant after it.
-    return datetime.fromtimestamp(max(seconds, 1.0), tz=UTC)
 
 
 def _entity_key(view: View, key: Key) -> EntityKey:

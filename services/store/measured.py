@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from services.features.rows import Block, Row
 from services.features.schema import View
+from services.store.folding import read_block
 from services.store.protocol import Key, RowStore
 
 Note = Callable[[str, str, int, float], None]
@@ -28,6 +29,11 @@ class Measured:
         """As the other store does."""
         with self._timed("read", view, keys):
             return self._store.read(view, keys)
+
+    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
+        """As the other store does."""
+        with self._timed("read", view, keys):
+            return read_block(self._store, view, keys)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """As the other store does."""

@@ -8,6 +8,7 @@ Feast client reads the same rows.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from hashlib import sha1
 from itertools import islice
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services.store.exchange import Client, exchange, packed
 from services.store.feast_api import (
     EntityKey,
     FeatureView,
@@ -28,14 +30,12 @@ from services.store.feast_api import (
     redis_key,
     redis_key_prefix,
 )
+from services.store.layout import POSITION_FIELD
 from services.store.protocol import FencedWrite
 
 TYPE: Literal["services.store.online_store.FencedRedisOnlineStore"] = (
     "services.store.online_store.FencedRedisOnlineStore"
 )
-
-POSITION_FIELD = "_position:{view}"
-"""Hash field beside Feast's own that holds `epoch:partition:offset` for the fence."""
 
 _UNLESS_OLDER = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
@@ -76,6 +76,8 @@ _ONCE_MORE = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
 """A connection that broke while nobody used it is made anew, and that is all: redis-py's own retries wait through
 seconds and time-outs in which a request could be answered without the store, and a consumer hears no stop."""
 
+_SHA = sha1(_WRITE.encode(), usedforsecurity=False).hexdigest().encode()
+
 Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
@@ -109,18 +111,19 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         if not data or "position" not in data[0][1]:
             super().online_write_batch(config, table, list(data), progress)
             return
-        client = self._get_client(config.online_store)
-        script = client.register_script(_WRITE)
         names = {feature.name: field_hash(f"{table.name}:{feature.name}") for feature in table.features}
-        with client.pipeline(transaction=False) as pipe:
-            for entity_key, values, timestamp, _ in data:
-                key = redis_key(config.project, entity_key, config.entity_key_serialization_version)
-                script(keys=[key], args=_arguments(table.name, names, values, timestamp), client=pipe)
-            written = pipe.execute()
+        version = config.entity_key_serialization_version
+        keys = [redis_key(config.project, entity_key, version) for entity_key, _, _, _ in data]
+        rows = [_arguments(table.name, names, values, timestamp) for _, values, timestamp, _ in data]
+        commands = [fenced_write(key, row) for key, row in zip(keys, rows, strict=True)]
+        write_fenced(self.client(config), table.name, keys, commands)
         if progress:
             progress(len(data))
-        if refused := written.count(0):
-            raise FencedWrite(f"{refused} of {len(data)} rows of view {table.name} hold newer positions")
+
+    def client(self, config: RepoConfig) -> Client:
+        """The connections to Redis, made when they are first used."""
+        client: Client = self._get_client(config.online_store)
+        return client
 
     def delete_rows(
         self,
@@ -196,11 +199,29 @@ def _ids_and_rest(key: bytes, prefix: bytes, values: int) -> tuple[list[bytes], 
     return ids, key[at:]
 
 
-def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[Any]:
+def fenced_write(key: bytes, arguments: Sequence[bytes]) -> bytes:
+    """The command that writes a row; arguments: position field, position, then each field and its value."""
+    return write_head(len(arguments)) + packed(key, *arguments)
+
+
+def write_head(arguments: int) -> bytes:
+    """What stands before the key in a command that writes a row with so many arguments."""
+    return b"*%d\r\n" % (4 + arguments) + packed(b"EVALSHA", _SHA, b"1")
+
+
+def write_fenced(client: Client, view: str, keys: Sequence[bytes], commands: Sequence[bytes]) -> None:
+    """Write rows in one round trip. Raises FencedWrite when some were refused; the others are written."""
+    written = exchange(client, keys, commands, lambda node: node.script_load(_WRITE))
+    if refused := written.count(0):
+        raise FencedWrite(f"{refused} of {len(keys)} rows of view {view} hold newer positions")
+
+
+def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[bytes]:
     stamp = Timestamp()
     stamp.FromDatetime(timestamp)
     position = ":".join(str(part) for part in values["position"].int64_list_val.val)
-    arguments: list[Any] = [POSITION_FIELD.format(view=view), position, f"_ts:{view}", stamp.SerializeToString()]
+    head = (POSITION_FIELD.format(view=view), position, f"_ts:{view}")
+    arguments = [*map(str.encode, head), stamp.SerializeToString()]
     for name, value in values.items():
         arguments += [names[name], value.SerializeToString()]
     return arguments

@@ -8,9 +8,11 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
 
-from services.gateway.publisher import KafkaPublisher, OutgoingRecord
+from services.gateway.kafka_publisher import KafkaPublisher
+from services.gateway.publisher import OutgoingRecord
 from tests.chaos.system import PREFIX, System, until
 from tests.chaos.topics import tail
+from tests.unit.gateway.publisher_suite import outcomes
 
 CHUNK = 500
 """Most records per publish."""
@@ -62,10 +64,11 @@ class Feeder(threading.Thread):
     def _send(self, chunk: Sequence[OutgoingRecord]) -> None:
         left = list(chunk)
         while left and not self._stopped.is_set():
-            outcomes = self._publisher.publish(left, TIMEOUT_S)
-            left = [record for record, outcome in zip(left, outcomes, strict=True) if outcome is not None]
+            known = outcomes(self._publisher.send(left, TIMEOUT_S), TIMEOUT_S)
+            left = [record for record, outcome in zip(left, known, strict=True) if outcome is not None]
             if left and self._exactly_once:
                 self._publisher.close(1.0)
+                self._publisher = KafkaPublisher(self._servers, TIMEOUT_S)
                 left = self._missing(left)
             self.resent += len(left)
         self.sent += len(chunk)

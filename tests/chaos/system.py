@@ -54,7 +54,7 @@ class ConsumerProcess:
     def has_joined(self) -> bool:
         """Whether it has been given partitions; raises Stuck if it died."""
         self.check()
-        return b"partitions_assigned" in self.log.read_bytes()
+        return b"rebalanced" in self.log.read_bytes()
 
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None:

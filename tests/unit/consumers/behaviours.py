@@ -95,7 +95,7 @@ class TroubledLog:
 
 
 class TroubledStore:
-    """A store whose calls fail now and then, before or after their work, and that calls `before_write` once."""
+    """A store whose calls fail now and then, before or after their work; it calls `before_write` once."""
 
     def __init__(self, store: RowStore, share: float = 0.0, before_write: Callable[[], None] | None = None) -> None:
         self._store, self._share, self._chance = store, share, random.Random(0)
@@ -104,7 +104,7 @@ class TroubledStore:
 
     @contextmanager
     def _maybe_away(self):
-        fails = self._chance.random() < self._share
+        fails = self.failures < MOST_FAILURES and self._chance.random() < self._share
         self.failures += fails
         if fails and self._chance.random() < 0.5:
             raise StoreUnavailable("away")
@@ -127,6 +127,10 @@ class TroubledStore:
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         with self._maybe_away():
             self._store.delete(view, keys, position)
+
+
+MOST_FAILURES = 5
+"""Of a store: the wait between tries doubles each time, and is a real one on real servers."""
 
 
 class Impatient(threading.Event):

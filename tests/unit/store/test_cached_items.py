@@ -62,13 +62,16 @@ def cached(store: Counting, clock: Clock) -> CachedItems:
 def put(store: MemoryRowStore | CachedItems, *items: str, price: float = 1.0, view: View = ITEM) -> None:
     block = pack(view, [None] * len(items))
     if view is ITEM:
-        block = block.with_columns({"price": np.full(len(items), price)})
+        written = {"price": np.full(len(items), price), "schema": np.full(len(items), SCHEMA.fingerprint)}
+        block = block.with_columns(written)
     store.write([(item,) for item in items], block)
 
 
 def prices(cached: CachedItems, *items: str) -> list[float | None]:
-    rows = cached.read(ITEM, [(item,) for item in items])
-    return [None if row is None else float(row["price"]) for row in rows]
+    block = cached.read_block(ITEM, [(item,) for item in items])
+    return [
+        price if schema else None for price, schema in zip(block.floats("price"), block.ints("schema"), strict=True)
+    ]
 
 
 def test_an_item_is_read_once_while_it_is_young(cached: CachedItems, store: Counting, clock: Clock) -> None:
@@ -129,7 +132,8 @@ def test_the_oldest_half_leaves_when_there_are_too_many(cached: CachedItems, sto
     assert [("a",)] == store.asked
     for number in range(0, 25, 5):
         prices(cached, *many[number : number + 5])
-    assert len(cached._rows) <= 10
+        assert cached._items is not None
+        assert len(cached._items) <= 10
 
 
 def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItems, store: Counting, clock: Clock) -> None:

@@ -11,20 +11,15 @@ import numpy as np
 from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
-from export.backfill.fill import fill_store
-from export.datasets.registry import import_dataset
-from export.datasets.storage import DatasetReader
+from export.bench.stage import DATASET, open_ranking, set_stage
 from export.demo.environment import Environment
 from export.demo.stream import timestamp
 from export.machine import machine, versions
-from export.pipeline import ensure_encoder, replay_rows
-from export.replay.history import load_history
-from export.training.run import train_run
-from services.runtime.settings import Settings, load_settings
-from services.store.connect import apply_definitions, feature_store
+from export.replay.history import History
+from services.runtime.settings import Settings
+from services.store.connect import feature_store
 from services.store.feast_api import FeatureStore
 
-DATASET = "completejourney"
 HOUSEHOLDS = 100
 CANDIDATES = 200
 WARM_UP = 20
@@ -35,27 +30,20 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
     """Prepare data, store and model, start the ranking server, measure both paths, stop everything."""
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
-        settings = load_settings()
-        directory = environment.data / DATASET
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
-        import_dataset(DATASET, directory, households=HOUSEHOLDS, seed=0)
-        reader = DatasetReader(directory)
-        ensure_encoder(settings, reader)
-        replay_rows(settings, reader, directory / "rows", 0.0)
-        train_run(settings, DATASET, "neural", overrides={"epochs": 1})
-        apply_definitions(settings)
-        fill_store(settings, directory)
+        stage = set_stage(environment, HOUSEHOLDS)
+        open_ranking(stage)
         environment.start_ranking()
-        asked = workload(settings, reader, requests + WARM_UP)
+        asked = workload(stage.history, requests + WARM_UP)
         console.print(f"measuring {requests} requests per path")
         ours = _measure(_rank_call(environment.ranking_address), asked)
-        theirs = _measure(_feast_call(settings), asked)
+        theirs = _measure(_feast_call(stage.settings), asked)
     return figures(ours, theirs, requests)
 
 
-def workload(settings: Settings, reader: DatasetReader, requests: int) -> list[ranking_pb2.RankRequest]:
+def workload(history: History, requests: int) -> list[ranking_pb2.RankRequest]:
     """Seeded requests of real users for real items, 200 each, in scenarios that have labelled rows."""
-    history, generator = load_history(reader, settings.features), np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     users, items = np.unique(history.requests.user.astype(str)), np.unique(history.requests.item.astype(str))
     scenarios = np.unique(history.requests.scenario.astype(str))
     now = timestamp(float(history.requests.time_s[-1]))

@@ -1,0 +1,63 @@
+"""`crossrec bench ...`: flags of the benchmarks; each starts its own Kafka and Valkey and stops them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+bench_app = typer.Typer(help="Measure a running system; prints and writes workload, versions and machine.")
+
+JsonOption = Annotated[Path, typer.Option("--json", help="Where to write the figures.")]
+
+
+@bench_app.command()
+def rank(
+    json_file: JsonOption,
+    requests: Annotated[int, typer.Option(help="Requests per path.")] = 300,
+) -> None:
+    """Rank 200 items for a user against Feast's get_online_features for the same rows, in one run.
+
+    Starts its own Kafka, Valkey and ranking server on 100 households of Complete Journey.
+    """
+    from export.bench.rank import run_bench_rank
+
+    _write(json_file, run_bench_rank(requests))
+
+
+@bench_app.command()
+def ingest(
+    json_file: JsonOption,
+    households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 300,
+    events: Annotated[int, typer.Option(help="Events to fold: the first ones in time order.")] = 150_000,
+) -> None:
+    """Fold real events from Kafka into the online store with one behaviour consumer, as fast as it can.
+
+    Compares with a bare poll loop over the same topic and with Feast's write_to_online_store.
+    """
+    from export.bench.ingest import run_bench_ingest
+
+    _write(json_file, run_bench_ingest(households, events))
+
+
+@bench_app.command()
+def freshness(
+    json_file: JsonOption,
+    households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 300,
+    probes: Annotated[int, typer.Option(help="Events whose way is measured.")] = 500,
+    events_per_s: Annotated[int, typer.Option(help="Events per second that come in besides.")] = 1_000,
+) -> None:
+    """Measure from the call of Publish until Rank knows of an event, under a load of other events.
+
+    Starts its own Kafka, Valkey, gateway, behaviour consumer and ranking server.
+    """
+    from export.bench.freshness import run_bench_freshness
+
+    _write(json_file, run_bench_freshness(households, probes, events_per_s))
+
+
+def _write(path: Path, figures: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+    Console().print_json(json.dumps(figures))

@@ -1,0 +1,97 @@
+"""Protobuf's variable-length integers, whole arrays at once.
+
+A varint has seven bits of the number in each byte, lowest first. Eight bytes of it are one 64-bit word, whose
+sevens are pushed together, or apart, for all numbers at the same time; the ninth and tenth byte are extra.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features.rows import Ints
+
+MAX_BYTES = 10
+"""Of a 64-bit number; negative ones always take that many."""
+
+MORE = 0x80
+"""Bit of every byte but the last."""
+
+_WORD = 8
+_PLACES = np.arange(MAX_BYTES)
+_STEPS = (
+    # Keep, move, by how many bits: pairs of bytes, then of pairs, then of fours.
+    (0x007F007F007F007F, 0x7F007F007F007F00, 1),
+    (0x00003FFF00003FFF, 0x3FFF00003FFF0000, 2),
+    (0x000000000FFFFFFF, 0x0FFFFFFF00000000, 4),
+)
+_STEPS_U64 = [(np.uint64(keep), np.uint64(move), np.uint64(bits)) for keep, move, bits in _STEPS]
+_WORD_MASK = np.array([(1 << 8 * min(size, _WORD)) - 1 for size in range(MAX_BYTES + 1)], np.uint64)
+"""The bytes of a word that belong to a number of that many bytes."""
+
+_FLAGS = np.array([[MORE * (place < size - 1) for place in _PLACES] for size in range(MAX_BYTES + 1)], np.uint8)
+"""MORE in every byte but the last, by the number of bytes."""
+
+_IN_WORD = np.uint64(7 * _WORD)
+
+Unsigned = NDArray[np.uint64]
+
+
+def varint(number: int) -> bytes:
+    """One number from 0 on."""
+    result = bytearray()
+    while number >= MORE:
+        result.append(number & 0x7F | MORE)
+        number >>= 7
+    result.append(number)
+    return bytes(result)
+
+
+def encode(values: Ints) -> tuple[bytes, Ints]:
+    """Signed numbers [N] one after the other, and the number of bytes of each, [N]."""
+    unsigned = np.ascontiguousarray(values, np.int64).view(np.uint64)
+    size = np.ones(len(values), np.int64)
+    for place in _PLACES[1:]:
+        size += unsigned >= np.uint64(1 << 7 * int(place))
+    data = np.empty((len(values), MAX_BYTES), np.uint8)
+    data[:, :_WORD] = _apart(unsigned).astype("<u8").view(np.uint8).reshape(-1, _WORD)
+    rest = unsigned >> _IN_WORD
+    data[:, _WORD] = rest & np.uint64(0x7F)
+    data[:, _WORD + 1] = rest >> np.uint64(7)
+    data |= _FLAGS[size]
+    return data[size[:, None] > _PLACES].tobytes(), size
+
+
+def decode(payloads: Sequence[bytes]) -> tuple[Ints, Ints]:
+    """The numbers of all payloads, and how many each has. Raises ValueError for what are no varints."""
+    ends = np.cumsum(np.fromiter(map(len, payloads), np.int64, len(payloads)))
+    if not len(ends) or not ends[-1]:
+        return np.zeros(0, np.int64), np.zeros(len(payloads), np.int64)
+    # Zeros behind the last number, so that ten bytes can be taken from every place.
+    data = np.frombuffer(b"".join([*payloads, bytes(MAX_BYTES)]), np.uint8)
+    last = np.flatnonzero(data[: ends[-1]] < MORE)
+    starts = np.r_[0, last[:-1] + 1][: len(last)]
+    size = last - starts + 1
+    upto = np.r_[0, np.searchsorted(last, ends - 1, side="right")]
+    filled = ends > np.r_[0, ends[:-1]]
+    if (data[ends[filled] - 1] >= MORE).any() or size.max() > MAX_BYTES:
+        raise ValueError("not a list of varints")
+    windows = np.lib.stride_tricks.sliding_window_view(data, _WORD)
+    values = _together(windows[starts].view("<u8").reshape(-1).astype(np.uint64, copy=False) & _WORD_MASK[size])
+    for place in (_WORD, _WORD + 1):
+        long = np.flatnonzero(size > place)
+        values[long] |= (data[starts[long] + place] & np.uint64(0x7F)) << np.uint64(7 * place)
+    return values.view(np.int64), np.diff(upto)
+
+
+def _together(word: Unsigned) -> Unsigned:
+    for keep, move, bits in _STEPS_U64:
+        word = (word & keep) | ((word & move) >> bits)
+    return word
+
+
+def _apart(number: Unsigned) -> Unsigned:
+    word = number & np.uint64((1 << 7 * _WORD) - 1)
+    for keep, move, bits in reversed(_STEPS_U64):
+        word = (word & keep) | ((word << bits) & move)
+    return word

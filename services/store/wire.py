@@ -1,0 +1,223 @@
+"""Columns of rows to Feast's serialised Value messages and back, many at once, without making the messages.
+
+A packed list of doubles is its little-endian bytes behind two tags and lengths, a list of int64 its varints behind
+them: numpy converts whole columns. What is not encoded the one way protobuf's own encoders choose (another client's
+work) is parsed by protobuf and encoded anew. Knows no store and no keys.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features.rows import Block, Floats, Ints, Ragged, default_of
+from services.features.schema import SCALAR, VARIABLE, Feature, View
+from services.store import varints
+from services.store.varints import MORE, varint
+
+Cells = Sequence[bytes | None]
+"""Serialised values of one feature, row by row; None or empty: not set."""
+
+Canonical = Callable[[bytes], bytes]
+"""Parses a serialised Value, however it is encoded, and serialises it as protobuf does."""
+
+_LIST_TAG = {"string": b"\x62", "int64": b"\x72", "float64": b"\x7a"}
+"""Fields 12, 14 and 15 of Value: a message with the list in its field 1."""
+
+_SCALAR_TAG = {"string": b"\x12", "int64": b"\x20", "float64": b"\x29"}
+"""Fields 2, 4 and 5 of Value."""
+
+_ITEM_TAG = b"\x0a"
+_MAX_LENGTH_BYTES = 5
+_HEADS = 1 << 16
+"""Heads of lists are remembered, by their length."""
+
+_DOUBLE = np.dtype("<f8")
+
+
+class NotCanonical(ValueError):
+    """A value is not encoded as protobuf's own encoders do it, or not of the type that the schema says."""
+
+
+def encode_block(block: Block) -> dict[str, list[bytes]]:
+    """The serialised Values of each feature, row by row."""
+    return {feature.name: _encoded(feature, block) for feature in block.view.features}
+
+
+def decode_block(view: View, columns: Mapping[str, Cells], rows: int, canonical: Canonical) -> Block:
+    """The rows whose serialised Values are `columns`; what is not set takes the feature's default.
+
+    Raises NotCanonical where a value is of another type or length than the schema says.
+    """
+    fixed: dict[str, NDArray[np.generic]] = {}
+    ragged: dict[str, Ragged] = {}
+    for feature in view.features:
+        column = decode_column(feature, columns[feature.name], canonical)
+        if isinstance(column, Ragged):
+            ragged[feature.name] = column
+        else:
+            fixed[feature.name] = column
+    return Block(view, rows, fixed, ragged)
+
+
+def decode_column(feature: Feature, cells: Cells, canonical: Canonical) -> NDArray[np.generic] | Ragged:
+    """One feature of all rows: [R], [R, length] or ragged. Raises NotCanonical as `decode_block` does."""
+    unset = _default_cell(feature)
+    whole = [cell or unset for cell in cells]
+    try:
+        return _decoded(feature, whole)
+    except NotCanonical:
+        return _decoded(feature, [canonical(cell) for cell in whole])
+
+
+def _encoded(feature: Feature, block: Block) -> list[bytes]:
+    if feature.length == VARIABLE:
+        ragged = block.ragged[feature.name]
+        return _lists(feature, ragged.values, ragged.lengths)
+    column = block.fixed[feature.name]
+    if feature.length == SCALAR:
+        return _scalars(feature, column)
+    return _lists(feature, column.reshape(-1), np.full(block.size, feature.length, np.int64))
+
+
+def _scalars(feature: Feature, column: NDArray[np.generic]) -> list[bytes]:
+    tag = _SCALAR_TAG[feature.dtype]
+    if feature.dtype == "string":
+        return [_delimited(tag, text.encode()) for text in column.tolist()]
+    return [tag + part for part in _number_parts(feature, column, np.ones(len(column), np.int64))]
+
+
+def _lists(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> list[bytes]:
+    tag = _LIST_TAG[feature.dtype]
+    if feature.dtype == "string":
+        items = [_delimited(_ITEM_TAG, text.encode()) for text in values.tolist()]
+        return [_delimited(tag, b"".join(items[a:b])) for a, b in pairwise(_ends(lengths).tolist())]
+    return [_list_head(tag, len(part)) + part for part in _number_parts(feature, values, lengths)]
+
+
+def _number_parts(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> Iterator[bytes]:
+    """The packed numbers of each row."""
+    if feature.dtype == "float64":
+        data, ends = values.astype(_DOUBLE, copy=False).tobytes(), _ends(8 * lengths)
+    else:
+        data, size = varints.encode(values.astype(np.int64, copy=False))
+        ends = _ends(size)[_ends(lengths)]
+    return (data[a:b] for a, b in pairwise(ends.tolist()))
+
+
+def _ends(sizes: Ints) -> Ints:
+    return np.cumsum(np.r_[0, sizes])
+
+
+def _decoded(feature: Feature, cells: Sequence[bytes]) -> NDArray[np.generic] | Ragged:
+    if feature.length == SCALAR:
+        return _decoded_scalars(feature, cells)
+    payloads = _list_payloads(_LIST_TAG[feature.dtype], cells)
+    if feature.dtype == "string":
+        texts = [_texts(_ITEM_TAG, payload) for payload in payloads]
+        values: NDArray[np.generic] = np.array([*chain.from_iterable(texts)], object)
+        lengths = np.array([len(row) for row in texts], np.int64)
+    else:
+        values, lengths = _numbers(feature, payloads)
+    if feature.length == VARIABLE:
+        return Ragged(values, lengths)
+    if (lengths != feature.length).any():
+        raise NotCanonical(f"{feature.name}: a list is not {feature.length} long")
+    return values.reshape(len(cells), feature.length)
+
+
+def _decoded_scalars(feature: Feature, cells: Sequence[bytes]) -> NDArray[np.generic]:
+    tag = _SCALAR_TAG[feature.dtype]
+    if feature.dtype == "string":
+        texts = [_texts(tag, cell) for cell in cells]
+        values: NDArray[np.generic] = np.array([*chain.from_iterable(texts)], object)
+        lengths = np.array([len(row) for row in texts], np.int64)
+    elif all(cell[:1] == tag for cell in cells):
+        values, lengths = _numbers(feature, [cell[1:] for cell in cells])
+    else:
+        raise NotCanonical(f"{feature.name}: not a scalar of type {feature.dtype}")
+    if (lengths != 1).any():
+        raise NotCanonical(f"{feature.name}: not one value")
+    return values
+
+
+def _numbers(feature: Feature, payloads: Sequence[bytes]) -> tuple[Floats | Ints, Ints]:
+    """The numbers of all rows, and how many each has."""
+    if feature.dtype == "int64":
+        try:
+            return varints.decode(payloads)
+        except ValueError as error:
+            raise NotCanonical(f"{feature.name}: {error}") from error
+    sizes = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    if (sizes % _DOUBLE.itemsize).any():
+        raise NotCanonical(f"{feature.name}: not a list of doubles")
+    # Of a bytearray, so that the array can be written to.
+    values = np.frombuffer(bytearray(b"".join(payloads)), _DOUBLE).astype(np.float64, copy=False)
+    return values, sizes // _DOUBLE.itemsize
+
+
+def _list_payloads(tag: bytes, cells: Iterable[bytes]) -> list[bytes]:
+    """What each list holds: its packed numbers, or its tagged strings."""
+    payloads = []
+    for cell in cells:
+        head = _head_of(tag, len(cell))
+        if not cell.startswith(head):
+            raise NotCanonical("not a list in its shortest form")
+        payloads.append(cell[len(head) :])
+    return payloads
+
+
+@lru_cache(_HEADS)
+def _head_of(tag: bytes, size: int) -> bytes:
+    """What stands before the payload of a list in a serialised Value of `size` bytes."""
+    packed = tag != _LIST_TAG["string"]
+    for head_bytes in range(2, 2 * (1 + _MAX_LENGTH_BYTES) + 1):
+        payload = size - head_bytes
+        if payload < 0:
+            break
+        head = _list_head(tag, payload) if packed else tag + varint(payload)
+        if len(head) == head_bytes:
+            return head
+    raise NotCanonical(f"no list is {size} bytes long")
+
+
+@lru_cache(_HEADS)
+def _list_head(tag: bytes, payload: int) -> bytes:
+    """What stands before `payload` bytes of packed numbers."""
+    item = _ITEM_TAG + varint(payload) if payload else b""
+    return tag + varint(len(item) + payload) + item
+
+
+def _texts(tag: bytes, data: bytes) -> list[str]:
+    """Strings that stand one after the other, each behind `tag` and its length."""
+    texts, place = [], 0
+    while place < len(data):
+        if data[place : place + 1] != tag:
+            raise NotCanonical("not a list of strings")
+        size, place = _varint_at(data, place + 1)
+        texts.append(data[place : place + size].decode())
+        place += size
+    return texts
+
+
+def _varint_at(data: bytes, place: int) -> tuple[int, int]:
+    """A varint, and the place after it."""
+    number = shift = 0
+    while True:
+        byte = data[place]
+        number, shift, place = number | (byte & 0x7F) << shift, shift + 7, place + 1
+        if byte < MORE:
+            return number, place
+
+
+def _delimited(tag: bytes, payload: bytes) -> bytes:
+    return tag + varint(len(payload)) + payload
+
+
+def _default_cell(feature: Feature) -> bytes:
+    default = default_of(feature).reshape(-1)
+    if feature.length == SCALAR:
+        return _scalars(feature, default)[0]
+    return _lists(feature, default, np.array([len(default)]))[0]

@@ -1,0 +1,25 @@
+"""Rows side by side and back."""
+
+import numpy as np
+import pytest
+
+from services.features.rows import default_of, pack, unpack
+from services.features.schema import VARIABLE, Schema
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_rows_come_back_from_a_block(schema: Schema, count: int) -> None:
+    """As many as there were, also none; lists of different lengths keep theirs."""
+    for view in schema.views:
+        rows = [{feature.name: default_of(feature) for feature in view.features} for _ in range(count)]
+        for number, row in enumerate(rows):
+            row.update(
+                (f.name, np.arange(number).astype(row[f.name].dtype))
+                for f in view.features
+                if f.length == VARIABLE and f.dtype != "string"
+            )
+        found = unpack(pack(view, rows))
+        assert count == len(found)
+        for row, back in zip(rows, found, strict=True):
+            for name, value in row.items():
+                np.testing.assert_array_equal(value, back[name], err_msg=f"{view.name} {name}")
