@@ -4,6 +4,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.log import Record
+from services.consumers.watch import Watch
 from tests.chaos.system import Stuck
 
 QUIET_POLLS = 3
@@ -14,7 +15,8 @@ def read(bootstrap: str, topic: str) -> list[Record]:
     log = KafkaLog(
         KafkaLogConfig(
             bootstrap, f"reader-of-{topic}", topic, 5000, session_timeout_ms=10_000, transaction_timeout_ms=10_000
-        )
+        ),
+        Watch("reader"),
     )
     records: list[Record] = []
     quiet = 0
