@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
@@ -18,6 +18,9 @@ from services.consumers.log import LogUnavailable, LostPartitions, Output, Recor
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
 from services.consumers.watch import Watch
 from services.runtime.logging import log_event
+
+CATCH_UP_MS = 5
+"""Longest wait for records that came while the last batch was folded, milliseconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -93,7 +96,7 @@ class KafkaLog:
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
         consumer = self._consumer()
-        polled = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
+        polled = self._polled(consumer, wait_s)
         # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
         self._membership = consumer.group_metadata()
         self._take_over(consumer)
@@ -110,6 +113,18 @@ class KafkaLog:
             _reached(self._commit_markers)
         self._watch.reached(_reached(lambda: _bounds(consumer)))
         return batch
+
+    def _polled(self, consumer: KafkaConsumer, wait_s: float) -> dict[TopicPartition, list[Any]]:
+        """What was fetched, and what came since: the client fetches ahead, so the first is as old as the last batch."""
+        fetched: dict[TopicPartition, list[Any]] = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
+        room = self._config.max_poll_records - sum(map(len, fetched.values()))
+        if not fetched or room <= 0:
+            return fetched
+        moved = self._assignment.moved
+        newer = _reached(lambda: consumer.poll(timeout_ms=CATCH_UP_MS, max_records=room))
+        if self._assignment.moved and not moved:
+            raise LostPartitions("partitions moved between two polls")
+        return {partition: fetched.get(partition, []) + newer.get(partition, []) for partition in fetched | newer}
 
     def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""

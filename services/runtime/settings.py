@@ -93,7 +93,7 @@ class ConsumerSettings(Section):
     """The feature consumers."""
 
     group_prefix: str = Field("crossrec", description="Consumer groups are named <prefix>-behavior and so on.")
-    max_poll_records: int = Field(2000, ge=1, description="Most records folded and written in one batch.")
+    max_poll_records: int = Field(5000, ge=1, description="Most records folded and written in one batch.")
     session_timeout_ms: int = Field(6000, ge=1000, description="Milliseconds without heartbeat until partitions move.")
     transaction_timeout_ms: int = Field(
         10000, ge=1000, description="Milliseconds until Kafka aborts a dead transaction."
