@@ -1,0 +1,233 @@
+"""Random rows between this store and Feast's own client, both ways; and the same store on a cluster."""
+
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import redis
+from feast import FeatureStore, RepoConfig
+
+from services.features.config import Attribute, FeatureConfig
+from services.features.rows import Row, pack
+from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
+from services.runtime.infra.commands import Endpoints
+from services.runtime.infra.ports import choose_port
+from services.runtime.infra.valkey import server_binary
+from services.runtime.settings import Settings, StoreSettings
+from services.store.connect import feature_store, open_rows_for_batches
+from services.store.feast_rows import FeastRowStore
+from services.store.online_store import TYPE
+from services.store.protocol import FencedWrite, Key
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 30.0
+ROWS = 40
+# With declared attributes: Feast gives None for an empty list.
+CONFIG = FeatureConfig(attributes=(Attribute("size", "item"), Attribute("shelves", "item_scenario")))
+SCHEMA = build_schema(CONFIG)
+
+
+def value_of(feature: Feature, random: np.random.Generator) -> np.ndarray:
+    length = {VARIABLE: int(random.choice([0, 1, 13, 14, 200, 2100])), SCALAR: 1}.get(feature.length, feature.length)
+    match feature.dtype:
+        case "float64":
+            values = random.normal(size=length) * 10.0 ** random.integers(-300, 300, length)
+        case "int64":
+            values = random.integers(-(2**63), 2**63 - 1, length) >> random.integers(0, 63, length)
+        case _:
+            values = random.choice(np.array(["tea", "чай\x1f\n", "茶" * 300, "x" * 126], object), length)
+    return np.array(values[0], values.dtype) if feature.length == SCALAR else values
+
+
+def random_rows(view: View, epoch: int = 1) -> tuple[list[Key], list[Row]]:
+    random = np.random.default_rng(epoch)
+    rows: list[Row] = []
+    for number in range(ROWS):
+        row = {feature.name: value_of(feature, random) for feature in view.features}
+        times = {name: np.array(1.7e9 + number + 0.123456) for name in ("time_s", "updated_s") if name in row}
+        fence = {"position": np.array([epoch, 0, number]), "schema": np.array(SCHEMA.fingerprint)}
+        rows.append({**row, **times, **fence})
+    return [tuple(f"{name} {number} чай" for name in view.entities) for number in range(ROWS)], rows
+
+
+def assert_same(expected: list[Row], found: list[Row | None]) -> None:
+    for row, back in zip(expected, found, strict=True):
+        assert back is not None
+        for name, value in row.items():
+            np.testing.assert_array_equal(value, back[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def settings(infra: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    directory = tmp_path_factory.mktemp("layout")
+    store = StoreSettings(
+        url=infra.valkey_address,
+        project=f"layout_{uuid.uuid4().hex[:8]}",
+        registry=directory / "registry.db",
+        offline_dir=directory / "offline",
+    )
+    return Settings(store=store, features=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def ours(settings: Settings) -> FeastRowStore:
+    return open_rows_for_batches(settings)
+
+
+@pytest.fixture(scope="module")
+def plain(settings: Settings, ours: FeastRowStore) -> FeatureStore:
+    """Feast with its own Redis store over the same registry."""
+    del ours  # has applied the definitions
+    return FeatureStore(
+        config=RepoConfig(
+            project=settings.store.project,
+            provider="local",
+            registry=str(settings.store.registry),
+            online_store={"type": "redis", "connection_string": settings.store.url},
+            entity_key_serialization_version=3,
+        )
+    )
+
+
+@pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
+def test_feast_reads_what_is_written_here(view: View, ours: FeastRowStore, plain: FeatureStore) -> None:
+    """`get_online_features` gives every value, to the bit; an empty list comes as None."""
+    keys, rows = random_rows(view)
+    ours.write(keys, pack(view, rows))
+    names = [f"{view.name}:{feature.name}" for feature in view.features]
+    entities = [dict(zip(view.entities, key, strict=True)) for key in keys]
+    found = plain.get_online_features(features=names, entity_rows=entities).to_dict()
+    for number, row in enumerate(rows):
+        for name, value in row.items():
+            back = found[name][number]
+            np.testing.assert_array_equal(value, [] if back is None else back, err_msg=name)
+
+
+@pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
+def test_what_feast_writes_is_read_here(view: View, ours: FeastRowStore, plain: FeatureStore) -> None:
+    """`write_to_online_store` with Feast's own Redis store, of newer times."""
+    keys, rows = random_rows(view, epoch=2)
+    moment = datetime.now(UTC)
+    records = [
+        {
+            **dict(zip(view.entities, key, strict=True)),
+            **{name: value.tolist() for name, value in row.items()},
+            "event_timestamp": moment,
+        }
+        for key, row in zip(keys, rows, strict=True)
+    ]
+    plain.write_to_online_store(view.name, pd.DataFrame(records))
+    assert_same(rows, ours.read(view, keys))
+
+
+def test_feasts_writes_through_this_store_are_fenced(settings: Settings, ours: FeastRowStore) -> None:
+    """A row of an older position is refused, whichever way it comes."""
+    view, moment = SCHEMA["scenario_index"], datetime.now(UTC)
+    (key, *_), (row, *_) = random_rows(view)
+    new, old = ({**row, "position": np.array([1, 0, offset])} for offset in (9, 8))
+    ours.write([key], pack(view, [new]))
+    record = {"index_id": key[0], **{name: value.tolist() for name, value in old.items()}, "event_timestamp": moment}
+    with pytest.raises(FencedWrite):
+        feature_store(settings).write_to_online_store(view.name, pd.DataFrame([record]))
+    assert_same([new], ours.read(view, [key]))
+
+
+def test_a_server_that_lost_its_scripts_gets_them_again(settings: Settings, ours: FeastRowStore) -> None:
+    """As after a restart."""
+    view = SCHEMA["user"]
+    keys, rows = random_rows(view, epoch=3)
+    host, port = settings.store.url.split(":")
+    with redis.Redis(host, int(port)) as client:
+        client.script_flush()
+    ours.write(keys, pack(view, rows))
+    assert_same(rows, ours.read(view, keys))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """Two Valkey servers that share the slots; yields their addresses."""
+    ports: list[int] = []
+    while len(ports) < 2:
+        port = choose_port(0, None, tuple(ports))
+        if port < 55_000:  # the cluster bus listens ten thousand ports higher
+            ports.append(port)
+    children = [_start_node(port, tmp_path / str(port)) for port in ports]
+    try:
+        clients = [redis.Redis("127.0.0.1", port) for port in ports]
+        for client in clients:
+            _until(lambda client=client: _answers(client))
+        for client, slots in zip(clients, ((0, 8191), (8192, 16383)), strict=True):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[1])
+        for client in clients:
+            _until(lambda client=client: client.cluster("INFO")["cluster_state"] == "ok")
+            _until(lambda client=client: len(client.execute_command("CLUSTER SLOTS")) == 2)
+            client.close()
+        yield ",".join(f"127.0.0.1:{port}" for port in ports)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def _start_node(port: int, directory: Path) -> subprocess.Popen[bytes]:
+    directory.mkdir()
+    options = {"port": str(port), "bind": "127.0.0.1", "cluster-enabled": "yes", "save": "", "dir": str(directory)}
+    command = [str(server_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", client.connection_pool.connection_kwargs["port"]), timeout=1):
+            return bool(client.ping())
+    except (OSError, redis.ConnectionError):
+        return False
+
+
+def _until(condition: object) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        threading.Event().wait(0.02)
+
+
+def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: FeastRowStore) -> None:
+    """Each node holds a part; fences hold there, and a client that knows the slots as they were asks anew."""
+    del ours  # has applied the definitions
+    base = feature_store(settings).config
+    online = {"type": TYPE, "redis_type": "redis_cluster", "connection_string": cluster}
+    config = RepoConfig(
+        project=base.project,
+        provider="local",
+        registry=str(settings.store.registry.resolve()),
+        online_store=online,
+        entity_key_serialization_version=3,
+    )
+    store, view = FeastRowStore(FeatureStore(config=config), SCHEMA), SCHEMA["user_scenario"]
+    keys, rows = random_rows(view)
+    store.write(keys, pack(view, rows))
+    assert_same(rows, store.read(view, keys))
+    sizes = []
+    for address in cluster.split(","):
+        with redis.Redis("127.0.0.1", int(address.rpartition(":")[2])) as node:
+            sizes.append(node.dbsize())
+    assert min(sizes) > 0
+    assert ROWS == sum(sizes)
+    older = [{**row, "position": row["position"] - [0, 0, 1]} for row in rows]
+    with pytest.raises(FencedWrite, match=f"{ROWS} rows"):
+        store.write(keys, pack(view, older))
+    assert_same(rows, store.read(view, keys))
+    manager = store._client().nodes_manager
+    (first, *_) = manager.slots_cache[0]
+    manager.slots_cache = {slot: [first] for slot in manager.slots_cache}
+    assert_same(rows, store.read(view, keys))
