@@ -134,8 +134,6 @@ class Transactions:
                 acks="all",
                 linger_ms=0,
                 batch_size=BATCH_BYTES,
-                # Counts are mostly zeros, and kafka-python's checksum costs more per byte than zlib.
-                compression_type="gzip",
                 max_request_size=MAX_REQUEST_BYTES,
             )
             try:
