@@ -8,6 +8,7 @@ import pytest
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.log import Log, Record
+from services.consumers.watch import Watch
 from services.events.codec import encode
 from services.events.routing import route
 from services.runtime.infra.commands import Endpoints
@@ -45,7 +46,8 @@ class RealWorld:
                 max_poll_records=BATCH,
                 session_timeout_ms=consumers.session_timeout_ms,
                 transaction_timeout_ms=consumers.transaction_timeout_ms,
-            )
+            ),
+            Watch(kind),
         )
 
     def lag(self, kind: str) -> int:
