@@ -44,8 +44,10 @@ class CachedItems:
         slots = items.find(keys, now_s - self._age_s)
         if (slots == _UNKNOWN).any():
             missing = list(dict.fromkeys(key for key, slot in zip(keys, slots.tolist(), strict=True) if not slot))
-            items.add(missing, read_block(self._store, view, missing), now_s)
-            slots = items.find(keys, now_s - self._age_s)
+            block = read_block(self._store, view, missing)
+            items.drop(missing)
+            items.add(missing, block, now_s)
+            slots = items.find(keys, -np.inf)
         found = items.take(slots)
         if len(items) > self._size:
             items.forget_older_half()

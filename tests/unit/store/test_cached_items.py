@@ -146,3 +146,13 @@ def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItems, store: 
         prices(cached, "a")
     store.away = False
     assert [1.0] == prices(cached, "a")
+
+
+def test_without_an_age_every_read_goes_to_the_store(store: Counting, clock: Clock) -> None:
+    """And what was just read is given, though it is remembered for no time."""
+    cached = CachedItems(store, 10, 0.0, clock)
+    for _ in range(2):
+        assert (cached.read_block(ITEM, [("a",), ("nobody",)]).ints("schema") != 0).tolist() == [True, False]
+    assert [("a",), ("nobody",)] * 2 == store.asked
+    store.delete(ITEM, [("a",)], (9, 0, 0))
+    assert not cached.read_block(ITEM, [("a",)]).ints("schema").any()
