@@ -1,0 +1,70 @@
+"""Topics that are not those whose positions the rows hold, on a real Kafka."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.consumers.main import consume
+from services.runtime.errors import TopicChanged
+from services.runtime.infra.commands import Endpoints
+from services.runtime.topics import create_topics, topic_specs
+from services.text.protocol import HashingEncoder
+from tests.integration.test_consumers import PATIENCE_S, Stage, clicks, folded, running, staged, until
+from tests.unit.consumers.streams import behavior_event
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
+    with staged(infra, tmp_path) as stage:
+        yield stage
+
+
+def ended(stage: Stage, kind: str) -> BaseException | None:
+    """What a consumer ends with by itself."""
+    found: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            consume(kind, stage.settings, stage.store, threading.Event(), HashingEncoder)
+        except TopicChanged as error:
+            found.append(error)
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    worker.join(PATIENCE_S)
+    assert not worker.is_alive()
+    return found[0] if found else None
+
+
+def test_a_topic_that_was_made_anew_is_refused_until_its_epoch_is_raised(stage: Stage) -> None:
+    """Its first records would look like repetitions; under a new epoch they are new."""
+    stage.send([behavior_event(n) for n in range(3)])
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+    topic = stage.topic("behavior")
+    stage.admin.delete_topics([topic])
+    until(lambda: topic not in stage.admin.list_topics())
+    create_topics(stage.settings.kafka.bootstrap_servers, topic_specs(stage.settings.kafka.topic_prefix))
+    stage.send([behavior_event(n) for n in range(3, 5)])
+    error = ended(stage, "behavior")
+    assert "it was re-created" in str(error)
+    assert 3.0 == pytest.approx(clicks(stage, "u0"), abs=1e-4)
+    kafka = stage.settings.kafka.model_copy(update={"topic_epoch": 2})
+    stage = replace(stage, settings=stage.settings.model_copy(update={"kafka": kafka}))
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+    assert 5.0 == pytest.approx(clicks(stage, "u0"), abs=1e-4)
+
+
+def test_a_topic_that_got_more_partitions_is_refused(stage: Stage) -> None:
+    """Keys have moved to partitions whose offsets say nothing about their rows."""
+    stage.send([behavior_event(0)])
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+    stage.admin.create_partitions({stage.topic("behavior"): 6})
+    assert "it has 6 partitions, the rows were folded from 4" in str(ended(stage, "behavior"))
