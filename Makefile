@@ -25,7 +25,7 @@ test: setup check
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
 	@$(BIN)/python -m pytest tests/chaos
 
-# Kills, pauses and cuts for ten minutes a seed; every row must be as if nothing had happened.
+# Kills, pauses and cuts for five minutes a seed; every row must be as if nothing had happened.
 SEEDS ?= 1 2 3
 chaos: setup
 	@for seed in $(SEEDS); do $(BIN)/python -W ignore -m tests.chaos.campaign --seed $$seed || exit 1; done
