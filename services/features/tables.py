@@ -47,19 +47,22 @@ class Table:
 
     def find(self, row: Ints, key: Ints) -> Ints:
         """Index of the entry of each (row, key) [...], -1 where there is none."""
-        if not len(self.row):
-            return np.full(np.broadcast_shapes(row.shape, key.shape), -1, np.int64)
-        mixed, order = self._sorted
-        wanted = mix(row, key)
-        place = np.minimum(np.searchsorted(mixed, wanted), len(mixed) - 1)
-        found: Ints = np.where(mixed[place] == wanted, order[place], -1)
-        return found
+        return place_in(*self._sorted, mix(row, key))
 
 
 def mix(row: Ints, key: Ints) -> NDArray[np.uint64]:
     """One 64-bit number per (row, key), as good as unique since keys are hashes: [...]."""
     mixed: NDArray[np.uint64] = key.view(np.uint64) ^ ((row + 1).view(np.uint64) * _SPREAD)
     return mixed
+
+
+def place_in(known: NDArray[np.uint64], order: Ints, wanted: NDArray[np.uint64]) -> Ints:
+    """`order` at the place of each wanted number [...] among the known ones, which are sorted; -1 where it is not."""
+    if not len(known):
+        return np.full(wanted.shape, -1, np.int64)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    place: Ints = np.where(known[at] == wanted, order[at], -1)
+    return place
 
 
 def table_of(config: FeatureConfig, block: Block, name: TableName) -> Table:

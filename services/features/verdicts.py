@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import FeatureConfig, TableName
+from services.features.config import FeatureConfig
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, Ragged, fresh
 from services.features.schema import Schema
-from services.features.tables import mix, rank_in_group, table_of
+from services.features.tables import mix, place_in, rank_in_group, table_of
 
 if TYPE_CHECKING:
     from services.features.behavior import Events
@@ -57,7 +57,9 @@ def judge(schema: Schema, block: Block, row: Ints, events: "Events", weight: Flo
     """
     new = fresh(block, row, events.position)
     ids, seqs = block.ragged["event_ids"], block.ragged["event_seqs"].values.astype(np.int64)
-    known = _place(mix(ids.row, ids.values.astype(np.int64)), mix(row, events.event_key))
+    stored = mix(ids.row, ids.values.astype(np.int64))
+    order = np.argsort(stored)
+    known = place_in(stored[order], order, mix(row, events.event_key))
     remembered = known >= 0
     if remembered.any():
         remembered[remembered] = seqs[known[remembered]] == sequence(events.position)[remembered]
@@ -118,12 +120,11 @@ def _returning(
     config: FeatureConfig, block: Block, row: Ints, events: "Events", new: NDArray[np.bool_], weight: Floats
 ) -> NDArray[np.bool_]:
     """Whether the user's first engagement before the event, in order of arrival, was at an earlier time: [E, 1 + F]."""
-    names: list[tuple[TableName, Ints]] = [("item", events.item_key)]
-    names += [("facet", keys) for keys in events.facet_key.T]
+    items, facets = table_of(config, block, "item"), table_of(config, block, "facet")
+    searched = [(items, events.item_key), *((facets, keys) for keys in events.facet_key.T)]
     counts = new & (weight > 0)
-    result = np.zeros((len(events), len(names)), bool)
-    for number, (name, keys) in enumerate(names):
-        table = table_of(config, block, name)
+    result = np.zeros((len(events), len(searched)), bool)
+    for number, (table, keys) in enumerate(searched):
         place = table.find(row, keys)
         first_s = np.full(len(events), np.inf)
         first_s[place >= 0] = table.first_s[place[place >= 0]]
@@ -146,16 +147,6 @@ def _earlier(group: NDArray[np.uint64], time_s: Floats, counts: NDArray[np.bool_
     inner = np.flatnonzero(~starts)
     before[order[inner]] = levels[least[inner - 1] + shift[inner - 1]]
     return before
-
-
-def _place(known: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Ints:
-    """Index of each wanted number among the known, -1 where it is not."""
-    if not len(known):
-        return np.full(len(wanted), -1, np.int64)
-    order = np.argsort(known)
-    at = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
-    place: Ints = np.where(known[order][at] == wanted, order[at], -1)
-    return place
 
 
 def _first(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
