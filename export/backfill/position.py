@@ -1,7 +1,7 @@
 """Where streaming goes on after a backfill."""
 
 from services.consumers.kinds import TOPICS
-from services.consumers.rewind import end_offsets, go_on, offsets_at, require_stopped
+from services.consumers.rewind import end_offsets, go_on, offsets_since, require_stopped
 from services.events.routing import topic_name
 from services.features.schema import build_schema
 from services.runtime.settings import Settings
@@ -23,7 +23,7 @@ def stream_on(settings: Settings, rows: FeastRowStore, stream_from: str) -> dict
 
     Raises:
         ConfigurationError: Consumers are running, or `stream_from` is none of these.
-        TopicChanged, StoreUnavailable, kafka.errors.KafkaError.
+        TopicChanged, StoreUnavailable, LogUnavailable.
     """
     require_stopped(settings, KINDS)
     schema, starts = build_schema(settings.features), {}
@@ -35,7 +35,7 @@ def stream_on(settings: Settings, rows: FeastRowStore, stream_from: str) -> dict
         offsets = (
             end_offsets(settings, topic)
             if at_end
-            else offsets_at(settings, topic, seconds_of("stream_from", stream_from))
+            else offsets_since(settings, topic, seconds_of("stream_from", stream_from))
         )
         go_on(settings, schema, rows, kind, offsets)
         starts[topic] = offsets

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from services.consumers.status import GroupStatus
 
 consumers_app = typer.Typer(
-    no_args_is_help=True, help="Look at the feature consumers: who folds what, and how far behind they are."
+    no_args_is_help=True,
+    help="Look at the feature consumers: who folds what, and how far behind they are; set them back.",
 )
 
 _COLOURS = {"Stable": "green", "Empty": "yellow", "absent": "dim", "no topic": "red"}

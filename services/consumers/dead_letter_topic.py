@@ -8,7 +8,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from services.consumers.dead_letters import SUFFIX
-from services.consumers.kafka_edge import first_records, reachable, reader
+from services.consumers.kafka_edge import first_records, offsets_at, reachable, reader
 from services.consumers.letters import Letter, letter_of, replay_of
 from services.events.routing import topic_name
 from services.runtime.errors import CrossRecError
@@ -45,7 +45,8 @@ def list_letters(settings: Settings, wanted: Callable[[Letter], bool], since_s: 
     replayed: dict[int, float] = {}
     with reachable(settings.kafka.bootstrap_servers), reader(settings.kafka.bootstrap_servers) as consumer:
         partition = _partition(consumer, settings)
-        for record in records_from(consumer, partition, _offset_at(consumer, partition, since_s)):
+        (begin,) = offsets_at(consumer, [partition], since_s)
+        for record in records_from(consumer, partition, begin):
             number = replay_of(record)
             if number is not None:
                 replayed[number] = record.timestamp / 1000
@@ -89,11 +90,3 @@ def _partition(consumer: KafkaConsumer, settings: Settings) -> TopicPartition:
     if not consumer.partitions_for_topic(topic):
         raise NoDeadLetter(f"there is no topic {topic}; `crossrec setup` creates it")
     return TopicPartition(topic, 0)
-
-
-def _offset_at(consumer: KafkaConsumer, partition: TopicPartition, since_s: float) -> int:
-    """The offset of the first record at or after a time; the end if there is none."""
-    if since_s <= 0:
-        return int(consumer.beginning_offsets([partition])[partition])
-    found = consumer.offsets_for_times({partition: int(since_s * 1000)})[partition]
-    return int(consumer.end_offsets([partition])[partition] if found is None else found.offset)

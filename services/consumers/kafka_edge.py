@@ -1,7 +1,7 @@
 """What the commands that look at topics and groups share: a reader outside any group, and errors said in one way."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,19 @@ def reader(bootstrap_servers: str, max_poll_records: int = 500) -> Iterator[Kafk
         yield consumer
     finally:
         consumer.close()
+
+
+def offsets_at(consumer: KafkaConsumer, partitions: Sequence[TopicPartition], time_s: float) -> list[int]:
+    """The offset of each partition's first record that Kafka got at `time_s` (seconds since 1970) or later.
+
+    The end where there is none; 0: the beginning.
+    """
+    if time_s <= 0:
+        begins = consumer.beginning_offsets(partitions)
+        return [begins[partition] for partition in partitions]
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, int(time_s * 1000)))
+    ends = consumer.end_offsets(partitions)
+    return [found[p].offset if found.get(p) else ends[p] for p in partitions]
 
 
 def first_records(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:

@@ -4,15 +4,18 @@ Consumers of the groups concerned must be stopped. Every step can be repeated; a
 finished by doing it again.
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import GroupIdNotFoundError, RetriableError
 
+from services.consumers.kafka_edge import offsets_at, reachable, reader
 from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.features.schema import Schema
@@ -67,7 +70,7 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
 
     Raises:
         ConfigurationError: Consumers of the groups are running, or activity was to be rewound by itself.
-        TopicChanged, StoreUnavailable, kafka.errors.KafkaError.
+        TopicChanged, StoreUnavailable, LogUnavailable.
     """
     if kind not in REBUILT:
         raise ConfigurationError(f"kind: {kind}: choose behavior, item or scenario")
@@ -81,7 +84,7 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
         dropped = {view: rows.drop(schema[view]) for view in REBUILT[each]}
         topic = topic_name(settings.kafka.topic_prefix, TOPICS[each])
         # The deltas that are there already belong to the rows that were dropped.
-        offsets = end_offsets(settings, topic) if each == "activity" else offsets_at(settings, topic, to_s)
+        offsets = end_offsets(settings, topic) if each == "activity" else offsets_since(settings, topic, to_s)
         go_on(settings, schema, rows, each, offsets)
         starts.append(Start(each, topic, offsets, dropped))
     return starts
@@ -127,31 +130,27 @@ def _settled(call: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
 
 
 def end_offsets(settings: Settings, topic: str) -> list[int]:
-    """The offset after the newest record of each partition."""
-    with _consumer(settings) as consumer:
-        partitions = _partitions(consumer, topic)
+    """The offset after the newest record of each partition. Raises LogUnavailable."""
+    return offsets_since(settings, topic, math.inf)
+
+
+def offsets_since(settings: Settings, topic: str, time_s: float) -> list[int]:
+    """The offset of each partition's first record that Kafka got at `time_s` or later; infinity: the end.
+
+    Raises LogUnavailable.
+    """
+    servers = settings.kafka.bootstrap_servers
+    with reachable(servers), reader(servers) as consumer:
+        numbers = sorted(consumer.partitions_for_topic(topic) or ())
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        if math.isfinite(time_s):
+            return offsets_at(consumer, partitions, time_s)
         ends = consumer.end_offsets(partitions)
         return [ends[partition] for partition in partitions]
 
 
-def offsets_at(settings: Settings, topic: str, time_s: float) -> list[int]:
-    """The offset of the first record of each partition that Kafka got at `time_s` (seconds since 1970) or later."""
-    with _consumer(settings) as consumer:
-        partitions = _partitions(consumer, topic)
-        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
-        if time_s <= 0:
-            return [begins[partition] for partition in partitions]
-        found = consumer.offsets_for_times(dict.fromkeys(partitions, int(time_s * 1000)))
-        return [found[p].offset if found.get(p) else ends[p] for p in partitions]
-
-
-def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-
-
-def _consumer(settings: Settings) -> KafkaConsumer:
-    return KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers)
-
-
-def _admin(settings: Settings) -> KafkaAdminClient:
-    return KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+@contextmanager
+def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    servers = settings.kafka.bootstrap_servers
+    with reachable(servers), KafkaAdminClient(bootstrap_servers=servers) as admin:
+        yield admin
