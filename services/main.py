@@ -20,6 +20,7 @@ from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
 from services.runtime.settings import described, load_settings
+from services.runtime.times import utc_seconds
 from services.users.cli import UserId, user_app
 
 app = typer.Typer(
@@ -191,18 +192,12 @@ def backfill(
     begun = time.monotonic()
     with console.status("folding the history"):
         starts = stream_on(chosen, open_rows_for_batches(chosen), stream_from)
-        filled = fill_store(chosen, reader.path, _utc_s(until) if until else float("inf"), workers)
+        filled = fill_store(chosen, reader.path, utc_seconds(until) if until else float("inf"), workers)
     for view, count in filled.rows.items():
         console.print(f"{view}: {count:,} rows")
     console.print(f"{filled.events:,} events folded in {time.monotonic() - begun:.1f} s")
     for topic, offsets in starts.items():
         console.print(f"streaming of {topic} goes on at offsets {', '.join(map(str, offsets))}")
-
-
-def _utc_s(time: datetime) -> float:
-    from datetime import UTC
-
-    return time.replace(tzinfo=UTC).timestamp()
 
 
 @user_app.command("erase")

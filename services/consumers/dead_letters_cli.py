@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.runtime.settings import load_settings
+from services.runtime.times import utc_seconds
 
 if TYPE_CHECKING:
     from services.consumers.dead_letter_topic import Listed
@@ -36,7 +37,7 @@ def list_command(
 
     settings = load_settings()
     names = {topic, topic_name(settings.kafka.topic_prefix, topic)}
-    since_s = since.replace(tzinfo=UTC).timestamp() if since else 0.0
+    since_s = utc_seconds(since) if since else 0.0
     letters = list_letters(settings, lambda letter: not topic or letter.topic in names, since_s, limit)
     if as_json:
         typer.echo(json.dumps([_as_json(listed) for listed in letters], indent=2))

@@ -18,4 +18,9 @@ def seconds_of(name: str, text: str) -> float:
         raise ConfigurationError(
             f"{name}: {text!r} is neither `beginning` nor a time like 2026-11-25T17:00:00"
         ) from error
+    return utc_seconds(time)
+
+
+def utc_seconds(time: datetime) -> float:
+    """A time, UTC unless it says otherwise, as seconds since 1970."""
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
