@@ -18,7 +18,7 @@ from services.consumers.log import Record
 from services.consumers.main import consume, open_encoder
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.runtime.lifecycle import stop_event
+from services.runtime.lifecycle import keep_what_is_loaded, stop_event
 from services.runtime.logging import configure_logging
 from services.runtime.settings import load_settings
 from services.store.connect import open_rows_for_batches
@@ -131,6 +131,7 @@ def run(out: Path) -> None:
     with out.open("w") as lines, stop_event() as stop:
         clocks = Clocks(lines)
         store = TimedRows(open_rows_for_batches(settings), clocks)
+        keep_what_is_loaded()
         encoder = lambda: open_encoder(settings.encoder_dir)  # noqa: E731
         consume("behavior", settings, store, stop, encoder, lambda *arguments: TimedLog(clocks, *arguments))
 

@@ -1,6 +1,5 @@
 """A consumer process: settings in, everything wired by hand, folds until a signal."""
 
-import gc
 import logging
 import threading
 import time
@@ -21,7 +20,7 @@ from services.consumers.watch import Watch
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.runtime.errors import ConfigurationError
-from services.runtime.lifecycle import stop_event
+from services.runtime.lifecycle import keep_what_is_loaded, stop_event
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 from services.runtime.topics import identify
@@ -49,6 +48,7 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
 
     configure_logging()
     rows = open_rows_for_batches(settings)
+    keep_what_is_loaded()
     with stop_event() as stop:
         consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)))
     log_event(_logger, "consumer_stopped", kind=kind)
@@ -84,9 +84,6 @@ def consume(
     # A schema that does not fit is refused before the group is disturbed; a store that is away is asked again later.
     with suppress(StoreUnavailable, FencedWrite):
         join_lineage(store, schema)
-    # What was imported stays: the collector need not look through it after every batch.
-    gc.collect()
-    gc.freeze()
     log = open_log(config, watch, admitted)
     loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
     address = chosen.metrics_listen

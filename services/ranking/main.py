@@ -1,6 +1,5 @@
 """The ranking process: settings in, everything wired by hand, serves until a signal."""
 
-import gc
 import logging
 
 from services.features.schema import build_schema
@@ -9,7 +8,7 @@ from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
-from services.runtime.lifecycle import serve_until_signal
+from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 from services.store.breaker import Breaker
@@ -32,9 +31,7 @@ def run_ranking(settings: Settings) -> None:
     ranker = build_ranker(settings)
     warm_up(ranker)
     built = build_server(RankingService(ranker, chosen.max_workers, chosen.max_waiting), chosen.listen)
-    # What is loaded stays: the collector need not look at it again, which would show in the slowest answers.
-    gc.collect()
-    gc.freeze()
+    keep_what_is_loaded()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
     log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version, recogniser=recogniser)
     serve_until_signal(built.server, built.health, DRAIN_S, lambda: None)
