@@ -3,9 +3,10 @@
 import logging
 
 from services.features.schema import build_schema
-from services.ranking.model import ModelUnavailable, open_model
+from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
+from services.ranking.registry import ModelUnavailable
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal

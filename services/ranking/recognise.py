@@ -16,8 +16,8 @@ from services.features.catalogue import attribute_values
 from services.features.rows import Block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
-from services.ranking.model import ModelMismatch, config_differences, read_manifest, version_directory, versions_of
 from services.ranking.recognition import mixed, recognition_features, recognition_names, user_prior
+from services.ranking.registry import ModelMismatch, config_differences, read_manifest, version_directory, versions_of
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
 

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, save
 from services.features.config import DAY_S, FeatureConfig
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
-from services.ranking.model import FakeModel, ModelMismatch, ModelUnavailable, OnnxModel, differences, open_model
+from services.ranking.model import FakeModel, OnnxModel, open_model
+from services.ranking.registry import ModelMismatch, ModelUnavailable, differences
 from services.runtime.errors import CrossRecError
 
 SCHEMA = build_schema(FeatureConfig(text_dims=3))

@@ -19,8 +19,8 @@ from export.recognition.samples import Samples, make_samples
 from export.recognition.train import Trained, train_recogniser
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.ranking.model import ModelMismatch, ModelUnavailable
 from services.ranking.recognise import open_recogniser
+from services.ranking.registry import ModelMismatch, ModelUnavailable
 from services.runtime.settings import Settings
 from tests.unit.export.recognition.devices import SCENARIOS_OF_ALL, config, write_devices
 
