@@ -18,12 +18,16 @@ class DegradationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEGRADATION_REASON_UNKNOWN_SCENARIO: _ClassVar[DegradationReason]
     DEGRADATION_REASON_STORE_UNAVAILABLE: _ClassVar[DegradationReason]
     DEGRADATION_REASON_NO_SCENARIOS: _ClassVar[DegradationReason]
+    DEGRADATION_REASON_STALE_USER: _ClassVar[DegradationReason]
+    DEGRADATION_REASON_POPULARITY: _ClassVar[DegradationReason]
 DEGRADATION_REASON_UNSPECIFIED: DegradationReason
 DEGRADATION_REASON_UNKNOWN_USER: DegradationReason
 DEGRADATION_REASON_UNKNOWN_ITEMS: DegradationReason
 DEGRADATION_REASON_UNKNOWN_SCENARIO: DegradationReason
 DEGRADATION_REASON_STORE_UNAVAILABLE: DegradationReason
 DEGRADATION_REASON_NO_SCENARIOS: DegradationReason
+DEGRADATION_REASON_STALE_USER: DegradationReason
+DEGRADATION_REASON_POPULARITY: DegradationReason
 
 class RankRequest(_message.Message):
     __slots__ = ("user_id", "scenario_id", "item_ids", "top_k", "request_time", "context", "options")
@@ -65,7 +69,7 @@ class RankOptions(_message.Message):
     def __init__(self, explain: _Optional[bool] = ..., diversity: _Optional[float] = ...) -> None: ...
 
 class RankResponse(_message.Message):
-    __slots__ = ("items", "scenario_id", "scenario_posterior", "transfer_weights", "model_version", "freshness", "degraded", "attribution_token")
+    __slots__ = ("items", "scenario_id", "scenario_posterior", "transfer_weights", "model_version", "freshness", "degraded", "attribution_token", "experiment_arm")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_POSTERIOR_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +78,7 @@ class RankResponse(_message.Message):
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTION_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_ARM_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[RankedItem]
     scenario_id: str
     scenario_posterior: _containers.RepeatedCompositeFieldContainer[ScenarioProbability]
@@ -82,7 +87,8 @@ class RankResponse(_message.Message):
     freshness: FeatureFreshness
     degraded: _containers.RepeatedCompositeFieldContainer[Degradation]
     attribution_token: str
-    def __init__(self, items: _Optional[_Iterable[_Union[RankedItem, _Mapping]]] = ..., scenario_id: _Optional[str] = ..., scenario_posterior: _Optional[_Iterable[_Union[ScenarioProbability, _Mapping]]] = ..., transfer_weights: _Optional[_Iterable[_Union[TransferWeight, _Mapping]]] = ..., model_version: _Optional[str] = ..., freshness: _Optional[_Union[FeatureFreshness, _Mapping]] = ..., degraded: _Optional[_Iterable[_Union[Degradation, _Mapping]]] = ..., attribution_token: _Optional[str] = ...) -> None: ...
+    experiment_arm: str
+    def __init__(self, items: _Optional[_Iterable[_Union[RankedItem, _Mapping]]] = ..., scenario_id: _Optional[str] = ..., scenario_posterior: _Optional[_Iterable[_Union[ScenarioProbability, _Mapping]]] = ..., transfer_weights: _Optional[_Iterable[_Union[TransferWeight, _Mapping]]] = ..., model_version: _Optional[str] = ..., freshness: _Optional[_Union[FeatureFreshness, _Mapping]] = ..., degraded: _Optional[_Iterable[_Union[Degradation, _Mapping]]] = ..., attribution_token: _Optional[str] = ..., experiment_arm: _Optional[str] = ...) -> None: ...
 
 class RankedItem(_message.Message):
     __slots__ = ("item_id", "score", "probability", "contributions")
@@ -121,12 +127,14 @@ class ScenarioProbability(_message.Message):
     def __init__(self, scenario_id: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class FeatureFreshness(_message.Message):
-    __slots__ = ("newest_user_event", "oldest_item_read_ms")
+    __slots__ = ("newest_user_event", "oldest_item_read_ms", "user_read_ms")
     NEWEST_USER_EVENT_FIELD_NUMBER: _ClassVar[int]
     OLDEST_ITEM_READ_MS_FIELD_NUMBER: _ClassVar[int]
+    USER_READ_MS_FIELD_NUMBER: _ClassVar[int]
     newest_user_event: _timestamp_pb2.Timestamp
     oldest_item_read_ms: int
-    def __init__(self, newest_user_event: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., oldest_item_read_ms: _Optional[int] = ...) -> None: ...
+    user_read_ms: int
+    def __init__(self, newest_user_event: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., oldest_item_read_ms: _Optional[int] = ..., user_read_ms: _Optional[int] = ...) -> None: ...
 
 class Degradation(_message.Message):
     __slots__ = ("reason", "detail", "item_count")
