@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from export.replay.history import Requests
 from services.features.encode import Tensors, encode, tensor_names
 from services.features.hashing import keys64
-from services.features.hydrated import Hydrated
+from services.features.hydrated import Hydrated, hydrated
 from services.features.schema import Schema
 from services.store.folding import grouped, read_block, read_facets
 from services.store.protocol import Key, RowStore
@@ -47,16 +47,16 @@ def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str
         "item_scenario_activity": item_pairs,
     }
     blocks = {name: read_block(store, schema[name], list(view_keys)) for name, view_keys in keys.items()}
-    facet_activity, item_facet = read_facets(store, schema, blocks["item"])
+    blocks["facet_activity"], item_facet = read_facets(store, schema, blocks["item"])
     # A user's requests of one time share a context: the first one's.
     _, first = np.unique(pair_request, return_index=True)
-    return Hydrated(
+    return hydrated(
+        schema,
+        blocks,
         time_s=float(requests.time_s[0]),
         encoder=encoder,
-        **blocks,
-        facet_activity=facet_activity,
-        item_facet=item_facet,
         item_key=keys64(item for (item,) in items),
+        item_facet=item_facet,
         pair_request=pair_request,
         pair_item=pair_item,
         context=requests.context[first],

@@ -8,23 +8,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.features.config import EVENT_TYPES, Attribute
+from services.features.config import EVENT_TYPES
 from services.features.hydrated import Hydrated
-from services.features.matching import habit_features, habit_names, match_features, match_names, matches
+from services.features.matching import (
+    Found,
+    fill_habits,
+    fill_matches,
+    find,
+    habit_names,
+    habit_width,
+    match_names,
+    match_width,
+)
 from services.features.population import (
-    Population,
     buyer_names,
+    decayed,
     decayed_counts,
-    engagement,
     population,
     shares,
     total_names,
 )
-from services.features.rows import Block, Floats
+from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
-
-LARGEST = 1e30
-"""Largest attribute that a model sees."""
+from services.features.settled import Singles, transformed
 
 
 @dataclass(frozen=True)
@@ -51,19 +57,20 @@ class Tensors:
 def encode(schema: Schema, rows: Hydrated) -> Tensors:
     """The tensors of the requests."""
     language = _language(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)
-    overall = _language(rows.user, rows)
-    text = _vectors(rows.item, rows.encoder)[rows.pair_item]
-    similarity = np.einsum("njd,nd->nj", language[rows.pair_request], text)[..., None]
-    overall_similarity = np.einsum("nd,nd->n", overall[rows.pair_request], text)[..., None]
-    parts = {
-        "scenario": _scenario(schema, rows),
-        "behavior": _behavior(schema, rows),
-        "language": language,
-        "item": np.concatenate([_item(schema, rows), overall_similarity], axis=-1),
-        "item_text": text,
-        "cross": np.concatenate([_item_scenario(schema, rows), _match_each(schema, rows), similarity], axis=-1),
-    }
-    return Tensors(**{name: part.astype(np.float32) for name, part in parts.items()})
+    overall = _language(rows.user, rows)[:, None]
+    text = rows.items.text[rows.pair_item].astype(np.float32)
+    item = _item(schema, rows)
+    cross = _cross(schema, rows)
+    item[:, -1] = _similarity(text, overall, rows.pair_request)[:, 0]
+    cross[:, :, -1] = _similarity(text, language, rows.pair_request)
+    return Tensors(
+        scenario=_scenario(schema, rows).astype(np.float32),
+        behavior=_behavior(schema, rows).astype(np.float32),
+        language=language,
+        item=item,
+        item_text=text,
+        cross=cross,
+    )
 
 
 def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
@@ -106,112 +113,113 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _vectors(block: Block, encoder: int) -> Floats:
-    result: Floats = np.where((block.ints("encoder") == encoder)[:, None], block.floats("text_vector"), 0.0)
+def _language(block: Block, rows: Hydrated) -> Singles:
+    """Normalised language vectors of user rows, [rows, D]."""
+    vectors = np.where((block.ints("encoder") == rows.encoder)[:, None], block.floats("language"), 0.0)
+    norm = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))[:, None]
+    result: Singles = (vectors / np.where(norm > 0, norm, 1.0)).astype(np.float32)
     return result
 
 
-def _language(block: Block, rows: Hydrated) -> Floats:
-    """Normalised language vectors of user rows, [rows, D]."""
-    vectors = np.where((block.ints("encoder") == rows.encoder)[:, None], block.floats("language"), 0.0)
-    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: Floats = vectors / np.where(norm > 0, norm, 1.0)
+def _similarity(text: Singles, language: Singles, request: Ints) -> Singles:
+    """Of each candidate's text [N, D] to its user's language vectors [R, K, D]: [N, K]."""
+    if len(language) == 1:
+        alone: Singles = text @ language[0].T
+        return alone
+    result: Singles = np.einsum("nkd,nd->nk", language[request], text)
     return result
 
 
 def _scenario(schema: Schema, rows: Hydrated) -> Floats:
     counts = decayed_counts(schema.config, rows.time_s, rows.scenario_activity)
     types, hours = counts[:, :, -1], rows.scenario_activity.floats("hours")
-    return np.concatenate(
-        [
-            _vectors(rows.scenario, rows.encoder),
-            np.log1p(counts).reshape(len(counts), -1),
-            shares(types),
-            shares(hours),
-        ],
-        axis=1,
-    )
+    trusted = (rows.scenario.ints("encoder") == rows.encoder)[:, None]
+    text = np.where(trusted, rows.scenario.floats("text_vector"), 0.0)
+    return np.concatenate([text, np.log1p(counts).reshape(len(counts), -1), shares(types), shares(hours)], axis=1)
 
 
 def _behavior(schema: Schema, rows: Hydrated) -> Floats:
     requests, scenarios = rows.user.size, rows.scenario.size
-    each = _user(schema, rows, rows.user_scenario).reshape(requests, scenarios, -1)
-    overall = np.repeat(_user(schema, rows, rows.user)[:, None], scenarios, axis=1)
     counts = decayed_counts(schema.config, rows.time_s, rows.user_scenario)
+    each = _user(rows, rows.user_scenario, counts).reshape(requests, scenarios, -1)
+    overall = _user(rows, rows.user, decayed_counts(schema.config, rows.time_s, rows.user))
     totals = counts[:, :, -1].sum(axis=1).reshape(requests, scenarios)
-    context = _transformed(rows.context, schema.config.attributes_of("context"))
-    contexts = np.repeat(context[:, None], scenarios, axis=1)
-    return np.concatenate([each, overall, shares(totals)[..., None], contexts], axis=2)
+    context = transformed(rows.context, schema.config.attributes_of("context"))
+    for_all = np.repeat(np.concatenate([overall, context], axis=1)[:, None], scenarios, axis=1)
+    width = overall.shape[1]
+    return np.concatenate([each, for_all[:, :, :width], shares(totals)[..., None], for_all[:, :, width:]], axis=2)
 
 
-def _user(schema: Schema, rows: Hydrated, block: Block) -> Floats:
-    counts = np.log1p(decayed_counts(schema.config, rows.time_s, block)).reshape(block.size, -1)
-    return np.concatenate([counts, rows.age_days(block.floats("time_s"))[:, None]], axis=1)
+def _user(rows: Hydrated, block: Block, counts: Floats) -> Floats:
+    logs = np.log1p(counts).reshape(block.size, -1)
+    return np.concatenate([logs, rows.age_days(block.floats("time_s"))[:, None]], axis=1)
 
 
-def _transformed(values: Floats, attributes: tuple[Attribute, ...]) -> Floats:
-    log = np.array([attribute.transform == "log1p" for attribute in attributes], bool)
-    # Beyond this a value is not finite in the single precision that models read.
-    bounded = np.clip(values, -LARGEST, LARGEST)
-    result: Floats = np.where(log, np.sign(bounded) * np.log1p(np.abs(bounded)), bounded)
-    return result
-
-
-def _item(schema: Schema, rows: Hydrated) -> Floats:
-    """What everybody did with each candidate and its facets, then what the user did: [N, ...]."""
+def _item(schema: Schema, rows: Hydrated) -> Singles:
+    """What everybody did with each candidate and its facets, what the user did, and room for one more: [N, X]."""
     config = schema.config
-    items = population(config, rows.time_s, rows.item_activity)
-    facets = population(config, rows.time_s, rows.facet_activity)
-    mine = matches(config, rows, rows.user, rows.pair_request)
-    everybody = [items.totals, _described(schema, rows), items.buyers, _of_facets(rows, facets)]
-    columns = np.concatenate([*everybody, _price_level(rows, items, facets)], axis=1)[rows.pair_item]
-    user = [match_features(config, rows, mine), habit_features(config, rows, mine, items, facets)]
-    return np.concatenate([columns, *user], axis=1)
-
-
-def _described(schema: Schema, rows: Hydrated) -> Floats:
-    """Age, prices and attributes of items, [I, ...]."""
-    price, value = rows.item.floats("price"), rows.item_activity.floats("last_value")
+    everybody, rate = population(config, rows.time_s, rows.item_activity)
+    of_facets, facet_rate = population(config, rows.time_s, rows.facet_activity)
+    totals = 2 * len(config.half_lives_s)
     columns = [
-        rows.age_days(rows.item.floats("created_s")),
-        (price >= 0).astype(np.float64),
-        np.log1p(np.maximum(price, 0.0)),
-        (value >= 0).astype(np.float64),
-        np.log1p(np.maximum(value, 0.0)),
+        everybody[:, :totals],
+        _described(schema, rows),
+        everybody[:, totals:],
+        of_facets.take(rows.items.facet, axis=0).reshape(len(everybody), -1),
+        _price_level(rows),
     ]
-    attributes = _transformed(rows.item.floats("attributes"), schema.config.attributes_of("item"))
-    everywhere = rows.item_scenario.floats("attributes").reshape(rows.item.size, rows.scenario.size, -1).sum(axis=1)
-    placed = _transformed(everywhere, schema.config.attributes_of("item_scenario"))
-    return np.concatenate([np.stack(columns, axis=1), attributes, placed], axis=1)
+    all_users = np.concatenate(columns, axis=1)
+    width = all_users.shape[1]
+    matched = width + match_width(config)
+    out = np.empty((len(rows.pair_item), matched + habit_width(config) + 1), np.float32)
+    out[:, :width] = all_users[rows.pair_item]
+    item, facet = _found(schema, rows, rows.user, rows.pair_request)
+    fill_matches(config, rows, item, facet, out[:, width:matched])
+    fill_habits(config, rows, item, facet, (rate, facet_rate), out[:, matched:-1])
+    return out
 
 
-def _of_facets(rows: Hydrated, facets: Population) -> Floats:
-    """What everybody did with each facet of the items, facet by facet: [I, ...]."""
-    features = np.concatenate([facets.totals, facets.buyers], axis=1)
-    result: Floats = features[rows.item_facet].reshape(rows.item.size, -1)
-    return result
+def _found(schema: Schema, rows: Hydrated, block: Block, row: Ints) -> tuple[Found, Found]:
+    """Each candidate, and each of its facets, in the tables of rows `row` [N, ...] of a block."""
+    config = schema.config
+    wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
+    item = find(config, block, "item", row, rows.items.key, wide)
+    return item, find(config, block, "facet", row[..., None], rows.facet_key, rows.items.facet[wide])
 
 
-def _price_level(rows: Hydrated, items: Population, facets: Population) -> Floats:
+def _described(schema: Schema, rows: Hydrated) -> Singles:
+    """Age, prices and attributes of items, [I, ...]."""
+    fixed, declared = rows.items.fixed, schema.config.attributes_of("item_scenario")
+    age = rows.age_days(rows.items.created_s).astype(np.float32)[:, None]
+    if not declared:
+        return np.concatenate([age, fixed], axis=1)
+    given = rows.pairs.values[:, 2 * len(schema.config.half_lives_s) :]
+    everywhere = given.reshape(len(fixed), rows.scenario.size, -1).sum(axis=1)
+    return np.concatenate([age, fixed, transformed(everywhere, declared)], axis=1)
+
+
+def _price_level(rows: Hydrated) -> Singles:
     """Log of the last price against the usual one of the item and of each of its facets, 0 if unknown: [I, 1 + F]."""
-    last = rows.item_activity.floats("last_value")[:, None]
-    usual = np.column_stack([items.usual_price, facets.usual_price[rows.item_facet]])
-    known = np.column_stack([items.price_known, facets.price_known[rows.item_facet]]) & (last >= 0)
-    result: Floats = np.where(known, np.log1p(np.maximum(last, 0.0)) - usual, 0.0)
+    known, last = rows.items.last_price.T[:, :, None]
+    of_facets = rows.facet_activity.usual_price.take(rows.items.facet, axis=0)
+    usual = np.concatenate([rows.item_activity.usual_price[:, None], of_facets], axis=1)
+    result: Singles = (last - usual[..., 0]) * (known * usual[..., 1])
     return result
 
 
-def _item_scenario(schema: Schema, rows: Hydrated) -> Floats:
-    totals = np.log1p(np.concatenate(engagement(schema.config, rows.time_s, rows.item_scenario_activity), axis=1))
-    declared = schema.config.attributes_of("item_scenario")
-    attributes = _transformed(rows.item_scenario.floats("attributes"), declared)
-    age = rows.age_days(rows.item_scenario.floats("updated_s"))[:, None]
-    both = np.concatenate([totals, attributes, age], axis=1)
-    return both.reshape(rows.item.size, rows.scenario.size, -1)[rows.pair_item]
-
-
-def _match_each(schema: Schema, rows: Hydrated) -> Floats:
-    """What the user did with each candidate and its kind in each scenario: [N, J, M]."""
-    scenarios = rows.scenario.size
+def _cross(schema: Schema, rows: Hydrated) -> Singles:
+    """Each candidate in each scenario: what everybody did, its attributes, what the user did, and room: [N, J, C]."""
+    config, scenarios = schema.config, rows.scenario.size
+    declared, totals = config.attributes_of("item_scenario"), 2 * len(config.half_lives_s)
+    width = rows.pairs.values.shape[1] + 1
+    both = np.empty((len(rows.pairs), width), np.float32)
+    engaged = np.empty((totals, len(both)), np.float32)
+    decayed(config, rows.time_s - rows.pairs.times_s[:, 0], rows.pairs.values[:, :totals], engaged)
+    both[:, :totals] = np.log1p(engaged, out=engaged).T
+    both[:, totals:-1] = transformed(rows.pairs.values[:, totals:], declared)
+    both[:, -1] = rows.age_days(rows.pairs.times_s[:, 1])
+    out = np.empty((len(rows.pair_item), scenarios, width + match_width(config) + 1), np.float32)
+    out[:, :, :width] = both.reshape(len(rows.items), scenarios, width)[rows.pair_item]
     row = rows.pair_request[:, None] * scenarios + np.arange(scenarios)
-    return match_features(schema.config, rows, matches(schema.config, rows, rows.user_scenario, row))
+    fill_matches(config, rows, *_found(schema, rows, rows.user_scenario, row), out[:, :, width:-1])
+    return out

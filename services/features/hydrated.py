@@ -3,12 +3,15 @@
 Knows which rows belong together; knows nothing of where they come from or of what becomes of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.features.config import DAY_S
 from services.features.rows import Block, Floats, Ints
+from services.features.schema import Schema
+from services.features.settled import Activity, Items, Pairs, settle_activity, settle_items, settle_pairs
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,11 @@ class Hydrated:
         scenario_activity: [J] rows.
         user: [R] rows of `user`.
         user_scenario: [R * J] rows, scenario fastest.
-        item: [I] rows of `item`.
-        item_activity: [I] rows.
-        item_scenario: [I * J] rows, scenario fastest.
-        item_scenario_activity: [I * J] rows.
-        facet_activity: [G] rows of the items' facets; 'no facet' has a row of defaults.
-        item_facet: [I, F] row of each facet of an item in facet_activity.
-        item_key: [I] keys of the item ids.
+        items: [I] items.
+        item_activity: [I] what everybody did with them.
+        pairs: [I * J] the items in the scenarios, scenario fastest.
+        facet_activity: [G] what everybody did with the items' facets; 'no facet' has a row of defaults.
+        facet_key: [G] keys of the facets.
         pair_request: [N] request of each candidate.
         pair_item: [N] item of each candidate.
         context: [R, A] declared context attributes.
@@ -40,13 +41,11 @@ class Hydrated:
     scenario_activity: Block
     user: Block
     user_scenario: Block
-    item: Block
-    item_activity: Block
-    item_scenario: Block
-    item_scenario_activity: Block
-    facet_activity: Block
-    item_facet: Ints
-    item_key: Ints
+    items: Items
+    item_activity: Activity
+    pairs: Pairs
+    facet_activity: Activity
+    facet_key: Ints
     pair_request: Ints
     pair_item: Ints
     context: Floats
@@ -56,3 +55,40 @@ class Hydrated:
         days = np.maximum(self.time_s - time_s, 0.0) / DAY_S
         result: Floats = np.where(time_s > 0, np.log1p(days), 0.0)
         return result
+
+
+def hydrated(
+    schema: Schema,
+    blocks: Mapping[str, Block],
+    *,
+    time_s: float,
+    encoder: int,
+    item_key: Ints,
+    item_facet: Ints,
+    pair_request: Ints,
+    pair_item: Ints,
+    context: Floats,
+) -> Hydrated:
+    """From rows alone: `blocks` by view, in the order that Hydrated wants them.
+
+    `item_facet` [I, F] says where each facet of an item is among the rows of `facet_activity`; the others are as there.
+    """
+    config, item = schema.config, blocks["item"]
+    facet_key = np.zeros(blocks["facet_activity"].size, np.int64)
+    facet_key[item_facet] = item.ints("facet_keys")
+    return Hydrated(
+        time_s=time_s,
+        encoder=encoder,
+        scenario=blocks["scenario"],
+        scenario_activity=blocks["scenario_activity"],
+        user=blocks["user"],
+        user_scenario=blocks["user_scenario"],
+        items=settle_items(config, encoder, item_key, item_facet, item, blocks["item_activity"]),
+        item_activity=settle_activity(config, blocks["item_activity"]),
+        pairs=settle_pairs(config, blocks["item_scenario"], blocks["item_scenario_activity"]),
+        facet_activity=settle_activity(config, blocks["facet_activity"]),
+        facet_key=facet_key,
+        pair_request=pair_request,
+        pair_item=pair_item,
+        context=context,
+    )

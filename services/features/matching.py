@@ -1,6 +1,7 @@
 """What a user did with each candidate and its kind: tables of users matched against all candidates at once.
 
-Vectorised over candidates and scenarios. Knows tables and candidates; knows nothing of where rows come from.
+A table's entries are turned into features first, each once; then every candidate takes those of its entry, or of row 0
+where the user has none. Knows tables and candidates; knows nothing of where rows come from.
 """
 
 from dataclasses import dataclass
@@ -8,67 +9,91 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import DAY_S, FeatureConfig
+from services.features.config import DAY_S, FeatureConfig, TableName
 from services.features.decay import factors
 from services.features.hydrated import Hydrated
-from services.features.population import Population
 from services.features.rows import Block, Floats, Ints
+from services.features.settled import Singles
 from services.features.tables import Table, table_of
 
+DENSE = 1 << 20
+"""Up to so many (row, key) are looked up in an array of their own, which costs less than searching for each."""
+
+LEAST_PRICES = 1e-9
+"""Decayed numbers of prices below it are none."""
+
 
 @dataclass(frozen=True)
-class Entries:
-    """Table entries looked up.
+class Found:
+    """Entries of a table that are about candidates.
 
     Args:
-        known: [...] whether the entry is there.
-        first_s: [...] time of its first event, 0 if it is not there.
-        time_s: [...] time of its newest event, 0 if it is not there.
-        value: [..., values] sums at the request's time.
+        table: [E] the entries.
+        place: [...] 1 + the entry of each (row, key) that was looked up, 0 where there is none.
     """
 
-    known: NDArray[np.bool_]
-    first_s: Floats
-    time_s: Floats
-    value: Floats
+    table: Table
+    place: Ints | NDArray[np.int32]
+
+    def spread(self, features: NDArray[np.floating]) -> Singles:
+        """Features [E, K] of the entries for all that was looked up, zeros where nothing was found: [..., K]."""
+        padded = np.zeros((len(features) + 1, features.shape[1]), np.float32)
+        padded[1:] = features
+        return padded.take(self.place, axis=0)
 
 
-@dataclass(frozen=True)
-class Matches:
-    """Entries of each candidate [N, ...] and of each of its facets [N, ..., F] in tables of users."""
+def find(
+    config: FeatureConfig, block: Block, name: TableName, row: Ints, keys: Ints, key: NDArray[np.integer]
+) -> Found:
+    """Look up (row [...], keys[key [...]]) in a table of a block's rows; `keys` are distinct."""
+    table = table_of(config, block, name)
+    if not len(table.row):
+        return Found(table, np.zeros(np.broadcast_shapes(row.shape, key.shape), np.int64))
+    if block.size * len(keys) > DENSE:
+        return _searched(table, row, keys[key])
+    order = keys.argsort()
+    known = keys[order]
+    at = np.minimum(known.searchsorted(table.key), len(keys) - 1)
+    hit = np.flatnonzero(known[at] == table.key)
+    table = table.take(hit)
+    index = np.zeros(block.size * len(keys), np.int32)
+    index[table.row * len(keys) + order[at[hit]]] = np.arange(1, len(hit) + 1, dtype=np.int32)
+    return Found(table, index.take(row * len(keys) + key))
 
-    item: Entries
-    facet: Entries
 
-
-def matches(config: FeatureConfig, rows: Hydrated, block: Block, row: Ints) -> Matches:
-    """Looks each candidate up in the tables of rows `row` [N, ...]."""
-    wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
-    items, facets = table_of(config, block, "item"), table_of(config, block, "facet")
-    keys = rows.item.ints("facet_keys")[wide]
-    return Matches(
-        _look_up(rows, items, config.table_half_lives("item"), row, rows.item_key[wide]),
-        _look_up(rows, facets, config.table_half_lives("facet"), row[..., None], keys),
-    )
+def _searched(table: Table, row: Ints, key: Ints) -> Found:
+    place = table.find(row, key)
+    used = np.zeros(len(table.row) + 1, np.int64)
+    used[place.ravel()] = 1
+    used[-1] = 0  # where the -1 of what was not found went
+    number = used.cumsum() * used
+    return Found(table.take(np.flatnonzero(used)), number[place])
 
 
 def match_names(config: FeatureConfig) -> tuple[str, ...]:
-    """Names of the columns of `match_features`."""
+    """Names of the columns that `fill_matches` fills."""
     kinds = tuple(f"{facet}_{h:g}s" for facet in config.facets for h in config.half_lives_s)
     return ("item_known", "item_age_days", *(f"item_{h:g}s" for h in config.half_lives_s), *kinds)
 
 
-def match_features(config: FeatureConfig, rows: Hydrated, found: Matches) -> Floats:
-    """What was found, as features: [N, ..., M]."""
-    engagement = found.facet.value[..., : len(config.half_lives_s)]
-    kinds = np.log1p(engagement).reshape(*found.item.known.shape, -1)
-    known = found.item.known.astype(np.float64)[..., None]
-    parts = [known, rows.age_days(found.item.time_s)[..., None], np.log1p(found.item.value), kinds]
-    return np.concatenate(parts, axis=-1)
+def match_width(config: FeatureConfig) -> int:
+    """How many columns `match_names` names."""
+    return 2 + len(config.half_lives_s) * (1 + len(config.facets))
+
+
+def fill_matches(config: FeatureConfig, rows: Hydrated, item: Found, facet: Found, out: Singles) -> None:
+    """What was found of each candidate [N, ...] and of its facets [N, ..., F], as features: out [N, ..., M]."""
+    count = len(config.half_lives_s)
+    features = np.ones((len(item.table), 2 + count), np.float32)
+    features[:, 1] = rows.age_days(item.table.time_s)
+    features[:, 2:] = np.log1p(_values(rows, item.table, config.half_lives_s))
+    out[..., : 2 + count] = item.spread(features)
+    kinds = facet.spread(np.log1p(_values(rows, facet.table, config.half_lives_s)))
+    out[..., 2 + count :] = kinds.reshape(*out.shape[:-1], -1)
 
 
 def habit_names(config: FeatureConfig) -> tuple[str, ...]:
-    """Names of the columns of `habit_features`."""
+    """Names of the columns that `fill_habits` fills."""
     per_facet = ("age_days", "returns_due", "impression", "price_to_habit")
     return (
         *("user_item_tenure_days", "user_item_returns_due"),
@@ -76,55 +101,54 @@ def habit_names(config: FeatureConfig) -> tuple[str, ...]:
     )
 
 
-def habit_features(
-    config: FeatureConfig, rows: Hydrated, mine: Matches, items: Population, facets: Population
-) -> Floats:
-    """The user's rhythm, exposure and price level with each candidate and its facets, over all scenarios: [N, ...].
+def habit_width(config: FeatureConfig) -> int:
+    """How many columns `habit_names` names."""
+    return 2 + 4 * len(config.facets)
+
+
+def fill_habits(
+    config: FeatureConfig, rows: Hydrated, item: Found, facet: Found, rates: tuple[Singles, Singles], out: Singles
+) -> None:
+    """The user's rhythm, exposure and price level with each candidate and its facets, over all scenarios: out [N, ...].
 
     Returns due: time since the user's last engagement times the population's rate of return, as a log.
 
     Args:
         config: choices behind the features.
         rows: the requests' rows.
-        mine: what was found of the candidates in the rows of `user`.
-        items: of rows.item_activity.
-        facets: of rows.facet_activity.
+        item: what was found of the candidates in the rows of `user`.
+        facet: the same of their facets.
+        rates: how often holders come back to items [I] and to facets [G], per day.
+        out: [N, 2 + 4 F].
     """
-    seen_table, item_facet = table_of(config, rows.user, "seen"), rows.item_facet[rows.pair_item]
-    keys = rows.item.ints("facet_keys")[rows.pair_item]
-    half_lives = config.table_half_lives("seen")
-    seen = _look_up(rows, seen_table, half_lives, rows.pair_request[:, None], keys).value[..., 0]
-    last = rows.item_activity.floats("last_value")[rows.pair_item][:, None]
-    paid, prices = mine.facet.value[..., -2], mine.facet.value[..., -1]
-    has_price = (prices > 1e-9) & (last >= 0)
-    habit = np.where(has_price, np.log1p(np.maximum(last, 0.0)) - paid / np.where(has_price, prices, 1.0), 0.0)
-    due = _due(rows, mine.item.time_s, items.return_rate[rows.pair_item])
-    kinds_due = _due(rows, mine.facet.time_s, facets.return_rate[item_facet])
-    columns = [
-        rows.age_days(mine.item.first_s),
-        due,
-        rows.age_days(mine.facet.time_s),
-        kinds_due,
-        np.log1p(seen),
-        habit,
-    ]
-    return np.column_stack(columns)
+    levels, item_facet = len(config.facets), rows.items.facet[rows.pair_item]
+    tenure = item.spread(np.stack([rows.age_days(item.table.first_s), _elapsed_days(rows, item.table)], axis=1))
+    longest = config.half_lives_s[-1:]
+    paid, prices = (_values(rows, facet.table, longest, at)[:, 0] for at in (-2, -1))
+    priced = prices > LEAST_PRICES
+    usual = np.where(priced, paid / np.where(priced, prices, 1.0), 0.0)
+    times = [rows.age_days(facet.table.time_s), _elapsed_days(rows, facet.table)]
+    mine = facet.spread(np.stack([*times, priced, usual], axis=1))
+    seen = find(config, rows.user, "seen", rows.pair_request[:, None], rows.facet_key, item_facet)
+    known, last = rows.items.last_price[rows.pair_item].T[:, :, None]
+    out[:, 0] = tenure[:, 0]
+    due = out[:, 2 + levels : 2 + 2 * levels]
+    np.multiply(tenure[:, 1], rates[0][rows.pair_item], out=out[:, 1])
+    np.multiply(mine[..., 1], rates[1][item_facet], out=due)
+    out[:, 1], due[:] = np.log1p(out[:, 1]), np.log1p(due)
+    out[:, 2 : 2 + levels] = mine[..., 0]
+    out[:, 2 + 2 * levels : 2 + 3 * levels] = seen.spread(np.log1p(_values(rows, seen.table, longest)))[..., 0]
+    np.multiply(last - mine[..., 3], mine[..., 2] * known, out=out[:, 2 + 3 * levels :])
 
 
-def _due(rows: Hydrated, last_s: Floats, rate: Floats) -> Floats:
-    """log(1 + expected returns since the last engagement), 0 where there was none; rate per day."""
-    elapsed = np.maximum(rows.time_s - last_s, 0.0) / DAY_S
-    result: Floats = np.where(last_s > 0, np.log1p(elapsed * rate), 0.0)
+def _elapsed_days(rows: Hydrated, table: Table) -> Floats:
+    days: Floats = np.maximum(rows.time_s - table.time_s, 0.0) / DAY_S
+    return days
+
+
+def _values(rows: Hydrated, table: Table, half_lives_s: tuple[float, ...], first: int = 0) -> Floats:
+    """Values of the entries, from number `first` on, one per half-life, at the requests' time: [E, half-lives]."""
+    first %= table.value.shape[1]
+    remaining = factors(rows.time_s - table.time_s, half_lives_s)
+    result: Floats = table.value[:, first : first + len(half_lives_s)] * remaining
     return result
-
-
-def _look_up(rows: Hydrated, table: Table, half_lives_s: tuple[float, ...], row: Ints, key: Ints) -> Entries:
-    """The entries of (row, key) [...]; only the first len(half_lives_s) of their values."""
-    place = table.find(row, key)
-    known, width = place >= 0, len(half_lives_s)
-    if not len(table.row):
-        nothing = np.zeros(place.shape)
-        return Entries(known, nothing, nothing, np.zeros((*place.shape, width)))
-    first_s, time_s = np.where(known, table.first_s[place], 0.0), np.where(known, table.time_s[place], 0.0)
-    value = table.value[place, :width] * factors(rows.time_s - time_s, half_lives_s)
-    return Entries(known, first_s, time_s, np.where(known[..., None], value, 0.0))

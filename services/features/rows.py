@@ -73,6 +73,25 @@ def default_column(feature: Feature, rows: int) -> NDArray[np.generic]:
     return column
 
 
+def default_block(view: View, rows: int) -> Block:
+    """Rows that were never written."""
+    varying = [feature for feature in view.features if feature.length == VARIABLE]
+    fixed = {f.name: default_column(f, rows) for f in view.features if f.length != VARIABLE}
+    return Block(view, rows, fixed, {f.name: Ragged(default_of(f), np.zeros(rows, np.int64)) for f in varying})
+
+
+def scattered(block: Block, there: NDArray[np.bool_]) -> Block:
+    """The rows of a block where `there` [R], and rows that were never written elsewhere."""
+    result = default_block(block.view, len(there))
+    for name, column in block.fixed.items():
+        result.fixed[name][there] = column
+    for name, ragged in block.ragged.items():
+        lengths = np.zeros(len(there), np.int64)
+        lengths[there] = ragged.lengths
+        result.ragged[name] = Ragged(ragged.values, lengths)
+    return result
+
+
 def pack(view: View, rows: Sequence[Row | None]) -> Block:
     """Rows (None: never written, all defaults) side by side."""
     fixed: dict[str, NDArray[np.generic]] = {}

@@ -5,7 +5,7 @@ nothing of how rows are stored or of what a model makes of them.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Literal
@@ -61,6 +61,10 @@ class View:
             if feature.name == name:
                 return feature
         raise KeyError(f"view {self.name} has no feature {name}")
+
+    def without(self, *names: str) -> "View":
+        """The view for those who do not read all of it."""
+        return replace(self, features=tuple(feature for feature in self.features if feature.name not in names))
 
 
 @dataclass(frozen=True)

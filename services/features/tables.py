@@ -39,6 +39,15 @@ class Table:
     time_s: Floats
     value: Floats
 
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, entries: Ints) -> "Table":
+        """Some of the entries."""
+        return Table(
+            self.row[entries], self.key[entries], self.first_s[entries], self.time_s[entries], self.value[entries]
+        )
+
     @cached_property
     def _sorted(self) -> tuple[NDArray[np.uint64], Ints]:
         mixed = mix(self.row, self.key)
@@ -107,8 +116,7 @@ def evict(table: Table, limit: int, strength: int, half_life_s: float) -> Table:
         return table
     strengths = mass(table.value[:, strength], table.time_s, half_life_s)
     order = np.lexsort((table.key, -strengths, table.row))
-    keep = np.sort(order[rank_in_group(table.row[order]) < limit])
-    return Table(table.row[keep], table.key[keep], table.first_s[keep], table.time_s[keep], table.value[keep])
+    return table.take(np.sort(order[rank_in_group(table.row[order]) < limit]))
 
 
 def rank_in_group(group: Ints) -> Ints:

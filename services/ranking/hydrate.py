@@ -6,16 +6,14 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
-from services.features.hashing import keys64
 from services.features.hydrated import Hydrated
-from services.features.rows import Block, pack
+from services.features.rows import Block, default_block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
-from services.ranking.rows import ITEM_VIEWS, PAIR_VIEWS, RankingRows
+from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
-from services.store.folding import facets_of
-from services.store.protocol import Key, StoreUnavailable
+from services.store.protocol import StoreUnavailable
 
 
 @dataclass(frozen=True)
@@ -51,34 +49,27 @@ class Hydration:
 
 
 def read_user(schema: Schema, rows: RankingRows, user_id: str, scenarios: Scenarios) -> UserRows:
-    """Two batched reads; never raises StoreUnavailable."""
-    view, view_each = schema["user"], schema["user_scenario"]
-    pairs: list[Key] = [(user_id, scenario) for scenario in scenarios.ids]
+    """One batched read; never raises StoreUnavailable."""
     try:
-        (user,) = rows.store.read(view, [(user_id,)])
-        each = rows.store.read(view_each, pairs)
+        user, each = rows.read_user(user_id, scenarios.ids)
     except StoreUnavailable:
-        return UserRows(pack(view, [None]), pack(view_each, [None] * len(pairs)), known=False, available=False)
-    return UserRows(pack(view, [user]), pack(view_each, each), known=user is not None, available=True)
+        user, each = default_block(schema["user"], 1), default_block(schema["user_scenario"], len(scenarios.ids))
+        return UserRows(user, each, known=False, available=False)
+    return UserRows(user, each, known=bool(user.ints("schema")[0]), available=True)
 
 
 def hydrate(
     schema: Schema, rows: RankingRows, request: Request, scenarios: Scenarios, user: UserRows, degraded: Degraded
 ) -> Hydration:
     """Put items and scenarios from memory beside the user's rows, and note what is missing."""
-    items: list[Key] = [(item,) for item in request.item_ids]
-    pairs: list[Key] = [(item, scenario) for item in request.item_ids for scenario in scenarios.ids]
-    cached = {name: rows.caches[name].rows(items) for name in ITEM_VIEWS}
-    cached |= {name: rows.caches[name].rows(pairs) for name in PAIR_VIEWS}
-    facets, item_facet = facets_of(cached["item"].block)
-    cached["facet_activity"] = rows.caches["facet_activity"].rows(facets)
-    if not (user.available and scenarios.available and all(part.available for part in cached.values())):
+    cached = rows.items.rows(request.item_ids, scenarios.ids)
+    if not (user.available and scenarios.available and cached.available):
         degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the store could not be read: last known rows serve")
     if user.available and not user.known:
         degraded.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "the user has no features: ranked by what others do")
-    unknown = int((~cached["item"].known).sum())
+    unknown = len(cached.known) - int(np.count_nonzero(cached.known))
     if unknown:
-        detail = f"{unknown} of {len(items)} candidates have no features: ranked by defaults"
+        detail = f"{unknown} of {len(cached.known)} candidates have no features: ranked by defaults"
         degraded.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, detail, unknown)
     hydrated = Hydrated(
         time_s=request.time_s,
@@ -87,12 +78,9 @@ def hydrate(
         scenario_activity=scenarios.activity,
         user=user.user,
         user_scenario=user.user_scenario,
-        **{name: part.block for name, part in cached.items()},
-        item_facet=item_facet,
-        item_key=keys64(request.item_ids),
-        pair_request=np.zeros(len(items), np.int64),
-        pair_item=np.arange(len(items)),
+        **cached.fields,
+        pair_request=np.zeros(len(cached.known), np.int64),
+        pair_item=np.arange(len(cached.known)),
         context=attribute_values(schema.config, "context", request.context)[None],
     )
-    oldest = max(float(part.age_s.max()) for part in cached.values())
-    return Hydration(hydrated, float(user.user.floats("time_s")[0]), oldest)
+    return Hydration(hydrated, float(user.user.floats("time_s")[0]), cached.age_s)

@@ -1,19 +1,23 @@
 """The ranking process: settings in, everything wired by hand, serves until a signal."""
 
 import logging
+import time
 
 from services.features.schema import build_schema
+from services.ranking.item_cache import ItemCache
 from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
+from services.ranking.refresh import Refresher
 from services.ranking.registry import ModelUnavailable
-from services.ranking.rows import open_ranking_rows
+from services.ranking.rows import open_ranking_rows, open_refresher
 from services.ranking.service import RankingService, build_server
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 from services.store.breaker import Breaker
 from services.store.connect import open_rows
+from services.store.protocol import StoreUnavailable
 from services.text.encoder import EncoderInfo
 
 DRAIN_S = 10.0
@@ -29,25 +33,42 @@ def run_ranking(settings: Settings) -> None:
     """
     configure_logging()
     chosen = settings.ranking
-    ranker = build_ranker(settings)
+    ranker, refresher = build_ranker(settings)
     warm_up(ranker)
+    fill(refresher, ranker.rows.items, chosen.warm_up_s)
     built = build_server(RankingService(ranker, chosen.max_workers, chosen.max_waiting), chosen.listen)
     keep_what_is_loaded()
+    refresher.start()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
     log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version, recogniser=recogniser)
-    serve_until_signal(built.server, built.health, DRAIN_S, lambda: None)
+    serve_until_signal(built.server, built.health, DRAIN_S, refresher.stop)
     log_event(_logger, "ranking_stopped")
 
 
-def build_ranker(settings: Settings) -> Ranker:
-    """Model, schema and sources of rows of the settings."""
+def fill(refresher: Refresher, items: ItemCache, limit_s: float) -> None:
+    """Read the items before the first request comes, for so many seconds at most.
+
+    A store that is away is no reason not to start.
+    """
+    begun_s = time.monotonic()
+    try:
+        complete = refresher.warm(limit_s)
+    except StoreUnavailable as error:
+        log_event(_logger, "items_not_read", level=logging.WARNING, reason=str(error))
+    else:
+        log_event(_logger, "items_read", items=len(items), complete=complete, took_s=time.monotonic() - begun_s)
+
+
+def build_ranker(settings: Settings) -> tuple[Ranker, Refresher]:
+    """Model, schema and sources of rows of the settings, and what keeps the rows in memory young."""
     chosen, schema = settings.ranking, build_schema(settings.features)
     if not (settings.encoder_dir / "encoder.json").exists():
         raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
     encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
     model = open_model(settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers)
+    store = open_rows(settings)
     rows = open_ranking_rows(
-        Breaker(open_rows(settings), settings.store.retry_after_s),
+        Breaker(store, settings.store.retry_after_s),
         schema,
         encoder,
         chosen.item_cache_size,
@@ -57,4 +78,4 @@ def build_ranker(settings: Settings) -> Ranker:
     # The default name serves where it is registered; one that somebody chose has to be there.
     required = "recogniser" in chosen.model_fields_set
     recogniser = open_recogniser(settings.registry_dir, chosen.recogniser, schema, required=required)
-    return Ranker(schema, rows, model, recogniser=recogniser)
+    return Ranker(schema, rows, model, recogniser=recogniser), open_refresher(rows, store, schema)

@@ -16,14 +16,15 @@ import numpy as np
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.encode import Tensors, encode
 from services.features.hashing import key64
-from services.features.hydrated import Hydrated
-from services.features.rows import pack
+from services.features.hydrated import hydrated
+from services.features.rows import default_block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration, hydrate, read_user
 from services.ranking.model import Model, Scores
 from services.ranking.recognise import Recogniser, recognise
 from services.ranking.recognition import recognition_names
+from services.ranking.reply import serialised
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request, validate
@@ -53,8 +54,8 @@ class Ranker:
     recogniser: Recogniser | None = None
 
 
-def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> pb.RankResponse:
-    """Rank the candidates of a request.
+def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> bytes:
+    """Rank the candidates of a request; the answer is a serialised RankResponse.
 
     Raises InvalidRequest naming the field, DeadlinePassed when `time_left_s` runs out between stages.
     """
@@ -117,22 +118,10 @@ def respond(
     scores: Scores,
     chosen: np.ndarray,
     degraded: Degraded,
-) -> pb.RankResponse:
-    """The answer."""
+) -> bytes:
+    """The answer, serialised."""
     target = request.scenario_id or scenarios.ids[int(np.argmax(posterior))]
-    items = [
-        pb.RankedItem(item_id=request.item_ids[place], score=scores.score[place], probability=scores.probability[place])
-        for place in chosen
-    ]
-    if request.explain:
-        for item, place in zip(items, chosen, strict=True):
-            preferences = scores.preference[place].tolist()
-            parts = (scores.preference[place] * scores.transfer).tolist()
-            item.contributions.extend(
-                pb.ScenarioContribution(preference=p, contribution=c) for p, c in zip(preferences, parts, strict=True)
-            )
-    reply = pb.RankResponse(
-        items=items,
+    head = pb.RankResponse(
         scenario_id=target,
         transfer_weights=[
             pb.TransferWeight(scenario_id=name, weight=weight)
@@ -144,15 +133,15 @@ def respond(
     )
     if not request.scenario_id:
         named = zip(scenarios.ids, posterior.tolist(), strict=True)
-        reply.scenario_posterior.extend(pb.ScenarioProbability(scenario_id=s, probability=p) for s, p in named)
-    reply.freshness.oldest_item_read_ms = min(round(rows.oldest_item_read_s * 1000), MAX_UINT32)
+        head.scenario_posterior.extend(pb.ScenarioProbability(scenario_id=s, probability=p) for s, p in named)
+    head.freshness.oldest_item_read_ms = min(round(rows.oldest_item_read_s * 1000), MAX_UINT32)
     if rows.newest_user_event_s > 0:
-        reply.freshness.newest_user_event.FromMicroseconds(round(rows.newest_user_event_s * 1e6))
-    return reply
+        head.freshness.newest_user_event.FromMicroseconds(round(rows.newest_user_event_s * 1e6))
+    return serialised(head, request.item_ids, scores, chosen, explain=request.explain)
 
 
-def respond_without_scenarios(ranker: Ranker, request: Request, scenarios: Scenarios) -> pb.RankResponse:
-    """The answer of a system that knows no scenario yet: the request's order, score 0."""
+def respond_without_scenarios(ranker: Ranker, request: Request, scenarios: Scenarios) -> bytes:
+    """The answer of a system that knows no scenario yet: the request's order, score 0; serialised."""
     degraded = Degraded()
     if not scenarios.available:
         degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the online store could not be read")
@@ -165,7 +154,7 @@ def respond_without_scenarios(ranker: Ranker, request: Request, scenarios: Scena
         degraded=degraded.reasons,
         freshness=pb.FeatureFreshness(),
         attribution_token=attribution_token(ranker, request.scenario_id, request),
-    )
+    ).SerializeToString()
 
 
 def attribution_token(ranker: Ranker, target: str, request: Request) -> str:
@@ -186,14 +175,14 @@ def _encoded(content: Mapping[str, object]) -> str:
 def warm_up(ranker: Ranker) -> None:
     """Run scorer and recogniser on made-up rows, so that the first real request does not pay for first times."""
     schema = ranker.schema
-    blocks = {view.name: pack(view, [None]) for view in schema.views}
-    zeros = np.zeros(2, np.int64)
-    rows = Hydrated(
+    zeros = np.zeros(1, np.int64)
+    rows = hydrated(
+        schema,
+        {view.name: default_block(view, 1) for view in schema.views},
         time_s=ranker.clock(),
         encoder=0,
-        **{name: block for name, block in blocks.items() if name in Hydrated.__dataclass_fields__},
-        item_facet=np.zeros((1, len(schema.config.facets)), np.int64),
         item_key=np.ones(1, np.int64),
+        item_facet=np.zeros((1, len(schema.config.facets)), np.int64),
         pair_request=zeros,
         pair_item=zeros,
         context=np.zeros((1, len(schema.config.attributes_of("context")))),

@@ -1,15 +1,19 @@
 """Where the features of a request come from: user rows straight from the store, the rest from memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.features.schema import Schema
-from services.ranking.cache import ColumnCache
+from services.features.rows import Block
+from services.features.schema import Schema, View
+from services.ranking.item_cache import ItemCache
+from services.ranking.refresh import Refresher
 from services.ranking.scenarios import ScenarioCache
-from services.store.protocol import RowStore
+from services.store.feast_rows import FeastRowStore
+from services.store.folding import read_blocks
+from services.store.protocol import Key, RowStore
 
-ITEM_VIEWS = ("item", "item_activity")
-FACET_VIEW = "facet_activity"
-PAIR_VIEWS = ("item_scenario", "item_scenario_activity")
+NOT_RANKED_BY = ("event_ids", "event_seqs", "event_returning", "scenario_ids", "position")
+"""Features of users that only consumers read."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +22,44 @@ class RankingRows:
 
     Args:
         store: the online store, for user rows.
+        users: the views of users' rows, `user` and `user_scenario`, as far as ranking reads them.
         scenarios: the scenarios, in memory.
-        caches: by view, the rows of items and of items per scenario.
+        items: items, facets and items per scenario, in memory.
         encoder: fingerprint of the text encoder that this server trusts.
     """
 
     store: RowStore
+    users: tuple[View, View]
     scenarios: ScenarioCache
-    caches: dict[str, ColumnCache]
+    items: ItemCache
     encoder: int
+
+    def read_user(self, user_id: str, scenario_ids: Sequence[str]) -> tuple[Block, Block]:
+        """The user's row, and those per scenario, in one round trip; defaults where there are none.
+
+        Raises StoreUnavailable, StaleSchema.
+        """
+        overall, each = self.users
+        keys: list[Key] = [(user_id, scenario) for scenario in scenario_ids]
+        asked: list[tuple[View, Sequence[Key]]] = [(overall, [(user_id,)]), (each, keys)]
+        user, user_scenario = read_blocks(self.store, asked)
+        return user, user_scenario
 
 
 def open_ranking_rows(
     store: RowStore, schema: Schema, encoder: int, cache_size: int, item_age_s: float, scenario_age_s: float
 ) -> RankingRows:
-    """Caches over a store. Items per scenario get four times the room of items: most are there in few scenarios."""
-    sizes = dict.fromkeys((*ITEM_VIEWS, FACET_VIEW), cache_size) | dict.fromkeys(PAIR_VIEWS, 4 * cache_size)
-    caches = {name: ColumnCache(store, schema[name], size, item_age_s) for name, size in sizes.items()}
-    return RankingRows(store, ScenarioCache(store, schema, scenario_age_s), caches, encoder)
+    """Caches over a store."""
+    return RankingRows(
+        store,
+        (schema["user"].without(*NOT_RANKED_BY), schema["user_scenario"].without(*NOT_RANKED_BY)),
+        ScenarioCache(store, schema, scenario_age_s),
+        ItemCache(store, schema, encoder, cache_size, item_age_s),
+        encoder,
+    )
+
+
+def open_refresher(rows: RankingRows, store: FeastRowStore, schema: Schema) -> Refresher:
+    """What keeps the caches of `rows` young: it begins with all items of the store, and goes by its changes."""
+    changes = store.changes([schema[name] for name in ("item", "item_scenario", "facet_activity")])
+    return Refresher(rows.items, rows.scenarios, changes, (item for (item,) in store.ids(schema["item"])))

@@ -52,11 +52,24 @@ class ScenarioCache:
         with self._lock:
             if self._clock() - self._read_at > self._age_s:
                 try:
-                    self._known = self._read()
-                    self._read_at = self._clock()
+                    self._take(self._read())
                 except StoreUnavailable:
                     return Scenarios(self._known.ids, self._known.rows, self._known.activity, available=False)
             return self._known
+
+    def keep_young(self) -> Scenarios:
+        """Read the scenarios again if half their time is over, while requests go on with the known ones.
+
+        Raises StoreUnavailable.
+        """
+        if self._clock() - self._read_at > self._age_s / 2:
+            read = self._read()
+            with self._lock:
+                self._take(read)
+        return self._known
+
+    def _take(self, scenarios: Scenarios) -> None:
+        self._known, self._read_at = scenarios, self._clock()
 
     def _read(self) -> Scenarios:
         ids = scenario_ids(self._store, self._schema)

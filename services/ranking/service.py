@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import grpc
 
 from crossrec.ranking.v1 import ranking_pb2
-from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer, add_RankingServiceServicer_to_server
+from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer
 from services.ranking.pipeline import Ranker, rank
 from services.runtime.errors import DeadlinePassed, Overloaded, Unavailable
 from services.runtime.grpc_server import BoundServer
@@ -41,8 +41,8 @@ class RankingService(RankingServiceServicer):
 
     def Rank(  # noqa: N802 - named by the contract
         self, request: ranking_pb2.RankRequest, context: grpc.ServicerContext
-    ) -> ranking_pb2.RankResponse:
-        """Rank the candidates of a request."""
+    ) -> bytes:
+        """Rank the candidates of a request; the answer is a serialised RankResponse."""
 
         def time_left_s() -> float:
             left = context.time_remaining()
@@ -81,8 +81,13 @@ class RankingService(RankingServiceServicer):
 def build_server(service: RankingService, listen: str) -> BoundServer:
     """Bind RankingService with health and reflection to `listen`."""
 
-    def register(server: object) -> None:
-        add_RankingServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    def register(server: grpc.Server) -> None:
+        # Not by the generated code: answers are serialised already.
+        rank: grpc.RpcMethodHandler[ranking_pb2.RankRequest, bytes] = grpc.unary_unary_rpc_method_handler(
+            service.Rank, request_deserializer=ranking_pb2.RankRequest.FromString, response_serializer=None
+        )
+        server.add_registered_method_handlers(RANKING_SERVICE, {"Rank": rank})
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(RANKING_SERVICE, {"Rank": rank}),))
 
     # The service itself limits what is ranked at once: in the queue of a thread pool requests could not be refused.
     threads = service.max_waiting + SPARE_THREADS

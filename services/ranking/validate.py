@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
@@ -10,6 +10,7 @@ from services.features.config import DAY_S, FeatureConfig
 from services.runtime.errors import InvalidRequest
 
 MAX_ID_BYTES = 128
+MAX_BYTES_PER_CHARACTER = 4
 MAX_ITEMS = 2000
 EARLIEST_S = 315_532_800
 """1980-01-01, seconds since 1970."""
@@ -33,7 +34,8 @@ def validate(message: pb.RankRequest, config: FeatureConfig, now_s: float) -> Re
     """The request, if it keeps the contract; else InvalidRequest with field and reason."""
     _id("user_id", message.user_id, required=True)
     _id("scenario_id", message.scenario_id, required=False)
-    _items(message.item_ids)
+    item_ids = tuple(message.item_ids)
+    _items(item_ids)
     if message.top_k > MAX_ITEMS:
         raise InvalidRequest("top_k", f"is {message.top_k}, at most {MAX_ITEMS} is allowed")
     _context(message.context.attributes, config)
@@ -43,7 +45,7 @@ def validate(message: pb.RankRequest, config: FeatureConfig, now_s: float) -> Re
     return Request(
         user_id=message.user_id,
         scenario_id=message.scenario_id,
-        item_ids=tuple(message.item_ids),
+        item_ids=item_ids,
         top_k=message.top_k,
         time_s=_time(message, now_s),
         context=dict(message.context.attributes),
@@ -59,12 +61,13 @@ def _id(field: str, value: str, *, required: bool) -> None:
         raise InvalidRequest(field, f"is longer than {MAX_ID_BYTES} bytes")
 
 
-def _items(item_ids: object) -> None:
-    ids = list(item_ids)  # type: ignore[call-overload]
+def _items(ids: Sequence[str]) -> None:
     if not ids:
         raise InvalidRequest("item_ids", "is empty, at least one candidate is needed")
     if len(ids) > MAX_ITEMS:
         raise InvalidRequest("item_ids", f"has {len(ids)} candidates, at most {MAX_ITEMS} are allowed")
+    if len(set(ids)) == len(ids) and "" not in ids and len(max(ids, key=len)) * MAX_BYTES_PER_CHARACTER <= MAX_ID_BYTES:
+        return
     seen: set[str] = set()
     for number, item in enumerate(ids):
         _id(f"item_ids[{number}]", item, required=True)

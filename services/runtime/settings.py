@@ -121,7 +121,10 @@ class RankingSettings(Section):
     max_workers: int = Field(4, ge=1, description="Requests served at once.")
     max_waiting: int = Field(64, ge=1, description="Requests admitted at once; more get RESOURCE_EXHAUSTED.")
     item_cache_size: int = Field(500_000, ge=1, description="Most items kept in memory.")
-    item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item row is read again.")
+    item_cache_age_s: float = Field(
+        5.0, ge=0, description="Seconds for which an item row in memory serves without word from the store."
+    )
+    warm_up_s: float = Field(60.0, ge=0, description="Seconds to read items before serving; the rest is read after.")
     scenario_cache_age_s: float = Field(2.0, ge=0, description="Seconds until scenario rows are read again.")
     providers: tuple[str, ...] = Field(
         ("CPUExecutionProvider",),

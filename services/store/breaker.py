@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from services.features.rows import Block, Row
 from services.features.schema import View
+from services.store.folding import read_blocks
 from services.store.protocol import Key, RowStore, StoreUnavailable
 
 
@@ -31,6 +32,16 @@ class Breaker:
             raise StoreUnavailable("online store: not tried, it could not be read a moment ago")
         try:
             return self._store.read(view, keys)
+        except StoreUnavailable:
+            self._closed_until = self._clock() + self._pause_s
+            raise
+
+    def read_blocks(self, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[Block]:
+        """Rows of several views likewise."""
+        if self._clock() < self._closed_until:
+            raise StoreUnavailable("online store: not tried, it could not be read a moment ago")
+        try:
+            return read_blocks(self._store, asked)
         except StoreUnavailable:
             self._closed_until = self._clock() + self._pause_s
             raise

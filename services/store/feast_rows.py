@@ -7,13 +7,15 @@ or consume do.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 import redis
 
-from services.features.rows import Block, Row, pack, unpack
+from services.features.rows import Block, Row, default_block, pack, scattered, unpack
 from services.features.schema import SCALAR, Schema, View
+from services.store.changes import Changes
 from services.store.exchange import Client, exchange, packed
 from services.store.feast_api import EntityKey, FeatureStore, Value
 from services.store.layout import Layout, positions, stamps
@@ -56,22 +58,26 @@ class FeastRowStore:
         self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
         self._provider = feast._get_provider()
         self._tables = {view.name: feast.get_feature_view(view.name) for view in schema.views}
-        self._commands = {view.name: Commands(view, feast.config.project) for view in schema.views}
+        self._commands: dict[int, tuple[View, Commands]] = {}
 
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
         """The rows in the order of the keys, one round trip. Raises StoreUnavailable, StaleSchema."""
-        block, exists = self._read(view, keys)
+        ((block, exists),) = self._read([(view, keys)])
         return [row if there else None for row, there in zip(_rows(block), exists, strict=True)]
 
     def read_block(self, view: View, keys: Sequence[Key]) -> Block:
         """The rows side by side, missing ones with defaults, one round trip. Raises as `read` does."""
-        return self._read(view, keys)[0]
+        return self.read_blocks([(view, keys)])[0]
+
+    def read_blocks(self, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[Block]:
+        """The rows of each view's keys likewise, all in one round trip."""
+        return [block for block, _ in self._read(asked)]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """Replace rows in one round trip, fenced by position. Raises StoreUnavailable, FencedWrite."""
         if not keys:
             return
-        redis_keys, commands = self._commands[block.view.name].writes(keys, block)
+        redis_keys, commands = self._commands_of(block.view).writes(keys, block)
         _reached(lambda: write_fenced(self._client(), block.view.name, redis_keys, commands))
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
@@ -97,6 +103,10 @@ class FeastRowStore:
         while (key := _reached(lambda: next(found, None))) is not None:
             yield key
 
+    def changes(self, views: Sequence[View]) -> Changes:
+        """Tells which rows of the views' entities were written; give one view per kind of entity."""
+        return Changes(self._client, views, self._feast.config.project)
+
     def _online_store(self) -> FencedRedisOnlineStore:
         online_store = self._provider.online_store
         if not isinstance(online_store, FencedRedisOnlineStore):
@@ -106,34 +116,63 @@ class FeastRowStore:
     def _client(self) -> Client:
         return self._online_store().client(self._feast.config)
 
-    def _read(self, view: View, keys: Sequence[Key]) -> tuple[Block, list[bool]]:
-        """The rows, and which of them exist."""
-        if not keys:
-            return pack(view, []), []
-        redis_keys, commands = self._commands[view.name].reads(keys)
-        answers = _reached(lambda: exchange(self._client(), redis_keys, commands))
+    def _read(self, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[tuple[Block, list[bool]]]:
+        """The rows of each view's keys, and which of them exist."""
+        redis_keys: list[bytes] = []
+        commands: list[bytes] = []
+        for view, keys in asked:
+            own_keys, own_commands = self._commands_of(view).reads(keys)
+            redis_keys += own_keys
+            commands += own_commands
+        answers = _reached(lambda: exchange(self._client(), redis_keys, commands)) if commands else []
+        rows, found = iter(answers), []
+        for view, keys in asked:
+            found.append(self._decoded(view, list(islice(rows, len(keys)))))
+        return found
+
+    def _decoded(self, view: View, answers: Sequence[Sequence[bytes | None]]) -> tuple[Block, list[bool]]:
+        """The rows that the answers hold, and which of them exist."""
         # The last of a row's values is its time; without it there is no row, whatever else is left of it.
         exists = [bool(answer[-1]) for answer in answers]
-        nothing = [None] * len(answers[0])
-        cells = zip(*(answer if there else nothing for answer, there in zip(answers, exists, strict=True)), strict=True)
-        columns = {feature.name: column for feature, column in zip(view.features, cells, strict=False)}
-        written = decode_column(view["schema"], columns["schema"], _canonical)
-        if any(there and each != self._fingerprint for each, there in zip(written.tolist(), exists, strict=True)):  # type: ignore[union-attr]
-            return pack(view, self._adapted(view, columns, exists)), exists
-        try:
-            return decode_block(view, columns, len(keys), _canonical), exists
-        except NotCanonical as error:
-            raise StaleSchema(
-                f"rows of view {view.name} are not as this code's feature schema says: {error}"
-            ) from error
+        there = [answer for answer, is_there in zip(answers, exists, strict=True) if is_there]
+        if not there:
+            return default_block(view, len(answers)), exists
+        cells = zip(*there, strict=True)
+        block = self._block(view, {f.name: column for f, column in zip(view.features, cells, strict=False)}, len(there))
+        return block if len(there) == len(answers) else scattered(block, np.array(exists)), exists
 
-    def _adapted(self, view: View, columns: Mapping[str, Cells], exists: Sequence[bool]) -> list[Row | None]:
+    def _block(self, view: View, columns: Mapping[str, Cells], rows: int) -> Block:
+        try:
+            block = decode_block(view, columns, rows, _canonical)
+            written = block.ints("schema")
+        except NotCanonical as error:
+            reason: NotCanonical | None = error
+            written = decode_column(view["schema"], columns["schema"], _canonical)  # type: ignore[assignment]
+        else:
+            reason = None
+        if (written != self._fingerprint).any():
+            return pack(view, self._adapted(view, columns, rows))
+        if reason:
+            raise StaleSchema(
+                f"rows of view {view.name} are not as this code's feature schema says: {reason}"
+            ) from reason
+        return block
+
+    def _commands_of(self, view: View) -> "Commands":
+        """The commands about a view, or about some of its features: views are told apart as objects, which is quick."""
+        known = self._commands.get(id(view))
+        if known is None:
+            known = self._commands[id(view)] = view, Commands(view, self._feast.config.project)
+        return known[1]
+
+    def _adapted(self, view: View, columns: Mapping[str, Cells], rows: int) -> list[Row]:
         """Rows some of which were written under another schema, value by value."""
-        rows: list[Row | None] = []
-        for place, there in enumerate(exists):
-            row = {f.name: to_array(f, Value.FromString(columns[f.name][place] or b"")) for f in view.features}
-            rows.append(self._schemas.adapted(view, row) if there else None)
-        return rows
+        return [
+            self._schemas.adapted(
+                view, {f.name: to_array(f, Value.FromString(columns[f.name][place] or b"")) for f in view.features}
+            )
+            for place in range(rows)
+        ]
 
 
 class Commands:

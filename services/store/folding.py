@@ -17,7 +17,7 @@ from services.features.hashing import keys64
 from services.features.rows import Block, Floats, Ints, Ragged, Row, pack, unpack
 from services.features.schema import Schema, View
 from services.features.verdicts import Verdicts
-from services.store.protocol import BlockReader, Key, RowStore
+from services.store.protocol import BlockReader, BlocksReader, Key, RowStore
 
 SCENARIO_INDEX_KEY: Key = ("all",)
 """Key of the one row that lists all scenarios."""
@@ -33,6 +33,13 @@ def grouped(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
 def read_block(store: RowStore, view: View, keys: Sequence[Key]) -> Block:
     """The rows of `keys` side by side; missing ones hold defaults."""
     return store.read_block(view, keys) if isinstance(store, BlockReader) else pack(view, store.read(view, keys))
+
+
+def read_blocks(store: RowStore, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[Block]:
+    """Rows of several views, in one round trip where the store can; missing ones hold defaults."""
+    if isinstance(store, BlocksReader):
+        return store.read_blocks(asked)
+    return [read_block(store, view, keys) for view, keys in asked]
 
 
 def facets_of(items: Block) -> tuple[list[Key], Ints]:

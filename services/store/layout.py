@@ -40,6 +40,22 @@ class Layout:
         self._head = struct.pack("<I", len(names)) + b"".join(map(_string, names))
         self._tail = project.encode()
 
+    @property
+    def prefix(self) -> bytes:
+        """What the keys of all rows of the view's entities begin with."""
+        return self._head
+
+    def ids(self, key: bytes) -> Key | None:
+        """The entity ids in a key in Redis; None if it is of other entities or of another project."""
+        if not key.startswith(self._head):
+            return None
+        at, found = len(self._head), [""] * len(self._order)
+        for place in self._order:
+            end = at + 8 + int.from_bytes(key[at + 4 : at + 8], "little")
+            found[place] = key[at + 8 : end].decode()
+            at = end
+        return tuple(found) if key[at:] == self._tail else None
+
     def keys(self, keys: Sequence[Key]) -> list[bytes]:
         """The Redis key of each row."""
         head, tail, order = self._head, self._tail, self._order

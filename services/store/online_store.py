@@ -6,6 +6,7 @@ partition and came back cannot undo its successor's work. Layout and reads are F
 Feast client reads the same rows.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha1
@@ -175,7 +176,7 @@ class FencedRedisOnlineStore(RedisOnlineStore):
     def _entities(self, config: RepoConfig, table: FeatureView) -> Iterator[tuple[bytes, tuple[str, ...]]]:
         prefix, project = redis_key_prefix(table.join_keys), config.project.encode()
         client = self._get_client(config.online_store)
-        for key in client.scan_iter(match=f"*{config.project}", count=SCANNED_KEYS):
+        for key in client.scan_iter(match=_escaped(prefix) + b"*" + _escaped(project), count=SCANNED_KEYS):
             ids, rest = _ids_and_rest(key, prefix, len(table.join_keys))
             if rest == project:
                 yield key, tuple(part.decode() for part in ids)
@@ -185,6 +186,11 @@ def _fields(table: FeatureView, former: Sequence[str]) -> list[bytes]:
     """Hash fields of the view's features and of those that it had once."""
     names = {*(feature.name for feature in table.features), *former}
     return [field_hash(f"{table.name}:{name}") for name in sorted(names)]
+
+
+def _escaped(text: bytes) -> bytes:
+    """As Redis' patterns have it literally."""
+    return re.sub(rb"([*?^\[\]\\])", rb"\\\1", text)
 
 
 def _ids_and_rest(key: bytes, prefix: bytes, values: int) -> tuple[list[bytes], bytes]:

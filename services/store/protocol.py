@@ -61,3 +61,12 @@ class BlockReader(Protocol):
     def read_block(self, view: View, keys: Sequence[Key]) -> Block:
         """The rows of `keys` side by side; missing ones hold defaults."""
         ...
+
+
+@runtime_checkable
+class BlocksReader(Protocol):
+    """A store that reads several views in one round trip."""
+
+    def read_blocks(self, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[Block]:
+        """The rows of each view's keys side by side; missing ones hold defaults."""
+        ...

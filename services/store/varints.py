@@ -76,8 +76,9 @@ def decode(payloads: Sequence[bytes]) -> tuple[Ints, Ints]:
     filled = ends > np.r_[0, ends[:-1]]
     if (data[ends[filled] - 1] >= MORE).any() or size.max() > MAX_BYTES:
         raise ValueError("not a list of varints")
-    windows = np.lib.stride_tricks.sliding_window_view(data, _WORD)
-    values = _together(windows[starts].view("<u8").reshape(-1).astype(np.uint64, copy=False) & _WORD_MASK[size])
+    # The eight bytes from every place on, as one number: words that overlap.
+    words: Unsigned = np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
+    values = _together(words[starts].astype(np.uint64, copy=False) & _WORD_MASK[size])
     for place in (_WORD, _WORD + 1):
         long = np.flatnonzero(size > place)
         values[long] |= (data[starts[long] + place] & np.uint64(0x7F)) << np.uint64(7 * place)

@@ -51,25 +51,71 @@ def decode_block(view: View, columns: Mapping[str, Cells], rows: int, canonical:
 
     Raises NotCanonical where a value is of another type or length than the schema says.
     """
-    fixed: dict[str, NDArray[np.generic]] = {}
-    ragged: dict[str, Ragged] = {}
-    for feature in view.features:
-        column = decode_column(feature, columns[feature.name], canonical)
-        if isinstance(column, Ragged):
-            ragged[feature.name] = column
-        else:
-            fixed[feature.name] = column
-    return Block(view, rows, fixed, ragged)
+    cells = {feature.name: _whole(feature, columns[feature.name]) for feature in view.features}
+    try:
+        decoded = _decoded_all(view.features, cells, rows)
+    except NotCanonical:
+        again = {name: [canonical(cell) for cell in column] for name, column in cells.items()}
+        decoded = _decoded_all(view.features, again, rows)
+    fixed = {name: column for name, column in decoded.items() if not isinstance(column, Ragged)}
+    return Block(view, rows, fixed, {name: column for name, column in decoded.items() if isinstance(column, Ragged)})
 
 
 def decode_column(feature: Feature, cells: Cells, canonical: Canonical) -> NDArray[np.generic] | Ragged:
     """One feature of all rows: [R], [R, length] or ragged. Raises NotCanonical as `decode_block` does."""
-    unset = _default_cell(feature)
-    whole = [cell or unset for cell in cells]
+    whole = _whole(feature, cells)
     try:
         return _decoded(feature, whole)
     except NotCanonical:
         return _decoded(feature, [canonical(cell) for cell in whole])
+
+
+def _whole(feature: Feature, cells: Cells) -> list[bytes]:
+    """The cells with the default where nothing is set."""
+    if all(cells):
+        return cells  # type: ignore[return-value]
+    unset = _default_cell(feature)
+    return [cell or unset for cell in cells]
+
+
+def _decoded_all(
+    features: Sequence[Feature], cells: Mapping[str, Sequence[bytes]], rows: int
+) -> dict[str, NDArray[np.generic] | Ragged]:
+    """All features of some rows: the numbers of each type are decoded at once, whichever feature they are of."""
+    decoded = {f.name: _decoded(f, cells[f.name]) for f in features if f.dtype == "string"}
+    for dtype in ("int64", "float64"):
+        group = [feature for feature in features if feature.dtype == dtype]
+        if not group:
+            continue
+        payloads = [payload for feature in group for payload in _payloads(feature, cells[feature.name])]
+        values, lengths = _numbers(group[0], payloads)
+        ends = _ends(lengths)[::rows].tolist() if rows else [0] * (len(group) + 1)
+        for number, feature in enumerate(group):
+            of_rows = lengths[number * rows : (number + 1) * rows]
+            decoded[feature.name] = _shaped(feature, values[ends[number] : ends[number + 1]], of_rows)
+    return decoded
+
+
+def _payloads(feature: Feature, cells: Sequence[bytes]) -> list[bytes]:
+    """The packed numbers of each cell."""
+    if feature.length != SCALAR:
+        return _list_payloads(_LIST_TAG[feature.dtype], cells)
+    tag = _SCALAR_TAG[feature.dtype]
+    if not all(cell.startswith(tag) for cell in cells):
+        raise NotCanonical(f"{feature.name}: not a scalar of type {feature.dtype}")
+    return [cell[1:] for cell in cells]
+
+
+def _shaped(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> NDArray[np.generic] | Ragged:
+    """Numbers of all rows as the feature has them."""
+    if feature.length == VARIABLE:
+        return Ragged(values, lengths)
+    width = 1 if feature.length == SCALAR else feature.length
+    if (lengths != width).any():
+        raise NotCanonical(
+            f"{feature.name}: {'not one value' if feature.length == SCALAR else f'a list is not {width} long'}"
+        )
+    return values if feature.length == SCALAR else values.reshape(len(lengths), width)
 
 
 def _encoded(feature: Feature, block: Block) -> list[bytes]:
@@ -112,35 +158,14 @@ def _ends(sizes: Ints) -> Ints:
 
 
 def _decoded(feature: Feature, cells: Sequence[bytes]) -> NDArray[np.generic] | Ragged:
+    if feature.dtype != "string":
+        return _shaped(feature, *_numbers(feature, _payloads(feature, cells)))
     if feature.length == SCALAR:
-        return _decoded_scalars(feature, cells)
-    payloads = _list_payloads(_LIST_TAG[feature.dtype], cells)
-    if feature.dtype == "string":
-        texts = [_texts(_ITEM_TAG, payload) for payload in payloads]
-        values: NDArray[np.generic] = np.array([*chain.from_iterable(texts)], object)
-        lengths = np.array([len(row) for row in texts], np.int64)
+        texts = [_texts(_SCALAR_TAG["string"], cell) for cell in cells]
     else:
-        values, lengths = _numbers(feature, payloads)
-    if feature.length == VARIABLE:
-        return Ragged(values, lengths)
-    if (lengths != feature.length).any():
-        raise NotCanonical(f"{feature.name}: a list is not {feature.length} long")
-    return values.reshape(len(cells), feature.length)
-
-
-def _decoded_scalars(feature: Feature, cells: Sequence[bytes]) -> NDArray[np.generic]:
-    tag = _SCALAR_TAG[feature.dtype]
-    if feature.dtype == "string":
-        texts = [_texts(tag, cell) for cell in cells]
-        values: NDArray[np.generic] = np.array([*chain.from_iterable(texts)], object)
-        lengths = np.array([len(row) for row in texts], np.int64)
-    elif all(cell[:1] == tag for cell in cells):
-        values, lengths = _numbers(feature, [cell[1:] for cell in cells])
-    else:
-        raise NotCanonical(f"{feature.name}: not a scalar of type {feature.dtype}")
-    if (lengths != 1).any():
-        raise NotCanonical(f"{feature.name}: not one value")
-    return values
+        texts = [_texts(_ITEM_TAG, payload) for payload in _list_payloads(_LIST_TAG["string"], cells)]
+    values: NDArray[np.generic] = np.array([*chain.from_iterable(texts)], object)
+    return _shaped(feature, values, np.array([len(row) for row in texts], np.int64))
 
 
 def _numbers(feature: Feature, payloads: Sequence[bytes]) -> tuple[Floats | Ints, Ints]:

@@ -14,7 +14,7 @@ from feast import FeatureStore, RepoConfig
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
 from services.features.encode import Tensors, encode
 from services.features.hashing import NO_KEY, facet_keys, keys64
-from services.features.hydrated import Hydrated
+from services.features.hydrated import hydrated
 from services.features.schema import View
 from services.ranking.model import FakeModel, Scores
 from services.runtime.infra.commands import Endpoints
@@ -128,13 +128,14 @@ def expected_scores(store: RowStore, user: str, target: int) -> Scores:
         "item_scenario_activity": pairs,
     }
     facets, item_facet = read_facets(store, SCHEMA, read_block(store, SCHEMA["item"], keys["item"]))
-    rows = Hydrated(
+    blocks = {view: read_block(store, SCHEMA[view], wanted) for view, wanted in keys.items()}
+    rows = hydrated(
+        SCHEMA,
+        {**blocks, "facet_activity": facets},
         time_s=NOW_S,
         encoder=ENCODER,
-        **{view: read_block(store, SCHEMA[view], wanted) for view, wanted in keys.items()},
-        facet_activity=facets,
-        item_facet=item_facet,
         item_key=keys64(ITEMS),
+        item_facet=item_facet,
         pair_request=np.zeros(len(ITEMS), np.int64),
         pair_item=np.arange(len(ITEMS)),
         context=np.array([[20.0]]),

@@ -48,7 +48,7 @@ def fill(store: RowStore, settings: Settings) -> None:
 def reasons(ranker: Ranker) -> list[int]:
     """Why the answer to a request is degraded; it always has both items."""
     request = pb.RankRequest(user_id="u", scenario_id="tv", item_ids=["a", "b"])
-    reply = rank(ranker, request, lambda: 10.0)
+    reply = pb.RankResponse.FromString(rank(ranker, request, lambda: 10.0))
     assert {"a", "b"} == {item.item_id for item in reply.items}
     return [degradation.reason for degradation in reply.degraded]
 

@@ -148,7 +148,7 @@ def test_ranking_stops_when_nobody_waits_any_more(ranker: Ranker, checks: int, m
 
 def test_in_time_ranking_answers(ranker: Ranker) -> None:
     """With the last moment left before the answer is made."""
-    answer = rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(5))
+    answer = pb.RankResponse.FromString(rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(5)))
     assert [item.item_id for item in answer.items] == ["a"]
 
 

@@ -1,0 +1,162 @@
+"""What rows of items say whatever the time of a request and whoever asks: worked out once per version of a row.
+
+The server keeps these columns in memory, the trainer makes them for a week at a time; both decay and match from here.
+Single precision, as models read it, but for times. Pure functions of rows; knows nothing of users or requests.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
+from services.features.rows import Block, Floats, Ints
+
+LARGEST = 1e30
+"""Largest attribute that a model sees."""
+
+Singles = NDArray[np.float32]
+Halves = NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows side by side: every field is an array with a row per row. Few fields, so that taking rows is few calls."""
+
+    def __len__(self) -> int:
+        return len(next(iter(vars(self).values())))
+
+    def take(self, rows: NDArray[np.integer]) -> Self:
+        """Some rows, in their order; a copy."""
+        return type(self)(*[column.take(rows, axis=0) for column in vars(self).values()])
+
+    def resized(self, size: int) -> Self:
+        """As many rows; what is new is zeros."""
+
+        def copy(column: NDArray[np.generic]) -> NDArray[np.generic]:
+            result = np.zeros((size, *column.shape[1:]), column.dtype)
+            result[: len(column)] = column[:size]
+            return result
+
+        return type(self)(*map(copy, vars(self).values()))
+
+    def put(self, rows: NDArray[np.integer], source: Self) -> None:
+        """Replace rows by those of another, in place."""
+        for name, column in vars(self).items():
+            column[rows] = getattr(source, name)
+
+
+@dataclass(frozen=True)
+class Activity(Columns):
+    """What everybody did with R items or facets.
+
+    Args:
+        time_s: [R] the time that sums are of, seconds since 1970.
+        values: [R, 3 * half-lives + 3] decayed engagement, impressions, and engagement of users who had engaged
+            before; users who ever engaged; decayed mean of log(1 + price paid), 0 if no price is known; whether one is.
+    """
+
+    time_s: Floats
+    values: Singles
+
+    @property
+    def holders(self) -> Singles:
+        """[R] users who ever engaged."""
+        return self.values[:, -3]
+
+    @property
+    def usual_price(self) -> Singles:
+        """[R, 2] the usual price as a log, and whether one is known."""
+        return self.values[:, -2:]
+
+
+@dataclass(frozen=True)
+class Items(Columns):
+    """R items.
+
+    Args:
+        key: [R] keys of the ids.
+        facet: [R, F] row of each facet among the facets' activity.
+        text: [R, D] text vectors, 0 where there is none of the trusted encoder. They are made in half precision.
+        created_s: [R] seconds since 1970.
+        fixed: [R, 4 + A] price known, log price, last price known, log last price; attributes as models see them.
+    """
+
+    key: Ints
+    facet: NDArray[np.integer]
+    text: Halves
+    created_s: Floats
+    fixed: Singles
+
+    @property
+    def last_price(self) -> Singles:
+        """[R, 2] whether the price last paid is known, and log(1 + it)."""
+        return self.fixed[:, 2:4]
+
+
+@dataclass(frozen=True)
+class Pairs(Columns):
+    """R items in scenarios.
+
+    Args:
+        times_s: [R, 2] the time that sums are of, and that of the newest description, seconds since 1970.
+        values: [R, 2 * half-lives + A] decayed engagement and impressions; declared attributes as they were given.
+    """
+
+    times_s: Floats
+    values: Singles
+
+
+def settle_items(
+    config: FeatureConfig, encoder: int, key: Ints, facet: NDArray[np.integer], item: Block, activity: Block
+) -> Items:
+    """Rows of `item` and `item_activity`; `facet` [R, F] says where their facets' activity is."""
+    price, last = item.floats("price"), activity.floats("last_value")
+    trusted = (item.ints("encoder") == encoder)[:, None]
+    prices = [price >= 0, np.log1p(np.maximum(price, 0.0)), last >= 0, np.log1p(np.maximum(last, 0.0))]
+    attributes = transformed(item.floats("attributes"), config.attributes_of("item"))
+    return Items(
+        key=key,
+        facet=facet.astype(np.int32, copy=False),
+        text=np.where(trusted, item.floats("text_vector"), 0.0).astype(np.float16),
+        created_s=item.floats("created_s"),
+        fixed=np.concatenate([np.column_stack(prices), attributes], axis=1).astype(np.float32),
+    )
+
+
+def settle_activity(config: FeatureConfig, activity: Block) -> Activity:
+    """Rows of `item_activity` or `facet_activity`."""
+    paid, prices = activity.floats("paid").T
+    known = prices > 0
+    others = [activity.floats("holders"), paid / np.where(known, prices, 1.0), known]
+    values = [_engagement(config, activity), activity.floats("returning"), np.column_stack(others)]
+    return Activity(activity.floats("time_s"), np.concatenate(values, axis=1).astype(np.float32))
+
+
+def settle_pairs(config: FeatureConfig, pair: Block, activity: Block) -> Pairs:
+    """Rows of `item_scenario` and `item_scenario_activity`."""
+    times = np.column_stack([activity.floats("time_s"), pair.floats("updated_s")])
+    attributes = np.clip(pair.floats("attributes"), -LARGEST, LARGEST)
+    return Pairs(times, np.concatenate([_engagement(config, activity), attributes], axis=1).astype(np.float32))
+
+
+def transformed(values: NDArray[np.floating], attributes: tuple[Attribute, ...]) -> NDArray[np.floating]:
+    """Attributes [R, A] as models see them."""
+    if not attributes:
+        return values
+    # Beyond this a value is not finite in the single precision that models read.
+    bounded: NDArray[np.floating] = np.clip(values, -LARGEST, LARGEST)
+    log = [number for number, attribute in enumerate(attributes) if attribute.transform == "log1p"]
+    if log:
+        chosen = bounded[:, log]
+        bounded[:, log] = np.sign(chosen) * np.log1p(np.abs(chosen))
+    return bounded
+
+
+def _engagement(config: FeatureConfig, activity: Block) -> Floats:
+    """Engagement, then impressions, at the time of the row: [R, 2 * half-lives]."""
+    counts = activity.floats("counts").reshape(activity.size, len(EVENT_TYPES), len(config.half_lives_s))
+    weights = np.array([config.engagement.get(kind, 0.0) for kind in EVENT_TYPES])
+    engaged = np.einsum("rth,t->rh", counts, weights)
+    return np.concatenate([engaged, counts[:, EVENT_TYPES.index("impression")]], axis=1)

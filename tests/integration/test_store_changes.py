@@ -1,0 +1,123 @@
+"""The store tells which rows were written: on a real Valkey, whoever writes them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.features.rows import pack
+from services.features.schema import Schema, build_schema
+from services.ranking.rows import open_ranking_rows, open_refresher
+from services.runtime.infra.commands import Endpoints
+from services.runtime.settings import Settings, StoreSettings
+from services.store.changes import Changes
+from services.store.connect import open_rows, open_rows_for_batches
+from services.store.feast_rows import FeastRowStore
+from services.store.protocol import Key, StoreUnavailable
+
+pytestmark = pytest.mark.integration
+
+WAIT_S = 10.0
+
+
+@pytest.fixture
+def settings(infra: Endpoints, tmp_path: Path) -> Settings:
+    store = StoreSettings(
+        url=infra.valkey_address, project=f"changes_{tmp_path.name}", registry=tmp_path / "registry.db"
+    )
+    return Settings(store=store)
+
+
+@pytest.fixture
+def schema(settings: Settings) -> Schema:
+    return build_schema(settings.features)
+
+
+@pytest.fixture
+def writer(settings: Settings) -> FeastRowStore:
+    return open_rows_for_batches(settings)
+
+
+@pytest.fixture
+def changes(settings: Settings, schema: Schema) -> Iterator[Changes]:
+    views = [schema[name] for name in ("item", "item_scenario", "facet_activity")]
+    changes = open_rows(settings).changes(views)
+    yield changes
+    changes.close()
+
+
+def write(store: FeastRowStore, schema: Schema, view: str, *key: str, **values: float) -> None:
+    row = pack(schema[view], [None])
+    columns = {name: np.array([value]) for name, value in values.items()}
+    store.write([key], row.with_columns({**columns, "schema": np.array([schema.fingerprint])}))
+
+
+def told(changes: Changes, view: str, key: Key) -> dict[str, set[Key]]:
+    """What is told until this key is."""
+    everything: dict[str, set[Key]] = {}
+    while key not in everything.get(view, set()):
+        for name, keys in (changes.take(WAIT_S) or {}).items():
+            everything.setdefault(name, set()).update(keys)
+    return everything
+
+
+def test_keys_of_written_rows_are_told(changes: Changes, writer: FeastRowStore, schema: Schema) -> None:
+    """After the first call, by entity; rows of users are nobody's business here."""
+    assert changes.take(0.0) is None
+    write(writer, schema, "user", "u1")
+    write(writer, schema, "item_activity", "i1")
+    write(writer, schema, "item_scenario_activity", "i2", "tv")
+    write(writer, schema, "facet_activity", "-5")
+    expected = {"item": {("i1",)}, "item_scenario": {("i2", "tv")}, "facet_activity": {("-5",)}}
+    assert expected == told(changes, "facet_activity", ("-5",))
+
+
+def test_other_projects_are_not_told(
+    changes: Changes, writer: FeastRowStore, schema: Schema, settings: Settings
+) -> None:
+    changes.take(0.0)
+    other = settings.store.model_copy(update={"project": settings.store.project + "2"})
+    write(open_rows_for_batches(settings.model_copy(update={"store": other})), schema, "item", "theirs")
+    write(writer, schema, "item", "ours")
+    assert {("ours",)} == told(changes, "item", ("ours",))["item"]
+
+
+@pytest.mark.parametrize("kind", ["pubsub", "normal"])
+def test_a_lost_connection_is_noticed_and_made_again(
+    changes: Changes, writer: FeastRowStore, schema: Schema, kind: str
+) -> None:
+    """Whichever of the two it is: what was written meanwhile may have been missed, and that is said."""
+    changes.take(0.0)
+    client = writer._client()
+    own = client.client_id()
+    for each in client.client_list(_type=kind):
+        if each["id"] != str(own):
+            client.client_kill_filter(_id=each["id"])
+    with pytest.raises(StoreUnavailable, match="cannot tell what changes"):
+        while True:
+            changes.take(0.1)
+    assert changes.take(0.0) is None
+    write(writer, schema, "item", "after")
+    assert {("after",)} == told(changes, "item", ("after",))["item"]
+
+
+def test_a_cache_that_is_told_reads_nothing_but_what_changes(
+    settings: Settings, writer: FeastRowStore, schema: Schema
+) -> None:
+    """The refresher over a real store: warm at once, and a written row is seen though none is old."""
+    for number in range(5):
+        write(writer, schema, "item", f"i{number}", price=float(number))
+    store = open_rows(settings)
+    rows = open_ranking_rows(store, schema, 7, 100, 3600.0, 3600.0)
+    refresher = open_refresher(rows, store, schema)
+    assert refresher.warm(WAIT_S)
+    assert 5 == len(rows.items)
+    refresher.start()
+    try:
+        write(writer, schema, "item", "i3", price=99.0)
+        prices = [0.0]
+        while prices != pytest.approx([np.log1p(99.0), np.log1p(4.0)]):
+            prices = rows.items.rows(["i3", "i4"], ()).fields["items"].fixed[:, 1].tolist()
+    finally:
+        refresher.stop()

@@ -1,0 +1,28 @@
+"""The bytes of an answer are those of the message that it is."""
+
+import numpy as np
+import pytest
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.ranking.model import Scores
+from services.ranking.reply import serialised
+
+IDS = ("a", "x" * 127, "y" * 128, "\N{SNOWMAN}" * 42, "z")
+TRANSFER = np.array([0.25, 1.0, 0.0], np.float32)
+PREFERENCE = np.linspace(0.0, 1.0, 15, dtype=np.float32).reshape(5, 3)
+SCORES = Scores(PREFERENCE, TRANSFER, PREFERENCE @ TRANSFER, PREFERENCE @ TRANSFER / TRANSFER.sum())
+
+
+@pytest.mark.parametrize("explain", [True, False])
+@pytest.mark.parametrize("chosen", [[], [3], [4, 2, 0, 1, 3]])
+def test_an_answer_is_the_message_with_these_items(chosen: list[int], explain: bool) -> None:
+    """In the chosen order, whatever the length of an id, and zeros as well."""
+    head = pb.RankResponse(scenario_id="tv", model_version="m/1")
+    expected = pb.RankResponse(scenario_id="tv", model_version="m/1")
+    for place in chosen:
+        item = expected.items.add(item_id=IDS[place], score=SCORES.score[place], probability=SCORES.probability[place])
+        for preference, weight in zip(PREFERENCE[place], TRANSFER, strict=True):
+            if explain:
+                item.contributions.add(preference=preference, contribution=preference * weight)
+    data = serialised(head, IDS, SCORES, np.array(chosen, np.int64), explain=explain)
+    assert expected == pb.RankResponse.FromString(data)
