@@ -53,9 +53,7 @@ def find_knee(holds: Callable[[float], bool | None], search: Search) -> Knee:
             if held >= search.highest:
                 break
             rate = min(held * search.factor, search.highest)
-        elif held == 0 and failed < search.start * search.precision:
-            break
-        elif failed - held <= held * search.precision:
+        elif failed - held <= search.precision * (held or search.start):
             break
         else:
             rate = (held + failed) / 2

@@ -80,14 +80,14 @@ def make_profile(
         raise ConfigurationError("--duration: goes with --rate; --steps and --ramp take --step-duration")
     if arrivals not in ARRIVALS:
         raise ConfigurationError(f"--arrivals: {arrivals!r} is none of {', '.join(ARRIVALS)}")
-    common = {"arrivals": arrivals, "seed": seed, "bounds": bounds, "warm_up_s": _positive("--warm-up", warm_up_s, 0)}
-    _positive("--max-p99", bounds.p99_ms)
+    common = {"arrivals": arrivals, "seed": seed, "bounds": bounds, "warm_up_s": positive("--warm-up", warm_up_s, 0)}
+    positive("--max-p99", bounds.p99_ms)
     if not 0 < bounds.goodput <= 1:
         raise ConfigurationError(f"--min-goodput: {bounds.goodput:g} is not above 0 and at most 1")
     if rate is not None:
-        rates = [_positive("--rate", rate)]
-        return Profile(STEADY, rates, _positive("--duration", 30.0 if duration_s is None else duration_s), **common)  # type: ignore[arg-type]
-    step_s = _positive("--step-duration", step_duration_s)
+        rates = [positive("--rate", rate)]
+        return Profile(STEADY, rates, positive("--duration", 30.0 if duration_s is None else duration_s), **common)  # type: ignore[arg-type]
+    step_s = positive("--step-duration", step_duration_s)
     if steps:
         return Profile(STEPPED, rates_of(steps), step_s, **common)  # type: ignore[arg-type]
     return Profile(RAMP, [], step_s, search=_checked(search), **common)  # type: ignore[arg-type]
@@ -98,15 +98,15 @@ def rates_of(steps: str) -> list[float]:
     rates = []
     for text in steps.split(","):
         try:
-            rates.append(_positive("--steps", float(text)))
+            rates.append(positive("--steps", float(text)))
         except ValueError as error:
             raise ConfigurationError(f"--steps: {text.strip()!r} is not a rate; they look like 100,200,300") from error
     return rates
 
 
 def _checked(search: Search) -> Search:
-    _positive("--ramp-start", search.start)
-    _positive("--precision", search.precision)
+    positive("--ramp-start", search.start)
+    positive("--precision", search.precision)
     if search.highest < search.start:
         raise ConfigurationError("--ramp-highest: is less than --ramp-start")
     if search.factor <= 1:
@@ -114,7 +114,8 @@ def _checked(search: Search) -> Search:
     return search
 
 
-def _positive(name: str, value: float, least: float = 1e-9) -> float:
+def positive(name: str, value: float, least: float = 1e-9) -> float:
+    """The value; ConfigurationError, naming the option, if it is not a number of at least `least`."""
     if not least <= value < float("inf"):
         raise ConfigurationError(f"{name}: {value:g} is not {'positive' if least else 'zero or more'}")
     return value

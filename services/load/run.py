@@ -51,7 +51,8 @@ def run_load(crew: Offers, profile: Profile, say: Say = lambda _: None) -> dict[
     if profile.search is None:
         planned = profile.steps()
         record = crew.offer(planned)
-        steps += [_figures(step, record, number, profile) for number, step in enumerate(planned)]
+        begun = [number for number, lasted_s in enumerate(record.lasted_s) if lasted_s > 0]
+        steps += [_figures(planned[number], record, number, profile) for number in begun]
         for figures in steps:
             say(figures)
     else:

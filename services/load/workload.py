@@ -5,11 +5,11 @@
 Names are the proto's, in either spelling (`user_id`, `userId`). Knows files; knows no data set and no server.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf.json_format import MessageToJson, ParseError, Parse
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.runtime.errors import ConfigurationError
@@ -33,6 +33,19 @@ class Shape:
     candidates: int = 200
     users: str = ZIPF
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests to offer, in order.
+
+    Args:
+        requests: not empty.
+        described: where they come from, for the report.
+    """
+
+    requests: Sequence[pb.RankRequest]
+    described: Mapping[str, str | int]
 
 
 def checked(shape: Shape) -> Shape:
