@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.load.knee import Knee
+from services.load.latencies import Latencies
 from services.load.profiles import Bounds
 from services.load.schedule import Step
 from services.load.tally import OK, Record, Tally
@@ -42,6 +43,8 @@ def tally_figures(tally: Tally, lasted_s: float) -> dict[str, Any]:
         "latency_ms": _rounded(tally.latency.summary()),
         "service_ms": _rounded(tally.service.summary()),
         "client_lag_ms": _rounded(tally.lag.summary()),
+        "latency_curve": _curve(tally.latency),
+        "service_curve": _curve(tally.service),
     }
     return {**figures, "client_behind": lags(figures)}
 
@@ -57,13 +60,11 @@ def lags(figures: dict[str, Any]) -> bool:
 
 
 def overall(record: Record) -> dict[str, Any]:
-    """All steps together, with the curves of their percentiles."""
+    """All steps together."""
     merged = Tally()
     for tally in record.steps:
         merged.add(tally)
-    curves = {"latency_curve": merged.latency.curve(), "service_curve": merged.service.curve()}
-    rounded = {name: [[round(percent, 6), round(ms, 3)] for percent, ms in curve] for name, curve in curves.items()}
-    return {**tally_figures(merged, sum(record.lasted_s)), **rounded}
+    return tally_figures(merged, sum(record.lasted_s))
 
 
 def seconds(record: Record) -> list[dict[str, Any]]:
@@ -85,15 +86,18 @@ def seconds(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
-def client_figures(whole: dict[str, Any], busy_share: float) -> dict[str, Any]:
+def client_figures(whole: dict[str, Any], steps: Sequence[dict[str, Any]], busy_share: float) -> dict[str, Any]:
     """Whether the client itself was fast enough, in figures and in words."""
-    lag, behind = whole["client_lag_ms"]["p99"], whole["client_behind"] or busy_share > BUSY
+    lag, late = whole["client_lag_ms"]["p99"], sum(step["client_behind"] for step in steps)
+    measured = (
+        f"99 % were sent within {lag:g} ms of their time, the busiest process worked {busy_share:.0%} of the time"
+    )
+    behind = late > 0 or busy_share > BUSY
     saying = (
-        f"The client fell behind its schedule (99 % were sent within {lag:g} ms of their time, busiest process "
-        f"{busy_share:.0%} busy): latencies hold its own delay. Use more --clients, or another machine."
+        f"The client fell behind its schedule in {late} of {len(steps)} steps ({measured}): their latencies hold its "
+        "own delay. Use more clients, or another machine."
         if behind
-        else f"The client kept its schedule: 99 % were sent within {lag:g} ms of their time, busiest process "
-        f"{busy_share:.0%} busy."
+        else f"The client kept its schedule: {measured}."
     )
     return {"behind": behind, "busy_share": round(busy_share, 3), "lag_ms": whole["client_lag_ms"], "says": saying}
 
@@ -102,22 +106,27 @@ def capacity(knee: Knee, steps: Sequence[dict[str, Any]], bounds: Bounds, ended:
     """The knee in figures and in words; `ended` says why the search ended early, if it did."""
     kept = f"at least {bounds.goodput:.0%} answered in time and p99 at most {bounds.p99_ms:g} ms"
     if knee.held and knee.failed is None:
-        saying = f"Every rate that was tried was held, the highest {knee.held:.1f}/s ({kept})."
-    elif knee.held:
-        saying = f"{knee.held:.1f}/s is the highest rate that was held ({kept}); {knee.failed:.1f}/s was not."
+        saying = f"Every rate that was tried was held, the highest {_rate(knee.held)}/s ({kept})."
+    elif knee.held and knee.failed is not None:
+        saying = f"{_rate(knee.held)}/s is the highest rate that was held ({kept}); {_rate(knee.failed)}/s was not."
     else:
         saying = f"No rate that was tried was held ({kept})."
-    at = max((step for step in steps if step["held"] and step["rate"] == knee.held), key=_goodput, default=None)
+    at = next((step for step in steps if step["held"] and step["rate"] == knee.held), None)
     return {
         "rate": round(knee.held, 2),
+        "step": steps.index(at) if at else None,
         "goodput_per_s": at["goodput_per_s"] if at else 0.0,
         "not_held": None if knee.failed is None else round(knee.failed, 2),
         "says": f"{saying} {ended}".strip(),
     }
 
 
-def _goodput(step: dict[str, Any]) -> float:
-    return float(step["goodput_per_s"])
+def _rate(rate: float) -> str:
+    return f"{round(rate, 1):g}"
+
+
+def _curve(latencies: Latencies) -> list[list[float]]:
+    return [[round(percent, 6), round(ms, 3)] for percent, ms in latencies.curve()]
 
 
 def _by_count(counter: Counter[str]) -> dict[str, int]:

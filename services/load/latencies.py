@@ -4,7 +4,7 @@ Knows seconds in, milliseconds out; nothing of requests.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from hdrh.histogram import HdrHistogram
 
@@ -61,6 +61,8 @@ class Latencies:
         return {**dict(zip(PERCENTILES, values, strict=True)), "max": self.max_ms()}
 
     def curve(self) -> list[tuple[float, float]]:
-        """(percent, ms) from the median's side to the maximum, denser the closer to 100 %; the last is 100 %."""
-        points: list[Any] = [] if not len(self) else list(self._counts.get_percentile_iterator(TICKS_PER_HALVING))
+        """(percent, ms) from the fastest request to the slowest, denser the closer to 100 %; the last is 100 %."""
+        if not len(self):
+            return []
+        points = self._counts.get_percentile_iterator(TICKS_PER_HALVING)
         return [(point.percentile, point.value_iterated_to / 1000) for point in points]

@@ -10,9 +10,10 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from services.load.tally import OK
+from services.load.words import shown
 
 BLUE, LIGHT, GREY, DARK, RED, ORANGE = "#1f5fa8", "#6aa5de", "#9aa5b1", "#3d4852", "#b23b3b", "#b8741a"
 ERRORS = (RED, ORANGE, "#6b4fa0", "#2f7d4f", "#c2549b", "#6b5a3a")
@@ -27,7 +28,6 @@ STYLE: Any = {
     "xtick.color": DARK,
     "ytick.color": DARK,
     "grid.color": "#e3e8ee",
-    "legend.frameon": False,
     "svg.hashsalt": "crossrec",
     "svg.fonttype": "path",
 }
@@ -85,7 +85,9 @@ def latency_against_load(figures: dict[str, Any]) -> Plot:
     figure, axes = _drawing()
     rates = [step["offered_per_s"] for step in steps]
     for name, colour in (("p99.9", GREY), ("p99", BLUE), ("p50", LIGHT)):
-        axes.plot(rates, [step["latency_ms"][name] for step in steps], color=colour, linewidth=1.6, label=name)
+        line = "-" if len({step["rate"] for step in steps}) == len(steps) else "none"  # not through steps of one rate
+        axes.plot(rates, [step["latency_ms"][name] for step in steps], linestyle=line, color=colour, linewidth=1.6)
+        axes.plot([], [], color=colour, linewidth=1.6, label=name)
         for held, face in ((True, colour), (False, "white")):
             points = [(step["offered_per_s"], step["latency_ms"][name]) for step in steps if step["held"] is held]
             axes.plot(
@@ -98,11 +100,12 @@ def latency_against_load(figures: dict[str, Any]) -> Plot:
 
 def percentile_curve(figures: dict[str, Any]) -> Plot:
     """All percentiles, from when requests were due and from when they were sent."""
+    part, of = shown(figures)
     figure, axes = _drawing()
     curves = {"from its time": ("latency_curve", BLUE), "from sending": ("service_curve", ORANGE)}
     values = []
     for label, (name, colour) in curves.items():
-        points = [(100 / (100 - percent), ms) for percent, ms in figures["overall"][name] if percent < 100]
+        points = [(100 / (100 - percent), ms) for percent, ms in part[name] if percent < 100]
         values += [ms for _, ms in points]
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.6, label=label)
@@ -111,7 +114,7 @@ def percentile_curve(figures: dict[str, Any]) -> Plot:
     axes.xaxis.set_minor_formatter(NullFormatter())
     _milliseconds(axes, values)
     axes.set_xlabel("percentile of the requests")
-    return _plot(figure, axes, "Latency by percentile", "ms")
+    return _plot(figure, axes, f"Latency by percentile, {of}", "ms")
 
 
 def _drawing() -> tuple[Figure, Axes]:
@@ -125,7 +128,8 @@ def _milliseconds(axes: Axes, values: Sequence[float]) -> None:
     lowest = min((value for value in values if value > 0), default=1.0)
     if max(values, default=1.0) > 20 * lowest:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
@@ -134,8 +138,10 @@ def _milliseconds(axes: Axes, values: Sequence[float]) -> None:
 def _plot(figure: Figure, axes: Axes, title: str, unit: str) -> Plot:
     """The figure as an SVG element that fills what width it gets."""
     axes.set_ylabel(unit)
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside upper left", ncols=3, fontsize=9)
+    labels = axes.get_legend_handles_labels()[1]
+    if labels:
+        columns = 2 if any(len(label) > 16 for label in labels) else 3
+        figure.legend(loc="outside upper left", ncols=columns, fontsize=9, frameon=False)
     buffer = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

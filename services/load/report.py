@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from services.load.plots import plots
 from services.load.template import PAGE
-from services.load.words import found, in_words, notices, number, profile_in_words
+from services.load.words import found, in_words, notices, number, profile_in_words, shown
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 
@@ -35,7 +35,7 @@ def render(figures: dict[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page: str = environment.from_string(PAGE).render(
         title=f"Load on {figures['target']['address']}",
-        subtitle=f"{profile_in_words(figures['profile'])} Started {figures['started_at']}.",
+        subtitle=f"{profile_in_words(figures['profile'])} Started {figures['started_at'][:16].replace('T', ' ')} UTC.",
         notices=notices(figures),
         found=found(figures),
         tiles=tiles(figures),
@@ -48,14 +48,15 @@ def render(figures: dict[str, Any]) -> str:
 
 def tiles(figures: dict[str, Any]) -> list[Tile]:
     """The figures that most people look for."""
-    whole, latency = figures["overall"], figures["overall"]["latency_ms"]
-    made = [Tile("capacity, requests/s", number(figures["capacity"]["rate"]))] if figures["capacity"] else []
+    part, of = shown(figures)
+    at = f", {of}" if part is not figures["overall"] else ""
+    made = [Tile("held, requests/s", number(figures["capacity"]["rate"]))] if figures["capacity"] else []
     return [
         *made,
-        Tile("offered, requests/s", number(whole["offered_per_s"])),
-        Tile("goodput, answers/s", number(whole["goodput_per_s"])),
-        Tile("not answered", f"{1 - whole['goodput_share']:.2%}"),
-        *(Tile(f"{name}, ms", number(latency[name])) for name in PERCENTILES),
+        Tile("offered, requests/s", number(part["offered_per_s"])),
+        Tile("goodput, answers/s", number(part["goodput_per_s"])),
+        Tile("not answered", f"{1 - part['goodput_share']:.2%}"),
+        *(Tile(f"{name}, ms{at}", number(part["latency_ms"][name])) for name in PERCENTILES),
     ]
 
 
@@ -85,7 +86,7 @@ def steps_table(figures: dict[str, Any]) -> TableOf:
     columns = ["rate", "offered /s", "goodput /s", "not answered", *(f"{name}, ms" for name in PERCENTILES), "held"]
     rows = [
         [
-            f"{step['rate']:.1f}",
+            f"{round(step['rate'], 1):g}",
             number(step["offered_per_s"]),
             number(step["goodput_per_s"]),
             f"{1 - step['goodput_share']:.2%}",

@@ -62,7 +62,7 @@ def run_load(crew: Offers, profile: Profile, say: Say = lambda _: None) -> dict[
         "started_at": began.isoformat(timespec="seconds"),
         "profile": _described(profile),
         "interrupted": crew.interrupted,
-        "client": client_figures(whole, record.busy_share),
+        "client": client_figures(whole, steps, record.busy_share),
         "overall": whole,
         "steps": steps,
         "capacity": knee,
@@ -90,7 +90,7 @@ def _ramp(
         if crew.interrupted:
             ended = "The search was ended early."
         elif figures["client_behind"] and not figures["held"]:
-            ended = f"At {rate:.1f}/s the client fell behind its schedule: the server may hold more."
+            ended = f"At {rate:.4g}/s the client fell behind its schedule: the server may hold more."
         return None if ended else bool(figures["held"])
 
     knee: Knee = find_knee(holds, profile.search)

@@ -27,9 +27,9 @@ p { max-width: 46rem; margin: .5rem 0; }
 figure { margin: 0; }
 figcaption { font-weight: 600; margin-bottom: .2rem; }
 figure svg { display: block; width: 100%; height: auto; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
+.scroll { overflow-x: auto; margin: .4rem 0 1rem; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 0; }
 th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap;
   vertical-align: top; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
@@ -54,8 +54,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 </div>
 <h2>Tables</h2>
 {% for table in tables %}
-<div class="scroll"><table>
-<caption>{{ table.caption }}</caption>
+<h3>{{ table.caption }}</h3>
+<div class="scroll"><table aria-label="{{ table.caption }}">
 <thead><tr>{% for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>

@@ -25,12 +25,21 @@ def notices(figures: dict[str, Any]) -> list[str]:
 def found(figures: dict[str, Any]) -> list[str]:
     """What came out, in words."""
     whole = figures["overall"]
+    latency, answered = whole["latency_ms"], whole["codes"].get(OK, 0)
     texts = [figures["capacity"]["says"]] if figures["capacity"] else []
     texts.append(
-        f"{whole['codes'].get(OK, 0):,} of {whole['requests']:,} requests were answered, "
-        f"half within {number(whole['latency_ms']['p50'])} ms, 99 % within {number(whole['latency_ms']['p99'])} ms."
+        f"{answered:,} of {whole['requests']:,} requests were answered. Of all waits, half were over within "
+        f"{number(latency['p50'])} ms, 99 % within {number(latency['p99'])} ms."
     )
     return texts + ([] if figures["client"]["behind"] else [figures["client"]["says"]])
+
+
+def shown(figures: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The figures that stand for the run, and of what they are: a ramp's are those at its knee."""
+    at = figures["capacity"]["step"] if figures["capacity"] else None
+    if at is None:
+        return figures["overall"], "whole run"
+    return figures["steps"][at], f"at {round(figures['steps'][at]['rate'], 1):g}/s"
 
 
 def in_words(part: dict[str, Any]) -> str:
