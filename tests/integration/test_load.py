@@ -152,7 +152,7 @@ def test_a_certificate_may_name_another_host(certificate: tuple[Path, Path], ask
     assert ["OK"] == list(measured["overall"]["codes"])
 
 
-def test_nobody_there_is_an_error_that_names_the_target(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_there_is_an_error_that_names_the_target(asked: Path) -> None:
     with serving(Servicer()) as target:
         pass
     with pytest.raises(LoadFailed, match=f"target: no connection to {target}"):
