@@ -7,8 +7,9 @@ import os
 import time
 import warnings
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +23,10 @@ from services.runtime.infra.cli import infra_app
 from services.runtime.settings import described, load_settings
 from services.runtime.times import utc_seconds
 from services.users.cli import UserId, user_app
+
+if TYPE_CHECKING:
+    from crossrec.ranking.v1.ranking_pb2 import RankRequest
+    from services.load.workload import Shape
 
 app = typer.Typer(
     name="crossrec",
@@ -76,6 +81,24 @@ def _register_training() -> None:
 
 
 _register_training()
+
+
+def _register_load() -> None:
+    if not all(find_spec(package) for package in ("hdrh", "jinja2", "matplotlib")):
+        return  # a serving environment may lack the packages of the load client
+    from services.load.cli import load_command_with
+
+    app.command("load")(load_command_with(_requests_of_data))
+
+
+def _requests_of_data(data: str, shape: "Shape") -> "list[RankRequest]":
+    from export.bench.data_requests import data_requests
+    from export.datasets.storage import DatasetReader
+
+    return data_requests(DatasetReader(load_settings(data).data_dir / data), shape)
+
+
+_register_load()
 
 
 @app.command()

@@ -12,6 +12,7 @@
     +-- ConfigurationError      a setting is missing, unknown or out of range
     +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs
     +-- InfraFailed             a server of the embedded infrastructure does not start or stop
+    +-- LoadFailed              a load run cannot start or go on (services.load)
     +-- TopicMismatch           a Kafka topic exists with another number of partitions
     +-- TopicChanged            a Kafka topic is not the one that rows were folded from
     +-- RequestError            answered to a gRPC caller with a status of its own

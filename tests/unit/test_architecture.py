@@ -18,6 +18,7 @@ ALLOWED = {
     "consumers": {"consumers", "events", "features", "store", "text", "runtime"},
     # A command, not a service: it publishes with the gateway's own code.
     "users": {"users", "events", "features", "gateway", "store", "runtime"},
+    "load": {"load", "runtime"},
     "ranking": {"ranking", "features", "store", "text", "runtime"},
 }
 

@@ -1,9 +1,12 @@
 """The command line as a user meets it."""
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from services import main
 from services.main import app
+from services.runtime.errors import CrossRecError
 
 COMMANDS = (
     "import",
@@ -21,6 +24,7 @@ COMMANDS = (
     "infra",
     "serve",
     "bench",
+    "load",
     "user",
 )
 
@@ -57,3 +61,21 @@ def test_unknown_consumer_lists_the_known_ones() -> None:
     code, output = run("consume", "behaviour")
     assert 2 == code
     assert "behavior, item, scenario, activity" in output
+
+
+def test_without_its_packages_there_is_no_load_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a serving environment that was built without them."""
+    for found, names in ((object(), ["load"]), (None, [])):
+        bare = typer.Typer()
+        monkeypatch.setattr(main, "app", bare)
+        monkeypatch.setattr(main, "find_spec", lambda _, found=found: found)
+        main._register_load()
+        assert names == [command.name for command in bare.registered_commands]
+
+
+def test_a_load_without_requests_or_profile_names_what_is_missing() -> None:
+    """The options that would be needed."""
+    for arguments, named in ((["--rate", "5"], "--requests"), (["--requests", "none"], "--rate")):
+        result = CliRunner().invoke(app, ["load", *arguments])
+        assert isinstance(result.exception, CrossRecError)
+        assert named in str(result.exception)

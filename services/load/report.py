@@ -1,0 +1,106 @@
+"""The report: one HTML file with everything in it, from a run's figures. Reads no files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from services.load.plots import plots
+from services.load.template import PAGE
+from services.load.words import found, in_words, notices, number, profile_in_words, shown
+
+PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that stands out."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class TableOf:
+    """A table of texts."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The page."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page: str = environment.from_string(PAGE).render(
+        title=f"Load on {figures['target']['address']}",
+        subtitle=f"{profile_in_words(figures['profile'])} Started {figures['started_at'][:16].replace('T', ' ')} UTC.",
+        notices=notices(figures),
+        found=found(figures),
+        tiles=tiles(figures),
+        plots=plots(figures),
+        tables=tables(figures),
+        facts=facts(figures),
+    )
+    return page
+
+
+def tiles(figures: dict[str, Any]) -> list[Tile]:
+    """The figures that most people look for."""
+    part, of = shown(figures)
+    at = f", {of}" if part is not figures["overall"] else ""
+    made = [Tile("held, requests/s", number(figures["capacity"]["rate"]))] if figures["capacity"] else []
+    return [
+        *made,
+        Tile("offered, requests/s", number(part["offered_per_s"])),
+        Tile("goodput, answers/s", number(part["goodput_per_s"])),
+        Tile("not answered", f"{1 - part['goodput_share']:.2%}"),
+        *(Tile(f"{name}, ms{at}", number(part["latency_ms"][name])) for name in PERCENTILES),
+    ]
+
+
+def tables(figures: dict[str, Any]) -> list[TableOf]:
+    """Steps, and what became of requests."""
+    whole = figures["overall"]
+    made = [steps_table(figures)]
+    times = {
+        "latency, from its time": "latency_ms",
+        "service, from sending": "service_ms",
+        "client's lag, from its time to sending": "client_lag_ms",
+    }
+    rows = [[name, *(number(whole[key][percentile]) for percentile in PERCENTILES)] for name, key in times.items()]
+    made.append(TableOf("Times over the whole run, ms", ["", *PERCENTILES], rows))
+    kinds = {"Status codes": "codes", "Degraded answers": "degraded", "Models": "models", "Experiment arms": "arms"}
+    for caption, key in kinds.items():
+        counts = [
+            [name or "none", f"{count:,}", f"{count / whole['requests']:.2%}"] for name, count in whole[key].items()
+        ]
+        if counts and list(whole[key]) != [""]:
+            made.append(TableOf(caption, ["", "requests", "share"], counts))
+    return made
+
+
+def steps_table(figures: dict[str, Any]) -> TableOf:
+    """One row per step."""
+    columns = ["rate", "offered /s", "goodput /s", "not answered", *(f"{name}, ms" for name in PERCENTILES), "held"]
+    rows = [
+        [
+            f"{round(step['rate'], 1):g}",
+            number(step["offered_per_s"]),
+            number(step["goodput_per_s"]),
+            f"{1 - step['goodput_share']:.2%}",
+            *(number(step["latency_ms"][name]) for name in PERCENTILES),
+            ("yes" if step["held"] else "no") + (", client behind" if step["client_behind"] else ""),
+        ]
+        for step in figures["steps"]
+    ]
+    profile = figures["profile"]
+    bounds = f"held: at least {profile['min_goodput']:.0%} answered, p99 at most {profile['max_p99_ms']:g} ms"
+    return TableOf(f"Steps ({bounds})", columns, rows)
+
+
+def facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Workload, client, versions and machine."""
+    parts = {name: figures[name] for name in ("target", "workload", "clients", "versions", "client_machine")}
+    return [(name.replace("_", " "), in_words(part)) for name, part in parts.items()]

@@ -1,0 +1,107 @@
+"""`python -m tests.bench.ghz`: the load client and ghz, turn by turn, on one ranking server with a fake model.
+
+Both offer the same requests at the same constant rate in an open loop. ghz counts from sending, so that the time
+to compare is the load client's `service_ms`. Runs in the repository's root; needs ghz on the PATH, or where --ghz says:
+`go install github.com/bojand/ghz/cmd/ghz@latest`.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+from google.protobuf.json_format import MessageToDict
+
+from crossrec.ranking.v1.ranking_pb2 import RankRequest
+from services.load.crew import Crew
+from services.load.profiles import STEADY, Profile
+from services.load.run import run_load
+from services.load.schedule import CONSTANT
+from services.load.target import Target
+from tests.contract.rank_server import History, SwitchedStore, request, running
+
+ITEMS = [f"item{number}" for number in range(200)]
+METHOD = "crossrec.ranking.v1.RankingService.Rank"
+PROTO = ("--proto", "proto/crossrec/ranking/v1/ranking.proto", "--import-paths", "proto")
+CONNECTIONS = 4
+
+
+def serve(pipe: Connection) -> None:
+    """The main of the server's process: says its address, and serves until it is told to end."""
+    store = SwitchedStore()
+    history = History(store)
+    history.scenarios("shelf", "tv")
+    history.items(*ITEMS)
+    history.events(*[(f"user{number}", "tv", ITEMS[number % 200]) for number in range(1000)])
+    with running(store, cache_age_s=60) as server:
+        pipe.send(server.built.address)
+        pipe.recv()
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of a server in a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(theirs,))
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send("end")
+        process.join()
+
+
+def by_ghz(ghz: str, address: str, asked: list[RankRequest], rate: float, duration_s: float) -> dict[str, float]:
+    """Percentiles that ghz measures, milliseconds."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as data:
+        json.dump([MessageToDict(message) for message in asked], data)
+        data.flush()
+        options = ["--insecure", *PROTO, "--call", METHOD, "--data-file", data.name, "--async", "--timeout", "10s"]
+        pace = ["--rps", f"{rate:g}", "--load-schedule", "const", "--total", str(round(rate * duration_s))]
+        clients = ["--connections", str(CONNECTIONS), "--concurrency", str(CONNECTIONS), "--format", "json"]
+        run = subprocess.run([ghz, *options, *pace, *clients, address], stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(run.stdout)
+    at = {f"p{line['percentage']}": line["latency"] / 1e6 for line in found["latencyDistribution"]}
+    return {"p50": at["p50"], "p90": at["p90"], "p99": at["p99"], "answered": found["statusCodeDistribution"]["OK"]}
+
+
+def by_us(address: str, asked: list[RankRequest], rate: float, duration_s: float) -> dict[str, float]:
+    """The same by the load client, from sending."""
+    profile = Profile(STEADY, [rate], duration_s, CONSTANT, seed=0)
+    bodies = [message.SerializeToString() for message in asked]
+    with Crew(Target(address, CONNECTIONS, deadline_s=10), bodies, clients=1) as crew:
+        whole = run_load(crew, profile)["overall"]
+    return {**{name: whole["service_ms"][name] for name in ("p50", "p90", "p99")}, "answered": whole["codes"]["OK"]}
+
+
+def main() -> None:
+    """Measure in turns, print every round and the ratio of the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ghz", default="ghz")
+    parser.add_argument("--rate", type=float, default=50)
+    parser.add_argument("--duration", type=float, default=10, help="of each turn, seconds")
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    asked = [request("tv", f"user{number}", ITEMS) for number in range(1000)]
+    turns: dict[str, list[dict[str, float]]] = {"ghz": [], "crossrec": []}
+    with served() as address:
+        by_us(address, asked, chosen.rate, 2)  # the server's first requests are slow
+        for _ in range(chosen.rounds):
+            turns["ghz"].append(by_ghz(chosen.ghz, address, asked, chosen.rate, chosen.duration))
+            turns["crossrec"].append(by_us(address, asked, chosen.rate, chosen.duration))
+            print(*(f"{name}: {rounds[-1]}" for name, rounds in turns.items()), sep="\n", flush=True)  # noqa: T201
+    for name in ("p50", "p90", "p99"):
+        ghz, ours = ([turn[name] for turn in turns[who]] for who in ("ghz", "crossrec"))
+        middle = statistics.median(ours), statistics.median(ghz)
+        spread = f"{min(ours):.2f}-{max(ours):.2f} and {min(ghz):.2f}-{max(ghz):.2f}"
+        print(f"{name}: crossrec {middle[0]:.2f} ms, ghz {middle[1]:.2f} ms ({spread})")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

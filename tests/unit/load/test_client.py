@@ -1,0 +1,137 @@
+"""An open loop against a server that is a coroutine."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc
+import pytest
+from grpc.aio import AioRpcError, Metadata
+
+from crossrec.ranking.v1.ranking_pb2 import Degradation, RankResponse
+from services.load.client import Client, Offer, open_loop
+from services.load.schedule import CONSTANT, Step
+from services.load.tally import Record
+
+ANSWER = RankResponse(
+    model_version="m/1", experiment_arm="b", degraded=[Degradation(reason="DEGRADATION_REASON_UNKNOWN_USER")]
+).SerializeToString()
+
+Serve = Callable[[bytes], Awaitable[bytes]]
+
+
+def offered(serve: Serve, *steps: Step, **client: int) -> Record:
+    """What a client saw of a server."""
+
+    async def run() -> Record:
+        start_s = time.monotonic()
+        return await Client([serve], [b"a", b"b", b"c"], **client).run(Offer(steps, 0, start_s, start_s))
+
+    with asyncio.Runner(loop_factory=open_loop) as runner:
+        return runner.run(run())
+
+
+def test_a_server_that_stands_still_is_seen_by_all_who_came_meanwhile() -> None:
+    """No coordinated omission: one stall of a second makes a tenth of ten seconds' requests late, not one request.
+
+    The server answers one at a time and at once, but for the second of its standstill.
+    """
+    turn, served = asyncio.Lock(), 0
+
+    async def serve(_: bytes) -> bytes:
+        nonlocal served
+        async with turn:
+            served += 1
+            if served == 50:
+                await asyncio.sleep(1)
+        return ANSWER
+
+    record = offered(serve, Step(100, 2, CONSTANT))
+    tally = record.steps[0]
+    late = [percent for percent, ms in tally.latency.curve() if ms < 500]
+    assert 200 == len(tally.latency)
+    # Of the 100 requests that were due in the standstill, half waited for more than half of it: a quarter of all.
+    assert late[-1] < 80
+    assert tally.latency.max_ms() > 990
+
+
+def test_time_from_sending_leaves_out_what_the_client_is_late() -> None:
+    """A client that is blocked sends late: the latency holds it, the service time does not, the lag says it."""
+
+    async def serve(_: bytes) -> bytes:
+        if time.monotonic() < begin + 0.1:
+            time.sleep(0.3)
+        return ANSWER
+
+    begin = time.monotonic()
+    tally = offered(serve, Step(100, 0.3, CONSTANT)).steps[0]
+    assert tally.lag.max_ms() > 200
+    assert tally.latency.milliseconds([99])[0] > 200
+    assert tally.service.milliseconds([50])[0] < tally.latency.milliseconds([50])[0]
+
+
+def test_outcomes_are_counted_by_what_answers_say() -> None:
+    """Codes, degraded reasons, models and arms; an error has no latency unless it is the deadline."""
+    codes = {b"b": grpc.StatusCode.RESOURCE_EXHAUSTED, b"c": grpc.StatusCode.DEADLINE_EXCEEDED}
+
+    async def serve(body: bytes) -> bytes:
+        if body in codes:
+            raise AioRpcError(codes[body], Metadata(), Metadata())
+        return ANSWER
+
+    tally = offered(serve, Step(300, 0.1, CONSTANT)).steps[0]
+    assert {"OK": 10, "RESOURCE_EXHAUSTED": 10, "DEADLINE_EXCEEDED": 10} == dict(tally.codes)
+    assert {"DEGRADATION_REASON_UNKNOWN_USER": 10} == dict(tally.degraded)
+    assert ({"m/1": 10}, {"b": 10}) == (dict(tally.models), dict(tally.arms))
+    assert (20, 30) == (len(tally.latency), len(tally.lag))
+
+
+def test_clients_that_share_a_run_send_every_request_once() -> None:
+    """Request n is client n % shares's, over the border of steps; requests begin again when all are sent."""
+    sent: list[bytes] = []
+
+    async def serve(body: bytes) -> bytes:
+        sent.append(body)
+        return ANSWER
+
+    steps = [Step(100, 0.07, CONSTANT), Step(200, 0.04, CONSTANT)]
+    records = [offered(serve, *steps, share=share, shares=2) for share in range(2)]
+    records[0].add(records[1])
+    assert [7, 8] == [len(tally.latency) for tally in records[0].steps]
+    assert 15 == sum(second.offered for second in records[0].seconds.values())
+    assert [b"a", b"b", b"c"] * 5 == sorted(sent, key=lambda body: body) or sorted([b"a", b"b", b"c"] * 5) == sorted(
+        sent
+    )
+
+
+def test_an_ended_run_waits_for_what_was_sent_and_says_how_long_it_lasted() -> None:
+    begun = asyncio.Event()
+
+    async def serve(_: bytes) -> bytes:
+        begun.set()
+        await asyncio.sleep(0.05)
+        return ANSWER
+
+    async def run() -> Record:
+        client, start_s = Client([serve], [b"a"]), time.monotonic()
+        steps = [Step(100, 60, CONSTANT), Step(100, 60, CONSTANT)]
+        running = asyncio.create_task(client.run(Offer(steps, 0, start_s, start_s)))
+        await begun.wait()
+        client.stop()
+        return await running
+
+    with asyncio.Runner(loop_factory=open_loop) as runner:
+        record = runner.run(run())
+    assert len(record.steps[0].latency) == sum(record.steps[0].codes.values()) > 0
+    assert 0 < record.lasted_s[0] < 60
+    assert 0 == record.lasted_s[1]
+
+
+def test_an_answer_that_is_none_ends_the_run() -> None:
+    """It is not counted as if it were one."""
+
+    async def serve(_: bytes) -> bytes:
+        return b"\xff"
+
+    with pytest.raises(ExceptionGroup):
+        offered(serve, Step(100, 0.05, CONSTANT))

@@ -1,0 +1,77 @@
+"""Profiles from options."""
+
+from typing import Any
+
+import pytest
+
+from services.load.knee import Search
+from services.load.profiles import RAMP, STEADY, STEPPED, Bounds, Profile, make_profile
+from services.load.schedule import CONSTANT, Step
+from services.runtime.errors import ConfigurationError
+
+DEFAULTS: dict[str, Any] = {
+    "rate": None,
+    "duration_s": None,
+    "steps": "",
+    "step_duration_s": 10.0,
+    "ramp": False,
+    "search": Search(50),
+    "bounds": Bounds(),
+    "arrivals": CONSTANT,
+    "seed": 1,
+    "warm_up_s": 0.0,
+}
+
+
+def made(**options: Any) -> Profile:
+    return make_profile(**{**DEFAULTS, **options})
+
+
+def test_a_steady_profile_is_one_step() -> None:
+    profile = made(rate=20.0, duration_s=3.0)
+    assert (STEADY, [(20.0, 3.0)]) == (profile.kind, [(step.rate, step.duration_s) for step in profile.steps()])
+
+
+def test_steps_have_their_rates_and_schedules_of_their_own() -> None:
+    profile = made(steps="100, 200,100", arrivals="poisson")
+    first, middle, last = profile.steps()
+    assert (STEPPED, [100, 200, 100]) == (profile.kind, [step.rate for step in (first, middle, last)])
+    assert first.due_s().tolist() != last.due_s().tolist()
+
+
+def test_a_ramp_has_a_search() -> None:
+    profile = made(ramp=True)
+    assert (RAMP, Search(50), []) == (profile.kind, profile.search, profile.steps())
+
+
+def test_warming_up_takes_the_first_rate() -> None:
+    assert [Step(20.0, 2.0, CONSTANT, 1)] == made(rate=20.0, warm_up_s=2.0).warm_up()
+    assert [Step(50, 2.0, CONSTANT, 1)] == made(ramp=True, warm_up_s=2.0).warm_up()
+    assert [] == made(rate=20.0).warm_up()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({}, "--rate"),
+        ({"rate": 5.0, "ramp": True}, "one of --rate"),
+        ({"rate": 0.0}, "--rate: 0"),
+        ({"rate": float("nan")}, "--rate: nan"),
+        ({"rate": 5.0, "duration_s": -1.0}, "--duration: -1"),
+        ({"ramp": True, "duration_s": 9.0}, "--duration"),
+        ({"steps": "100,fast"}, "--steps: 'fast'"),
+        ({"steps": "100,-5"}, "--steps: -5"),
+        ({"steps": "100", "step_duration_s": 0.0}, "--step-duration: 0"),
+        ({"rate": 5.0, "arrivals": "bursty"}, "--arrivals: 'bursty'"),
+        ({"rate": 5.0, "warm_up_s": -1.0}, "--warm-up: -1"),
+        ({"ramp": True, "search": Search(50, factor=1)}, "--ramp-factor: 1"),
+        ({"ramp": True, "search": Search(50, highest=10)}, "--ramp-highest"),
+        ({"ramp": True, "search": Search(0)}, "--ramp-start: 0"),
+        ({"ramp": True, "search": Search(50, precision=0)}, "--precision: 0"),
+        ({"rate": 5.0, "bounds": Bounds(goodput=1.5)}, "--min-goodput: 1.5"),
+        ({"rate": 5.0, "bounds": Bounds(p99_ms=0)}, "--max-p99: 0"),
+    ],
+)
+def test_bad_options_name_themselves(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        made(**options)

@@ -1,0 +1,58 @@
+"""Requests in files."""
+
+from pathlib import Path
+
+import pytest
+
+from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest
+from services.load.workload import Shape, checked, read_requests, with_options, write_requests
+from services.runtime.errors import ConfigurationError
+
+
+def test_requests_are_read_as_they_were_written(tmp_path: Path) -> None:
+    asked = [RankRequest(user_id="ä", item_ids=["a", "b"], options=RankOptions(explain=True)), RankRequest(user_id="b")]
+    write_requests(tmp_path / "new" / "requests.jsonl", asked)
+    assert asked == read_requests(tmp_path / "new" / "requests.jsonl")
+
+
+def test_both_spellings_of_names_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_text('{"user_id": "a", "itemIds": ["x"]}\n\n')
+    assert [RankRequest(user_id="a", item_ids=["x"])] == read_requests(file)
+
+
+@pytest.mark.parametrize("text", ['{"userId": "a"}\n{"user": "b"}\n', '{"userId": "a"}\nnothing\n'])
+def test_a_line_that_is_no_request_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match="line 2"):
+        read_requests(file)
+
+
+def test_files_without_requests_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    for name in ("empty", "absent"):
+        with pytest.raises(ConfigurationError, match=f"--requests: .*{name}"):
+            read_requests(tmp_path / name)
+
+
+def test_options_given_win_over_the_requests_own() -> None:
+    request = RankRequest(top_k=3, options=RankOptions(explain=True))
+    with_options([request], explain=None, top_k=None)
+    assert (3, True) == (request.top_k, request.options.explain)
+    with_options([request], explain=False, top_k=0)
+    assert (0, False) == (request.top_k, request.options.explain)
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"),
+    [
+        (Shape(users="all"), "--users: 'all'"),
+        (Shape(requests=0), "--distinct: 0"),
+        (Shape(candidates=0), "--candidates: 0"),
+        (Shape(candidates=2001), "--candidates: 2001"),
+    ],
+)
+def test_shapes_out_of_range_name_their_option(shape: Shape, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        checked(shape)
