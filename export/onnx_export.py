@@ -16,6 +16,7 @@ from torch.export import Dim
 
 from export.models.base import INPUTS, OUTPUTS, Model, TorchModel
 from export.models.boosted_trees import BoostedTrees
+from export.models.preference_transfer import ManyRequests, PreferenceTransfer
 from export.training.source import Floats32, RowBatch, RowSource
 from services.runtime.errors import CrossRecError
 
@@ -39,28 +40,25 @@ def export_onnx(model: Model, path: Path) -> None:
         raise TypeError(f"cannot export a {type(model).__name__}")
 
 
-def _export_torch(model: TorchModel, path: Path) -> None:
-    scenarios, items, widths = 3, 5, model.widths
-    sources, candidates = Dim("scenarios", min=1, max=4096), Dim("items", min=1, max=65_536)
-    shapes = {
-        "scenario": (scenarios, widths["scenario"]),
-        "behavior": (1, scenarios, widths["behavior"]),
-        "language": (1, scenarios, widths["language"]),
-        "item": (items, widths["item"]),
-        "item_text": (items, widths["item_text"]),
-        "cross": (items, scenarios, widths["cross"]),
-        "target": (1, scenarios),
-    }
-    free = {
-        "scenario": {0: sources},
-        "behavior": {1: sources},
-        "language": {1: sources},
-        "item": {0: candidates},
-        "item_text": {0: candidates},
-        "cross": {0: candidates, 1: sources},
-        "target": {1: sources},
-    }
-    arguments = tuple(torch.full(shapes[name], 0.1) for name in INPUTS)
+def export_many(model: Model, path: Path) -> bool:
+    """Write the graph that serves several requests at once, INPUTS and `request`; False for kinds that have none."""
+    if not isinstance(model, PreferenceTransfer):
+        return False
+    _export_torch(ManyRequests(model), path)
+    return True
+
+
+def _export_torch(model: TorchModel | ManyRequests, path: Path) -> None:
+    many = isinstance(model, ManyRequests)
+    names = (*INPUTS, "request") if many else INPUTS
+    widths = {**model.widths, "target": None, "request": None}
+    # With one value per free dimension that no other has, so that none is taken for another.
+    axes = {"items": 5, "scenarios": 3, **({"requests": 2} if many else {})}
+    free = {name: Dim(name, min=1, max=65_536 if name == "items" else 4096) for name in axes}
+    shapes = {name: [*_axes(name, many=many), *([widths[name]] if widths[name] else [])] for name in names}
+    arguments = [torch.full([axes.get(axis, axis) for axis in shapes[name]], 0.1) for name in names]
+    if many:
+        arguments[-1] = torch.arange(axes["items"]) % axes["requests"]
     # It also logs that an unrelated package is missing, once per operator.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -68,15 +66,27 @@ def _export_torch(model: TorchModel, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval().cpu(),
-            arguments,
+            tuple(arguments),
             path,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=list(OUTPUTS),
-            dynamic_shapes=free,
+            dynamic_shapes=[
+                {place: free[axis] for place, axis in enumerate(shapes[name]) if axis in free} for name in names
+            ],
             dynamo=True,
             external_data=False,
             verbose=False,
         )
+
+
+def _axes(name: str, *, many: bool) -> tuple[str | int, ...]:
+    """What the axes of an input count, but for the features."""
+    users = "requests" if many else 1
+    if name == "scenario":
+        return ("requests", "scenarios") if many else ("scenarios",)
+    if name in ("behavior", "language", "target"):
+        return (users, "scenarios")
+    return ("items", "scenarios") if name == "cross" else ("items",)
 
 
 def requests_of(batch: RowBatch) -> Iterator[Request]:
