@@ -5,7 +5,7 @@ Knows torch, ONNX and batches of rows; knows nothing of training or registries.
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +51,12 @@ def export_many(model: Model, path: Path) -> bool:
 def _export_torch(model: TorchModel | ManyRequests, path: Path) -> None:
     many = isinstance(model, ManyRequests)
     names = (*INPUTS, "request") if many else INPUTS
-    widths = {**model.widths, "target": None, "request": None}
     # With one value per free dimension that no other has, so that none is taken for another.
     axes = {"items": 5, "scenarios": 3, **({"requests": 2} if many else {})}
     free = {name: Dim(name, min=1, max=65_536 if name == "items" else 4096) for name in axes}
-    shapes = {name: [*_axes(name, many=many), *([widths[name]] if widths[name] else [])] for name in names}
-    arguments = [torch.full([axes.get(axis, axis) for axis in shapes[name]], 0.1) for name in names]
+    shapes = {name: _shape(name, model.widths, many=many) for name in names}
+    sizes = {name: [axis if isinstance(axis, int) else axes[axis] for axis in shapes[name]] for name in names}
+    arguments = [torch.full(sizes[name], 0.1) for name in names]
     if many:
         arguments[-1] = torch.arange(axes["items"]) % axes["requests"]
     # It also logs that an unrelated package is missing, once per operator.
@@ -71,7 +71,8 @@ def _export_torch(model: TorchModel | ManyRequests, path: Path) -> None:
             input_names=list(names),
             output_names=list(OUTPUTS),
             dynamic_shapes=[
-                {place: free[axis] for place, axis in enumerate(shapes[name]) if axis in free} for name in names
+                {place: free[axis] for place, axis in enumerate(shapes[name]) if isinstance(axis, str)}
+                for name in names
             ],
             dynamo=True,
             external_data=False,
@@ -79,14 +80,15 @@ def _export_torch(model: TorchModel | ManyRequests, path: Path) -> None:
         )
 
 
-def _axes(name: str, *, many: bool) -> tuple[str | int, ...]:
-    """What the axes of an input count, but for the features."""
-    users = "requests" if many else 1
-    if name == "scenario":
-        return ("requests", "scenarios") if many else ("scenarios",)
-    if name in ("behavior", "language", "target"):
-        return (users, "scenarios")
-    return ("items", "scenarios") if name == "cross" else ("items",)
+def _shape(name: str, widths: Mapping[str, int], *, many: bool) -> list[str | int]:
+    """The shape of an input; free axes by name."""
+    users: list[str | int] = ["requests"] if many else [1]
+    axes: dict[str, list[str | int]] = {
+        "scenario": [*(users if many else []), "scenarios"],
+        "cross": ["items", "scenarios"],
+        **{item: ["items"] for item in ("item", "item_text", "request")},
+    }
+    return [*axes.get(name, [*users, "scenarios"]), *([widths[name]] if name in widths else [])]
 
 
 def requests_of(batch: RowBatch) -> Iterator[Request]:
@@ -131,6 +133,33 @@ def check_onnx(model: Model, path: Path, source: RowSource, limit: int = 10_000)
     if not worst <= TOLERANCE:
         raise ExportMismatch(f"ONNX differs from the model by {worst:.2g} on {seen} real rows, allowed: {TOLERANCE:g}")
     return worst
+
+
+def check_many(one: Path, many: Path, source: RowSource, together: int = 16) -> float:
+    """Largest difference between the graph of several requests and that of one, over a batch of real rows.
+
+    Raises ExportMismatch if it is above TOLERANCE.
+    """
+    requests = [inputs for _, inputs in requests_of(next(source.batches()))]
+    single, several, worst = open_session(one), open_session(many), 0.0
+    for begin in range(0, len(requests), together):
+        chosen = requests[begin : begin + together]
+        preference, transfer, score, probability = several.run(OUTPUTS, _together(chosen))
+        bounds = np.cumsum([len(inputs["item"]) for inputs in chosen])[:-1]
+        rows = zip(*(np.split(output, bounds) for output in (preference, score, probability)), transfer, strict=True)
+        for inputs, (p, r, share, m) in zip(chosen, rows, strict=True):
+            pairs = zip(single.run(OUTPUTS, inputs), (p, m, r, share), strict=True)
+            worst = max(worst, *(float(np.abs(actual - expected).max()) for expected, actual in pairs))
+    if not worst <= TOLERANCE:
+        raise ExportMismatch(f"ONNX of several requests differs from one by {worst:.2g}, allowed: {TOLERANCE:g}")
+    return worst
+
+
+def _together(requests: Sequence[Mapping[str, Floats32]]) -> dict[str, NDArray[np.float32 | np.int64]]:
+    counts = [len(inputs["item"]) for inputs in requests]
+    joined = {name: np.concatenate([inputs[name] for inputs in requests]) for name in INPUTS if name != "scenario"}
+    scenario = np.stack([inputs["scenario"] for inputs in requests])
+    return {**joined, "scenario": scenario, "request": np.repeat(np.arange(len(requests)), counts)}
 
 
 def score_onnx(session: onnxruntime.InferenceSession, batch: RowBatch) -> NDArray[np.float64]:

@@ -102,7 +102,7 @@ class PreferenceTransfer(TorchModel):
         width = context.shape[-1] // len(self.f_heads)
         own = slice(number * width, (number + 1) * width)
         weights = {name: self.f_first.parts[name].weight[own] for name in TENSORS}  # type: ignore[index]
-        bias: Tensor = self.f_first.parts["item"].bias[own]  # type: ignore[index, assignment]
+        bias: Tensor = self.f_first.parts["item"].bias[own]  # type: ignore[index]
         both, cross = torch.cat([weights["item"], weights["item_text"]], -1), weights["cross"].t()
         of_items = nn.functional.linear(item, both, bias).unsqueeze(1)
         if row is None:
@@ -133,13 +133,10 @@ def _last(head: nn.Module, first: Tensor) -> Tensor:
 
     The last layer has one output: as a row times a matrix it runs twice as fast as the other way round.
     """
-    *hidden, last = [*head.children()] or [None]
-    if last is None:
-        return first.t()
-    for layer in hidden:
+    layers = list(head.children())
+    for layer in layers[:-1]:
         first = layer(first)
-    row: Tensor = torch.addmm(last.bias, last.weight, first.t())
-    return row
+    return torch.addmm(layers[-1].bias, layers[-1].weight, first.t()) if layers else first.t()  # type: ignore[arg-type]
 
 
 class ManyRequests(nn.Module):
