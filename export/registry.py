@@ -1,6 +1,7 @@
 """The model registry: `<dir>/<name>/<version>/` with model.onnx, manifest.json and metrics.json.
 
-Where a kind has a graph for several requests at once, it is many.onnx, and the manifest names it. A version appears at once and complete: it is written beside and renamed. Knows files only.
+Where a kind has a graph for several requests at once, it is many.onnx, and the manifest names it. A version appears
+at once and complete: it is written beside and renamed. Knows files only.
 """
 
 import json

@@ -3,6 +3,7 @@
 import logging
 
 from services.features.schema import build_schema
+from services.ranking.execution import execution_of
 from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
@@ -45,7 +46,9 @@ def build_ranker(settings: Settings) -> Ranker:
     if not (settings.encoder_dir / "encoder.json").exists():
         raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
     encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
-    model = open_model(settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers)
+    model = open_model(
+        settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers, execution_of(chosen)
+    )
     rows = open_ranking_rows(
         Breaker(open_rows(settings), settings.store.retry_after_s),
         schema,
