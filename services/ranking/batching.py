@@ -69,6 +69,12 @@ class BatchedModel:
         self._open: dict[int, _Batch] = {}
         self._run_s = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for others now."""
+        with self._changed:
+            return sum(len(batch.requests) for batch in self._open.values())
+
     def score(self, tensors: Tensors, target: np.ndarray, time_left_s: float = math.inf) -> Scores:
         """Scores of one request; it waits for others no longer than `time_left_s` allows.
 

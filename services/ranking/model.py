@@ -101,11 +101,11 @@ def _joined(requests: Sequence[tuple[Tensors, np.ndarray]], contexts: int) -> di
     """
     tensors = [each for each, _ in requests]
     filled = [*requests, *[requests[-1]] * (contexts - len(requests))]
-    contexts = {name: np.concatenate([getattr(each, name) for each, _ in filled]) for name in ("behavior", "language")}
+    users = {name: np.concatenate([getattr(each, name) for each, _ in filled]) for name in ("behavior", "language")}
     items = {name: np.concatenate([getattr(each, name) for each in tensors]) for name in ("item", "item_text", "cross")}
     return {
         "scenario": np.stack([each.scenario for each, _ in filled]),
-        **contexts,
+        **users,
         **items,
         "target": np.stack([target for _, target in filled]).astype(np.float32),
         "request": np.repeat(np.arange(len(requests)), [len(each.item) for each in tensors]),
