@@ -4,9 +4,11 @@ Knows the names of the graphs' inputs and which of them have a row per candidate
 or registries.
 """
 
+import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +33,9 @@ SHAPES_KEPT = 16
 
 CUDA = "CUDAExecutionProvider"
 ON_CUDA = (CUDA, "TensorrtExecutionProvider")
+
+DEFAULTS: Mapping[str, Mapping[str, str]] = {CUDA: {"use_tf32": "0"}}
+"""Options that hold unless the settings say otherwise. TF32 keeps ten bits of a factor: scores would differ by 1e-3."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -67,16 +72,33 @@ def open_session(
     options.intra_op_num_threads = 1
     for axis, size in (sizes or {}).items():
         options.add_free_dimension_override_by_name(axis, size)
-    asked = [(provider, dict(provider_options.get(provider, {}))) for provider in providers]
-    session = onnxruntime.InferenceSession(path, options, providers=asked)
+    asked = [(name, {**DEFAULTS.get(name, {}), **provider_options.get(name, {})}) for name in providers]
+    if set(providers) & set(ON_CUDA):
+        load_cuda()
+    with redirect_stdout(io.StringIO()) as said:
+        session = onnxruntime.InferenceSession(path, options, providers=asked)
     obtained = session.get_providers()
     if missing := [provider for provider in providers if provider not in obtained]:
         raise ModelUnavailable(
             f"ranking.providers: asked for {', '.join(missing)}, ONNX Runtime obtained only {', '.join(obtained)}"
+            f"{_reason(said.getvalue())}; `crossrec doctor` says what is missing"
         )
     # After a failure on a device it would go on with the processor, for good and with one line on standard output.
     session.disable_fallback()
     return session
+
+
+def _reason(said: str) -> str:
+    """What ONNX Runtime said on standard output when it fell back."""
+    lines = [line.removeprefix("EP Error ") for line in said.splitlines() if line.startswith("EP Error ")]
+    return f" ({lines[0]})" if lines else ""
+
+
+def load_cuda() -> None:
+    """Load CUDA's libraries from Python packages, where the loader does not look for them."""
+    # It prints what it does not find; the session that needs it says so, too.
+    with redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
 
 
 class TiledGraph:

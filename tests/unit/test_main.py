@@ -21,6 +21,7 @@ COMMANDS = (
     "infra",
     "serve",
     "bench",
+    "doctor",
     "user",
 )
 
