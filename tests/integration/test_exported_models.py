@@ -20,6 +20,8 @@ from export.onnx_export import (
 )
 from export.training.config import KINDS
 from export.training.source import RowSource
+from services.ranking.execution import Execution
+from services.ranking.session import PaddedGraph
 from tests.unit.export.models.quick_models import request, train_all
 from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
 
@@ -64,6 +66,20 @@ def test_the_kinds_with_transfer_weights_have_a_graph_of_several_requests(
     if written:
         export_onnx(trained[kind], one)
         assert check_many(one, many, RowSource(directory, "validation")) <= 1e-5
+
+
+@pytest.mark.parametrize("execution", [Execution(buckets=(4, 16)), Execution(buckets=(4, 16), cuda_graph=True)])
+def test_exported_graphs_run_in_padded_and_in_fixed_shapes(
+    trained: dict[str, Model], tmp_path: Path, execution: Execution
+) -> None:
+    """Fixing the names of the free axes fixes the shapes; a session of its own for each, as CUDA graphs need it."""
+    model, path = trained["neural"], tmp_path / "model.onnx"
+    export_onnx(model, path)
+    graph = PaddedGraph(path, ["CPUExecutionProvider"], execution)
+    for items, sources in [(3, 3), (16, 3), (2, 4), (40, 3)]:
+        given = request(items, sources)
+        for actual, expected in zip(graph.run(given), model.outputs(given), strict=True):
+            np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_a_graph_of_several_requests_of_another_model_is_refused(

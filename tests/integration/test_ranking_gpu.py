@@ -59,9 +59,7 @@ def assert_close(expected: Scores, found: Scores) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_device_scores_as_the_processor_does(directory: Path, way: str) -> None:
     """Any number of candidates, again and again, from several threads."""
-    here, there = (
-        OnnxModel(directory, MANIFEST, given, WAYS[way if CUDA in given else "free"]) for given in ([CPU], [CUDA, CPU])
-    )
+    here, there = OnnxModel(directory, MANIFEST, [CPU]), OnnxModel(directory, MANIFEST, [CUDA, CPU], WAYS[way])
     requests = [asked(items) for items in SIZES * 4]
     with ThreadPoolExecutor(4) as pool:
         for one, found in zip(requests, pool.map(lambda each: there.score(*each), requests), strict=True):
