@@ -5,7 +5,7 @@ Knows torch, ONNX and batches of rows; knows nothing of training or registries.
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch.export import Dim
 
 from export.models.base import INPUTS, OUTPUTS, Model, TorchModel
 from export.models.boosted_trees import BoostedTrees
+from export.models.preference_transfer import ManyRequests, PreferenceTransfer
 from export.training.source import Floats32, RowBatch, RowSource
 from services.runtime.errors import CrossRecError
 
@@ -39,28 +40,25 @@ def export_onnx(model: Model, path: Path) -> None:
         raise TypeError(f"cannot export a {type(model).__name__}")
 
 
-def _export_torch(model: TorchModel, path: Path) -> None:
-    scenarios, items, widths = 3, 5, model.widths
-    sources, candidates = Dim("scenarios", min=1, max=4096), Dim("items", min=1, max=65_536)
-    shapes = {
-        "scenario": (scenarios, widths["scenario"]),
-        "behavior": (1, scenarios, widths["behavior"]),
-        "language": (1, scenarios, widths["language"]),
-        "item": (items, widths["item"]),
-        "item_text": (items, widths["item_text"]),
-        "cross": (items, scenarios, widths["cross"]),
-        "target": (1, scenarios),
-    }
-    free = {
-        "scenario": {0: sources},
-        "behavior": {1: sources},
-        "language": {1: sources},
-        "item": {0: candidates},
-        "item_text": {0: candidates},
-        "cross": {0: candidates, 1: sources},
-        "target": {1: sources},
-    }
-    arguments = tuple(torch.full(shapes[name], 0.1) for name in INPUTS)
+def export_many(model: Model, path: Path) -> bool:
+    """Write the graph that serves several requests at once, INPUTS and `request`; False for kinds that have none."""
+    if not isinstance(model, PreferenceTransfer):
+        return False
+    _export_torch(ManyRequests(model), path)
+    return True
+
+
+def _export_torch(model: TorchModel | ManyRequests, path: Path) -> None:
+    many = isinstance(model, ManyRequests)
+    names = (*INPUTS, "request") if many else INPUTS
+    # With one value per free dimension that no other has, so that none is taken for another.
+    axes = {"items": 5, "scenarios": 3, **({"requests": 2} if many else {})}
+    free = {name: Dim(name, min=1, max=65_536 if name == "items" else 4096) for name in axes}
+    shapes = {name: _shape(name, model.widths, many=many) for name in names}
+    sizes = {name: [axis if isinstance(axis, int) else axes[axis] for axis in shapes[name]] for name in names}
+    arguments = [torch.full(sizes[name], 0.1) for name in names]
+    if many:
+        arguments[-1] = torch.arange(axes["items"]) % axes["requests"]
     # It also logs that an unrelated package is missing, once per operator.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -68,15 +66,29 @@ def _export_torch(model: TorchModel, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval().cpu(),
-            arguments,
+            tuple(arguments),
             path,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=list(OUTPUTS),
-            dynamic_shapes=free,
+            dynamic_shapes=[
+                {place: free[axis] for place, axis in enumerate(shapes[name]) if isinstance(axis, str)}
+                for name in names
+            ],
             dynamo=True,
             external_data=False,
             verbose=False,
         )
+
+
+def _shape(name: str, widths: Mapping[str, int], *, many: bool) -> list[str | int]:
+    """The shape of an input; free axes by name."""
+    users: list[str | int] = ["requests"] if many else [1]
+    axes: dict[str, list[str | int]] = {
+        "scenario": [*(users if many else []), "scenarios"],
+        "cross": ["items", "scenarios"],
+        **{item: ["items"] for item in ("item", "item_text", "request")},
+    }
+    return [*axes.get(name, [*users, "scenarios"]), *([widths[name]] if name in widths else [])]
 
 
 def requests_of(batch: RowBatch) -> Iterator[Request]:
@@ -121,6 +133,33 @@ def check_onnx(model: Model, path: Path, source: RowSource, limit: int = 10_000)
     if not worst <= TOLERANCE:
         raise ExportMismatch(f"ONNX differs from the model by {worst:.2g} on {seen} real rows, allowed: {TOLERANCE:g}")
     return worst
+
+
+def check_many(one: Path, many: Path, source: RowSource, together: int = 16) -> float:
+    """Largest difference between the graph of several requests and that of one, over a batch of real rows.
+
+    Raises ExportMismatch if it is above TOLERANCE.
+    """
+    requests = [inputs for _, inputs in requests_of(next(source.batches()))]
+    single, several, worst = open_session(one), open_session(many), 0.0
+    for begin in range(0, len(requests), together):
+        chosen = requests[begin : begin + together]
+        preference, transfer, score, probability = several.run(OUTPUTS, _together(chosen))
+        bounds = np.cumsum([len(inputs["item"]) for inputs in chosen])[:-1]
+        rows = zip(*(np.split(output, bounds) for output in (preference, score, probability)), transfer, strict=True)
+        for inputs, (p, r, share, m) in zip(chosen, rows, strict=True):
+            pairs = zip(single.run(OUTPUTS, inputs), (p, m, r, share), strict=True)
+            worst = max(worst, *(float(np.abs(actual - expected).max()) for expected, actual in pairs))
+    if not worst <= TOLERANCE:
+        raise ExportMismatch(f"ONNX of several requests differs from one by {worst:.2g}, allowed: {TOLERANCE:g}")
+    return worst
+
+
+def _together(requests: Sequence[Mapping[str, Floats32]]) -> dict[str, NDArray[np.float32 | np.int64]]:
+    counts = [len(inputs["item"]) for inputs in requests]
+    joined = {name: np.concatenate([inputs[name] for inputs in requests]) for name in INPUTS if name != "scenario"}
+    scenario = np.stack([inputs["scenario"] for inputs in requests])
+    return {**joined, "scenario": scenario, "request": np.repeat(np.arange(len(requests)), counts)}
 
 
 def score_onnx(session: onnxruntime.InferenceSession, batch: RowBatch) -> NDArray[np.float64]:

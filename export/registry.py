@@ -1,6 +1,7 @@
 """The model registry: `<dir>/<name>/<version>/` with model.onnx, manifest.json and metrics.json.
 
-A version appears at once and complete: it is written beside and renamed. Knows files only.
+Where a kind has a graph for several requests at once, it is many.onnx, and the manifest names it. A version appears
+at once and complete: it is written beside and renamed. Knows files only.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
+MANY = "many.onnx"
 _VERSIONED = ("crossrec", "torch", "scikit-learn", "skl2onnx", "onnx", "onnxruntime-gpu", "numpy", "feast")
 
 
@@ -21,17 +23,27 @@ def next_version(registry: Path, name: str) -> int:
     return max(versions, default=0) + 1
 
 
-def register(registry: Path, name: str, onnx: Path, manifest: dict[str, Any], metrics: dict[str, Any]) -> Path:
+def register(
+    registry: Path,
+    name: str,
+    onnx: Path,
+    manifest: dict[str, Any],
+    metrics: dict[str, Any],
+    many: Path | None = None,
+) -> Path:
     """Add a model as the newest version; returns its directory.
 
     `manifest` says what the model is and needs (kind, fingerprints, tensors, features, data); name, version, time
-    and package versions are added here.
+    and package versions are added here. `many` is its graph for several requests at once, if the kind has one.
     """
     (registry / name).mkdir(parents=True, exist_ok=True)
     version = next_version(registry, name)
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=registry / name))
     try:
         shutil.copyfile(onnx, staging / "model.onnx")
+        if many:
+            shutil.copyfile(many, staging / MANY)
+            manifest = {**manifest, "many": MANY}
         complete = {
             "format": FORMAT,
             "name": name,

@@ -57,6 +57,25 @@ def freshness(
     _write(json_file, run_bench_freshness(households, probes, events_per_s))
 
 
+@bench_app.command()
+def score(
+    json_file: JsonOption,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="Execution provider to measure; several: each alone. Default: as set."),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs per number of candidates and requests.")] = 200,
+) -> None:
+    """Time the model alone, on made-up features: per provider, number of candidates, and requests in one run.
+
+    Takes the model that the settings name; starts nothing.
+    """
+    from export.bench.score import run_bench_score
+    from services.runtime.settings import load_settings
+
+    _write(json_file, run_bench_score(load_settings(), provider or [], runs))
+
+
 def _write(path: Path, figures: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")

@@ -4,6 +4,7 @@ import logging
 import time
 
 from services.features.schema import build_schema
+from services.ranking.execution import execution_of
 from services.ranking.item_cache import ItemCache
 from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
@@ -65,7 +66,9 @@ def build_ranker(settings: Settings) -> tuple[Ranker, Refresher]:
     if not (settings.encoder_dir / "encoder.json").exists():
         raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
     encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
-    model = open_model(settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers)
+    model = open_model(
+        settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers, execution_of(chosen)
+    )
     store = open_rows(settings)
     rows = open_ranking_rows(
         Breaker(store, settings.store.retry_after_s),

@@ -3,30 +3,27 @@
 Knows the graph's inputs; knows nothing of requests. Never imports torch.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime
 
 from services.features.encode import Tensors
 from services.features.schema import Schema
-from services.ranking.registry import ModelMismatch, ModelUnavailable, differences, read_manifest, version_directory
+from services.ranking.batching import BatchedModel
+from services.ranking.execution import Execution
+from services.ranking.registry import ModelMismatch, differences, read_manifest, version_directory
+from services.ranking.scores import Scores
+from services.ranking.session import Graph, open_graph
+from services.runtime.logging import log_event
 
 INPUTS = ("scenario", "behavior", "language", "item", "item_text", "cross")
-OUTPUTS = ("preference", "transfer", "score", "probability")
 
+__all__ = ["FakeModel", "Model", "OnnxModel", "Scores", "open_model"]
 
-@dataclass(frozen=True)
-class Scores:
-    """What the model says: P [N, J], M [J], R [N] and R / sum M [N]."""
-
-    preference: np.ndarray
-    transfer: np.ndarray
-    score: np.ndarray
-    probability: np.ndarray
+_logger = logging.getLogger(__name__)
 
 
 class Model(Protocol):
@@ -59,32 +56,80 @@ class OnnxModel:
         directory: `<registry>/<name>/<version>`.
         manifest: its manifest, checked.
         providers: execution providers, best first; all must be obtained.
+        execution: how graphs are run.
     """
 
-    def __init__(self, directory: Path, manifest: Mapping[str, Any], providers: Sequence[str]) -> None:
-        options = onnxruntime.SessionOptions()
-        # One thread beats two for graphs of this size, and leaves the other core to other requests.
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(directory / "model.onnx", options, providers=list(providers))
-        obtained = self._session.get_providers()
-        if missing := [provider for provider in providers if provider not in obtained]:
-            raise ModelUnavailable(
-                f"ranking.providers: asked for {', '.join(missing)}, ONNX Runtime obtained only {', '.join(obtained)}"
-            )
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Mapping[str, Any],
+        providers: Sequence[str],
+        execution: Execution = Execution(),  # noqa: B008 - it cannot be changed
+    ) -> None:
+        self._graph = open_graph(directory / "model.onnx", providers, execution)
+        self._many: Graph | None = None
+        if execution.batch_wait_ms > 0 and "many" in manifest:
+            self._many = open_graph(directory / manifest["many"], providers, execution)
+        self._contexts = execution.batch_requests if execution.buckets else 0
         self.version = f"{manifest['name']}/{manifest['version']}"
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether several requests can be scored in one run."""
+        return self._many is not None
+
     def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
-        """One run of the graph."""
+        """Scores of one request."""
         inputs = {name: getattr(tensors, name) for name in INPUTS}
-        return Scores(*self._session.run(OUTPUTS, {**inputs, "target": target.astype(np.float32)[None]}))
+        return Scores(*self._graph.run({**inputs, "target": target.astype(np.float32)[None]}))
+
+    def score_many(self, requests: Sequence[tuple[Tensors, np.ndarray]]) -> list[Scores]:
+        """Scores of requests of as many scenarios, in one run; the model must `takes_many`."""
+        if self._many is None:
+            raise TypeError(f"{self.version} has no graph for several requests")
+        preference, transfer, score, probability = self._many.run(_joined(requests, self._contexts))
+        bounds = np.cumsum([len(tensors.item) for tensors, _ in requests])[:-1]
+        split = zip(*(np.split(output, bounds) for output in (preference, score, probability)), strict=True)
+        found = zip(split, transfer[: len(requests)], strict=True)
+        return [Scores(p, weights, r, share) for (p, r, share), weights in found]
+
+
+def _joined(requests: Sequence[tuple[Tensors, np.ndarray]], contexts: int) -> dict[str, np.ndarray]:
+    """The inputs of the graph of several requests; `request` says whose an item is.
+
+    Where shapes shall stay few, the last request's context is repeated until there are as many as `contexts`.
+    """
+    tensors = [each for each, _ in requests]
+    filled = [*requests, *[requests[-1]] * (contexts - len(requests))]
+    users = {name: np.concatenate([getattr(each, name) for each, _ in filled]) for name in ("behavior", "language")}
+    items = {name: np.concatenate([getattr(each, name) for each in tensors]) for name in ("item", "item_text", "cross")}
+    return {
+        "scenario": np.stack([each.scenario for each, _ in filled]),
+        **users,
+        **items,
+        "target": np.stack([target for _, target in filled]).astype(np.float32),
+        "request": np.repeat(np.arange(len(requests)), [len(each.item) for each in tensors]),
+    }
 
 
 def open_model(
-    registry: Path, name: str, version: str, schema: Schema, encoder: int, providers: Sequence[str]
-) -> OnnxModel:
+    registry: Path,
+    name: str,
+    version: str,
+    schema: Schema,
+    encoder: int,
+    providers: Sequence[str],
+    execution: Execution = Execution(),  # noqa: B008 - it cannot be changed
+) -> Model:
     """The newest version of a model, or the given one. Raises ModelUnavailable, ModelMismatch."""
     directory = version_directory(registry, name, version)
     manifest = read_manifest(directory)
     if found := differences(manifest, schema, encoder):
         raise ModelMismatch(f"model {directory} does not fit this server: {'; '.join(found)}")
-    return OnnxModel(directory, manifest, providers)
+    model = OnnxModel(directory, manifest, providers, execution)
+    if execution.batch_wait_ms <= 0:
+        return model
+    if not model.takes_many:
+        log_event(_logger, "model_unbatched", model=model.version, reason="it has no graph for several requests")
+        return model
+    return BatchedModel(model, execution.batch_wait_ms / 1000, execution.batch_requests)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -128,8 +128,33 @@ class RankingSettings(Section):
     scenario_cache_age_s: float = Field(2.0, ge=0, description="Seconds until scenario rows are read again.")
     providers: tuple[str, ...] = Field(
         ("CPUExecutionProvider",),
+        min_length=1,
         description="ONNX Runtime execution providers, best first; all must be obtained.",
     )
+    provider_options: dict[str, dict[str, str]] = Field(
+        {}, description='Options of providers, as JSON or tables: {"CUDAExecutionProvider": {"device_id": "0"}}.'
+    )
+    candidate_buckets: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        None,
+        description="Numbers of candidates, ascending, to which runs of the model are filled up; not set: 64 to 2048 "
+        "in powers of two where the first provider is a device, none on the processor.",
+    )
+    cuda_graph: bool = Field(
+        default=False, description="Capture the model's runs as CUDA graphs; needs CUDAExecutionProvider and buckets."
+    )
+    batch_wait_ms: float = Field(
+        0.0,
+        ge=0,
+        description="Longest that a request waits to be scored with others in one run, milliseconds; 0: not at all.",
+    )
+    batch_requests: int = Field(8, ge=2, description="Most requests scored in one run.")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        buckets = self.candidate_buckets or ()
+        if list(buckets) != sorted(set(buckets)):
+            raise ValueError("candidate_buckets must ascend")
+        return self
 
 
 class DatasetSettings(Section):

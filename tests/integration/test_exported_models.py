@@ -8,9 +8,20 @@ import torch
 
 from export.models.base import INPUTS, OUTPUTS, Model
 from export.models.preference_transfer import PreferenceTransfer
-from export.onnx_export import ExportMismatch, check_onnx, export_onnx, open_session, requests_of, score_onnx
+from export.onnx_export import (
+    ExportMismatch,
+    check_many,
+    check_onnx,
+    export_many,
+    export_onnx,
+    open_session,
+    requests_of,
+    score_onnx,
+)
 from export.training.config import KINDS
 from export.training.source import RowSource
+from services.ranking.execution import Execution
+from services.ranking.session import PaddedGraph
 from tests.unit.export.models.quick_models import request, train_all
 from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
 
@@ -42,6 +53,43 @@ def test_exported_graph_equals_the_model_for_any_size(
         given = request(items, sources)
         for actual, expected in zip(session.run(OUTPUTS, given), model.outputs(given), strict=True):
             np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kinds_with_transfer_weights_have_a_graph_of_several_requests(
+    kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
+) -> None:
+    """It agrees with the graph of one request on real rows; other kinds write nothing."""
+    one, many = tmp_path / "model.onnx", tmp_path / "many.onnx"
+    written = export_many(trained[kind], many)
+    assert (kind in {"affine", "neural"}, many.exists()) == (written, written)
+    if written:
+        export_onnx(trained[kind], one)
+        assert check_many(one, many, RowSource(directory, "validation")) <= 1e-5
+
+
+@pytest.mark.parametrize("execution", [Execution(buckets=(4, 16)), Execution(buckets=(4, 16), cuda_graph=True)])
+def test_exported_graphs_run_in_padded_and_in_fixed_shapes(
+    trained: dict[str, Model], tmp_path: Path, execution: Execution
+) -> None:
+    """Fixing the names of the free axes fixes the shapes; a session of its own for each, as CUDA graphs need it."""
+    model, path = trained["neural"], tmp_path / "model.onnx"
+    export_onnx(model, path)
+    graph = PaddedGraph(path, ["CPUExecutionProvider"], execution)
+    for items, sources in [(3, 3), (16, 3), (2, 4), (40, 3)]:
+        given = request(items, sources)
+        for actual, expected in zip(graph.run(given), model.outputs(given), strict=True):
+            np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_a_graph_of_several_requests_of_another_model_is_refused(
+    directory: Path, trained: dict[str, Model], tmp_path: Path
+) -> None:
+    """With the size of the difference."""
+    export_onnx(trained["affine"], tmp_path / "model.onnx")
+    export_many(trained["neural"], tmp_path / "many.onnx")
+    with pytest.raises(ExportMismatch, match="ONNX of several requests differs from one by"):
+        check_many(tmp_path / "model.onnx", tmp_path / "many.onnx", RowSource(directory, "validation"))
 
 
 def test_scores_of_a_batch_come_from_the_graph_request_by_request(

@@ -8,7 +8,9 @@ import pytest
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("module", ["ranking.main", "consumers.main", "gateway.main", "store.connect"])
+@pytest.mark.parametrize(
+    "module", ["ranking.main", "consumers.main", "gateway.main", "store.connect", "doctor.execution", "doctor.reach"]
+)
 def test_servers_and_consumers_never_import_torch(module: str) -> None:
     """A serving process holds no training package, also where they are installed."""
     code = f"import sys, services.{module}; print(*{{name.partition('.')[0] for name in sys.modules}})"

@@ -49,8 +49,10 @@ def test_a_run_says_what_it_was_and_how_good(out: Path) -> None:
     assert ("neural", 3, 2) == (run["kind"], run["seed"], run["training"]["epochs"])
     assert {"all", "mail", "shelf"} == set(run["test"])
     assert run["onnx_difference_max"] <= 1e-5
+    assert run["onnx_many_difference_max"] <= 1e-5
     manifest = json.loads((Path(run["registered"]) / "manifest.json").read_text())
     assert ("neural", 1, SOURCES) == (manifest["name"], manifest["version"], manifest["sources"])
+    assert (Path(run["registered"]) / manifest["many"]).exists()
     assert not (out / "checkpoint.pt").exists()
 
 

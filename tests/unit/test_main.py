@@ -24,7 +24,11 @@ COMMANDS = (
     "infra",
     "serve",
     "bench",
+<<<<<<< HEAD
     "load",
+=======
+    "doctor",
+>>>>>>> batch
     "user",
 )
 

@@ -12,9 +12,12 @@ from onnx import TensorProto, helper, save
 from services.features.config import DAY_S, FeatureConfig
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
+from services.ranking.batching import BatchedModel
+from services.ranking.execution import Execution
 from services.ranking.model import FakeModel, OnnxModel, open_model
 from services.ranking.registry import ModelMismatch, ModelUnavailable, differences
 from services.runtime.errors import CrossRecError
+from tests.unit.ranking.graphs import write_many
 
 SCHEMA = build_schema(FeatureConfig(text_dims=3))
 ENCODER = 7
@@ -266,6 +269,24 @@ def test_a_provider_that_is_not_obtained_is_refused(tmp_path: Path, provider: st
     directory = register(tmp_path)
     with pytest.raises(ModelUnavailable, match=f"ranking.providers: asked for {provider}, .* only CPU"):
         OnnxModel(directory, manifest_of(), (provider, *CPU))
+
+
+def test_requests_are_batched_where_it_is_asked_for_and_the_model_can(tmp_path: Path) -> None:
+    """The manifest names the graph of several requests."""
+    write_many(register(tmp_path, many="many.onnx") / "many.onnx")
+    assert isinstance(open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU), OnnxModel)
+    batched = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, Execution(batch_wait_ms=1))
+    assert isinstance(batched, BatchedModel)
+    assert batched.version == "tiny/1"
+
+
+def test_a_model_without_that_graph_is_served_unbatched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And the log says so."""
+    register(tmp_path)
+    with caplog.at_level("INFO"):
+        found = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, Execution(batch_wait_ms=1))
+    assert isinstance(found, OnnxModel)
+    assert ["model_unbatched"] == [record.getMessage() for record in caplog.records]
 
 
 def test_the_fake_model_keeps_the_equations() -> None:

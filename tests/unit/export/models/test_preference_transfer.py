@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.models.base import RowTensors
-from export.models.preference_transfer import PreferenceTransfer
+from export.models.base import INPUTS, TENSORS, RequestTensors, RowTensors
+from export.models.preference_transfer import ManyRequests, PreferenceTransfer
 from export.training.config import config_of
 from export.training.selection import Selection
 from export.training.source import RowSource
 from export.training.train import fit
-from tests.unit.export.training.made_rows import write_rows
+from tests.unit.export.models.quick_models import request
+from tests.unit.export.training.made_rows import WIDTHS, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,50 @@ def test_dropped_sources_contribute_nothing(directory: Path, trained: Preference
         probability = trained.training_probability(rows)
         everywhere = trained.preference_of_rows(rows)
     torch.testing.assert_close(everywhere[:, 2], probability)
+
+
+SHAPES = [((), 1), ((4,), 1), ((8, 4), 3), ((8, 6, 4), 2)]
+
+
+def made(hidden: tuple[int, ...], members: int) -> PreferenceTransfer:
+    """An untrained model whose scales are not trivial."""
+    torch.manual_seed(len(hidden))
+    tensors = {name: [f"{name}_{k}" for k in range(width)] for name, width in WIDTHS.items()}
+    model = PreferenceTransfer(tensors, hidden, (4,), members=members).eval()
+    for standardise in model.standardise.values():
+        standardise.mean.normal_()
+        standardise.scale.uniform_(0.5, 2.0)
+    return model
+
+
+def request_tensors(items: int, sources: int) -> tuple[RequestTensors, torch.Tensor]:
+    *given, target = (torch.from_numpy(request(items, sources)[name]) for name in INPUTS)
+    return RequestTensors(*given), target
+
+
+@pytest.mark.parametrize(("hidden", "members"), SHAPES)
+@pytest.mark.parametrize(("items", "sources"), [(1, 1), (1, 3), (7, 2)])
+@torch.no_grad()
+def test_the_served_form_gives_the_preference_that_was_trained(
+    hidden: tuple[int, ...], members: int, items: int, sources: int
+) -> None:
+    """Whatever the depth and the number of members: it only computes in another order."""
+    model, (given, _) = made(hidden, members), request_tensors(items, sources)
+    context, item = model.first_parts(model.f_first, given)
+    expected = model.preference(context, item, given.cross).mean(-1)
+    torch.testing.assert_close(model.request_preference(given), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("hidden", "members"), SHAPES)
+@torch.no_grad()
+def test_several_requests_at_once_get_what_they_get_one_by_one(hidden: tuple[int, ...], members: int) -> None:
+    """P, M, R and probability, of requests of any numbers of items."""
+    model, asked = made(hidden, members), [request_tensors(items, 3) for items in (4, 1, 9)]
+    requests = [given for given, _ in asked]
+    whose = torch.repeat_interleave(torch.arange(3), torch.tensor([len(given.item) for given in requests]))
+    joined = {name: torch.cat([getattr(given, name) for given in requests]) for name in TENSORS if name != "scenario"}
+    scenario, target = torch.stack([given.scenario for given in requests]), torch.cat([target for _, target in asked])
+    found = ManyRequests(model)(scenario=scenario, **joined, target=target, request=whose)
+    for number, (given, wanted) in enumerate(asked):
+        of_request = [output[number] if output is found[1] else output[whose == number] for output in found]
+        torch.testing.assert_close(of_request, list(model(*given, wanted)), rtol=1e-6, atol=1e-6)

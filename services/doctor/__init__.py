@@ -1,0 +1,1 @@
+"""`crossrec doctor`: whether this machine and what the settings name can do what the settings ask for."""

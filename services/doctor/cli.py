@@ -1,0 +1,53 @@
+"""`crossrec doctor`: runs the checks and prints them; knows flags and output."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from services.doctor.check import Check, State, exit_code
+from services.runtime.settings import Settings, load_settings
+
+COLOURS = {State.OK: "green", State.WARNING: "yellow", State.WRONG: "red"}
+
+
+def doctor_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a list of checks, instead of a table.")] = False,
+) -> None:
+    """Check what this machine has against what the settings ask for, and say what to do about what is missing.
+
+    Looks at ONNX Runtime's providers (by making a session with each), CUDA, processor, limits, packages, Kafka, the
+    online store, the model and the text encoder. Exits with 1 if something that the settings ask for cannot be had.
+    """
+    checks = list(all_checks(load_settings()))
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        Console().print(table(checks))
+    raise typer.Exit(exit_code(checks))
+
+
+def all_checks(settings: Settings) -> Iterator[Check]:
+    """Every check, in the order in which they are printed."""
+    from services.doctor.execution import execution_checks
+    from services.doctor.machine import machine_checks
+    from services.doctor.reach import reach_checks
+
+    yield from execution_checks(settings.ranking.providers, settings.ranking.provider_options)
+    yield from machine_checks()
+    yield from reach_checks(settings)
+
+
+def table(checks: Sequence[Check]) -> Table:
+    """The checks as people read them."""
+    result = Table("", "what", "found", "what to do")
+    for check in checks:
+        result.add_row(
+            f"[{COLOURS[check.state]}]{check.state}[/]", check.name, escape(check.found), escape(check.advice)
+        )
+    return result

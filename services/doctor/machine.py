@@ -1,0 +1,119 @@
+"""Checks of processor, memory, limits and Python packages. Reads /proc and /sys, where there are such."""
+
+import os
+import platform
+import resource
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from services.doctor.check import Check, ok, warning
+
+PACKAGES = (
+    "crossrec",
+    "onnxruntime-gpu",
+    "numpy",
+    "feast",
+    "redis",
+    "kafka-python",
+    "grpcio",
+    "protobuf",
+    "pydantic-settings",
+)
+
+FLAGS = {"x86_64": ("avx512f", "avx2", "fma"), "aarch64": ("asimd",)}
+"""What matrix products on the processor use, most important first."""
+
+OPEN_FILES = 4096
+"""A server holds a file per connection, besides those of Kafka, the store and the model."""
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def machine_checks() -> Iterator[Check]:
+    """Everything about the machine."""
+    yield processor_check(Path("/proc/cpuinfo"))
+    yield cores_check(CGROUP)
+    yield memory_check(CGROUP)
+    yield open_files_check(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield ok("packages", ", ".join(f"{name} {version_of(name)}" for name in ("Python", *PACKAGES)))
+    yield from native_checks()
+
+
+def native_checks() -> Iterator[Check]:
+    """Whether the clients of store and Kafka use the compiled packages that they go without if they must."""
+    from kafka.record import util
+    from redis.utils import HIREDIS_AVAILABLE
+
+    for name, used, without in (
+        ("hiredis", HIREDIS_AVAILABLE, "answers of the store are parsed in Python"),
+        ("crc32c", util.crc32c_c is not None, "checksums of Kafka's records are computed in Python"),
+    ):
+        if used:
+            yield ok(name, f"{version_of(name)}, in use")
+        else:
+            yield warning(name, f"not in use: {without}", f"pip install --upgrade {name}")
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package, or of Python."""
+    if package == "Python":
+        return platform.python_version()
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor_check(cpuinfo: Path) -> Check:
+    """Instructions that matrix products use."""
+    wanted = FLAGS.get(platform.machine(), ())
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    told = [line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features"))]
+    if not told or not wanted:
+        return ok("processor", f"{platform.machine()}, instructions unknown")
+    found = [flag for flag in wanted if flag in told[0]]
+    text = f"{platform.machine()} with {', '.join(found) or 'none of ' + ', '.join(wanted)}"
+    if wanted[0] in found:
+        return ok("processor", text)
+    return warning("processor", text, f"scoring is faster on processors with {wanted[0]}")
+
+
+def cores_check(cgroup: Path) -> Check:
+    """Cores that this process may use, and how much of them a container lets it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota(cgroup)
+    if quota is not None and quota < 1:
+        text = f"{cores}, limited to {quota:g}"
+        return warning("cores", text, "give each process a whole core: below it, requests stall within their periods")
+    return ok("cores", f"{cores}" + (f", limited to {quota:g}" if quota is not None else ", no limit"))
+
+
+def cpu_quota(cgroup: Path) -> float | None:
+    """Cores that a control group (version 2, else 1) allows; None: all."""
+    if (two := cgroup / "cpu.max").exists():
+        quota, period = two.read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    if (one := cgroup / "cpu" / "cpu.cfs_quota_us").exists():
+        allowed = int(one.read_text())
+        return None if allowed < 0 else allowed / int((one.parent / "cpu.cfs_period_us").read_text())
+    return None
+
+
+def memory_check(cgroup: Path) -> Check:
+    """Memory of the machine, and how much of it a container lets this process use."""
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    for file in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
+        limit = file.read_text().strip() if file.exists() else "max"
+        if limit.isdigit() and int(limit) / 2**30 < gib:
+            return ok("memory", f"{gib:.1f} GiB, limited to {int(limit) / 2**30:.1f} GiB")
+    return ok("memory", f"{gib:.1f} GiB, no limit")
+
+
+def open_files_check(limit: int) -> Check:
+    """How many files and connections a process may hold."""
+    if limit == resource.RLIM_INFINITY:
+        return ok("open files", "no limit")
+    if limit < OPEN_FILES:
+        return warning("open files", f"at most {limit}", f"ulimit -n {OPEN_FILES}, or LimitNOFILE= of the service")
+    return ok("open files", f"at most {limit}")

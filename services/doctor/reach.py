@@ -1,0 +1,106 @@
+"""Checks of what the settings point at: Kafka, the online store, the model registry and the text encoder."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from services.doctor.check import Check, ok, warning, wrong
+from services.features.schema import build_schema
+from services.ranking.registry import config_differences, differences, read_manifest, version_directory
+from services.runtime.errors import CrossRecError
+from services.runtime.settings import KafkaSettings, Settings, StoreSettings
+from services.runtime.topics import topic_specs
+from services.text.encoder import EncoderInfo
+
+WAIT_S = 3.0
+"""Longest wait for a broker or a store, seconds."""
+
+
+def reach_checks(settings: Settings) -> Iterator[Check]:
+    """Everything that the settings point at."""
+    yield kafka_check(settings.kafka)
+    yield from store_checks(settings.store)
+    yield from model_checks(settings)
+
+
+def kafka_check(kafka: KafkaSettings) -> Check:
+    """Whether the brokers answer and hold the topics."""
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    name, servers = "Kafka", kafka.bootstrap_servers
+    try:
+        with KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin:
+            there = set(admin.list_topics())
+    except (KafkaError, OSError, ValueError) as error:
+        found = f"{servers} does not answer: {type(error).__name__}"
+        return wrong(name, found, "start it (`crossrec infra up`), or set kafka.bootstrap_servers")
+    if missing := [spec.name for spec in topic_specs(kafka.topic_prefix) if spec.name not in there]:
+        return wrong(name, f"{servers} answers, without {', '.join(missing)}", "run `crossrec setup`")
+    return ok(name, f"{servers} answers and has the topics")
+
+
+def store_checks(store: StoreSettings) -> Iterator[Check]:
+    """Whether the store answers, and whether it may throw features away."""
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+    from redis.retry import Retry
+
+    host, port, options = connection(store.url)
+    name, address = "online store", f"{host}:{port}"
+    once = {"socket_timeout": WAIT_S, "socket_connect_timeout": WAIT_S, "retry": Retry(NoBackoff(), 0)}
+    client = Redis(host=host, port=port, **once, **options)  # type: ignore[arg-type]
+    try:
+        about: Any = client.info()
+    except (OSError, RedisError) as error:
+        found = f"{address} does not answer: {type(error).__name__}"
+        yield wrong(name, found, "start it (`crossrec infra up`), or set store.url")
+        return
+    finally:
+        client.close()
+    version = about.get("valkey_version") or about["redis_version"]
+    yield ok(name, f"{address} answers, version {version}")
+    policy = about.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        advice = "set maxmemory-policy noeviction: rows that are thrown away are features that are lost"
+        yield warning("store eviction", policy, advice)
+
+
+def connection(url: str) -> tuple[str, int, dict[str, str | bool | int]]:
+    """Host and port of the first node of a connection string as Feast reads it, and its options that clients know."""
+    parts = [part.strip() for part in url.split(",")]
+    host, _, port = next(part for part in parts if "=" not in part).partition(":")
+    given = dict(part.split("=", 1) for part in parts if "=" in part)
+    options: dict[str, str | bool | int] = {name: given[name] for name in ("username", "password") if name in given}
+    if "db" in given:
+        options["db"] = int(given["db"])
+    return host, int(port or 6379), {**options, "ssl": given.get("ssl", "false").lower() == "true"}
+
+
+def model_checks(settings: Settings) -> Iterator[Check]:
+    """Whether encoder and model are there and fit the schema of the settings."""
+    chosen, schema = settings.ranking, build_schema(settings.features)
+    try:
+        encoder = EncoderInfo.load(settings.encoder_dir)
+    except (CrossRecError, OSError) as error:
+        yield wrong("text encoder", f"none in {settings.encoder_dir}: {error}", "`crossrec train` builds it")
+        return
+    if encoder.dims == schema.config.text_dims:
+        yield ok("text encoder", f"{settings.encoder_dir}, {encoder.dims} dimensions, from {encoder.source}")
+    else:
+        found = f"{encoder.dims} dimensions, features.text_dims is {schema.config.text_dims}"
+        yield wrong("text encoder", found, "set features.text_dims to the encoder's, or build another one")
+    try:
+        directory = version_directory(settings.registry_dir, chosen.model, chosen.version)
+        manifest = read_manifest(directory)
+    except CrossRecError as error:
+        yield wrong("model", str(error), "`crossrec train`, or set ranking.model and ranking.version")
+        return
+    # Other choices change names in every tensor: those say nothing more.
+    if differs := config_differences(manifest, schema) or differences(manifest, schema, encoder.fingerprint):
+        yield wrong("model", f"{directory} does not fit: {'; '.join(differs)}", "train it again with these settings")
+    else:
+        yield ok("model", f"{directory} fits schema and encoder")
+    if chosen.batch_wait_ms > 0 and "many" not in manifest:
+        found = "ranking.batch_wait_ms is set, but the model has no graph for several requests"
+        yield warning("batching", found, "train the model again, or set ranking.batch_wait_ms to 0")

@@ -1,0 +1,89 @@
+"""Scoring on an NVIDIA device gives what the processor gives: plain, padded, captured, and several requests at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from export.models.base import TENSORS
+from export.models.preference_transfer import PreferenceTransfer
+from export.onnx_export import export_many, export_onnx
+from services.features.encode import Tensors
+from services.ranking.execution import Execution
+from services.ranking.model import OnnxModel, Scores
+from services.ranking.registry import ModelUnavailable
+from services.ranking.session import CUDA, open_session
+from tests.unit.export.models.quick_models import request
+from tests.unit.export.training.made_rows import WIDTHS
+from tests.unit.ranking.graphs import write_one
+
+pytestmark = [pytest.mark.integration, pytest.mark.gpu]
+
+CPU = "CPUExecutionProvider"
+MANIFEST = {"name": "made", "version": 1, "many": "many.onnx"}
+WAYS = {
+    "free": Execution(batch_wait_ms=1.0),
+    "padded": Execution(buckets=(64, 256), batch_wait_ms=1.0),
+    "captured": Execution(buckets=(64, 256), batch_wait_ms=1.0, cuda_graph=True),
+}
+SIZES = [1, 64, 65, 200, 256, 600, 3]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model in both forms; skipped where CUDA cannot be had."""
+    folder = tmp_path_factory.mktemp("model")
+    try:
+        open_session(write_one(folder / "tried.onnx"), [CUDA, CPU], {})
+    except ModelUnavailable as error:
+        pytest.skip(f"no CUDA here: {error}")
+    tensors = {name: [f"{name}_{k}" for k in range(WIDTHS[name])] for name in TENSORS}
+    model = PreferenceTransfer(tensors, (32, 16), (8,), members=3)
+    export_onnx(model, folder / "model.onnx")
+    export_many(model, folder / "many.onnx")
+    return folder
+
+
+def asked(items: int) -> tuple[Tensors, np.ndarray]:
+    given = request(items, 3)
+    return Tensors(**{name: given[name] for name in TENSORS}), given["target"][0]
+
+
+def assert_close(expected: Scores, found: Scores) -> None:
+    for name in ("preference", "transfer", "score", "probability"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_device_scores_as_the_processor_does(directory: Path, way: str) -> None:
+    """Any number of candidates, again and again, from several threads."""
+    here, there = OnnxModel(directory, MANIFEST, [CPU]), OnnxModel(directory, MANIFEST, [CUDA, CPU], WAYS[way])
+    requests = [asked(items) for items in SIZES * 4]
+    with ThreadPoolExecutor(4) as pool:
+        for one, found in zip(requests, pool.map(lambda each: there.score(*each), requests), strict=True):
+            assert_close(here.score(*one), found)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_device_scores_several_requests_as_the_processor_scores_each(directory: Path, way: str) -> None:
+    """In one run."""
+    here, there = OnnxModel(directory, MANIFEST, [CPU]), OnnxModel(directory, MANIFEST, [CUDA, CPU], WAYS[way])
+    for sizes in ([5, 60], [1, 2, 3, 4, 5, 6, 7, 8], [200, 200]):
+        requests = [asked(items) for items in sizes]
+        for one, found in zip(requests, there.score_many(requests), strict=True):
+            assert_close(here.score(*one), found)
+
+
+def test_tensorrt_is_obtained_or_refused(directory: Path) -> None:
+    """Never the processor in its place."""
+    provider = "TensorrtExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime is built without TensorRT")
+    try:
+        session = open_session(directory / "model.onnx", [provider, CPU], {})
+    except ModelUnavailable as error:
+        assert provider in str(error)
+    else:
+        assert provider in session.get_providers()

@@ -1,0 +1,100 @@
+"""Providers are tried, libraries are looked for by name, and what is not asked for does no harm."""
+
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from services.doctor.check import Check, State, exit_code
+from services.doctor.execution import (
+    IDENTITY,
+    driver_check,
+    execution_checks,
+    library_checks,
+    library_names,
+    provider_checks,
+)
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+ON_A_DEVICE = Path("/dev/nvidia0").exists()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "identity.onnx"
+    file.write_bytes(IDENTITY)
+    return file
+
+
+def named(checks: list[Check], name: str) -> Check:
+    (found,) = [check for check in checks if check.name == name]
+    return found
+
+
+def test_the_processor_can_always_be_had(path: Path) -> None:
+    """A session was made with it."""
+    found = named(list(provider_checks(path, [CPU], {})), f"provider {CPU}")
+    assert (State.OK, "a session runs on it") == (found.state, found.found)
+
+
+def test_a_provider_that_is_not_compiled_in_is_wrong_if_asked_for(path: Path) -> None:
+    """With those that are."""
+    found = named(list(provider_checks(path, ["NoSuchExecutionProvider", CPU], {})), "provider NoSuchExecutionProvider")
+    assert State.WRONG == found.state
+    assert CPU in found.advice
+
+
+@pytest.mark.skipif(ON_A_DEVICE, reason="this machine has an NVIDIA device: CUDA may be obtained")
+@pytest.mark.parametrize(("asked", "state"), [([CUDA, CPU], State.WRONG), ([CPU], State.OK)])
+def test_a_provider_without_its_libraries_is_wrong_only_if_asked_for(asked: list[str], state: State) -> None:
+    """It is compiled in, but ONNX Runtime would go on without it. So with driver and libraries."""
+    checks = list(execution_checks(asked, {}))
+    assert state == named(checks, f"provider {CUDA}").state
+    assert state == named(checks, "NVIDIA driver").state
+    assert int(state is State.WRONG) == exit_code(checks)
+    assert onnxruntime.get_available_providers() != [CPU]
+
+
+def test_wrong_options_are_said(path: Path) -> None:
+    """Whatever the provider raises."""
+    found = named(list(provider_checks(path, [CUDA], {CUDA: {"no_such_option": "1"}})), f"provider {CUDA}")
+    assert State.WRONG == found.state
+
+
+@pytest.mark.parametrize(("needed", "state"), [(True, State.WRONG), (False, State.OK)])
+def test_missing_libraries_are_named(needed: bool, state: State) -> None:
+    """All in one line."""
+    (found,) = library_checks(["libnosuch.so.1", "libnone.so.2"], needed=needed)
+    assert state == found.state
+    assert "missing: libnosuch.so.1, libnone.so.2" in found.found
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "expected"),
+    [
+        ("13.0", [CUDA], {"libcudart.so.13", "libcufft.so.12", "libcudnn.so.9"}),
+        ("12.8", ["TensorrtExecutionProvider"], {"libcudart.so.12", "libcufft.so.11", "libnvinfer.so.10"}),
+    ],
+)
+def test_libraries_are_those_of_the_version_that_was_built_against(
+    version: str, asked: list[str], expected: set[str]
+) -> None:
+    """Other major versions have other names."""
+    assert expected <= set(library_names(version, asked))
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "found"),
+    [
+        ("print('H100, 580.1, 81559 MiB')", State.OK, "H100, 580.1, 81559 MiB"),
+        ("", State.WARNING, "nvidia-smi lists no device"),
+        ("raise SystemExit(9)", State.WRONG, "nvidia-smi fails"),
+    ],
+)
+def test_the_driver_says_what_there_is(code: str, state: State, found: str) -> None:
+    """Devices, none, or that it does not work."""
+    check = driver_check(needed=True, command=(sys.executable, "-c", code))
+    assert state == check.state
+    assert found in check.found

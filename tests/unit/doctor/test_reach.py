@@ -1,0 +1,100 @@
+"""What the settings point at, and is not there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.doctor.check import State
+from services.doctor.reach import connection, model_checks, store_checks
+from services.features.config import FeatureConfig
+from services.runtime.settings import RankingSettings, Settings, StoreSettings
+from services.text.encoder import EncoderInfo
+from tests.unit.ranking.test_model import ENCODER, SCHEMA, register
+
+CLOSED = "127.0.0.1:1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """With an encoder and a model that fit."""
+    directory = tmp_path / "encoder"
+    directory.mkdir()
+    EncoderInfo(ENCODER, SCHEMA.config.text_dims, 0, "made").save(directory)
+    register(tmp_path / "registry")
+    return made(tmp_path)
+
+
+def made(folder: Path, **ranking: Any) -> Settings:
+    chosen = RankingSettings(model="tiny", **ranking)
+    places = {"encoder_dir": folder / "encoder", "registry_dir": folder / "registry"}
+    return Settings(**places, features=SCHEMA.config, ranking=chosen)
+
+
+def states(settings: Settings) -> dict[str, State]:
+    return {check.name: check.state for check in model_checks(settings)}
+
+
+def test_a_store_that_does_not_answer_is_wrong() -> None:
+    """With its address, and what starts one."""
+    (check,) = store_checks(StoreSettings(url=f"{CLOSED},password=secret"))
+    assert State.WRONG == check.state
+    assert CLOSED in check.found
+    assert "secret" not in check.found + check.advice
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("store:6380", ("store", 6380, {"ssl": False})),
+        ("a:1,b:2,password=p=q,ssl=true", ("a", 1, {"ssl": True, "password": "p=q"})),
+        ("store:1,db=3,username=u", ("store", 1, {"ssl": False, "db": 3, "username": "u"})),
+    ],
+)
+def test_connection_strings_are_read_as_feast_reads_them(
+    url: str, expected: tuple[str, int, dict[str, object]]
+) -> None:
+    """Nodes first, then options."""
+    assert expected == connection(url)
+
+
+def test_a_model_that_fits_is_well(settings: Settings) -> None:
+    """So is the encoder."""
+    assert {"text encoder": State.OK, "model": State.OK} == states(settings)
+
+
+def test_a_missing_encoder_is_wrong(tmp_path: Path, settings: Settings) -> None:
+    """What fits it cannot be said then."""
+    (tmp_path / "encoder" / "encoder.json").unlink()
+    assert {"text encoder": State.WRONG} == states(settings)
+
+
+def test_a_missing_model_is_wrong(tmp_path: Path, settings: Settings) -> None:
+    """The version that is asked for is not there."""
+    assert State.OK == states(settings)["model"]
+    assert State.WRONG == states(made(tmp_path, version="9"))["model"]
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path, settings: Settings) -> None:
+    """Choices, rather than every feature that they rename."""
+    manifest = tmp_path / "registry" / "tiny" / "1" / "manifest.json"
+    changed = json.loads(manifest.read_text())
+    changed["features"]["half_lives_s"] = [60.0]
+    manifest.write_text(json.dumps(changed))
+    (check,) = [check for check in model_checks(settings) if check.name == "model"]
+    assert State.WRONG == check.state
+    assert "features.half_lives_s is [60.0] in the model" in check.found
+    assert "tensor" not in check.found
+
+
+def test_an_encoder_of_other_dimensions_is_wrong(settings: Settings) -> None:
+    """Its vectors would count as missing."""
+    other = settings.model_copy(update={"features": FeatureConfig(text_dims=2)})
+    assert State.WRONG == states(other)["text encoder"]
+
+
+def test_batching_needs_a_model_that_can(tmp_path: Path, settings: Settings) -> None:
+    """A warning: it is served unbatched."""
+    assert "batching" not in states(settings)
+    assert State.WARNING == states(made(tmp_path, batch_wait_ms=1.0))["batching"]
