@@ -1,19 +1,18 @@
-"""The model that is served: opened from the registry, checked against the running code, run by ONNX Runtime.
+"""A model as ranking sees it, and its graph run by ONNX Runtime.
 
-Knows the graph's inputs; knows nothing of requests. Never imports torch.
+Knows the graph's inputs; knows nothing of registries or requests. Never imports torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnxruntime
 
 from services.features.encode import Tensors
-from services.features.schema import Schema
-from services.ranking.registry import ModelMismatch, ModelUnavailable, differences, read_manifest, version_directory
+from services.ranking.registry import ModelUnavailable
 
 INPUTS = ("scenario", "behavior", "language", "item", "item_text", "cross")
 OUTPUTS = ("preference", "transfer", "score", "probability")
@@ -53,38 +52,32 @@ class FakeModel:
 
 
 class OnnxModel:
-    """A registered version on ONNX Runtime.
+    """A graph on ONNX Runtime.
 
     Args:
-        directory: `<registry>/<name>/<version>`.
-        manifest: its manifest, checked.
+        path: model.onnx.
+        version: name and version.
         providers: execution providers, best first; all must be obtained.
     """
 
-    def __init__(self, directory: Path, manifest: Mapping[str, Any], providers: Sequence[str]) -> None:
+    def __init__(self, path: Path, version: str, providers: Sequence[str]) -> None:
         options = onnxruntime.SessionOptions()
         # One thread beats two for graphs of this size, and leaves the other core to other requests.
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(directory / "model.onnx", options, providers=list(providers))
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=list(providers))
+        except Exception as error:
+            # Its errors have no common class; all of them say that this file does not become a session here.
+            raise ModelUnavailable(f"model {version}: ONNX Runtime cannot open {path}: {error}") from error
         obtained = self._session.get_providers()
         if missing := [provider for provider in providers if provider not in obtained]:
             raise ModelUnavailable(
                 f"ranking.providers: asked for {', '.join(missing)}, ONNX Runtime obtained only {', '.join(obtained)}"
             )
-        self.version = f"{manifest['name']}/{manifest['version']}"
+        self.version = version
 
     def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
         """One run of the graph."""
         inputs = {name: getattr(tensors, name) for name in INPUTS}
         return Scores(*self._session.run(OUTPUTS, {**inputs, "target": target.astype(np.float32)[None]}))
 
-
-def open_model(
-    registry: Path, name: str, version: str, schema: Schema, encoder: int, providers: Sequence[str]
-) -> OnnxModel:
-    """The newest version of a model, or the given one. Raises ModelUnavailable, ModelMismatch."""
-    directory = version_directory(registry, name, version)
-    manifest = read_manifest(directory)
-    if found := differences(manifest, schema, encoder):
-        raise ModelMismatch(f"model {directory} does not fit this server: {'; '.join(found)}")
-    return OnnxModel(directory, manifest, providers)
