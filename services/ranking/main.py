@@ -3,12 +3,15 @@
 import logging
 
 from services.features.schema import build_schema
-from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
-from services.ranking.registry import ModelUnavailable
+from services.ranking.registry import ModelUnavailable, Registry
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
+from services.ranking.serving.load import ModelLoader
+from services.ranking.serving.served import Models
+from services.ranking.serving.shadow import Shadow
+from services.ranking.serving.watched import WatchedModels
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
@@ -29,23 +32,40 @@ def run_ranking(settings: Settings) -> None:
     """
     configure_logging()
     chosen = settings.ranking
-    ranker = build_ranker(settings)
+    models = build_models(settings)
+    ranker = build_ranker(settings, models)
     warm_up(ranker)
     built = build_server(RankingService(ranker, chosen.max_workers, chosen.max_waiting), chosen.listen)
     keep_what_is_loaded()
+    models.start()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
-    log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version, recogniser=recogniser)
-    serve_until_signal(built.server, built.health, DRAIN_S, lambda: None)
+    served = [arm.served.model.version for arm in models.serving.arms]
+    log_event(_logger, "ranking_started", address=built.address, models=served, recogniser=recogniser)
+    serve_until_signal(built.server, built.health, DRAIN_S, models.stop)
     log_event(_logger, "ranking_stopped")
 
 
-def build_ranker(settings: Settings) -> Ranker:
-    """Model, schema and sources of rows of the settings."""
-    chosen, schema = settings.ranking, build_schema(settings.features)
+def build_models(settings: Settings) -> WatchedModels:
+    """The models that the registry says should serve, loaded; not watched yet."""
+    chosen, registry = settings.ranking, Registry(settings.registry_dir, settings.registry_cache_dir)
+    load = ModelLoader(registry, build_schema(settings.features), encoder_of(settings), chosen.providers)
+    shadow = Shadow(chosen.shadow_share, chosen.shadow_waiting)
+    models = WatchedModels(registry, chosen.model, chosen.version, load, shadow, chosen.watch_interval_s)
+    models.open()
+    return models
+
+
+def encoder_of(settings: Settings) -> int:
+    """Fingerprint of the settings' text encoder."""
     if not (settings.encoder_dir / "encoder.json").exists():
         raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
-    encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
-    model = open_model(settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers)
+    return EncoderInfo.load(settings.encoder_dir).fingerprint
+
+
+def build_ranker(settings: Settings, models: Models) -> Ranker:
+    """Schema and sources of rows of the settings, and what ranks."""
+    chosen, schema = settings.ranking, build_schema(settings.features)
+    encoder = encoder_of(settings)
     rows = open_ranking_rows(
         Breaker(open_rows(settings), settings.store.retry_after_s),
         schema,
@@ -56,5 +76,6 @@ def build_ranker(settings: Settings) -> Ranker:
     )
     # The default name serves where it is registered; one that somebody chose has to be there.
     required = "recogniser" in chosen.model_fields_set
-    recogniser = open_recogniser(settings.registry_dir, chosen.recogniser, schema, required=required)
-    return Ranker(schema, rows, model, recogniser=recogniser)
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+    recogniser = open_recogniser(registry, chosen.recogniser, schema, required=required)
+    return Ranker(schema, rows, models, recogniser=recogniser)

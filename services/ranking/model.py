@@ -80,4 +80,3 @@ class OnnxModel:
         """One run of the graph."""
         inputs = {name: getattr(tensors, name) for name in INPUTS}
         return Scores(*self._session.run(OUTPUTS, {**inputs, "target": target.astype(np.float32)[None]}))
-

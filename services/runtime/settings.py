@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -112,7 +112,10 @@ class RankingSettings(Section):
 
     listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
     model: str = Field("neural", description="Name of the model in the registry.")
-    version: str = Field("", description="Version to serve; empty: the newest.")
+    version: str = Field(
+        "",
+        description="Version to serve whatever is promoted; empty: what `models promote` chose, or the newest.",
+    )
     recogniser: str = Field(
         "recogniser",
         description="What recognises the scenario of requests that name none: a name in the registry (its newest "
@@ -127,6 +130,13 @@ class RankingSettings(Section):
         ("CPUExecutionProvider",),
         description="ONNX Runtime execution providers, best first; all must be obtained.",
     )
+    watch_interval_s: float = Field(
+        5.0, gt=0, description="Seconds between looks at the registry: for a new version, or what `models` decided."
+    )
+    shadow_share: float = Field(
+        1.0, ge=0, le=1, description="Share of the requests that a shadow scores too, after their answer."
+    )
+    shadow_waiting: int = Field(8, ge=1, description="Requests that wait for the shadow; more are dropped and counted.")
 
 
 class DatasetSettings(Section):
@@ -188,13 +198,23 @@ class TrainingSettings(Section):
     threads: int | None = Field(None, ge=0, description="Threads of LightGBM; 0: all cores.")
 
 
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Where imported data, training rows and models live.")
-    registry_dir: Path = Field(Path("data/registry"), description="Model registry: <dir>/<name>/<version>/.")
+    registry_dir: Annotated[str, BeforeValidator(_text)] = Field(
+        "data/registry",
+        description="Model registry, <dir>/<name>/<version>/: a directory or a URL like s3://bucket/models.",
+    )
+    registry_cache_dir: Path = Field(
+        Path("data/registry-cache"), description="Where models of a registry that is no directory are copied."
+    )
     encoder_dir: Path = Field(Path("data/encoder"), description="The text encoder's directory.")
     features: FeatureConfig = Field(FeatureConfig(), description="Choices behind the feature schema.")
     kafka: KafkaSettings = KafkaSettings()

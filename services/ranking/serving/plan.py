@@ -100,13 +100,13 @@ def read_serving(content: bytes, where: str) -> Serving:
     """A serving file's content; PlanError naming the file and what is wrong."""
     try:
         data = json.loads(content)
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise PlanError(f"format: this code reads {FORMAT}")
-        return Serving(_plan(data), tuple(_plan(earlier) for earlier in data["history"]))
+        if data["format"] == FORMAT:
+            return Serving(_plan(data), tuple(_plan(earlier) for earlier in data["history"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PlanError(f"{where}: it is no serving file: {type(error).__name__} {error}") from error
     except (PlanError, ModelUnavailable) as error:
         raise PlanError(f"{where}: {error}") from error
+    raise PlanError(f"{where}: format: it is {data['format']!r}, this code reads {FORMAT}")
 
 
 def serving_bytes(serving: Serving) -> bytes:

@@ -38,10 +38,10 @@ class Sample:
 
 def write_samples(path: Path, samples: Sequence[Sample]) -> None:
     """Write samples to a file."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for number, sample in enumerate(samples):
-        parts = {"tensors": sample.tensors, "expected": sample.expected}
-        arrays |= {f"{number}.{part}.{f.name}": getattr(v, f.name) for part, v in parts.items() for f in fields(v)}
+        arrays |= {f"{number}.tensors.{f.name}": getattr(sample.tensors, f.name) for f in fields(Tensors)}
+        arrays |= {f"{number}.expected.{f.name}": getattr(sample.expected, f.name) for f in fields(Scores)}
         arrays[f"{number}.target"] = sample.target
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -65,7 +65,7 @@ def read_samples(content: bytes) -> list[Sample]:
 
 
 def largest_difference(model: Model, sample: Sample) -> tuple[str, float]:
-    """The output of a sample that is furthest from what is expected, and how far, in units of `TOLERANCE`'s scale."""
+    """The output of a sample that is furthest from what is expected, and how far, as TOLERANCE counts."""
     found, worst = model.score(sample.tensors, sample.target), ("score", 0.0)
     for field in fields(Scores):
         actual, expected = getattr(found, field.name), getattr(sample.expected, field.name)

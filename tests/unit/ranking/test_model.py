@@ -12,14 +12,23 @@ from onnx import TensorProto, helper, save
 from services.features.config import DAY_S, FeatureConfig
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
-from services.ranking.model import FakeModel, OnnxModel, open_model
-from services.ranking.registry import ModelMismatch, ModelUnavailable, differences
+from services.ranking.model import FakeModel, OnnxModel
+from services.ranking.registry import ModelMismatch, ModelUnavailable, Registry, differences, wanted_version
+from services.ranking.serving.load import ModelLoader
 from services.runtime.errors import CrossRecError
 
 SCHEMA = build_schema(FeatureConfig(text_dims=3))
 ENCODER = 7
 CPU = ("CPUExecutionProvider",)
 WIDTHS = {name: len(names) for name, names in tensor_names(SCHEMA).items()}
+
+
+def open_model(
+    registry: Path, name: str, version: str, schema: Schema, encoder: int, providers: tuple[str, ...]
+) -> OnnxModel:
+    """The newest version of a model, or the given one, as a server opens it."""
+    opened = Registry(registry)
+    return ModelLoader(opened, schema, encoder, providers)(wanted_version(opened, name, version))
 
 
 def manifest_of(schema: Schema = SCHEMA, **fields: Any) -> dict[str, Any]:
@@ -265,7 +274,7 @@ def test_a_provider_that_is_not_obtained_is_refused(tmp_path: Path, provider: st
         pytest.skip("this machine has an NVIDIA device: CUDA may be obtained")
     directory = register(tmp_path)
     with pytest.raises(ModelUnavailable, match=f"ranking.providers: asked for {provider}, .* only CPU"):
-        OnnxModel(directory, manifest_of(), (provider, *CPU))
+        OnnxModel(directory / "model.onnx", "tiny/1", (provider, *CPU))
 
 
 def test_the_fake_model_keeps_the_equations() -> None:
