@@ -21,7 +21,7 @@ import torch
 from export.evaluation.metrics import summary
 from export.models.base import Model, TorchModel
 from export.models.preference_transfer import PreferenceTransfer
-from export.onnx_export import check_onnx, export_onnx
+from export.onnx_export import check_onnx, export_onnx, sample_requests
 from export.registry import register
 from export.training.checkpoint import Epoch
 from export.training.config import TrainingConfig, config_of
@@ -133,10 +133,9 @@ def _write(
             export_onnx(model, onnx)
             metrics["onnx_difference_max"] = check_onnx(model, onnx, RowSource(rows, "train"))
             info = sources["test"].info
-            version = register(
-                settings.registry_dir, run["kind"], onnx, manifest(info, run["kind"], run["seed"]), metrics
-            )
-            registered = str(version)
+            said = manifest(info, run["kind"], run["seed"])
+            samples = sample_requests(onnx, RowSource(rows, "train"))
+            registered = register(settings.registry_dir, run["kind"], onnx, said, metrics, samples)
     run = {**run, **metrics, "registered": registered}
     (out / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n")
 

@@ -133,20 +133,15 @@ class Registry:
         """
         wanted = files_of(manifest)
         if self._local:
-            directory = Path(self._root) / str(version)
-        else:
-            digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:12]
-            directory = self._cache / version.name / f"{version.number}-{digest}"
-            if not directory.exists():
-                self._copy(version, wanted, directory)
+            return self._checked(Path(self._root) / str(version), wanted, version)
+        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:12]
+        directory = self._cache / version.name / f"{version.number}-{digest}"
         try:
-            for name, expected in wanted.items():
-                check_file(directory / name, expected, self.where(version))
-        except ModelUnavailable:
-            if not self._local:  # the copy has gone bad: the next try takes another
-                shutil.rmtree(directory, ignore_errors=True)
-            raise
-        return directory
+            return self._checked(directory, wanted, version)
+        except ModelUnavailable:  # not copied yet, or gone bad
+            shutil.rmtree(directory, ignore_errors=True)
+            self._copy(version, wanted, directory)
+            return directory
 
     def read(self, path: str) -> bytes | None:
         """The content of a file, None if it is not there; RegistryUnavailable if that cannot be told."""
@@ -171,16 +166,21 @@ class Registry:
         except OSError as error:
             raise RegistryUnavailable(f"registry {self.location}: cannot write {path}: {error}") from error
 
+    def _checked(self, directory: Path, wanted: Mapping[str, Mapping[str, Any]], version: Version) -> Path:
+        for name, expected in wanted.items():
+            check_file(directory / name, expected, self.where(version))
+        return directory
+
     def _copy(self, version: Version, wanted: Mapping[str, Mapping[str, Any]], directory: Path) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=directory.parent))
         try:
-            for name, expected in wanted.items():
+            for name in wanted:
                 content = self.read(f"{version}/{name}")
                 if content is None:
                     raise ModelUnavailable(f"model {self.where(version)}: {name} is missing")
                 (staging / name).write_bytes(content)
-                check_file(staging / name, expected, self.where(version))
+            self._checked(staging, wanted, version)
             if not directory.exists():  # another process may have been faster
                 staging.rename(directory)
         except OSError as error:

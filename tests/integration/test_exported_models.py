@@ -8,9 +8,20 @@ import torch
 
 from export.models.base import INPUTS, OUTPUTS, Model
 from export.models.preference_transfer import PreferenceTransfer
-from export.onnx_export import ExportMismatch, check_onnx, export_onnx, open_session, requests_of, score_onnx
+from export.onnx_export import (
+    SAMPLE_ITEMS,
+    ExportMismatch,
+    check_onnx,
+    export_onnx,
+    open_session,
+    requests_of,
+    sample_requests,
+    score_onnx,
+)
 from export.training.config import KINDS
 from export.training.source import RowSource
+from services.ranking.model import OnnxModel
+from services.ranking.serving.samples import check_samples, read_samples, write_samples
 from tests.unit.export.models.quick_models import request, train_all
 from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
 
@@ -42,6 +53,26 @@ def test_exported_graph_equals_the_model_for_any_size(
         given = request(items, sources)
         for actual, expected in zip(session.run(OUTPUTS, given), model.outputs(given), strict=True):
             np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sample_requests_hold_what_the_graph_computes_and_are_nobodys(
+    kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
+) -> None:
+    """A server's own session agrees; the same rows give the same samples, and no sample is a row."""
+    export_onnx(trained[kind], tmp_path / "model.onnx")
+    source = RowSource(directory, "train")
+    samples = sample_requests(tmp_path / "model.onnx", source)
+    write_samples(tmp_path / "samples.npz", samples)
+    read = read_samples((tmp_path / "samples.npz").read_bytes())
+    assert list(SAMPLE_ITEMS) == [len(sample.expected.score) for sample in read]
+    assert check_samples(OnnxModel(tmp_path / "model.onnx", "made/1", ["CPUExecutionProvider"]), read) <= 1e-6
+    (again, *_), batch = sample_requests(tmp_path / "model.onnx", source), next(source.batches())
+    np.testing.assert_array_equal(samples[0].tensors.cross, again.tensors.cross)
+    for name in ("item", "cross", "behavior"):
+        made = np.concatenate([getattr(sample.tensors, name) for sample in samples])
+        rows = getattr(batch, name).reshape(len(getattr(batch, name)), -1)
+        assert not (made.reshape(len(made), 1, -1) == rows[None]).all(axis=2).any()
 
 
 def test_scores_of_a_batch_come_from_the_graph_request_by_request(
