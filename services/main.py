@@ -17,6 +17,7 @@ from rich.table import Table
 from services.consumers.cli import consumers_app
 from services.consumers.dead_letters_cli import dead_letters_app
 from services.consumers.kinds import KINDS
+from services.ranking.serving.cli import models_app
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
 from services.runtime.settings import described, load_settings
@@ -38,6 +39,7 @@ app.add_typer(consumers_app, name="consumers")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(user_app, name="user")
 app.add_typer(serve_app, name="serve")
+app.add_typer(models_app, name="models")
 
 console = Console()
 

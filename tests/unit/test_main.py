@@ -19,6 +19,7 @@ COMMANDS = (
     "backfill",
     "demo",
     "infra",
+    "models",
     "serve",
     "bench",
     "user",

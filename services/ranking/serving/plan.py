@@ -10,6 +10,7 @@ plans: who reads and writes them is elsewhere.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Self
 
 from services.ranking.registry import ModelUnavailable, Version
@@ -45,7 +46,7 @@ class Arm:
     @property
     def steps(self) -> int:
         """The weight in thousandths."""
-        return round(self.weight * STEPS)
+        return _steps(self.weight)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Plan:
     def __post_init__(self) -> None:
         names = [arm.arm for arm in self.arms]
         for arm in self.arms:
-            if abs(arm.weight * STEPS - arm.steps) > 1e-6 or arm.steps < 1:
+            if _steps(arm.weight) < 1:
                 raise PlanError(f"weight: {arm.weight:g} of arm {arm.arm!r} is no multiple of 0.001 from 0.001 to 1")
         if sum(arm.steps for arm in self.arms) != STEPS:
             raise PlanError(f"arms: their weights sum to {sum(arm.weight for arm in self.arms):g}, they must sum to 1")
@@ -116,9 +117,8 @@ def serving_bytes(serving: Serving) -> bytes:
 
 
 def promoted(serving: Serving, version: Version, now: str) -> Serving:
-    """The version serves everybody; an experiment ends, another version's shadow goes on."""
-    shadow = None if serving.plan.shadow == version else serving.plan.shadow
-    return _next(serving, replace(Plan.of(version, now), shadow=shadow))
+    """The version serves everybody, and nothing else does anything: experiment and shadow end."""
+    return _next(serving, Plan.of(version, now))
 
 
 def with_arm(serving: Serving, version: Version, arm: str, weight: float, experiment: str, now: str) -> Serving:
@@ -129,8 +129,8 @@ def with_arm(serving: Serving, version: Version, arm: str, weight: float, experi
     """
     if not arm:
         raise PlanError("arm: it needs a name")
-    share = round(weight * STEPS)
-    if abs(weight * STEPS - share) > 1e-6 or not 0 < share < STEPS:
+    share = _steps(weight)
+    if not 0 < share < STEPS:
         raise PlanError(f"weight: {weight:g} is no multiple of 0.001 from 0.001 to 0.999")
     others = [other for other in serving.plan.arms if other.arm != arm]
     if len(serving.plan.arms) == 1 and not serving.plan.arms[0].arm:
@@ -141,7 +141,8 @@ def with_arm(serving: Serving, version: Version, arm: str, weight: float, experi
         raise PlanError(f"arm: {arm} is the only one; promote the version without an arm to serve it to all")
     arms = (*_scaled(others, STEPS - share), Arm(arm, version, share / STEPS))
     name = experiment or serving.plan.experiment or f"{version.name} {now}"
-    return _next(serving, Plan(arms, name, serving.plan.shadow, now))
+    shadow = None if serving.plan.shadow == version else serving.plan.shadow
+    return _next(serving, Plan(arms, name, shadow, now))
 
 
 def with_shadow(serving: Serving, version: Version, now: str) -> Serving:
@@ -156,6 +157,12 @@ def rolled_back(serving: Serving) -> Serving:
     if not serving.history:
         raise PlanError("history: nothing served before that is known")
     return Serving(serving.history[-1], serving.history[:-1])
+
+
+def _steps(weight: float) -> int:
+    """A weight in thousandths; 0 if it is no whole number of them."""
+    steps = weight * STEPS
+    return round(steps) if isfinite(steps) and abs(steps - round(steps)) < 1e-6 else 0
 
 
 def _next(serving: Serving, plan: Plan) -> Serving:
