@@ -14,6 +14,14 @@ FIELDS_OF_ALL = ("name", "version", "schema_fingerprint", "features")
 REPORTED = ("auc", "gauc", "ndcg_at_10", "log_loss")
 """Metrics that a list shows."""
 
+SECTIONS = {
+    "model": ("kind", "seed", "created_at", "sources", "schema_fingerprint", "encoder_fingerprint"),
+    "feature choices": ("features",),
+    "trained on": ("data",),
+    "made with": ("versions",),
+}
+"""Parts of a manifest that are compared, by the heading they come under."""
+
 Line = tuple[str, str, str]
 """A field and its value on either side; "" where it has none."""
 
@@ -73,8 +81,8 @@ def compared(
         for manifest, m in zip(manifests, metrics, strict=True)
     ]
     sections = {"metrics": _lines(figures[0], figures[1])}
-    for section in ("kind", "seed", "created_at", "features", "sources", "data", "versions", "encoder_fingerprint"):
-        sections[section] = _differing(*({section: manifest.get(section)} for manifest in manifests))
+    for section, parts in SECTIONS.items():
+        sections[section] = _differing(*({part: manifest.get(part) for part in parts} for manifest in manifests))
     sections["tensors"] = list(_tensors(*(manifest.get("tensors", {}) for manifest in manifests)))
     sections["training"] = _differing(*({"training": m.get("training", {})} for m in metrics))
     return {section: lines for section, lines in sections.items() if lines}

@@ -49,6 +49,7 @@ class WatchedModels:
         self._registry, self._name, self._pinned, self._load = registry, name, pinned, load
         self._shadow, self._interval_s = shadow, interval_s
         self._serving: ServedSet | None = None
+        self.swaps = 0  # times that what serves changed, the first load not counted
         self._loaded: dict[_Files, Model] = {}
         self._refused: dict[_Files, CrossRecError] = {}
         self._errors: dict[str, CrossRecError] = {}
@@ -156,6 +157,7 @@ class WatchedModels:
         made = ServedSet(arms, plan.experiment, models.get(plan.shadow) if plan.shadow else None)
         if made == self._serving:
             return
+        self.swaps += self._serving is not None
         self._serving = made
         log_event(_logger, "models_served", serving=described(plan), shadow=made.shadow is not None)
 
