@@ -133,7 +133,7 @@ def gateway() -> None:
 
 @serve_app.command()
 def ranking() -> None:
-    """Start the ranking server: ranks items with the newest model of the registry."""
+    """Start the ranking server: ranks with what `models` promoted in the registry, or the newest version."""
     from services.ranking.main import run_ranking
 
     run_ranking(load_settings())

@@ -112,10 +112,7 @@ class RankingSettings(Section):
 
     listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
     model: str = Field("neural", description="Name of the model in the registry.")
-    version: str = Field(
-        "",
-        description="Version to serve whatever is promoted; empty: what `models promote` chose, or the newest.",
-    )
+    version: str = Field("", description="Version to serve in any case; empty: the promoted one, or the newest.")
     recogniser: str = Field(
         "recogniser",
         description="What recognises the scenario of requests that name none: a name in the registry (its newest "
@@ -130,13 +127,9 @@ class RankingSettings(Section):
         ("CPUExecutionProvider",),
         description="ONNX Runtime execution providers, best first; all must be obtained.",
     )
-    watch_interval_s: float = Field(
-        5.0, gt=0, description="Seconds between looks at the registry: for a new version, or what `models` decided."
-    )
-    shadow_share: float = Field(
-        1.0, ge=0, le=1, description="Share of the requests that a shadow scores too, after their answer."
-    )
-    shadow_waiting: int = Field(8, ge=1, description="Requests that wait for the shadow; more are dropped and counted.")
+    watch_interval_s: float = Field(5.0, gt=0, description="Seconds between looks at the registry for what to serve.")
+    shadow_share: float = Field(0.1, ge=0, le=1, description="Share of the requests that a shadow scores too.")
+    shadow_waiting: int = Field(8, ge=1, description="Requests that wait for the shadow; more are dropped.")
 
 
 class DatasetSettings(Section):
@@ -210,11 +203,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Where imported data, training rows and models live.")
     registry_dir: Annotated[str, BeforeValidator(_text)] = Field(
         "data/registry",
-        description="Model registry, <dir>/<name>/<version>/: a directory or a URL like s3://bucket/models.",
+        description="Model registry, <dir>/<name>/<version>/; a directory, or a URL like s3://bucket/x.",
     )
-    registry_cache_dir: Path = Field(
-        Path("data/registry-cache"), description="Where models of a registry that is no directory are copied."
-    )
+    registry_cache_dir: Path = Field(Path("data/registry-cache"), description="Copies of models that a URL leads to.")
     encoder_dir: Path = Field(Path("data/encoder"), description="The text encoder's directory.")
     features: FeatureConfig = Field(FeatureConfig(), description="Choices behind the feature schema.")
     kafka: KafkaSettings = KafkaSettings()

@@ -1,4 +1,4 @@
-"""A registry with tiny real models: P[n, j] = sigmoid(sign * first cross feature), and broken ones."""
+"""A registry with tiny real models: P[n, j] = sigmoid(slope * first cross feature), and broken ones."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ CPU = ("CPUExecutionProvider",)
 
 
 def write_graph(path: Path, schema: Schema, slope: float = 1.0) -> None:
-    """P = sigmoid(slope * (item feature 0 + cross feature 0)), M = target, R = P M, probability = R / sum M."""
+    """P = sigmoid(slope * first cross feature), M = target, R = P M, probability = R / sum M."""
     widths = {name: len(names) for name, names in tensor_names(schema).items()}
     shapes: dict[str, list[str | int]] = {
         "scenario": ["J", widths["scenario"]],
@@ -39,10 +39,8 @@ def write_graph(path: Path, schema: Schema, slope: float = 1.0) -> None:
         "probability": ["N"],
     }
     nodes = [
-        helper.make_node("Gather", ["cross", "first"], ["of_cross"], axis=2),
-        helper.make_node("Gather", ["item", "zeroth"], ["of_item"], axis=1),
-        helper.make_node("Add", ["of_cross", "of_item"], ["sum"]),
-        helper.make_node("Mul", ["sum", "slope"], ["logit"]),
+        helper.make_node("Gather", ["cross", "first"], ["feature"], axis=2),
+        helper.make_node("Mul", ["feature", "slope"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["preference"]),
         helper.make_node("Gather", ["target", "first"], ["transfer"], axis=0),
         helper.make_node("MatMul", ["preference", "transfer"], ["score"]),
@@ -56,7 +54,6 @@ def write_graph(path: Path, schema: Schema, slope: float = 1.0) -> None:
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in results.items()],
         [
             helper.make_tensor("first", TensorProto.INT64, [], [0]),
-            helper.make_tensor("zeroth", TensorProto.INT64, [1], [0]),
             helper.make_tensor("slope", TensorProto.FLOAT, [], [slope]),
         ],
     )
