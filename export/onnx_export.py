@@ -18,9 +18,14 @@ from export.models.base import INPUTS, OUTPUTS, Model, TorchModel
 from export.models.boosted_trees import BoostedTrees
 from export.models.preference_transfer import ManyRequests, PreferenceTransfer
 from export.training.source import Floats32, RowBatch, RowSource
+from services.features.encode import Tensors
+from services.ranking.model import Scores
+from services.ranking.serving.samples import Sample
 from services.runtime.errors import CrossRecError
 
 TOLERANCE = 1e-5
+SAMPLE_ITEMS = (1, 8, 32)
+"""Candidates of the sample requests that lie beside a registered model."""
 
 Request = tuple[NDArray[np.int64], dict[str, Floats32]]
 """The places of a request's rows in their batch, and the graph's inputs."""
@@ -168,3 +173,34 @@ def score_onnx(session: onnxruntime.InferenceSession, batch: RowBatch) -> NDArra
     for members, inputs in requests_of(batch):
         result[members] = session.run(["score"], inputs)[0]
     return result
+
+
+def sample_requests(path: Path, source: RowSource, seed: int = 0) -> list[Sample]:
+    """Requests with what the graph computes for them, one per SAMPLE_ITEMS; the same for the same rows.
+
+    They travel with the model, so they are nobody's: every value is a real one, but each is drawn from a row of its
+    own, independently of all others.
+    """
+    session, random = open_session(path), np.random.default_rng(seed)
+    batch = next(source.batches())
+    samples = []
+    for items in SAMPLE_ITEMS:
+        made = {
+            "scenario": _mixed(batch.scenario, 1, random)[0],
+            "behavior": _mixed(batch.behavior, 1, random),
+            "language": _mixed(batch.language, 1, random),
+            "item": _mixed(batch.item, items, random),
+            "item_text": _mixed(batch.item_text, items, random),
+            "cross": _mixed(batch.cross, items, random),
+        }
+        target = random.dirichlet(np.ones(batch.behavior.shape[1]))
+        found = session.run(OUTPUTS, {**made, "target": target.astype(np.float32)[None]})
+        samples.append(Sample(Tensors(**made), target, Scores(*found)))
+    return samples
+
+
+def _mixed(values: Floats32, count: int, random: np.random.Generator) -> Floats32:
+    """`count` rows of values [K, ...], each number of them from a row that is drawn for it alone."""
+    rows = random.integers(len(values), size=(count, *values.shape[1:]))
+    mixed: Floats32 = np.take_along_axis(values, rows, axis=0)
+    return mixed

@@ -19,6 +19,7 @@ from services.consumers.cli import consumers_app
 from services.consumers.dead_letters_cli import dead_letters_app
 from services.consumers.kinds import KINDS
 from services.doctor.cli import doctor_command
+from services.ranking.serving.cli import models_app
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
 from services.runtime.settings import described, load_settings
@@ -45,6 +46,7 @@ app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(user_app, name="user")
 app.add_typer(serve_app, name="serve")
 app.command("doctor")(doctor_command)
+app.add_typer(models_app, name="models")
 
 console = Console()
 
@@ -156,7 +158,7 @@ def gateway() -> None:
 
 @serve_app.command()
 def ranking() -> None:
-    """Start the ranking server: ranks items with the newest model of the registry."""
+    """Start the ranking server: ranks with what `models` promoted in the registry, or the newest version."""
     from services.ranking.main import run_ranking
 
     run_ranking(load_settings())

@@ -6,24 +6,14 @@
 `python -m export.bench.rank_servers floor|feast ADDRESS`, with the settings of the environment.
 """
 
-import sys
-from concurrent.futures import ThreadPoolExecutor
-
 import grpc
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.bench.feast_path import FeastPath
 from services.features.encode import Tensors, encode
-from services.features.schema import build_schema
-from services.ranking.main import build_models, encoder_of
 from services.ranking.model import Model
 from services.ranking.reply import serialised
-from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE
-from services.runtime.grpc_server import build_server
-from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
-from services.runtime.settings import load_settings
-from services.store.connect import feature_store
 
 THREADS = 4
 

@@ -14,7 +14,7 @@ from export.machine import machine, versions
 from services.features.encode import Tensors
 from services.ranking.execution import execution_of
 from services.ranking.model import INPUTS, OnnxModel
-from services.ranking.registry import read_manifest, version_directory
+from services.ranking.registry import MODEL, Registry, wanted_version
 from services.runtime.settings import RankingSettings, Settings
 
 CANDIDATES = (1, 50, 200, 500, 1000, 2000)
@@ -32,17 +32,19 @@ def run_bench_score(settings: Settings, providers: Sequence[str], runs: int) -> 
     Raises ModelUnavailable if there is no model, or a provider is not obtained.
     """
     chosen = settings.ranking
-    directory = version_directory(settings.registry_dir, chosen.model, chosen.version)
-    manifest = read_manifest(directory)
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+    version = wanted_version(registry, chosen.model, chosen.version)
+    manifest = registry.manifest(version)
+    path = registry.local(version, manifest) / MODEL
     measured = {}
     for asked in [_alone(provider) for provider in providers] or [chosen.providers]:
         execution = execution_of(chosen.model_copy(update={"providers": asked}))
         # Any wait at all has the graph of several requests loaded.
         execution = replace(execution, batch_wait_ms=1.0, batch_requests=max(REQUESTS))
-        model = OnnxModel(directory, manifest, asked, execution)
+        model = OnnxModel(path, str(version), asked, execution)
         measured[asked[0]] = _measure(model, manifest, runs)
     return {
-        "model": f"{manifest['name']}/{manifest['version']}",
+        "model": str(version),
         "providers": measured,
         "workload": {"sources": len(manifest["sources"]), "runs": runs, "features": "normally distributed, seed 0"},
         "versions": versions(PACKAGES),

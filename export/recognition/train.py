@@ -29,7 +29,7 @@ REPORTED = ("accuracy", "macro_f1", "log_loss", "ece", "ece_classwise")
 class Trained:
     """What training left behind: the registered version, the report and where it lies."""
 
-    directory: Path
+    directory: str
     report: dict[str, Any]
     report_file: Path
 
@@ -51,7 +51,7 @@ def train_recogniser(
     return Trained(directory, report, file)
 
 
-def _registered(registry: Path, samples: Samples, recogniser: Recogniser, config: ForestConfig) -> Path:
+def _registered(registry: str, samples: Samples, recogniser: Recogniser, config: ForestConfig) -> str:
     taken = ("schema_fingerprint", "features", "inputs", "scenarios", "sources", "source_only", "data")
     manifest = {"kind": NAME, "seed": config.seed, **{name: samples.info[name] for name in taken}}
     training = {**asdict(config), "leaf_samples": recogniser.forest.min_samples_leaf}

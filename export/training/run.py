@@ -21,7 +21,7 @@ import torch
 from export.evaluation.metrics import summary
 from export.models.base import Model, TorchModel
 from export.models.preference_transfer import PreferenceTransfer
-from export.onnx_export import check_many, check_onnx, export_many, export_onnx
+from export.onnx_export import check_many, check_onnx, export_many, export_onnx, sample_requests
 from export.registry import register
 from export.training.checkpoint import Epoch
 from export.training.config import TrainingConfig, config_of
@@ -133,12 +133,12 @@ def _write(
             export_onnx(model, onnx)
             metrics["onnx_difference_max"] = check_onnx(model, onnx, RowSource(rows, "train"))
             info = sources["test"].info
+            said = manifest(info, run["kind"], run["seed"])
+            samples = sample_requests(onnx, RowSource(rows, "train"))
             many = Path(folder) / "many.onnx" if export_many(model, Path(folder) / "many.onnx") else None
             if many:
                 metrics["onnx_many_difference_max"] = check_many(onnx, many, RowSource(rows, "train"))
-            about = manifest(info, run["kind"], run["seed"])
-            version = register(settings.registry_dir, run["kind"], onnx, about, metrics, many)
-            registered = str(version)
+            registered = register(settings.registry_dir, run["kind"], onnx, said, metrics, samples, many)
     run = {**run, **metrics, "registered": registered}
     (out / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n")
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from services.doctor.check import Check, ok, warning, wrong
 from services.features.schema import build_schema
-from services.ranking.registry import config_differences, differences, read_manifest, version_directory
+from services.ranking.model import MANY
+from services.ranking.registry import Registry, config_differences, differences, wanted_version
 from services.runtime.errors import CrossRecError
 from services.runtime.settings import KafkaSettings, Settings, StoreSettings
 from services.runtime.topics import topic_specs
@@ -91,16 +92,17 @@ def model_checks(settings: Settings) -> Iterator[Check]:
         found = f"{encoder.dims} dimensions, features.text_dims is {schema.config.text_dims}"
         yield wrong("text encoder", found, "set features.text_dims to the encoder's, or build another one")
     try:
-        directory = version_directory(settings.registry_dir, chosen.model, chosen.version)
-        manifest = read_manifest(directory)
+        registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+        version = wanted_version(registry, chosen.model, chosen.version)
+        manifest, where = registry.manifest(version), registry.where(version)
     except CrossRecError as error:
         yield wrong("model", str(error), "`crossrec train`, or set ranking.model and ranking.version")
         return
     # Other choices change names in every tensor: those say nothing more.
     if differs := config_differences(manifest, schema) or differences(manifest, schema, encoder.fingerprint):
-        yield wrong("model", f"{directory} does not fit: {'; '.join(differs)}", "train it again with these settings")
+        yield wrong("model", f"{where} does not fit: {'; '.join(differs)}", "train it again with these settings")
     else:
-        yield ok("model", f"{directory} fits schema and encoder")
-    if chosen.batch_wait_ms > 0 and "many" not in manifest:
+        yield ok("model", f"{where} fits schema and encoder")
+    if chosen.batch_wait_ms > 0 and MANY not in manifest.get("files", {}):
         found = "ranking.batch_wait_ms is set, but the model has no graph for several requests"
         yield warning("batching", found, "train the model again, or set ranking.batch_wait_ms to 0")

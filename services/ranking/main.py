@@ -6,13 +6,16 @@ import time
 from services.features.schema import build_schema
 from services.ranking.execution import execution_of
 from services.ranking.item_cache import ItemCache
-from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
 from services.ranking.refresh import Refresher
-from services.ranking.registry import ModelUnavailable
+from services.ranking.registry import ModelUnavailable, Registry
 from services.ranking.rows import open_ranking_rows, open_refresher
 from services.ranking.service import RankingService, build_server
+from services.ranking.serving.load import ModelLoader
+from services.ranking.serving.served import Models
+from services.ranking.serving.shadow import Shadow
+from services.ranking.serving.watched import WatchedModels
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
@@ -34,16 +37,25 @@ def run_ranking(settings: Settings) -> None:
     """
     configure_logging()
     chosen = settings.ranking
-    ranker, refresher = build_ranker(settings)
+    models = build_models(settings)
+    ranker, refresher = build_ranker(settings, models)
     warm_up(ranker)
     fill(refresher, ranker.rows.items, chosen.warm_up_s)
     built = build_server(RankingService(ranker, chosen.max_workers, chosen.max_waiting), chosen.listen)
     keep_what_is_loaded()
+    models.start()
     refresher.start()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
-    log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version, recogniser=recogniser)
-    serve_until_signal(built.server, built.health, DRAIN_S, refresher.stop)
+    served = [arm.served.model.version for arm in models.serving.arms]
+    log_event(_logger, "ranking_started", address=built.address, models=served, recogniser=recogniser)
+    serve_until_signal(built.server, built.health, DRAIN_S, lambda: stop_all(refresher, models))
     log_event(_logger, "ranking_stopped")
+
+
+def stop_all(*running: Refresher | WatchedModels) -> None:
+    """End the threads beside the server."""
+    for each in running:
+        each.stop()
 
 
 def fill(refresher: Refresher, items: ItemCache, limit_s: float) -> None:
@@ -60,15 +72,29 @@ def fill(refresher: Refresher, items: ItemCache, limit_s: float) -> None:
         log_event(_logger, "items_read", items=len(items), complete=complete, took_s=time.monotonic() - begun_s)
 
 
-def build_ranker(settings: Settings) -> tuple[Ranker, Refresher]:
-    """Model, schema and sources of rows of the settings, and what keeps the rows in memory young."""
-    chosen, schema = settings.ranking, build_schema(settings.features)
+def build_models(settings: Settings) -> WatchedModels:
+    """The models that the registry says should serve, loaded; not watched yet."""
+    chosen, registry = settings.ranking, Registry(settings.registry_dir, settings.registry_cache_dir)
+    load = ModelLoader(
+        registry, build_schema(settings.features), encoder_of(settings), chosen.providers, execution_of(chosen)
+    )
+    shadow = Shadow(chosen.shadow_share, chosen.shadow_waiting)
+    models = WatchedModels(registry, chosen.model, chosen.version, load, shadow, chosen.watch_interval_s)
+    models.open()
+    return models
+
+
+def encoder_of(settings: Settings) -> int:
+    """Fingerprint of the settings' text encoder."""
     if not (settings.encoder_dir / "encoder.json").exists():
         raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
-    encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
-    model = open_model(
-        settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers, execution_of(chosen)
-    )
+    return EncoderInfo.load(settings.encoder_dir).fingerprint
+
+
+def build_ranker(settings: Settings, models: Models) -> tuple[Ranker, Refresher]:
+    """Schema and sources of rows of the settings, and what ranks; and what keeps the rows in memory young."""
+    chosen, schema = settings.ranking, build_schema(settings.features)
+    encoder = encoder_of(settings)
     store = open_rows(settings)
     rows = open_ranking_rows(
         Breaker(store, settings.store.retry_after_s),
@@ -80,5 +106,6 @@ def build_ranker(settings: Settings) -> tuple[Ranker, Refresher]:
     )
     # The default name serves where it is registered; one that somebody chose has to be there.
     required = "recogniser" in chosen.model_fields_set
-    recogniser = open_recogniser(settings.registry_dir, chosen.recogniser, schema, required=required)
-    return Ranker(schema, rows, model, recogniser=recogniser), open_refresher(rows, store, schema)
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+    recogniser = open_recogniser(registry, chosen.recogniser, schema, required=required)
+    return Ranker(schema, rows, models, recogniser=recogniser), open_refresher(rows, store, schema)

@@ -1,29 +1,24 @@
-"""The model that is served: opened from the registry, checked against the running code, run by ONNX Runtime.
+"""A model as ranking sees it, and its graph run by ONNX Runtime.
 
-Knows the graph's inputs; knows nothing of requests. Never imports torch.
+Knows the graph's inputs; knows nothing of registries or requests. Never imports torch.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from services.features.encode import Tensors
-from services.features.schema import Schema
-from services.ranking.batching import BatchedModel
 from services.ranking.execution import Execution
-from services.ranking.registry import ModelMismatch, differences, read_manifest, version_directory
 from services.ranking.scores import Scores
 from services.ranking.session import Graph, open_graph
-from services.runtime.logging import log_event
 
 INPUTS = ("scenario", "behavior", "language", "item", "item_text", "cross")
+MANY = "many.onnx"
+"""Lies beside a graph that has a form for several requests at once."""
 
-__all__ = ["FakeModel", "Model", "OnnxModel", "Scores", "open_model"]
-
-_logger = logging.getLogger(__name__)
+__all__ = ["FakeModel", "Model", "OnnxModel", "Scores"]
 
 
 class Model(Protocol):
@@ -50,28 +45,28 @@ class FakeModel:
 
 
 class OnnxModel:
-    """A registered version on ONNX Runtime.
+    """A graph on ONNX Runtime.
 
     Args:
-        directory: `<registry>/<name>/<version>`.
-        manifest: its manifest, checked.
+        path: model.onnx.
+        version: name and version.
         providers: execution providers, best first; all must be obtained.
         execution: how graphs are run.
     """
 
     def __init__(
         self,
-        directory: Path,
-        manifest: Mapping[str, Any],
+        path: Path,
+        version: str,
         providers: Sequence[str],
         execution: Execution = Execution(),  # noqa: B008 - it cannot be changed
     ) -> None:
-        self._graph = open_graph(directory / "model.onnx", providers, execution)
+        self._graph = open_graph(path, providers, execution)
         self._many: Graph | None = None
-        if execution.batch_wait_ms > 0 and "many" in manifest:
-            self._many = open_graph(directory / manifest["many"], providers, execution)
+        if execution.batch_wait_ms > 0 and (many := path.with_name(MANY)).exists():
+            self._many = open_graph(many, providers, execution)
         self._contexts = execution.batch_requests if execution.buckets else 0
-        self.version = f"{manifest['name']}/{manifest['version']}"
+        self.version = version
 
     @property
     def takes_many(self) -> bool:
@@ -110,26 +105,3 @@ def _joined(requests: Sequence[tuple[Tensors, np.ndarray]], contexts: int) -> di
         "target": np.stack([target for _, target in filled]).astype(np.float32),
         "request": np.repeat(np.arange(len(requests)), [len(each.item) for each in tensors]),
     }
-
-
-def open_model(
-    registry: Path,
-    name: str,
-    version: str,
-    schema: Schema,
-    encoder: int,
-    providers: Sequence[str],
-    execution: Execution = Execution(),  # noqa: B008 - it cannot be changed
-) -> Model:
-    """The newest version of a model, or the given one. Raises ModelUnavailable, ModelMismatch."""
-    directory = version_directory(registry, name, version)
-    manifest = read_manifest(directory)
-    if found := differences(manifest, schema, encoder):
-        raise ModelMismatch(f"model {directory} does not fit this server: {'; '.join(found)}")
-    model = OnnxModel(directory, manifest, providers, execution)
-    if execution.batch_wait_ms <= 0:
-        return model
-    if not model.takes_many:
-        log_event(_logger, "model_unbatched", model=model.version, reason="it has no graph for several requests")
-        return model
-    return BatchedModel(model, execution.batch_wait_ms / 1000, execution.batch_requests)

@@ -21,12 +21,13 @@ from services.features.rows import default_block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration, hydrate, read_user
-from services.ranking.model import Model, Scores
+from services.ranking.model import Scores
 from services.ranking.recognise import Recogniser, recognise
 from services.ranking.recognition import recognition_names
 from services.ranking.reply import serialised
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
+from services.ranking.serving.served import Models, Served
 from services.ranking.validate import Request, validate
 from services.runtime.errors import DeadlinePassed
 
@@ -42,14 +43,14 @@ class Ranker:
     Args:
         schema: the feature schema.
         rows: where features come from.
-        model: scores candidates.
+        models: decide what scores candidates.
         clock: seconds since 1970.
         recogniser: tells the scenario of requests that name none; without it users' habits do.
     """
 
     schema: Schema
     rows: RankingRows
-    model: Model
+    models: Models
     clock: Callable[[], float] = time.time
     recogniser: Recogniser | None = None
 
@@ -61,9 +62,10 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
     """
     degraded = Degraded()
     request = validate(message, ranker.schema.config, ranker.clock())
+    served = ranker.models.choose(request.user_id)
     scenarios = ranker.rows.scenarios.current()
     if not scenarios.ids:
-        return respond_without_scenarios(ranker, request, scenarios)
+        return respond_without_scenarios(served, request, scenarios)
     check(time_left_s)
     user = read_user(ranker.schema, ranker.rows, request.user_id, scenarios)
     posterior = recognise(ranker.recogniser, ranker.schema, request, scenarios, user.user_scenario, degraded)
@@ -71,12 +73,14 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
     rows = hydrate(ranker.schema, ranker.rows, request, scenarios, user, degraded)
     check(time_left_s)
     tensors = encode(ranker.schema, rows.hydrated)
-    scores = ranker.model.score(tensors, posterior)
+    scores = served.model.score(tensors, posterior)
     check(time_left_s)
     order = diversify(scores, tensors, request.diversity, request.top_k)
     chosen = select(order, request.top_k)
     check(time_left_s)
-    return respond(ranker, request, scenarios, posterior, rows, scores, chosen, degraded)
+    reply = respond(served, request, scenarios, posterior, rows, scores, chosen, degraded)
+    ranker.models.observe(served, tensors, posterior, scores)
+    return reply
 
 
 def check(time_left_s: Callable[[], float]) -> None:
@@ -110,7 +114,7 @@ def select(order: np.ndarray, top_k: int) -> np.ndarray:
 
 
 def respond(
-    ranker: Ranker,
+    served: Served,
     request: Request,
     scenarios: Scenarios,
     posterior: np.ndarray,
@@ -127,9 +131,10 @@ def respond(
             pb.TransferWeight(scenario_id=name, weight=weight)
             for name, weight in zip(scenarios.ids, scores.transfer.tolist(), strict=True)
         ],
-        model_version=ranker.model.version,
+        model_version=served.model.version,
+        experiment_arm=served.arm,
         degraded=degraded.reasons,
-        attribution_token=attribution_token(ranker, target, request),
+        attribution_token=attribution_token(served, target, request),
     )
     if not request.scenario_id:
         named = zip(scenarios.ids, posterior.tolist(), strict=True)
@@ -140,7 +145,7 @@ def respond(
     return serialised(head, request.item_ids, scores, chosen, explain=request.explain)
 
 
-def respond_without_scenarios(ranker: Ranker, request: Request, scenarios: Scenarios) -> bytes:
+def respond_without_scenarios(served: Served, request: Request, scenarios: Scenarios) -> bytes:
     """The answer of a system that knows no scenario yet: the request's order, score 0; serialised."""
     degraded = Degraded()
     if not scenarios.available:
@@ -150,19 +155,20 @@ def respond_without_scenarios(ranker: Ranker, request: Request, scenarios: Scena
     return pb.RankResponse(
         items=[pb.RankedItem(item_id=request.item_ids[place]) for place in chosen],
         scenario_id=request.scenario_id,
-        model_version=ranker.model.version,
+        model_version=served.model.version,
+        experiment_arm=served.arm,
         degraded=degraded.reasons,
         freshness=pb.FeatureFreshness(),
-        attribution_token=attribution_token(ranker, request.scenario_id, request),
+        attribution_token=attribution_token(served, request.scenario_id, request),
     ).SerializeToString()
 
 
-def attribution_token(ranker: Ranker, target: str, request: Request) -> str:
+def attribution_token(served: Served, target: str, request: Request) -> str:
     """Names the answer without naming the user: a request id, the model, the target and the time.
 
     A scenario id that JSON makes too long for an event (control characters) is named by its key.
     """
-    content = {"id": uuid.uuid4().hex, "model": ranker.model.version, "scenario": target, "time_s": request.time_s}
+    content = {"id": uuid.uuid4().hex, "model": served.model.version, "scenario": target, "time_s": request.time_s}
     token = _encoded(content)
     return token if len(token) <= MAX_TOKEN_BYTES else _encoded({**content, "scenario": key64(target)})
 
@@ -187,7 +193,7 @@ def warm_up(ranker: Ranker) -> None:
         pair_item=zeros,
         context=np.zeros((1, len(schema.config.attributes_of("context")))),
     )
-    ranker.model.score(encode(schema, rows), np.ones(1))
+    ranker.models.choose("").model.score(encode(schema, rows), np.ones(1))
     if ranker.recogniser:
         width = len(recognition_names(schema.config, ranker.recogniser.sources))
         ranker.recogniser.posterior(np.zeros((1, width), np.float32))

@@ -17,7 +17,7 @@ from services.features.rows import Block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
 from services.ranking.recognition import mixed, recognition_features, recognition_names, user_prior
-from services.ranking.registry import ModelMismatch, config_differences, read_manifest, version_directory, versions_of
+from services.ranking.registry import MODEL, ModelMismatch, Registry, config_differences, wanted_version
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
 
@@ -49,7 +49,7 @@ class OnnxRecogniser:
     """A registered version on ONNX Runtime.
 
     Args:
-        directory: `<registry>/<name>/<version>`.
+        directory: where its files are.
         manifest: its manifest, checked.
     """
 
@@ -57,9 +57,7 @@ class OnnxRecogniser:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         # Trees are walked, not multiplied: a graphics card has nothing to win here.
-        self._session = onnxruntime.InferenceSession(
-            directory / "model.onnx", options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(directory / MODEL, options, providers=["CPUExecutionProvider"])
         self.version = f"{manifest['name']}/{manifest['version']}"
         self.scenarios, self.sources = tuple(manifest["scenarios"]), tuple(manifest["sources"])
         self.source_only = frozenset(manifest["source_only"])
@@ -75,22 +73,22 @@ class OnnxRecogniser:
         return posterior
 
 
-def open_recogniser(registry: Path, wanted: str, schema: Schema, *, required: bool) -> OnnxRecogniser | None:
+def open_recogniser(registry: Registry, wanted: str, schema: Schema, *, required: bool) -> OnnxRecogniser | None:
     """The recogniser `wanted`: a name (its newest version), name/version, or "" for none.
 
     None if it is not there and not `required`. Raises ModelUnavailable, ModelMismatch.
     """
-    name, _, version = wanted.partition("/")
-    if not name or not (required or versions_of(registry, name)):
+    name, _, number = wanted.partition("/")
+    if not name or not (required or registry.newest(name)):
         return None
-    directory = version_directory(registry, name, version, "ranking.recogniser", "crossrec train-recogniser")
-    manifest = read_manifest(directory, MANIFEST_FIELDS)
+    version = wanted_version(registry, name, number, "ranking.recogniser", "crossrec train-recogniser")
+    manifest = registry.manifest(version, MANIFEST_FIELDS)
     if found := differences(manifest, schema):
         raise ModelMismatch(
-            f"recogniser {directory} does not fit this server: {'; '.join(found)}; `crossrec train-recogniser` makes "
-            "one that does, an empty ranking.recogniser does without"
+            f"recogniser {registry.where(version)} does not fit this server: {'; '.join(found)}; `crossrec "
+            "train-recogniser` makes one that does, an empty ranking.recogniser does without"
         )
-    return OnnxRecogniser(directory, manifest)
+    return OnnxRecogniser(registry.local(version, manifest), manifest)
 
 
 def differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]:

@@ -75,8 +75,12 @@ def open_session(
     asked = [(name, {**DEFAULTS.get(name, {}), **provider_options.get(name, {})}) for name in providers]
     if set(providers) & set(ON_CUDA):
         load_cuda()
-    with redirect_stdout(io.StringIO()) as said:
-        session = onnxruntime.InferenceSession(path, options, providers=asked)
+    try:
+        with redirect_stdout(io.StringIO()) as said:
+            session = onnxruntime.InferenceSession(path, options, providers=asked)
+    except Exception as error:
+        # Its errors have no common class; all of them say that this file does not become a session here.
+        raise ModelUnavailable(f"ONNX Runtime cannot open {path}: {error}") from error
     obtained = session.get_providers()
     if missing := [provider for provider in providers if provider not in obtained]:
         raise ModelUnavailable(

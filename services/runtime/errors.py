@@ -4,6 +4,8 @@
     +-- EncoderMismatch         a text encoder's files are not the ones it was built from (services.text)
     +-- ModelMismatch           a model was trained on other features than this server has (services.ranking)
     +-- ModelUnavailable        the registry holds no such model, or it cannot run here (services.ranking)
+    +-- RegistryUnavailable     the model registry cannot be read now; trying again may help (services.ranking)
+    +-- PlanError               what should serve, or a change of it, breaks a rule (services.ranking)
     +-- StoreUnavailable        the online store is away or late; trying again may help (services.store)
     +-- FencedWrite             rows hold newer positions than the writer's (services.store)
     +-- StaleSchema             rows were written under a newer or unknown feature schema (services.store)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -112,7 +112,7 @@ class RankingSettings(Section):
 
     listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
     model: str = Field("neural", description="Name of the model in the registry.")
-    version: str = Field("", description="Version to serve; empty: the newest.")
+    version: str = Field("", description="Version to serve in any case; empty: the promoted one, or the newest.")
     recogniser: str = Field(
         "recogniser",
         description="What recognises the scenario of requests that name none: a name in the registry (its newest "
@@ -131,6 +131,9 @@ class RankingSettings(Section):
         min_length=1,
         description="ONNX Runtime execution providers, best first; all must be obtained.",
     )
+    watch_interval_s: float = Field(5.0, gt=0, description="Seconds between looks at the registry for what to serve.")
+    shadow_share: float = Field(0.1, ge=0, le=1, description="Share of the requests that a shadow scores too.")
+    shadow_waiting: int = Field(8, ge=1, description="Requests that wait for the shadow; more are dropped.")
     provider_options: dict[str, dict[str, str]] = Field(
         {}, description='Options of providers, as JSON or tables: {"CUDAExecutionProvider": {"device_id": "0"}}.'
     )
@@ -216,13 +219,21 @@ class TrainingSettings(Section):
     threads: int | None = Field(None, ge=0, description="Threads of LightGBM; 0: all cores.")
 
 
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Where imported data, training rows and models live.")
-    registry_dir: Path = Field(Path("data/registry"), description="Model registry: <dir>/<name>/<version>/.")
+    registry_dir: Annotated[str, BeforeValidator(_text)] = Field(
+        "data/registry",
+        description="Model registry, <dir>/<name>/<version>/; a directory, or a URL like s3://bucket/x.",
+    )
+    registry_cache_dir: Path = Field(Path("data/registry-cache"), description="Copies of models that a URL leads to.")
     encoder_dir: Path = Field(Path("data/encoder"), description="The text encoder's directory.")
     features: FeatureConfig = Field(FeatureConfig(), description="Choices behind the feature schema.")
     kafka: KafkaSettings = KafkaSettings()

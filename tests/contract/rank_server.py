@@ -22,6 +22,7 @@ from services.ranking.pipeline import Ranker
 from services.ranking.recognise import Recogniser
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
+from services.ranking.serving.served import Models, OneModel
 from services.runtime.grpc_server import BoundServer
 from services.store.folding import (
     fold_activity,
@@ -161,13 +162,14 @@ def running(
     max_waiting: int = 64,
     cache_age_s: float = 0.0,
     recogniser: Recogniser | None = None,
+    models: Models | None = None,
 ) -> Iterator[RankServer]:
     """Serve on a free port of the loopback interface, with a clock that stands still at NOW_S.
 
     Rows in memory are read again for every request, unless `cache_age_s` says otherwise.
     """
     rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s)
-    ranker = Ranker(SCHEMA, rows, model or FakeModel(), clock=lambda: NOW_S, recogniser=recogniser)
+    ranker = Ranker(SCHEMA, rows, models or OneModel(model or FakeModel()), clock=lambda: NOW_S, recogniser=recogniser)
     built = build_server(RankingService(ranker, max_workers, max_waiting), "127.0.0.1:0")
     built.server.start()
     try:

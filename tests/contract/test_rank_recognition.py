@@ -11,6 +11,7 @@ from export.recognition.forest import ForestConfig
 from export.recognition.train import train_recogniser
 from services.features.config import DAY_S, HOUR_S
 from services.ranking.recognise import OnnxRecogniser, open_recogniser
+from services.ranking.registry import Registry
 from services.runtime.settings import Settings
 from services.store.protocol import StoreUnavailable
 from tests.contract.rank_server import (
@@ -37,7 +38,7 @@ def recogniser(tmp_path_factory: pytest.TempPathFactory) -> OnnxRecogniser:
     write_devices(root / "devices", hours=150, attribute=DEVICE)
     settings = Settings(data_dir=root, registry_dir=root / "registry", features=SCHEMA.config)
     train_recogniser(settings, "devices", 10_000, ForestConfig(trees=20, leaf_samples=(20,)))
-    opened = open_recogniser(root / "registry", "recogniser", SCHEMA, required=True)
+    opened = open_recogniser(Registry(root / "registry"), "recogniser", SCHEMA, required=True)
     assert opened is not None
     return opened
 

@@ -9,6 +9,7 @@ import torch
 from export.models.base import INPUTS, OUTPUTS, Model
 from export.models.preference_transfer import PreferenceTransfer
 from export.onnx_export import (
+    SAMPLE_ITEMS,
     ExportMismatch,
     check_many,
     check_onnx,
@@ -16,11 +17,14 @@ from export.onnx_export import (
     export_onnx,
     open_session,
     requests_of,
+    sample_requests,
     score_onnx,
 )
 from export.training.config import KINDS
 from export.training.source import RowSource
 from services.ranking.execution import Execution
+from services.ranking.model import OnnxModel
+from services.ranking.serving.samples import check_samples, read_samples, write_samples
 from services.ranking.session import PaddedGraph
 from tests.unit.export.models.quick_models import request, train_all
 from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
@@ -90,6 +94,25 @@ def test_a_graph_of_several_requests_of_another_model_is_refused(
     export_many(trained["neural"], tmp_path / "many.onnx")
     with pytest.raises(ExportMismatch, match="ONNX of several requests differs from one by"):
         check_many(tmp_path / "model.onnx", tmp_path / "many.onnx", RowSource(directory, "validation"))
+
+
+def test_sample_requests_hold_what_the_graph_computes_and_are_nobodys(
+    kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
+) -> None:
+    """A server's own session agrees; the same rows give the same samples, and no sample is a row."""
+    export_onnx(trained[kind], tmp_path / "model.onnx")
+    source = RowSource(directory, "train")
+    samples = sample_requests(tmp_path / "model.onnx", source)
+    write_samples(tmp_path / "samples.npz", samples)
+    read = read_samples((tmp_path / "samples.npz").read_bytes())
+    assert list(SAMPLE_ITEMS) == [len(sample.expected.score) for sample in read]
+    assert check_samples(OnnxModel(tmp_path / "model.onnx", "made/1", ["CPUExecutionProvider"]), read) <= 1e-6
+    (again, *_), batch = sample_requests(tmp_path / "model.onnx", source), next(source.batches())
+    np.testing.assert_array_equal(samples[0].tensors.cross, again.tensors.cross)
+    for name in ("item", "cross", "behavior"):
+        made = np.concatenate([getattr(sample.tensors, name) for sample in samples])
+        rows = getattr(batch, name).reshape(len(getattr(batch, name)), -1)
+        assert not (made.reshape(len(made), 1, -1) == rows[None]).all(axis=2).any()
 
 
 def test_scores_of_a_batch_come_from_the_graph_request_by_request(

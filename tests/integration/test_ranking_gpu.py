@@ -22,7 +22,6 @@ from tests.unit.ranking.graphs import write_one
 pytestmark = [pytest.mark.integration, pytest.mark.gpu]
 
 CPU = "CPUExecutionProvider"
-MANIFEST = {"name": "made", "version": 1, "many": "many.onnx"}
 WAYS = {
     "free": Execution(batch_wait_ms=1.0),
     "padded": Execution(buckets=(64, 256), batch_wait_ms=1.0),
@@ -59,7 +58,8 @@ def assert_close(expected: Scores, found: Scores) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_device_scores_as_the_processor_does(directory: Path, way: str) -> None:
     """Any number of candidates, again and again, from several threads."""
-    here, there = OnnxModel(directory, MANIFEST, [CPU]), OnnxModel(directory, MANIFEST, [CUDA, CPU], WAYS[way])
+    path = directory / "model.onnx"
+    here, there = OnnxModel(path, "made/1", [CPU]), OnnxModel(path, "made/1", [CUDA, CPU], WAYS[way])
     requests = [asked(items) for items in SIZES * 4]
     with ThreadPoolExecutor(4) as pool:
         for one, found in zip(requests, pool.map(lambda each: there.score(*each), requests), strict=True):
@@ -69,7 +69,8 @@ def test_the_device_scores_as_the_processor_does(directory: Path, way: str) -> N
 @pytest.mark.parametrize("way", WAYS)
 def test_the_device_scores_several_requests_as_the_processor_scores_each(directory: Path, way: str) -> None:
     """In one run."""
-    here, there = OnnxModel(directory, MANIFEST, [CPU]), OnnxModel(directory, MANIFEST, [CUDA, CPU], WAYS[way])
+    path = directory / "model.onnx"
+    here, there = OnnxModel(path, "made/1", [CPU]), OnnxModel(path, "made/1", [CUDA, CPU], WAYS[way])
     for sizes in ([5, 60], [1, 2, 3, 4, 5, 6, 7, 8], [200, 200]):
         requests = [asked(items) for items in sizes]
         for one, found in zip(requests, there.score_many(requests), strict=True):

@@ -15,6 +15,7 @@ from services.features.schema import build_schema
 from services.ranking.model import FakeModel
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.rows import open_ranking_rows
+from services.ranking.serving.served import OneModel
 from services.runtime.infra.commands import InfraConfig, down, status, up
 from services.runtime.settings import Settings, StoreSettings
 from services.store.breaker import Breaker
@@ -76,7 +77,7 @@ def test_answers_go_on_while_valkey_hangs_or_is_gone(own: InfraConfig, tmp_path:
     fill(rows, settings)
     schema = build_schema(settings.features)
     breaker = Breaker(rows, store.retry_after_s)
-    ranker = Ranker(schema, open_ranking_rows(breaker, schema, 7, 100, 0.0, 0.0), FakeModel())
+    ranker = Ranker(schema, open_ranking_rows(breaker, schema, 7, 100, 0.0, 0.0), OneModel(FakeModel()))
     assert [pb.DEGRADATION_REASON_UNKNOWN_USER] == reasons(ranker)
     pid = next(server.pid for server in status(own) if server.name == "valkey") or 0
     os.kill(pid, signal.SIGSTOP)

@@ -18,12 +18,9 @@ ALLOWED = {
     "consumers": {"consumers", "events", "features", "store", "text", "runtime"},
     # A command, not a service: it publishes with the gateway's own code.
     "users": {"users", "events", "features", "gateway", "store", "runtime"},
-<<<<<<< HEAD
     "load": {"load", "runtime"},
-=======
     # A command, too: it looks at everything that a service needs.
     "doctor": {"doctor", "features", "ranking", "text", "runtime"},
->>>>>>> batch
     "ranking": {"ranking", "features", "store", "text", "runtime"},
 }
 

@@ -22,13 +22,11 @@ COMMANDS = (
     "backfill",
     "demo",
     "infra",
+    "models",
     "serve",
     "bench",
-<<<<<<< HEAD
     "load",
-=======
     "doctor",
->>>>>>> batch
     "user",
 )
 

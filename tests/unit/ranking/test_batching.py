@@ -16,7 +16,6 @@ from services.ranking.model import OnnxModel, Scores
 from tests.unit.ranking.graphs import Asked, asked, assert_same, expected, write_many, write_one
 
 CPU = ("CPUExecutionProvider",)
-MANIFEST = {"name": "small", "version": 3, "many": "many.onnx"}
 FOREVER_S = 3600.0
 """Longer than a test may take: who waits that long hangs."""
 
@@ -41,7 +40,7 @@ def model(tmp_path: Path, request: pytest.FixtureRequest) -> RecordingModel:
     write_one(tmp_path / "model.onnx")
     write_many(tmp_path / "many.onnx")
     execution = Execution(buckets=request.param, batch_wait_ms=1.0, batch_requests=4)
-    return RecordingModel(OnnxModel(tmp_path, MANIFEST, CPU, execution))
+    return RecordingModel(OnnxModel(tmp_path / "model.onnx", "small/3", CPU, execution))
 
 
 def start(pool: ThreadPoolExecutor, model: BatchedModel, requests: list[Asked]) -> list[Future[Scores]]:

@@ -14,6 +14,7 @@ from services.ranking.degraded import Degraded
 from services.ranking.model import FakeModel, Scores
 from services.ranking.pipeline import Ranker, diversify, rank, select, warm_up
 from services.ranking.rows import open_ranking_rows
+from services.ranking.serving.served import OneModel
 from services.runtime.errors import DeadlinePassed
 from services.store.folding import fold_states, index_scenarios
 from services.store.memory import MemoryRowStore
@@ -129,7 +130,9 @@ def ranker() -> Ranker:
     view, positions = SCHEMA["scenario"], [(1, 0, 0)]
     fold_states(store, SCHEMA, view, [("tv",)], [ScenarioState(1e9)], positions, np.zeros((1, 3)), 7)
     index_scenarios(store, SCHEMA, ["tv"], positions[0])
-    return Ranker(SCHEMA, open_ranking_rows(store, SCHEMA, 7, 10, 1.0, 1.0), CountingModel(), clock=lambda: NOW_S)
+    return Ranker(
+        SCHEMA, open_ranking_rows(store, SCHEMA, 7, 10, 1.0, 1.0), OneModel(CountingModel()), clock=lambda: NOW_S
+    )
 
 
 def passing_after(checks: int) -> Callable[[], float]:
@@ -143,7 +146,7 @@ def test_ranking_stops_when_nobody_waits_any_more(ranker: Ranker, checks: int, m
     """Before the user is read, before items are, before the model runs, after it, and before the answer is made."""
     with pytest.raises(DeadlinePassed):
         rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(checks))
-    assert ranker.model.calls == model_calls  # type: ignore[attr-defined]
+    assert ranker.models.choose("").model.calls == model_calls  # type: ignore[attr-defined]
 
 
 def test_in_time_ranking_answers(ranker: Ranker) -> None:
@@ -155,4 +158,4 @@ def test_in_time_ranking_answers(ranker: Ranker) -> None:
 def test_warming_up_runs_the_model_without_any_row(ranker: Ranker) -> None:
     """The schema's tensors with two candidates, once."""
     warm_up(ranker)
-    assert ranker.model.calls == 1  # type: ignore[attr-defined]
+    assert ranker.models.choose("").model.calls == 1  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from export.recognition.train import Trained, train_recogniser
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.recognise import open_recogniser
-from services.ranking.registry import ModelMismatch, ModelUnavailable
+from services.ranking.registry import ModelMismatch, ModelUnavailable, Registry
 from services.runtime.settings import Settings
 from tests.unit.export.recognition.devices import SCENARIOS_OF_ALL, config, write_devices
 
@@ -69,8 +69,8 @@ def test_report_and_registry_say_what_was_trained(trained: Trained) -> None:
     assert list(SCENARIOS_OF_ALL) == report["scenarios"]
     assert report["samples"]["test"] == np.sum(report["confusion"])
     assert "context_big_screen" in report["decision_tree"]["text"]
-    assert {"model.onnx", "manifest.json", "metrics.json"} == {path.name for path in trained.directory.iterdir()}
-    metrics = json.loads((trained.directory / "metrics.json").read_text())
+    assert {"model.onnx", "manifest.json", "metrics.json"} == {path.name for path in Path(trained.directory).iterdir()}
+    metrics = json.loads((Path(trained.directory) / "metrics.json").read_text())
     assert report["log_loss"] == metrics["test"]["all"]["log_loss"]
     assert metrics["onnx_difference_max"] <= 1e-5
 
@@ -85,22 +85,22 @@ def test_samples_are_written_as_parquet(trained: Trained) -> None:
 
 def test_serving_opens_what_training_registered(trained: Trained, root: Path) -> None:
     """The newest, or the version that is named; both say the same."""
-    newest = open_recogniser(root / "registry", "recogniser", SCHEMA, required=False)
-    named = open_recogniser(root / "registry", "recogniser/1", SCHEMA, required=True)
+    newest = open_recogniser(Registry(root / "registry"), "recogniser", SCHEMA, required=False)
+    named = open_recogniser(Registry(root / "registry"), "recogniser/1", SCHEMA, required=True)
     assert newest is not None
     assert named is not None
     assert ("recogniser/1", SCENARIOS_OF_ALL) == (newest.version, newest.scenarios)
-    assert trained.directory == root / "registry" / "recogniser" / "1"
+    assert Path(trained.directory) == root / "registry" / "recogniser" / "1"
 
 
 def test_a_recogniser_that_is_missing_is_an_error_only_if_it_was_chosen(tmp_path: Path, trained: Trained) -> None:
     """The message names the setting, the registry and the command."""
-    assert open_recogniser(tmp_path, "recogniser", SCHEMA, required=False) is None
-    assert open_recogniser(trained.directory.parents[1], "", SCHEMA, required=True) is None
+    assert open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=False) is None
+    assert open_recogniser(Registry(Path(trained.directory).parents[1]), "", SCHEMA, required=True) is None
     with pytest.raises(ModelUnavailable, match=r"ranking\.recogniser: no version at all.*train-recogniser"):
-        open_recogniser(tmp_path, "recogniser", SCHEMA, required=True)
+        open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=True)
     with pytest.raises(ModelUnavailable, match="no version 7 of recogniser"):
-        open_recogniser(trained.directory.parents[1], "recogniser/7", SCHEMA, required=False)
+        open_recogniser(Registry(Path(trained.directory).parents[1]), "recogniser/7", SCHEMA, required=False)
 
 
 @pytest.mark.parametrize(
@@ -121,19 +121,19 @@ def test_a_manifest_that_does_not_fit_is_refused(
     """Naming what differs, even where the recogniser was not chosen by name."""
     directory = tmp_path / "recogniser" / "1"
     directory.mkdir(parents=True)
-    (directory / "model.onnx").write_bytes((trained.directory / "model.onnx").read_bytes())
-    manifest = {**json.loads((trained.directory / "manifest.json").read_text()), **change}
+    (directory / "model.onnx").write_bytes((Path(trained.directory) / "model.onnx").read_bytes())
+    manifest = {**json.loads((Path(trained.directory) / "manifest.json").read_text()), **change}
     kept = {name: value for name, value in manifest.items() if value is not None}
     (directory / "manifest.json").write_text(json.dumps(kept))
     with pytest.raises(ModelMismatch, match=reason):
-        open_recogniser(tmp_path, "recogniser", SCHEMA, required=False)
+        open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=False)
 
 
 def test_other_features_are_named(trained: Trained) -> None:
     """A server with another context attribute says which choice differs."""
     other = build_schema(FeatureConfig(text_dims=4))
     with pytest.raises(ModelMismatch, match=r"features\.attributes is .*big_screen"):
-        open_recogniser(trained.directory.parents[1], "recogniser", other, required=False)
+        open_recogniser(Registry(Path(trained.directory).parents[1]), "recogniser", other, required=False)
 
 
 def test_samples_are_reproducible_and_bounded(samples: Samples, root: Path) -> None:
