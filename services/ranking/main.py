@@ -12,7 +12,7 @@ from services.ranking.service import RankingService, build_server
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
-from services.store.breaker import Breaker
+from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.text.encoder import EncoderInfo
 
@@ -41,13 +41,13 @@ def run_ranking(settings: Settings) -> None:
 
 def build_ranker(settings: Settings) -> Ranker:
     """Model, schema and sources of rows of the settings."""
-    chosen, schema = settings.ranking, build_schema(settings.features)
+    chosen, store, schema = settings.ranking, settings.store, build_schema(settings.features)
     if not (settings.encoder_dir / "encoder.json").exists():
         raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
     encoder = EncoderInfo.load(settings.encoder_dir).fingerprint
     model = open_model(settings.registry_dir, chosen.model, chosen.version, schema, encoder, chosen.providers)
     rows = open_ranking_rows(
-        Breaker(open_rows(settings), settings.store.retry_after_s),
+        Breaker(open_rows(settings), Circuit(store.retry_after_s, store.failures, store.read_timeout_s)),
         schema,
         encoder,
         chosen.item_cache_size,

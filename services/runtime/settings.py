@@ -48,6 +48,7 @@ class StoreSettings(Section):
     offline_dir: Path = Field(Path("data/offline"), description="Parquet files behind get_historical_features.")
     retry_after_s: float = Field(1.0, ge=0, description="Seconds that rankings do without a store that failed.")
     read_timeout_s: float = Field(0.5, gt=0, description="Seconds until a read counts as failed.")
+    failures: int = Field(3, ge=1, description="Failed or late reads in a row until rankings do without the store.")
 
 
 class GatewaySettings(Section):

@@ -17,7 +17,7 @@ from services.ranking.pipeline import Ranker, rank
 from services.ranking.rows import open_ranking_rows
 from services.runtime.infra.commands import InfraConfig, down, status, up
 from services.runtime.settings import Settings, StoreSettings
-from services.store.breaker import Breaker
+from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.folding import fold_states, index_scenarios
 from services.store.protocol import RowStore
@@ -75,7 +75,7 @@ def test_answers_go_on_while_valkey_hangs_or_is_gone(own: InfraConfig, tmp_path:
     rows = open_rows(settings)
     fill(rows, settings)
     schema = build_schema(settings.features)
-    breaker = Breaker(rows, store.retry_after_s)
+    breaker = Breaker(rows, Circuit(store.retry_after_s, store.failures))
     ranker = Ranker(schema, open_ranking_rows(breaker, schema, 7, 100, 0.0, 0.0), FakeModel())
     assert [pb.DEGRADATION_REASON_UNKNOWN_USER] == reasons(ranker)
     pid = next(server.pid for server in status(own) if server.name == "valkey") or 0
