@@ -31,12 +31,18 @@ def run_ranking(settings: Settings) -> None:
     chosen = settings.ranking
     ranker = build_ranker(settings)
     warm_up(ranker)
-    built = build_server(RankingService(ranker, chosen.max_workers, chosen.max_waiting), chosen.listen)
+    built = build_server(build_service(settings, ranker), chosen.listen)
     keep_what_is_loaded()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
     log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version, recogniser=recogniser)
     serve_until_signal(built.server, built.health, DRAIN_S, lambda: None)
     log_event(_logger, "ranking_stopped")
+
+
+def build_service(settings: Settings, ranker: Ranker) -> RankingService:
+    """RankingService as the settings have it."""
+    chosen = settings.ranking
+    return RankingService(ranker, chosen.max_workers, chosen.max_waiting, chosen.target_wait_s)
 
 
 def build_ranker(settings: Settings) -> Ranker:

@@ -120,7 +120,12 @@ class RankingSettings(Section):
         "version) or name/version; empty: the user's habits. The default is used if it is registered.",
     )
     max_workers: int = Field(4, ge=1, description="Requests served at once.")
-    max_waiting: int = Field(64, ge=1, description="Requests admitted at once; more get RESOURCE_EXHAUSTED.")
+    max_waiting: int = Field(64, ge=1, description="Most requests admitted at once; more get RESOURCE_EXHAUSTED.")
+    target_wait_s: float = Field(
+        0.05,
+        gt=0,
+        description="Seconds that requests may have to wait for their turn; while they do longer, fewer are in.",
+    )
     item_cache_size: int = Field(500_000, ge=1, description="Most items kept in memory.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item row is read again.")
     scenario_cache_age_s: float = Field(2.0, ge=0, description="Seconds until scenario rows are read again.")
