@@ -132,7 +132,7 @@ def gateway() -> None:
 @serve_app.command()
 def ranking() -> None:
     """Start the ranking server: ranks items with the newest model of the registry."""
-    from services.ranking.main import run_ranking
+    from services.ranking.launch import run_ranking
 
     run_ranking(load_settings())
 

@@ -1,14 +1,19 @@
-"""The ranking process: settings in, everything wired by hand, serves until a signal."""
+"""The process that ranks, alone or as a worker: settings in, everything wired by hand, serves until told to stop."""
 
 import logging
+import os
+from functools import partial
 
 from services.features.schema import build_schema
+from services.ranking.fleet import Fleet
 from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
 from services.ranking.registry import ModelUnavailable
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
+from services.ranking.worker import DRAIN_S, Supervised
+from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
@@ -16,27 +21,36 @@ from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.text.encoder import EncoderInfo
 
-DRAIN_S = 10.0
-"""Seconds that requests in progress get after the stop signal."""
-
 _logger = logging.getLogger(__name__)
 
 
-def run_ranking(settings: Settings) -> None:
-    """Serve RankingService until SIGTERM or SIGINT; main thread only.
+def serve_alone(settings: Settings, fleet: Fleet) -> None:
+    """Serve RankingService in this process until SIGTERM or SIGINT, and let `fleet` know; main thread only.
 
     Raises ModelUnavailable or ModelMismatch instead of serving with a model that does not fit.
     """
+    fleet.started(os.getpid())
+    built = _build(settings, settings.ranking.listen, shared=False)
+    became_ready = partial(fleet.became_ready, os.getpid())
+    serve_until_signal(built.server, built.health, DRAIN_S, lambda: None, fleet.stop, became_ready)
+    log_event(_logger, "ranking_stopped")
+
+
+def serve_supervised(settings: Settings, address: str, supervised: Supervised) -> None:
+    """What a worker process does: serve at a port that it shares, until its supervisor says so or is gone."""
     configure_logging()
-    chosen = settings.ranking
+    built = _build(settings, address, shared=True)
+    supervised.serve(built.server, built.health)
+
+
+def _build(settings: Settings, listen: str, *, shared: bool) -> BoundServer:
     ranker = build_ranker(settings)
     warm_up(ranker)
-    built = build_server(build_service(settings, ranker), chosen.listen)
+    built = build_server(build_service(settings, ranker), listen, shared=shared)
     keep_what_is_loaded()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
     log_event(_logger, "ranking_started", address=built.address, model=ranker.model.version, recogniser=recogniser)
-    serve_until_signal(built.server, built.health, DRAIN_S, lambda: None)
-    log_event(_logger, "ranking_stopped")
+    return built
 
 
 def build_service(settings: Settings, ranker: Ranker) -> RankingService:

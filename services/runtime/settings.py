@@ -119,7 +119,17 @@ class RankingSettings(Section):
         description="What recognises the scenario of requests that name none: a name in the registry (its newest "
         "version) or name/version; empty: the user's habits. The default is used if it is registered.",
     )
-    max_workers: int = Field(4, ge=1, description="Requests served at once.")
+    workers: int = Field(
+        1,
+        ge=0,
+        description="Processes that share the port, under a supervisor if more than 1; 0: one per core.",
+    )
+    metrics_listen: str = Field(
+        "",
+        description="Where the workers' supervisor serves /metrics (Prometheus), /live and /ready over HTTP, like "
+        "127.0.0.1:9102; empty: nowhere.",
+    )
+    max_workers: int = Field(4, ge=1, description="Requests that a worker process ranks at once.")
     max_waiting: int = Field(64, ge=1, description="Most requests admitted at once; more get RESOURCE_EXHAUSTED.")
     target_wait_s: float = Field(
         0.05,
