@@ -134,7 +134,8 @@ class Fleet:
             reasons.append(f"the last {self._crashes} workers died before they were ready: {self._last_death}")
         if self.stopping:
             reasons.append("stopping")
-        details = {"workers_wanted": self.wanted} | {f"workers_{state.value}": n for state, n in counts.items()}
+        details = {"workers_wanted": self.wanted, "worker_deaths": self.deaths}
+        details |= {f"workers_{state.value}": number for state, number in counts.items()}
         return Report(bool(counts[State.READY]) and not self.stopping, reasons, details)
 
     def _in(self, *states: State) -> list[int]:
