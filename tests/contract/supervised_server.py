@@ -1,7 +1,7 @@
 """A supervised ranking server whose workers rank with rows in memory and name themselves in every answer.
 
-`python -m tests.contract.supervised_server WORKERS WORK_S BROKEN`: each request takes WORK_S of the worker's time;
-workers that find the file BROKEN end before they serve.
+`python -m tests.contract.supervised_server WORKERS WORK_S DIRECTORY`: each request takes WORK_S of the worker's time
+and adds a byte to the file `begun`; workers that find a file `broken` end before they serve.
 """
 
 import os
@@ -29,33 +29,35 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 class NamedModel(FakeModel):
     """Says which process ranked, and takes its time."""
 
-    def __init__(self, work_s: float) -> None:
-        self.version, self._work_s = f"fake/{os.getpid()}", work_s
+    def __init__(self, work_s: float, begun: Path) -> None:
+        self.version, self._work_s, self._begun = f"fake/{os.getpid()}", work_s, begun
 
     def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+        with self._begun.open("ab") as file:
+            file.write(b".")
         threading.Event().wait(self._work_s)
         return super().score(tensors, target)
 
 
-def work(address: str, work_s: float, broken: Path, supervised: Supervised) -> None:
+def work(address: str, work_s: float, directory: Path, supervised: Supervised) -> None:
     """A worker."""
     configure_logging()
-    if broken.exists():
+    if (directory / "broken").exists():
         os._exit(3)
     rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
-    ranker = Ranker(SCHEMA, rows, NamedModel(work_s), clock=lambda: NOW_S)
+    ranker = Ranker(SCHEMA, rows, NamedModel(work_s, directory / "begun"), clock=lambda: NOW_S)
     built = build_server(RankingService(ranker, 4, 64), address, shared=True)
     supervised.serve(built.server, built.health)
 
 
-def main(workers: int, work_s: float, broken: Path) -> None:
+def main(workers: int, work_s: float, directory: Path) -> None:
     """Say where it listens and where it tells of itself, then supervise."""
     configure_logging()
     fleet, registry = Fleet(workers), CollectorRegistry()
     registry.register(fleet)
     with held_port("127.0.0.1:0") as address, listening("test", "127.0.0.1:0", registry, fleet) as probes:
         print(address, probes, flush=True)  # noqa: T201 - for the test
-        Supervisor(fleet, partial(work, address, work_s, broken)).run()
+        Supervisor(fleet, partial(work, address, work_s, directory)).run()
 
 
 if __name__ == "__main__":

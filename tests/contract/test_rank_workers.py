@@ -34,7 +34,8 @@ RETRIES = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "1s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                # CANCELLED is what gRPC says of a call that a stopping server had not begun yet (grpc/grpc#41785).
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
     ]
@@ -81,9 +82,9 @@ class Server:
 
 
 @contextmanager
-def supervised(broken: Path, workers: int = 2, work_s: float = 0.005, settle: bool = True) -> Iterator[Server]:
+def supervised(directory: Path, workers: int = 2, work_s: float = 0.005, settle: bool = True) -> Iterator[Server]:
     """A server of its own; ended at the end, however the test ends."""
-    command = [sys.executable, "-m", "tests.contract.supervised_server", str(workers), str(work_s), str(broken)]
+    command = [sys.executable, "-m", "tests.contract.supervised_server", str(workers), str(work_s), str(directory)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
@@ -108,6 +109,12 @@ class Client:
     answered: list[str] = field(default_factory=list)
     failed: list[tuple[str, grpc.StatusCode]] = field(default_factory=list)
     """Who had answered before, and the code."""
+    _channel: list[grpc.Channel] = field(default_factory=list)
+
+    def leave(self) -> None:
+        """Wait for nobody any more."""
+        for channel in self._channel:
+            channel.close()
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`, or until nobody is there any more."""
@@ -119,6 +126,7 @@ class Client:
         ]
         options += [("grpc.service_config", json.dumps(RETRIES))] if self.retries else [("grpc.enable_retries", 0)]
         with grpc.insecure_channel(self.address, options) as channel:
+            self._channel.append(channel)
             stub = RankingServiceStub(channel)
             while not stop.is_set():
                 try:
@@ -154,7 +162,7 @@ def kill_one(server: Server) -> str:
 
 def test_twenty_kills_and_an_exchange_cost_a_retrying_client_nothing(tmp_path: Path) -> None:
     """No request fails, and at the end none of the first workers is left."""
-    with supervised(tmp_path / "broken") as server, asking(server, retries=True) as clients:
+    with supervised(tmp_path) as server, asking(server, retries=True) as clients:
         killed = {kill_one(server) for _ in range(20)}
         before = set(server.workers())
         server.process.send_signal(signal.SIGHUP)
@@ -167,38 +175,43 @@ def test_twenty_kills_and_an_exchange_cost_a_retrying_client_nothing(tmp_path: P
 
 
 def test_without_retries_a_kill_costs_what_the_killed_worker_held(tmp_path: Path) -> None:
-    """At most the one request that each of its connections had in progress, and they say UNAVAILABLE."""
-    with supervised(tmp_path / "broken") as server, asking(server, retries=False) as clients:
-        killed = [kill_one(server) for _ in range(3)]
-    for client in clients:
-        holders = [holder for holder, _ in client.failed]
-        assert set(holders) <= set(killed)
-        assert len(holders) == len(set(holders))
-        assert {code for _, code in client.failed} <= {grpc.StatusCode.UNAVAILABLE}
+    """Requests fail that were sent over a connection to a killed worker before it was known to be gone, no others.
+
+    They say UNAVAILABLE, and their clients are answered again without doing anything.
+    """
+    with supervised(tmp_path) as server, asking(server, retries=False) as clients:
+        killed = {kill_one(server) for _ in range(3)}
+        wait_until(lambda: not killed & {client.answered[-1] for client in clients})
+    failures = [failure for client in clients for failure in client.failed]
+    assert failures
+    assert {holder for holder, _ in failures} <= killed
+    assert {grpc.StatusCode.UNAVAILABLE} == {code for _, code in failures}
 
 
 def test_a_stop_under_load_loses_nothing_that_was_begun(tmp_path: Path) -> None:
-    """What fails was not begun: it says UNAVAILABLE, or waits for a server. The supervisor ends with status 0."""
-    with supervised(tmp_path / "broken", work_s=0.2) as server:
+    """Every ranking that a worker began is answered, and then the supervisor ends with status 0."""
+    with supervised(tmp_path, work_s=0.2) as server:
         stop, clients = threading.Event(), [Client(server.address, retries=False) for _ in range(8)]
-        threads = [threading.Thread(target=client.run, args=(stop,), daemon=True) for client in clients]
+        threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
         for thread in threads:
             thread.start()
         wait_until(lambda: all(client.answered for client in clients))
-        counted = [len(client.answered) for client in clients]
         server.process.send_signal(signal.SIGTERM)
         assert 0 == server.process.wait()
         stop.set()
-        # Each had a request in progress (or just ended it and asks for the next one, which nobody begins).
-        after = [len(client.answered) - before for client, before in zip(clients, counted, strict=True)]
-        assert all(answers >= 1 for answers in after)
+        for client in clients:
+            client.leave()
+        for thread in threads:
+            thread.join()
+    begun = len((tmp_path / "begun").read_bytes())
+    assert begun == sum(len(client.answered) for client in clients)
 
 
 def test_a_crash_loop_shows_and_ends_when_its_cause_does(tmp_path: Path) -> None:
     """/ready says why; old workers go on while new ones crash."""
     broken = tmp_path / "broken"
     broken.touch()
-    with supervised(broken, workers=1, settle=False) as server:
+    with supervised(tmp_path, workers=1, settle=False) as server:
         wait_until(lambda: "died before they were ready: ended with status 3" in " ".join(server.ready()[1]["reasons"]))
         assert 503 == server.ready()[0]
         assert "no worker is ready" in server.ready()[1]["reasons"]
@@ -206,9 +219,10 @@ def test_a_crash_loop_shows_and_ends_when_its_cause_does(tmp_path: Path) -> None
         wait_until(lambda: server.ready()[0] == 200)
         (old,) = server.workers()
         broken.touch()
+        deaths = server.deaths()
         server.process.send_signal(signal.SIGHUP)
         with asking(server, clients=1, retries=False) as clients:
-            wait_until(lambda: server.deaths() > 0)
+            wait_until(lambda: server.deaths() > deaths)
             assert [] == clients[0].failed
         assert [old] == server.workers()
         assert 200 == server.ready()[0]
@@ -216,7 +230,7 @@ def test_a_crash_loop_shows_and_ends_when_its_cause_does(tmp_path: Path) -> None
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
     """Even if it is killed."""
-    with supervised(tmp_path / "broken") as server:
+    with supervised(tmp_path) as server:
         workers = server.workers()
         assert 2 == len(workers)
         server.process.kill()
