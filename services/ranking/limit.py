@@ -10,8 +10,8 @@ turns + target * requests per second, whatever a request costs.
 Numbers in, numbers out: knows no requests, threads or clocks.
 """
 
-DECREASE = 0.9
-"""What is left of the limit after an interval with a standing queue."""
+DECREASE, MOST_DECREASE = 0.9, 0.5
+"""What is left of the limit after an interval with a standing queue: down to a half where it is much too long."""
 
 
 DEADLINE_SHARE = 0.25
@@ -57,7 +57,7 @@ class WaitLimit:
 
     def _adjust(self) -> None:
         if self._shortest > 1:
-            self._limit = max(self._least, self._limit * DECREASE)
+            self._limit = max(self._least, self._limit * min(DECREASE, max(MOST_DECREASE, 1 / self._shortest)))
         elif self._full:
             self._limit = min(self._most, self._limit + 1)
         self._shortest, self._full = float("inf"), False

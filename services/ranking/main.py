@@ -6,6 +6,8 @@ from functools import partial
 
 from services.features.schema import build_schema
 from services.ranking.fleet import Fleet
+from services.ranking.hydrate import UserRows
+from services.ranking.last_known import LastKnown
 from services.ranking.model import open_model
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
@@ -77,4 +79,5 @@ def build_ranker(settings: Settings) -> Ranker:
     # The default name serves where it is registered; one that somebody chose has to be there.
     required = "recogniser" in chosen.model_fields_set
     recogniser = open_recogniser(settings.registry_dir, chosen.recogniser, schema, required=required)
-    return Ranker(schema, rows, model, recogniser=recogniser)
+    last_known: LastKnown[UserRows] = LastKnown(chosen.user_rows_max_age_s, chosen.user_rows_bytes)
+    return Ranker(schema, rows, model, recogniser=recogniser, last_known=last_known)

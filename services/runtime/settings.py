@@ -131,13 +131,13 @@ class RankingSettings(Section):
     )
     max_workers: int = Field(4, ge=1, description="Requests that a worker process ranks at once.")
     max_waiting: int = Field(64, ge=1, description="Most requests admitted at once; more get RESOURCE_EXHAUSTED.")
-    target_wait_s: float = Field(
-        0.05,
-        gt=0,
-        description="Seconds that requests may have to wait for their turn; while they do longer, fewer are in.",
-    )
+    target_wait_s: float = Field(0.05, gt=0, description="Seconds of waiting; while it is longer, fewer are admitted.")
     item_cache_size: int = Field(500_000, ge=1, description="Most items kept in memory.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item row is read again.")
+    user_rows_max_age_s: float = Field(
+        300.0, ge=0, description="Seconds that a user's last known rows serve for while the store is away; 0: none."
+    )
+    user_rows_bytes: int = Field(64 * 1024 * 1024, ge=0, description="Bytes of them that a process keeps, about.")
     scenario_cache_age_s: float = Field(2.0, ge=0, description="Seconds until scenario rows are read again.")
     providers: tuple[str, ...] = Field(
         ("CPUExecutionProvider",),

@@ -13,10 +13,14 @@ from contextlib import contextmanager
 
 from services.features.rows import Block, Row
 from services.features.schema import View
+from services.store.patience import patience_left_s
 from services.store.protocol import Key, RowStore, StoreUnavailable
 
 JITTER = 0.5
 """Pauses are up to this share longer, by chance: many servers do not come back to a store at the same moment."""
+
+FAIR_S = 0.05
+"""A read given up sooner, because its reader had no more patience, says nothing about the store."""
 
 
 class Circuit:
@@ -52,11 +56,13 @@ class Circuit:
         Raises StoreUnavailable at once while the store rests.
         """
         begun, probe = self._clock(), self._enter()
-        good = False
+        good: bool | None = False
         try:
             yield
             good = self._clock() - begun < self._slow_s
         except StoreUnavailable:
+            if patience_left_s() == 0 and self._clock() - begun < FAIR_S:
+                good = None
             raise
         except Exception:
             good = True
@@ -76,14 +82,14 @@ class Circuit:
             self._probing = True
             return True
 
-    def _leave(self, *, good: bool, probe: bool) -> None:
-        if good and not probe and not self._bad_in_a_row:
+    def _leave(self, *, good: bool | None, probe: bool) -> None:
+        if not probe and (good is None or (good and not self._bad_in_a_row)):
             return
         with self._lock:
             if probe:
                 self._probing = False
-            elif self._open_until is not None:
-                return  # begun before the others opened it: the probe says more
+            if good is None or (not probe and self._open_until is not None):
+                return  # says nothing, or was begun before others opened it: the probe says more
             self._bad_in_a_row = 0 if good else self._bad_in_a_row + 1
             if good:
                 self._open_until = None

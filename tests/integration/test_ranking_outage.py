@@ -25,6 +25,7 @@ from services.store.protocol import RowStore
 pytestmark = pytest.mark.integration
 
 AWAY = pb.DEGRADATION_REASON_STORE_UNAVAILABLE
+POPULARITY = pb.DEGRADATION_REASON_POPULARITY
 
 
 @pytest.fixture
@@ -80,10 +81,10 @@ def test_answers_go_on_while_valkey_hangs_or_is_gone(own: InfraConfig, tmp_path:
     assert [pb.DEGRADATION_REASON_UNKNOWN_USER] == reasons(ranker)
     pid = next(server.pid for server in status(own) if server.name == "valkey") or 0
     os.kill(pid, signal.SIGSTOP)
-    assert [AWAY] == reasons(ranker)
+    assert [AWAY, POPULARITY] == reasons(ranker)
     os.kill(pid, signal.SIGCONT)
     assert within(10, lambda: AWAY not in reasons(ranker))
     os.kill(pid, signal.SIGKILL)
-    assert within(10, lambda: [AWAY] == reasons(ranker))
+    assert within(10, lambda: [AWAY, POPULARITY] == reasons(ranker))
     up(own)
     assert within(20, lambda: AWAY not in reasons(ranker))

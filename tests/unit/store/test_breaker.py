@@ -9,6 +9,7 @@ from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.store.breaker import Breaker, Circuit
 from services.store.memory import MemoryRowStore
+from services.store.patience import patience
 from services.store.protocol import StaleSchema, StoreUnavailable
 
 VIEW = build_schema(FeatureConfig())["user"]
@@ -106,6 +107,29 @@ def test_slow_answers_count_as_failures_and_are_still_given() -> None:
     store.failure, store.takes_s = None, 1.5
     tried = breaker(store)
     assert ["read", "read", "read", "not tried"] == [outcome(tried) for _ in range(4)]
+
+
+@pytest.mark.parametrize(("took_s", "expected"), [(0.01, "away"), (0.06, "not tried")])
+def test_readers_without_patience_do_not_open_it(took_s: float, expected: str) -> None:
+    """Unless they had a fair while: nobody else is to go without the store because of them."""
+    store = Away()
+    store.takes_s = took_s
+    tried = breaker(store, failures=3)
+    with patience(0):
+        assert ["away"] * 3 == [outcome(tried) for _ in range(3)]
+        assert expected == outcome(tried)
+
+
+def test_a_probe_without_patience_leaves_it_to_the_next_one() -> None:
+    """Which is tried at once."""
+    store = Away()
+    tried = breaker(store, failures=1)
+    outcome(tried)
+    store.now_s = 1.0
+    with patience(0):
+        assert "away" == outcome(tried)
+    store.failure = None
+    assert ["read", "read"] == [outcome(tried) for _ in range(2)]
 
 
 def test_an_error_of_another_kind_is_an_answer() -> None:
