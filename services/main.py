@@ -159,7 +159,7 @@ def gateway() -> None:
 @serve_app.command()
 def ranking() -> None:
     """Start the ranking server: ranks with what `models` promoted in the registry, or the newest version."""
-    from services.ranking.main import run_ranking
+    from services.ranking.launch import run_ranking
 
     run_ranking(load_settings())
 

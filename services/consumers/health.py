@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+
+from services.runtime.listener import Report
 
 LIVE_S = 300.0
 """Seconds without a sign of life after which a consumer counts as hung: Kafka's limit between two polls."""
@@ -27,19 +28,6 @@ class Series:
     reason: str
     since_s: float
     tries: int
-
-
-@dataclass(frozen=True)
-class Report:
-    """An answer to a probe."""
-
-    ok: bool
-    reasons: Sequence[str]
-    details: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """What the probe reads."""
-        return {"ok": self.ok, "reasons": list(self.reasons), **self.details}
 
 
 class Health:

@@ -13,7 +13,6 @@ from services.consumers.dead_letters import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
-from services.consumers.listener import listening
 from services.consumers.log import Log
 from services.consumers.loop import Folder, Loop
 from services.consumers.watch import Watch
@@ -21,6 +20,7 @@ from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.runtime.errors import ConfigurationError
 from services.runtime.lifecycle import keep_what_is_loaded, stop_event
+from services.runtime.listener import listening
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 from services.runtime.topics import identify
@@ -32,6 +32,8 @@ from services.store.topic_state import admit
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
 from services.text.protocol import Encoder
+
+METRICS_LISTEN = "consumers.metrics_listen"
 
 _logger = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ def consume(
     log = open_log(config, watch, admitted)
     loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
     address = chosen.metrics_listen
-    with listening(address, watch.registry, watch.health) if address else nullcontext():
+    with listening(METRICS_LISTEN, address, watch.registry, watch.health) if address else nullcontext():
         log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
         loop.run()
 

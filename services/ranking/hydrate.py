@@ -1,6 +1,6 @@
 """The rows that a request rests on, and what is missing of them: the user's first, then all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,10 +10,15 @@ from services.features.hydrated import Hydrated
 from services.features.rows import Block, default_block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
+from services.ranking.last_known import LastKnown, size_of
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
+from services.store.patience import patience
 from services.store.protocol import StoreUnavailable
+
+READ_SHARE = 0.5
+"""Share of the time left that reading the user's rows may take, up to the store's own time-out."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,16 @@ class UserRows:
     Args:
         user: the user's row.
         user_scenario: [J] the user's rows per scenario.
-        known: whether the store has the user's row.
-        available: whether the store could be read.
+        known: whether the store has the user's row, as far as is known.
+        available: whether the store could be read in time.
+        age_s: seconds since the rows were read; 0: just now.
     """
 
     user: Block
     user_scenario: Block
     known: bool
     available: bool
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,21 +48,42 @@ class Hydration:
         hydrated: as encoding wants them.
         newest_user_event_s: time of the user's newest known event, seconds since 1970, 0 if none.
         oldest_item_read_s: seconds since the oldest item row was read.
+        user_read_s: seconds since the user's rows were read; 0: just now.
     """
 
     hydrated: Hydrated
     newest_user_event_s: float
     oldest_item_read_s: float
+    user_read_s: float
 
 
-def read_user(schema: Schema, rows: RankingRows, user_id: str, scenarios: Scenarios) -> UserRows:
-    """One batched read; never raises StoreUnavailable."""
+def read_user(
+    schema: Schema,
+    rows: RankingRows,
+    last_known: LastKnown[UserRows],
+    user_id: str,
+    scenarios: Scenarios,
+    time_left_s: float,
+) -> UserRows:
+    """One batched read within a share of the time left; the last known rows, or else defaults, if it fails.
+
+    Never raises StoreUnavailable.
+    """
     try:
-        user, each = rows.read_user(user_id, scenarios.ids)
+        with patience(READ_SHARE * time_left_s):
+            user, each = rows.read_user(user_id, scenarios.ids)
     except StoreUnavailable:
+        found = last_known.find(user_id, scenarios.ids)
+        if found is not None:
+            return replace(found[0], available=False, age_s=found[1])
         user, each = default_block(schema["user"], 1), default_block(schema["user_scenario"], len(scenarios.ids))
         return UserRows(user, each, known=False, available=False)
-    return UserRows(user, each, known=bool(user.ints("schema")[0]), available=True)
+    read = UserRows(user, each, known=bool(user.ints("schema")[0]), available=True)
+    if read.known:
+        last_known.keep(user_id, scenarios.ids, read, size_of(read.user) + size_of(read.user_scenario))
+    else:
+        last_known.forget(user_id)
+    return read
 
 
 def hydrate(
@@ -65,7 +93,12 @@ def hydrate(
     cached = rows.items.rows(request.item_ids, scenarios.ids)
     if not (user.available and scenarios.available and cached.available):
         degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the store could not be read: last known rows serve")
-    if user.available and not user.known:
+    if not user.available and user.known:
+        degraded.add(pb.DEGRADATION_REASON_STALE_USER, f"the user's rows are as of {user.age_s:.0f} s ago")
+    elif not user.available:
+        # The model on a new user's rows: what others do in the target scenario decides, and scores stay scores.
+        degraded.add(pb.DEGRADATION_REASON_POPULARITY, "nothing is known of the user: ranked by what others do")
+    elif not user.known:
         degraded.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "the user has no features: ranked by what others do")
     unknown = len(cached.known) - int(np.count_nonzero(cached.known))
     if unknown:
@@ -83,4 +116,4 @@ def hydrate(
         pair_item=np.arange(len(cached.known)),
         context=attribute_values(schema.config, "context", request.context)[None],
     )
-    return Hydration(hydrated, float(user.user.floats("time_s")[0]), cached.age_s)
+    return Hydration(hydrated, float(user.user.floats("time_s")[0]), cached.age_s, user.age_s)

@@ -1,11 +1,17 @@
-"""The ranking process: settings in, everything wired by hand, serves until a signal."""
+"""The process that ranks, alone or as a worker: settings in, everything wired by hand, serves until told to stop."""
 
 import logging
+import os
 import time
+from collections.abc import Callable
+from functools import partial
 
 from services.features.schema import build_schema
 from services.ranking.execution import execution_of
+from services.ranking.fleet import Fleet
+from services.ranking.hydrate import UserRows
 from services.ranking.item_cache import ItemCache
+from services.ranking.last_known import LastKnown
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
 from services.ranking.refresh import Refresher
@@ -16,46 +22,58 @@ from services.ranking.serving.load import ModelLoader
 from services.ranking.serving.served import Models
 from services.ranking.serving.shadow import Shadow
 from services.ranking.serving.watched import WatchedModels
+from services.ranking.worker import DRAIN_S, Supervised
+from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
-from services.store.breaker import Breaker
+from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.protocol import StoreUnavailable
 from services.text.encoder import EncoderInfo
 
-DRAIN_S = 10.0
-"""Seconds that requests in progress get after the stop signal."""
-
 _logger = logging.getLogger(__name__)
 
 
-def run_ranking(settings: Settings) -> None:
-    """Serve RankingService until SIGTERM or SIGINT; main thread only.
+def serve_alone(settings: Settings, fleet: Fleet) -> None:
+    """Serve RankingService in this process until SIGTERM or SIGINT, and let `fleet` know; main thread only.
 
     Raises ModelUnavailable or ModelMismatch instead of serving with a model that does not fit.
     """
+    fleet.started(os.getpid())
+    built, stop = _build(settings, settings.ranking.listen, shared=False)
+    became_ready = partial(fleet.became_ready, os.getpid())
+    serve_until_signal(built.server, built.health, DRAIN_S, stop, fleet.stop, became_ready)
+    log_event(_logger, "ranking_stopped")
+
+
+def serve_supervised(settings: Settings, address: str, supervised: Supervised) -> None:
+    """What a worker process does: serve at a port that it shares, until its supervisor says so or is gone."""
     configure_logging()
-    chosen = settings.ranking
+    built, stop = _build(settings, address, shared=True)
+    supervised.serve(built.server, built.health)
+    stop()
+
+
+def _build(settings: Settings, listen: str, *, shared: bool) -> tuple[BoundServer, Callable[[], None]]:
+    """The server, warm but not started, and what ends that which runs beside it."""
     models = build_models(settings)
     ranker, refresher = build_ranker(settings, models)
     warm_up(ranker)
-    fill(refresher, ranker.rows.items, chosen.warm_up_s)
-    built = build_server(RankingService(ranker, chosen.max_workers, chosen.max_waiting), chosen.listen)
+    fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
+    built = build_server(build_service(settings, ranker), listen, shared=shared)
     keep_what_is_loaded()
     models.start()
     refresher.start()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
     served = [arm.served.model.version for arm in models.serving.arms]
     log_event(_logger, "ranking_started", address=built.address, models=served, recogniser=recogniser)
-    serve_until_signal(built.server, built.health, DRAIN_S, lambda: stop_all(refresher, models))
-    log_event(_logger, "ranking_stopped")
 
+    def stop() -> None:
+        refresher.stop()
+        models.stop()
 
-def stop_all(*running: Refresher | WatchedModels) -> None:
-    """End the threads beside the server."""
-    for each in running:
-        each.stop()
+    return built, stop
 
 
 def fill(refresher: Refresher, items: ItemCache, limit_s: float) -> None:
@@ -69,15 +87,21 @@ def fill(refresher: Refresher, items: ItemCache, limit_s: float) -> None:
     except StoreUnavailable as error:
         log_event(_logger, "items_not_read", level=logging.WARNING, reason=str(error))
     else:
-        log_event(_logger, "items_read", items=len(items), complete=complete, took_s=time.monotonic() - begun_s)
+        took_s = round(time.monotonic() - begun_s, 3)
+        log_event(_logger, "items_read", items=len(items), complete=complete, took_s=took_s)
+
+
+def build_service(settings: Settings, ranker: Ranker) -> RankingService:
+    """RankingService as the settings have it."""
+    chosen = settings.ranking
+    return RankingService(ranker, chosen.max_workers, chosen.max_waiting, chosen.target_wait_s)
 
 
 def build_models(settings: Settings) -> WatchedModels:
     """The models that the registry says should serve, loaded; not watched yet."""
     chosen, registry = settings.ranking, Registry(settings.registry_dir, settings.registry_cache_dir)
-    load = ModelLoader(
-        registry, build_schema(settings.features), encoder_of(settings), chosen.providers, execution_of(chosen)
-    )
+    fits = build_schema(settings.features), encoder_of(settings)
+    load = ModelLoader(registry, *fits, chosen.providers, execution_of(chosen))
     shadow = Shadow(chosen.shadow_share, chosen.shadow_waiting)
     models = WatchedModels(registry, chosen.model, chosen.version, load, shadow, chosen.watch_interval_s)
     models.open()
@@ -94,12 +118,11 @@ def encoder_of(settings: Settings) -> int:
 def build_ranker(settings: Settings, models: Models) -> tuple[Ranker, Refresher]:
     """Schema and sources of rows of the settings, and what ranks; and what keeps the rows in memory young."""
     chosen, schema = settings.ranking, build_schema(settings.features)
-    encoder = encoder_of(settings)
     store = open_rows(settings)
     rows = open_ranking_rows(
-        Breaker(store, settings.store.retry_after_s),
+        Breaker(store, Circuit(settings.store.retry_after_s, settings.store.failures, settings.store.read_timeout_s)),
         schema,
-        encoder,
+        encoder_of(settings),
         chosen.item_cache_size,
         chosen.item_cache_age_s,
         chosen.scenario_cache_age_s,
@@ -108,4 +131,6 @@ def build_ranker(settings: Settings, models: Models) -> tuple[Ranker, Refresher]
     required = "recogniser" in chosen.model_fields_set
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
     recogniser = open_recogniser(registry, chosen.recogniser, schema, required=required)
-    return Ranker(schema, rows, models, recogniser=recogniser), open_refresher(rows, store, schema)
+    last_known: LastKnown[UserRows] = LastKnown(chosen.user_rows_max_age_s, chosen.user_rows_bytes)
+    ranker = Ranker(schema, rows, models, recogniser=recogniser, last_known=last_known)
+    return ranker, open_refresher(rows, store, schema)

@@ -6,10 +6,11 @@ or Feast.
 
 import base64
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from services.features.hydrated import hydrated
 from services.features.rows import default_block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
-from services.ranking.hydrate import Hydration, hydrate, read_user
+from services.ranking.hydrate import Hydration, UserRows, hydrate, read_user
+from services.ranking.last_known import LastKnown
 from services.ranking.model import Scores
 from services.ranking.recognise import Recogniser, recognise
 from services.ranking.recognition import recognition_names
@@ -46,6 +48,7 @@ class Ranker:
         models: decide what scores candidates.
         clock: seconds since 1970.
         recogniser: tells the scenario of requests that name none; without it users' habits do.
+        last_known: users' rows for when the store is away; by default none.
     """
 
     schema: Schema
@@ -53,6 +56,7 @@ class Ranker:
     models: Models
     clock: Callable[[], float] = time.time
     recogniser: Recogniser | None = None
+    last_known: LastKnown[UserRows] = field(default_factory=lambda: LastKnown(0, 0))
 
 
 def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> bytes:
@@ -66,8 +70,8 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
     scenarios = ranker.rows.scenarios.current()
     if not scenarios.ids:
         return respond_without_scenarios(served, request, scenarios)
-    check(time_left_s)
-    user = read_user(ranker.schema, ranker.rows, request.user_id, scenarios)
+    left_s = check(time_left_s)
+    user = read_user(ranker.schema, ranker.rows, ranker.last_known, request.user_id, scenarios, left_s)
     posterior = recognise(ranker.recogniser, ranker.schema, request, scenarios, user.user_scenario, degraded)
     check(time_left_s)
     rows = hydrate(ranker.schema, ranker.rows, request, scenarios, user, degraded)
@@ -83,10 +87,12 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
     return reply
 
 
-def check(time_left_s: Callable[[], float]) -> None:
-    """Stop working on what nobody waits for any more."""
-    if time_left_s() <= 0:
+def check(time_left_s: Callable[[], float]) -> float:
+    """Stop working on what nobody waits for any more; otherwise the seconds left."""
+    left_s = time_left_s()
+    if left_s <= 0:
         raise DeadlinePassed("the deadline passed while ranking")
+    return left_s
 
 
 def diversify(scores: Scores, tensors: Tensors, diversity: float, places: int = 0) -> np.ndarray:
@@ -140,6 +146,7 @@ def respond(
         named = zip(scenarios.ids, posterior.tolist(), strict=True)
         head.scenario_posterior.extend(pb.ScenarioProbability(scenario_id=s, probability=p) for s, p in named)
     head.freshness.oldest_item_read_ms = min(round(rows.oldest_item_read_s * 1000), MAX_UINT32)
+    head.freshness.user_read_ms = min(math.ceil(rows.user_read_s * 1000), MAX_UINT32)
     if rows.newest_user_event_s > 0:
         head.freshness.newest_user_event.FromMicroseconds(round(rows.newest_user_event_s * 1e6))
     return serialised(head, request.item_ids, scores, chosen, explain=request.explain)

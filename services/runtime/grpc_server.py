@@ -30,7 +30,14 @@ class BoundServer:
 
 
 def build_server(
-    name: str, register: Callable[[grpc.Server], None], listen: str, max_workers: int, max_request_bytes: int
+    name: str,
+    register: Callable[[grpc.Server], None],
+    listen: str,
+    max_workers: int,
+    max_request_bytes: int,
+    *,
+    max_calls: int | None = None,
+    shared: bool = False,
 ) -> BoundServer:
     """Bind a service to `listen` (port 0: any free one); ConfigurationError if the port is taken.
 
@@ -40,16 +47,19 @@ def build_server(
         listen: host:port.
         max_workers: requests served at once; more wait, and those whose deadline passes meanwhile are dropped.
         max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
+        max_calls: calls in the server, waiting ones included, beyond which RESOURCE_EXHAUSTED answers; None: any.
+        shared: whether other processes of this user may listen on the same port, and get their share of connections.
     """
     options = (
         ("grpc.max_receive_message_length", max_request_bytes),
-        ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a second server that gets half the calls
+        # Unless it was meant: a port that is taken is an error, not a second server that gets half the calls.
+        ("grpc.so_reuseport", int(shared)),
         # A client that vanished without a word ends its streams, within these two together.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
-    server = grpc.server(pool, interceptors=[ErrorInterceptor()], options=options)
+    server = grpc.server(pool, interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
     health = HealthServicer()
     health.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -18,21 +18,33 @@ def serve_until_signal(
     drain_s: float,
     on_stop: Callable[[], None],
     on_drain: Callable[[], None] = lambda: None,
+    on_start: Callable[[], None] = lambda: None,
 ) -> None:
     """Start `server` and return after SIGTERM or SIGINT, when it is drained. Main thread only.
 
-    On the signal health turns NOT_SERVING, new calls are refused, `on_drain` runs (calls that would not end by
-    themselves are told to), calls in progress get `drain_s` seconds, then `on_stop` runs (flush, close). A second
-    signal while draining has its default effect: the process ends.
+    On the signal `drain` runs, then `on_stop` (flush, close). A second signal while draining has its default effect:
+    the process ends.
     """
     with stop_event() as stop:
         server.start()
+        on_start()
         stop.wait()
+    drain(server, health, drain_s, on_drain)
+    on_stop()
+
+
+def drain(
+    server: grpc.Server, health: HealthServicer, drain_s: float, on_drain: Callable[[], None] = lambda: None
+) -> None:
+    """Stop a server without dropping what was begun.
+
+    Health turns NOT_SERVING, new calls are refused, `on_drain` runs (calls that would not end by themselves are told
+    to), calls in progress get `drain_s` seconds.
+    """
     health.enter_graceful_shutdown()
     drained = server.stop(drain_s)
     on_drain()
     drained.wait()
-    on_stop()
 
 
 def keep_what_is_loaded() -> None:

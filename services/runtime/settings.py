@@ -48,6 +48,7 @@ class StoreSettings(Section):
     offline_dir: Path = Field(Path("data/offline"), description="Parquet files behind get_historical_features.")
     retry_after_s: float = Field(1.0, ge=0, description="Seconds that rankings do without a store that failed.")
     read_timeout_s: float = Field(0.5, gt=0, description="Seconds until a read counts as failed.")
+    failures: int = Field(3, ge=1, description="Failed or late reads in a row until rankings do without the store.")
 
 
 class GatewaySettings(Section):
@@ -118,13 +119,28 @@ class RankingSettings(Section):
         description="What recognises the scenario of requests that name none: a name in the registry (its newest "
         "version) or name/version; empty: the user's habits. The default is used if it is registered.",
     )
-    max_workers: int = Field(4, ge=1, description="Requests served at once.")
-    max_waiting: int = Field(64, ge=1, description="Requests admitted at once; more get RESOURCE_EXHAUSTED.")
+    workers: int = Field(
+        1,
+        ge=0,
+        description="Processes that share the port, under a supervisor if more than 1; 0: one per core.",
+    )
+    metrics_listen: str = Field(
+        "",
+        description="Where the workers' supervisor serves /metrics (Prometheus), /live and /ready over HTTP, like "
+        "127.0.0.1:9102; empty: nowhere.",
+    )
+    max_workers: int = Field(4, ge=1, description="Requests that a worker process ranks at once.")
+    max_waiting: int = Field(64, ge=1, description="Most requests admitted at once; more get RESOURCE_EXHAUSTED.")
+    target_wait_s: float = Field(0.05, gt=0, description="Seconds of waiting; while it is longer, fewer are admitted.")
     item_cache_size: int = Field(500_000, ge=1, description="Most items kept in memory.")
     item_cache_age_s: float = Field(
         5.0, ge=0, description="Seconds for which an item row in memory serves without word from the store."
     )
     warm_up_s: float = Field(60.0, ge=0, description="Seconds to read items before serving; the rest is read after.")
+    user_rows_max_age_s: float = Field(
+        300.0, ge=0, description="Seconds that a user's last known rows serve for while the store is away; 0: none."
+    )
+    user_rows_bytes: int = Field(64 * 1024 * 1024, ge=0, description="Bytes of them that a process keeps, about.")
     scenario_cache_age_s: float = Field(2.0, ge=0, description="Seconds until scenario rows are read again.")
     providers: tuple[str, ...] = Field(
         ("CPUExecutionProvider",),

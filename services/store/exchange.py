@@ -7,9 +7,11 @@ when slots have moved the whole is asked again. So commands must be such that do
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis import Redis
+from redis import Redis, exceptions
 from redis.cluster import RedisCluster
 from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError
+
+from services.store.patience import patience_left_s
 
 Client = Redis | RedisCluster
 Repair = Callable[[Redis], object]
@@ -69,6 +71,7 @@ def _ask_node(node: Redis, commands: Sequence[bytes]) -> list[Any]:
     connection: Any = node.connection_pool.get_connection()
     try:
         connection.send_packed_command(_joined(commands))
+        _await(connection)
         answers = [_answer(connection) for _ in commands]
     except BaseException:
         # Answers that were not read would be taken for those of the next commands.
@@ -80,6 +83,15 @@ def _ask_node(node: Redis, commands: Sequence[bytes]) -> list[Any]:
         if isinstance(answer, RedisError):
             raise answer
     return answers
+
+
+def _await(connection: Any) -> None:
+    """Wait for the first answers no longer than whoever asks wants to; the connection's time-out bounds the others."""
+    left_s, usual_s = patience_left_s(), connection.socket_timeout
+    if left_s is None or (usual_s is not None and usual_s <= left_s):
+        return
+    if not connection.can_read(timeout=left_s):
+        raise exceptions.TimeoutError("no answer within the time that the request had for it")
 
 
 def _answer(connection: Any) -> Any:

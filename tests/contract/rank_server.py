@@ -17,6 +17,8 @@ from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
 from services.features.hashing import keys64
 from services.features.rows import Row
 from services.features.schema import View, build_schema
+from services.ranking.hydrate import UserRows
+from services.ranking.last_known import LastKnown
 from services.ranking.model import FakeModel, Model
 from services.ranking.pipeline import Ranker
 from services.ranking.recognise import Recogniser
@@ -163,13 +165,16 @@ def running(
     cache_age_s: float = 0.0,
     recogniser: Recogniser | None = None,
     models: Models | None = None,
+    user_rows_max_age_s: float = 0.0,
 ) -> Iterator[RankServer]:
     """Serve on a free port of the loopback interface, with a clock that stands still at NOW_S.
 
     Rows in memory are read again for every request, unless `cache_age_s` says otherwise.
     """
     rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s)
-    ranker = Ranker(SCHEMA, rows, models or OneModel(model or FakeModel()), clock=lambda: NOW_S, recogniser=recogniser)
+    known: LastKnown[UserRows] = LastKnown(user_rows_max_age_s, 1 << 20)
+    chosen = models or OneModel(model or FakeModel())
+    ranker = Ranker(SCHEMA, rows, chosen, clock=lambda: NOW_S, recogniser=recogniser, last_known=known)
     built = build_server(RankingService(ranker, max_workers, max_waiting), "127.0.0.1:0")
     built.server.start()
     try:

@@ -9,6 +9,7 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.store.protocol import StaleSchema, StoreUnavailable
 from tests.contract.rank_server import (
     ITEMS,
+    SCHEMA,
     History,
     RankServer,
     SwitchedStore,
@@ -19,6 +20,8 @@ from tests.contract.rank_server import (
     running,
     scores,
 )
+
+AWAY = {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
 
 
 def test_an_unknown_user_is_ranked_by_what_others_do(server: RankServer) -> None:
@@ -80,7 +83,7 @@ def test_an_outage_serves_the_last_known_item_rows(server: RankServer, store: Sw
     store.failure = StoreUnavailable("away")
     during = server.rank(request())
     assert scores(during) == scores(before)
-    assert reasons(during) == {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
+    assert reasons(during) == {**AWAY, pb.DEGRADATION_REASON_POPULARITY: 0}
     assert not during.freshness.HasField("newest_user_event")
     assert server.rank(request("")).scenario_id in {"shelf", "tv"}
     store.failure = None
@@ -96,7 +99,33 @@ def test_an_outage_of_any_single_read_is_told(server: RankServer, store: Switche
     store.failure, store.failing_view = StoreUnavailable("away"), view
     answer = server.rank(request())
     assert order(answer) == ["tea", "milk", "dust"]
-    assert reasons(answer) == {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
+    popularity = {pb.DEGRADATION_REASON_POPULARITY: 0} if view in {"user", "user_scenario"} else {}
+    assert reasons(answer) == {**AWAY, **popularity}
+
+
+def test_an_outage_serves_the_last_known_rows_of_users(store: SwitchedStore) -> None:
+    """As they were, with their age; of a user who was never read nothing is known."""
+    with running(store, user_rows_max_age_s=3600) as server:
+        before = server.rank(request(""))
+        store.failure = StoreUnavailable("away")
+        during = server.rank(request(""))
+        assert (scores(during), posterior(during)) == (scores(before), posterior(before))
+        assert reasons(during) == {**AWAY, pb.DEGRADATION_REASON_STALE_USER: 0}
+        assert during.freshness.user_read_ms > 0 == before.freshness.user_read_ms
+        assert during.freshness.newest_user_event == before.freshness.newest_user_event
+        assert reasons(server.rank(request(user_id="bob"))) == {**AWAY, pb.DEGRADATION_REASON_POPULARITY: 0}
+        store.failure = None
+        assert reasons(server.rank(request(""))) == {}
+
+
+def test_a_user_whom_the_store_has_forgotten_is_forgotten(store: SwitchedStore) -> None:
+    """An erasure that was read is not undone by an outage."""
+    with running(store, user_rows_max_age_s=3600) as server:
+        server.rank(request())
+        store.delete(SCHEMA["user"], [("ann",)], (1, 0, 10_000))
+        assert reasons(server.rank(request())) == {pb.DEGRADATION_REASON_UNKNOWN_USER: 0}
+        store.failure = StoreUnavailable("away")
+        assert reasons(server.rank(request())) == {**AWAY, pb.DEGRADATION_REASON_POPULARITY: 0}
 
 
 def test_a_user_read_as_absent_is_unknown_whatever_else_fails(server: RankServer, store: SwitchedStore) -> None:
@@ -116,7 +145,8 @@ def test_items_never_read_before_an_outage_have_defaults(server: RankServer, sto
     answer = server.rank(request(items=["milk", "tea"]))
     assert order(answer) == ["tea", "milk"]
     assert reasons(answer) == {
-        pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0,
+        **AWAY,
+        pb.DEGRADATION_REASON_POPULARITY: 0,
         pb.DEGRADATION_REASON_UNKNOWN_ITEMS: 1,
     }
     store.failure = None

@@ -1,15 +1,17 @@
 """Rank under load, through a real channel: admission, turns, deadlines, requests side by side."""
 
 import threading
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import grpc
 import numpy as np
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.features.encode import Tensors
 from services.ranking.model import FakeModel, Scores
-from tests.contract.rank_server import RankServer, SwitchedStore, posterior, request, running, scores
+from tests.contract.rank_server import RankServer, SwitchedStore, order, posterior, request, running, scores
 
 
 class GatedModel(FakeModel):
@@ -21,6 +23,18 @@ class GatedModel(FakeModel):
     def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
         self.reached.release()
         assert self.gate.wait(30)
+        return super().score(tensors, target)
+
+
+class SlowModel(FakeModel):
+    """Takes a hundredth of a second, and says when it is done."""
+
+    def __init__(self) -> None:
+        self.done = threading.Semaphore(0)
+
+    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+        threading.Event().wait(0.01)
+        self.done.release()
         return super().score(tensors, target)
 
 
@@ -86,3 +100,54 @@ def test_concurrent_requests_get_their_own_answers(server: RankServer) -> None:
         answers = list(pool.map(lambda user: server.rank(request("", user)), users))
     for user, answer in zip(users, answers, strict=True):
         assert (scores(answer), posterior(answer)) == (scores(expected[user]), posterior(expected[user]))
+
+
+def code_of(call: grpc.Future) -> grpc.StatusCode:
+    """How a call ended, when it has."""
+    error = call.exception()
+    return grpc.StatusCode.OK if error is None else error.code()  # type: ignore[attr-defined]
+
+
+def test_three_times_what_it_can_do_leaves_it_doing_what_it_can(store: SwitchedStore) -> None:
+    """For every ranking done three requests come: nine tenths of what is done is in time, the others know at once.
+
+    With all that may wait in the queue, everything would be late. Afterwards nobody is refused.
+    """
+    model, counted, calls = SlowModel(), 400, list[grpc.Future]()
+    with running(store, model, max_workers=2, cache_age_s=3600) as server:
+        server.rank(request())
+        for _ in range(200 + counted):
+            calls += [server.stub.Rank.future(request(), timeout=0.25, wait_for_ready=True) for _ in range(3)]
+            assert model.done.acquire(timeout=30)
+        codes = Counter(code_of(call) for call in calls[-3 * counted :])
+        assert codes[grpc.StatusCode.OK] >= 0.9 * counted
+        assert codes[grpc.StatusCode.RESOURCE_EXHAUSTED] >= counted
+        assert [None] * 50 == [outcome(server) for _ in range(50)]
+
+
+def test_batch_requests_are_refused_first(store: SwitchedStore) -> None:
+    """With half of the places taken; interactive ones are still let in. Both are told when to come again."""
+    model = GatedModel()
+    batch = (("x-crossrec-priority", "batch"),)
+    with running(store, model, max_workers=2, max_waiting=4) as server, ThreadPoolExecutor(2) as pool:
+        taken = [pool.submit(outcome, server) for _ in range(2)]
+        try:
+            for _ in taken:
+                assert model.reached.acquire(timeout=30)
+            with pytest.raises(grpc.RpcError) as refused:
+                server.stub.Rank(request(), timeout=30, metadata=batch)
+            assert grpc.StatusCode.RESOURCE_EXHAUSTED == refused.value.code()
+            assert "grpc-retry-pushback-ms" in dict(refused.value.trailing_metadata())
+            interactive = server.stub.Rank.future(request(), timeout=30)
+        finally:
+            model.gate.set()
+        assert grpc.StatusCode.OK == code_of(interactive)
+        assert [None, None] == [call.result() for call in taken]
+        assert order(server.stub.Rank(request(), timeout=30, metadata=batch)) == ["tea", "milk", "dust"]
+
+
+def test_an_unknown_priority_is_named(server: RankServer) -> None:
+    """It is a mistake in the request."""
+    with pytest.raises(grpc.RpcError, match="x-crossrec-priority: 'urgent' is none of") as refused:
+        server.stub.Rank(request(), timeout=30, wait_for_ready=True, metadata=(("x-crossrec-priority", "urgent"),))
+    assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()

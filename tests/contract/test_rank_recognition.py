@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from crossrec.ranking.v1 import ranking_pb2 as pb
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from export.recognition.forest import ForestConfig
 from export.recognition.train import train_recogniser
@@ -124,4 +125,4 @@ def test_without_a_store_the_moment_alone_is_recognised(server: RankServer, stor
     store.failure, store.failing_view = StoreUnavailable("away"), "user"
     answer = server.rank(at(21))
     assert sum(posterior(answer).values()) == pytest.approx(1)
-    assert len(answer.degraded) == 1
+    assert list(reasons(answer)) == [pb.DEGRADATION_REASON_STORE_UNAVAILABLE, pb.DEGRADATION_REASON_POPULARITY]

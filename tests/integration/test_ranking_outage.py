@@ -18,7 +18,7 @@ from services.ranking.rows import open_ranking_rows
 from services.ranking.serving.served import OneModel
 from services.runtime.infra.commands import InfraConfig, down, status, up
 from services.runtime.settings import Settings, StoreSettings
-from services.store.breaker import Breaker
+from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.folding import fold_states, index_scenarios
 from services.store.protocol import RowStore
@@ -26,6 +26,7 @@ from services.store.protocol import RowStore
 pytestmark = pytest.mark.integration
 
 AWAY = pb.DEGRADATION_REASON_STORE_UNAVAILABLE
+POPULARITY = pb.DEGRADATION_REASON_POPULARITY
 
 
 @pytest.fixture
@@ -76,15 +77,15 @@ def test_answers_go_on_while_valkey_hangs_or_is_gone(own: InfraConfig, tmp_path:
     rows = open_rows(settings)
     fill(rows, settings)
     schema = build_schema(settings.features)
-    breaker = Breaker(rows, store.retry_after_s)
+    breaker = Breaker(rows, Circuit(store.retry_after_s, store.failures))
     ranker = Ranker(schema, open_ranking_rows(breaker, schema, 7, 100, 0.0, 0.0), OneModel(FakeModel()))
     assert [pb.DEGRADATION_REASON_UNKNOWN_USER] == reasons(ranker)
     pid = next(server.pid for server in status(own) if server.name == "valkey") or 0
     os.kill(pid, signal.SIGSTOP)
-    assert [AWAY] == reasons(ranker)
+    assert [AWAY, POPULARITY] == reasons(ranker)
     os.kill(pid, signal.SIGCONT)
     assert within(10, lambda: AWAY not in reasons(ranker))
     os.kill(pid, signal.SIGKILL)
-    assert within(10, lambda: [AWAY] == reasons(ranker))
+    assert within(10, lambda: [AWAY, POPULARITY] == reasons(ranker))
     up(own)
     assert within(20, lambda: AWAY not in reasons(ranker))

@@ -1,6 +1,7 @@
 """The stages of a request on plain arrays: order, selection, and the deadline between them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import ScenarioState
 from services.features.config import Attribute, FeatureConfig
 from services.features.encode import Tensors
-from services.features.schema import build_schema
+from services.features.rows import Row
+from services.features.schema import View, build_schema
 from services.ranking.degraded import Degraded
 from services.ranking.model import FakeModel, Scores
 from services.ranking.pipeline import Ranker, diversify, rank, select, warm_up
@@ -18,6 +20,8 @@ from services.ranking.serving.served import OneModel
 from services.runtime.errors import DeadlinePassed
 from services.store.folding import fold_states, index_scenarios
 from services.store.memory import MemoryRowStore
+from services.store.patience import patience_left_s
+from services.store.protocol import Key
 
 NOW_S = 1_800_000_000.0
 SCHEMA = build_schema(FeatureConfig(text_dims=3, attributes=(Attribute("hour", "context"),)))
@@ -31,6 +35,18 @@ class CountingModel(FakeModel):
     def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
         self.calls += 1
         return super().score(tensors, target)
+
+
+class ImpatientStore(MemoryRowStore):
+    """Notes how long its readers want to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_s: dict[str, float | None] = {}
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        self.left_s[view.name] = patience_left_s()
+        return super().read(view, keys)
 
 
 def scores_of(probability: list[float]) -> Scores:
@@ -159,3 +175,12 @@ def test_warming_up_runs_the_model_without_any_row(ranker: Ranker) -> None:
     """The schema's tensors with two candidates, once."""
     warm_up(ranker)
     assert ranker.models.choose("").model.calls == 1  # type: ignore[attr-defined]
+
+
+def test_reading_the_user_leaves_time_for_the_rest(ranker: Ranker) -> None:
+    """Half of the time left; what is read for all users has the store's own time-out."""
+    store = ImpatientStore()
+    patient = replace(ranker, rows=replace(ranker.rows, store=store))
+    rank(patient, pb.RankRequest(user_id="u", item_ids=["a"]), lambda: 8.0)
+    assert {"user", "user_scenario"} == set(store.left_s)
+    assert all(left_s is not None and left_s <= 4.0 for left_s in store.left_s.values())

@@ -1,44 +1,154 @@
-"""The circuit breaker before a store."""
+"""The circuit breaker before a store, with a clock and a chance that the tests turn."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.store.breaker import Breaker
+from services.store.breaker import Breaker, Circuit
 from services.store.memory import MemoryRowStore
-from services.store.protocol import StoreUnavailable
+from services.store.patience import patience
+from services.store.protocol import StaleSchema, StoreUnavailable
 
 VIEW = build_schema(FeatureConfig())["user"]
 
 
 class Away(MemoryRowStore):
-    """A store that is away as long as it is told to."""
+    """A store that fails as long as it is told to, and may take its time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.away, self.reads = True, 0
+        self.failure: Exception | None = StoreUnavailable("away")
+        self.reads, self.now_s, self.takes_s = 0, 0.0, 0.0
 
     def read(self, view, keys):
         self.reads += 1
-        if self.away:
-            raise StoreUnavailable("away")
+        self.now_s += self.takes_s
+        if self.failure:
+            raise self.failure
         return super().read(view, keys)
 
 
-def test_one_read_per_pause_while_the_store_is_away() -> None:
-    """After a failure reads fail at once until the pause is over; then the store is tried, and used if it is back."""
-    now, store = [0.0], Away()
-    breaker = Breaker(store, 1.0, lambda: now[0])
-    for _ in range(5):
-        with pytest.raises(StoreUnavailable):
-            breaker.read(VIEW, [("u",)])
-    assert 1 == store.reads
-    now[0] = 1.5
-    with pytest.raises(StoreUnavailable, match="away"):
+def breaker(store: Away, failures: int = 3, slow_s: float = 1.0, chance: float = 0.0) -> Breaker:
+    """Rests for a second."""
+    return Breaker(store, Circuit(1.0, failures, slow_s, lambda: store.now_s, lambda: chance))
+
+
+def outcome(breaker: Breaker) -> str:
+    """What became of a read."""
+    try:
         breaker.read(VIEW, [("u",)])
-    store.away = False
-    with pytest.raises(StoreUnavailable, match="not tried"):
-        breaker.read(VIEW, [("u",)])
-    now[0] = 3.0
-    assert [None] == breaker.read(VIEW, [("u",)])
-    assert [None] == breaker.read(VIEW, [("u",)])
+    except (StoreUnavailable, StaleSchema) as error:
+        return str(error).split(":")[-1].strip().split(",")[0]
+    return "read"
+
+
+def test_failures_in_a_row_open_it() -> None:
+    """Then the store is left alone; one good answer in between starts the count anew."""
+    store = Away()
+    tried = breaker(store)
+    assert ["away", "away"] == [outcome(tried) for _ in range(2)]
+    store.failure = None
+    assert "read" == outcome(tried)
+    store.failure = StoreUnavailable("away")
+    assert ["away", "away", "away", "not tried", "not tried"] == [outcome(tried) for _ in range(5)]
+    assert 6 == store.reads
+
+
+def test_after_the_pause_one_probe_decides() -> None:
+    """A failed one opens it for another pause at once, a good one closes it for all."""
+    store = Away()
+    tried = breaker(store, failures=2)
+    assert ["away", "away", "not tried"] == [outcome(tried) for _ in range(3)]
+    store.now_s = 1.0
+    assert ["away", "not tried"] == [outcome(tried) for _ in range(2)]
+    store.failure, store.now_s = None, 2.0
+    assert ["read", "read"] == [outcome(tried) for _ in range(2)]
+    store.failure = StoreUnavailable("away")
+    assert ["away", "away", "not tried"] == [outcome(tried) for _ in range(3)]
+
+
+@pytest.mark.parametrize(("now_s", "expected"), [(1.24, "not tried"), (1.26, "away")])
+def test_chance_makes_the_pause_longer(now_s: float, expected: str) -> None:
+    """By up to half of it."""
+    store = Away()
+    tried = breaker(store, failures=1, chance=0.5)
+    outcome(tried)
+    store.now_s = now_s
+    assert expected == outcome(tried)
+
+
+def test_others_do_not_wait_for_the_probe() -> None:
+    """While it is on its way, reads fail at once."""
+    store, begun, go = Away(), threading.Event(), threading.Event()
+    tried = breaker(store, failures=1)
+    outcome(tried)
+    store.failure, store.now_s = None, 5.0
+
+    def slow_probe() -> None:
+        with tried.circuit.passage():
+            begun.set()
+            assert go.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        probe = pool.submit(slow_probe)
+        assert begun.wait(30)
+        assert "not tried" == outcome(tried)
+        go.set()
+        probe.result()
+    assert "read" == outcome(tried)
+
+
+def test_slow_answers_count_as_failures_and_are_still_given() -> None:
+    """A store that crawls is given the same rest."""
+    store = Away()
+    store.failure, store.takes_s = None, 1.5
+    tried = breaker(store)
+    assert ["read", "read", "read", "not tried"] == [outcome(tried) for _ in range(4)]
+
+
+@pytest.mark.parametrize(("took_s", "expected"), [(0.01, "away"), (0.06, "not tried")])
+def test_readers_without_patience_do_not_open_it(took_s: float, expected: str) -> None:
+    """Unless they had a fair while: nobody else is to go without the store because of them."""
+    store = Away()
+    store.takes_s = took_s
+    tried = breaker(store, failures=3)
+    with patience(0):
+        assert ["away"] * 3 == [outcome(tried) for _ in range(3)]
+        assert expected == outcome(tried)
+
+
+def test_a_probe_without_patience_leaves_it_to_the_next_one() -> None:
+    """Which is tried at once."""
+    store = Away()
+    tried = breaker(store, failures=1)
+    outcome(tried)
+    store.now_s = 1.0
+    with patience(0):
+        assert "away" == outcome(tried)
+    store.failure = None
+    assert ["read", "read"] == [outcome(tried) for _ in range(2)]
+
+
+def test_an_error_of_another_kind_is_an_answer() -> None:
+    """The store is there; also as the probe's, which closes it."""
+    store = Away()
+    tried = breaker(store, failures=1)
+    outcome(tried)
+    store.failure, store.now_s = StaleSchema("stale"), 2.0
+    assert ["stale"] * 3 == [outcome(tried) for _ in range(3)]
+
+
+def test_calls_begun_before_it_opened_do_not_prolong_the_rest() -> None:
+    """What times out late says nothing new."""
+    store = Away()
+    tried = breaker(store, failures=1)
+    late = tried.circuit.passage()
+    late.__enter__()
+    outcome(tried)
+    store.now_s = 0.9
+    late.__exit__(StoreUnavailable, StoreUnavailable("late"), None)
+    store.now_s = 1.0
+    assert "away" == outcome(tried)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.consumers.listener import listening
 from services.consumers.watch import Watch
 from services.runtime.errors import ConfigurationError
+from services.runtime.listener import listening
+
+SETTING = "consumers.metrics_listen"
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def address(watch: Watch) -> Iterator[str]:
-    with listening("127.0.0.1:0", watch.registry, watch.health) as address:
+    with listening(SETTING, "127.0.0.1:0", watch.registry, watch.health) as address:
         yield address
 
 
@@ -59,10 +61,10 @@ def test_metrics_are_prometheus_text(address: str, watch: Watch) -> None:
 def test_a_wrong_address_is_named(listen: str, message: str, watch: Watch) -> None:
     """With the setting."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: .*{message}"):
-        listening(listen, watch.registry, watch.health).__enter__()
+        listening(SETTING, listen, watch.registry, watch.health).__enter__()
 
 
 def test_a_port_that_is_taken_is_an_error(address: str, watch: Watch) -> None:
     """Two processes need two ports."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: cannot listen on {address}: .*in use"):
-        listening(address, watch.registry, watch.health).__enter__()
+        listening(SETTING, address, watch.registry, watch.health).__enter__()

@@ -3,21 +3,51 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from services.consumers.health import Health, Report
 from services.runtime.errors import ConfigurationError
 from services.runtime.logging import log_event
 
-SETTING = "consumers.metrics_listen"
-
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """An answer to a probe.
+
+    Args:
+        ok: whether all is well.
+        reasons: why not, for people.
+        details: what else there is to know.
+    """
+
+    ok: bool
+    reasons: Sequence[str]
+    details: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """What the probe reads."""
+        return {"ok": self.ok, "reasons": list(self.reasons), **self.details}
+
+
+class Health(Protocol):
+    """What is asked behind /live and /ready, from another thread."""
+
+    def live(self) -> Report:
+        """Whether the process is worth keeping."""
+        ...
+
+    def ready(self) -> Report:
+        """Whether it does what it is there for."""
+        ...
 
 
 class _Handler(WSGIRequestHandler):
@@ -31,18 +61,18 @@ class _Handler(WSGIRequestHandler):
 
 
 @contextmanager
-def listening(listen: str, registry: CollectorRegistry, health: Health) -> Iterator[str]:
+def listening(setting: str, listen: str, registry: CollectorRegistry, health: Health) -> Iterator[str]:
     """Serve metrics and health at `listen` (host:port; port 0: any free one) meanwhile; yields the address.
 
-    Raises ConfigurationError if the address is none, or the port is taken.
+    Raises ConfigurationError, naming `setting`, if the address is none, or the port is taken.
     """
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal():
-        raise ConfigurationError(f"{SETTING}: {listen!r} is not host:port")
+        raise ConfigurationError(f"{setting}: {listen!r} is not host:port")
     try:
         server = make_server(host, int(port), application(registry, health), ThreadingWSGIServer, _Handler)
     except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"{SETTING}: cannot listen on {listen}: {error}") from error
+        raise ConfigurationError(f"{setting}: cannot listen on {listen}: {error}") from error
     worker = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     worker.start()
     address = f"{host}:{server.server_port}"

@@ -1,0 +1,67 @@
+"""A supervised ranking server whose workers rank with rows in memory and name themselves in every answer.
+
+`python -m tests.contract.supervised_server WORKERS WORK_S DIRECTORY`: each request takes WORK_S of the worker's time
+and adds a byte to the file `begun`; workers that find a file `broken` end before they serve.
+"""
+
+import os
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from services.features.encode import Tensors
+from services.ranking.fleet import Fleet
+from services.ranking.model import FakeModel, Scores
+from services.ranking.pipeline import Ranker
+from services.ranking.rows import open_ranking_rows
+from services.ranking.service import RankingService, build_server
+from services.ranking.supervisor import Supervisor, held_port
+from services.ranking.worker import Supervised
+from services.runtime.listener import listening
+from services.runtime.logging import configure_logging
+from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
+
+
+class NamedModel(FakeModel):
+    """Says which process ranked, and takes its time."""
+
+    def __init__(self, work_s: float, begun: Path) -> None:
+        self.version, self._work_s, self._begun = f"fake/{os.getpid()}", work_s, begun
+
+    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+        with self._begun.open("ab") as file:
+            file.write(b".")
+        threading.Event().wait(self._work_s)
+        return super().score(tensors, target)
+
+
+def work(address: str, work_s: float, directory: Path, supervised: Supervised) -> None:
+    """A worker."""
+    configure_logging()
+    if (directory / "broken").exists():
+        os._exit(3)
+    rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+    ranker = Ranker(SCHEMA, rows, NamedModel(work_s, directory / "begun"), clock=lambda: NOW_S)
+    built = build_server(RankingService(ranker, 4, 64), address, shared=True)
+    supervised.serve(built.server, built.health)
+
+
+def main(workers: int, work_s: float, directory: Path) -> None:
+    """Say where it listens and where it tells of itself, then supervise."""
+    configure_logging()
+    fleet, registry = Fleet(workers), CollectorRegistry()
+    registry.register(fleet)
+    with held_port("127.0.0.1:0") as address, listening("test", "127.0.0.1:0", registry, fleet) as probes:
+        print(address, probes, flush=True)  # noqa: T201 - for the test
+        Supervisor(fleet, partial(work, address, work_s, directory)).run()
+
+
+if __name__ == "__main__":
+    # Workers import it by its name, not as __main__.
+    from tests.contract import supervised_server
+
+    supervised_server.main(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]))

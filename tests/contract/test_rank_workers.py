@@ -1,0 +1,250 @@
+"""Workers that are killed, exchanged and stopped under load, through real channels to a real port."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
+from services.ranking.supervisor import held_port
+from services.runtime.errors import ConfigurationError
+from tests.contract.rank_server import request
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{"service": "crossrec.ranking.v1.RankingService"}],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                # CANCELLED is what gRPC says of a call that a stopping server had not begun yet (grpc/grpc#41785).
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
+            },
+        }
+    ]
+}
+"""What the README tells clients to set."""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask again and again; the test's time-out bounds it."""
+    while not condition():
+        threading.Event().wait(0.02)
+
+
+@dataclass
+class Server:
+    """The supervisor as an operator sees it."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    probes: str
+
+    def ready(self) -> tuple[int, dict[str, Any]]:
+        """The answer of /ready."""
+        try:
+            with urllib.request.urlopen(f"http://{self.probes}/ready", timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def settled(self, workers: int) -> bool:
+        """Whether so many are ready, and no others are there."""
+        report = self.ready()[1]
+        return (workers, 0, 0) == tuple(report[f"workers_{state}"] for state in ("ready", "starting", "draining"))
+
+    def deaths(self) -> int:
+        """Workers that have died so far."""
+        return int(self.ready()[1]["worker_deaths"])
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@contextmanager
+def supervised(directory: Path, workers: int = 2, work_s: float = 0.005, settle: bool = True) -> Iterator[Server]:
+    """A server of its own; ended at the end, however the test ends."""
+    command = [sys.executable, "-m", "tests.contract.supervised_server", str(workers), str(work_s), str(directory)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        server = Server(process, *process.stdout.readline().split())
+        if settle:
+            wait_until(lambda: server.settled(workers))
+        yield server
+    finally:
+        process.kill()  # its workers end with it
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+@dataclass
+class Client:
+    """Asks without pause on a connection of its own, and notes who answered and what failed."""
+
+    address: str
+    retries: bool
+    answered: list[str] = field(default_factory=list)
+    failed: list[tuple[str, grpc.StatusCode]] = field(default_factory=list)
+    """Who had answered before, and the code."""
+    _channel: list[grpc.Channel] = field(default_factory=list)
+
+    def leave(self) -> None:
+        """Wait for nobody any more."""
+        for channel in self._channel:
+            channel.close()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`, or until nobody is there any more."""
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
+        ]
+        options += [("grpc.service_config", json.dumps(RETRIES))] if self.retries else [("grpc.enable_retries", 0)]
+        with grpc.insecure_channel(self.address, options) as channel:
+            self._channel.append(channel)
+            stub = RankingServiceStub(channel)
+            while not stop.is_set():
+                try:
+                    answer = stub.Rank(request(), timeout=60, wait_for_ready=True)
+                    self.answered.append(answer.model_version.removeprefix("fake/"))
+                except grpc.RpcError as error:
+                    self.failed.append((self.answered[-1] if self.answered else "", error.code()))
+
+
+@contextmanager
+def asking(server: Server, clients: int = 6, *, retries: bool) -> Iterator[list[Client]]:
+    """Clients side by side meanwhile; all have been answered before it begins."""
+    stop, asked = threading.Event(), [Client(server.address, retries) for _ in range(clients)]
+    threads = [threading.Thread(target=client.run, args=(stop,)) for client in asked]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: all(client.answered for client in asked))
+        yield asked
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def kill_one(server: Server) -> str:
+    """Kill the oldest worker and wait until there are two again; returns whom."""
+    pid, deaths = min(server.workers()), server.deaths()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: server.deaths() > deaths and server.settled(2))
+    return str(pid)
+
+
+def test_twenty_kills_and_an_exchange_cost_a_retrying_client_nothing(tmp_path: Path) -> None:
+    """No request fails, and at the end none of the first workers is left."""
+    with supervised(tmp_path) as server, asking(server, retries=True) as clients:
+        killed = {kill_one(server) for _ in range(20)}
+        before = set(server.workers())
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.settled(2) and not before & set(server.workers()))
+        seen = [len(client.answered) for client in clients]
+        wait_until(lambda: all(len(c.answered) > n + 5 for c, n in zip(clients, seen, strict=True)))
+    assert 20 == len(killed)
+    assert [] == [failure for client in clients for failure in client.failed]
+    assert not {client.answered[-1] for client in clients} & (killed | set(map(str, before)))
+
+
+def test_without_retries_a_kill_costs_what_the_killed_worker_held(tmp_path: Path) -> None:
+    """Requests fail that were sent over a connection to a killed worker before it was known to be gone, no others.
+
+    They say UNAVAILABLE, and their clients are answered again without doing anything.
+    """
+    with supervised(tmp_path) as server, asking(server, retries=False) as clients:
+        killed = {kill_one(server) for _ in range(3)}
+        wait_until(lambda: not killed & {client.answered[-1] for client in clients})
+    failures = [failure for client in clients for failure in client.failed]
+    assert failures
+    assert {holder for holder, _ in failures} <= killed
+    assert {grpc.StatusCode.UNAVAILABLE} == {code for _, code in failures}
+
+
+def test_a_stop_under_load_loses_nothing_that_was_begun(tmp_path: Path) -> None:
+    """Every ranking that a worker began is answered, and then the supervisor ends with status 0."""
+    with supervised(tmp_path, work_s=0.2) as server:
+        stop, clients = threading.Event(), [Client(server.address, retries=False) for _ in range(8)]
+        threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: all(client.answered for client in clients))
+        server.process.send_signal(signal.SIGTERM)
+        assert 0 == server.process.wait()
+        stop.set()
+        for client in clients:
+            client.leave()
+        for thread in threads:
+            thread.join()
+    begun = len((tmp_path / "begun").read_bytes())
+    assert begun == sum(len(client.answered) for client in clients)
+
+
+def test_a_crash_loop_shows_and_ends_when_its_cause_does(tmp_path: Path) -> None:
+    """/ready says why; old workers go on while new ones crash."""
+    broken = tmp_path / "broken"
+    broken.touch()
+    with supervised(tmp_path, workers=1, settle=False) as server:
+        wait_until(lambda: "died before they were ready: ended with status 3" in " ".join(server.ready()[1]["reasons"]))
+        assert 503 == server.ready()[0]
+        assert "no worker is ready" in server.ready()[1]["reasons"]
+        broken.unlink()
+        wait_until(lambda: server.ready()[0] == 200)
+        (old,) = server.workers()
+        broken.touch()
+        deaths = server.deaths()
+        server.process.send_signal(signal.SIGHUP)
+        with asking(server, clients=1, retries=False) as clients:
+            wait_until(lambda: server.deaths() > deaths)
+            assert [] == clients[0].failed
+        assert [old] == server.workers()
+        assert 200 == server.ready()[0]
+
+
+def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
+    """Even if it is killed."""
+    with supervised(tmp_path) as server:
+        workers = server.workers()
+        assert 2 == len(workers)
+        server.process.kill()
+        server.process.wait()
+        wait_until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_that_is_taken_is_an_error(shared: bool) -> None:
+    """Also one that its holder would share."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = held_port(f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ConfigurationError, match="listen: cannot bind"), wanted:
+            pass
