@@ -1,8 +1,13 @@
-"""`crossrec bench rank`: Rank over gRPC against Feast's get_online_features for the same rows, in one run."""
+"""`crossrec bench rank`: the ranking server beside its floor and beside Feast's way to the same answers, in one run.
 
-import time
-from collections.abc import Callable
-from functools import partial
+Each server is one process on a core of its own; the client, Valkey and the rest share the other. What is measured:
+latency of requests one after another, processor time per request, and under load at 60 % of what the server can do.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,120 +15,167 @@ import grpc
 import numpy as np
 from rich.console import Console
 
-from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from export.bench.calls import Calls, processor_s
 from export.bench.stage import DATASET, open_ranking, set_stage
 from export.demo.environment import Environment
 from export.demo.stream import timestamp
 from export.machine import machine, versions
 from export.replay.history import History
-from services.runtime.settings import Settings
-from services.store.connect import feature_store
-from services.store.feast_api import FeatureStore
+from services.load.workload import write_requests
+from services.runtime.infra.ports import choose_port
 
 HOUSEHOLDS = 100
 CANDIDATES = 200
-WARM_UP = 20
-PACKAGES = ("crossrec", "feast", "grpcio", "onnxruntime-gpu", "redis", "numpy")
+MANY = 2_000
+WARM_UP = 100
+ROUNDS = 5
+"""Servers take turns: what disturbs the machine disturbs all of them."""
+
+IN_FLIGHT = 4
+CAPACITY_S = 8.0
+LOAD_S = 30.0
+SHARE = 0.6
+PACKAGES = ("crossrec", "feast", "grpcio", "onnxruntime-gpu", "redis", "hiredis", "numpy", "protobuf")
+SERVER_CORE, CLIENT_CORE = 0, 1
+
+
+@dataclass
+class Server:
+    """A running server and what was measured of it."""
+
+    name: str
+    pid: int
+    calls: Calls
+    milliseconds: list[float]
+    processor_s: float = 0.0
 
 
 def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[str, Any]:
-    """Prepare data, store and model, start the ranking server, measure both paths, stop everything."""
+    """Prepare data, store and model, start the servers, measure, stop everything."""
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
         stage = set_stage(environment, HOUSEHOLDS)
         open_ranking(stage)
-        environment.start_ranking()
-        asked = workload(stage.history, requests + WARM_UP)
-        console.print(f"measuring {requests} requests per path")
-        ours = _measure(_rank_call(environment.ranking_address), asked)
-        theirs = _measure(_feast_call(stage.settings), asked)
-    return figures(ours, theirs, requests)
+        asked, many = (workload(stage.history, requests, count) for count in (CANDIDATES, MANY))
+        servers = start_servers(environment)
+        console.print(f"measuring {requests} requests per server, {ROUNDS} turns")
+        measure(servers, asked)
+        ours = servers["ours"]
+        found = figures(servers, requests)
+        console.print("measuring 2,000 candidates, capacity, and latency under load")
+        found["p50_ms_of_2000"] = _rounded(np.median(ours.calls.one_by_one(many[: requests // 3])))
+        found["ratio_2000_to_200"] = _rounded(found["p50_ms_of_2000"] / found["p50_ms"])
+        found["capacity_per_s"] = round(ours.calls.capacity_per_s(asked, IN_FLIGHT, CAPACITY_S), 1)
+        found |= under_load(environment, asked, SHARE * found["capacity_per_s"])
+    return found
 
 
-def workload(history: History, requests: int) -> list[ranking_pb2.RankRequest]:
-    """Seeded requests of real users for real items, 200 each, in scenarios that have labelled rows."""
+def start_servers(environment: Environment) -> dict[str, Server]:
+    """The three servers on one core, and everything else on the other."""
+    pinned = len(os.sched_getaffinity(0)) > 1
+    if pinned:
+        for pid in (os.getpid(), *environment.infra_pids()):
+            _pin(pid, CLIENT_CORE)
+    processes = environment.processes
+    environment.start_ranking()
+    addresses = {"ours": environment.ranking_address}
+    for name in ("floor", "feast"):
+        addresses[name] = f"127.0.0.1:{choose_port(0, None, ())}"
+        processes.start_python(name, "-m", "export.bench.rank_servers", name, addresses[name])
+        environment.wait_healthy(addresses[name])
+    pids = {"ours": processes.running["ranking"].pid} | {n: processes.running[n].pid for n in ("floor", "feast")}
+    if pinned:
+        for pid in pids.values():
+            _pin(pid, SERVER_CORE)
+    return {name: Server(name, pids[name], Calls(grpc.insecure_channel(addresses[name])), []) for name in addresses}
+
+
+def _pin(pid: int, core: int) -> None:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
+def measure(servers: dict[str, Server], asked: Sequence[pb.RankRequest]) -> None:
+    """Requests one after another, the servers taking turns; Feast gets a tenth of them, for it takes so long."""
+    for server in servers.values():
+        server.calls.one_by_one(asked[: WARM_UP // 10 if server.name == "feast" else WARM_UP])
+    for turn in range(ROUNDS):
+        for server in servers.values():
+            own = asked[turn::ROUNDS][:: 10 if server.name == "feast" else 1]
+            begun_s = processor_s(server.pid)
+            server.milliseconds += server.calls.one_by_one(own)
+            server.processor_s += processor_s(server.pid) - begun_s
+
+
+def workload(history: History, requests: int, candidates: int) -> list[pb.RankRequest]:
+    """Seeded requests of real users for real items in scenarios that have labelled rows."""
     generator = np.random.default_rng(0)
     users, items = np.unique(history.requests.user.astype(str)), np.unique(history.requests.item.astype(str))
     scenarios = np.unique(history.requests.scenario.astype(str))
     now = timestamp(float(history.requests.time_s[-1]))
     return [
-        ranking_pb2.RankRequest(
+        pb.RankRequest(
             user_id=str(generator.choice(users)),
             scenario_id=str(generator.choice(scenarios)),
-            item_ids=generator.choice(items, CANDIDATES, replace=False).tolist(),
+            item_ids=generator.choice(items, candidates, replace=False).tolist(),
             request_time=now,
-            options=ranking_pb2.RankOptions(explain=True),
+            options=pb.RankOptions(explain=True),
         )
         for _ in range(requests)
     ]
 
 
-def _measure(call: Callable[[ranking_pb2.RankRequest], None], asked: list[ranking_pb2.RankRequest]) -> np.ndarray:
-    """Milliseconds of each call after the warm-up, one after another."""
-    milliseconds = []
-    for request in asked:
-        begin = time.perf_counter()
-        call(request)
-        milliseconds.append((time.perf_counter() - begin) * 1000)
-    return np.array(milliseconds[WARM_UP:])
-
-
-def _rank_call(address: str) -> Callable[[ranking_pb2.RankRequest], None]:
-    stub = ranking_pb2_grpc.RankingServiceStub(grpc.insecure_channel(address))  # type: ignore[no-untyped-call]
-
-    def call(request: ranking_pb2.RankRequest) -> None:
-        reply = stub.Rank(request, timeout=30)
-        if len(reply.items) != CANDIDATES or reply.degraded:
-            raise RuntimeError(f"the answer is not whole: {len(reply.items)} items, degraded: {reply.degraded}")
-
-    return call
-
-
-def _feast_call(settings: Settings) -> Callable[[ranking_pb2.RankRequest], None]:
-    """The rows of a request through Feast's public API: user, items and items per scenario, each entity once."""
-    store = feature_store(settings)
-    scenarios = _scenario_ids(store)
-    views = {
-        view.name: [f"{view.name}:{feature.name}" for feature in view.features] for view in store.list_feature_views()
+def under_load(environment: Environment, asked: Sequence[pb.RankRequest], rate: float) -> dict[str, Any]:
+    """Latency counted from when requests are due, at a rate, by the load client."""
+    requests, found = environment.out / "requests.jsonl", environment.out / "load.json"
+    write_requests(requests, asked)
+    options = ["--rate", f"{rate:.1f}", "--duration", f"{LOAD_S:g}", "--json", str(found)]
+    environment.processes.start(
+        "load", "load", "--target", environment.ranking_address, "--requests", str(requests), *options
+    )
+    load = environment.processes.running["load"]
+    if len(os.sched_getaffinity(load.pid)) > 1:
+        os.sched_setaffinity(load.pid, {CLIENT_CORE})
+    environment.processes.finish("load")
+    latency = json.loads(found.read_text())["overall"]["latency_ms"]
+    return {
+        "p50_ms_at_60_percent": latency["p50"],
+        "p99_ms_at_60_percent": latency["p99"],
+        "p99_over_p50_at_60_percent": _rounded(latency["p99"] / latency["p50"]),
     }
 
-    def call(request: ranking_pb2.RankRequest) -> None:
-        user, items = request.user_id, list(request.item_ids)
-        own = [{"user_id": user, "scenario_id": scenario} for scenario in scenarios]
-        pairs = [{"item_id": item, "scenario_id": scenario} for item in items for scenario in scenarios]
-        read = partial(store.get_online_features, full_feature_names=True)
-        read(features=[*views["user"], *views["user_scenario"]], entity_rows=own)
-        read(features=[*views["item"], *views["item_activity"]], entity_rows=[{"item_id": item} for item in items])
-        read(features=[*views["item_scenario"], *views["item_scenario_activity"]], entity_rows=pairs)
 
-    return call
-
-
-def _scenario_ids(store: FeatureStore) -> list[str]:
-    found = store.get_online_features(features=["scenario_index:scenario_ids"], entity_rows=[{"index_id": "all"}])
-    ids: list[str] = found.to_dict()["scenario_ids"][0]
-    return ids
-
-
-def figures(ours: np.ndarray, theirs: np.ndarray, requests: int) -> dict[str, Any]:
+def figures(servers: dict[str, Server], requests: int) -> dict[str, Any]:
     """What was measured, on what, with what."""
-    p50, p99 = np.percentile(ours, [50, 99])
-    feast_p50, feast_p99 = np.percentile(theirs, [50, 99])
+    percentiles = {name: np.percentile(server.milliseconds, [50, 99]) for name, server in servers.items()}
+    ours, p50 = servers["ours"], percentiles["ours"][0]
     return {
-        "p50_ms": round(float(p50), 2),
-        "p99_ms": round(float(p99), 2),
-        "feast_p50_ms": round(float(feast_p50), 2),
-        "feast_p99_ms": round(float(feast_p99), 2),
-        "speedup_over_feast_p50": round(float(feast_p50 / p50), 1),
+        "p50_ms": _rounded(p50),
+        "p99_ms": _rounded(percentiles["ours"][1]),
+        "floor_p50_ms": _rounded(percentiles["floor"][0]),
+        "feast_p50_ms": _rounded(percentiles["feast"][0]),
+        "feast_p99_ms": _rounded(percentiles["feast"][1]),
+        "ratio_to_floor_p50": _rounded(p50 / percentiles["floor"][0]),
+        "speedup_over_feast_p50": _rounded(percentiles["feast"][0] / p50),
+        "cpu_ms_per_request": _rounded(ours.processor_s / len(ours.milliseconds) * 1000),
+        "floor_cpu_ms_per_request": _rounded(servers["floor"].processor_s / len(servers["floor"].milliseconds) * 1000),
         "workload": {
             "data": f"Complete Journey, {HOUSEHOLDS} households, seed 0",
             "requests": requests,
             "candidates": CANDIDATES,
+            "scenarios": 6,
             "explain": True,
-            "arrivals": "one after another, client on the same machine",
-            "feast": "get_online_features for the same user, item and item-per-scenario rows, no model",
+            "arrivals": f"one after another; capacity: {IN_FLIGHT} in flight; under load: Poisson, {LOAD_S:g} s",
+            "cores": "server on one, client, Valkey and Kafka on the other",
+            "floor": "the same messages and model on tensors that lie ready",
+            "feast": "get_online_features, to_dict, the same encoding and model; a tenth of the requests",
         },
         "versions": versions(PACKAGES),
         "machine": machine(),
     }
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 2)

@@ -6,30 +6,45 @@
 `python -m export.bench.rank_servers floor|feast ADDRESS`, with the settings of the environment.
 """
 
+import sys
+
 import grpc
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.bench.feast_path import FeastPath
 from services.features.encode import Tensors, encode
+from services.features.schema import Schema, build_schema
+from services.ranking.main import build_models, encoder_of
 from services.ranking.model import Model
 from services.ranking.reply import serialised
+from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE, register_rank
+from services.runtime.grpc_server import build_server
+from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
+from services.runtime.settings import load_settings
+from services.store.connect import feature_store
 
 THREADS = 4
 
 
-class _Server:
-    """Answers as the ranking server does, from tensors."""
+class FeastServer:
+    """Answers as the ranking server does, from what Feast gives.
 
-    def __init__(self, path: FeastPath, model: Model) -> None:
-        self._path, self._model = path, model
+    Args:
+        path: reads the rows of requests.
+        schema: the feature schema.
+        model: scores candidates.
+    """
+
+    def __init__(self, path: FeastPath, schema: Schema, model: Model) -> None:
+        self._path, self._schema, self._model = path, schema, model
 
     def tensors(self, request: pb.RankRequest) -> Tensors:
         """The tensors of a request."""
-        return encode(self._path._schema, self._path.hydrate(request))
+        return encode(self._schema, self._path.hydrate(request))
 
     def rank(self, request: pb.RankRequest, _: grpc.ServicerContext) -> bytes:
-        """The answer."""
+        """The answer to a request that names its scenario and its time."""
         scenarios = self._path.scenarios
         target = np.eye(len(scenarios))[scenarios.index(request.scenario_id)]
         scores = self._model.score(self.tensors(request), target)
@@ -41,3 +56,40 @@ class _Server:
         )
         order = np.argsort(-scores.score, kind="stable")
         return serialised(head, tuple(request.item_ids), scores, order, explain=request.options.explain)
+
+
+class FloorServer(FeastServer):
+    """The same without features: the tensors of the first request of a size serve all others of that size."""
+
+    def __init__(self, path: FeastPath, schema: Schema, model: Model) -> None:
+        super().__init__(path, schema, model)
+        self._ready: dict[int, Tensors] = {}
+
+    def tensors(self, request: pb.RankRequest) -> Tensors:
+        """Tensors that lie ready."""
+        size = len(request.item_ids)
+        if size not in self._ready:
+            self._ready[size] = super().tensors(request)
+        return self._ready[size]
+
+
+SERVERS = {"floor": FloorServer, "feast": FeastServer}
+
+
+def main(name: str, address: str) -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings()
+    schema, models = build_schema(settings.features), build_models(settings)
+    path = FeastPath(feature_store(settings), schema, encoder_of(settings))
+    service = SERVERS[name](path, schema, models.choose("").model)
+
+    def register(server: grpc.Server) -> None:
+        register_rank(server, service.rank)
+
+    built = build_server(RANKING_SERVICE, register, address, THREADS, MAX_REQUEST_BYTES)
+    keep_what_is_loaded()
+    serve_until_signal(built.server, built.health, 1.0, lambda: None)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.consumers.kinds import KINDS
 from services.runtime.errors import CrossRecError
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
+from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
 from services.runtime.infra.ports import choose_port
 
 CONFIG = Path(__file__).resolve().parents[1] / "datasets" / "completejourney.toml"
@@ -56,6 +56,12 @@ class Processes:
         process.send_signal(signal.SIGTERM)
         status = process.wait(STOP_S)
         del self.running[name]
+        if status:
+            raise DemoFailed(f"{name} ended with status {status}: see {self.logs / name}.log")
+
+    def finish(self, name: str) -> None:
+        """Wait until a process has ended by itself; DemoFailed if it failed."""
+        status = self.running.pop(name).wait()
         if status:
             raise DemoFailed(f"{name} ended with status {status}: see {self.logs / name}.log")
 
@@ -130,15 +136,19 @@ class Environment:
             "CROSSREC_RANKING__LISTEN": self.ranking_address,
         }
 
+    def infra_pids(self) -> list[int]:
+        """Processes of Kafka and Valkey."""
+        return [each.pid for each in status(self.infra) if each.pid]
+
     def start_ranking(self) -> None:
         """Start the ranking server alone and wait until it answers healthy."""
         self.processes.start("ranking", "serve", "ranking")
-        self._wait_healthy(self.ranking_address)
+        self.wait_healthy(self.ranking_address)
 
     def start_gateway(self) -> None:
         """Start the event gateway alone and wait until it answers healthy."""
         self.processes.start("gateway", "serve", "gateway")
-        self._wait_healthy(self.gateway_address)
+        self.wait_healthy(self.gateway_address)
 
     def start_servers(self) -> None:
         """Start gateway, ranking server and consumers, and wait until both servers answer healthy."""
@@ -147,9 +157,10 @@ class Environment:
         for kind in KINDS:
             self.processes.start(f"consumer-{kind}", "consume", kind)
         for address in (self.gateway_address, self.ranking_address):
-            self._wait_healthy(address)
+            self.wait_healthy(address)
 
-    def _wait_healthy(self, address: str, timeout_s: float = 60.0) -> None:
+    def wait_healthy(self, address: str, timeout_s: float = 60.0) -> None:
+        """Return when a server answers healthy; DemoFailed if a process ended or it does not serve."""
         with grpc.insecure_channel(address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             # wait_for_ready lets gRPC itself retry the connection until the server listens.

@@ -1,5 +1,7 @@
 """RankingService over gRPC: admits requests, hands them to the pipeline, keeps deadlines."""
 
+from collections.abc import Callable
+
 import grpc
 
 from crossrec.ranking.v1 import ranking_pb2
@@ -58,12 +60,7 @@ def build_server(service: RankingService, listen: str, *, shared: bool = False) 
     """Bind RankingService with health and reflection to `listen`; a `shared` port may be others' too."""
 
     def register(server: grpc.Server) -> None:
-        # Not by the generated code: answers are serialised already.
-        rank: grpc.RpcMethodHandler[ranking_pb2.RankRequest, bytes] = grpc.unary_unary_rpc_method_handler(
-            service.Rank, request_deserializer=ranking_pb2.RankRequest.FromString, response_serializer=None
-        )
-        server.add_registered_method_handlers(RANKING_SERVICE, {"Rank": rank})
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(RANKING_SERVICE, {"Rank": rank}),))
+        register_rank(server, service.Rank)
 
     # The service itself limits what is ranked at once: in the queue of a thread pool requests could not be refused.
     threads = service.max_waiting + SPARE_THREADS
@@ -71,3 +68,12 @@ def build_server(service: RankingService, listen: str, *, shared: bool = False) 
     return build_grpc_server(
         RANKING_SERVICE, register, listen, threads, MAX_REQUEST_BYTES, max_calls=calls, shared=shared
     )
+
+
+def register_rank(server: grpc.Server, rank: Callable[[ranking_pb2.RankRequest, grpc.ServicerContext], bytes]) -> None:
+    """Have a server answer Rank; not by the generated code, for answers are serialised already."""
+    handler: grpc.RpcMethodHandler[ranking_pb2.RankRequest, bytes] = grpc.unary_unary_rpc_method_handler(
+        rank, request_deserializer=ranking_pb2.RankRequest.FromString, response_serializer=None
+    )
+    server.add_registered_method_handlers(RANKING_SERVICE, {"Rank": handler})
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(RANKING_SERVICE, {"Rank": handler}),))

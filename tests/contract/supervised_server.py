@@ -19,6 +19,7 @@ from services.ranking.model import FakeModel, Scores
 from services.ranking.pipeline import Ranker
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
+from services.ranking.serving.served import OneModel
 from services.ranking.supervisor import Supervisor, held_port
 from services.ranking.worker import Supervised
 from services.runtime.listener import listening
@@ -45,7 +46,7 @@ def work(address: str, work_s: float, directory: Path, supervised: Supervised) -
     if (directory / "broken").exists():
         os._exit(3)
     rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
-    ranker = Ranker(SCHEMA, rows, NamedModel(work_s, directory / "begun"), clock=lambda: NOW_S)
+    ranker = Ranker(SCHEMA, rows, OneModel(NamedModel(work_s, directory / "begun")), clock=lambda: NOW_S)
     built = build_server(RankingService(ranker, 4, 64), address, shared=True)
     supervised.serve(built.server, built.health)
 

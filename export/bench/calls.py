@@ -1,0 +1,66 @@
+"""Calls of Rank for benchmarks: answers are checked to be whole once, then taken as bytes, which costs less."""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.ranking.service import RANKING_SERVICE
+
+TIMEOUT_S = 30.0
+
+
+class Calls:
+    """Calls of one server.
+
+    Args:
+        channel: to the server.
+    """
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{RANKING_SERVICE}/Rank")
+
+    def check(self, request: pb.RankRequest) -> None:
+        """Ask once and read the answer; RuntimeError if it is not whole."""
+        reply = pb.RankResponse.FromString(self._call(request.SerializeToString(), timeout=TIMEOUT_S))
+        if len(reply.items) != len(request.item_ids) or reply.degraded:
+            raise RuntimeError(f"the answer is not whole: {len(reply.items)} items, degraded: {reply.degraded}")
+
+    def one_by_one(self, asked: Sequence[pb.RankRequest]) -> list[float]:
+        """Milliseconds of each request, one after another."""
+        milliseconds = []
+        self.check(asked[0])
+        for body in [request.SerializeToString() for request in asked]:
+            begin = time.perf_counter()
+            self._call(body, timeout=TIMEOUT_S)
+            milliseconds.append((time.perf_counter() - begin) * 1000)
+        return milliseconds
+
+    def capacity_per_s(self, asked: Sequence[pb.RankRequest], in_flight: int, seconds: float) -> float:
+        """Answers per second with always so many requests in flight."""
+        bodies = [request.SerializeToString() for request in asked]
+        until_s = time.monotonic() + seconds
+        done = [0] * in_flight
+
+        def work(number: int) -> None:
+            while time.monotonic() < until_s:
+                self._call(bodies[(done[number] * in_flight + number) % len(bodies)], timeout=TIMEOUT_S)
+                done[number] += 1
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(in_flight)]
+        begun_s = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(done) / (time.monotonic() - begun_s)
+
+
+def processor_s(pid: int) -> float:
+    """Processor time that a process has used, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
