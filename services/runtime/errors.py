@@ -4,6 +4,7 @@
     +-- EncoderMismatch         a text encoder's files are not the ones it was built from (services.text)
     +-- ModelMismatch           a model was trained on other features than this server has (services.ranking)
     +-- ModelUnavailable        the registry holds no such model, or it cannot run here (services.ranking)
+    +-- WorkerFailed            the first worker processes cannot serve (services.ranking)
     +-- StoreUnavailable        the online store is away or late; trying again may help (services.store)
     +-- FencedWrite             rows hold newer positions than the writer's (services.store)
     +-- StaleSchema             rows were written under a newer or unknown feature schema (services.store)
