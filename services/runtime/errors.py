@@ -6,6 +6,7 @@
     +-- ModelUnavailable        the registry holds no such model, or it cannot run here (services.ranking)
     +-- RegistryUnavailable     the model registry cannot be read now; trying again may help (services.ranking)
     +-- PlanError               what should serve, or a change of it, breaks a rule (services.ranking)
+    +-- WorkerFailed            the first worker processes cannot serve (services.ranking)
     +-- StoreUnavailable        the online store is away or late; trying again may help (services.store)
     +-- FencedWrite             rows hold newer positions than the writer's (services.store)
     +-- StaleSchema             rows were written under a newer or unknown feature schema (services.store)
