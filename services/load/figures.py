@@ -89,16 +89,12 @@ def seconds(record: Record) -> list[dict[str, Any]]:
 def client_figures(whole: dict[str, Any], steps: Sequence[dict[str, Any]], busy_share: float) -> dict[str, Any]:
     """Whether the client itself was fast enough, in figures and in words."""
     lag, late = whole["client_lag_ms"]["p99"], sum(step["client_behind"] for step in steps)
-    measured = (
-        f"99 % were sent within {lag:g} ms of their time, the busiest process worked {busy_share:.0%} of the time"
-    )
+    measured = f"99 % were sent within {lag:.3g} ms of their time, busiest process {busy_share:.0%} busy"
     behind = late > 0 or busy_share > BUSY
-    saying = (
-        f"The client fell behind its schedule in {late} of {len(steps)} steps ({measured}): their latencies hold its "
-        "own delay. Use more clients, or another machine."
-        if behind
-        else f"The client kept its schedule: {measured}."
-    )
+    saying = f"The client kept its schedule: {measured}."
+    if behind:
+        what = f"fell behind its schedule in {late} of {len(steps)} steps" if late else "is at its limit"
+        saying = f"The client {what} ({measured}): latencies hold its own delay. Use more clients, or another machine."
     return {"behind": behind, "busy_share": round(busy_share, 3), "lag_ms": whole["client_lag_ms"], "says": saying}
 
 
@@ -106,7 +102,7 @@ def capacity(knee: Knee, steps: Sequence[dict[str, Any]], bounds: Bounds, ended:
     """The knee in figures and in words; `ended` says why the search ended early, if it did."""
     kept = f"at least {bounds.goodput:.0%} answered in time and p99 at most {bounds.p99_ms:g} ms"
     if knee.held and knee.failed is None:
-        saying = f"Every rate that was tried was held, the highest {_rate(knee.held)}/s ({kept})."
+        saying = f"{_rate(knee.held)}/s is the highest rate that was tried and held ({kept})."
     elif knee.held and knee.failed is not None:
         saying = f"{_rate(knee.held)}/s is the highest rate that was held ({kept}); {_rate(knee.failed)}/s was not."
     else:
