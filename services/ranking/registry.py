@@ -104,6 +104,10 @@ class Registry:
         files = sorted((e["name"], *(str(e.get(mark)) for mark in marks)) for e in self._list(str(version)))
         return hashlib.sha256(repr(files).encode()).hexdigest() if files else ""
 
+    def sizes(self, version: Version) -> dict[str, int]:
+        """Bytes of each file of a version, by name."""
+        return {entry["name"].rsplit("/", 1)[-1]: entry["size"] for entry in self._list(str(version))}
+
     def manifest(self, version: Version, fields: Sequence[str] = MANIFEST_FIELDS) -> dict[str, Any]:
         """The manifest of a version, if it is one that this code understands and has the `fields`."""
         where, text = self.where(version), self.read(f"{version}/{MANIFEST}")

@@ -85,7 +85,7 @@ def test_models_of_a_selection_are_not_registered(settings: Settings) -> None:
     run = read_run(out)
     assert run["registered"] is None
     assert ["item/price"] == run["selection"]["dropped_features"]
-    assert not (settings.registry_dir / "logistic").exists()
+    assert not (Path(settings.registry_dir) / "logistic").exists()
 
 
 def test_settings_override_the_kinds_choices(settings: Settings) -> None:

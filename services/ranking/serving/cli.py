@@ -53,7 +53,7 @@ def show(version: OneVersion) -> None:
     manifest = registry.manifest(found, FIELDS_OF_ALL)
     for field, value in shown(manifest, metrics_of(registry, found)):
         table.add_row(escape(field), escape(value))
-    table.add_row("fits this server", escape(_server(settings).fit(manifest)))
+    table.add_row("fits this server", escape(_server(settings).fit(manifest, registry.sizes(found))))
     console.print(table)
 
 
@@ -151,12 +151,13 @@ def _doing(registry: Registry, names: list[str]) -> dict[Version, list[str]]:
 def _row(registry: Registry, version: Version, server: Server, doing: list[str]) -> list[str]:
     try:
         manifest = registry.manifest(version, FIELDS_OF_ALL)
+        fit = server.fit(manifest, registry.sizes(version))
     except CrossRecError as error:
         return [*[""] * (2 + len(REPORTED)), ", ".join(doing), str(error)]
     figures = (manifest.get("metrics", {}).get(metric) for metric in REPORTED)
     values = [f"{figure:.4f}" if isinstance(figure, float) else "" for figure in figures]
     kind, created = (str(manifest.get(field, "")) for field in ("kind", "created_at"))
-    return [kind, created.removesuffix("+00:00"), *values, ", ".join(doing), server.fit(manifest)]
+    return [kind, created.removesuffix("+00:00"), *values, ", ".join(doing), fit]
 
 
 def _server(settings: Settings) -> Server:

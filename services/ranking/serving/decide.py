@@ -25,16 +25,18 @@ def serving_of(registry: Registry, name: str) -> Serving:
 def promote(registry: Registry, version: Version, name: str, change: Change, server: Server) -> Serving:
     """Change what serves of the model `name`; returns what serves then.
 
-    Raises ModelUnavailable if the version is not there, ModelMismatch if it does not fit the server,
-    PlanError if the change breaks a rule.
+    Raises ModelUnavailable if the version is not there or its files are not those registered, ModelMismatch if it does
+    not fit the server, PlanError if the change breaks a rule.
     """
     if not registry.has(version):
         known = ", ".join(map(str, registry.versions(version.name))) or f"none of {version.name}"
         raise ModelUnavailable(f"version: no {version} in {registry.location}; there are {known}")
     if registry.manifest(version, FIELDS_OF_ALL).get("kind") == RECOGNISER:
         raise PlanError(f"version: {version} is a recogniser; the setting ranking.recogniser says which one serves")
-    if problems := server.problems(registry.manifest(version)):
+    manifest = registry.manifest(version)
+    if problems := server.problems(manifest):
         raise ModelMismatch(f"version: {version} does not fit this server: {'; '.join(problems)}")
+    registry.local(version, manifest)
     changed = change(serving_of(registry, name), version, datetime.now(UTC).isoformat(timespec="seconds"))
     registry.write(f"{name}/{SERVING}", serving_bytes(changed))
     return changed

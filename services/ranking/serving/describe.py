@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.features.schema import Schema
-from services.ranking.registry import METRICS, Registry, Version, differences
+from services.ranking.registry import METRICS, Registry, Version, differences, files_of
 
 RECOGNISER = "recogniser"
 FIELDS_OF_ALL = ("name", "version", "schema_fingerprint", "features")
@@ -47,12 +47,22 @@ class Server:
         theirs = manifest["encoder_fingerprint"]
         return differences(manifest, self.schema, theirs if self.encoder is None else self.encoder)
 
-    def fit(self, manifest: Mapping[str, Any]) -> str:
-        """The same in words."""
-        if found := self.problems(manifest):
+    def fit(self, manifest: Mapping[str, Any], sizes: Mapping[str, int]) -> str:
+        """In words, whether a version with files of these sizes fits, or why not."""
+        if found := self.problems(manifest) + broken_files(manifest, sizes):
             return f"no: {'; '.join(found)}"
         unknown = self.encoder is None and manifest.get("kind") != RECOGNISER
         return "yes, if its text encoder is the one; none is here" if unknown else "yes"
+
+
+def broken_files(manifest: Mapping[str, Any], sizes: Mapping[str, int]) -> list[str]:
+    """Files that are not as long as they were registered."""
+    lengths = {name: (sizes.get(name), file.get("bytes", sizes.get(name))) for name, file in files_of(manifest).items()}
+    return [
+        f"{name} is missing" if length is None else f"{name} has {length} bytes, registered were {registered}"
+        for name, (length, registered) in lengths.items()
+        if length is None or length != registered
+    ]
 
 
 def metrics_of(registry: Registry, version: Version) -> dict[str, Any]:

@@ -140,6 +140,18 @@ def test_promote_refuses_what_could_not_serve(registry: Path, arguments: list[st
     assert not (registry / "tiny" / "serving.json").exists()
 
 
+def test_broken_files_are_named_and_not_promoted(registry: Path) -> None:
+    """Before a server refuses them."""
+    (registry / "tiny" / "2" / "samples.npz").unlink()
+    (registry / "tiny" / "1" / "model.onnx").write_bytes(b"x")
+    output = run("list")
+    assert "no: model.onnx has 1 bytes, registered were" in cells(output, "tiny/1")[-1]
+    assert "no: samples.npz is missing" == cells(output, "tiny/2")[-1]
+    assert "model.onnx has 1 bytes" in refused("promote", "tiny/1")
+    assert "samples.npz is missing" in refused("promote", "tiny/2")
+    assert not (registry / "tiny" / "serving.json").exists()
+
+
 @pytest.mark.usefixtures("registry")
 def test_a_pinned_version_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """The promotion has no effect on such servers."""
