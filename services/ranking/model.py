@@ -3,6 +3,7 @@
 Knows the graph's inputs; knows nothing of registries or requests. Never imports torch.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -26,8 +27,11 @@ class Model(Protocol):
 
     version: str
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
-        """Scores of the candidates; target [J] is the posterior over target scenarios."""
+    def score(self, tensors: Tensors, target: np.ndarray, time_left_s: float = ..., /) -> Scores:
+        """Scores of the candidates; target [J] is the posterior over target scenarios.
+
+        A model that waits for other requests does so for no longer than `time_left_s` allows.
+        """
         ...
 
 
@@ -36,7 +40,7 @@ class FakeModel:
 
     version = "fake/1"
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = math.inf, /) -> Scores:
         """P[n, j] = sigmoid of item feature 0; M[j] = (1 + target[j]) / 2."""
         preference = 1 / (1 + np.exp(-tensors.item[:, :1])) * np.ones_like(tensors.cross[:, :, 0])
         transfer = (1 + target) / 2
@@ -73,7 +77,7 @@ class OnnxModel:
         """Whether several requests can be scored in one run."""
         return self._many is not None
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = math.inf, /) -> Scores:
         """Scores of one request."""
         inputs = {name: getattr(tensors, name) for name in INPUTS}
         return Scores(*self._graph.run({**inputs, "target": target.astype(np.float32)[None]}))

@@ -31,7 +31,7 @@ class AffineModel:
 
     version = "affine/0"
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         """M[i, j] from scenario and language of i and j; P[n, j] from everything and L_uj's likeness to the item."""
         language = tensors.language[0]
         as_target = _weighed(tensors.scenario, 1.0) + _weighed(language, 2.0)

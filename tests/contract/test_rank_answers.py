@@ -34,7 +34,7 @@ class UnevenModel:
 
     version = "uneven/2"
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         items, scenarios = tensors.cross.shape[:2]
         preference = (np.arange(items)[:, None] + 1) / (items + np.arange(scenarios)[None] + 1)
         transfer = 0.2 + 0.7 * target

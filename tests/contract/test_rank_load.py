@@ -20,7 +20,7 @@ class GatedModel(FakeModel):
     def __init__(self) -> None:
         self.reached, self.gate = threading.Semaphore(0), threading.Event()
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         self.reached.release()
         assert self.gate.wait(30)
         return super().score(tensors, target)
@@ -32,7 +32,7 @@ class SlowModel(FakeModel):
     def __init__(self) -> None:
         self.done = threading.Semaphore(0)
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         threading.Event().wait(0.01)
         self.done.release()
         return super().score(tensors, target)

@@ -149,7 +149,7 @@ class StuckModel(FakeModel):
     def __init__(self) -> None:
         self.gate = threading.Event()
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         assert self.gate.wait(30)
         return super().score(tensors, target)
 
@@ -159,7 +159,7 @@ class BrokenModel(FakeModel):
 
     version = "broken/1"
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         raise ValueError(f"{len(tensors.item)} items, {len(target)} scenarios")
 
 

@@ -43,7 +43,7 @@ IDS = {
 class WideModel(FakeModel):
     """Every number of every tensor moves the preferences, so that no row can differ unnoticed."""
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         parts = [
             tensors.scenario[None],
             tensors.behavior,

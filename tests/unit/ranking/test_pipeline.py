@@ -32,7 +32,7 @@ class CountingModel(FakeModel):
 
     calls = 0
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         self.calls += 1
         return super().score(tensors, target)
 

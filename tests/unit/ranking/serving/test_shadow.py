@@ -30,7 +30,7 @@ class Backwards(FakeModel):
 
     version = "backwards/1"
 
-    def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         found = super().score(tensors, target)
         return Scores(found.preference, found.transfer, -found.score, -found.probability)
 
