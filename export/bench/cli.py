@@ -15,15 +15,27 @@ JsonOption = Annotated[Path, typer.Option("--json", help="Where to write the fig
 @bench_app.command()
 def rank(
     json_file: JsonOption,
-    requests: Annotated[int, typer.Option(help="Requests per path.")] = 300,
+    requests: Annotated[int, typer.Option(help="Requests per server.")] = 1_000,
 ) -> None:
-    """Rank 200 items for a user against Feast's get_online_features for the same rows, in one run.
+    """Rank 200 items for a user: the server beside its floor (no features) and beside Feast's way, in one run.
 
-    Starts its own Kafka, Valkey and ranking server on 100 households of Complete Journey.
+    Starts its own Kafka, Valkey and servers on 100 households of Complete Journey; the servers get a core of their own.
     """
     from export.bench.rank import run_bench_rank
 
     _write(json_file, run_bench_rank(requests))
+
+
+@bench_app.command()
+def profile(
+    json_file: JsonOption,
+    requests: Annotated[int, typer.Option(help="Requests, of 200 candidates.")] = 300,
+    calls: Annotated[int, typer.Option(help="Functions of a call profile to print as well; 0: none.")] = 0,
+) -> None:
+    """Say where the time of a Rank request goes, stage by stage, in one process over a real store."""
+    from export.bench.profile import run_bench_profile
+
+    _write(json_file, run_bench_profile(requests, calls))
 
 
 @bench_app.command()
