@@ -113,7 +113,9 @@ class Transactions:
         membership: ConsumerGroupMetadata,
     ) -> None:
         producer.begin_transaction()
-        sent = [producer.send(o.topic, key=o.key, value=o.value, headers=o.headers) for o in outputs]
+        sent = [
+            producer.send(o.topic, key=o.key, value=o.value, headers=o.headers, partition=o.partition) for o in outputs
+        ]
         producer.send_offsets_to_transaction(dict(offsets), membership)
         producer.flush()
         for future in sent:
