@@ -81,7 +81,7 @@ class Transactions:
         except LOST as error:
             self._abort()
             raise LostPartitions(type(error).__name__) from error
-        except (kafka_errors.KafkaError, AssertionError) as error:
+        except (kafka_errors.KafkaError, AssertionError, ValueError) as error:  # ValueError: there is no such partition
             self._unsettled = True
             self.close()
             raise LogUnavailable(f"transaction: {type(error).__name__}: {error}") from error

@@ -97,6 +97,27 @@ def test_an_activity_topic_that_got_more_partitions_is_refused_until_the_epoch_i
     assert 3.0 == pytest.approx(float(row["counts"].max()), abs=1e-4)
 
 
+def test_deltas_wait_while_the_activity_topic_lacks_their_partition(stage: Stage) -> None:
+    """Made anew with fewer partitions, say: nothing is committed until the consumer is started again, nothing lost."""
+    soon = stage.settings.consumers.model_copy(update={"transaction_timeout_ms": 5_000})
+    stage = replace(stage, settings=stage.settings.model_copy(update={"consumers": soon}))
+    stage.send([behavior_event(0)])
+    topic, bootstrap = stage.topic("activity"), stage.settings.kafka.bootstrap_servers
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+        stage.admin.delete_topics([topic])
+        until(lambda: topic not in stage.admin.list_topics())
+        (spec,) = (spec for spec in topic_specs(stage.settings.kafka.topic_prefix) if spec.name == topic)
+        create_topics(bootstrap, [replace(spec, partitions=1)])
+        stage.send([behavior_event(n, item_id=f"i{n}") for n in range(1, 9)])
+        until(lambda: clicks(stage, "u0") > 8.9)
+    assert not folded(stage, "behavior")
+    with running(stage, "behavior"), running(stage, "activity"):
+        until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+    rows = stage.store.read(SCHEMA["item_activity"], [(f"i{n}",) for n in range(1, 9)])
+    assert [1.0] * 8 == pytest.approx([float(row["counts"].max()) for row in rows if row], abs=1e-4)
+
+
 def test_a_topic_that_got_more_partitions_is_refused(stage: Stage) -> None:
     """Keys have moved to partitions whose offsets say nothing about their rows."""
     stage.send([behavior_event(0)])
