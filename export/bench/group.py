@@ -67,8 +67,10 @@ class Group:
             group = self.admin.describe_groups([self._id])[self._id]
         except (GroupIdNotFoundError, RetriableError):
             return False
+        if group["group_state"] != "Stable":
+            return False
         with_partitions = [m for m in group["members"] if m["member_assignment"]["assigned_partitions"]]
-        return bool(group["group_state"] == "Stable" and len(with_partitions) == len(self.names))
+        return len(with_partitions) == len(self.names)
 
     def _committed(self) -> int:
         try:
