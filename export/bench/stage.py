@@ -3,11 +3,8 @@
 Knows the demo's environment and the Complete Journey data; measures nothing.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
-from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient
+import os
+from dataclasses import dataclass, replace
 
 from crossrec.events.v1.events_pb2 import Entry
 from export.backfill.fill import fill_store
@@ -18,8 +15,6 @@ from export.demo.stream import behavior_entries
 from export.pipeline import ensure_encoder, replay_rows
 from export.replay.history import History, load_history
 from export.training.run import train_run
-from services.events.codec import encode
-from services.events.routing import route, topic_name
 from services.runtime.settings import Settings, load_settings
 from services.runtime.topics import create_topics, topic_specs
 from services.store.connect import apply_definitions, open_rows_for_batches
@@ -49,6 +44,17 @@ class Stage:
         """The online store, patient enough for batches."""
         return open_rows_for_batches(self.settings)
 
+    def apart(self, name: str) -> "Stage":
+        """The same data with topics, groups and rows of their own, for this process and those that it starts."""
+        registry = self.environment.data / "feast" / f"{name}.db"
+        os.environ |= {
+            "CROSSREC_KAFKA__TOPIC_PREFIX": name,
+            "CROSSREC_CONSUMERS__GROUP_PREFIX": name,
+            "CROSSREC_STORE__PROJECT": name,
+            "CROSSREC_STORE__REGISTRY": str(registry),
+        }
+        return replace(self, settings=load_settings())
+
     def describe(self, households: int) -> str:
         """The data in words."""
         taken = f"{households} households" if households else "all households"
@@ -65,10 +71,10 @@ def set_stage(environment: Environment, households: int) -> Stage:
     return Stage(environment, settings, reader, load_history(reader, settings.features))
 
 
-def open_topics(stage: Stage) -> None:
-    """Create the topics."""
+def open_topics(stage: Stage, partitions: int = 0) -> None:
+    """Create the topics; 0: with as many partitions as the settings say."""
     kafka = stage.settings.kafka
-    specs = topic_specs(kafka.topic_prefix, kafka.partitions)
+    specs = topic_specs(kafka.topic_prefix, partitions or kafka.partitions)
     create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
 
 
@@ -90,30 +96,3 @@ def first_events(stage: Stage, events: int) -> list[Entry]:
     """The first behaviour events of the data in time order."""
     times = stage.history.behavior.time_s
     return behavior_entries(stage.history, slice(0, min(events, len(times))))
-
-
-def append(stage: Stage, entries: list[Entry]) -> None:
-    """Store entries in their topics as a backend that writes to Kafka itself does; returns when all are stored."""
-    kafka = stage.settings.kafka
-    with KafkaProducer(
-        bootstrap_servers=kafka.bootstrap_servers, acks="all", linger_ms=20, batch_size=PRODUCER_BATCH_BYTES
-    ) as producer:
-        futures = []
-        for entry in entries:
-            way = route(entry)
-            value, headers = encode(entry)
-            futures.append(producer.send(topic_name(kafka.topic_prefix, way.suffix), value, way.key, headers))
-        producer.flush()
-        for future in futures:
-            future.get(timeout=0)
-
-
-def committed(admin: KafkaAdminClient, group: str) -> int:
-    """Records that the group has committed, over all partitions; 0 before its first member came."""
-    from kafka.errors import GroupIdNotFoundError, RetriableError
-
-    try:
-        offsets: dict[Any, Any] = admin.list_group_offsets([group])[group]
-    except (GroupIdNotFoundError, RetriableError):
-        return 0
-    return sum(max(at.offset, 0) for at in offsets.values())

@@ -6,7 +6,7 @@ import numpy as np
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
 from services.consumers.dead_letters import DeadLetter
-from services.consumers.deltas import deltas_of, parse_delta
+from services.consumers.deltas import deltas_of, parse_deltas
 from services.consumers.log import Record
 from services.consumers.loop import Outcome
 from services.events.codec import BadRecord
@@ -40,14 +40,15 @@ class ActivityFolder:
         parts: dict[str, list[Part]] = {view: [] for view in (*VIEWS.values(), "item_scenario_activity")}
         for record in records:
             try:
-                delta = parse_delta(self._schema, record.value, self._schemas.may_fold)
+                deltas = parse_deltas(self._schema, record.value, self._schemas.may_fold)
             except BadRecord as error:
                 letters.append(DeadLetter(record, str(error)))
                 continue
-            subject = delta.WhichOneof("subject")
-            parts[VIEWS[subject]].append(((getattr(delta, subject),), record, delta))
-            pairs = [((delta.item_id, part.scenario_id), record, part) for part in delta.scenarios]
-            parts["item_scenario_activity"].extend(pairs)
+            for delta in deltas:
+                subject = delta.WhichOneof("subject")
+                parts[VIEWS[subject]].append(((getattr(delta, subject),), record, delta))
+                pairs = [((delta.item_id, part.scenario_id), record, part) for part in delta.scenarios]
+                parts["item_scenario_activity"].extend(pairs)
         for view, found in parts.items():
             self._fold(view, found)
         return Outcome(dead_letters=letters)

@@ -1,14 +1,14 @@
 """The behaviour consumer: user rows, and what the batch adds to the activity of items and scenarios."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry
 from services.consumers.decoding import Decoder, seconds
-from services.consumers.deltas import activity_outputs
+from services.consumers.deltas import activity_deltas, bundled
 from services.consumers.log import Record
 from services.consumers.loop import Outcome
 from services.features.behavior import Events
@@ -32,14 +32,23 @@ class BehaviorFolder:
         encoder: encodes queries and comments.
         decoder: parses and checks records.
         activity_topic: where deltas go.
+        activity_partitions: how many partitions it has; may raise LogUnavailable.
         epoch: the topics' epoch.
     """
 
     def __init__(
-        self, store: RowStore, schema: Schema, encoder: Encoder, decoder: Decoder, activity_topic: str, epoch: int
+        self,
+        store: RowStore,
+        schema: Schema,
+        encoder: Encoder,
+        decoder: Decoder,
+        activity_topic: str,
+        activity_partitions: Callable[[], int],
+        epoch: int,
     ) -> None:
         self._store, self._schema, self._encoder = store, schema, encoder
-        self._decoder, self._topic, self._epoch = decoder, activity_topic, epoch
+        self._decoder, self._epoch = decoder, epoch
+        self._topic, self._partitions = activity_topic, activity_partitions
 
     def fold(self, records: Sequence[Record]) -> Outcome:
         """Write user rows; the outputs are activity deltas.
@@ -56,7 +65,8 @@ class BehaviorFolder:
         read = self._events(good)
         events = without_erased(self._store, self._schema, read)
         verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
-        outputs = activity_outputs(self._schema, self._topic, events, verdicts)
+        deltas = activity_deltas(self._schema, events, verdicts)
+        outputs = bundled(self._topic, deltas, self._partitions()) if deltas else []
         letters = [letter for letter in letters if place[id(letter.record)] < taken]
         counts = _counts(events, verdicts, erased=len(read) - len(events), erasures=int(0 in erasures))
         return Outcome(outputs, letters, taken, counts)

@@ -1,12 +1,14 @@
 """Activity deltas as records of the activity topic, and back."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
 from services.consumers.log import Output
 from services.events.codec import BadRecord
 from services.features.activity import Deltas, deltas_by
@@ -14,16 +16,23 @@ from services.features.behavior import Events
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.features.verdicts import Verdicts
+from services.runtime.partitioning import partition_of
 
 MAX_COUNT = 1e15
 """Counts beyond it are no counts."""
+
+RECORD_BYTES = 256 * 1024
+"""Deltas of a partition share records of about this size: a record for each would cost more than its fold."""
+
+_HOMES = 1 << 16
+"""Subjects whose partition is remembered."""
 
 MAX_TIME_S = 253_402_300_800.0
 """The end of the year 9999, seconds since 1970."""
 
 
-def activity_outputs(schema: Schema, topic: str, events: Events, verdicts: Verdicts) -> list[Output]:
-    """What the events add: one record per item, one per facet and one per scenario of the batch."""
+def activity_deltas(schema: Schema, events: Events, verdicts: Verdicts) -> list[ActivityDelta]:
+    """What the events add: one delta per item, one per facet and one per scenario of the batch."""
     if not len(events):
         return []
     fingerprint = unsigned(schema.fingerprint)
@@ -34,11 +43,35 @@ def activity_outputs(schema: Schema, topic: str, events: Events, verdicts: Verdi
     for (item, scenario), time_s, counts in zip(pairs.group, pairs.time_s, pairs.counts, strict=True):
         part = ScenarioCounts(scenario_id=scenario, time_s=time_s, counts=counts.tolist())
         items[item].scenarios.append(part)
-    return [
-        Output(topic, key.encode(), message.SerializeToString())
-        for messages in (items, facets, scenarios)
-        for key, message in messages.items()
-    ]
+    return [*items.values(), *facets.values(), *scenarios.values()]
+
+
+def bundled(topic: str, deltas: Iterable[ActivityDelta], partitions: int) -> list[Output]:
+    """Records of the deltas, for a topic of so many partitions; a subject always has the same one."""
+    outputs: list[Output] = []
+    begun: dict[int, ActivityDeltas] = {}
+    sizes: Counter[int] = Counter()
+    for delta in deltas:
+        partition = _home(getattr(delta, delta.WhichOneof("subject")), partitions)
+        begun.setdefault(partition, ActivityDeltas()).deltas.append(delta)
+        sizes[partition] += delta.ByteSize()
+        if sizes[partition] >= RECORD_BYTES:
+            outputs.append(_output(topic, partition, begun.pop(partition)))
+            del sizes[partition]
+    return [*outputs, *(_output(topic, partition, record) for partition, record in begun.items())]
+
+
+@lru_cache(_HOMES)
+def _home(subject: str, partitions: int) -> int:
+    """The partition of a subject's deltas: the one that it had when it was the key of a record of its own.
+
+    In another one it would meet other offsets, and what was not yet folded would be counted twice, or never.
+    """
+    return partition_of(subject.encode(), range(partitions))
+
+
+def _output(topic: str, partition: int, record: ActivityDeltas) -> Output:
+    return Output(topic, None, record.SerializeToString(), partition=partition)
 
 
 def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, ActivityDelta]:
@@ -64,18 +97,34 @@ def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, Activ
     return messages
 
 
-def parse_delta(schema: Schema, value: bytes | None, knows: Callable[[int], bool] = lambda _: False) -> ActivityDelta:
-    """A record of the activity topic; BadRecord if it is none, or of a schema that cannot be folded here.
+def parse_deltas(
+    schema: Schema, value: bytes | None, knows: Callable[[int], bool] = lambda _: False
+) -> list[ActivityDelta]:
+    """The deltas of a record of the activity topic; BadRecord if one is none, or of a schema that cannot be folded.
 
     Args:
         schema: the feature schema.
         value: the record's value.
         knows: whether deltas of another schema, by its fingerprint, add up with those of this one.
     """
+    deltas = read_deltas(value or b"")
+    for delta in deltas:
+        _check(schema, delta, knows)
+    return deltas
+
+
+def read_deltas(value: bytes) -> list[ActivityDelta]:
+    """The deltas in a record's value, unchecked; BadRecord if it is no protobuf.
+
+    Earlier versions wrote a record per delta: what holds no ActivityDeltas is read as one of those.
+    """
     try:
-        message = ActivityDelta.FromString(value or b"")
+        return list(ActivityDeltas.FromString(value).deltas) or [ActivityDelta.FromString(value)]
     except DecodeError as error:
-        raise BadRecord(f"not an ActivityDelta: {error}") from error
+        raise BadRecord(f"not ActivityDeltas: {error}") from error
+
+
+def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool]) -> None:
     subject = message.WhichOneof("subject")
     if subject is None or not getattr(message, subject):
         raise BadRecord("subject: none of item_id, facet_key and scenario_id is set")
@@ -96,7 +145,6 @@ def parse_delta(schema: Schema, value: bytes | None, knows: Callable[[int], bool
             raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
         _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
         _check_time(f"scenarios[{number}].time_s", part.time_s)
-    return message
 
 
 def deltas_of(

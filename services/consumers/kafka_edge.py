@@ -1,14 +1,16 @@
 """What the commands that look at topics and groups share: a reader outside any group, and errors said in one way."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from services.consumers.log import LogUnavailable
+from services.runtime.topics import identify
 
 WAIT_S = 10.0
 """Longest wait for the brokers, seconds."""
@@ -22,6 +24,17 @@ def reachable(bootstrap_servers: str) -> Iterator[None]:
     except kafka_errors.KafkaError as error:
         reason = f"{type(error).__name__}: {error}"
         raise LogUnavailable(f"Kafka at {bootstrap_servers} cannot be reached or does not answer: {reason}") from error
+
+
+def partition_counts(bootstrap_servers: str) -> Callable[[str], int]:
+    """How many partitions a topic has, asked of the brokers once per topic. The calls raise LogUnavailable."""
+
+    @cache
+    def count(topic: str) -> int:
+        with reachable(bootstrap_servers):
+            return identify(bootstrap_servers, topic, WAIT_S).partitions
+
+    return count
 
 
 @contextmanager

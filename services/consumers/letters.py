@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from services.consumers.dead_letters import ORIGINAL
 from services.consumers.log import Output
 from services.events.codec import BadRecord, decode
@@ -96,10 +96,16 @@ def shown_value(letter: Letter, activity_topic: str) -> tuple[str, str]:
 def _message(letter: Letter, value: bytes, activity_topic: str) -> Message | None:
     """The message in the value; None if there is none, or nothing in it that is known."""
     try:
-        found = ActivityDelta.FromString(value) if letter.topic == activity_topic else decode(value, letter.headers)
+        found = _deltas(value) if letter.topic == activity_topic else decode(value, letter.headers)
         return found if found.ListFields() and json_format.MessageToJson(found) else None
     except (BadRecord, DecodeError, ValueError, RecursionError, json_format.Error):
         return None
+
+
+def _deltas(value: bytes) -> Message:
+    """What a record of the activity topic holds: deltas, or in those of earlier versions a single one."""
+    deltas = ActivityDeltas.FromString(value)
+    return deltas if deltas.deltas else ActivityDelta.FromString(value)
 
 
 def hex_dump(value: bytes) -> str:

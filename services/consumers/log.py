@@ -36,12 +36,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Output:
-    """A record to write together with the offsets of the batch it comes from; it has a key or a value."""
+    """A record to write together with the offsets of the batch it comes from; it has a key or a value.
+
+    Without a partition the key decides.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]] = field(default_factory=list)
+    partition: int | None = None
 
 
 class Log(Protocol):

@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from services.consumers import behavior, catalogue
 from services.consumers.activity import ActivityFolder
 from services.consumers.dead_letters import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
+from services.consumers.kafka_edge import partition_counts
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.log import Log
@@ -77,7 +79,8 @@ def consume(
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
     watch, schema = Watch(kind), build_schema(settings.features)
-    folder = build_folder(kind, settings, schema, Measured(store, watch.metrics.stored), encoder)
+    rows, counts = Measured(store, watch.metrics.stored), partition_counts(kafka.bootstrap_servers)
+    folder = build_folder(kind, settings, schema, rows, encoder, counts)
 
     def admitted() -> list[int]:
         join_lineage(store, schema)
@@ -95,9 +98,14 @@ def consume(
 
 
 def build_folder(
-    kind: str, settings: Settings, schema: Schema, store: RowStore, encoder: Callable[[], Encoder]
+    kind: str,
+    settings: Settings,
+    schema: Schema,
+    store: RowStore,
+    encoder: Callable[[], Encoder],
+    partitions_of: Callable[[str], int] | None = None,
 ) -> Folder:
-    """What the kind of consumer does with a batch."""
+    """What the kind of consumer does with a batch; `partitions_of` counts a topic's, by default as the settings say."""
     chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
     def decoder(kinds: frozenset[str]) -> Decoder:
@@ -108,7 +116,8 @@ def build_folder(
             # Only here: the owner of the item rows must read what is stored.
             cached = CachedItems(store, chosen.item_cache_size, chosen.item_cache_age_s)
             topic = topic_name(settings.kafka.topic_prefix, TOPICS["activity"])
-            return behavior.BehaviorFolder(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, epoch)
+            count = partial(partitions_of, topic) if partitions_of else lambda: settings.kafka.partitions
+            return behavior.BehaviorFolder(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, count, epoch)
         case "item":
             return catalogue.ItemFolder(store, schema, encoder(), decoder(catalogue.ITEM_ENTRIES), epoch)
         case "scenario":

@@ -17,7 +17,7 @@ from crossrec.events.v1.events_pb2 import Entry
 from services.consumers import behavior, catalogue
 from services.consumers.dead_letter_topic import dead_letter_topic, read_letter, read_replayed
 from services.consumers.decoding import Decoder
-from services.consumers.deltas import parse_delta
+from services.consumers.deltas import parse_deltas
 from services.consumers.kafka_edge import WAIT_S, reachable
 from services.consumers.letters import Letter, marker
 from services.consumers.log import Output, Record
@@ -119,7 +119,7 @@ def _partition_key(suffix: str, key: bytes | None) -> bytes | None:
 def _repaired_delta(original: Output, repair: Repair, settings: Settings) -> Sending:
     if repair.form == "entry":
         raise BadRecord("records of the activity topic are no entries; repair them as bytes")
-    parse_delta(build_schema(settings.features), repair.content)
+    parse_deltas(build_schema(settings.features), repair.content)
     return Sending(replace(original, value=repair.content), original.key)
 
 

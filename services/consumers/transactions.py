@@ -81,7 +81,7 @@ class Transactions:
         except LOST as error:
             self._abort()
             raise LostPartitions(type(error).__name__) from error
-        except (kafka_errors.KafkaError, AssertionError) as error:
+        except (kafka_errors.KafkaError, AssertionError, ValueError) as error:  # ValueError: there is no such partition
             self._unsettled = True
             self.close()
             raise LogUnavailable(f"transaction: {type(error).__name__}: {error}") from error
@@ -113,7 +113,9 @@ class Transactions:
         membership: ConsumerGroupMetadata,
     ) -> None:
         producer.begin_transaction()
-        sent = [producer.send(o.topic, key=o.key, value=o.value, headers=o.headers) for o in outputs]
+        sent = [
+            producer.send(o.topic, key=o.key, value=o.value, headers=o.headers, partition=o.partition) for o in outputs
+        ]
         producer.send_offsets_to_transaction(dict(offsets), membership)
         producer.flush()
         for future in sent:

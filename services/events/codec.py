@@ -18,6 +18,9 @@ JSON = "application/json"
 
 Headers = list[tuple[str, bytes]]
 
+_PROTOBUF_HEADERS: Headers = [(CONTENT_TYPE, PROTOBUF.encode())]
+"""What the gateway writes."""
+
 _MAX_REASON_CHARS = 300
 
 
@@ -27,14 +30,14 @@ class BadRecord(CrossRecError):
 
 def encode(entry: Entry) -> tuple[bytes, Headers]:
     """The value and headers of the record that holds `entry`."""
-    return entry.SerializeToString(), [(CONTENT_TYPE, PROTOBUF.encode())]
+    return entry.SerializeToString(), list(_PROTOBUF_HEADERS)
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Entry:
     """The entry in a record, not validated; BadRecord if there is none."""
     if not value:
         raise BadRecord("the value is empty")
-    content_type = _content_type(headers)
+    content_type = PROTOBUF if headers == _PROTOBUF_HEADERS else _content_type(headers)
     parse = _PARSERS.get(content_type)
     if parse is None:
         raise BadRecord(f"unknown content-type {content_type[:100]!r}, known: {PROTOBUF}, {JSON}")

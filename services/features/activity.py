@@ -163,9 +163,9 @@ def fold(schema: Schema, block: Block, row: Ints, deltas: Deltas, position: Ints
 
 
 def _newer_value(block: Block, row: Ints, value: Floats, time_s: Floats) -> dict[str, NDArray[np.generic]]:
-    all_rows = np.r_[np.arange(block.size), row]
-    values = np.r_[block.floats("last_value"), value]
-    times = np.r_[block.floats("last_value_s"), time_s]
+    all_rows = np.concatenate([np.arange(block.size), row])
+    values = np.concatenate([block.floats("last_value"), value])
+    times = np.concatenate([block.floats("last_value_s"), time_s])
     order = np.lexsort((values, times))
     last_value, last_value_s = np.empty(block.size), np.empty(block.size)
     last_value[all_rows[order]], last_value_s[all_rows[order]] = values[order], times[order]

@@ -6,6 +6,7 @@ position, what a producer sent twice by the verdicts on the events.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +60,14 @@ class Events:
 
 def engagement_of(config: FeatureConfig, types: Ints) -> Floats:
     """Engagement weight of each event type index."""
-    weights = np.array([config.engagement.get(name, 0.0) for name in EVENT_TYPES])
-    result: Floats = weights[types]
+    result: Floats = _weights(tuple(config.engagement.items()))[types]
     return result
+
+
+@lru_cache
+def _weights(engagement: tuple[tuple[str, float], ...]) -> Floats:
+    weights = dict(engagement)
+    return np.array([weights.get(name, 0.0) for name in EVENT_TYPES])
 
 
 def fold(schema: Schema, block: Block, row: Ints, events: Events, verdicts: Verdicts, encoder: int) -> Block:

@@ -102,10 +102,10 @@ def merge(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
     row, key = row[order], key[order]
     time_s = np.concatenate([old.time_s, new.time_s])[order]
     value = np.concatenate([old.value, new.value])[order]
-    starts = np.flatnonzero(np.r_[True, (row[1:] != row[:-1]) | (key[1:] != key[:-1])])
+    starts = np.flatnonzero(begins(row) | begins(key))
     first_s = np.minimum.reduceat(np.concatenate([old.first_s, new.first_s])[order], starts)
     newest = np.maximum.reduceat(time_s, starts)
-    elapsed = np.repeat(newest, np.diff(np.r_[starts, len(row)])) - time_s
+    elapsed = np.repeat(newest, np.diff(starts, append=len(row))) - time_s
     total = np.add.reduceat(value * factors(elapsed, half_lives_s), starts)
     return Table(row[starts], key[starts], first_s, newest, total)
 
@@ -122,6 +122,12 @@ def evict(table: Table, limit: int, strength: int, half_life_s: float) -> Table:
 def rank_in_group(group: Ints) -> Ints:
     """0, 1, 2... within each run of equal values of a sorted array."""
     index = np.arange(len(group))
-    starts = np.r_[True, group[1:] != group[:-1]] if len(group) else np.zeros(0, bool)
-    rank: Ints = index - np.maximum.accumulate(np.where(starts, index, 0))
+    rank: Ints = index - np.maximum.accumulate(np.where(begins(group), index, 0))
     return rank
+
+
+def begins(group: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Where runs of equal values begin."""
+    first = np.ones(len(group), bool)
+    np.not_equal(group[1:], group[:-1], out=first[1:])
+    return first

@@ -15,7 +15,7 @@ from services.features.config import FeatureConfig
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, Ragged, fresh
 from services.features.schema import Schema
-from services.features.tables import mix, place_in, rank_in_group, table_of
+from services.features.tables import begins, mix, place_in, rank_in_group, table_of
 
 if TYPE_CHECKING:
     from services.features.behavior import Events
@@ -83,14 +83,10 @@ def remember(config: FeatureConfig, block: Block, row: Ints, events: "Events", v
     first = np.full(block.size, np.iinfo(np.int64).max)
     np.minimum.at(first, row, seq)
     ids = block.ragged["event_ids"]
-    rows = np.r_[ids.row, row[kept]]
-    columns = {
-        "event_ids": np.r_[ids.values.astype(np.int64), events.event_key[kept]],
-        "event_seqs": np.r_[block.ragged["event_seqs"].values.astype(np.int64), seq[kept]],
-        "event_returning": np.r_[
-            block.ragged["event_returning"].values.astype(np.int64), _note(verdicts.returning[kept])
-        ],
-    }
+    rows = np.concatenate([ids.row, row[kept]])
+    old = {name: block.ragged[name].values.astype(np.int64) for name in REMEMBERED}
+    new = {"event_ids": events.event_key, "event_seqs": seq, "event_returning": _note(verdicts.returning)}
+    columns = {name: np.concatenate([old[name], new[name][kept]]) for name in REMEMBERED}
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     touched = np.bincount(row, minlength=block.size) > 0
@@ -138,7 +134,7 @@ def _earlier(group: NDArray[np.uint64], time_s: Floats, counts: NDArray[np.bool_
     """The least time among the events before each one in its group that count, infinite without any: [E]."""
     size = len(group)
     order = np.argsort(group, kind="stable")
-    starts = np.r_[True, group[order][1:] != group[order][:-1]] if size else np.zeros(0, bool)
+    starts = begins(group[order])
     levels, level = np.unique(np.where(counts, time_s, np.inf), return_inverse=True)
     # Later groups lie below all earlier ones, so that a running minimum starts anew with each.
     shift = np.cumsum(starts) * (len(levels) + 1)

@@ -154,7 +154,9 @@ def _number_parts(feature: Feature, values: NDArray[np.generic], lengths: Ints) 
 
 
 def _ends(sizes: Ints) -> Ints:
-    return np.cumsum(np.r_[0, sizes])
+    ends = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    return ends
 
 
 def _decoded(feature: Feature, cells: Sequence[bytes]) -> NDArray[np.generic] | Ragged:
@@ -241,6 +243,7 @@ def _delimited(tag: bytes, payload: bytes) -> bytes:
     return tag + varint(len(payload)) + payload
 
 
+@lru_cache
 def _default_cell(feature: Feature) -> bytes:
     default = default_of(feature).reshape(-1)
     if feature.length == SCALAR:

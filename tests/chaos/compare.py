@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import redis
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta
+from services.consumers.deltas import read_deltas
 from services.consumers.log import MemoryLog, Output, Record
 from services.consumers.loop import Loop
 from services.consumers.main import build_folder
@@ -26,7 +26,9 @@ REMEMBERED = ("event_ids", "event_seqs", "event_returning")
 """What a user's row knows of its newest events."""
 
 TOLERANCE = 1e-9
-BATCH = 1000
+BATCHES = {"behavior": 1000, "activity": 50}
+"""Records per batch of the replay; one of activity holds a whole batch's deltas for a partition."""
+
 DEAD_LETTERS = f"{PREFIX}.dead-letter"
 
 
@@ -54,7 +56,7 @@ def replayed(settings: Settings, records: Sequence[Record], store: MemoryRowStor
 
 
 def _folded(kind: str, settings: Settings, records: Sequence[Record], store: RowStore) -> list[Output]:
-    log = MemoryLog(records, BATCH)
+    log = MemoryLog(records, BATCHES[kind])
     folder = build_folder(kind, settings, SCHEMA, store, HashingEncoder)
     loop = Loop(log, folder, DEAD_LETTERS, threading.Event(), random.Random(0))
     while log.committed < len(log.records):
@@ -66,17 +68,17 @@ def newest_positions(epoch: int, records: Iterable[Record]) -> dict[str, dict[Ke
     """Per activity view and key, the position of the newest record of the activity topic that concerns the row."""
     newest: dict[str, dict[Key, tuple[int, int, int]]] = {view: {} for view in ACTIVITY_VIEWS}
     for record in records:
-        delta = ActivityDelta.FromString(record.value or b"")
         position = (epoch, record.partition, record.offset)
-        match delta.WhichOneof("subject"):
-            case "item_id":
-                newest["item_activity"][(delta.item_id,)] = position
-                pairs = ((delta.item_id, part.scenario_id) for part in delta.scenarios)
-                newest["item_scenario_activity"].update((pair, position) for pair in pairs)
-            case "facet_key":
-                newest["facet_activity"][(delta.facet_key,)] = position
-            case _:
-                newest["scenario_activity"][(delta.scenario_id,)] = position
+        for delta in read_deltas(record.value or b""):
+            match delta.WhichOneof("subject"):
+                case "item_id":
+                    newest["item_activity"][(delta.item_id,)] = position
+                    pairs = ((delta.item_id, part.scenario_id) for part in delta.scenarios)
+                    newest["item_scenario_activity"].update((pair, position) for pair in pairs)
+                case "facet_key":
+                    newest["facet_activity"][(delta.facet_key,)] = position
+                case _:
+                    newest["scenario_activity"][(delta.scenario_id,)] = position
     return newest
 
 

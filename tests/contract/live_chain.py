@@ -96,7 +96,7 @@ class LiveChain:
         if topic == ACTIVITY_TOPIC:
             return ActivityFolder(self.store, SCHEMA, EPOCH)
         if topic.endswith("behavior"):
-            return BehaviorFolder(self.store, SCHEMA, encoder, _decoder(ENTRIES), ACTIVITY_TOPIC, EPOCH)
+            return BehaviorFolder(self.store, SCHEMA, encoder, _decoder(ENTRIES), ACTIVITY_TOPIC, lambda: 1, EPOCH)
         if topic.endswith("items"):
             return ItemFolder(self.store, SCHEMA, encoder, _decoder(ITEM_ENTRIES), EPOCH)
         return ScenarioFolder(self.store, SCHEMA, encoder, _decoder(SCENARIO_ENTRIES), EPOCH)

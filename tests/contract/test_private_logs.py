@@ -95,7 +95,7 @@ def test_consumers_log_nobody() -> None:
     )
     decoder = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0)
     with logs() as stream:
-        consume(log, BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", 1))
+        consume(log, BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1))
         deltas = [Record("crossrec.activity", 0, n, USER.encode(), record.value) for n, record in enumerate(BAD)]
         consume(MemoryLog(deltas), ActivityFolder(MemoryRowStore(), SCHEMA, 1))
     assert_private(stream, "dead_letters", "recovered")

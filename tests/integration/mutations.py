@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
 from services.events.codec import CONTENT_TYPE, JSON, encode
 from services.features.schema import Schema
@@ -92,7 +92,7 @@ def _record(message: Message, folds: bool | None = True) -> Made:
     if isinstance(message, Entry):
         value, headers = encode(message)
         return Made(value, b"key", list(headers), folds=folds)
-    return Made(message.SerializeToString(), b"key", folds=folds)
+    return Made(ActivityDeltas(deltas=[message]).SerializeToString(), b"key", folds=folds)
 
 
 def _flipped(chance: random.Random, _: Message, record: Made) -> Made:
@@ -109,6 +109,11 @@ def _truncated(chance: random.Random, _: Message, record: Made) -> Made:
 
 def _noise(chance: random.Random, _: Message, record: Made) -> Made:
     return replace(record, value=chance.randbytes(chance.randint(1, 300)), folds=None)
+
+
+def _bare_delta(_: random.Random, message: Message, record: Made) -> Made:
+    """As earlier versions wrote it."""
+    return replace(record, value=message.SerializeToString())
 
 
 def _raw_header(chance: random.Random, _: Message, record: Made) -> Made:
@@ -213,6 +218,7 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
     },
     "activity": _EVERYWHERE
     | {
+        "bare delta": _bare_delta,
         "no number": _changed(_set("counts", [math.nan] * 3, [1e308] * 999), _set("holders", *_NO_NUMBERS)),
         "no time": _changed(_set("time_s", *_NO_NUMBERS, -1.0, 1e18)),
         "other schema": _changed(_set("schema_fingerprint", 0, 7)),

@@ -10,9 +10,10 @@ import pytest
 from services.consumers.main import consume
 from services.runtime.errors import TopicChanged
 from services.runtime.infra.commands import Endpoints
+from services.runtime.partitioning import partition_of
 from services.runtime.topics import create_topics, topic_specs
 from services.text.protocol import HashingEncoder
-from tests.integration.test_consumers import PATIENCE_S, Stage, clicks, folded, running, staged, until
+from tests.integration.test_consumers import PATIENCE_S, SCHEMA, Stage, clicks, folded, running, staged, until
 from tests.unit.consumers.streams import behavior_event
 
 pytestmark = pytest.mark.integration
@@ -59,6 +60,62 @@ def test_a_topic_that_was_made_anew_is_refused_until_its_epoch_is_raised(stage: 
     with running(stage, "behavior"):
         until(lambda: folded(stage, "behavior"))
     assert 5.0 == pytest.approx(clicks(stage, "u0"), abs=1e-4)
+
+
+def test_the_activity_topic_has_the_partitions_that_the_broker_says(stage: Stage) -> None:
+    """Settings that say otherwise change nothing: a subject's deltas stay where they were."""
+    item = b"i3"
+    homes = {count: partition_of(item, range(count)) for count in (3, 4)}
+    assert homes[3] != homes[4]
+    kafka = stage.settings.kafka.model_copy(update={"partitions": 3})
+    stage = replace(stage, settings=stage.settings.model_copy(update={"kafka": kafka}))
+    stage.send([behavior_event(0, item_id=item.decode())])
+    with running(stage, "behavior"), running(stage, "activity"):
+        until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+    (row,) = stage.store.read(SCHEMA["item_activity"], [(item.decode(),)])
+    assert row is not None
+    assert homes[4] == row["position"][1]
+
+
+def test_an_activity_topic_that_got_more_partitions_is_refused_until_the_epoch_is_raised(stage: Stage) -> None:
+    """Deltas that were sent meanwhile wait for the new epoch; none is lost and none counts twice."""
+    stage.send([behavior_event(0)])
+    with running(stage, "behavior"):
+        with running(stage, "activity"):
+            until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+        stage.admin.create_partitions({stage.topic("activity"): 6})
+        stage.send([behavior_event(1)])
+        until(lambda: folded(stage, "behavior"))
+    assert "it has 6 partitions, the rows were folded from 4" in str(ended(stage, "activity"))
+    kafka = stage.settings.kafka.model_copy(update={"topic_epoch": 2})
+    stage = replace(stage, settings=stage.settings.model_copy(update={"kafka": kafka}))
+    stage.send([behavior_event(2)])
+    with running(stage, "behavior"), running(stage, "activity"):
+        until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+    (row,) = stage.store.read(SCHEMA["scenario_activity"], [("s0",)])
+    assert row is not None
+    assert 3.0 == pytest.approx(float(row["counts"].max()), abs=1e-4)
+
+
+def test_deltas_wait_while_the_activity_topic_lacks_their_partition(stage: Stage) -> None:
+    """Made anew with fewer partitions, say: nothing is committed until the consumer is started again, nothing lost."""
+    soon = stage.settings.consumers.model_copy(update={"transaction_timeout_ms": 5_000})
+    stage = replace(stage, settings=stage.settings.model_copy(update={"consumers": soon}))
+    stage.send([behavior_event(0)])
+    topic, bootstrap = stage.topic("activity"), stage.settings.kafka.bootstrap_servers
+    with running(stage, "behavior"):
+        until(lambda: folded(stage, "behavior"))
+        stage.admin.delete_topics([topic])
+        until(lambda: topic not in stage.admin.list_topics())
+        (spec,) = (spec for spec in topic_specs(stage.settings.kafka.topic_prefix) if spec.name == topic)
+        create_topics(bootstrap, [replace(spec, partitions=1)])
+        stage.send([behavior_event(n, item_id=f"i{n}") for n in range(1, 9)])
+        until(lambda: clicks(stage, "u0") > 8.9)
+    assert not folded(stage, "behavior")
+    with running(stage, "behavior"), running(stage, "activity"):
+        until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+    rows = stage.store.read(SCHEMA["item_activity"], [(f"i{n}",) for n in range(1, 9)])
+    assert [1.0] * 8 == pytest.approx([float(row["counts"].max()) for row in rows if row], abs=1e-4)
 
 
 def test_a_topic_that_got_more_partitions_is_refused(stage: Stage) -> None:

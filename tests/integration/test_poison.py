@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, ScenarioUpdate
 from services.consumers.kinds import TOPICS
 from services.consumers.main import consume
@@ -103,7 +103,7 @@ def good(kind: str, schema: Schema) -> tuple[bytes, list[tuple[str, bytes]]]:
                 paid=[0.0] * 2,
                 schema_fingerprint=fingerprint,
             )
-            return delta.SerializeToString(), []
+            return ActivityDeltas(deltas=[delta]).SerializeToString(), []
     return encode(entry)
 
 

@@ -7,18 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
 from services.consumers.activity import ActivityFolder
-from services.consumers.deltas import activity_outputs
+from services.consumers.deltas import RECORD_BYTES, activity_deltas, bundled
 from services.consumers.log import Record
 from services.features.activity import deltas_by
 from services.features.schema import build_schema
+from services.runtime.partitioning import partition_of
 from services.store.folding import fold_users
 from services.store.lineage import join_lineage
 from services.store.memory import MemoryRowStore
 from services.store.protocol import StaleSchema
-from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior
+from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, assert_rows, behavior
 
+PARTITIONS = 3
 LENGTH = SCHEMA.count_length
 
 
@@ -44,7 +46,7 @@ def scenario_delta() -> ActivityDelta:
 
 
 def record(delta: ActivityDelta, offset: int = 0) -> Record:
-    return Record("crossrec.activity", 0, offset, b"key", delta.SerializeToString())
+    return Record("crossrec.activity", 0, offset, None, ActivityDeltas(deltas=[delta]).SerializeToString())
 
 
 def test_deltas_survive_their_record() -> None:
@@ -52,8 +54,9 @@ def test_deltas_survive_their_record() -> None:
     events = arrays(behavior(200))
     store = MemoryRowStore()
     verdicts = fold_users(MemoryRowStore(), SCHEMA, events, ENCODER.fingerprint)
-    outputs = activity_outputs(SCHEMA, "crossrec.activity", events, verdicts)
-    log = [Record(output.topic, 0, offset, output.key, output.value) for offset, output in enumerate(outputs)]
+    outputs = bundled("crossrec.activity", activity_deltas(SCHEMA, events, verdicts), PARTITIONS)
+    assert [*range(PARTITIONS)] == sorted(output.partition for output in outputs)
+    log = [Record(o.topic, o.partition, offset, o.key, o.value) for offset, o in enumerate(outputs)]
     ActivityFolder(store, SCHEMA, 1).fold(log)
     deltas = deltas_by(SCHEMA, events, verdicts, "item")
     assert len(deltas) == len(store.rows["item_activity"])
@@ -120,6 +123,41 @@ def test_values_that_are_no_delta_are_dead_letters(value: bytes | None) -> None:
     outcome = ActivityFolder(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, b"i0", value)])
     assert 1 == len(outcome.dead_letters)
     assert not any(store.rows.values())
+
+
+def test_a_record_is_folded_whole_or_not_at_all() -> None:
+    """One bad delta makes a dead letter of the record: sent again once it is repaired, it counts once."""
+    broken = scenario_delta()
+    broken.hours.pop()
+    store = MemoryRowStore()
+    value = ActivityDeltas(deltas=[item_delta(), broken]).SerializeToString()
+    outcome = ActivityFolder(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, None, value)])
+    assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]
+    assert not any(store.rows.values())
+
+
+@pytest.mark.parametrize("delta", [item_delta(), scenario_delta()])
+def test_records_of_earlier_versions_are_folded(delta: ActivityDelta) -> None:
+    """They hold a bare delta; what lay in the topic at the upgrade counts as it would have."""
+    stores = MemoryRowStore(), MemoryRowStore()
+    bare = replace(record(delta), key=b"key", value=delta.SerializeToString())
+    for store, read in zip(stores, (bare, record(delta)), strict=True):
+        assert [] == ActivityFolder(store, SCHEMA, 1).fold([read]).dead_letters
+    assert_rows(stores[1], stores[0], [view for view, rows in stores[1].rows.items() if rows])
+
+
+def test_deltas_of_a_subject_keep_their_partition_and_records_stay_small() -> None:
+    """However many there are; none is lost, and each is where a record with its subject as key would be."""
+    many = [ActivityDelta(item_id=f"i{number}", counts=[1.0] * 1000) for number in range(200)]
+    outputs = bundled("crossrec.activity", many, PARTITIONS)
+    found = {
+        delta.item_id: output.partition
+        for output in outputs
+        for delta in ActivityDeltas.FromString(output.value or b"").deltas
+    }
+    assert {delta.item_id: partition_of(delta.item_id.encode(), range(PARTITIONS)) for delta in many} == found
+    assert 200 == sum(len(ActivityDeltas.FromString(output.value or b"").deltas) for output in outputs)
+    assert max(len(output.value or b"") for output in outputs) < 2 * RECORD_BYTES
 
 
 def test_a_scenarios_delta_needs_its_hours() -> None:

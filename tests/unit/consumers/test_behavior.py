@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta
+from crossrec.events.v1.activity_pb2 import ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.activity import ActivityFolder
 from services.consumers.behavior import ENTRIES, BehaviorFolder
@@ -46,7 +46,7 @@ def store_with_items() -> MemoryRowStore:
 
 def folder_over(store: MemoryRowStore) -> BehaviorFolder:
     decoder = Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0)
-    return BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", EPOCH)
+    return BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, EPOCH)
 
 
 def fold(store: MemoryRowStore, batches: Sequence[Sequence[Record]]) -> list[Output]:
@@ -102,21 +102,20 @@ def test_a_batch_repeated_after_a_crash_changes_nothing(redone: int) -> None:
         assert first == again
 
 
-def test_deltas_are_one_record_per_item_facet_and_scenario_of_the_batch() -> None:
-    """Keyed by what they are about, with the item's scenarios inside, whatever the rows had already seen."""
+def test_deltas_are_one_per_item_facet_and_scenario_of_the_batch() -> None:
+    """With the item's scenarios inside, whatever the rows had already seen; those of a partition share a record."""
     log = records([behavior_event(n, item_id=f"i{n % 2}", scenario_id=f"s{n % 3}") for n in range(12)])
     store = store_with_items()
-    deltas = fold(store, [log])
-    subjects = [ActivityDelta.FromString(delta.value or b"").WhichOneof("subject") for delta in deltas]
-    named = [delta.key for delta, subject in zip(deltas, subjects, strict=True) if subject != "facet_key"]
-    assert [b"i0", b"i1", b"s0", b"s1", b"s2"] == named
+    (output,) = fold(store, [log])
+    deltas = ActivityDeltas.FromString(output.value or b"").deltas
+    assert ["i0", "i1"] == [delta.item_id for delta in deltas if delta.item_id]
+    assert ["s0", "s1", "s2"] == [delta.scenario_id for delta in deltas if delta.scenario_id]
     rows = [row_of(store, "item", item)["facet_keys"].tolist() for item in ("i0", "i1")]
-    keys = {key for row in rows for key in row} - {NO_KEY}
-    assert {str(key).encode() for key in keys} == {delta.key for delta in deltas} - set(named)
-    assert {"crossrec.activity"} == {delta.topic for delta in deltas}
-    messages = [ActivityDelta.FromString(delta.value or b"") for delta in deltas]
-    assert ["s0", "s1", "s2"] == [part.scenario_id for part in messages[0].scenarios]
-    assert {SCHEMA.fingerprint % 2**64} == {delta.schema_fingerprint for delta in messages}
+    keys = {str(key) for row in rows for key in row if key != NO_KEY}
+    assert sorted(keys) == sorted(delta.facet_key for delta in deltas if delta.facet_key)
+    assert ("crossrec.activity", 0) == (output.topic, output.partition)
+    assert ["s0", "s1", "s2"] == [part.scenario_id for part in deltas[0].scenarios]
+    assert {SCHEMA.fingerprint % 2**64} == {delta.schema_fingerprint for delta in deltas}
 
 
 def test_ids_sent_twice_count_once() -> None:
@@ -232,7 +231,13 @@ def test_positions_of_another_epoch_are_void() -> None:
     log = records([behavior_event(1)])
     fold(store, [log])
     folder = BehaviorFolder(
-        store, SCHEMA, ENCODER, Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0), "crossrec.activity", EPOCH + 1
+        store,
+        SCHEMA,
+        ENCODER,
+        Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0),
+        "crossrec.activity",
+        lambda: 1,
+        EPOCH + 1,
     )
     folder.fold([replace(log[0], value=records([behavior_event(2)])[0].value)])
     assert [2, 0, 0] == row_of(store, "user", "u0")["position"].tolist()

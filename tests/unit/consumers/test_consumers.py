@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.log import LogUnavailable, LostPartitions, MemoryLog, Output, Record
@@ -143,7 +143,7 @@ def good(kind: str) -> Record:
         item_id="i0", time_s=1.0, counts=counts, returning=[0.0] * 3, paid=[0.0] * 2, schema_fingerprint=fingerprint
     )
     if kind == "activity":
-        return Record("crossrec.activity", 2, 42, b"i0", delta.SerializeToString())
+        return Record("crossrec.activity", 2, 42, None, ActivityDeltas(deltas=[delta]).SerializeToString())
     entry = {"behavior": behavior_event(1), "item": item_update(0), "scenario": scenario_update(0)}[kind]
     return records([entry], partition=2, offset=42)[0]
 

@@ -4,12 +4,14 @@ from collections import namedtuple
 
 import pytest
 
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from services.consumers.dead_letters import DeadLetter
 from services.consumers.letters import Letter, hex_dump, letter_of, marker, printable, replay_of, shown_value
 from services.consumers.log import Output, Record
 from tests.unit.consumers.streams import behavior_event
 
 Stored = namedtuple("Stored", "offset timestamp key value headers")
+DELTA = ActivityDelta(item_id="i7")
 ACTIVITY = "crossrec.activity"
 
 
@@ -47,6 +49,8 @@ def test_markers_are_told_from_letters() -> None:
         (letter(behavior_event(1).SerializeToString()), "Entry", '"userId": "u0"'),
         (letter(b'{"behaviorEvent": {"userId": "u7"}}', content_type=b"application/json"), "Entry", '"userId": "u7"'),
         (letter(b'{"user": ["u7"]}', content_type=b"text/plain"), "JSON", '"user": ['),
+        (letter(DELTA.SerializeToString(), ACTIVITY), "ActivityDelta", '"itemId": "i7"'),
+        (letter(ActivityDeltas(deltas=[DELTA]).SerializeToString(), ACTIVITY), "ActivityDeltas", '"itemId": "i7"'),
         (letter(b"\x08", ACTIVITY), "bytes", "00000000  08"),
         (letter(b"\xff\x00A"), "bytes", "00000000  ff 00 41 "),
         (letter(b""), "bytes", ""),

@@ -40,6 +40,7 @@ def test_without_a_repair_the_record_is_sent_as_it_was() -> None:
         ("crossrec.items", b"i1", b"i1"),
         ("crossrec.behavior", b"u\x1fv", b"u\x1fv"),
         ("crossrec.activity", b"i1", b"i1"),
+        ("crossrec.activity", None, None),
         ("crossrec.behavior", None, None),
     ],
 )
@@ -84,7 +85,7 @@ def test_repaired_bytes_keep_the_headers() -> None:
         (letter(), Repair("entry", as_json(behavior_event(9999))), "behavior_event.time: is .* beyond"),
         (letter(), Repair("entry", as_json(item_update(1))), "entry: item_update does not belong on this topic"),
         (letter(), Repair("value", b"x"), "unknown content-type 'text/plain'"),
-        (letter("crossrec.activity"), Repair("value", b"\xff"), "not an ActivityDelta"),
+        (letter("crossrec.activity"), Repair("value", b"\xff"), "not ActivityDeltas"),
         (letter("crossrec.activity"), Repair("entry", b"{}"), "no entries"),
         (letter("other.behavior"), None, "its topic 'other.behavior' is none that consumers fold"),
         (letter("crossrec.ranked"), None, "its topic 'crossrec.ranked' is none"),

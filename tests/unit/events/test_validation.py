@@ -1,10 +1,14 @@
 """Rules of entries that need no channel; tests/contract has every rule of the contract through gRPC."""
 
+import math
+import random
+
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, UserErasure
-from services.events.validation import RULES, Violation, stamped, violation
-from services.features.config import Attribute, FeatureConfig
+from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EventType, ItemUpdate, UserErasure
+from services.events.validation import RULES, Limits, Violation, stamped, violation
+from services.features.config import DAY_S, Attribute, FeatureConfig
 
 NOW_S = 1_800_000_000.25
 CONFIG = FeatureConfig(attributes=(Attribute("weight", "item"),))
@@ -66,6 +70,29 @@ def test_a_malformed_timestamp_is_in_violation() -> None:
     found = judged(Entry(user_erasure=erasure))
     assert found is not None
     assert found.field == "user_erasure.time"
+
+
+@pytest.mark.parametrize(("days", "ahead_s"), [(1e9, 300.0), (30.0, 0.0)])
+def test_what_is_sound_at_a_glance_breaks_no_rule(days: float, ahead_s: float) -> None:
+    """Events with values at and around every bound, several at once: the answer is that of the rules one by one."""
+    chance, limits = random.Random(1), Limits(CONFIG, NOW_S + ahead_s, NOW_S, days * DAY_S)
+    words = ("", "i", "x" * 128, "x" * 129, "й" * 32, "й" * 64, "й" * 65, "x" * 512, "й" * 257, "x" * 4096, "й" * 2049)
+    times = (0, 315_532_799, 315_532_800, 1_800_000_000, 1_800_000_300, 1_800_000_301, 1_800_000_000 - 30 * 86_400)
+    values = (None, 0.0, 1e9, -1e9, 1.1e9, math.nan, math.inf)
+    seen = {True: 0, False: 0}
+    for _ in range(20_000):
+        names = chance.choices(("event_id", "user_id", "scenario_id", "item_id", "text", "attribution_token"), k=2)
+        fields = {"event_id": "e", "user_id": "u", "scenario_id": "s", "item_id": "i"}
+        event = BehaviorEvent(**fields | {name: chance.choice(words) for name in names})
+        event.type = chance.choice([1, 2, 2, 2, 3, 0, *EventType.values(), 99])
+        event.time.seconds, event.time.nanos = chance.choice(times[3:] + times), chance.choice((0, 0, 250_000_000, -1))
+        if (value := chance.choice(values[:3] + values)) is not None:
+            event.value = value
+        broken = next(filter(None, (check(event, limits) for check in RULES["behavior_event"])), None)
+        expected = broken and Violation(f"behavior_event.{broken.field}", broken.reason)
+        assert expected == violation(Entry(behavior_event=event), CONFIG, NOW_S, ahead_s, days * DAY_S)
+        seen[broken is None] += 1
+    assert min(seen.values()) > 300
 
 
 def test_the_alphabetically_first_bad_attribute_is_named() -> None:

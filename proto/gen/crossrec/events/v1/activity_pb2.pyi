@@ -6,6 +6,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ActivityDeltas(_message.Message):
+    __slots__ = ("deltas",)
+    DELTAS_FIELD_NUMBER: _ClassVar[int]
+    deltas: _containers.RepeatedCompositeFieldContainer[ActivityDelta]
+    def __init__(self, deltas: _Optional[_Iterable[_Union[ActivityDelta, _Mapping]]] = ...) -> None: ...
+
 class ActivityDelta(_message.Message):
     __slots__ = ("item_id", "scenario_id", "facet_key", "time_s", "counts", "hours", "scenarios", "last_value", "last_value_time_s", "schema_fingerprint", "returning", "holders", "paid")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
