@@ -110,7 +110,7 @@ def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypat
     films = [f"film{n}" for n in range(20)]
     request = ranking_pb2.RankRequest(user_id="u1", scenario_id="tv", item_ids=films, top_k=10)
     request.request_time.FromMilliseconds(START_MS + 20 * DAY_MS)
-    reply = rank(ranker, request, lambda: 10.0)
+    reply = ranking_pb2.RankResponse.FromString(rank(ranker, request, lambda: 10.0))
     comedies = {f"film{n}" for n in range(1, 20, 2)}
     assert not reply.degraded
     assert len(comedies & {item.item_id for item in reply.items}) >= 8
