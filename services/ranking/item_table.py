@@ -97,6 +97,10 @@ class ItemTable:
         """The slot of each item, UNKNOWN where it is not here."""
         return np.fromiter(map(self._slots.get, items, repeat(UNKNOWN)), np.int64, len(items))
 
+    def ask_for(self, slots: Ints, now_s: float) -> None:
+        """Items in these slots leave after all that were asked for before."""
+        self._used_s[slots] = now_s
+
     def columns_of(self, scenarios: Sequence[str]) -> Ints:
         """The column of each scenario among the pairs; of one that is new all items have to be read again."""
         if new := [scenario for scenario in scenarios if scenario not in self._scenarios]:
@@ -110,10 +114,12 @@ class ItemTable:
         """When the one of the items that was read first was read."""
         return float(self._read_s[slots].min())
 
-    def put_items(self, items: Sequence[str], item: Block, activity: Block, read_s: Floats) -> None:
-        """Rows of `item` and `item_activity`, each with the time at which it was read."""
+    def put_items(
+        self, items: Sequence[str], item: Block, activity: Block, read_s: Floats, keep: Iterable[str] = ()
+    ) -> None:
+        """Rows of `item` and `item_activity`, each with the time at which it was read; none of `keep` leaves for it."""
         facets = item.ints("facet_keys")
-        slots, places = self._slots_for(items, float(read_s.max())), self._facets_for(facets)
+        slots, places = self._slots_for(items, float(read_s.max()), keep), self._facets_for(facets)
         config = self._schema.config
         self._items.columns.put(slots, settle_items(config, self._encoder, keys64(items), places, item, activity))
         self._activity.columns.put(slots, settle_activity(config, activity))
@@ -171,9 +177,8 @@ class ItemTable:
             read_s[read_s < NOBODY] = NEVER
         self._all_read = False
 
-    def hydrated(self, slots: Ints, columns: Ints, now_s: float) -> dict[str, Any]:
+    def hydrated(self, slots: Ints, columns: Ints) -> dict[str, Any]:
         """The fields of Hydrated that are about the items in `slots`, in scenarios `columns`; copies."""
-        self._used_s[slots] = now_s
         items = self._items.columns.take(slots)
         facets, place = np.unique(items.facet, return_inverse=True)
         pairs = self._pair_slots.take(slots, axis=0).take(columns, axis=1).ravel()
@@ -199,11 +204,11 @@ class ItemTable:
         self._pairs.free(rows[rows != NOTHING].tolist())
         self._pair_slots[slots, columns] = NOTHING
 
-    def _slots_for(self, items: Sequence[str], now_s: float) -> Ints:
+    def _slots_for(self, items: Sequence[str], now_s: float, keep: Iterable[str]) -> Ints:
         new = [item for item in items if item not in self._slots]
         if new:
             if len(self._slots) + len(new) > self._size:
-                self._evict(max(len(self._slots) + len(new) - self._size, self._size // 10), items)
+                self._evict(max(len(self._slots) + len(new) - self._size, self._size // 10), {*items, *keep})
             taken = self._items.take(len(new))
             self._activity.take(len(new))
             self._grow(self._items.used)
@@ -221,8 +226,7 @@ class ItemTable:
         self._read_s = np.pad(self._read_s, (0, more), constant_values=NOBODY)
         self._pair_slots = np.pad(self._pair_slots, ((0, more), (0, 0)))
 
-    def _evict(self, count: int, keep: Iterable[str]) -> None:
-        kept = set(keep)
+    def _evict(self, count: int, kept: set[str]) -> None:
         held = np.array([slot for item, slot in self._slots.items() if item not in kept], np.int64)
         if count < len(held):
             held = held[np.argpartition(self._used_s[held], count)[:count]]
