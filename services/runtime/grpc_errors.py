@@ -3,6 +3,7 @@
 Domain code raises from `services.runtime.errors`; `ErrorInterceptor` answers. Anything unexpected is INTERNAL
 with a request id, under which the traceback is in the log. Who is told to come back later is told when: in
 `google.rpc.RetryInfo`, and in the trailing metadata that gRPC clients with a retry policy follow by themselves.
+Requests are parsed in here, for gRPC itself would call bytes that are no message an INTERNAL error.
 """
 
 import logging
@@ -15,6 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status
@@ -34,6 +36,8 @@ _CODES: dict[type[RequestError], grpc.StatusCode] = {
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
+
+Parse = Callable[[bytes], Any]
 
 _logger = logging.getLogger(__name__)
 
@@ -68,25 +72,28 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None:
             return None
+        parse = _parser(handler.request_deserializer)
         if handler.unary_unary is not None:
-            kind, wrapped = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, method)
+            kind, wrapped = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, parse, method)
         elif handler.stream_stream is not None:
-            kind, wrapped = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, method)
+            kind, wrapped = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, parse, method)
         else:
             return handler
-        return kind(wrapped, handler.request_deserializer, handler.response_serializer)
+        return kind(wrapped, None, handler.response_serializer)
 
-    def _unary(self, call: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Any], Any]:
-        def answer(request: Any, context: Any) -> Any:
+    def _unary(self, call: Callable[[Any, Any], Any], parse: Parse, method: str) -> Callable[[Any, Any], Any]:
+        def answer(request: bytes, context: Any) -> Any:
             with self._exit(method, context):
-                return call(request, context)
+                return call(parse(request), context)
 
         return answer
 
-    def _stream(self, call: Callable[[Any, Any], Iterator[Any]], method: str) -> Callable[[Any, Any], Iterator[Any]]:
-        def answers(requests: Any, context: Any) -> Iterator[Any]:
+    def _stream(
+        self, call: Callable[[Any, Any], Iterator[Any]], parse: Parse, method: str
+    ) -> Callable[[Any, Any], Iterator[Any]]:
+        def answers(requests: Iterator[bytes], context: Any) -> Iterator[Any]:
             with self._exit(method, context):
-                yield from call(requests, context)
+                yield from call(map(parse, requests), context)
 
         return answers
 
@@ -112,6 +119,18 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
         message = f"internal error, request id {request_id}"
         _abort(context, _status(grpc.StatusCode.INTERNAL, message, [info]))
+
+
+def _parser(deserialise: Parse | None) -> Parse:
+    """What makes a request of bytes. Raises InvalidRequest, which names the message."""
+
+    def parse(data: bytes) -> Any:
+        try:
+            return deserialise(data) if deserialise else data
+        except DecodeError as error:
+            raise InvalidRequest("request", f"cannot be read: {error}") from error
+
+    return parse
 
 
 def _delay_ms(error: Overloaded) -> int:

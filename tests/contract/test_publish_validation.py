@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,6 +20,7 @@ from crossrec.events.v1.events_pb2 import (
     UserErasure,
 )
 from services.gateway.publisher import MemoryPublisher
+from services.gateway.server import EVENT_SERVICE
 from tests.contract.event_gateway import NOW_S, Gateway, running
 
 NAN, INF = float("nan"), float("inf")
@@ -107,6 +109,20 @@ def assert_accepted(gateway: Gateway, good: Entry) -> None:
     (result,) = gateway.publish(good)
     assert result.WhichOneof("result") == "accepted", result
     assert len(gateway.publisher.stored) == 1
+
+
+@pytest.mark.parametrize("method", ["Publish", "PublishStream"])
+def test_bytes_that_are_no_request_are_refused_as_such(gateway: Gateway, method: str) -> None:
+    """INVALID_ARGUMENT, not INTERNAL: the fault is the caller's."""
+    path, bad = f"/{EVENT_SERVICE}/{method}", b"\x0a\xff"
+    with pytest.raises(grpc.RpcError) as refused:
+        if method == "Publish":
+            gateway.channel.unary_unary(path)(bad, timeout=30, wait_for_ready=True)
+        else:
+            list(gateway.channel.stream_stream(path)(iter([bad]), timeout=30, wait_for_ready=True))
+    assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
+    assert "request: cannot be read" in refused.value.details()
+    assert f"crossrec.events.v1.{method}Request" in refused.value.details()
 
 
 @pytest.mark.parametrize("kind", KINDS)

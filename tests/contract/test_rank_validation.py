@@ -144,6 +144,15 @@ def test_the_first_broken_rule_is_named_whatever_the_server_knows() -> None:
         assert server.refused(request(user_id="")).code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_bytes_that_are_no_request_are_refused_as_such(server: RankServer) -> None:
+    """INVALID_ARGUMENT, not INTERNAL: the fault is the caller's."""
+    with pytest.raises(grpc.RpcError) as refused:
+        server.channel.unary_unary(f"/{RANKING_SERVICE}/Rank")(b"\x0a\xff", timeout=30, wait_for_ready=True)
+    assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
+    assert "request: cannot be read" in refused.value.details()
+    assert "crossrec.ranking.v1.RankRequest" in refused.value.details()
+
+
 def test_requests_larger_than_any_valid_one_are_not_read(server: RankServer) -> None:
     """RESOURCE_EXHAUSTED from gRPC itself; the next request is served."""
     large = request(user_id="u" * (MAX_REQUEST_BYTES + 1))

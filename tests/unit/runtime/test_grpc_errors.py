@@ -57,6 +57,38 @@ def failure() -> Iterator[Call]:
         yield call
 
 
+def violation_of(error: grpc.RpcError) -> BadRequest.FieldViolation:
+    status, violations = rpc_status.from_call(error), BadRequest()
+    assert status is not None
+    assert status.details[0].Unpack(violations)
+    (violation,) = violations.field_violations
+    return violation
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\x0a\x05ab", b"\x0a\x01\xff"], ids=["no field", "cut off", "no UTF-8"])
+def test_bytes_that_are_no_message_are_the_callers_fault(bad: bytes) -> None:
+    """INVALID_ARGUMENT with the message's name, from a unary method and from a stream, which had answers before."""
+    parsing = {"request_deserializer": ErrorInfo.FromString}
+    unary = grpc.unary_unary_rpc_method_handler(lambda request, _: request.reason.encode(), **parsing)
+    with serving(unary) as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary(METHOD)(bad, timeout=30, wait_for_ready=True)
+    reasons = grpc.stream_stream_rpc_method_handler(
+        lambda requests, _: (r.reason.encode() for r in requests), **parsing
+    )
+    with serving(reasons) as channel:
+        call = channel.stream_stream(METHOD)(
+            iter([ErrorInfo(reason="fine").SerializeToString(), bad]), timeout=30, wait_for_ready=True
+        )
+        assert b"fine" == next(call)
+        with pytest.raises(grpc.RpcError) as ended:
+            next(call)
+    for error in (refused.value, ended.value):
+        assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
+        assert "INVALID_REQUEST" == info_of(error).reason
+        assert "request" == violation_of(error).field
+        assert "google.rpc.ErrorInfo" in violation_of(error).description
+
+
 def raising(error: Exception) -> Callable[[Any, Any], Any]:
     def behaviour(request: Any, context: Any) -> Any:
         del request, context
