@@ -14,12 +14,13 @@ from services.features.activity import deltas_by
 from services.features.behavior import Events
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
+from services.features.encode import Tensors
 from services.features.hashing import keys64
 from services.features.rows import Row
 from services.features.schema import View, build_schema
 from services.ranking.hydrate import UserRows
 from services.ranking.last_known import LastKnown
-from services.ranking.model import FakeModel, Model
+from services.ranking.model import FakeModel, Model, Scores
 from services.ranking.pipeline import Ranker
 from services.ranking.recognise import Recogniser
 from services.ranking.rows import open_ranking_rows
@@ -48,6 +49,24 @@ SCHEMA = build_schema(
         attributes=(Attribute("weight", "item"), Attribute("margin", "item_scenario"), Attribute("hour", "context")),
     )
 )
+
+
+class WideModel(FakeModel):
+    """Every number of every tensor moves the preferences, so that no row can differ unnoticed."""
+
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
+        parts = [
+            tensors.scenario[None],
+            tensors.behavior,
+            tensors.language,
+            tensors.item[:, None],
+            tensors.item_text[:, None],
+            tensors.cross,
+        ]
+        total = sum(part @ np.cos(np.arange(part.shape[-1])) for part in parts)
+        preference, transfer = 1 / (1 + np.exp(-0.1 * total)), (1 + target) / 2
+        score = preference @ transfer
+        return Scores(preference, transfer, score, score / transfer.sum())
 
 
 class SwitchedStore(MemoryRowStore):

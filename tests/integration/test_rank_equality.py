@@ -33,8 +33,7 @@ from services.store.connect import open_rows_for_batches
 from services.store.feast_rows import FeastRowStore
 from services.store.folding import erase_user, fold_states
 from services.store.protocol import Key
-from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History
-from tests.integration.test_ranking_feast import WideModel
+from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, WideModel
 
 pytestmark = pytest.mark.integration
 

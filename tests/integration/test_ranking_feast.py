@@ -12,18 +12,18 @@ import pytest
 from feast import FeatureStore, RepoConfig
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
-from services.features.encode import Tensors, encode
+from services.features.encode import encode
 from services.features.hashing import NO_KEY, facet_keys, keys64
 from services.features.hydrated import hydrated
 from services.features.schema import View
-from services.ranking.model import FakeModel, Scores
+from services.ranking.model import Scores
 from services.runtime.infra.commands import Endpoints
 from services.runtime.settings import Settings, StoreSettings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
 from services.store.folding import erase_user, read_block, read_facets
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore
-from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, RankServer, running
+from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, RankServer, WideModel, running
 
 pytestmark = pytest.mark.integration
 
@@ -38,24 +38,6 @@ IDS = {
     "topic": ["crossrec.behavior"],
 }
 """Every id of the history, by entity."""
-
-
-class WideModel(FakeModel):
-    """Every number of every tensor moves the preferences, so that no row can differ unnoticed."""
-
-    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
-        parts = [
-            tensors.scenario[None],
-            tensors.behavior,
-            tensors.language,
-            tensors.item[:, None],
-            tensors.item_text[:, None],
-            tensors.cross,
-        ]
-        total = sum(part @ np.cos(np.arange(part.shape[-1])) for part in parts)
-        preference, transfer = 1 / (1 + np.exp(-0.1 * total)), (1 + target) / 2
-        score = preference @ transfer
-        return Scores(preference, transfer, score, score / transfer.sum())
 
 
 def write_history(store: RowStore) -> None:
