@@ -1,0 +1,83 @@
+"""Servers to whose ports anybody connects with anything: they go on serving, and keep nothing of it."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from crossrec.events.v1.events_pb2 import Entry, PublishRequest, ScenarioUpdate
+from crossrec.events.v1.events_pb2_grpc import EventServiceStub
+from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
+from tests.contract.lone_server import LoneServer, lone_server
+from tests.contract.rank_server import request, scores
+from tests.contract.strange_connections import connect_strangely
+
+FIRST_SEED, CONNECTIONS, WARM_UP = 0, 5_000, 1_000
+GROWTH_MIB = 32.0
+"""Most memory by which the server may be larger after the connections than after the warm-up. Some connections open
+hundreds of calls, and what the most calls at one time took stays with the process; it does not grow with their number.
+"""
+
+SPARE_THREADS = 8
+"""gRPC starts and ends threads of its own as it likes."""
+
+
+Ask = Callable[[str], object]
+"""Asks the server of an address something good."""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask again and again; the test's time-out bounds it."""
+    while not condition():
+        threading.Event().wait(0.02)
+
+
+def ranked(address: str) -> object:
+    """What the ranking server says of a good request."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        return scores(RankingServiceStub(channel).Rank(request(), timeout=60))
+
+
+def published(address: str) -> object:
+    """What the gateway says of a good entry."""
+    entry = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
+    entry.scenario_update.time.FromSeconds(1_800_000_000)
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        answer = EventServiceStub(channel).Publish(PublishRequest(entries=[entry]), timeout=60)
+    return [result.WhichOneof("result") for result in answer.results]
+
+
+BUSY = {grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+"""What gRPC says while thousands of calls that nobody waits for are still before it."""
+
+
+@pytest.mark.parametrize(("kind", "ask"), [("ranking", ranked), ("gateway", published)])
+def test_five_thousand_strange_connections_leave_nothing_behind(kind: str, ask: Ask, tmp_path: Path) -> None:
+    """A good request has the same answer afterwards; memory is flat, descriptors and threads are given back."""
+    with lone_server(kind, tmp_path) as server:
+        expected, descriptors = ask(server.address), server.descriptors
+        settle(server, ask, range(FIRST_SEED, FIRST_SEED + WARM_UP), descriptors)
+        threads, memory_mib = server.threads, server.memory_mib
+        settle(server, ask, range(FIRST_SEED + WARM_UP, FIRST_SEED + CONNECTIONS), descriptors)
+        assert expected == ask(server.address) != []
+        assert server.threads <= threads + SPARE_THREADS
+        assert server.memory_mib <= memory_mib + GROWTH_MIB
+        assert "Traceback" not in server.log.read_text(errors="replace")  # gRPC logs what it is sent
+
+
+def settle(server: LoneServer, ask: Ask, seeds: range, descriptors: int) -> None:
+    """Make the connections, and wait until the server is done with them: it answers, and has as few open as before."""
+    connect_strangely(server.address, seeds)
+    wait_until(lambda: answers(server, ask) and server.descriptors <= descriptors)
+
+
+def answers(server: LoneServer, ask: Ask) -> bool:
+    """Whether it does; False while it has too much before it."""
+    try:
+        ask(server.address)
+    except grpc.RpcError as error:
+        assert error.code() in BUSY, error
+        return False
+    return True
