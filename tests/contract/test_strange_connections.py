@@ -20,8 +20,8 @@ GROWTH_MIB = 32.0
 hundreds of calls, and what the most calls at one time took stays with the process; it does not grow with their number.
 """
 
-SPARE_THREADS = 8
-"""gRPC starts and ends threads of its own as it likes."""
+MOST_THREADS = 100
+"""The larger pool has 68, which are started when they are needed; gRPC itself and numpy have some more."""
 
 
 Ask = Callable[[str], object]
@@ -59,10 +59,10 @@ def test_five_thousand_strange_connections_leave_nothing_behind(kind: str, ask: 
     with lone_server(kind, tmp_path) as server:
         expected, descriptors = ask(server.address), server.descriptors
         settle(server, ask, range(FIRST_SEED, FIRST_SEED + WARM_UP), descriptors)
-        threads, memory_mib = server.threads, server.memory_mib
+        memory_mib = server.memory_mib
         settle(server, ask, range(FIRST_SEED + WARM_UP, FIRST_SEED + CONNECTIONS), descriptors)
         assert expected == ask(server.address) != []
-        assert server.threads <= threads + SPARE_THREADS
+        assert server.threads <= MOST_THREADS
         assert server.memory_mib <= memory_mib + GROWTH_MIB
         assert "Traceback" not in server.log.read_text(errors="replace")  # gRPC logs what it is sent
 
