@@ -110,7 +110,7 @@ def register_model(settings: Settings) -> None:
 
 def open_shop(environment: Environment, items: int, users: int, requests: int) -> Server:
     """Fill the store with a shop and start a server over it; returns when the server has read all items."""
-    name = f"shop-{items}"
+    name = f"shop_{items}"
     address = f"127.0.0.1:{choose_port(0, None, ())}"
     os.environ |= {
         "CROSSREC_STORE__PROJECT": name,
