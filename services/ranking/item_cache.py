@@ -74,16 +74,22 @@ class ItemCache:
         """The rows of distinct items in scenarios; reads what is missing or old."""
         with self._lock:
             slots, columns = self._table.slots(items), self._table.columns_of(scenarios)
+            self._table.ask_for(np.maximum(slots, NOTHING), self._clock())
             stale = self._stale(slots)
             if not stale.any():
                 return self._cached(slots, columns, available=True)
-        available = self._try_read([items[place] for place in np.flatnonzero(stale).tolist()], scenarios)
+        available = self._try_read([items[place] for place in np.flatnonzero(stale).tolist()], scenarios, items)
         with self._lock:
             # Whoever was not read, or had to leave at once, is as one that the store does not have.
-            return self._cached(np.maximum(self._table.slots(items), NOTHING), columns, available=available)
+            slots = np.maximum(self._table.slots(items), NOTHING)
+            self._table.ask_for(slots, self._clock())
+            return self._cached(slots, columns, available=available)
 
-    def read(self, items: Sequence[str], scenarios: Sequence[str]) -> None:
-        """Read items from the store, in two round trips: facets are known by their items. Raises StoreUnavailable."""
+    def read(self, items: Sequence[str], scenarios: Sequence[str], keep: Sequence[str] = ()) -> None:
+        """Read items from the store, in two round trips: facets are known by their items. Raises StoreUnavailable.
+
+        When there is no room, others than these and `keep` leave.
+        """
         begun_s = self._clock()
         keys: list[Key] = [(item,) for item in items]
         pairs = [(item, scenario) for item in items for scenario in scenarios]
@@ -98,7 +104,7 @@ class ItemCache:
         facet_block = self._read_facets(facets)
         with self._lock:
             self._table.put_facets(facets, facet_block, self._read_at(facets, begun_s))
-            self._table.put_items(items, item, activity, self._read_at(items, begun_s))
+            self._table.put_items(items, item, activity, self._read_at(items, begun_s), keep)
             self._table.put_pairs(pairs, pair, pair_activity)
 
     def note(self, items: Iterable[str], facets: Iterable[int]) -> None:
@@ -150,12 +156,12 @@ class ItemCache:
         now_s = self._clock()
         read_s = max(self._table.oldest_read_s(slots), self._synced_s)
         age_s = max(now_s - read_s, 0.0) if np.isfinite(read_s) else 0.0
-        fields = self._table.hydrated(slots, columns, now_s)
+        fields = self._table.hydrated(slots, columns)
         return CachedItems(fields, self._table.known(slots), age_s, available)
 
-    def _try_read(self, items: Sequence[str], scenarios: Sequence[str]) -> bool:
+    def _try_read(self, items: Sequence[str], scenarios: Sequence[str], keep: Sequence[str]) -> bool:
         try:
-            self.read(items, scenarios)
+            self.read(items, scenarios, keep)
         except StoreUnavailable:
             return False
         return True

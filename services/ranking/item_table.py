@@ -5,7 +5,7 @@ longest ago leave. Knows rows, ids and times; does no I/O and takes no locks.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,7 +15,9 @@ from services.features.rows import Block, Floats, Ints, pack
 from services.features.schema import Schema
 from services.features.settled import Columns, Items, settle_activity, settle_items, settle_pairs
 
-NEVER = -np.inf
+NEVER, NOBODY = -np.inf, np.inf
+"""Times of reading: of a row that is yet to be read, and of one that is free."""
+
 FIRST_ROWS = 1024
 NOTHING = 0
 """The facet that is none, and the pair that was never written: rows of defaults."""
@@ -77,8 +79,9 @@ class ItemTable:
         self._facet_slots: dict[int, int] = {NO_KEY: NOTHING}
         self._scenarios: dict[str, int] = {}
         self._known, self._pair_slots = np.zeros(1, bool), np.zeros((1, 0), np.int32)
-        self._read_s, self._used_s = np.full(1, np.inf), np.zeros(1)
-        self._facet_key, self._facet_read_s = np.zeros(1, np.int64), np.full(1, np.inf)
+        self._read_s, self._used_s = np.full(1, NOBODY), np.zeros(1)
+        self._all_read = True
+        self._facet_key, self._facet_read_s = np.zeros(1, np.int64), np.full(1, NOBODY)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -92,8 +95,11 @@ class ItemTable:
 
     def slots(self, items: Sequence[str]) -> Ints:
         """The slot of each item, UNKNOWN where it is not here."""
-        get = self._slots.get
-        return np.array([get(item, UNKNOWN) for item in items], np.int64)
+        return np.fromiter(map(self._slots.get, items, repeat(UNKNOWN)), np.int64, len(items))
+
+    def ask_for(self, slots: Ints, now_s: float) -> None:
+        """Items in these slots leave after all that were asked for before."""
+        self._used_s[slots] = now_s
 
     def columns_of(self, scenarios: Sequence[str]) -> Ints:
         """The column of each scenario among the pairs; of one that is new all items have to be read again."""
@@ -108,14 +114,17 @@ class ItemTable:
         """When the one of the items that was read first was read."""
         return float(self._read_s[slots].min())
 
-    def put_items(self, items: Sequence[str], item: Block, activity: Block, read_s: Floats) -> None:
-        """Rows of `item` and `item_activity`, each with the time at which it was read."""
+    def put_items(
+        self, items: Sequence[str], item: Block, activity: Block, read_s: Floats, keep: Iterable[str] = ()
+    ) -> None:
+        """Rows of `item` and `item_activity`, each with the time at which it was read; none of `keep` leaves for it."""
         facets = item.ints("facet_keys")
-        slots, places = self._slots_for(items, float(read_s.max())), self._facets_for(facets)
+        slots, places = self._slots_for(items, float(read_s.max()), keep), self._facets_for(facets)
         config = self._schema.config
         self._items.columns.put(slots, settle_items(config, self._encoder, keys64(items), places, item, activity))
         self._activity.columns.put(slots, settle_activity(config, activity))
         self._known[slots], self._read_s[slots] = item.ints("schema") != 0, read_s
+        self._all_read &= bool((read_s > NEVER).all())
 
     def put_pairs(self, pairs: Sequence[tuple[str, str]], pair: Block, activity: Block) -> None:
         """Rows of `item_scenario` and `item_scenario_activity`; those of items that are not here are left out."""
@@ -135,12 +144,15 @@ class ItemTable:
         slots = self._facets_for(np.array(keys, np.int64))
         self._facets.columns.put(slots, settle_activity(self._schema.config, activity))
         self._facet_read_s[slots] = read_s
+        self._all_read &= bool((read_s > NEVER).all())
 
     def stale(self, slots: Ints, before_s: float, synced_s: float) -> np.ndarray:
         """Which items, or facets of theirs, are not known to be as they were at `before_s`: [N].
 
         What was read at any time holds at `synced_s`, for changes since the reading are known until then.
         """
+        if synced_s >= before_s and self._all_read:
+            return np.zeros(len(slots), bool)
         facet_read_s = self._facet_read_s[self._items.columns.facet[slots]]
         read_s = np.minimum(self._read_s[slots], facet_read_s.min(axis=1))
         result: np.ndarray = read_s == NEVER if synced_s >= before_s else read_s < before_s
@@ -154,17 +166,19 @@ class ItemTable:
     def oldest(self, count: int, before_s: float) -> list[str]:
         """At most so many of the items that were not read after a time; those asked for last come first."""
         old = np.flatnonzero(self._read_s <= before_s)
-        old = old[np.argsort(-self._used_s[old])]
-        held = (self._ids[slot] for slot in old.tolist())
-        return list(islice((item for item in held if item), count))
+        self._all_read = not len(old) and not (self._facet_read_s == NEVER).any()
+        if count < len(old):
+            old = old[np.argpartition(-self._used_s[old], count)[:count]]
+        return [self._ids[slot] for slot in old[np.argsort(-self._used_s[old])].tolist()]
 
     def forget_ages(self) -> None:
         """Take nothing for young any more."""
-        self._read_s[NOTHING + 1 :], self._facet_read_s[NOTHING + 1 :] = NEVER, NEVER
+        for read_s in (self._read_s, self._facet_read_s):
+            read_s[read_s < NOBODY] = NEVER
+        self._all_read = False
 
-    def hydrated(self, slots: Ints, columns: Ints, now_s: float) -> dict[str, Any]:
+    def hydrated(self, slots: Ints, columns: Ints) -> dict[str, Any]:
         """The fields of Hydrated that are about the items in `slots`, in scenarios `columns`; copies."""
-        self._used_s[slots] = now_s
         items = self._items.columns.take(slots)
         facets, place = np.unique(items.facet, return_inverse=True)
         pairs = self._pair_slots.take(slots, axis=0).take(columns, axis=1).ravel()
@@ -190,17 +204,17 @@ class ItemTable:
         self._pairs.free(rows[rows != NOTHING].tolist())
         self._pair_slots[slots, columns] = NOTHING
 
-    def _slots_for(self, items: Sequence[str], now_s: float) -> Ints:
+    def _slots_for(self, items: Sequence[str], now_s: float, keep: Iterable[str]) -> Ints:
         new = [item for item in items if item not in self._slots]
         if new:
             if len(self._slots) + len(new) > self._size:
-                self._evict(max(len(self._slots) + len(new) - self._size, self._size // 10), items)
+                self._evict(max(len(self._slots) + len(new) - self._size, self._size // 10), {*items, *keep})
             taken = self._items.take(len(new))
             self._activity.take(len(new))
             self._grow(self._items.used)
             for item, slot in zip(new, taken, strict=True):
                 self._slots[item], self._ids[slot] = slot, item
-            self._pair_slots[taken], self._used_s[taken] = NOTHING, now_s
+            self._pair_slots[taken], self._used_s[taken], self._read_s[taken] = NOTHING, now_s, NEVER
         return self.slots(items)
 
     def _grow(self, size: int) -> None:
@@ -209,11 +223,10 @@ class ItemTable:
         more = len(self._items.columns) - len(self._read_s)
         self._ids.extend([""] * more)
         self._known, self._used_s = np.pad(self._known, (0, more)), np.pad(self._used_s, (0, more))
-        self._read_s = np.pad(self._read_s, (0, more), constant_values=NEVER)
+        self._read_s = np.pad(self._read_s, (0, more), constant_values=NOBODY)
         self._pair_slots = np.pad(self._pair_slots, ((0, more), (0, 0)))
 
-    def _evict(self, count: int, keep: Iterable[str]) -> None:
-        kept = set(keep)
+    def _evict(self, count: int, kept: set[str]) -> None:
         held = np.array([slot for item, slot in self._slots.items() if item not in kept], np.int64)
         if count < len(held):
             held = held[np.argpartition(self._used_s[held], count)[:count]]
@@ -222,6 +235,7 @@ class ItemTable:
         for slot in held.tolist():
             del self._slots[self._ids[slot]]
             self._ids[slot] = ""
+        self._read_s[held] = NOBODY
         self._items.free(held.tolist())
         self._activity.free(held.tolist())
 
@@ -232,8 +246,8 @@ class ItemTable:
         more = len(self._facets.columns) - len(self._facet_key)
         if more:
             self._facet_key = np.pad(self._facet_key, (0, more))
-            self._facet_read_s = np.pad(self._facet_read_s, (0, more), constant_values=NEVER)
+            self._facet_read_s = np.pad(self._facet_read_s, (0, more), constant_values=NOBODY)
         self._facet_slots |= dict(zip(new, taken, strict=True))
-        self._facet_key[taken] = new
+        self._facet_key[taken], self._facet_read_s[taken] = new, NEVER
         slots = np.array([self._facet_slots[key] for key in distinct.tolist()], np.int32)
         return slots[place].reshape(keys.shape)

@@ -5,6 +5,8 @@ item has its score, probability and contributions in the same layout, so all of 
 length. A serialised message that is appended to another is merged with it, so the head can stay a message.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
@@ -43,10 +45,15 @@ def serialised(
     parts, end = [head.SerializeToString()], 0
     for place in chosen.tolist():
         item = item_ids[place].encode()
-        size = varint(len(item))
-        parts += (_ITEMS, varint(len(_ID) + len(size) + len(item) + width), _ID, size, item)
-        parts.append(data[end : (end := end + width)])
+        parts += (_item_head(len(item), width), item, data[end : (end := end + width)])
     return b"".join(parts)
+
+
+@lru_cache(4096)
+def _item_head(size: int, width: int) -> bytes:
+    """What stands before the id, of `size` bytes, of an item that has `width` bytes of numbers."""
+    own = varint(size)
+    return _ITEMS + varint(len(_ID) + len(own) + size + width) + _ID + own
 
 
 def _numbers(scores: Scores, chosen: np.ndarray) -> np.ndarray:

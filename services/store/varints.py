@@ -64,25 +64,33 @@ def encode(values: Ints) -> tuple[bytes, Ints]:
 
 def decode(payloads: Sequence[bytes]) -> tuple[Ints, Ints]:
     """The numbers of all payloads, and how many each has. Raises ValueError for what are no varints."""
-    ends = np.cumsum(np.fromiter(map(len, payloads), np.int64, len(payloads)))
+    ends = np.fromiter(map(len, payloads), np.int64, len(payloads)).cumsum()
     if not len(ends) or not ends[-1]:
         return np.zeros(0, np.int64), np.zeros(len(payloads), np.int64)
     # Zeros behind the last number, so that ten bytes can be taken from every place.
     data = np.frombuffer(b"".join([*payloads, bytes(MAX_BYTES)]), np.uint8)
-    last = np.flatnonzero(data[: ends[-1]] < MORE)
-    starts = np.r_[0, last[:-1] + 1][: len(last)]
+    last = (data[: ends[-1]] < MORE).nonzero()[0]
+    starts = np.zeros(len(last), np.int64)
+    np.add(last[:-1], 1, out=starts[1:])
     size = last - starts + 1
-    upto = np.r_[0, np.searchsorted(last, ends - 1, side="right")]
-    filled = ends > np.r_[0, ends[:-1]]
-    if (data[ends[filled] - 1] >= MORE).any() or size.max() > MAX_BYTES:
+    upto = last.searchsorted(ends - 1, side="right")
+    # Every payload that is not empty must end where a number does; an empty one ends where the one before does.
+    whole = np.concatenate([[-1], last])[upto] == ends - 1
+    if not whole.all() or size.max() > MAX_BYTES:
         raise ValueError("not a list of varints")
     # The eight bytes from every place on, as one number: words that overlap.
     words: Unsigned = np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
     values = _together(words[starts].astype(np.uint64, copy=False) & _WORD_MASK[size])
-    for place in (_WORD, _WORD + 1):
-        long = np.flatnonzero(size > place)
-        values[long] |= (data[starts[long] + place] & np.uint64(0x7F)) << np.uint64(7 * place)
-    return values.view(np.int64), np.diff(upto)
+    long = (size > _WORD).nonzero()[0]
+    values[long] |= _rest(data, starts[long] + _WORD, size[long])
+    return values.view(np.int64), np.diff(upto, prepend=0)
+
+
+def _rest(data: NDArray[np.uint8], place: Ints, size: Ints) -> Unsigned:
+    """The ninth and, of those that have one, the tenth byte of numbers, where they belong in the number."""
+    ninth = (data[place] & np.uint8(0x7F)).astype(np.uint64)
+    tenth = np.where(size == MAX_BYTES, data[place + 1] & np.uint8(0x7F), np.uint8(0)).astype(np.uint64)
+    return (ninth | tenth << np.uint64(7)) << _IN_WORD
 
 
 def _together(word: Unsigned) -> Unsigned:

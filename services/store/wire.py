@@ -181,7 +181,7 @@ def _numbers(feature: Feature, payloads: Sequence[bytes]) -> tuple[Floats | Ints
     if (sizes % _DOUBLE.itemsize).any():
         raise NotCanonical(f"{feature.name}: not a list of doubles")
     # Of a bytearray, so that the array can be written to.
-    values = np.frombuffer(bytearray(b"".join(payloads)), _DOUBLE).astype(np.float64, copy=False)
+    values = np.frombuffer(bytearray().join(payloads), _DOUBLE).astype(np.float64, copy=False)
     return values, sizes // _DOUBLE.itemsize
 
 

@@ -96,6 +96,7 @@ def test_a_graph_of_several_requests_of_another_model_is_refused(
         check_many(tmp_path / "model.onnx", tmp_path / "many.onnx", RowSource(directory, "validation"))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_sample_requests_hold_what_the_graph_computes_and_are_nobodys(
     kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
 ) -> None:

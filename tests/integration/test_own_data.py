@@ -106,11 +106,11 @@ def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypat
     assert "user_scenario:" in answer
     assert "streaming of owndata.behavior goes on at offsets 0, 0, 0, 0" in answer
     assert_backfilled(DatasetReader(tmp_path / "data" / "mine"))
-    ranker = build_ranker(load_settings(), build_models(load_settings()))
+    ranker, _ = build_ranker(load_settings(), build_models(load_settings()))
     films = [f"film{n}" for n in range(20)]
     request = ranking_pb2.RankRequest(user_id="u1", scenario_id="tv", item_ids=films, top_k=10)
     request.request_time.FromMilliseconds(START_MS + 20 * DAY_MS)
-    reply = rank(ranker, request, lambda: 10.0)
+    reply = ranking_pb2.RankResponse.FromString(rank(ranker, request, lambda: 10.0))
     comedies = {f"film{n}" for n in range(1, 20, 2)}
     assert not reply.degraded
     assert len(comedies & {item.item_id for item in reply.items}) >= 8

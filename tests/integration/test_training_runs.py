@@ -52,7 +52,7 @@ def test_a_run_says_what_it_was_and_how_good(out: Path) -> None:
     assert run["onnx_many_difference_max"] <= 1e-5
     manifest = json.loads((Path(run["registered"]) / "manifest.json").read_text())
     assert ("neural", 1, SOURCES) == (manifest["name"], manifest["version"], manifest["sources"])
-    assert (Path(run["registered"]) / manifest["many"]).exists()
+    assert {"model.onnx", "many.onnx", "samples.npz"} == set(manifest["files"])
     assert not (out / "checkpoint.pt").exists()
 
 

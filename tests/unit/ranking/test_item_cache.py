@@ -8,8 +8,8 @@ import pytest
 
 from services.features.config import Attribute, FeatureConfig
 from services.features.hashing import keys64
-from services.features.rows import pack
-from services.features.schema import build_schema
+from services.features.rows import Row, pack
+from services.features.schema import View, build_schema
 from services.ranking.item_cache import CachedItems, ItemCache
 from services.store.protocol import Key, StaleSchema, StoreUnavailable
 from tests.unit.ranking.recording_store import Clock, RecordingStore
@@ -231,6 +231,38 @@ def test_the_items_asked_for_longest_ago_leave(store: RecordingStore, clock: Clo
 def test_a_request_larger_than_the_bound_is_whole(store: RecordingStore, clock: Clock) -> None:
     cache = cache_over(store, clock, size=2)
     assert [1.0, 2.0, 3.0] == sizes(rows(cache, "abc"))
+
+
+def test_what_a_request_reads_does_not_drive_out_what_it_has(store: RecordingStore, clock: Clock) -> None:
+    """Those that are held, and were asked for longest ago, are asked for now; however small the bound is."""
+    for size in (1, 2):
+        cache = cache_over(store, clock, size=size)
+        for item in "ab":
+            clock.now_s += 0.1
+            rows(cache, item)
+        found = rows(cache, "abc")
+        assert [1.0, 2.0, 3.0] == sizes(found)
+        assert [True] * 3 == found.known.tolist()
+
+
+def test_what_others_read_meanwhile_drives_out_what_nobody_asks_for(store: RecordingStore, clock: Clock) -> None:
+    """A request that waits for the store for some of its items keeps the others."""
+    for number in range(10):
+        describe(store, f"other {number}", 9.0)
+    cache = cache_over(store, clock, size=10)
+    rows(cache, "a")
+    clock.now_s += 0.1
+    rows(cache, [f"other {number}" for number in range(8)])
+    clock.now_s += 0.1
+    read, others = store.read, ["other 8", "other 9"]
+
+    def read_beside(view: View, keys: Sequence[Key]) -> list[Row | None]:
+        store.read = read  # type: ignore[method-assign]
+        rows(cache, others)
+        return read(view, keys)
+
+    store.read = read_beside  # type: ignore[method-assign]
+    assert [1.0, 2.0] == sizes(rows(cache, "ab"))
 
 
 def test_many_items_come_and_go_and_each_keeps_its_own(store: RecordingStore, clock: Clock) -> None:
