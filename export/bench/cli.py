@@ -47,7 +47,7 @@ def scale(
 ) -> None:
     """Rank 200 items with a small and with a large catalogue: latency, memory per item, cost of keeping it young.
 
-    Starts its own Kafka, Valkey and servers on made-up shops. A million items and users take Valkey about 20 GB.
+    Starts its own Kafka, Valkey and servers on made-up shops. A million items and users take Valkey 17 GB.
     """
     from export.bench.scale import run_bench_scale
 

@@ -1,7 +1,7 @@
 """A made-up shop of any size: seeded rows of items, facets, scenarios and users, a chunk at a time.
 
-Chunk k holds the same rows whatever the size of the shop, but for brands, of which a larger shop has more. Counts are
-long-tailed as in shops. Knows the feature schema and numbers; knows no store.
+Chunk k is the same whatever the size of the shop, but for brands, of which a larger shop has more, and for what users
+engaged with. Counts are long-tailed as in shops. Knows the feature schema and numbers; knows no store.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
