@@ -39,6 +39,22 @@ def profile(
 
 
 @bench_app.command()
+def scale(
+    json_file: JsonOption,
+    items: Annotated[str, typer.Option(help="Items of each shop, the smallest first.")] = "10000,1000000",
+    users: Annotated[str, typer.Option(help="Users of each shop.")] = "1000,1000000",
+    requests: Annotated[int, typer.Option(help="Requests per server.")] = 1_000,
+) -> None:
+    """Rank 200 items with a small and with a large catalogue: latency, memory per item, cost of keeping it young.
+
+    Starts its own Kafka, Valkey and servers on made-up shops. A million items and users take Valkey 17 GB.
+    """
+    from export.bench.scale import run_bench_scale
+
+    _write(json_file, run_bench_scale(_numbers(items), _numbers(users), requests))
+
+
+@bench_app.command()
 def ingest(
     json_file: JsonOption,
     households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 300,
@@ -88,6 +104,10 @@ def score(
     from services.runtime.settings import load_settings
 
     _write(json_file, run_bench_score(load_settings(), provider or [], runs))
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def _write(path: Path, figures: dict[str, Any]) -> None:
