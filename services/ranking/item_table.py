@@ -103,7 +103,7 @@ class ItemTable:
 
     def columns_of(self, scenarios: Sequence[str]) -> Ints:
         """The column of each scenario among the pairs; of one that is new all items have to be read again."""
-        if new := [scenario for scenario in scenarios if scenario not in self._scenarios]:
+        if new := [scenario for scenario in dict.fromkeys(scenarios) if scenario not in self._scenarios]:
             first = len(self._scenarios)
             self._scenarios |= {scenario: first + number for number, scenario in enumerate(new)}
             self._pair_slots = np.pad(self._pair_slots, ((0, 0), (0, len(new))))
@@ -222,12 +222,13 @@ class ItemTable:
             return
         more = len(self._items.columns) - len(self._read_s)
         self._ids.extend([""] * more)
-        self._known, self._used_s = np.pad(self._known, (0, more)), np.pad(self._used_s, (0, more))
-        self._read_s = np.pad(self._read_s, (0, more), constant_values=NOBODY)
-        self._pair_slots = np.pad(self._pair_slots, ((0, more), (0, 0)))
+        self._known, self._used_s = _longer(self._known, more), _longer(self._used_s, more)
+        self._read_s, self._pair_slots = _longer(self._read_s, more, NOBODY), _longer(self._pair_slots, more)
 
     def _evict(self, count: int, kept: set[str]) -> None:
-        held = np.array([slot for item, slot in self._slots.items() if item not in kept], np.int64)
+        leaving = self._read_s < NOBODY
+        leaving[[self._slots[item] for item in kept if item in self._slots]] = False
+        held = np.flatnonzero(leaving)
         if count < len(held):
             held = held[np.argpartition(self._used_s[held], count)[:count]]
         pairs = self._pair_slots[held]
@@ -245,9 +246,18 @@ class ItemTable:
         taken = self._facets.take(len(new))
         more = len(self._facets.columns) - len(self._facet_key)
         if more:
-            self._facet_key = np.pad(self._facet_key, (0, more))
-            self._facet_read_s = np.pad(self._facet_read_s, (0, more), constant_values=NOBODY)
+            self._facet_key = _longer(self._facet_key, more)
+            self._facet_read_s = _longer(self._facet_read_s, more, NOBODY)
         self._facet_slots |= dict(zip(new, taken, strict=True))
         self._facet_key[taken], self._facet_read_s[taken] = new, NEVER
         slots = np.array([self._facet_slots[key] for key in distinct.tolist()], np.int32)
         return slots[place].reshape(keys.shape)
+
+
+def _longer(array: np.ndarray, more: int, fill: float = 0) -> np.ndarray:
+    """A copy with more rows; where they are 0 they take no memory before they are written."""
+    result = np.zeros((len(array) + more, *array.shape[1:]), array.dtype)
+    result[: len(array)] = array
+    if fill:
+        result[len(array) :] = fill
+    return result

@@ -1,5 +1,6 @@
 """The life of a gRPC server process: serve until a signal, then leave without dropping what was begun."""
 
+import ctypes
 import gc
 import signal
 import threading
@@ -50,10 +51,13 @@ def drain(
 def keep_what_is_loaded() -> None:
     """Spare the collector from looking through it again and again, which shows in the slowest answers and batches.
 
-    For the main of a process: what is kept is not freed at its end either, and some libraries complain of that.
+    What only loading needed goes back to the system where the C library (glibc) can do that. For the main of a
+    process: what is kept is not freed at its end either, and some libraries complain of that.
     """
     gc.collect()
     gc.freeze()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from services.features.hashing import keys64
 from services.features.rows import Row, pack
 from services.features.schema import View, build_schema
 from services.ranking.item_cache import CachedItems, ItemCache
+from services.ranking.item_table import ItemTable
 from services.store.protocol import Key, StaleSchema, StoreUnavailable
 from tests.unit.ranking.recording_store import Clock, RecordingStore
 
@@ -286,6 +287,13 @@ def test_a_scenario_that_appears_later_has_its_pairs(cache: ItemCache, store: Re
     assert [[0.5, 10.0]] == margins(rows(cache, "a", ["tv", "web"]))
     put(store, "item_scenario", ("a", "late"), attributes=[7.0])
     assert [[10.0, 7.0]] == margins(rows(cache, "a", ["web", "late"]))
+
+
+def test_a_scenario_named_twice_has_one_column() -> None:
+    """Pairs name a scenario once per item: a column for each would take kilobytes per item."""
+    table = ItemTable(SCHEMA, ENCODER, 10)
+    assert [0, 1, 0] == table.columns_of(["tv", "web", "tv"]).tolist()
+    assert [1, 2] == table.columns_of(["web", "late"]).tolist()
 
 
 def test_the_oldest_are_those_that_will_soon_be_too_old(cache: ItemCache, clock: Clock) -> None:
