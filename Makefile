@@ -54,7 +54,7 @@ bench: setup
 # Serving (no torch), serving + training, and everything, from the same resolution.
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	  pyproject.toml --group training --group load --group infra --group dev -o $(LOCK)
+	  pyproject.toml --group training --group load --group console --group infra --group dev -o $(LOCK)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  -c $(LOCK) pyproject.toml -o deploy/requirements/serving.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \

@@ -15,7 +15,8 @@ from services.features.encode import Tensors
 from services.ranking.execution import execution_of
 from services.ranking.model import INPUTS, OnnxModel
 from services.ranking.registry import MODEL, Registry, wanted_version
-from services.runtime.settings import RankingSettings, Settings
+from services.runtime.sections.ranking import RankingSettings
+from services.runtime.settings import Settings
 
 CANDIDATES = (1, 50, 200, 500, 1000, 2000)
 REQUESTS = (2, 4, 8)

@@ -8,7 +8,8 @@ from services.features.schema import build_schema
 from services.ranking.model import MANY
 from services.ranking.registry import Registry, config_differences, differences, wanted_version
 from services.runtime.errors import CrossRecError
-from services.runtime.settings import KafkaSettings, Settings, StoreSettings
+from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.runtime.settings import Settings
 from services.runtime.topics import topic_specs
 from services.text.encoder import EncoderInfo
 

@@ -20,7 +20,9 @@ from services.runtime.infra.commands import InfraConfig, down, up
 from services.runtime.infra.ports import choose_port
 from services.runtime.infra.process import is_alive
 from services.runtime.infra.state import load_state
-from services.runtime.settings import ConsumerSettings, KafkaSettings, Settings, StoreSettings
+from services.runtime.sections.consumers import ConsumerSettings
+from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.runtime.settings import Settings
 from services.runtime.topics import create_topics, topic_specs
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import RowStore

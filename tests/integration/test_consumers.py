@@ -26,7 +26,9 @@ from services.features.config import FeatureConfig
 from services.features.rows import Block, Row, pack
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.runtime.infra.commands import Endpoints
-from services.runtime.settings import ConsumerSettings, KafkaSettings, Settings, StoreSettings
+from services.runtime.sections.consumers import ConsumerSettings
+from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.runtime.settings import Settings
 from services.runtime.topics import create_topics, topic_specs
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import Key, RowStore

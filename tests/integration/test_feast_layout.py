@@ -21,7 +21,8 @@ from services.features.schema import SCALAR, VARIABLE, Feature, View, build_sche
 from services.runtime.infra.commands import Endpoints
 from services.runtime.infra.ports import choose_port
 from services.runtime.infra.valkey import server_binary
-from services.runtime.settings import Settings, StoreSettings
+from services.runtime.sections.infrastructure import StoreSettings
+from services.runtime.settings import Settings
 from services.store.connect import feature_store, open_rows_for_batches
 from services.store.feast_rows import FeastRowStore
 from services.store.online_store import TYPE

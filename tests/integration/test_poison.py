@@ -18,7 +18,9 @@ from services.events.codec import encode
 from services.features.rows import Row, pack
 from services.features.schema import Schema, build_schema
 from services.runtime.infra.commands import Endpoints
-from services.runtime.settings import ConsumerSettings, KafkaSettings, Settings, StoreSettings
+from services.runtime.sections.consumers import ConsumerSettings
+from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.runtime.settings import Settings
 from services.runtime.topics import create_topics, topic_specs
 from services.store.connect import open_rows
 from services.store.protocol import FencedWrite, RowStore

@@ -28,7 +28,8 @@ from services.ranking.refresh import Refresher, Tells
 from services.ranking.rows import RankingRows, open_ranking_rows
 from services.ranking.serving.served import OneModel
 from services.runtime.infra.commands import Endpoints
-from services.runtime.settings import Settings, StoreSettings
+from services.runtime.sections.infrastructure import StoreSettings
+from services.runtime.settings import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.feast_rows import FeastRowStore
 from services.store.folding import erase_user, fold_states

@@ -18,7 +18,8 @@ from services.features.hydrated import hydrated
 from services.features.schema import View
 from services.ranking.model import Scores
 from services.runtime.infra.commands import Endpoints
-from services.runtime.settings import Settings, StoreSettings
+from services.runtime.sections.infrastructure import StoreSettings
+from services.runtime.settings import Settings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
 from services.store.folding import erase_user, read_block, read_facets
 from services.store.memory import MemoryRowStore

@@ -17,7 +17,8 @@ from services.ranking.pipeline import Ranker, rank
 from services.ranking.rows import open_ranking_rows
 from services.ranking.serving.served import OneModel
 from services.runtime.infra.commands import InfraConfig, down, status, up
-from services.runtime.settings import Settings, StoreSettings
+from services.runtime.sections.infrastructure import StoreSettings
+from services.runtime.settings import Settings
 from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.folding import fold_states, index_scenarios

@@ -9,7 +9,9 @@ import pytest
 from services.doctor.check import State
 from services.doctor.reach import connection, model_checks, store_checks
 from services.features.config import FeatureConfig
-from services.runtime.settings import RankingSettings, Settings, StoreSettings
+from services.runtime.sections.infrastructure import StoreSettings
+from services.runtime.sections.ranking import RankingSettings
+from services.runtime.settings import Settings
 from services.text.encoder import EncoderInfo
 from tests.unit.ranking.test_model import ENCODER, SCHEMA, register
 
