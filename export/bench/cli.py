@@ -27,6 +27,21 @@ def rank(
 
 
 @bench_app.command()
+def overload(
+    json_file: JsonOption,
+    times: Annotated[float, typer.Option(help="How many times its capacity the server is offered.")] = 3.0,
+    seconds: Annotated[float, typer.Option(help="For how long, seconds.")] = 60.0,
+) -> None:
+    """Offer the ranking server several times what it can do: what is answered, how late, and how soon it recovers.
+
+    Starts its own Kafka, Valkey and server on 100 households of Complete Journey.
+    """
+    from export.bench.overload import run_bench_overload
+
+    _write(json_file, run_bench_overload(times, seconds))
+
+
+@bench_app.command()
 def profile(
     json_file: JsonOption,
     requests: Annotated[int, typer.Option(help="Requests, of 200 candidates.")] = 300,

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.bench.calls import Calls, processor_s
+from export.bench.cores import CLIENT_CORE, SERVER_CORE, apart, pin
 from export.bench.stage import DATASET, open_ranking, set_stage
 from export.demo.environment import Environment
 from export.demo.stream import timestamp
@@ -37,7 +38,6 @@ CAPACITY_S = 8.0
 LOAD_S = 30.0
 SHARE = 0.6
 PACKAGES = ("crossrec", "feast", "grpcio", "onnxruntime-gpu", "redis", "hiredis", "numpy", "protobuf")
-SERVER_CORE, CLIENT_CORE = 0, 1
 
 
 @dataclass
@@ -74,10 +74,9 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
 
 def start_servers(environment: Environment) -> dict[str, Server]:
     """The three servers on one core, and everything else on the other."""
-    pinned = len(os.sched_getaffinity(0)) > 1
-    if pinned:
+    if pinned := apart():
         for pid in (os.getpid(), *environment.infra_pids()):
-            _pin(pid, CLIENT_CORE)
+            pin(pid, CLIENT_CORE)
     processes = environment.processes
     environment.start_ranking()
     addresses = {"ours": environment.ranking_address}
@@ -88,13 +87,8 @@ def start_servers(environment: Environment) -> dict[str, Server]:
     pids = {"ours": processes.running["ranking"].pid} | {n: processes.running[n].pid for n in ("floor", "feast")}
     if pinned:
         for pid in pids.values():
-            _pin(pid, SERVER_CORE)
+            pin(pid, SERVER_CORE)
     return {name: Server(name, pids[name], Calls(grpc.insecure_channel(addresses[name])), []) for name in addresses}
-
-
-def _pin(pid: int, core: int) -> None:
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
 
 
 def measure(servers: dict[str, Server], asked: Sequence[pb.RankRequest]) -> None:
