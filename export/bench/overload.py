@@ -31,6 +31,8 @@ HALF = 0.5
 BEFORE_S, AFTER_S = 10.0, 15.0
 DEADLINE_S = 0.5
 CHANNELS = 16
+APART = apart()
+"""Before anything is pinned."""
 
 
 def run_bench_overload(times: float, seconds_of_it: float, out: Path = Path("build/bench/overload")) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def start_server(environment: Environment) -> int:
     """The ranking server on a core of its own; its process id."""
     environment.start_ranking()
     pid = environment.processes.running["ranking"].pid
-    if apart():
+    if APART:
         for other in (os.getpid(), *environment.infra_pids()):
             pin(other, CLIENT_CORE)
         pin(pid, SERVER_CORE)
@@ -97,7 +99,7 @@ def report(record: Record, capacity: float, steps: Sequence[Step]) -> dict[str, 
             "explain": True,
             "arrivals": f"Poisson, {', '.join(f'{step.rate:.0f}/s for {step.duration_s:g} s' for step in steps)}",
             "deadline_s": DEADLINE_S,
-            "cores": "server on one, client, Valkey and Kafka on the other" if apart() else "shared",
+            "cores": "server on one, client, Valkey and Kafka on the other" if APART else "shared",
         },
         "versions": versions(PACKAGES),
         "machine": machine(),
