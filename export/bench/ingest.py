@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import redis
-from feast import FeatureStore
 from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console
 
@@ -26,6 +25,7 @@ from services.events.routing import topic_name
 from services.features.rows import Row
 from services.features.schema import View, build_schema
 from services.store.connect import feature_store
+from services.store.feast_api import FeatureStore
 from services.store.protocol import Key
 
 FEAST_EVENTS = 100

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
 
 from services.gateway.publisher import Publisher
+from services.runtime.listener import Report
 from services.runtime.logging import log_event
 
 _logger = logging.getLogger(__name__)
@@ -76,6 +77,21 @@ class KafkaHealth:
         """Check no more; waits for a check in progress."""
         self._stop.set()
         self._thread.join()
+
+    @property
+    def serving(self) -> bool:
+        """Whether Kafka is known to take records."""
+        return self._state.ready
+
+    def live(self) -> Report:
+        """The process answers; that Kafka is away is no reason to replace it."""
+        return Report(ok=True, reasons=[], details={})
+
+    def ready(self) -> Report:
+        """Whether events can be stored."""
+        stopping = ["stopping"] if self._stop.is_set() else []
+        reasons = [*stopping, *([] if self.serving else ["Kafka does not take records, as far as is known"])]
+        return Report(not reasons, reasons, {})
 
     def check(self) -> None:
         """Ask once; tell and log what has changed."""

@@ -16,6 +16,7 @@ from services.events.validation import stamped, violation
 from services.features.config import FeatureConfig
 from services.gateway.pressure import PendingBudget
 from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, failed, outcome
+from services.gateway.watch import EntryWatch, Unwatched, type_of
 from services.runtime.errors import InvalidRequest, Overloaded, Unavailable
 
 MAX_ENTRIES = 1000
@@ -50,10 +51,12 @@ class Judged:
     Args:
         results: per entry, in order; accepted ones stand for entries that are still to be stored.
         records: the accepted ones, in order.
+        types: their types.
     """
 
     results: list[EntryResult]
     records: list[OutgoingRecord]
+    types: list[str]
 
     @property
     def size(self) -> int:
@@ -98,6 +101,7 @@ class Intake:
         budget: bounds what is pending.
         now_s: the clock, seconds since 1970.
         make_id: makes unique event ids.
+        watch: hears what becomes of entries.
     """
 
     def __init__(
@@ -107,8 +111,10 @@ class Intake:
         budget: PendingBudget,
         now_s: Callable[[], float] = time.time,
         make_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        watch: EntryWatch | None = None,
     ) -> None:
         self.rules, self.budget = rules, budget
+        self._watch = watch or Unwatched()
         self._publisher = publisher
         self._now_s = now_s
         self._make_id = make_id
@@ -117,17 +123,19 @@ class Intake:
         """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
         check_length(entries)
         now_s = self._now_s()
-        judged = Judged([], [])
+        judged, rejected = Judged([], [], []), list[str]()
         for given in entries:
             entry = stamped(given, now_s, self._make_id)
             rules = self.rules
             found = violation(entry, rules.features, now_s, rules.future_tolerance_s, rules.max_age_s)
             if found:
-                rejected = Rejected(field=found.field, reason=found.reason)
-                judged.results.append(EntryResult(rejected=rejected))
+                judged.results.append(EntryResult(rejected=Rejected(field=found.field, reason=found.reason)))
+                rejected.append(type_of(entry))
             else:
                 judged.results.append(EntryResult(accepted=Accepted(event_id=_event_id(entry))))
                 judged.records.append(self._record(entry))
+                judged.types.append(type_of(entry))
+        self._watch.rejected(rejected)
         return judged
 
     def submit(self, judged: Judged, timeout_s: float) -> Submission:
@@ -151,15 +159,26 @@ class Intake:
         return self._send(judged, timeout_s)
 
     def _send(self, judged: Judged, timeout_s: float) -> Submission:
+        begun_s = time.perf_counter()
         try:
             confirmations = self._publisher.send(judged.records, timeout_s)
         except BaseException:
             self.budget.give_back(judged.size, len(judged.records))
             raise
         submission = _submission(judged, confirmations)
-        size, count = judged.size, len(judged.records)
-        submission.known.add_done_callback(lambda _: self.budget.give_back(size, count))
+        size, types = judged.size, judged.types
+
+        def known(_: Confirmation) -> None:
+            self.budget.give_back(size, len(types))
+            self._tell(types, confirmations, time.perf_counter() - begun_s)
+
+        submission.known.add_done_callback(known)
         return submission
+
+    def _tell(self, types: Sequence[str], confirmations: Sequence[Confirmation], seconds: float) -> None:
+        found = [(name, outcome(confirmation)) for name, confirmation in zip(types, confirmations, strict=True)]
+        stored, unconfirmed = [n for n, error in found if not error], [n for n, error in found if error]
+        self._watch.ended(stored, unconfirmed, seconds)
 
     def _record(self, entry: Entry) -> OutgoingRecord:
         way = route(entry)

@@ -1,16 +1,22 @@
 """The gateway process: settings in, everything wired by hand, serves until a signal."""
 
 import logging
+from contextlib import nullcontext
+
+from prometheus_client import CollectorRegistry
 
 from services.gateway.health import KafkaHealth
 from services.gateway.intake import Intake, Rules
 from services.gateway.kafka_publisher import KafkaPublisher
+from services.gateway.metrics import GatewayMetrics, LoadMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.publisher import Publisher
 from services.gateway.server import EVENT_SERVICE, build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
+from services.gateway.watch import EntryWatch
 from services.runtime.lifecycle import serve_until_signal
+from services.runtime.listener import listening
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
 
@@ -19,6 +25,8 @@ DRAIN_S = 10.0
 
 MAX_CHECK_S = 3.0
 """Seconds until Kafka counts as away for a health check."""
+
+METRICS_LISTEN = "gateway.metrics_listen"
 
 _logger = logging.getLogger(__name__)
 
@@ -31,31 +39,40 @@ def run_gateway(settings: Settings) -> None:
     configure_logging()
     gateway, kafka = settings.gateway, settings.kafka
     publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
-    service = build_service(settings, publisher)
-    built = build_server(service, gateway.listen)
+    registry = CollectorRegistry()
+    metrics = GatewayMetrics(registry)
+    intake, rates = build_intake(settings, publisher, metrics), build_rates(settings)
+    service = build_service(settings, intake, rates)
+    built = build_server(service, gateway.listen, metrics.called)
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
     health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)
     health.start()
+    registry.register(LoadMetrics(intake.budget, rates, service, health))
 
     def close() -> None:
         health.stop()
         publisher.close(DRAIN_S)
 
-    serve_until_signal(built.server, built.health, DRAIN_S, close, service.stop)
+    address = gateway.metrics_listen
+    with listening(METRICS_LISTEN, address, registry, health) if address else nullcontext():
+        serve_until_signal(built.server, built.health, DRAIN_S, close, service.stop)
     log_event(_logger, "gateway_stopped")
 
 
-def build_service(settings: Settings, publisher: Publisher) -> EventService:
+def build_service(settings: Settings, intake: Intake, rates: RateLimits) -> EventService:
     """EventService as the settings have it."""
     gateway = settings.gateway
-    rates = RateLimits(gateway.rate_limit_events_per_s, gateway.rate_limit_burst)
-    limits = StreamLimits(gateway.stream_window)
-    return EventService(build_intake(settings, publisher), rates, limits, gateway.max_workers, gateway.max_streams)
+    return EventService(intake, rates, StreamLimits(gateway.stream_window), gateway.max_workers, gateway.max_streams)
 
 
-def build_intake(settings: Settings, publisher: Publisher) -> Intake:
-    """What judges entries and has them stored, as the settings have it."""
+def build_rates(settings: Settings) -> RateLimits:
+    """How much clients may send, as the settings have it."""
+    return RateLimits(settings.gateway.rate_limit_events_per_s, settings.gateway.rate_limit_burst)
+
+
+def build_intake(settings: Settings, publisher: Publisher, watch: EntryWatch | None = None) -> Intake:
+    """What judges entries and has them stored, as the settings have it; `watch` hears what becomes of them."""
     gateway = settings.gateway
     rules = Rules(
         features=settings.features,
@@ -64,4 +81,5 @@ def build_intake(settings: Settings, publisher: Publisher) -> Intake:
         max_age_s=settings.max_age_s,
         kafka_timeout_s=gateway.kafka_timeout_s,
     )
-    return Intake(publisher, rules, PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records))
+    budget = PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records)
+    return Intake(publisher, rules, budget, watch=watch)

@@ -94,6 +94,7 @@ class RateLimits:
         self._clock_s = clock_s
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self.limited = 0  # times so far that a client was told to wait
 
     def delay_s(self, client: str, events: int) -> float:
         """0 if `client` may send so many events now, which takes them off; else how long it has to wait, seconds."""
@@ -103,6 +104,7 @@ class RateLimits:
             bucket = self._refilled(client)
             missing = min(events, self.burst) - bucket.tokens
             if missing > 0:
+                self.limited += 1
                 return missing / self.events_per_s
             bucket.tokens -= events
             return 0.0

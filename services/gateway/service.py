@@ -77,6 +77,11 @@ class EventService(EventServiceServicer):
             if context.add_callback(stream.leave):
                 yield from stream.answers(request_iterator)
 
+    @property
+    def streams(self) -> int:
+        """Streams open now."""
+        return len(self._streams)
+
     def stop(self) -> None:
         """Have every stream answer what it has read, and end; new ones are not opened."""
         with self._lock:

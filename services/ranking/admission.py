@@ -61,6 +61,7 @@ class Admission:
         self._inside = 0
         self._waiting: dict[Priority, deque[_Waiting]] = {priority: deque() for priority in Priority}
         self._takes_s = 0.0
+        self.refused = dict.fromkeys(Priority, 0)  # requests so far that found no room
 
     @property
     def limit(self) -> int:
@@ -104,6 +105,7 @@ class Admission:
             return waiting
 
     def _refuse(self, priority: Priority) -> None:
+        self.refused[priority] += 1
         if priority is Priority.INTERACTIVE:
             self._limit.refused()
         after_s = RETRY_AFTER_S[priority] * (0.5 + self._chance())

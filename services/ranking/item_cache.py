@@ -66,6 +66,7 @@ class ItemCache:
         self._table, self._lock, self.size = ItemTable(schema, encoder, size), threading.Lock(), size
         self._changed_s: dict[str | int, float] = {}
         self._synced_s = NEVER
+        self.hits = self.misses = 0  # items asked for so far that memory had, and that had to be read
 
     def __len__(self) -> int:
         return len(self._table)
@@ -76,7 +77,9 @@ class ItemCache:
             slots, columns = self._table.slots(items), self._table.columns_of(scenarios)
             self._table.ask_for(np.maximum(slots, NOTHING), self._clock())
             stale = self._stale(slots)
-            if not stale.any():
+            missing = int(np.count_nonzero(stale))
+            self.hits, self.misses = self.hits + len(slots) - missing, self.misses + missing
+            if not missing:
                 return self._cached(slots, columns, available=True)
         available = self._try_read([items[place] for place in np.flatnonzero(stale).tolist()], scenarios, items)
         with self._lock:

@@ -11,6 +11,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from services.ranking.fleet import Fleet
+from services.ranking.gathering import Gathered
 from services.ranking.supervisor import Supervisor, cores, held_port
 from services.ranking.worker import Supervised
 from services.runtime.listener import listening
@@ -32,15 +33,17 @@ def run_ranking(settings: Settings) -> None:
     configure_logging()
     chosen = settings.ranking
     fleet = Fleet(chosen.workers or cores())
-    with _observed(chosen.metrics_listen, fleet):
+    with _observed(chosen.metrics_listen, fleet) as registry:
         if fleet.wanted == 1:
             from services.ranking.main import serve_alone
 
-            serve_alone(settings, fleet)
+            serve_alone(settings, fleet, registry)
             return
+        gathered = Gathered()
+        registry.register(gathered)
         with held_port(chosen.listen) as address:
             log_event(_logger, "ranking_supervised", address=address, workers=fleet.wanted)
-            Supervisor(fleet, partial(_work, settings, address)).run()
+            Supervisor(fleet, partial(_work, settings, address), gathered).run()
         log_event(_logger, "ranking_stopped")
 
 
@@ -51,9 +54,9 @@ def _work(settings: Settings, address: str, supervised: Supervised) -> None:
 
 
 @contextmanager
-def _observed(listen: str, fleet: Fleet) -> Iterator[None]:
-    """Tell of the workers over HTTP meanwhile, if `listen` says where."""
+def _observed(listen: str, fleet: Fleet) -> Iterator[CollectorRegistry]:
+    """Tell of the workers over HTTP meanwhile, if `listen` says where; yields where further metrics go."""
     registry = CollectorRegistry()
     registry.register(fleet)
     with listening(METRICS_LISTEN, listen, registry, fleet) if listen else nullcontext():
-        yield
+        yield registry

@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from prometheus_client import CollectorRegistry
+
 from services.features.schema import build_schema
+from services.ranking.answered import Observer
 from services.ranking.execution import execution_of
 from services.ranking.fleet import Fleet
 from services.ranking.hydrate import UserRows
 from services.ranking.item_cache import ItemCache
 from services.ranking.last_known import LastKnown
+from services.ranking.metrics import LoadMetrics, RankingMetrics
 from services.ranking.pipeline import Ranker, warm_up
 from services.ranking.recognise import open_recogniser
 from services.ranking.refresh import Refresher
@@ -19,6 +23,7 @@ from services.ranking.registry import ModelUnavailable, Registry
 from services.ranking.rows import open_ranking_rows, open_refresher
 from services.ranking.service import RankingService, build_server
 from services.ranking.serving.load import ModelLoader
+from services.ranking.serving.metrics import ModelMetrics
 from services.ranking.serving.served import Models
 from services.ranking.serving.shadow import Shadow
 from services.ranking.serving.watched import WatchedModels
@@ -35,13 +40,15 @@ from services.text.encoder import EncoderInfo
 _logger = logging.getLogger(__name__)
 
 
-def serve_alone(settings: Settings, fleet: Fleet) -> None:
+def serve_alone(settings: Settings, fleet: Fleet, registry: CollectorRegistry) -> None:
     """Serve RankingService in this process until SIGTERM or SIGINT, and let `fleet` know; main thread only.
+
+    Metrics go into `registry`.
 
     Raises ModelUnavailable or ModelMismatch instead of serving with a model that does not fit.
     """
     fleet.started(os.getpid())
-    built, stop = _build(settings, settings.ranking.listen, shared=False)
+    built, stop = _build(settings, settings.ranking.listen, registry, shared=False)
     became_ready = partial(fleet.became_ready, os.getpid())
     serve_until_signal(built.server, built.health, DRAIN_S, stop, fleet.stop, became_ready)
     log_event(_logger, "ranking_stopped")
@@ -50,18 +57,23 @@ def serve_alone(settings: Settings, fleet: Fleet) -> None:
 def serve_supervised(settings: Settings, address: str, supervised: Supervised) -> None:
     """What a worker process does: serve at a port that it shares, until its supervisor says so or is gone."""
     configure_logging()
-    built, stop = _build(settings, address, shared=True)
+    built, stop = _build(settings, address, supervised.registry, shared=True)
     supervised.serve(built.server, built.health)
     stop()
 
 
-def _build(settings: Settings, listen: str, *, shared: bool) -> tuple[BoundServer, Callable[[], None]]:
+def _build(
+    settings: Settings, listen: str, registry: CollectorRegistry, *, shared: bool
+) -> tuple[BoundServer, Callable[[], None]]:
     """The server, warm but not started, and what ends that which runs beside it."""
-    models = build_models(settings)
-    ranker, refresher = build_ranker(settings, models)
+    models, metrics = build_models(settings), RankingMetrics(registry)
+    ranker, refresher = build_ranker(settings, models, (metrics,))
     warm_up(ranker)
     fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
-    built = build_server(build_service(settings, ranker), listen, shared=shared)
+    service = build_service(settings, ranker)
+    built = build_server(service, listen, shared=shared, observe=metrics.called)
+    registry.register(LoadMetrics(service.admission, ranker.rows.items))
+    registry.register(ModelMetrics(models))
     keep_what_is_loaded()
     models.start()
     refresher.start()
@@ -115,7 +127,7 @@ def encoder_of(settings: Settings) -> int:
     return EncoderInfo.load(settings.encoder_dir).fingerprint
 
 
-def build_ranker(settings: Settings, models: Models) -> tuple[Ranker, Refresher]:
+def build_ranker(settings: Settings, models: Models, observers: tuple[Observer, ...] = ()) -> tuple[Ranker, Refresher]:
     """Schema and sources of rows of the settings, and what ranks; and what keeps the rows in memory young."""
     chosen, schema = settings.ranking, build_schema(settings.features)
     store = open_rows(settings)
@@ -132,5 +144,5 @@ def build_ranker(settings: Settings, models: Models) -> tuple[Ranker, Refresher]
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
     recogniser = open_recogniser(registry, chosen.recogniser, schema, required=required)
     last_known: LastKnown[UserRows] = LastKnown(chosen.user_rows_max_age_s, chosen.user_rows_bytes)
-    ranker = Ranker(schema, rows, models, recogniser=recogniser, last_known=last_known)
+    ranker = Ranker(schema, rows, models, recogniser=recogniser, last_known=last_known, observers=observers)
     return ranker, open_refresher(rows, store, schema)

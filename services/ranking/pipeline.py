@@ -20,6 +20,7 @@ from services.features.hashing import key64
 from services.features.hydrated import hydrated
 from services.features.rows import default_block
 from services.features.schema import Schema
+from services.ranking.answered import Answered, Observer, Ranking, target_of
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration, UserRows, hydrate, read_user
 from services.ranking.last_known import LastKnown
@@ -30,6 +31,7 @@ from services.ranking.reply import serialised
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.serving.served import Models, Served
+from services.ranking.stages import Stages
 from services.ranking.validate import Request, validate
 from services.runtime.errors import DeadlinePassed
 
@@ -49,6 +51,7 @@ class Ranker:
         clock: seconds since 1970.
         recogniser: tells the scenario of requests that name none; without it users' habits do.
         last_known: users' rows for when the store is away; by default none.
+        observers: hear of every answer.
     """
 
     schema: Schema
@@ -57,34 +60,58 @@ class Ranker:
     clock: Callable[[], float] = time.time
     recogniser: Recogniser | None = None
     last_known: LastKnown[UserRows] = field(default_factory=lambda: LastKnown(0, 0))
+    observers: tuple[Observer, ...] = ()
 
 
-def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> bytes:
+def rank(
+    ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float], stages: Stages | None = None
+) -> bytes:
     """Rank the candidates of a request; the answer is a serialised RankResponse.
 
-    Raises InvalidRequest naming the field, DeadlinePassed when `time_left_s` runs out between stages.
+    `stages` is told when each of them ends. Raises InvalidRequest naming the field, DeadlinePassed when `time_left_s`
+    runs out between stages.
     """
-    degraded = Degraded()
+    degraded, stages = Degraded(), stages or Stages()
     request = validate(message, ranker.schema.config, ranker.clock())
     served = ranker.models.choose(request.user_id)
+    stages.end("validate")
     scenarios = ranker.rows.scenarios.current()
     if not scenarios.ids:
-        return respond_without_scenarios(served, request, scenarios)
+        reply = respond_without_scenarios(served, request, scenarios, degraded)
+        stages.end("respond")
+        tell(ranker, Answered(request, served, degraded, stages))
+        return reply
     left_s = check(time_left_s)
     user = read_user(ranker.schema, ranker.rows, ranker.last_known, request.user_id, scenarios, left_s)
+    stages.end("read_user")
     posterior = recognise(ranker.recogniser, ranker.schema, request, scenarios, user.user_scenario, degraded)
+    stages.end("recognise")
     check(time_left_s)
     rows = hydrate(ranker.schema, ranker.rows, request, scenarios, user, degraded)
+    stages.end("hydrate")
     left_s = check(time_left_s)
     tensors = encode(ranker.schema, rows.hydrated)
+    stages.end("encode")
     scores = served.model.score(tensors, posterior, left_s)
+    stages.end("score")
     check(time_left_s)
     order = diversify(scores, tensors, request.diversity, request.top_k)
     chosen = select(order, request.top_k)
+    stages.end("select")
     check(time_left_s)
     reply = respond(served, request, scenarios, posterior, rows, scores, chosen, degraded)
+    stages.end("respond")
     ranker.models.observe(served, tensors, posterior, scores)
+    target = target_of(request, scenarios, posterior)
+    ranking = Ranking(target, scenarios, posterior, rows, scores, chosen)
+    tell(ranker, Answered(request, served, degraded, stages, ranking))
     return reply
+
+
+def tell(ranker: Ranker, answered: Answered) -> None:
+    """Have the observers hear of an answer."""
+    for observer in ranker.observers:
+        observer.answered(answered)
 
 
 def check(time_left_s: Callable[[], float]) -> float:
@@ -130,7 +157,7 @@ def respond(
     degraded: Degraded,
 ) -> bytes:
     """The answer, serialised."""
-    target = request.scenario_id or scenarios.ids[int(np.argmax(posterior))]
+    target = target_of(request, scenarios, posterior)
     head = pb.RankResponse(
         scenario_id=target,
         transfer_weights=[
@@ -152,9 +179,8 @@ def respond(
     return serialised(head, request.item_ids, scores, chosen, explain=request.explain)
 
 
-def respond_without_scenarios(served: Served, request: Request, scenarios: Scenarios) -> bytes:
+def respond_without_scenarios(served: Served, request: Request, scenarios: Scenarios, degraded: Degraded) -> bytes:
     """The answer of a system that knows no scenario yet: the request's order, score 0; serialised."""
-    degraded = Degraded()
     if not scenarios.available:
         degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the online store could not be read")
     degraded.add(pb.DEGRADATION_REASON_NO_SCENARIOS, "no scenario is known: items are in the order of the request")

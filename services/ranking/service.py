@@ -10,9 +10,11 @@ from services.ranking.admission import Admission
 from services.ranking.limit import WaitLimit
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.priority import priority_of
+from services.ranking.stages import WAIT, Stages
 from services.runtime.errors import Unavailable
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
+from services.runtime.grpc_watch import Observe
 from services.store.protocol import StaleSchema
 
 RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full_name
@@ -49,15 +51,22 @@ class RankingService(RankingServiceServicer):
             left = context.time_remaining()
             return float("inf") if left is None else left
 
+        stages = Stages()
         with self.admission.turn(priority_of(context.invocation_metadata()), time_left_s()):
+            stages.end(WAIT)
             try:
-                return rank(self._ranker, request, time_left_s)
+                return rank(self._ranker, request, time_left_s, stages)
             except StaleSchema as error:
                 raise Unavailable(str(error)) from error
 
 
-def build_server(service: RankingService, listen: str, *, shared: bool = False) -> BoundServer:
-    """Bind RankingService with health and reflection to `listen`; a `shared` port may be others' too."""
+def build_server(
+    service: RankingService, listen: str, *, shared: bool = False, observe: Observe | None = None
+) -> BoundServer:
+    """Bind RankingService with health and reflection to `listen`; a `shared` port may be others' too.
+
+    `observe` hears of every call that ended.
+    """
 
     def register(server: grpc.Server) -> None:
         register_rank(server, service.Rank)
@@ -66,7 +75,14 @@ def build_server(service: RankingService, listen: str, *, shared: bool = False) 
     threads = service.max_waiting + SPARE_THREADS
     calls = threads + SPARE_CALLS
     return build_grpc_server(
-        RANKING_SERVICE, register, listen, threads, MAX_REQUEST_BYTES, max_calls=calls, shared=shared
+        RANKING_SERVICE,
+        register,
+        listen,
+        threads,
+        MAX_REQUEST_BYTES,
+        max_calls=calls,
+        shared=shared,
+        observe=observe,
     )
 
 

@@ -16,6 +16,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from services.ranking.fleet import Fleet, State
+from services.ranking.gathering import Gathered
 from services.ranking.worker import DRAIN_S, END_S, READY, STOP, Supervised, run_worker
 from services.runtime.errors import ConfigurationError, CrossRecError
 from services.runtime.logging import log_event
@@ -35,10 +36,11 @@ class Supervisor:
     Args:
         fleet: decides.
         serve: what a worker does; has to be picklable, and is given its end of the pipe.
+        gathered: gets the workers' metrics.
     """
 
-    def __init__(self, fleet: Fleet, serve: Callable[[Supervised], None]) -> None:
-        self._fleet, self._serve = fleet, serve
+    def __init__(self, fleet: Fleet, serve: Callable[[Supervised], None], gathered: Gathered) -> None:
+        self._fleet, self._serve, self._gathered = fleet, serve, gathered
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
         self._served = False
@@ -73,12 +75,14 @@ class Supervisor:
         self._look(signals, self._fleet.next_start_s() or None)
 
     def _start(self) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=run_worker, args=(theirs, self._serve), daemon=True)
+        (ours, theirs), (metrics, told) = self._context.Pipe(), self._context.Pipe()
+        process = self._context.Process(target=run_worker, args=(theirs, told, self._serve), daemon=True)
         process.start()
         theirs.close()
+        told.close()
         pid = process.pid or 0
         self._workers[pid] = process, ours
+        self._gathered.started(pid, metrics)
         self._fleet.started(pid)
         log_event(_logger, "ranking_worker_started", worker=pid)
 
@@ -120,6 +124,7 @@ class Supervisor:
         process, pipe = self._workers.pop(pid)
         process.join()
         pipe.close()
+        self._gathered.gone(pid)
         reason = _reason(process.exitcode)
         state = self._fleet.gone(pid, reason)
         level = logging.INFO if state is State.DRAINING else logging.ERROR

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 import grpc
 from grpc_health.v1.health import HealthServicer
 
+from services.ranking.gathering import Telling
 from services.runtime.errors import CrossRecError
 from services.runtime.lifecycle import drain
 
@@ -30,10 +31,12 @@ class Supervised:
 
     Args:
         pipe: to the supervisor.
+        metrics: another one, over which it asks for metrics.
     """
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: Connection, metrics: Connection) -> None:
+        self._pipe, self._telling = pipe, Telling(metrics)
+        self.registry = self._telling.registry
         self.stop = threading.Event()
         self._serving = False
         threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
@@ -45,6 +48,7 @@ class Supervised:
         self._say((READY, ""))
         self.stop.wait()
         drain(server, health, DRAIN_S)
+        self._telling.tell()
 
     def failed(self, error: CrossRecError) -> None:
         """Say why there will be nothing to serve."""
@@ -66,9 +70,9 @@ class Supervised:
         os._exit(1)
 
 
-def run_worker(pipe: Connection, serve: Callable[[Supervised], None]) -> None:
+def run_worker(pipe: Connection, metrics: Connection, serve: Callable[[Supervised], None]) -> None:
     """The whole life of a worker process. SIGTERM drains it; what a terminal sends is for the supervisor."""
-    supervised = Supervised(pipe)
+    supervised = Supervised(pipe, metrics)
     signal.signal(signal.SIGTERM, lambda *_: supervised.stop.set())
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

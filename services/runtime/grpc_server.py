@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.errors import ConfigurationError
 from services.runtime.grpc_errors import ErrorInterceptor
+from services.runtime.grpc_watch import CallWatch, Observe
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def build_server(
     *,
     max_calls: int | None = None,
     shared: bool = False,
+    observe: Observe | None = None,
 ) -> BoundServer:
     """Bind a service to `listen` (port 0: any free one); ConfigurationError if the port is taken.
 
@@ -49,6 +51,7 @@ def build_server(
         max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
         max_calls: calls in the server, waiting ones included, beyond which RESOURCE_EXHAUSTED answers; None: any.
         shared: whether other processes of this user may listen on the same port, and get their share of connections.
+        observe: hears of every call of the service that ended.
     """
     options = (
         ("grpc.max_receive_message_length", max_request_bytes),
@@ -59,7 +62,8 @@ def build_server(
         ("grpc.keepalive_timeout_ms", 10_000),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
-    server = grpc.server(pool, interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=max_calls)
+    interceptors = [*([CallWatch(name, observe)] if observe else []), ErrorInterceptor()]
+    server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
     health = HealthServicer()
     health.set(name, health_pb2.HealthCheckResponse.SERVING)

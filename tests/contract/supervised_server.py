@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from services.features.encode import Tensors
 from services.ranking.fleet import Fleet
+from services.ranking.gathering import Gathered
+from services.ranking.metrics import RankingMetrics
 from services.ranking.model import FakeModel, Scores
 from services.ranking.pipeline import Ranker
 from services.ranking.rows import open_ranking_rows
@@ -46,19 +48,21 @@ def work(address: str, work_s: float, directory: Path, supervised: Supervised) -
     if (directory / "broken").exists():
         os._exit(3)
     rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
-    ranker = Ranker(SCHEMA, rows, OneModel(NamedModel(work_s, directory / "begun")), clock=lambda: NOW_S)
-    built = build_server(RankingService(ranker, 4, 64), address, shared=True)
+    metrics, models = RankingMetrics(supervised.registry), OneModel(NamedModel(work_s, directory / "begun"))
+    ranker = Ranker(SCHEMA, rows, models, clock=lambda: NOW_S, observers=(metrics,))
+    built = build_server(RankingService(ranker, 4, 64), address, shared=True, observe=metrics.called)
     supervised.serve(built.server, built.health)
 
 
 def main(workers: int, work_s: float, directory: Path) -> None:
     """Say where it listens and where it tells of itself, then supervise."""
     configure_logging()
-    fleet, registry = Fleet(workers), CollectorRegistry()
+    fleet, gathered, registry = Fleet(workers), Gathered(), CollectorRegistry()
     registry.register(fleet)
+    registry.register(gathered)
     with held_port("127.0.0.1:0") as address, listening("test", "127.0.0.1:0", registry, fleet) as probes:
         print(address, probes, flush=True)  # noqa: T201 - for the test
-        Supervisor(fleet, partial(work, address, work_s, directory)).run()
+        Supervisor(fleet, partial(work, address, work_s, directory), gathered).run()
 
 
 if __name__ == "__main__":

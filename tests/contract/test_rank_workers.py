@@ -248,3 +248,32 @@ def test_a_port_that_is_taken_is_an_error(shared: bool) -> None:
         wanted = held_port(f"127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(ConfigurationError, match="listen: cannot bind"), wanted:
             pass
+
+
+def metric(server: Server, line: str) -> float:
+    """The value of a sample of /metrics, 0 if there is none."""
+    with urllib.request.urlopen(f"http://{server.probes}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return next((float(found.rpartition(" ")[2]) for found in lines if found.startswith(f"{line} ")), 0.0)
+
+
+def test_metrics_are_those_of_all_workers_and_of_their_predecessors(tmp_path: Path) -> None:
+    """Every answer counts once, in the worker that gave it, also after an exchange, a kill, and with a hung worker."""
+    answers, seconds = 'crossrec_ranking_requests_total{code="OK"}', "crossrec_ranking_request_seconds_count"
+    with supervised(tmp_path) as server:
+        with asking(server, retries=True) as clients:
+            wait_until(lambda: sum(len(client.answered) for client in clients) > 200)
+        asked = sum(len(client.answered) for client in clients)
+        assert 2 == len({name for client in clients for name in client.answered})
+        wait_until(lambda: metric(server, answers) >= asked)
+        assert (asked, asked) == (metric(server, answers), metric(server, seconds))
+        before = set(server.workers())
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.settled(2) and not before & set(server.workers()))
+        assert asked == metric(server, answers)
+        kill_one(server)
+        assert asked == metric(server, answers)
+        hung = server.workers()[0]
+        os.kill(hung, signal.SIGSTOP)
+        assert asked == metric(server, answers)
+        os.kill(hung, signal.SIGCONT)

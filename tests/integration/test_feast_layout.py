@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import redis
-from feast import FeatureStore, RepoConfig
 
 from services.features.config import Attribute, FeatureConfig
 from services.features.rows import Row, pack
@@ -24,6 +23,7 @@ from services.runtime.infra.valkey import server_binary
 from services.runtime.sections.infrastructure import StoreSettings
 from services.runtime.settings import Settings
 from services.store.connect import feature_store, open_rows_for_batches
+from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.feast_rows import FeastRowStore
 from services.store.online_store import TYPE
 from services.store.protocol import FencedWrite, Key

@@ -13,7 +13,6 @@ from typing import cast
 
 import numpy as np
 import pytest
-from feast import FeatureStore, RepoConfig
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankResponse, RequestContext
 from export.bench.feast_path import FeastPath
@@ -31,6 +30,7 @@ from services.runtime.infra.commands import Endpoints
 from services.runtime.sections.infrastructure import StoreSettings
 from services.runtime.settings import Settings
 from services.store.connect import open_rows_for_batches
+from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.feast_rows import FeastRowStore
 from services.store.folding import erase_user, fold_states
 from services.store.protocol import Key

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feast import FeatureStore, RepoConfig
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
 from services.features.encode import encode
@@ -21,6 +20,7 @@ from services.runtime.infra.commands import Endpoints
 from services.runtime.sections.infrastructure import StoreSettings
 from services.runtime.settings import Settings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
+from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.folding import erase_user, read_block, read_facets
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore

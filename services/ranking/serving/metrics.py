@@ -42,7 +42,8 @@ class ModelMetrics:
         yield weight
         what = "Models or serving files that should be in use and cannot be, by the last look at the registry."
         yield GaugeMetricFamily(f"{PREFIX}_model_problems", what, value=len(self._models.problems))
-        yield CounterMetricFamily(f"{PREFIX}_model_swaps", "Times that what serves changed.", value=self._models.swaps)
+        what = "Times that what serves changed, in all workers together."
+        yield CounterMetricFamily(f"{PREFIX}_model_swaps", what, value=self._models.swaps)
         yield from self._shadow()
 
     def _shadow(self) -> Iterable[Metric]:

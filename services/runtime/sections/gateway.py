@@ -42,3 +42,8 @@ class GatewaySettings(Section):
     health_interval_s: float = Field(
         1.0, gt=0, description="Seconds between checks of Kafka; three failed ones turn health NOT_SERVING."
     )
+    metrics_listen: str = Field(
+        "",
+        description="Where /metrics (Prometheus), /live and /ready are served over HTTP, like 127.0.0.1:9103; "
+        "empty: nowhere.",
+    )

@@ -25,7 +25,7 @@ class RankingSettings(Section):
     )
     metrics_listen: str = Field(
         "",
-        description="Where the workers' supervisor serves /metrics (Prometheus), /live and /ready over HTTP, like "
+        description="Where /metrics (Prometheus, of all workers together), /live and /ready are served over HTTP, like "
         "127.0.0.1:9102; empty: nowhere.",
     )
     max_workers: int = Field(4, ge=1, description="Requests that a worker process ranks at once.")

@@ -1,0 +1,101 @@
+"""The metrics of the event gateway: every name, unit and label is in this file.
+
+Knows no HTTP; the registry is the caller's. All names begin with `crossrec_gateway_`.
+"""
+
+from collections import Counter as Counts
+from collections.abc import Iterable, Sequence
+
+import grpc
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from services.gateway.health import KafkaHealth
+from services.gateway.pressure import PendingBudget, RateLimits
+from services.gateway.service import EventService
+
+PREFIX = "crossrec_gateway"
+
+METHODS = ("Publish", "PublishStream")
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_CODES = (
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.CANCELLED,
+)
+
+
+class GatewayMetrics:
+    """What is counted and measured of calls and entries.
+
+    Args:
+        registry: where the metrics go.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        what = "Calls that ended, by the code of their answer; CANCELLED where nobody waited for it any more."
+        self._calls = Counter(f"{PREFIX}_calls", what, ("method", "code"), registry=registry)
+        what = "A call in the gateway; a stream for as long as it was open."
+        self._call_s = Histogram(f"{PREFIX}_call_seconds", what, ("method",), registry=registry, buckets=_SECONDS)
+        what = "Entries by type (of event, for behaviour events) and what became of them."
+        self._entries = Counter(f"{PREFIX}_entries", what, ("type", "outcome"), registry=registry)
+        what = "From the sending of a request's records to what Kafka said of the last of them."
+        self._confirmed_s = Histogram(f"{PREFIX}_confirmation_seconds", what, registry=registry, buckets=_SECONDS)
+        # What has not happened yet is 0, not absent: rates see the first time, too.
+        for method in METHODS:
+            for code in _CODES:
+                self._calls.labels(method, code.name)
+
+    def called(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """A call has ended."""
+        self._calls.labels(method, code.name).inc()
+        self._call_s.labels(method).observe(seconds)
+
+    def rejected(self, types: Sequence[str]) -> None:
+        """Entries of these types are not valid."""
+        self._count(types, "rejected")
+
+    def ended(self, stored: Sequence[str], unconfirmed: Sequence[str], seconds: float) -> None:
+        """It is known what became of valid entries of these types, so long after they were sent."""
+        self._confirmed_s.observe(seconds)
+        self._count(stored, "accepted")
+        self._count(unconfirmed, "unconfirmed")
+
+    def _count(self, types: Sequence[str], outcome: str) -> None:
+        for entry_type, count in Counts(types).items():
+            self._entries.labels(entry_type, outcome).inc(count)
+
+
+class LoadMetrics:
+    """Looks at what the gateway holds when it is asked (the protocol of prometheus_client's collectors).
+
+    Args:
+        budget: what is pending.
+        rates: limits of clients.
+        service: open streams.
+        health: of Kafka.
+    """
+
+    def __init__(self, budget: PendingBudget, rates: RateLimits, service: EventService, health: KafkaHealth) -> None:
+        self._budget, self._rates, self._service, self._health = budget, rates, service, health
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics, as of now."""
+        size, records = self._budget.pending
+        gauges = (
+            ("pending_bytes", "Bytes accepted that Kafka has not confirmed.", size),
+            ("pending_bytes_limit", "Most of them.", self._budget.max_bytes),
+            ("pending_records", "Records accepted that Kafka has not confirmed.", records),
+            ("pending_records_limit", "Most of them.", self._budget.max_records),
+            ("streams_open", "Streams open.", self._service.streams),
+            ("kafka_up", "1 while Kafka is known to take records, else 0.", int(self._health.serving)),
+        )
+        for name, what, value in gauges:
+            yield GaugeMetricFamily(f"{PREFIX}_{name}", what, value=value)
+        what = "Times that a client was over its rate: refused, or as a stream made to wait."
+        yield CounterMetricFamily(f"{PREFIX}_rate_limited", what, value=self._rates.limited)
