@@ -13,6 +13,7 @@ from services.gateway.stream import StreamLimits
 from services.runtime.lifecycle import serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.runtime.telemetry.opening import open_tracing
 
 DRAIN_S = 10.0
 """Seconds that calls in progress get after the stop signal, and records on their way after that."""
@@ -30,9 +31,14 @@ def run_gateway(settings: Settings) -> None:
     """
     configure_logging()
     gateway, kafka = settings.gateway, settings.kafka
-    publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
+    publisher: Publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
+    tracing = open_tracing(settings.telemetry, "gateway")
+    if tracing:
+        from services.gateway.traced_publisher import TracedPublisher
+
+        publisher = TracedPublisher(publisher, tracing)
     service = build_service(settings, publisher)
-    built = build_server(service, gateway.listen)
+    built = build_server(service, gateway.listen, tracing)
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
     health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)
@@ -41,6 +47,8 @@ def run_gateway(settings: Settings) -> None:
     def close() -> None:
         health.stop()
         publisher.close(DRAIN_S)
+        if tracing:
+            tracing.close()
 
     serve_until_signal(built.server, built.health, DRAIN_S, close, service.stop)
     log_event(_logger, "gateway_stopped")

@@ -27,6 +27,7 @@ from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.runtime.telemetry.opening import open_tracing
 from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.protocol import StoreUnavailable
@@ -61,7 +62,8 @@ def _build(settings: Settings, listen: str, *, shared: bool) -> tuple[BoundServe
     ranker, refresher = build_ranker(settings, models)
     warm_up(ranker)
     fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
-    built = build_server(build_service(settings, ranker), listen, shared=shared)
+    tracing = open_tracing(settings.telemetry, "ranking")
+    built = build_server(build_service(settings, ranker), listen, shared=shared, tracing=tracing)
     keep_what_is_loaded()
     models.start()
     refresher.start()
@@ -72,6 +74,8 @@ def _build(settings: Settings, listen: str, *, shared: bool) -> tuple[BoundServe
     def stop() -> None:
         refresher.stop()
         models.stop()
+        if tracing:
+            tracing.close()
 
     return built, stop
 

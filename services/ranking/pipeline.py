@@ -30,6 +30,7 @@ from services.ranking.reply import serialised
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.serving.served import Models, Served
+from services.ranking.stages import Stages
 from services.ranking.validate import Request, validate
 from services.runtime.errors import DeadlinePassed
 
@@ -59,30 +60,41 @@ class Ranker:
     last_known: LastKnown[UserRows] = field(default_factory=lambda: LastKnown(0, 0))
 
 
-def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> bytes:
-    """Rank the candidates of a request; the answer is a serialised RankResponse.
+def rank(
+    ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float], mark: Stages | None = None
+) -> bytes:
+    """Rank the candidates of a request, and mark the stages; the answer is a serialised RankResponse.
 
     Raises InvalidRequest naming the field, DeadlinePassed when `time_left_s` runs out between stages.
     """
-    degraded = Degraded()
+    mark, degraded = mark or Stages(), Degraded()
     request = validate(message, ranker.schema.config, ranker.clock())
+    mark("validate")
     served = ranker.models.choose(request.user_id)
     scenarios = ranker.rows.scenarios.current()
     if not scenarios.ids:
         return respond_without_scenarios(served, request, scenarios)
+    mark.note(served.model.version, len(request.item_ids), len(scenarios.ids))
     left_s = check(time_left_s)
     user = read_user(ranker.schema, ranker.rows, ranker.last_known, request.user_id, scenarios, left_s)
+    mark("read_user")
     posterior = recognise(ranker.recogniser, ranker.schema, request, scenarios, user.user_scenario, degraded)
+    mark("recognise")
     check(time_left_s)
     rows = hydrate(ranker.schema, ranker.rows, request, scenarios, user, degraded)
+    mark("hydrate")
     left_s = check(time_left_s)
     tensors = encode(ranker.schema, rows.hydrated)
+    mark("encode")
     scores = served.model.score(tensors, posterior, left_s)
+    mark("score")
     check(time_left_s)
     order = diversify(scores, tensors, request.diversity, request.top_k)
     chosen = select(order, request.top_k)
+    mark("select")
     check(time_left_s)
     reply = respond(served, request, scenarios, posterior, rows, scores, chosen, degraded)
+    mark("respond")
     ranker.models.observe(served, tensors, posterior, scores)
     return reply
 

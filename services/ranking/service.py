@@ -1,6 +1,7 @@
 """RankingService over gRPC: admits requests, hands them to the pipeline, keeps deadlines."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -10,10 +11,15 @@ from services.ranking.admission import Admission
 from services.ranking.limit import WaitLimit
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.priority import priority_of
+from services.ranking.stages import Stages
 from services.runtime.errors import Unavailable
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
+from services.runtime.telemetry.request import attach
 from services.store.protocol import StaleSchema
+
+if TYPE_CHECKING:
+    from services.runtime.telemetry.tracing import Tracing
 
 RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full_name
 
@@ -49,14 +55,18 @@ class RankingService(RankingServiceServicer):
             left = context.time_remaining()
             return float("inf") if left is None else left
 
+        attach(mark := Stages())
         with self.admission.turn(priority_of(context.invocation_metadata()), time_left_s()):
+            mark("wait")
             try:
-                return rank(self._ranker, request, time_left_s)
+                return rank(self._ranker, request, time_left_s, mark)
             except StaleSchema as error:
                 raise Unavailable(str(error)) from error
 
 
-def build_server(service: RankingService, listen: str, *, shared: bool = False) -> BoundServer:
+def build_server(
+    service: RankingService, listen: str, *, shared: bool = False, tracing: "Tracing | None" = None
+) -> BoundServer:
     """Bind RankingService with health and reflection to `listen`; a `shared` port may be others' too."""
 
     def register(server: grpc.Server) -> None:
@@ -66,7 +76,7 @@ def build_server(service: RankingService, listen: str, *, shared: bool = False) 
     threads = service.max_waiting + SPARE_THREADS
     calls = threads + SPARE_CALLS
     return build_grpc_server(
-        RANKING_SERVICE, register, listen, threads, MAX_REQUEST_BYTES, max_calls=calls, shared=shared
+        RANKING_SERVICE, register, listen, threads, MAX_REQUEST_BYTES, max_calls=calls, shared=shared, tracing=tracing
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -12,6 +13,10 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.errors import ConfigurationError
 from services.runtime.grpc_errors import ErrorInterceptor
+from services.runtime.telemetry.interceptor import RequestInterceptor
+
+if TYPE_CHECKING:
+    from services.runtime.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ def build_server(
     *,
     max_calls: int | None = None,
     shared: bool = False,
+    tracing: "Tracing | None" = None,
 ) -> BoundServer:
     """Bind a service to `listen` (port 0: any free one); ConfigurationError if the port is taken.
 
@@ -49,6 +55,7 @@ def build_server(
         max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
         max_calls: calls in the server, waiting ones included, beyond which RESOURCE_EXHAUSTED answers; None: any.
         shared: whether other processes of this user may listen on the same port, and get their share of connections.
+        tracing: makes spans of calls; None: none are made.
     """
     options = (
         ("grpc.max_receive_message_length", max_request_bytes),
@@ -59,7 +66,8 @@ def build_server(
         ("grpc.keepalive_timeout_ms", 10_000),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
-    server = grpc.server(pool, interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=max_calls)
+    interceptors = [RequestInterceptor(tracing), ErrorInterceptor()]
+    server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
     health = HealthServicer()
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
