@@ -38,6 +38,8 @@ from services.runtime.telemetry.tracing import (
 MAX_TRACES = 32
 """Traces that a batch appears in at most: a span costs about 20 us of the consumer's time."""
 
+_COMMIT = "commit"
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -52,9 +54,19 @@ class _Step:
 
 @dataclass
 class _Batch:
-    """What is known of the records in hand: nothing of it is kept for those that are in no recorded trace."""
+    """What is known of the records in hand; nothing is noted while none of them is in a recorded trace.
+
+    Args:
+        polled_ns: when they were there, nanoseconds since 1970.
+        records: those that are not committed.
+        traces: the contexts of recorded traces among their headers' values.
+        spans: the `process` spans that are under way.
+        steps: what was done with them.
+        failures: what failed, and when.
+    """
 
     polled_ns: int
+    records: Sequence[Record]
     traces: Mapping[bytes, Context]
     spans: list[Span] = field(default_factory=list)
     steps: list[_Step] = field(default_factory=list)
@@ -78,12 +90,12 @@ class BatchTraces:
             "messaging.destination.name": topic,
             "messaging.consumer.group.name": group,
         }
-        self._batch = _Batch(0, {})
+        self._batch = _Batch(0, [], {})
 
     def polled(self, records: Sequence[Record]) -> None:
         """A batch is there; one that was in hand until now was given up."""
         self.dropped()
-        self._batch = _Batch(self._clock_ns(), self._recorded(records))
+        self._batch = _Batch(self._clock_ns(), records, self._recorded(records))
 
     def stored(self, operation: str, view: str, rows: int, seconds: float) -> None:
         """The store was called, until now."""
@@ -115,19 +127,21 @@ class BatchTraces:
         headers = [(TRACEPARENT, traceparent_of(span).encode()) for span in batch.spans]
         return [replace(output, headers=[*output.headers, *headers]) for output in outputs]
 
-    def committed(self, seconds: float) -> None:
-        """What was `outgoing` is committed, which took until now."""
+    def committed(self, records: int, seconds: float) -> None:
+        """So many records, which were `outgoing`, are committed, which took until now."""
         batch = self._batch
         if batch.traces:
-            self._note("commit", SpanKind.CLIENT, seconds, {})
+            self._note(_COMMIT, SpanKind.CLIENT, seconds, {})
             self._end("")
-            batch.spans, batch.steps, batch.failures = [], [], []
+            self._batch = _Batch(batch.polled_ns, batch.records[records:], batch.traces)
 
     def dropped(self) -> None:
-        """The batch in hand was given up."""
-        if self._batch.spans:
+        """What is left of the batch in hand was given up."""
+        batch = self._batch
+        if batch.traces:
+            batch.spans = batch.spans or self._begun(batch.records)
             self._end("batch dropped")
-        self._batch = _Batch(0, {})
+        self._batch = _Batch(0, [], {})
 
     def _note(self, name: str, kind: SpanKind, seconds: float, attributes: Attributes) -> None:
         now_ns = self._clock_ns()
@@ -180,16 +194,16 @@ class BatchTraces:
             span.end(ended_ns)
 
     def _add_steps(self, span: Span) -> None:
-        """Calls of the store come before the fold that they are part of."""
+        """Calls of the store come before the fold that they are part of; those of a fold that failed have none."""
         parent = context_of(span)
         inside: list[_Step] = []
         for step in self._batch.steps:
-            if step.kind is SpanKind.CLIENT and step.name != "commit":
+            if step.kind is SpanKind.CLIENT and step.name != _COMMIT:
                 inside.append(step)
                 continue
             made = self._made(step, parent)
             for part in inside:
-                self._made(part, context_of(made))
+                self._made(part, context_of(made) if part.begun_ns >= step.begun_ns else parent)
             inside = []
 
     def _made(self, step: _Step, parent: Context) -> Span:

@@ -107,7 +107,7 @@ class Watch:
         self.progress.committed(records)
         self.metrics.committed(records, letters, counts, seconds)
         if self._traces is not None:
-            self._traces.committed(seconds)
+            self._traces.committed(len(records), seconds)
         log_dead_letters(letters)
         self.recovered()
 

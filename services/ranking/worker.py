@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 import grpc
 from grpc_health.v1.health import HealthServicer
 
+from services.runtime.crashes import report_crash
 from services.runtime.errors import CrossRecError
 from services.runtime.lifecycle import drain
 
@@ -76,4 +77,7 @@ def run_worker(pipe: Connection, serve: Callable[[Supervised], None]) -> None:
         serve(supervised)
     except CrossRecError as error:
         supervised.failed(error)
+        raise SystemExit(1) from None
+    except Exception as error:  # multiprocessing would print what it says
+        report_crash(error)
         raise SystemExit(1) from None

@@ -62,8 +62,9 @@ def _frames_and_types(error: traceback.TracebackException) -> Iterator[str]:
 
 
 def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Send this process's logs to `stream` (standard error) as JSON lines; call once, in a main.
+    """Send this process's logs to `stream` as JSON lines; call once, in a main.
 
+    On standard error (the default) they are joined by what ends the process or a thread of it unexpectedly.
     Libraries are heard from WARNING on: their INFO lines are about themselves.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -72,6 +73,10 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("services").setLevel(level)
+    if stream is None:
+        from services.runtime.crashes import report_crashes  # which logs
+
+        report_crashes()
 
 
 def log_event(
