@@ -114,8 +114,9 @@ class Loop:
             return 0
         taken = len(records) if outcome.records is None else outcome.records
         letters = [letter.output(self._dead_letter_topic) for letter in outcome.dead_letters]
+        outputs = self._watch.outgoing(records[:taken], outcome.outputs)
         begun_s = time.monotonic()
-        self._log.commit([*outcome.outputs, *letters], records[:taken])
+        self._log.commit([*outputs, *letters], records[:taken])
         took_s = time.monotonic() - begun_s
         self._watch.committed(records[:taken], outcome.dead_letters, outcome.counts, took_s)
         return taken

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.consumers import behavior, catalogue
 from services.consumers.activity import ActivityFolder
@@ -25,6 +26,7 @@ from services.runtime.lifecycle import keep_what_is_loaded, stop_event
 from services.runtime.listener import listening
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.runtime.telemetry.opening import open_tracing
 from services.runtime.topics import identify
 from services.store.cached_items import CachedItems
 from services.store.lineage import join_lineage
@@ -34,6 +36,9 @@ from services.store.topic_state import admit
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
 from services.text.protocol import Encoder
+
+if TYPE_CHECKING:
+    from services.runtime.telemetry.tracing import Tracing
 
 METRICS_LISTEN = "consumers.metrics_listen"
 
@@ -53,8 +58,11 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
     configure_logging()
     rows = open_rows_for_batches(settings)
     keep_what_is_loaded()
+    tracing = open_tracing(settings.telemetry, f"consumer-{kind}")
     with stop_event() as stop:
-        consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)))
+        consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)), tracing=tracing)
+    if tracing:
+        tracing.close()
     log_event(_logger, "consumer_stopped", kind=kind)
 
 
@@ -65,6 +73,7 @@ def consume(
     stop: threading.Event,
     encoder: Callable[[], Encoder],
     open_log: Callable[[KafkaLogConfig, Watch, Callable[[], Sequence[int]]], Log] = KafkaLog,
+    tracing: "Tracing | None" = None,
 ) -> None:
     """Fold one topic, read by `open_log`, into `store` until `stop` is set; `encoder` opens one if need be."""
     if kind not in KINDS:
@@ -78,8 +87,8 @@ def consume(
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
-    watch, schema = Watch(kind), build_schema(settings.features)
-    rows, counts = Measured(store, watch.metrics.stored), partition_counts(kafka.bootstrap_servers)
+    watch, schema = open_watch(kind, config, tracing), build_schema(settings.features)
+    rows, counts = Measured(store, watch.stored), partition_counts(kafka.bootstrap_servers)
     folder = build_folder(kind, settings, schema, rows, encoder, counts)
 
     def admitted() -> list[int]:
@@ -95,6 +104,15 @@ def consume(
     with listening(METRICS_LISTEN, address, watch.registry, watch.health) if address else nullcontext():
         log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
         loop.run()
+
+
+def open_watch(kind: str, config: KafkaLogConfig, tracing: "Tracing | None") -> Watch:
+    """What is told of a consumer's batches; makes traces of them if there is `tracing`."""
+    if tracing is None:
+        return Watch(kind)
+    from services.consumers.batch_traces import BatchTraces
+
+    return Watch(kind, traces=BatchTraces(tracing, config.topic, config.group))
 
 
 def build_folder(

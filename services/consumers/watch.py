@@ -8,15 +8,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from services.consumers.dead_letters import DeadLetter, log_dead_letters
 from services.consumers.health import Health
-from services.consumers.log import Record
+from services.consumers.log import Output, Record
 from services.consumers.metrics import Metrics
 from services.consumers.progress import Progress
 from services.runtime.logging import log_event
+
+if TYPE_CHECKING:
+    from services.consumers.batch_traces import BatchTraces
 
 STORE, LOG, BATCH = "store unavailable", "log unavailable", "batch dropped"
 """What can be wrong for a while."""
@@ -31,12 +35,17 @@ class Watch:
         kind: kind of consumer.
         registry: where metrics go.
         clock: seconds since 1970.
+        traces: told of batches, too; None: there are no traces.
     """
 
     def __init__(
-        self, kind: str, registry: CollectorRegistry | None = None, clock: Callable[[], float] = time.time
+        self,
+        kind: str,
+        registry: CollectorRegistry | None = None,
+        clock: Callable[[], float] = time.time,
+        traces: "BatchTraces | None" = None,
     ) -> None:
-        self._kind, self._clock = kind, clock
+        self._kind, self._clock, self._traces = kind, clock, traces
         self._rebalancing_since_s: float | None = None
         self.registry = registry or CollectorRegistry()
         self.progress = Progress()
@@ -65,12 +74,26 @@ class Watch:
         """The log answered."""
         self.health.alive()
         self.progress.took(records)
+        if self._traces is not None:
+            self._traces.polled(records)
         if not records:
             self.recovered()
 
     def folded(self, seconds: float) -> None:
         """A batch was folded."""
         self.metrics.folded(seconds)
+        if self._traces is not None:
+            self._traces.folded(seconds)
+
+    def stored(self, operation: str, view: str, rows: int, seconds: float) -> None:
+        """The store was called."""
+        self.metrics.stored(operation, view, rows, seconds)
+        if self._traces is not None:
+            self._traces.stored(operation, view, rows, seconds)
+
+    def outgoing(self, records: Sequence[Record], outputs: Sequence[Output]) -> Sequence[Output]:
+        """The outputs of the records as they are to be written: they carry on the records' traces."""
+        return outputs if self._traces is None else self._traces.outgoing(records, outputs)
 
     def committed(
         self,
@@ -83,18 +106,24 @@ class Watch:
         self.health.alive()
         self.progress.committed(records)
         self.metrics.committed(records, letters, counts, seconds)
+        if self._traces is not None:
+            self._traces.committed(len(records), seconds)
         log_dead_letters(letters)
         self.recovered()
 
     def failed(self, what: str, reason: str) -> None:
         """A try failed; the first of a series is logged."""
         self.metrics.failed(what.partition(" ")[0])
+        if self._traces is not None:
+            self._traces.failed(what)
         self._note(what, reason)
 
     def dropped(self, reason: str, *, fenced: bool) -> None:
         """The batch in hand was given up."""
         self.progress.dropped()
         self.metrics.dropped()
+        if self._traces is not None:
+            self._traces.dropped()
         if fenced:
             self.metrics.fenced()
         self._note(BATCH, reason)

@@ -19,6 +19,7 @@ from services.runtime.lifecycle import serve_until_signal
 from services.runtime.listener import listening
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.runtime.telemetry.opening import open_tracing
 
 DRAIN_S = 10.0
 """Seconds that calls in progress get after the stop signal, and records on their way after that."""
@@ -38,12 +39,17 @@ def run_gateway(settings: Settings) -> None:
     """
     configure_logging()
     gateway, kafka = settings.gateway, settings.kafka
-    publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
+    publisher: Publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
+    tracing = open_tracing(settings.telemetry, "gateway")
+    if tracing:
+        from services.gateway.traced_publisher import TracedPublisher
+
+        publisher = TracedPublisher(publisher, tracing)
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     intake, rates = build_intake(settings, publisher, metrics), build_rates(settings)
     service = build_service(settings, intake, rates)
-    built = build_server(service, gateway.listen, metrics.called)
+    built = build_server(service, gateway.listen, observe=metrics.called, tracing=tracing)
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
     health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)
@@ -53,6 +59,8 @@ def run_gateway(settings: Settings) -> None:
     def close() -> None:
         health.stop()
         publisher.close(DRAIN_S)
+        if tracing:
+            tracing.close()
 
     address = gateway.metrics_listen
     with listening(METRICS_LISTEN, address, registry, health) if address else nullcontext():

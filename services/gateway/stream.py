@@ -8,7 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 
 from crossrec.events.v1.events_pb2 import PublishStreamRequest, PublishStreamResponse
 from services.gateway.intake import Intake, Submission, check_length
@@ -53,7 +55,9 @@ class EntryStream:
 
     def answers(self, requests: Iterable[PublishStreamRequest]) -> Iterator[PublishStreamResponse]:
         """Answer requests until they end, the client leaves, or `stop`; then raise what ended the reading early."""
-        threading.Thread(target=self._read, args=(requests,), name="publish-stream", daemon=True).start()
+        # In the caller's context: what is read belongs to the same request.
+        read = partial(copy_context().run, self._read, requests)
+        threading.Thread(target=read, name="publish-stream", daemon=True).start()
         while (settled := self._next()) is not None:
             yield PublishStreamResponse(sequence=settled.sequence, results=settled.submission.answer())
             self._taken(settled)

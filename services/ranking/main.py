@@ -32,6 +32,7 @@ from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.settings import Settings
+from services.runtime.telemetry.opening import open_tracing
 from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.protocol import StoreUnavailable
@@ -70,8 +71,9 @@ def _build(
     ranker, refresher = build_ranker(settings, models, (metrics,))
     warm_up(ranker)
     fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
+    tracing = open_tracing(settings.telemetry, "ranking")
     service = build_service(settings, ranker)
-    built = build_server(service, listen, shared=shared, observe=metrics.called)
+    built = build_server(service, listen, shared=shared, observe=metrics.called, tracing=tracing)
     registry.register(LoadMetrics(service.admission, ranker.rows.items))
     registry.register(ModelMetrics(models))
     keep_what_is_loaded()
@@ -84,6 +86,8 @@ def _build(
     def stop() -> None:
         refresher.stop()
         models.stop()
+        if tracing:
+            tracing.close()
 
     return built, stop
 

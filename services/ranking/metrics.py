@@ -90,8 +90,8 @@ class RankingMetrics:
 
     def answered(self, answered: Answered) -> None:
         """An answer is made."""
-        for stage, start_s, end_s in answered.stages:
-            (self._waiting_s if stage == WAIT else self._stage_s.labels(stage)).observe(end_s - start_s)
+        for stage, begin_ns, end_ns in answered.stages.steps:
+            (self._waiting_s if stage == WAIT else self._stage_s.labels(stage)).observe((end_ns - begin_ns) / 1e9)
         self._candidates.observe(len(answered.request.item_ids))
         self._answers.labels(answered.served.model.version, answered.served.arm).inc()
         for degradation in answered.degraded.reasons:

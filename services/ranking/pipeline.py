@@ -81,6 +81,7 @@ def rank(
         stages.end("respond")
         tell(ranker, Answered(request, served, degraded, stages))
         return reply
+    stages.note(served.model.version, len(request.item_ids), len(scenarios.ids))
     left_s = check(time_left_s)
     user = read_user(ranker.schema, ranker.rows, ranker.last_known, request.user_id, scenarios, left_s)
     stages.end("read_user")

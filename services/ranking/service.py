@@ -1,6 +1,7 @@
 """RankingService over gRPC: admits requests, hands them to the pipeline, keeps deadlines."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -15,7 +16,11 @@ from services.runtime.errors import Unavailable
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
 from services.runtime.grpc_watch import Observe
+from services.runtime.telemetry.request import attach
 from services.store.protocol import StaleSchema
+
+if TYPE_CHECKING:
+    from services.runtime.telemetry.tracing import Tracing
 
 RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full_name
 
@@ -51,7 +56,7 @@ class RankingService(RankingServiceServicer):
             left = context.time_remaining()
             return float("inf") if left is None else left
 
-        stages = Stages()
+        attach(stages := Stages())
         with self.admission.turn(priority_of(context.invocation_metadata()), time_left_s()):
             stages.end(WAIT)
             try:
@@ -61,11 +66,16 @@ class RankingService(RankingServiceServicer):
 
 
 def build_server(
-    service: RankingService, listen: str, *, shared: bool = False, observe: Observe | None = None
+    service: RankingService,
+    listen: str,
+    *,
+    shared: bool = False,
+    observe: Observe | None = None,
+    tracing: "Tracing | None" = None,
 ) -> BoundServer:
     """Bind RankingService with health and reflection to `listen`; a `shared` port may be others' too.
 
-    `observe` hears of every call that ended.
+    `observe` hears of every call that ended, `tracing` makes spans of them.
     """
 
     def register(server: grpc.Server) -> None:
@@ -83,6 +93,7 @@ def build_server(
         max_calls=calls,
         shared=shared,
         observe=observe,
+        tracing=tracing,
     )
 
 

@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1.health import HealthServicer
 
 from services.ranking.gathering import Telling
+from services.runtime.crashes import report_crash
 from services.runtime.errors import CrossRecError
 from services.runtime.lifecycle import drain
 
@@ -80,4 +81,7 @@ def run_worker(pipe: Connection, metrics: Connection, serve: Callable[[Supervise
         serve(supervised)
     except CrossRecError as error:
         supervised.failed(error)
+        raise SystemExit(1) from None
+    except Exception as error:  # multiprocessing would print what it says
+        report_crash(error)
         raise SystemExit(1) from None

@@ -1,7 +1,7 @@
 """The one exit of errors from a gRPC server: raised errors become statuses with details.
 
 Domain code raises from `services.runtime.errors`; `ErrorInterceptor` answers. Anything unexpected is INTERNAL
-with a request id, under which the traceback is in the log. Who is told to come back later is told when: in
+with the request's id, under which the traceback is in the log. Who is told to come back later is told when: in
 `google.rpc.RetryInfo`, and in the trailing metadata that gRPC clients with a retry policy follow by themselves.
 Requests are parsed in here, for gRPC itself would call bytes that are no message an INTERNAL error.
 """
@@ -23,6 +23,7 @@ from grpc_status import rpc_status
 
 from services.runtime.errors import DeadlinePassed, InvalidRequest, Overloaded, RequestError, Unavailable
 from services.runtime.logging import log_event
+from services.runtime.telemetry.request import current
 
 DOMAIN = "crossrec"
 """The domain of every `google.rpc.ErrorInfo`."""
@@ -60,7 +61,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     """Wraps unary calls and two-way streams; the health watch is gRPC's own and stays as it is.
 
     Args:
-        make_id: makes the request id named in an INTERNAL answer and in its log line.
+        make_id: makes the request id named in an INTERNAL answer and in its log line, if the request has none.
     """
 
     def __init__(self, make_id: Callable[[], str] = lambda: uuid.uuid4().hex) -> None:
@@ -107,13 +108,15 @@ class ErrorInterceptor(grpc.ServerInterceptor):
                 log_event(_logger, "request_unavailable", level=logging.WARNING, **fields)
             _abort(context, status_of(error), _pushback(error))
         except Exception as error:
-            # An abort by the servicer itself stands; and nobody hears how a call ended that its caller has left.
-            if context.code() is not None or not context.is_active():
+            # An abort by the servicer itself stands, and so does gRPC's word that the caller has left. All else ends
+            # here even if nobody hears it any more: gRPC would log what it says.
+            if context.code() is not None or (isinstance(error, grpc.RpcError) and not context.is_active()):
                 raise
             self._abort_internal(error, method, context)
 
     def _abort_internal(self, error: Exception, method: str, context: Any) -> None:
-        request_id = self._make_id()
+        request = current()
+        request_id = request.id if request else self._make_id()
         fields: dict[str, Any] = {"method": method, "request_id": request_id}
         log_event(_logger, "request_failed", level=logging.ERROR, exc_info=error, **fields)
         info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
@@ -144,7 +147,7 @@ def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
 def _abort(context: Any, status: Status, metadata: tuple[tuple[str, str], ...] = ()) -> None:
     """Ends the call by raising."""
     answer = rpc_status.to_status(status)
-    context.set_trailing_metadata((*answer.trailing_metadata, *metadata))
+    context.set_trailing_metadata((*(context.trailing_metadata() or ()), *answer.trailing_metadata, *metadata))
     context.abort(answer.code, answer.details)
 
 

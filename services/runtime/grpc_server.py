@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +14,10 @@ from grpc_reflection.v1alpha import reflection
 from services.runtime.errors import ConfigurationError
 from services.runtime.grpc_errors import ErrorInterceptor
 from services.runtime.grpc_watch import CallWatch, Observe
+from services.runtime.telemetry.interceptor import RequestInterceptor
+
+if TYPE_CHECKING:
+    from services.runtime.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ def build_server(
     max_calls: int | None = None,
     shared: bool = False,
     observe: Observe | None = None,
+    tracing: "Tracing | None" = None,
 ) -> BoundServer:
     """Bind a service to `listen` (port 0: any free one); ConfigurationError if the port is taken.
 
@@ -52,6 +58,7 @@ def build_server(
         max_calls: calls in the server, waiting ones included, beyond which RESOURCE_EXHAUSTED answers; None: any.
         shared: whether other processes of this user may listen on the same port, and get their share of connections.
         observe: hears of every call of the service that ended.
+        tracing: makes spans of calls; None: none are made.
     """
     options = (
         ("grpc.max_receive_message_length", max_request_bytes),
@@ -62,7 +69,8 @@ def build_server(
         ("grpc.keepalive_timeout_ms", 10_000),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
-    interceptors = [*([CallWatch(name, observe)] if observe else []), ErrorInterceptor()]
+    watching = [CallWatch(name, observe)] if observe else []
+    interceptors = [RequestInterceptor(tracing), *watching, ErrorInterceptor()]
     server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
     health = HealthServicer()

@@ -1,6 +1,7 @@
 """Structured logs: one JSON object per line on standard error, on top of the standard library's logging.
 
-Every record has `time` (UTC, ISO 8601), `level`, `logger` and `event`; the rest are the event's own fields.
+Every record has `time` (UTC, ISO 8601), `level`, `logger` and `event`, and while a request is served its
+`request_id`, with traces also its `trace_id`; the rest are the event's own fields.
 Event names are fixed strings; ids of users and texts they wrote never go into fields. What exceptions say may quote
 such, so tracebacks are without it, unless debugging is on.
 """
@@ -12,6 +13,8 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from services.runtime.telemetry.request import log_fields
 
 _FIELDS = "crossrec_fields"
 
@@ -34,6 +37,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
+            **log_fields(),
             **getattr(record, _FIELDS, {}),
         }
         if record.exc_info:
@@ -58,8 +62,9 @@ def _frames_and_types(error: traceback.TracebackException) -> Iterator[str]:
 
 
 def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Send this process's logs to `stream` (standard error) as JSON lines; call once, in a main.
+    """Send this process's logs to `stream` as JSON lines; call once, in a main.
 
+    On standard error (the default) they are joined by what ends the process or a thread of it unexpectedly.
     Libraries are heard from WARNING on: their INFO lines are about themselves.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -68,6 +73,10 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("services").setLevel(level)
+    if stream is None:
+        from services.runtime.crashes import report_crashes  # which logs
+
+        report_crashes()
 
 
 def log_event(

@@ -1,8 +1,8 @@
-"""A user id and a text that nobody may find in a log, and everything that this process logs."""
+"""What nobody may find in a log, a span or a metric, and everything that this process logs."""
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from services.runtime.logging import configure_logging
@@ -10,6 +10,12 @@ from services.runtime.logging import configure_logging
 USER = "ann-7f3e91"
 WORD = "insulin"
 TEXT = f"where to buy {WORD}"
+TOKEN = "eyJ-9b27c4"  # noqa: S105 - opens nothing
+PASSWORD = "pw-93ab7e"  # noqa: S105 - the same
+SECRETS = (USER, WORD, TOKEN, PASSWORD)
+
+SENT_ALONG = (("authorization", f"Bearer {TOKEN}"), ("x-request-id", USER), ("crossrec-client", USER))
+"""Metadata of a call."""
 
 
 @contextmanager
@@ -27,10 +33,10 @@ def logs() -> Iterator[io.StringIO]:
         services.setLevel(before[2])
 
 
-def assert_private(stream: io.StringIO, *events: str) -> None:
-    """These events were logged, and neither the user nor the text is in any line."""
+def assert_private(stream: io.StringIO, *events: str, shown: Sequence[str] = ()) -> None:
+    """These events were logged, and no secret is in any line, nor in what else was shown."""
     lines = stream.getvalue()
     for event in events:
         assert f'"event": "{event}"' in lines, lines
-    for secret in (USER, WORD):
-        assert secret not in lines
+    for secret in SECRETS:
+        assert not [text for text in (lines, *shown) if secret in text]

@@ -1,29 +1,40 @@
-"""What users are called and what they write is in no log line, whatever goes wrong."""
+"""What users are called and write, and what opens doors, is in no log line, span or metric, whatever goes wrong."""
 
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import pytest
+from prometheus_client import generate_latest
 
-from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, UserErasure
+from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, PublishRequest, UserErasure
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from services.consumers.activity import ActivityFolder
+from services.consumers.batch_traces import BatchTraces
 from services.consumers.behavior import ENTRIES, BehaviorFolder
 from services.consumers.decoding import Decoder
 from services.consumers.log import LogUnavailable, MemoryLog, Record
 from services.consumers.loop import Folder, Loop
+from services.consumers.watch import Watch
 from services.events.codec import CONTENT_TYPE, JSON
 from services.features.rows import Row
 from services.features.schema import View
 from services.gateway.publisher import MemoryPublisher
+from services.gateway.traced_publisher import TracedPublisher
+from services.runtime.sections.infrastructure import StoreSettings
+from services.runtime.settings import Settings
+from services.store.connect import open_rows_for_batches
+from services.store.measured import Measured
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key, StaleSchema, StoreUnavailable
 from tests.contract import event_gateway, rank_server
-from tests.contract.private import TEXT, USER, assert_private, logs
+from tests.contract.private import PASSWORD, SENT_ALONG, TEXT, USER, assert_private, logs
 from tests.contract.rank_server import SwitchedStore
 from tests.unit.consumers.streams import CONFIG, ENCODER, SCHEMA, START_S, behavior_event, erasure, records
+from tests.unit.runtime.telemetry.recorded import TRACEPARENT, Recorded
 
 SECRET = f"{USER}: {TEXT}"
 
@@ -49,12 +60,31 @@ class Stop(threading.Event):
         return self.is_set()
 
 
-def consume(log: MemoryLog, folder: Folder) -> None:
+class LeftLog(MemoryLog):
+    """A log whose consumer is told to stop while it waits for the store."""
+
+    def __init__(self, records: Sequence[Record], stop: threading.Event) -> None:
+        super().__init__(records)
+        self._stop = stop
+
+    def keep_alive(self, wait_s: float) -> bool:
+        self._stop.set()
+        return super().keep_alive(wait_s)
+
+
+def consume(log: MemoryLog, folder: Folder, watch: Watch | None = None) -> None:
     """Run the loop until everything is committed."""
-    loop = Loop(log, folder, "crossrec.dead-letter", Stop())
+    loop = Loop(log, folder, "crossrec.dead-letter", Stop(), watch=watch)
     for _ in range(20):
         loop.step()
     assert len(log.records) == log.committed
+
+
+def shown(recorded: Recorded, *watches: Watch) -> list[str]:
+    """All spans, which are some, and all metrics."""
+    spans = recorded.spans()
+    assert spans
+    return [*(span.to_json() for span in spans), *(generate_latest(watch.registry).decode() for watch in watches)]
 
 
 def query(number: int, **changes: object) -> Entry:
@@ -63,7 +93,8 @@ def query(number: int, **changes: object) -> Entry:
 
 
 def raw(offset: int, value: bytes, content_type: str = "") -> Record:
-    headers: list[tuple[str, bytes | None]] = [(CONTENT_TYPE, content_type.encode())] if content_type else []
+    headers: list[tuple[str, bytes | None]] = [("traceparent", TRACEPARENT.encode()), ("traceparent", USER.encode())]
+    headers += [(CONTENT_TYPE, content_type.encode())] if content_type else []
     return Record("crossrec.behavior", 0, offset, USER.encode(), value, headers)
 
 
@@ -93,12 +124,14 @@ def test_consumers_log_nobody() -> None:
     store = FailingStore(
         StoreUnavailable("online store: away"), FencedWrite("1 rows of view user hold newer positions")
     )
-    decoder = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0)
+    decoder, recorded = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), Recorded()
+    watch = Watch("behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior"))
     with logs() as stream:
-        consume(log, BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1))
+        rows = Measured(store, watch.stored)
+        consume(log, BehaviorFolder(rows, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1), watch)
         deltas = [Record("crossrec.activity", 0, n, USER.encode(), record.value) for n, record in enumerate(BAD)]
         consume(MemoryLog(deltas), ActivityFolder(MemoryRowStore(), SCHEMA, 1))
-    assert_private(stream, "dead_letters", "recovered")
+    assert_private(stream, "dead_letters", "recovered", shown=shown(recorded, watch))
 
 
 @dataclass
@@ -118,14 +151,17 @@ def test_the_gateway_logs_nobody() -> None:
         Entry(behavior_event=BehaviorEvent(user_id=USER * 20, text=TEXT)),
         Entry(user_erasure=UserErasure(user_id=USER)),
     ]
+    recorded = Recorded()
     with logs() as stream:
         for publisher in (MemoryPublisher(), MemoryPublisher({0: TimeoutError(SECRET)}), Broken()):
-            with event_gateway.running(publisher) as gateway:
+            traced = TracedPublisher(publisher, recorded.tracing)
+            with event_gateway.running(traced, tracing=recorded.tracing) as gateway:
                 try:
-                    gateway.publish(*entries)
+                    request = PublishRequest(entries=entries)
+                    gateway.stub.Publish(request, timeout=30, wait_for_ready=True, metadata=SENT_ALONG)
                 except grpc.RpcError:
                     assert type(publisher) is not MemoryPublisher or publisher.failures
-    assert_private(stream, "request_failed")
+    assert_private(stream, "request_failed", shown=shown(recorded))
 
 
 @pytest.mark.parametrize(
@@ -138,8 +174,9 @@ def test_the_gateway_logs_nobody() -> None:
 )
 def test_the_ranking_server_logs_nobody(failure: Exception, event: str) -> None:
     """Answers, refusals, outages, and errors that nobody expected."""
-    store: SwitchedStore = rank_server.filled_store()
-    with logs() as stream, rank_server.running(store) as server:
+    store, recorded = rank_server.filled_store(), Recorded()
+    with logs() as stream, rank_server.running(store, tracing=recorded.tracing) as server:
+        server.stub.Rank(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True, metadata=SENT_ALONG)
         server.rank(rank_server.request(user_id=USER))
         server.refused(rank_server.request(user_id=USER * 20))
         server.refused(RankRequest(user_id=USER, scenario_id=TEXT, item_ids=[TEXT] * 2))
@@ -147,4 +184,51 @@ def test_the_ranking_server_logs_nobody(failure: Exception, event: str) -> None:
         server.rank(rank_server.request(user_id=USER))
         store.failure = failure
         assert USER not in (server.refused(rank_server.request(user_id=USER)).details() or "")
-    assert_private(stream, event)
+    assert_private(stream, event, shown=shown(recorded))
+
+
+class SlowStore(SwitchedStore):
+    """Reads of users wait until the caller has left, and fail then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading, self.left = threading.Event(), threading.Event()
+
+    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+        if view.name == "user" and keys == [(USER,)]:
+            self.reading.set()
+            assert self.left.wait(30)
+            raise RuntimeError(SECRET)
+        return super().read(view, keys)
+
+
+def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately() -> None:
+    """Nobody hears the answer, and gRPC itself would log what the error says."""
+    store, recorded = SlowStore(), Recorded()
+    rank_server.History(store).scenarios("tv")
+    with logs() as stream:
+        with rank_server.running(store, tracing=recorded.tracing) as server:
+            call = server.stub.Rank.future(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True)
+            assert store.reading.wait(30)
+            call.cancel()
+            store.left.set()
+        spans = shown(recorded)
+    assert_private(stream, "request_failed", shown=spans)
+
+
+def test_the_stores_password_is_in_no_log_or_error(tmp_path: Path) -> None:
+    """Neither while the store is away nor in what is said of it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    url = f"127.0.0.1:{port},password={PASSWORD}"
+    settings = Settings(store=StoreSettings(url=url, registry=tmp_path / "registry.db", offline_dir=tmp_path))
+    decoder, watch, stop = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), Watch("behavior"), Stop()
+    log = LeftLog(records([query(0)]), stop)
+    with logs() as stream:
+        store = Measured(open_rows_for_batches(settings), watch.stored)
+        folder = BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1)
+        Loop(log, folder, "crossrec.dead-letter", stop, watch=watch).run()
+        with pytest.raises(StoreUnavailable) as caught:
+            store.read(SCHEMA["user"], [(USER,)])
+    told = [str(caught.value), generate_latest(watch.registry).decode(), str(watch.health.ready())]
+    assert_private(stream, "store_unavailable", shown=told)

@@ -1,0 +1,216 @@
+"""Batches in the traces of the requests that their records come from.
+
+A batch holds records of many traces. Each trace that is recorded gets spans of its own here, as children of the
+context in the records' `traceparent`, so that it leads from the request to the row by itself:
+
+    poll <topic>         from the append of its oldest record to the end of the poll that brought it
+    process <topic>      from then on until the batch is committed
+      fold                 once
+        read|write <view>    calls of the store, for the whole batch
+      commit
+
+One batch with links to all its records' traces would be cheaper and is what OpenTelemetry's conventions name first;
+but with it nobody sees a request's way in one piece. With few requests recorded, few batches hold more than one. Beyond
+MAX_TRACES a batch's traces are left out, and their number is noted on the spans of the others.
+
+Outputs sum up events of several traces, so they carry one `traceparent` for each, with `process` as the parent.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind
+
+from services.consumers.log import Output, Record
+from services.runtime.telemetry.tracing import (
+    TRACEPARENT,
+    Attributes,
+    Tracing,
+    context_from,
+    context_of,
+    fail,
+    is_sampled,
+    traceparent_of,
+)
+
+MAX_TRACES = 32
+"""Traces that a batch appears in at most: a span costs about 20 us of the consumer's time."""
+
+_COMMIT = "commit"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Something that was done with the batch, in nanoseconds since 1970."""
+
+    name: str
+    kind: SpanKind
+    begun_ns: int
+    ended_ns: int
+    attributes: Attributes
+
+
+@dataclass
+class _Batch:
+    """What is known of the records in hand; nothing is noted while none of them is in a recorded trace.
+
+    Args:
+        polled_ns: when they were there, nanoseconds since 1970.
+        records: those that are not committed.
+        traces: the contexts of recorded traces among their headers' values.
+        spans: the `process` spans that are under way.
+        steps: what was done with them.
+        failures: what failed, and when.
+    """
+
+    polled_ns: int
+    records: Sequence[Record]
+    traces: Mapping[bytes, Context]
+    spans: list[Span] = field(default_factory=list)
+    steps: list[_Step] = field(default_factory=list)
+    failures: list[tuple[str, int]] = field(default_factory=list)
+
+
+class BatchTraces:
+    """Told what a consumer does, one batch after the other; makes spans when a batch is done.
+
+    Args:
+        tracing: makes spans.
+        topic: the consumer's.
+        group: the consumer group.
+        clock_ns: nanoseconds since 1970.
+    """
+
+    def __init__(self, tracing: Tracing, topic: str, group: str, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._tracing, self._topic, self._clock_ns = tracing, topic, clock_ns
+        self._attributes: Attributes = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": topic,
+            "messaging.consumer.group.name": group,
+        }
+        self._batch = _Batch(0, [], {})
+
+    def polled(self, records: Sequence[Record]) -> None:
+        """A batch is there; one that was in hand until now was given up."""
+        self.dropped()
+        self._batch = _Batch(self._clock_ns(), records, self._recorded(records))
+
+    def stored(self, operation: str, view: str, rows: int, seconds: float) -> None:
+        """The store was called, until now."""
+        if self._batch.traces:
+            attributes: Attributes = {
+                "db.system.name": "redis",
+                "db.operation.name": operation,
+                "db.collection.name": view,
+                "db.operation.batch.size": rows,
+            }
+            self._note(f"{operation} {view}", SpanKind.CLIENT, seconds, attributes)
+
+    def folded(self, seconds: float) -> None:
+        """The batch, or the first part of it, was folded, until now."""
+        if self._batch.traces:
+            self._note("fold", SpanKind.INTERNAL, seconds, {})
+
+    def failed(self, what: str) -> None:
+        """A try failed; it will be tried again."""
+        if self._batch.traces:
+            self._batch.failures.append((what, self._clock_ns()))
+
+    def outgoing(self, records: Sequence[Record], outputs: Sequence[Output]) -> Sequence[Output]:
+        """Records are folded and will be committed with these outputs; returns them with the records' traces."""
+        batch = self._batch
+        if not batch.traces:
+            return outputs
+        batch.spans = self._begun(records)
+        headers = [(TRACEPARENT, traceparent_of(span).encode()) for span in batch.spans]
+        return [replace(output, headers=[*output.headers, *headers]) for output in outputs]
+
+    def committed(self, records: int, seconds: float) -> None:
+        """So many records, which were `outgoing`, are committed, which took until now."""
+        batch = self._batch
+        if batch.traces:
+            self._note(_COMMIT, SpanKind.CLIENT, seconds, {})
+            self._end("")
+            self._batch = _Batch(batch.polled_ns, batch.records[records:], batch.traces)
+
+    def dropped(self) -> None:
+        """What is left of the batch in hand was given up."""
+        batch = self._batch
+        if batch.traces:
+            batch.spans = batch.spans or self._begun(batch.records)
+            self._end("batch dropped")
+        self._batch = _Batch(0, [], {})
+
+    def _note(self, name: str, kind: SpanKind, seconds: float, attributes: Attributes) -> None:
+        now_ns = self._clock_ns()
+        self._batch.steps.append(_Step(name, kind, now_ns - round(seconds * 1e9), now_ns, attributes))
+
+    def _recorded(self, records: Sequence[Record]) -> dict[bytes, Context]:
+        """The contexts in the records' headers whose traces are recorded."""
+        found = dict.fromkeys(value for record in records for value in _traceparents(record))
+        contexts = {value: context_from(value.decode(errors="replace")) for value in found}
+        return {value: context for value, context in contexts.items() if is_sampled(context)}
+
+    def _begun(self, records: Sequence[Record]) -> list[Span]:
+        """The `process` spans of what is being committed; their `poll` spans are over."""
+        own: dict[bytes, list[Record]] = {}
+        for record in records:
+            for value in _traceparents(record):
+                if value in self._batch.traces:
+                    own.setdefault(value, []).append(record)
+        shown = list(own.items())[:MAX_TRACES]
+        left_out = {"crossrec.traces_left_out": len(own) - MAX_TRACES} if len(own) > MAX_TRACES else {}
+        return [self._process(value, of_trace, len(records), left_out) for value, of_trace in shown]
+
+    def _process(self, value: bytes, records: Sequence[Record], batch: int, more: Attributes) -> Span:
+        parent, polled_ns, first = self._batch.traces[value], self._batch.polled_ns, records[0]
+        attributes = {
+            **self._attributes,
+            "messaging.destination.partition.id": str(first.partition),
+            "messaging.kafka.offset": first.offset,
+            "messaging.batch.message_count": batch,
+            "crossrec.records": len(records),
+            **more,
+        }
+        name, appended_ns = f"poll {self._topic}", round(min(record.time_s for record in records) * 1e9)
+        named = {"messaging.operation.name": "poll", "messaging.operation.type": "receive"}
+        begun_ns = min(appended_ns or polled_ns, polled_ns)
+        self._tracing.begin(name, SpanKind.CLIENT, parent, attributes | named, begun_ns).end(polled_ns)
+        named = {"messaging.operation.name": "process", "messaging.operation.type": "process"}
+        name = f"process {self._topic}"
+        return self._tracing.begin(name, SpanKind.CONSUMER, parent, attributes | named, polled_ns)
+
+    def _end(self, error_type: str) -> None:
+        """End the `process` spans, which get their children now."""
+        ended_ns = self._clock_ns()
+        for span in self._batch.spans:
+            self._add_steps(span)
+            for what, at_ns in self._batch.failures:
+                span.add_event("tried again", {"error.type": what}, at_ns)
+            if error_type:
+                fail(span, error_type)
+            span.end(ended_ns)
+
+    def _add_steps(self, span: Span) -> None:
+        """Calls of the store come before the fold that they are part of; those of a fold that failed have none."""
+        parent = context_of(span)
+        inside: list[_Step] = []
+        for step in self._batch.steps:
+            if step.kind is SpanKind.CLIENT and step.name != _COMMIT:
+                inside.append(step)
+                continue
+            made = self._made(step, parent)
+            for part in inside:
+                self._made(part, context_of(made) if part.begun_ns >= step.begun_ns else parent)
+            inside = []
+
+    def _made(self, step: _Step, parent: Context) -> Span:
+        made = self._tracing.begin(step.name, step.kind, parent, step.attributes, step.begun_ns)
+        made.end(step.ended_ns)
+        return made
+
+
+def _traceparents(record: Record) -> list[bytes]:
+    return [value for name, value in record.headers if name == TRACEPARENT and value]

@@ -1,0 +1,67 @@
+"""A publisher whose records carry on the trace of the request that they come from.
+
+One PRODUCER span per topic and batch, from the first record's sending to the last one's confirmation; its context is
+the `traceparent` header of the records. Records of requests that are not recorded stay as they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from opentelemetry.trace import Span, SpanKind
+
+from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, outcome
+from services.runtime.telemetry.request import current
+from services.runtime.telemetry.tracing import TRACEPARENT, Tracing, context_of, fail, traceparent_of
+
+
+class TracedPublisher:
+    """Passes everything on to another publisher.
+
+    Args:
+        publisher: stores records.
+        tracing: makes spans.
+    """
+
+    def __init__(self, publisher: Publisher, tracing: Tracing) -> None:
+        self._publisher, self._tracing = publisher, tracing
+
+    def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
+        """As the other publisher does, with the request's trace in the headers."""
+        request = current()
+        if request is None or request.span is None:
+            return self._publisher.send(records, timeout_s)
+        topics = [record.topic for record in records]
+        spans = {topic: self._begun(request.span, topic, topics.count(topic)) for topic in dict.fromkeys(topics)}
+        headers = {topic: (TRACEPARENT, traceparent_of(span).encode()) for topic, span in spans.items()}
+        stamped = [replace(record, headers=[*record.headers, headers[record.topic]]) for record in records]
+        confirmations = self._publisher.send(stamped, timeout_s)
+        for topic, span in spans.items():
+            own = [sent for sent, of in zip(confirmations, topics, strict=True) if of == topic]
+            all_known(own).add_done_callback(lambda _, span=span, own=own: _end(span, own))  # type: ignore[misc]
+        return confirmations
+
+    def check(self, timeout_s: float) -> None:
+        """As the other publisher does."""
+        self._publisher.check(timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """As the other publisher does."""
+        self._publisher.close(timeout_s)
+
+    def _begun(self, parent: Span, topic: str, records: int) -> Span:
+        attributes: dict[str, Any] = {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": topic,
+            "messaging.batch.message_count": records,
+        }
+        return self._tracing.begin(f"send {topic}", SpanKind.PRODUCER, context_of(parent), attributes)
+
+
+def _end(span: Span, confirmations: Sequence[Confirmation]) -> None:
+    failures = [found for found in map(outcome, confirmations) if found is not None]
+    if failures:
+        fail(span, type(failures[0]).__name__)
+    span.end()

@@ -1,0 +1,142 @@
+"""Batches in the traces of their records."""
+
+from opentelemetry.trace import SpanKind, StatusCode
+
+from services.consumers.batch_traces import MAX_TRACES, BatchTraces
+from services.consumers.log import Output, Record
+from tests.unit.runtime.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
+
+SECOND_NS = 10**9
+PARENT = f"{PARENT_ID:016x}"
+
+
+def traceparent(trace: int) -> str:
+    return f"00-{trace:032x}-{PARENT}-01"
+
+
+def record(offset: int, *traceparents: str) -> Record:
+    headers: list[tuple[str, bytes | None]] = [("traceparent", value.encode()) for value in traceparents]
+    return Record("t.behavior", 3, offset, b"ann", b"value", headers, time_s=90.0)
+
+
+class Batches:
+    """Traces of batches that take a second for everything."""
+
+    def __init__(self) -> None:
+        self.now_s, self.recorded = 100, Recorded(ratio=0.0)
+        self.traces = BatchTraces(self.recorded.tracing, "t.behavior", "shop-behavior", self._clock_ns)
+
+    def _clock_ns(self) -> int:
+        return self.now_s * SECOND_NS
+
+    def fold(self) -> None:
+        """Rows are read and written; the fold is two seconds."""
+        for operation in ("read", "write"):
+            self.now_s += 1
+            self.traces.stored(operation, "user", 7, 1.0)
+        self.traces.folded(2.0)
+
+    def commit(self, records: list[Record], outputs: list[Output]) -> list[Output]:
+        outgoing = self.traces.outgoing(records, outputs)
+        self.now_s += 1
+        self.traces.committed(len(records), 1.0)
+        return list(outgoing)
+
+
+def test_a_recorded_trace_leads_through_the_batch() -> None:
+    """From the append to the commit, each at its time; what other traces' records are in the batch is only a number."""
+    batches, records = Batches(), [record(5), record(6, TRACEPARENT), record(7, UNSAMPLED), record(8, TRACEPARENT)]
+    batches.traces.polled(records)
+    batches.fold()
+    batches.commit(records, [])
+    spans = batches.recorded.spans()
+    process = "process t.behavior"
+    expected = {(PARENT, "poll t.behavior"), (PARENT, process), (process, "fold"), (process, "commit")}
+    assert expected | {("fold", "read user"), ("fold", "write user")} == tree(spans)
+    assert len(spans) == 6
+    times = {span.name: (span.start_time // SECOND_NS, span.end_time // SECOND_NS) for span in spans}
+    assert {"poll t.behavior": (90, 100), process: (100, 103), "fold": (100, 102), "commit": (102, 103)} == {
+        name: times[name] for name in ("poll t.behavior", process, "fold", "commit")
+    }
+    found = named(spans, process)
+    assert (SpanKind.CONSUMER, "3", 6) == (
+        found.kind,
+        found.attributes["messaging.destination.partition.id"],
+        found.attributes["messaging.kafka.offset"],
+    )
+    assert (4, 2) == (found.attributes["messaging.batch.message_count"], found.attributes["crossrec.records"])
+
+
+def test_outputs_carry_every_trace_on() -> None:
+    """A header for each, with the batch's span as the parent; outputs of a batch without traces stay as they are."""
+    batches, outputs = Batches(), [Output("t.activity", b"k", b"v", [("a", b"b")])]
+    records = [record(0, TRACEPARENT), record(1, traceparent(7))]
+    batches.traces.polled(records)
+    batches.fold()
+    (output,) = batches.commit(records, outputs)
+    batches.traces.polled([record(2)])
+    batches.fold()
+    assert outputs == batches.commit([record(2)], outputs)
+    spans = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
+    parents = [f"00-{s.context.trace_id:032x}-{s.context.span_id:016x}-01".encode() for s in spans]
+    assert [("a", b"b"), *(("traceparent", parent) for parent in parents)] == output.headers
+    assert [TRACE_ID, 7] == [span.context.trace_id for span in spans]
+
+
+def test_a_record_may_be_of_several_traces() -> None:
+    """As those are that sum up events."""
+    batches, records = Batches(), [record(0, TRACEPARENT, traceparent(7))]
+    batches.traces.polled(records)
+    batches.fold()
+    batches.commit(records, [])
+    spans = batches.recorded.spans()
+    assert tree(spans) == tree(spans, 7)
+
+
+def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:
+    """What an erasure cuts off is committed by itself."""
+    batches, records = Batches(), [record(0, TRACEPARENT), record(1, traceparent(7))]
+    batches.traces.polled(records)
+    for part in (records[:1], records[1:]):
+        batches.fold()
+        batches.commit(part, [])
+    batches.traces.polled([])
+    spans = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
+    assert [(TRACE_ID, StatusCode.UNSET), (7, StatusCode.UNSET)] == [
+        (span.context.trace_id, span.status.status_code) for span in spans
+    ]
+
+
+def test_a_batch_that_is_given_up_failed() -> None:
+    """And what had failed before is told as it happened; the batch comes again, with spans of its own."""
+    batches, records = Batches(), [record(0, TRACEPARENT)]
+    batches.traces.polled(records)
+    batches.traces.stored("read", "user", 7, 0.0)
+    batches.traces.failed("store unavailable")
+    batches.traces.dropped()
+    batches.traces.polled(records)
+    batches.fold()
+    batches.commit(records, [])
+    lost, done = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
+    assert (StatusCode.ERROR, StatusCode.UNSET) == (lost.status.status_code, done.status.status_code)
+    assert ["store unavailable"] == [event.attributes["error.type"] for event in lost.events]
+    assert () == done.events
+
+
+def test_the_number_of_traces_is_bounded() -> None:
+    """So that a batch in which everything is recorded stays a batch; how many are missing is told."""
+    batches, records = Batches(), [record(n, traceparent(n + 1)) for n in range(MAX_TRACES + 5)]
+    batches.traces.polled(records)
+    batches.fold()
+    batches.commit(records, [])
+    spans = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
+    assert MAX_TRACES == len(spans)
+    assert {5} == {span.attributes["crossrec.traces_left_out"] for span in spans}
+
+
+def test_headers_that_are_no_traceparent_are_passed_over() -> None:
+    batches, records = Batches(), [record(0, "", "nonsense", "\xff" * 400)]
+    batches.traces.polled(records)
+    batches.fold()
+    batches.commit(records, [])
+    assert [] == batches.recorded.spans()

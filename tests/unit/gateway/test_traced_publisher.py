@@ -1,0 +1,72 @@
+"""Records carry on the trace of their request."""
+
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.trace import SpanKind, StatusCode
+
+from services.gateway.publisher import MemoryPublisher, OutgoingRecord
+from services.gateway.traced_publisher import TracedPublisher
+from services.runtime.telemetry.request import Request, enter, leave
+from services.runtime.telemetry.tracing import traceparent_of
+from tests.unit.runtime.telemetry.recorded import TRACEPARENT, Recorded, named, tree
+
+
+def record(topic: str, number: int) -> OutgoingRecord:
+    return OutgoingRecord(topic, b"ann", b"ann", b"value %d" % number, [("content-type", b"x")])
+
+
+RECORDS = [record("t.behavior", 0), record("t.items", 1), record("t.behavior", 2)]
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recorded]:
+    """What is published meanwhile is published for a recorded request."""
+    recorded = Recorded()
+    request = Request(span=recorded.tracing.serve("s/Publish", TRACEPARENT))
+    token = enter(request)
+    yield recorded
+    leave(token)
+    request.span.end()
+
+
+def test_records_name_the_span_that_sends_them(recorded: Recorded) -> None:
+    """One per topic, so that a batch may go to several; it ends when all of its records are confirmed."""
+    publisher = MemoryPublisher(holding=True)
+    TracedPublisher(publisher, recorded.tracing).send(RECORDS, 1.0)
+    assert [] == [span for span in recorded.exporter.get_finished_spans() if span.name.startswith("send")]
+    publisher.release()
+    spans = recorded.spans()
+    assert {"send t.behavior", "send t.items"} == {name for _, name in tree(spans)}
+    behavior = named(spans, "send t.behavior")
+    assert (SpanKind.PRODUCER, 2) == (behavior.kind, behavior.attributes["messaging.batch.message_count"])
+    headers = [record.headers for record in publisher.stored]
+    assert ["content-type", "traceparent"] == [name for name, _ in headers[0]]
+    assert headers[0] == headers[2] != headers[1]
+    assert f"{behavior.context.span_id:016x}".encode() in headers[0][1][1]
+
+
+def test_what_is_not_stored_fails_the_span(recorded: Recorded) -> None:
+    """By the kind of error, without its words."""
+    TracedPublisher(MemoryPublisher({0: TimeoutError("about ann")}), recorded.tracing).send(RECORDS[:1], 1.0)
+    span = named(recorded.spans(), "send t.behavior")
+    assert (StatusCode.ERROR, "TimeoutError") == (span.status.status_code, span.attributes["error.type"])
+    assert "ann" not in span.to_json()
+
+
+def test_records_of_other_requests_stay_as_they_are() -> None:
+    """Of those that are not recorded, and where there is no request."""
+    recorded, publisher = Recorded(), MemoryPublisher()
+    traced = TracedPublisher(publisher, recorded.tracing)
+    traced.send(RECORDS[:1], 1.0)
+    token = enter(Request())
+    traced.send(RECORDS[:1], 1.0)
+    leave(token)
+    assert [RECORDS[0]] * 2 == publisher.stored
+    assert [] == recorded.spans()
+
+
+def test_a_traceparent_is_as_w3c_has_it() -> None:
+    recorded = Recorded()
+    span = recorded.tracing.serve("s/M", TRACEPARENT)
+    assert traceparent_of(span) == f"{TRACEPARENT[:36]}{span.get_span_context().span_id:016x}-01"
