@@ -140,9 +140,8 @@ def setup() -> None:
 
     chosen = load_settings()
     kafka = chosen.kafka
-    created = create_topics(
-        kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions), kafka.replication_factor
-    )
+    specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.served_log.retention_days)
+    created = create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
     apply_definitions(chosen)
     console.print(f"feature views registered in {chosen.store.registry}")

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from services.features.schema import build_schema
@@ -17,6 +18,7 @@ from services.ranking.recognise import open_recogniser
 from services.ranking.refresh import Refresher
 from services.ranking.registry import ModelUnavailable, Registry
 from services.ranking.rows import open_ranking_rows, open_refresher
+from services.ranking.served_log.open import open_served_log
 from services.ranking.service import RankingService, build_server
 from services.ranking.serving.load import ModelLoader
 from services.ranking.serving.served import Models
@@ -59,12 +61,16 @@ def _build(settings: Settings, listen: str, *, shared: bool) -> tuple[BoundServe
     """The server, warm but not started, and what ends that which runs beside it."""
     models = build_models(settings)
     ranker, refresher = build_ranker(settings, models)
+    served_log = open_served_log(settings, ranker.schema.fingerprint)
+    ranker = replace(ranker, served_log=served_log) if served_log else ranker
     warm_up(ranker)
     fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
     built = build_server(build_service(settings, ranker), listen, shared=shared)
     keep_what_is_loaded()
     models.start()
     refresher.start()
+    if served_log:
+        served_log.start()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
     served = [arm.served.model.version for arm in models.serving.arms]
     log_event(_logger, "ranking_started", address=built.address, models=served, recogniser=recogniser)
@@ -72,6 +78,8 @@ def _build(settings: Settings, listen: str, *, shared: bool) -> tuple[BoundServe
     def stop() -> None:
         refresher.stop()
         models.stop()
+        if served_log:
+            served_log.stop()
 
     return built, stop
 

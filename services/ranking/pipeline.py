@@ -4,22 +4,19 @@
 or Feast.
 """
 
-import base64
-import json
 import math
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.encode import Tensors, encode
-from services.features.hashing import key64
 from services.features.hydrated import hydrated
 from services.features.rows import default_block
 from services.features.schema import Schema
+from services.ranking.attribution import attribution_token
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration, UserRows, hydrate, read_user
 from services.ranking.last_known import LastKnown
@@ -29,13 +26,12 @@ from services.ranking.recognition import recognition_names
 from services.ranking.reply import serialised
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
+from services.ranking.served_log.log import NoServedLog, ServedLog
 from services.ranking.serving.served import Models, Served
 from services.ranking.validate import Request, validate
 from services.runtime.errors import DeadlinePassed
 
 MAX_UINT32 = 2**32 - 1
-MAX_TOKEN_BYTES = 512
-"""What BehaviorEvent.attribution_token takes."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,7 @@ class Ranker:
         clock: seconds since 1970.
         recogniser: tells the scenario of requests that name none; without it users' habits do.
         last_known: users' rows for when the store is away; by default none.
+        served_log: hears of every answer that a model made.
     """
 
     schema: Schema
@@ -57,6 +54,7 @@ class Ranker:
     clock: Callable[[], float] = time.time
     recogniser: Recogniser | None = None
     last_known: LastKnown[UserRows] = field(default_factory=lambda: LastKnown(0, 0))
+    served_log: ServedLog = field(default_factory=NoServedLog)
 
 
 def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> bytes:
@@ -84,6 +82,7 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
     check(time_left_s)
     reply = respond(served, request, scenarios, posterior, rows, scores, chosen, degraded)
     ranker.models.observe(served, tensors, posterior, scores)
+    ranker.served_log.offer(request, reply, posterior, rows, tensors, chosen)
     return reply
 
 
@@ -140,7 +139,7 @@ def respond(
         model_version=served.model.version,
         experiment_arm=served.arm,
         degraded=degraded.reasons,
-        attribution_token=attribution_token(served, target, request),
+        attribution_token=attribution_token(served.model.version, served.arm, target, request.time_s),
     )
     if not request.scenario_id:
         named = zip(scenarios.ids, posterior.tolist(), strict=True)
@@ -166,23 +165,8 @@ def respond_without_scenarios(served: Served, request: Request, scenarios: Scena
         experiment_arm=served.arm,
         degraded=degraded.reasons,
         freshness=pb.FeatureFreshness(),
-        attribution_token=attribution_token(served, request.scenario_id, request),
+        attribution_token=attribution_token(served.model.version, served.arm, request.scenario_id, request.time_s),
     ).SerializeToString()
-
-
-def attribution_token(served: Served, target: str, request: Request) -> str:
-    """Names the answer without naming the user: a request id, the model, the target and the time.
-
-    A scenario id that JSON makes too long for an event (control characters) is named by its key.
-    """
-    content = {"id": uuid.uuid4().hex, "model": served.model.version, "scenario": target, "time_s": request.time_s}
-    token = _encoded(content)
-    return token if len(token) <= MAX_TOKEN_BYTES else _encoded({**content, "scenario": key64(target)})
-
-
-def _encoded(content: Mapping[str, object]) -> str:
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def warm_up(ranker: Ranker) -> None:

@@ -12,8 +12,8 @@ from services.store.feast_rows import FeastRowStore
 from services.store.folding import read_blocks
 from services.store.protocol import Key, RowStore
 
-NOT_RANKED_BY = ("event_ids", "event_seqs", "event_returning", "scenario_ids", "position")
-"""Features of users that only consumers read."""
+NOT_RANKED_BY = ("event_ids", "event_seqs", "event_returning", "scenario_ids")
+"""Features of users that only consumers read. The position of the user's row goes into the served log."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def open_ranking_rows(
     """Caches over a store."""
     return RankingRows(
         store,
-        (schema["user"].without(*NOT_RANKED_BY), schema["user_scenario"].without(*NOT_RANKED_BY)),
+        (schema["user"].without(*NOT_RANKED_BY), schema["user_scenario"].without(*NOT_RANKED_BY, "position")),
         ScenarioCache(store, schema, scenario_age_s),
         ItemCache(store, schema, encoder, cache_size, item_age_s),
         encoder,
