@@ -71,6 +71,7 @@ def _register_training() -> None:
         from export.datasets.cli import import_command
         from export.evaluation.cli import evaluate_command
         from export.recognition.cli import train_recogniser_command
+        from export.skew.cli import skew_command
         from export.training.cli import train_command
         from export.transfer.cli import experiment_app
     except ModuleNotFoundError:  # a serving environment has no training packages
@@ -82,6 +83,7 @@ def _register_training() -> None:
     app.add_typer(data_app, name="data")
     app.command("evaluate")(evaluate_command)
     app.add_typer(experiment_app, name="experiment")
+    app.command("skew")(skew_command)
 
 
 _register_training()
