@@ -66,6 +66,7 @@ def root(
 
 def _register_training() -> None:
     try:
+        from export.attribution.cli import attribution_command
         from export.bench.cli import bench_app
         from export.datasets.check_cli import data_app
         from export.datasets.cli import import_command
@@ -84,6 +85,7 @@ def _register_training() -> None:
     app.command("evaluate")(evaluate_command)
     app.add_typer(experiment_app, name="experiment")
     app.command("skew")(skew_command)
+    app.command("attribution")(attribution_command)
 
 
 _register_training()
