@@ -75,12 +75,10 @@ def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: di
     """
     read, erased, unreadable = list[ServedRanking](), 0, 0
     for record in read_topic(settings, RANKED, from_s, until_s):
-        try:
-            answer = ServedRanking.FromString(record.value or b"")
-        except DecodeError:
+        answer = _answer(record)
+        if answer is None:
             unreadable += 1
-            continue
-        if served_s(answer) <= erased_s.get(answer.user_id, 0.0):
+        elif served_s(answer) <= erased_s.get(answer.user_id, 0.0):
             erased += 1
         else:
             read.append(answer)
@@ -146,6 +144,14 @@ def read_topic(settings: Settings, suffix: str, from_s: float, until_s: float) -
         for record in _records(consumer, partitions, ends):
             if record.time_s < until_s and record.offset < ends[TopicPartition(topic, record.partition)]:
                 yield record
+
+
+def _answer(record: Record) -> ServedRanking | None:
+    try:
+        answer = ServedRanking.FromString(record.value or b"")
+    except DecodeError:
+        return None
+    return answer if answer.answer_id else None
 
 
 def _records(

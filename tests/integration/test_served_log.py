@@ -142,4 +142,5 @@ def test_what_is_no_record_is_counted(stage: Stage) -> None:
     for value in (b"\xff\xff", None):
         producer.send(f"{stage.settings.kafka.topic_prefix}.ranked", value, b"k")
     producer.flush()
-    assert 1 == read_answers(stage.settings, 0.0, float("inf"), {}).unreadable
+    read = read_answers(stage.settings, 0.0, float("inf"), {})
+    assert (2, 0, []) == (read.unreadable, read.erased, read.records)

@@ -32,7 +32,6 @@ def open_producer(bootstrap_servers: str) -> Any:
         # A lost or repeated record harms no one: no idempotence, which a broker that was away for long can stall.
         enable_idempotence=False,
         acks=1,
-        compression_type="gzip",
         linger_ms=5,
         max_block_ms=timeout_ms,
         request_timeout_ms=timeout_ms - 5,
