@@ -134,6 +134,7 @@ def build_ranker(settings: Settings, models: Models) -> tuple[Ranker, Refresher]
         chosen.item_cache_size,
         chosen.item_cache_age_s,
         chosen.scenario_cache_age_s,
+        positions=settings.served_log.share > 0,
     )
     # The default name serves where it is registered; one that somebody chose has to be there.
     required = "recogniser" in chosen.model_fields_set

@@ -15,7 +15,7 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 def ranker_with(log: ServedLog) -> Ranker:
     """Ranks for ann and bob, at a clock that stands still."""
-    rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0)
+    rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True)
     return Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: NOW_S, served_log=log)
 
 
