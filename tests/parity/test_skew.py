@@ -23,12 +23,19 @@ from export.training.source import read_info
 from services.main import app
 from services.runtime.settings import load_settings
 
-pytestmark = [pytest.mark.parity, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 
 HOUSEHOLDS = 12
 WEEK_S = 7 * 86_400.0
 COUNTS = ("scenario_", "all_")
 """Beginnings of the names of users' counts."""
+
+
+class PatientEnvironment(Environment):
+    """Whose servers may take long to start beside other work."""
+
+    def wait_healthy(self, address: str, timeout_s: float = 240.0) -> None:
+        super().wait_healthy(address, timeout_s)
 
 
 @pytest.fixture
@@ -37,7 +44,9 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Env
     monkeypatch.setenv("CROSSREC_SERVED_LOG__WAITING", "10000")
     # What is not told of is read at once, so that nothing is older than the last event.
     monkeypatch.setenv("CROSSREC_RANKING__SCENARIO_CACHE_AGE_S", "0")
-    with Environment(tmp_path / "demo", DATASET) as environment:
+    # How well the model ranks is no matter here.
+    monkeypatch.setattr("export.demo.main.EPOCHS", 1)
+    with PatientEnvironment(tmp_path / "demo", DATASET) as environment:
         yield environment
 
 
