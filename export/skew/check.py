@@ -23,11 +23,6 @@ from services.ranking.served_log.tensors import BadTensor, unpacked
 from services.runtime.errors import CrossRecError
 from services.runtime.settings import Settings
 
-TOLERANCE = 1e-5
-SETTLE_S = 10.0
-"""By default events may be missing for so long in what all users' events add up to: the age of rows in the server's
-memory, and the consumers' own way, with room to spare."""
-
 NOT_COMPARABLE = {
     pb.DEGRADATION_REASON_STORE_UNAVAILABLE,
     pb.DEGRADATION_REASON_STALE_USER,
@@ -114,11 +109,10 @@ def check_skew(
     settings: Settings,
     reader: DatasetReader,
     window: Window,
-    *,
-    settle_s: float = SETTLE_S,
-    tolerance: float = TOLERANCE,
+    settle_s: float,
+    tolerance: float,
 ) -> Found:
-    """Compare what was served with what the replay of a data set makes of it.
+    """Compare what was served with what the replay of a data set makes of it; see Judge and Differences.
 
     Raises NothingToCompare, LogUnavailable.
     """
@@ -171,7 +165,7 @@ def _keys(reader: DatasetReader, behaviour: Behaviour) -> set[EventKey]:
     """The data set's events from the time of the first one in Kafka on."""
     if not behaviour.events:
         return set()
-    first_ms = round(min(event.time_s for event in behaviour.events) * 1000)
+    first_ms = int(min(event.time_s for event in behaviour.events) * 1000)
     columns = ("user_id", "scenario_id", "item_id", "type", "time")
     keys = set[EventKey]()
     for batch in reader.batches("events", columns):

@@ -5,6 +5,7 @@ user's own features the events are known one by one; what all users' events add 
 there time decides. Pure; knows nothing of Kafka or features.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -43,9 +44,11 @@ class Circumstances:
     shared: frozenset[str]
 
 
-def key_of(event: Happened) -> EventKey:
-    """What an event and its row in a data set have in common."""
-    return event.user, event.scenario, event.item, event.kind, round(event.time_s * 1000)
+def keys_of(event: Happened) -> tuple[EventKey, EventKey]:
+    """Under which of two keys an event stands in a data set: its microseconds may have been cut off, or rounded up."""
+    time_ms = math.floor(event.time_s * 1000)
+    what = (event.user, event.scenario, event.item, event.kind)
+    return (*what, time_ms), (*what, time_ms + 1)
 
 
 class Judge:
@@ -63,7 +66,7 @@ class Judge:
         self._time_s, self._arrived_s = (
             np.array([getattr(event, name) for event in events], np.float64) for name in ("time_s", "arrived_s")
         )
-        self._known = np.array([key_of(event) in in_data for event in events], bool)
+        self._known = np.array([any(key in in_data for key in keys_of(event)) for event in events], bool)
         self._offset = np.array([event.offset for event in events], np.int64)
         self._partition = np.array([event.partition for event in events], np.int64)
         places = defaultdict[str, list[int]](list)

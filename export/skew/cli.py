@@ -15,6 +15,9 @@ from rich.table import Table
 
 from services.runtime.times import utc_seconds
 
+SETTLE_S = 10.0
+"""The age of rows in the server's memory and the consumers' own way, with room to spare."""
+
 if TYPE_CHECKING:
     from export.skew.check import Found
     from export.skew.differences import Difference
@@ -27,7 +30,7 @@ def skew_command(
     settle: Annotated[
         float,
         typer.Option(min=0, help="Seconds within which an event may be missing in what all users' events add up to."),
-    ] = 10.0,
+    ] = SETTLE_S,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest difference that counts as none, relative for values above 1.")
     ] = 1e-5,
@@ -45,7 +48,7 @@ def skew_command(
     window = Window(utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf"))
     with console.status("replaying the history"):
         reader = DatasetReader(settings.data_dir / data)
-        found = check_skew(settings, reader, window, settle_s=settle, tolerance=tolerance)
+        found = check_skew(settings, reader, window, settle, tolerance)
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(found.figures(), indent=2) + "\n")

@@ -3,15 +3,14 @@
 import pytest
 
 from export.served.reading import Happened
-from export.skew.circumstances import AHEAD, IN_FLIGHT, LATE, NOT_IN_DATA, OTHER_EPOCH, Circumstances, Judge, key_of
+from export.skew.circumstances import AHEAD, IN_FLIGHT, LATE, NOT_IN_DATA, OTHER_EPOCH, Circumstances, Judge, keys_of
 from tests.unit.export.skew.made import event, record
 
 SETTLE_S = 5.0
-OTHERS = {"bob": 9}
 
 
 def judged(events: list[Happened], *, in_data: bool = True, epoch: int = 1) -> Circumstances:
-    keys = {key_of(each) for each in events} if in_data else set()
+    keys = {keys_of(each)[0] for each in events} if in_data else set()
     return Judge(events, keys, 1, SETTLE_S).circumstances(record(epoch=epoch))
 
 
@@ -40,6 +39,14 @@ def test_events_that_the_data_lacks_are_named_if_the_server_knew_them() -> None:
     found = judged([event(5, 900, 901)], in_data=False)
     assert Circumstances(frozenset({NOT_IN_DATA}), frozenset({NOT_IN_DATA})) == found
     assert Circumstances(frozenset(), frozenset()) == judged([event(6, 900, 1011)], in_data=False)
+
+
+@pytest.mark.parametrize("time_ms", [900_123, 900_124])
+def test_an_event_is_known_though_the_data_has_whole_milliseconds(time_ms: int) -> None:
+    """Cut off or rounded up."""
+    happened = event(5, 900.1236, 901)
+    known = {("ann", "tv", happened.item, "click", time_ms)}
+    assert frozenset() == Judge([happened], known, 1, SETTLE_S).circumstances(record()).user
 
 
 def test_without_events_nothing_speaks_against_a_request() -> None:
