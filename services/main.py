@@ -66,11 +66,13 @@ def root(
 
 def _register_training() -> None:
     try:
+        from export.attribution.cli import attribution_command
         from export.bench.cli import bench_app
         from export.datasets.check_cli import data_app
         from export.datasets.cli import import_command
         from export.evaluation.cli import evaluate_command
         from export.recognition.cli import train_recogniser_command
+        from export.skew.cli import skew_command
         from export.training.cli import train_command
         from export.transfer.cli import experiment_app
     except ModuleNotFoundError:  # a serving environment has no training packages
@@ -82,6 +84,8 @@ def _register_training() -> None:
     app.add_typer(data_app, name="data")
     app.command("evaluate")(evaluate_command)
     app.add_typer(experiment_app, name="experiment")
+    app.command("skew")(skew_command)
+    app.command("attribution")(attribution_command)
 
 
 _register_training()
@@ -140,9 +144,8 @@ def setup() -> None:
 
     chosen = load_settings()
     kafka = chosen.kafka
-    created = create_topics(
-        kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions), kafka.replication_factor
-    )
+    specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.served_log.retention_days)
+    created = create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
     apply_definitions(chosen)
     console.print(f"feature views registered in {chosen.store.registry}")

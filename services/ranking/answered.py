@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from services.features.encode import Tensors
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration
 from services.ranking.model import Scores
@@ -22,17 +23,21 @@ class Ranking:
         target: the scenario that the answer names.
         scenarios: the J.
         posterior: [J] of the target scenario.
-        rows: what the scores rest on.
+        rows: what the features were made of.
+        tensors: the features, of all candidates.
         scores: of all candidates.
-        chosen: places of the candidates in the answer, best first.
+        chosen: [K] places of the candidates in the answer, best first.
+        reply: the answer, a serialised RankResponse.
     """
 
     target: str
     scenarios: Scenarios
     posterior: np.ndarray
     rows: Hydration
+    tensors: Tensors
     scores: Scores
     chosen: np.ndarray
+    reply: bytes
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from services.ranking.recognise import open_recogniser
 from services.ranking.refresh import Refresher
 from services.ranking.registry import ModelUnavailable, Registry
 from services.ranking.rows import open_ranking_rows, open_refresher
+from services.ranking.served_log.metrics import ServedLogMetrics
+from services.ranking.served_log.open import open_served_log
 from services.ranking.service import RankingService, build_server
 from services.ranking.serving.load import ModelLoader
 from services.ranking.serving.metrics import ModelMetrics
@@ -68,7 +70,8 @@ def _build(
 ) -> tuple[BoundServer, Callable[[], None]]:
     """The server, warm but not started, and what ends that which runs beside it."""
     models, metrics = build_models(settings), RankingMetrics(registry)
-    ranker, refresher = build_ranker(settings, models, (metrics,))
+    served_log = open_served_log(settings, build_schema(settings.features).fingerprint)
+    ranker, refresher = build_ranker(settings, models, (metrics, *([served_log] if served_log else [])))
     warm_up(ranker)
     fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
     tracing = open_tracing(settings.telemetry, "ranking")
@@ -76,9 +79,13 @@ def _build(
     built = build_server(service, listen, shared=shared, observe=metrics.called, tracing=tracing)
     registry.register(LoadMetrics(service.admission, ranker.rows.items))
     registry.register(ModelMetrics(models))
+    if served_log:
+        registry.register(ServedLogMetrics(served_log))
     keep_what_is_loaded()
     models.start()
     refresher.start()
+    if served_log:
+        served_log.start()
     recogniser = ranker.recogniser.version if ranker.recogniser else ""
     served = [arm.served.model.version for arm in models.serving.arms]
     log_event(_logger, "ranking_started", address=built.address, models=served, recogniser=recogniser)
@@ -86,6 +93,8 @@ def _build(
     def stop() -> None:
         refresher.stop()
         models.stop()
+        if served_log:
+            served_log.stop()
         if tracing:
             tracing.close()
 
@@ -142,6 +151,7 @@ def build_ranker(settings: Settings, models: Models, observers: tuple[Observer, 
         chosen.item_cache_size,
         chosen.item_cache_age_s,
         chosen.scenario_cache_age_s,
+        positions=settings.served_log.share > 0,
     )
     # The default name serves where it is registered; one that somebody chose has to be there.
     required = "recogniser" in chosen.model_fields_set

@@ -4,23 +4,20 @@
 or Feast.
 """
 
-import base64
-import json
 import math
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.encode import Tensors, encode
-from services.features.hashing import key64
 from services.features.hydrated import hydrated
 from services.features.rows import default_block
 from services.features.schema import Schema
 from services.ranking.answered import Answered, Observer, Ranking, target_of
+from services.ranking.attribution import attribution_token
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration, UserRows, hydrate, read_user
 from services.ranking.last_known import LastKnown
@@ -36,8 +33,6 @@ from services.ranking.validate import Request, validate
 from services.runtime.errors import DeadlinePassed
 
 MAX_UINT32 = 2**32 - 1
-MAX_TOKEN_BYTES = 512
-"""What BehaviorEvent.attribution_token takes."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ def rank(
     stages.end("respond")
     ranker.models.observe(served, tensors, posterior, scores)
     target = target_of(request, scenarios, posterior)
-    ranking = Ranking(target, scenarios, posterior, rows, scores, chosen)
+    ranking = Ranking(target, scenarios, posterior, rows, tensors, scores, chosen, reply)
     tell(ranker, Answered(request, served, degraded, stages, ranking))
     return reply
 
@@ -168,7 +163,7 @@ def respond(
         model_version=served.model.version,
         experiment_arm=served.arm,
         degraded=degraded.reasons,
-        attribution_token=attribution_token(served, target, request),
+        attribution_token=attribution_token(served.model.version, served.arm, target, request.time_s),
     )
     if not request.scenario_id:
         named = zip(scenarios.ids, posterior.tolist(), strict=True)
@@ -193,23 +188,8 @@ def respond_without_scenarios(served: Served, request: Request, scenarios: Scena
         experiment_arm=served.arm,
         degraded=degraded.reasons,
         freshness=pb.FeatureFreshness(),
-        attribution_token=attribution_token(served, request.scenario_id, request),
+        attribution_token=attribution_token(served.model.version, served.arm, request.scenario_id, request.time_s),
     ).SerializeToString()
-
-
-def attribution_token(served: Served, target: str, request: Request) -> str:
-    """Names the answer without naming the user: a request id, the model, the target and the time.
-
-    A scenario id that JSON makes too long for an event (control characters) is named by its key.
-    """
-    content = {"id": uuid.uuid4().hex, "model": served.model.version, "scenario": target, "time_s": request.time_s}
-    token = _encoded(content)
-    return token if len(token) <= MAX_TOKEN_BYTES else _encoded({**content, "scenario": key64(target)})
-
-
-def _encoded(content: Mapping[str, object]) -> str:
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def warm_up(ranker: Ranker) -> None:

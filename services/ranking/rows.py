@@ -47,12 +47,20 @@ class RankingRows:
 
 
 def open_ranking_rows(
-    store: RowStore, schema: Schema, encoder: int, cache_size: int, item_age_s: float, scenario_age_s: float
+    store: RowStore,
+    schema: Schema,
+    encoder: int,
+    cache_size: int,
+    item_age_s: float,
+    scenario_age_s: float,
+    *,
+    positions: bool = False,
 ) -> RankingRows:
-    """Caches over a store."""
+    """Caches over a store; `positions`: read how far the user's row goes, too, which a served log wants to know."""
+    user = schema["user"].without(*(name for name in NOT_RANKED_BY if not positions or name != "position"))
     return RankingRows(
         store,
-        (schema["user"].without(*NOT_RANKED_BY), schema["user_scenario"].without(*NOT_RANKED_BY)),
+        (user, schema["user_scenario"].without(*NOT_RANKED_BY)),
         ScenarioCache(store, schema, scenario_age_s),
         ItemCache(store, schema, encoder, cache_size, item_age_s),
         encoder,

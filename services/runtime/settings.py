@@ -25,6 +25,7 @@ from services.runtime.sections.consumers import ConsumerSettings
 from services.runtime.sections.gateway import GatewaySettings
 from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
 from services.runtime.sections.ranking import RankingSettings
+from services.runtime.sections.served_log import ServedLogSettings
 from services.runtime.sections.telemetry import TelemetrySettings
 from services.runtime.sections.training import DatasetSettings, TrainingSettings
 
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     consumers: ConsumerSettings = ConsumerSettings()
     ranking: RankingSettings = RankingSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    served_log: ServedLogSettings = ServedLogSettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
+RANKED = "ranked"
+"""Suffix of the topic of what was answered."""
+
 _BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
 """Retention and the bounds on event times count from arrival: by the producer's time, a replayed history would expire
 when it arrives, and any event time could be made to look in time."""
@@ -42,8 +45,8 @@ class TopicIdentity:
     partitions: int
 
 
-def topic_specs(prefix: str = "crossrec", partitions: int = 4) -> tuple[TopicSpec, ...]:
-    """All topics; `partitions` is for those that scale with load.
+def topic_specs(prefix: str = "crossrec", partitions: int = 4, ranked_days: float = 7) -> tuple[TopicSpec, ...]:
+    """All topics; `partitions` is for those that scale with load, `ranked_days` how long what was answered is kept.
 
     The partition counts of behaviour and items are fixed once data flows: another count would give a key to
     another partition, and with it another writer.
@@ -55,14 +58,14 @@ def topic_specs(prefix: str = "crossrec", partitions: int = 4) -> tuple[TopicSpe
         TopicSpec(f"{prefix}.scenarios", 1, _compacted(), "scenario upserts and deletions, by scenario_id"),
         TopicSpec(f"{prefix}.activity", partitions, _expiring(7), "activity deltas, by item or scenario"),
         TopicSpec(f"{prefix}.dead-letter", 1, _dead_letter(), "records that could not be used, with the reason"),
-        TopicSpec(f"{prefix}.ranked", partitions, _expiring(7), "answered rankings with the features they used"),
+        TopicSpec(f"{prefix}.{RANKED}", partitions, _expiring(ranked_days), "answers and their features, by user_id"),
     )
 
 
-def _expiring(days: int) -> dict[str, str]:
+def _expiring(days: float) -> dict[str, str]:
     return {
         "cleanup.policy": "delete",
-        "retention.ms": str(days * _DAY_MS),
+        "retention.ms": str(round(days * _DAY_MS)),
         **_BROKERS_TIME,
     }
 

@@ -106,6 +106,7 @@ def test_the_attribution_token_is_made_per_answer_and_names_no_user(server: Rank
     assert len(first) <= 512
     content = json.loads(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)))
     assert (content["model"], content["scenario"], content["time_s"]) == ("fake/1", "tv", NOW_S)
+    assert content["arm"] == ""
     assert "ann" not in json.dumps(content)
 
 

@@ -19,6 +19,8 @@ COMMANDS = (
     "train",
     "train-recogniser",
     "evaluate",
+    "skew",
+    "attribution",
     "backfill",
     "demo",
     "infra",

@@ -33,6 +33,12 @@ def test_state_is_compacted_and_history_expires() -> None:
     }
 
 
+def test_how_long_answers_are_kept_is_chosen() -> None:
+    """Half days too."""
+    (ranked,) = (spec for spec in topic_specs(ranked_days=1.5) if spec.name == "crossrec.ranked")
+    assert str(36 * 3_600_000) == ranked.config["retention.ms"]
+
+
 def test_retention_counts_from_arrival() -> None:
     """A replayed history, years old by its events' own times, is kept as long as new events."""
     for spec in topic_specs():

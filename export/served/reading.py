@@ -1,0 +1,169 @@
+"""Reads the topics of answers and of behaviour: everything that Kafka got in a stretch of time.
+
+Answers to users who were erased afterwards are left out. Knows topics and records; knows nothing of features.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from kafka import KafkaConsumer, TopicPartition
+
+from crossrec.ranking.v1.served_pb2 import ServedRanking
+from services.consumers.behavior import ENTRIES
+from services.consumers.decoding import Decoder, seconds
+from services.consumers.kafka_edge import offsets_at, reachable, reader
+from services.consumers.log import LogUnavailable, Record
+from services.events.routing import BEHAVIOR
+from services.features.config import EVENT_TYPES
+from services.runtime.settings import Settings
+from services.runtime.topics import RANKED
+
+SILENCE_S = 30.0
+"""Seconds without a record after which the brokers count as away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A behaviour event as Kafka has it.
+
+    Args:
+        user: who acted.
+        scenario: where.
+        item: on what; "" for none.
+        kind: one of EVENT_TYPES.
+        time_s: when it happened, seconds since 1970.
+        token: attribution token; "" for none.
+        partition: of the behaviour topic.
+        offset: in the partition.
+        arrived_s: when Kafka got it.
+    """
+
+    user: str
+    scenario: str
+    item: str
+    kind: str
+    time_s: float
+    token: str
+    partition: int
+    offset: int
+    arrived_s: float
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Valid behaviour events in the order of arrival, and when users were erased, seconds since 1970."""
+
+    events: list[Happened]
+    erased_s: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers by time of answering; how many were left out of erased users, and could not be read."""
+
+    records: list[ServedRanking]
+    erased: int
+    unreadable: int
+
+
+def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: dict[str, float]) -> Answers:
+    """The answers that Kafka got from `from_s` until before `until_s`, but for those of users erased since.
+
+    Raises LogUnavailable.
+    """
+    read, erased, unreadable = list[ServedRanking](), 0, 0
+    for record in read_topic(settings, RANKED, from_s, until_s):
+        answer = _answer(record)
+        if answer is None:
+            unreadable += 1
+        elif served_s(answer) <= erased_s.get(answer.user_id, 0.0):
+            erased += 1
+        else:
+            read.append(answer)
+    return Answers(sorted(read, key=served_s), erased, unreadable)
+
+
+def read_behaviour(settings: Settings, from_s: float) -> Behaviour:
+    """What Kafka got from `from_s` on of behaviour. Raises LogUnavailable.
+
+    What consumers would put among the dead letters is left out.
+    """
+    tolerance_s = settings.gateway.future_tolerance_s
+    decoder = Decoder(ENTRIES, settings.features, time.time, tolerance_s, settings.max_age_s)
+    events, erased_s = list[Happened](), dict[str, float]()
+    for record in read_topic(settings, BEHAVIOR, from_s, float("inf")):
+        for _, entry in decoder.split([record])[0]:
+            if entry.WhichOneof("entry") == "user_erasure":
+                erasure = entry.user_erasure
+                erased_s[erasure.user_id] = max(seconds(erasure.time), erased_s.get(erasure.user_id, 0.0))
+                continue
+            event = entry.behavior_event
+            events.append(
+                Happened(
+                    event.user_id,
+                    event.scenario_id,
+                    event.item_id,
+                    EVENT_TYPES[event.type - 1],
+                    seconds(event.time),
+                    event.attribution_token,
+                    record.partition,
+                    record.offset,
+                    record.time_s,
+                )
+            )
+    return Behaviour(sorted(events, key=lambda event: event.arrived_s), erased_s)
+
+
+def served_s(answer: ServedRanking) -> float:
+    """When it was answered, seconds since 1970."""
+    return float(answer.served_time.ToNanoseconds() / 1e9)
+
+
+def asked_s(answer: ServedRanking) -> float:
+    """The request's time exactly as the server had it, seconds since 1970."""
+    return float(answer.request_time.seconds + answer.request_time.nanos / 1e9)
+
+
+def read_topic(settings: Settings, suffix: str, from_s: float, until_s: float) -> Iterator[Record]:
+    """Records of a topic that Kafka got from `from_s` until before `until_s`, as far as it has them now.
+
+    Raises LogUnavailable.
+    """
+    servers, topic = settings.kafka.bootstrap_servers, f"{settings.kafka.topic_prefix}.{suffix}"
+    with reachable(servers), reader(servers, max_poll_records=2000) as consumer:
+        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+        if not partitions:
+            raise LogUnavailable(f"there is no topic {topic}: `crossrec setup` creates it")
+        starts = offsets_at(consumer, partitions, from_s)
+        ends = consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        for partition, offset in zip(partitions, starts, strict=True):
+            consumer.seek(partition, offset)
+        for record in _records(consumer, partitions, ends):
+            if record.time_s < until_s and record.offset < ends[TopicPartition(topic, record.partition)]:
+                yield record
+
+
+def _answer(record: Record) -> ServedRanking | None:
+    try:
+        answer = ServedRanking.FromString(record.value or b"")
+    except DecodeError:
+        return None
+    return answer if answer.answer_id else None
+
+
+def _records(
+    consumer: KafkaConsumer, partitions: Sequence[TopicPartition], ends: dict[TopicPartition, int]
+) -> Iterator[Record]:
+    heard_s = time.monotonic()
+    while any(consumer.position(partition) < ends[partition] for partition in partitions):
+        polled = consumer.poll(timeout_ms=500)
+        if polled:
+            heard_s = time.monotonic()
+        elif time.monotonic() - heard_s > SILENCE_S:
+            raise LogUnavailable(f"no answer within {SILENCE_S:g} s")
+        for records in polled.values():
+            for r in records:
+                yield Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)

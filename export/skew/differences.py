@@ -1,0 +1,142 @@
+"""Served against replayed tensors, column by column: how many values differ, by how much, and an example.
+
+Knows names of columns and which of them are the user's alone; knows nothing of where tensors come from.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+OF_USER = ("behavior", "language")
+"""Tensors that only the user's own rows, and the request, go into."""
+
+Floats = NDArray[np.float64]
+
+
+def of_user(tensor: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which columns only the user's own rows go into; `returns_due` and prices are matters of all users, too."""
+    if tensor in OF_USER:
+        return np.ones(len(names), bool)
+    shared = ("returns_due", "price_to_habit")
+    return np.array([name.startswith("user_") and not name.endswith(shared) for name in names], bool)
+
+
+@dataclass(frozen=True)
+class Example:
+    """Where a column differs most: the answer, the source scenario and the item ("" where it is about none)."""
+
+    answer_id: str
+    scenario: str
+    item: str
+    served: float
+    replayed: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A column with values that differ.
+
+    Args:
+        tensor: which tensor.
+        feature: name of the column.
+        values: how many were compared.
+        differing: how many of them differ beyond the tolerance.
+        largest: largest absolute difference.
+        mean: mean absolute difference over all values.
+        example: where it is largest.
+    """
+
+    tensor: str
+    feature: str
+    values: int
+    differing: int
+    largest: float
+    mean: float
+    example: Example
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the axes of a request's tensors are: the answer, its source scenarios, the items that have features."""
+
+    answer_id: str
+    sources: tuple[str, ...]
+    items: tuple[str, ...]
+
+
+class Differences:
+    """Adds up comparisons.
+
+    Args:
+        names: of the columns of each tensor.
+        tolerance: a value differs if it is further off than this, absolute, or relative to the replayed one where
+            that is above 1.
+    """
+
+    def __init__(self, names: Mapping[str, tuple[str, ...]], tolerance: float) -> None:
+        self._names, self._tolerance = names, tolerance
+        self._values, self._differing, self._total, self._largest = (
+            {tensor: np.zeros(len(columns)) for tensor, columns in names.items()} for _ in range(4)
+        )
+        self._examples: dict[tuple[str, int], Example] = {}
+
+    @property
+    def values(self) -> int:
+        """Values compared."""
+        return int(sum(counts.sum() for counts in self._values.values()))
+
+    def add(
+        self, tensor: str, served: np.ndarray, replayed: np.ndarray, columns: NDArray[np.bool_], where: Served
+    ) -> None:
+        """Compare some columns of a tensor of one request. Raises ValueError for tensors of different shapes."""
+        if served.shape != replayed.shape:
+            raise ValueError(f"{tensor}: served {served.shape}, replayed {replayed.shape}")
+        mine, theirs = (array.reshape(-1, array.shape[-1]).astype(np.float64) for array in (served, replayed))
+        off = np.where(np.isnan(mine) & np.isnan(theirs), 0.0, np.abs(mine - theirs))
+        off = np.where(np.isnan(off), np.inf, off)
+        differing = (off > self._tolerance * np.maximum(1.0, np.nan_to_num(np.abs(theirs)))) & columns
+        self._values[tensor] += len(off) * columns
+        self._differing[tensor] += differing.sum(axis=0)
+        self._total[tensor] += off.sum(axis=0) * columns
+        largest = off.max(axis=0, initial=0.0) * columns
+        for column in np.flatnonzero(differing.any(axis=0) & (largest > self._largest[tensor])).tolist():
+            row = int(off[:, column].argmax())
+            place = np.unravel_index(row, served.shape[:-1])
+            values = float(mine[row, column]), float(theirs[row, column])
+            self._examples[tensor, column] = _example(tensor, place, where, *values)
+        self._largest[tensor] = np.maximum(self._largest[tensor], largest)
+
+    def found(self) -> Iterator[Difference]:
+        """The columns that differ, in the order of the tensors."""
+        for tensor, names in self._names.items():
+            for column in np.flatnonzero(self._differing[tensor]).tolist():
+                values = self._values[tensor][column]
+                yield Difference(
+                    tensor,
+                    names[column],
+                    int(values),
+                    int(self._differing[tensor][column]),
+                    float(self._largest[tensor][column]),
+                    float(self._total[tensor][column] / values),
+                    self._examples[tensor, column],
+                )
+
+
+_AXES = {
+    "scenario": ("scenario",),
+    "behavior": ("request", "scenario"),
+    "language": ("request", "scenario"),
+    "item": ("item",),
+    "item_text": ("item",),
+    "cross": ("item", "scenario"),
+}
+"""What each axis of a tensor but the last is of."""
+
+
+def _example(tensor: str, place: tuple[np.intp, ...], where: Served, served: float, replayed: float) -> Example:
+    at = {axis: int(number) for axis, number in zip(_AXES[tensor], place, strict=True)}
+    scenario = where.sources[at["scenario"]] if "scenario" in at else ""
+    item = where.items[at["item"]] if "item" in at else ""
+    return Example(where.answer_id, scenario, item, served, replayed)

@@ -1,0 +1,17 @@
+"""The served log that the settings ask for."""
+
+from functools import partial
+
+from services.ranking.served_log.kafka_sink import KafkaSink, open_producer
+from services.ranking.served_log.log import ServedLog
+from services.runtime.settings import Settings
+from services.runtime.topics import RANKED
+
+
+def open_served_log(settings: Settings, schema_fingerprint: int) -> ServedLog | None:
+    """The log, not started; None where no answers are to be kept."""
+    chosen, kafka = settings.served_log, settings.kafka
+    if chosen.share == 0:
+        return None
+    sink = KafkaSink(f"{kafka.topic_prefix}.{RANKED}", partial(open_producer, kafka.bootstrap_servers))
+    return ServedLog(sink, schema_fingerprint, chosen.share, chosen.waiting, chosen.feature_items)

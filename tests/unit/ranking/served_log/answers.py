@@ -1,0 +1,50 @@
+"""A ranker over rows in memory, and what its answers become."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
+from crossrec.ranking.v1.served_pb2 import ServedRanking
+from services.ranking.answered import Observer
+from services.ranking.model import FakeModel
+from services.ranking.pipeline import Ranker, rank
+from services.ranking.rows import open_ranking_rows
+from services.ranking.served_log.log import Keyed
+from services.ranking.serving.served import OneModel
+from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
+
+
+def ranker_with(observer: Observer) -> Ranker:
+    """Ranks for ann and bob, at a clock that stands still."""
+    rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True)
+    return Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: NOW_S, observers=(observer,))
+
+
+def answer(ranker: Ranker, request: RankRequest) -> RankResponse:
+    return RankResponse.FromString(rank(ranker, request, lambda: 10.0))
+
+
+@dataclass
+class MemorySink:
+    """Keeps what is written, unless it is told to be away."""
+
+    kept: list[Keyed] = field(default_factory=list)
+    away: bool = False
+    tried: int = 0
+    closed: bool = False
+
+    def ready(self) -> bool:
+        return True
+
+    def write(self, records: Sequence[Keyed]) -> int:
+        self.tried += 1
+        if self.away:
+            return 0
+        self.kept += records
+        return len(records)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def records(self) -> list[ServedRanking]:
+        return [ServedRanking.FromString(record.value) for record in self.kept]
