@@ -48,6 +48,10 @@ class Metrics:
         self._rebalances = self._counter("rebalances", "Times that partitions were assigned anew.")
         self._fenced = self._counter("fenced_writes", "Writes refused because a row holds a newer position.")
         self._dropped = self._counter("batches_dropped", "Batches given up because others may own their partitions.")
+        # What has not happened yet is 0, not absent: rates see the first time, too.
+        self._events.labels(kind, ANY, "dead_lettered")
+        for what in ("store", "log"):
+            self._failures.labels(kind, what)
         registry.register(self)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

@@ -1,0 +1,63 @@
+"""What is counted of entries and calls."""
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate
+from services.gateway.intake import Intake
+from services.gateway.metrics import GatewayMetrics
+from services.gateway.pressure import PendingBudget, RateLimits
+from services.gateway.publisher import MemoryPublisher
+from services.gateway.watch import type_of
+from tests.contract.event_gateway import NOW_S, RULES
+
+
+def event(number: int, kind: str, user_id: str = "ann") -> Entry:
+    made = BehaviorEvent(event_id=f"e{number}", user_id=user_id, scenario_id="tv", item_id="tea", type=kind)
+    made.time.FromSeconds(int(NOW_S) - 60)
+    return Entry(behavior_event=made)
+
+
+def test_entries_count_when_their_fate_is_known() -> None:
+    """By type: rejected at once, the others when Kafka has spoken, even after the caller has left."""
+    registry, publisher = CollectorRegistry(), MemoryPublisher({1: TimeoutError("late")}, holding=True)
+    metrics = GatewayMetrics(registry)
+    intake = Intake(publisher, RULES, PendingBudget(1 << 20, 10), now_s=lambda: NOW_S, watch=metrics)
+    entries = [event(number, "EVENT_TYPE_CLICK") for number in range(3)] + [event(3, "EVENT_TYPE_PURCHASE", user_id="")]
+    submission = intake.submit(intake.judge(entries), 1.0)
+
+    def count(kind: str, outcome: str) -> float | None:
+        return registry.get_sample_value("crossrec_gateway_entries_total", {"type": kind, "outcome": outcome})
+
+    assert (1, None) == (count("purchase", "rejected"), count("click", "accepted"))
+    publisher.release()
+    assert 1 == len(submission.failures(1.0))
+    assert (2, 1) == (count("click", "accepted"), count("click", "unconfirmed"))
+    assert 1 == registry.get_sample_value("crossrec_gateway_confirmation_seconds_count")
+
+
+def test_types_are_few_whatever_is_sent() -> None:
+    """Numbers that no type has are one."""
+    assert ["item_update", "unknown", "unknown", "unspecified"] == [
+        type_of(Entry(item_update=ItemUpdate())),
+        type_of(Entry()),
+        type_of(Entry(behavior_event=BehaviorEvent(type=77))),  # type: ignore[arg-type]
+        type_of(Entry(behavior_event=BehaviorEvent())),
+    ]
+
+
+def test_calls_count_by_method_and_code() -> None:
+    """From 0 on."""
+    registry = CollectorRegistry()
+    metrics = GatewayMetrics(registry)
+    metrics.called("Publish", grpc.StatusCode.OK, 0.1)
+    name = "crossrec_gateway_calls_total"
+    assert 1 == registry.get_sample_value(name, {"method": "Publish", "code": "OK"})
+    assert 0 == registry.get_sample_value(name, {"method": "PublishStream", "code": "UNAVAILABLE"})
+
+
+def test_who_is_over_the_rate_is_counted() -> None:
+    """Each time."""
+    rates = RateLimits(1.0, 1, clock_s=lambda: 0.0)
+    assert [0.0, 1.0, 1.0] == [rates.delay_s("ann", 1) for _ in range(3)]
+    assert 2 == rates.limited

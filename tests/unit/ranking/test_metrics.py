@@ -1,0 +1,101 @@
+"""What is measured of requests."""
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.ranking.metrics import MAX_SCENARIOS, RankingMetrics
+from services.ranking.model import FakeModel
+from services.ranking.pipeline import Ranker, rank
+from services.ranking.rows import open_ranking_rows
+from services.ranking.serving.served import OneModel
+from services.store.memory import MemoryRowStore
+from services.store.protocol import RowStore
+from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, filled_store, request
+
+STAGES = ["validate", "read_user", "recognise", "hydrate", "encode", "score", "select", "respond"]
+
+
+class Scene:
+    """A pipeline that is watched."""
+
+    def __init__(self, store: RowStore) -> None:
+        self.registry = CollectorRegistry()
+        rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+        observers = (RankingMetrics(self.registry),)
+        self.ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: NOW_S, observers=observers)
+
+    def rank(self, wanted: pb.RankRequest) -> pb.RankResponse:
+        return pb.RankResponse.FromString(rank(self.ranker, wanted, lambda: 10.0))
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"crossrec_ranking_{name}", labels)
+
+    def labels(self, name: str) -> set[tuple[str, ...]]:
+        """Values of the labels of a histogram."""
+        metrics = (metric for metric in self.registry.collect() if metric.name == f"crossrec_ranking_{name}")
+        return {tuple(s.labels.values()) for metric in metrics for s in metric.samples if s.name.endswith("_count")}
+
+
+def test_an_answer_shows_in_everything_that_is_measured_of_it() -> None:
+    """Once."""
+    scene = Scene(filled_store())
+    answer = scene.rank(request("tv", items=["milk", "tea", "unheard-of"]))
+    assert [1.0] * len(STAGES) == [scene.value("stage_seconds_count", stage=stage) for stage in STAGES]
+    assert (1, 3) == (scene.value("candidates_count"), scene.value("candidates_sum"))
+    assert 1 == scene.value("answers_total", model=answer.model_version, arm="")
+    assert (1, 0) == (
+        scene.value("degraded_total", reason="unknown_items"),
+        scene.value("degraded_total", reason="unknown_user"),
+    )
+    assert 30 == scene.value("user_event_age_seconds_sum")
+    assert 3 == scene.value("probability_count", scenario="tv")
+    expected = sum(item.probability for item in answer.items)
+    assert expected == pytest.approx(scene.value("probability_sum", scenario="tv"))
+    weights = {line.scenario_id: line.weight for line in answer.transfer_weights}
+    found = {name: scene.value("transfer_weight_sum", scenario="tv", source=name) for name in weights}
+    assert weights == pytest.approx(found)
+
+
+def test_an_answer_without_scenarios_counts_too() -> None:
+    """As degraded, with the stages that it had."""
+    scene = Scene(MemoryRowStore())
+    scene.rank(request("tv"))
+    assert 1 == scene.value("degraded_total", reason="no_scenarios")
+    assert {("validate",), ("respond",)} == scene.labels("stage_seconds")
+    assert set() == scene.labels("probability")
+
+
+def test_callers_cannot_make_up_labels() -> None:
+    """Scenarios that nobody knows are one, and so are known ones beyond a number."""
+    store = filled_store()
+    History(store, epoch=2).scenarios(*(f"s{number:03d}" for number in range(2 * MAX_SCENARIOS)))
+    scene = Scene(store)
+    for number in range(2 * MAX_SCENARIOS):
+        scene.rank(request(f"made-up-{number}"))
+        scene.rank(request(f"s{number:03d}"))
+    targets = {target for (target,) in scene.labels("probability")}
+    assert MAX_SCENARIOS + 1 >= len(targets)
+    assert "other" in targets
+    assert not any(target.startswith("made-up") for target in targets)
+    assert (MAX_SCENARIOS + 1) * MAX_SCENARIOS >= len(scene.labels("transfer_weight"))
+
+
+def test_calls_are_counted_by_their_codes() -> None:
+    """Codes that did not occur are 0, so that rates see their first time."""
+    registry = CollectorRegistry()
+    metrics = RankingMetrics(registry)
+    metrics.called("Rank", grpc.StatusCode.OK, 0.02)
+    name = "crossrec_ranking_requests_total"
+    assert 1 == registry.get_sample_value(name, {"code": "OK"})
+    assert 0 == registry.get_sample_value(name, {"code": "INTERNAL"})
+    assert 0.02 == registry.get_sample_value("crossrec_ranking_request_seconds_sum")
+
+
+def test_nothing_of_a_user_is_a_label() -> None:
+    """Neither ids nor items."""
+    scene = Scene(filled_store())
+    scene.rank(request("tv", user_id="ann", items=["milk"]))
+    shown = {value for metric in scene.registry.collect() for s in metric.samples for value in s.labels.values()}
+    assert not shown & {"ann", "milk"}
