@@ -1,4 +1,4 @@
-"""Gateway and consumer as processes of their own, whose settings name a collector."""
+"""Gateway, consumer and ranking server as processes of their own, whose settings name a collector."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,14 @@ import pytest
 
 from crossrec.events.v1.events_pb2 import Entry, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
+from crossrec.ranking.v1.ranking_pb2 import RankRequest
+from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.runtime.infra.commands import Endpoints
+from services.text.encoder import EncoderInfo
 from tests.contract.private import SECRETS, SENT_ALONG, TEXT, USER
-from tests.integration.test_consumers import Stage, folded, staged, until
+from tests.integration.test_consumers import SCHEMA, Stage, folded, staged, until
 from tests.unit.consumers.streams import behavior_event
+from tests.unit.ranking.serving.tiny_models import ENCODER, register
 from tests.unit.runtime.telemetry.collector import collecting
 from tests.unit.runtime.telemetry.recorded import TRACEPARENT
 
@@ -27,6 +31,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 GATEWAY = ("-c", "from services.main import main; main()", "serve", "gateway")
+RANKING = (*GATEWAY[:-1], "ranking")
 CONSUMER = ("-m", "tests.integration.crashing_consumer", "never", "1")
 
 
@@ -45,8 +50,10 @@ class Process:
 
 
 @contextmanager
-def process(stage: Stage, log: Path, endpoint: str, *command: str) -> Iterator[Process]:
-    """A process of the stage, ended by SIGTERM."""
+def process(
+    stage: Stage, log: Path, endpoint: str, *command: str, variables: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    """A process of the stage, with more variables if need be, ended by SIGTERM."""
     environment = {
         **os.environ,
         **stage.variables(),
@@ -55,6 +62,7 @@ def process(stage: Stage, log: Path, endpoint: str, *command: str) -> Iterator[P
         "CROSSREC_TELEMETRY__SAMPLE_RATIO": "0",
         "CROSSREC_GATEWAY__LISTEN": "127.0.0.1:0",
         "CROSSREC_CONSUMERS__METRICS_LISTEN": "127.0.0.1:0",
+        **(variables or {}),
     }
     start = [sys.executable, "-W", "ignore", *command]
     with log.open("w") as stderr, subprocess.Popen(start, cwd=ROOT, env=environment, stderr=stderr) as running:
@@ -98,6 +106,30 @@ def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: P
         assert {TRACEPARENT.split("-")[1]} == collector.trace_ids()
         shown = [metrics, str(collector.requests), *(log.read_text() for log in logs)]
     assert "crossrec_consumer_events_total" in metrics
+    assert not [secret for secret in SECRETS if any(secret in text for text in shown)]
+
+
+def test_the_ranking_server_sends_its_traces(infra: Endpoints, tmp_path: Path) -> None:
+    """Request and stages; nothing tells of anybody."""
+    register(tmp_path / "registry", SCHEMA, 1)
+    EncoderInfo(ENCODER, SCHEMA.config.text_dims, 0, "tiny").save(tmp_path)
+    variables = {
+        "CROSSREC_REGISTRY_DIR": str(tmp_path / "registry"),
+        "CROSSREC_ENCODER_DIR": str(tmp_path),
+        "CROSSREC_RANKING__MODEL": "tiny",
+        "CROSSREC_RANKING__LISTEN": "127.0.0.1:0",
+    }
+    log, metadata = tmp_path / "ranking.log", (("traceparent", TRACEPARENT), *SENT_ALONG)
+    with collecting() as (collector, endpoint), staged(infra, tmp_path) as stage:
+        with (
+            process(stage, log, endpoint, *RANKING, variables=variables) as ranking,
+            grpc.insecure_channel(ranking.logged("ranking_started")["address"]) as channel,
+        ):
+            stub, request = RankingServiceStub(channel), RankRequest(user_id=USER, item_ids=[TEXT, USER])
+            stub.Rank(request, timeout=60, wait_for_ready=True, metadata=metadata)
+        method = ("crossrec-ranking", "crossrec.ranking.v1.RankingService/Rank")
+        assert {method, ("crossrec-ranking", "validate")} <= set(collector.spans())
+        shown = [str(collector.requests), log.read_text()]
     assert not [secret for secret in SECRETS if any(secret in text for text in shown)]
 
 
