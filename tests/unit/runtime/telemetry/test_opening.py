@@ -1,66 +1,14 @@
 """Traces on their way to a collector: one that takes them, one that is away, and none."""
 
 import socket
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
-import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
-    TraceServiceServicer,
-    add_TraceServiceServicer_to_server,
-)
 from pydantic import ValidationError
 
 from services.runtime.sections.telemetry import TelemetrySettings
 from services.runtime.telemetry import tracing as tracing_module
 from services.runtime.telemetry.opening import open_tracing
-
-
-class Collector(TraceServiceServicer):
-    """Keeps what it gets; holds its answers back while `silent`."""
-
-    def __init__(self) -> None:
-        self.requests: list[ExportTraceServiceRequest] = []
-        self.answering = threading.Event()
-        self.answering.set()
-
-    def Export(self, request: ExportTraceServiceRequest, context: Any) -> ExportTraceServiceResponse:  # noqa: N802
-        del context
-        self.answering.wait()
-        self.requests.append(request)
-        return ExportTraceServiceResponse()
-
-    def spans(self) -> list[tuple[str, str]]:
-        """(service, name) of every span."""
-        return [
-            (attribute.value.string_value, span.name)
-            for request in self.requests
-            for resource in request.resource_spans
-            for attribute in resource.resource.attributes
-            if attribute.key == "service.name"
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-
-
-@contextmanager
-def collecting() -> Iterator[tuple[Collector, str]]:
-    """A collector, and the endpoint at which it is."""
-    collector, server = Collector(), grpc.server(ThreadPoolExecutor(1))
-    add_TraceServiceServicer_to_server(collector, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield collector, f"http://127.0.0.1:{port}"
-    collector.answering.set()
-    server.stop(0).wait()
+from tests.unit.runtime.telemetry.collector import collecting
 
 
 def test_spans_reach_the_collector_by_the_end() -> None:
