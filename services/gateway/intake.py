@@ -7,16 +7,19 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected, Unconfirmed
 from services.events.codec import encode
 from services.events.routing import route, topic_name
 from services.events.validation import stamped, violation
 from services.features.config import FeatureConfig
+from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
-from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, failed, outcome
+from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
 from services.runtime.errors import InvalidRequest, Overloaded, Unavailable
+from services.runtime.pseudonyms import Pseudonyms
 
 MAX_ENTRIES = 1000
 
@@ -34,6 +37,7 @@ class Rules:
         future_tolerance_s: how far ahead of the clock an event may be, seconds.
         max_age_s: how far behind the clock a behaviour event may be, seconds.
         kafka_timeout_s: seconds until an entry that Kafka has not confirmed is answered as unconfirmed.
+        pseudonyms: what users are called in what is stored.
     """
 
     features: FeatureConfig
@@ -41,6 +45,7 @@ class Rules:
     future_tolerance_s: float
     max_age_s: float
     kafka_timeout_s: float
+    pseudonyms: Pseudonyms = Pseudonyms()
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,12 @@ class Judged:
     Args:
         results: per entry, in order; accepted ones stand for entries that are still to be stored.
         records: the accepted ones, in order.
+        shares: how many of the records each accepted entry has, in order.
     """
 
-    results: list[EntryResult]
-    records: list[OutgoingRecord]
+    results: list[EntryResult] = field(default_factory=list)
+    records: list[OutgoingRecord] = field(default_factory=list)
+    shares: list[int] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -117,7 +124,7 @@ class Intake:
         """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
         check_length(entries)
         now_s = self._now_s()
-        judged = Judged([], [])
+        judged = Judged()
         for given in entries:
             entry = stamped(given, now_s, self._make_id)
             rules = self.rules
@@ -127,7 +134,9 @@ class Intake:
                 judged.results.append(EntryResult(rejected=rejected))
             else:
                 judged.results.append(EntryResult(accepted=Accepted(event_id=_event_id(entry))))
-                judged.records.append(self._record(entry))
+                records = [self._record(named) for named in renamed(entry, self.rules.pseudonyms)]
+                judged.records.extend(records)
+                judged.shares.append(len(records))
         return judged
 
     def submit(self, judged: Judged, timeout_s: float) -> Submission:
@@ -175,7 +184,11 @@ def check_length(entries: Sequence[Entry]) -> None:
 
 
 def _submission(judged: Judged, confirmations: list[Confirmation]) -> Submission:
-    return Submission(judged.results, confirmations, all_known(confirmations))
+    if len(judged.shares) == len(confirmations):
+        return Submission(judged.results, confirmations, all_known(confirmations))
+    each = iter(confirmations)
+    per_entry = [all_stored(list(islice(each, share))) for share in judged.shares]
+    return Submission(judged.results, per_entry, all_known(per_entry))
 
 
 def _event_id(entry: Entry) -> str:

@@ -12,6 +12,7 @@ from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.runtime.lifecycle import serve_until_signal
 from services.runtime.logging import configure_logging, log_event
+from services.runtime.pseudonyms import open_pseudonyms
 from services.runtime.settings import Settings
 
 DRAIN_S = 10.0
@@ -63,5 +64,6 @@ def build_intake(settings: Settings, publisher: Publisher) -> Intake:
         future_tolerance_s=gateway.future_tolerance_s,
         max_age_s=settings.max_age_s,
         kafka_timeout_s=gateway.kafka_timeout_s,
+        pseudonyms=open_pseudonyms(settings.privacy),
     )
     return Intake(publisher, rules, PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records))

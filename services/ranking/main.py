@@ -26,6 +26,7 @@ from services.ranking.worker import DRAIN_S, Supervised
 from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
+from services.runtime.pseudonyms import open_pseudonyms
 from services.runtime.settings import Settings
 from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
@@ -132,5 +133,6 @@ def build_ranker(settings: Settings, models: Models) -> tuple[Ranker, Refresher]
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
     recogniser = open_recogniser(registry, chosen.recogniser, schema, required=required)
     last_known: LastKnown[UserRows] = LastKnown(chosen.user_rows_max_age_s, chosen.user_rows_bytes)
-    ranker = Ranker(schema, rows, models, recogniser=recogniser, last_known=last_known)
+    name_of = open_pseudonyms(settings.privacy).of
+    ranker = Ranker(schema, rows, models, recogniser=recogniser, last_known=last_known, name_of=name_of)
     return ranker, open_refresher(rows, store, schema)

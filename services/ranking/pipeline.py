@@ -49,6 +49,7 @@ class Ranker:
         clock: seconds since 1970.
         recogniser: tells the scenario of requests that name none; without it users' habits do.
         last_known: users' rows for when the store is away; by default none.
+        name_of: what a user is called in the store; by default as in the request.
     """
 
     schema: Schema
@@ -57,6 +58,7 @@ class Ranker:
     clock: Callable[[], float] = time.time
     recogniser: Recogniser | None = None
     last_known: LastKnown[UserRows] = field(default_factory=lambda: LastKnown(0, 0))
+    name_of: Callable[[str], str] = str
 
 
 def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], float]) -> bytes:
@@ -65,7 +67,7 @@ def rank(ranker: Ranker, message: pb.RankRequest, time_left_s: Callable[[], floa
     Raises InvalidRequest naming the field, DeadlinePassed when `time_left_s` runs out between stages.
     """
     degraded = Degraded()
-    request = validate(message, ranker.schema.config, ranker.clock())
+    request = validate(message, ranker.schema.config, ranker.clock(), ranker.name_of)
     served = ranker.models.choose(request.user_id)
     scenarios = ranker.rows.scenarios.current()
     if not scenarios.ids:

@@ -24,6 +24,7 @@ from services.runtime.errors import ConfigurationError
 from services.runtime.sections.consumers import ConsumerSettings
 from services.runtime.sections.gateway import GatewaySettings
 from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.runtime.sections.privacy import PrivacySettings
 from services.runtime.sections.ranking import RankingSettings
 from services.runtime.sections.training import DatasetSettings, TrainingSettings
 
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     consumers: ConsumerSettings = ConsumerSettings()
     ranking: RankingSettings = RankingSettings()
+    privacy: PrivacySettings = PrivacySettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 

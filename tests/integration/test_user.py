@@ -83,8 +83,8 @@ def test_a_user_sees_what_is_stored_and_is_forgotten(stage: Stage, run: Run) -> 
     assert (False, {"user": [], "user_scenario": []}) == (gone["found"], gone["views"])
     assert json.loads(run("user", "export", "bob"))["found"]
     fences = {b"_position:user", b"_position:user_scenario"}
-    mark = {b"_position:user_erasure", b"_ts:user_erasure"}
-    mark |= {field_hash(f"user_erasure:{feature.name}") for feature in SCHEMA["user_erasure"].features}
+    mark = {b"_position:erased_user", b"_ts:erased_user"}
+    mark |= {field_hash(f"erased_user:{feature.name}") for feature in SCHEMA["erased_user"].features}
     left = [set(fields) for fields in stored(stage, USER).values()]
     assert 3 == len(left)
     for fields in left:
