@@ -134,16 +134,17 @@ def schema() -> None:
 
 @app.command()
 def setup() -> None:
-    """Create the Kafka topics and register the feature views with Feast. Safe to repeat."""
-    from services.runtime.topics import create_topics, topic_specs
+    """Create the Kafka topics, apply their retention, register the feature views with Feast. Safe to repeat."""
+    from services.runtime.topics import apply_retention, create_topics, topic_specs
     from services.store.connect import apply_definitions
 
     chosen = load_settings()
     kafka = chosen.kafka
-    created = create_topics(
-        kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions), kafka.replication_factor
-    )
+    specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.retention)
+    created = create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
+    for topic, changed in apply_retention(kafka.bootstrap_servers, specs).items():
+        console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
     apply_definitions(chosen)
     console.print(f"feature views registered in {chosen.store.registry}")
 

@@ -45,7 +45,7 @@ class Rules:
     future_tolerance_s: float
     max_age_s: float
     kafka_timeout_s: float
-    pseudonyms: Pseudonyms = Pseudonyms()
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
 
 @dataclass(frozen=True)

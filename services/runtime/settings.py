@@ -26,6 +26,7 @@ from services.runtime.sections.gateway import GatewaySettings
 from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
 from services.runtime.sections.privacy import PrivacySettings
 from services.runtime.sections.ranking import RankingSettings
+from services.runtime.sections.retention import RetentionSettings
 from services.runtime.sections.training import DatasetSettings, TrainingSettings
 
 
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     consumers: ConsumerSettings = ConsumerSettings()
     ranking: RankingSettings = RankingSettings()
     privacy: PrivacySettings = PrivacySettings()
+    retention: RetentionSettings = RetentionSettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 
