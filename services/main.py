@@ -147,6 +147,13 @@ def setup() -> None:
         console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
     apply_definitions(chosen)
     console.print(f"feature views registered in {chosen.store.registry}")
+    if chosen.store.user_retention_days:
+        from services.features.schema import build_schema
+        from services.store.connect import open_rows_for_batches
+
+        rows, built = open_rows_for_batches(chosen), build_schema(chosen.features)
+        expiring = sum(rows.expire(built[view]) for view in ("user", "user_scenario"))
+        console.print(f"rows of users that expire in {chosen.store.user_retention_days} days now: {expiring:,}")
 
 
 @serve_app.command()

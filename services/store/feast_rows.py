@@ -97,6 +97,11 @@ class FeastRowStore:
         drop, former = self._online_store().drop_rows, self._schemas.former(view)
         return _reached(lambda: drop(self._feast.config, self._tables[view.name], former))
 
+    def expire(self, view: View) -> int:
+        """Have rows of before the retention in force expire, too; returns how many. Raises StoreUnavailable."""
+        expire = self._online_store().expire_rows
+        return _reached(lambda: expire(self._feast.config, self._tables[view.name]))
+
     def ids(self, view: View) -> Iterator[Key]:
         """Keys of which the view may have rows, by looking at all that the store has. Raises StoreUnavailable."""
         found = self._online_store().entity_ids(self._feast.config, self._tables[view.name])

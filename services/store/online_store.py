@@ -71,6 +71,13 @@ return 1
 """
 )
 
+_EXPIRE = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2], 'LT')
+"""
+"""Has a row expire in ARGV[2] milliseconds unless it does so earlier; ARGV[1] is the field of its time. What is left of
+a deleted row has a time of its own to go."""
+
 DAY_MS = 24 * 3600 * 1000
 
 SCANNED_KEYS = 1000
@@ -181,6 +188,24 @@ class FencedRedisOnlineStore(RedisOnlineStore):
                     pipe.hdel(key, *fields, *markers)
                 dropped += sum(removed > 0 for removed in pipe.execute())
         return dropped
+
+    def expire_rows(self, config: RepoConfig, table: FeatureView) -> int:
+        """Have rows that were written under no or a longer retention expire after the present one; returns how many.
+
+        They count from now. Needs Redis 7.
+        """
+        expiry_ms = config.online_store.expiry_ms(table.join_keys)
+        if not expiry_ms:
+            return 0
+        client = self._get_client(config.online_store)
+        script, expired = client.register_script(_EXPIRE), 0
+        keys = (key for key, _ in self._entities(config, table))
+        while some := list(islice(keys, SCANNED_KEYS)):
+            with client.pipeline(transaction=False) as pipe:
+                for key in some:
+                    script(keys=[key], args=[f"_ts:{table.name}", expiry_ms], client=pipe)
+                expired += sum(pipe.execute())
+        return expired
 
     def entity_ids(self, config: RepoConfig, table: FeatureView) -> Iterator[tuple[str, ...]]:
         """Ids of all entities of which the view may have rows, by looking at all keys of the project."""

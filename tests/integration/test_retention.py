@@ -113,6 +113,23 @@ def test_users_expire_unless_they_act(stage: Stage, left_s: TimeLeft) -> None:  
     assert [-1, -1] == [left_s("user", ("u0",)), left_s("user_scenario", ("u0", "s0"))]
 
 
+def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+    """Those who would stay longer; who goes earlier, and what is left of who was erased, keeps its own time."""
+    stage.send([*(behavior_event(number, user_id=f"u{number}") for number in range(4)), erasure("u3")])
+    fold(stage)
+    stage.send([behavior_event(4, user_id="u1")])
+    fold(keeping(stage, 2))
+    stage.send([behavior_event(5, user_id="u2")])
+    fold(keeping(stage, 9))
+    environment = stage.variables() | {"CROSSREC_STORE__USER_RETENTION_DAYS": "4", "COLUMNS": "500"}
+    result = CliRunner().invoke(app, ["setup"], env=environment)
+    assert 0 == result.exit_code, result.output
+    assert "rows of users that expire in 4 days now: 4" in result.output
+    for view, ids in (("user", ()), ("user_scenario", ("s0",))):
+        for user, day in (("u0", 4), ("u1", 2), ("u2", 4), ("u3", 31)):
+            assert (day - 1) * DAY_S < left_s(view, (user, *ids)) <= day * DAY_S
+
+
 def test_the_mark_of_an_erasure_outlives_everything(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
     """Fences go a day after the topic has dropped what was before; the mark stays, and who came back expires again."""
     retention = stage.settings.retention.model_copy(update={"behavior_days": 4})

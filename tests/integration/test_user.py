@@ -59,7 +59,7 @@ def fold(stage: Stage) -> None:  # noqa: F811
 
 
 def test_a_user_sees_what_is_stored_and_is_forgotten(stage: Stage, run: Run) -> None:  # noqa: F811
-    """Published, folded, exported; erased, folded, and in Valkey there is nothing left but the mark and the fences, apart."""
+    """Published, folded, exported; erased, folded, and in Valkey nothing is left but the mark and the fences, apart."""
     stage.send([item_update(1, attributes={}), item_update(2, attributes={})])
     with running(stage, "item"):
         until(lambda: folded(stage, "item"))
