@@ -22,6 +22,7 @@ from services.doctor.cli import doctor_command
 from services.ranking.serving.cli import models_app
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
+from services.runtime.logging import quiet_grpc
 from services.runtime.settings import described, load_settings
 from services.runtime.times import utc_seconds
 from services.users.cli import UserId, user_app
@@ -60,6 +61,7 @@ def root(
     """Choose the settings file for this command and the processes it starts."""
     # kafka-python says this on every start; nothing here can act on it.
     warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
+    quiet_grpc()  # commands import grpc, this module does not
     if config:
         os.environ["CROSSREC_CONFIG"] = str(config.resolve())
 

@@ -7,6 +7,7 @@ such, so tracebacks are without it, unless debugging is on.
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -68,6 +69,15 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("services").setLevel(level)
+
+
+def quiet_grpc() -> None:
+    """Keep gRPC's core from writing what its peers send, and where they are, straight to standard error.
+
+    What concerns a call still arrives as its error. To be called before grpc is imported; processes that are started
+    from this one inherit it. Who looks for a fault in gRPC sets GRPC_VERBOSITY to DEBUG, INFO or ERROR: that stands.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def log_event(
