@@ -70,3 +70,8 @@ def test_neither_ranking_nor_the_command_line_loads_training_packages(module: st
 def test_the_command_line_can_still_say_how_loud_grpc_is() -> None:
     """It listens to its environment once, when it is imported: by a command, not before."""
     assert "grpc" not in loaded("services.main")
+
+
+def test_the_request_path_does_not_need_feast() -> None:
+    """It takes seconds to import; rows may come from elsewhere."""
+    assert not loaded("services.ranking.service") & {"feast", "pandas", "redis"}
