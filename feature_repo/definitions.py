@@ -48,7 +48,7 @@ def definitions(settings: Settings) -> dict[str, Entity | FeatureView | FeatureS
         name: Entity(name=name.removesuffix("_id"), join_keys=[name], value_type=ValueType.STRING) for name in names
     }
     views = {view.name: feature_view_of(view, entities, settings.store.offline_dir) for view in schema.views}
-    own = ("scenario_index", "topic_state", "schema_lineage")
+    own = ("scenario_index", "topic_state", "schema_lineage", "erased_user")
     ranking = FeatureService(
         name="ranking",
         description="everything that the ranking server reads for a request",

@@ -22,6 +22,7 @@ from services.doctor.cli import doctor_command
 from services.ranking.serving.cli import models_app
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
+from services.runtime.logging import quiet_grpc
 from services.runtime.settings import described, load_settings
 from services.runtime.times import utc_seconds
 from services.users.cli import UserId, user_app
@@ -60,6 +61,7 @@ def root(
     """Choose the settings file for this command and the processes it starts."""
     # kafka-python says this on every start; nothing here can act on it.
     warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
+    quiet_grpc()  # commands import grpc, this module does not
     if config:
         os.environ["CROSSREC_CONFIG"] = str(config.resolve())
 
@@ -138,17 +140,26 @@ def schema() -> None:
 
 @app.command()
 def setup() -> None:
-    """Create the Kafka topics and register the feature views with Feast. Safe to repeat."""
-    from services.runtime.topics import create_topics, topic_specs
+    """Create the Kafka topics, apply their retention, register the feature views with Feast. Safe to repeat."""
+    from services.runtime.topics import apply_retention, create_topics, topic_specs
     from services.store.connect import apply_definitions
 
     chosen = load_settings()
     kafka = chosen.kafka
-    specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.served_log.retention_days)
+    specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.retention)
     created = create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
+    for topic, changed in apply_retention(kafka.bootstrap_servers, specs).items():
+        console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
     apply_definitions(chosen)
     console.print(f"feature views registered in {chosen.store.registry}")
+    if chosen.store.user_retention_days:
+        from services.features.schema import build_schema
+        from services.store.connect import open_rows_for_batches
+
+        rows, built = open_rows_for_batches(chosen), build_schema(chosen.features)
+        expiring = sum(rows.expire(built[view]) for view in ("user", "user_scenario"))
+        console.print(f"rows of users that expire in {chosen.store.user_retention_days} days now: {expiring:,}")
 
 
 @serve_app.command()

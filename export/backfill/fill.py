@@ -18,8 +18,9 @@ from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
 from export.replay.replay import GROUPS, Replay
 from services.features.activity import Deltas
 from services.features.rows import Block
-from services.features.schema import POSITION, Schema, build_schema
+from services.features.schema import POSITION, Schema, View, build_schema
 from services.features.verdicts import forget
+from services.runtime.pseudonyms import Pseudonyms, open_pseudonyms
 from services.runtime.settings import Settings
 from services.store.columns import ColumnRowStore
 from services.store.folding import fold_activity
@@ -36,6 +37,7 @@ WRITE_ROWS = 500
 
 CATALOGUE = ("scenario", "scenario_index", "item", "item_scenario")
 USERS = ("user", "user_scenario")
+USER = "user_id"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
         rows |= {view: rows.get(view, 0) + count for view, count in part.rows.items()}
         for view, deltas in part.activity.items():
             fold_activity(activity, schema, view, deltas, np.tile((*REPLAYED, number), (len(deltas), 1)))
-    rows |= _write(activity, _online(settings), schema, list(GROUPS))
+    rows |= _write(activity, _online(settings), schema, list(GROUPS), Pseudonyms())
     return Filled(events, {view: count for view, count in rows.items() if count})
 
 
@@ -115,7 +117,8 @@ def fold_share(settings: Settings, data: Path, until_s: float, share: int, share
     replay.run(until_s, lambda *_: None)
     views = (*CATALOGUE, *USERS) if share == 0 else USERS
     activity = {view: _deltas(store, schema, view) for view in GROUPS}
-    return Part(events, _write(store, _online(settings), schema, views), activity)
+    written = _write(store, _online(settings), schema, views, open_pseudonyms(settings.privacy))
+    return Part(events, written, activity)
 
 
 def before_streaming(schema: Schema, block: Block) -> Block:
@@ -125,15 +128,25 @@ def before_streaming(schema: Schema, block: Block) -> Block:
     return block.with_columns({"position": np.tile(position, (block.size, 1))}, remembered)
 
 
-def _write(store: ColumnRowStore, online: RowStore, schema: Schema, views: Sequence[str]) -> dict[str, int]:
+def _write(
+    store: ColumnRowStore, online: RowStore, schema: Schema, views: Sequence[str], pseudonyms: Pseudonyms
+) -> dict[str, int]:
     written = {}
     for view in views:
         keys = store.keys(schema[view])
         for begin in range(0, len(keys), WRITE_ROWS):
             chunk = keys[begin : begin + WRITE_ROWS]
-            online.write(chunk, before_streaming(schema, store.read_block(schema[view], chunk)))
+            block = before_streaming(schema, store.read_block(schema[view], chunk))
+            online.write(stored_keys(schema[view], chunk, pseudonyms), block)
         written[view] = len(keys)
     return written
+
+
+def stored_keys(view: View, keys: Sequence[Key], pseudonyms: Pseudonyms) -> Sequence[Key]:
+    """The keys under what users are called in the online store; a user's id comes first in the keys that have one."""
+    if USER not in view.entities:
+        return keys
+    return [(pseudonyms.of(user), *rest) for user, *rest in keys]
 
 
 def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> Deltas:

@@ -103,6 +103,23 @@ def freshness(
 
 
 @bench_app.command()
+def soak(
+    json_file: JsonOption,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60.0,
+    households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 100,
+    events_per_s: Annotated[int, typer.Option(min=1, help="Events per second that come in meanwhile.")] = 200,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="Of the server's capacity that is asked for.")] = 0.5,
+) -> None:
+    """Rank for an hour at half of the server's capacity while events come in: memory and latency, minute by minute.
+
+    Starts its own Kafka, Valkey, gateway, consumers and ranking server. Ctrl-C ends it early, with figures.
+    """
+    from export.bench.soak import run_bench_soak
+
+    _write(json_file, run_bench_soak(minutes, households, events_per_s, share))
+
+
+@bench_app.command()
 def score(
     json_file: JsonOption,
     provider: Annotated[

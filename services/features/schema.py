@@ -124,7 +124,8 @@ def build_schema(config: FeatureConfig) -> Schema:
             View("topic_state", ("topic",), "consumers and backfill", _topic_features()),
             LINEAGE,
             View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
-            View("user_erasure", ("user_id",), "behaviour consumer", _erasure_features()),
+            # An entity of its own: it stays when all that is stored under the user's id goes.
+            View("erased_user", ("erased_user_id",), "behaviour consumer", _erasure_features()),
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
             View("item", ("item_id",), "item consumer", _item_features(config)),
             View("item_activity", ("item_id",), "activity consumer", _item_activity_features(config)),

@@ -7,17 +7,20 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected, Unconfirmed
 from services.events.codec import encode
 from services.events.routing import route, topic_name
 from services.events.validation import stamped, violation
 from services.features.config import FeatureConfig
+from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
-from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, failed, outcome
+from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
 from services.gateway.watch import EntryWatch, Unwatched, type_of
 from services.runtime.errors import InvalidRequest, Overloaded, Unavailable
+from services.runtime.pseudonyms import Pseudonyms
 
 MAX_ENTRIES = 1000
 
@@ -35,6 +38,7 @@ class Rules:
         future_tolerance_s: how far ahead of the clock an event may be, seconds.
         max_age_s: how far behind the clock a behaviour event may be, seconds.
         kafka_timeout_s: seconds until an entry that Kafka has not confirmed is answered as unconfirmed.
+        pseudonyms: what users are called in what is stored.
     """
 
     features: FeatureConfig
@@ -42,6 +46,7 @@ class Rules:
     future_tolerance_s: float
     max_age_s: float
     kafka_timeout_s: float
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,14 @@ class Judged:
     Args:
         results: per entry, in order; accepted ones stand for entries that are still to be stored.
         records: the accepted ones, in order.
-        types: their types.
+        shares: how many of the records each accepted entry has, in order.
+        types: types of the accepted entries, in order.
     """
 
-    results: list[EntryResult]
-    records: list[OutgoingRecord]
-    types: list[str]
+    results: list[EntryResult] = field(default_factory=list)
+    records: list[OutgoingRecord] = field(default_factory=list)
+    shares: list[int] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -123,7 +130,7 @@ class Intake:
         """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
         check_length(entries)
         now_s = self._now_s()
-        judged, rejected = Judged([], [], []), list[str]()
+        judged, rejected = Judged(), list[str]()
         for given in entries:
             entry = stamped(given, now_s, self._make_id)
             rules = self.rules
@@ -133,7 +140,9 @@ class Intake:
                 rejected.append(type_of(entry))
             else:
                 judged.results.append(EntryResult(accepted=Accepted(event_id=_event_id(entry))))
-                judged.records.append(self._record(entry))
+                records = [self._record(named) for named in renamed(entry, self.rules.pseudonyms)]
+                judged.records.extend(records)
+                judged.shares.append(len(records))
                 judged.types.append(type_of(entry))
         self._watch.rejected(rejected)
         return judged
@@ -166,11 +175,11 @@ class Intake:
             self.budget.give_back(judged.size, len(judged.records))
             raise
         submission = _submission(judged, confirmations)
-        size, types = judged.size, judged.types
+        size, count, types = judged.size, len(judged.records), judged.types
 
         def known(_: Confirmation) -> None:
-            self.budget.give_back(size, len(types))
-            self._tell(types, confirmations, time.perf_counter() - begun_s)
+            self.budget.give_back(size, count)
+            self._tell(types, submission.confirmations, time.perf_counter() - begun_s)
 
         submission.known.add_done_callback(known)
         return submission
@@ -194,7 +203,11 @@ def check_length(entries: Sequence[Entry]) -> None:
 
 
 def _submission(judged: Judged, confirmations: list[Confirmation]) -> Submission:
-    return Submission(judged.results, confirmations, all_known(confirmations))
+    if len(judged.shares) == len(confirmations):
+        return Submission(judged.results, confirmations, all_known(confirmations))
+    each = iter(confirmations)
+    per_entry = [all_stored(list(islice(each, share))) for share in judged.shares]
+    return Submission(judged.results, per_entry, all_known(per_entry))
 
 
 def _event_id(entry: Entry) -> str:

@@ -18,6 +18,7 @@ from services.gateway.watch import EntryWatch
 from services.runtime.lifecycle import serve_until_signal
 from services.runtime.listener import listening
 from services.runtime.logging import configure_logging, log_event
+from services.runtime.pseudonyms import open_pseudonyms
 from services.runtime.settings import Settings
 from services.runtime.telemetry.opening import open_tracing
 
@@ -88,6 +89,7 @@ def build_intake(settings: Settings, publisher: Publisher, watch: EntryWatch | N
         future_tolerance_s=gateway.future_tolerance_s,
         max_age_s=settings.max_age_s,
         kafka_timeout_s=gateway.kafka_timeout_s,
+        pseudonyms=open_pseudonyms(settings.privacy),
     )
     budget = PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records)
     return Intake(publisher, rules, budget, watch=watch)

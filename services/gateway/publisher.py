@@ -78,6 +78,23 @@ def all_known(confirmations: Sequence[Confirmation]) -> Confirmation:
     return known
 
 
+def all_stored(confirmations: Sequence[Confirmation]) -> Confirmation:
+    """Ends when all of these have ended: without error if every one did, else with the first one's in their order."""
+    if len(confirmations) == 1:
+        return confirmations[0]
+    stored = Confirmation()
+
+    def settle(_: Confirmation) -> None:
+        errors = [error for error in (confirmation.exception() for confirmation in confirmations) if error is not None]
+        if errors:
+            stored.set_exception(errors[0])
+        else:
+            stored.set_result(None)
+
+    all_known(confirmations).add_done_callback(settle)
+    return stored
+
+
 def outcome(confirmation: Confirmation) -> Exception | None:
     """What is known by now: None if the record is stored, else why it may not be."""
     if not confirmation.done():

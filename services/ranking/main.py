@@ -33,6 +33,7 @@ from services.ranking.worker import DRAIN_S, Supervised
 from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
+from services.runtime.pseudonyms import open_pseudonyms
 from services.runtime.settings import Settings
 from services.runtime.telemetry.opening import open_tracing
 from services.store.breaker import Breaker, Circuit
@@ -158,5 +159,13 @@ def build_ranker(settings: Settings, models: Models, observers: tuple[Observer, 
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
     recogniser = open_recogniser(registry, chosen.recogniser, schema, required=required)
     last_known: LastKnown[UserRows] = LastKnown(chosen.user_rows_max_age_s, chosen.user_rows_bytes)
-    ranker = Ranker(schema, rows, models, recogniser=recogniser, last_known=last_known, observers=observers)
+    ranker = Ranker(
+        schema,
+        rows,
+        models,
+        recogniser=recogniser,
+        last_known=last_known,
+        observers=observers,
+        name_of=open_pseudonyms(settings.privacy).of,
+    )
     return ranker, open_refresher(rows, store, schema)

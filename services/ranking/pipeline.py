@@ -47,6 +47,7 @@ class Ranker:
         recogniser: tells the scenario of requests that name none; without it users' habits do.
         last_known: users' rows for when the store is away; by default none.
         observers: hear of every answer.
+        name_of: what a user is called in the store; by default as in the request.
     """
 
     schema: Schema
@@ -56,6 +57,7 @@ class Ranker:
     recogniser: Recogniser | None = None
     last_known: LastKnown[UserRows] = field(default_factory=lambda: LastKnown(0, 0))
     observers: tuple[Observer, ...] = ()
+    name_of: Callable[[str], str] = str
 
 
 def rank(
@@ -67,7 +69,7 @@ def rank(
     runs out between stages.
     """
     degraded, stages = Degraded(), stages or Stages()
-    request = validate(message, ranker.schema.config, ranker.clock())
+    request = validate(message, ranker.schema.config, ranker.clock(), ranker.name_of)
     served = ranker.models.choose(request.user_id)
     stages.end("validate")
     scenarios = ranker.rows.scenarios.current()

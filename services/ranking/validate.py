@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
@@ -18,7 +18,10 @@ EARLIEST_S = 315_532_800
 
 @dataclass(frozen=True)
 class Request:
-    """A valid request. `scenario_id` "" if it is to be recognised; `top_k` 0 for all; times in seconds since 1970."""
+    """A valid request. `scenario_id` "" if it is to be recognised; `top_k` 0 for all; times in seconds since 1970.
+
+    `user_id` is what the user is called in the online store.
+    """
 
     user_id: str
     scenario_id: str
@@ -30,8 +33,13 @@ class Request:
     diversity: float
 
 
-def validate(message: pb.RankRequest, config: FeatureConfig, now_s: float) -> Request:
-    """The request, if it keeps the contract; else InvalidRequest with field and reason."""
+def validate(
+    message: pb.RankRequest, config: FeatureConfig, now_s: float, name_of: Callable[[str], str] = str
+) -> Request:
+    """The request, if it keeps the contract; else InvalidRequest with field and reason.
+
+    `name_of` says what a user is called in the online store.
+    """
     _id("user_id", message.user_id, required=True)
     _id("scenario_id", message.scenario_id, required=False)
     item_ids = tuple(message.item_ids)
@@ -43,7 +51,7 @@ def validate(message: pb.RankRequest, config: FeatureConfig, now_s: float) -> Re
     if not 0 <= diversity <= 1:  # NaN too
         raise InvalidRequest("options.diversity", f"is {diversity:g}, must be 0 to 1")
     return Request(
-        user_id=message.user_id,
+        user_id=name_of(message.user_id),
         scenario_id=message.scenario_id,
         item_ids=item_ids,
         top_k=message.top_k,

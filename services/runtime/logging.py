@@ -8,6 +8,7 @@ such, so tracebacks are without it, unless debugging is on.
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -77,6 +78,15 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
         from services.runtime.crashes import report_crashes  # which logs
 
         report_crashes()
+
+
+def quiet_grpc() -> None:
+    """Keep gRPC's core from writing what its peers send, and where they are, straight to standard error.
+
+    What concerns a call still arrives as its error. To be called before grpc is imported; processes that are started
+    from this one inherit it. Who looks for a fault in gRPC sets GRPC_VERBOSITY to DEBUG, INFO or ERROR: that stands.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def log_event(

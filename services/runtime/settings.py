@@ -24,7 +24,9 @@ from services.runtime.errors import ConfigurationError
 from services.runtime.sections.consumers import ConsumerSettings
 from services.runtime.sections.gateway import GatewaySettings
 from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.runtime.sections.privacy import PrivacySettings
 from services.runtime.sections.ranking import RankingSettings
+from services.runtime.sections.retention import RetentionSettings
 from services.runtime.sections.served_log import ServedLogSettings
 from services.runtime.sections.telemetry import TelemetrySettings
 from services.runtime.sections.training import DatasetSettings, TrainingSettings
@@ -54,6 +56,8 @@ class Settings(BaseSettings):
     ranking: RankingSettings = RankingSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     served_log: ServedLogSettings = ServedLogSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    retention: RetentionSettings = RetentionSettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 

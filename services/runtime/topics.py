@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.runtime.errors import TopicMismatch
+from services.runtime.errors import ConfigurationError, TopicMismatch
+from services.runtime.sections.retention import RetentionSettings
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
+
+RETENTION = ("retention.ms", "delete.retention.ms")
+"""Kafka's names for how long a topic keeps records, and a compacted one the deletions among them."""
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
@@ -45,20 +49,25 @@ class TopicIdentity:
     partitions: int
 
 
-def topic_specs(prefix: str = "crossrec", partitions: int = 4, ranked_days: float = 7) -> tuple[TopicSpec, ...]:
-    """All topics; `partitions` is for those that scale with load, `ranked_days` how long what was answered is kept.
+def topic_specs(
+    prefix: str = "crossrec", partitions: int = 4, retention: RetentionSettings | None = None
+) -> tuple[TopicSpec, ...]:
+    """All topics; `partitions` is for those that scale with load.
 
     The partition counts of behaviour and items are fixed once data flows: another count would give a key to
     another partition, and with it another writer.
     """
+    kept = retention or RetentionSettings()
+    compacted, letters = _compacted(kept.deletion_days), _dead_letter(kept.dead_letter_days)
+    behavior, activity, ranked = map(_expiring, (kept.behavior_days, kept.activity_days, kept.ranked_days))
     return (
-        TopicSpec(f"{prefix}.behavior", partitions, _expiring(30), "behaviour events, by user_id"),
-        TopicSpec(f"{prefix}.items", partitions, _compacted(), "item upserts and deletions, by item_id"),
+        TopicSpec(f"{prefix}.behavior", partitions, behavior, "behaviour events, by user_id"),
+        TopicSpec(f"{prefix}.items", partitions, compacted, "item upserts and deletions, by item_id"),
         # One partition: its consumer also keeps the index of scenarios and must be its only writer.
-        TopicSpec(f"{prefix}.scenarios", 1, _compacted(), "scenario upserts and deletions, by scenario_id"),
-        TopicSpec(f"{prefix}.activity", partitions, _expiring(7), "activity deltas, by item or scenario"),
-        TopicSpec(f"{prefix}.dead-letter", 1, _dead_letter(), "records that could not be used, with the reason"),
-        TopicSpec(f"{prefix}.{RANKED}", partitions, _expiring(ranked_days), "answers and their features, by user_id"),
+        TopicSpec(f"{prefix}.scenarios", 1, compacted, "scenario upserts and deletions, by scenario_id"),
+        TopicSpec(f"{prefix}.activity", partitions, activity, "activity deltas, by item or scenario"),
+        TopicSpec(f"{prefix}.dead-letter", 1, letters, "records that could not be used, with the reason"),
+        TopicSpec(f"{prefix}.{RANKED}", partitions, ranked, "answers and their features, by user_id"),
     )
 
 
@@ -70,14 +79,14 @@ def _expiring(days: float) -> dict[str, str]:
     }
 
 
-def _compacted() -> dict[str, str]:
-    # Deletions stay readable for a week, so that a consumer that was away for days still sees them.
-    return {"cleanup.policy": "compact", "delete.retention.ms": str(7 * _DAY_MS), **_BROKERS_TIME}
+def _compacted(days: int) -> dict[str, str]:
+    # Deletions stay readable for days, so that a consumer that was away still sees them.
+    return {"cleanup.policy": "compact", "delete.retention.ms": str(days * _DAY_MS), **_BROKERS_TIME}
 
 
-def _dead_letter() -> dict[str, str]:
+def _dead_letter(days: int) -> dict[str, str]:
     # Twice the default, so that the largest record of another topic fits together with the reason.
-    return {**_expiring(30), "max.message.bytes": str(2 * 1024 * 1024)}
+    return {**_expiring(days), "max.message.bytes": str(2 * 1024 * 1024)}
 
 
 def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor: int = 1) -> list[str]:
@@ -115,6 +124,35 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor
         admin.wait_for_topics(list(wanted))
         _check_partitions(admin, specs)
     return created
+
+
+def apply_retention(bootstrap: str, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
+    """Have topics that exist keep what they carry for as long as the specs say; what else they are stays.
+
+    Returns by topic what was changed. Raises ConfigurationError if Kafka refuses, kafka.errors.KafkaError.
+    """
+    from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, spec.name, list(_retention(spec))) for spec in specs]
+        found = admin.describe_configs(asked, config_filter="all")["topic"]
+        changes = {spec.name: _difference(_retention(spec), found[spec.name]) for spec in specs}
+        changes = {name: change for name, change in changes.items() if change}
+        answers = admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name, new) for name, new in changes.items()]
+        )
+    for topic, answer in answers.get("topic", {}).items():
+        if answer != "OK":
+            raise ConfigurationError(f"retention: Kafka does not change topic {topic}: {answer}")
+    return changes
+
+
+def _retention(spec: TopicSpec) -> dict[str, str]:
+    return {name: value for name, value in spec.config.items() if name in RETENTION}
+
+
+def _difference(wanted: dict[str, str], found: dict[str, dict[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if found[name]["value"] != value}
 
 
 def identify(bootstrap: str, topic: str, timeout_s: float = 15.0) -> TopicIdentity:

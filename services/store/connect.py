@@ -23,7 +23,12 @@ def feature_store(settings: Settings) -> FeatureStore:
         provider="local",
         registry=str(settings.store.registry.resolve()),
         offline_store={"type": "dask"},
-        online_store={"type": TYPE, "connection_string": f"{settings.store.url},{timeouts}"},
+        online_store={
+            "type": TYPE,
+            "connection_string": f"{settings.store.url},{timeouts}",
+            "user_retention_days": settings.store.user_retention_days,
+            "deleted_days": settings.retention.behavior_days + 1,
+        },
         entity_key_serialization_version=3,
     )
     return FeatureStore(config=config)

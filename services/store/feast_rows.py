@@ -97,6 +97,11 @@ class FeastRowStore:
         drop, former = self._online_store().drop_rows, self._schemas.former(view)
         return _reached(lambda: drop(self._feast.config, self._tables[view.name], former))
 
+    def expire(self, view: View) -> int:
+        """Have rows of before the retention in force expire, too; returns how many. Raises StoreUnavailable."""
+        expire = self._online_store().expire_rows
+        return _reached(lambda: expire(self._feast.config, self._tables[view.name]))
+
     def ids(self, view: View) -> Iterator[Key]:
         """Keys of which the view may have rows, by looking at all that the store has. Raises StoreUnavailable."""
         found = self._online_store().entity_ids(self._feast.config, self._tables[view.name])
@@ -162,7 +167,8 @@ class FeastRowStore:
         """The commands about a view, or about some of its features: views are told apart as objects, which is quick."""
         known = self._commands.get(id(view))
         if known is None:
-            known = self._commands[id(view)] = view, Commands(view, self._feast.config.project)
+            expiry_ms = self._feast.config.online_store.expiry_ms(view.entities)
+            known = self._commands[id(view)] = view, Commands(view, self._feast.config.project, expiry_ms)
         return known[1]
 
     def _adapted(self, view: View, columns: Mapping[str, Cells], rows: int) -> list[Row]:
@@ -181,15 +187,17 @@ class Commands:
     Args:
         view: the view.
         project: the Feast project.
+        expiry_ms: milliseconds for which rows are kept after a write; 0: for good.
     """
 
-    def __init__(self, view: View, project: str) -> None:
+    def __init__(self, view: View, project: str, expiry_ms: int = 0) -> None:
         self._layout = layout = Layout(view, project)
         fields = [layout.fields[feature.name] for feature in view.features]
         self._read_head = b"*%d\r\n" % (len(fields) + 3) + packed(b"HMGET")
         self._read_tail = packed(*fields, layout.time_field)
-        names = [layout.position_field, layout.time_field, *fields]
-        self._write_heads = [write_head(2 * len(names)), *map(packed, names)]
+        # The expiry stands between the position and the field of the time.
+        heads = [packed(layout.position_field), packed(b"%d" % expiry_ms, layout.time_field), *map(packed, fields)]
+        self._write_heads = [write_head(2 * len(heads) + 1), *heads]
 
     def reads(self, keys: Sequence[Key]) -> tuple[list[bytes], list[bytes]]:
         """Keys in Redis, and commands that answer each with the values of the features and then the time."""

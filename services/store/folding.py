@@ -112,7 +112,7 @@ def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, positi
 
     A mark stays, so that events from before the erasure at `time_s` (seconds since 1970) bring nothing back.
     """
-    mark, view, key = schema["user_erasure"], schema["user"], (user,)
+    mark, view, key = schema["erased_user"], schema["user"], (user,)
     (known,) = store.read(mark, [key])
     newest = time_s if known is None else max(time_s, float(known["erased_s"]))
     if known is None or not _is_later(known, position):
@@ -129,7 +129,7 @@ def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, positi
 def without_erased(store: RowStore, schema: Schema, events: Events) -> Events:
     """The events without those from before an erasure of their user: by their time, or by their place in the log."""
     users, row = grouped([(user,) for user in events.user])
-    marks = read_block(store, schema["user_erasure"], users)
+    marks = read_block(store, schema["erased_user"], users)
     erased_s, position = marks.floats("erased_s")[row], marks.ints("position")[row]
     same = (position[:, :2] == events.position[:, :2]).all(axis=1)
     gone = (events.time_s <= erased_s) | (same & (events.position[:, 2] <= position[:, 2]))

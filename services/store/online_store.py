@@ -34,6 +34,9 @@ from services.store.feast_api import (
 from services.store.layout import POSITION_FIELD
 from services.store.protocol import FencedWrite
 
+USER = "user_id"
+"""The join key of what expires with its user. The mark of an erasure has another one, and stays."""
+
 TYPE: Literal["services.store.online_store.FencedRedisOnlineStore"] = (
     "services.store.online_store.FencedRedisOnlineStore"
 )
@@ -52,11 +55,12 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 _WRITE = (
     _UNLESS_OLDER
     + """
-redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-redis.call('PERSIST', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+if ARGV[3] == '0' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 return 1
 """
 )
+"""ARGV[3]: milliseconds for which the entity is kept unless it is written again; 0: for good."""
 
 _DELETE = (
     _UNLESS_OLDER
@@ -67,8 +71,14 @@ return 1
 """
 )
 
-DELETED_FOR_S = 31 * 24 * 3600
-"""Seconds for which the position of a deleted row is kept: the behaviour topic keeps its events one day less."""
+_EXPIRE = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2], 'LT')
+"""
+"""Has a row expire in ARGV[2] milliseconds unless it does so earlier; ARGV[1] is the field of its time. What is left of
+a deleted row has a time of its own to go."""
+
+DAY_MS = 24 * 3600 * 1000
 
 SCANNED_KEYS = 1000
 """Keys that are looked at in one step when all rows of a view are dropped."""
@@ -86,6 +96,14 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     """Feast's Redis settings under this store's type."""
 
     type: Literal["services.store.online_store.FencedRedisOnlineStore"] = TYPE  # type: ignore[assignment]
+    user_retention_days: int = 0
+    """Days after which entities with a user expire unless they are written again; 0: never."""
+    deleted_days: int = 31
+    """Days for which the position of a deleted row is kept: longer than the topic keeps what could bring it back."""
+
+    def expiry_ms(self, entities: Sequence[str]) -> int:
+        """Milliseconds for which what is stored under these join keys is kept after a write; 0: for good."""
+        return self.user_retention_days * DAY_MS if USER in entities else 0
 
 
 class FencedRedisOnlineStore(RedisOnlineStore):
@@ -115,7 +133,8 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         names = {feature.name: field_hash(f"{table.name}:{feature.name}") for feature in table.features}
         version = config.entity_key_serialization_version
         keys = [redis_key(config.project, entity_key, version) for entity_key, _, _, _ in data]
-        rows = [_arguments(table.name, names, values, timestamp) for _, values, timestamp, _ in data]
+        expiry_ms = config.online_store.expiry_ms(table.join_keys)
+        rows = [_arguments(table.name, names, values, timestamp, expiry_ms) for _, values, timestamp, _ in data]
         commands = [fenced_write(key, row) for key, row in zip(keys, rows, strict=True)]
         write_fenced(self.client(config), table.name, keys, commands)
         if progress:
@@ -137,13 +156,14 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         """Remove this view's fields of the entities but the fence, which is left at `position`.
 
         Fields of `former` features, which the view had under other schemas, are removed too.
-        What is left of the entities is dropped DELETED_FOR_S seconds later, unless it is written again. Raises
+        What is left of the entities is dropped after the setting's `deleted_days`, unless it is written again. Raises
         FencedWrite when some rows hold newer positions; the others are removed.
         """
         client = self._get_client(config.online_store)
         script = client.register_script(_DELETE)
         fields = _fields(table, former)
-        fence = [POSITION_FIELD.format(view=table.name), ":".join(map(str, position)), DELETED_FOR_S * 1000]
+        kept_ms = config.online_store.deleted_days * DAY_MS
+        fence = [POSITION_FIELD.format(view=table.name), ":".join(map(str, position)), kept_ms]
         with client.pipeline(transaction=False) as pipe:
             for entity_key in entity_keys:
                 key = redis_key(config.project, entity_key, config.entity_key_serialization_version)
@@ -168,6 +188,24 @@ class FencedRedisOnlineStore(RedisOnlineStore):
                     pipe.hdel(key, *fields, *markers)
                 dropped += sum(removed > 0 for removed in pipe.execute())
         return dropped
+
+    def expire_rows(self, config: RepoConfig, table: FeatureView) -> int:
+        """Have rows that were written under no or a longer retention expire after the present one; returns how many.
+
+        They count from now. Needs Redis 7.
+        """
+        expiry_ms = config.online_store.expiry_ms(table.join_keys)
+        if not expiry_ms:
+            return 0
+        client = self._get_client(config.online_store)
+        script, expired = client.register_script(_EXPIRE), 0
+        keys = (key for key, _ in self._entities(config, table))
+        while some := list(islice(keys, SCANNED_KEYS)):
+            with client.pipeline(transaction=False) as pipe:
+                for key in some:
+                    script(keys=[key], args=[f"_ts:{table.name}", expiry_ms], client=pipe)
+                expired += sum(pipe.execute())
+        return expired
 
     def entity_ids(self, config: RepoConfig, table: FeatureView) -> Iterator[tuple[str, ...]]:
         """Ids of all entities of which the view may have rows, by looking at all keys of the project."""
@@ -206,7 +244,7 @@ def _ids_and_rest(key: bytes, prefix: bytes, values: int) -> tuple[list[bytes], 
 
 
 def fenced_write(key: bytes, arguments: Sequence[bytes]) -> bytes:
-    """The command that writes a row; arguments: position field, position, then each field and its value."""
+    """The command that writes a row; arguments: position field, position, expiry, then each field and its value."""
     return write_head(len(arguments)) + packed(key, *arguments)
 
 
@@ -222,11 +260,13 @@ def write_fenced(client: Client, view: str, keys: Sequence[bytes], commands: Seq
         raise FencedWrite(f"{refused} of {len(keys)} rows of view {view} hold newer positions")
 
 
-def _arguments(view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime) -> list[bytes]:
+def _arguments(
+    view: str, names: dict[str, bytes], values: dict[str, Value], timestamp: datetime, expiry_ms: int
+) -> list[bytes]:
     stamp = Timestamp()
     stamp.FromDatetime(timestamp)
     position = ":".join(str(part) for part in values["position"].int64_list_val.val)
-    head = (POSITION_FIELD.format(view=view), position, f"_ts:{view}")
+    head = (POSITION_FIELD.format(view=view), position, str(expiry_ms), f"_ts:{view}")
     arguments = [*map(str.encode, head), stamp.SerializeToString()]
     for name, value in values.items():
         arguments += [names[name], value.SerializeToString()]

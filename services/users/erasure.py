@@ -2,11 +2,10 @@
 
 The behaviour consumer then deletes the user's rows. What stays in the online store is a mark with the time of the
 erasure, for good: it keeps late events of the user from bringing anything back; and per deleted row the position of
-the erasure, which keeps a consumer that lost its partition from writing it back: it is dropped
-after 31 days, but in the entity that holds the mark. In Kafka the user's records stay until their topics drop them:
-behaviour and dead letters after 30 days, answers after 7 (a setting); `crossrec skew` and `attribution` pass over the
-answers from before the erasure at once. What the events added to counts of items and scenarios
-stays; it names nobody.
+the erasure, which keeps a consumer that lost its partition from writing it back: it is dropped a day after the topic
+has dropped the last event from before. In Kafka the user's records stay until their topics drop them, as the settings
+`retention` say; `crossrec skew` and `attribution` pass over the answers from before the erasure at once. What the
+events added to counts of items and scenarios stays; it names nobody.
 """
 
 from crossrec.events.v1.events_pb2 import Entry, UserErasure

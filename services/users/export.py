@@ -20,10 +20,15 @@ from services.store.protocol import Key, RowStore
 ItemNames = dict[int, dict[str, str]]
 """Key of an item to its id and title."""
 
+Rows = dict[str, list[tuple[Key, Row]]]
+"""Rows with their keys, by view."""
+
 BOOKKEEPING = ("position", "schema")
 
 
-def export_user(store: RowStore, schema: Schema, user_id: str, item_ids: Iterable[str]) -> dict[str, Any]:
+def export_user(
+    store: RowStore, schema: Schema, user_id: str, item_ids: Iterable[str], pseudonyms: Sequence[str] = ()
+) -> dict[str, Any]:
     """The user's rows by view; `found` says whether there are any, `erased` when the user was last forgotten.
 
     Args:
@@ -31,19 +36,25 @@ def export_user(store: RowStore, schema: Schema, user_id: str, item_ids: Iterabl
         schema: the feature schema.
         user_id: the user.
         item_ids: all items that may be named; those that the user's rows do not speak of are passed over.
+        pseudonyms: what the user is and was called in the store; empty: by the id. They do not show.
 
     Raises StoreUnavailable, StaleSchema.
     """
-    rows = _rows_of(store, schema, user_id)
+    stored_as = pseudonyms or [user_id]
+    rows = _merged([_rows_of(store, schema, name) for name in stored_as])
     names = _names(store, schema, _item_keys(row for found in rows.values() for _, row in found), item_ids)
-    (mark,) = store.read(schema["user_erasure"], [(user_id,)])
+    marks = store.read(schema["erased_user"], [(name,) for name in stored_as])
+    erased_s = max((float(mark["erased_s"]) for mark in marks if mark is not None), default=None)
     return {
         "user_id": user_id,
         "found": any(rows.values()),
-        "erased": None if mark is None else _time(float(mark["erased_s"])),
+        "erased": None if erased_s is None else _time(erased_s),
         "half_lives_s": list(schema.config.half_lives_s),
         "views": {
-            view: [_keyed(schema[view], key) | shaped(schema[view], row, names) for key, row in found]
+            view: [
+                _keyed(schema[view], key) | {"user_id": user_id} | shaped(schema[view], row, names)
+                for key, row in found
+            ]
             for view, found in rows.items()
         },
     }
@@ -58,7 +69,11 @@ def shaped(view: View, row: Row, names: ItemNames) -> dict[str, Any]:
     return plain | {table: _entries(table, row, names) for table in tables} | bookkeeping
 
 
-def _rows_of(store: RowStore, schema: Schema, user_id: str) -> dict[str, list[tuple[Key, Row]]]:
+def _merged(each: Sequence[Rows]) -> Rows:
+    return {view: [found for rows in each for found in rows[view]] for view in each[0]}
+
+
+def _rows_of(store: RowStore, schema: Schema, user_id: str) -> Rows:
     (user,) = store.read(schema["user"], [(user_id,)])
     listed = [] if user is None else user["scenario_ids"].tolist()
     # A crash may have left rows that the user's own does not list yet.

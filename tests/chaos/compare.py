@@ -20,7 +20,7 @@ from services.store.protocol import Key, RowStore
 from services.text.protocol import HashingEncoder
 from tests.chaos.system import PREFIX, SCHEMA
 
-USER_VIEWS = ("user", "user_scenario", "user_erasure")
+USER_VIEWS = ("user", "user_scenario", "erased_user")
 ACTIVITY_VIEWS = ("item_activity", "item_scenario_activity", "facet_activity", "scenario_activity")
 REMEMBERED = ("event_ids", "event_seqs", "event_returning")
 """What a user's row knows of its newest events."""

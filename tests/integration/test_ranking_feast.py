@@ -34,6 +34,7 @@ ITEMS = [f"item {number}" for number in range(12)]
 IDS = {
     "scenario_id": SCENARIOS,
     "user_id": USERS,
+    "erased_user_id": USERS,
     "item_id": ITEMS,
     "index_id": ["all"],
     "topic": ["crossrec.behavior"],

@@ -122,6 +122,6 @@ def test_streamed_rows_are_the_replayed_rows(infra: Endpoints, tmp_path: Path) -
         send_and_wait(stage, events[:half], ["behavior"])
         send_and_wait(stage, second, ["item"])
         send_and_wait(stage, events[half:], ["behavior", "activity"])
-        features = {view.name for view in SCHEMA.views} - {"user_erasure", "topic_state", "schema_lineage"}
+        features = {view.name for view in SCHEMA.views} - {"erased_user", "topic_state", "schema_lineage"}
         assert features == {name for name, rows in replayed.rows.items() if rows}
         assert_rows(replayed, stage.store)

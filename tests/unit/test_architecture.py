@@ -65,3 +65,13 @@ def test_features_import_neither_feast_pandas_nor_grpc(module: str) -> None:
 def test_neither_ranking_nor_the_command_line_loads_training_packages(module: str) -> None:
     """What a server or `crossrec --help` imports is without scikit-learn and torch."""
     assert not loaded(module) & {"sklearn", "scipy", "torch", "skl2onnx"}
+
+
+def test_the_command_line_can_still_say_how_loud_grpc_is() -> None:
+    """It listens to its environment once, when it is imported: by a command, not before."""
+    assert "grpc" not in loaded("services.main")
+
+
+def test_the_request_path_does_not_need_feast() -> None:
+    """It takes seconds to import; rows may come from elsewhere."""
+    assert not loaded("services.ranking.service") & {"feast", "pandas", "redis"}

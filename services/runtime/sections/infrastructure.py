@@ -27,3 +27,6 @@ class StoreSettings(Section):
     retry_after_s: float = Field(1.0, ge=0, description="Seconds that rankings do without a store that failed.")
     read_timeout_s: float = Field(0.5, gt=0, description="Seconds until a read counts as failed.")
     failures: int = Field(3, ge=1, description="Failed or late reads in a row until rankings do without the store.")
+    user_retention_days: int = Field(
+        0, ge=0, description="Days without an event after which a user's rows expire, in the store itself; 0: never."
+    )

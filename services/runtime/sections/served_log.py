@@ -19,9 +19,3 @@ class ServedLogSettings(Section):
     feature_items: int = Field(
         32, ge=0, description="Items per answer, the first ones, whose features are kept: about 1 to 2 kB each."
     )
-    retention_days: float = Field(
-        7.0,
-        gt=0,
-        le=30,
-        description="Days that Kafka keeps them; by `crossrec setup`. At most 30, as long as the erasures of users.",
-    )

@@ -18,6 +18,14 @@ def test_what_is_left_out_gets_its_default() -> None:
     assert expected == validate(RankRequest(user_id="u", item_ids=["b", "a"]), CONFIG, NOW_S)
 
 
+def test_the_user_goes_by_another_name() -> None:
+    """Rules are about the id that was given; nobody is called by what is missing."""
+    named = validate(RankRequest(user_id="u", item_ids=["a"]), CONFIG, NOW_S, lambda user: f"{user}!" * 100)
+    assert "u!" * 100 == named.user_id
+    with pytest.raises(InvalidRequest, match="user_id: is empty"):
+        validate(RankRequest(item_ids=["a"]), CONFIG, NOW_S, lambda user: f"{user}!")
+
+
 def test_everything_that_is_given_arrives() -> None:
     """In plain values; the time with its fraction."""
     message = RankRequest(

@@ -1,6 +1,7 @@
 """What the topics are to be; creating them is tested against a real Kafka."""
 
-from services.runtime.topics import topic_specs
+from services.runtime.sections.retention import RetentionSettings
+from services.runtime.topics import RETENTION, topic_specs
 
 DAY_MS = 86_400_000
 
@@ -33,10 +34,21 @@ def test_state_is_compacted_and_history_expires() -> None:
     }
 
 
-def test_how_long_answers_are_kept_is_chosen() -> None:
-    """Half days too."""
-    (ranked,) = (spec for spec in topic_specs(ranked_days=1.5) if spec.name == "crossrec.ranked")
-    assert str(36 * 3_600_000) == ranked.config["retention.ms"]
+def test_days_are_as_the_settings_say() -> None:
+    """Compacted topics keep deletions, the others everything."""
+    kept = RetentionSettings(behavior_days=3, activity_days=2, dead_letter_days=5, ranked_days=1, deletion_days=4)
+    found = {
+        spec.name: {name: int(value) // DAY_MS for name, value in spec.config.items() if name in RETENTION}
+        for spec in topic_specs(retention=kept)
+    }
+    assert found == {
+        "crossrec.behavior": {"retention.ms": 3},
+        "crossrec.items": {"delete.retention.ms": 4},
+        "crossrec.scenarios": {"delete.retention.ms": 4},
+        "crossrec.activity": {"retention.ms": 2},
+        "crossrec.dead-letter": {"retention.ms": 5},
+        "crossrec.ranked": {"retention.ms": 1},
+    }
 
 
 def test_retention_counts_from_arrival() -> None:

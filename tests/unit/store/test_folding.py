@@ -171,7 +171,7 @@ def test_the_newest_erasure_counts(store: MemoryRowStore) -> None:
     """An older one that comes later takes nothing back."""
     erase(store, 1, 3, 4)
     erase_user(store, SCHEMA, "u0", ERASED_S - 50, (1, 3, 6))
-    (mark,) = store.rows["user_erasure"].values()
+    (mark,) = store.rows["erased_user"].values()
     assert (ERASED_S, [1, 3, 6]) == (mark["erased_s"], mark["position"].tolist())
 
 

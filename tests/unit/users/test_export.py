@@ -75,3 +75,14 @@ def test_rows_that_a_crash_left_unlisted_are_found(store: MemoryRowStore) -> Non
     del store.rows["user"][("u0",)]
     views = export_user(store, SCHEMA, "u0", ITEMS)["views"]
     assert [0, 2] == [len(views["user"]), len(views["user_scenario"])]
+
+
+def test_pseudonyms_are_looked_under_and_do_not_show(store: MemoryRowStore) -> None:
+    """Rows under the present name and under earlier ones come together, as the user's who asked; the latest mark."""
+    erase_user(store, SCHEMA, "u9", START_S + 9, (0, 0, 9))
+    found = export_user(store, SCHEMA, "ann", ITEMS, ["u1", "u0", "u9"])
+    views = found["views"]
+    assert ("ann", True, "2023-11-14T22:13:29+00:00") == (found["user_id"], found["found"], found["erased"])
+    assert [2, 3] == [len(views["user"]), len(views["user_scenario"])]
+    assert {"ann"} == {row["user_id"] for rows in views.values() for row in rows}
+    assert not {'"u0"', '"u1"', '"u9"'} & set(json.dumps(found).replace(",", " ").split())

@@ -1,0 +1,159 @@
+"""How long Kafka and Valkey keep what they hold, as the settings say."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+from kafka.admin import ConfigResource, KafkaAdminClient
+from typer.testing import CliRunner
+
+from services.features.config import FeatureConfig
+from services.features.schema import build_schema
+from services.main import app
+from services.runtime.infra.commands import Endpoints
+from services.runtime.settings import Settings
+from services.runtime.topics import apply_retention, create_topics, topic_specs
+from services.store.connect import feature_store, open_rows_for_batches
+from services.store.layout import Layout
+from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
+from tests.unit.consumers.streams import behavior_event, erasure, item_update
+
+pytestmark = pytest.mark.integration
+
+DAY_S = 86_400
+SCHEMA = build_schema(FeatureConfig())
+
+
+def retention_of(infra: Endpoints, topic: str) -> dict[str, str]:
+    """What Kafka says of a topic."""
+    with KafkaAdminClient(bootstrap_servers=infra.kafka_bootstrap) as admin:
+        found = admin.describe_configs([ConfigResource("topic", topic)], config_filter="all")["topic"][topic]
+    return {name: config["value"] for name, config in found.items()}
+
+
+def test_setup_applies_retention_to_topics_that_exist(infra: Endpoints, tmp_path: Path) -> None:
+    """What else was configured stays; a second time there is nothing to do."""
+    name = f"kept-{uuid.uuid4().hex[:8]}"
+    specs = topic_specs(name)
+    tuned = [replace(spec, config={**spec.config, "segment.ms": "3600000"}) for spec in specs]
+    create_topics(infra.kafka_bootstrap, tuned)
+    environment = {
+        "CROSSREC_KAFKA__BOOTSTRAP_SERVERS": infra.kafka_bootstrap,
+        "CROSSREC_KAFKA__TOPIC_PREFIX": name,
+        "CROSSREC_STORE__URL": infra.valkey_address,
+        "CROSSREC_STORE__REGISTRY": str(tmp_path / "registry.db"),
+        "CROSSREC_RETENTION__BEHAVIOR_DAYS": "2",
+        "CROSSREC_RETENTION__DELETION_DAYS": "3",
+        "COLUMNS": "500",
+    }
+    result = CliRunner().invoke(app, ["setup"], env=environment)
+    assert 0 == result.exit_code, result.output
+    assert f"retention of {name}.behavior: retention.ms is now {2 * DAY_S * 1000}" in result.output
+    assert f"{name}.activity" not in result.output
+    behavior, items = (retention_of(infra, f"{name}.{suffix}") for suffix in ("behavior", "items"))
+    assert (str(2 * DAY_S * 1000), "3600000") == (behavior["retention.ms"], behavior["segment.ms"])
+    assert (str(3 * DAY_S * 1000), "compact") == (items["delete.retention.ms"], items["cleanup.policy"])
+    again = CliRunner().invoke(app, ["setup"], env=environment)
+    assert (0, False) == (again.exit_code, "retention of" in again.output)
+
+
+def test_a_topic_that_is_as_it_should_be_is_left_alone(infra: Endpoints) -> None:
+    specs = topic_specs(f"kept-{uuid.uuid4().hex[:8]}")
+    create_topics(infra.kafka_bootstrap, specs)
+    assert {} == apply_retention(infra.kafka_bootstrap, specs)
+
+
+TimeLeft = Callable[[str, tuple[str, ...]], int]
+
+
+@pytest.fixture
+def left_s(stage: Stage) -> TimeLeft:  # noqa: F811
+    """Seconds that a row's entity has; -1: it does not expire, -2: there is none."""
+
+    def left_s(view: str, ids: tuple[str, ...]) -> int:
+        (key,) = Layout(SCHEMA[view], stage.settings.store.project).keys([ids])
+        with redis.Redis.from_url(f"redis://{stage.settings.store.url}") as client:
+            return int(client.ttl(key))
+
+    return left_s
+
+
+def keeping(stage: Stage, days: int) -> Stage:  # noqa: F811
+    """The same stage, whose writers let users expire."""
+    store = stage.settings.store.model_copy(update={"user_retention_days": days})
+    settings: Settings = stage.settings.model_copy(update={"store": store})
+    return replace(stage, settings=settings, store=open_rows_for_batches(settings))
+
+
+def fold(stage: Stage, kind: str = "behavior") -> None:  # noqa: F811
+    with running(stage, kind):
+        until(lambda: folded(stage, kind))
+
+
+def test_users_expire_unless_they_act(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+    """Every write begins the days anew; items do not expire; with the setting off nobody does."""
+    brief, long = keeping(stage, 1), keeping(stage, 9)
+    stage.send([item_update(1, attributes={}), behavior_event(1), behavior_event(2, user_id="u1", scenario_id="s1")])
+    fold(brief, "item")
+    fold(brief)
+    for ids in (("u0",), ("u1",)):
+        assert 0 < left_s("user", ids) <= DAY_S
+    assert 0 < left_s("user_scenario", ("u1", "s1")) <= DAY_S
+    assert -1 == left_s("item", ("i1",))
+    stage.send([behavior_event(3)])
+    fold(long)
+    assert 8 * DAY_S < left_s("user", ("u0",)) <= 9 * DAY_S
+    assert 8 * DAY_S < left_s("user_scenario", ("u0", "s0")) <= 9 * DAY_S
+    assert 0 < left_s("user", ("u1",)) <= DAY_S
+    stage.send([behavior_event(4)])
+    fold(stage)
+    assert [-1, -1] == [left_s("user", ("u0",)), left_s("user_scenario", ("u0", "s0"))]
+
+
+def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+    """Those who would stay longer; who goes earlier, and what is left of who was erased, keeps its own time."""
+    stage.send([*(behavior_event(number, user_id=f"u{number}") for number in range(4)), erasure("u3")])
+    fold(stage)
+    stage.send([behavior_event(4, user_id="u1")])
+    fold(keeping(stage, 2))
+    stage.send([behavior_event(5, user_id="u2")])
+    fold(keeping(stage, 9))
+    environment = stage.variables() | {"CROSSREC_STORE__USER_RETENTION_DAYS": "4", "COLUMNS": "500"}
+    result = CliRunner().invoke(app, ["setup"], env=environment)
+    assert 0 == result.exit_code, result.output
+    assert "rows of users that expire in 4 days now: 4" in result.output
+    for view, ids in (("user", ()), ("user_scenario", ("s0",))):
+        for user, day in (("u0", 4), ("u1", 2), ("u2", 4), ("u3", 31)):
+            assert (day - 1) * DAY_S < left_s(view, (user, *ids)) <= day * DAY_S
+
+
+def test_the_mark_of_an_erasure_outlives_everything(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+    """Fences go a day after the topic has dropped what was before; the mark stays, and who came back expires again."""
+    retention = stage.settings.retention.model_copy(update={"behavior_days": 4})
+    settings = stage.settings.model_copy(update={"retention": retention})
+    brief = keeping(replace(stage, settings=settings), 1)
+    stage.send([behavior_event(1), erasure("u0")])
+    fold(brief)
+    for view, ids in (("user", ("u0",)), ("user_scenario", ("u0", "s0"))):
+        assert 4 * DAY_S < left_s(view, ids) <= 5 * DAY_S
+    assert -1 == left_s("erased_user", ("u0",))
+    stage.send([behavior_event(2)])
+    fold(brief)
+    assert 0 < left_s("user", ("u0",)) <= DAY_S
+    assert -1 == left_s("erased_user", ("u0",))
+
+
+def test_feasts_own_writes_through_this_store_expire_too(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+    """`write_to_online_store` takes the same script."""
+    brief = keeping(stage, 1)
+    stage.send([behavior_event(1)])
+    fold(stage)
+    assert -1 == left_s("user", ("u0",))
+    feast = feature_store(brief.settings)
+    features = [f"user:{feature.name}" for feature in SCHEMA["user"].features]
+    frame = feast.get_online_features(features=features, entity_rows=[{"user_id": "u0"}]).to_df()
+    feast.write_to_online_store("user", frame.assign(event_timestamp="2026-01-01T00:00:00Z"))
+    assert 0 < left_s("user", ("u0",)) <= DAY_S

@@ -1,0 +1,69 @@
+"""What entries are stored under, from the outside: through an intake and a publisher in memory."""
+
+from dataclasses import replace
+
+from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EntryResult, ItemUpdate, UserErasure
+from services.gateway.intake import Intake
+from services.gateway.pressure import PendingBudget
+from services.gateway.publisher import MemoryPublisher
+from services.runtime.pseudonyms import Pseudonyms
+from tests.contract.event_gateway import NOW_S, RULES
+
+NAMES = Pseudonyms((b"k" * 32, b"o" * 32))
+CLICK = Entry(behavior_event=BehaviorEvent(user_id="ann", scenario_id="s", item_id="i", type="EVENT_TYPE_CLICK"))
+ERASURE = Entry(user_erasure=UserErasure(user_id="ann"))
+ITEM = Entry(item_update=ItemUpdate(item_id="ann"))
+
+
+def taken_in(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonyms = NAMES) -> list[EntryResult]:
+    """The answer to a batch."""
+    budget = PendingBudget(1 << 20, 100)
+    intake = Intake(publisher, replace(RULES, pseudonyms=names), budget, now_s=lambda: NOW_S, make_id=lambda: "made")
+    results = intake.submit(intake.judge(entries), 1.0).answer()
+    assert budget.take(1 << 20, 100, 0.0), "what was pending is not any more"
+    return results
+
+
+def test_events_are_stored_under_the_pseudonym() -> None:
+    """Value, key and partition; what the caller sent is not changed."""
+    publisher = MemoryPublisher()
+    (result,) = taken_in([CLICK], publisher)
+    (record,) = publisher.stored
+    pseudonym = NAMES.of("ann")
+    assert pseudonym == Entry.FromString(record.value).behavior_event.user_id
+    assert (pseudonym.encode(), pseudonym.encode()) == (record.key, record.partition_key)
+    assert ("ann", "made") == (CLICK.behavior_event.user_id, result.accepted.event_id)
+
+
+def test_an_erasure_is_stored_under_every_key() -> None:
+    """One answer for all of them, and the others keep their places."""
+    publisher = MemoryPublisher()
+    results = taken_in([CLICK, ERASURE, ITEM], publisher)
+    assert ["accepted"] * 3 == [result.WhichOneof("result") for result in results]
+    stored = [Entry.FromString(record.value) for record in publisher.stored]
+    erased = [entry.user_erasure.user_id for entry in stored if entry.HasField("user_erasure")]
+    assert list(NAMES.all_of("ann")) == erased
+    assert ["behavior_event", "user_erasure", "user_erasure", "item_update"] == [e.WhichOneof("entry") for e in stored]
+
+
+def test_an_erasure_of_which_a_part_is_not_stored_is_not_confirmed() -> None:
+    """So that it is sent again; what is before and after it has outcomes of its own."""
+    for failing in (1, 2):
+        results = taken_in([CLICK, ERASURE, ITEM], MemoryPublisher({failing: TimeoutError("late")}))
+        assert ["accepted", "unconfirmed", "accepted"] == [result.WhichOneof("result") for result in results]
+
+
+def test_a_rejected_entry_is_told_of_as_it_came() -> None:
+    """Lengths are those of the id, not of its pseudonym."""
+    publisher = MemoryPublisher()
+    results = taken_in(
+        [Entry(user_erasure=UserErasure(user_id="x" * 129)), Entry(user_erasure=UserErasure())], publisher
+    )
+    assert ["is 129 bytes long, at most 128", "is empty"] == [result.rejected.reason for result in results]
+    assert [] == publisher.stored
+
+
+def test_without_a_key_ids_stay() -> None:
+    publisher = MemoryPublisher()
+    taken_in([CLICK, ERASURE], publisher, Pseudonyms())
+    assert [b"ann", b"ann"] == [record.key for record in publisher.stored]
