@@ -27,6 +27,7 @@ COMMANDS = (
     "bench",
     "load",
     "doctor",
+    "health",
     "user",
 )
 
