@@ -51,7 +51,7 @@ bench: setup
 	@$(BIN)/crossrec bench ingest --json build/bench/ingest.json
 	@$(BIN)/crossrec bench freshness --json build/bench/freshness.json
 
-# Serving (no torch), serving + training, and everything, from the same resolution.
+# Everything, serving (no torch), serving + training, and serving on CPU or GPU alone, from the same resolution.
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  pyproject.toml --group training --group load --group console --group infra --group dev -o $(LOCK)
@@ -59,6 +59,10 @@ lock: setup
 	  -c $(LOCK) pyproject.toml -o deploy/requirements/serving.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  -c $(LOCK) pyproject.toml --group training -o deploy/requirements/training.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  -c $(LOCK) pyproject.toml deploy/requirements/cpu.in --no-emit-package onnxruntime-gpu -o deploy/requirements/serving-cpu.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  -c $(LOCK) pyproject.toml deploy/requirements/gpu.in -o deploy/requirements/serving-gpu.txt
 
 clean:
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info
