@@ -10,7 +10,8 @@ step=$1 target=$2 from=$3
 case "$step" in
 packages)
     "${PYTHON:-python3}" -m venv "$target"
-    "$target/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check --no-compile --require-hashes --only-binary :all: -r "$from"
+    "$target/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check \
+        --require-hashes --only-binary :all: -r "$from"
     ;;
 program)
     mkdir -p "$target/app"
@@ -23,7 +24,7 @@ program)
     printf '%s\n' "$target/app" "$target/app/proto/gen" > "$site/crossrec.pth"
     printf '#!%s\nfrom services.main import main\n\nmain()\n' "$target/bin/python" > "$target/bin/crossrec"
     chmod 755 "$target/bin/crossrec"
-    "$target/bin/python" -m compileall -q "$target" || true
+    "$target/bin/python" -m compileall -q "$target/app"
     ;;
 *)
     echo "install.sh: no step $step; there are packages and program" >&2

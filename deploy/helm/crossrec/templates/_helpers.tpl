@@ -182,7 +182,7 @@ spec:
         - name: encoder
           image: {{ include "crossrec.image" .root }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-          command: [cp, -R, /models/encoder, /var/lib/crossrec/data/encoder]
+          command: [cp, -RT, /models/encoder, /var/lib/crossrec/data/encoder]
           securityContext:
             {{- include "crossrec.containerSecurity" .root | nindent 12 }}
           resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {memory: 256Mi}}
