@@ -48,14 +48,12 @@ capabilities: {drop: [ALL]}
   "CROSSREC_KAFKA__PARTITIONS" ($values.kafka.partitions | toString)
   "CROSSREC_KAFKA__REPLICATION_FACTOR" ($values.kafka.replicationFactor | toString)
   "CROSSREC_REGISTRY_DIR" ($values.models.url | default "/models/registry")
-  "CROSSREC_ENCODER_DIR" "/models/encoder" -}}
-{{- if not $values.store.urlSecret }}{{ $_ := set $all "CROSSREC_STORE__URL" $values.store.url }}{{ end -}}
+  "CROSSREC_ENCODER_DIR" "/models/encoder"
+  "CROSSREC_STORE__URL" $values.store.url -}}
 {{- $all = mergeOverwrite $all (.own | default dict) $values.env (.extra | default dict) -}}
+{{- range $values.secretEnv }}{{ $_ := unset $all .name }}{{ end -}}
 {{- range $name := keys $all | sortAlpha }}
 - {name: {{ $name }}, value: {{ get $all $name | toString | quote }}}
-{{- end }}
-{{- with $values.store.urlSecret }}
-- {name: CROSSREC_STORE__URL, valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}}
 {{- end }}
 {{- range $values.secretEnv }}
 - {name: {{ .name }}, valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}}
