@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test chaos check proto release-contracts lock bench clean
+.PHONY: setup demo test outside chaos check proto release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -30,6 +30,12 @@ SEEDS ?= 1 2 3
 chaos: setup
 	@for seed in $(SEEDS); do $(BIN)/python -W ignore -m tests.chaos.campaign --seed $$seed || exit 1; done
 
+# What needs tools that Python packages do not bring (Go programs, see each test's message), and installs the image's
+# packages anew.
+outside: setup
+	@$(BIN)/uv pip install --quiet --target build/outside kubernetes-validate
+	@PYTHONPATH=build/outside $(BIN)/python -m pytest tests/outside
+
 check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -37,6 +43,7 @@ check: setup
 	@$(BIN)/buf lint proto
 	@$(BIN)/buf breaking proto --against proto/released.binpb
 	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/python -m tests.outside.chart
 
 proto: setup
 	@$(BIN)/python proto/generate.py

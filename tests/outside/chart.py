@@ -14,7 +14,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-CHART = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "crossrec"
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy" / "helm" / "crossrec"
+PACKAGES = ROOT / "build" / "outside"
+"""Where `make outside` installs Python packages that only it needs."""
+
 VALUES = (None, *sorted((CHART / "ci").glob("*.yaml")))
 VERSIONS = ("1.27.0", "1.37.0")
 """Of Kubernetes: the oldest that the chart allows, and a recent one."""
@@ -25,7 +29,7 @@ FOREIGN = "PodMonitor,PrometheusRule,ScaledObject"
 WHERE = {
     "helm": "go install helm.sh/helm/v4/cmd/helm@v4.3.1",
     "kubeconform": "go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
-    "kubernetes-validate": "pip install kubernetes-validate, or KUBERNETES_SCHEMAS=<its folder kubernetes-json-schema>",
+    "kubernetes-validate": "make outside installs it into build/outside",
 }
 
 
@@ -44,22 +48,28 @@ class Tools:
     schemas: Path
 
 
+def find_program(name: str) -> str | None:
+    """The path of a program, on PATH or where Go installs it."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{Path.home() / 'go' / 'bin'}")
+
+
 def find_tools() -> tuple[Tools | None, list[str]]:
     """The tools, or what is missing."""
-    path = f"{os.environ.get('PATH', '')}:{Path.home() / 'go' / 'bin'}"
-    helm, kubeconform = shutil.which("helm", path=path), shutil.which("kubeconform", path=path)
-    schemas = _schemas()
+    helm, kubeconform, schemas = find_program("helm"), find_program("kubeconform"), find_schemas()
     found = {"helm": helm, "kubeconform": kubeconform, "kubernetes-validate": schemas}
     if helm and kubeconform and schemas:
         return Tools(helm, kubeconform, schemas), []
     return None, [f"{name} ({WHERE[name]})" for name, what in found.items() if not what]
 
 
-def _schemas() -> Path | None:
+def find_schemas() -> Path | None:
+    """Folder of Kubernetes' schemas: where the environment says, or of the package."""
     if given := os.environ.get("KUBERNETES_SCHEMAS"):
         return Path(given)
-    spec = importlib.util.find_spec("kubernetes_validate")
-    return Path(spec.origin).parent / "kubernetes-json-schema" if spec and spec.origin else None
+    if spec := importlib.util.find_spec("kubernetes_validate"):
+        return Path(spec.origin or "").parent / "kubernetes-json-schema"
+    fetched = PACKAGES / "kubernetes_validate" / "kubernetes-json-schema"
+    return fetched if fetched.is_dir() else None
 
 
 def check(tools: Tools) -> None:
