@@ -76,7 +76,7 @@ def check(tools: Tools) -> None:
     """Lint, render and validate under every file of values; CalledProcessError with the tool's words if one objects."""
     with tempfile.TemporaryDirectory() as folder:
         for version in VERSIONS:
-            _rewrite(tools.schemas / f"v{version}-local-strict", Path(folder) / f"v{version}")
+            rewrite(tools.schemas / f"v{version}-local-strict", Path(folder) / f"v{version}")
         for values in VALUES:
             chosen = ["--values", str(values)] if values else []
             _run(tools.helm, "lint", "--strict", "--quiet", str(CHART), *chosen)
@@ -87,7 +87,7 @@ def check(tools: Tools) -> None:
                 _run(tools.kubeconform, *options, stdin=manifests)
 
 
-def _rewrite(source: Path, target: Path) -> None:
+def rewrite(source: Path, target: Path) -> None:
     """The package's references are absolute, for its own loader: make them files beside each other."""
     target.mkdir()
     for file in source.glob("*.json"):
