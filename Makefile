@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test chaos check proto release-contracts lock bench clean
+.PHONY: setup demo test outside chaos check proto release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -30,6 +30,12 @@ SEEDS ?= 1 2 3
 chaos: setup
 	@for seed in $(SEEDS); do $(BIN)/python -W ignore -m tests.chaos.campaign --seed $$seed || exit 1; done
 
+# What needs tools that Python packages do not bring (Go programs, see each test's message), and installs the image's
+# packages anew.
+outside: setup
+	@$(BIN)/uv pip install --quiet --target build/outside kubernetes-validate
+	@PYTHONPATH=build/outside $(BIN)/python -m pytest tests/outside
+
 check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -37,6 +43,7 @@ check: setup
 	@$(BIN)/buf lint proto
 	@$(BIN)/buf breaking proto --against proto/released.binpb
 	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/python -m tests.outside.chart
 
 proto: setup
 	@$(BIN)/python proto/generate.py
@@ -51,7 +58,7 @@ bench: setup
 	@$(BIN)/crossrec bench ingest --json build/bench/ingest.json
 	@$(BIN)/crossrec bench freshness --json build/bench/freshness.json
 
-# Serving (no torch), serving + training, and everything, from the same resolution.
+# Everything, serving (no torch), serving + training, and serving on CPU or GPU alone, from the same resolution.
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  pyproject.toml --group training --group load --group console --group infra --group dev -o $(LOCK)
@@ -59,6 +66,10 @@ lock: setup
 	  -c $(LOCK) pyproject.toml -o deploy/requirements/serving.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  -c $(LOCK) pyproject.toml --group training -o deploy/requirements/training.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  -c $(LOCK) pyproject.toml deploy/requirements/cpu.in --no-emit-package onnxruntime-gpu -o deploy/requirements/serving-cpu.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  -c $(LOCK) pyproject.toml deploy/requirements/gpu.in -o deploy/requirements/serving-gpu.txt
 
 clean:
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -21,6 +21,7 @@ from services.consumers.kinds import KINDS
 from services.doctor.cli import doctor_command
 from services.ranking.serving.cli import models_app
 from services.runtime.errors import CrossRecError
+from services.runtime.health import health_command
 from services.runtime.infra.cli import infra_app
 from services.runtime.logging import quiet_grpc
 from services.runtime.settings import described, load_settings
@@ -47,6 +48,7 @@ app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(user_app, name="user")
 app.add_typer(serve_app, name="serve")
 app.command("doctor")(doctor_command)
+app.command("health")(health_command)
 app.add_typer(models_app, name="models")
 
 console = Console()

@@ -16,6 +16,7 @@
     +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs
     +-- InfraFailed             a server of the embedded infrastructure does not start or stop
     +-- LoadFailed              a load run cannot start or go on (services.load)
+    +-- NotServing              a server that was asked for its health does not serve
     +-- TopicMismatch           a Kafka topic exists with another number of partitions
     +-- TopicChanged            a Kafka topic is not the one that rows were folded from
     +-- RequestError            answered to a gRPC caller with a status of its own

@@ -29,6 +29,7 @@ COMMANDS = (
     "bench",
     "load",
     "doctor",
+    "health",
     "user",
 )
 

@@ -1,0 +1,59 @@
+"""The locks and the Dockerfile; tests/outside runs its steps."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.outside.dockerfile import instructions, stage
+
+ROOT = Path(__file__).resolve().parents[3]
+PINNED = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)( ; [^\\]+)?", re.MULTILINE)
+
+
+def versions(lock: str) -> dict[tuple[str, str], str]:
+    """Version by package and the condition under which it is installed."""
+    text = (ROOT / "deploy" / "requirements" / lock).read_text()
+    return {(name, marker.strip()): version for name, version, marker in PINNED.findall(text)}
+
+
+@pytest.mark.parametrize("lock", ["serving.txt", "serving-cpu.txt", "serving-gpu.txt"])
+def test_serving_has_no_training_packages(lock: str) -> None:
+    """Neither torch nor what comes with it."""
+    assert not {name for name, _ in versions(lock)} & {"torch", "scikit-learn", "lightgbm", "onnx", "matplotlib"}
+
+
+def test_processors_run_the_same_onnx_runtime_as_gpus() -> None:
+    """The package for processors alone, in the version of the one for both."""
+    cpu, both = versions("serving-cpu.txt"), versions("serving.txt")
+    assert both["onnxruntime-gpu", ""] == cpu["onnxruntime", ""]
+    assert "onnxruntime-gpu" not in {name for name, _ in cpu}
+
+
+def test_gpus_find_cuda_and_cudnn_in_the_lock() -> None:
+    """The libraries that ONNX Runtime's CUDA provider loads, from packages."""
+    names = {name for name, _ in versions("serving-gpu.txt")}
+    assert {"nvidia-cuda-runtime", "nvidia-cublas", "nvidia-cufft", "nvidia-curand", "nvidia-cudnn-cu13"} <= names
+
+
+@pytest.mark.parametrize("target", ["serving", "training"])
+def test_the_image_runs_the_program_without_rights(target: str) -> None:
+    """As a user by number, so that Kubernetes can see that it is not root, from a base image with a tag."""
+    steps = instructions(ROOT)
+    last = stage(steps, target)
+    assert "10001:10001" == next(rest for word, rest in reversed(last) if word == "USER")
+    assert re.search(r"ARG PYTHON_IMAGE=python:3\.11\.\d+-slim", "\n".join(map(" ".join, steps)))
+
+
+def test_what_is_copied_is_there_and_not_ignored() -> None:
+    """Every COPY out of the checkout exists, and Dockerfile.dockerignore lets it in."""
+    let_in = {
+        line[1:]
+        for line in (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = {
+        rest.split()[0].rstrip("/") for word, rest in instructions(ROOT) if word == "COPY" and "--from" not in rest
+    }
+    assert let_in == copied
+    assert all((ROOT / path).exists() for path in copied)
