@@ -47,7 +47,7 @@ class EventStream:
         self._open_call, self._patience = open_call, Patience(patience_s)
         self._unanswered: Unanswered[Future[Results]] = Unanswered(window)
         self._changed = threading.Condition()
-        self._closing, self._aborted = False, False
+        self._entering, self._closing, self._aborted = 0, False, False
         self._failure: CallFailed | None = None
         self._call: Any = None
         self._thread = threading.Thread(target=self._run, name="event-stream", daemon=True)
@@ -62,11 +62,13 @@ class EventStream:
         future: Future[Results] = Future()
         future.set_running_or_notify_cancel()  # what is sent cannot be called back
         with self._changed:
-            self._changed.wait_for(lambda: self._failure or self._unanswered.has_room(len(entries)))
-            if self._failure:
-                raise self._failure
             if self._closing:
                 raise ValueError("publish: the stream is closed")
+            self._entering += 1
+            self._changed.wait_for(lambda: self._failure or self._unanswered.has_room(len(entries)))
+            self._entering -= 1
+            if self._failure:
+                raise self._failure
             self._unanswered.add([with_id(entry) for entry in entries], future)
             self._changed.notify_all()
         return future
@@ -108,8 +110,11 @@ class EventStream:
         with self._changed:
             if not self._unanswered:
                 self._patience.restore()
-            self._changed.wait_for(lambda: self._unanswered or self._closing)
+            self._changed.wait_for(lambda: self._unanswered or self._is_complete())
             return bool(self._unanswered)
+
+    def _is_complete(self) -> bool:
+        return self._closing and not self._entering
 
     def _exchange(self) -> None:
         """One call, until it ends."""
@@ -136,7 +141,9 @@ class EventStream:
         sequence = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: over.is_set() or self._closing or self._unanswered.after(sequence))  # noqa: B023
+                self._changed.wait_for(
+                    lambda: over.is_set() or self._is_complete() or self._unanswered.after(sequence)  # noqa: B023
+                )
                 request = None if over.is_set() else self._unanswered.after(sequence)
             if request is None:
                 return
@@ -177,7 +184,7 @@ class AsyncEventStream:
         self._open_call, self._patience = open_call, Patience(patience_s)
         self._unanswered: Unanswered[asyncio.Future[Results]] = Unanswered(window)
         self._changed = asyncio.Condition()
-        self._closing = False
+        self._entering, self._closing = 0, False
         self._failure: CallFailed | None = None
 
     async def publish(self, *entries: Entry) -> Results:
@@ -186,15 +193,19 @@ class AsyncEventStream:
         Calls that are begun one after the other are sent in this order, and need not wait for each other's answers.
         A result may be `unconfirmed`: publish that entry again. Raises CallFailed if the stream fails for good.
         """
+        if self._closing:
+            raise ValueError("publish: the stream is closed")
+        future: asyncio.Future[Results] = asyncio.get_running_loop().create_future()
+        self._entering += 1
         async with self._changed:
-            await self._changed.wait_for(lambda: self._failure or self._unanswered.has_room(len(entries)))
+            try:
+                await self._changed.wait_for(lambda: self._failure or self._unanswered.has_room(len(entries)))
+            finally:
+                self._entering -= 1
+                self._changed.notify_all()
             if self._failure:
                 raise self._failure
-            if self._closing:
-                raise ValueError("publish: the stream is closed")
-            future: asyncio.Future[Results] = asyncio.get_running_loop().create_future()
             self._unanswered.add([with_id(entry) for entry in entries], future)
-            self._changed.notify_all()
         return await future
 
     async def close(self) -> None:
@@ -235,8 +246,11 @@ class AsyncEventStream:
         async with self._changed:
             if not self._unanswered:
                 self._patience.restore()
-            await self._changed.wait_for(lambda: self._unanswered or self._closing)
+            await self._changed.wait_for(lambda: self._unanswered or self._is_complete())
             return bool(self._unanswered)
+
+    def _is_complete(self) -> bool:
+        return self._closing and not self._entering
 
     async def _exchange(self) -> None:
         over = asyncio.Event()
@@ -260,7 +274,7 @@ class AsyncEventStream:
         while True:
             async with self._changed:
                 await self._changed.wait_for(
-                    lambda: over.is_set() or self._closing or self._unanswered.after(sequence)  # noqa: B023
+                    lambda: over.is_set() or self._is_complete() or self._unanswered.after(sequence)  # noqa: B023
                 )
                 request = None if over.is_set() else self._unanswered.after(sequence)
             if request is None:
