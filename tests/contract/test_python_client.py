@@ -129,7 +129,7 @@ def test_a_token_travels_over_tls(server: RankServer, authority: Authority, clie
         with clients.ranking(before.address, credentials=ours, token=lambda: TOKEN, deadline_s=30) as ranking:
             assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
         with (
-            clients.ranking(before.address, credentials=ours, token="other", deadline_s=30) as ranking,
+            clients.ranking(before.address, credentials=ours, token=f"not {TOKEN}", deadline_s=30) as ranking,
             pytest.raises(NotAllowed, match="UNAUTHENTICATED"),
         ):
             ranking.rank("ann", ITEMS)
