@@ -20,7 +20,7 @@ ALLOWED = {
     "consumers": {"consumers", "events", "features", "store", "text", "runtime"},
     # A command, not a service: it publishes with the gateway's own code.
     "users": {"users", "events", "features", "gateway", "store", "runtime"},
-    "load": {"load", "runtime"},
+    "load": {"load", "client", "runtime"},
     # A command, too: it looks at everything that a service needs.
     "doctor": {"doctor", "features", "ranking", "text", "runtime"},
     "ranking": {"ranking", "features", "store", "text", "runtime"},
