@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
-from crossrec.events.v1 import events_pb2, events_pb2_grpc
-from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from crossrec.events.v1 import events_pb2
+from crossrec.ranking.v1 import ranking_pb2
 from export.bench.stage import Stage, first_events, open_ranking, open_topics, set_stage
 from export.bench.timed_consumer import PROBE
 from export.demo.environment import DemoFailed, Environment
 from export.machine import machine, versions
+from services.client import CallFailed, EventClient, RankingClient
 
 CONSUMER = "consumer-behavior"
 ITEMS = 20
@@ -103,11 +103,10 @@ class Load:
         """Publish until `stop` is set."""
         self._begin_s = time.monotonic()
         try:
-            with grpc.insecure_channel(self._address) as channel:
-                stub = events_pb2_grpc.EventServiceStub(channel)  # type: ignore[no-untyped-call]
+            with EventClient(self._address) as client:
                 while not self.stop.wait(max(0.0, self._due_s() - time.monotonic())):
-                    stub.Publish(events_pb2.PublishRequest(entries=self._next()), timeout=30)
-        except grpc.RpcError as error:
+                    client.publish(self._next())
+        except CallFailed as error:
             self.failure = error
         self._end_s = time.monotonic()
 
@@ -151,11 +150,9 @@ def send_probes(stage: Stage, count: int, within_s: float = VISIBLE_WITHIN_S) ->
     items = [item for item, _ in history.items[:ITEMS]]
     scenario = history.scenarios[0][0]
     with (
-        grpc.insecure_channel(environment.gateway_address) as to_gateway,
-        grpc.insecure_channel(environment.ranking_address) as to_ranking,
+        EventClient(environment.gateway_address) as events,
+        RankingClient(environment.ranking_address, deadline_s=30) as ranks,
     ):
-        events = events_pb2_grpc.EventServiceStub(to_gateway)  # type: ignore[no-untyped-call]
-        ranks = ranking_pb2_grpc.RankingServiceStub(to_ranking)  # type: ignore[no-untyped-call]
         probes = []
         for _ in range(count):
             user = f"{PROBE}{uuid.uuid4().hex}"
@@ -176,20 +173,20 @@ def _now() -> Timestamp:
 
 
 def _probe(
-    events: events_pb2_grpc.EventServiceStub,
-    ranks: ranking_pb2_grpc.RankingServiceStub,
+    events: EventClient,
+    ranks: RankingClient,
     event: events_pb2.BehaviorEvent,
     asked: ranking_pb2.RankRequest,
     within_s: float,
 ) -> Probe:
     called_s = time.time()
-    reply = events.Publish(events_pb2.PublishRequest(entries=[events_pb2.Entry(behavior_event=event)]), timeout=30)
+    [result] = events.publish([events_pb2.Entry(behavior_event=event)])
     stored_s = time.time()
-    if reply.results[0].WhichOneof("result") != "accepted":
-        raise DemoFailed(f"a good event was rejected: {reply.results[0].rejected}")
+    if result.WhichOneof("result") != "accepted":
+        raise DemoFailed(f"a good event was rejected: {result.rejected}")
     while time.time() - called_s < within_s:
         time.sleep(ASK_PAUSE_S)
-        if ranks.Rank(asked, timeout=30).freshness.HasField("newest_user_event"):
+        if ranks.send(asked).freshness.HasField("newest_user_event"):
             return Probe(asked.user_id, called_s, stored_s, time.time())
     raise DemoFailed(f"an event was not visible to Rank within {within_s:g} s")
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
 import numpy as np
 
-from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from crossrec.ranking.v1 import ranking_pb2
 from export.demo.stream import timestamp
 from export.evaluation.metrics import auc, ndcg_at
 from export.onnx_export import open_session, requests_of, score_onnx
 from export.training.source import RowBatch, RowSource
+from services.client import RankingClient
 
 AGREEMENT = 1e-5
 """Largest difference of scores that counts as agreement."""
@@ -96,11 +96,10 @@ def compare(
         start + members for start, batch in zip(starts, rows.batches, strict=False) for members, _ in requests_of(batch)
     ]
     live, degraded = np.full(len(rows.label), np.nan), 0
-    with grpc.insecure_channel(address) as channel:
-        stub = ranking_pb2_grpc.RankingServiceStub(channel)  # type: ignore[no-untyped-call]
+    with RankingClient(address, deadline_s=30) as client:
         for number, members in enumerate(requests):
             request = rank_request(rows, members, sources[rows.target[members[0]]])
-            reply = stub.Rank(request, timeout=30)
+            reply = client.send(request)
             degraded += len(reply.degraded) > 0
             score = {item.item_id: item.score for item in reply.items}
             live[members] = [score[item] for item in rows.item_id[members]]

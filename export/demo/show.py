@@ -1,19 +1,18 @@
 """One household's ranking for people: names, scores, weights, and what a fresh event changes."""
 
 import time
-import uuid
 from collections.abc import Mapping
 
-import grpc
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from crossrec.events.v1 import events_pb2, events_pb2_grpc
-from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from crossrec.events.v1 import events_pb2
+from crossrec.ranking.v1 import ranking_pb2
 from export.demo.compare import Impressions, rank_request
 from export.demo.environment import DemoFailed
 from export.demo.stream import timestamp
+from services.client import EventClient, RankingClient
 
 SHOWN = 5
 VISIBLE_WITHIN_S = 30.0
@@ -34,9 +33,8 @@ def show_household(
     targets, shown = np.unique(rows.target[members], return_counts=True)
     chosen = [sources[target] for target in targets[np.argsort(-shown)][:2]]
     requests = [rank_request(rows, members, scenario, explain=True) for scenario in chosen]
-    with grpc.insecure_channel(address) as channel:
-        stub = ranking_pb2_grpc.RankingServiceStub(channel)  # type: ignore[no-untyped-call]
-        replies = [stub.Rank(request, timeout=30) for request in requests]
+    with RankingClient(address, deadline_s=30) as client:
+        replies = [client.send(request) for request in requests]
     for scenario, reply in zip(chosen, replies, strict=True):
         _print_ranking(console, f"Household {user} at {names[scenario]} ({scenario})", reply, titles)
     weights = Table("target scenario i", *sources, title="Transfer weights M\\[i,j] of source scenario j")
@@ -72,18 +70,15 @@ def show_fresh_event(
         Median milliseconds from the call of Publish to the first answer of Rank that knows of the event.
     """
     delays = []
-    with grpc.insecure_channel(gateway) as to_gateway, grpc.insecure_channel(ranking) as to_ranking:
-        events = events_pb2_grpc.EventServiceStub(to_gateway)  # type: ignore[no-untyped-call]
-        ranks = ranking_pb2_grpc.RankingServiceStub(to_ranking)  # type: ignore[no-untyped-call]
+    with EventClient(gateway) as events, RankingClient(ranking, deadline_s=30) as ranks:
         asked = ranking_pb2.RankRequest()
         asked.CopyFrom(request)
         start_s = request.request_time.ToMilliseconds() / 1000
         asked.request_time.CopyFrom(timestamp(start_s + 3600))
-        before = ranks.Rank(asked, timeout=30)
+        before = ranks.send(asked)
         item = before.items[-1]
         for number in range(times):
             event = events_pb2.BehaviorEvent(
-                event_id=uuid.uuid4().hex,
                 user_id=asked.user_id,
                 scenario_id=asked.scenario_id,
                 type=events_pb2.EVENT_TYPE_PURCHASE,
@@ -91,7 +86,7 @@ def show_fresh_event(
                 time=timestamp(start_s + 60 * (number + 1)),
             )
             delays.append(_publish_and_wait(events, ranks, event, asked))
-        after = ranks.Rank(asked, timeout=30)
+        after = ranks.send(asked)
     place = {answer.item_id: rank for rank, answer in enumerate(after.items, start=1)}[item.item_id]
     score = after.items[place - 1].score
     console.print(
@@ -102,17 +97,17 @@ def show_fresh_event(
 
 
 def _publish_and_wait(
-    events: events_pb2_grpc.EventServiceStub,
-    ranks: ranking_pb2_grpc.RankingServiceStub,
+    events: EventClient,
+    ranks: RankingClient,
     event: events_pb2.BehaviorEvent,
     request: ranking_pb2.RankRequest,
 ) -> float:
     begin = time.perf_counter()
-    reply = events.Publish(events_pb2.PublishRequest(entries=[events_pb2.Entry(behavior_event=event)]), timeout=30)
-    if reply.results[0].WhichOneof("result") != "accepted":
-        raise DemoFailed(f"a good event was rejected: {reply.results[0].rejected}")
+    [result] = events.publish([events_pb2.Entry(behavior_event=event)])
+    if result.WhichOneof("result") != "accepted":
+        raise DemoFailed(f"a good event was rejected: {result.rejected}")
     while time.perf_counter() - begin < VISIBLE_WITHIN_S:
-        newest = ranks.Rank(request, timeout=30).freshness.newest_user_event
+        newest = ranks.send(request).freshness.newest_user_event
         if newest.ToMilliseconds() >= event.time.ToMilliseconds():
             return (time.perf_counter() - begin) * 1000
     raise DemoFailed(f"an event was not visible to Rank within {VISIBLE_WITHIN_S:g} s")

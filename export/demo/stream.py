@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from crossrec.events.v1 import events_pb2, events_pb2_grpc
+from crossrec.events.v1 import events_pb2
 from export.demo.environment import DemoFailed
 from export.replay.history import History
+from services.client import EventClient
 from services.consumers.kinds import TOPICS
 from services.features.config import EVENT_TYPES, FeatureConfig
 from services.runtime.settings import Settings
@@ -82,16 +82,15 @@ def publish(
 ) -> Published:
     """Send the entries in batches, in order."""
     result = Published()
-    with grpc.insecure_channel(address) as channel:
-        stub = events_pb2_grpc.EventServiceStub(channel)  # type: ignore[no-untyped-call]
+    with EventClient(address, deadline_s=60) as client:
         for begin in range(0, len(entries), BATCH):
-            reply = stub.Publish(events_pb2.PublishRequest(entries=entries[begin : begin + BATCH]), timeout=60)
-            for answer in reply.results:
+            answers = client.publish(entries[begin : begin + BATCH])
+            for answer in answers:
                 if answer.WhichOneof("result") == "accepted":
                     result.accepted += 1
                 else:
                     result.rejected.append(answer.rejected)
-            progress(begin + len(reply.results))
+            progress(begin + len(answers))
     return result
 
 

@@ -37,7 +37,7 @@ WarmUp = Annotated[float, profile(help="Seconds at the first rate that are not c
 Seed = Annotated[int, profile(help="Of arrivals, users and candidates.", min=0)]
 
 Deadline = Annotated[float, server(help="Of each request: seconds from sending.")]
-Retry = Annotated[bool, server("--retry", help="Retry UNAVAILABLE and RESOURCE_EXHAUSTED, three attempts in all.")]
+Retry = Annotated[bool, server("--retry", help="Retry UNAVAILABLE and RESOURCE_EXHAUSTED, four attempts in all.")]
 Clients = Annotated[int, server(help="Client processes.", min=1, max=64)]
 Channels = Annotated[int, server(help="Connections per client process.", min=1, max=256)]
 UseTls = Annotated[bool, server("--tls", help="Encrypt; --tls-ca and --tls-cert do so by themselves.")]

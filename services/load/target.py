@@ -8,22 +8,11 @@ from typing import Any
 import grpc
 import grpc.aio
 
-RANK = "/crossrec.ranking.v1.RankingService/Rank"
-RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{"service": "crossrec.ranking.v1.RankingService"}],
-            "retryPolicy": {
-                "maxAttempts": 3,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-            },
-        }
-    ]
-}
-"""Service config of `--retry`; a server's own delay (RetryInfo, grpc-retry-pushback-ms) comes before the backoff."""
+from services.client.policy import RANK_RETRIES, RANKING_SERVICE
+
+RANK = f"/{RANKING_SERVICE}/Rank"
+RETRIES = {"methodConfig": [{"name": [{"service": RANKING_SERVICE}], "retryPolicy": RANK_RETRIES}]}
+"""Service config of `--retry`, as services.client tries again; a server's own delay comes before the backoff."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ def build_server(
         # A client that vanished without a word ends its streams, within these two together.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # A client may look after us likewise, more often than every 5 minutes, without being sent away for it.
+        ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
     watching = [CallWatch(name, observe)] if observe else []

@@ -67,13 +67,19 @@ class LiveChain:
     server: RankServer
     store: MemoryRowStore
     _offset: int = field(default=0)
+    _followed: int = field(default=0)
 
     def publish(self, *entries: Entry) -> None:
         """Publish, and let every consumer fold what arrived."""
-        seen = len(self.gateway.publisher.stored)
         results = self.gateway.publish(*entries)
         assert ["accepted"] * len(entries) == [result.WhichOneof("result") for result in results], results
-        for record in self.gateway.publisher.stored[seen:]:
+        self.follow()
+
+    def follow(self) -> None:
+        """Let every consumer fold what arrived, from whomever."""
+        arrived = self.gateway.publisher.stored[self._followed :]
+        self._followed += len(arrived)
+        for record in arrived:
             self._fold(record)
 
     def rank(self, scenario_id: str, items: list[str], user_id: str = "ann") -> RankResponse:

@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {
+    # Ships alone, too.
+    "client": {"client"},
     "features": {"features"},
     "text": {"text", "runtime"},
     "events": {"events", "features", "runtime"},
@@ -18,7 +20,7 @@ ALLOWED = {
     "consumers": {"consumers", "events", "features", "store", "text", "runtime"},
     # A command, not a service: it publishes with the gateway's own code.
     "users": {"users", "events", "features", "gateway", "store", "runtime"},
-    "load": {"load", "runtime"},
+    "load": {"load", "client", "runtime"},
     # A command, too: it looks at everything that a service needs.
     "doctor": {"doctor", "features", "ranking", "text", "runtime"},
     "ranking": {"ranking", "features", "store", "text", "runtime"},
@@ -53,6 +55,15 @@ def loaded(module: str) -> set[str]:
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     return set(run.stdout.split())
+
+
+def test_the_client_needs_grpc_protobuf_and_the_contracts_alone() -> None:
+    """And googleapis' messages (google.rpc) where they are installed."""
+    files = list((ROOT / "services" / "client").glob("*.py"))
+    modules = {module for path in files for module in imported(path)} - {path.stem for path in files}
+    foreign = {module for module in modules if module.partition(".")[0] not in sys.stdlib_module_names}
+    assert {"crossrec", "google", "grpc"} == {module.partition(".")[0] for module in foreign}
+    assert {"google.rpc"} == {module for module in foreign if module.startswith("google")}
 
 
 @pytest.mark.parametrize("module", ["encode", "behavior", "activity", "catalogue", "schema"])

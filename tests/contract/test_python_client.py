@@ -1,0 +1,193 @@
+"""The Python clients against real servers, and against servers in trouble; every test for both kinds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from crossrec.events.v1.events_pb2 import Entry, PublishRequest, ScenarioUpdate
+from services.client import DeadlinePassed, InvalidRequest, NotAllowed, Overloaded, Unavailable, tls
+from services.client.policy import EVENT_SERVICE, PUBLISH_RETRIES, RANK_RETRIES
+from services.gateway.publisher import MemoryPublisher
+from tests.contract import event_gateway, front, python_clients
+from tests.contract.certificates import Authority
+from tests.contract.event_gateway import Gateway
+from tests.contract.rank_server import ITEMS, RankServer, order, request
+
+TOKEN = "token of a test"  # noqa: S105
+PUSHBACK = "grpc-retry-pushback-ms"
+
+
+@pytest.fixture(params=["sync", "async"])
+def clients(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with python_clients.made(request.param) as clients:
+        yield clients
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with event_gateway.running(MemoryPublisher()) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ours"))
+
+
+def scenario(name: str, **values: str) -> Entry:
+    return Entry(scenario_update=ScenarioUpdate(scenario_id=name, **values))
+
+
+def event_ids(tried: front.Seen) -> list[str]:
+    return [entry.scenario_update.event_id for entry in PublishRequest.FromString(tried.request).entries]
+
+
+def test_rank_answers_what_the_server_says(server: RankServer, clients: Any) -> None:
+    """Explanations on request."""
+    with clients.ranking(server.built.address, deadline_s=30) as ranking:
+        answer = ranking.rank("ann", ITEMS, scenario_id="tv", explain=True)
+    expected = server.rank(request(explain=True))
+    assert order(expected) == order(answer)
+    assert list(expected.items) == list(answer.items)
+
+
+def test_publish_says_what_became_of_each_entry(gateway: Gateway, clients: Any) -> None:
+    """In order; an entry without an id got one before it was sent."""
+    entries = [scenario("tv"), scenario(""), scenario("shelf", event_id="e3")]
+    with clients.events(gateway.built.address) as events:
+        accepted, rejected, named = events.publish(entries)
+    assert entries[0].scenario_update.event_id == accepted.accepted.event_id != ""
+    assert "scenario_update.scenario_id" == rejected.rejected.field
+    assert "e3" == named.accepted.event_id
+
+
+def test_a_batch_that_found_nobody_is_sent_again_with_the_same_ids(gateway: Gateway, clients: Any) -> None:
+    with front.serving(gateway.built.address) as before, clients.events(before.address) as events:
+        before.fail("Publish", grpc.StatusCode.UNAVAILABLE, PUBLISH_RETRIES["maxAttempts"] - 1)
+        results = events.publish([scenario("tv"), scenario("shelf")])
+    ids = [result.accepted.event_id for result in results]
+    assert [ids] * PUBLISH_RETRIES["maxAttempts"] == [event_ids(tried) for tried in before.tries("Publish")]
+
+
+def test_a_ranking_server_that_is_away_is_asked_so_often_and_no_more(clients: Any) -> None:
+    with front.serving() as before, clients.ranking(before.address, deadline_s=30) as ranking:
+        before.fail("Rank", grpc.StatusCode.UNAVAILABLE, 100)
+        with pytest.raises(Unavailable, match="UNAVAILABLE: a fault of this test"):
+            ranking.rank("ann", ITEMS)
+    assert RANK_RETRIES["maxAttempts"] == len(before.tries("Rank"))
+
+
+def test_a_server_that_is_full_says_when_to_come_back(server: RankServer, clients: Any) -> None:
+    """The client comes back by itself; and does not where the server says never (a negative delay)."""
+    with front.serving(server.built.address) as before, clients.ranking(before.address, deadline_s=30) as ranking:
+        before.fail("Rank", grpc.StatusCode.RESOURCE_EXHAUSTED, 2, (PUSHBACK, "1"))
+        assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
+        assert 3 == len(before.tries("Rank"))
+        before.fail("Rank", grpc.StatusCode.RESOURCE_EXHAUSTED, 1, (PUSHBACK, "-1"))
+        with pytest.raises(Overloaded):
+            ranking.rank("ann", ITEMS)
+        assert 4 == len(before.tries("Rank"))
+
+
+def test_who_is_refused_after_all_tries_knows_when_to_come_back(clients: Any) -> None:
+    with front.serving() as before, clients.events(before.address) as events:
+        before.fail("Publish", grpc.StatusCode.RESOURCE_EXHAUSTED, 10, (PUSHBACK, "7"))
+        with pytest.raises(Overloaded) as caught:
+            events.publish([scenario("tv")])
+    assert 0.007 == caught.value.retry_after_s
+
+
+def test_a_bad_request_is_not_sent_again(server: RankServer, clients: Any) -> None:
+    """The text names the field, and the reason is the server's."""
+    with (
+        front.serving(server.built.address) as before,
+        clients.ranking(before.address, deadline_s=30) as ranking,
+        pytest.raises(InvalidRequest, match="INVALID_ARGUMENT: item_ids") as caught,
+    ):
+        ranking.rank("ann", [])
+    assert "INVALID_REQUEST" == caught.value.reason
+    assert caught.value.retry_after_s is None
+    assert 1 == len(before.tries("Rank"))
+
+
+def test_the_deadline_ends_a_call_that_nobody_answers(clients: Any) -> None:
+    with (
+        front.black_hole() as address,
+        clients.ranking(address, deadline_s=0.2) as ranking,
+        pytest.raises(DeadlinePassed),
+    ):
+        ranking.rank("ann", ITEMS)
+
+
+def test_a_token_travels_over_tls(server: RankServer, authority: Authority, clients: Any) -> None:
+    credentials, ours = authority.server_credentials(), tls(ca=authority.file)
+    with front.serving(server.built.address, TOKEN, credentials) as before:
+        with clients.ranking(before.address, credentials=ours, token=lambda: TOKEN, deadline_s=30) as ranking:
+            assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
+        with (
+            clients.ranking(before.address, credentials=ours, token=f"not {TOKEN}", deadline_s=30) as ranking,
+            pytest.raises(NotAllowed, match="UNAUTHENTICATED"),
+        ):
+            ranking.rank("ann", ITEMS)
+
+
+def test_a_token_travels_in_the_clear_on_this_machine(gateway: Gateway, clients: Any) -> None:
+    """With batches and with streams."""
+    with front.serving(gateway.built.address, TOKEN) as before, clients.events(before.address, token=TOKEN) as events:
+        assert events.publish([scenario("tv")])[0].HasField("accepted")
+        with events.stream() as stream:
+            assert stream.publish(scenario("tv")).result()[0].HasField("accepted")
+
+
+def test_a_server_of_another_authority_is_not_spoken_to(authority: Authority, clients: Any, tmp_path: Path) -> None:
+    """The token does not reach it."""
+    with front.serving(credentials=Authority(tmp_path).server_credentials()) as before:
+        ours = tls(ca=authority.file)
+        with (
+            clients.ranking(before.address, credentials=ours, token=TOKEN, deadline_s=30) as ranking,
+            pytest.raises(Unavailable),
+        ):
+            ranking.rank("ann", ITEMS)
+    assert [] == before.seen
+
+
+def test_a_server_may_ask_for_a_certificate(server: RankServer, authority: Authority, clients: Any) -> None:
+    mine = authority.sign("client")
+    known = tls(authority.file, mine.certificate, mine.key)
+    with front.serving(server.built.address, credentials=authority.server_credentials(mutual=True)) as before:
+        with clients.ranking(before.address, credentials=known, deadline_s=30) as ranking:
+            assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
+        with (
+            clients.ranking(before.address, credentials=tls(ca=authority.file), deadline_s=30) as ranking,
+            pytest.raises(Unavailable),
+        ):
+            ranking.rank("ann", ITEMS)
+
+
+def test_calls_go_to_the_servers_that_serve(gateway: Gateway, clients: Any) -> None:
+    """Of two addresses the one that is healthy gets all, the other nothing until it is healthy, too."""
+    with event_gateway.running(MemoryPublisher()) as other:
+        other.built.health.set(EVENT_SERVICE, HealthCheckResponse.NOT_SERVING)
+        both = f"ipv4:{gateway.built.address},{other.built.address}"
+        with clients.events(both) as events:
+            for _ in range(6):
+                events.publish([scenario("tv")])
+            assert (6, 0) == (len(gateway.publisher.stored), len(other.publisher.stored))
+            other.built.health.set(EVENT_SERVICE, HealthCheckResponse.SERVING)
+            while not other.publisher.stored:
+                events.publish([scenario("tv")])
+
+
+def test_connections_are_taken_in_turns(server: RankServer, clients: Any) -> None:
+    """So that workers which share a port all get some."""
+    with (
+        front.serving(server.built.address) as before,
+        clients.ranking(before.address, deadline_s=30, connections=3) as ranking,
+    ):
+        for _ in range(3):
+            ranking.rank("ann", ITEMS)
+    assert 3 == len({seen.peer for seen in before.tries("Rank")})

@@ -1,0 +1,128 @@
+"""Streams of the Python clients: an answer for each entry, whatever becomes of the gateway; for both kinds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from crossrec.events.v1.events_pb2 import Entry, ScenarioUpdate
+from services.client import CallFailed, InvalidRequest, Unavailable
+from services.gateway.publisher import MemoryPublisher, OutgoingRecord
+from tests.contract import event_gateway, front, python_clients
+from tests.contract.event_gateway import Gateway
+from tests.contract.front import Front
+
+
+@pytest.fixture(params=["sync", "async"])
+def clients(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with python_clients.made(request.param) as clients:
+        yield clients
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with event_gateway.running(MemoryPublisher()) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def before(gateway: Gateway) -> Iterator[Front]:
+    with front.serving(gateway.built.address) as before:
+        yield before
+
+
+def scenario(name: object) -> Entry:
+    return Entry(scenario_update=ScenarioUpdate(scenario_id=str(name)))
+
+
+def names(stored: list[OutgoingRecord]) -> list[str]:
+    return [record.key.decode() for record in stored]
+
+
+def event_ids(stored: list[OutgoingRecord]) -> list[str]:
+    return [Entry.FromString(record.value).scenario_update.event_id for record in stored]
+
+
+def test_every_entry_has_its_answer(gateway: Gateway, clients: Any) -> None:
+    """More entries than the window holds, a bad one among them; stored in the order in which they were published."""
+    entries = [scenario(number) for number in range(50)]
+    with clients.events(gateway.built.address) as events, events.stream(window=8) as stream:
+        futures = [stream.publish(entry) for entry in entries]
+        bad = stream.publish(scenario(""), scenario("last"))
+    assert [entry.scenario_update.event_id for entry in entries] == [
+        future.result()[0].accepted.event_id for future in futures
+    ]
+    assert ["rejected", "accepted"] == [result.WhichOneof("result") for result in bad.result()]
+    assert [*map(str, range(50)), "last"] == names(gateway.publisher.stored)
+
+
+def test_what_has_no_answer_is_sent_again_when_the_gateway_comes_back(
+    gateway: Gateway, before: Front, clients: Any
+) -> None:
+    """Under the same ids and in the same order, to another gateway here; what was answered is not sent again."""
+    with (
+        event_gateway.running(MemoryPublisher()) as other,
+        clients.events(before.address) as events,
+        events.stream() as stream,
+    ):
+        assert stream.publish(scenario("answered")).result()[0].HasField("accepted")
+        gateway.publisher.holding = True
+        futures = [stream.publish(scenario(number)) for number in range(3)]
+        assert 3 == gateway.publisher.held(3)
+        before.backend = other.built.address
+        gateway.built.server.stop(0).wait()
+        ids = [future.result()[0].accepted.event_id for future in futures]
+    assert ["0", "1", "2"] == names(other.publisher.stored)
+    assert ids == event_ids(other.publisher.stored)
+
+
+def test_a_gateway_that_is_full_or_away_is_tried_again(gateway: Gateway, before: Front, clients: Any) -> None:
+    before.fail("PublishStream", grpc.StatusCode.UNAVAILABLE, 1)
+    before.faults["PublishStream"] += [(grpc.StatusCode.RESOURCE_EXHAUSTED, (("grpc-retry-pushback-ms", "1"),))]
+    with clients.events(before.address) as events, events.stream() as stream:
+        assert stream.publish(scenario("tv")).result()[0].HasField("accepted")
+    assert ["tv"] == names(gateway.publisher.stored)
+
+
+def test_patience_ends(before: Front, clients: Any) -> None:
+    """Then futures fail, and so does whoever publishes or leaves."""
+    before.fail("PublishStream", grpc.StatusCode.UNAVAILABLE, 100)
+    with clients.events(before.address) as events, pytest.raises(Unavailable), events.stream(patience_s=0.2) as stream:
+        with pytest.raises(Unavailable):
+            stream.publish(scenario("tv")).result()
+        with pytest.raises(Unavailable):
+            _result(stream.publish(scenario("tv")))
+
+
+def test_an_error_that_trying_again_cannot_help_ends_the_stream(gateway: Gateway, clients: Any) -> None:
+    with clients.events(gateway.built.address) as events, pytest.raises(InvalidRequest), events.stream() as stream:
+        stream.publish(*[scenario("tv")] * 1001).result()
+
+
+def test_an_error_leads_out_at_once(gateway: Gateway, clients: Any) -> None:
+    """Although answers are missing; who waits for them hears that."""
+    gateway.publisher.holding = True
+    with (
+        clients.events(gateway.built.address) as events,
+        pytest.raises(RuntimeError, match="of the caller"),
+        events.stream() as stream,
+    ):
+        future = stream.publish(scenario("tv"))
+        assert 1 == gateway.publisher.held(1)
+        raise RuntimeError("of the caller")
+    with pytest.raises(CallFailed, match="CANCELLED"):
+        future.result()
+
+
+def test_a_closed_stream_takes_nothing(gateway: Gateway, clients: Any) -> None:
+    with clients.events(gateway.built.address) as events:
+        with events.stream() as stream:
+            pass
+        with pytest.raises(ValueError, match="publish: the stream is closed"):
+            _result(stream.publish(scenario("tv")))
+    assert [] == gateway.publisher.stored
+
+
+def _result(published: Any) -> Any:
+    return published.result()

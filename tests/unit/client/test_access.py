@@ -1,0 +1,61 @@
+"""How a server is reached, as far as no server is needed for that."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+
+from services.client import RankingClient, tls
+from services.client.access import Access, is_loopback
+
+TLS = grpc.ssl_channel_credentials()
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["127.0.0.1:5", "127.8.9.1:5", "localhost:5", "[::1]:5", "dns:///localhost:5", "ipv4:127.0.0.1:5,127.0.0.2:5"],
+)
+def test_addresses_of_this_machine_are_known(target: str) -> None:
+    assert is_loopback(target)
+
+
+def test_a_unix_socket_is_on_this_machine() -> None:
+    assert is_loopback("unix:/run/crossrec.sock")
+    assert is_loopback("unix:///run/crossrec.sock")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["10.0.0.1:5", "ranking:5", "localhost.example:5", "dns://127.0.0.1/ranking:5", "ipv4:127.0.0.1:5,10.0.0.1:5", "5"],
+)
+def test_other_addresses_may_be_anywhere(target: str) -> None:
+    assert not is_loopback(target)
+
+
+def test_a_token_does_not_leave_the_machine_in_the_clear() -> None:
+    """And the error does not show it."""
+    with pytest.raises(ValueError, match="token: would go in the clear to ranking:5, give credentials") as caught:
+        RankingClient("ranking:5", token="secret-token")  # noqa: S106 - not a secret
+    assert "secret-token" not in str(caught.value)
+
+
+def test_a_token_may_go_anywhere_over_tls() -> None:
+    """The channel's credentials carry it, not the calls' metadata."""
+    assert () == Access("ranking:5", TLS, "secret-token").call_metadata()
+
+
+def test_a_token_is_asked_for_before_every_call() -> None:
+    tokens = iter(["first", "second"])
+    access = Access("127.0.0.1:5", token=lambda: next(tokens), metadata=[("x-crossrec-priority", "batch")])
+    assert (("x-crossrec-priority", "batch"), ("authorization", "Bearer first")) == access.call_metadata()
+    assert ("authorization", "Bearer second") == access.call_metadata()[-1]
+
+
+def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="certificate and key go together"):
+        tls(certificate=tmp_path / "client.pem")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"missing\.pem"):
+        tls(ca=tmp_path / "missing.pem")
