@@ -71,7 +71,9 @@ def ranking_view(
         )
         for place, item in enumerate(answer.items, start=1)
     ]
-    sources = [Source(w.scenario_id, names.get(w.scenario_id, w.scenario_id), w.weight) for w in answer.transfer_weights]
+    sources = [
+        Source(w.scenario_id, names.get(w.scenario_id, w.scenario_id), w.weight) for w in answer.transfer_weights
+    ]
     posterior = sorted(answer.scenario_posterior, key=lambda line: -line.probability)
     return RankingView(
         lines,

@@ -1,0 +1,122 @@
+"""Live: publish an event, see the user's ranking change."""
+
+from nicegui import ui
+
+from services.console.catalogue import Known
+from services.console.choice import candidates, iso
+from services.console.live import (
+    KINDS,
+    LAST,
+    WITH_TEXT,
+    WITH_VALUE,
+    Move,
+    Watched,
+    change_in_words,
+    moves,
+    publish_and_watch,
+    summary,
+)
+from services.console.pages.form import request_form, what_is_known
+from services.console.pages.parts import card, facts, fill, lead, message, place, table
+from services.console.ranking_view import degraded, named
+from services.console.system import Session
+from services.console.tables import Cell, Column
+
+READ_ONLY = "This console is read-only: no event can be published. Start it with --publish to allow that."
+
+
+async def live_page(session: Session) -> None:
+    """The page."""
+    where = place()
+    await fill(
+        where,
+        "Reading names in the online store",
+        session.system.catalogue.current,
+        lambda known: _form(session, known),
+    )
+
+
+def _form(session: Session, known: Known) -> None:
+    session.choice.prefill(known, session.system.clock())
+    with card("Publish an event and watch"):
+        if not session.system.publish:
+            message("info", READ_ONLY)
+            return
+        lead(
+            "The event is stored through the gateway and counts from then on, like any other. "
+            + what_is_known(known, session.system.clock())
+        )
+        request_form(session.choice, known)
+        _event(session, known)
+        button = ui.button("Publish and watch").props("no-caps unelevated")
+    answer = place()
+    with answer, card("Before and after"):
+        lead("Nothing is published yet.")
+
+    async def ask() -> None:
+        button.disable()
+        await fill(
+            answer,
+            "Publishing, then asking until an answer knows of it",
+            lambda: watched(session, known),
+            lambda found: show(*found),
+        )
+        button.enable()
+
+    button.on_click(ask)
+
+
+def _event(session: Session, known: Known) -> None:
+    draft = session.draft
+    items = {LAST: "The item ranked last", **{item: known.titles.get(item) or item for item in known.items[:500]}}
+    with ui.element("div").classes("grid grid-cols-1 sm:grid-cols-2 lg:grid-cols-4 gap-x-4 gap-y-2 w-full items-start"):
+        ui.select({kind: kind.replace("_", " ") for kind in KINDS}, label="Event").bind_value(draft, "kind").classes(
+            "w-full"
+        )
+        item = ui.select(items, label="Item", with_input=True).bind_value(draft, "item_id").classes("w-full")
+        item.bind_visibility_from(draft, "kind", backward=lambda kind: kind != "query")
+        text = ui.input("Text").bind_value(draft, "text").classes("w-full")
+        text.bind_visibility_from(draft, "kind", backward=lambda kind: kind in WITH_TEXT)
+        value = ui.number("Value: price or rating").bind_value(draft, "value").classes("w-full")
+        value.bind_visibility_from(draft, "kind", backward=lambda kind: kind in WITH_VALUE)
+
+
+def watched(session: Session, known: Known) -> tuple[Watched, list[Move], str]:
+    """Publish and watch; also the moves, and the scenario's name. Blocks; raises CrossRecError."""
+    system = session.system
+    items = candidates(session.choice, known)
+    found = publish_and_watch(system.servers, session.choice, session.draft, items, system.clock)
+    titles = system.catalogue.titles(items)
+    return found, moves(found.before, found.after, titles), named(found.event.scenario_id, known.scenarios)
+
+
+def show(found: Watched, moved: list[Move], scenario: str) -> None:
+    """What changed."""
+    message("info" if found.visible_ms is not None else "warning", summary(found, moved))
+    for line in found.after.degraded:
+        message("warning", degraded(line))
+    with card("Before and after"):
+        published = f"{found.event.event_id}, {iso(found.event.time.seconds)} UTC"
+        facts([("Scenario", scenario), ("Event", published), ("Model", found.after.model_version)])
+        columns = [
+            Column("Item"),
+            Column("Before", numeric=True),
+            Column("After", numeric=True),
+            Column("Change", numeric=True),
+            Column("Score", numeric=True),
+        ]
+        table("In the order after the event; the change is in places", columns, [_row(move, found) for move in moved])
+
+
+def _row(move: Move, found: Watched) -> list[Cell | str]:
+    mark = "up" if move.change > 0 else "down" if move.change < 0 else ""
+    published = "has the event" if move.item_id == found.event.item_id else ""
+    difference = f"{move.score_after - move.score_before:+.4f}"
+    change = Cell(change_in_words(move.change), mark=mark)
+    return [
+        Cell(move.title, published),
+        str(move.before),
+        str(move.after),
+        change,
+        Cell(f"{move.score_after:.4f}", difference),
+    ]
