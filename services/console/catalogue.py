@@ -103,8 +103,9 @@ def read_known(store: NamedRows, schema: Schema, title_rows: View) -> Known:
     titles = read_titles(store, title_rows, items)
     names, newest_s = read_scenarios(store, schema)
     order = sorted(range(len(items)), key=lambda place: (-popular[place], items[place]))
-    users = sorted(user for (user,) in islice(store.ids(schema["user"]), MOST_USERS))
-    return Known(names, [items[place] for place in order if items[place] in titles], titles, users, newest_s, sampled)
+    users = tuple(sorted(user for (user,) in islice(store.ids(schema["user"]), MOST_USERS)))
+    described = tuple(items[place] for place in order if items[place] in titles)
+    return Known(names, described, titles, users, newest_s, sampled)
 
 
 def read_titles(store: RowStore, title_rows: View, items: Sequence[str]) -> dict[str, str]:
