@@ -12,7 +12,14 @@ SEQUENCE = ("#F7FBFF", "#C6DBEF", "#6BAED6", "#2171B5", "#08306B")
 """One hue, light to dark."""
 
 TEXT, LINES = "#333333", "#DDDDDD"
+LABEL, WIDE_LABEL = 136, 300
+"""Room for the titles of items, pixels, where the plot is narrow and where it is WIDE."""
+
+WIDE = 600
 MOST_BARS = 20
+DARK = 0.65
+"""From here on a cell's value is white."""
+
 MOST_LABELLED = 8
 """Columns up to which cells of a heatmap have room for their values."""
 
@@ -26,11 +33,12 @@ def contributions_chart(lines: Sequence[Line], sources: Sequence[Source], most: 
     """Stacked bars: each of the first items' score, split into what each source scenario contributes."""
     shown = lines[:most]
     labels = [f"{line.place}. {line.title}" for line in shown]
+    wide = {"grid": {"left": WIDE_LABEL + 12}, "yAxis": {"axisLabel": {"width": WIDE_LABEL}}}
     described = "; ".join(f"{label}: {line.score:.3f}" for label, line in zip(labels, shown, strict=True))
-    return {
+    base = {
         "aria": {"enabled": True, "description": f"Scores of ranked items, best first. {described}"},
         "animation": False,
-        "grid": {"left": 148, "right": 14, "top": 8, "bottom": 44},
+        "grid": {"left": LABEL + 12, "right": 14, "top": 8, "bottom": 44},
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}, "confine": True, "order": "seriesDesc"},
         "xAxis": {
             "type": "value",
@@ -47,10 +55,11 @@ def contributions_chart(lines: Sequence[Line], sources: Sequence[Source], most: 
             "data": labels,
             "inverse": True,
             "axisTick": {"show": False},
-            "axisLabel": {"color": TEXT, "fontSize": 12, "width": 136, "overflow": "truncate", "interval": 0},
+            "axisLabel": {"color": TEXT, "fontSize": 12, "width": LABEL, "overflow": "truncate", "interval": 0},
         },
         "series": [_bars(place, source, shown, len(sources)) for place, source in enumerate(sources)],
     }
+    return {"baseOption": base, "media": [{"query": {"minWidth": WIDE}, "option": wide}]}
 
 
 def _bars(place: int, source: Source, shown: Sequence[Line], count: int) -> dict[str, Any]:
@@ -71,7 +80,10 @@ def heatmap(targets: Sequence[str], sources: Sequence[str], matrix: Sequence[Seq
     """M[i,j]: a row per target scenario i, a column per source scenario j; 0 is light, 1 is dark."""
     labelled = len(sources) <= MOST_LABELLED
     cells = [
-        {"value": [column, row, round(weight, 3)], "label": {"color": "#FFFFFF" if weight > 0.55 else TEXT}}
+        {
+            "value": [column, row, round(weight, 3)],
+            "label": {"color": "#FFFFFF" if weight > DARK else TEXT, "formatter": f"{weight:.3f}"},
+        }
         for row, line in enumerate(matrix)
         for column, weight in enumerate(line)
     ]
@@ -81,7 +93,7 @@ def heatmap(targets: Sequence[str], sources: Sequence[str], matrix: Sequence[Seq
     return {
         "aria": {"enabled": True, "description": "Transfer weights; the table below has every value."},
         "animation": False,
-        "grid": {"left": 64, "right": 12, "top": 64, "bottom": 64},
+        "grid": {"left": 78, "right": 12, "top": 64, "bottom": 64},
         "tooltip": {"confine": True},
         "xAxis": {
             **axis,
@@ -98,8 +110,8 @@ def heatmap(targets: Sequence[str], sources: Sequence[str], matrix: Sequence[Seq
             "data": list(targets),
             "inverse": True,
             "name": "target scenario i",
-            "nameGap": 46,
-            "axisLabel": {**label, "width": 40, "overflow": "truncate"},
+            "nameGap": 60,
+            "axisLabel": {**label, "width": 54, "overflow": "truncate"},
         },
         "visualMap": {
             "min": 0,
@@ -117,7 +129,7 @@ def heatmap(targets: Sequence[str], sources: Sequence[str], matrix: Sequence[Seq
                 "type": "heatmap",
                 "name": "M[i,j]",
                 "data": cells,
-                "label": {"show": labelled, "fontSize": 12, "formatter": "{@[2]}"},
+                "label": {"show": labelled, "fontSize": 12},
                 "itemStyle": {"borderColor": "#FFFFFF", "borderWidth": 2},
             }
         ],

@@ -11,22 +11,18 @@ TOP = 10
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A place, and the item that either model puts there.
+class Placed:
+    """An item in one of the orders.
 
     Args:
-        place: counted from 1.
-        first: title of the item there by the first model.
-        second: by the second.
-        first_change: places that the second model puts the first one's item higher (lower: negative).
-        second_change: places that the second model puts its item higher than the first does.
+        item_id: its id.
+        title: its name, or the id.
+        change: places that the second model puts it higher than the first does (lower: negative).
     """
 
-    place: int
-    first: str
-    second: str
-    first_change: int
-    second_change: int
+    item_id: str
+    title: str
+    change: int
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class Comparison:
     """Two answers to one request.
 
     Args:
-        pairs: by place.
+        pairs: by place, what the first and the second model put there.
         correlation: Spearman's rank correlation, -1 to 1; None for a single item.
         top: how many of the first items are looked at for `overlap`.
         overlap: items that are among the first `top` of both.
@@ -42,7 +38,7 @@ class Comparison:
         largest_move: title of the item whose places differ most, and by how much; None if none does.
     """
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[tuple[Placed, Placed]]
     correlation: float | None
     top: int
     overlap: int
@@ -55,10 +51,8 @@ def compare(first: pb.RankResponse, second: pb.RankResponse, titles: Mapping[str
     orders = [[item.item_id for item in answer.items] for answer in (first, second)]
     places = [{item: place for place, item in enumerate(order, start=1)} for order in orders]
     change = {item: places[0][item] - places[1][item] for item in orders[0]}
-    pairs = [
-        Pair(place, titles.get(ours) or ours, titles.get(theirs) or theirs, change[ours], change[theirs])
-        for place, (ours, theirs) in enumerate(zip(*orders, strict=True), start=1)
-    ]
+    placed = {item: Placed(item, titles.get(item) or item, change[item]) for item in orders[0]}
+    pairs = [(placed[ours], placed[theirs]) for ours, theirs in zip(*orders, strict=True)]
     differences = np.array([change[item] for item in orders[0]], np.float64)
     top = min(TOP, len(pairs))
     furthest = max(orders[0], key=lambda item: abs(change[item]))
@@ -68,7 +62,7 @@ def compare(first: pb.RankResponse, second: pb.RankResponse, titles: Mapping[str
         top,
         len(set(orders[0][:top]) & set(orders[1][:top])),
         float(np.abs(differences).mean()),
-        (titles.get(furthest) or furthest, abs(change[furthest])) if change[furthest] else None,
+        (placed[furthest].title, abs(change[furthest])) if change[furthest] else None,
     )
 
 

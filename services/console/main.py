@@ -1,5 +1,6 @@
 """The process that serves the pages: everything wired by hand, serves until told to stop."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from services.console.pages.frame import build
 from services.console.rivals import open_rivals
 from services.console.servers import Servers
 from services.console.system import System
+from services.consumers.status import GroupStatus, read_groups
 from services.features.schema import build_schema
 from services.load.target import Target
 from services.runtime.settings import Settings
@@ -50,7 +52,11 @@ def build_system(settings: Settings, options: Options) -> System:
     """Everything that pages look at; nothing is asked yet."""
     catalogue = Catalogue(open_rows(settings), build_schema(settings.features))
     servers = Servers(options.ranking, options.gateway)
-    return System(settings, servers, catalogue, open_rivals(settings), options.publish, options.skew)
+
+    def groups() -> list[GroupStatus]:
+        return read_groups(settings, time.time())
+
+    return System(settings, servers, catalogue, open_rivals(settings), groups, options.publish, options.skew)
 
 
 def run_console(settings: Settings, options: Options) -> None:
@@ -66,6 +72,7 @@ def run_console(settings: Settings, options: Options) -> None:
         title="CrossRec console",
         language="en-GB",
         favicon=ICON,
+        binding_refresh_interval=None,
         reload=False,
         show=False,
         show_welcome_message=False,

@@ -1,7 +1,7 @@
 """What the console looks at, wired once; and what a browser tab has chosen."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from services.console.choice import Choice
 from services.console.live import Draft
 from services.console.rivals import Rivals
 from services.console.servers import Servers
+from services.consumers.status import GroupStatus
 from services.runtime.settings import Settings
 
 
@@ -22,6 +23,7 @@ class System:
         servers: ranking server and gateway.
         catalogue: names.
         rivals: models to compare.
+        groups: asks Kafka how the consumer groups stand; raises LogUnavailable.
         publish: whether events may be published.
         skew: report of `crossrec skew --json`; None: none was named.
         clock: seconds since 1970.
@@ -31,6 +33,7 @@ class System:
     servers: Servers
     catalogue: Catalogue
     rivals: Rivals
+    groups: Callable[[], Sequence[GroupStatus]]
     publish: bool = False
     skew: Path | None = None
     clock: Callable[[], float] = time.time

@@ -67,14 +67,19 @@ class LiveChain:
     server: RankServer
     store: MemoryRowStore
     _offset: int = field(default=0)
+    _seen: int = field(default=0)
 
     def publish(self, *entries: Entry) -> None:
         """Publish, and let every consumer fold what arrived."""
-        seen = len(self.gateway.publisher.stored)
         results = self.gateway.publish(*entries)
         assert ["accepted"] * len(entries) == [result.WhichOneof("result") for result in results], results
-        for record in self.gateway.publisher.stored[seen:]:
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Let every consumer fold what the gateway stored since."""
+        for record in self.gateway.publisher.stored[self._seen :]:
             self._fold(record)
+            self._seen += 1
 
     def rank(self, scenario_id: str, items: list[str], user_id: str = "ann") -> RankResponse:
         """All candidates, explained."""

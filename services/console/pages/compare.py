@@ -4,7 +4,7 @@ from nicegui import ui
 
 from services.console.catalogue import Known
 from services.console.choice import candidates, rank_request
-from services.console.comparison import Comparison, compare
+from services.console.comparison import Comparison, Placed, compare
 from services.console.live import change_in_words
 from services.console.pages.form import request_form, what_is_known
 from services.console.pages.parts import card, facts, fill, lead, message, place, table
@@ -96,9 +96,10 @@ def show(found: Comparison, warnings: list[str], pair: tuple[str, str]) -> None:
         )
     with card("Both orders"):
         columns = [Column("Place", numeric=True), *(Column(version) for version in pair)]
-        rows = [[str(p.place), _cell(p.first, p.first_change), _cell(p.second, p.second_change)] for p in found.pairs]
-        table("Under each item: how much higher (▲) or lower (▼) the second model puts it", columns, rows)
+        rows = [[str(place), _cell(ours), _cell(theirs)] for place, (ours, theirs) in enumerate(found.pairs, start=1)]
+        table("Under each item: how many places higher (▲) or lower (▼) the second model puts it", columns, rows)
 
 
-def _cell(title: str, change: int) -> Cell:
-    return Cell(title, change_in_words(change))
+def _cell(item: Placed) -> Cell:
+    known = "" if item.title == item.item_id else item.item_id
+    return Cell(item.title, " ".join(part for part in (known, change_in_words(item.change)) if part))

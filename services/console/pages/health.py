@@ -14,7 +14,6 @@ from services.console.servers import Health
 from services.console.skew import SkewReport, read_skew
 from services.console.system import Session, System
 from services.console.tables import Cell, Column, table_html
-from services.consumers.status import read_groups
 
 REFRESH_S = 5.0
 
@@ -44,7 +43,7 @@ async def health_page(session: Session) -> None:
             fill(
                 consumers,
                 "Asking Kafka",
-                lambda: group_views(read_groups(system.settings, system.clock())),
+                lambda: group_views(system.groups()),
                 show_groups,
             ),
             fill(
@@ -86,7 +85,7 @@ def show_groups(groups: list[GroupView]) -> None:
     columns = [Column(name, numeric=True) for name in ("Partition", "Committed", "End", "Lag", "Lag, s")]
     with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-2 gap-x-8 gap-y-4 w-full"):
         for group in groups:
-            said = f"{group.kind}: {group.state}, {_count(group.members, 'consumer')}, {group.lag} behind"
+            said = f"{group.state}, {_count(group.members, 'consumer')}, {group.lag} behind"
             with ui.column().classes("min-w-0 gap-1"):
                 mark, sign = ("good", "✓") if group.fine else ("bad", "!")
                 html(f'<div class="cr-{mark}">{sign}&nbsp;{escape(group.kind)}</div>')

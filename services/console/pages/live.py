@@ -2,6 +2,7 @@
 
 from nicegui import ui
 
+from crossrec.events.v1.events_pb2 import EventType
 from services.console.catalogue import Known
 from services.console.choice import candidates, iso
 from services.console.live import (
@@ -16,7 +17,7 @@ from services.console.live import (
     publish_and_watch,
     summary,
 )
-from services.console.pages.form import request_form, what_is_known
+from services.console.pages.form import fields, request_form, what_is_known
 from services.console.pages.parts import card, facts, fill, lead, message, place, table
 from services.console.ranking_view import degraded, named
 from services.console.system import Session
@@ -69,16 +70,19 @@ def _form(session: Session, known: Known) -> None:
 def _event(session: Session, known: Known) -> None:
     draft = session.draft
     items = {LAST: "The item ranked last", **{item: known.titles.get(item) or item for item in known.items[:500]}}
-    with ui.element("div").classes("grid grid-cols-1 sm:grid-cols-2 lg:grid-cols-4 gap-x-4 gap-y-2 w-full items-start"):
-        ui.select({kind: kind.replace("_", " ") for kind in KINDS}, label="Event").bind_value(draft, "kind").classes(
-            "w-full"
-        )
-        item = ui.select(items, label="Item", with_input=True).bind_value(draft, "item_id").classes("w-full")
-        item.bind_visibility_from(draft, "kind", backward=lambda kind: kind != "query")
-        text = ui.input("Text").bind_value(draft, "text").classes("w-full")
-        text.bind_visibility_from(draft, "kind", backward=lambda kind: kind in WITH_TEXT)
-        value = ui.number("Value: price or rating").bind_value(draft, "value").classes("w-full")
-        value.bind_visibility_from(draft, "kind", backward=lambda kind: kind in WITH_VALUE)
+    kinds = {kind: kind.replace("_", " ") for kind in KINDS}
+    with fields():
+        kind = ui.select(kinds, value=draft.kind, label="Event").classes("w-full")
+        kind.bind_value_to(draft, "kind")
+        item = ui.select(items, value=draft.item_id, label="Item", with_input=True).classes("w-full")
+        item.bind_value_to(draft, "item_id")
+        item.bind_visibility_from(kind, "value", backward=lambda value: value != "query")
+        text = ui.input("Text", value=draft.text).classes("w-full")
+        text.bind_value_to(draft, "text")
+        text.bind_visibility_from(kind, "value", backward=lambda value: value in WITH_TEXT)
+        value = ui.number("Value: price or rating", value=draft.value).classes("w-full")
+        value.bind_value_to(draft, "value")
+        value.bind_visibility_from(kind, "value", backward=lambda value: value in WITH_VALUE)
 
 
 def watched(session: Session, known: Known) -> tuple[Watched, list[Move], str]:
@@ -96,7 +100,8 @@ def show(found: Watched, moved: list[Move], scenario: str) -> None:
     for line in found.after.degraded:
         message("warning", degraded(line))
     with card("Before and after"):
-        published = f"{found.event.event_id}, {iso(found.event.time.seconds)} UTC"
+        kind = EventType.Name(found.event.type).removeprefix("EVENT_TYPE_").replace("_", " ").lower()
+        published = f"{kind}, {iso(found.event.time.seconds)} UTC"
         facts([("Scenario", scenario), ("Event", published), ("Model", found.after.model_version)])
         columns = [
             Column("Item"),
@@ -110,11 +115,11 @@ def show(found: Watched, moved: list[Move], scenario: str) -> None:
 
 def _row(move: Move, found: Watched) -> list[Cell | str]:
     mark = "up" if move.change > 0 else "down" if move.change < 0 else ""
-    published = "has the event" if move.item_id == found.event.item_id else ""
+    published = ", has the event" if move.item_id == found.event.item_id else ""
     difference = f"{move.score_after - move.score_before:+.4f}"
     change = Cell(change_in_words(move.change), mark=mark)
     return [
-        Cell(move.title, published),
+        Cell(move.title, f"{move.item_id}{published}"),
         str(move.before),
         str(move.after),
         change,

@@ -13,7 +13,7 @@ body { background: #f5f7fa; color: var(--cr-ink); font-size: 15px; }
 .cr-card { background: #ffffff; border: 1px solid var(--cr-line); border-radius: 8px; padding: 16px; width: 100%;
   min-width: 0; box-shadow: none; gap: 12px; }
 .cr-card h2 { font-size: 17px; font-weight: 600; line-height: 1.3; margin: 0; }
-.cr-lead, .cr-empty { color: var(--cr-soft); font-size: 14px; max-width: 75ch; }
+.cr-lead { color: var(--cr-soft); font-size: 14px; max-width: 110ch; }
 .cr-message { border-left: 4px solid; border-radius: 4px; padding: 8px 12px; width: 100%; overflow-wrap: anywhere; }
 .cr-error { border-color: #b3261e; background: #fdecea; }
 .cr-warning { border-color: #b7791f; background: #fff8e6; }
@@ -28,6 +28,8 @@ body { background: #f5f7fa; color: var(--cr-ink); font-size: 15px; }
 .cr-table th:first-child, .cr-table td:first-child { padding-left: 0; }
 .cr-table th:last-child, .cr-table td:last-child { padding-right: 0; }
 .cr-table .cr-number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.cr-table tr > .cr-number:first-child { width: 1%; }
+@media (max-width: 480px) { .cr-table th, .cr-table td { padding-left: 4px; padding-right: 4px; } }
 .cr-note { display: block; color: var(--cr-soft); font-size: 13px; }
 .cr-swatch { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 8px; }
 .cr-bar { display: block; height: 5px; border-radius: 3px; background: #e4e9ef; margin-top: 4px; }
@@ -36,7 +38,7 @@ body { background: #f5f7fa; color: var(--cr-ink); font-size: 15px; }
 .cr-down { color: #9a4a00; font-weight: 600; white-space: nowrap; }
 .cr-good { color: #0b5394; font-weight: 600; }
 .cr-bad { color: #b3261e; font-weight: 600; }
-.cr-facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px 16px; margin: 0; }
+.cr-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px 16px; margin: 0; }
 .cr-facts dt { color: var(--cr-soft); font-size: 13px; }
 .cr-facts dd { margin: 0; font-size: 15px; overflow-wrap: anywhere; }
 .cr-wide { overflow-x: auto; }

@@ -7,7 +7,6 @@ from services.console.charts import heatmap, heatmap_height
 from services.console.choice import BadChoice, rank_request
 from services.console.pages.form import request_form, what_is_known
 from services.console.pages.parts import card, chart, facts, fill, html, lead, message, place
-from services.console.ranking_view import named
 from services.console.system import Session
 from services.console.tables import Column, table_html
 from services.console.transfer import Transfer, transfer_of
@@ -76,7 +75,7 @@ def show(found: Transfer, known: Known) -> None:
     with card("The same as a table"):
         columns = [Column("Target i"), *(Column(source, numeric=True) for source in found.sources)]
         rows = [
-            [named(target, known.scenarios), *(f"{weight:.3f}" for weight in row)]
+            [target, *(f"{weight:.3f}" for weight in row)]
             for target, row in zip(found.targets, found.matrix, strict=True)
         ]
         html(f'<div class="cr-wide">{table_html("Columns are source scenarios j", columns, rows)}</div>')

@@ -7,7 +7,7 @@ from tests.unit.console.answers import answer
 
 def test_each_source_is_a_series_of_the_stack_in_its_own_colour() -> None:
     view = ranking_view(answer({"tea": 0.8, "milk": 0.4}), {}, {}, 1)
-    options = contributions_chart(view.lines, view.sources)
+    options = contributions_chart(view.lines, view.sources)["baseOption"]
     assert ["1. tea", "2. milk"] == options["yAxis"]["data"]
     assert [("shelf", [0.4, 0.2]), ("tv", [0.4, 0.2])] == [(s["name"], s["data"]) for s in options["series"]]
     assert {"score"} == {series["stack"] for series in options["series"]}
@@ -16,14 +16,14 @@ def test_each_source_is_a_series_of_the_stack_in_its_own_colour() -> None:
 
 def test_only_the_first_items_have_bars() -> None:
     view = ranking_view(answer({str(n): 1.0 for n in range(MOST_BARS + 5)}), {}, {}, 1)
-    assert MOST_BARS == len(contributions_chart(view.lines, view.sources)["yAxis"]["data"])
+    assert MOST_BARS == len(contributions_chart(view.lines, view.sources)["baseOption"]["yAxis"]["data"])
     assert bars_height(MOST_BARS) == bars_height(MOST_BARS + 5)
 
 
 def test_sources_beyond_the_palette_have_a_pattern() -> None:
     weights = {f"s{n}": 0.5 for n in range(len(PALETTE) + 1)}
     view = ranking_view(answer({"tea": 1.0}, weights), {}, {}, 1)
-    styles = [series["itemStyle"] for series in contributions_chart(view.lines, view.sources)["series"]]
+    styles = [series["itemStyle"] for series in contributions_chart(view.lines, view.sources)["baseOption"]["series"]]
     assert [False] * len(PALETTE) + [True] == ["decal" in style for style in styles]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.console.comparison import Pair, compare, spearman
+from services.console.comparison import Placed, compare, spearman
 from tests.unit.console.answers import answer
 
 
@@ -13,7 +13,8 @@ def ranked(*items: str) -> dict[str, float]:
 
 def test_places_and_changes_of_both_sides() -> None:
     found = compare(answer(ranked("a", "b", "c")), answer(ranked("c", "a", "b")), {"c": "Cocoa"})
-    assert [Pair(1, "a", "Cocoa", -1, 2), Pair(2, "b", "a", -1, -1), Pair(3, "Cocoa", "b", 2, -1)] == found.pairs
+    a, b, c = Placed("a", "a", -1), Placed("b", "b", -1), Placed("c", "Cocoa", 2)
+    assert [(a, c), (b, a), (c, b)] == found.pairs
     assert ("Cocoa", 2) == found.largest_move
     assert 4 / 3 == found.mean_move
 
