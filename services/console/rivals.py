@@ -36,7 +36,8 @@ class Rivals:
         self, registry: Registry, name: str, load: Callable[[Version], Model], open_ranker: Callable[[Model], Ranker]
     ) -> None:
         self._registry, self._name, self._load, self._open = registry, name, load, open_ranker
-        self._lock, self._loaded, self._ranker = threading.Lock(), dict[Version, Model](), None
+        self._lock, self._loaded = threading.Lock(), dict[Version, Model]()
+        self._ranker: Ranker | None = None
 
     def versions(self) -> dict[str, str]:
         """What may be compared, NAME/VERSION and what it does: what serves first, then the newest.

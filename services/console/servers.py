@@ -117,7 +117,8 @@ class Servers:
 
     def rank(self, request: ranking_pb2.RankRequest) -> ranking_pb2.RankResponse:
         """Rank; raises CallFailed."""
-        return self.ranking.call(self._rank, request)
+        answer: ranking_pb2.RankResponse = self.ranking.call(self._rank, request)
+        return answer
 
     def publish(self, event: events_pb2.BehaviorEvent) -> str:
         """Publish one event and return its id; raises CallFailed, also if the gateway rejects it."""

@@ -27,6 +27,10 @@ class Cell:
     mark: str = ""
 
 
+Rows = Sequence[Sequence[Cell | str]]
+"""Of a table: cells in the order of its columns."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column: its heading, and whether its values are numbers, which stand to the right."""
@@ -35,7 +39,7 @@ class Column:
     numeric: bool = False
 
 
-def table_html(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], most: int = 0) -> str:
+def table_html(caption: str, columns: Sequence[Column], rows: Rows, most: int = 0) -> str:
     """A table with a caption; of more than `most` rows (0: MOST_ROWS) the first, and how many there are."""
     most = most or MOST_ROWS
     head = "".join(f'<th scope="col"{_side(column)}>{escape(column.title)}</th>' for column in columns)

@@ -16,6 +16,9 @@
     +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs
     +-- InfraFailed             a server of the embedded infrastructure does not start or stop
     +-- LoadFailed              a load run cannot start or go on (services.load)
+    +-- CallFailed              a server did not do what the console asked of it (services.console)
+    +-- BadChoice               a form of the console does not make a request (services.console)
+    +-- BadSkewReport           a file holds no skew report to show (services.console)
     +-- TopicMismatch           a Kafka topic exists with another number of partitions
     +-- TopicChanged            a Kafka topic is not the one that rows were folded from
     +-- RequestError            answered to a gRPC caller with a status of its own

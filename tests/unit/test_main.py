@@ -26,6 +26,7 @@ COMMANDS = (
     "serve",
     "bench",
     "load",
+    "console",
     "doctor",
     "user",
 )

@@ -10,7 +10,7 @@ from services.console.pages.form import request_form, what_is_known
 from services.console.pages.parts import card, facts, fill, lead, message, place, table
 from services.console.ranking_view import degraded
 from services.console.system import Session
-from services.console.tables import Cell, Column
+from services.console.tables import Cell, Column, Rows
 
 
 async def compare_page(session: Session) -> None:
@@ -96,7 +96,9 @@ def show(found: Comparison, warnings: list[str], pair: tuple[str, str]) -> None:
         )
     with card("Both orders"):
         columns = [Column("Place", numeric=True), *(Column(version) for version in pair)]
-        rows = [[str(place), _cell(ours), _cell(theirs)] for place, (ours, theirs) in enumerate(found.pairs, start=1)]
+        rows: Rows = [
+            [str(place), _cell(ours), _cell(theirs)] for place, (ours, theirs) in enumerate(found.pairs, start=1)
+        ]
         table("Under each item: how many places higher (▲) or lower (▼) the second model puts it", columns, rows)
 
 

@@ -13,7 +13,7 @@ from services.console.pages.parts import card, facts, fill, html, lead, place, t
 from services.console.servers import Health
 from services.console.skew import SkewReport, read_skew
 from services.console.system import Session, System
-from services.console.tables import Cell, Column, table_html
+from services.console.tables import Cell, Column, Rows, table_html
 
 REFRESH_S = 5.0
 
@@ -69,7 +69,7 @@ async def health_page(session: Session) -> None:
 
 def show_servers(found: list[Health]) -> None:
     """Both servers."""
-    rows = [
+    rows: Rows = [
         [
             Cell(health.name.capitalize(), health.address),
             Cell(health.state, health.detail, mark="good" if health.state == "SERVING" else "bad"),

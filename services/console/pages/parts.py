@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from nicegui import ui
 
-from services.console.tables import Cell, Column, table_html
+from services.console.tables import Column, Rows, table_html
 from services.runtime.errors import CrossRecError
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
     html(f'<dl class="cr-facts">{body}</dl>')
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> None:
+def table(caption: str, columns: Sequence[Column], rows: Rows) -> None:
     """A table."""
     html(table_html(caption, columns, rows))
 

@@ -11,7 +11,7 @@ from services.console.pages.form import request_form, what_is_known
 from services.console.pages.parts import card, chart, facts, fill, lead, message, place, table
 from services.console.ranking_view import RankingView, ranking_view
 from services.console.system import Session
-from services.console.tables import Cell, Column
+from services.console.tables import Cell, Column, Rows
 
 
 async def rank_page(session: Session) -> None:
@@ -85,7 +85,7 @@ def _weights(view: RankingView) -> None:
         if not view.sources:
             lead("There are none: no scenario is known.")
             return
-        rows = [
+        rows: Rows = [
             [Cell(s.name, s.scenario_id if s.name != s.scenario_id else "", s.weight, colour(n)), f"{s.weight:.3f}"]
             for n, s in enumerate(view.sources)
         ]
@@ -98,7 +98,7 @@ def _weights(view: RankingView) -> None:
 
 def _posterior(view: RankingView) -> None:
     with card("Recognised scenario"):
-        rows = [[Cell(name, share=probability), f"{probability:.1%}"] for name, probability in view.posterior]
+        rows: Rows = [[Cell(name, share=probability), f"{probability:.1%}"] for name, probability in view.posterior]
         table("How probable each target scenario is", [Column("Scenario"), Column("Probability", numeric=True)], rows)
 
 
@@ -110,7 +110,7 @@ def _lines(view: RankingView) -> None:
             Column("Score", numeric=True),
             Column("Probability", numeric=True),
         ]
-        rows = [
+        rows: Rows = [
             [
                 str(line.place),
                 Cell(line.title, line.item_id if line.title != line.item_id else ""),
