@@ -1,4 +1,4 @@
-"""Serves the console over a running system in one process, for a browser: `python -m tests.outside.console_process PORT`.
+"""Serves the console over a running system in one process, for a browser: `-m tests.outside.console_process PORT`.
 
 What is published is folded at once. Ends when its standard input does.
 """

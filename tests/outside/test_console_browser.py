@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from services.runtime.infra.ports import choose_port
 
@@ -46,7 +46,10 @@ def address() -> Iterator[str]:
     """Of a console on a running system."""
     port = choose_port(0, None, ())
     command = [sys.executable, "-m", "tests.outside.console_process", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
+    # NiceGUI takes a process with this variable for a test of its own.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    environment["PYTHONPATH"] = f"{ROOT}:{ROOT / 'proto' / 'gen'}"
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, env=environment) as process:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -73,8 +76,6 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
 
 def visit(page: Page, path: str) -> None:
     """Open a page, as soon as the console is up."""
-    from playwright.sync_api import Error
-
     left = 600
     while True:
         try:
