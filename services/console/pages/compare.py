@@ -7,10 +7,13 @@ from services.console.choice import candidates, rank_request
 from services.console.comparison import Comparison, Placed, compare
 from services.console.live import change_in_words
 from services.console.pages.form import request_form, what_is_known
-from services.console.pages.parts import card, facts, fill, lead, message, place, table
+from services.console.pages.parts import card, facts, fill, lead, message, on_press, place, table
 from services.console.ranking_view import degraded
 from services.console.system import Session
 from services.console.tables import Cell, Column, Rows
+
+Versions = tuple[str, str]
+"""NAME/VERSION of the first and of the second model."""
 
 
 async def compare_page(session: Session) -> None:
@@ -50,22 +53,20 @@ def _form(session: Session, known: Known, versions: dict[str, str]) -> None:
             else "There is one version: it can only be compared with itself."
         )
 
-    async def ask() -> None:
-        button.disable()
-        pair = (str(first.value), str(second.value))
-        await fill(
-            answer,
-            "Opening models and ranking",
-            lambda: compared(session, known, pair),
-            lambda found: show(*found, pair),
-        )
-        button.enable()
+    def chosen_pair() -> Versions:
+        return str(first.value), str(second.value)
 
-    button.on_click(ask)
+    on_press(
+        button,
+        answer,
+        "Opening models and ranking",
+        lambda: compared(session, known, chosen_pair()),
+        lambda found: show(*found),
+    )
 
 
-def compared(session: Session, known: Known, pair: tuple[str, str]) -> tuple[Comparison, list[str]]:
-    """Rank with both; also what was degraded. Blocks; raises CrossRecError."""
+def compared(session: Session, known: Known, pair: Versions) -> tuple[Comparison, list[str], Versions]:
+    """Rank with both; also what was degraded, and the pair. Blocks; raises CrossRecError."""
     system = session.system
     items = candidates(session.choice, known)
     # Both as of one moment: features decay.
@@ -74,10 +75,10 @@ def compared(session: Session, known: Known, pair: tuple[str, str]) -> tuple[Com
         request.request_time.FromMilliseconds(int(system.clock() * 1000))
     first, second = (system.rivals.rank(version, request) for version in pair)
     warnings = dict.fromkeys(degraded(line) for answer in (first, second) for line in answer.degraded)
-    return compare(first, second, system.catalogue.titles(items)), list(warnings)
+    return compare(first, second, system.catalogue.titles(items)), list(warnings), pair
 
 
-def show(found: Comparison, warnings: list[str], pair: tuple[str, str]) -> None:
+def show(found: Comparison, warnings: list[str], pair: Versions) -> None:
     """Figures and both orders."""
     for warning in warnings:
         message("warning", warning)

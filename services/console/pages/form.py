@@ -16,11 +16,16 @@ def fields() -> ui.element:
     )
 
 
+def text(value: str | None) -> str:
+    """What is in an input, which has None when it was cleared."""
+    return value or ""
+
+
 def request_form(choice: Choice, known: Known, *, scenario: bool = True, candidates: bool = True) -> None:
     """Inputs bound to `choice`, with what there is to choose from."""
     with fields():
         user = ui.input("User id", value=choice.user_id, autocomplete=list(known.users)).classes("w-full")
-        user.bind_value_to(choice, "user_id")
+        user.bind_value_to(choice, "user_id", forward=text)
         if scenario:
             names = {"": RECOGNISE, **{name: named(name, known.scenarios) for name in known.scenarios}}
             if choice.scenario_id not in names:
@@ -30,7 +35,7 @@ def request_form(choice: Choice, known: Known, *, scenario: bool = True, candida
         if candidates:
             _candidates(choice)
         moment = ui.input("Moment, UTC; empty: now", value=choice.moment).props("clearable").classes("w-full")
-        moment.bind_value_to(choice, "moment", forward=lambda value: value or "")
+        moment.bind_value_to(choice, "moment", forward=text)
 
 
 def _candidates(choice: Choice) -> None:
@@ -41,7 +46,7 @@ def _candidates(choice: Choice) -> None:
     number.bind_visibility_from(source, "value", backward=lambda value: value != PASTED)
     label = "Item ids, separated by spaces, commas or lines"
     area = ui.textarea(label, value=choice.pasted).props("rows=3 autogrow").classes("w-full")
-    area.bind_value_to(choice, "pasted")
+    area.bind_value_to(choice, "pasted", forward=text)
     area.bind_visibility_from(source, "value", value=PASTED)
 
 

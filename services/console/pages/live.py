@@ -17,8 +17,8 @@ from services.console.live import (
     publish_and_watch,
     summary,
 )
-from services.console.pages.form import fields, request_form, what_is_known
-from services.console.pages.parts import card, facts, fill, lead, message, place, table
+from services.console.pages.form import fields, request_form, text, what_is_known
+from services.console.pages.parts import card, facts, fill, lead, message, on_press, place, table
 from services.console.ranking_view import degraded, named
 from services.console.system import Session
 from services.console.tables import Cell, Column
@@ -54,17 +54,13 @@ def _form(session: Session, known: Known) -> None:
     with answer, card("Before and after"):
         lead("Nothing is published yet.")
 
-    async def ask() -> None:
-        button.disable()
-        await fill(
-            answer,
-            "Publishing, then asking until an answer knows of it",
-            lambda: watched(session, known),
-            lambda found: show(*found),
-        )
-        button.enable()
-
-    button.on_click(ask)
+    on_press(
+        button,
+        answer,
+        "Publishing, then asking until an answer knows of it",
+        lambda: watched(session, known),
+        lambda found: show(*found),
+    )
 
 
 def _event(session: Session, known: Known) -> None:
@@ -75,11 +71,11 @@ def _event(session: Session, known: Known) -> None:
         kind = ui.select(kinds, value=draft.kind, label="Event").classes("w-full")
         kind.bind_value_to(draft, "kind")
         item = ui.select(items, value=draft.item_id, label="Item", with_input=True).classes("w-full")
-        item.bind_value_to(draft, "item_id")
+        item.bind_value_to(draft, "item_id", forward=text)
         item.bind_visibility_from(kind, "value", backward=lambda value: value != "query")
-        text = ui.input("Text", value=draft.text).classes("w-full")
-        text.bind_value_to(draft, "text")
-        text.bind_visibility_from(kind, "value", backward=lambda value: value in WITH_TEXT)
+        words = ui.input("Text", value=draft.text).classes("w-full")
+        words.bind_value_to(draft, "text", forward=text)
+        words.bind_visibility_from(kind, "value", backward=lambda value: value in WITH_TEXT)
         value = ui.number("Value: price or rating", value=draft.value).classes("w-full")
         value.bind_value_to(draft, "value")
         value.bind_visibility_from(kind, "value", backward=lambda value: value in WITH_VALUE)

@@ -76,6 +76,19 @@ async def fill(where: ui.column, doing: str, work: Callable[[], T], show: Callab
         _replace(where, lambda: show(result))
 
 
+def on_press(button: ui.button, where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]) -> None:
+    """Let a button `fill` a place, one press at a time."""
+
+    async def press() -> None:
+        button.disable()
+        try:
+            await fill(where, doing, work, show)
+        finally:
+            button.enable()
+
+    button.on_click(press)
+
+
 def _replace(where: ui.column, show: Callable[[], None]) -> None:
     if where.is_deleted:  # the page was left meanwhile
         return

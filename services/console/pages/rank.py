@@ -8,7 +8,7 @@ from services.console.catalogue import Known
 from services.console.charts import MOST_BARS, bars_height, colour, contributions_chart
 from services.console.choice import candidates, rank_request
 from services.console.pages.form import request_form, what_is_known
-from services.console.pages.parts import card, chart, facts, fill, lead, message, place, table
+from services.console.pages.parts import card, chart, facts, fill, lead, message, on_press, place, table
 from services.console.ranking_view import RankingView, ranking_view
 from services.console.system import Session
 from services.console.tables import Cell, Column, Rows
@@ -35,12 +35,7 @@ def _form(session: Session, known: Known) -> None:
     with answer, card("Ranking"):
         lead("Nothing is ranked yet: choose a user and candidates, then Rank.")
 
-    async def ask() -> None:
-        button.disable()
-        await fill(answer, "Ranking", lambda: ranked(session, known), show)
-        button.enable()
-
-    button.on_click(ask)
+    on_press(button, answer, "Ranking", lambda: ranked(session, known), show)
 
 
 def ranked(session: Session, known: Known) -> RankingView:

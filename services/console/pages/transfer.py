@@ -6,7 +6,7 @@ from services.console.catalogue import Known
 from services.console.charts import heatmap, heatmap_height
 from services.console.choice import BadChoice, rank_request
 from services.console.pages.form import request_form, what_is_known
-from services.console.pages.parts import card, chart, facts, fill, html, lead, message, place
+from services.console.pages.parts import card, chart, facts, fill, html, lead, message, on_press, place
 from services.console.system import Session
 from services.console.tables import Column, table_html
 from services.console.transfer import Transfer, transfer_of
@@ -36,14 +36,9 @@ def _form(session: Session, known: Known) -> None:
     with answer, card("Transfer weights"):
         lead("Nothing is shown yet: choose a user, then Show weights.")
 
-    async def ask() -> None:
-        button.disable()
-        await fill(
-            answer, "Ranking in every scenario", lambda: weights(session, known), lambda found: show(found, known)
-        )
-        button.enable()
-
-    button.on_click(ask)
+    on_press(
+        button, answer, "Ranking in every scenario", lambda: weights(session, known), lambda found: show(found, known)
+    )
 
 
 def weights(session: Session, known: Known) -> Transfer:
