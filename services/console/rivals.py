@@ -47,7 +47,8 @@ class Rivals:
         self._registry.forget_listings()
         doing: dict[Version, str] = {}
         if self._registry.newest(self._name):
-            doing = dict(roles_of(self._registry, self._name))
+            for version, role in roles_of(self._registry, self._name):
+                doing[version] = f"{doing[version]}, {role}" if version in doing else role
         all_of_them = [version for name in self._registry.names() for version in self._registry.versions(name)]
         found = [*doing, *(version for version in all_of_them if version not in doing and self._ranks(version))]
         return {str(version): doing.get(version, "") for version in found}
