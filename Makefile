@@ -25,7 +25,7 @@ test: setup check
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
 	@$(BIN)/python -m pytest tests/chaos
 
-# What needs tools beyond Python (Go, Maven with Java 17, Node) or a package registry; says what is missing.
+# What needs tools beyond Python (Go, Maven with Java 17, Node, helm, a Chromium) or a package registry; says what is missing.
 outside: setup
 	@$(BIN)/python -m pytest -rs tests/outside
 

@@ -113,6 +113,17 @@ def _requests_of_data(data: str, shape: "Shape") -> "list[RankRequest]":
 _register_load()
 
 
+def _register_console() -> None:
+    if not find_spec("nicegui"):
+        return  # a serving environment may lack the packages of the console
+    from services.console.cli import console_command
+
+    app.command("console")(console_command)
+
+
+_register_console()
+
+
 @app.command()
 def settings() -> None:
     """Print every setting with its value, unit and meaning, and how to set it."""

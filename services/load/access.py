@@ -21,15 +21,22 @@ def read_tls(tls: bool, ca: Path | None, certificate: Path | None, key: Path | N
     return Tls(_pem("--tls-ca", ca), _pem("--tls-cert", certificate), _pem("--tls-key", key), server_name)
 
 
-def read_metadata(token_file: Path | None, pairs: Iterable[str]) -> Sequence[tuple[str, str]]:
+def read_metadata(
+    token_file: Path | None, pairs: Iterable[str] = (), option: str = "--token-file"
+) -> Sequence[tuple[str, str]]:
     """Metadata of every request; ConfigurationError names the option, and never shows a token."""
     found = [_pair(pair) for pair in pairs]
     if token_file:
-        token = _read("--token-file", token_file).decode("ascii", errors="replace").strip()
-        if not _sendable(token) or " " in token:
-            raise ConfigurationError(f"--token-file: {token_file} does not hold one token of printable ASCII")
-        found.append(("authorization", f"Bearer {token}"))
+        found.append(("authorization", f"Bearer {read_token(option, token_file)}"))
     return found
+
+
+def read_token(option: str, path: Path) -> str:
+    """The one token that a file holds; ConfigurationError likewise."""
+    token = _read(option, path).decode("ascii", errors="replace").strip()
+    if not _sendable(token) or " " in token:
+        raise ConfigurationError(f"{option}: {path} does not hold one token of printable ASCII")
+    return token
 
 
 def _pair(text: str) -> tuple[str, str]:

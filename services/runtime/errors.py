@@ -17,6 +17,9 @@
     +-- InfraFailed             a server of the embedded infrastructure does not start or stop
     +-- LoadFailed              a load run cannot start or go on (services.load)
     +-- NotServing              a server that was asked for its health does not serve
+    +-- CallFailed              a server did not do what the console asked of it (services.console)
+    +-- BadChoice               a form of the console does not make a request (services.console)
+    +-- BadSkewReport           a file holds no skew report to show (services.console)
     +-- TopicMismatch           a Kafka topic exists with another number of partitions
     +-- TopicChanged            a Kafka topic is not the one that rows were folded from
     +-- RequestError            answered to a gRPC caller with a status of its own

@@ -1,7 +1,7 @@
 """Rows in memory: the store of replays and of tests. Same rules as the real one, fencing included."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from services.features.rows import Block, Row, unpack
 from services.features.schema import View
@@ -36,6 +36,10 @@ class MemoryRowStore:
                 self.rows[view.name].pop(key, None)
                 self._fences[view.name][key] = list(position)
         self._refuse(view, refused)
+
+    def ids(self, view: View) -> Iterator[Key]:
+        """Keys of which there are rows."""
+        return iter(list(self.rows[view.name]))
 
     def _newer(self, view: str, positions: Mapping[Key, list[int]]) -> set[Key]:
         """Keys under which there is a newer position than the one given."""

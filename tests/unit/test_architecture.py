@@ -24,6 +24,8 @@ ALLOWED = {
     # A command, too: it looks at everything that a service needs.
     "doctor": {"doctor", "features", "ranking", "text", "runtime"},
     "ranking": {"ranking", "features", "store", "text", "runtime"},
+    # A command, too: a client of both servers that also opens models of the registry, and looks at the consumers.
+    "console": {"console", "load", "ranking", "consumers", "store", "events", "features", "text", "runtime"},
 }
 
 

@@ -28,6 +28,7 @@ COMMANDS = (
     "serve",
     "bench",
     "load",
+    "console",
     "doctor",
     "health",
     "user",

@@ -1,0 +1,72 @@
+"""`crossrec console`: which options there are and what they become; heavy imports wait until the command runs."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from typer import Option
+
+from services.load import options as o
+
+page = partial(Option, rich_help_panel="The page")
+server = partial(Option, rich_help_panel="The servers")
+
+Ranking = Annotated[str, server(help="Ranking server, host:port. Default: ranking.listen of the settings.")]
+Gateway = Annotated[str, server(help="Event gateway, host:port. Default: gateway.listen of the settings.")]
+ServerToken = Annotated[Path | None, server(help="File that holds a bearer token to send to both servers.")]
+GatewayToken = Annotated[Path | None, server(help="The same for the gateway, where it takes another.")]
+Deadline = Annotated[float, server(help="Of each call: seconds.", min=0.1)]
+Publish = Annotated[bool, server("--publish", help="Allow to publish events; otherwise the console is read-only.")]
+Host = Annotated[str, page(help="Address to listen on; one beyond this machine needs --token-file.")]
+Port = Annotated[int, page(help="Port of the pages.", min=1, max=65535)]
+PageToken = Annotated[Path | None, page("--token-file", help="File that holds the token that opens the pages.")]
+Skew = Annotated[Path | None, page(help="Report to show: the file of `crossrec skew --json FILE`.")]
+
+
+def console_command(
+    host: Host = "127.0.0.1",
+    port: Port = 8060,
+    token_file: PageToken = None,
+    publish: Publish = False,
+    ranking: Ranking = "",
+    gateway: Gateway = "",
+    tls: o.UseTls = False,
+    tls_ca: o.TlsCa = None,
+    tls_cert: o.TlsCert = None,
+    tls_key: o.TlsKey = None,
+    tls_server_name: o.TlsServerName = "",
+    server_token_file: ServerToken = None,
+    gateway_token_file: GatewayToken = None,
+    deadline: Deadline = 5.0,
+    skew: Skew = None,
+) -> None:
+    """Open a web page on a running system: rank, see what transfers, publish and watch, compare models, health.
+
+    It asks the servers like any client and reads names in the online store of the settings; Compare opens models of
+    the registry itself.
+    """
+    from services.console.gate import check_listen
+    from services.console.main import Options, run_console
+    from services.load.access import read_metadata, read_tls, read_token
+    from services.load.target import Target
+    from services.runtime.settings import load_settings
+
+    settings = load_settings()
+    token = read_token("--token-file", token_file) if token_file else ""
+    check_listen(host, token)
+    access = read_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name)
+    to_ranking = read_metadata(server_token_file, option="--server-token-file")
+    to_gateway = read_metadata(gateway_token_file, option="--gateway-token-file") or to_ranking
+    options = Options(
+        host,
+        port,
+        token,
+        Target(ranking or settings.ranking.listen, 1, deadline, access, to_ranking),
+        Target(gateway or settings.gateway.listen, 1, deadline, access, to_gateway),
+        publish,
+        skew,
+    )
+    can = "may publish events" if publish else "read-only"
+    Console().print(f"CrossRec console at http://{host}:{port}, {can}; Ctrl-C stops it.", highlight=False)
+    run_console(settings, options)

@@ -1,0 +1,103 @@
+"""How the system stands, as tables: consumers by partition, and the models that serve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.console.choice import iso
+from services.consumers.status import GroupStatus
+from services.features.schema import build_schema
+from services.ranking.registry import Registry
+from services.ranking.serving.decide import serving_of
+from services.ranking.serving.describe import FIELDS_OF_ALL, Server, metrics_of, shown
+from services.ranking.serving.plan import described
+from services.runtime.settings import Settings
+from services.text.encoder import EncoderInfo
+
+
+@dataclass(frozen=True)
+class GroupView:
+    """A kind's consumers.
+
+    Args:
+        kind: of consumers.
+        state: Kafka's word.
+        members: how many processes.
+        lag: records and seconds behind, in words.
+        fine: whether somebody folds and nothing is long behind.
+        rows: partition, committed, end, lag in records, lag in seconds.
+    """
+
+    kind: str
+    state: str
+    members: int
+    lag: str
+    fine: bool
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What serves, and what `crossrec models show` says of each version.
+
+    Args:
+        plan: in words.
+        versions: field and value by NAME/VERSION.
+    """
+
+    plan: str
+    versions: dict[str, Sequence[tuple[str, str]]]
+
+
+LATE_S = 60.0
+"""A record that has been waiting longer is a sign of trouble."""
+
+
+def group_views(groups: Sequence[GroupStatus]) -> list[GroupView]:
+    """The consumer groups as tables."""
+    return [
+        GroupView(
+            group.kind,
+            group.state,
+            len(group.members),
+            f"{group.lag_records:,} records, {group.lag_s:,.1f} s",
+            bool(group.members) and group.lag_s < LATE_S,
+            [
+                (
+                    str(p.partition),
+                    "-" if p.committed is None else f"{p.committed:,}",
+                    f"{p.end:,}",
+                    f"{p.lag_records:,}",
+                    f"{p.lag_s:,.1f}",
+                )
+                for p in group.partitions
+            ],
+        )
+        for group in groups
+    ]
+
+
+def served_model(settings: Settings) -> ServedModel:
+    """What serves according to the registry. Raises CrossRecError."""
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+    there = (settings.encoder_dir / "encoder.json").exists()
+    encoder = EncoderInfo.load(settings.encoder_dir).fingerprint if there else None
+    server, plan = Server(build_schema(settings.features), encoder), serving_of(registry, settings.ranking.model).plan
+    versions: dict[str, Sequence[tuple[str, str]]] = {}
+    for version in plan.models:
+        manifest = registry.manifest(version, FIELDS_OF_ALL)
+        fit = server.fit(manifest, registry.sizes(version))
+        versions[str(version)] = [("fits this server", fit), *shown(manifest, metrics_of(registry, version))]
+    pinned = settings.ranking.version
+    said = f"; ranking.version pins {pinned} for servers with these settings" if pinned else ""
+    return ServedModel(described(plan) + said, versions)
+
+
+def newest_event(newest_s: float, now_s: float) -> str:
+    """When something last happened, and how long ago."""
+    if not newest_s:
+        return "no event is known"
+    ago_s = max(0.0, now_s - newest_s)
+    for unit, seconds in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if ago_s >= 2 * seconds:
+            return f"{iso(newest_s)} UTC, {ago_s / seconds:,.0f} {unit} ago"
+    return f"{iso(newest_s)} UTC, {ago_s:.0f} s ago"

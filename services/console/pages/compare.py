@@ -1,0 +1,108 @@
+"""Compare: two models, or arms of an experiment, on the same request."""
+
+from nicegui import ui
+
+from services.console.catalogue import Known
+from services.console.choice import candidates, rank_request
+from services.console.comparison import Comparison, Placed, compare
+from services.console.live import change_in_words
+from services.console.pages.form import request_form, what_is_known
+from services.console.pages.parts import card, facts, fill, lead, message, on_press, place, table
+from services.console.ranking_view import degraded
+from services.console.system import Session
+from services.console.tables import Cell, Column, Rows
+
+Versions = tuple[str, str]
+"""NAME/VERSION of the first and of the second model."""
+
+
+async def compare_page(session: Session) -> None:
+    """The page."""
+    where, system = place(), session.system
+    await fill(
+        where,
+        "Reading names and the model registry",
+        lambda: (system.catalogue.current(), system.rivals.versions()),
+        lambda found: _form(session, *found),
+    )
+
+
+def _form(session: Session, known: Known, versions: dict[str, str]) -> None:
+    session.choice.prefill(known, session.system.clock())
+    with card("Compare two models"):
+        lead(
+            "The server deals its models out by user. Here the console opens two versions of the registry itself, with "
+            "the same rows of the online store, and ranks one request with both. "
+            + what_is_known(known, session.system.clock())
+        )
+        if not versions:
+            message("info", "The registry holds no model yet; `crossrec train` makes one.")
+            return
+        request_form(session.choice, known)
+        chosen = list(versions)
+        labels = {version: f"{version}, {role}" if role else version for version, role in versions.items()}
+        with ui.element("div").classes("grid grid-cols-1 sm:grid-cols-2 gap-x-4 gap-y-2 w-full"):
+            first = ui.select(labels, value=chosen[0], label="First model").classes("w-full")
+            second = ui.select(labels, value=chosen[min(1, len(chosen) - 1)], label="Second model").classes("w-full")
+        button = ui.button("Compare").props("no-caps unelevated")
+    answer = place()
+    with answer, card("Both orders"):
+        lead(
+            "Nothing is compared yet."
+            if len(versions) > 1
+            else "There is one version: it can only be compared with itself."
+        )
+
+    def chosen_pair() -> Versions:
+        return str(first.value), str(second.value)
+
+    on_press(
+        button,
+        answer,
+        "Opening models and ranking",
+        lambda: compared(session, known, chosen_pair()),
+        lambda found: show(*found),
+    )
+
+
+def compared(session: Session, known: Known, pair: Versions) -> tuple[Comparison, list[str], Versions]:
+    """Rank with both; also what was degraded, and the pair. Blocks; raises CrossRecError."""
+    system = session.system
+    items = candidates(session.choice, known)
+    # Both as of one moment: features decay.
+    request = rank_request(session.choice, items)
+    if not request.HasField("request_time"):
+        request.request_time.FromMilliseconds(int(system.clock() * 1000))
+    first, second = (system.rivals.rank(version, request) for version in pair)
+    warnings = dict.fromkeys(degraded(line) for answer in (first, second) for line in answer.degraded)
+    return compare(first, second, system.catalogue.titles(items)), list(warnings), pair
+
+
+def show(found: Comparison, warnings: list[str], pair: Versions) -> None:
+    """Figures and both orders."""
+    for warning in warnings:
+        message("warning", warning)
+    with card("How alike they are"):
+        correlation = "one item only" if found.correlation is None else f"{found.correlation:.3f}"
+        furthest = (
+            "none moves" if found.largest_move is None else f"{found.largest_move[0]}: {found.largest_move[1]} places"
+        )
+        facts(
+            [
+                ("Rank correlation (Spearman), -1 to 1", correlation),
+                (f"In the top {found.top} of both", f"{found.overlap} of {found.top} items"),
+                ("Mean difference", f"{found.mean_move:.1f} places"),
+                ("Largest difference", furthest),
+            ]
+        )
+    with card("Both orders"):
+        columns = [Column("Place", numeric=True), *(Column(version) for version in pair)]
+        rows: Rows = [
+            [str(place), _cell(ours), _cell(theirs)] for place, (ours, theirs) in enumerate(found.pairs, start=1)
+        ]
+        table("Under each item: how many places higher (▲) or lower (▼) the second model puts it", columns, rows)
+
+
+def _cell(item: Placed) -> Cell:
+    known = "" if item.title == item.item_id else item.item_id
+    return Cell(item.title, " ".join(part for part in (known, change_in_words(item.change)) if part))

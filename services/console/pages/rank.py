@@ -1,0 +1,117 @@
+"""Rank: one user's ranking, split into what each source scenario contributes."""
+
+import time
+
+from nicegui import ui
+
+from services.console.catalogue import Known
+from services.console.charts import MOST_BARS, bars_height, colour, contributions_chart
+from services.console.choice import candidates, rank_request
+from services.console.pages.form import request_form, what_is_known
+from services.console.pages.parts import card, chart, facts, fill, lead, message, on_press, place, table
+from services.console.ranking_view import RankingView, ranking_view
+from services.console.system import Session
+from services.console.tables import Cell, Column, Rows
+
+
+async def rank_page(session: Session) -> None:
+    """The page."""
+    where = place()
+    await fill(
+        where,
+        "Reading names in the online store",
+        session.system.catalogue.current,
+        lambda known: _form(session, known),
+    )
+
+
+def _form(session: Session, known: Known) -> None:
+    session.choice.prefill(known, session.system.clock())
+    with card("Rank for a user"):
+        lead(what_is_known(known, session.system.clock()))
+        request_form(session.choice, known)
+        button = ui.button("Rank").props("no-caps unelevated")
+    answer = place()
+    with answer, card("Ranking"):
+        lead("Nothing is ranked yet: choose a user and candidates, then Rank.")
+
+    on_press(button, answer, "Ranking", lambda: ranked(session, known), show)
+
+
+def ranked(session: Session, known: Known) -> RankingView:
+    """Ask the server. Blocks; raises CrossRecError."""
+    system = session.system
+    items = candidates(session.choice, known)
+    request = rank_request(session.choice, items)
+    begun_s = time.perf_counter()
+    answer = system.servers.rank(request)
+    took_ms = (time.perf_counter() - begun_s) * 1000
+    return ranking_view(answer, system.catalogue.titles(items), known.scenarios, took_ms)
+
+
+def show(view: RankingView) -> None:
+    """The answer."""
+    for warning in view.warnings:
+        message("warning", warning)
+    with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-3 gap-4 w-full"):
+        with ui.column().classes("lg:col-span-2 gap-4 min-w-0"):
+            _contributions(view)
+        with ui.column().classes("gap-4 min-w-0"):
+            _weights(view)
+            with card("About this answer"):
+                facts(view.facts)
+            if view.posterior:
+                _posterior(view)
+    _lines(view)
+
+
+def _contributions(view: RankingView) -> None:
+    with card("What each source scenario contributes"):
+        if not view.sources or not view.lines:
+            lead("The answer explains nothing: no scenario is known.")
+            return
+        first = f"the first {MOST_BARS} of {len(view.lines):,} items" if len(view.lines) > MOST_BARS else "every item"
+        lead(f"Score of {first}; the colours are those of the transfer weights. Point at a bar for its values.")
+        chart(contributions_chart(view.lines, view.sources), bars_height(len(view.lines)))
+
+
+def _weights(view: RankingView) -> None:
+    with card("Transfer weights"):
+        if not view.sources:
+            lead("There are none: no scenario is known.")
+            return
+        rows: Rows = [
+            [Cell(s.name, s.scenario_id if s.name != s.scenario_id else "", s.weight, colour(n)), f"{s.weight:.3f}"]
+            for n, s in enumerate(view.sources)
+        ]
+        table(
+            "How much preference in each source scenario counts here, 0 to 1",
+            [Column("Source scenario"), Column("M[i,j]", numeric=True)],
+            rows,
+        )
+
+
+def _posterior(view: RankingView) -> None:
+    with card("Recognised scenario"):
+        rows: Rows = [[Cell(name, share=probability), f"{probability:.1%}"] for name, probability in view.posterior]
+        table("How probable each target scenario is", [Column("Scenario"), Column("Probability", numeric=True)], rows)
+
+
+def _lines(view: RankingView) -> None:
+    with card("Ranked items"):
+        columns = [
+            Column("Place", numeric=True),
+            Column("Item"),
+            Column("Score", numeric=True),
+            Column("Probability", numeric=True),
+        ]
+        rows: Rows = [
+            [
+                str(line.place),
+                Cell(line.title, line.item_id if line.title != line.item_id else ""),
+                f"{line.score:.4f}",
+                f"{line.probability:.4f}",
+            ]
+            for line in view.lines
+        ]
+        table("Best first; probability is the score divided by the sum of the weights", columns, rows)

@@ -1,0 +1,95 @@
+"""Models of the registry, opened in this process: the same request ranked by any version.
+
+The server's models are dealt out by user; here one chooses. Rows come from the same online store. Nothing is written.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.ranking.model import Model
+from services.ranking.pipeline import Ranker, rank
+from services.ranking.registry import Registry, Version
+from services.ranking.serving.decide import roles_of
+from services.ranking.serving.describe import FIELDS_OF_ALL, RECOGNISER
+from services.ranking.serving.served import OneModel
+from services.runtime.settings import Settings
+
+MOST_LOADED = 4
+DEADLINE_S = 20.0
+"""Of a ranking here, seconds: the first one reads all rows."""
+
+
+class Rivals:
+    """Versions that can be compared. Safe between threads; its calls block.
+
+    Args:
+        registry: where they lie.
+        name: model that the servers rank with.
+        load: makes a version ready to rank, or raises CrossRecError.
+        open_ranker: rows and all else that ranks with a model.
+    """
+
+    def __init__(
+        self, registry: Registry, name: str, load: Callable[[Version], Model], open_ranker: Callable[[Model], Ranker]
+    ) -> None:
+        self._registry, self._name, self._load, self._open = registry, name, load, open_ranker
+        self._lock, self._loaded = threading.Lock(), dict[Version, Model]()
+        self._ranker: Ranker | None = None
+
+    def versions(self) -> dict[str, str]:
+        """What may be compared, NAME/VERSION and what it does: what serves first, then the newest.
+
+        Raises CrossRecError if the registry cannot be read.
+        """
+        self._registry.forget_listings()
+        doing: dict[Version, str] = {}
+        if self._registry.newest(self._name):
+            for version, role in roles_of(self._registry, self._name):
+                doing[version] = f"{doing[version]}, {role}" if version in doing else role
+        all_of_them = [version for name in self._registry.names() for version in self._registry.versions(name)]
+        found = [*doing, *(version for version in all_of_them if version not in doing and self._ranks(version))]
+        return {str(version): doing.get(version, "") for version in found}
+
+    def rank(self, version: str, request: pb.RankRequest) -> pb.RankResponse:
+        """The answer of a version. Raises CrossRecError saying what is wrong with version, rows or request."""
+        ranker = self._ranker_with(Version.parse(version))
+        until_s = time.monotonic() + DEADLINE_S
+        return pb.RankResponse.FromString(rank(ranker, request, lambda: until_s - time.monotonic()))
+
+    def _ranker_with(self, version: Version) -> Ranker:
+        with self._lock:
+            if version not in self._loaded:
+                while len(self._loaded) >= MOST_LOADED:
+                    self._loaded.pop(next(iter(self._loaded)))
+                self._loaded[version] = self._load(version)
+            model = self._loaded[version]
+            if self._ranker is None:
+                self._ranker = self._open(model)
+            return replace(self._ranker, models=OneModel(model))
+
+    def _ranks(self, version: Version) -> bool:
+        return self._registry.manifest(version, FIELDS_OF_ALL).get("kind") != RECOGNISER
+
+
+def open_rivals(settings: Settings) -> Rivals:
+    """The rivals of the settings' registry, on the processor, whatever the servers run on. Opens nothing yet."""
+    from services.features.schema import build_schema
+
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+
+    def load(version: Version) -> Model:
+        from services.ranking.main import encoder_of
+        from services.ranking.serving.load import ModelLoader
+
+        schema = build_schema(settings.features)
+        return ModelLoader(registry, schema, encoder_of(settings), ("CPUExecutionProvider",))(version)
+
+    def open_ranker(model: Model) -> Ranker:
+        from services.ranking.main import build_ranker
+
+        return build_ranker(settings, OneModel(model))[0]
+
+    return Rivals(registry, settings.ranking.model, load, open_ranker)

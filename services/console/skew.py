@@ -1,0 +1,71 @@
+"""The report that `crossrec skew --json FILE` writes, as far as the console shows it.
+
+Reads leniently: only `features` with a `name` each is needed; what else a line holds is shown if it is a plain value.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.runtime.errors import CrossRecError
+
+FIRST = ("name", "compared", "different", "largest")
+"""Columns that come first, if they are there."""
+
+
+class BadSkewReport(CrossRecError):
+    """The file is not there, or not such a report."""
+
+
+@dataclass(frozen=True)
+class SkewReport:
+    """The report as a table.
+
+    Args:
+        columns: their names.
+        rows: their values as text.
+        written_s: when the file was written, seconds since 1970.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    written_s: float
+
+
+def read_skew(path: Path) -> SkewReport:
+    """The report in a file; BadSkewReport naming the file and what is wrong with it."""
+    try:
+        content, written_s = json.loads(path.read_bytes()), path.stat().st_mtime
+    except OSError as error:
+        raise BadSkewReport(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise BadSkewReport(f"{path} is not JSON: {error}") from error
+    lines = content.get("features") if isinstance(content, dict) else None
+    if not isinstance(lines, list) or not all(isinstance(line, dict) and "name" in line for line in lines):
+        raise BadSkewReport(f"{path} holds no `features` with a `name` each")
+    columns = _columns(lines)
+    rows = [[_text(line.get(column)) for column in columns] for line in sorted(lines, key=_severity)]
+    return SkewReport(columns, rows, written_s)
+
+
+def _columns(lines: Sequence[dict[str, Any]]) -> list[str]:
+    plain = {name for line in lines for name, value in line.items() if not isinstance(value, (dict, list))}
+    return [name for name in FIRST if name in plain] + sorted(plain - set(FIRST))
+
+
+def _severity(line: dict[str, Any]) -> float:
+    different = line.get("different")
+    return -float(different) if isinstance(different, (int, float)) else 0.0
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

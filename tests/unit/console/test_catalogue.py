@@ -1,0 +1,56 @@
+"""Names and popularity from rows."""
+
+import numpy as np
+import pytest
+
+from services.console.catalogue import Catalogue, Known
+from services.store.protocol import StoreUnavailable
+from tests.contract.rank_server import NOW_S, SCHEMA, SwitchedStore, filled_store
+
+
+@pytest.fixture
+def store() -> SwitchedStore:
+    return filled_store()
+
+
+def test_items_scenarios_and_users_are_those_of_the_store(store: SwitchedStore) -> None:
+    """Items come the most engaged with first: five clicks on tea, one on milk, none on dust."""
+    known = Catalogue(store, SCHEMA).current()
+    assert ["tea", "milk", "dust"] == list(known.items)
+    assert ["shelf", "tv"] == list(known.scenarios)
+    assert ["ann", "bob"] == list(known.users)
+    assert NOW_S - 30 == known.newest_s
+    assert not known.sampled
+
+
+def test_names_are_read_again_only_when_they_are_old(store: SwitchedStore) -> None:
+    now = [0.0]
+    catalogue = Catalogue(store, SCHEMA, age_s=60, clock=lambda: now[0])
+    first = catalogue.current()
+    now[0] = 60.0
+    assert catalogue.current() is first
+    now[0] = 61.0
+    assert catalogue.current() is not first
+
+
+def test_an_item_without_a_title_has_its_id(store: SwitchedStore) -> None:
+    """As has one that the store does not know."""
+    store.rows["item"]["milk",]["title"] = np.array("Whole milk", object)
+    titles = Catalogue(store, SCHEMA).titles(["milk", "tea", "unknown"])
+    assert {"milk": "Whole milk", "tea": "tea", "unknown": "unknown"} == titles
+
+
+def test_a_store_that_is_away_is_said(store: SwitchedStore) -> None:
+    store.failure = StoreUnavailable("online store: away")
+    with pytest.raises(StoreUnavailable, match="away"):
+        Catalogue(store, SCHEMA).current()
+
+
+def test_an_empty_store_is_an_empty_catalogue() -> None:
+    assert Known() == Catalogue(SwitchedStore(), SCHEMA).current()
+
+
+def test_events_of_more_than_a_week_ago_are_past() -> None:
+    assert Known(newest_s=NOW_S - 8 * 86_400).is_past(NOW_S)
+    assert not Known(newest_s=NOW_S - 60).is_past(NOW_S)
+    assert not Known().is_past(NOW_S)

@@ -1,0 +1,27 @@
+"""The matrix of transfer weights."""
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.console.transfer import transfer_of
+from tests.unit.console.answers import answer
+
+
+def test_each_answer_is_a_row() -> None:
+    found = transfer_of({"shelf": answer({}, {"shelf": 1.0, "tv": 0.25}), "tv": answer({}, {"shelf": 0.5, "tv": 0.75})})
+    assert (["shelf", "tv"], ["shelf", "tv"]) == (found.targets, found.sources)
+    assert [[1.0, 0.25], [0.5, 0.75]] == found.matrix
+    assert ("shelf to tv: 0.500", "tv to shelf: 0.250") == found.extremes
+
+
+def test_a_scenario_that_came_in_between_weighs_nothing_where_it_was_not_known() -> None:
+    found = transfer_of({"shelf": answer({}, {"shelf": 1.0}), "tv": answer({}, {"shelf": 0.5, "tv": 0.75})})
+    assert [[1.0, 0.0], [0.5, 0.75]] == found.matrix
+
+
+def test_a_single_scenario_has_no_transfer_between_others() -> None:
+    assert transfer_of({"tv": answer({}, {"tv": 1.0})}).extremes is None
+
+
+def test_warnings_are_said_once() -> None:
+    made = answer({})
+    made.degraded.add(reason=pb.DEGRADATION_REASON_UNKNOWN_USER, detail="no features")
+    assert ["Unknown user: no features"] == transfer_of({"shelf": made, "tv": made}).warnings
