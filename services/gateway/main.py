@@ -12,6 +12,7 @@ from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.runtime.lifecycle import serve_until_signal
 from services.runtime.logging import configure_logging, log_event
+from services.runtime.security.protection import open_protection
 from services.runtime.settings import Settings
 
 DRAIN_S = 10.0
@@ -32,7 +33,7 @@ def run_gateway(settings: Settings) -> None:
     gateway, kafka = settings.gateway, settings.kafka
     publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
     service = build_service(settings, publisher)
-    built = build_server(service, gateway.listen)
+    built = build_server(service, gateway.listen, open_protection(settings.security))
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
     health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)

@@ -5,6 +5,7 @@ from crossrec.events.v1.events_pb2_grpc import add_EventServiceServicer_to_serve
 from services.gateway.service import EventService
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
+from services.runtime.security.protection import UNPROTECTED, Protection
 
 EVENT_SERVICE = events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
 
@@ -14,7 +15,7 @@ SPARE_THREADS = 4
 """Threads beyond one per batch and stream: refusals and health checks need not wait for one of those to end."""
 
 
-def build_server(service: EventService, listen: str) -> BoundServer:
+def build_server(service: EventService, listen: str, protection: Protection = UNPROTECTED) -> BoundServer:
     """Bind EventService with health and reflection to `listen`."""
 
     def register(server: object) -> None:
@@ -23,4 +24,4 @@ def build_server(service: EventService, listen: str) -> BoundServer:
     # The service itself limits what is served at once: in the queue of a thread pool calls could not be refused,
     # and a stream keeps its thread for as long as it is open.
     threads = service.max_calls + SPARE_THREADS
-    return build_grpc_server(EVENT_SERVICE, register, listen, threads, MAX_REQUEST_BYTES)
+    return build_grpc_server(EVENT_SERVICE, register, listen, threads, MAX_REQUEST_BYTES, protection=protection)

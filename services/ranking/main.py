@@ -26,6 +26,7 @@ from services.ranking.worker import DRAIN_S, Supervised
 from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
+from services.runtime.security.protection import open_protection
 from services.runtime.settings import Settings
 from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
@@ -57,11 +58,12 @@ def serve_supervised(settings: Settings, address: str, supervised: Supervised) -
 
 def _build(settings: Settings, listen: str, *, shared: bool) -> tuple[BoundServer, Callable[[], None]]:
     """The server, warm but not started, and what ends that which runs beside it."""
+    protection = open_protection(settings.security)
     models = build_models(settings)
     ranker, refresher = build_ranker(settings, models)
     warm_up(ranker)
     fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
-    built = build_server(build_service(settings, ranker), listen, shared=shared)
+    built = build_server(build_service(settings, ranker), listen, shared=shared, protection=protection)
     keep_what_is_loaded()
     models.start()
     refresher.start()

@@ -13,6 +13,7 @@ from services.ranking.priority import priority_of
 from services.runtime.errors import Unavailable
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
+from services.runtime.security.protection import UNPROTECTED, Protection
 from services.store.protocol import StaleSchema
 
 RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full_name
@@ -56,7 +57,9 @@ class RankingService(RankingServiceServicer):
                 raise Unavailable(str(error)) from error
 
 
-def build_server(service: RankingService, listen: str, *, shared: bool = False) -> BoundServer:
+def build_server(
+    service: RankingService, listen: str, *, shared: bool = False, protection: Protection = UNPROTECTED
+) -> BoundServer:
     """Bind RankingService with health and reflection to `listen`; a `shared` port may be others' too."""
 
     def register(server: grpc.Server) -> None:
@@ -66,7 +69,14 @@ def build_server(service: RankingService, listen: str, *, shared: bool = False) 
     threads = service.max_waiting + SPARE_THREADS
     calls = threads + SPARE_CALLS
     return build_grpc_server(
-        RANKING_SERVICE, register, listen, threads, MAX_REQUEST_BYTES, max_calls=calls, shared=shared
+        RANKING_SERVICE,
+        register,
+        listen,
+        threads,
+        MAX_REQUEST_BYTES,
+        max_calls=calls,
+        shared=shared,
+        protection=protection,
     )
 
 

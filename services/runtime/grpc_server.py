@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.errors import ConfigurationError
 from services.runtime.grpc_errors import ErrorInterceptor
+from services.runtime.security.protection import UNPROTECTED, Protection
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def build_server(
     *,
     max_calls: int | None = None,
     shared: bool = False,
+    protection: Protection = UNPROTECTED,
 ) -> BoundServer:
     """Bind a service to `listen` (port 0: any free one); ConfigurationError if the port is taken.
 
@@ -49,6 +51,7 @@ def build_server(
         max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
         max_calls: calls in the server, waiting ones included, beyond which RESOURCE_EXHAUSTED answers; None: any.
         shared: whether other processes of this user may listen on the same port, and get their share of connections.
+        protection: TLS, and who may call what.
     """
     options = (
         ("grpc.max_receive_message_length", max_request_bytes),
@@ -57,16 +60,19 @@ def build_server(
         # A client that vanished without a word ends its streams, within these two together.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.max_concurrent_streams", protection.max_streams),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
-    server = grpc.server(pool, interceptors=[ErrorInterceptor()], options=options, maximum_concurrent_rpcs=max_calls)
+    interceptors = [ErrorInterceptor(), *protection.interceptors]
+    server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
     health = HealthServicer()
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection((name, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    if protection.reflection:
+        reflection.enable_server_reflection((name, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(listen)
+        port = protection.bind(server, listen)
     except RuntimeError as error:
         raise ConfigurationError(f"listen: cannot bind {listen}, is the port taken?") from error
     return BoundServer(server, health, f"{listen.rpartition(':')[0]}:{port}")

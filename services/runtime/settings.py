@@ -25,6 +25,7 @@ from services.runtime.sections.consumers import ConsumerSettings
 from services.runtime.sections.gateway import GatewaySettings
 from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
 from services.runtime.sections.ranking import RankingSettings
+from services.runtime.sections.security import SecuritySettings
 from services.runtime.sections.training import DatasetSettings, TrainingSettings
 
 
@@ -35,7 +36,9 @@ def _text(value: object) -> object:
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(Path("data"), description="Where imported data, training rows and models live.")
     registry_dir: Annotated[str, BeforeValidator(_text)] = Field(
@@ -50,6 +53,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     consumers: ConsumerSettings = ConsumerSettings()
     ranking: RankingSettings = RankingSettings()
+    security: SecuritySettings = SecuritySettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 
