@@ -22,6 +22,7 @@ from services.doctor.cli import doctor_command
 from services.ranking.serving.cli import models_app
 from services.runtime.errors import CrossRecError
 from services.runtime.infra.cli import infra_app
+from services.runtime.security.cli import tokens_app
 from services.runtime.settings import described, load_settings
 from services.runtime.times import utc_seconds
 from services.users.cli import UserId, user_app
@@ -45,6 +46,7 @@ app.add_typer(consumers_app, name="consumers")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(user_app, name="user")
 app.add_typer(serve_app, name="serve")
+app.add_typer(tokens_app, name="tokens")
 app.command("doctor")(doctor_command)
 app.add_typer(models_app, name="models")
 
@@ -140,9 +142,7 @@ def setup() -> None:
 
     chosen = load_settings()
     kafka = chosen.kafka
-    created = create_topics(
-        kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions), kafka.replication_factor
-    )
+    created = create_topics(kafka, topic_specs(kafka.topic_prefix, kafka.partitions), kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
     apply_definitions(chosen)
     console.print(f"feature views registered in {chosen.store.registry}")
@@ -239,7 +239,7 @@ def erase_user(
 
     chosen, time_s = load_settings(data), time.time()
     directory = _data_set(chosen.data_dir / data) if data else None
-    publisher = KafkaPublisher(chosen.kafka.bootstrap_servers, chosen.gateway.kafka_timeout_s)
+    publisher = KafkaPublisher(chosen.kafka, chosen.gateway.kafka_timeout_s)
     try:
         request_erasure(build_intake(chosen, publisher), user_id, time_s)
     finally:

@@ -31,7 +31,7 @@ def run_gateway(settings: Settings) -> None:
     """
     configure_logging()
     gateway, kafka = settings.gateway, settings.kafka
-    publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
+    publisher = KafkaPublisher(kafka, gateway.kafka_timeout_s)
     service = build_service(settings, publisher)
     built = build_server(service, gateway.listen, open_protection(settings.security))
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)

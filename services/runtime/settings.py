@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +27,11 @@ from services.runtime.sections.infrastructure import KafkaSettings, StoreSetting
 from services.runtime.sections.ranking import RankingSettings
 from services.runtime.sections.security import SecuritySettings
 from services.runtime.sections.training import DatasetSettings, TrainingSettings
+
+STARS = "****"
+
+_LOGIN = re.compile(r"(://)[^/@]*@")
+"""Name and password in a URL."""
 
 
 def _text(value: object) -> object:
@@ -126,7 +131,14 @@ def _described(prefix: str, values: BaseModel, defaults: BaseModel) -> Iterator[
                 path = f"{prefix}{name}.{part.name}"
                 yield Described(path, getattr(value, part.name), getattr(default, part.name), meanings[part.name])
         else:
-            yield Described(f"{prefix}{name}", value, default, setting.description or "")
+            yield Described(f"{prefix}{name}", shown(value), shown(default), setting.description or "")
+
+
+def shown(value: object) -> object:
+    """A setting's value as it may be seen: secrets are stars, within addresses too."""
+    if isinstance(value, SecretStr):
+        return STARS if value.get_secret_value() else ""
+    return _LOGIN.sub(rf"\1{STARS}@", value) if isinstance(value, str) else value
 
 
 def _arguments(docstring: str) -> dict[str, str]:

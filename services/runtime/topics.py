@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.runtime.errors import TopicMismatch
+from services.runtime.security.connections import Kafka, kafka_arguments
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -77,13 +78,13 @@ def _dead_letter() -> dict[str, str]:
     return {**_expiring(30), "max.message.bytes": str(2 * 1024 * 1024)}
 
 
-def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor: int = 1) -> list[str]:
+def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: int = 1) -> list[str]:
     """Create the topics that do not exist, and check the partition count of those that do.
 
     Safe to call from several processes at once.
 
     Args:
-        bootstrap: Kafka brokers, host:port, comma-separated.
+        kafka: Where the topics should be.
         specs: The topics wanted.
         replication_factor: Copies of each new partition; from 3 on, a write is confirmed by at least 2.
 
@@ -106,7 +107,7 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor
         }
         for spec in specs
     }
-    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+    with KafkaAdminClient(**kafka_arguments(kafka)) as admin:
         answers = admin.create_topics(wanted, raise_errors=False)["topics"]
         created = [answer["name"] for answer in answers if not _exists_already(answer)]
         admin.wait_for_topics(list(wanted))
@@ -114,12 +115,12 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor
     return created
 
 
-def identify(bootstrap: str, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
+def identify(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
     """The topic as the brokers have it; kafka.errors.KafkaError if they cannot be reached, or have none."""
     from kafka.admin import KafkaAdminClient
     from kafka.errors import for_code
 
-    with KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=timeout_s * 1000) as admin:
+    with KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=timeout_s * 1000) as admin:
         (found,) = admin.describe_topics([topic])
     if found["error_code"]:
         raise for_code(found["error_code"])(f"topic {topic}")

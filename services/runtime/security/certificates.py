@@ -6,7 +6,6 @@ Each new connection gets the newest certificate that can be used; connections th
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import grpc
 from cryptography import x509
@@ -31,7 +30,9 @@ def server_credentials(security: SecuritySettings) -> grpc.ServerCredentials | N
     paths = [certificate, key, *([client_ca] if client_ca else [])]
     files = Watched("certificate", paths, lambda: _read(certificate, key, client_ca), look_s=0.0)
     return grpc.dynamic_ssl_server_credentials(
-        files.current(), _changes(files), require_client_authentication=security.require_client_certificate
+        files.current(),
+        _changes(files),  # type: ignore[arg-type] - None, by gRPC's own documentation, is no change
+        require_client_authentication=security.require_client_certificate,
     )
 
 
@@ -71,7 +72,7 @@ def _certificates(setting: str, content: bytes) -> list[x509.Certificate]:
 
 def _public_key(content: bytes) -> PublicKeyTypes:
     try:
-        return cast("PublicKeyTypes", load_pem_private_key(content, None).public_key())
+        return load_pem_private_key(content, None).public_key()
     except TypeError:
         raise ConfigurationError("security.key_file: the key is encrypted; give it without a password") from None
     except ValueError:
