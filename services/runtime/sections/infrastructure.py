@@ -40,7 +40,7 @@ class KafkaSettings(Section):
         if (self.ca_file or self.certificate_file) and not self.security_protocol.endswith("SSL"):
             raise ValueError("ca_file and certificate_file need security_protocol SSL or SASL_SSL")
         password = self.sasl_password.get_secret_value() or self.sasl_password_file
-        if self.security_protocol.startswith("SASL") != bool(self.sasl_username and password):
+        if len({self.security_protocol.startswith("SASL"), bool(self.sasl_username), bool(password)}) > 1:
             raise ValueError("security_protocol SASL_..., sasl_username and a password go together")
         if self.sasl_password.get_secret_value() and self.sasl_password_file:
             raise ValueError("sasl_password and sasl_password_file: give one of them")
