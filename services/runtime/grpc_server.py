@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.errors import ConfigurationError
 from services.runtime.grpc_errors import ErrorInterceptor
+from services.runtime.security.health import KnownHealth
 from services.runtime.security.protection import UNPROTECTED, Protection
 
 
@@ -66,7 +67,7 @@ def build_server(
     interceptors = [ErrorInterceptor(), *protection.interceptors]
     server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
-    health = HealthServicer()
+    health = KnownHealth()
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if protection.reflection:

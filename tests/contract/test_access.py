@@ -1,5 +1,6 @@
 """Protected servers while they run: files that change, streams whose tokens end, clients told apart, nothing leaked."""
 
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -9,14 +10,19 @@ from pathlib import Path
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from crossrec.events.v1.events_pb2 import PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
+from crossrec.ranking.v1.ranking_pb2 import RankResponse
 from services.gateway.pressure import RateLimits
 from services.gateway.publisher import MemoryPublisher
 from services.gateway.stream import EntryStream
+from services.load.access import read_metadata, read_tls
+from services.load.client import connect, open_loop
+from services.load.target import Target
 from services.runtime.errors import ConfigurationError
 from services.runtime.sections.security import SecuritySettings
 from services.runtime.security.caller import Scope
@@ -25,6 +31,7 @@ from tests.contract import event_gateway, secured
 from tests.contract.certificates import Authority
 from tests.contract.event_stream import Stream, scenario
 from tests.contract.private import logs
+from tests.contract.rank_server import request
 from tests.contract.secured import AUTHORITY, MUTUAL, TLS, bearer
 from tests.unit.runtime.security.signing import claims, signed, write_keys
 
@@ -278,3 +285,40 @@ def test_files_that_cannot_be_used_keep_a_server_from_starting(
     paths = {name: tmp_path / file for name, file in changes.items()}
     with pytest.raises(ConfigurationError, match=reason):
         open_protection(secured.settings(tmp_path, **paths))
+
+
+def test_names_that_anybody_watches_are_not_kept(tmp_path: Path) -> None:
+    """Health is open, so whoever reaches the port could fill the memory with them."""
+    secured.listed(tmp_path / "tokens")
+    with secured.running(secured.settings(tmp_path)) as servers:
+        stub = health_pb2_grpc.HealthStub(servers.to_gateway)
+        for name in ("no.such.Service", "", "crossrec.events.v1.EventService"):
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=30)
+            expected = health_pb2.HealthCheckResponse
+            assert (expected.SERVICE_UNKNOWN if name.startswith("no") else expected.SERVING) == next(watch).status
+            watch.cancel()
+        kept = servers.gateway.built.health._send_response_callbacks
+        assert {"", "crossrec.events.v1.EventService"} == set(kept)
+
+
+def test_the_load_client_gets_in_with_its_options(tmp_path: Path) -> None:
+    """Certificates and a token out of files."""
+    token = secured.listed(tmp_path / "tokens", load=frozenset({Scope.RANK}))["load"]
+    certificate, key = secured.CLIENT.write(tmp_path, "client")
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    (tmp_path / "token").write_text(f"{token}\n")
+
+    async def ask(target: Target) -> RankResponse:
+        channels, calls = await connect(target)
+        try:
+            return RankResponse.FromString(await calls[0](request().SerializeToString()))
+        finally:
+            for channel in channels:
+                await channel.close()
+
+    with secured.running(secured.settings(tmp_path, MUTUAL), MUTUAL) as servers:
+        tls = read_tls(False, tmp_path / "ca.pem", certificate, key, "")
+        metadata = read_metadata(tmp_path / "token", ())
+        with contextlib.closing(open_loop()) as loop:
+            answer = loop.run_until_complete(ask(Target(servers.ranking.built.address, 1, 30.0, tls, metadata)))
+    assert 3 == len(answer.items)

@@ -89,7 +89,7 @@ def properties(folder: Path, port: int, keystore: Path) -> str:
         "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
         f"{listener}.plain.sasl.jaas.config": f'{plain} user_{USER}="{PASSWORD}";',
         f"{listener}.scram-sha-512.sasl.jaas.config": f"{module.format('scram.ScramLoginModule')};",
-        "ssl.client.auth": "required",
+        f"{listener}.ssl.client.auth": "required",  # without the prefix it is not for SASL
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(keystore),
         "ssl.truststore.type": "PEM",

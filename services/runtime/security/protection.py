@@ -29,15 +29,23 @@ class Protection:
         interceptors: who may call what; to come right after the one that answers errors.
         reflection: whether it is served.
         max_streams: calls at once on one connection.
+        tls: none, server or mutual; for the log.
+        access: open, or by tokens; for the log.
     """
 
     credentials: grpc.ServerCredentials | None = None
     interceptors: tuple[grpc.ServerInterceptor, ...] = ()
     reflection: bool = True
     max_streams: int = 1000
+    tls: str = "none"
+    access: str = "open"
 
     def bind(self, server: grpc.Server, listen: str) -> int:
-        """Have the server listen at host:port; returns the port. RuntimeError if it is taken."""
+        """Have the server listen at host:port, and say how; returns the port. RuntimeError if it is taken."""
+        # Whoever can reach an open port may do everything; and tokens without TLS can be read on their way.
+        level = logging.WARNING if self.access == "open" or self.tls == "none" else logging.INFO
+        how = {"tls": self.tls, "access": self.access, "reflection": self.reflection}
+        log_event(_logger, "server_protection", level=level, **how)
         if self.credentials is None:
             return server.add_insecure_port(listen)
         return server.add_secure_port(listen, self.credentials)
@@ -47,7 +55,7 @@ UNPROTECTED = Protection()
 
 
 def open_protection(security: SecuritySettings, look_s: float = LOOK_S) -> Protection:
-    """Read the files of the settings, say in the log what is protected, and keep an eye on them.
+    """Read the files of the settings, and keep an eye on them.
 
     Raises ConfigurationError naming the setting whose file cannot be used.
 
@@ -60,17 +68,14 @@ def open_protection(security: SecuritySettings, look_s: float = LOOK_S) -> Prote
         interceptors.append(AccessInterceptor(_verifier(security, look_s)))
     if security.max_in_flight_per_client:
         interceptors.append(InFlightInterceptor(security.max_in_flight_per_client))
-    credentials = server_credentials(security)
-    _say(security)
-    return Protection(credentials, tuple(interceptors), security.reflection, security.max_streams_per_connection)
-
-
-def _say(security: SecuritySettings) -> None:
-    tls = "none" if not security.certificate_file else "mutual" if security.require_client_certificate else "server"
-    access = "tokens" if security.needs_tokens else "open"
-    # Whoever can reach an open port may do everything; and tokens without TLS can be read on their way.
-    level = logging.WARNING if access == "open" or tls == "none" else logging.INFO
-    log_event(_logger, "server_protection", level=level, tls=tls, access=access, reflection=security.reflection)
+    return Protection(
+        credentials=server_credentials(security),
+        interceptors=tuple(interceptors),
+        reflection=security.reflection,
+        max_streams=security.max_streams_per_connection,
+        tls="none" if not security.certificate_file else "mutual" if security.require_client_certificate else "server",
+        access="tokens" if security.needs_tokens else "open",
+    )
 
 
 def _verifier(security: SecuritySettings, look_s: float) -> Verifier:
