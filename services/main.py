@@ -24,6 +24,7 @@ from services.runtime.errors import CrossRecError
 from services.runtime.health import health_command
 from services.runtime.infra.cli import infra_app
 from services.runtime.logging import quiet_grpc
+from services.runtime.security.cli import tokens_app
 from services.runtime.settings import described, load_settings
 from services.runtime.times import utc_seconds
 from services.users.cli import UserId, user_app
@@ -47,6 +48,7 @@ app.add_typer(consumers_app, name="consumers")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(user_app, name="user")
 app.add_typer(serve_app, name="serve")
+app.add_typer(tokens_app, name="tokens")
 app.command("doctor")(doctor_command)
 app.command("health")(health_command)
 app.add_typer(models_app, name="models")
@@ -160,9 +162,9 @@ def setup() -> None:
     chosen = load_settings()
     kafka = chosen.kafka
     specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.retention)
-    created = create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
+    created = create_topics(kafka, specs, kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
-    for topic, changed in apply_retention(kafka.bootstrap_servers, specs).items():
+    for topic, changed in apply_retention(kafka, specs).items():
         console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
     apply_definitions(chosen)
     console.print(f"feature views registered in {chosen.store.registry}")
@@ -266,7 +268,7 @@ def erase_user(
 
     chosen, time_s = load_settings(data), time.time()
     directory = _data_set(chosen.data_dir / data) if data else None
-    publisher = KafkaPublisher(chosen.kafka.bootstrap_servers, chosen.gateway.kafka_timeout_s)
+    publisher = KafkaPublisher(chosen.kafka, chosen.gateway.kafka_timeout_s)
     try:
         request_erasure(build_intake(chosen, publisher), user_id, time_s)
     finally:

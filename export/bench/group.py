@@ -21,6 +21,7 @@ from export.demo.environment import DemoFailed
 from services.consumers.kinds import TOPICS
 from services.events.codec import encode
 from services.events.routing import route, topic_name
+from services.runtime.security.connections import kafka_arguments
 
 WITHIN_S = 900.0
 """Without having folded everything by then, something hangs."""
@@ -104,7 +105,7 @@ def running(stage: Stage, consumers: int) -> Iterator[Group]:
     for name in names:
         lines = stage.environment.out / f"{name}.jsonl"
         processes.start_python(name, "-W", "ignore", "-m", "export.bench.timed_consumer", str(lines))
-    with KafkaAdminClient(bootstrap_servers=stage.settings.kafka.bootstrap_servers) as admin:
+    with KafkaAdminClient(**kafka_arguments(stage.settings.kafka)) as admin:
         group = Group(stage, names, admin)
         group.wait_until_joined()
         yield group
@@ -116,7 +117,7 @@ def running(stage: Stage, consumers: int) -> Iterator[Group]:
 def transaction(stage: Stage) -> Iterator[KafkaProducer]:
     """A producer whose records are seen when the context ends."""
     with KafkaProducer(
-        bootstrap_servers=stage.settings.kafka.bootstrap_servers,
+        **kafka_arguments(stage.settings.kafka),
         transactional_id=f"{stage.settings.consumers.group_prefix}-bench",
         transaction_timeout_ms=int(WITHIN_S * 1000),
         acks="all",
@@ -147,6 +148,6 @@ def _end(stage: Stage) -> int:
     """How many offsets the behaviour topic has given away, markers of transactions among them."""
     kafka = stage.settings.kafka
     topic = topic_name(kafka.topic_prefix, TOPICS["behavior"])
-    with KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers) as consumer:
+    with KafkaConsumer(**kafka_arguments(kafka)) as consumer:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
         return int(sum(consumer.end_offsets(partitions).values()))

@@ -24,6 +24,7 @@ from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.features.rows import Row
 from services.features.schema import View, build_schema
+from services.runtime.security.connections import kafka_arguments, redis_arguments
 from services.store.connect import feature_store
 from services.store.feast_api import FeatureStore
 from services.store.protocol import Key
@@ -114,8 +115,7 @@ def _given(entry: Entry, user: int, event_id: str) -> Entry:
 
 def _forget_rows(stage: Stage) -> None:
     """Empty the environment's own Valkey: the rows of a run before would only take memory."""
-    host, port = stage.settings.store.url.split(":")
-    with redis.Redis(host, int(port)) as client:
+    with redis.Redis(**redis_arguments(stage.settings.store)) as client:
         client.flushall()
 
 
@@ -124,7 +124,7 @@ def bare_poll_rate(stage: Stage, events: int) -> float:
     kafka = stage.settings.kafka
     topic = topic_name(kafka.topic_prefix, TOPICS["behavior"])
     consumer = KafkaConsumer(
-        bootstrap_servers=kafka.bootstrap_servers,
+        **kafka_arguments(kafka),
         isolation_level="read_committed",
         max_poll_records=stage.settings.consumers.max_poll_records,
         enable_auto_commit=False,

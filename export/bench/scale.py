@@ -33,6 +33,7 @@ from export.training.config import CONFIGS
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
 from services.runtime.infra.ports import choose_port
+from services.runtime.security.connections import redis_arguments
 from services.runtime.settings import Settings, load_settings
 from services.store.connect import open_rows_for_batches
 from services.text.encoder import EncoderInfo
@@ -238,7 +239,7 @@ def memory(pid: int, name: str) -> int:
 
 
 def _valkey() -> Any:
-    return redis.Redis.from_url(f"redis://{load_settings().store.url}")
+    return redis.Redis(**redis_arguments(load_settings().store))
 
 
 def _valkey_bytes() -> int:

@@ -75,7 +75,7 @@ def open_topics(stage: Stage, partitions: int = 0) -> None:
     """Create the topics; 0: with as many partitions as the settings say."""
     kafka = stage.settings.kafka
     specs = topic_specs(kafka.topic_prefix, partitions or kafka.partitions)
-    create_topics(kafka.bootstrap_servers, specs, kafka.replication_factor)
+    create_topics(kafka, specs, kafka.replication_factor)
 
 
 def open_catalogue(stage: Stage) -> None:

@@ -26,6 +26,15 @@ class DemoFailed(CrossRecError):
     """A step of the demo did not do what it must."""
 
 
+_PROTECTING = ("SECURITY_PROTOCOL", "SASL_", "USERNAME", "PASSWORD", "CA_FILE", "CERTIFICATE_FILE", "KEY_FILE")
+FOREIGN = (
+    "CROSSREC_SECURITY__",
+    *(f"CROSSREC_KAFKA__{name}" for name in _PROTECTING),
+    *(f"CROSSREC_STORE__{name}" for name in _PROTECTING),
+)
+"""How variables begin that protect other servers than the environment's own, which are on loopback and open."""
+
+
 @dataclass
 class Processes:
     """Child processes running `crossrec ...`, with their logs."""
@@ -108,6 +117,8 @@ class Environment:
         endpoints = up(self.infra)
         self.started_in_s = endpoints.started_in_s
         self._environment = dict(os.environ)
+        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+            del os.environ[name]
         os.environ.update(self._variables(endpoints))
         return self
 

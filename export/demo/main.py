@@ -101,7 +101,7 @@ class Demo:
         self._summary["training"] = run.get("test", {}).get("all", {})
         with self._step(f"backfill the online store to the end of week {STREAMED_WEEK - 1}"):
             kafka = settings.kafka
-            create_topics(kafka.bootstrap_servers, topic_specs(kafka.topic_prefix, kafka.partitions))
+            create_topics(kafka, topic_specs(kafka.topic_prefix, kafka.partitions))
             apply_definitions(settings)
             filled = fill_store(settings, reader.path, self._begin_s)
         self._console.print(

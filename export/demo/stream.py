@@ -13,6 +13,7 @@ from export.replay.history import History
 from services.client import EventClient
 from services.consumers.kinds import TOPICS
 from services.features.config import EVENT_TYPES, FeatureConfig
+from services.runtime.security.connections import kafka_arguments
 from services.runtime.settings import Settings
 
 BATCH = 500
@@ -104,8 +105,8 @@ class Lag:
             for kind, suffix in TOPICS.items()
         }
         self._dead_letters = f"{kafka.topic_prefix}.dead-letter"
-        self._admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
-        self._consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, isolation_level="read_committed")
+        self._admin = KafkaAdminClient(**kafka_arguments(kafka))
+        self._consumer = KafkaConsumer(**kafka_arguments(kafka), isolation_level="read_committed")
 
     def close(self) -> None:
         """Close the connections."""

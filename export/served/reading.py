@@ -131,8 +131,8 @@ def read_topic(settings: Settings, suffix: str, from_s: float, until_s: float) -
 
     Raises LogUnavailable.
     """
-    servers, topic = settings.kafka.bootstrap_servers, f"{settings.kafka.topic_prefix}.{suffix}"
-    with reachable(servers), reader(servers, max_poll_records=2000) as consumer:
+    kafka, topic = settings.kafka, f"{settings.kafka.topic_prefix}.{suffix}"
+    with reachable(kafka), reader(kafka, max_poll_records=2000) as consumer:
         partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
         if not partitions:
             raise LogUnavailable(f"there is no topic {topic}: `crossrec setup` creates it")

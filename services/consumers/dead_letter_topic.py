@@ -43,7 +43,7 @@ def list_letters(settings: Settings, wanted: Callable[[Letter], bool], since_s: 
     """The newest `limit` letters that are wanted, oldest first. Raises LogUnavailable, NoDeadLetter."""
     found: deque[Any] = deque(maxlen=limit)
     replayed: dict[int, float] = {}
-    with reachable(settings.kafka.bootstrap_servers), reader(settings.kafka.bootstrap_servers) as consumer:
+    with reachable(settings.kafka), reader(settings.kafka) as consumer:
         partition = _partition(consumer, settings)
         (begin,) = offsets_at(consumer, [partition], since_s)
         for record in records_from(consumer, partition, begin):
@@ -59,7 +59,7 @@ def list_letters(settings: Settings, wanted: Callable[[Letter], bool], since_s: 
 
 def read_letter(settings: Settings, number: int) -> Letter:
     """One letter. Raises LogUnavailable, NoDeadLetter."""
-    with reachable(settings.kafka.bootstrap_servers), reader(settings.kafka.bootstrap_servers) as consumer:
+    with reachable(settings.kafka), reader(settings.kafka) as consumer:
         partition = _partition(consumer, settings)
         first = first_records(consumer, {partition: max(number, 0)}).get(partition)
         if first is None or first.offset != number or replay_of(first) is not None:
@@ -69,7 +69,7 @@ def read_letter(settings: Settings, number: int) -> Letter:
 
 def read_replayed(settings: Settings, since: int) -> set[int]:
     """Numbers of the letters that markers after the offset `since` are about. Raises LogUnavailable, NoDeadLetter."""
-    with reachable(settings.kafka.bootstrap_servers), reader(settings.kafka.bootstrap_servers) as consumer:
+    with reachable(settings.kafka), reader(settings.kafka) as consumer:
         partition = _partition(consumer, settings)
         numbers = (replay_of(record) for record in records_from(consumer, partition, max(since, 0)))
         return {number for number in numbers if number is not None}

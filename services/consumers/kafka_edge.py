@@ -10,6 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from services.consumers.log import LogUnavailable
+from services.runtime.security.connections import Kafka, brokers_of, kafka_arguments
 from services.runtime.topics import identify
 
 WAIT_S = 10.0
@@ -17,31 +18,32 @@ WAIT_S = 10.0
 
 
 @contextmanager
-def reachable(bootstrap_servers: str) -> Iterator[None]:
+def reachable(kafka: Kafka) -> Iterator[None]:
     """Turns what Kafka's client raises into LogUnavailable."""
     try:
         yield
     except kafka_errors.KafkaError as error:
         reason = f"{type(error).__name__}: {error}"
-        raise LogUnavailable(f"Kafka at {bootstrap_servers} cannot be reached or does not answer: {reason}") from error
+        brokers = brokers_of(kafka)
+        raise LogUnavailable(f"Kafka at {brokers} cannot be reached or does not answer: {reason}") from error
 
 
-def partition_counts(bootstrap_servers: str) -> Callable[[str], int]:
+def partition_counts(kafka: Kafka) -> Callable[[str], int]:
     """How many partitions a topic has, asked of the brokers once per topic. The calls raise LogUnavailable."""
 
     @cache
     def count(topic: str) -> int:
-        with reachable(bootstrap_servers):
-            return identify(bootstrap_servers, topic, WAIT_S).partitions
+        with reachable(kafka):
+            return identify(kafka, topic, WAIT_S).partitions
 
     return count
 
 
 @contextmanager
-def reader(bootstrap_servers: str, max_poll_records: int = 500) -> Iterator[KafkaConsumer]:
+def reader(kafka: Kafka, max_poll_records: int = 500) -> Iterator[KafkaConsumer]:
     """A consumer of committed records that is in no group."""
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka_arguments(kafka),
         bootstrap_timeout_ms=int(WAIT_S * 1000),
         isolation_level="read_committed",
         enable_auto_commit=False,

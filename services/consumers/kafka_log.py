@@ -18,6 +18,7 @@ from services.consumers.log import LogUnavailable, LostPartitions, Output, Recor
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
 from services.consumers.watch import Watch
 from services.runtime.logging import log_event
+from services.runtime.security.connections import Kafka, kafka_arguments
 
 CATCH_UP_MS = 5
 """Longest wait for records that came while the last batch was folded, milliseconds."""
@@ -32,7 +33,7 @@ class KafkaLogConfig:
     """How to read one topic as a group member.
 
     Args:
-        bootstrap_servers: Kafka brokers, host:port, comma-separated.
+        kafka: how Kafka is reached.
         group: the consumer group.
         topic: what to read.
         max_poll_records: most records per batch.
@@ -41,7 +42,7 @@ class KafkaLogConfig:
         request_timeout_ms: longest wait for the brokers, at the start and at commits.
     """
 
-    bootstrap_servers: str
+    kafka: Kafka
     group: str
     topic: str
     max_poll_records: int
@@ -88,7 +89,7 @@ class KafkaLog:
         self._admit = admit
         self._assignment = _Assignment(watch)
         self._member: KafkaConsumer | None = None
-        self._transactions = Transactions(config.bootstrap_servers, config.group, config.transaction_timeout_ms)
+        self._transactions = Transactions(config.kafka, config.group, config.transaction_timeout_ms)
         self._committed: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
         self._from: Sequence[int] = []
@@ -176,7 +177,7 @@ class KafkaLog:
         config = self._config
         accept_any_header_name()
         consumer = KafkaConsumer(
-            bootstrap_servers=config.bootstrap_servers,
+            **kafka_arguments(config.kafka),
             bootstrap_timeout_ms=config.request_timeout_ms,
             group_id=config.group,
             enable_auto_commit=False,

@@ -80,7 +80,7 @@ def consume(
         raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
     kafka, chosen = settings.kafka, settings.consumers
     config = KafkaLogConfig(
-        bootstrap_servers=kafka.bootstrap_servers,
+        kafka=kafka,
         group=f"{chosen.group_prefix}-{kind}",
         topic=topic_name(kafka.topic_prefix, TOPICS[kind]),
         max_poll_records=chosen.max_poll_records,
@@ -88,12 +88,12 @@ def consume(
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
     watch, schema = open_watch(kind, config, tracing), build_schema(settings.features)
-    rows, counts = Measured(store, watch.stored), partition_counts(kafka.bootstrap_servers)
+    rows, counts = Measured(store, watch.stored), partition_counts(kafka)
     folder = build_folder(kind, settings, schema, rows, encoder, counts)
 
     def admitted() -> list[int]:
         join_lineage(store, schema)
-        return admit(store, schema, identify(kafka.bootstrap_servers, config.topic), kafka.topic_epoch)
+        return admit(store, schema, identify(kafka, config.topic), kafka.topic_epoch)
 
     # A schema that does not fit is refused before the group is disturbed; a store that is away is asked again later.
     with suppress(StoreUnavailable, FencedWrite):

@@ -27,6 +27,7 @@ from services.events.routing import BEHAVIOR, ITEMS, KEY_SEPARATOR, SCENARIOS, r
 from services.features.schema import build_schema
 from services.runtime.errors import CrossRecError
 from services.runtime.partitioning import partition_of
+from services.runtime.security.connections import kafka_arguments
 from services.runtime.settings import Settings
 
 ENTRIES: Mapping[str, frozenset[str]] = {
@@ -80,7 +81,7 @@ def replay(settings: Settings, numbers: Sequence[int], repair: Repair | None = N
     Raises NoDeadLetter, ReplayRefused (nothing is sent then), LogUnavailable.
     """
     numbers = sorted(set(numbers))
-    with reachable(settings.kafka.bootstrap_servers):
+    with reachable(settings.kafka):
         producer = _producer(settings)
         try:
             # From here on no other replay can commit: what it has committed is seen, what not will never be.
@@ -155,7 +156,7 @@ def _refuse_replayed(settings: Settings, numbers: Sequence[int], again: bool) ->
 
 def _producer(settings: Settings) -> KafkaProducer:
     return KafkaProducer(
-        bootstrap_servers=settings.kafka.bootstrap_servers,
+        **kafka_arguments(settings.kafka),
         bootstrap_timeout_ms=int(WAIT_S * 1000),
         max_block_ms=int(WAIT_S * 1000),
         transactional_id=f"{settings.consumers.group_prefix}-dead-letter-replay",

@@ -20,6 +20,7 @@ from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.features.schema import Schema
 from services.runtime.errors import ConfigurationError
+from services.runtime.security.connections import kafka_arguments
 from services.runtime.settings import Settings
 from services.runtime.topics import identify
 from services.store.feast_rows import FeastRowStore
@@ -93,7 +94,7 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
 def go_on(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, offsets: Sequence[int]) -> None:
     """Have a kind of consumer fold its topic from `offsets` on, per partition, and nothing before them."""
     topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
-    found = identify(settings.kafka.bootstrap_servers, topic)
+    found = identify(settings.kafka, topic)
     begin(rows, schema, found, settings.kafka.topic_epoch, offsets)
     group = f"{settings.consumers.group_prefix}-{kind}"
     with _admin(settings) as admin:
@@ -139,8 +140,7 @@ def offsets_since(settings: Settings, topic: str, time_s: float) -> list[int]:
 
     Raises LogUnavailable.
     """
-    servers = settings.kafka.bootstrap_servers
-    with reachable(servers), reader(servers) as consumer:
+    with reachable(settings.kafka), reader(settings.kafka) as consumer:
         numbers = sorted(consumer.partitions_for_topic(topic) or ())
         partitions = [TopicPartition(topic, number) for number in numbers]
         if math.isfinite(time_s):
@@ -151,6 +151,5 @@ def offsets_since(settings: Settings, topic: str, time_s: float) -> list[int]:
 
 @contextmanager
 def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    servers = settings.kafka.bootstrap_servers
-    with reachable(servers), KafkaAdminClient(bootstrap_servers=servers) as admin:
+    with reachable(settings.kafka), KafkaAdminClient(**kafka_arguments(settings.kafka)) as admin:
         yield admin

@@ -14,6 +14,7 @@ from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError
 from services.consumers.kafka_edge import WAIT_S, first_records, reachable, reader
 from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
+from services.runtime.security.connections import kafka_arguments
 from services.runtime.settings import Settings
 
 UNKNOWN_GROUP = (GroupIdNotFoundError, CoordinatorNotAvailableError)
@@ -134,11 +135,11 @@ def _member(answer: Mapping[str, Any]) -> Member:
 
 def read_groups(settings: Settings, now_s: float) -> list[GroupStatus]:
     """The groups of all kinds. Raises LogUnavailable."""
-    servers, prefix = settings.kafka.bootstrap_servers, settings.kafka.topic_prefix
+    kafka, prefix = settings.kafka, settings.kafka.topic_prefix
     with (
-        reachable(servers),
-        KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin,
-        reader(servers, max_poll_records=1) as consumer,
+        reachable(kafka),
+        KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin,
+        reader(kafka, max_poll_records=1) as consumer,
     ):
         groups = []
         for kind, suffix in TOPICS.items():

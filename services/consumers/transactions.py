@@ -16,6 +16,7 @@ from kafka.structs import ConsumerGroupMetadata
 
 from services.consumers.log import LogUnavailable, LostPartitions, Output
 from services.runtime.logging import log_event
+from services.runtime.security.connections import Kafka, kafka_arguments
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 """Dead letters carry headers on top of records of the largest size."""
@@ -53,13 +54,13 @@ class Transactions:
     """One transaction at a time, by one producer that is made anew after every failure.
 
     Args:
-        bootstrap_servers: Kafka brokers, host:port, comma-separated.
+        kafka: how Kafka is reached.
         group: the consumer group.
         timeout_ms: after which Kafka aborts a transaction that nobody ends; also the longest wait for Kafka.
     """
 
-    def __init__(self, bootstrap_servers: str, group: str, timeout_ms: int) -> None:
-        self._bootstrap_servers, self._group, self._timeout_ms = bootstrap_servers, group, timeout_ms
+    def __init__(self, kafka: Kafka, group: str, timeout_ms: int) -> None:
+        self._kafka, self._group, self._timeout_ms = kafka, group, timeout_ms
         self._producer: _Producer | None = None
         self._transactional_id = ""
         self._unsettled = False
@@ -127,7 +128,7 @@ class Transactions:
             self.close()
             self._transactional_id = transactional_id
             producer = _Producer(
-                bootstrap_servers=self._bootstrap_servers,
+                **kafka_arguments(self._kafka),
                 transactional_id=transactional_id,
                 transaction_timeout_ms=self._timeout_ms,
                 max_block_ms=self._timeout_ms,

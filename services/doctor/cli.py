@@ -36,10 +36,12 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     """Every check, in the order in which they are printed."""
     from services.doctor.execution import execution_checks
     from services.doctor.machine import machine_checks
+    from services.doctor.protection import protection_checks
     from services.doctor.reach import reach_checks
 
     yield from execution_checks(settings.ranking.providers, settings.ranking.provider_options)
     yield from machine_checks()
+    yield from protection_checks(settings)
     yield from reach_checks(settings)
 
 

@@ -9,6 +9,7 @@ from services.ranking.model import MANY
 from services.ranking.registry import Registry, config_differences, differences, wanted_version
 from services.runtime.errors import CrossRecError
 from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.runtime.security.connections import kafka_arguments, redis_arguments
 from services.runtime.settings import Settings
 from services.runtime.topics import topic_specs
 from services.text.encoder import EncoderInfo
@@ -31,7 +32,7 @@ def kafka_check(kafka: KafkaSettings) -> Check:
 
     name, servers = "Kafka", kafka.bootstrap_servers
     try:
-        with KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin:
+        with KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin:
             there = set(admin.list_topics())
     except (KafkaError, OSError, ValueError) as error:
         found = f"{servers} does not answer: {type(error).__name__}"
@@ -48,10 +49,10 @@ def store_checks(store: StoreSettings) -> Iterator[Check]:
     from redis.exceptions import RedisError
     from redis.retry import Retry
 
-    host, port, options = connection(store.url)
-    name, address = "online store", f"{host}:{port}"
-    once = {"socket_timeout": WAIT_S, "socket_connect_timeout": WAIT_S, "retry": Retry(NoBackoff(), 0)}
-    client = Redis(host=host, port=port, **once, **options)  # type: ignore[arg-type]
+    arguments = redis_arguments(store)
+    name, address = "online store", f"{arguments['host']}:{arguments['port']}"
+    once: dict[str, Any] = {"socket_timeout": WAIT_S, "socket_connect_timeout": WAIT_S, "retry": Retry(NoBackoff(), 0)}
+    client = Redis(**arguments, **once)
     try:
         about: Any = client.info()
     except (OSError, RedisError) as error:
@@ -66,17 +67,6 @@ def store_checks(store: StoreSettings) -> Iterator[Check]:
     if policy != "noeviction":
         advice = "set maxmemory-policy noeviction: rows that are thrown away are features that are lost"
         yield warning("store eviction", policy, advice)
-
-
-def connection(url: str) -> tuple[str, int, dict[str, str | bool | int]]:
-    """Host and port of the first node of a connection string as Feast reads it, and its options that clients know."""
-    parts = [part.strip() for part in url.split(",")]
-    host, _, port = next(part for part in parts if "=" not in part).partition(":")
-    given = dict(part.split("=", 1) for part in parts if "=" in part)
-    options: dict[str, str | bool | int] = {name: given[name] for name in ("username", "password") if name in given}
-    if "db" in given:
-        options["db"] = int(given["db"])
-    return host, int(port or 6379), {**options, "ssl": given.get("ssl", "false").lower() == "true"}
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:

@@ -8,6 +8,7 @@ from typing import Any
 from services.gateway.kafka_connection import KafkaConnection, open_producer
 from services.gateway.publisher import Confirmation, OutgoingRecord, failed
 from services.runtime.errors import Unavailable
+from services.runtime.security.connections import Kafka, kafka_arguments
 
 _DISCARD_S = 1.0
 """Seconds that a broken producer gets to fail the records it still holds."""
@@ -20,15 +21,14 @@ class KafkaPublisher:
     that are on their way over a broken connection fail then, and may be sent again.
 
     Args:
-        bootstrap_servers: Kafka brokers, host:port, comma-separated.
+        kafka: how Kafka is reached; its files are read again for each connection.
         timeout_s: the producer gives up on a record after it, seconds.
         make_producer: makes a producer from its configuration, see `open_producer`.
     """
 
-    def __init__(
-        self, bootstrap_servers: str, timeout_s: float, make_producer: Callable[..., Any] = open_producer
-    ) -> None:
-        self._config = _producer_config(bootstrap_servers, timeout_s)
+    def __init__(self, kafka: Kafka, timeout_s: float, make_producer: Callable[..., Any] = open_producer) -> None:
+        kafka_arguments(kafka)  # a file that is missing is known at the start
+        self._kafka, self._config = kafka, _producer_config(timeout_s)
         self._make_producer = make_producer
         self._timeout_s = timeout_s
         self._connecting = threading.Lock()
@@ -67,18 +67,20 @@ class KafkaPublisher:
                 self._connection.close(_DISCARD_S)
                 self._connection = None
             if self._connection is None:
-                producer = self._make_producer(**self._config, bootstrap_timeout_ms=max(0.0, timeout_s) * 1000)
-                self._connection = KafkaConnection(producer, self._timeout_s)
+                self._connection = self._connect(max(0.0, timeout_s))
             return self._connection
         finally:
             self._connecting.release()
 
+    def _connect(self, timeout_s: float) -> KafkaConnection:
+        arguments = {**kafka_arguments(self._kafka), **self._config}
+        return KafkaConnection(self._make_producer(**arguments, bootstrap_timeout_ms=timeout_s * 1000), self._timeout_s)
 
-def _producer_config(bootstrap_servers: str, timeout_s: float) -> dict[str, Any]:
+
+def _producer_config(timeout_s: float) -> dict[str, Any]:
     linger_ms = 2
     timeout_ms = max(int(timeout_s * 1000), linger_ms + 1)
     return {
-        "bootstrap_servers": bootstrap_servers.split(","),
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": linger_ms,

@@ -19,6 +19,7 @@ from services.runtime.lifecycle import serve_until_signal
 from services.runtime.listener import listening
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.pseudonyms import open_pseudonyms
+from services.runtime.security.protection import open_protection
 from services.runtime.settings import Settings
 from services.runtime.telemetry.opening import open_tracing
 
@@ -40,7 +41,7 @@ def run_gateway(settings: Settings) -> None:
     """
     configure_logging()
     gateway, kafka = settings.gateway, settings.kafka
-    publisher: Publisher = KafkaPublisher(kafka.bootstrap_servers, gateway.kafka_timeout_s)
+    publisher: Publisher = KafkaPublisher(kafka, gateway.kafka_timeout_s)
     tracing = open_tracing(settings.telemetry, "gateway")
     if tracing:
         from services.gateway.traced_publisher import TracedPublisher
@@ -50,7 +51,8 @@ def run_gateway(settings: Settings) -> None:
     metrics = GatewayMetrics(registry)
     intake, rates = build_intake(settings, publisher, metrics), build_rates(settings)
     service = build_service(settings, intake, rates)
-    built = build_server(service, gateway.listen, observe=metrics.called, tracing=tracing)
+    protection = open_protection(settings.security)
+    built = build_server(service, gateway.listen, protection, observe=metrics.called, tracing=tracing)
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
     health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)

@@ -8,6 +8,7 @@ from services.gateway.service import EventService
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
 from services.runtime.grpc_watch import Observe
+from services.runtime.security.protection import UNPROTECTED, Protection
 
 if TYPE_CHECKING:
     from services.runtime.telemetry.tracing import Tracing
@@ -21,7 +22,12 @@ SPARE_THREADS = 4
 
 
 def build_server(
-    service: EventService, listen: str, *, observe: Observe | None = None, tracing: "Tracing | None" = None
+    service: EventService,
+    listen: str,
+    protection: Protection = UNPROTECTED,
+    *,
+    observe: Observe | None = None,
+    tracing: "Tracing | None" = None,
 ) -> BoundServer:
     """Bind EventService with health and reflection to `listen`.
 
@@ -35,5 +41,12 @@ def build_server(
     # and a stream keeps its thread for as long as it is open.
     threads = service.max_calls + SPARE_THREADS
     return build_grpc_server(
-        EVENT_SERVICE, register, listen, threads, MAX_REQUEST_BYTES, observe=observe, tracing=tracing
+        EVENT_SERVICE,
+        register,
+        listen,
+        threads,
+        MAX_REQUEST_BYTES,
+        protection=protection,
+        observe=observe,
+        tracing=tracing,
     )

@@ -21,11 +21,8 @@ from services.gateway.intake import RETRY_AFTER_S, Intake, Submission, check_len
 from services.gateway.pressure import RateLimits
 from services.gateway.stream import EntryStream, StreamLimits
 from services.runtime.errors import DeadlinePassed, Overloaded, Unavailable
-
-CLIENT = "crossrec-client"
-"""Request metadata in which a client names itself, for its rate limit."""
-
-MAX_CLIENT_CHARS = 128
+from services.runtime.security.caller import GRANT, client_of
+from services.runtime.security.expiry import ended_with
 
 _BUSY_S = 0.1
 """What who finds all batches taken is told to wait, seconds: about as long as Kafka takes for one."""
@@ -73,7 +70,7 @@ class EventService(EventServiceServicer):
         stream = EntryStream(
             self._intake, self._stream_limits, lambda entries: self._rates.delay_s(client, entries), context.cancel
         )
-        with self._open(stream):
+        with self._open(stream), ended_with(GRANT.get(), stream.stop):
             if context.add_callback(stream.leave):
                 yield from stream.answers(request_iterator)
 
@@ -129,14 +126,6 @@ class EventService(EventServiceServicer):
         if remaining_s <= _ANSWER_MARGIN_S:
             raise DeadlinePassed("the deadline leaves no time to store anything; nothing was stored")
         return min(self._intake.rules.kafka_timeout_s, remaining_s - _ANSWER_MARGIN_S)
-
-
-def client_of(context: grpc.ServicerContext) -> str:
-    """Who calls: the name that it gives itself, else the address it calls from, without the port."""
-    for name, value in context.invocation_metadata():
-        if name == CLIENT and value:
-            return f"name:{str(value)[:MAX_CLIENT_CHARS]}"
-    return str(context.peer()).rpartition(":")[0]
 
 
 def _wait(submission: Submission, timeout_s: float) -> None:

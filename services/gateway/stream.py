@@ -64,11 +64,12 @@ class EntryStream:
         if self._error is not None and not self._left:
             raise self._error
 
-    def stop(self) -> None:
-        """Read no more; answer what was read, then end with Unavailable."""
+    def stop(self, error: Exception | None = None) -> None:
+        """Read no more; answer what was read, then end with `error`, by default Unavailable."""
+        gone = Unavailable("the gateway stops: open another stream, send again what has no answer")
         with self._changed:
             if self._reading:
-                self._error = Unavailable("the gateway stops: open another stream, send again what has no answer")
+                self._error = self._error or error or gone
             self._stopping = True
             self._changed.notify_all()
         self._intake.budget.wake()

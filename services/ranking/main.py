@@ -34,6 +34,7 @@ from services.runtime.grpc_server import BoundServer
 from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.runtime.logging import configure_logging, log_event
 from services.runtime.pseudonyms import open_pseudonyms
+from services.runtime.security.protection import open_protection
 from services.runtime.settings import Settings
 from services.runtime.telemetry.opening import open_tracing
 from services.store.breaker import Breaker, Circuit
@@ -70,6 +71,7 @@ def _build(
     settings: Settings, listen: str, registry: CollectorRegistry, *, shared: bool
 ) -> tuple[BoundServer, Callable[[], None]]:
     """The server, warm but not started, and what ends that which runs beside it."""
+    protection = open_protection(settings.security)
     models, metrics = build_models(settings), RankingMetrics(registry)
     served_log = open_served_log(settings, build_schema(settings.features).fingerprint)
     ranker, refresher = build_ranker(settings, models, (metrics, *([served_log] if served_log else [])))
@@ -77,7 +79,7 @@ def _build(
     fill(refresher, ranker.rows.items, settings.ranking.warm_up_s)
     tracing = open_tracing(settings.telemetry, "ranking")
     service = build_service(settings, ranker)
-    built = build_server(service, listen, shared=shared, observe=metrics.called, tracing=tracing)
+    built = build_server(service, listen, shared=shared, protection=protection, observe=metrics.called, tracing=tracing)
     registry.register(LoadMetrics(service.admission, ranker.rows.items))
     registry.register(ModelMetrics(models))
     if served_log:

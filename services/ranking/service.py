@@ -16,6 +16,7 @@ from services.runtime.errors import Unavailable
 from services.runtime.grpc_server import BoundServer
 from services.runtime.grpc_server import build_server as build_grpc_server
 from services.runtime.grpc_watch import Observe
+from services.runtime.security.protection import UNPROTECTED, Protection
 from services.runtime.telemetry.request import attach
 from services.store.protocol import StaleSchema
 
@@ -70,6 +71,7 @@ def build_server(
     listen: str,
     *,
     shared: bool = False,
+    protection: Protection = UNPROTECTED,
     observe: Observe | None = None,
     tracing: "Tracing | None" = None,
 ) -> BoundServer:
@@ -92,6 +94,7 @@ def build_server(
         MAX_REQUEST_BYTES,
         max_calls=calls,
         shared=shared,
+        protection=protection,
         observe=observe,
         tracing=tracing,
     )

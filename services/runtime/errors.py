@@ -24,6 +24,9 @@
     +-- TopicChanged            a Kafka topic is not the one that rows were folded from
     +-- RequestError            answered to a gRPC caller with a status of its own
         +-- InvalidRequest      INVALID_ARGUMENT: the caller must change the request
+        +-- Unauthenticated     UNAUTHENTICATED: no token, or none that counts
+        |   +-- TokenExpired    the same: it counted once
+        +-- PermissionDenied    PERMISSION_DENIED: the token does not allow this
         +-- Overloaded          RESOURCE_EXHAUSTED: more than the server admits, try again after the delay it names
         +-- DeadlinePassed      DEADLINE_EXCEEDED: the caller no longer waits
         +-- Unavailable         UNAVAILABLE: something behind the server is away, try again
@@ -112,6 +115,24 @@ class InvalidRequest(RequestError):
         super().__init__(f"{field}: {description}")
         self.field = field
         self.description = description
+
+
+class Unauthenticated(RequestError):
+    """The caller has no token that counts; the text never shows one."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class TokenExpired(Unauthenticated):
+    """The caller's token was valid and is not any more."""
+
+    reason = "TOKEN_EXPIRED"
+
+
+class PermissionDenied(RequestError):
+    """The caller's token lacks the scope that the call needs."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class Overloaded(RequestError):

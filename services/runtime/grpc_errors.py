@@ -21,7 +21,15 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # typ
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
-from services.runtime.errors import DeadlinePassed, InvalidRequest, Overloaded, RequestError, Unavailable
+from services.runtime.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    Overloaded,
+    PermissionDenied,
+    RequestError,
+    Unauthenticated,
+    Unavailable,
+)
 from services.runtime.logging import log_event
 from services.runtime.telemetry.request import current
 
@@ -33,6 +41,8 @@ RETRY_PUSHBACK = "grpc-retry-pushback-ms"
 
 _CODES: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,

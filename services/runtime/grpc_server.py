@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha import reflection
 from services.runtime.errors import ConfigurationError
 from services.runtime.grpc_errors import ErrorInterceptor
 from services.runtime.grpc_watch import CallWatch, Observe
+from services.runtime.security.health import KnownHealth
+from services.runtime.security.protection import UNPROTECTED, Protection
 from services.runtime.telemetry.interceptor import RequestInterceptor
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def build_server(
     *,
     max_calls: int | None = None,
     shared: bool = False,
+    protection: Protection = UNPROTECTED,
     observe: Observe | None = None,
     tracing: "Tracing | None" = None,
 ) -> BoundServer:
@@ -57,6 +60,7 @@ def build_server(
         max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
         max_calls: calls in the server, waiting ones included, beyond which RESOURCE_EXHAUSTED answers; None: any.
         shared: whether other processes of this user may listen on the same port, and get their share of connections.
+        protection: TLS, and who may call what.
         observe: hears of every call of the service that ended.
         tracing: makes spans of calls; None: none are made.
     """
@@ -69,18 +73,20 @@ def build_server(
         ("grpc.keepalive_timeout_ms", 10_000),
         # A client may look after us likewise, more often than every 5 minutes, without being sent away for it.
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+        ("grpc.max_concurrent_streams", protection.max_streams),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
     watching = [CallWatch(name, observe)] if observe else []
-    interceptors = [RequestInterceptor(tracing), *watching, ErrorInterceptor()]
+    interceptors = [RequestInterceptor(tracing), *watching, ErrorInterceptor(), *protection.interceptors]
     server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
-    health = HealthServicer()
+    health = KnownHealth()
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection((name, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    if protection.reflection:
+        reflection.enable_server_reflection((name, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(listen)
+        port = protection.bind(server, listen)
     except RuntimeError as error:
         raise ConfigurationError(f"listen: cannot bind {listen}, is the port taken?") from error
     return BoundServer(server, health, f"{listen.rpartition(':')[0]}:{port}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,9 +27,15 @@ from services.runtime.sections.infrastructure import KafkaSettings, StoreSetting
 from services.runtime.sections.privacy import PrivacySettings
 from services.runtime.sections.ranking import RankingSettings
 from services.runtime.sections.retention import RetentionSettings
+from services.runtime.sections.security import SecuritySettings
 from services.runtime.sections.served_log import ServedLogSettings
 from services.runtime.sections.telemetry import TelemetrySettings
 from services.runtime.sections.training import DatasetSettings, TrainingSettings
+
+STARS = "****"
+
+_LOGIN = re.compile(r"(://)[^/@]*@")
+"""Name and password in a URL."""
 
 
 def _text(value: object) -> object:
@@ -39,7 +45,9 @@ def _text(value: object) -> object:
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(Path("data"), description="Where imported data, training rows and models live.")
     registry_dir: Annotated[str, BeforeValidator(_text)] = Field(
@@ -58,6 +66,7 @@ class Settings(BaseSettings):
     served_log: ServedLogSettings = ServedLogSettings()
     privacy: PrivacySettings = PrivacySettings()
     retention: RetentionSettings = RetentionSettings()
+    security: SecuritySettings = SecuritySettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 
@@ -130,7 +139,14 @@ def _described(prefix: str, values: BaseModel, defaults: BaseModel) -> Iterator[
                 path = f"{prefix}{name}.{part.name}"
                 yield Described(path, getattr(value, part.name), getattr(default, part.name), meanings[part.name])
         else:
-            yield Described(f"{prefix}{name}", value, default, setting.description or "")
+            yield Described(f"{prefix}{name}", shown(value), shown(default), setting.description or "")
+
+
+def shown(value: object) -> object:
+    """A setting's value as it may be seen: secrets are stars, within addresses too."""
+    if isinstance(value, SecretStr):
+        return STARS if value.get_secret_value() else ""
+    return _LOGIN.sub(rf"\1{STARS}@", value) if isinstance(value, str) else value
 
 
 def _arguments(docstring: str) -> dict[str, str]:

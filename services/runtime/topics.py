@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from services.runtime.errors import ConfigurationError, TopicMismatch
 from services.runtime.sections.retention import RetentionSettings
+from services.runtime.security.connections import Kafka, kafka_arguments
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
@@ -89,13 +90,13 @@ def _dead_letter(days: int) -> dict[str, str]:
     return {**_expiring(days), "max.message.bytes": str(2 * 1024 * 1024)}
 
 
-def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor: int = 1) -> list[str]:
+def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: int = 1) -> list[str]:
     """Create the topics that do not exist, and check the partition count of those that do.
 
     Safe to call from several processes at once.
 
     Args:
-        bootstrap: Kafka brokers, host:port, comma-separated.
+        kafka: Where the topics should be.
         specs: The topics wanted.
         replication_factor: Copies of each new partition; from 3 on, a write is confirmed by at least 2.
 
@@ -118,7 +119,7 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor
         }
         for spec in specs
     }
-    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+    with KafkaAdminClient(**kafka_arguments(kafka)) as admin:
         answers = admin.create_topics(wanted, raise_errors=False)["topics"]
         created = [answer["name"] for answer in answers if not _exists_already(answer)]
         admin.wait_for_topics(list(wanted))
@@ -126,14 +127,14 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], replication_factor
     return created
 
 
-def apply_retention(bootstrap: str, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
+def apply_retention(kafka: Kafka, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
     """Have topics that exist keep what they carry for as long as the specs say; what else they are stays.
 
     Returns by topic what was changed. Raises ConfigurationError if Kafka refuses, kafka.errors.KafkaError.
     """
     from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
-    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+    with KafkaAdminClient(**kafka_arguments(kafka)) as admin:
         asked = [ConfigResource(ConfigResourceType.TOPIC, spec.name, list(_retention(spec))) for spec in specs]
         found = admin.describe_configs(asked, config_filter="all")["topic"]
         changes = {spec.name: _difference(_retention(spec), found[spec.name]) for spec in specs}
@@ -155,12 +156,12 @@ def _difference(wanted: dict[str, str], found: dict[str, dict[str, str]]) -> dic
     return {name: value for name, value in wanted.items() if found[name]["value"] != value}
 
 
-def identify(bootstrap: str, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
+def identify(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
     """The topic as the brokers have it; kafka.errors.KafkaError if they cannot be reached, or have none."""
     from kafka.admin import KafkaAdminClient
     from kafka.errors import for_code
 
-    with KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=timeout_s * 1000) as admin:
+    with KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=timeout_s * 1000) as admin:
         (found,) = admin.describe_topics([topic])
     if found["error_code"]:
         raise for_code(found["error_code"])(f"topic {topic}")

@@ -28,6 +28,7 @@ def feature_store(settings: Settings) -> FeatureStore:
             "connection_string": f"{settings.store.url},{timeouts}",
             "user_retention_days": settings.store.user_retention_days,
             "deleted_days": settings.retention.behavior_days + 1,
+            "access": settings.store,
         },
         entity_key_serialization_version=3,
     )
@@ -82,8 +83,16 @@ def _knows(store: FeatureStore, schema: Schema) -> bool:
 
 def feast_environment(settings: Settings) -> dict[str, str]:
     """Environment under which the `feast` command reads feature_repo/feature_store.yaml with these settings."""
+    store = settings.store
+    files = ("password_file", "ca_file", "certificate_file", "key_file")
+    access = {
+        "username": store.username,
+        "password": store.password.get_secret_value(),
+        **{name: str(path.resolve()) for name in files if (path := getattr(store, name))},
+    }
     return {
         **os.environ,
+        **{f"CROSSREC_STORE__{name.upper()}": value for name, value in access.items() if value},
         "CROSSREC_STORE__URL": settings.store.url,
         "CROSSREC_STORE__PROJECT": settings.store.project,
         "CROSSREC_STORE__OFFLINE_DIR": str(settings.store.offline_dir.resolve()),

@@ -19,6 +19,9 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services.runtime.sections.infrastructure import StoreSettings
+from services.runtime.security.connections import redis_options
+from services.runtime.settings import load_settings
 from services.store.exchange import Client, exchange, packed
 from services.store.feast_api import (
     EntityKey,
@@ -100,6 +103,8 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     """Days after which entities with a user expire unless they are written again; 0: never."""
     deleted_days: int = 31
     """Days for which the position of a deleted row is kept: longer than the topic keeps what could bring it back."""
+    access: StoreSettings | None = None
+    """Password and certificates; None: those of the settings in force, as for the `feast` command."""
 
     def expiry_ms(self, entities: Sequence[str]) -> int:
         """Milliseconds for which what is stored under these join keys is kept after a write; 0: for good."""
@@ -111,10 +116,22 @@ class FencedRedisOnlineStore(RedisOnlineStore):
 
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
         is_new = self._client is None
+        if is_new:
+            self._access = redis_options(_access(online_store_config))
         client = super()._get_client(online_store_config)
         if is_new and isinstance(client, Redis):
             client.set_retry(_ONCE_MORE)
         return client
+
+    async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> Any:
+        if not self._client_async:
+            self._access = redis_options(_access(online_store_config))
+        return await super()._get_client_async(online_store_config)
+
+    def _parse_connection_string(self, connection_string: str) -> tuple[list[dict[str, str]], dict[str, Any]]:
+        """Nodes and arguments of redis-py; Feast makes its clients of them."""
+        nodes, arguments = super()._parse_connection_string(connection_string)
+        return nodes, {**arguments, **self._access}
 
     def online_write_batch(
         self,
@@ -218,6 +235,10 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             ids, rest = _ids_and_rest(key, prefix, len(table.join_keys))
             if rest == project:
                 yield key, tuple(part.decode() for part in ids)
+
+
+def _access(config: RedisOnlineStoreConfig) -> StoreSettings:
+    return getattr(config, "access", None) or load_settings().store
 
 
 def _fields(table: FeatureView, former: Sequence[str]) -> list[bytes]:

@@ -1,6 +1,7 @@
 """A TCP proxy on loopback that can cut and delay what passes through; knows no protocol."""
 
 import asyncio
+import ssl
 import threading
 from types import TracebackType
 from typing import Self
@@ -11,11 +12,13 @@ CHUNK_BYTES = 64 * 1024
 class Proxy:
     """Passes connections on to `target`, a port on loopback, from a thread of its own.
 
-    `port` is where it listens. While it is cut, connections are closed as they come.
+    `port` is where it listens; with `tls`, clients are encrypted up to here. While it is cut, connections are closed
+    as they come.
     """
 
-    def __init__(self, target: int, port: int = 0) -> None:
+    def __init__(self, target: int, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._target, self._delay_s, self._is_cut = target, 0.0, False
+        self._tls = tls
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -46,7 +49,7 @@ class Proxy:
         self._is_cut, self._delay_s = False, 0.0
 
     async def _listen(self, port: int) -> asyncio.Server:
-        return await asyncio.start_server(self._accept, "127.0.0.1", port)
+        return await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=self._tls)
 
     async def _close(self) -> None:
         self._server.close()

@@ -1,70 +1,55 @@
-"""Certificates for a test: an authority, and what it signs for servers on this machine and for clients."""
+"""An authority of a test, and what it signs: certificates for servers on the loopback interface and for clients."""
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
-import grpc
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-BEGIN = datetime.now(UTC) - timedelta(hours=1)
-
 
 @dataclass(frozen=True)
-class Signed:
-    """PEM files of a certificate and its key."""
+class Pair:
+    """A certificate and its private key, both PEM."""
 
-    certificate: Path
-    key: Path
+    certificate: bytes
+    key: bytes
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Into two files, each replaced at once."""
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        for path, content in zip(paths, (self.certificate, self.key), strict=True):
+            draft = path.with_name(path.name + ".new")
+            draft.write_bytes(content)
+            draft.replace(path)
+        return paths
 
 
 class Authority:
-    """Signs certificates, and writes them into a folder."""
+    """Signs certificates that are valid for a day."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority {folder.name}")])
-        basic = x509.BasicConstraints(ca=True, path_length=0)
-        self.file = self._write("ca.pem", _builder(self._name, self._name, self._key, basic).sign(self._key, SHA256()))
+    def __init__(self, name: str = "authority") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        self._certificate = self._built(self._name, self._key).add_extension(constraints, critical=True)
+        self._signed = self._certificate.sign(self._key, hashes.SHA256())
+        self.pem = self._signed.public_bytes(Encoding.PEM)
 
-    def sign(self, name: str) -> Signed:
-        """A certificate for `name`, good for servers on localhost."""
+    def sign(self, name: str) -> Pair:
+        """A certificate of that name, good for 127.0.0.1 and localhost."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, self._name, key, x509.BasicConstraints(ca=False, path_length=None))
-        hosts = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-        path = self._folder / f"{name}.key"
-        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return Signed(self._write(f"{name}.pem", builder.sign(self._key, SHA256())), path)
+        here = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        built = self._built(subject, key).add_extension(x509.SubjectAlternativeName(here), critical=False)
+        certificate = built.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        return Pair(certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
-    def server_credentials(self, *, mutual: bool = False) -> grpc.ServerCredentials:
-        """Of a server that, if `mutual`, takes only clients with a certificate of this authority."""
-        signed = self.sign("server")
-        pair = (signed.key.read_bytes(), signed.certificate.read_bytes())
-        return grpc.ssl_server_credentials([pair], self.file.read_bytes() if mutual else None, mutual)
-
-    def _write(self, name: str, certificate: x509.Certificate) -> Path:
-        path = self._folder / name
-        path.write_bytes(certificate.public_bytes(Encoding.PEM))
-        return path
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, basic: x509.BasicConstraints
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(BEGIN)
-        .not_valid_after(BEGIN + timedelta(days=2))
-        .add_extension(basic, critical=True)
-    )
+    def _built(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now, builder = datetime.now(UTC), x509.CertificateBuilder(issuer_name=self._name, subject_name=subject)
+        numbered = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+        return numbered.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))

@@ -16,6 +16,7 @@ from services.gateway.server import build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.runtime.grpc_server import BoundServer
+from services.runtime.security.protection import UNPROTECTED, Protection
 from services.runtime.telemetry.tracing import Tracing
 
 NOW_S = 1_800_000_000.0
@@ -64,11 +65,15 @@ def event_service(publisher: Publisher, rules: Rules = RULES, bounds: Bounds | N
 
 @contextmanager
 def running(
-    publisher: Publisher, rules: Rules = RULES, bounds: Bounds | None = None, tracing: Tracing | None = None
+    publisher: Publisher,
+    rules: Rules = RULES,
+    bounds: Bounds | None = None,
+    protection: Protection = UNPROTECTED,
+    tracing: Tracing | None = None,
 ) -> Iterator[Gateway]:
     """Serve on a free port of the loopback interface."""
     service = event_service(publisher, rules, bounds)
-    built = build_server(service, "127.0.0.1:0", tracing=tracing)
+    built = build_server(service, "127.0.0.1:0", protection, tracing=tracing)
     built.server.start()
     try:
         with grpc.insecure_channel(built.address) as channel:

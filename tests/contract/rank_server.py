@@ -27,6 +27,7 @@ from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
 from services.ranking.serving.served import Models, OneModel
 from services.runtime.grpc_server import BoundServer
+from services.runtime.security.protection import UNPROTECTED, Protection
 from services.runtime.telemetry.tracing import Tracing
 from services.store.folding import (
     fold_activity,
@@ -186,6 +187,7 @@ def running(
     recogniser: Recogniser | None = None,
     models: Models | None = None,
     user_rows_max_age_s: float = 0.0,
+    protection: Protection = UNPROTECTED,
     tracing: Tracing | None = None,
 ) -> Iterator[RankServer]:
     """Serve on a free port of the loopback interface, with a clock that stands still at NOW_S.
@@ -196,7 +198,8 @@ def running(
     known: LastKnown[UserRows] = LastKnown(user_rows_max_age_s, 1 << 20)
     chosen = models or OneModel(model or FakeModel())
     ranker = Ranker(SCHEMA, rows, chosen, clock=lambda: NOW_S, recogniser=recogniser, last_known=known)
-    built = build_server(RankingService(ranker, max_workers, max_waiting), "127.0.0.1:0", tracing=tracing)
+    service = RankingService(ranker, max_workers, max_waiting)
+    built = build_server(service, "127.0.0.1:0", protection=protection, tracing=tracing)
     built.server.start()
     try:
         with grpc.insecure_channel(built.address) as channel:

@@ -13,7 +13,7 @@ from services.client import DeadlinePassed, InvalidRequest, NotAllowed, Overload
 from services.client.policy import EVENT_SERVICE, PUBLISH_RETRIES, RANK_RETRIES
 from services.gateway.publisher import MemoryPublisher
 from tests.contract import event_gateway, front, python_clients
-from tests.contract.certificates import Authority
+from tests.contract.certificate_files import AuthorityInFiles
 from tests.contract.event_gateway import Gateway
 from tests.contract.rank_server import ITEMS, RankServer, order, request
 
@@ -34,8 +34,8 @@ def gateway() -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ours"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> AuthorityInFiles:
+    return AuthorityInFiles(tmp_path_factory.mktemp("ours"))
 
 
 def scenario(name: str, **values: str) -> Entry:
@@ -123,7 +123,7 @@ def test_the_deadline_ends_a_call_that_nobody_answers(clients: Any) -> None:
         ranking.rank("ann", ITEMS)
 
 
-def test_a_token_travels_over_tls(server: RankServer, authority: Authority, clients: Any) -> None:
+def test_a_token_travels_over_tls(server: RankServer, authority: AuthorityInFiles, clients: Any) -> None:
     credentials, ours = authority.server_credentials(), tls(ca=authority.file)
     with front.serving(server.built.address, TOKEN, credentials) as before:
         with clients.ranking(before.address, credentials=ours, token=lambda: TOKEN, deadline_s=30) as ranking:
@@ -143,9 +143,11 @@ def test_a_token_travels_in_the_clear_on_this_machine(gateway: Gateway, clients:
             assert stream.publish(scenario("tv")).result()[0].HasField("accepted")
 
 
-def test_a_server_of_another_authority_is_not_spoken_to(authority: Authority, clients: Any, tmp_path: Path) -> None:
+def test_a_server_of_another_authority_is_not_spoken_to(
+    authority: AuthorityInFiles, clients: Any, tmp_path: Path
+) -> None:
     """The token does not reach it."""
-    with front.serving(credentials=Authority(tmp_path).server_credentials()) as before:
+    with front.serving(credentials=AuthorityInFiles(tmp_path).server_credentials()) as before:
         ours = tls(ca=authority.file)
         with (
             clients.ranking(before.address, credentials=ours, token=TOKEN, deadline_s=30) as ranking,
@@ -155,7 +157,7 @@ def test_a_server_of_another_authority_is_not_spoken_to(authority: Authority, cl
     assert [] == before.seen
 
 
-def test_a_server_may_ask_for_a_certificate(server: RankServer, authority: Authority, clients: Any) -> None:
+def test_a_server_may_ask_for_a_certificate(server: RankServer, authority: AuthorityInFiles, clients: Any) -> None:
     mine = authority.sign("client")
     known = tls(authority.file, mine.certificate, mine.key)
     with front.serving(server.built.address, credentials=authority.server_credentials(mutual=True)) as before:

@@ -40,7 +40,7 @@ class RealWorld:
         consumers = self.settings.consumers
         return KafkaLog(
             KafkaLogConfig(
-                bootstrap_servers=self.settings.kafka.bootstrap_servers,
+                kafka=self.settings.kafka,
                 group=self._stage.group(kind),
                 topic=self._stage.topic(kind),
                 max_poll_records=BATCH,

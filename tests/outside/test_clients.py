@@ -9,7 +9,7 @@ import pytest
 from crossrec.events.v1.events_pb2 import PublishRequest
 from crossrec.ranking.v1.ranking_pb2 import RankResponse
 from tests.contract import front, live_chain
-from tests.contract.certificates import Authority
+from tests.contract.certificate_files import AuthorityInFiles
 from tests.contract.live_chain import LiveChain
 from tests.outside.clients import PROGRAMS, Program
 
@@ -72,7 +72,7 @@ def test_what_it_publishes_is_acknowledged_and_moves_what_it_ranks(program: Prog
 
 def test_tls_and_token(program: Program, chain: LiveChain, tmp_path: Path) -> None:
     """With them it is let in; with another token it is not, and says so."""
-    authority = Authority(tmp_path)
+    authority = AuthorityInFiles(tmp_path)
     credentials, ca = authority.server_credentials(), str(authority.file)
     with (
         front.serving(chain.gateway.built.address, TOKEN, credentials) as gateway,
@@ -87,7 +87,7 @@ def test_tls_and_token(program: Program, chain: LiveChain, tmp_path: Path) -> No
 
 def test_a_server_of_another_authority_hears_nothing(program: Program, chain: LiveChain, tmp_path: Path) -> None:
     """Least of all the token."""
-    ours, other = [Authority(_made(tmp_path / name)) for name in ("ours", "other")]
+    ours, other = [AuthorityInFiles(_made(tmp_path / name)) for name in ("ours", "other")]
     with front.serving(chain.gateway.built.address, credentials=other.server_credentials()) as gateway:
         failed = lines(program, gateway.address, "127.0.0.1:1", CA=str(ours.file), TOKEN=TOKEN)[0]
     assert ["failed", "Publish"] == failed[:2]

@@ -11,6 +11,7 @@ from typing import Any
 
 from services.ranking.served_log.log import Keyed
 from services.runtime.logging import log_event
+from services.runtime.security.connections import Kafka, kafka_arguments
 
 TIMEOUT_S = 5.0
 """Longest that a batch may take."""
@@ -21,14 +22,14 @@ PAUSE_S = 5.0
 _logger = logging.getLogger(__name__)
 
 
-def open_producer(bootstrap_servers: str) -> Any:
+def open_producer(kafka: Kafka) -> Any:
     """A connected `kafka.KafkaProducer`; kafka.errors.KafkaError if no broker answers in time."""
     # Imported here, so that a server without a served log does not load the client.
     from kafka import KafkaProducer
 
     timeout_ms = int(TIMEOUT_S * 1000)
     return KafkaProducer(
-        bootstrap_servers=bootstrap_servers.split(","),
+        **kafka_arguments(kafka),
         # A lost or repeated record harms no one: no idempotence, which a broker that was away for long can stall.
         enable_idempotence=False,
         acks=1,

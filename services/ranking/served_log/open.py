@@ -13,5 +13,5 @@ def open_served_log(settings: Settings, schema_fingerprint: int) -> ServedLog | 
     chosen, kafka = settings.served_log, settings.kafka
     if chosen.share == 0:
         return None
-    sink = KafkaSink(f"{kafka.topic_prefix}.{RANKED}", partial(open_producer, kafka.bootstrap_servers))
+    sink = KafkaSink(f"{kafka.topic_prefix}.{RANKED}", partial(open_producer, kafka))
     return ServedLog(sink, schema_fingerprint, chosen.share, chosen.waiting, chosen.feature_items)

@@ -16,7 +16,7 @@ class RetentionSettings(Section):
     ranked_days: int = Field(
         7,
         ge=1,
-        description="Days that answers of the served log stay in Kafka; at most behavior_days, so that erasures are known.",
+        description="Days that answers of the served log stay in Kafka; at most behavior_days, where erasures are.",
     )
     deletion_days: int = Field(
         7,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.doctor.check import State
-from services.doctor.reach import connection, model_checks, store_checks
+from services.doctor.reach import model_checks, store_checks
 from services.features.config import FeatureConfig
 from services.runtime.sections.infrastructure import StoreSettings
 from services.runtime.sections.ranking import RankingSettings
@@ -44,21 +44,6 @@ def test_a_store_that_does_not_answer_is_wrong() -> None:
     assert State.WRONG == check.state
     assert CLOSED in check.found
     assert "secret" not in check.found + check.advice
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("store:6380", ("store", 6380, {"ssl": False})),
-        ("a:1,b:2,password=p=q,ssl=true", ("a", 1, {"ssl": True, "password": "p=q"})),
-        ("store:1,db=3,username=u", ("store", 1, {"ssl": False, "db": 3, "username": "u"})),
-    ],
-)
-def test_connection_strings_are_read_as_feast_reads_them(
-    url: str, expected: tuple[str, int, dict[str, object]]
-) -> None:
-    """Nodes first, then options."""
-    assert expected == connection(url)
 
 
 def test_a_model_that_fits_is_well(settings: Settings) -> None:

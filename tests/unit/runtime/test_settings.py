@@ -103,3 +103,73 @@ def test_contradicting_dataset_settings_are_named(
     monkeypatch.setenv("CROSSREC_CONFIG", str(file))
     with pytest.raises(ConfigurationError, match=message):
         load_settings()
+
+
+PLANTED = "hunter2-7f3e91"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KAFKA__SASL_PASSWORD",
+        "STORE__PASSWORD",
+        "STORE__URL",
+        "REGISTRY_DIR",
+    ],
+)
+def test_secrets_are_stars(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Wherever settings are shown, also in addresses that hold one."""
+    addresses = {"STORE__URL": f"a:1,password={PLANTED}", "REGISTRY_DIR": f"s3://me:{PLANTED}@bucket/x"}
+    monkeypatch.setenv(f"CROSSREC_{name}", addresses.get(name, PLANTED))
+    if name.startswith("KAFKA"):
+        monkeypatch.setenv("CROSSREC_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
+        monkeypatch.setenv("CROSSREC_KAFKA__SASL_USERNAME", "me")
+    found = load_settings()
+    lines = [f"{setting.name} {setting.value} {setting.default}" for setting in described(found)]
+    assert 1 == sum("****" in line for line in lines)
+    assert PLANTED not in "\n".join(lines)
+    assert name == "REGISTRY_DIR" or PLANTED not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("KAFKA__SASL_PASSWORD", "kafka: Value error, security_protocol SASL"),
+        ("KAFKA__SASL_PASWORD", "kafka.sasl_pasword: Extra inputs are not permitted"),
+        ("KAFKA__PARTITIONS", "kafka.partitions: Input should be a valid integer"),
+        ("SECURITY__JWT_LEEWAY_S", "security.jwt_leeway_s: Input should be a valid number"),
+        ("SECURITY__CERTIFICATE_FILE", "security: Value error, certificate_file and key_file go together"),
+    ],
+)
+def test_errors_do_not_show_what_was_given(monkeypatch: pytest.MonkeyPatch, name: str, reason: str) -> None:
+    """It may be a secret under a wrong name."""
+    monkeypatch.setenv(f"CROSSREC_{name}", PLANTED)
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        load_settings()
+    assert PLANTED not in f"{caught.value} {caught.value.__cause__!s} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('certificate_file = "a"', "certificate_file and key_file go together"),
+        ('client_ca_file = "a"', "client_ca_file and require_client_certificate go together"),
+        ("require_client_certificate = true", "client_ca_file and require_client_certificate go together"),
+        ('client_ca_file = "a"\nrequire_client_certificate = true', "client_ca_file needs certificate_file"),
+        ('jwks_file = "a"', "jwks_file, jwt_issuer and jwt_audience go together"),
+        ('jwks_file = "a"\njwt_issuer = "b"', "jwks_file, jwt_issuer and jwt_audience go together"),
+        ('jwt_issuer = "a"\njwt_audience = "b"', "jwks_file, jwt_issuer and jwt_audience go together"),
+    ],
+)
+def test_half_a_protection_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
+    """What is named is in force, or the process does not start."""
+    file = tmp_path / "crossrec.toml"
+    file.write_text(f"[security]\n{text}\n")
+    monkeypatch.setenv("CROSSREC_CONFIG", str(file))
+    with pytest.raises(ConfigurationError, match=message):
+        load_settings()
+
+
+def test_an_empty_variable_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSREC_SECURITY__TOKENS_FILE", "")
+    assert not load_settings().security.needs_tokens

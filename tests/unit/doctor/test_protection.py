@@ -1,0 +1,36 @@
+"""What the doctor says of certificates, tokens and open ports."""
+
+from pathlib import Path
+
+import pytest
+
+from services.doctor.check import State
+from services.doctor.protection import protection_checks
+from services.runtime.sections.gateway import GatewaySettings
+from services.runtime.sections.security import SecuritySettings
+from services.runtime.settings import Settings
+from tests.contract.certificates import Authority
+
+
+def states(security: SecuritySettings, listen: str = "127.0.0.1:1") -> dict[str, State]:
+    settings = Settings(security=security, gateway=GatewaySettings(listen=listen))
+    return {check.name: check.state for check in protection_checks(settings)}
+
+
+@pytest.mark.parametrize(
+    ("listen", "state"), [("127.0.0.1:1", State.OK), ("localhost:1", State.OK), ("0.0.0.0:1", State.WARNING)]
+)
+def test_open_ports_are_for_loopback(listen: str, state: State) -> None:
+    assert {"security": state} == states(SecuritySettings(), listen)
+
+
+def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
+    """Those of the test are good for a day."""
+    certificate, key = Authority().sign("server").write(tmp_path, "server")
+    (tmp_path / "tokens").write_text("# nobody yet")
+    security = SecuritySettings(certificate_file=certificate, key_file=key, tokens_file=tmp_path / "tokens")
+    assert {"security": State.OK, "certificate": State.WARNING} == states(security, "0.0.0.0:1")
+
+
+def test_files_that_cannot_be_used_are_wrong(tmp_path: Path) -> None:
+    assert {"security": State.WRONG} == states(SecuritySettings(tokens_file=tmp_path / "absent"))
