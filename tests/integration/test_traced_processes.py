@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,10 +44,13 @@ class Process:
     log: Path
 
     def logged(self, event: str) -> dict[str, str]:
-        """The first line of the event, once it is there."""
-        until(lambda: f'"event": "{event}"' in self.log.read_text() or self.running.poll() is not None)
-        (line, *_) = [line for line in self.log.read_text().splitlines() if f'"event": "{event}"' in line]
-        return dict(json.loads(line))
+        """The first line of the event, once it is there; starting takes what it takes."""
+        while self.running.poll() is None:
+            for line in self.log.read_text().splitlines(keepends=True):
+                if f'"event": "{event}"' in line and line.endswith("\n"):
+                    return dict(json.loads(line))
+            threading.Event().wait(0.05)
+        raise AssertionError(self.log.read_text())
 
 
 @contextmanager
@@ -88,12 +92,13 @@ def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: P
             process(stage, logs[1], endpoint, *CONSUMER) as consumer,
             grpc.insecure_channel(gateway.logged("gateway_started")["address"]) as channel,
         ):
+            address = consumer.logged("metrics_listening")["address"]
+            consumer.logged("rebalanced")
             request, metadata = PublishRequest(entries=queries()), (("traceparent", TRACEPARENT), *SENT_ALONG)
             stub = EventServiceStub(channel)
             stub.Publish(request, timeout=60, wait_for_ready=True, metadata=metadata)
             stub.Publish(request, timeout=60, metadata=SENT_ALONG)
             until(lambda: stage.end("behavior") > 0 and folded(stage, "behavior"))
-            address = consumer.logged("metrics_listening")["address"]
             with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
                 metrics = answer.read().decode()
         topic = f"{stage.settings.kafka.topic_prefix}.behavior"
