@@ -24,6 +24,9 @@ ICON = (
     '<path d="M3 4h10M3 8h7M3 12h4" stroke="#fff" stroke-width="2"/></svg>'
 )
 
+DRAIN_S = 2
+"""Seconds that open pages get to leave when the console stops."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -76,6 +79,7 @@ def run_console(settings: Settings, options: Options) -> None:
         reload=False,
         show=False,
         show_welcome_message=False,
+        timeout_graceful_shutdown=DRAIN_S,
     )
 
 

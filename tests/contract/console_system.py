@@ -108,7 +108,7 @@ def registered(directory: Path) -> Path:
         version = directory / "registry" / "affine" / str(number)
         version.mkdir(parents=True, exist_ok=True)
         about = {"format": 1, "name": "affine", "version": number, "schema_fingerprint": SCHEMA.fingerprint}
-        about |= {"encoder_fingerprint": ENCODER, "features": {}, "tensors": {}, "files": {}}
+        about |= {"encoder_fingerprint": ENCODER, "features": {}, "tensors": {}, "files": {"model.onnx": {}}}
         (version / "manifest.json").write_text(json.dumps(about))
     return directory / "registry"
 

@@ -1,24 +1,24 @@
 """Serves the console over a running system in one process, for a browser: `-m tests.outside.console_process PORT`.
 
-What is published is folded at once. Ends when its standard input does.
+What is published is folded at once. Says READY on standard output when it serves; ends at SIGTERM.
 """
 
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from nicegui import app, ui
 
-from services.console.main import guard
+from services.console.main import DRAIN_S, guard
 from services.console.pages.frame import build
 from tests.contract.console_system import running_chain, running_system
 
+READY = "ready"
+
 
 def main() -> None:
-    """Serve until standard input is at its end."""
-    port = int(sys.argv[1])
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    """Serve until told to stop."""
+    app.on_startup(lambda: print(READY, flush=True))
     with (
         running_chain() as chain,
         tempfile.TemporaryDirectory() as directory,
@@ -28,19 +28,15 @@ def main() -> None:
         ui.run(
             lambda: build(system),
             host="127.0.0.1",
-            port=port,
+            port=int(sys.argv[1]),
             title="CrossRec console",
             language="en-GB",
             binding_refresh_interval=None,
             reload=False,
             show=False,
             show_welcome_message=False,
+            timeout_graceful_shutdown=DRAIN_S,
         )
-
-
-def _end_with_input() -> None:
-    sys.stdin.read()
-    app.shutdown()
 
 
 if __name__ == "__main__":

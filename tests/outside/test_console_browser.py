@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from services.runtime.infra.ports import choose_port
 
@@ -49,12 +49,11 @@ def address() -> Iterator[str]:
     # NiceGUI takes a process with this variable for a test of its own.
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     environment["PYTHONPATH"] = f"{ROOT}:{ROOT / 'proto' / 'gen'}"
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, env=environment) as process:
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            assert process.stdin
-            process.stdin.close()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        assert "ready\n" == process.stdout.readline()
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
 
 
 @pytest.fixture(params=[1280, 390], ids=["wide", "phone"])
@@ -67,32 +66,16 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
     page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else complaints.append(sent.url))
-    visit(page, "/")
-    complaints.clear()  # of the time before the console was up
+    page.goto("/")
     yield page
     assert [] == complaints
     context.close()
 
 
-def visit(page: Page, path: str) -> None:
-    """Open a page, as soon as the console is up."""
-    left = 600
-    while True:
-        try:
-            page.goto(path)
-        except Error as error:
-            left -= 1
-            if "ERR_CONNECTION_REFUSED" not in str(error) or not left:
-                raise
-            page.wait_for_timeout(200)
-        else:
-            return
-
-
 def press(page: Page, name: str) -> None:
     """Open a page, press its button, and wait for what comes."""
     path, button, afterwards = PRESSED[name]
-    visit(page, path)
+    page.goto(path)
     page.get_by_role("button", name=button, exact=True).click()
     expect(page.get_by_text(afterwards).first).to_be_visible()
 

@@ -105,4 +105,5 @@ def show(found: Comparison, warnings: list[str], pair: Versions) -> None:
 
 def _cell(item: Placed) -> Cell:
     known = "" if item.title == item.item_id else item.item_id
-    return Cell(item.title, " ".join(part for part in (known, change_in_words(item.change)) if part))
+    moved = change_in_words(item.change) if item.change else ""
+    return Cell(item.title, " ".join(part for part in (known, moved) if part))
