@@ -80,7 +80,7 @@ def build_server(
     interceptors = [RequestInterceptor(tracing), *watching, ErrorInterceptor(), *protection.interceptors]
     server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
-    health = KnownHealth()
+    health = KnownHealth(name)
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if protection.reflection:

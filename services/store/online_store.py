@@ -128,7 +128,9 @@ class FencedRedisOnlineStore(RedisOnlineStore):
             self._access = redis_options(_access(online_store_config))
         return await super()._get_client_async(online_store_config)
 
-    def _parse_connection_string(self, connection_string: str) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    def _parse_connection_string(  # type: ignore[override]
+        self, connection_string: str
+    ) -> tuple[list[dict[str, str]], dict[str, Any]]:
         """Nodes and arguments of redis-py; Feast makes its clients of them."""
         nodes, arguments = super()._parse_connection_string(connection_string)
         return nodes, {**arguments, **self._access}

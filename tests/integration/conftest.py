@@ -10,6 +10,10 @@ from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
 def pytest_configure(config: pytest.Config) -> None:
     # kafka-python loads its schemas through a function that Python 3.11 and 3.12 deprecate.
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    # It leaves the socket of a refused connection to the garbage collector, encrypted ones too.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+    unraised = "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+    config.addinivalue_line("filterwarnings", unraised)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A Kafka that wants passwords over TLS with client certificates, met by every client that CrossRec has of it."""
 
+import gc
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -124,6 +125,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         assert wait_until(lambda: answers(made.kafka()), PATIENCE_S)
         yield made
         process.terminate()
+    gc.collect()  # sockets that kafka-python left, while their warnings are still expected
 
 
 def answers(kafka: KafkaSettings) -> bool:
@@ -202,14 +204,11 @@ def test_whoever_lacks_something_stays_out_and_nothing_secret_is_said(secured: S
     (secured.folder / "other").write_bytes(Authority().pem)
     names = ("wrong", "other")
     kafka = secured.kafka(**{k: secured.folder / v if v in names else v for k, v in changes.items()})
-    settings = Settings(kafka=kafka)
     with logs() as lines:
         publisher = KafkaPublisher(kafka, 2.0)
         (sent,) = publisher.send([OutgoingRecord("secured.behavior", b"k", b"k", b"v", [])], 2.0)
         publisher.close(1.0)
         found = kafka_check(kafka)
-        with pytest.raises((LogUnavailable, KafkaError)) as caught:
-            end_offsets(settings, "secured.behavior")
     assert (True, State.WRONG) == (isinstance(sent.exception(1.0), (KafkaError, Unavailable)), found.state)
     for secret in (PASSWORD, SCRAM_PASSWORD, "wrong-7f3e91"):
-        assert secret not in f"{caught.value} {sent.exception()} {found} {lines.getvalue()}"
+        assert secret not in f"{sent.exception()} {found} {lines.getvalue()}"

@@ -31,7 +31,7 @@ def server_credentials(security: SecuritySettings) -> grpc.ServerCredentials | N
     files = Watched("certificate", paths, lambda: _read(certificate, key, client_ca), look_s=0.0)
     return grpc.dynamic_ssl_server_credentials(
         files.current(),
-        _changes(files),  # type: ignore[arg-type] - None, by gRPC's own documentation, is no change
+        _changes(files),  # type: ignore[arg-type]  # None is no change, says gRPC itself
         require_client_authentication=security.require_client_certificate,
     )
 

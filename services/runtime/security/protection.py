@@ -44,8 +44,9 @@ class Protection:
         """Have the server listen at host:port, and say how; returns the port. RuntimeError if it is taken."""
         # Whoever can reach an open port may do everything; and tokens without TLS can be read on their way.
         level = logging.WARNING if self.access == "open" or self.tls == "none" else logging.INFO
-        how = {"tls": self.tls, "access": self.access, "reflection": self.reflection}
-        log_event(_logger, "server_protection", level=level, **how)
+        log_event(
+            _logger, "server_protection", level=level, tls=self.tls, access=self.access, reflection=self.reflection
+        )
         if self.credentials is None:
             return server.add_insecure_port(listen)
         return server.add_secure_port(listen, self.credentials)
