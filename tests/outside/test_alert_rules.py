@@ -40,7 +40,7 @@ def firing(alert: str, *, fires: bool) -> dict[str, Any]:
     return {"expr": question, "eval_time": f"{MINUTES}m", "exp_samples": expected}
 
 
-def tested(directory: Path, *tests: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
+def judged(directory: Path, *tests: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
     """Let promtool judge."""
     path = directory / "tests.yml"
     path.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": list(tests)}))
@@ -63,7 +63,7 @@ def test_an_alert_fires_while_its_condition_lasts(alert: str, tmp_path: Path) ->
     before, after = samples(looks.before), samples(looks.after)
     lasting = case(series(before, after, lasting=True), firing(alert, fires=True))
     quiet = case(series(before, before, lasting=False), *(firing(name, fires=False) for name in rules()))
-    run = tested(tmp_path, lasting, quiet)
+    run = judged(tmp_path, lasting, quiet)
     assert 0 == run.returncode, run.stdout + run.stderr
 
 
@@ -72,5 +72,5 @@ def test_a_process_that_does_not_answer_is_down(alert: str, tmp_path: Path) -> N
     """By what Prometheus notes of its own look."""
     for value, fires in ((0, True), (1, False)):
         given = [{"series": 'up{job="ranking", instance="a:9102"}', "values": f"{value}+0x{MINUTES}"}]
-        run = tested(tmp_path, case(given, firing(alert, fires=fires)))
+        run = judged(tmp_path, case(given, firing(alert, fires=fires)))
         assert 0 == run.returncode, run.stdout + run.stderr

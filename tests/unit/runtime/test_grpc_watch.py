@@ -41,6 +41,8 @@ def unary(request: bytes, context: Any) -> bytes:
         raise RuntimeError
     if request == b"leave":
         context.cancel()
+        while context.is_active():
+            threading.Event().wait(0.01)
     return request
 
 
