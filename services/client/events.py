@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from crossrec.events.v1.events_pb2 import Entry, EntryResult, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 
+from .async_stream import AsyncEventStream
 from .batches import batches
 from .connection import AsyncClient, SyncClient
 from .policy import EVENT_SERVICE, PUBLISH_RETRIES, service_config
-from .stream import AsyncEventStream, EventStream
+from .stream import EventStream
 
 DEADLINE_S = 15.0
 """More than the gateway gives Kafka (10 s by default), so that it can say what was not confirmed."""
