@@ -15,9 +15,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from services.runtime.infra.ports import choose_port
-from tests.outside.console_process import READY
 
 ROOT = Path(__file__).resolve().parents[2]
+READY = "ready"
+"""What the process of `console_process` says."""
+
 SHOTS = ROOT / "build" / "console"
 WAIT_MS = 120_000
 """Longest wait for something to appear: a busy machine takes its time."""
