@@ -1,6 +1,6 @@
 """Serves the console over a running system in one process, for a browser: `-m tests.outside.console_process PORT`.
 
-What is published is folded at once. Says READY on standard output when it serves; ends at SIGTERM.
+What is published is folded at once. Says READY on standard output just before it listens; ends at SIGTERM.
 """
 
 import sys
@@ -18,7 +18,7 @@ READY = "ready"
 
 def main() -> None:
     """Serve until told to stop."""
-    app.on_startup(lambda: print(READY, flush=True))
+    app.on_startup(_say_ready)
     with (
         running_chain() as chain,
         tempfile.TemporaryDirectory() as directory,
@@ -37,6 +37,11 @@ def main() -> None:
             show_welcome_message=False,
             timeout_graceful_shutdown=DRAIN_S,
         )
+
+
+def _say_ready() -> None:
+    sys.stdout.write(f"{READY}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

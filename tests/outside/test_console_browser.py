@@ -5,6 +5,7 @@ Screenshots go to build/console.
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from services.runtime.infra.ports import choose_port
 
 ROOT = Path(__file__).resolve().parents[2]
+READY = "ready"
+"""What the process of `console_process` says."""
+
 SHOTS = ROOT / "build" / "console"
 WAIT_MS = 120_000
 """Longest wait for something to appear: a busy machine takes its time."""
@@ -50,10 +54,23 @@ def address() -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     environment["PYTHONPATH"] = f"{ROOT}:{ROOT / 'proto' / 'gen'}"
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout
-        assert "ready\n" == process.stdout.readline()
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
+        try:
+            assert process.stdout
+            assert f"{READY}\n" == process.stdout.readline()
+            until_it_listens(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def until_it_listens(port: int, process: "subprocess.Popen[str]") -> None:
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            continue
+        return
+    raise AssertionError(f"the console ended with status {process.returncode}")
 
 
 @pytest.fixture(params=[1280, 390], ids=["wide", "phone"])
