@@ -6,7 +6,7 @@ last third is slower than the first.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ import grpc
 import numpy as np
 from rich.console import Console
 
-from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.bench.calls import Calls
 from export.bench.freshness import background_load
 from export.bench.rank import CANDIDATES, CAPACITY_S, IN_FLIGHT, PACKAGES, workload
-from export.bench.stage import DATASET, Stage, open_ranking, open_topics, set_stage
+from export.bench.stage import DATASET, open_ranking, open_topics, set_stage
 from export.demo.environment import Environment
 from export.machine import machine, versions
+from services.consumers.kinds import KINDS
 from services.load.crew import Crew
 from services.load.latencies import Latencies
 from services.load.schedule import Step
@@ -36,6 +36,14 @@ LEAST_INTERVALS = 6
 """Shorter runs have shorter intervals, so that a slope and thirds can be told at all."""
 
 MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server that is asked: where it listens, and its process."""
+
+    address: str
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,15 @@ def run_bench_soak(
         stage = set_stage(environment, households)
         open_topics(stage)
         open_ranking(stage)
-        environment.start_servers()
+        start(environment)
         asked = workload(stage.history, REQUESTS, CANDIDATES)
+        server = Server(environment.ranking_address, environment.processes.running["ranking"].pid)
         with background_load(stage, events_per_s) as load:
             with grpc.insecure_channel(environment.ranking_address) as channel:
                 capacity = Calls(channel).capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
             console.print(f"{minutes:g} minutes at {share * capacity:.0f} requests/s, {share:.0%} of the capacity")
-            intervals = soak(stage, asked, share * capacity, minutes, console)
+            bodies = [request.SerializeToString() for request in asked]
+            intervals = soak(server, bodies, share * capacity, minutes, environment.processes.check)
     described = {
         "data": stage.describe(households),
         "minutes": minutes,
@@ -83,20 +93,29 @@ def run_bench_soak(
     return {**found, "workload": described, "versions": versions(PACKAGES), "machine": machine()}
 
 
+def start(environment: Environment) -> None:
+    """The servers, one after the other, and the consumers."""
+    environment.start_gateway()
+    environment.start_ranking()
+    for kind in KINDS:
+        environment.processes.start(f"consumer-{kind}", "consume", kind)
+
+
 def soak(
-    stage: Stage, asked: Sequence[pb.RankRequest], rate: float, minutes: float, console: Console
+    server: Server, bodies: Sequence[bytes], rate: float, minutes: float, check: Callable[[], None] = lambda: None
 ) -> list[Interval]:
-    """Offer the requests, interval by interval. Raises DemoFailed if a process ends; Ctrl-C ends it early."""
-    environment, intervals = stage.environment, list[Interval]()
-    pid, bodies = environment.processes.running["ranking"].pid, [request.SerializeToString() for request in asked]
+    """Offer serialised requests, interval by interval, and say what was seen; Ctrl-C ends it early.
+
+    `check` is called after each interval, and may raise. Raises LoadFailed.
+    """
+    console, intervals = Console(stderr=True, highlight=False), list[Interval]()
     count, seconds = intervals_of(minutes)
-    with Crew(Target(environment.ranking_address), bodies, clients=1) as crew:
+    with Crew(Target(server.address), bodies, clients=1) as crew:
         for number in range(count):
             record = crew.offer([Step(rate, seconds, seed=number)])
-            environment.processes.check()
-            (tally,) = record.steps
-            intervals.append(Interval((number + 1) * seconds, memory_bytes(pid), tally))
-            console.print(_line(intervals[-1]), highlight=False)
+            check()
+            intervals.append(Interval((number + 1) * seconds, memory_bytes(server.pid), record.steps[0]))
+            console.print(_line(intervals[-1]))
             if crew.interrupted:
                 break
     return intervals

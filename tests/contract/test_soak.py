@@ -1,0 +1,33 @@
+"""A soak of seconds against a server in a process of its own; `crossrec bench soak` takes an hour."""
+
+from pathlib import Path
+
+import pytest
+
+from export.bench.soak import Server, figures, soak
+from tests.contract.lone_server import lone_server
+from tests.contract.rank_server import request
+
+
+def test_every_interval_says_what_the_server_holds_and_how_long_answers_took(tmp_path: Path) -> None:
+    """Six of a second; all requests are answered."""
+    with lone_server("ranking", tmp_path) as server:
+        run = soak(Server(server.address, server.pid), [request().SerializeToString()] * 3, rate=20.0, minutes=0.1)
+    found = figures(run)
+    assert [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] == [each["end_s"] for each in found["intervals"]]
+    assert all(each["memory_mib"] > 10 and each["p99_ms"] >= each["p50_ms"] > 0 for each in found["intervals"])
+    assert 0 < found["codes"]["OK"] == sum(each["requests"] for each in found["intervals"])
+    assert 1.0 == found["answered_share"]
+
+
+def test_a_server_that_is_gone_ends_it(tmp_path: Path) -> None:
+    """By what checks the processes, not by an hour of failures."""
+
+    class Gone(Exception):
+        pass
+
+    def check() -> None:
+        raise Gone
+
+    with lone_server("ranking", tmp_path) as server, pytest.raises(Gone):
+        soak(Server(server.address, server.pid), [request().SerializeToString()], rate=5.0, minutes=0.1, check=check)
