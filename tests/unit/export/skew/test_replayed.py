@@ -15,10 +15,11 @@ from services.features import behavior as folding
 from services.features.config import DAY_S
 from services.features.decay import factors
 from services.features.encode import tensor_names
+from services.ranking.answered import Answered
 from services.ranking.model import FakeModel
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.rows import open_ranking_rows
-from services.ranking.served_log.record import Answered, record_of
+from services.ranking.served_log.record import record_of
 from services.ranking.serving.served import OneModel
 from services.store.memory import MemoryRowStore
 from tests.parity.test_stream_parity import history_of, time_us
@@ -33,20 +34,21 @@ ITEMS = [*(f"i{number}" for number in range(12)), "never seen"]
 
 
 class Recording:
-    """Makes a record of what it is offered, as the log does."""
+    """Makes a record of what it hears of, as the log does."""
 
     def __init__(self) -> None:
         self.records: list[ServedRanking] = []
 
-    def offer(self, *parts: object) -> None:
-        self.records.append(record_of(Answered(ASKED_S + 5, *parts), SCHEMA.fingerprint, 8))  # type: ignore[arg-type]
+    def answered(self, answered: Answered) -> None:
+        assert answered.ranking
+        self.records.append(record_of(answered.request, answered.ranking, ASKED_S + 5, SCHEMA.fingerprint, 8))
 
 
 def served(store: MemoryRowStore) -> list[ServedRanking]:
     """Records of requests of all users, at two moments, with and without a scenario."""
     log = Recording()
     rows = open_ranking_rows(store, SCHEMA, ENCODER.fingerprint, 1000, 0.0, 0.0, positions=True)
-    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: ASKED_S + 10, served_log=log)
+    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: ASKED_S + 10, observers=(log,))
     for number, user in enumerate(USERS):
         request = RankRequest(user_id=user, item_ids=ITEMS, scenario_id="s1" if number % 2 else "")
         request.request_time.FromMicroseconds(round((ASKED_S + number % 2) * 1e6) + number % 2)
