@@ -1,6 +1,7 @@
 """Publish an event of a user and watch the ranking change: what was where before and after."""
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -126,10 +127,11 @@ def publish_and_watch(
     if draft.item_id == LAST:
         draft = replace(draft, item_id=first.items[-1].item_id)
     event = behavior_event(draft, choice.user_id.strip(), first.scenario_id, time_s)
+    event.event_id = uuid.uuid4().hex
     request = rank_request(choice, item_ids, time_s)
     before = servers.rank(request)
     begun_s = time.perf_counter()
-    event.event_id = servers.publish(event)
+    servers.publish(event)
     while True:
         after = servers.rank(request)
         passed_s = time.perf_counter() - begun_s

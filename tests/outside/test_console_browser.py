@@ -83,7 +83,6 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
     page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else complaints.append(sent.url))
-    page.goto("/")
     yield page
     assert [] == complaints
     context.close()
@@ -105,7 +104,10 @@ def test_every_page_fits_and_is_named(page: Page, name: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert "en-GB" == page.evaluate("document.documentElement.lang")
     expect(page.get_by_role("link", name=name.capitalize(), exact=True)).to_have_attribute("aria-current", "page")
-    nameless = "[...document.querySelectorAll('input,textarea')].filter(i => !i.labels?.length && !i.ariaLabel).length"
+    nameless = (
+        "[...document.querySelectorAll('input,textarea,[role=switch]')].filter(e => e.checkVisibility() && "
+        "!e.labels?.length && !e.ariaLabel).length"
+    )
     assert 0 == page.evaluate(nameless)
     smallest = (
         "Math.min(...[...document.querySelectorAll('body *')].filter(e => e.childElementCount == 0 && "
@@ -132,6 +134,7 @@ def test_a_published_event_changes_the_ranking(page: Page) -> None:
 
 
 def test_pages_are_reached_by_their_links_and_keep_what_was_chosen(page: Page) -> None:
+    page.goto("/")
     page.get_by_label("User id").fill("bob")
     page.get_by_role("link", name="Transfer", exact=True).click()
     expect(page.get_by_role("button", name="Show weights")).to_be_visible()

@@ -53,6 +53,7 @@ def test_without_an_item_the_last_one_has_the_event() -> None:
     assert ("dust", "ann", "tv") == (found.event.item_id, found.event.user_id, found.event.scenario_id)
     assert events_pb2.EVENT_TYPE_CLICK == found.event.type
     assert [found.event] == servers.published
+    assert found.event.event_id
 
 
 def test_an_event_that_nobody_folds_is_given_up() -> None:
