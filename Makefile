@@ -25,20 +25,16 @@ test: setup check
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
 	@$(BIN)/python -m pytest tests/chaos
 
-# What needs tools beyond Python (Go, Maven with Java 17, Node, helm, a Chromium) or a package registry; says what is missing.
-outside: setup
-	@$(BIN)/python -m pytest -rs tests/outside
-
 # Kills, pauses and cuts for five minutes a seed; every row must be as if nothing had happened.
 SEEDS ?= 1 2 3
 chaos: setup
 	@for seed in $(SEEDS); do $(BIN)/python -W ignore -m tests.chaos.campaign --seed $$seed || exit 1; done
 
-# What needs tools that Python packages do not bring (Go programs, see each test's message), and installs the image's
-# packages anew.
+# What needs tools that no Python package brings (Go and helm, Maven with Java 17, Node, a Chromium; CROSSREC_CHROMIUM names
+# another), or installs packages anew. Says what is missing.
 outside: setup
 	@$(BIN)/uv pip install --quiet --target build/outside kubernetes-validate
-	@PYTHONPATH=build/outside $(BIN)/python -m pytest tests/outside
+	@PYTHONPATH=build/outside $(BIN)/python -m pytest -rs tests/outside
 
 check: setup
 	@$(BIN)/ruff check .
@@ -65,6 +61,7 @@ bench: setup
 	@$(BIN)/crossrec bench rank --json build/bench/rank.json
 	@$(BIN)/crossrec bench ingest --json build/bench/ingest.json
 	@$(BIN)/crossrec bench freshness --json build/bench/freshness.json
+	@$(BIN)/crossrec bench overload --json build/bench/overload.json
 
 # Everything, serving (no torch), serving + training, and serving on CPU or GPU alone, from the same resolution.
 lock: setup
