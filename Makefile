@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test chaos check proto release-contracts lock bench clean
+.PHONY: setup demo test outside chaos check proto release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -24,6 +24,10 @@ test: setup check
 	@$(BIN)/python -m pytest tests/unit
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
 	@$(BIN)/python -m pytest tests/chaos
+
+# What needs tools beyond Python (Go, Maven with Java 17, Node) or a package registry; says what is missing.
+outside: setup
+	@$(BIN)/python -m pytest -rs tests/outside
 
 # Kills, pauses and cuts for five minutes a seed; every row must be as if nothing had happened.
 SEEDS ?= 1 2 3
