@@ -52,6 +52,8 @@ class Metrics:
         self._events.labels(kind, ANY, "dead_lettered")
         for what in ("store", "log"):
             self._failures.labels(kind, what)
+        for counter in (self._rebalances, self._fenced, self._dropped):
+            counter.labels(kind)
         registry.register(self)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

@@ -8,13 +8,14 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import grpc
 import typer
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.runtime.errors import CrossRecError
+
+if TYPE_CHECKING:
+    import grpc
 
 
 class NotServing(CrossRecError):
@@ -58,7 +59,7 @@ def ask_grpc(
     address: str,
     service: str,
     timeout_s: float,
-    credentials: grpc.ChannelCredentials | None = None,
+    credentials: "grpc.ChannelCredentials | None" = None,
     server_name: str = "",
 ) -> None:
     """Return if grpc.health.v1 says SERVING, else raise NotServing.
@@ -70,6 +71,9 @@ def ask_grpc(
         credentials: how to encrypt; None: not at all.
         server_name: the name in the certificate; "": that of the address.
     """
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
     options = [("grpc.ssl_target_name_override", server_name)] if server_name else []
     secure = grpc.secure_channel(address, credentials, options) if credentials else grpc.insecure_channel(address)
     with secure as channel:
@@ -101,7 +105,9 @@ def _reasons(body: bytes) -> str:
         return body.decode(errors="replace").strip()
 
 
-def _credentials(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.ChannelCredentials:
+def _credentials(ca: Path | None, certificate: Path | None, key: Path | None) -> "grpc.ChannelCredentials":
+    import grpc
+
     if (certificate is None) != (key is None):
         raise typer.BadParameter("--tls-cert and --tls-key go together")
     try:

@@ -118,7 +118,7 @@ def publish(address: str) -> None:
 
 def rank(address: str) -> None:
     """For somebody who is known."""
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         stub = RankingServiceStub(channel)
         wanted = RankRequest(user_id="u0", scenario_id="s0", item_ids=["i0", "i1"])
         for _ in range(20):
@@ -175,7 +175,9 @@ def test_every_query_asks_for_what_is_exported(workers: int, stage: Stage, tmp_p
 def test_workers_are_counted_as_one(stage: Stage, tmp_path: Path) -> None:
     """Every request once, whoever answered it; what is so in all workers is not summed."""
     prepare(tmp_path)
+    ready = ("crossrec_ranking_workers", (("state", "ready"),))
     with process(stage, tmp_path, "ranking", WORKERS="2") as (ranking, metrics):
+        wait_until(lambda: samples(read(metrics))[ready] == 2)
         threads = [threading.Thread(target=rank, args=(ranking,)) for _ in range(3)]
         for thread in threads:
             thread.start()
@@ -186,4 +188,4 @@ def test_workers_are_counted_as_one(stage: Stage, tmp_path: Path) -> None:
         values = samples(read(metrics))
     assert 60 == values[answered] == values["crossrec_ranking_request_seconds_count", ()]
     assert 1.0 == values["crossrec_ranking_model_weight", (("arm", ""), ("model", "neural/1"))]
-    assert 2 == values["crossrec_ranking_workers", (("state", "ready"),)]
+    assert 2 == values[ready]

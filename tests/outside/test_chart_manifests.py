@@ -1,6 +1,5 @@
-"""The Helm chart's manifests, rendered by `helm` or by the package helm-python-sdk, whichever is there."""
+"""The Helm chart's manifests, rendered by `helm`."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -17,19 +16,13 @@ Manifest = dict[str, Any]
 
 
 def rendered(values: Path | None) -> list[Manifest]:
-    """Every manifest of a release; skips the test where nothing can render."""
-    if helm := find_program("helm"):
-        chosen = ["--values", str(values)] if values else []
-        command = [helm, "template", "release", str(CHART), *chosen]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    elif importlib.util.find_spec("helm_python"):
-        from helm_python.chart import Chart
-
-        with Chart.load(CHART) as chart:
-            files = chart.render(yaml.safe_load(values.read_text()) if values else {}, name="release")
-        text = "\n---\n".join(content for path, content in files.items() if path.endswith(".yaml"))
-    else:
-        pytest.skip("neither helm nor helm-python-sdk is installed")
+    """Every manifest of a release; fails where there is no helm."""
+    helm = find_program("helm")
+    if not helm:
+        pytest.fail("missing: helm", pytrace=False)
+    chosen = ["--values", str(values)] if values else []
+    command = [helm, "template", "release", str(CHART), *chosen]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [manifest for manifest in yaml.safe_load_all(text) if manifest]
 
 
