@@ -88,6 +88,7 @@ class Tracing:
         flush.join(FLUSH_S)
         if flush.is_alive():
             self._exporter.shutdown()  # ends the attempt in progress
+            flush.join(FLUSH_S)
         self._provider.shutdown()
 
 
