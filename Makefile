@@ -21,7 +21,7 @@ demo: setup
 	@$(BIN)/crossrec demo
 
 test: setup check
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest -n logical tests/unit
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
 	@$(BIN)/python -m pytest tests/chaos
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import grpc
+if TYPE_CHECKING:
+    import grpc
 
 CLIENT = "crossrec-client"
 """Request metadata in which a client without a token names itself."""
@@ -53,7 +55,7 @@ GRANT: ContextVar[Grant | None] = ContextVar("grant", default=None)
 """Of the call in whose context this is read; gRPC keeps a context per call. None: no token is needed."""
 
 
-def client_of(context: grpc.ServicerContext) -> str:
+def client_of(context: "grpc.ServicerContext") -> str:
     """Who calls: by the token, else by the name that it gives itself, else the address without the port."""
     if grant := GRANT.get():
         return f"token:{grant.caller.name}"
