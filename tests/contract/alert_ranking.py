@@ -1,0 +1,227 @@
+"""What can be wrong with the ranking server, by alert: /metrics before it is caused and meanwhile."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import grpc
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
+from services.features.encode import Tensors
+from services.ranking.fleet import Fleet
+from services.ranking.item_cache import ItemCache
+from services.ranking.metrics import LoadMetrics, RankingMetrics
+from services.ranking.model import FakeModel, Scores
+from services.ranking.pipeline import Ranker
+from services.ranking.registry import Registry
+from services.ranking.rows import open_ranking_rows
+from services.ranking.service import RankingService, build_server
+from services.ranking.serving.load import ModelLoader
+from services.ranking.serving.metrics import ModelMetrics
+from services.ranking.serving.served import OneModel
+from services.ranking.serving.shadow import Shadow
+from services.ranking.serving.watched import WatchedModels
+from services.store.protocol import StoreUnavailable
+from tests.contract.alert_rules import Looks, text_of
+from tests.contract.rank_server import ENCODER, ITEMS, NOW_S, SCHEMA, SwitchedStore, filled_store, request
+from tests.unit.ranking.serving.tiny_models import CPU, register, truncate
+
+
+class Moody(FakeModel):
+    """Ranks when `goes_on` is set; says that it `began`; raises `failure`."""
+
+    def __init__(self) -> None:
+        self.goes_on, self.began = threading.Event(), threading.Event()
+        self.goes_on.set()
+        self.wait_s = 0.0
+        self.failure: Exception | None = None
+
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
+        self.began.set()
+        threading.Event().wait(self.wait_s)
+        self.goes_on.wait()
+        if self.failure:
+            raise self.failure
+        return super().score(tensors, target)
+
+
+@dataclass
+class Ranking:
+    """A ranking server with metrics."""
+
+    stub: RankingServiceStub
+    registry: CollectorRegistry
+    store: SwitchedStore
+    model: Moody
+    clock_s: list[float]
+
+    def rank(self, user_id: str = "ann", items: list[str] = ITEMS) -> grpc.StatusCode:
+        """The code of the answer."""
+        try:
+            self.stub.Rank(request(user_id=user_id, items=items), timeout=300, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+    def ended(self, calls: int) -> None:
+        """Wait until so many calls have been counted: that is after their answers are sent."""
+        count = "crossrec_ranking_request_seconds_count"
+        while (self.registry.get_sample_value(count) or 0) < calls:
+            threading.Event().wait(0.01)
+
+
+@contextmanager
+def ranking(turns: int = 4, room: int = 8) -> Iterator[Ranking]:
+    registry, store, model, clock_s = CollectorRegistry(), filled_store(), Moody(), [0.0]
+    metrics = RankingMetrics(registry)
+    rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+    rows = replace(rows, items=ItemCache(store, SCHEMA, ENCODER, 1000, 3600.0, clock=lambda: clock_s[0]))
+    ranker = Ranker(SCHEMA, rows, OneModel(model), clock=lambda: NOW_S, observers=(metrics,))
+    service = RankingService(ranker, turns, room)
+    registry.register(LoadMetrics(service.admission, rows.items))
+    built = build_server(service, "127.0.0.1:0", observe=metrics.called)
+    built.server.start()
+    try:
+        with grpc.insecure_channel(built.address) as channel:
+            yield Ranking(RankingServiceStub(channel), registry, store, model, clock_s)
+    finally:
+        built.server.stop(0).wait()
+
+
+@contextmanager
+def looked_at(scene: Ranking) -> Iterator[list[str]]:
+    """A text before, after one good ranking, and one at the end."""
+    assert grpc.StatusCode.OK == scene.rank()
+    scene.ended(1)
+    texts = [text_of(scene.registry)]
+    yield texts
+    texts.append(text_of(scene.registry))
+
+
+def model_takes_long(_: Path) -> Looks:
+    with ranking() as scene, looked_at(scene) as texts:
+        scene.model.wait_s = 0.3
+        assert grpc.StatusCode.OK == scene.rank()
+        scene.ended(2)
+    return Looks(*texts)
+
+
+def model_raises(_: Path) -> Looks:
+    with ranking() as scene, looked_at(scene) as texts:
+        scene.model.failure = RuntimeError("broken")
+        assert grpc.StatusCode.INTERNAL == scene.rank()
+        scene.ended(2)
+    return Looks(*texts)
+
+
+def callers_leave(_: Path) -> Looks:
+    with ranking() as scene, looked_at(scene) as texts:
+        calls, left = 1, 0.0
+        while not left:  # the server may hear of it only when it has answered
+            scene.model.goes_on.clear()
+            scene.model.began.clear()
+            call = scene.stub.Rank.future(request())
+            scene.model.began.wait()
+            call.cancel()
+            threading.Event().wait(0.1)
+            scene.model.goes_on.set()
+            calls += 1
+            scene.ended(calls)
+            left = scene.registry.get_sample_value("crossrec_ranking_requests_total", {"code": "CANCELLED"}) or 0.0
+    return Looks(*texts)
+
+
+def there_is_no_room(_: Path) -> Looks:
+    with ranking(turns=1, room=1) as scene, looked_at(scene) as texts:
+        scene.model.goes_on.clear()
+        scene.model.began.clear()
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(scene.rank)
+            scene.model.began.wait()
+            assert grpc.StatusCode.RESOURCE_EXHAUSTED == scene.rank()
+            scene.model.goes_on.set()
+            assert grpc.StatusCode.OK == first.result()
+        scene.ended(3)
+    return Looks(*texts)
+
+
+def store_fails(_: Path) -> Looks:
+    with ranking() as scene, looked_at(scene) as texts:
+        scene.store.failure = StoreUnavailable("away")
+        assert grpc.StatusCode.OK == scene.rank()
+        scene.ended(2)
+    return Looks(*texts)
+
+
+def nobody_knows_the_items(_: Path) -> Looks:
+    with ranking() as scene, looked_at(scene) as texts:
+        assert grpc.StatusCode.OK == scene.rank(items=["nobody", "knows"])
+        scene.ended(2)
+    return Looks(*texts)
+
+
+def items_are_not_read_again(_: Path) -> Looks:
+    with ranking() as scene, looked_at(scene) as texts:
+        scene.clock_s[0] += 120
+        assert grpc.StatusCode.OK == scene.rank()
+        scene.ended(2)
+    return Looks(*texts)
+
+
+def new_model_is_broken(directory: Path) -> Looks:
+    register(directory, SCHEMA, 1)
+    registry, collected = Registry(directory), CollectorRegistry()
+    load = ModelLoader(registry, SCHEMA, ENCODER, CPU)
+    models = WatchedModels(registry, "tiny", "", load, Shadow(1.0, 1), 60.0)
+    models.open()
+    collected.register(ModelMetrics(models))
+    before = text_of(collected)
+    register(directory, SCHEMA, 2, spoil=truncate)
+    models.look()
+    return Looks(before, text_of(collected))
+
+
+def _fleet() -> tuple[Fleet, CollectorRegistry]:
+    fleet, registry = Fleet(2), CollectorRegistry()
+    registry.register(fleet)
+    for pid in (1, 2):
+        fleet.started(pid)
+        fleet.became_ready(pid)
+    return fleet, registry
+
+
+def workers_die(_: Path) -> Looks:
+    fleet, registry = _fleet()
+    before = text_of(registry)
+    for pid in range(1, 5):
+        fleet.gone(pid, "killed by SIGKILL")
+        fleet.started(pid + 2)
+        fleet.became_ready(pid + 2)
+    return Looks(before, text_of(registry))
+
+
+def no_worker_starts(_: Path) -> Looks:
+    fleet, registry = _fleet()
+    before = text_of(registry)
+    for pid in (1, 2):
+        fleet.gone(pid, "ended with status 1")
+    return Looks(before, text_of(registry))
+
+
+SCENES = {
+    "RankingSlow": model_takes_long,
+    "RankingFails": model_raises,
+    "RankingTooLate": callers_leave,
+    "RankingSheds": there_is_no_room,
+    "RankingStoreAway": store_fails,
+    "RankingDegraded": nobody_knows_the_items,
+    "RankingItemsOld": items_are_not_read_again,
+    "RankingModelProblem": new_model_is_broken,
+    "RankingWorkersDie": workers_die,
+    "RankingNoWorker": no_worker_starts,
+}
