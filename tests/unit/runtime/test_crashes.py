@@ -33,7 +33,7 @@ class Failing:
         ("fail()", "process_failed", 1),
         ("worker = threading.Thread(target=fail, name='reader'); worker.start(); worker.join()", "thread_failed", 0),
         ("Failing()", "unraisable", 0),
-        ("pipe = Pipe(); run_worker(pipe[0], fail)", "process_failed", 1),
+        ("pipe, metrics = Pipe(), Pipe(); run_worker(pipe[0], metrics[0], fail)", "process_failed", 1),
     ],
 )
 def test_a_crash_is_one_private_line(code: str, event: str, status: int) -> None:
