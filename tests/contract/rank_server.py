@@ -20,6 +20,7 @@ from services.features.rows import Row
 from services.features.schema import View, build_schema
 from services.ranking.hydrate import UserRows
 from services.ranking.last_known import LastKnown
+from services.ranking.metrics import RankingMetrics
 from services.ranking.model import FakeModel, Model, Scores
 from services.ranking.pipeline import Ranker
 from services.ranking.recognise import Recogniser
@@ -189,6 +190,7 @@ def running(
     user_rows_max_age_s: float = 0.0,
     protection: Protection = UNPROTECTED,
     tracing: Tracing | None = None,
+    metrics: RankingMetrics | None = None,
 ) -> Iterator[RankServer]:
     """Serve on a free port of the loopback interface, with a clock that stands still at NOW_S.
 
@@ -197,9 +199,10 @@ def running(
     rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s)
     known: LastKnown[UserRows] = LastKnown(user_rows_max_age_s, 1 << 20)
     chosen = models or OneModel(model or FakeModel())
-    ranker = Ranker(SCHEMA, rows, chosen, clock=lambda: NOW_S, recogniser=recogniser, last_known=known)
+    observers, observe = ((metrics,), metrics.called) if metrics else ((), None)
+    ranker = Ranker(SCHEMA, rows, chosen, lambda: NOW_S, recogniser, known, observers)
     service = RankingService(ranker, max_workers, max_waiting)
-    built = build_server(service, "127.0.0.1:0", protection=protection, tracing=tracing)
+    built = build_server(service, "127.0.0.1:0", protection=protection, tracing=tracing, observe=observe)
     built.server.start()
     try:
         with grpc.insecure_channel(built.address) as channel:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, PublishRequest, UserErasure
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
@@ -24,6 +24,7 @@ from services.features.rows import Row
 from services.features.schema import View
 from services.gateway.publisher import MemoryPublisher
 from services.gateway.traced_publisher import TracedPublisher
+from services.ranking.metrics import RankingMetrics
 from services.runtime.sections.infrastructure import StoreSettings
 from services.runtime.settings import Settings
 from services.store.connect import open_rows_for_batches
@@ -174,8 +175,9 @@ def test_the_gateway_logs_nobody() -> None:
 )
 def test_the_ranking_server_logs_nobody(failure: Exception, event: str) -> None:
     """Answers, refusals, outages, and errors that nobody expected."""
-    store, recorded = rank_server.filled_store(), Recorded()
-    with logs() as stream, rank_server.running(store, tracing=recorded.tracing) as server:
+    store, recorded, registry = rank_server.filled_store(), Recorded(), CollectorRegistry()
+    metrics = RankingMetrics(registry)
+    with logs() as stream, rank_server.running(store, tracing=recorded.tracing, metrics=metrics) as server:
         server.stub.Rank(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True, metadata=SENT_ALONG)
         server.rank(rank_server.request(user_id=USER))
         server.refused(rank_server.request(user_id=USER * 20))
@@ -184,7 +186,7 @@ def test_the_ranking_server_logs_nobody(failure: Exception, event: str) -> None:
         server.rank(rank_server.request(user_id=USER))
         store.failure = failure
         assert USER not in (server.refused(rank_server.request(user_id=USER)).details() or "")
-    assert_private(stream, event, shown=shown(recorded))
+    assert_private(stream, event, shown=[*shown(recorded), generate_latest(registry).decode()])
 
 
 class SlowStore(SwitchedStore):
