@@ -1,10 +1,11 @@
 """The whole check: served requests from Kafka, the replay of the data set, and what differs between them."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
@@ -12,7 +13,7 @@ from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.datasets.erasures import read_erasures
 from export.datasets.storage import DatasetReader
 from export.pipeline import open_encoder
-from export.replay.history import load_history
+from export.replay.history import History, load_history
 from export.served.reading import Answers, Behaviour, read_answers, read_behaviour
 from export.skew.circumstances import REASONS, Circumstances, EventKey, Judge
 from export.skew.differences import Difference, Differences, Served, of_user
@@ -21,6 +22,7 @@ from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
 from services.ranking.served_log.tensors import BadTensor, unpacked
 from services.runtime.errors import CrossRecError
+from services.runtime.pseudonyms import open_pseudonyms
 from services.runtime.settings import Settings
 
 NOT_COMPARABLE = {
@@ -117,15 +119,16 @@ def check_skew(
     Raises NothingToCompare, LogUnavailable.
     """
     schema, encoder = build_schema(settings.features), open_encoder(settings)
-    behaviour = read_behaviour(settings, 0.0)
-    answers = read_answers(settings, window.from_s, window.until_s, _erasures(reader, behaviour))
+    behaviour, name_of = read_behaviour(settings, 0.0), open_pseudonyms(settings.privacy).of
+    answers = read_answers(settings, window.from_s, window.until_s, _erasures(reader, behaviour, name_of))
     records, counts = comparable(answers, schema, encoder.fingerprint)
     if not records:
         left = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise NothingToCompare(f"no served request can be compared ({left}): is served_log.share above 0?")
-    judge = Judge(behaviour.events, _keys(reader, behaviour), settings.kafka.topic_epoch, settle_s)
+    judge = Judge(behaviour.events, _keys(reader, behaviour, name_of), settings.kafka.topic_epoch, settle_s)
     comparing = Comparing(schema, judge, tolerance)
-    replay_served(load_history(reader, schema.config), schema, encoder, records, comparing.add)
+    history = renamed(load_history(reader, schema.config), name_of)
+    replay_served(history, schema, encoder, records, comparing.add)
     return Found(
         {**counts, "compared": comparing.compared, "unreadable": counts["unreadable"] + comparing.unreadable},
         {reason: comparing.reasons[reason] for reason in REASONS},
@@ -161,7 +164,14 @@ def _kind(record: ServedRanking, schema: Schema, encoder: int) -> str:
     return "degraded" if {line.reason for line in record.answer.degraded} & NOT_COMPARABLE else ""
 
 
-def _keys(reader: DatasetReader, behaviour: Behaviour) -> set[EventKey]:
+def renamed(history: History, name_of: Callable[[str], str]) -> History:
+    """The history with its users called as Kafka and the store call them."""
+    users, place = np.unique(history.behavior.user, return_inverse=True)
+    names = np.array([name_of(user) for user in users.tolist()], object)
+    return replace(history, behavior=replace(history.behavior, user=names[place]))
+
+
+def _keys(reader: DatasetReader, behaviour: Behaviour, name_of: Callable[[str], str]) -> set[EventKey]:
     """The data set's events from the time of the first one in Kafka on."""
     if not behaviour.events:
         return set()
@@ -171,14 +181,15 @@ def _keys(reader: DatasetReader, behaviour: Behaviour) -> set[EventKey]:
     for batch in reader.batches("events", columns):
         times_ms = pc.cast(batch["time"], "int64")
         late = batch.filter(pc.greater_equal(times_ms, first_ms))
-        named: Sequence[list[Any]] = [pc.fill_null(late[name], "").to_pylist() for name in columns[:-1]]
-        keys.update(zip(*named, pc.cast(late["time"], "int64").to_pylist(), strict=True))
+        users, *others = [pc.fill_null(late[name], "").to_pylist() for name in columns[:-1]]
+        keys.update(zip(map(name_of, users), *others, pc.cast(late["time"], "int64").to_pylist(), strict=True))
     return keys
 
 
-def _erasures(reader: DatasetReader, behaviour: Behaviour) -> dict[str, float]:
+def _erasures(reader: DatasetReader, behaviour: Behaviour, name_of: Callable[[str], str]) -> dict[str, float]:
     """When users were erased, by Kafka or by the data set, seconds since 1970."""
     erased_s = dict(behaviour.erased_s)
     for row in read_erasures(reader.path).to_pylist():
-        erased_s[row["user_id"]] = max(row["time"].timestamp(), erased_s.get(row["user_id"], 0.0))
+        user = name_of(row["user_id"])
+        erased_s[user] = max(row["time"].timestamp(), erased_s.get(user, 0.0))
     return erased_s

@@ -8,7 +8,7 @@ import pytest
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.served.reading import Happened
-from export.skew.check import Comparing
+from export.skew.check import Comparing, renamed
 from export.skew.circumstances import LATE, EventKey, Judge
 from export.skew.replayed import replay_served
 from services.features import behavior as folding
@@ -107,3 +107,11 @@ def test_tensors_of_another_shape_are_left_out() -> None:
     records[1].features.tensors[1].values = b""
     found = compared(records)
     assert (len(USERS) - 2, 2, []) == (found.compared, found.unreadable, list(found.skew.found()))
+
+
+def test_users_of_the_history_may_be_called_by_pseudonyms() -> None:
+    """As Kafka, the store and the records have them; everything else of the history stays."""
+    history = history_of(UPDATES, EVENTS)
+    found = renamed(history, lambda user: f"p-{user}")
+    assert [f"p-{user}" for user in history.behavior.user.tolist()] == found.behavior.user.tolist()
+    assert found.behavior.time_s is history.behavior.time_s
