@@ -64,7 +64,7 @@ def gateway(records: int = 50_000) -> Iterator[Gateway]:
     metrics, budget, rates = GatewayMetrics(registry), PendingBudget(1 << 20, records), RateLimits(0.0, 1000)
     intake = Intake(publisher, RULES, budget, now_s=lambda: GATEWAY_NOW_S, watch=metrics)
     service = EventService(intake, rates, StreamLimits(5000), 8, 4)
-    built = build_gateway(service, "127.0.0.1:0", metrics.called)
+    built = build_gateway(service, "127.0.0.1:0", observe=metrics.called)
     health = KafkaHealth(HealthServicer(), EVENT_SERVICE, publisher, 60.0, 1.0)
     health.check()
     registry.register(GatewayLoad(budget, rates, service, health))

@@ -265,6 +265,7 @@ def test_the_process_serves_and_ends_on_sigterm(infra: Endpoints, prefix: str, t
             process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == [
+        "server_protection",
         "gateway_started",
         "gateway_serving",
         "gateway_stopped",
@@ -275,7 +276,7 @@ def test_the_process_serves_and_ends_on_sigterm(infra: Endpoints, prefix: str, t
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     while process.poll() is None:
-        lines = log.read_text().splitlines(keepends=True)
-        if lines and lines[0].endswith("\n"):
-            return str(json.loads(lines[0])["address"])
+        lines = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        if started := [line for line in lines if line["event"] == "gateway_started"]:
+            return str(started[0]["address"])
     raise AssertionError(log.read_text())

@@ -17,7 +17,7 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.gateway.kafka_publisher import KafkaPublisher
-from services.gateway.main import build_service
+from services.gateway.main import build_intake, build_rates, build_service
 from services.gateway.server import build_server as build_gateway
 from services.main import app
 from services.ranking.model import FakeModel
@@ -80,8 +80,9 @@ def serving(built: BoundServer) -> Iterator[grpc.Channel]:
 def publish(settings: Settings, entries: list[Entry]) -> None:
     """Through a gateway of the settings."""
     publisher = KafkaPublisher(settings.kafka.bootstrap_servers, 20.0)
+    service = build_service(settings, build_intake(settings, publisher), build_rates(settings))
     try:
-        with serving(build_gateway(build_service(settings, publisher), "127.0.0.1:0")) as channel:
+        with serving(build_gateway(service, "127.0.0.1:0")) as channel:
             answer = EventServiceStub(channel).Publish(PublishRequest(entries=entries), timeout=60)
     finally:
         publisher.close(10.0)

@@ -45,16 +45,16 @@ def test_setup_applies_retention_to_topics_that_exist(infra: Endpoints, tmp_path
         "CROSSREC_KAFKA__TOPIC_PREFIX": name,
         "CROSSREC_STORE__URL": infra.valkey_address,
         "CROSSREC_STORE__REGISTRY": str(tmp_path / "registry.db"),
-        "CROSSREC_RETENTION__BEHAVIOR_DAYS": "2",
+        "CROSSREC_RETENTION__BEHAVIOR_DAYS": "8",
         "CROSSREC_RETENTION__DELETION_DAYS": "3",
         "COLUMNS": "500",
     }
     result = CliRunner().invoke(app, ["setup"], env=environment)
     assert 0 == result.exit_code, result.output
-    assert f"retention of {name}.behavior: retention.ms is now {2 * DAY_S * 1000}" in result.output
+    assert f"retention of {name}.behavior: retention.ms is now {8 * DAY_S * 1000}" in result.output
     assert f"{name}.activity" not in result.output
     behavior, items = (retention_of(infra, f"{name}.{suffix}") for suffix in ("behavior", "items"))
-    assert (str(2 * DAY_S * 1000), "3600000") == (behavior["retention.ms"], behavior["segment.ms"])
+    assert (str(8 * DAY_S * 1000), "3600000") == (behavior["retention.ms"], behavior["segment.ms"])
     assert (str(3 * DAY_S * 1000), "compact") == (items["delete.retention.ms"], items["cleanup.policy"])
     again = CliRunner().invoke(app, ["setup"], env=environment)
     assert (0, False) == (again.exit_code, "retention of" in again.output)
