@@ -20,9 +20,10 @@ setup: .venv/ready
 demo: setup
 	@$(BIN)/crossrec demo
 
+# Files of tests take turns in two processes, each with a Kafka and a Valkey of its own: they mostly wait.
 test: setup check
 	@$(BIN)/python -m pytest -n logical tests/unit
-	@$(BIN)/python -m pytest tests/contract tests/integration tests/parity tests/synthetic
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/integration tests/parity tests/synthetic
 	@$(BIN)/python -m pytest tests/chaos
 
 # Kills, pauses and cuts for five minutes a seed; every row must be as if nothing had happened.
