@@ -28,7 +28,12 @@ class RankingSettings(Section):
         description="Where /metrics (Prometheus, of all workers together), /live and /ready are served over HTTP, like "
         "127.0.0.1:9102; empty: nowhere.",
     )
-    max_workers: int = Field(4, ge=1, description="Requests that a worker process ranks at once.")
+    max_workers: int = Field(
+        4,
+        ge=1,
+        description="Requests that a worker process ranks at once; 1 has the shortest tail where the store is near, more go on "
+        "while one waits for it.",
+    )
     max_waiting: int = Field(64, ge=1, description="Most requests admitted at once; more get RESOURCE_EXHAUSTED.")
     target_wait_s: float = Field(0.05, gt=0, description="Seconds of waiting; while it is longer, fewer are admitted.")
     item_cache_size: int = Field(500_000, ge=1, description="Most items kept in memory.")
