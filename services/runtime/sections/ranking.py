@@ -31,8 +31,8 @@ class RankingSettings(Section):
     max_workers: int = Field(
         4,
         ge=1,
-        description="Requests that a worker process ranks at once; 1 has the shortest tail where the store is near, more go on "
-        "while one waits for it.",
+        description="Requests that a worker process ranks at once; 1 has the shortest tail where the store is near, more "
+        "go on while one waits for it.",
     )
     max_waiting: int = Field(64, ge=1, description="Most requests admitted at once; more get RESOURCE_EXHAUSTED.")
     target_wait_s: float = Field(0.05, gt=0, description="Seconds of waiting; while it is longer, fewer are admitted.")
