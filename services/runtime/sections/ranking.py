@@ -31,7 +31,7 @@ class RankingSettings(Section):
     max_workers: int = Field(
         4,
         ge=1,
-        description="Requests that a worker process ranks at once; 1 has the shortest tail where the store is near, more "
+        description="Requests that a worker process ranks at once; 1 has the shortest tail with a store nearby, more "
         "go on while one waits for it.",
     )
     max_waiting: int = Field(64, ge=1, description="Most requests admitted at once; more get RESOURCE_EXHAUSTED.")
