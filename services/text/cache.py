@@ -7,6 +7,7 @@ unreadable file is replaced, a failed read is a miss and a failed write is dropp
 import hashlib
 import sqlite3
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ _READ = "SELECT vector FROM vectors WHERE fingerprint = ? AND digest = ?"
 _WRITE = "INSERT OR IGNORE INTO vectors (fingerprint, digest, vector) VALUES (?, ?, ?)"
 _PRUNE = "DELETE FROM vectors WHERE id <= (SELECT MAX(id) FROM vectors) - ?"
 _BUSY_TIMEOUT_S = 5.0
+_PAUSE_S = 0.01
 
 
 class VectorCache:
@@ -74,10 +76,20 @@ class VectorCache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    until_s = time.monotonic() + _BUSY_TIMEOUT_S
+    while (connection := _unless_busy(path, until_s)) is None:
+        time.sleep(_PAUSE_S)
+    return connection
+
+
+def _unless_busy(path: Path, until_s: float) -> sqlite3.Connection | None:
+    """None while others open the file too: SQLite does not wait for them where the journal is switched over."""
     try:
         return _connect(path)
-    except sqlite3.OperationalError:
-        raise
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+            raise
+        return None
     except sqlite3.DatabaseError:
         # Not a database, or a damaged one. Processes that still have it open keep their own, unlinked file.
         for suffix in ("", "-wal", "-shm"):
