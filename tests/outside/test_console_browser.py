@@ -106,7 +106,7 @@ def test_every_page_fits_and_is_named(page: Page, name: str) -> None:
     expect(page.get_by_role("link", name=name.capitalize(), exact=True)).to_have_attribute("aria-current", "page")
     nameless = (
         "[...document.querySelectorAll('input,textarea,[role=switch]')].filter(e => e.checkVisibility() && "
-        "!e.labels?.length && !e.ariaLabel).length"
+        "!e.labels?.length && !e.ariaLabel && !e.textContent.trim()).length"
     )
     assert 0 == page.evaluate(nameless)
     smallest = (
