@@ -37,7 +37,7 @@ outside: setup
 	@$(BIN)/uv pip install --quiet --target build/outside kubernetes-validate
 	@PYTHONPATH=build/outside $(BIN)/python -m pytest -rs tests/outside
 
-check: setup
+check: setup audit
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
