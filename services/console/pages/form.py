@@ -1,12 +1,28 @@
 """The form that pages share: user, scenario, candidates, moment."""
 
+from collections.abc import Callable
+
 from nicegui import ui
 
 from services.console.catalogue import Known
 from services.console.choice import MOST_CANDIDATES, PASTED, SOURCES, Choice
+from services.console.pages.parts import fill, place
 from services.console.ranking_view import named
+from services.console.system import Session
+
+Form = Callable[[Session, Known], None]
 
 RECOGNISE = "Let the server recognise it"
+
+
+async def open_form(session: Session, form: Form) -> None:
+    """A page that begins with a form: read the names to choose from, meanwhile say so, and lay the form out."""
+    await fill(
+        place(),
+        "Reading names in the online store",
+        session.system.catalogue.current,
+        lambda known: form(session, known),
+    )
 
 
 def fields() -> ui.element:

@@ -17,8 +17,8 @@ from services.console.live import (
     publish_and_watch,
     summary,
 )
-from services.console.pages.form import fields, request_form, text, what_is_known
-from services.console.pages.parts import card, facts, fill, lead, message, on_press, place, table
+from services.console.pages.form import fields, open_form, request_form, text, what_is_known
+from services.console.pages.parts import card, facts, lead, message, on_press, place, table
 from services.console.ranking_view import degraded, named
 from services.console.system import Session
 from services.console.tables import Cell, Column
@@ -28,13 +28,7 @@ READ_ONLY = "This console is read-only: no event can be published. Start it with
 
 async def live_page(session: Session) -> None:
     """The page."""
-    where = place()
-    await fill(
-        where,
-        "Reading names in the online store",
-        session.system.catalogue.current,
-        lambda known: _form(session, known),
-    )
+    await open_form(session, _form)
 
 
 def _form(session: Session, known: Known) -> None:

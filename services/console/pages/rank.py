@@ -7,8 +7,8 @@ from nicegui import ui
 from services.console.catalogue import Known
 from services.console.charts import MOST_BARS, bars_height, colour, contributions_chart
 from services.console.choice import candidates, rank_request
-from services.console.pages.form import request_form, what_is_known
-from services.console.pages.parts import card, chart, facts, fill, lead, message, on_press, place, table
+from services.console.pages.form import open_form, request_form, what_is_known
+from services.console.pages.parts import card, chart, facts, lead, message, on_press, place, table
 from services.console.ranking_view import RankingView, ranking_view
 from services.console.system import Session
 from services.console.tables import Cell, Column, Rows
@@ -16,13 +16,7 @@ from services.console.tables import Cell, Column, Rows
 
 async def rank_page(session: Session) -> None:
     """The page."""
-    where = place()
-    await fill(
-        where,
-        "Reading names in the online store",
-        session.system.catalogue.current,
-        lambda known: _form(session, known),
-    )
+    await open_form(session, _form)
 
 
 def _form(session: Session, known: Known) -> None:

@@ -5,8 +5,8 @@ from nicegui import ui
 from services.console.catalogue import Known
 from services.console.charts import heatmap, heatmap_height
 from services.console.choice import BadChoice, rank_request
-from services.console.pages.form import request_form, what_is_known
-from services.console.pages.parts import card, chart, facts, fill, html, lead, message, on_press, place
+from services.console.pages.form import open_form, request_form, what_is_known
+from services.console.pages.parts import card, chart, facts, html, lead, message, on_press, place
 from services.console.system import Session
 from services.console.tables import Column, table_html
 from services.console.transfer import Transfer, transfer_of
@@ -14,13 +14,7 @@ from services.console.transfer import Transfer, transfer_of
 
 async def transfer_page(session: Session) -> None:
     """The page."""
-    where = place()
-    await fill(
-        where,
-        "Reading names in the online store",
-        session.system.catalogue.current,
-        lambda known: _form(session, known),
-    )
+    await open_form(session, _form)
 
 
 def _form(session: Session, known: Known) -> None:
