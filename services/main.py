@@ -27,6 +27,7 @@ from services.runtime.logging import quiet_grpc
 from services.runtime.security.cli import tokens_app
 from services.runtime.settings import described, load_settings
 from services.runtime.times import utc_seconds
+from services.store.setup import setup_command
 from services.users.cli import UserId, user_app
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ app.add_typer(serve_app, name="serve")
 app.add_typer(tokens_app, name="tokens")
 app.command("doctor")(doctor_command)
 app.command("health")(health_command)
+app.command("setup")(setup_command)
 app.add_typer(models_app, name="models")
 
 console = Console()
@@ -151,30 +153,6 @@ def schema() -> None:
             table.add_row(*row)
     console.print(table)
     console.print(f"fingerprint {built.fingerprint}")
-
-
-@app.command()
-def setup() -> None:
-    """Create the Kafka topics, apply their retention, register the feature views with Feast. Safe to repeat."""
-    from services.runtime.topics import apply_retention, create_topics, topic_specs
-    from services.store.connect import apply_definitions
-
-    chosen = load_settings()
-    kafka = chosen.kafka
-    specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.retention)
-    created = create_topics(kafka, specs, kafka.replication_factor)
-    console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
-    for topic, changed in apply_retention(kafka, specs).items():
-        console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
-    apply_definitions(chosen)
-    console.print(f"feature views registered in {chosen.store.registry}")
-    if chosen.store.user_retention_days:
-        from services.features.schema import build_schema
-        from services.store.connect import open_rows_for_batches
-
-        rows, built = open_rows_for_batches(chosen), build_schema(chosen.features)
-        expiring = sum(rows.expire(built[view]) for view in ("user", "user_scenario"))
-        console.print(f"rows of users that expire in {chosen.store.user_retention_days} days now: {expiring:,}")
 
 
 @serve_app.command()
