@@ -11,6 +11,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -30,6 +31,7 @@ from services.runtime.errors import (
     Unauthenticated,
     Unavailable,
 )
+from services.runtime.grpc_handlers import Parse, wrapped
 from services.runtime.logging import log_event
 from services.runtime.telemetry.request import current
 
@@ -47,8 +49,6 @@ _CODES: dict[type[RequestError], grpc.StatusCode] = {
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
-
-Parse = Callable[[bytes], Any]
 
 _logger = logging.getLogger(__name__)
 
@@ -80,33 +80,10 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Return the method's handler, wrapped."""
         handler = continuation(handler_call_details)
-        method = handler_call_details.method
         if handler is None:
             return None
         parse = _parser(handler.request_deserializer)
-        if handler.unary_unary is not None:
-            kind, wrapped = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, parse, method)
-        elif handler.stream_stream is not None:
-            kind, wrapped = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, parse, method)
-        else:
-            return handler
-        return kind(wrapped, None, handler.response_serializer)
-
-    def _unary(self, call: Callable[[Any, Any], Any], parse: Parse, method: str) -> Callable[[Any, Any], Any]:
-        def answer(request: bytes, context: Any) -> Any:
-            with self._exit(method, context):
-                return call(parse(request), context)
-
-        return answer
-
-    def _stream(
-        self, call: Callable[[Any, Any], Iterator[Any]], parse: Parse, method: str
-    ) -> Callable[[Any, Any], Iterator[Any]]:
-        def answers(requests: Iterator[bytes], context: Any) -> Iterator[Any]:
-            with self._exit(method, context):
-                yield from call(map(parse, requests), context)
-
-        return answers
+        return wrapped(handler, partial(self._exit, handler_call_details.method), parse)
 
     @contextmanager
     def _exit(self, method: str, context: Any) -> Iterator[None]:

@@ -7,9 +7,12 @@ too many are in the server, do not come here. Knows no metrics.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
+
+from services.runtime.grpc_handlers import wrapped
 
 Observe = Callable[[str, grpc.StatusCode, float], None]
 """Hears of a call that has ended: name of its method, its code, seconds; a stream ends with its last answer."""
@@ -31,26 +34,7 @@ class CallWatch(grpc.ServerInterceptor):
         handler, method = continuation(handler_call_details), handler_call_details.method
         if handler is None or not method.startswith(self._prefix):
             return handler
-        name = method[len(self._prefix) :]
-        if handler.unary_unary is not None:
-            kind, wrapped = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, name)
-        else:
-            kind, wrapped = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, name)
-        return kind(wrapped, handler.request_deserializer, handler.response_serializer)
-
-    def _unary(self, call: Callable[[Any, Any], Any], name: str) -> Callable[[Any, Any], Any]:
-        def answer(request: Any, context: Any) -> Any:
-            with self._watched(name, context):
-                return call(request, context)
-
-        return answer
-
-    def _stream(self, call: Callable[[Any, Any], Iterator[Any]], name: str) -> Callable[[Any, Any], Iterator[Any]]:
-        def answers(requests: Any, context: Any) -> Iterator[Any]:
-            with self._watched(name, context):
-                yield from call(requests, context)
-
-        return answers
+        return wrapped(handler, partial(self._watched, method[len(self._prefix) :]))
 
     @contextmanager
     def _watched(self, name: str, context: Any) -> Iterator[None]:

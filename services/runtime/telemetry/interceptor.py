@@ -4,13 +4,14 @@ The id goes back in the trailing metadata, errors included. Health and reflectio
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from services.runtime.grpc_handlers import wrapped
 from services.runtime.telemetry.request import Request, enter, leave
 
 if TYPE_CHECKING:
@@ -50,27 +51,7 @@ class RequestInterceptor(grpc.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None or method.startswith(_OWN):
             return handler
-        if handler.unary_unary is not None:
-            kind, wrapped = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, method)
-        elif handler.stream_stream is not None:
-            kind, wrapped = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, method)
-        else:
-            return handler
-        return kind(wrapped, handler.request_deserializer, handler.response_serializer)
-
-    def _unary(self, call: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Any], Any]:
-        def answer(request: Any, context: Any) -> Any:
-            with self._served(method, context):
-                return call(request, context)
-
-        return answer
-
-    def _stream(self, call: Callable[[Any, Any], Iterator[Any]], method: str) -> Callable[[Any, Any], Iterator[Any]]:
-        def answers(requests: Iterator[Any], context: Any) -> Iterator[Any]:
-            with self._served(method, context):
-                yield from call(requests, context)
-
-        return answers
+        return wrapped(handler, partial(self._served, method))
 
     @contextmanager
     def _served(self, method: str, context: Any) -> Iterator[None]:
