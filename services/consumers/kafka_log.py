@@ -15,6 +15,7 @@ from kafka import errors as kafka_errors
 
 from services.consumers.header_names import accept_any_header_name
 from services.consumers.log import LogUnavailable, LostPartitions, Output, Record
+from services.consumers.paused_fetches import return_paused_fetches
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
 from services.consumers.watch import Watch
 from services.runtime.logging import log_event
@@ -98,9 +99,13 @@ class KafkaLog:
         """The next batch."""
         consumer = self._consumer()
         polled = self._polled(consumer, wait_s)
+        if self._assignment.moved:
+            # The client keeps its position in a partition that it has before and after, whoever had it in between:
+            # what others have committed would be read, and counted, once more.
+            self.rewind()
+            return []
         # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
         self._membership = consumer.group_metadata()
-        self._take_over(consumer)
         self._check_order({partition: records[0].offset for partition, records in polled.items()})
         self._next |= {partition: records[-1].offset + 1 for partition, records in polled.items()}
         batch = [
@@ -119,12 +124,9 @@ class KafkaLog:
         """What was fetched, and what came since: the client fetches ahead, so the first is as old as the last batch."""
         fetched: dict[TopicPartition, list[Any]] = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
         room = self._config.max_poll_records - sum(map(len, fetched.values()))
-        if not fetched or room <= 0:
+        if not fetched or room <= 0 or self._assignment.moved:
             return fetched
-        moved = self._assignment.moved
         newer = _reached(lambda: consumer.poll(timeout_ms=CATCH_UP_MS, max_records=room))
-        if self._assignment.moved and not moved:
-            raise LostPartitions("partitions moved between two polls")
         return {partition: fetched.get(partition, []) + newer.get(partition, []) for partition in fetched | newer}
 
     def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
@@ -154,7 +156,8 @@ class KafkaLog:
         """Seek to what is committed, after ending a transaction whose outcome is not known."""
         _reached(self._transactions.settle)
         consumer = self._consumer()
-        self._take_over(consumer)
+        if self._assignment.moved:
+            self._take_over(consumer)
         for partition in consumer.assignment():
             _reached(lambda at=partition: self._seek(consumer, at))  # type: ignore[misc]
         self._next = {}
@@ -176,6 +179,7 @@ class KafkaLog:
     def _join(self) -> KafkaConsumer:
         config = self._config
         accept_any_header_name()
+        return_paused_fetches()
         consumer = KafkaConsumer(
             **kafka_arguments(config.kafka),
             bootstrap_timeout_ms=config.request_timeout_ms,
@@ -195,11 +199,10 @@ class KafkaLog:
     def _take_over(self, consumer: KafkaConsumer) -> None:
         """After partitions moved, end what a crashed owner left open: Kafka holds its offsets back until then."""
         assigned = [partition.partition for partition in consumer.assignment()]
-        if self._assignment.moved and assigned:
+        if assigned:
             self._from = _reached(self._admit)
             _reached(lambda: self._transactions.take_over(min(assigned)))
             _reached(lambda: self._report_expired(consumer))
-            self._next = {}
         self._assignment.moved = False
 
     def _seek(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:

@@ -113,12 +113,13 @@ def run(plan: Plan, directory: Path) -> Report:
         fold_catalogue(system.store, updates, compare.SCHEMA)
         for consumer in system.consumers.values():
             consumer.start()
-        until(lambda: all(consumer.has_joined() for consumer in system.consumers.values()), "the consumers to join")
+        until(system.is_complete, "the consumers to join")
         lap("start")
         feeder = Feeder(system, workload.records(), plan.events // BACKLOGS, "re-sends" in plan.leave_out)
         _torment(system, plan, feeder, report)
         lap("faults")
-        until(lambda: _all_committed(system), "the groups to commit everything")
+        # One that was killed at last may still be on its way: it would not hear that it shall stop.
+        until(lambda: system.is_complete() and _all_committed(system), "the groups to commit everything")
         lap("catching up")
         for consumer in system.consumers.values():
             consumer.stop()

@@ -47,16 +47,18 @@ class ConsumerProcess:
     def __init__(self, kind: str, name: str, environment: dict[str, str], log: Path) -> None:
         self.kind, self.name, self.log, self._environment = kind, name, log, environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._begins = 0
 
     def start(self) -> None:
+        self._begins = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-W", "ignore", "-m", "tests.chaos.consumer", self.kind]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, env=self._environment)
 
     def has_joined(self) -> bool:
-        """Whether it has been given partitions; raises Stuck if it died."""
+        """Whether it has been given partitions since it was last started; raises Stuck if it died."""
         self.check()
-        return b"rebalanced" in self.log.read_bytes()
+        return b"rebalanced" in self.log.read_bytes()[self._begins :]
 
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -120,6 +122,10 @@ class System:
         with KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers) as consumer:
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
             return int(sum(consumer.end_offsets(partitions).values()))
+
+    def is_complete(self) -> bool:
+        """Whether every consumer has joined its group; raises Stuck if one died by itself."""
+        return all(consumer.has_joined() for consumer in self.consumers.values())
 
     def check(self) -> None:
         """Raise Stuck if a consumer died by itself."""

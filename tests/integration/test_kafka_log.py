@@ -1,0 +1,86 @@
+"""The log on a real Kafka: what a member reads after its partitions went through other hands."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+
+from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
+from services.consumers.log import Record
+from services.consumers.watch import Watch
+from services.runtime.infra.commands import Endpoints
+from tests.integration.test_consumers import Stage, staged
+from tests.unit.consumers.streams import behavior_event
+
+pytestmark = pytest.mark.integration
+
+BATCH = 10
+POLLS = 60
+
+
+@pytest.fixture
+def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
+    with staged(infra, tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+def log(stage: Stage) -> Iterator[KafkaLog]:
+    config = KafkaLogConfig(
+        kafka=stage.settings.kafka,
+        group=stage.group("behavior"),
+        topic=stage.topic("behavior"),
+        max_poll_records=BATCH,
+        session_timeout_ms=stage.settings.consumers.session_timeout_ms,
+        transaction_timeout_ms=stage.settings.consumers.transaction_timeout_ms,
+    )
+    log = KafkaLog(config, Watch("behavior"))
+    yield log
+    log.close()
+
+
+def test_a_member_that_gets_its_partition_back_reads_on_after_what_another_committed(
+    stage: Stage, log: KafkaLog
+) -> None:
+    """Kafka's client keeps its position in a partition that it has before and after a rebalance.
+
+    Between the two it can have been somebody else's for a generation: what was read there would be counted twice.
+    """
+    stage.send([behavior_event(number) for number in range(4 * BATCH)])
+    first = _next_batch(log)
+    log.commit([], first)
+    member = log._consumer()
+    partition = TopicPartition(first[0].topic, first[0].partition)
+    # The other owner's commit, and the rebalance after it, without the generation that the member slept through.
+    member.commit({partition: OffsetAndMetadata(first[-1].offset + 1 + BATCH, "", -1)})
+    member._coordinator.request_rejoin()
+    second = _next_batch(log)
+    assert first[-1].offset + 1 + BATCH == second[0].offset
+    assert BATCH == len(second)
+
+
+def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_is_read_on(stage: Stage, log: KafkaLog) -> None:
+    """Kafka's client keeps what it had fetched of it aside, and forgets it once another one was read in between."""
+    stage.send([behavior_event(number, user_id=f"u{number}") for number in range(100)])
+    read = Counter(record.partition for record in _next_batch(log))
+    (first,) = read
+    member = log._consumer()
+    paused = TopicPartition(stage.topic("behavior"), first)
+    member.pause(paused)
+    while records := log.poll(2):
+        read.update(record.partition for record in records)
+    assert BATCH == read[first]
+    member.resume(paused)
+    while records := log.poll(2):
+        read.update(record.partition for record in records)
+    assert 100 == sum(read.values())
+
+
+def _next_batch(log: KafkaLog) -> list[Record]:
+    for _ in range(POLLS):
+        records = log.poll(0.5)
+        if records:
+            return records
+    raise AssertionError("there is more to read")
