@@ -5,6 +5,7 @@ Times the same calls as the server makes: runs in pieces on the processor, padde
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from export.machine import machine, versions
 from services.features.encode import Tensors
+from services.ranking.batching import BatchedModel
 from services.ranking.execution import execution_of
 from services.ranking.model import INPUTS, OnnxModel
 from services.ranking.registry import MODEL, Registry, wanted_version
@@ -22,6 +24,12 @@ CANDIDATES = (1, 50, 200, 500, 1000, 2000)
 REQUESTS = (2, 4, 8)
 TOGETHER = 50
 """Candidates of each request of those that are scored in one run."""
+
+THREADS = 16
+"""Requests at the same time, alone and batched."""
+
+WAIT_S = 0.001
+"""Longest that one of them waits for others."""
 
 WARM_UP = 10
 PACKAGES = ("crossrec", "onnxruntime-gpu", "numpy")
@@ -71,6 +79,13 @@ def _measure(model: OnnxModel, manifest: Mapping[str, Any], runs: int) -> dict[s
             requests = [made_up(manifest, TOGETHER, random) for _ in range(count)]
             timed = _timed(lambda requests=requests: model.score_many(requests), runs)  # type: ignore[misc]
             found["requests_in_one_run"][str(count)] = timed
+        batched = BatchedModel(model, WAIT_S, max(REQUESTS))
+        found["concurrent"] = {
+            "threads": THREADS,
+            "candidates_each": TOGETHER,
+            "alone_per_s": _per_second(lambda: model.score(*requests[0]), runs),
+            "batched_per_s": _per_second(lambda: batched.score(*requests[0]), runs),
+        }
     return found
 
 
@@ -88,6 +103,20 @@ def made_up(manifest: Mapping[str, Any], items: int, random: np.random.Generator
     widths = {name: len(manifest["tensors"][name]) for name in INPUTS}
     made = {name: random.normal(size=(*shapes[name], widths[name])).astype(np.float32) for name in INPUTS}
     return Tensors(**made), np.eye(sources)[0]
+
+
+def _per_second(call: Callable[[], object], runs: int) -> float:
+    """Calls a second of THREADS threads that make `runs` calls each."""
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            call()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(run, [WARM_UP] * THREADS))
+        begin = time.perf_counter()
+        list(pool.map(run, [runs] * THREADS))
+        return round(THREADS * runs / (time.perf_counter() - begin), 1)
 
 
 def _timed(call: Callable[[], object], runs: int) -> dict[str, float]:

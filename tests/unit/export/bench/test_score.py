@@ -33,6 +33,7 @@ def test_every_number_of_candidates_and_requests_is_timed(tmp_path: Path) -> Non
     assert {str(items) for items in CANDIDATES} == set(measured["candidates"])
     assert {"candidates_each", *(str(count) for count in REQUESTS)} == set(measured["requests_in_one_run"])
     assert {"p50_ms", "p99_ms", "cpu_ms"} == set(measured["candidates"]["200"])
+    assert all(measured["concurrent"][way] > 0 for way in ("alone_per_s", "batched_per_s"))
     assert ("small/1", 3, 2) == (found["model"], found["workload"]["sources"], found["workload"]["runs"])
 
 
