@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,6 +107,34 @@ def test_data_and_ports_survive_a_restart(own: InfraConfig, stop: Callable[[Infr
     assert first_value(second.kafka_bootstrap, "kept") == b"record"
     with redis.Redis.from_url(second.valkey_url) as client:
         assert client.get("kept") == b"value"
+
+
+def test_a_transaction_that_was_committed_when_kafka_died_is_whole_after_the_restart(own: InfraConfig) -> None:
+    """Its commit was confirmed: what it wrote is read, however few of its partitions had heard of that.
+
+    Whether Kafka dies before or after they have is up to chance, mostly before.
+    """
+    partitions = 50
+    endpoints = up(own)
+    create_topics(endpoints.kafka_bootstrap, [TopicSpec("wide", partitions, {}, "what was committed")])
+    for attempt in range(3):
+        producer = KafkaProducer(bootstrap_servers=endpoints.kafka_bootstrap, transactional_id=f"writer-{attempt}")
+        producer.init_transactions()
+        producer.begin_transaction()
+        for number in range(partitions):
+            producer.send("wide", b"%d" % attempt, partition=number)
+        producer.flush()
+        producer.commit_transaction()
+        kill_all(own)
+        producer.close(timeout=0)
+        endpoints = up(own)
+    with KafkaConsumer(
+        bootstrap_servers=endpoints.kafka_bootstrap, isolation_level="read_committed", consumer_timeout_ms=5000
+    ) as consumer:
+        consumer.assign([TopicPartition("wide", number) for number in range(partitions)])
+        consumer.seek_to_beginning()
+        read = Counter(record.value for record in consumer)
+    assert {b"0": partitions, b"1": partitions, b"2": partitions} == read
 
 
 def test_up_starts_only_what_is_missing(own: InfraConfig) -> None:

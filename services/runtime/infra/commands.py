@@ -75,6 +75,9 @@ class Server(Protocol):
     def is_ready(self, ports: dict[str, int]) -> bool:
         """Whether it answers requests."""
 
+    def settle(self, ports: dict[str, int], timeout_s: float) -> None:
+        """Put right what a kill left behind, once it answers."""
+
 
 def up(config: InfraConfig) -> Endpoints:
     """Start what does not run yet and wait until everything answers.
@@ -99,6 +102,8 @@ def up(config: InfraConfig) -> Endpoints:
                 state = _start(server, state, config)
             for server in servers:
                 _wait_ready(server, state.of(server.name), config.start_timeout_s)
+            for server in missing:
+                server.settle(state.of(server.name).ports, config.start_timeout_s)
         except BaseException:
             _stop([server.name for server in missing], config)
             raise

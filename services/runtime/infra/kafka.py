@@ -208,6 +208,17 @@ class KafkaServer:
             return False
         return len(answer) == 10 and struct.unpack(">iih", answer)[1:] == (1, 0)
 
+    def settle(self, ports: dict[str, int], timeout_s: float) -> None:
+        """End the transactions that a kill left torn.
+
+        Raises:
+            InfraFailed: Kafka does not say which there are.
+        """
+        # Loading Kafka's client takes longer than asking; whoever only looks at the servers need not wait for it.
+        from services.runtime.infra.torn_transactions import mend_torn_transactions
+
+        mend_torn_transactions(f"127.0.0.1:{ports['client']}", timeout_s)
+
 
 def _format(java: list[str], properties: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
