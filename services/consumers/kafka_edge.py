@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
@@ -16,6 +16,11 @@ from services.runtime.topics import identify
 WAIT_S = 10.0
 """Longest wait for the brokers, seconds."""
 
+PAUSE_S = 0.1
+"""Between two tries to be answered."""
+
+T = TypeVar("T")
+
 
 @contextmanager
 def reachable(kafka: Kafka) -> Iterator[None]:
@@ -26,6 +31,18 @@ def reachable(kafka: Kafka) -> Iterator[None]:
         reason = f"{type(error).__name__}: {error}"
         brokers = brokers_of(kafka)
         raise LogUnavailable(f"Kafka at {brokers} cannot be reached or does not answer: {reason}") from error
+
+
+def patiently(ask: Callable[[], T], wait_s: float = WAIT_S) -> T:
+    """The answer to what Kafka cannot answer at once: while a coordinator moves or loads, it is asked again."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return ask()
+        except (kafka_errors.NotCoordinatorError, kafka_errors.CoordinatorLoadInProgressError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_S)
 
 
 def partition_counts(kafka: Kafka) -> Callable[[str], int]:

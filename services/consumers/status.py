@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError
 
-from services.consumers.kafka_edge import WAIT_S, first_records, reachable, reader
+from services.consumers.kafka_edge import WAIT_S, first_records, patiently, reachable, reader
 from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.runtime.security.connections import kafka_arguments
@@ -155,7 +155,7 @@ def read_groups(settings: Settings, now_s: float) -> list[GroupStatus]:
 
 def _group(admin: KafkaAdminClient, group: str) -> Mapping[str, Any] | None:
     try:
-        answer: Mapping[str, Any] = admin.describe_groups([group])[group]
+        answer: Mapping[str, Any] = patiently(lambda: admin.describe_groups([group])[group])
     except UNKNOWN_GROUP:
         return None
     return answer
@@ -163,7 +163,7 @@ def _group(admin: KafkaAdminClient, group: str) -> Mapping[str, Any] | None:
 
 def _offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, int]:
     try:
-        offsets = admin.list_group_offsets([group])[group]
+        offsets = patiently(lambda: admin.list_group_offsets([group])[group])
     except UNKNOWN_GROUP:
         return {}
     return {partition: at.offset for partition, at in offsets.items() if at.offset >= 0}
