@@ -147,8 +147,10 @@ class KafkaLog:
         """Poll with all partitions paused."""
         consumer = self._consumer()
         consumer.pause(*consumer.assignment())
-        polled = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
-        consumer.resume(*consumer.assignment())
+        try:
+            polled = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
+        finally:
+            consumer.resume(*consumer.assignment())
         # Partitions that arrive during the poll are not paused; what they gave is read again after a rewind.
         return not polled and not self._assignment.moved
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaConnectionError
 
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
-from services.consumers.log import Record
+from services.consumers.log import LogUnavailable, Record
 from services.consumers.watch import Watch
 from services.runtime.infra.commands import Endpoints
 from tests.integration.test_consumers import Stage, staged
@@ -76,6 +77,24 @@ def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_is_read_on(stage: 
     while records := log.poll(2):
         read.update(record.partition for record in records)
     assert 100 == sum(read.values())
+
+
+def test_partitions_are_read_on_after_an_error_while_they_were_paused(
+    stage: Stage, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever went wrong while a batch was kept alive."""
+    stage.send([behavior_event(number) for number in range(2 * BATCH)])
+    first = _next_batch(log)
+    with monkeypatch.context() as patch:
+        patch.setattr(log._consumer(), "poll", _raises)
+        with pytest.raises(LogUnavailable):
+            log.keep_alive(0.1)
+    log.rewind()
+    assert first == _next_batch(log)
+
+
+def _raises(**_: object) -> None:
+    raise KafkaConnectionError("gone")
 
 
 def _next_batch(log: KafkaLog) -> list[Record]:
