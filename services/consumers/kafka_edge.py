@@ -10,6 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from services.consumers.log import LogUnavailable
+from services.consumers.mended_client import mend_kafka_client
 from services.runtime.security.connections import Kafka, brokers_of, kafka_arguments
 from services.runtime.topics import identify
 
@@ -59,6 +60,7 @@ def partition_counts(kafka: Kafka) -> Callable[[str], int]:
 @contextmanager
 def reader(kafka: Kafka, max_poll_records: int = 500) -> Iterator[KafkaConsumer]:
     """A consumer of committed records that is in no group."""
+    mend_kafka_client()
     consumer = KafkaConsumer(
         **kafka_arguments(kafka),
         bootstrap_timeout_ms=int(WAIT_S * 1000),

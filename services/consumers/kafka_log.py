@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from services.consumers.header_names import accept_any_header_name
 from services.consumers.log import LogUnavailable, LostPartitions, Output, Record
-from services.consumers.paused_fetches import return_paused_fetches
+from services.consumers.mended_client import mend_kafka_client
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
 from services.consumers.watch import Watch
 from services.runtime.logging import log_event
@@ -180,8 +179,7 @@ class KafkaLog:
 
     def _join(self) -> KafkaConsumer:
         config = self._config
-        accept_any_header_name()
-        return_paused_fetches()
+        mend_kafka_client()
         consumer = KafkaConsumer(
             **kafka_arguments(config.kafka),
             bootstrap_timeout_ms=config.request_timeout_ms,

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaConnectionError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.log import LogUnavailable, Record
 from services.consumers.watch import Watch
 from services.runtime.infra.commands import Endpoints
+from services.runtime.infra.process import wait_until
 from tests.integration.test_consumers import Stage, staged
 from tests.unit.consumers.streams import behavior_event
 
@@ -91,6 +92,20 @@ def test_partitions_are_read_on_after_an_error_while_they_were_paused(
             log.keep_alive(0.1)
     log.rewind()
     assert first == _next_batch(log)
+
+
+def test_what_is_committed_is_asked_anew_after_an_answer_that_came_too_late(stage: Stage, log: KafkaLog) -> None:
+    """Kafka's client keeps that answer for the next question, and others commit in between."""
+    stage.send([behavior_event(number) for number in range(2 * BATCH)])
+    first = _next_batch(log)
+    log.commit([], first)
+    member, partition = log._consumer(), TopicPartition(first[0].topic, first[0].partition)
+    with pytest.raises(KafkaTimeoutError):
+        member.committed(partition, timeout_ms=0)
+    assert wait_until(lambda: all(late.is_done for late in member._coordinator._offset_fetch_futures.values()), 30)
+    further = first[-1].offset + 6
+    member.commit({partition: OffsetAndMetadata(further, "", -1)})
+    assert further == member.committed(partition, timeout_ms=30_000)
 
 
 def _raises(**_: object) -> None:

@@ -17,6 +17,7 @@ from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 from services.runtime.errors import InfraFailed
 from services.runtime.infra.process import wait_until
 from services.runtime.logging import log_event
+from services.runtime.security.connections import kafka_arguments
 
 DECIDED = {"CompleteCommit": True, "CompleteAbort": False}
 """States of a transaction that has ended, and whether it was committed."""
@@ -72,7 +73,7 @@ def mend_torn_transactions(bootstrap_servers: str, timeout_s: float) -> int:
     def done() -> bool:
         nonlocal mended, failure
         try:
-            with _Admin(bootstrap_servers=bootstrap_servers) as admin:
+            with _Admin(**kafka_arguments(bootstrap_servers)) as admin:
                 for torn, commit in list(_torn(admin)):
                     admin.write_marker(torn, commit=commit)
                     mended += 1

@@ -1,8 +1,11 @@
-"""Header names that are no text: their records are read, and those around them as ever."""
+"""Header names that are no text: their records are read, and those around them as ever.
+
+What else is mended needs a broker: tests/integration/test_kafka_log.py.
+"""
 
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from services.consumers.header_names import accept_any_header_name
+from services.consumers.mended_client import mend_kafka_client
 
 
 class RawName(str):
@@ -15,8 +18,8 @@ class RawName(str):
 
 def test_a_name_that_is_no_text_is_read_with_its_bytes_spelt_out() -> None:
     """Between records that are read as before, however often the reading was asked for."""
-    accept_any_header_name()
-    accept_any_header_name()
+    mend_kafka_client()
+    mend_kafka_client()
     headers = [[("чай", b"1")], [("a", b"2"), (RawName("name!"), b"\xff")], []]
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1 << 16)
     for offset, own in enumerate(headers):
