@@ -1,4 +1,4 @@
-"""`crossrec consumers ...`: look at the feature consumers from outside, and set them back."""
+"""`crossrec consumers ...`: look at the feature consumers from outside, set them back, end what they wait for."""
 
 import json
 import time
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 consumers_app = typer.Typer(
     no_args_is_help=True,
-    help="Look at the feature consumers: who folds what, and how far behind they are; set them back.",
+    help="Look at the feature consumers: who folds what, and how far behind; set them back; end what they wait for.",
 )
+
+MEND_S = 30.0
+"""Longest wait for a Kafka that is still loading, seconds."""
 
 _COLOURS = {"Stable": "green", "Empty": "yellow", "absent": "dim", "no topic": "red"}
 
@@ -64,6 +67,18 @@ def rewind(
     for start in rewind_kind(settings, build_schema(settings.features), open_rows_for_batches(settings), kind, to_s):
         dropped = ", ".join(f"{count:,} of {view}" for view, count in start.dropped.items())
         typer.echo(f"{start.kind}: dropped rows: {dropped}; {start.topic} is folded from {list(start.offsets)} on")
+
+
+@consumers_app.command()
+def mend() -> None:
+    """End transactions that Kafka decided and never told the partitions of, for which groups would wait for good.
+
+    A single node (Kafka 4.3) that is killed can leave such. They end as they were decided; others are left alone.
+    """
+    from services.runtime.infra.torn_transactions import mend_torn_transactions
+
+    markers = mend_torn_transactions(load_settings().kafka, MEND_S)
+    typer.echo(f"ended in {markers} partitions" if markers else "no transaction is torn")
 
 
 def _table(groups: "list[GroupStatus]") -> Table:

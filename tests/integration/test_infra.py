@@ -14,9 +14,11 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, KafkaAdminClient
 from typer.testing import CliRunner
 
+from services.consumers.cli import consumers_app
 from services.runtime.errors import InfraFailed, TopicMismatch
 from services.runtime.infra.cli import infra_app
 from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
+from services.runtime.infra.kafka import KafkaServer
 from services.runtime.infra.process import ProcessRef, is_alive, wait_until
 from services.runtime.infra.state import InfraState, ServerState, load_state, save_state
 from services.runtime.topics import TopicSpec, create_topics, topic_specs
@@ -109,11 +111,17 @@ def test_data_and_ports_survive_a_restart(own: InfraConfig, stop: Callable[[Infr
         assert client.get("kept") == b"value"
 
 
-def test_a_transaction_that_was_committed_when_kafka_died_is_whole_after_the_restart(own: InfraConfig) -> None:
+@pytest.mark.parametrize("by", ["up", "command"])
+def test_a_transaction_that_was_committed_when_kafka_died_is_whole_after_the_restart(
+    own: InfraConfig, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
     """Its commit was confirmed: what it wrote is read, however few of its partitions had heard of that.
 
-    Whether Kafka dies before or after they have is up to chance, mostly before.
+    Whether Kafka dies before or after they have is up to chance, mostly before. A Kafka that `up` did not start is
+    mended by a command.
     """
+    if by == "command":
+        monkeypatch.setattr(KafkaServer, "settle", lambda *_: None)
     partitions = 50
     endpoints = up(own)
     create_topics(endpoints.kafka_bootstrap, [TopicSpec("wide", partitions, {}, "what was committed")])
@@ -128,6 +136,10 @@ def test_a_transaction_that_was_committed_when_kafka_died_is_whole_after_the_res
         kill_all(own)
         producer.close(timeout=0)
         endpoints = up(own)
+    if by == "command":
+        monkeypatch.setenv("CROSSREC_KAFKA__BOOTSTRAP_SERVERS", endpoints.kafka_bootstrap)
+        assert 0 == CliRunner().invoke(consumers_app, ["mend"]).exit_code
+        assert "no transaction is torn\n" == CliRunner().invoke(consumers_app, ["mend"]).output
     with KafkaConsumer(
         bootstrap_servers=endpoints.kafka_bootstrap, isolation_level="read_committed", consumer_timeout_ms=5000
     ) as consumer:

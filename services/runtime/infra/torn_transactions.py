@@ -7,7 +7,7 @@ in it. What was decided is known, so the markers can be written after all.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -17,7 +17,7 @@ from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 from services.runtime.errors import InfraFailed
 from services.runtime.infra.process import wait_until
 from services.runtime.logging import log_event
-from services.runtime.security.connections import kafka_arguments
+from services.runtime.security.connections import Kafka, kafka_arguments
 
 DECIDED = {"CompleteCommit": True, "CompleteAbort": False}
 """States of a transaction that has ended, and whether it was committed."""
@@ -62,50 +62,49 @@ class _Admin(KafkaAdminClient):  # type: ignore[misc]
         self._abort_transaction_process_response(await self._manager.send(request, node_id=leader), torn)
 
 
-def mend_torn_transactions(bootstrap_servers: str, timeout_s: float) -> int:
+def mend_torn_transactions(kafka: Kafka, timeout_s: float) -> int:
     """Write the markers that are missing; returns how many.
 
-    Raises InfraFailed if Kafka does not answer all that must be asked within the time.
+    Waits for coordinators that are still loading. Transactions of which none knows within the time are left alone, and
+    the log says so. Raises InfraFailed if Kafka does not answer.
     """
-    mended = 0
+    mended, unknown = 0, set[int]()
     failure: Exception | None = None
 
     def done() -> bool:
-        nonlocal mended, failure
+        nonlocal mended, unknown, failure
         try:
-            with _Admin(**kafka_arguments(bootstrap_servers)) as admin:
-                for torn, commit in list(_torn(admin)):
-                    admin.write_marker(torn, commit=commit)
-                    mended += 1
-        except kafka_errors.KafkaError as error:  # a coordinator or partition that is still loading
+            with _Admin(**kafka_arguments(kafka)) as admin:
+                before = _open(admin)
+                states = _states(admin, before)
+                # Open before and after its end was seen, so not one that has just ended, nor the producer's next.
+                for torn in set(before) & set(_open(admin) if before else ()):
+                    if (commit := DECIDED.get(states.get(torn.producer_id, ""))) is not None:
+                        admin.write_marker(torn, commit=commit)
+                        mended += 1
+        except kafka_errors.KafkaError as error:  # a partition that is still loading
             failure = error
             return False
-        return True
+        # A coordinator that is still loading lists nothing.
+        unknown, failure = {each.producer_id for each in before} - states.keys(), None
+        return not unknown
 
     if not wait_until(done, timeout_s):
-        raise InfraFailed(f"Kafka does not say which transactions are open: {failure!r}")
+        if failure:
+            raise InfraFailed(f"Kafka does not say which transactions are open: {failure!r}") from failure
+        log_event(_logger, "transactions_unknown", level=logging.WARNING, producers=sorted(unknown))
     if mended:
         log_event(_logger, "torn_transactions_mended", level=logging.WARNING, markers=mended)
     return mended
 
 
-def _torn(admin: KafkaAdminClient) -> Iterator[tuple[OpenTransaction, bool]]:
-    """Open transactions that have ended, and whether they were committed."""
-    before = _open(admin)
-    if not before:
-        return
-    states = {
-        listed.producer_id: listed.state.value
-        for transactions in admin.list_transactions(
-            producer_id_filters=sorted({each.producer_id for each in before})
-        ).values()
-        for listed in transactions
-    }
-    # Open before and after its end was seen, so not one that has just ended, nor the producer's next.
-    after = set(_open(admin))
-    for each in before:
-        if each in after and (commit := DECIDED.get(states.get(each.producer_id, ""))) is not None:
-            yield each, commit
+def _states(admin: KafkaAdminClient, transactions: Sequence[OpenTransaction]) -> dict[int, str]:
+    """The state of each producer's newest transaction, as far as coordinators know it."""
+    producers = sorted({each.producer_id for each in transactions})
+    if not producers:
+        return {}
+    listed = admin.list_transactions(producer_id_filters=producers)
+    return {each.producer_id: each.state.value for transactions in listed.values() for each in transactions}
 
 
 def _open(admin: KafkaAdminClient) -> Sequence[OpenTransaction]:
