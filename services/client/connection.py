@@ -1,6 +1,7 @@
 """What all clients have in common: channels that calls take in turns, a deadline, an end. Knows no service."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -11,7 +12,7 @@ from .access import Access, Token
 from .errors import call_failed
 
 
-class _Client:
+class _Client(ABC):
     """Calls one service.
 
     Args:
@@ -42,8 +43,9 @@ class _Client:
         self._channels = [self._open() for _ in range(connections)]
         self._stubs = itertools.cycle([self._stub(channel) for channel in self._channels])
 
+    @abstractmethod
     def _open(self) -> Any:
-        raise NotImplementedError
+        """A channel."""
 
     def _begin(self, method: str, request: Any) -> Any:
         """Call a method of the next stub."""
