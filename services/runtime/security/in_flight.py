@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from services.runtime.errors import Overloaded
+from services.runtime.grpc_handlers import wrapped
 from services.runtime.security.access import needed_scope
 from services.runtime.security.caller import client_of
 
@@ -32,26 +33,7 @@ class InFlightInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or needed_scope(handler_call_details.method) is None:
             return handler
-        parts = handler.request_deserializer, handler.response_serializer
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary), *parts)
-        if handler.stream_stream:
-            return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream), *parts)
-        return handler
-
-    def _unary(self, behave: Any) -> Any:
-        def answer(request: Any, context: Any) -> Any:
-            with self._one_more(client_of(context)):
-                return behave(request, context)
-
-        return answer
-
-    def _stream(self, behave: Any) -> Any:
-        def answers(requests: Iterator[Any], context: Any) -> Iterator[Any]:
-            with self._one_more(client_of(context)):
-                yield from behave(requests, context)
-
-        return answers
+        return wrapped(handler, lambda context: self._one_more(client_of(context)))
 
     @contextmanager
     def _one_more(self, client: str) -> Iterator[None]:
