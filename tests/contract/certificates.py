@@ -40,11 +40,11 @@ class Authority:
         self._signed = self._certificate.sign(self._key, hashes.SHA256())
         self.pem = self._signed.public_bytes(Encoding.PEM)
 
-    def sign(self, name: str) -> Pair:
-        """A certificate of that name, good for 127.0.0.1 and localhost."""
+    def sign(self, name: str, host: str = "localhost") -> Pair:
+        """A certificate of that name, good for 127.0.0.1 and the host."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        here = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        here = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(host)]
         built = self._built(subject, key).add_extension(x509.SubjectAlternativeName(here), critical=False)
         certificate = built.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
         return Pair(certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

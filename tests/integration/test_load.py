@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer, add_Ran
 from services.load.errors import LoadFailed
 from services.load.workload import write_requests
 from services.main import app
+from tests.contract.certificates import Authority
 from tests.contract.rank_server import filled_store, request, running
 
 pytestmark = pytest.mark.integration
@@ -76,18 +76,11 @@ def serving(servicer: Servicer, credentials: grpc.ServerCredentials | None = Non
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1 and its key."""
-    openssl = shutil.which("openssl")
-    if not openssl:
-        pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    made, key = folder / "certificate.pem", folder / "key.pem"
-    names = "subjectAltName=IP:127.0.0.1,DNS:ranking.test"
-    making = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ranking.test"]
-    files = ["-keyout", str(key), "-out", str(made)]
-    subprocess.run([*making, "-addext", names, *files], check=True, capture_output=True)
-    return made, key
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """An authority's certificate, and one that it signed for 127.0.0.1 and ranking.test, with its key."""
+    folder, authority = tmp_path_factory.mktemp("tls"), Authority()
+    (folder / "ca.pem").write_bytes(authority.pem)
+    return folder / "ca.pem", *authority.sign("ranking", host="ranking.test").write(folder, "ranking")
 
 
 @pytest.fixture
@@ -126,14 +119,14 @@ def test_a_ranking_server_is_measured_by_two_processes(asked: Path) -> None:
     assert "Latency against load" in report.read_text()
 
 
-def test_mutual_tls_and_a_token_are_sent(certificate: tuple[Path, Path], asked: Path) -> None:
+def test_mutual_tls_and_a_token_are_sent(certificate: tuple[Path, Path, Path], asked: Path) -> None:
     """A server that wants both answers; without the token it refuses every request, and that is counted."""
-    made, key = certificate
+    authority, made, key = certificate
     pair = [(key.read_bytes(), made.read_bytes())]
-    credentials = grpc.ssl_server_credentials(pair, made.read_bytes(), require_client_auth=True)
+    credentials = grpc.ssl_server_credentials(pair, authority.read_bytes(), require_client_auth=True)
     token = asked.with_name("token")
     token.write_text("s3cret\n")
-    tls = ("--tls-ca", str(made), "--tls-cert", str(made), "--tls-key", str(key))
+    tls = ("--tls-ca", str(authority), "--tls-cert", str(made), "--tls-key", str(key))
     steady = ("--rate", "40", "--duration", "0.5", "--arrivals", "constant")
     with serving(Servicer(), credentials, "s3cret") as target:
         told = figures(target, asked, *tls, *steady, "--token-file", str(token))
@@ -143,10 +136,10 @@ def test_mutual_tls_and_a_token_are_sent(certificate: tuple[Path, Path], asked: 
     assert "s3cret" not in json.dumps(told)
 
 
-def test_a_certificate_may_name_another_host(certificate: tuple[Path, Path], asked: Path) -> None:
-    made, key = certificate
+def test_a_certificate_may_name_another_host(certificate: tuple[Path, Path, Path], asked: Path) -> None:
+    authority, made, key = certificate
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), made.read_bytes())])
-    named = ("--tls-ca", str(made), "--tls-server-name", "ranking.test", "--rate", "40", "--duration", "0.5")
+    named = ("--tls-ca", str(authority), "--tls-server-name", "ranking.test", "--rate", "40", "--duration", "0.5")
     with serving(Servicer(), credentials) as target:
         measured = figures(target.replace("127.0.0.1", "localhost"), asked, *named)
     assert ["OK"] == list(measured["overall"]["codes"])
