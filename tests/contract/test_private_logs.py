@@ -195,9 +195,11 @@ class SlowStore(SwitchedStore):
     def __init__(self) -> None:
         super().__init__()
         self.reading, self.left = threading.Event(), threading.Event()
+        self.reader: threading.Thread | None = None
 
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
         if view.name == "user" and keys == [(USER,)]:
+            self.reader = threading.current_thread()
             self.reading.set()
             assert self.left.wait(30)
             raise RuntimeError(SECRET)
@@ -214,6 +216,8 @@ def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately() -> None:
             assert store.reading.wait(30)
             call.cancel()
             store.left.set()
+        assert store.reader
+        store.reader.join(30)  # a server that stops does not wait for calls that were cancelled
         spans = shown(recorded)
     assert_private(stream, "request_failed", shown=spans)
 
