@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+import grpc.aio
 
 from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, PublishStreamResponse
 
@@ -98,8 +99,8 @@ class AsyncEventStream:
         try:
             async for response in call:
                 await self._answered(response)
-        except grpc.RpcError as error:
-            raise call_failed(error) from error
+        except grpc.aio.AioRpcError as error:
+            raise (cut() if _is_lost(error) else call_failed(error)) from error
         finally:
             call.cancel()  # if this task is cancelled
             async with self._changed:
@@ -141,3 +142,12 @@ class AsyncEventStream:
             await self.close()
         else:
             await self.abort()
+
+
+def _is_lost(error: grpc.aio.AioRpcError) -> bool:
+    """Whether grpc.aio has lost the gateway's status: it puts its own in place if a call ends while a message is sent.
+
+    It does so in `StreamStreamCall._write`, where sending fails. What the gateway said is heard when it says it again.
+    """
+    why = error.debug_error_string() or ""
+    return error.code() is grpc.StatusCode.INTERNAL and why.startswith('Failed "execute_batch"')

@@ -85,6 +85,15 @@ def test_a_gateway_that_is_full_or_away_is_tried_again(gateway: Gateway, before:
     assert ["tv"] == names(gateway.publisher.stored)
 
 
+def test_a_gateway_that_leaves_while_much_is_sent_is_tried_again(gateway: Gateway, before: Front, clients: Any) -> None:
+    """Also where grpc.aio, in the middle of a message, has an error of its own in place of the gateway's status."""
+    before.fail("PublishStream", grpc.StatusCode.RESOURCE_EXHAUSTED, 6, ("grpc-retry-pushback-ms", "1"))
+    with clients.events(before.address) as events, events.stream() as stream:
+        futures = [stream.publish(scenario(number)) for number in range(100)]
+        assert all(future.result()[0].HasField("accepted") for future in futures)
+    assert [*map(str, range(100))] == names(gateway.publisher.stored)
+
+
 def test_patience_ends(before: Front, clients: Any) -> None:
     """Then futures fail, and so does whoever publishes or leaves."""
     before.fail("PublishStream", grpc.StatusCode.UNAVAILABLE, 100)
