@@ -10,11 +10,12 @@ import pytest
 from export.models.base import TENSORS
 from export.models.preference_transfer import PreferenceTransfer
 from export.onnx_export import export_many, export_onnx
-from services.features.encode import Tensors
+from services.features.encode import Tensors, tensor_names
 from services.ranking.execution import Execution
 from services.ranking.model import OnnxModel, Scores
 from services.ranking.registry import ModelUnavailable
 from services.ranking.session import CUDA, open_session
+from tests.contract import rank_server
 from tests.unit.export.models.quick_models import request
 from tests.unit.export.training.made_rows import WIDTHS
 from tests.unit.ranking.graphs import write_one
@@ -75,6 +76,29 @@ def test_the_device_scores_several_requests_as_the_processor_scores_each(directo
         requests = [asked(items) for items in sizes]
         for one, found in zip(requests, there.score_many(requests), strict=True):
             assert_close(here.score(*one), found)
+
+
+@pytest.mark.usefixtures("directory")
+def test_a_server_on_the_device_answers_as_one_on_the_processor(tmp_path: Path) -> None:
+    """Over gRPC, several callers at once, whose requests are scored together."""
+    model = PreferenceTransfer(tensor_names(rank_server.SCHEMA), (32, 16), (8,), members=3)
+    export_onnx(model, tmp_path / "model.onnx")
+    export_many(model, tmp_path / "many.onnx")
+    store, items = rank_server.filled_store(), [f"item {number}" for number in range(200)]
+    history = rank_server.History(store, epoch=2)
+    history.items(*items, texts=[number % 4 for number in range(200)])
+    history.events(*[("ann", "shelf", item) for number, item in enumerate(items) for _ in range(number % 7)])
+    requests = [rank_server.request(items=items[: 40 * size], explain=True) for size in range(1, 6)] * 8
+
+    def answers(providers: list[str], execution: Execution) -> list[dict[str, float]]:
+        model = OnnxModel(tmp_path / "model.onnx", "made/1", providers, execution)
+        with rank_server.running(store, model, max_workers=8) as server, ThreadPoolExecutor(8) as pool:
+            return [rank_server.scores(answer) for answer in pool.map(server.rank, requests)]
+
+    expected = answers([CPU], Execution())
+    for way, execution in WAYS.items():
+        for one, found in zip(expected, answers([CUDA, CPU], execution), strict=True):
+            assert found == pytest.approx(one, rel=1e-5, abs=1e-6), way
 
 
 def test_tensorrt_is_obtained_or_refused(directory: Path) -> None:
