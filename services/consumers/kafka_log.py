@@ -159,8 +159,12 @@ class KafkaLog:
         consumer = self._consumer()
         if self._assignment.moved:
             self._take_over(consumer)
-        for partition in consumer.assignment():
-            _reached(lambda at=partition: self._seek(consumer, at))  # type: ignore[misc]
+        committed = _reached(lambda: self._committed_offsets(consumer))
+        if self._assignment.moved and committed:
+            _reached(lambda: self._report_expired(consumer, committed))
+        for partition, offset in committed.items():
+            _seek(consumer, partition, offset)
+        self._assignment.moved = False
         self._next = {}
 
     def close(self) -> None:
@@ -202,15 +206,11 @@ class KafkaLog:
         if assigned:
             self._from = _reached(self._admit)
             _reached(lambda: self._transactions.take_over(min(assigned)))
-            _reached(lambda: self._report_expired(consumer))
-        self._assignment.moved = False
 
-    def _seek(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
-        committed = consumer.committed(partition, timeout_ms=self._config.request_timeout_ms)
-        if committed is None:
-            consumer.seek_to_beginning(partition)
-        else:
-            consumer.seek(partition, committed)
+    def _committed_offsets(self, consumer: KafkaConsumer) -> dict[TopicPartition, int | None]:
+        """Of the assigned partitions; None where there is none."""
+        wait_ms = self._config.request_timeout_ms
+        return {partition: consumer.committed(partition, timeout_ms=wait_ms) for partition in consumer.assignment()}
 
     def _start_of(self, partition: int) -> int:
         return self._from[partition] if partition < len(self._from) else 0
@@ -221,13 +221,13 @@ class KafkaLog:
             self._assignment.moved = True
             raise LostPartitions("offsets went back")
 
-    def _report_expired(self, consumer: KafkaConsumer) -> None:
+    def _report_expired(self, consumer: KafkaConsumer, committed: dict[TopicPartition, int | None]) -> None:
         """Say so when Kafka has dropped records before they were folded: nothing can bring them back."""
-        wait_ms = self._config.request_timeout_ms
-        for partition, begin in consumer.beginning_offsets(list(consumer.assignment()), timeout_ms=wait_ms).items():
-            committed = consumer.committed(partition, timeout_ms=wait_ms)
-            if committed is not None and committed < begin:
-                lost = {"partition": partition.partition, "records": begin - committed}
+        begins = consumer.beginning_offsets(list(committed), timeout_ms=self._config.request_timeout_ms)
+        for partition, begin in begins.items():
+            offset = committed[partition]
+            if offset is not None and offset < begin:
+                lost = {"partition": partition.partition, "records": begin - offset}
                 log_event(_logger, "records_expired", level=logging.ERROR, group=self._config.group, **lost)
 
     def _check_heartbeat(self, consumer: KafkaConsumer) -> None:
@@ -249,6 +249,13 @@ class KafkaLog:
         if moved:
             consumer.commit(_offsets(moved), timeout_ms=wait_ms)
             self._committed |= moved
+
+
+def _seek(consumer: KafkaConsumer, partition: TopicPartition, committed: int | None) -> None:
+    if committed is None:
+        consumer.seek_to_beginning(partition)
+    else:
+        consumer.seek(partition, committed)
 
 
 def _bounds(consumer: KafkaConsumer) -> dict[int, tuple[int, int]]:
