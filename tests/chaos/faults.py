@@ -41,6 +41,12 @@ def _pause_consumer(system: System, fault: Fault) -> None:
     system.consumers[fault.target].signal(signal.SIGCONT)
 
 
+def _pause_server(system: System, fault: Fault) -> None:
+    """Longer than its clients wait: what they gave up happens after all when it wakes up."""
+    with system.paused(fault.target):
+        threading.Event().wait(fault.seconds)
+
+
 def _kill_server(system: System, fault: Fault) -> None:
     system.restart(fault.target)
 
@@ -60,6 +66,7 @@ def _delay(system: System, fault: Fault) -> None:
 INJECT: dict[str, Callable[[System, Fault], None]] = {
     "consumer killed": _kill_consumer,
     "consumer paused": _pause_consumer,
+    "server paused": _pause_server,
     "valkey killed": _kill_server,
     "kafka killed": _kill_server,
     "connections cut": _cut,
@@ -76,10 +83,9 @@ def draw(seed: int, count: int, consumers: Sequence[str], session_s: float, reco
         kinds += chance.sample(KINDS, len(KINDS))
     faults = []
     for number, kind in enumerate(kinds[:count]):
-        seconds = chance.uniform(0.2, 3.0)
+        seconds = session_s * chance.uniform(1.2, 1.8) if kind.endswith("paused") else chance.uniform(0.2, 3.0)
         if kind.startswith("consumer"):
             target = chance.choice(consumers)
-            seconds = session_s * chance.uniform(1.2, 1.8)
         else:
             target = kind.split()[0] if kind.endswith("killed") else chance.choice(SERVERS)
         # The first once events flow, the last while they still do.

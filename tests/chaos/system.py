@@ -18,7 +18,7 @@ from services.consumers.kinds import TOPICS
 from services.features.schema import build_schema
 from services.runtime.infra.commands import InfraConfig, down, up
 from services.runtime.infra.ports import choose_port
-from services.runtime.infra.process import is_alive
+from services.runtime.infra.process import ProcessRef, is_alive
 from services.runtime.infra.state import load_state
 from services.runtime.sections.consumers import ConsumerSettings
 from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
@@ -103,12 +103,26 @@ class System:
 
     def restart(self, server: str) -> None:
         """Kill a server as a crash would, and start it again."""
-        process = load_state(self.infra.data_dir).of(server).process
-        if process is None:
-            raise Stuck(f"{server} does not run")
+        process = self._process(server)
         os.kill(process.pid, signal.SIGKILL)
         until(lambda: not is_alive(process), f"{server} to die")
         up(self.infra)
+
+    @contextmanager
+    def paused(self, server: str) -> Iterator[None]:
+        """Keep a server from doing anything meanwhile, while its connections stand."""
+        process = self._process(server)
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+
+    def _process(self, server: str) -> ProcessRef:
+        process = load_state(self.infra.data_dir).of(server).process
+        if process is None:
+            raise Stuck(f"{server} does not run")
+        return process
 
     def committed(self, kind: str) -> int:
         """How many offsets the group has committed, over all partitions; raises KafkaError while that is not known."""
