@@ -45,6 +45,7 @@ class Server:
     """A running server and what was measured of it."""
 
     name: str
+    address: str
     pid: int
     calls: Calls
     milliseconds: list[float]
@@ -67,8 +68,8 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
         console.print("measuring 2,000 candidates, capacity, and latency under load")
         found["p50_ms_of_2000"] = _rounded(np.median(ours.calls.one_by_one(many[: requests // 3])))
         found["ratio_2000_to_200"] = _rounded(found["p50_ms_of_2000"] / found["p50_ms"])
-        found["capacity_per_s"] = round(ours.calls.capacity_per_s(asked, IN_FLIGHT, CAPACITY_S), 1)
-        found |= under_load(environment, asked, SHARE * found["capacity_per_s"])
+        found |= under_load(environment, ours, asked)
+        found |= {f"floor_{name}": figure for name, figure in under_load(environment, servers["floor"], asked).items()}
     return found
 
 
@@ -88,7 +89,10 @@ def start_servers(environment: Environment) -> dict[str, Server]:
     if pinned:
         for pid in pids.values():
             pin(pid, SERVER_CORE)
-    return {name: Server(name, pids[name], Calls(grpc.insecure_channel(addresses[name])), []) for name in addresses}
+    return {
+        name: Server(name, address, pids[name], Calls(grpc.insecure_channel(address)), [])
+        for name, address in addresses.items()
+    }
 
 
 def measure(servers: dict[str, Server], asked: Sequence[pb.RankRequest]) -> None:
@@ -121,20 +125,20 @@ def workload(history: History, requests: int, candidates: int) -> list[pb.RankRe
     ]
 
 
-def under_load(environment: Environment, asked: Sequence[pb.RankRequest], rate: float) -> dict[str, Any]:
-    """Latency counted from when requests are due, at a rate, by the load client."""
+def under_load(environment: Environment, server: Server, asked: Sequence[pb.RankRequest]) -> dict[str, Any]:
+    """What the server can do, and latency counted from when requests are due, at a share of it, by the load client."""
+    capacity_per_s = server.calls.capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
     requests, found = environment.out / "requests.jsonl", environment.out / "load.json"
     write_requests(requests, asked)
-    options = ["--rate", f"{rate:.1f}", "--duration", f"{LOAD_S:g}", "--json", str(found)]
-    environment.processes.start(
-        "load", "load", "--target", environment.ranking_address, "--requests", str(requests), *options
-    )
+    options = ["--rate", f"{SHARE * capacity_per_s:.1f}", "--duration", f"{LOAD_S:g}", "--json", str(found)]
+    environment.processes.start("load", "load", "--target", server.address, "--requests", str(requests), *options)
     load = environment.processes.running["load"]
     if len(os.sched_getaffinity(load.pid)) > 1:
         os.sched_setaffinity(load.pid, {CLIENT_CORE})
     environment.processes.finish("load")
     latency = json.loads(found.read_text())["overall"]["latency_ms"]
     return {
+        "capacity_per_s": round(capacity_per_s, 1),
         "p50_ms_at_60_percent": latency["p50"],
         "p99_ms_at_60_percent": latency["p99"],
         "p99_over_p50_at_60_percent": _rounded(latency["p99"] / latency["p50"]),
