@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry, generate_latest
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, PublishRequest, UserErasure
@@ -195,19 +196,18 @@ class SlowStore(SwitchedStore):
     def __init__(self) -> None:
         super().__init__()
         self.reading, self.left = threading.Event(), threading.Event()
-        self.reader: threading.Thread | None = None
 
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
         if view.name == "user" and keys == [(USER,)]:
-            self.reader = threading.current_thread()
             self.reading.set()
             assert self.left.wait(30)
             raise RuntimeError(SECRET)
         return super().read(view, keys)
 
 
-def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately() -> None:
+def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody hears the answer, and gRPC itself would log what the error says."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")  # milliseconds after which ended spans are exported
     store, recorded = SlowStore(), Recorded()
     rank_server.History(store).scenarios("tv")
     with logs() as stream:
@@ -216,8 +216,9 @@ def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately() -> None:
             assert store.reading.wait(30)
             call.cancel()
             store.left.set()
-        assert store.reader
-        store.reader.join(30)  # a server that stops does not wait for calls that were cancelled
+        # A server that stops does not wait for calls that were cancelled.
+        while not any(span.kind is SpanKind.SERVER for span in recorded.exporter.get_finished_spans()):
+            threading.Event().wait(0.01)
         spans = shown(recorded)
     assert_private(stream, "request_failed", shown=spans)
 
