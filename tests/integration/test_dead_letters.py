@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import json_format
 from typer.testing import CliRunner
 
+from services.consumers import kafka_edge, replay, status
 from services.consumers.log import LogUnavailable
 from services.consumers.replay import ReplayRefused
 from services.main import app
@@ -123,13 +124,15 @@ def test_status_shows_members_and_what_is_left(stage: Stage) -> None:
     assert "Empty" in table
 
 
-def test_what_is_not_there_is_said(stage: Stage) -> None:
+def test_what_is_not_there_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka, topics, letters."""
     with pytest.raises(Exception, match="holds no dead letter 7"):
         run(stage, "dead-letters", "show", "7")
     bare = stage.variables() | {"CROSSREC_KAFKA__TOPIC_PREFIX": "bare"}
     result = CliRunner().invoke(app, ["consumers", "status", "--json"], env=bare)
     assert {"no topic"} == {group["state"] for group in json.loads(result.output)}
+    for module in (kafka_edge, replay, status):
+        monkeypatch.setattr(module, "WAIT_S", 1.0)
     for command in (["consumers", "status"], ["dead-letters", "list"], ["dead-letters", "replay", "1"]):
         away = CliRunner().invoke(app, command, env={"CROSSREC_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})
         assert isinstance(away.exception, LogUnavailable)
