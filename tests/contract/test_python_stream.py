@@ -1,6 +1,9 @@
 """Streams of the Python clients: an answer for each entry, whatever becomes of the gateway; for both kinds."""
 
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -9,6 +12,7 @@ import pytest
 from crossrec.events.v1.events_pb2 import Entry, ScenarioUpdate
 from services.client import CallFailed, InvalidRequest, Unavailable
 from services.gateway.publisher import MemoryPublisher, OutgoingRecord
+from tests.chaos.proxy import Proxy
 from tests.contract import event_gateway, front, python_clients
 from tests.contract.event_gateway import Gateway
 from tests.contract.front import Front
@@ -42,6 +46,27 @@ def names(stored: list[OutgoingRecord]) -> list[str]:
 
 def event_ids(stored: list[OutgoingRecord]) -> list[str]:
     return [Entry.FromString(record.value).scenario_update.event_id for record in stored]
+
+
+@contextmanager
+def cutting(proxy: Proxy) -> Iterator[list[float]]:
+    """Cuts connections now and then, for a moment; when, seconds, is in the list."""
+    cuts, over = list[float](), threading.Event()
+
+    def cut() -> None:
+        while not over.wait(0.3):
+            proxy.cut()
+            over.wait(0.02)
+            proxy.heal()
+            cuts.append(time.monotonic())
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    try:
+        yield cuts
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_every_entry_has_its_answer(gateway: Gateway, clients: Any) -> None:
@@ -92,6 +117,24 @@ def test_a_gateway_that_leaves_while_much_is_sent_is_tried_again(gateway: Gatewa
         futures = [stream.publish(scenario(number)) for number in range(100)]
         assert all(future.result()[0].HasField("accepted") for future in futures)
     assert [*map(str, range(100))] == names(gateway.publisher.stored)
+
+
+def test_connections_that_are_cut_cost_no_entry(gateway: Gateway, clients: Any) -> None:
+    """In the midst of things, again and again; what is stored twice has the same id, and first times are in order."""
+    published = 0
+    with (
+        Proxy(int(gateway.built.address.rpartition(":")[2])) as proxy,
+        clients.events(f"127.0.0.1:{proxy.port}") as events,
+        events.stream(patience_s=300) as stream,
+        cutting(proxy) as cuts,
+    ):
+        while len(cuts) < 10:
+            futures = [stream.publish(scenario(published + number)) for number in range(100)]
+            assert all(future.result()[0].HasField("accepted") for future in futures)
+            published += len(futures)
+    stored = gateway.publisher.stored
+    first_times = dict.fromkeys(zip(names(stored), event_ids(stored), strict=True))
+    assert [*map(str, range(published))] == [name for name, _ in first_times]
 
 
 def test_patience_ends(before: Front, clients: Any) -> None:
