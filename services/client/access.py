@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from .policy import RECONNECT
+
 Token = str | Callable[[], str]
 """A bearer token, or what gives the one that holds now: it is asked before every call and must not take long."""
 
@@ -18,9 +20,7 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     # A peer that vanished without a word is noticed within these two together, while calls are open.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # A server that was away is asked soon whether it is back: gRPC's own pauses grow from one second to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    *RECONNECT,
     # Channels to one server have connections of their own: workers that share a port each get some.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", -1),

@@ -1,4 +1,4 @@
-"""What gRPC does for the clients by itself, as its service config: balance, watch health, try again.
+"""What gRPC does for the clients by itself, as it is told: connect again, balance, watch health, try again.
 
 Knows the services' names and which calls may be repeated: Rank changes nothing, and entries carry event ids, by which
 repeats are dropped. PublishStream is not in it: a stream is opened again by whoever knows what has no answer.
@@ -9,6 +9,13 @@ from typing import Any
 
 RANKING_SERVICE = "crossrec.ranking.v1.RankingService"
 EVENT_SERVICE = "crossrec.events.v1.EventService"
+
+RECONNECT: tuple[tuple[str, Any], ...] = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+"""Options of a channel: a server that was away is asked soon whether it is back. gRPC's own pauses between attempts to
+connect grow from one second to two minutes."""
 
 RETRYABLE = ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]
 """Away, and overloaded: a server that refuses says when to come back (grpc-retry-pushback-ms), and gRPC follows."""

@@ -10,11 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from crossrec.events.v1 import events_pb2, events_pb2_grpc
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from services.client.policy import RECONNECT
 from services.load.target import Target
 from services.runtime.errors import CrossRecError
-
-RECONNECT_MS = 2000
-"""Longest pause between attempts to connect: a server that is back is seen soon."""
 
 WORDS = {
     grpc.StatusCode.UNAVAILABLE: "is away",
@@ -60,10 +58,10 @@ class Server:
 
     def __init__(self, name: str, target: Target) -> None:
         self.name, self.target = name, target
-        options = [("grpc.max_reconnect_backoff_ms", RECONNECT_MS), ("grpc.max_receive_message_length", -1)]
+        options: list[tuple[str, Any]] = [*RECONNECT, ("grpc.max_receive_message_length", -1)]
         tls = target.tls
         if tls and tls.server_name:
-            options.append(("grpc.ssl_target_name_override", tls.server_name))  # type: ignore[arg-type]
+            options.append(("grpc.ssl_target_name_override", tls.server_name))
         if tls:
             credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
             self.channel = grpc.secure_channel(target.address, credentials, options)

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from services.client.policy import RANK_RETRIES, RANKING_SERVICE
+from services.client.policy import RANK_RETRIES, RANKING_SERVICE, RECONNECT
 
 RANK = f"/{RANKING_SERVICE}/Rank"
 RETRIES = {"methodConfig": [{"name": [{"service": RANKING_SERVICE}], "retryPolicy": RANK_RETRIES}]}
@@ -65,6 +65,7 @@ def open_channels(target: Target) -> list[grpc.aio.Channel]:
 
 def _options(target: Target) -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = [
+        *RECONNECT,
         ("grpc.use_local_subchannel_pool", 1),  # equal channels would share one connection
         ("grpc.max_receive_message_length", -1),
         ("grpc.enable_retries", int(target.retry)),
