@@ -25,7 +25,7 @@ ALLOWED = {
     "doctor": {"doctor", "features", "ranking", "text", "runtime"},
     "ranking": {"ranking", "features", "store", "text", "runtime"},
     # A command, too: a client of both servers that also opens models of the registry, and looks at the consumers.
-    "console": {"console", "load", "ranking", "consumers", "store", "events", "features", "text", "runtime"},
+    "console": {"console", "client", "load", "ranking", "consumers", "store", "events", "features", "text", "runtime"},
 }
 
 
