@@ -37,6 +37,7 @@ from tests.contract.private import PASSWORD, SENT_ALONG, TEXT, USER, assert_priv
 from tests.contract.rank_server import SwitchedStore
 from tests.unit.consumers.streams import CONFIG, ENCODER, SCHEMA, START_S, behavior_event, erasure, records
 from tests.unit.runtime.telemetry.recorded import TRACEPARENT, Recorded
+from tests.waiting import wait_until
 
 SECRET = f"{USER}: {TEXT}"
 
@@ -217,8 +218,7 @@ def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately(monkeypatc
             call.cancel()
             store.left.set()
         # A server that stops does not wait for calls that were cancelled.
-        while not any(span.kind is SpanKind.SERVER for span in recorded.exporter.get_finished_spans()):
-            threading.Event().wait(0.01)
+        wait_until(lambda: SpanKind.SERVER in {span.kind for span in recorded.exporter.get_finished_spans()})
         spans = shown(recorded)
     assert_private(stream, "request_failed", shown=spans)
 

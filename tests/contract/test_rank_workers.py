@@ -9,7 +9,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.ranking.supervisor import held_port
 from services.runtime.errors import ConfigurationError
 from tests.contract.rank_server import request
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,12 +42,6 @@ RETRIES = {
     ]
 }
 """What the README tells clients to set."""
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again and again; the test's time-out bounds it."""
-    while not condition():
-        threading.Event().wait(0.02)
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Servers to whose ports anybody connects with anything: they go on serving, and keep nothing of it."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from tests.contract.lone_server import LoneServer, lone_server
 from tests.contract.rank_server import request, scores
 from tests.contract.strange_connections import connect_strangely
+from tests.waiting import wait_until
 
 FIRST_SEED, CONNECTIONS, WARM_UP = 0, 5_000, 1_000
 GROWTH_MIB = 32.0
@@ -26,12 +26,6 @@ MOST_THREADS = 100
 
 Ask = Callable[[str], object]
 """Asks the server of an address something good."""
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again and again; the test's time-out bounds it."""
-    while not condition():
-        threading.Event().wait(0.02)
 
 
 def ranked(address: str) -> object:

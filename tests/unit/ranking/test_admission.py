@@ -1,7 +1,6 @@
 """Room and turns, with real threads and a chance that is none."""
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -11,6 +10,7 @@ from services.ranking.admission import Admission
 from services.ranking.limit import WaitLimit
 from services.ranking.priority import Priority
 from services.runtime.errors import DeadlinePassed, Overloaded
+from tests.waiting import wait_until
 
 INTERACTIVE, BATCH = Priority.INTERACTIVE, Priority.BATCH
 LONG_S = 1e9
@@ -19,12 +19,6 @@ LONG_S = 1e9
 def admission(turns: int = 1, most: int = 8) -> Admission:
     """With the limit at its upper bound."""
     return Admission(turns, WaitLimit(turns, most), chance=lambda: 0.5)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again and again; the test's time-out bounds it."""
-    while not condition():
-        threading.Event().wait(0.001)
 
 
 class Queue:
