@@ -18,10 +18,10 @@ from export.models.base import INPUTS, OUTPUTS, Model, TorchModel
 from export.models.boosted_trees import BoostedTrees
 from export.models.preference_transfer import ManyRequests, PreferenceTransfer
 from export.training.source import Floats32, RowBatch, RowSource
+from services.errors import CrossRecError
 from services.features.encode import Tensors
 from services.ranking.model import Scores
 from services.ranking.serving.samples import Sample
-from services.runtime.errors import CrossRecError
 
 TOLERANCE = 1e-5
 SAMPLE_ITEMS = (1, 8, 32)

@@ -15,7 +15,7 @@ from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
 from export.replay.training_rows import TrainingRowsWriter
 from services.features.schema import build_schema
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder

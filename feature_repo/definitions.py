@@ -12,7 +12,7 @@ from feast.types import Array, Float64, Int64, String
 from feast.value_type import ValueType
 
 from services.features.schema import SCALAR, Feature, View, build_schema
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 TYPES = {"float64": Float64, "int64": Int64, "string": String}
 

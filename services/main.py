@@ -19,14 +19,14 @@ from services.consumers.cli import consumers_app
 from services.consumers.dead_letters_cli import dead_letters_app
 from services.consumers.kinds import KINDS
 from services.doctor.cli import doctor_command
+from services.errors import CrossRecError
+from services.infra.cli import infra_app
 from services.ranking.serving.cli import models_app
-from services.runtime.errors import CrossRecError
-from services.runtime.health import health_command
-from services.runtime.infra.cli import infra_app
-from services.runtime.logging import quiet_grpc
-from services.runtime.security.cli import tokens_app
-from services.runtime.settings import described, load_settings
-from services.runtime.times import utc_seconds
+from services.server.health import health_command
+from services.server.logging import quiet_grpc
+from services.server.security.cli import tokens_app
+from services.settings.load import described, load_settings
+from services.settings.times import utc_seconds
 from services.store.setup import setup_command
 from services.users.cli import UserId, user_app
 

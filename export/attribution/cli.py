@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from services.runtime.times import utc_seconds
+from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
     from export.attribution.figures import Estimate, GroupFigures
@@ -47,7 +47,7 @@ def attribution_command(
     from export.attribution.figures import figures, plain
     from export.attribution.join import join
     from export.served.reading import read_answers, read_behaviour
-    from services.runtime.settings import load_settings
+    from services.settings.load import load_settings
 
     console, settings = Console(highlight=False), load_settings(data)
     from_s, until_s = utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf")

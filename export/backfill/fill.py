@@ -20,8 +20,8 @@ from services.features.activity import Deltas
 from services.features.rows import Block
 from services.features.schema import POSITION, Schema, View, build_schema
 from services.features.verdicts import forget
-from services.runtime.pseudonyms import Pseudonyms, open_pseudonyms
-from services.runtime.settings import Settings
+from services.server.security.pseudonyms import Pseudonyms, open_pseudonyms
+from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
 from services.store.folding import fold_activity
 from services.store.lineage import join_lineage

@@ -4,8 +4,8 @@ from services.consumers.kinds import TOPICS
 from services.consumers.rewind import end_offsets, go_on, offsets_since, require_stopped
 from services.events.routing import topic_name
 from services.features.schema import build_schema
-from services.runtime.settings import Settings
-from services.runtime.times import seconds_of
+from services.settings.load import Settings
+from services.settings.times import seconds_of
 from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage
 

@@ -133,7 +133,7 @@ def score(
     Takes the model that the settings name; starts nothing.
     """
     from export.bench.score import run_bench_score
-    from services.runtime.settings import load_settings
+    from services.settings.load import load_settings
 
     _write(json_file, run_bench_score(load_settings(), provider or [], runs))
 

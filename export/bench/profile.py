@@ -28,7 +28,7 @@ from services.ranking.main import build_models, build_ranker
 from services.ranking.model import Model, Scores
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.serving.served import OneModel
-from services.runtime.lifecycle import keep_what_is_loaded
+from services.server.lifecycle import keep_what_is_loaded
 
 STAGES = ("validate", "read_user", "recognise", "hydrate", "encode", "score", "diversify", "select", "respond")
 WARM_S = 120.0

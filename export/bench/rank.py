@@ -23,8 +23,8 @@ from export.demo.environment import Environment
 from export.demo.stream import timestamp
 from export.machine import machine, versions
 from export.replay.history import History
+from services.infra.ports import choose_port
 from services.load.workload import write_requests
-from services.runtime.infra.ports import choose_port
 
 HOUSEHOLDS = 100
 CANDIDATES = 200

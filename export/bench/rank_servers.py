@@ -19,9 +19,9 @@ from services.ranking.main import build_models, encoder_of
 from services.ranking.model import Model
 from services.ranking.reply import serialised
 from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE, register_rank
-from services.runtime.grpc_server import build_server
-from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
-from services.runtime.settings import load_settings
+from services.server.grpc_server import build_server
+from services.server.lifecycle import keep_what_is_loaded, serve_until_signal
+from services.settings.load import load_settings
 from services.store.connect import feature_store
 
 THREADS = 4

@@ -32,9 +32,9 @@ from export.registry import register
 from export.training.config import CONFIGS
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
-from services.runtime.infra.ports import choose_port
+from services.infra.ports import choose_port
 from services.runtime.security.connections import redis_arguments
-from services.runtime.settings import Settings, load_settings
+from services.settings.load import Settings, load_settings
 from services.store.connect import open_rows_for_batches
 from services.text.encoder import EncoderInfo
 

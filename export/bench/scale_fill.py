@@ -14,7 +14,7 @@ import numpy as np
 
 from export.bench.scale_rows import Shop, item_id
 from services.features.schema import build_schema
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.connect import apply_definitions, open_rows_for_batches
 from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage

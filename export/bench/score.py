@@ -17,8 +17,8 @@ from services.ranking.batching import BatchedModel
 from services.ranking.execution import execution_of
 from services.ranking.model import INPUTS, OnnxModel
 from services.ranking.registry import MODEL, Registry, wanted_version
-from services.runtime.sections.ranking import RankingSettings
-from services.runtime.settings import Settings
+from services.settings.load import Settings
+from services.settings.ranking import RankingSettings
 
 CANDIDATES = (1, 50, 200, 500, 1000, 2000)
 REQUESTS = (2, 4, 8)

@@ -18,9 +18,9 @@ from services.consumers.log import Record
 from services.consumers.main import consume, open_encoder
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.runtime.lifecycle import keep_what_is_loaded, stop_event
-from services.runtime.logging import configure_logging
-from services.runtime.settings import load_settings
+from services.server.lifecycle import keep_what_is_loaded, stop_event
+from services.server.logging import configure_logging
+from services.settings.load import load_settings
 from services.store.connect import open_rows_for_batches
 from services.store.folding import read_block
 from services.store.protocol import Key, RowStore

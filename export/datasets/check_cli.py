@@ -20,8 +20,8 @@ from export.datasets.jsonl import load_jsonl
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import EVENT_TYPES, SPLITS
 from export.datasets.template import write_template
-from services.runtime.errors import ConfigurationError
-from services.runtime.settings import load_settings
+from services.errors import ConfigurationError
+from services.settings.load import load_settings
 
 data_app = typer.Typer(no_args_is_help=True, help="Bring your own data: a template to start from, and a check.")
 

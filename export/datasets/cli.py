@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.runtime.errors import CrossRecError
-from services.runtime.settings import load_settings
+from services.errors import CrossRecError
+from services.settings.load import load_settings
 
 ADAPTER_HELP = "What to import: completejourney (grocery data from an installed package) or jsonl (your own files)."
 

@@ -6,7 +6,7 @@ Knows how problems are worded; doesn't know how they are found.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 SHOWN_PROBLEMS = 20
 

@@ -32,7 +32,7 @@ from export.datasets.tables import (
     sort_events,
 )
 from export.datasets.validation import check
-from services.runtime.sections.training import DatasetSettings
+from services.settings.training import DatasetSettings
 
 NO_LABELS = (
     "no event has a label: features can be replayed, but training needs labelled candidates or impressions: "

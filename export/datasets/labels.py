@@ -16,7 +16,7 @@ from export.datasets.errors import DatasetError
 from export.datasets.negatives import NONE, Engaged, Ints, Pool, draw_negatives
 from export.datasets.splits import with_splits
 from export.datasets.tables import EVENTS, Dataset, from_columns
-from services.runtime.sections.training import DatasetSettings
+from services.settings.training import DatasetSettings
 
 Mask = npt.NDArray[np.bool_]
 TOUCHES = ("click", "add_to_cart", "purchase", "rating", "comment")

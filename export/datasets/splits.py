@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from export.datasets.tables import SPLITS
 from services.features.hashing import keys64
-from services.runtime.sections.training import DatasetSettings
+from services.settings.training import DatasetSettings
 
 Ints = npt.NDArray[np.int64]
 

@@ -13,9 +13,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.consumers.kinds import KINDS
-from services.runtime.errors import CrossRecError
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
-from services.runtime.infra.ports import choose_port
+from services.errors import CrossRecError
+from services.infra.commands import Endpoints, InfraConfig, down, status, up
+from services.infra.ports import choose_port
 
 CONFIG = Path(__file__).resolve().parents[1] / "datasets" / "completejourney.toml"
 STOP_S = 20.0

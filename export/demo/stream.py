@@ -14,7 +14,7 @@ from services.client import EventClient
 from services.consumers.kinds import TOPICS
 from services.features.config import EVENT_TYPES, FeatureConfig
 from services.runtime.security.connections import kafka_arguments
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 BATCH = 500
 

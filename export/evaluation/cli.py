@@ -32,7 +32,7 @@ def evaluate_command(
     """
     from export.evaluation.study import read_experiments, study, train_missing, write_study
     from export.training.config import KINDS
-    from services.runtime.settings import load_settings
+    from services.settings.load import load_settings
 
     console = Console(highlight=False)
     settings = load_settings(data)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from export.evaluation.groups import Floats, Ints
 from export.evaluation.measure import Grouped
 from export.training.source import read_info
+from services.errors import CrossRecError
 from services.features.config import EVENT_TYPES
-from services.runtime.errors import CrossRecError
 
 Mask = NDArray[np.bool_]
 

@@ -24,7 +24,7 @@ from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, re
 from export.evaluation.runs import is_current, read_run, run_directory
 from export.machine import machine, versions
 from export.training.source import read_info
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 FORMAT = 1
 PACKAGES = ("crossrec", "numpy", "scipy", "scikit-learn", "torch", "lightgbm", "matplotlib")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.training.source import RowBatch, RowSource
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 TENSORS = ("scenario", "behavior", "language", "item", "item_text", "cross")
 """Inputs of the model in order, as services.features.encode makes them; then the target posterior."""

@@ -26,7 +26,7 @@ def train_recogniser_command(
     """
     from export.recognition.forest import ForestConfig
     from export.recognition.train import train_recogniser
-    from services.runtime.settings import load_settings
+    from services.settings.load import load_settings
 
     console = Console()
     with Progress(transient=True, console=console) as progress:

@@ -1,6 +1,6 @@
 """What can be wrong with training a recogniser."""
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 
 class RecognitionError(CrossRecError):

@@ -19,7 +19,7 @@ from export.recognition.samples import Progress, Samples, make_samples, write_sa
 from export.registry import register
 from services.features.rows import Floats
 from services.features.schema import build_schema
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 NAME = "recogniser"
 REPORTED = ("accuracy", "macro_f1", "log_loss", "ece", "ece_classwise")

@@ -5,7 +5,7 @@ from rich.progress import Progress
 
 from export.datasets.storage import DatasetReader
 from export.pipeline import ensure_encoder, replay_rows
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 OFFLINE_USERS = 0.1
 """Share of users whose rows go to Feast's offline source, unless the user says otherwise."""

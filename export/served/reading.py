@@ -17,8 +17,8 @@ from services.consumers.kafka_edge import offsets_at, reachable, reader
 from services.consumers.log import LogUnavailable, Record
 from services.events.routing import BEHAVIOR
 from services.features.config import EVENT_TYPES
-from services.runtime.settings import Settings
 from services.runtime.topics import RANKED
+from services.settings.load import Settings
 
 SILENCE_S = 30.0
 """Seconds without a record after which the brokers count as away."""

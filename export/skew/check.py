@@ -18,12 +18,12 @@ from export.served.reading import Answers, Behaviour, read_answers, read_behavio
 from export.skew.circumstances import REASONS, Circumstances, EventKey, Judge
 from export.skew.differences import Difference, Differences, Served, of_user
 from export.skew.replayed import items_of, replay_served, sources_of
+from services.errors import CrossRecError
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
 from services.ranking.served_log.tensors import BadTensor, unpacked
-from services.runtime.errors import CrossRecError
-from services.runtime.pseudonyms import open_pseudonyms
-from services.runtime.settings import Settings
+from services.server.security.pseudonyms import open_pseudonyms
+from services.settings.load import Settings
 
 NOT_COMPARABLE = {
     pb.DEGRADATION_REASON_STORE_UNAVAILABLE,

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from services.runtime.times import utc_seconds
+from services.settings.times import utc_seconds
 
 SETTLE_S = 10.0
 """The age of rows in the server's memory and the consumers' own way, with room to spare."""
@@ -42,7 +42,7 @@ def skew_command(
     """
     from export.datasets.storage import DatasetReader
     from export.skew.check import Window, check_skew
-    from services.runtime.settings import load_settings
+    from services.settings.load import load_settings
 
     console, settings = Console(highlight=False), load_settings(data)
     window = Window(utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf"))

@@ -14,7 +14,7 @@ from export.models.base import RowTensors, TorchModel, at_target
 from export.models.preference_transfer import PreferenceTransfer
 from export.training.config import TrainingConfig
 from export.training.source import RowBatch, RowSource
-from services.runtime.errors import ConfigurationError
+from services.errors import ConfigurationError
 
 NEIGHBOURS = 20
 """How many nearest texts of a positive count as near."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 
 class CheckpointMismatch(CrossRecError):

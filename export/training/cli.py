@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.training.config import KINDS
-from services.runtime.settings import Settings, load_settings
+from services.settings.load import Settings, load_settings
 
 console = Console()
 

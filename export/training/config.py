@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from services.runtime.errors import ConfigurationError
+from services.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import typer
 from export.training.config import config_of
 from export.training.peers import Together
 from export.training.run import train_run
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 
 def train_together(

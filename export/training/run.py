@@ -29,7 +29,7 @@ from export.training.peers import Alone, Peers
 from export.training.selection import Selection
 from export.training.source import RowSource
 from export.training.train import Scored, fit, score
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 RUN_FILE = "run.json"
 SCORED = ("validation", "test")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _CONTEXTS, _USERS = 1, 2

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from export.training.selection import Selection
+from services.errors import CrossRecError
 from services.features.hashing import keys64
-from services.runtime.errors import CrossRecError
 
 Floats32 = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 if TYPE_CHECKING:
     from export.transfer.fits import Experiment, Row

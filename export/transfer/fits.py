@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from export.training.selection import Selection
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 Measures = dict[str, dict[str, dict[str, float]]]
 """By what was scored ("test", "validation", or "without X": the test rows with source X at weight 0), then by target

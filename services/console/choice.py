@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest
 from services.console.catalogue import Known
-from services.runtime.errors import ConfigurationError, CrossRecError
-from services.runtime.times import seconds_of
+from services.errors import ConfigurationError, CrossRecError
+from services.settings.times import seconds_of
 
 POPULAR, SAMPLE, PASTED = "Popular items", "Random sample", "Pasted ids"
 SOURCES = (POPULAR, SAMPLE, PASTED)

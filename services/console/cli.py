@@ -50,7 +50,7 @@ def console_command(
     from services.console.main import Options, run_console
     from services.load.access import read_metadata, read_tls, read_token
     from services.load.target import Target
-    from services.runtime.settings import load_settings
+    from services.settings.load import load_settings
 
     settings = load_settings()
     token = read_token("--token-file", token_file) if token_file else ""

@@ -14,7 +14,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.runtime.errors import ConfigurationError
+from services.errors import ConfigurationError
 
 COOKIE = "crossrec-console"
 LOGIN = "/login"

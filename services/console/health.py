@@ -10,7 +10,7 @@ from services.ranking.registry import Registry
 from services.ranking.serving.decide import serving_of
 from services.ranking.serving.describe import FIELDS_OF_ALL, Server, metrics_of, shown
 from services.ranking.serving.plan import described
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.text.encoder import EncoderInfo
 
 

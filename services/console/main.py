@@ -16,7 +16,7 @@ from services.console.system import System
 from services.consumers.status import GroupStatus, read_groups
 from services.features.schema import build_schema
 from services.load.target import Target
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.connect import open_rows
 
 ICON = (

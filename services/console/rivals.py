@@ -15,7 +15,7 @@ from services.ranking.registry import Registry, Version
 from services.ranking.serving.decide import roles_of
 from services.ranking.serving.describe import FIELDS_OF_ALL, RECOGNISER
 from services.ranking.serving.served import OneModel
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 MOST_LOADED = 4
 DEADLINE_S = 20.0

@@ -11,8 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from crossrec.events.v1 import events_pb2, events_pb2_grpc
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
 from services.client.policy import RECONNECT
+from services.errors import CrossRecError
 from services.load.target import Target
-from services.runtime.errors import CrossRecError
 
 WORDS = {
     grpc.StatusCode.UNAVAILABLE: "is away",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 FIRST = ("name", "compared", "different", "largest")
 """Columns that come first, if they are there."""

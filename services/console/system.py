@@ -11,7 +11,7 @@ from services.console.live import Draft
 from services.console.rivals import Rivals
 from services.console.servers import Servers
 from services.consumers.status import GroupStatus
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 
 @dataclass(frozen=True)

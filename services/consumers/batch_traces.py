@@ -24,7 +24,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from services.consumers.log import Output, Record
-from services.runtime.telemetry.tracing import (
+from services.server.telemetry.opentelemetry import (
     TRACEPARENT,
     Attributes,
     Tracing,

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 if TYPE_CHECKING:
     from services.consumers.status import GroupStatus
@@ -57,7 +57,7 @@ def rewind(
     """
     from services.consumers.rewind import rewind as rewind_kind
     from services.features.schema import build_schema
-    from services.runtime.times import seconds_of
+    from services.settings.times import seconds_of
     from services.store.connect import open_rows_for_batches
 
     settings = load_settings()

@@ -10,9 +10,9 @@ from kafka import KafkaConsumer, TopicPartition
 from services.consumers.dead_letters import SUFFIX
 from services.consumers.kafka_edge import first_records, offsets_at, reachable, reader
 from services.consumers.letters import Letter, letter_of, replay_of
+from services.errors import CrossRecError
 from services.events.routing import topic_name
-from services.runtime.errors import CrossRecError
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 
 class NoDeadLetter(CrossRecError):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.consumers.log import Headers, Output, Record
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 SUFFIX = "dead-letter"
 

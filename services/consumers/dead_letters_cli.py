@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.runtime.settings import load_settings
-from services.runtime.times import utc_seconds
+from services.settings.load import load_settings
+from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
     from services.consumers.dead_letter_topic import Listed

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.runtime.listener import Report
+from services.server.metrics_endpoint import Report
 
 LIVE_S = 300.0
 """Seconds without a sign of life after which a consumer counts as hung: Kafka's limit between two polls."""

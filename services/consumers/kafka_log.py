@@ -17,8 +17,8 @@ from services.consumers.log import LogUnavailable, LostPartitions, Output, Recor
 from services.consumers.mended_client import mend_kafka_client
 from services.consumers.transactions import LOST, RECONNECT_MS, Transactions
 from services.consumers.watch import Watch
-from services.runtime.logging import log_event
 from services.runtime.security.connections import Kafka, kafka_arguments
+from services.server.logging import log_event
 
 CATCH_UP_MS = 5
 """Longest wait for records that came while the last batch was folded, milliseconds."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 Headers = list[tuple[str, bytes | None]]
 

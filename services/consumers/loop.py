@@ -15,7 +15,7 @@ from typing import Protocol
 from services.consumers.dead_letters import DeadLetter
 from services.consumers.log import Log, LogUnavailable, LostPartitions, Output, Record
 from services.consumers.watch import LOG, STORE, Watch
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5

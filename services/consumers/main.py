@@ -19,15 +19,15 @@ from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.log import Log
 from services.consumers.loop import Folder, Loop
 from services.consumers.watch import Watch
+from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
-from services.runtime.errors import ConfigurationError
-from services.runtime.lifecycle import keep_what_is_loaded, stop_event
-from services.runtime.listener import listening
-from services.runtime.logging import configure_logging, log_event
-from services.runtime.settings import Settings
-from services.runtime.telemetry.opening import open_tracing
 from services.runtime.topics import identify
+from services.server.lifecycle import keep_what_is_loaded, stop_event
+from services.server.logging import configure_logging, log_event
+from services.server.metrics_endpoint import listening
+from services.server.telemetry.setup import open_tracing
+from services.settings.load import Settings
 from services.store.cached_items import CachedItems
 from services.store.lineage import join_lineage
 from services.store.measured import Measured
@@ -38,7 +38,7 @@ from services.text.encoder import TextEncoder
 from services.text.protocol import Encoder
 
 if TYPE_CHECKING:
-    from services.runtime.telemetry.tracing import Tracing
+    from services.server.telemetry.opentelemetry import Tracing
 
 METRICS_LISTEN = "consumers.metrics_listen"
 

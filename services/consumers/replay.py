@@ -22,13 +22,13 @@ from services.consumers.kafka_edge import WAIT_S, reachable
 from services.consumers.letters import Letter, marker
 from services.consumers.log import Output, Record
 from services.consumers.transactions import MAX_REQUEST_BYTES
+from services.errors import CrossRecError
 from services.events.codec import CONTENT_TYPE, JSON, BadRecord, encode
 from services.events.routing import BEHAVIOR, ITEMS, KEY_SEPARATOR, SCENARIOS, route, topic_name
 from services.features.schema import build_schema
-from services.runtime.errors import CrossRecError
 from services.runtime.partitioning import partition_of
 from services.runtime.security.connections import kafka_arguments
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 ENTRIES: Mapping[str, frozenset[str]] = {
     BEHAVIOR: behavior.ENTRIES,

@@ -17,12 +17,12 @@ from kafka.errors import GroupIdNotFoundError, RetriableError
 
 from services.consumers.kafka_edge import offsets_at, reachable, reader
 from services.consumers.kinds import TOPICS
+from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema
-from services.runtime.errors import ConfigurationError
 from services.runtime.security.connections import kafka_arguments
-from services.runtime.settings import Settings
 from services.runtime.topics import identify
+from services.settings.load import Settings
 from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage
 from services.store.topic_state import begin

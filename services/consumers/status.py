@@ -15,7 +15,7 @@ from services.consumers.kafka_edge import WAIT_S, first_records, patiently, reac
 from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.runtime.security.connections import kafka_arguments
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 
 UNKNOWN_GROUP = (GroupIdNotFoundError, CoordinatorNotAvailableError)
 """What Kafka says of a group that never was; the second before there was any group at all."""

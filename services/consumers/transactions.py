@@ -15,8 +15,8 @@ from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata
 
 from services.consumers.log import LogUnavailable, LostPartitions, Output
-from services.runtime.logging import log_event
 from services.runtime.security.connections import Kafka, kafka_arguments
+from services.server.logging import log_event
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 """Dead letters carry headers on top of records of the largest size."""

@@ -17,7 +17,7 @@ from services.consumers.health import Health
 from services.consumers.log import Output, Record
 from services.consumers.metrics import Metrics
 from services.consumers.progress import Progress
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 if TYPE_CHECKING:
     from services.consumers.batch_traces import BatchTraces

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.doctor.check import Check, State, exit_code
-from services.runtime.settings import Settings, load_settings
+from services.settings.load import Settings, load_settings
 
 COLOURS = {State.OK: "green", State.WARNING: "yellow", State.WRONG: "red"}
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from services.doctor.check import Check, ok, warning, wrong
-from services.runtime.errors import ConfigurationError
-from services.runtime.sections.security import SecuritySettings
-from services.runtime.security.protection import open_protection
-from services.runtime.settings import Settings
+from services.errors import ConfigurationError
+from services.server.security.protection import open_protection
+from services.settings.load import Settings
+from services.settings.security import SecuritySettings
 
 SOON = timedelta(days=14)
 """A certificate that ends so soon should have been replaced."""
@@ -30,7 +30,7 @@ def protection_checks(settings: Settings) -> Iterator[Check]:
     outside = [at for at in (settings.gateway.listen, settings.ranking.listen) if not at.startswith(LOOPBACK)]
     if lacks and outside:
         found = f"without {' and '.join(lacks)}, and reachable at {', '.join(outside)}"
-        yield warning("security", found, "see services/runtime/security/README.md")
+        yield warning("security", found, "see services/server/security/README.md")
     else:
         yield ok("security", f"without {' and '.join(lacks)}, on loopback" if lacks else "TLS and tokens")
     yield from _certificate_checks(security, datetime.now(UTC))

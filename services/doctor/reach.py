@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.doctor.check import Check, ok, warning, wrong
+from services.errors import CrossRecError
 from services.features.schema import build_schema
 from services.ranking.model import MANY
 from services.ranking.registry import Registry, config_differences, differences, wanted_version
-from services.runtime.errors import CrossRecError
-from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
 from services.runtime.security.connections import kafka_arguments, redis_arguments
-from services.runtime.settings import Settings
 from services.runtime.topics import topic_specs
+from services.settings.infrastructure import KafkaSettings, StoreSettings
+from services.settings.load import Settings
 from services.text.encoder import EncoderInfo
 
 WAIT_S = 3.0

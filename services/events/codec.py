@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 CONTENT_TYPE = "content-type"
 PROTOBUF = "application/x-protobuf"

@@ -1,6 +1,6 @@
 """What a deployment may choose about its features; everything else follows from the schema table.
 
-Plain values, no reading of files or environment: `services.runtime.settings` does that.
+Plain values, no reading of files or environment: `services.settings.load` does that.
 """
 
 from dataclasses import dataclass, field

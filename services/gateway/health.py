@@ -11,8 +11,8 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
 
 from services.gateway.publisher import Publisher
-from services.runtime.listener import Report
-from services.runtime.logging import log_event
+from services.server.logging import log_event
+from services.server.metrics_endpoint import Report
 
 _logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected, Unconfirmed
+from services.errors import InvalidRequest, Overloaded, Unavailable
 from services.events.codec import encode
 from services.events.routing import route, topic_name
 from services.events.validation import stamped, violation
@@ -19,8 +20,7 @@ from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
 from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
 from services.gateway.watch import EntryWatch, Unwatched, type_of
-from services.runtime.errors import InvalidRequest, Overloaded, Unavailable
-from services.runtime.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonyms
 
 MAX_ENTRIES = 1000
 

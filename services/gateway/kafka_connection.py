@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from services.errors import Unavailable
 from services.gateway.publisher import Confirmation, OutgoingRecord, failed
-from services.runtime.errors import Unavailable
 from services.runtime.partitioning import partition_of
 
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from services.errors import Unavailable
 from services.gateway.kafka_connection import KafkaConnection, open_producer
 from services.gateway.publisher import Confirmation, OutgoingRecord, failed
-from services.runtime.errors import Unavailable
 from services.runtime.security.connections import Kafka, kafka_arguments
 
 _DISCARD_S = 1.0

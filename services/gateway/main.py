@@ -15,13 +15,13 @@ from services.gateway.server import EVENT_SERVICE, build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.gateway.watch import EntryWatch
-from services.runtime.lifecycle import serve_until_signal
-from services.runtime.listener import listening
-from services.runtime.logging import configure_logging, log_event
-from services.runtime.pseudonyms import open_pseudonyms
-from services.runtime.security.protection import open_protection
-from services.runtime.settings import Settings
-from services.runtime.telemetry.opening import open_tracing
+from services.server.lifecycle import serve_until_signal
+from services.server.logging import configure_logging, log_event
+from services.server.metrics_endpoint import listening
+from services.server.security.protection import open_protection
+from services.server.security.pseudonyms import open_pseudonyms
+from services.server.telemetry.setup import open_tracing
+from services.settings.load import Settings
 
 DRAIN_S = 10.0
 """Seconds that calls in progress get after the stop signal, and records on their way after that."""

@@ -5,7 +5,7 @@ under each. Knows no Kafka.
 """
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.runtime.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonyms
 
 
 def renamed(entry: Entry, pseudonyms: Pseudonyms) -> list[Entry]:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.runtime.errors import Unavailable
+from services.errors import Unavailable
 
 Confirmation = Future[None]
 """Ends without error when a record is stored, with one when that is not known."""

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from crossrec.events.v1 import events_pb2
 from crossrec.events.v1.events_pb2_grpc import add_EventServiceServicer_to_server
 from services.gateway.service import EventService
-from services.runtime.grpc_server import BoundServer
-from services.runtime.grpc_server import build_server as build_grpc_server
-from services.runtime.grpc_watch import Observe
-from services.runtime.security.protection import UNPROTECTED, Protection
+from services.server.call_observer import Observe
+from services.server.grpc_server import BoundServer
+from services.server.grpc_server import build_server as build_grpc_server
+from services.server.security.protection import UNPROTECTED, Protection
 
 if TYPE_CHECKING:
-    from services.runtime.telemetry.tracing import Tracing
+    from services.server.telemetry.opentelemetry import Tracing
 
 EVENT_SERVICE = events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
 

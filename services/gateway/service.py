@@ -17,12 +17,12 @@ from crossrec.events.v1.events_pb2 import (
     PublishStreamResponse,
 )
 from crossrec.events.v1.events_pb2_grpc import EventServiceServicer
+from services.errors import DeadlinePassed, Overloaded, Unavailable
 from services.gateway.intake import RETRY_AFTER_S, Intake, Submission, check_length
 from services.gateway.pressure import RateLimits
 from services.gateway.stream import EntryStream, StreamLimits
-from services.runtime.errors import DeadlinePassed, Overloaded, Unavailable
-from services.runtime.security.caller import GRANT, client_of
-from services.runtime.security.expiry import ended_with
+from services.server.security.caller import GRANT, client_of
+from services.server.security.expiry import ended_with
 
 _BUSY_S = 0.1
 """What who finds all batches taken is told to wait, seconds: about as long as Kafka takes for one."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from crossrec.events.v1.events_pb2 import PublishStreamRequest, PublishStreamResponse
+from services.errors import Unavailable
 from services.gateway.intake import Intake, Submission, check_length
-from services.runtime.errors import Unavailable
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from services.errors import ConfigurationError
 from services.load.target import Tls
-from services.runtime.errors import ConfigurationError
 
 KEY = re.compile(r"[a-z0-9_.-]+")
 

@@ -61,7 +61,7 @@ def load_command_with(requests_of_data: "RequestsOfData") -> Callable[..., None]
         from services.load.profiles import Bounds, make_profile, positive
         from services.load.target import Target
         from services.load.workload import Shape, checked, with_options
-        from services.runtime.settings import load_settings
+        from services.settings.load import load_settings
 
         shape = checked(Shape(distinct, candidates, users, seed))
         search, bounds = Search(ramp_start, ramp_factor, ramp_highest, precision), Bounds(min_goodput, max_p99)

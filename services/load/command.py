@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
+from services.errors import ConfigurationError
 from services.load.crew import Crew
 from services.load.profiles import Profile
 from services.load.run import run_load
@@ -16,7 +17,6 @@ from services.load.tally import OK
 from services.load.target import Target
 from services.load.words import found, notices, number
 from services.load.workload import Shape, Workload, read_requests, write_requests
-from services.runtime.errors import ConfigurationError
 
 RequestsOfData = Callable[[str, Shape], Sequence[RankRequest]]
 """Requests of an imported data set by its name."""

@@ -19,7 +19,7 @@ from services.load.errors import LoadFailed
 from services.load.schedule import Step
 from services.load.tally import Record
 from services.load.target import Target
-from services.runtime.lifecycle import STOP_SIGNALS, keep_what_is_loaded, stop_event
+from services.server.lifecycle import STOP_SIGNALS, keep_what_is_loaded, stop_event
 
 LEAD_S = 0.1
 """From handing out steps to the first request that is due: every client has them by then."""

@@ -1,6 +1,6 @@
 """What can go wrong with a load run as a whole; a request that fails is a result, not an error."""
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 
 class LoadFailed(CrossRecError):

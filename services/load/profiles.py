@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.errors import ConfigurationError
 from services.load.knee import Search
 from services.load.schedule import ARRIVALS, Step
-from services.runtime.errors import ConfigurationError
 
 STEADY, STEPPED, RAMP = "steady", "steps", "ramp"
 

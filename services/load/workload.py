@@ -12,7 +12,7 @@ from pathlib import Path
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.runtime.errors import ConfigurationError
+from services.errors import ConfigurationError
 
 UNIFORM, ZIPF = "uniform", "zipf"
 USERS = (UNIFORM, ZIPF)

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from services.errors import DeadlinePassed, Overloaded
 from services.ranking.limit import WaitLimit
 from services.ranking.priority import Priority
-from services.runtime.errors import DeadlinePassed, Overloaded
 
 BATCH_SHARE = 0.5
 """Batch requests are let in while less than this share of the limit is taken, by whomever."""

@@ -9,8 +9,8 @@ import json
 import uuid
 from dataclasses import dataclass
 
+from services.errors import CrossRecError
 from services.features.hashing import key64
-from services.runtime.errors import CrossRecError
 
 MAX_TOKEN_BYTES = 512
 """What BehaviorEvent.attribution_token takes."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from services.features.encode import Tensors
 from services.ranking.scores import Scores
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 _logger = logging.getLogger(__name__)
 

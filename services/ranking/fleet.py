@@ -10,7 +10,7 @@ from enum import Enum
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from services.runtime.listener import Report
+from services.server.metrics_endpoint import Report
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0

@@ -14,9 +14,9 @@ from services.ranking.fleet import Fleet
 from services.ranking.gathering import Gathered
 from services.ranking.supervisor import Supervisor, cores, held_port
 from services.ranking.worker import Supervised
-from services.runtime.listener import listening
-from services.runtime.logging import configure_logging, log_event
-from services.runtime.settings import Settings
+from services.server.logging import configure_logging, log_event
+from services.server.metrics_endpoint import listening
+from services.settings.load import Settings
 
 METRICS_LISTEN = "ranking.metrics_listen"
 

@@ -30,13 +30,13 @@ from services.ranking.serving.served import Models
 from services.ranking.serving.shadow import Shadow
 from services.ranking.serving.watched import WatchedModels
 from services.ranking.worker import DRAIN_S, Supervised
-from services.runtime.grpc_server import BoundServer
-from services.runtime.lifecycle import keep_what_is_loaded, serve_until_signal
-from services.runtime.logging import configure_logging, log_event
-from services.runtime.pseudonyms import open_pseudonyms
-from services.runtime.security.protection import open_protection
-from services.runtime.settings import Settings
-from services.runtime.telemetry.opening import open_tracing
+from services.server.grpc_server import BoundServer
+from services.server.lifecycle import keep_what_is_loaded, serve_until_signal
+from services.server.logging import configure_logging, log_event
+from services.server.security.protection import open_protection
+from services.server.security.pseudonyms import open_pseudonyms
+from services.server.telemetry.setup import open_tracing
+from services.settings.load import Settings
 from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.protocol import StoreUnavailable

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.errors import DeadlinePassed
 from services.features.encode import Tensors, encode
 from services.features.hydrated import hydrated
 from services.features.rows import default_block
@@ -30,7 +31,6 @@ from services.ranking.scenarios import Scenarios
 from services.ranking.serving.served import Models, Served
 from services.ranking.stages import Stages
 from services.ranking.validate import Request, validate
-from services.runtime.errors import DeadlinePassed
 
 MAX_UINT32 = 2**32 - 1
 

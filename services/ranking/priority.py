@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from enum import Enum
 
-from services.runtime.errors import InvalidRequest
+from services.errors import InvalidRequest
 
 PRIORITY = "x-crossrec-priority"
 """The metadata key."""

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
+from services.errors import CrossRecError
 from services.ranking.item_cache import ItemCache
 from services.ranking.item_table import FACET_VIEW
 from services.ranking.scenarios import ScenarioCache
-from services.runtime.errors import CrossRecError
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 from services.store.protocol import Key
 
 BATCH = 128

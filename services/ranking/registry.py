@@ -17,9 +17,9 @@ from typing import Any, Self
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from services.errors import CrossRecError
 from services.features.encode import tensor_names
 from services.features.schema import Schema
-from services.runtime.errors import CrossRecError
 
 MANIFEST, MODEL, METRICS = "manifest.json", "model.onnx", "metrics.json"
 MANIFEST_FIELDS = ("name", "version", "schema_fingerprint", "encoder_fingerprint", "tensors", "features")

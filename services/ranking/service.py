@@ -7,21 +7,21 @@ import grpc
 
 from crossrec.ranking.v1 import ranking_pb2
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer
+from services.errors import Unavailable
 from services.ranking.admission import Admission
 from services.ranking.limit import WaitLimit
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.priority import priority_of
 from services.ranking.stages import WAIT, Stages
-from services.runtime.errors import Unavailable
-from services.runtime.grpc_server import BoundServer
-from services.runtime.grpc_server import build_server as build_grpc_server
-from services.runtime.grpc_watch import Observe
-from services.runtime.security.protection import UNPROTECTED, Protection
-from services.runtime.telemetry.request import attach
+from services.server.call_observer import Observe
+from services.server.grpc_server import BoundServer
+from services.server.grpc_server import build_server as build_grpc_server
+from services.server.security.protection import UNPROTECTED, Protection
+from services.server.telemetry.request import attach
 from services.store.protocol import StaleSchema
 
 if TYPE_CHECKING:
-    from services.runtime.telemetry.tracing import Tracing
+    from services.server.telemetry.opentelemetry import Tracing
 
 RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full_name
 

@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from services.errors import ConfigurationError, CrossRecError
 from services.ranking.fleet import Fleet, State
 from services.ranking.gathering import Gathered
 from services.ranking.worker import DRAIN_S, END_S, READY, STOP, Supervised, run_worker
-from services.runtime.errors import ConfigurationError, CrossRecError
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.errors import InvalidRequest
 from services.features.config import DAY_S, FeatureConfig
-from services.runtime.errors import InvalidRequest
 
 MAX_ID_BYTES = 128
 MAX_BYTES_PER_CHARACTER = 4

@@ -13,10 +13,10 @@ from multiprocessing.connection import Connection
 import grpc
 from grpc_health.v1.health import HealthServicer
 
+from services.errors import CrossRecError
 from services.ranking.gathering import Telling
-from services.runtime.crashes import report_crash
-from services.runtime.errors import CrossRecError
-from services.runtime.lifecycle import drain
+from services.server.crash_reports import report_crash
+from services.server.lifecycle import drain
 
 READY, STOP = "ready", "stop"
 

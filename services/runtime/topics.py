@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.runtime.errors import ConfigurationError, TopicMismatch
-from services.runtime.sections.retention import RetentionSettings
+from services.errors import ConfigurationError, TopicMismatch
 from services.runtime.security.connections import Kafka, kafka_arguments
+from services.settings.retention import RetentionSettings
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient

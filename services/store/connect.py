@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from services.features.schema import Schema, build_schema
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.feast_rows import FeastRowStore
 from services.store.online_store import TYPE

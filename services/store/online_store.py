@@ -19,9 +19,9 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.runtime.sections.infrastructure import StoreSettings
 from services.runtime.security.connections import redis_options
-from services.runtime.settings import load_settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import load_settings
 from services.store.exchange import Client, exchange, packed
 from services.store.feast_api import (
     EntityKey,

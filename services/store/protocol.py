@@ -7,9 +7,9 @@ when a row holds a newer position than the writer's (the writer has lost its par
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from services.errors import CrossRecError
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.runtime.errors import CrossRecError
 
 Key = tuple[str, ...]
 """Entity ids of a row, in the order of View.entities."""

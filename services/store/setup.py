@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 
 def setup_command() -> None:

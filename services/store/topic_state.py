@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from services.errors import TopicChanged
 from services.features.rows import pack
 from services.features.schema import Schema
-from services.runtime.errors import TopicChanged
 from services.runtime.topics import TopicIdentity
 from services.store.protocol import RowStore
 

@@ -1,6 +1,6 @@
 """Errors of the text encoder."""
 
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 
 class EncoderMismatch(CrossRecError):

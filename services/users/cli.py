@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 user_app = typer.Typer(
     no_args_is_help=True, help="What a person may ask for: what is stored of them, and to be forgotten."
@@ -24,7 +24,7 @@ def export(user_id: UserId) -> None:
     Looks at all item keys to name the items that the user engaged with. `found` is false if there is nothing.
     """
     from services.features.schema import build_schema
-    from services.runtime.pseudonyms import open_pseudonyms
+    from services.server.security.pseudonyms import open_pseudonyms
     from services.store.connect import open_rows_for_batches
     from services.users.export import export_user
 

@@ -9,8 +9,8 @@ events added to counts of items and scenarios stays; it names nobody.
 """
 
 from crossrec.events.v1.events_pb2 import Entry, UserErasure
+from services.errors import InvalidRequest, Unavailable
 from services.gateway.intake import Intake
-from services.runtime.errors import InvalidRequest, Unavailable
 
 NEXT_STEPS = (
     "Stored in Kafka. The behaviour consumer deletes the user's rows when it comes to it: `crossrec consumers status` "

@@ -23,7 +23,7 @@ from threading import Lock
 from kafka.errors import KafkaError
 
 from services.consumers.log import Record
-from services.runtime.logging import configure_logging
+from services.server.logging import configure_logging
 from services.store.memory import MemoryRowStore
 from tests.chaos import compare
 from tests.chaos.compare import Difference

@@ -14,7 +14,7 @@ from services.consumers.log import MemoryLog, Output, Record
 from services.consumers.loop import Loop
 from services.consumers.main import build_folder
 from services.features.rows import Row
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore
 from services.text.protocol import HashingEncoder

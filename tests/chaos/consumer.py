@@ -6,7 +6,7 @@ Run as `python -m tests.chaos.consumer KIND`; settings come from the environment
 import sys
 
 from services.consumers.main import run_consumer
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 from services.text.protocol import HashingEncoder
 
 if __name__ == "__main__":

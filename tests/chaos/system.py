@@ -16,14 +16,14 @@ from kafka.admin import KafkaAdminClient
 
 from services.consumers.kinds import TOPICS
 from services.features.schema import build_schema
-from services.runtime.infra.commands import InfraConfig, down, up
-from services.runtime.infra.ports import choose_port
-from services.runtime.infra.process import ProcessRef, is_alive
-from services.runtime.infra.state import load_state
-from services.runtime.sections.consumers import ConsumerSettings
-from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
-from services.runtime.settings import Settings
+from services.infra.commands import InfraConfig, down, up
+from services.infra.ports import choose_port
+from services.infra.process import ProcessRef, is_alive
+from services.infra.state import load_state
 from services.runtime.topics import create_topics, topic_specs
+from services.settings.consumers import ConsumerSettings
+from services.settings.infrastructure import KafkaSettings, StoreSettings
+from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import RowStore
 from tests.chaos.proxy import Proxy

@@ -24,7 +24,7 @@ from services.ranking.pipeline import Ranker
 from services.ranking.registry import Registry, Version
 from services.ranking.rows import open_ranking_rows
 from services.ranking.serving.served import OneModel
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from tests.contract import live_chain
 from tests.contract.live_chain import AffineModel, LiveChain, event, item, scenario

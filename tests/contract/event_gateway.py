@@ -15,9 +15,9 @@ from services.gateway.publisher import MemoryPublisher, Publisher
 from services.gateway.server import build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
-from services.runtime.grpc_server import BoundServer
-from services.runtime.security.protection import UNPROTECTED, Protection
-from services.runtime.telemetry.tracing import Tracing
+from services.server.grpc_server import BoundServer
+from services.server.security.protection import UNPROTECTED, Protection
+from services.server.telemetry.opentelemetry import Tracing
 
 NOW_S = 1_800_000_000.0
 RULES = Rules(

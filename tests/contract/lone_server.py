@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.gateway.publisher import MemoryPublisher
-from services.runtime.logging import configure_logging
+from services.server.logging import configure_logging
 from tests.contract import event_gateway, rank_server
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from services.runtime.logging import configure_logging
+from services.server.logging import configure_logging
 
 USER = "ann-7f3e91"
 WORD = "insulin"

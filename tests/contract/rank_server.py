@@ -27,9 +27,9 @@ from services.ranking.recognise import Recogniser
 from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
 from services.ranking.serving.served import Models, OneModel
-from services.runtime.grpc_server import BoundServer
-from services.runtime.security.protection import UNPROTECTED, Protection
-from services.runtime.telemetry.tracing import Tracing
+from services.server.grpc_server import BoundServer
+from services.server.security.protection import UNPROTECTED, Protection
+from services.server.telemetry.opentelemetry import Tracing
 from services.store.folding import (
     fold_activity,
     fold_item_scenarios,

@@ -10,13 +10,13 @@ from typing import Any
 import grpc
 
 from services.gateway.publisher import MemoryPublisher
-from services.runtime.sections.security import SecuritySettings
-from services.runtime.security.caller import Scope
-from services.runtime.security.protection import open_protection
-from services.runtime.security.tokens import new_token
+from services.server.security.caller import Scope
+from services.server.security.protection import open_protection
+from services.server.security.tokens import new_token
+from services.settings.security import SecuritySettings
 from tests.contract import event_gateway, rank_server
 from tests.contract.certificates import Authority
-from tests.unit.runtime.security.signing import AUDIENCE, ISSUER, write_keys
+from tests.unit.server.security.signing import AUDIENCE, ISSUER, write_keys
 
 PLAIN, TLS, MUTUAL, NO_CERTIFICATE = "plain", "TLS", "mutual TLS", "mutual TLS without certificate"
 TRANSPORTS = (PLAIN, TLS, MUTUAL, NO_CERTIFICATE)

@@ -24,8 +24,8 @@ from services.ranking.service import RankingService, build_server
 from services.ranking.serving.served import OneModel
 from services.ranking.supervisor import Supervisor, held_port
 from services.ranking.worker import Supervised
-from services.runtime.listener import listening
-from services.runtime.logging import configure_logging
+from services.server.logging import configure_logging
+from services.server.metrics_endpoint import listening
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 

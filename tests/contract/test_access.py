@@ -17,23 +17,23 @@ from grpc_status import rpc_status
 from crossrec.events.v1.events_pb2 import PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from crossrec.ranking.v1.ranking_pb2 import RankResponse
+from services.errors import ConfigurationError
 from services.gateway.pressure import RateLimits
 from services.gateway.publisher import MemoryPublisher
 from services.gateway.stream import EntryStream
 from services.load.access import read_metadata, read_tls
 from services.load.client import connect, open_loop
 from services.load.target import Target
-from services.runtime.errors import ConfigurationError
-from services.runtime.sections.security import SecuritySettings
-from services.runtime.security.caller import Scope
-from services.runtime.security.protection import open_protection
+from services.server.security.caller import Scope
+from services.server.security.protection import open_protection
+from services.settings.security import SecuritySettings
 from tests.contract import event_gateway, secured
 from tests.contract.certificates import Authority
 from tests.contract.event_stream import Stream, scenario
 from tests.contract.private import logs
 from tests.contract.rank_server import request
 from tests.contract.secured import AUTHORITY, MUTUAL, TLS, bearer
-from tests.unit.runtime.security.signing import claims, signed, write_keys
+from tests.unit.server.security.signing import claims, signed, write_keys
 
 PUBLISH = frozenset({Scope.PUBLISH})
 ONE = PublishRequest(entries=[scenario(1)])

@@ -15,11 +15,11 @@ from grpc_status import rpc_status
 from crossrec.events.v1.events_pb2 import Entry, PublishRequest, PublishStreamRequest, ScenarioUpdate
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
-from services.runtime.security.caller import Scope
+from services.server.security.caller import Scope
 from tests.contract import secured
 from tests.contract.rank_server import request
 from tests.contract.secured import NO_CERTIFICATE, TRANSPORTS, Servers, bearer
-from tests.unit.runtime.security.signing import claims, signed
+from tests.unit.server.security.signing import claims, signed
 
 TIMEOUT_S = 30
 OK = "OK"

@@ -26,8 +26,8 @@ from services.features.schema import View
 from services.gateway.publisher import MemoryPublisher
 from services.gateway.traced_publisher import TracedPublisher
 from services.ranking.metrics import RankingMetrics
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.measured import Measured
 from services.store.memory import MemoryRowStore
@@ -36,7 +36,7 @@ from tests.contract import event_gateway, rank_server
 from tests.contract.private import PASSWORD, SENT_ALONG, TEXT, USER, assert_private, logs
 from tests.contract.rank_server import SwitchedStore
 from tests.unit.consumers.streams import CONFIG, ENCODER, SCHEMA, START_S, behavior_event, erasure, records
-from tests.unit.runtime.telemetry.recorded import TRACEPARENT, Recorded
+from tests.unit.server.telemetry.recorded import TRACEPARENT, Recorded
 from tests.waiting import wait_until
 
 SECRET = f"{USER}: {TEXT}"

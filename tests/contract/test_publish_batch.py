@@ -17,10 +17,10 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
+from services.errors import ConfigurationError
 from services.events.codec import decode
 from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.gateway.server import EVENT_SERVICE, build_server
-from services.runtime.errors import ConfigurationError
 from tests.contract.event_gateway import NOW_S, Gateway, event_service, running
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))

@@ -15,7 +15,7 @@ from crossrec.events.v1.events_pb2 import Entry, PublishRequest, ScenarioUpdate
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.publisher import MemoryPublisher
-from services.runtime.grpc_errors import RETRY_PUSHBACK
+from services.server.error_interceptor import RETRY_PUSHBACK
 from tests.contract.event_gateway import Bounds, Gateway, running
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))

@@ -15,7 +15,7 @@ from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, ScenarioU
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.gateway.stream import StreamLimits
-from services.runtime.grpc_errors import RETRY_PUSHBACK
+from services.server.error_interceptor import RETRY_PUSHBACK
 from tests.contract.event_gateway import RULES, Bounds, Gateway, running
 from tests.contract.event_stream import Stream, scenario
 

@@ -13,7 +13,7 @@ from export.recognition.train import train_recogniser
 from services.features.config import DAY_S, HOUR_S
 from services.ranking.recognise import OnnxRecogniser, open_recogniser
 from services.ranking.registry import Registry
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.protocol import StoreUnavailable
 from tests.contract.rank_server import (
     NOW_S,

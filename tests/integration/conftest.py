@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
+from services.infra.commands import Endpoints, InfraConfig, down, up
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -12,9 +12,9 @@ from crossrec.events.v1.events_pb2 import Entry
 from export.backfill.fill import before_streaming
 from export.backfill.position import stream_on
 from services.consumers.rewind import rewind
+from services.errors import ConfigurationError
 from services.features.rows import pack
-from services.runtime.errors import ConfigurationError
-from services.runtime.infra.commands import Endpoints
+from services.infra.commands import Endpoints
 from tests.integration.test_consumers import SCHEMA, UPDATES, USER_VIEWS, Stage, folded, running, staged, until
 from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, erasure, fold_catalogue, replayed
 

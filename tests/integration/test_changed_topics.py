@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.consumers.main import consume
-from services.runtime.errors import TopicChanged
-from services.runtime.infra.commands import Endpoints
+from services.errors import TopicChanged
+from services.infra.commands import Endpoints
 from services.runtime.partitioning import partition_of
 from services.runtime.topics import create_topics, topic_specs
 from services.text.protocol import HashingEncoder

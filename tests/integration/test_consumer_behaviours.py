@@ -11,7 +11,7 @@ from services.consumers.log import Log, Record
 from services.consumers.watch import Watch
 from services.events.codec import encode
 from services.events.routing import route
-from services.runtime.infra.commands import Endpoints
+from services.infra.commands import Endpoints
 from tests.integration.test_consumers import Stage, staged
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
 from tests.unit.consumers.streams import CONFIG

@@ -25,11 +25,11 @@ from services.events.routing import route
 from services.features.config import FeatureConfig
 from services.features.rows import Block, Row, pack
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
-from services.runtime.infra.commands import Endpoints
-from services.runtime.sections.consumers import ConsumerSettings
-from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
-from services.runtime.settings import Settings
+from services.infra.commands import Endpoints
 from services.runtime.topics import create_topics, topic_specs
+from services.settings.consumers import ConsumerSettings
+from services.settings.infrastructure import KafkaSettings, StoreSettings
+from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import Key, RowStore
 from services.text.protocol import HashingEncoder

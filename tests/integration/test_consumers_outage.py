@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.consumers.main import consume
-from services.runtime.infra.commands import InfraConfig, down, up
-from services.runtime.infra.process import is_alive
-from services.runtime.infra.state import load_state
+from services.infra.commands import InfraConfig, down, up
+from services.infra.process import is_alive
+from services.infra.state import load_state
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import (
     PATIENCE_S,

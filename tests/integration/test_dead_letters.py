@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from services.consumers import kafka_edge, replay, status
 from services.consumers.log import LogUnavailable
 from services.consumers.replay import ReplayRefused
+from services.infra.commands import Endpoints
 from services.main import app
-from services.runtime.infra.commands import Endpoints
 from services.runtime.partitioning import partition_of
 from tests.integration.test_consumers import Stage, clicks, folded, running, staged, until
 from tests.unit.consumers.streams import behavior_event

@@ -17,11 +17,11 @@ import redis
 from services.features.config import Attribute, FeatureConfig
 from services.features.rows import Row, pack
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
-from services.runtime.infra.commands import Endpoints
-from services.runtime.infra.ports import choose_port
-from services.runtime.infra.valkey import server_binary
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.settings import Settings
+from services.infra.commands import Endpoints
+from services.infra.ports import choose_port
+from services.infra.valkey import server_binary
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.feast_rows import FeastRowStore

@@ -31,7 +31,7 @@ from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.events.codec import decode
 from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.publisher import OutgoingRecord, Publisher
-from services.runtime.infra.commands import Endpoints
+from services.infra.commands import Endpoints
 from services.runtime.partitioning import partition_of
 from services.runtime.topics import create_topics, topic_specs
 from tests.contract.event_gateway import RULES, Gateway, running
@@ -254,7 +254,7 @@ def test_the_process_serves_and_ends_on_sigterm(infra: Endpoints, prefix: str, t
         "CROSSREC_KAFKA__TOPIC_PREFIX": prefix,
         "CROSSREC_GATEWAY__LISTEN": "127.0.0.1:0",
     }
-    start = "from services.gateway.main import run_gateway; from services.runtime.settings import Settings; "
+    start = "from services.gateway.main import run_gateway; from services.settings.load import Settings; "
     command = [sys.executable, "-c", start + "run_gateway(Settings())"]
     with log.open("w") as stderr, subprocess.Popen(command, env=environment, stderr=stderr) as process:
         try:

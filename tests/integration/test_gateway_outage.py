@@ -19,9 +19,9 @@ from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.pressure import PendingBudget
 from services.gateway.server import EVENT_SERVICE
 from services.gateway.stream import StreamLimits
-from services.runtime.grpc_errors import RETRY_PUSHBACK
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
+from services.infra.commands import Endpoints, InfraConfig, down, status, up
 from services.runtime.topics import create_topics, topic_specs
+from services.server.error_interceptor import RETRY_PUSHBACK
 from tests.contract.event_gateway import RULES, Bounds, Gateway, running
 from tests.integration.test_gateway_kafka import click, entry_of, stored
 

@@ -15,12 +15,12 @@ from kafka.admin import ConfigResource, KafkaAdminClient
 from typer.testing import CliRunner
 
 from services.consumers.cli import consumers_app
-from services.runtime.errors import InfraFailed, TopicMismatch
-from services.runtime.infra.cli import infra_app
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, status, up
-from services.runtime.infra.kafka import KafkaServer
-from services.runtime.infra.process import ProcessRef, is_alive, wait_until
-from services.runtime.infra.state import InfraState, ServerState, load_state, save_state
+from services.errors import InfraFailed, TopicMismatch
+from services.infra.cli import infra_app
+from services.infra.commands import Endpoints, InfraConfig, down, status, up
+from services.infra.kafka import KafkaServer
+from services.infra.process import ProcessRef, is_alive, wait_until
+from services.infra.state import InfraState, ServerState, load_state, save_state
 from services.runtime.topics import TopicSpec, create_topics, topic_specs
 
 pytestmark = pytest.mark.integration

@@ -11,8 +11,8 @@ from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.log import LogUnavailable, Record
 from services.consumers.watch import Watch
-from services.runtime.infra.commands import Endpoints
-from services.runtime.infra.process import wait_until
+from services.infra.commands import Endpoints
+from services.infra.process import wait_until
 from tests.integration.test_consumers import Stage, staged
 from tests.unit.consumers.streams import behavior_event
 

@@ -20,10 +20,10 @@ from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from deploy.grafana.dashboard import PATH, text
+from services.infra.commands import Endpoints
+from services.infra.ports import choose_port
 from services.ranking.registry import Registry, Version
 from services.ranking.serving.plan import Arm, Plan, Serving, serving_bytes
-from services.runtime.infra.commands import Endpoints
-from services.runtime.infra.ports import choose_port
 from services.text.encoder import EncoderInfo
 from tests.contract.alert_rules import grouping, rules, samples, selectors
 from tests.contract.test_rank_workers import wait_until

@@ -13,11 +13,11 @@ from export.pipeline import open_encoder
 from export.replay.history import load_history
 from export.replay.replay import Replay
 from services.features.schema import build_schema
+from services.infra.commands import Endpoints
 from services.main import app
 from services.ranking.main import build_models, build_ranker
 from services.ranking.pipeline import rank
-from services.runtime.infra.commands import Endpoints
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 from services.store.connect import open_rows
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.streams import assert_rows

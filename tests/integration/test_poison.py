@@ -17,11 +17,11 @@ from services.consumers.main import consume
 from services.events.codec import encode
 from services.features.rows import Row, pack
 from services.features.schema import Schema, build_schema
-from services.runtime.infra.commands import Endpoints
-from services.runtime.sections.consumers import ConsumerSettings
-from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
-from services.runtime.settings import Settings
+from services.infra.commands import Endpoints
 from services.runtime.topics import create_topics, topic_specs
+from services.settings.consumers import ConsumerSettings
+from services.settings.infrastructure import KafkaSettings, StoreSettings
+from services.settings.load import Settings
 from services.store.connect import open_rows
 from services.store.protocol import FencedWrite, RowStore
 from services.text.protocol import HashingEncoder

@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from services.consumers.kinds import KINDS
 from services.consumers.log import Record
 from services.consumers.main import build_folder
-from services.runtime.infra.commands import Endpoints
+from services.infra.commands import Endpoints
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
 from tests.integration.mutations import MUTATIONS, Made, stream

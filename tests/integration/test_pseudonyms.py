@@ -19,6 +19,7 @@ from services.features.schema import build_schema
 from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.main import build_intake, build_rates, build_service
 from services.gateway.server import build_server as build_gateway
+from services.infra.commands import Endpoints
 from services.main import app
 from services.ranking.model import FakeModel
 from services.ranking.pipeline import Ranker
@@ -26,12 +27,11 @@ from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService
 from services.ranking.service import build_server as build_ranking
 from services.ranking.serving.served import OneModel
-from services.runtime.grpc_server import BoundServer
-from services.runtime.infra.commands import Endpoints
-from services.runtime.pseudonyms import open_pseudonyms
-from services.runtime.sections.privacy import PrivacySettings
-from services.runtime.settings import Settings
 from services.runtime.topics import topic_specs
+from services.server.grpc_server import BoundServer
+from services.server.security.pseudonyms import open_pseudonyms
+from services.settings.load import Settings
+from services.settings.privacy import PrivacySettings
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
 from tests.integration.test_gateway_kafka import stored

@@ -20,15 +20,15 @@ from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
 from services.features.encode import encode
 from services.features.hydrated import Hydrated
+from services.infra.commands import Endpoints
 from services.ranking.model import Scores
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.recognition import user_prior
 from services.ranking.refresh import Refresher, Tells
 from services.ranking.rows import RankingRows, open_ranking_rows
 from services.ranking.serving.served import OneModel
-from services.runtime.infra.commands import Endpoints
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.feast_rows import FeastRowStore

@@ -15,10 +15,10 @@ from services.features.encode import encode
 from services.features.hashing import NO_KEY, facet_keys, keys64
 from services.features.hydrated import hydrated
 from services.features.schema import View
+from services.infra.commands import Endpoints
 from services.ranking.model import Scores
-from services.runtime.infra.commands import Endpoints
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.folding import erase_user, read_block, read_facets

@@ -12,13 +12,13 @@ import pytest
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.schema import build_schema
+from services.infra.commands import InfraConfig, down, status, up
 from services.ranking.model import FakeModel
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.rows import open_ranking_rows
 from services.ranking.serving.served import OneModel
-from services.runtime.infra.commands import InfraConfig, down, status, up
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.folding import fold_states, index_scenarios

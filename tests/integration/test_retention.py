@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
+from services.infra.commands import Endpoints
 from services.main import app
-from services.runtime.infra.commands import Endpoints
-from services.runtime.settings import Settings
 from services.runtime.topics import apply_retention, create_topics, topic_specs
+from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
 from services.store.layout import Layout
 from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture

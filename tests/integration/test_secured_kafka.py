@@ -21,18 +21,18 @@ from services.consumers.rewind import end_offsets, require_stopped
 from services.consumers.status import read_groups
 from services.doctor.check import State
 from services.doctor.reach import kafka_check
+from services.errors import Unavailable
 from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.main import build_intake
 from services.gateway.publisher import OutgoingRecord
-from services.runtime.errors import Unavailable
-from services.runtime.infra.kafka import KafkaServer, default_cache_dir
-from services.runtime.infra.ports import choose_port
-from services.runtime.infra.process import wait_until
-from services.runtime.sections.consumers import ConsumerSettings
-from services.runtime.sections.infrastructure import KafkaSettings
+from services.infra.kafka import KafkaServer, default_cache_dir
+from services.infra.ports import choose_port
+from services.infra.process import wait_until
 from services.runtime.security.connections import kafka_arguments
-from services.runtime.settings import Settings
 from services.runtime.topics import create_topics, topic_specs
+from services.settings.consumers import ConsumerSettings
+from services.settings.infrastructure import KafkaSettings
+from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
 from tests.contract.certificates import Authority

@@ -17,12 +17,12 @@ import redis
 from services.doctor.check import State
 from services.doctor.reach import store_checks
 from services.features.schema import build_schema
-from services.runtime.infra.ports import choose_port
-from services.runtime.infra.process import wait_until
-from services.runtime.infra.valkey import server_binary
-from services.runtime.sections.infrastructure import StoreSettings
+from services.infra.ports import choose_port
+from services.infra.process import wait_until
+from services.infra.valkey import server_binary
 from services.runtime.security.connections import redis_arguments
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.connect import REPOSITORY, feast_environment, open_rows, open_rows_for_batches
 from services.store.feast_api import FeatureStore
 from services.store.protocol import StoreUnavailable

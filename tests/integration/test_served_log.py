@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from crossrec.events.v1.events_pb2 import Entry
 from export.served.reading import read_answers, read_behaviour
+from services.infra.commands import Endpoints
+from services.infra.ports import choose_port
 from services.main import app
 from services.ranking.served_log.kafka_sink import KafkaSink, open_producer
 from services.ranking.served_log.log import ServedLog
 from services.ranking.served_log.open import open_served_log
-from services.runtime.infra.commands import Endpoints
-from services.runtime.infra.ports import choose_port
 from tests.contract.rank_server import SCHEMA, request
 from tests.integration.test_consumers import Stage, staged, until
 from tests.unit.consumers.streams import behavior_event, erasure, timestamp

@@ -8,10 +8,10 @@ import pytest
 
 from services.features.rows import pack
 from services.features.schema import Schema, build_schema
+from services.infra.commands import Endpoints
 from services.ranking.rows import open_ranking_rows, open_refresher
-from services.runtime.infra.commands import Endpoints
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.changes import Changes
 from services.store.connect import open_rows, open_rows_for_batches
 from services.store.feast_rows import FeastRowStore

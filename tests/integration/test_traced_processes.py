@@ -19,14 +19,14 @@ from crossrec.events.v1.events_pb2 import Entry, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
-from services.runtime.infra.commands import Endpoints
+from services.infra.commands import Endpoints
 from services.text.encoder import EncoderInfo
 from tests.contract.private import SECRETS, SENT_ALONG, TEXT, USER
 from tests.integration.test_consumers import SCHEMA, Stage, folded, staged, until
 from tests.unit.consumers.streams import behavior_event
 from tests.unit.ranking.serving.tiny_models import ENCODER, register
-from tests.unit.runtime.telemetry.collector import collecting
-from tests.unit.runtime.telemetry.recorded import TRACEPARENT
+from tests.unit.server.telemetry.collector import collecting
+from tests.unit.server.telemetry.recorded import TRACEPARENT
 
 pytestmark = pytest.mark.integration
 

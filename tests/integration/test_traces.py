@@ -28,7 +28,7 @@ from tests.contract.event_gateway import running as running_gateway
 from tests.contract.private import TEXT, USER, logs
 from tests.integration.test_consumers import PATIENCE_S, SCHEMA, Stage, folded, staged, until
 from tests.unit.consumers.streams import START_S, behavior_event, item_update, scenario_update
-from tests.unit.runtime.telemetry.recorded import PARENT_ID, TRACEPARENT, Recorded, named, tree
+from tests.unit.server.telemetry.recorded import PARENT_ID, TRACEPARENT, Recorded, named, tree
 
 pytestmark = pytest.mark.integration
 

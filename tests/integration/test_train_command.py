@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from services.errors import ConfigurationError
 from services.main import app
-from services.runtime.errors import ConfigurationError
 from tests.unit.export.training.made_rows import write_rows
 
 pytestmark = pytest.mark.integration

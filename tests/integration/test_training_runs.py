@@ -10,8 +10,8 @@ import pytest
 from export.training.run import read_run, train_run
 from export.training.selection import Selection
 from export.training.source import RowSource
-from services.runtime.sections.training import TrainingSettings
-from services.runtime.settings import Settings
+from services.settings.load import Settings
+from services.settings.training import TrainingSettings
 from tests.unit.export.training.made_rows import SOURCES, write_rows
 
 pytestmark = pytest.mark.integration

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import redis
 
-from services.runtime.infra.commands import Endpoints, InfraConfig, up
-from services.runtime.logging import JsonFormatter
+from services.infra.commands import Endpoints, InfraConfig, up
+from services.server.logging import JsonFormatter
 from services.store.connect import open_rows
 from tests.integration.test_consumers import (
     SCHEMA,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 from tests.outside.chart import CHART, VALUES, find_program
 
 Manifest = dict[str, Any]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from services.runtime.infra.ports import choose_port
+from services.infra.ports import choose_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "ready"

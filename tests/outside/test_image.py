@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
-from services.runtime.infra.ports import choose_port
+from services.infra.commands import Endpoints, InfraConfig, down, up
+from services.infra.ports import choose_port
 from tests.outside.dockerfile import instructions, stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,7 +150,7 @@ def test_ranking_becomes_healthy(image: Image, infra: Endpoints) -> None:
 def wait_until_healthy(image: Image, address: str, tries: int = 200) -> None:
     """Asks until the answer is yes; each try waits itself."""
     for _ in range(tries):
-        answer = image.run("python", "-m", "services.runtime.health", address)
+        answer = image.run("python", "-m", "services.server.health", address)
         if answer.returncode == 0:
             return
     pytest.fail(f"never healthy: {answer.stderr}")

@@ -10,7 +10,7 @@ import numpy as np
 from services.consumers.main import run_consumer
 from services.features import behavior
 from services.features.decay import Floats, factors
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 
 def slow(elapsed_s: Floats, half_lives_s: Sequence[float]) -> Floats:

@@ -12,8 +12,8 @@ from export.replay.replay import Replay
 from services.features.config import DAY_S
 from services.features.rows import Row
 from services.features.schema import build_schema
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
 from services.store.connect import apply_definitions
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder

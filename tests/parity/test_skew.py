@@ -28,8 +28,8 @@ from export.replay.history import History, load_history
 from export.served.reading import read_answers
 from services.features.schema import build_schema
 from services.main import app
-from services.runtime.settings import Settings, load_settings
 from services.runtime.topics import create_topics, topic_specs
+from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions
 from services.text.encoder import EncoderInfo
 from tests.unit.ranking.serving.tiny_models import register

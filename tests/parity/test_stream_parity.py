@@ -13,7 +13,7 @@ from export.replay.replay import Replay
 from services.consumers.kinds import KINDS
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
-from services.runtime.infra.commands import Endpoints, InfraConfig, down, up
+from services.infra.commands import Endpoints, InfraConfig, down, up
 from services.store.memory import MemoryRowStore
 from tests.integration.test_consumers import Stage, folded, running, staged, until
 from tests.unit.consumers.streams import (

@@ -5,8 +5,8 @@ import typer
 from typer.testing import CliRunner
 
 from services import main
+from services.errors import CrossRecError
 from services.main import app
-from services.runtime.errors import CrossRecError
 
 COMMANDS = (
     "import",

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from nicegui import ui
 
 from services.console.tables import Column, Rows, table_html
-from services.runtime.errors import CrossRecError
+from services.errors import CrossRecError
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.ranking.served_log.log import Keyed
-from services.runtime.logging import log_event
 from services.runtime.security.connections import Kafka, kafka_arguments
+from services.server.logging import log_event
 
 TIMEOUT_S = 5.0
 """Longest that a batch may take."""

@@ -16,7 +16,7 @@ from typing import Protocol
 from services.ranking.answered import Answered, Ranking
 from services.ranking.served_log.record import record_of
 from services.ranking.validate import Request
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 BATCH = 32
 """Most records written at once."""

@@ -4,8 +4,8 @@ from functools import partial
 
 from services.ranking.served_log.kafka_sink import KafkaSink, open_producer
 from services.ranking.served_log.log import ServedLog
-from services.runtime.settings import Settings
 from services.runtime.topics import RANKED
+from services.settings.load import Settings
 
 
 def open_served_log(settings: Settings, schema_fingerprint: int) -> ServedLog | None:

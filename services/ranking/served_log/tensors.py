@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from crossrec.ranking.v1 import served_pb2 as pb
+from services.errors import CrossRecError
 from services.features.encode import Tensors
-from services.runtime.errors import CrossRecError
 
 PER_ITEM = ("item", "item_text", "cross")
 """Tensors whose first axis is items."""

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from services.errors import CrossRecError
 from services.ranking.registry import Registry, Version, wanted_version
 from services.ranking.serving.decide import Change, promote, roles_of, rollback
 from services.ranking.serving.describe import FIELDS_OF_ALL, REPORTED, Server, compared, metrics_of, shown
 from services.ranking.serving.plan import PlanError, Serving, described, promoted, with_arm, with_shadow
-from services.runtime.errors import CrossRecError
-from services.runtime.settings import Settings, load_settings
+from services.settings.load import Settings, load_settings
 
 models_app = typer.Typer(
     no_args_is_help=True,

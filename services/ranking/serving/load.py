@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from services.errors import CrossRecError
 from services.features.encode import Tensors
 from services.features.schema import Schema
 from services.ranking.batching import BatchedModel
@@ -23,8 +24,7 @@ from services.ranking.registry import (
     differences,
 )
 from services.ranking.serving.samples import SAMPLES, check_samples, read_samples
-from services.runtime.errors import CrossRecError
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 WARM_ITEMS = (1, 30, 100, 500, 2000)
 """Numbers of candidates that a model scores before it serves; up to the most of a request, so that memory is there."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Self
 
+from services.errors import CrossRecError
 from services.ranking.registry import ModelUnavailable, Version
-from services.runtime.errors import CrossRecError
 
 SERVING = "serving.json"
 FORMAT = 1

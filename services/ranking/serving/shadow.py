@@ -20,7 +20,7 @@ import numpy as np
 from services.features.encode import Tensors
 from services.ranking.model import Model, Scores
 from services.ranking.serving.agreement import Agreement, Comparison, agreement
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 LOG_INTERVAL_S = 60.0
 IDLE_S = 0.5

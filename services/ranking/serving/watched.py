@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from services.errors import CrossRecError
 from services.features.encode import Tensors
 from services.ranking.model import Model, Scores
 from services.ranking.registry import ModelUnavailable, Registry, RegistryUnavailable, Version, wanted_version
 from services.ranking.serving.plan import SERVING, Plan, described, read_serving
 from services.ranking.serving.served import Served, ServedSet, WeightedArm
 from services.ranking.serving.shadow import Shadow
-from services.runtime.errors import CrossRecError
-from services.runtime.logging import log_event
+from services.server.logging import log_event
 
 _logger = logging.getLogger(__name__)
 _Files = tuple[Version, str]

@@ -14,10 +14,10 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 
-from services.runtime.errors import InfraFailed
-from services.runtime.infra.process import wait_until
-from services.runtime.logging import log_event
+from services.errors import InfraFailed
+from services.infra.process import wait_until
 from services.runtime.security.connections import Kafka, kafka_arguments
+from services.server.logging import log_event
 
 DECIDED = {"CompleteCommit": True, "CompleteAbort": False}
 """States of a transaction that has ended, and whether it was committed."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.runtime.errors import ConfigurationError
-from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
-from services.runtime.security.watched import read_file
+from services.errors import ConfigurationError
+from services.server.security.watched_files import read_file
+from services.settings.infrastructure import KafkaSettings, StoreSettings
 
 Kafka = KafkaSettings | str
 """A Kafka by its settings; or by its brokers alone, host:port, comma-separated, where nothing protects it."""

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.console.gate import COOKIE, Gate, check_listen
-from services.runtime.errors import ConfigurationError
+from services.errors import ConfigurationError
 
 TOKEN = "a-long-token"  # noqa: S105 - of a test
 

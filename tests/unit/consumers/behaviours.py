@@ -18,7 +18,7 @@ from services.consumers.loop import Folder, Loop
 from services.consumers.main import build_folder
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.protocol import Key, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (
     ACTIVITY,

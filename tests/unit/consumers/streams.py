@@ -22,7 +22,7 @@ from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, EVENT_TYPES, Attribute, FeatureConfig
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema
-from services.runtime.sections.gateway import GatewaySettings
+from services.settings.gateway import GatewaySettings
 from services.store.folding import (
     fold_activity,
     fold_item_scenarios,

@@ -4,7 +4,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from services.consumers.batch_traces import MAX_TRACES, BatchTraces
 from services.consumers.log import Output, Record
-from tests.unit.runtime.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
+from tests.unit.server.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
 
 SECOND_NS = 10**9
 PARENT = f"{PARENT_ID:016x}"

@@ -6,7 +6,7 @@ import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.log import Log, MemoryLog, Record
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
 from tests.unit.consumers.streams import ANY_AGE, CONFIG, records

@@ -12,10 +12,10 @@ from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.log import LogUnavailable, LostPartitions, MemoryLog, Output, Record
 from services.consumers.loop import Loop
 from services.consumers.main import build_folder
+from services.errors import ConfigurationError, CrossRecError
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.runtime.errors import ConfigurationError, CrossRecError
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.store.folding import scenario_ids
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key, RowStore, StoreUnavailable

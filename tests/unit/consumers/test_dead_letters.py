@@ -9,7 +9,7 @@ from services.consumers.behavior import ENTRIES
 from services.consumers.dead_letters import MAX_ORIGINAL_HEADER_BYTES, DeadLetter, log_dead_letters
 from services.consumers.decoding import Decoder
 from services.consumers.log import Record
-from services.runtime.logging import JsonFormatter
+from services.server.logging import JsonFormatter
 from tests.unit.consumers.streams import CONFIG, START_S, behavior_event
 
 

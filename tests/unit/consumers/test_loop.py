@@ -11,7 +11,7 @@ import pytest
 from services.consumers.dead_letters import DeadLetter
 from services.consumers.log import LogUnavailable, LostPartitions, MemoryLog, Output, Record
 from services.consumers.loop import BACKOFF_S, Loop, Outcome
-from services.runtime.logging import JsonFormatter
+from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StaleSchema, StoreUnavailable
 
 RECORDS = [Record("crossrec.behavior", 0, offset, b"u", b"v%d" % offset) for offset in range(10)]

@@ -8,7 +8,7 @@ from services.consumers.letters import Letter
 from services.consumers.log import Output
 from services.consumers.replay import Repair, ReplayRefused, Sending, prepared
 from services.events.routing import route
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from tests.unit.consumers.streams import START_S, behavior_event, item_update, pair_update
 
 SETTINGS = Settings()

@@ -13,7 +13,7 @@ from services.consumers.dead_letters import DeadLetter
 from services.consumers.log import LogUnavailable, MemoryLog, Record
 from services.consumers.loop import Loop, Outcome
 from services.consumers.watch import Watch
-from services.runtime.logging import JsonFormatter
+from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 NOW_S = 1_700_000_000.0

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from services.consumers.kinds import KINDS
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")

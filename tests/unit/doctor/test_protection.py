@@ -6,9 +6,9 @@ import pytest
 
 from services.doctor.check import State
 from services.doctor.protection import protection_checks
-from services.runtime.sections.gateway import GatewaySettings
-from services.runtime.sections.security import SecuritySettings
-from services.runtime.settings import Settings
+from services.settings.gateway import GatewaySettings
+from services.settings.load import Settings
+from services.settings.security import SecuritySettings
 from tests.contract.certificates import Authority
 
 

@@ -9,9 +9,9 @@ import pytest
 from services.doctor.check import State
 from services.doctor.reach import model_checks, store_checks
 from services.features.config import FeatureConfig
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.sections.ranking import RankingSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
+from services.settings.ranking import RankingSettings
 from services.text.encoder import EncoderInfo
 from tests.unit.ranking.test_model import ENCODER, SCHEMA, register
 

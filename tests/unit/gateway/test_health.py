@@ -9,7 +9,7 @@ from grpc_health.v1.health import HealthServicer
 
 from services.gateway.health import Hysteresis, KafkaHealth
 from services.gateway.publisher import MemoryPublisher
-from services.runtime.logging import JsonFormatter
+from services.server.logging import JsonFormatter
 
 CASES = [
     ("+", "+"),

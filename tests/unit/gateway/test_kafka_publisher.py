@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from services.errors import Unavailable
 from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.publisher import OutgoingRecord
-from services.runtime.errors import Unavailable
 from tests.unit.gateway.publisher_suite import outcomes
 
 # The real partitioner's package loads schemas through a function that Python 3.11 and 3.12 deprecate.

@@ -6,7 +6,7 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EntryResult, Ite
 from services.gateway.intake import Intake
 from services.gateway.pressure import PendingBudget
 from services.gateway.publisher import MemoryPublisher
-from services.runtime.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonyms
 from tests.contract.event_gateway import NOW_S, RULES
 
 NAMES = Pseudonyms((b"k" * 32, b"o" * 32))

@@ -7,9 +7,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from services.gateway.publisher import MemoryPublisher, OutgoingRecord
 from services.gateway.traced_publisher import TracedPublisher
-from services.runtime.telemetry.request import Request, enter, leave
-from services.runtime.telemetry.tracing import traceparent_of
-from tests.unit.runtime.telemetry.recorded import TRACEPARENT, Recorded, named, tree
+from services.server.telemetry.opentelemetry import traceparent_of
+from services.server.telemetry.request import Request, enter, leave
+from tests.unit.server.telemetry.recorded import TRACEPARENT, Recorded, named, tree
 
 
 def record(topic: str, number: int) -> OutgoingRecord:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from services.errors import ConfigurationError
 from services.load.access import read_metadata, read_tls
 from services.load.target import Tls
-from services.runtime.errors import ConfigurationError
 
 
 def written(path: Path, text: str) -> Path:

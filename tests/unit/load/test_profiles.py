@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from services.errors import ConfigurationError
 from services.load.knee import Search
 from services.load.profiles import RAMP, STEADY, STEPPED, Bounds, Profile, make_profile
 from services.load.schedule import CONSTANT, Step
-from services.runtime.errors import ConfigurationError
 
 DEFAULTS: dict[str, Any] = {
     "rate": None,

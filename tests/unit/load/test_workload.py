@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest
+from services.errors import ConfigurationError
 from services.load.workload import Shape, checked, read_requests, with_options, write_requests
-from services.runtime.errors import ConfigurationError
 
 
 def test_requests_are_read_as_they_were_written(tmp_path: Path) -> None:

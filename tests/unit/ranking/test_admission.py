@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from services.errors import DeadlinePassed, Overloaded
 from services.ranking.admission import Admission
 from services.ranking.limit import WaitLimit
 from services.ranking.priority import Priority
-from services.runtime.errors import DeadlinePassed, Overloaded
 from tests.waiting import wait_until
 
 INTERACTIVE, BATCH = Priority.INTERACTIVE, Priority.BATCH

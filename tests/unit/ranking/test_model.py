@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.errors import CrossRecError
 from services.features.config import DAY_S, FeatureConfig
 from services.features.encode import tensor_names
 from services.features.schema import Schema, build_schema
@@ -16,7 +17,6 @@ from services.ranking.execution import Execution
 from services.ranking.model import FakeModel, Model, OnnxModel
 from services.ranking.registry import ModelMismatch, ModelUnavailable, Registry, differences, wanted_version
 from services.ranking.serving.load import ModelLoader
-from services.runtime.errors import CrossRecError
 from tests.unit.ranking.graphs import write_many
 from tests.unit.ranking.serving.tiny_models import tensors_of, write_graph
 

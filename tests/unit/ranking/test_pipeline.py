@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.errors import DeadlinePassed
 from services.features.catalogue import ScenarioState
 from services.features.config import Attribute, FeatureConfig
 from services.features.encode import Tensors
@@ -17,7 +18,6 @@ from services.ranking.model import FakeModel, Scores
 from services.ranking.pipeline import Ranker, diversify, rank, select, warm_up
 from services.ranking.rows import open_ranking_rows
 from services.ranking.serving.served import OneModel
-from services.runtime.errors import DeadlinePassed
 from services.store.folding import fold_states, index_scenarios
 from services.store.memory import MemoryRowStore
 from services.store.patience import patience_left_s

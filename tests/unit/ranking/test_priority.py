@@ -2,8 +2,8 @@
 
 import pytest
 
+from services.errors import InvalidRequest
 from services.ranking.priority import PRIORITY, Priority, priority_of
-from services.runtime.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(

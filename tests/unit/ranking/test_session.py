@@ -11,7 +11,7 @@ from services.ranking.model import INPUTS
 from services.ranking.registry import ModelUnavailable
 from services.ranking.scores import Scores
 from services.ranking.session import CUDA, PAIRS_PER_RUN, PaddedGraph, open_graph, open_session
-from services.runtime.sections.ranking import RankingSettings
+from services.settings.ranking import RankingSettings
 from tests.unit.ranking.graphs import Asked, asked, assert_same, expected, write_one
 
 CPU = ("CPUExecutionProvider",)

@@ -4,9 +4,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
+from services.errors import InvalidRequest
 from services.features.config import Attribute, FeatureConfig
 from services.ranking.validate import Request, validate
-from services.runtime.errors import InvalidRequest
 
 NOW_S = 1_800_000_000.0
 CONFIG = FeatureConfig(attributes=(Attribute("hour", "context"), Attribute("age", "context")))

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from services.errors import TopicChanged
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.runtime.errors import TopicChanged
 from services.runtime.topics import TopicIdentity
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite

@@ -3,10 +3,10 @@
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
+from services.errors import InvalidRequest, Unavailable
 from services.gateway.main import build_intake
 from services.gateway.publisher import MemoryPublisher
-from services.runtime.errors import InvalidRequest, Unavailable
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from services.users.erasure import request_erasure
 
 NOW_S = 1_700_000_000.25

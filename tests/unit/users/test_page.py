@@ -7,8 +7,8 @@ import pytest
 
 from services.features.config import FeatureConfig
 from services.features.schema import View, build_schema
-from services.runtime.settings import Settings, described
 from services.runtime.topics import topic_specs
+from services.settings.load import Settings, described
 
 PAGE = (Path(__file__).resolve().parents[3] / "services" / "users" / "README.md").read_text()
 SCHEMA = build_schema(FeatureConfig())

@@ -137,7 +137,7 @@ httpGet: {path: /ready, port: metrics}
 grpc: {port: {{ .port }}}
 {{- else -}}
 exec:
-  command: {{ toJson (concat (list "python" "-m" "services.runtime.health" (printf "127.0.0.1:%v" .port)) .healthArguments) }}
+  command: {{ toJson (concat (list "python" "-m" "services.server.health" (printf "127.0.0.1:%v" .port)) .healthArguments) }}
 {{- end -}}
 {{- end -}}
 

@@ -5,7 +5,7 @@ import pytest
 from export.backfill.fill import stored_keys
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.runtime.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonyms
 
 SCHEMA = build_schema(FeatureConfig())
 NAMES = Pseudonyms((b"k" * 32,))

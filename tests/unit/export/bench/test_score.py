@@ -7,8 +7,8 @@ import pytest
 
 from export.bench.score import CANDIDATES, REQUESTS, run_bench_score
 from services.ranking.registry import ModelUnavailable
-from services.runtime.sections.ranking import RankingSettings
-from services.runtime.settings import Settings
+from services.settings.load import Settings
+from services.settings.ranking import RankingSettings
 from tests.unit.ranking.graphs import write_many, write_one
 
 TENSORS = {name: ["a", "b"] for name in ("scenario", "behavior", "language", "item", "item_text", "cross")}

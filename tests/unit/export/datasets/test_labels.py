@@ -12,7 +12,7 @@ from export.datasets.errors import DatasetError
 from export.datasets.jsonl import load_jsonl
 from export.datasets.tables import Dataset
 from export.datasets.validation import check, check_order
-from services.runtime.sections.training import DatasetSettings
+from services.settings.training import DatasetSettings
 
 T0 = 1_767_225_600_000
 HOUR = 3_600_000

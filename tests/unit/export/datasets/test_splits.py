@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from export.datasets.splits import with_splits
 from export.datasets.tables import EVENTS, from_columns
-from services.runtime.sections.training import DatasetSettings
+from services.settings.training import DatasetSettings
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from export.datasets.errors import DatasetError
 from export.datasets.jsonl import load_jsonl
 from export.datasets.tables import TABLES
 from export.datasets.template import write_template
-from services.runtime.settings import load_settings
+from services.settings.load import load_settings
 
 
 def test_template_loads_under_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

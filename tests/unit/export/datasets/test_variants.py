@@ -17,9 +17,9 @@ from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
 from export.training.source import RowSource
-from services.runtime.sections.infrastructure import StoreSettings
-from services.runtime.sections.training import DatasetSettings
-from services.runtime.settings import Settings
+from services.settings.infrastructure import StoreSettings
+from services.settings.load import Settings
+from services.settings.training import DatasetSettings
 from services.text.protocol import HashingEncoder
 
 T0 = 1_750_000_000_000

@@ -21,7 +21,7 @@ from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.recognise import open_recogniser
 from services.ranking.registry import ModelMismatch, ModelUnavailable, Registry
-from services.runtime.settings import Settings
+from services.settings.load import Settings
 from tests.unit.export.recognition.devices import SCENARIOS_OF_ALL, config, write_devices
 
 SCHEMA = build_schema(config())

@@ -14,7 +14,7 @@ from export.training.augmentation import Additions, history_columns, masked, nea
 from export.training.config import config_of
 from export.training.source import RowBatch, RowSource
 from export.training.train import fit
-from services.runtime.errors import ConfigurationError
+from services.errors import ConfigurationError
 from tests.unit.export.training.made_rows import SOURCES, TENSORS, write_rows
 
 

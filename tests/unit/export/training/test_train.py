@@ -12,7 +12,7 @@ from export.training.config import KINDS, TrainingConfig, config_of
 from export.training.selection import Selection
 from export.training.source import RowSource, TrainingRowsError
 from export.training.train import _best, fit, score
-from services.runtime.errors import ConfigurationError
+from services.errors import ConfigurationError
 from tests.unit.export.training.made_rows import write_rows
 
 SMALL = {"hidden": (16, 8), "hidden_g": (4,), "batch_rows": 60, "buffer_rows": 200, "learning_rate": 1e-2}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from services.errors import CrossRecError
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.main import app
 from services.ranking.registry import Registry, Version
 from services.ranking.serving.plan import read_serving
-from services.runtime.errors import CrossRecError
 from tests.unit.ranking.serving.tiny_models import change_manifest, register
 
 SCHEMA = build_schema(FeatureConfig())

@@ -14,7 +14,7 @@ from services.features.schema import build_schema
 from services.ranking.model import FakeModel, Scores
 from services.ranking.serving.agreement import agreement, rank_correlation
 from services.ranking.serving.shadow import Shadow
-from services.runtime.logging import JsonFormatter
+from services.server.logging import JsonFormatter
 from tests.unit.ranking.serving.tiny_models import tensors_of
 
 TENSORS, TARGET = tensors_of(build_schema(FeatureConfig(text_dims=3)), 12, 2), np.array([0.25, 0.75])

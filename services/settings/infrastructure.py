@@ -1,0 +1,93 @@
+"""Settings of Kafka and of the online store."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from services.settings.section import OptionalPath, Section
+
+
+class KafkaSettings(Section):
+    """Where events travel."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    topic_prefix: str = Field("crossrec", description="Topics are named <prefix>.behavior and so on.")
+    partitions: int = Field(4, ge=1, description="Partitions of the behaviour, items and activity topics.")
+    replication_factor: int = Field(1, ge=1, description="Copies of each partition; 3 in production.")
+    topic_epoch: int = Field(1, ge=1, description="Raise by one when a topic was re-created: old positions are void.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How brokers are spoken to: SSL encrypts, SASL logs in."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How SASL logs in."
+    )
+    sasl_username: str = Field("", description="Who logs in; required with SASL.")
+    sasl_password: SecretStr = Field(
+        SecretStr(""), description="The password, by environment variable; or see sasl_password_file."
+    )
+    sasl_password_file: OptionalPath = Field(None, description="A file with the password; read at each connection.")
+    ca_file: OptionalPath = Field(
+        None, description="PEM file with the authorities that sign brokers; not set: those that the system trusts."
+    )
+    certificate_file: OptionalPath = Field(None, description="PEM file with the client's certificate: mutual TLS.")
+    key_file: OptionalPath = Field(None, description="PEM file with its private key, not encrypted.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        if (self.ca_file or self.certificate_file) and not self.security_protocol.endswith("SSL"):
+            raise ValueError("ca_file and certificate_file need security_protocol SSL or SASL_SSL")
+        password = self.sasl_password.get_secret_value() or self.sasl_password_file
+        if len({self.security_protocol.startswith("SASL"), bool(self.sasl_username), bool(password)}) > 1:
+            raise ValueError("security_protocol SASL_..., sasl_username and a password go together")
+        if self.sasl_password.get_secret_value() and self.sasl_password_file:
+            raise ValueError("sasl_password and sasl_password_file: give one of them")
+        return self
+
+
+class StoreSettings(Section):
+    """Where features are kept online."""
+
+    url: str = Field(
+        "127.0.0.1:6379", description="Redis or Valkey, host:port[,db=0][,ssl=true]; of a cluster several host:port."
+    )
+    username: str = Field("", description="Who logs in to the store; empty: its default user.")
+    password: SecretStr = Field(
+        SecretStr(""), description="The store's password, by environment variable; or see password_file."
+    )
+    password_file: OptionalPath = Field(None, description="A file with the password; read when the process starts.")
+    ca_file: OptionalPath = Field(
+        None, description="PEM file with the authorities that sign the store: TLS; with ssl=true those of the system."
+    )
+    certificate_file: OptionalPath = Field(None, description="PEM file with the client's certificate: mutual TLS.")
+    key_file: OptionalPath = Field(None, description="PEM file with its private key, not encrypted.")
+    project: str = Field("crossrec", description="Feast project; part of every key.")
+    registry: Path = Field(Path("data/feast/registry.db"), description="Feast's registry file.")
+    offline_dir: Path = Field(Path("data/offline"), description="Parquet files behind get_historical_features.")
+    retry_after_s: float = Field(1.0, ge=0, description="Seconds that rankings do without a store that failed.")
+    read_timeout_s: float = Field(0.5, gt=0, description="Seconds until a read counts as failed.")
+    failures: int = Field(3, ge=1, description="Failed or late reads in a row until rankings do without the store.")
+    user_retention_days: int = Field(
+        0, ge=0, description="Days without an event after which a user's rows expire, in the store itself; 0: never."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_secrets_apart(cls, given: Any) -> Any:
+        """A password within the url, as Feast has it, becomes the password: urls are shown and logged."""
+        if not isinstance(given, dict) or not isinstance(given.get("url"), str):
+            return given
+        parts = [part.strip() for part in given["url"].split(",")]
+        named = dict(part.split("=", 1) for part in parts if part.startswith(("password=", "username=")))
+        url = ",".join(part for part in parts if part.partition("=")[0] not in named)
+        return {**given, **{name: given.get(name) or value for name, value in named.items()}, "url": url}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        if self.password.get_secret_value() and self.password_file:
+            raise ValueError("password and password_file: give one of them")
+        return self

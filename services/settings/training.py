@@ -1,0 +1,66 @@
+"""Settings of data sets and of training."""
+
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from services.settings.section import Section
+
+
+class DatasetSettings(Section):
+    """Labels, negatives and splits of own data that brings none; what the data itself says wins."""
+
+    label_events: tuple[Literal["click", "add_to_cart", "purchase", "rating", "comment"], ...] = Field(
+        (), description="Event types that make a positive; empty: no labels are made."
+    )
+    rating_threshold: float | None = Field(
+        None, description="A rating of at least this is positive; needed where label_events names rating."
+    )
+    label_window_s: float = Field(
+        3600.0, gt=0, description="Seconds after an impression, or a first touch, in which an engagement counts for it."
+    )
+    negatives: Literal["shown", "sampled"] = Field(
+        "shown", description="shown: impressions without engagement, or low ratings; sampled: drawn from the catalogue."
+    )
+    negatives_per_positive: int = Field(4, ge=1, description="Negatives drawn per positive where they are sampled.")
+    negative_sampling: Literal["uniform", "popularity"] = Field(
+        "uniform", description="Draw from all items there were, or as often as they had been engaged with till then."
+    )
+    split: Literal["time", "user"] = Field("time", description="Split labelled rows by time, or by a hash of the user.")
+    train_share: float = Field(0.8, gt=0, lt=1, description="Share of labelled rows, or users, to train on.")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="The share after that; what is left is for testing.")
+    validation_from: AwareDatetime | None = Field(
+        None, description="Time split: first moment of validation, with time zone, instead of the shares."
+    )
+    test_from: AwareDatetime | None = Field(None, description="Time split: first moment of the test rows.")
+    seed: int = Field(0, ge=0, description="Seed of sampled negatives and of the user split.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "rating" in self.label_events and self.rating_threshold is None:
+            raise ValueError("rating_threshold is missing, but label_events names rating")
+        if self.train_share + self.validation_share >= 1:
+            raise ValueError("train_share and validation_share leave nothing to test on")
+        if (self.validation_from is None) != (self.test_from is None):
+            raise ValueError("validation_from and test_from go together")
+        if self.validation_from and self.test_from and self.validation_from >= self.test_from:
+            raise ValueError("test_from must be later than validation_from")
+        if self.split == "user" and self.validation_from:
+            raise ValueError("validation_from and test_from need split = time")
+        return self
+
+
+class TrainingSettings(Section):
+    """How models are trained; what is not set is each kind's own choice."""
+
+    device: str | None = Field(None, description="PyTorch device, like cpu or cuda; default cpu.")
+    epochs: int | None = Field(None, ge=1, description="Most passes over the training rows.")
+    patience: int | None = Field(None, ge=1, description="Passes without a better validation AUC until it stops.")
+    batch_rows: int | None = Field(None, ge=1, description="Rows per step.")
+    buffer_rows: int | None = Field(None, ge=1, description="Rows in memory among which users are shuffled.")
+    learning_rate: float | None = Field(None, gt=0, description="Adam's at the start, or LightGBM's shrinkage.")
+    weight_decay: float | None = Field(None, ge=0, description="AdamW's decoupled decay.")
+    mask_history: float | None = Field(None, ge=0, lt=1, description="Share of source histories hidden in training.")
+    weigh_by_transfer: str | None = Field(None, description="Scarce scenario by whose weights other rows count.")
+    neighbour_label: float | None = Field(None, ge=0, lt=1, description="Label of negatives that read like positives.")
+    threads: int | None = Field(None, ge=0, description="Threads of LightGBM; 0: all cores.")

@@ -1,0 +1,75 @@
+"""Static tokens, and the file that knows their hashes."""
+
+from datetime import UTC, datetime
+
+import pytest
+from typer.testing import CliRunner
+
+from services.errors import ConfigurationError
+from services.server.security.caller import Caller, Scope
+from services.server.security.cli import tokens_app
+from services.server.security.tokens import digest_of, new_token, parse_tokens
+
+BOTH = frozenset({Scope.RANK, Scope.PUBLISH})
+
+
+def test_the_line_knows_the_token_without_holding_it() -> None:
+    token, line = new_token("shop", BOTH, datetime(2030, 1, 1, tzinfo=UTC))
+    assert {digest_of(token): Caller("shop", BOTH, datetime(2030, 1, 1, tzinfo=UTC).timestamp())} == parse_tokens(line)
+    assert token not in line
+
+
+def test_tokens_are_long_and_never_the_same() -> None:
+    """43 characters of base 64 carry 256 bits."""
+    tokens = {new_token("shop", BOTH)[0] for _ in range(100)}
+    assert (100, {len("crossrec_") + 43}) == (len(tokens), {len(token) for token in tokens})
+
+
+def test_the_file_may_have_comments_and_several_tokens_of_a_name() -> None:
+    """While one is exchanged, the old and the new one count."""
+    (old, old_line), (new, new_line) = new_token("shop", BOTH), new_token("shop", frozenset({Scope.RANK}))
+    found = parse_tokens(f"# the shop's\n\n{old_line}\n{new_line}\n")
+    assert (BOTH, {Scope.RANK}) == (found[digest_of(old)].scopes, found[digest_of(new)].scopes)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("crossrec_secret", "line 2: is no JSON object"),
+        ("[]", "line 2: is no JSON object"),
+        ('{"token": "crossrec_secret"}', "line 2: has other fields than"),
+        ('{"scopes": ["rank"], "sha256": "HASH"}', "line 2: name must be printable text"),
+        (
+            '{"name": "a", "scopes": ["root"], "sha256": "HASH"}',
+            "line 2: scopes must be a list of publish",
+        ),
+        ('{"name": "a", "scopes": [], "sha256": "HASH"}', "line 2: scopes must be a list of"),
+        ('{"name": "a", "scopes": ["rank"], "sha256": "crossrec_secret"}', "line 2: sha256 must be 64 hexadecimal"),
+        ('{"name": "a", "scopes": ["rank"], "sha256": "HASH", "expires": "2030-01-01"}', "line 2: expires must be"),
+        ('{"name": "a", "scopes": ["rank"], "sha256": "HASH", "expires": 7}', "line 2: expires must be"),
+    ],
+)
+def test_lines_that_are_wrong_are_named_and_not_shown(line: str, reason: str) -> None:
+    """Somebody may have put the token itself there."""
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        parse_tokens("# tokens\n" + line.replace("HASH", "0" * 64))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_hash_stands_once() -> None:
+    line = new_token("shop", BOTH)[1]
+    with pytest.raises(ConfigurationError, match="line 2: sha256 repeats"):
+        parse_tokens(f"{line}\n{line}")
+
+
+def test_the_command_prints_the_token_and_then_its_line() -> None:
+    arguments = ["new", "--name", "shop", "--scope", "rank", "--scope", "publish", "--days", "30"]
+    done = CliRunner().invoke(tokens_app, arguments)
+    token, line = done.stdout.splitlines()
+    caller = parse_tokens(line)[digest_of(token)]
+    assert ("shop", BOTH, 0) == (caller.name, caller.scopes, done.exit_code)
+    assert caller.expires_s < float("inf")
+
+
+def test_the_command_makes_no_token_for_nothing() -> None:
+    assert 0 != CliRunner().invoke(tokens_app, ["new", "--name", "shop", "--scope", "root"]).exit_code

@@ -1,0 +1,138 @@
+"""`crossrec health`, against real servers on loopback."""
+
+import datetime
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+from pathlib import Path
+
+import grpc
+import pytest
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
+from typer.testing import CliRunner
+
+from services.consumers.watch import Watch
+from services.server.health import health_command
+from services.server.metrics_endpoint import listening
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+app = typer.Typer()
+app.command()(health_command)
+
+
+def ask(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.output
+
+
+def served(servicer: HealthServicer, credentials: grpc.ServerCredentials | None = None) -> tuple[grpc.Server, str]:
+    server = grpc.server(ThreadPoolExecutor(1))
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    listen = "127.0.0.1:0"
+    port = server.add_secure_port(listen, credentials) if credentials else server.add_insecure_port(listen)
+    server.start()
+    return server, f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+def servicer() -> HealthServicer:
+    servicer = HealthServicer()
+    servicer.set("", SERVING)
+    servicer.set("away", NOT_SERVING)
+    return servicer
+
+
+@pytest.fixture
+def address(servicer: HealthServicer) -> Iterator[str]:
+    server, address = served(servicer)
+    yield address
+    server.stop(None).wait()
+
+
+def test_a_server_that_serves_ends_with_0(address: str) -> None:
+    """And says so."""
+    assert (0, f"{address}: serving\n") == ask(address)
+
+
+@pytest.mark.parametrize(("service", "reason"), [("away", "NOT_SERVING"), ("unheard", "no answer: NOT_FOUND")])
+def test_a_service_that_does_not_ends_with_1(address: str, service: str, reason: str) -> None:
+    """Also one that the server does not know."""
+    code, output = ask(address, "--service", service)
+    assert 1 == code
+    assert f"{address}: {reason}" in output
+
+
+def test_nobody_there_ends_with_1(servicer: HealthServicer) -> None:
+    """A server that ended."""
+    server, gone = served(servicer)
+    server.stop(None).wait()
+    code, output = ask(gone, "--timeout-s", "2")
+    assert 1 == code
+    assert "no answer: UNAVAILABLE" in output
+
+
+def test_readiness_over_http_ends_with_the_reasons() -> None:
+    """As consumers and the supervisor of ranking workers tell it."""
+    watch = Watch("item")
+    with listening("consumers.metrics_listen", "127.0.0.1:0", watch.registry, watch.health) as listen:
+        url = f"http://{listen}/ready"
+        assert (1, f"{url}: 503: no partitions assigned yet\n") == ask(url)
+        watch.assigned([0])
+        assert (0, f"{url}: serving\n") == ask(url)
+    assert 1 == ask(url)[0]
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """A key and a certificate that signs itself, for crossrec.test."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crossrec.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.SubjectAlternativeName([x509.DNSName("crossrec.test"), x509.IPAddress(ip_address("127.0.0.9"))])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(names, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    key_file, certificate_file = directory / "tls.key", directory / "tls.crt"
+    form = serialization.PrivateFormat.PKCS8
+    key_file.write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    certificate_file.write_bytes(built.public_bytes(pem))
+    return key_file, certificate_file
+
+
+def test_mutual_tls(servicer: HealthServicer, tmp_path: Path) -> None:
+    """With the name that the certificate has; without, or in plain text, there is no answer."""
+    key, crt = certificate(tmp_path)
+    pair = [(key.read_bytes(), crt.read_bytes())]
+    server, address = served(servicer, grpc.ssl_server_credentials(pair, crt.read_bytes(), require_client_auth=True))
+    own = ("--tls-ca", str(crt), "--tls-cert", str(crt), "--tls-key", str(key))
+    try:
+        assert 0 == ask(address, *own, "--tls-server-name", "crossrec.test")[0]
+        assert 1 == ask(address, *own, "--timeout-s", "2")[0]
+        assert 1 == ask(address, "--timeout-s", "2")[0]
+        assert 2 == ask(address, *own[:4])[0]
+    finally:
+        server.stop(None).wait()
+
+
+def test_the_module_alone_does_the_same(address: str) -> None:
+    """`python -m services.server.health`, for probes."""
+    command = [sys.executable, "-W", "error", "-m", "services.server.health", address]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (0, f"{address}: serving\n") == (run.returncode, run.stdout)

@@ -1,0 +1,49 @@
+"""A server's way out: signal, health, drain, stop."""
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
+
+from services.server.lifecycle import serve_until_signal
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_drains_calls_in_progress_and_then_stops(number: signal.Signals) -> None:
+    """A call that was begun is answered, health has turned NOT_SERVING by then, and on_stop comes last."""
+    health, begun, order = HealthServicer(), threading.Event(), []
+    handlers_before = signal.getsignal(number)
+
+    def call(request: bytes, context: grpc.ServicerContext) -> bytes:
+        begun.set()
+        check = health_pb2.HealthCheckRequest()
+        done = threading.Event()
+        while health.Check(check, context).status == health_pb2.HealthCheckResponse.SERVING:
+            done.wait(0.001)
+        order.append("answered")
+        return request
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    handler = grpc.unary_unary_rpc_method_handler(call)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Call": handler})])
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+
+    def client() -> bytes:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            answer = channel.unary_unary("/test.Service/Call").future(b"x", timeout=30, wait_for_ready=True)
+            begun.wait(30)
+            os.kill(os.getpid(), number)
+            return bytes(answer.result())
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client)
+        serve_until_signal(server, health, drain_s=30, on_stop=lambda: order.append("stopped"))
+        assert answer.result() == b"x"
+    assert order == ["answered", "stopped"]
+    assert signal.getsignal(number) == handlers_before

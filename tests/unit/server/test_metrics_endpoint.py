@@ -1,0 +1,70 @@
+"""Metrics and health over HTTP."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from services.consumers.watch import Watch
+from services.errors import ConfigurationError
+from services.server.metrics_endpoint import listening
+
+SETTING = "consumers.metrics_listen"
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch("item")
+
+
+@pytest.fixture
+def address(watch: Watch) -> Iterator[str]:
+    with listening(SETTING, "127.0.0.1:0", watch.registry, watch.health) as address:
+        yield address
+
+
+def get(address: str, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_probes_answer_with_the_reasons(address: str, watch: Watch) -> None:
+    """503 while there are any."""
+    code, body = get(address, "/ready")
+    assert (503, ["no partitions assigned yet"]) == (code, json.loads(body)["reasons"])
+    watch.assigned([2])
+    assert (200, {"ok": True, "reasons": [], "partitions": [2]}) == (
+        get(address, "/ready")[0],
+        json.loads(get(address, "/ready")[1]),
+    )
+    assert 200 == get(address, "/live")[0]
+
+
+def test_metrics_are_prometheus_text(address: str, watch: Watch) -> None:
+    """Of this consumer alone."""
+    watch.assigned([2])
+    code, body = get(address, "/metrics")
+    assert 200 == code
+    assert 'crossrec_consumer_rebalances_total{kind="item"} 1.0' in body
+    assert 404 == get(address, "/")[0]
+
+
+@pytest.mark.parametrize(
+    ("listen", "message"), [("9101", "is not host:port"), ("127.0.0.1:x", "is not"), ("127.0.0.1:99999", "cannot")]
+)
+def test_a_wrong_address_is_named(listen: str, message: str, watch: Watch) -> None:
+    """With the setting."""
+    with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: .*{message}"):
+        listening(SETTING, listen, watch.registry, watch.health).__enter__()
+
+
+def test_a_port_that_is_taken_is_an_error(address: str, watch: Watch) -> None:
+    """Two processes need two ports."""
+    with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: cannot listen on {address}: .*in use"):
+        listening(SETTING, address, watch.registry, watch.health).__enter__()
