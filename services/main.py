@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.consumers.cli import consumers_app
-from services.consumers.dead_letters_cli import dead_letters_app
+from services.consumers.dead_letters.cli import dead_letters_app
 from services.consumers.kinds import KINDS
 from services.doctor.cli import doctor_command
 from services.errors import CrossRecError
@@ -240,8 +240,8 @@ def erase_user(
     data: Annotated[str, typer.Option(help="Leave the user out of this imported data set from now on, too.")] = "",
 ) -> None:
     """Have a user forgotten: publish an erasure, as the gateway does, and say what happens next."""
-    from services.gateway.kafka_publisher import KafkaPublisher
     from services.gateway.main import build_intake
+    from services.kafka.kafka_publisher import KafkaPublisher
     from services.users.erasure import NEXT_STEPS, NEXT_STEPS_OF_DATA, request_erasure
 
     chosen, time_s = load_settings(data), time.time()

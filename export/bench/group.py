@@ -21,7 +21,7 @@ from export.demo.environment import DemoFailed
 from services.consumers.kinds import TOPICS
 from services.events.codec import encode
 from services.events.routing import route, topic_name
-from services.runtime.security.connections import kafka_arguments
+from services.kafka.connection import kafka_arguments
 
 WITHIN_S = 900.0
 """Without having folded everything by then, something hangs."""

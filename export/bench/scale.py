@@ -33,9 +33,9 @@ from export.training.config import CONFIGS
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
 from services.infra.ports import choose_port
-from services.runtime.security.connections import redis_arguments
 from services.settings.load import Settings, load_settings
 from services.store.connect import open_rows_for_batches
+from services.store.redis.connection import redis_arguments
 from services.text.encoder import EncoderInfo
 
 CANDIDATES = 200

@@ -15,7 +15,7 @@ from export.demo.stream import behavior_entries
 from export.pipeline import ensure_encoder, replay_rows
 from export.replay.history import History, load_history
 from export.training.run import train_run
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions, open_rows_for_batches
 from services.store.feast_rows import FeastRowStore

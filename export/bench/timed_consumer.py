@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from services.consumers.kafka_log import KafkaLog
-from services.consumers.log import Record
 from services.consumers.main import consume, open_encoder
 from services.features.rows import Block, Row
 from services.features.schema import View
+from services.kafka.consumer import KafkaLog
+from services.kafka.record_source import Record
 from services.server.lifecycle import keep_what_is_loaded, stop_event
 from services.server.logging import configure_logging
 from services.settings.load import load_settings

@@ -27,7 +27,7 @@ from export.pipeline import ensure_encoder, replay_rows
 from export.replay.history import History, load_history
 from export.training.run import read_run, train_run
 from export.training.source import read_info
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions
 

@@ -13,7 +13,7 @@ from export.replay.history import History
 from services.client import EventClient
 from services.consumers.kinds import TOPICS
 from services.features.config import EVENT_TYPES, FeatureConfig
-from services.runtime.security.connections import kafka_arguments
+from services.kafka.connection import kafka_arguments
 from services.settings.load import Settings
 
 BATCH = 500

@@ -13,11 +13,11 @@ from kafka import KafkaConsumer, TopicPartition
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.consumers.behavior import ENTRIES
 from services.consumers.decoding import Decoder, seconds
-from services.consumers.kafka_edge import offsets_at, reachable, reader
-from services.consumers.log import LogUnavailable, Record
 from services.events.routing import BEHAVIOR
 from services.features.config import EVENT_TYPES
-from services.runtime.topics import RANKED
+from services.kafka.reader import offsets_at, reachable, reader
+from services.kafka.record_source import LogUnavailable, Record
+from services.kafka.topics import RANKED
 from services.settings.load import Settings
 
 SILENCE_S = 30.0

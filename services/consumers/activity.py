@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
-from services.consumers.dead_letters import DeadLetter
-from services.consumers.deltas import deltas_of, parse_deltas
-from services.consumers.log import Record
+from services.consumers.activity_deltas import deltas_of, parse_deltas
+from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.loop import Outcome
 from services.events.codec import BadRecord
 from services.features.schema import Schema
+from services.kafka.record_source import Record
 from services.store.folding import fold_activity
 from services.store.lineage import KnownSchemas, read_lineage
 from services.store.protocol import RowStore

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
-from services.consumers.log import Output, Record
+from services.kafka.record_source import Output, Record
 from services.server.telemetry.opentelemetry import (
     TRACEPARENT,
     Attributes,

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry
+from services.consumers.activity_deltas import activity_deltas, bundled
 from services.consumers.decoding import Decoder, seconds
-from services.consumers.deltas import activity_deltas, bundled
-from services.consumers.log import Record
 from services.consumers.loop import Outcome
 from services.features.behavior import Events
 from services.features.config import EVENT_TYPES
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema
 from services.features.verdicts import Verdicts
+from services.kafka.record_source import Record
 from services.store.folding import erase_user, fold_users, with_items, without_erased
 from services.store.protocol import RowStore
 from services.text.protocol import Encoder

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from crossrec.events.v1.events_pb2 import Entry, ItemUpdate, ScenarioUpdate
-from services.consumers.dead_letters import DeadLetter
+from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.decoding import Decoder, seconds
-from services.consumers.log import Record
 from services.consumers.loop import Outcome
 from services.events.routing import KEY_SEPARATOR
 from services.features.catalogue import ItemState, ScenarioState, State, attribute_values
 from services.features.schema import Schema, View
+from services.kafka.record_source import Record
 from services.store.folding import fold_item_scenarios, fold_states, index_scenarios
 from services.store.protocol import Key, RowStore
 from services.text.protocol import Encoder

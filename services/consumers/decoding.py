@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.dead_letters import DeadLetter
-from services.consumers.log import Record
+from services.consumers.dead_letters.record import DeadLetter
 from services.events.codec import BadRecord, decode
 from services.events.validation import violation
 from services.features.config import FeatureConfig
+from services.kafka.record_source import Record
 
 
 @dataclass(frozen=True)

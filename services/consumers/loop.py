@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.consumers.dead_letters import DeadLetter
-from services.consumers.log import Log, LogUnavailable, LostPartitions, Output, Record
+from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.watch import LOG, STORE, Watch
 from services.errors import CrossRecError
+from services.kafka.record_source import Log, LogUnavailable, LostPartitions, Output, Record
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from services.consumers import behavior, catalogue
 from services.consumers.activity import ActivityFolder
-from services.consumers.dead_letters import SUFFIX as DEAD_LETTERS
+from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
-from services.consumers.kafka_edge import partition_counts
-from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
 from services.consumers.kinds import KINDS, TOPICS
-from services.consumers.log import Log
 from services.consumers.loop import Folder, Loop
 from services.consumers.watch import Watch
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
-from services.runtime.topics import identify
+from services.kafka.consumer import KafkaLog, KafkaLogConfig
+from services.kafka.reader import partition_counts
+from services.kafka.record_source import Log
+from services.kafka.topics import identify
 from services.server.lifecycle import keep_what_is_loaded, stop_event
 from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import listening

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
-from services.consumers.dead_letters import DeadLetter, kind_of
-from services.consumers.log import Record
+from services.consumers.dead_letters.record import DeadLetter, kind_of
 from services.consumers.progress import Progress
+from services.kafka.record_source import Record
 
 PREFIX = "crossrec_consumer"
 

@@ -6,7 +6,7 @@ Written by the consumer's thread, read by those who ask for metrics or health: e
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.consumers.log import Record
+from services.kafka.record_source import Record
 
 
 @dataclass(frozen=True)

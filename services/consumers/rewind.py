@@ -15,13 +15,13 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import GroupIdNotFoundError, RetriableError
 
-from services.consumers.kafka_edge import offsets_at, reachable, reader
 from services.consumers.kinds import TOPICS
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema
-from services.runtime.security.connections import kafka_arguments
-from services.runtime.topics import identify
+from services.kafka.connection import kafka_arguments
+from services.kafka.reader import offsets_at, reachable, reader
+from services.kafka.topics import identify
 from services.settings.load import Settings
 from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage

@@ -11,10 +11,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError
 
-from services.consumers.kafka_edge import WAIT_S, first_records, patiently, reachable, reader
 from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
-from services.runtime.security.connections import kafka_arguments
+from services.kafka.connection import kafka_arguments
+from services.kafka.reader import WAIT_S, first_records, patiently, reachable, reader
 from services.settings.load import Settings
 
 UNKNOWN_GROUP = (GroupIdNotFoundError, CoordinatorNotAvailableError)

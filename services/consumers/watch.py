@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from services.consumers.dead_letters import DeadLetter, log_dead_letters
+from services.consumers.dead_letters.record import DeadLetter, log_dead_letters
 from services.consumers.health import Health
-from services.consumers.log import Output, Record
 from services.consumers.metrics import Metrics
 from services.consumers.progress import Progress
+from services.kafka.record_source import Output, Record
 from services.server.logging import log_event
 
 if TYPE_CHECKING:

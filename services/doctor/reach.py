@@ -6,12 +6,13 @@ from typing import Any
 from services.doctor.check import Check, ok, warning, wrong
 from services.errors import CrossRecError
 from services.features.schema import build_schema
+from services.kafka.connection import kafka_arguments
+from services.kafka.topics import topic_specs
 from services.ranking.model import MANY
 from services.ranking.registry import Registry, config_differences, differences, wanted_version
-from services.runtime.security.connections import kafka_arguments, redis_arguments
-from services.runtime.topics import topic_specs
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
+from services.store.redis.connection import redis_arguments
 from services.text.encoder import EncoderInfo
 
 WAIT_S = 3.0

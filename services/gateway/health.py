@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
 
-from services.gateway.publisher import Publisher
+from services.kafka.publisher import Publisher
 from services.server.logging import log_event
 from services.server.metrics_endpoint import Report
 

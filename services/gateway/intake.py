@@ -18,8 +18,8 @@ from services.events.validation import stamped, violation
 from services.features.config import FeatureConfig
 from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
-from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
 from services.gateway.watch import EntryWatch, Unwatched, type_of
+from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
 from services.server.security.pseudonyms import Pseudonyms
 
 MAX_ENTRIES = 1000

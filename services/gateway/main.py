@@ -7,14 +7,14 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.health import KafkaHealth
 from services.gateway.intake import Intake, Rules
-from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.metrics import GatewayMetrics, LoadMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.publisher import Publisher
 from services.gateway.server import EVENT_SERVICE, build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.gateway.watch import EntryWatch
+from services.kafka.kafka_publisher import KafkaPublisher
+from services.kafka.publisher import Publisher
 from services.server.lifecycle import serve_until_signal
 from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import listening

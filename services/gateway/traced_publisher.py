@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry.trace import Span, SpanKind
 
-from services.gateway.publisher import Confirmation, OutgoingRecord, Publisher, all_known, outcome
+from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_known, outcome
 from services.server.telemetry.opentelemetry import TRACEPARENT, Tracing, context_of, fail, traceparent_of
 from services.server.telemetry.request import current
 

@@ -215,7 +215,7 @@ class KafkaServer:
             InfraFailed: Kafka does not say which there are.
         """
         # Loading Kafka's client takes longer than asking; whoever only looks at the servers need not wait for it.
-        from services.runtime.infra.torn_transactions import mend_torn_transactions
+        from services.kafka.hanging_transactions import mend_torn_transactions
 
         mend_torn_transactions(f"127.0.0.1:{ports['client']}", timeout_s)
 

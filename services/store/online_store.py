@@ -19,7 +19,6 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.runtime.security.connections import redis_options
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import load_settings
 from services.store.exchange import Client, exchange, packed
@@ -36,6 +35,7 @@ from services.store.feast_api import (
 )
 from services.store.layout import POSITION_FIELD
 from services.store.protocol import FencedWrite
+from services.store.redis.connection import redis_options
 
 USER = "user_id"
 """The join key of what expires with its user. The mark of an erasure has another one, and stays."""

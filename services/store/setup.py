@@ -8,7 +8,7 @@ from services.settings.load import load_settings
 def setup_command() -> None:
     """Create the Kafka topics, apply their retention, register the feature views with Feast. Safe to repeat."""
     from services.features.schema import build_schema
-    from services.runtime.topics import apply_retention, create_topics, topic_specs
+    from services.kafka.topics import apply_retention, create_topics, topic_specs
     from services.store.connect import apply_definitions, open_rows_for_batches
 
     console, chosen = Console(), load_settings()

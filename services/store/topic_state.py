@@ -12,7 +12,7 @@ import numpy as np
 from services.errors import TopicChanged
 from services.features.rows import pack
 from services.features.schema import Schema
-from services.runtime.topics import TopicIdentity
+from services.kafka.topics import TopicIdentity
 from services.store.protocol import RowStore
 
 

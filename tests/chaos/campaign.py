@@ -22,7 +22,7 @@ from threading import Lock
 
 from kafka.errors import KafkaError
 
-from services.consumers.log import Record
+from services.kafka.record_source import Record
 from services.server.logging import configure_logging
 from services.store.memory import MemoryRowStore
 from tests.chaos import compare

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import redis
 
-from services.consumers.deltas import read_deltas
-from services.consumers.log import MemoryLog, Output, Record
+from services.consumers.activity_deltas import read_deltas
 from services.consumers.loop import Loop
 from services.consumers.main import build_folder
 from services.features.rows import Row
+from services.kafka.record_source import MemoryLog, Output, Record
 from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore

@@ -8,11 +8,11 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
 
-from services.gateway.kafka_publisher import KafkaPublisher
-from services.gateway.publisher import OutgoingRecord
+from services.kafka.kafka_publisher import KafkaPublisher
+from services.kafka.publisher import OutgoingRecord
 from tests.chaos.system import PREFIX, System, until
 from tests.chaos.topics import tail
-from tests.unit.gateway.publisher_suite import outcomes
+from tests.unit.kafka.publisher_suite import outcomes
 
 CHUNK = 500
 """Most records per publish."""

@@ -20,7 +20,7 @@ from services.infra.commands import InfraConfig, down, up
 from services.infra.ports import choose_port
 from services.infra.process import ProcessRef, is_alive
 from services.infra.state import load_state
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, topic_specs
 from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings

@@ -2,9 +2,9 @@
 
 from kafka import KafkaConsumer, TopicPartition
 
-from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
-from services.consumers.log import Record
 from services.consumers.watch import Watch
+from services.kafka.consumer import KafkaLog, KafkaLogConfig
+from services.kafka.record_source import Record
 from tests.chaos.system import Stuck
 
 QUIET_POLLS = 3

@@ -14,7 +14,7 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, UserErasure
 from services.events.codec import encode
 from services.events.routing import route
 from services.features.config import DAY_S, EVENT_TYPES
-from services.gateway.publisher import OutgoingRecord
+from services.kafka.publisher import OutgoingRecord
 from tests.unit.consumers.streams import WORDS, timestamp
 
 SPAN_S = 10 * DAY_S

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.consumers.log import LogUnavailable
+from services.kafka.record_source import LogUnavailable
 from services.store.protocol import FencedWrite, StoreUnavailable
 from tests.contract.alert_rules import Looks, text_of
 from tests.unit.consumers.test_watch import RECORDS, Scene

@@ -18,11 +18,11 @@ from services.gateway.intake import Intake
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.metrics import LoadMetrics as GatewayLoad
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.publisher import MemoryPublisher
 from services.gateway.server import EVENT_SERVICE
 from services.gateway.server import build_server as build_gateway
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
+from services.kafka.publisher import MemoryPublisher
 from tests.contract.alert_rules import Looks, text_of
 from tests.contract.event_gateway import NOW_S as GATEWAY_NOW_S
 from tests.contract.event_gateway import RULES

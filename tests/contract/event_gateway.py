@@ -11,10 +11,10 @@ from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.features.config import Attribute, FeatureConfig
 from services.gateway.intake import Intake, Rules
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.publisher import MemoryPublisher, Publisher
 from services.gateway.server import build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
+from services.kafka.publisher import MemoryPublisher, Publisher
 from services.server.grpc_server import BoundServer
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.opentelemetry import Tracing

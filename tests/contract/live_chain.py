@@ -12,9 +12,9 @@ from services.consumers.activity import ActivityFolder
 from services.consumers.behavior import ENTRIES, BehaviorFolder
 from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemFolder, ScenarioFolder
 from services.consumers.decoding import Decoder
-from services.consumers.log import Output, Record
 from services.features.encode import Tensors
-from services.gateway.publisher import MemoryPublisher, OutgoingRecord
+from services.kafka.publisher import MemoryPublisher, OutgoingRecord
+from services.kafka.record_source import Output, Record
 from services.ranking.model import Scores
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder

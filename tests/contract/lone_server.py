@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from services.server.logging import configure_logging
 from tests.contract import event_gateway, rank_server
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from services.server.security.caller import Scope
 from services.server.security.protection import open_protection
 from services.server.security.tokens import new_token

@@ -19,8 +19,8 @@ from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from crossrec.ranking.v1.ranking_pb2 import RankResponse
 from services.errors import ConfigurationError
 from services.gateway.pressure import RateLimits
-from services.gateway.publisher import MemoryPublisher
 from services.gateway.stream import EntryStream
+from services.kafka.publisher import MemoryPublisher
 from services.load.access import read_metadata, read_tls
 from services.load.client import connect, open_loop
 from services.load.target import Target

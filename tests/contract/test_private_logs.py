@@ -17,14 +17,14 @@ from services.consumers.activity import ActivityFolder
 from services.consumers.batch_traces import BatchTraces
 from services.consumers.behavior import ENTRIES, BehaviorFolder
 from services.consumers.decoding import Decoder
-from services.consumers.log import LogUnavailable, MemoryLog, Record
 from services.consumers.loop import Folder, Loop
 from services.consumers.watch import Watch
 from services.events.codec import CONTENT_TYPE, JSON
 from services.features.rows import Row
 from services.features.schema import View
-from services.gateway.publisher import MemoryPublisher
 from services.gateway.traced_publisher import TracedPublisher
+from services.kafka.publisher import MemoryPublisher
+from services.kafka.record_source import LogUnavailable, MemoryLog, Record
 from services.ranking.metrics import RankingMetrics
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings

@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from crossrec.events.v1.events_pb2 import Entry, PublishRequest, ScenarioUpdate
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from services.server.error_interceptor import RETRY_PUSHBACK
 from tests.contract.event_gateway import Bounds, Gateway, running
 

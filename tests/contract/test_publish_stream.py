@@ -13,8 +13,8 @@ from grpc_status import rpc_status
 
 from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, ScenarioUpdate
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.gateway.stream import StreamLimits
+from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.server.error_interceptor import RETRY_PUSHBACK
 from tests.contract.event_gateway import RULES, Bounds, Gateway, running
 from tests.contract.event_stream import Stream, scenario

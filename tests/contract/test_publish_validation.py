@@ -19,8 +19,8 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
-from services.gateway.publisher import MemoryPublisher
 from services.gateway.server import EVENT_SERVICE
+from services.kafka.publisher import MemoryPublisher
 from tests.contract.event_gateway import NOW_S, Gateway, running
 
 NAN, INF = float("nan"), float("inf")

@@ -11,7 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from crossrec.events.v1.events_pb2 import Entry, PublishRequest, ScenarioUpdate
 from services.client import DeadlinePassed, InvalidRequest, NotAllowed, Overloaded, Unavailable, tls
 from services.client.policy import EVENT_SERVICE, PUBLISH_RETRIES, RANK_RETRIES
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from tests.contract import event_gateway, front, python_clients
 from tests.contract.certificate_files import AuthorityInFiles
 from tests.contract.event_gateway import Gateway

@@ -11,7 +11,7 @@ import pytest
 
 from crossrec.events.v1.events_pb2 import Entry, ScenarioUpdate
 from services.client import CallFailed, InvalidRequest, Unavailable
-from services.gateway.publisher import MemoryPublisher, OutgoingRecord
+from services.kafka.publisher import MemoryPublisher, OutgoingRecord
 from tests.chaos.proxy import Proxy
 from tests.contract import event_gateway, front, python_clients
 from tests.contract.event_gateway import Gateway

@@ -10,8 +10,8 @@ import pytest
 from services.consumers.main import consume
 from services.errors import TopicChanged
 from services.infra.commands import Endpoints
-from services.runtime.partitioning import partition_of
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.partitioning import partition_of
+from services.kafka.topics import create_topics, topic_specs
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import PATIENCE_S, SCHEMA, Stage, clicks, folded, running, staged, until
 from tests.unit.consumers.streams import behavior_event

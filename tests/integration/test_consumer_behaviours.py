@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
-from services.consumers.log import Log, Record
 from services.consumers.watch import Watch
 from services.events.codec import encode
 from services.events.routing import route
 from services.infra.commands import Endpoints
+from services.kafka.consumer import KafkaLog, KafkaLogConfig
+from services.kafka.record_source import Log, Record
 from tests.integration.test_consumers import Stage, staged
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
 from tests.unit.consumers.streams import CONFIG

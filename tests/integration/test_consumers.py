@@ -26,7 +26,7 @@ from services.features.config import FeatureConfig
 from services.features.rows import Block, Row, pack
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.infra.commands import Endpoints
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, topic_specs
 from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings

@@ -9,12 +9,14 @@ import pytest
 from google.protobuf import json_format
 from typer.testing import CliRunner
 
-from services.consumers import kafka_edge, replay, status
-from services.consumers.log import LogUnavailable
-from services.consumers.replay import ReplayRefused
+from services.consumers import status
+from services.consumers.dead_letters.record import replay
+from services.consumers.dead_letters.replay import ReplayRefused
 from services.infra.commands import Endpoints
+from services.kafka import reader as kafka_edge
+from services.kafka.partitioning import partition_of
+from services.kafka.record_source import LogUnavailable
 from services.main import app
-from services.runtime.partitioning import partition_of
 from tests.integration.test_consumers import Stage, clicks, folded, running, staged, until
 from tests.unit.consumers.streams import behavior_event
 

@@ -29,13 +29,13 @@ from crossrec.events.v1.events_pb2 import (
 )
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.events.codec import decode
-from services.gateway.kafka_publisher import KafkaPublisher
-from services.gateway.publisher import OutgoingRecord, Publisher
 from services.infra.commands import Endpoints
-from services.runtime.partitioning import partition_of
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.kafka_publisher import KafkaPublisher
+from services.kafka.partitioning import partition_of
+from services.kafka.publisher import OutgoingRecord, Publisher
+from services.kafka.topics import create_topics, topic_specs
 from tests.contract.event_gateway import RULES, Gateway, running
-from tests.unit.gateway.publisher_suite import PublisherSuite, outcomes
+from tests.unit.kafka.publisher_suite import PublisherSuite, outcomes
 
 pytestmark = pytest.mark.integration
 

@@ -15,12 +15,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from crossrec.events.v1.events_pb2 import PublishRequest, PublishStreamRequest
 from services.gateway.health import KafkaHealth
-from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.pressure import PendingBudget
 from services.gateway.server import EVENT_SERVICE
 from services.gateway.stream import StreamLimits
 from services.infra.commands import Endpoints, InfraConfig, down, status, up
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.kafka_publisher import KafkaPublisher
+from services.kafka.topics import create_topics, topic_specs
 from services.server.error_interceptor import RETRY_PUSHBACK
 from tests.contract.event_gateway import RULES, Bounds, Gateway, running
 from tests.integration.test_gateway_kafka import click, entry_of, stored

@@ -21,7 +21,7 @@ from services.infra.commands import Endpoints, InfraConfig, down, status, up
 from services.infra.kafka import KafkaServer
 from services.infra.process import ProcessRef, is_alive, wait_until
 from services.infra.state import InfraState, ServerState, load_state, save_state
-from services.runtime.topics import TopicSpec, create_topics, topic_specs
+from services.kafka.topics import TopicSpec, create_topics, topic_specs
 
 pytestmark = pytest.mark.integration
 

@@ -8,11 +8,11 @@ import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from services.consumers.kafka_log import KafkaLog, KafkaLogConfig
-from services.consumers.log import LogUnavailable, Record
 from services.consumers.watch import Watch
 from services.infra.commands import Endpoints
 from services.infra.process import wait_until
+from services.kafka.consumer import KafkaLog, KafkaLogConfig
+from services.kafka.record_source import LogUnavailable, Record
 from tests.integration.test_consumers import Stage, staged
 from tests.unit.consumers.streams import behavior_event
 

@@ -18,7 +18,7 @@ from services.events.codec import encode
 from services.features.rows import Row, pack
 from services.features.schema import Schema, build_schema
 from services.infra.commands import Endpoints
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, topic_specs
 from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings

@@ -7,9 +7,9 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from services.consumers.kinds import KINDS
-from services.consumers.log import Record
 from services.consumers.main import build_folder
 from services.infra.commands import Endpoints
+from services.kafka.record_source import Record
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
 from tests.integration.mutations import MUTATIONS, Made, stream

@@ -16,10 +16,11 @@ from crossrec.ranking.v1.ranking_pb2 import DEGRADATION_REASON_UNKNOWN_USER, Ran
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.main import build_intake, build_rates, build_service
 from services.gateway.server import build_server as build_gateway
 from services.infra.commands import Endpoints
+from services.kafka.kafka_publisher import KafkaPublisher
+from services.kafka.topics import topic_specs
 from services.main import app
 from services.ranking.model import FakeModel
 from services.ranking.pipeline import Ranker
@@ -27,7 +28,6 @@ from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService
 from services.ranking.service import build_server as build_ranking
 from services.ranking.serving.served import OneModel
-from services.runtime.topics import topic_specs
 from services.server.grpc_server import BoundServer
 from services.server.security.pseudonyms import open_pseudonyms
 from services.settings.load import Settings

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.infra.commands import Endpoints
+from services.kafka.topics import apply_retention, create_topics, topic_specs
 from services.main import app
-from services.runtime.topics import apply_retention, create_topics, topic_specs
 from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
 from services.store.layout import Layout

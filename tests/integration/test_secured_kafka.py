@@ -13,23 +13,23 @@ from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUps
 from kafka.errors import KafkaError
 from pydantic import SecretStr
 
-from services.consumers.dead_letter_topic import list_letters
-from services.consumers.log import LogUnavailable
+from services.consumers.dead_letters.replay import replay
+from services.consumers.dead_letters.topic import list_letters
 from services.consumers.main import consume
-from services.consumers.replay import replay
 from services.consumers.rewind import end_offsets, require_stopped
 from services.consumers.status import read_groups
 from services.doctor.check import State
 from services.doctor.reach import kafka_check
 from services.errors import Unavailable
-from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.main import build_intake
-from services.gateway.publisher import OutgoingRecord
 from services.infra.kafka import KafkaServer, default_cache_dir
 from services.infra.ports import choose_port
 from services.infra.process import wait_until
-from services.runtime.security.connections import kafka_arguments
-from services.runtime.topics import create_topics, topic_specs
+from services.kafka.connection import kafka_arguments
+from services.kafka.kafka_publisher import KafkaPublisher
+from services.kafka.publisher import OutgoingRecord
+from services.kafka.record_source import LogUnavailable
+from services.kafka.topics import create_topics, topic_specs
 from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings
 from services.settings.load import Settings

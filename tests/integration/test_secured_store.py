@@ -20,12 +20,12 @@ from services.features.schema import build_schema
 from services.infra.ports import choose_port
 from services.infra.process import wait_until
 from services.infra.valkey import server_binary
-from services.runtime.security.connections import redis_arguments
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import REPOSITORY, feast_environment, open_rows, open_rows_for_batches
 from services.store.feast_api import FeatureStore
 from services.store.protocol import StoreUnavailable
+from services.store.redis.connection import redis_arguments
 from tests.chaos.proxy import Proxy
 from tests.contract.certificates import Authority
 from tests.contract.private import logs

@@ -13,8 +13,8 @@ from crossrec.events.v1.events_pb2 import Entry
 from export.served.reading import read_answers, read_behaviour
 from services.infra.commands import Endpoints
 from services.infra.ports import choose_port
+from services.kafka.sink import KafkaSink, open_producer
 from services.main import app
-from services.ranking.served_log.kafka_sink import KafkaSink, open_producer
 from services.ranking.served_log.log import ServedLog
 from services.ranking.served_log.open import open_served_log
 from tests.contract.rank_server import SCHEMA, request

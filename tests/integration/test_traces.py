@@ -14,8 +14,8 @@ from crossrec.events.v1.events_pb2 import Entry, PublishRequest, PublishStreamRe
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.consumers.main import consume
-from services.gateway.kafka_publisher import KafkaPublisher
 from services.gateway.traced_publisher import TracedPublisher
+from services.kafka.kafka_publisher import KafkaPublisher
 from services.ranking.model import FakeModel
 from services.ranking.pipeline import Ranker
 from services.ranking.rows import open_ranking_rows

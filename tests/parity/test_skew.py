@@ -27,8 +27,8 @@ from export.pipeline import ensure_encoder
 from export.replay.history import History, load_history
 from export.served.reading import read_answers
 from services.features.schema import build_schema
+from services.kafka.topics import create_topics, topic_specs
 from services.main import app
-from services.runtime.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions
 from services.text.encoder import EncoderInfo

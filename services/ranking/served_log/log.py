@@ -9,10 +9,9 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
 
+from services.kafka.sink import Keyed, Sink
 from services.ranking.answered import Answered, Ranking
 from services.ranking.served_log.record import record_of
 from services.ranking.validate import Request
@@ -28,30 +27,6 @@ Taken = tuple[float, Request, Ranking]
 """When an answer was made, seconds since 1970, and what of it; nothing of it may change afterwards."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Keyed:
-    """A record for the sink: key and value."""
-
-    key: bytes
-    value: bytes
-
-
-class Sink(Protocol):
-    """Where records go."""
-
-    def ready(self) -> bool:
-        """Whether it is worth trying to write now; False during a pause after a failure."""
-        ...
-
-    def write(self, records: Sequence[Keyed]) -> int:
-        """Write the records; returns how many are safe. Takes bounded time; failures are its own matter to report."""
-        ...
-
-    def close(self) -> None:
-        """Let go of everything; takes bounded time."""
-        ...
 
 
 class ServedLog:

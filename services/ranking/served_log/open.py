@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from services.ranking.served_log.kafka_sink import KafkaSink, open_producer
+from services.kafka.sink import KafkaSink, open_producer
+from services.kafka.topics import RANKED
 from services.ranking.served_log.log import ServedLog
-from services.runtime.topics import RANKED
 from services.settings.load import Settings
 
 

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from services.errors import ConfigurationError
-from services.server.security.watched_files import Watched, read_file
+from services.server.security.watched_files import Watched
+from services.settings.files import read_file
 from services.settings.security import SecuritySettings
 
 Configuration = grpc.ServerCertificateConfiguration

@@ -68,14 +68,6 @@ class Watched(Generic[T]):
             log_event(_logger, f"{self._what}_reloaded")
 
 
-def read_file(setting: str, path: Path) -> bytes:
-    """The content of a setting's file. Raises ConfigurationError naming the setting."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{setting}: cannot read {path}: {error.strerror}") from error
-
-
 def _state(paths: Sequence[Path]) -> list[tuple[int, ...] | None]:
     """What differs when a file was written or replaced, by path."""
     return [_one_state(path) for path in paths]

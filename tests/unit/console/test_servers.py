@@ -7,7 +7,7 @@ import pytest
 from crossrec.events.v1.events_pb2 import BehaviorEvent
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from services.console.servers import CallFailed, Servers
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from services.load.target import Target
 from tests.contract import event_gateway, rank_server
 

@@ -13,11 +13,11 @@ from typing import Protocol
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.log import Log, LogUnavailable, LostPartitions, Output, Record
 from services.consumers.loop import Folder, Loop
 from services.consumers.main import build_folder
 from services.features.rows import Block, Row
 from services.features.schema import View
+from services.kafka.record_source import Log, LogUnavailable, LostPartitions, Output, Record
 from services.settings.load import Settings
 from services.store.protocol import Key, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (

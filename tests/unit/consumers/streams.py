@@ -13,7 +13,6 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
-from services.consumers.log import Record
 from services.events.codec import encode
 from services.events.routing import route
 from services.features.activity import deltas_by
@@ -22,6 +21,7 @@ from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, EVENT_TYPES, Attribute, FeatureConfig
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema
+from services.kafka.record_source import Record
 from services.settings.gateway import GatewaySettings
 from services.store.folding import (
     fold_activity,

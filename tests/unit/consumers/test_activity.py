@@ -9,11 +9,11 @@ import pytest
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
 from services.consumers.activity import ActivityFolder
-from services.consumers.deltas import RECORD_BYTES, activity_deltas, bundled
-from services.consumers.log import Record
+from services.consumers.activity_deltas import RECORD_BYTES, activity_deltas, bundled
 from services.features.activity import deltas_by
 from services.features.schema import build_schema
-from services.runtime.partitioning import partition_of
+from services.kafka.partitioning import partition_of
+from services.kafka.record_source import Record
 from services.store.folding import fold_users
 from services.store.lineage import join_lineage
 from services.store.memory import MemoryRowStore

@@ -3,7 +3,7 @@
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.consumers.batch_traces import MAX_TRACES, BatchTraces
-from services.consumers.log import Output, Record
+from services.kafka.record_source import Output, Record
 from tests.unit.server.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
 
 SECOND_NS = 10**9

@@ -12,9 +12,9 @@ from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.activity import ActivityFolder
 from services.consumers.behavior import ENTRIES, BehaviorFolder
 from services.consumers.decoding import Decoder
-from services.consumers.log import Output, Record
 from services.features.hashing import NO_KEY, key64
 from services.features.rows import Row
+from services.kafka.record_source import Output, Record
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.streams import (
     ACTIVITY,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.log import Log, MemoryLog, Record
+from services.kafka.record_source import Log, MemoryLog, Record
 from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World

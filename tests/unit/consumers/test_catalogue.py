@@ -7,7 +7,7 @@ import pytest
 
 from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemFolder, ScenarioFolder
 from services.consumers.decoding import Decoder
-from services.consumers.log import Record
+from services.kafka.record_source import Record
 from services.store.folding import scenario_ids
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.streams import (

@@ -9,12 +9,12 @@ import pytest
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.kinds import KINDS, TOPICS
-from services.consumers.log import LogUnavailable, LostPartitions, MemoryLog, Output, Record
 from services.consumers.loop import Loop
 from services.consumers.main import build_folder
 from services.errors import ConfigurationError, CrossRecError
 from services.features.rows import Block, Row
 from services.features.schema import View
+from services.kafka.record_source import LogUnavailable, LostPartitions, MemoryLog, Output, Record
 from services.settings.load import Settings
 from services.store.folding import scenario_ids
 from services.store.memory import MemoryRowStore

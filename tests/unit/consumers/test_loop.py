@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from services.consumers.dead_letters import DeadLetter
-from services.consumers.log import LogUnavailable, LostPartitions, MemoryLog, Output, Record
+from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.loop import BACKOFF_S, Loop, Outcome
+from services.kafka.record_source import LogUnavailable, LostPartitions, MemoryLog, Output, Record
 from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StaleSchema, StoreUnavailable
 

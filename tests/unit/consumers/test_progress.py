@@ -1,7 +1,7 @@
 """Where a consumer stands, and what is left."""
 
-from services.consumers.log import Record
 from services.consumers.progress import Lag, Progress
+from services.kafka.record_source import Record
 
 
 def record(partition: int, offset: int, time_s: float) -> Record:

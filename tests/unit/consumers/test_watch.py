@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.consumers.dead_letters import DeadLetter
-from services.consumers.log import LogUnavailable, MemoryLog, Record
+from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.loop import Loop, Outcome
 from services.consumers.watch import Watch
+from services.kafka.record_source import LogUnavailable, MemoryLog, Record
 from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StoreUnavailable
 

@@ -8,7 +8,7 @@ import pytest
 from grpc_health.v1.health import HealthServicer
 
 from services.gateway.health import Hysteresis, KafkaHealth
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from services.server.logging import JsonFormatter
 
 CASES = [

@@ -7,8 +7,8 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate
 from services.gateway.intake import Intake
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.publisher import MemoryPublisher
 from services.gateway.watch import type_of
+from services.kafka.publisher import MemoryPublisher
 from tests.contract.event_gateway import NOW_S, RULES
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EntryResult, ItemUpdate, UserErasure
 from services.gateway.intake import Intake
 from services.gateway.pressure import PendingBudget
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from services.server.security.pseudonyms import Pseudonyms
 from tests.contract.event_gateway import NOW_S, RULES
 

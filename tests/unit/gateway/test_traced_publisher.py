@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
-from services.gateway.publisher import MemoryPublisher, OutgoingRecord
 from services.gateway.traced_publisher import TracedPublisher
+from services.kafka.publisher import MemoryPublisher, OutgoingRecord
 from services.server.telemetry.opentelemetry import traceparent_of
 from services.server.telemetry.request import Request, enter, leave
 from tests.unit.server.telemetry.recorded import TRACEPARENT, Recorded, named, tree

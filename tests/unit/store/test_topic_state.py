@@ -7,7 +7,7 @@ import pytest
 from services.errors import TopicChanged
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.runtime.topics import TopicIdentity
+from services.kafka.topics import TopicIdentity
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite
 from services.store.topic_state import admit, begin

@@ -5,7 +5,7 @@ import pytest
 from crossrec.events.v1.events_pb2 import Entry
 from services.errors import InvalidRequest, Unavailable
 from services.gateway.main import build_intake
-from services.gateway.publisher import MemoryPublisher
+from services.kafka.publisher import MemoryPublisher
 from services.settings.load import Settings
 from services.users.erasure import request_erasure
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.features.config import FeatureConfig
 from services.features.schema import View, build_schema
-from services.runtime.topics import topic_specs
+from services.kafka.topics import topic_specs
 from services.settings.load import Settings, described
 
 PAGE = (Path(__file__).resolve().parents[3] / "services" / "users" / "README.md").read_text()

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from crossrec.ranking.v1.served_pb2 import ServedRanking
+from services.kafka.sink import Keyed
 from services.ranking.answered import Observer
 from services.ranking.model import FakeModel
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.rows import open_ranking_rows
-from services.ranking.served_log.log import Keyed
 from services.ranking.serving.served import OneModel
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from services.errors import ConfigurationError
-from services.server.security.watched_files import Watched, read_file
+from services.server.security.watched_files import Watched
+from services.settings.files import read_file
 from tests.contract.private import logs
 
 

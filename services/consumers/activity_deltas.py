@@ -1,0 +1,194 @@
+"""Activity deltas as records of the activity topic, and back."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
+from services.events.codec import BadRecord
+from services.features.activity import Deltas, deltas_by
+from services.features.behavior import Events
+from services.features.rows import Floats
+from services.features.schema import Schema
+from services.features.verdicts import Verdicts
+from services.kafka.partitioning import partition_of
+from services.kafka.record_source import Output
+
+MAX_COUNT = 1e15
+"""Counts beyond it are no counts."""
+
+RECORD_BYTES = 256 * 1024
+"""Deltas of a partition share records of about this size: a record for each would cost more than its fold."""
+
+_HOMES = 1 << 16
+"""Subjects whose partition is remembered."""
+
+MAX_TIME_S = 253_402_300_800.0
+"""The end of the year 9999, seconds since 1970."""
+
+
+def activity_deltas(schema: Schema, events: Events, verdicts: Verdicts) -> list[ActivityDelta]:
+    """What the events add: one delta per item, one per facet and one per scenario of the batch."""
+    if not len(events):
+        return []
+    fingerprint = unsigned(schema.fingerprint)
+    items = _messages(deltas_by(schema, events, verdicts, "item"), "item_id", fingerprint)
+    facets = _messages(deltas_by(schema, events, verdicts, "facet"), "facet_key", fingerprint)
+    scenarios = _messages(deltas_by(schema, events, verdicts, "scenario"), "scenario_id", fingerprint)
+    pairs = deltas_by(schema, events, verdicts, "item", "scenario")
+    for (item, scenario), time_s, counts in zip(pairs.group, pairs.time_s, pairs.counts, strict=True):
+        part = ScenarioCounts(scenario_id=scenario, time_s=time_s, counts=counts.tolist())
+        items[item].scenarios.append(part)
+    return [*items.values(), *facets.values(), *scenarios.values()]
+
+
+def bundled(topic: str, deltas: Iterable[ActivityDelta], partitions: int) -> list[Output]:
+    """Records of the deltas, for a topic of so many partitions; a subject always has the same one."""
+    outputs: list[Output] = []
+    begun: dict[int, ActivityDeltas] = {}
+    sizes: Counter[int] = Counter()
+    for delta in deltas:
+        partition = _home(getattr(delta, delta.WhichOneof("subject")), partitions)
+        begun.setdefault(partition, ActivityDeltas()).deltas.append(delta)
+        sizes[partition] += delta.ByteSize()
+        if sizes[partition] >= RECORD_BYTES:
+            outputs.append(_output(topic, partition, begun.pop(partition)))
+            del sizes[partition]
+    return [*outputs, *(_output(topic, partition, record) for partition, record in begun.items())]
+
+
+@lru_cache(_HOMES)
+def _home(subject: str, partitions: int) -> int:
+    """The partition of a subject's deltas: the one that it had when it was the key of a record of its own.
+
+    In another one it would meet other offsets, and what was not yet folded would be counted twice, or never.
+    """
+    return partition_of(subject.encode(), range(partitions))
+
+
+def _output(topic: str, partition: int, record: ActivityDeltas) -> Output:
+    return Output(topic, None, record.SerializeToString(), partition=partition)
+
+
+def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, ActivityDelta]:
+    messages = {}
+    for row in range(len(deltas)):
+        (name,) = deltas.group[row]
+        message = ActivityDelta(
+            time_s=deltas.time_s[row],
+            counts=deltas.counts[row].tolist(),
+            last_value_time_s=deltas.last_value_s[row],
+            schema_fingerprint=fingerprint,
+        )
+        setattr(message, subject, name)
+        if deltas.last_value_s[row] > 0 and subject == "item_id":
+            message.last_value = deltas.last_value[row]
+        if subject == "scenario_id":
+            message.hours.extend(deltas.hours[row].tolist())
+        else:
+            message.returning.extend(deltas.returning[row].tolist())
+            message.paid.extend(deltas.paid[row].tolist())
+            message.holders = deltas.holders[row]
+        messages[name] = message
+    return messages
+
+
+def parse_deltas(
+    schema: Schema, value: bytes | None, knows: Callable[[int], bool] = lambda _: False
+) -> list[ActivityDelta]:
+    """The deltas of a record of the activity topic; BadRecord if one is none, or of a schema that cannot be folded.
+
+    Args:
+        schema: the feature schema.
+        value: the record's value.
+        knows: whether deltas of another schema, by its fingerprint, add up with those of this one.
+    """
+    deltas = read_deltas(value or b"")
+    for delta in deltas:
+        _check(schema, delta, knows)
+    return deltas
+
+
+def read_deltas(value: bytes) -> list[ActivityDelta]:
+    """The deltas in a record's value, unchecked; BadRecord if it is no protobuf.
+
+    Earlier versions wrote a record per delta: what holds no ActivityDeltas is read as one of those.
+    """
+    try:
+        return list(ActivityDeltas.FromString(value).deltas) or [ActivityDelta.FromString(value)]
+    except DecodeError as error:
+        raise BadRecord(f"not ActivityDeltas: {error}") from error
+
+
+def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool]) -> None:
+    subject = message.WhichOneof("subject")
+    if subject is None or not getattr(message, subject):
+        raise BadRecord("subject: none of item_id, facet_key and scenario_id is set")
+    fingerprint = signed(message.schema_fingerprint)
+    if fingerprint != schema.fingerprint and not knows(fingerprint):
+        raise BadRecord(f"schema_fingerprint: {fingerprint}, a feature schema that the store does not list")
+    _check_numbers("counts", message.counts, schema.count_length)
+    _check_numbers("hours", message.hours, 24 if subject == "scenario_id" else 0)
+    _check_numbers("returning", message.returning, 0 if subject == "scenario_id" else len(schema.config.half_lives_s))
+    _check_numbers("paid", message.paid, 0 if subject == "scenario_id" else 2)
+    _check_numbers("holders", [message.holders], 1)
+    _check_time("time_s", message.time_s)
+    _check_time("last_value_time_s", message.last_value_time_s)
+    if not math.isfinite(message.last_value):
+        raise BadRecord("last_value: not finite")
+    for number, part in enumerate(message.scenarios):
+        if subject != "item_id" or not part.scenario_id:
+            raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
+        _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
+        _check_time(f"scenarios[{number}].time_s", part.time_s)
+
+
+def deltas_of(
+    schema: Schema, groups: Sequence[tuple[str, ...]], parts: Sequence[ActivityDelta | ScenarioCounts]
+) -> Deltas:
+    """Messages side by side, one group each. Parts per scenario have counts and time only."""
+    wide = len(groups[0]) if groups else 1
+    whole = [part if isinstance(part, ActivityDelta) else ActivityDelta() for part in parts]
+    priced = [part.HasField("last_value") for part in whole]
+    return Deltas(
+        group=np.array(groups, object).reshape(len(parts), wide),
+        time_s=np.array([part.time_s for part in parts], np.float64),
+        counts=_columns([part.counts[:] for part in parts], schema.count_length),
+        hours=_columns([part.hours[:] for part in whole], 24),
+        last_value=np.array([p.last_value if known else -1.0 for p, known in zip(whole, priced, strict=True)]),
+        last_value_s=np.array([p.last_value_time_s if known else 0.0 for p, known in zip(whole, priced, strict=True)]),
+        returning=_columns([part.returning[:] for part in whole], len(schema.config.half_lives_s)),
+        holders=np.array([part.holders for part in whole], np.float64),
+        paid=_columns([part.paid[:] for part in whole], 2),
+    )
+
+
+def _columns(rows: Sequence[Sequence[float]], width: int) -> Floats:
+    """Rows of `width` numbers; an empty one is all 0."""
+    return np.array([row or [0.0] * width for row in rows], np.float64).reshape(len(rows), width)
+
+
+def _check_numbers(field: str, numbers: Sequence[float], length: int) -> None:
+    if len(numbers) != length:
+        raise BadRecord(f"{field}: {len(numbers)} numbers, the feature schema has {length}")
+    if not all(abs(number) <= MAX_COUNT for number in numbers):  # NaN is never within
+        raise BadRecord(f"{field}: not finite, or beyond {MAX_COUNT:g}")
+
+
+def _check_time(field: str, time_s: float) -> None:
+    if not 0 <= time_s < MAX_TIME_S:
+        raise BadRecord(f"{field}: not a time")
+
+
+def unsigned(fingerprint: int) -> int:
+    """A signed 64-bit fingerprint as protobuf's fixed64 holds it."""
+    return fingerprint % 2**64
+
+
+def signed(fingerprint: int) -> int:
+    """What `unsigned` was made from."""
+    return fingerprint - 2**64 if fingerprint >= 2**63 else fingerprint

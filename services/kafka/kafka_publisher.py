@@ -1,0 +1,94 @@
+"""Storing records in Kafka: connects when needed, and anew when the connection has died."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.errors import Unavailable
+from services.kafka.connection import Kafka, kafka_arguments
+from services.kafka.producer import KafkaConnection, open_producer
+from services.kafka.publisher import Confirmation, OutgoingRecord, failed
+
+_DISCARD_S = 1.0
+"""Seconds that a broken producer gets to fail the records it still holds."""
+
+
+class KafkaPublisher:
+    """Stores records in Kafka with one idempotent producer, shared by all threads.
+
+    The connection is made by the first send or check, and made anew by the next one when it is broken. Records
+    that are on their way over a broken connection fail then, and may be sent again.
+
+    Args:
+        kafka: how Kafka is reached; its files are read again for each connection.
+        timeout_s: the producer gives up on a record after it, seconds.
+        make_producer: makes a producer from its configuration, see `open_producer`.
+    """
+
+    def __init__(self, kafka: Kafka, timeout_s: float, make_producer: Callable[..., Any] = open_producer) -> None:
+        kafka_arguments(kafka)  # a file that is missing is known at the start
+        self._kafka, self._config = kafka, _producer_config(timeout_s)
+        self._make_producer = make_producer
+        self._timeout_s = timeout_s
+        self._connecting = threading.Lock()
+        self._connection: KafkaConnection | None = None
+        self._closed = False
+
+    def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
+        """Send the records over the connection, which is made or replaced first if need be."""
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            connection = self._connected(timeout_s)
+        except Exception as error:
+            return [failed(error) for _ in records]
+        return connection.send(records, deadline_s)
+
+    def check(self, timeout_s: float) -> None:
+        """See `KafkaConnection.check`; kafka.errors.KafkaError or TimeoutError if there is no connection to be had."""
+        self._connected(timeout_s).check(timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Flush and close the connection; what is sent later fails."""
+        with self._connecting:
+            self._closed = True
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close(timeout_s)
+
+    def _connected(self, timeout_s: float) -> KafkaConnection:
+        if not self._connecting.acquire(timeout=max(0.0, timeout_s)):
+            raise TimeoutError("no connection to Kafka yet")
+        try:
+            if self._closed:
+                raise Unavailable("the publisher is closed")
+            if self._connection is not None and self._connection.is_broken():
+                # Under the lock: what the old one still gets stored comes before what the new one sends.
+                self._connection.close(_DISCARD_S)
+                self._connection = None
+            if self._connection is None:
+                self._connection = self._connect(max(0.0, timeout_s))
+            return self._connection
+        finally:
+            self._connecting.release()
+
+    def _connect(self, timeout_s: float) -> KafkaConnection:
+        arguments = {**kafka_arguments(self._kafka), **self._config}
+        return KafkaConnection(self._make_producer(**arguments, bootstrap_timeout_ms=timeout_s * 1000), self._timeout_s)
+
+
+def _producer_config(timeout_s: float) -> dict[str, Any]:
+    linger_ms = 2
+    timeout_ms = max(int(timeout_s * 1000), linger_ms + 1)
+    return {
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": linger_ms,
+        "batch_size": 128 * 1024,
+        "max_block_ms": timeout_ms,
+        "request_timeout_ms": timeout_ms - linger_ms,
+        "delivery_timeout_ms": timeout_ms,
+        "reconnect_backoff_max_ms": 1000,
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+    }

@@ -1,0 +1,187 @@
+"""The Kafka topics: what each carries, its partitions, and how long it keeps what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.errors import ConfigurationError, TopicMismatch
+from services.kafka.connection import Kafka, kafka_arguments
+from services.settings.retention import RetentionSettings
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
+
+RETENTION = ("retention.ms", "delete.retention.ms")
+"""Kafka's names for how long a topic keeps records, and a compacted one the deletions among them."""
+
+_DAY_MS = 24 * 60 * 60 * 1000
+
+RANKED = "ranked"
+"""Suffix of the topic of what was answered."""
+
+_BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""Retention and the bounds on event times count from arrival: by the producer's time, a replayed history would expire
+when it arrives, and any event time could be made to look in time."""
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it must exist."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+    what: str
+    """What it carries, and its key."""
+
+
+@dataclass(frozen=True)
+class TopicIdentity:
+    """A topic as the broker has it.
+
+    Args:
+        name: its name.
+        topic_id: what the broker calls it; a re-created topic gets another one.
+        partitions: how many it has.
+    """
+
+    name: str
+    topic_id: str
+    partitions: int
+
+
+def topic_specs(
+    prefix: str = "crossrec", partitions: int = 4, retention: RetentionSettings | None = None
+) -> tuple[TopicSpec, ...]:
+    """All topics; `partitions` is for those that scale with load.
+
+    The partition counts of behaviour and items are fixed once data flows: another count would give a key to
+    another partition, and with it another writer.
+    """
+    kept = retention or RetentionSettings()
+    compacted, letters = _compacted(kept.deletion_days), _dead_letter(kept.dead_letter_days)
+    behavior, activity, ranked = map(_expiring, (kept.behavior_days, kept.activity_days, kept.ranked_days))
+    return (
+        TopicSpec(f"{prefix}.behavior", partitions, behavior, "behaviour events, by user_id"),
+        TopicSpec(f"{prefix}.items", partitions, compacted, "item upserts and deletions, by item_id"),
+        # One partition: its consumer also keeps the index of scenarios and must be its only writer.
+        TopicSpec(f"{prefix}.scenarios", 1, compacted, "scenario upserts and deletions, by scenario_id"),
+        TopicSpec(f"{prefix}.activity", partitions, activity, "activity deltas, by item or scenario"),
+        TopicSpec(f"{prefix}.dead-letter", 1, letters, "records that could not be used, with the reason"),
+        TopicSpec(f"{prefix}.{RANKED}", partitions, ranked, "answers and their features, by user_id"),
+    )
+
+
+def _expiring(days: float) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(round(days * _DAY_MS)),
+        **_BROKERS_TIME,
+    }
+
+
+def _compacted(days: int) -> dict[str, str]:
+    # Deletions stay readable for days, so that a consumer that was away still sees them.
+    return {"cleanup.policy": "compact", "delete.retention.ms": str(days * _DAY_MS), **_BROKERS_TIME}
+
+
+def _dead_letter(days: int) -> dict[str, str]:
+    # Twice the default, so that the largest record of another topic fits together with the reason.
+    return {**_expiring(days), "max.message.bytes": str(2 * 1024 * 1024)}
+
+
+def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: int = 1) -> list[str]:
+    """Create the topics that do not exist, and check the partition count of those that do.
+
+    Safe to call from several processes at once.
+
+    Args:
+        kafka: Where the topics should be.
+        specs: The topics wanted.
+        replication_factor: Copies of each new partition; from 3 on, a write is confirmed by at least 2.
+
+    Returns:
+        The names of the topics that this call created, ready for use.
+
+    Raises:
+        TopicMismatch: A topic exists with another number of partitions.
+        kafka.errors.KafkaError: Kafka cannot be reached or refuses.
+    """
+    from kafka.admin import KafkaAdminClient
+
+    # With one confirmed copy an acknowledged event dies with its broker.
+    durability = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
+    wanted = {
+        spec.name: {
+            "num_partitions": spec.partitions,
+            "replication_factor": replication_factor,
+            "configs": {**spec.config, **durability},
+        }
+        for spec in specs
+    }
+    with KafkaAdminClient(**kafka_arguments(kafka)) as admin:
+        answers = admin.create_topics(wanted, raise_errors=False)["topics"]
+        created = [answer["name"] for answer in answers if not _exists_already(answer)]
+        admin.wait_for_topics(list(wanted))
+        _check_partitions(admin, specs)
+    return created
+
+
+def apply_retention(kafka: Kafka, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
+    """Have topics that exist keep what they carry for as long as the specs say; what else they are stays.
+
+    Returns by topic what was changed. Raises ConfigurationError if Kafka refuses, kafka.errors.KafkaError.
+    """
+    from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+    with KafkaAdminClient(**kafka_arguments(kafka)) as admin:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, spec.name, list(_retention(spec))) for spec in specs]
+        found = admin.describe_configs(asked, config_filter="all")["topic"]
+        changes = {spec.name: _difference(_retention(spec), found[spec.name]) for spec in specs}
+        changes = {name: change for name, change in changes.items() if change}
+        answers = admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name, new) for name, new in changes.items()]
+        )
+    for topic, answer in answers.get("topic", {}).items():
+        if answer != "OK":
+            raise ConfigurationError(f"retention: Kafka does not change topic {topic}: {answer}")
+    return changes
+
+
+def _retention(spec: TopicSpec) -> dict[str, str]:
+    return {name: value for name, value in spec.config.items() if name in RETENTION}
+
+
+def _difference(wanted: dict[str, str], found: dict[str, dict[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if found[name]["value"] != value}
+
+
+def identify(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
+    """The topic as the brokers have it; kafka.errors.KafkaError if they cannot be reached, or have none."""
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import for_code
+
+    with KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=timeout_s * 1000) as admin:
+        (found,) = admin.describe_topics([topic])
+    if found["error_code"]:
+        raise for_code(found["error_code"])(f"topic {topic}")
+    return TopicIdentity(topic, str(found["topic_id"]), len(found["partitions"]))
+
+
+def _exists_already(answer: dict[str, object]) -> bool:
+    from kafka.errors import TopicAlreadyExistsError, for_code
+
+    error = for_code(answer["error_code"])
+    if error is TopicAlreadyExistsError:
+        return True
+    if answer["error_code"]:
+        raise error(f"cannot create topic {answer['name']}: {answer.get('error_message')}")
+    return False
+
+
+def _check_partitions(admin: "KafkaAdminClient", specs: Sequence[TopicSpec]) -> None:
+    topics = admin.describe_topics([spec.name for spec in specs])
+    found = {topic["name"]: len(topic["partitions"]) for topic in topics}
+    for spec in specs:
+        if found[spec.name] != spec.partitions:
+            raise TopicMismatch(spec.name, found[spec.name], spec.partitions)

@@ -1,0 +1,77 @@
+"""Dead letters as they are read back."""
+
+from collections import namedtuple
+
+import pytest
+
+from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
+from services.consumers.dead_letters.parse import Letter, hex_dump, letter_of, marker, printable, replay_of, shown_value
+from services.consumers.dead_letters.record import DeadLetter
+from services.kafka.record_source import Output, Record
+from tests.unit.consumers.streams import behavior_event
+
+Stored = namedtuple("Stored", "offset timestamp key value headers")
+DELTA = ActivityDelta(item_id="i7")
+ACTIVITY = "crossrec.activity"
+
+
+def stored(output: Output, offset: int = 3) -> Stored:
+    """As Kafka's client gives a record back."""
+    return Stored(offset, 1_700_000_000_500, output.key, output.value, output.headers)
+
+
+def letter(value: bytes | None, topic: str = "crossrec.behavior", content_type: bytes | None = None) -> Letter:
+    headers = [] if content_type is None else [("content-type", content_type)]
+    return letter_of(stored(DeadLetter(Record(topic, 2, 9, b"u", value, list(headers)), "why").output("d")))
+
+
+def test_what_a_consumer_wrote_comes_back() -> None:
+    """With the record's own headers under their own names again, a second prefix included."""
+    record = Record(
+        "crossrec.items", 2, 9, b"i1", b"\xff", [("trace", b"t"), ("original-x", b"1"), ("reason", b"mine")]
+    )
+    found = letter_of(stored(DeadLetter(record, "item_update.time: is not set").output("d")))
+    assert (3, 1_700_000_000.5, "item_update.time: is not set") == (found.number, found.time_s, found.reason)
+    assert (record.topic, 2, 9, b"i1", b"\xff") == (found.topic, found.partition, found.offset, found.key, found.value)
+    assert record.headers == found.headers
+
+
+def test_markers_are_told_from_letters() -> None:
+    """By a header that no record can smuggle in, since its own get a prefix."""
+    assert 17 == replay_of(stored(marker("d", 17)))
+    forged = DeadLetter(Record("t", 0, 0, b"replayed", None, [("replay-of", b"4")]), "why").output("d")
+    assert replay_of(stored(forged)) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "form", "part"),
+    [
+        (letter(behavior_event(1).SerializeToString()), "Entry", '"userId": "u0"'),
+        (letter(b'{"behaviorEvent": {"userId": "u7"}}', content_type=b"application/json"), "Entry", '"userId": "u7"'),
+        (letter(b'{"user": ["u7"]}', content_type=b"text/plain"), "JSON", '"user": ['),
+        (letter(DELTA.SerializeToString(), ACTIVITY), "ActivityDelta", '"itemId": "i7"'),
+        (letter(ActivityDeltas(deltas=[DELTA]).SerializeToString(), ACTIVITY), "ActivityDeltas", '"itemId": "i7"'),
+        (letter(b"\x08", ACTIVITY), "bytes", "00000000  08"),
+        (letter(b"\xff\x00A"), "bytes", "00000000  ff 00 41 "),
+        (letter(b""), "bytes", ""),
+        (letter(None), "null", ""),
+        (letter(b"[" * 100_000), "bytes", "5b 5b"),
+    ],
+)
+def test_values_are_shown_as_far_as_they_can_be_read(found: Letter, form: str, part: str) -> None:
+    """Entries as protobuf JSON, JSON indented, the rest as a hex dump."""
+    shown = shown_value(found, ACTIVITY)
+    assert form == shown[0]
+    assert part in shown[1]
+
+
+def test_a_hex_dump_has_sixteen_bytes_a_line() -> None:
+    """Offsets, bytes, ASCII."""
+    first, second = hex_dump(bytes(range(60, 78))).splitlines()
+    assert first.endswith("4b  <=>?@ABCDEFGHIJK")
+    assert second.startswith("00000010  4c 4d ")
+
+
+def test_what_a_terminal_would_obey_is_replaced() -> None:
+    """Line ends stay."""
+    assert "a�[2Jb\n茶" == printable("a\x1b[2Jb\n茶")

@@ -1,0 +1,86 @@
+"""What a dead letter looks like, and what is said about it."""
+
+import json
+import logging
+
+import pytest
+
+from services.consumers.behavior import ENTRIES
+from services.consumers.dead_letters.record import MAX_ORIGINAL_HEADER_BYTES, DeadLetter, log_dead_letters
+from services.consumers.decoding import Decoder
+from services.kafka.record_source import Record
+from services.server.logging import JsonFormatter
+from tests.unit.consumers.streams import CONFIG, START_S, behavior_event
+
+
+def test_a_dead_letter_is_the_record_with_reason_and_position() -> None:
+    """Original headers keep their order under a prefix; a null header becomes an empty one."""
+    record = Record("crossrec.items", 3, 17, b"i1", b"\xff", [("content-type", b"text/plain"), ("trace", None)])
+    output = DeadLetter(record, "the reason").output("crossrec.dead-letter")
+    assert ("crossrec.dead-letter", b"i1", b"\xff") == (output.topic, output.key, output.value)
+    assert output.headers == [
+        ("reason", b"the reason"),
+        ("topic", b"crossrec.items"),
+        ("partition", b"3"),
+        ("offset", b"17"),
+        ("original-content-type", b"text/plain"),
+        ("original-trace", b""),
+    ]
+
+
+def test_a_record_of_nulls_gets_an_empty_key() -> None:
+    """Kafka takes no record without key and value; with one of them the other stays null."""
+    assert b"" == DeadLetter(Record("t", 0, 0, None, None), "empty").output("d").key
+    assert DeadLetter(Record("t", 0, 0, None, b"x"), "empty").output("d").key is None
+    assert DeadLetter(Record("t", 0, 0, b"k", None), "empty").output("d").value is None
+
+
+def test_headers_beyond_a_bound_are_left_out() -> None:
+    """A million tiny headers would grow past what the topic takes, and stop the consumer."""
+    record = Record("t", 0, 0, b"k", b"v", [("h", b"")] * 1_000_000)
+    headers = DeadLetter(record, "why").output("d").headers
+    assert sum(len(name) + len(value) for name, value in headers) < MAX_ORIGINAL_HEADER_BYTES + 100
+    assert {"reason", "topic", "partition", "offset"} <= {name for name, _ in headers}
+
+
+def test_logs_count_reasons_and_quote_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """One line per batch; what producers wrote stays out of it."""
+    reasons = [
+        "behavior_event.user_id: is empty",
+        "behavior_event.user_id: is 130 bytes long, at most 128",
+        'item_update.attributes["secret"]: is not declared',
+        "unknown content-type 'secret', known: application/json",
+        "not an Entry in JSON: Failed to parse secret",
+    ]
+    with caplog.at_level(logging.WARNING, "services.consumers"):
+        log_dead_letters([DeadLetter(Record("t", 0, n, b"secret", None), text) for n, text in enumerate(reasons)])
+        log_dead_letters([])
+    (line,) = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    assert ("dead_letters", "t", 5) == (line["event"], line["topic"], line["count"])
+    assert line["reasons"] == {
+        "behavior_event.user_id": 2,
+        "item_update.attributes": 1,
+        "unknown content-type": 1,
+        "not an Entry in JSON": 1,
+    }
+    assert "secret" not in json.dumps(line)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"\xff", b"[" * 200_000, b'{"behaviorEvent": {"userId": "\\ud800"}}', b'{"a":' * 50_000, b"\xff\xfe{}", b"null"],
+)
+def test_hostile_json_is_a_dead_letter(value: bytes) -> None:
+    """Nesting deeper than the parser's stack, lone surrogates, other encodings: a reason, never a crash."""
+    record = Record("crossrec.behavior", 0, 0, b"u", value, [("content-type", b"application/json")])
+    good, bad = Decoder(ENTRIES, CONFIG, lambda: START_S, 300.0).split([record])
+    assert ([], 1) == (good, len(bad))
+    assert bad[0].reason
+
+
+def test_the_clock_bounds_event_times() -> None:
+    """An event may be ahead of the consumer's clock by the tolerance and no more."""
+    entry = behavior_event(100)
+    record = Record("crossrec.behavior", 0, 0, b"u", entry.SerializeToString())
+    for now_s, good in ((START_S, 0), (START_S + 70, 1)):
+        assert good == len(Decoder(ENTRIES, CONFIG, lambda now=now_s: now, 30.0).split([record])[0])

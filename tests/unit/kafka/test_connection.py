@@ -1,0 +1,138 @@
+"""Addresses, certificates and passwords of the settings, as the clients of Kafka and the store take them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from services.errors import ConfigurationError
+from services.kafka.connection import kafka_arguments
+from services.settings.infrastructure import KafkaSettings, StoreSettings
+from services.store.redis.connection import redis_arguments, redis_options
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with certificates and a password, as far as their names go."""
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).write_text("a PEM file")
+    (tmp_path / "password").write_text("p,w=1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("store:6380", {"host": "store", "port": 6380, "ssl": False}),
+        ("a:1,b:2,password=p=q,ssl=true", {"host": "a", "port": 1, "ssl": True, "password": "p=q"}),
+        ("store:1,db=3,username=u", {"host": "store", "port": 1, "ssl": False, "db": 3, "username": "u"}),
+    ],
+)
+def test_connection_strings_are_read_as_feast_reads_them(url: str, expected: dict[str, object]) -> None:
+    """Nodes first, then options."""
+    assert expected == redis_arguments(StoreSettings(url=url))
+
+
+def test_a_password_in_the_url_is_taken_out_of_it() -> None:
+    """What is shown and logged is the url."""
+    store = StoreSettings(url="a:1,password=hunter2,ssl=true,username=u")
+    assert ("a:1,ssl=true", "u", "hunter2") == (store.url, store.username, store.password.get_secret_value())
+    assert "hunter2" not in repr(store)
+
+
+def test_the_store_is_reached_with_password_and_certificates(files: Path) -> None:
+    """A password may hold what a connection string cannot."""
+    store = StoreSettings(
+        username="u",
+        password_file=files / "password",
+        ca_file=files / "ca.pem",
+        certificate_file=files / "cert.pem",
+        key_file=files / "key.pem",
+    )
+    expected = {
+        "username": "u",
+        "password": "p,w=1",
+        "ssl": True,
+        "ssl_ca_certs": str(files / "ca.pem"),
+        "ssl_certfile": str(files / "cert.pem"),
+        "ssl_keyfile": str(files / "key.pem"),
+    }
+    assert expected == redis_options(store)
+
+
+def test_plain_brokers_need_nothing_but_their_addresses() -> None:
+    expected = {"bootstrap_servers": ["a:1", "b:2"]}
+    assert expected == kafka_arguments("a:1,b:2") == kafka_arguments(KafkaSettings(bootstrap_servers="a:1,b:2"))
+
+
+def test_brokers_are_logged_in_to_over_tls(files: Path) -> None:
+    kafka = KafkaSettings(
+        bootstrap_servers="a:1",
+        security_protocol="SASL_SSL",
+        sasl_username="crossrec",
+        sasl_password_file=files / "password",
+        ca_file=files / "ca.pem",
+    )
+    expected = {
+        "bootstrap_servers": ["a:1"],
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": str(files / "ca.pem"),
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "crossrec",
+        "sasl_plain_password": "p,w=1",
+    }
+    assert expected == kafka_arguments(kafka)
+
+
+def test_a_client_certificate_goes_with_its_key(files: Path) -> None:
+    kafka = KafkaSettings(security_protocol="SSL", certificate_file=files / "cert.pem", key_file=files / "key.pem")
+    found = kafka_arguments(kafka)
+    assert ("SSL", str(files / "cert.pem")) == (found["security_protocol"], found["ssl_certfile"])
+    with pytest.raises(ValueError, match="certificate_file and key_file go together"):
+        StoreSettings(certificate_file=files / "cert.pem")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"security_protocol": "SASL_SSL"}, "sasl_username and a password go together"),
+        ({"sasl_username": "u", "sasl_password": "hunter2"}, "sasl_username and a password go together"),
+        ({"ca_file": "ca.pem"}, "need security_protocol SSL"),
+        ({"security_protocol": "hunter2"}, "Input should be"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_without_being_shown(given: dict[str, str], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        KafkaSettings.model_validate(given)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_files_that_are_missing_or_empty_are_named_by_their_setting(files: Path) -> None:
+    (files / "empty").write_text("\n")
+    absent = files / "absent"
+    with pytest.raises(ConfigurationError, match=f"store.password_file: cannot read {absent}"):
+        redis_options(StoreSettings(password_file=absent))
+    with pytest.raises(ConfigurationError, match=r"store\.ca_file: cannot read"):
+        redis_options(StoreSettings(ca_file=absent))
+    with pytest.raises(ConfigurationError, match="is empty"):
+        redis_options(StoreSettings(password_file=files / "empty"))
+
+
+def test_secrets_are_given_once(files: Path) -> None:
+    with pytest.raises(ValueError, match="give one of them"):
+        StoreSettings(password=SecretStr("hunter2"), password_file=files / "password")
+
+
+def test_every_client_is_made_with_these_arguments() -> None:
+    """A client of Kafka that is told of brokers in another way would reach only those that nothing protects."""
+    files = [*(ROOT / "services").rglob("*.py"), *(ROOT / "export").rglob("*.py")]
+    strays = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and any(k.arg == "bootstrap_servers" for k in node.keywords)
+    ]
+    assert [] == strays

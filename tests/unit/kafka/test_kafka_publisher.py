@@ -1,0 +1,217 @@
+"""KafkaPublisher around a producer that is a fake: connecting, order, time-outs, recovery."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from services.errors import Unavailable
+from services.kafka.kafka_publisher import KafkaPublisher
+from services.kafka.publisher import OutgoingRecord
+from tests.unit.kafka.publisher_suite import outcomes
+
+# The real partitioner's package loads schemas through a function that Python 3.11 and 3.12 deprecate.
+pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+
+class RetriableFailure(Exception):
+    retriable = True
+
+
+class FatalFailure(Exception):
+    retriable = False
+
+
+class FakeFuture:
+    """Done from the start."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def add_callback(self, call: Callable[[object], None]) -> None:
+        if self.error is None:
+            call(object())
+
+    def add_errback(self, call: Callable[[Exception], None]) -> None:
+        if self.error is not None:
+            call(self.error)
+
+
+class FakeProducer:
+    """Confirms every record but those whose value is listed in `failing`; `refusing` fails in send itself."""
+
+    def __init__(self, **config: Any) -> None:
+        self.config = config
+        self.sent: list[bytes] = []
+        self.partitions: list[int] = []
+        self.failing: dict[bytes, Exception] = {}
+        self.refusing: dict[bytes, Exception] = {}
+        self.closed = self.silent = False
+
+    def partitions_for(self, topic: str) -> set[int]:
+        assert topic == "t"
+        return {0, 1, 2, 3}
+
+    def send(self, topic: str, value: bytes, *key: bytes, partition: int, **rest: Any) -> FakeFuture:
+        assert (topic, len(key), rest) == ("t", 1, {"headers": []})
+        if value in self.refusing:
+            raise self.refusing[value]
+        self.sent.append(value)
+        self.partitions.append(partition)
+        return FakeFuture(self.failing.get(value))
+
+    def answers(self, timeout_s: float) -> bool:
+        assert timeout_s >= 0
+        return not self.silent
+
+    def close(self, timeout: float) -> None:
+        assert timeout >= 0
+        self.closed = True
+
+
+class Kafka:
+    """Hands out fake producers, or fails to connect while `away`."""
+
+    def __init__(self) -> None:
+        self.producers: list[FakeProducer] = []
+        self.away = False
+
+    def connect(self, **config: Any) -> FakeProducer:
+        if self.away:
+            raise RetriableFailure("away")
+        self.producers.append(FakeProducer(**config))
+        return self.producers[-1]
+
+
+def records(*values: bytes, key: bytes = b"k") -> list[OutgoingRecord]:
+    return [OutgoingRecord("t", key, key, value, []) for value in values]
+
+
+def published(publisher: KafkaPublisher, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
+    return outcomes(publisher.send(records, timeout_s), 0.0)
+
+
+@pytest.fixture
+def kafka() -> Kafka:
+    return Kafka()
+
+
+@pytest.fixture
+def publisher(kafka: Kafka) -> KafkaPublisher:
+    return KafkaPublisher("a:1,b:2", 10.0, kafka.connect)
+
+
+def test_the_producer_waits_for_all_replicas_and_never_repeats(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """The settings that durability rests on."""
+    published(publisher, records(b"1"), 5.0)
+    config = kafka.producers[0].config
+    assert (
+        config["bootstrap_servers"],
+        config["acks"],
+        config["enable_idempotence"],
+    ) == (["a:1", "b:2"], "all", True)
+    assert config["delivery_timeout_ms"] == config["request_timeout_ms"] + config["linger_ms"]
+    assert config["allow_auto_create_topics"] is False
+
+
+def test_records_are_sent_in_order_and_each_has_its_outcome(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """One record's failure says nothing of its neighbours."""
+    published(publisher, [], 5.0)
+    failure = RetriableFailure()
+    kafka.producers[0].failing[b"2"] = failure
+    assert [None, failure, None] == published(publisher, records(b"1", b"2", b"3"), 5.0)
+    assert kafka.producers[0].sent == [b"1", b"2", b"3"]
+
+
+def test_after_a_refused_record_the_rest_is_not_sent(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """A later record never overtakes one that could not be sent."""
+    published(publisher, [], 5.0)
+    failure = RetriableFailure()
+    kafka.producers[0].refusing[b"2"] = failure
+    assert [None, failure, failure] == published(publisher, records(b"1", b"2", b"3"), 5.0)
+    assert kafka.producers[0].sent == [b"1"]
+
+
+def test_no_time_left_sends_nothing(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """A batch that cannot be confirmed in time is not begun."""
+    outcomes = published(publisher, records(b"1"), -1.0)
+    assert [TimeoutError] == [type(outcome) for outcome in outcomes]
+    assert not any(producer.sent for producer in kafka.producers)
+
+
+def test_a_failed_connection_is_every_records_outcome_and_tried_again(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """The gateway starts before Kafka does, and works once Kafka is there."""
+    kafka.away = True
+    assert [RetriableFailure] * 2 == [type(error) for error in published(publisher, records(b"1", b"2"), 5.0)]
+    kafka.away = False
+    assert published(publisher, records(b"1"), 5.0) == [None]
+
+
+def test_a_passing_error_keeps_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """A producer retries by itself; a new one would only lose its sequence numbers."""
+    published(publisher, [], 5.0)
+    kafka.producers[0].failing[b"1"] = RetriableFailure()
+    published(publisher, records(b"1"), 5.0)
+    published(publisher, records(b"2"), 5.0)
+    assert len(kafka.producers) == 1
+
+
+def test_a_lasting_error_replaces_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """An idempotent producer answers everything with its first lasting error: only a new one helps."""
+    published(publisher, [], 5.0)
+    kafka.producers[0].failing[b"1"] = FatalFailure()
+    published(publisher, records(b"1"), 5.0)
+    assert published(publisher, records(b"2"), 5.0) == [None]
+    assert kafka.producers[0].closed
+    assert kafka.producers[1].sent == [b"2"]
+
+
+def test_a_producer_that_confirms_nothing_for_the_time_out_is_replaced(kafka: Kafka) -> None:
+    """A stalled producer is not waited for again; failures of a shorter time are left to it."""
+    patient, hasty = KafkaPublisher("a:1", 60.0, kafka.connect), KafkaPublisher("a:1", 0.0, kafka.connect)
+    for publisher in (patient, hasty):
+        published(publisher, [], 5.0)
+        kafka.producers[-1].failing[b"1"] = RetriableFailure()
+        published(publisher, records(b"1"), 5.0)
+        published(publisher, [], 5.0)
+    assert [producer.closed for producer in kafka.producers] == [False, True, False]
+
+
+def test_a_confirmed_record_shows_that_the_producer_works(kafka: Kafka) -> None:
+    """One confirmation among failures is enough to keep it."""
+    publisher = KafkaPublisher("a:1", 0.0, kafka.connect)
+    published(publisher, [], 5.0)
+    kafka.producers[0].failing[b"1"] = RetriableFailure()
+    published(publisher, records(b"1", b"2"), 5.0)
+    published(publisher, [], 5.0)
+    assert not kafka.producers[0].closed
+
+
+def test_closing_closes_the_producer_once(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """A second close does nothing, nor does a close before the first record."""
+    KafkaPublisher("a:1", 10.0, kafka.connect).close(1.0)
+    published(publisher, records(b"1"), 5.0)
+    publisher.close(1.0)
+    publisher.close(1.0)
+    assert [producer.closed for producer in kafka.producers] == [True]
+
+
+def test_a_check_replaces_a_producer_that_nobody_sends_with(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """Or a gateway that is full for a dead connection would never send again."""
+    publisher.check(1.0)
+    kafka.producers[0].failing[b"1"] = FatalFailure()
+    published(publisher, records(b"1"), 5.0)
+    publisher.check(1.0)
+    assert [producer.closed for producer in kafka.producers] == [True, False]
+
+
+def test_a_check_fails_while_there_is_no_connection_or_no_answer(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """And passes when there is again."""
+    kafka.away = True
+    with pytest.raises(RetriableFailure):
+        publisher.check(1.0)
+    kafka.away = False
+    publisher.check(1.0)
+    kafka.producers[0].silent = True
+    with pytest.raises(Unavailable, match="no Kafka broker answers"):
+        publisher.check(1.0)

@@ -1,0 +1,70 @@
+"""The fake publisher, and what is known of confirmations."""
+
+import pytest
+
+from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord, Publisher, all_known, failed
+from tests.unit.kafka.publisher_suite import PublisherSuite, outcomes
+
+
+class TestMemoryPublisher(PublisherSuite):
+    """The fake keeps what it is sent in memory."""
+
+    @pytest.fixture
+    def publisher(self) -> MemoryPublisher:
+        return MemoryPublisher()
+
+    @pytest.fixture
+    def topic(self) -> str:
+        return "t"
+
+    def stored(self, publisher: Publisher, topic: str) -> list[tuple[bytes, bytes]]:
+        assert isinstance(publisher, MemoryPublisher)
+        return [(record.key, record.value) for record in publisher.stored if record.topic == topic]
+
+
+def records(*values: bytes) -> list[OutgoingRecord]:
+    return [OutgoingRecord("t", b"k", b"k", value, []) for value in values]
+
+
+def test_the_fake_fails_the_records_it_is_told_to_and_its_check_with_the_first() -> None:
+    """One record's failure says nothing of its neighbours."""
+    failure = KeyError("told to")
+    publisher = MemoryPublisher(failures={1: failure})
+    assert [None, failure, None] == outcomes(publisher.send(records(b"1", b"2", b"3"), 1.0), 1.0)
+    assert [record.value for record in publisher.stored] == [b"1", b"3"]
+    publisher.check(1.0)
+    publisher.failures = {0: failure}
+    with pytest.raises(KeyError, match="told to"):
+        publisher.check(1.0)
+
+
+def test_a_slow_fake_confirms_when_it_is_told_to() -> None:
+    """Until then nothing is stored."""
+    publisher = MemoryPublisher(holding=True)
+    confirmations = publisher.send(records(b"1", b"2"), 1.0)
+    assert [type(found) for found in outcomes(confirmations, 0.0)] == [TimeoutError, TimeoutError]
+    assert publisher.stored == []
+    assert publisher.held(2) == 2
+    publisher.release()
+    assert outcomes(confirmations, 0.0) == [None, None]
+    assert len(publisher.stored) == 2
+
+
+def test_what_is_late_is_not_known() -> None:
+    """The outcome of a record does not wait for those of its neighbours beyond the time-out."""
+    stored, failure = Confirmation(), KeyError()
+    stored.set_result(None)
+    assert [None, failure, TimeoutError] == [
+        found if index < 2 else type(found)
+        for index, found in enumerate(outcomes([stored, failed(failure), Confirmation()], 0.0))
+    ]
+
+
+def test_all_is_known_when_the_last_confirmation_has_ended() -> None:
+    """However it ended; of none everything is known."""
+    assert all_known([]).done()
+    late = Confirmation()
+    known = all_known([failed(KeyError()), late])
+    assert not known.done()
+    late.set_result(None)
+    assert known.result(0.0) is None

@@ -1,0 +1,66 @@
+"""The sink when its producer fails; on a real Kafka it is an integration test."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.kafka.sink import PAUSE_S, KafkaSink, Keyed
+
+RECORDS = [Keyed(b"u", b"1"), Keyed(b"u", b"2")]
+
+
+@dataclass
+class Sent:
+    error: Exception | None
+
+    def get(self, timeout: float) -> None:
+        assert timeout > 0
+        if self.error:
+            raise self.error
+
+
+@dataclass
+class Producer:
+    """Fails from record number `good` on."""
+
+    good: int = 99
+    closed: int = 0
+    sent: list[bytes] = field(default_factory=list)
+
+    def send(self, topic: str, value: bytes, key: bytes) -> Sent:
+        assert ("x.ranked", b"u") == (topic, key)
+        self.sent.append(value)
+        return Sent(None if len(self.sent) <= self.good else TimeoutError())
+
+    def close(self, timeout: float) -> None:
+        assert timeout > 0
+        self.closed += 1
+
+
+def test_an_outage_is_told_of_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """After a failure there is a pause; then another producer tries. What Kafka confirmed before counts."""
+    caplog.set_level("INFO", logger="services")
+    now_s, producers = [0.0], [Producer(good=1), Producer(good=0), Producer()]
+    made = iter(producers)
+    sink = KafkaSink("x.ranked", lambda: next(made), lambda: now_s[0])
+    assert (True, 1, False) == (sink.ready(), sink.write(RECORDS), sink.ready())
+    now_s[0] += PAUSE_S
+    assert (True, 0, False) == (sink.ready(), sink.write(RECORDS), sink.ready())
+    now_s[0] += PAUSE_S
+    assert (2, True, 2) == (sink.write(RECORDS), sink.ready(), sink.write(RECORDS))
+    assert ["served_log_away", "served_log_back"] == [line.message for line in caplog.records]
+    assert [1, 1, 0] == [producer.closed for producer in producers]
+    sink.close()
+    assert 1 == producers[2].closed
+
+
+def test_without_a_broker_nothing_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    """A producer that cannot be opened is an outage like any other."""
+
+    def refuse() -> Producer:
+        raise ConnectionError
+
+    sink = KafkaSink("x.ranked", refuse)
+    assert (0, False) == (sink.write(RECORDS), sink.ready())
+    assert ["served_log_away"] == [line.message for line in caplog.records]
+    sink.close()
