@@ -17,9 +17,9 @@ from export.datasets.storage import DatasetReader
 from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
 from export.replay.replay import GROUPS, Replay
 from services.features.activity import Deltas
+from services.features.dedup import forget
 from services.features.rows import Block
 from services.features.schema import POSITION, Schema, View, build_schema
-from services.features.verdicts import forget
 from services.server.security.pseudonyms import Pseudonyms, open_pseudonyms
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore

@@ -6,8 +6,8 @@ from services.events.routing import topic_name
 from services.features.schema import build_schema
 from services.settings.load import Settings
 from services.settings.times import seconds_of
-from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage
+from services.store.redis.feast_rows import FeastRowStore
 
 KINDS = ("behavior", "activity")
 """Kinds of consumer whose rows add up what happened: an event must not be in the history and in the stream."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
+from services.features.feature_rows import Hydrated, hydrated
 from services.features.hashing import keys64
-from services.features.hydrated import Hydrated, hydrated
 from services.features.rows import DTYPES, Block, Row, default_of, pack
 from services.features.schema import VARIABLE, Feature, Schema, View
 from services.store.feast_api import FeatureStore

@@ -16,9 +16,9 @@ from export.bench.scale_rows import Shop, item_id
 from services.features.schema import build_schema
 from services.settings.load import Settings
 from services.store.connect import apply_definitions, open_rows_for_batches
-from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage
 from services.store.protocol import Key
+from services.store.redis.feast_rows import FeastRowStore
 
 PROCESSES = 2
 PART = 20

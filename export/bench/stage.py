@@ -18,7 +18,7 @@ from export.training.run import train_run
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions, open_rows_for_batches
-from services.store.feast_rows import FeastRowStore
+from services.store.redis.feast_rows import FeastRowStore
 
 DATASET = "completejourney"
 PRODUCER_BATCH_BYTES = 256 * 1024

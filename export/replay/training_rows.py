@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from export.replay.history import Requests
 from services.features.encode import Tensors, encode, tensor_names
+from services.features.feature_rows import Hydrated, hydrated
 from services.features.hashing import keys64
-from services.features.hydrated import Hydrated, hydrated
 from services.features.schema import Schema
 from services.store.folding import grouped, read_block, read_facets
 from services.store.protocol import Key, RowStore

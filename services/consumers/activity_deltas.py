@@ -12,9 +12,9 @@ from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, Scena
 from services.events.codec import BadRecord
 from services.features.activity import Deltas, deltas_by
 from services.features.behavior import Events
+from services.features.dedup import Verdicts
 from services.features.rows import Floats
 from services.features.schema import Schema
-from services.features.verdicts import Verdicts
 from services.kafka.partitioning import partition_of
 from services.kafka.record_source import Output
 

@@ -12,9 +12,9 @@ from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import Outcome
 from services.features.behavior import Events
 from services.features.config import EVENT_TYPES
+from services.features.dedup import Verdicts
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema
-from services.features.verdicts import Verdicts
 from services.kafka.record_source import Record
 from services.store.folding import erase_user, fold_users, with_items, without_erased
 from services.store.protocol import RowStore

@@ -23,8 +23,8 @@ from services.kafka.connection import kafka_arguments
 from services.kafka.reader import offsets_at, reachable, reader
 from services.kafka.topics import identify
 from services.settings.load import Settings
-from services.store.feast_rows import FeastRowStore
 from services.store.lineage import join_lineage
+from services.store.redis.feast_rows import FeastRowStore
 from services.store.topic_state import begin
 
 PATIENCE_S = 15.0

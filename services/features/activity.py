@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from services.features.behavior import Events, engagement_of, price_paid
 from services.features.config import DAY_S, EVENT_TYPES, HOUR_S
 from services.features.decay import factors
+from services.features.dedup import Verdicts
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, fresh, newest_position
 from services.features.schema import Schema
-from services.features.verdicts import Verdicts
 
 
 @dataclass(frozen=True)

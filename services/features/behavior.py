@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from services.features.config import EVENT_TYPES, FeatureConfig, TableName
 from services.features.decay import factors
+from services.features.dedup import Verdicts, judge, remember
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, Ragged, fresh, newest_position
 from services.features.schema import Schema
 from services.features.tables import Table, columns_of, evict, merge, table_of
-from services.features.verdicts import Verdicts, judge, remember
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.features.config import EVENT_TYPES
-from services.features.hydrated import Hydrated
+from services.features.feature_rows import Hydrated
+from services.features.item_columns import Singles, transformed
 from services.features.matching import (
     Found,
     fill_habits,
@@ -30,7 +31,6 @@ from services.features.population import (
 )
 from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
-from services.features.settled import Singles, transformed
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from services.features.config import DAY_S, FeatureConfig, TableName
 from services.features.decay import factors
-from services.features.hydrated import Hydrated
+from services.features.feature_rows import Hydrated
+from services.features.item_columns import Singles
 from services.features.rows import Block, Floats, Ints
-from services.features.settled import Singles
 from services.features.tables import Table, table_of
 
 DENSE = 1 << 20

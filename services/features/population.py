@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
 from services.features.decay import factors
+from services.features.item_columns import Activity, Singles
 from services.features.rows import Block, Floats
-from services.features.settled import Activity, Singles
 
 PRIOR_RETURNS = 0.25
 """Returns in one half-life at risk that count beside those seen."""

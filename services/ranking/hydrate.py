@@ -6,7 +6,7 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
-from services.features.hydrated import Hydrated
+from services.features.feature_rows import Hydrated
 from services.features.rows import Block, default_block
 from services.features.schema import Schema
 from services.ranking.degraded import Degraded
@@ -14,8 +14,8 @@ from services.ranking.last_known import LastKnown, size_of
 from services.ranking.rows import RankingRows
 from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
-from services.store.patience import patience
 from services.store.protocol import StoreUnavailable
+from services.store.read_deadline import patience
 
 READ_SHARE = 0.5
 """Share of the time left that reading the user's rows may take, up to the store's own time-out."""

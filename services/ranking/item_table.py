@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from services.features.hashing import NO_KEY, keys64
+from services.features.item_columns import Columns, Items, settle_activity, settle_items, settle_pairs
 from services.features.rows import Block, Floats, Ints, pack
 from services.features.schema import Schema
-from services.features.settled import Columns, Items, settle_activity, settle_items, settle_pairs
 
 NEVER, NOBODY = -np.inf, np.inf
 """Times of reading: of a row that is yet to be read, and of one that is free."""

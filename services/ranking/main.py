@@ -37,7 +37,7 @@ from services.server.security.protection import open_protection
 from services.server.security.pseudonyms import open_pseudonyms
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
-from services.store.breaker import Breaker, Circuit
+from services.store.circuit_breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.protocol import StoreUnavailable
 from services.text.encoder import EncoderInfo

@@ -14,7 +14,7 @@ import numpy as np
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import DeadlinePassed
 from services.features.encode import Tensors, encode
-from services.features.hydrated import hydrated
+from services.features.feature_rows import hydrated
 from services.features.rows import default_block
 from services.features.schema import Schema
 from services.ranking.answered import Answered, Observer, Ranking, target_of

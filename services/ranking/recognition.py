@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
 from services.features.decay import factors
+from services.features.item_columns import LARGEST
 from services.features.population import shares
 from services.features.rows import Block, Floats, Ints
-from services.features.settled import LARGEST
 
 NEVER_DAYS = 9999.0
 """Days since the last event in a scenario where the user has none."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.ranking.model import Scores
-from services.store.varints import varint
+from services.store.redis.varints import varint
 
 _ITEMS = b"\x0a"
 """RankResponse.items: field 1, a message."""

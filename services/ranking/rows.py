@@ -13,7 +13,7 @@ from services.store.folding import read_blocks
 from services.store.protocol import Key, RowStore
 
 if TYPE_CHECKING:  # Feast takes seconds to import, which who ranks over other rows need not wait for
-    from services.store.feast_rows import FeastRowStore
+    from services.store.redis.feast_rows import FeastRowStore
 
 NOT_RANKED_BY = ("event_ids", "event_seqs", "event_returning", "scenario_ids", "position")
 """Features of users that only consumers read."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from services.features.schema import Schema, build_schema
 from services.settings.load import Settings
 from services.store.feast_api import FeatureStore, RepoConfig
-from services.store.feast_rows import FeastRowStore
-from services.store.online_store import TYPE
+from services.store.redis.feast_rows import FeastRowStore
+from services.store.redis.online_store import TYPE
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "feature_repo"
 

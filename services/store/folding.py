@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from services.features import activity, behavior, catalogue
 from services.features.activity import Deltas
 from services.features.behavior import Events
+from services.features.dedup import Verdicts
 from services.features.hashing import keys64
 from services.features.rows import Block, Floats, Ints, Ragged, Row, pack, unpack
 from services.features.schema import Schema, View
-from services.features.verdicts import Verdicts
 from services.store.protocol import BlockReader, BlocksReader, Key, RowStore
 
 SCENARIO_INDEX_KEY: Key = ("all",)

@@ -16,8 +16,8 @@ from kafka import KafkaProducer
 from services.consumers.main import run_consumer
 from services.features.rows import Block
 from services.settings.load import load_settings
-from services.store.feast_rows import FeastRowStore
 from services.store.protocol import Key
+from services.store.redis.feast_rows import FeastRowStore
 from services.text.protocol import HashingEncoder
 
 

@@ -24,9 +24,9 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
-from services.store.feast_rows import FeastRowStore
-from services.store.online_store import TYPE
 from services.store.protocol import FencedWrite, Key
+from services.store.redis.feast_rows import FeastRowStore
+from services.store.redis.online_store import TYPE
 
 pytestmark = pytest.mark.integration
 

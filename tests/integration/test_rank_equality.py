@@ -19,7 +19,7 @@ from export.bench.feast_path import FeastPath
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
 from services.features.encode import encode
-from services.features.hydrated import Hydrated
+from services.features.feature_rows import Hydrated
 from services.infra.commands import Endpoints
 from services.ranking.model import Scores
 from services.ranking.pipeline import Ranker, rank
@@ -31,9 +31,9 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
-from services.store.feast_rows import FeastRowStore
 from services.store.folding import erase_user, fold_states
 from services.store.protocol import Key
+from services.store.redis.feast_rows import FeastRowStore
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, WideModel
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,8 @@ import pytest
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
 from services.features.encode import encode
+from services.features.feature_rows import hydrated
 from services.features.hashing import NO_KEY, facet_keys, keys64
-from services.features.hydrated import hydrated
 from services.features.schema import View
 from services.infra.commands import Endpoints
 from services.ranking.model import Scores

@@ -19,7 +19,7 @@ from services.ranking.rows import open_ranking_rows
 from services.ranking.serving.served import OneModel
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.breaker import Breaker, Circuit
+from services.store.circuit_breaker import Breaker, Circuit
 from services.store.connect import open_rows
 from services.store.folding import fold_states, index_scenarios
 from services.store.protocol import RowStore

@@ -17,7 +17,7 @@ from services.kafka.topics import apply_retention, create_topics, topic_specs
 from services.main import app
 from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
-from services.store.layout import Layout
+from services.store.redis.layout import Layout
 from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
 from tests.unit.consumers.streams import behavior_event, erasure, item_update
 

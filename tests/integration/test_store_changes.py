@@ -12,10 +12,10 @@ from services.infra.commands import Endpoints
 from services.ranking.rows import open_ranking_rows, open_refresher
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.changes import Changes
 from services.store.connect import open_rows, open_rows_for_batches
-from services.store.feast_rows import FeastRowStore
 from services.store.protocol import Key, StoreUnavailable
+from services.store.redis.changes import Changes
+from services.store.redis.feast_rows import FeastRowStore
 
 pytestmark = pytest.mark.integration
 

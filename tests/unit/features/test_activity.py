@@ -9,9 +9,9 @@ from services.features import activity
 from services.features.activity import Deltas, deltas_by
 from services.features.behavior import Events
 from services.features.config import EVENT_TYPES
+from services.features.dedup import Verdicts
 from services.features.rows import Block, pack
 from services.features.schema import Schema
-from services.features.verdicts import Verdicts
 
 
 def deltas_of(schema: Schema, events: Events, *ids: str) -> Deltas:

@@ -20,8 +20,8 @@ from services.ranking.rows import open_ranking_rows
 from services.ranking.serving.served import OneModel
 from services.store.folding import fold_states, index_scenarios
 from services.store.memory import MemoryRowStore
-from services.store.patience import patience_left_s
 from services.store.protocol import Key
+from services.store.read_deadline import patience_left_s
 
 NOW_S = 1_800_000_000.0
 SCHEMA = build_schema(FeatureConfig(text_dims=3, attributes=(Attribute("hour", "context"),)))

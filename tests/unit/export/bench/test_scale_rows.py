@@ -9,7 +9,7 @@ from export.bench.scale_rows import CHUNK, SCENARIOS, Shop, Written, item_id, us
 from services.features.config import Attribute, FeatureConfig
 from services.features.rows import default_of
 from services.features.schema import VARIABLE, build_schema
-from services.store.wire import decode_block, encode_block
+from services.store.redis.wire import decode_block, encode_block
 
 ATTRIBUTES = Attribute("size", "item"), Attribute("shelf", "item_scenario")
 SCHEMA = build_schema(FeatureConfig(attributes=ATTRIBUTES))

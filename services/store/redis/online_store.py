@@ -21,7 +21,6 @@ from redis.retry import Retry
 
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import load_settings
-from services.store.exchange import Client, exchange, packed
 from services.store.feast_api import (
     EntityKey,
     FeatureView,
@@ -33,15 +32,16 @@ from services.store.feast_api import (
     redis_key,
     redis_key_prefix,
 )
-from services.store.layout import POSITION_FIELD
 from services.store.protocol import FencedWrite
 from services.store.redis.connection import redis_options
+from services.store.redis.layout import POSITION_FIELD
+from services.store.redis.pipeline import Client, exchange, packed
 
 USER = "user_id"
 """The join key of what expires with its user. The mark of an erasure has another one, and stays."""
 
-TYPE: Literal["services.store.online_store.FencedRedisOnlineStore"] = (
-    "services.store.online_store.FencedRedisOnlineStore"
+TYPE: Literal["services.store.redis.online_store.FencedRedisOnlineStore"] = (
+    "services.store.redis.online_store.FencedRedisOnlineStore"
 )
 
 _UNLESS_OLDER = """
@@ -98,7 +98,7 @@ Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     """Feast's Redis settings under this store's type."""
 
-    type: Literal["services.store.online_store.FencedRedisOnlineStore"] = TYPE  # type: ignore[assignment]
+    type: Literal["services.store.redis.online_store.FencedRedisOnlineStore"] = TYPE  # type: ignore[assignment]
     user_retention_days: int = 0
     """Days after which entities with a user expire unless they are written again; 0: never."""
     deleted_days: int = 31

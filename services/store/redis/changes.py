@@ -15,9 +15,9 @@ from redis import Redis
 from redis.cluster import RedisCluster
 
 from services.features.schema import View
-from services.store.exchange import Client
-from services.store.layout import Layout
 from services.store.protocol import Key, StoreUnavailable
+from services.store.redis.layout import Layout
+from services.store.redis.pipeline import Client
 
 CHANNEL = b"__redis__:invalidate"
 CHECK_S = 1.0

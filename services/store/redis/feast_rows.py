@@ -15,15 +15,15 @@ import redis
 
 from services.features.rows import Block, Row, default_block, pack, scattered, unpack
 from services.features.schema import SCALAR, Schema, View
-from services.store.changes import Changes
-from services.store.exchange import Client, exchange, packed
 from services.store.feast_api import EntityKey, FeatureStore, Value
-from services.store.layout import Layout, positions, stamps
 from services.store.lineage import KnownSchemas, read_lineage
-from services.store.online_store import TYPE, FencedRedisOnlineStore, write_fenced, write_head
 from services.store.protocol import Key, StaleSchema, StoreUnavailable
-from services.store.values import to_array
-from services.store.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
+from services.store.redis.changes import Changes
+from services.store.redis.layout import Layout, positions, stamps
+from services.store.redis.online_store import TYPE, FencedRedisOnlineStore, write_fenced, write_head
+from services.store.redis.pipeline import Client, exchange, packed
+from services.store.redis.values import to_array
+from services.store.redis.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
 
 _UNREACHABLE = (
     redis.ConnectionError,

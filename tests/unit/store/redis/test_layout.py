@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.features.config import FeatureConfig
 from services.features.rows import pack
 from services.features.schema import build_schema
-from services.store.layout import Layout, positions, stamps
+from services.store.redis.layout import Layout, positions, stamps
 
 SCHEMA = build_schema(FeatureConfig())
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from services.features.rows import Block, Floats, Ints, Ragged, default_of
 from services.features.schema import SCALAR, VARIABLE, Feature, View
-from services.store import varints
-from services.store.varints import MORE, varint
+from services.store.redis import varints
+from services.store.redis.varints import MORE, varint
 
 Cells = Sequence[bytes | None]
 """Serialised values of one feature, row by row; None or empty: not set."""

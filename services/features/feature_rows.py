@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.features.config import DAY_S
+from services.features.item_columns import Activity, Items, Pairs, settle_activity, settle_items, settle_pairs
 from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
-from services.features.settled import Activity, Items, Pairs, settle_activity, settle_items, settle_pairs
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from services.features.config import FeatureConfig
 from services.features.rows import Block, Ragged, Row, pack, unpack
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
-from services.store.wire import NotCanonical, decode_block, decode_column, encode_block
+from services.store.redis.wire import NotCanonical, decode_block, decode_column, encode_block
 
 SCALARS = {"string": 2, "int64": 4, "float64": 5}
 LISTS = {"string": 12, "int64": 14, "float64": 15}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value
 
-from services.store import varints
+from services.store.redis import varints
 
 EDGES = [0, 1, 127, 128, 2**14 - 1, 2**14, 2**56, 2**62, 2**63 - 1, -1, -(2**63)]
 """The borders between lengths."""

@@ -7,10 +7,10 @@ import pytest
 
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.store.breaker import Breaker, Circuit
+from services.store.circuit_breaker import Breaker, Circuit
 from services.store.memory import MemoryRowStore
-from services.store.patience import patience
 from services.store.protocol import StaleSchema, StoreUnavailable
+from services.store.read_deadline import patience
 
 VIEW = build_schema(FeatureConfig())["user"]
 

@@ -8,9 +8,9 @@ import pytest
 from services.features import behavior
 from services.features.behavior import Events
 from services.features.config import FeatureConfig
+from services.features.dedup import REMEMBERED, Verdicts, forget
 from services.features.rows import Block, pack, unpack
 from services.features.schema import Schema, build_schema
-from services.features.verdicts import REMEMBERED, Verdicts, forget
 from tests.unit.features.conftest import START_S, make_events
 
 ENCODER = 7

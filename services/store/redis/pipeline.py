@@ -11,7 +11,7 @@ from redis import Redis, exceptions
 from redis.cluster import RedisCluster
 from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError
 
-from services.store.patience import patience_left_s
+from services.store.read_deadline import patience_left_s
 
 Client = Redis | RedisCluster
 Repair = Callable[[Redis], object]

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from services.features.rows import Block, Row
 from services.features.schema import View
 from services.store.folding import read_blocks
-from services.store.patience import patience_left_s
 from services.store.protocol import Key, RowStore, StoreUnavailable
+from services.store.read_deadline import patience_left_s
 
 JITTER = 0.5
 """Pauses are up to this share longer, by chance: many servers do not come back to a store at the same moment."""

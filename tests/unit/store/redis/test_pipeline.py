@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from services.store.exchange import exchange, packed
-from services.store.patience import patience, patience_left_s
+from services.store.read_deadline import patience, patience_left_s
+from services.store.redis.pipeline import exchange, packed
 
 GET = b"*2\r\n" + packed(b"GET", b"k")
 
