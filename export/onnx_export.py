@@ -20,8 +20,8 @@ from export.models.preference_transfer import ManyRequests, PreferenceTransfer
 from export.training.source import Floats32, RowBatch, RowSource
 from services.errors import CrossRecError
 from services.features.encode import Tensors
-from services.ranking.model import Scores
-from services.ranking.serving.samples import Sample
+from services.registry.model import Scores
+from services.registry.samples import Sample
 
 TOLERANCE = 1e-5
 SAMPLE_ITEMS = (1, 8, 32)

@@ -21,7 +21,7 @@ from services.consumers.kinds import KINDS
 from services.doctor.cli import doctor_command
 from services.errors import CrossRecError
 from services.infra.cli import infra_app
-from services.ranking.serving.cli import models_app
+from services.registry.cli import models_app
 from services.server.health import health_command
 from services.server.logging import quiet_grpc
 from services.server.security.cli import tokens_app
@@ -166,7 +166,7 @@ def gateway() -> None:
 @serve_app.command()
 def ranking() -> None:
     """Start the ranking server: ranks with what `models` promoted in the registry, or the newest version."""
-    from services.ranking.launch import run_ranking
+    from services.ranking.main import run_ranking
 
     run_ranking(load_settings())
 

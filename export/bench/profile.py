@@ -24,10 +24,10 @@ from export.bench.stage import DATASET, open_ranking, set_stage
 from export.demo.environment import Environment
 from export.machine import machine, versions
 from services.ranking import pipeline
-from services.ranking.main import build_models, build_ranker
-from services.ranking.model import Model, Scores
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.serving.served import OneModel
+from services.ranking.wiring import build_models, build_ranker
+from services.registry.model import Model, Scores
 from services.server.lifecycle import keep_what_is_loaded
 
 STAGES = ("validate", "read_user", "recognise", "hydrate", "encode", "score", "diversify", "select", "respond")

@@ -15,10 +15,10 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.bench.feast_path import FeastPath
 from services.features.encode import Tensors, encode
 from services.features.schema import Schema, build_schema
-from services.ranking.main import build_models, encoder_of
-from services.ranking.model import Model
 from services.ranking.reply import serialised
 from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE, register_rank
+from services.ranking.wiring import build_models, encoder_of
+from services.registry.model import Model
 from services.server.grpc_server import build_server
 from services.server.lifecycle import keep_what_is_loaded, serve_until_signal
 from services.settings.load import load_settings

@@ -28,11 +28,11 @@ from export.demo.stream import timestamp
 from export.machine import machine, versions
 from export.models.preference_transfer import PreferenceTransfer
 from export.onnx_export import export_many, export_onnx
-from export.registry import register
 from export.training.config import CONFIGS
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
 from services.infra.ports import choose_port
+from services.registry.writer import register
 from services.settings.load import Settings, load_settings
 from services.store.connect import open_rows_for_batches
 from services.store.redis.connection import redis_arguments

@@ -13,10 +13,10 @@ import numpy as np
 
 from export.machine import machine, versions
 from services.features.encode import Tensors
-from services.ranking.batching import BatchedModel
-from services.ranking.execution import execution_of
-from services.ranking.model import INPUTS, OnnxModel
-from services.ranking.registry import MODEL, Registry, wanted_version
+from services.ranking.model.batching import BatchedModel
+from services.ranking.model.execution import execution_of
+from services.ranking.model.onnx_model import INPUTS, OnnxModel
+from services.registry.reader import MODEL, Registry, wanted_version
 from services.settings.load import Settings
 from services.settings.ranking import RankingSettings
 

@@ -21,9 +21,9 @@ from export.recognition.errors import RecognitionError
 from export.recognition.moments import Moments, moments_of, split_starts, targets_of
 from export.replay.history import History, ItemScenarios, Requests, contexts_of, load_history
 from export.replay.replay import Replay
+from services.features.recognition import among, recognition_features, recognition_names, user_prior
 from services.features.rows import Floats
 from services.features.schema import Schema
-from services.ranking.recognition import among, recognition_features, recognition_names, user_prior
 from services.store.columns import ColumnRowStore
 from services.store.folding import read_block
 from services.store.protocol import Key

@@ -16,9 +16,9 @@ from export.recognition.forest import ForestConfig, Recogniser, train_forest, tr
 from export.recognition.metrics import summary
 from export.recognition.onnx_forest import check_recogniser, export_recogniser
 from export.recognition.samples import Progress, Samples, make_samples, write_samples
-from export.registry import register
 from services.features.rows import Floats
 from services.features.schema import build_schema
+from services.registry.writer import register
 from services.settings.load import Settings
 
 NAME = "recogniser"

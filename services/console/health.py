@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from services.console.choice import iso
 from services.consumers.status import GroupStatus
 from services.features.schema import build_schema
-from services.ranking.registry import Registry
-from services.ranking.serving.decide import serving_of
-from services.ranking.serving.describe import FIELDS_OF_ALL, Server, metrics_of, shown
-from services.ranking.serving.plan import described
+from services.registry.description import FIELDS_OF_ALL, Server, metrics_of, shown
+from services.registry.promotion import serving_of
+from services.registry.reader import Registry
+from services.registry.rollout import described
 from services.settings.load import Settings
 from services.text.encoder import EncoderInfo
 

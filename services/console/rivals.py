@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.model import Model
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.registry import Registry, Version
-from services.ranking.serving.decide import roles_of
-from services.ranking.serving.describe import FIELDS_OF_ALL, RECOGNISER
-from services.ranking.serving.served import OneModel
+from services.registry.description import FIELDS_OF_ALL, RECOGNISER
+from services.registry.model import Model
+from services.registry.promotion import roles_of
+from services.registry.reader import Registry, Version
 from services.settings.load import Settings
 
 MOST_LOADED = 4
@@ -81,14 +81,14 @@ def open_rivals(settings: Settings) -> Rivals:
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
 
     def load(version: Version) -> Model:
-        from services.ranking.main import encoder_of
-        from services.ranking.serving.load import ModelLoader
+        from services.ranking.model.loader import ModelLoader
+        from services.ranking.wiring import encoder_of
 
         schema = build_schema(settings.features)
         return ModelLoader(registry, schema, encoder_of(settings), ("CPUExecutionProvider",))(version)
 
     def open_ranker(model: Model) -> Ranker:
-        from services.ranking.main import build_ranker
+        from services.ranking.wiring import build_ranker
 
         return build_ranker(settings, OneModel(model))[0]
 

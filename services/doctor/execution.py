@@ -14,8 +14,8 @@ from pathlib import Path
 import onnxruntime
 
 from services.doctor.check import Check, ok, warning, wrong
-from services.ranking.registry import ModelUnavailable
-from services.ranking.session import ON_CUDA, load_cuda, open_session
+from services.ranking.model.onnx_session import ON_CUDA, load_cuda, open_session
+from services.registry.reader import ModelUnavailable
 
 IDENTITY = base64.b64decode("CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=")
 """The smallest graph: y [1] = Identity(x [1])."""

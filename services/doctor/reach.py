@@ -8,8 +8,8 @@ from services.errors import CrossRecError
 from services.features.schema import build_schema
 from services.kafka.connection import kafka_arguments
 from services.kafka.topics import topic_specs
-from services.ranking.model import MANY
-from services.ranking.registry import Registry, config_differences, differences, wanted_version
+from services.registry.compatibility import config_differences, differences
+from services.registry.reader import MANY, Registry, wanted_version
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
 from services.store.redis.connection import redis_arguments

@@ -9,10 +9,10 @@ from services.features.catalogue import attribute_values
 from services.features.feature_rows import Hydrated
 from services.features.rows import Block, default_block
 from services.features.schema import Schema
+from services.ranking.cache.last_known import LastKnown, size_of
+from services.ranking.cache.ranking_rows import RankingRows
+from services.ranking.cache.scenario_cache import Scenarios
 from services.ranking.degraded import Degraded
-from services.ranking.last_known import LastKnown, size_of
-from services.ranking.rows import RankingRows
-from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
 from services.store.protocol import StoreUnavailable
 from services.store.read_deadline import patience

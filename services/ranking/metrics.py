@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.admission import Admission
-from services.ranking.answered import Answered, Ranking
-from services.ranking.distribution import Distribution
-from services.ranking.item_cache import ItemCache
-from services.ranking.stages import WAIT
+from services.ranking.admission.admission import Admission
+from services.ranking.cache.item_cache import ItemCache
+from services.ranking.histogram import Distribution
+from services.ranking.outcome import Answered, Ranking
+from services.ranking.stage_timings import WAIT
 
 PREFIX = "crossrec_ranking"
 

@@ -15,22 +15,22 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import DeadlinePassed
 from services.features.encode import Tensors, encode
 from services.features.feature_rows import hydrated
+from services.features.recognition import recognition_names
 from services.features.rows import default_block
 from services.features.schema import Schema
-from services.ranking.answered import Answered, Observer, Ranking, target_of
 from services.ranking.attribution import attribution_token
+from services.ranking.cache.last_known import LastKnown
+from services.ranking.cache.ranking_rows import RankingRows
+from services.ranking.cache.scenario_cache import Scenarios
 from services.ranking.degraded import Degraded
 from services.ranking.hydrate import Hydration, UserRows, hydrate, read_user
-from services.ranking.last_known import LastKnown
-from services.ranking.model import Scores
+from services.ranking.model.ab_split import Models, Served
+from services.ranking.outcome import Answered, Observer, Ranking, target_of
 from services.ranking.recognise import Recogniser, recognise
-from services.ranking.recognition import recognition_names
 from services.ranking.reply import serialised
-from services.ranking.rows import RankingRows
-from services.ranking.scenarios import Scenarios
-from services.ranking.serving.served import Models, Served
-from services.ranking.stages import Stages
+from services.ranking.stage_timings import Stages
 from services.ranking.validate import Request, validate
+from services.registry.model import Scores
 
 MAX_UINT32 = 2**32 - 1
 

@@ -13,13 +13,14 @@ import onnxruntime
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
+from services.features.recognition import mixed, recognition_features, user_prior
 from services.features.rows import Block
 from services.features.schema import Schema
+from services.ranking.cache.scenario_cache import Scenarios
 from services.ranking.degraded import Degraded
-from services.ranking.recognition import mixed, recognition_features, recognition_names, user_prior
-from services.ranking.registry import MODEL, ModelMismatch, Registry, config_differences, wanted_version
-from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
+from services.registry.compatibility import recogniser_differences
+from services.registry.reader import MODEL, ModelMismatch, Registry, wanted_version
 
 INPUT, OUTPUT = "features", "posterior"
 MANIFEST_FIELDS = ("name", "version", "schema_fingerprint", "features", "inputs", "scenarios", "source_only", "sources")
@@ -83,27 +84,12 @@ def open_recogniser(registry: Registry, wanted: str, schema: Schema, *, required
         return None
     version = wanted_version(registry, name, number, "ranking.recogniser", "crossrec train-recogniser")
     manifest = registry.manifest(version, MANIFEST_FIELDS)
-    if found := differences(manifest, schema):
+    if found := recogniser_differences(manifest, schema):
         raise ModelMismatch(
             f"recogniser {registry.where(version)} does not fit this server: {'; '.join(found)}; `crossrec "
             "train-recogniser` makes one that does, an empty ranking.recogniser does without"
         )
     return OnnxRecogniser(registry.local(version, manifest), manifest)
-
-
-def differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]:
-    """What differs between what the recogniser was trained on and what this code has; empty if nothing."""
-    found = config_differences(manifest, schema)
-    expected, given = recognition_names(schema.config, manifest["sources"]), manifest["inputs"]
-    if list(expected) != given:
-        odd = sorted(set(expected) ^ set(given))
-        found.append(f"inputs: {', '.join(odd) + ' on one side only' if odd else 'the same in another order'}")
-    targets = set(manifest["sources"]) - set(manifest["source_only"])
-    if not manifest["scenarios"] or not set(manifest["scenarios"]) <= targets:
-        found.append(f"scenarios {manifest['scenarios']} are not among the targets of its sources {sorted(targets)}")
-    if not found and manifest["schema_fingerprint"] != schema.fingerprint:
-        found.append(f"feature schema {manifest['schema_fingerprint']} in the recogniser, {schema.fingerprint} here")
-    return found
 
 
 def recognise(

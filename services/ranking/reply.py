@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.model import Scores
+from services.registry.model import Scores
 from services.store.redis.varints import varint
 
 _ITEMS = b"\x0a"

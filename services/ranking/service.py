@@ -8,11 +8,11 @@ import grpc
 from crossrec.ranking.v1 import ranking_pb2
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer
 from services.errors import Unavailable
-from services.ranking.admission import Admission
-from services.ranking.limit import WaitLimit
+from services.ranking.admission.admission import Admission
+from services.ranking.admission.concurrency_limit import WaitLimit
+from services.ranking.admission.priority import priority_of
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.priority import priority_of
-from services.ranking.stages import WAIT, Stages
+from services.ranking.stage_timings import WAIT, Stages
 from services.server.call_observer import Observe
 from services.server.grpc_server import BoundServer
 from services.server.grpc_server import build_server as build_grpc_server

@@ -13,23 +13,23 @@ from prometheus_client import CollectorRegistry
 
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.features.encode import Tensors
-from services.ranking.fleet import Fleet
-from services.ranking.item_cache import ItemCache
+from services.ranking.cache.item_cache import ItemCache
+from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.metrics import LoadMetrics, RankingMetrics
-from services.ranking.model import FakeModel, Scores
+from services.ranking.model.ab_split import OneModel
+from services.ranking.model.loader import ModelLoader
+from services.ranking.model.metrics import ModelMetrics
+from services.ranking.model.shadow import Shadow
+from services.ranking.model.watcher import WatchedModels
 from services.ranking.pipeline import Ranker
-from services.ranking.registry import Registry
-from services.ranking.rows import open_ranking_rows
+from services.ranking.process.worker_pool import Fleet
 from services.ranking.service import RankingService, build_server
-from services.ranking.serving.load import ModelLoader
-from services.ranking.serving.metrics import ModelMetrics
-from services.ranking.serving.served import OneModel
-from services.ranking.serving.shadow import Shadow
-from services.ranking.serving.watched import WatchedModels
+from services.registry.model import FakeModel, Scores
+from services.registry.reader import Registry
 from services.store.protocol import StoreUnavailable
 from tests.contract.alert_rules import Looks, text_of
 from tests.contract.rank_server import ENCODER, ITEMS, NOW_S, SCHEMA, SwitchedStore, filled_store, request
-from tests.unit.ranking.serving.tiny_models import CPU, register, truncate
+from tests.unit.ranking.model.tiny_models import CPU, register, truncate
 
 
 class Moody(FakeModel):

@@ -19,11 +19,11 @@ from services.console.system import System
 from services.consumers.status import GroupStatus, Member, PartitionStatus
 from services.features.encode import Tensors
 from services.load.target import Target
-from services.ranking.model import Model, Scores
+from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker
-from services.ranking.registry import Registry, Version
-from services.ranking.rows import open_ranking_rows
-from services.ranking.serving.served import OneModel
+from services.registry.model import Model, Scores
+from services.registry.reader import Registry, Version
 from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from tests.contract import live_chain

@@ -15,7 +15,7 @@ from services.consumers.decoding import Decoder
 from services.features.encode import Tensors
 from services.kafka.publisher import MemoryPublisher, OutgoingRecord
 from services.kafka.record_source import Output, Record
-from services.ranking.model import Scores
+from services.registry.model import Scores
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
 from tests.contract import event_gateway, rank_server

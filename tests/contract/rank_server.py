@@ -18,15 +18,15 @@ from services.features.encode import Tensors
 from services.features.hashing import keys64
 from services.features.rows import Row
 from services.features.schema import View, build_schema
+from services.ranking.cache.last_known import LastKnown
+from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.hydrate import UserRows
-from services.ranking.last_known import LastKnown
 from services.ranking.metrics import RankingMetrics
-from services.ranking.model import FakeModel, Model, Scores
+from services.ranking.model.ab_split import Models, OneModel
 from services.ranking.pipeline import Ranker
 from services.ranking.recognise import Recogniser
-from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
-from services.ranking.serving.served import Models, OneModel
+from services.registry.model import FakeModel, Model, Scores
 from services.server.grpc_server import BoundServer
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.opentelemetry import Tracing

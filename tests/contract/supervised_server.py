@@ -14,16 +14,16 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from services.features.encode import Tensors
-from services.ranking.fleet import Fleet
-from services.ranking.gathering import Gathered
+from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.metrics import RankingMetrics
-from services.ranking.model import FakeModel, Scores
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker
-from services.ranking.rows import open_ranking_rows
+from services.ranking.process.metrics_aggregation import Gathered
+from services.ranking.process.supervisor import Supervisor, held_port
+from services.ranking.process.worker import Supervised
+from services.ranking.process.worker_pool import Fleet
 from services.ranking.service import RankingService, build_server
-from services.ranking.serving.served import OneModel
-from services.ranking.supervisor import Supervisor, held_port
-from services.ranking.worker import Supervised
+from services.registry.model import FakeModel, Scores
 from services.server.logging import configure_logging
 from services.server.metrics_endpoint import listening
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store

@@ -12,7 +12,7 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.events.validation import stamped, violation
 from services.features.encode import Tensors
 from services.features.hashing import key64
-from services.ranking.model import Scores
+from services.registry.model import Scores
 from tests.contract.rank_server import (
     ITEMS,
     NOW_S,

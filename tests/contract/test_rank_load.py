@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.features.encode import Tensors
-from services.ranking.model import FakeModel, Scores
+from services.registry.model import FakeModel, Scores
 from tests.contract.rank_server import RankServer, SwitchedStore, order, posterior, request, running, scores
 
 

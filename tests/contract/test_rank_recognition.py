@@ -12,7 +12,7 @@ from export.recognition.forest import ForestConfig
 from export.recognition.train import train_recogniser
 from services.features.config import DAY_S, HOUR_S
 from services.ranking.recognise import OnnxRecogniser, open_recogniser
-from services.ranking.registry import Registry
+from services.registry.reader import Registry
 from services.settings.load import Settings
 from services.store.protocol import StoreUnavailable
 from tests.contract.rank_server import (

@@ -13,12 +13,12 @@ import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.encode import Tensors
-from services.ranking.model import FakeModel, Scores
-from services.ranking.registry import Registry, Version
-from services.ranking.serving.load import ModelLoader
-from services.ranking.serving.plan import Arm, Plan, Serving, serving_bytes
-from services.ranking.serving.shadow import Shadow
-from services.ranking.serving.watched import WatchedModels
+from services.ranking.model.loader import ModelLoader
+from services.ranking.model.shadow import Shadow
+from services.ranking.model.watcher import WatchedModels
+from services.registry.model import FakeModel, Scores
+from services.registry.reader import Registry, Version
+from services.registry.rollout import Arm, Plan, Serving, serving_bytes
 from tests.contract.rank_server import (
     SCHEMA,
     RankServer,
@@ -29,7 +29,7 @@ from tests.contract.rank_server import (
     running,
     scores,
 )
-from tests.unit.ranking.serving.tiny_models import CPU, ENCODER, register, truncate
+from tests.unit.ranking.model.tiny_models import CPU, ENCODER, register, truncate
 
 SWAPS = 20
 

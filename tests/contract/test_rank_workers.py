@@ -20,7 +20,7 @@ import pytest
 
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.errors import ConfigurationError
-from services.ranking.supervisor import held_port
+from services.ranking.process.supervisor import held_port
 from tests.contract.rank_server import request
 from tests.waiting import wait_until
 

@@ -22,10 +22,10 @@ from export.onnx_export import (
 )
 from export.training.config import KINDS
 from export.training.source import RowSource
-from services.ranking.execution import Execution
-from services.ranking.model import OnnxModel
-from services.ranking.serving.samples import check_samples, read_samples, write_samples
-from services.ranking.session import PaddedGraph
+from services.ranking.model.execution import Execution
+from services.ranking.model.onnx_model import OnnxModel
+from services.ranking.model.onnx_session import PaddedGraph
+from services.registry.samples import check_samples, read_samples, write_samples
 from tests.unit.export.models.quick_models import request, train_all
 from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
 

@@ -22,14 +22,14 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from deploy.grafana.dashboard import PATH, text
 from services.infra.commands import Endpoints
 from services.infra.ports import choose_port
-from services.ranking.registry import Registry, Version
-from services.ranking.serving.plan import Arm, Plan, Serving, serving_bytes
+from services.registry.reader import Registry, Version
+from services.registry.rollout import Arm, Plan, Serving, serving_bytes
 from services.text.encoder import EncoderInfo
 from tests.contract.alert_rules import grouping, rules, samples, selectors
 from tests.contract.test_rank_workers import wait_until
 from tests.integration.test_consumers import SCHEMA, Stage, running, staged
 from tests.unit.consumers.streams import behavior_event, item_update
-from tests.unit.ranking.serving.tiny_models import ENCODER, register
+from tests.unit.ranking.model.tiny_models import ENCODER, register
 
 pytestmark = pytest.mark.integration
 

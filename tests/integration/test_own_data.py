@@ -15,8 +15,8 @@ from export.replay.replay import Replay
 from services.features.schema import build_schema
 from services.infra.commands import Endpoints
 from services.main import app
-from services.ranking.main import build_models, build_ranker
 from services.ranking.pipeline import rank
+from services.ranking.wiring import build_models, build_ranker
 from services.settings.load import load_settings
 from services.store.connect import open_rows
 from services.store.memory import MemoryRowStore

@@ -22,12 +22,12 @@ from services.infra.commands import Endpoints
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.topics import topic_specs
 from services.main import app
-from services.ranking.model import FakeModel
+from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker
-from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService
 from services.ranking.service import build_server as build_ranking
-from services.ranking.serving.served import OneModel
+from services.registry.model import FakeModel
 from services.server.grpc_server import BoundServer
 from services.server.security.pseudonyms import open_pseudonyms
 from services.settings.load import Settings

@@ -20,13 +20,13 @@ from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
 from services.features.encode import encode
 from services.features.feature_rows import Hydrated
+from services.features.recognition import user_prior
 from services.infra.commands import Endpoints
-from services.ranking.model import Scores
+from services.ranking.cache.ranking_rows import RankingRows, open_ranking_rows
+from services.ranking.cache.refresh import Refresher, Tells
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.recognition import user_prior
-from services.ranking.refresh import Refresher, Tells
-from services.ranking.rows import RankingRows, open_ranking_rows
-from services.ranking.serving.served import OneModel
+from services.registry.model import Scores
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches

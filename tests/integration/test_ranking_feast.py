@@ -16,7 +16,7 @@ from services.features.feature_rows import hydrated
 from services.features.hashing import NO_KEY, facet_keys, keys64
 from services.features.schema import View
 from services.infra.commands import Endpoints
-from services.ranking.model import Scores
+from services.registry.model import Scores
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows

@@ -11,14 +11,15 @@ from export.models.base import TENSORS
 from export.models.preference_transfer import PreferenceTransfer
 from export.onnx_export import export_many, export_onnx
 from services.features.encode import Tensors, tensor_names
-from services.ranking.execution import Execution
-from services.ranking.model import OnnxModel, Scores
-from services.ranking.registry import ModelUnavailable
-from services.ranking.session import CUDA, open_session
+from services.ranking.model.execution import Execution
+from services.ranking.model.onnx_model import OnnxModel
+from services.ranking.model.onnx_session import CUDA, open_session
+from services.registry.model import Scores
+from services.registry.reader import ModelUnavailable
 from tests.contract import rank_server
 from tests.unit.export.models.quick_models import request
 from tests.unit.export.training.made_rows import WIDTHS
-from tests.unit.ranking.graphs import write_one
+from tests.unit.ranking.model.graphs import write_one
 
 pytestmark = [pytest.mark.integration, pytest.mark.gpu]
 

@@ -13,10 +13,10 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.schema import build_schema
 from services.infra.commands import InfraConfig, down, status, up
-from services.ranking.model import FakeModel
+from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.rows import open_ranking_rows
-from services.ranking.serving.served import OneModel
+from services.registry.model import FakeModel
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.circuit_breaker import Breaker, Circuit

@@ -9,7 +9,7 @@ import pytest
 from services.features.rows import pack
 from services.features.schema import Schema, build_schema
 from services.infra.commands import Endpoints
-from services.ranking.rows import open_ranking_rows, open_refresher
+from services.ranking.cache.ranking_rows import open_ranking_rows, open_refresher
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_rows, open_rows_for_batches

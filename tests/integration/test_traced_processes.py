@@ -24,7 +24,7 @@ from services.text.encoder import EncoderInfo
 from tests.contract.private import SECRETS, SENT_ALONG, TEXT, USER
 from tests.integration.test_consumers import SCHEMA, Stage, folded, staged, until
 from tests.unit.consumers.streams import behavior_event
-from tests.unit.ranking.serving.tiny_models import ENCODER, register
+from tests.unit.ranking.model.tiny_models import ENCODER, register
 from tests.unit.server.telemetry.collector import collecting
 from tests.unit.server.telemetry.recorded import TRACEPARENT
 

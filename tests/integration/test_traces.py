@@ -16,11 +16,11 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.consumers.main import consume
 from services.gateway.traced_publisher import TracedPublisher
 from services.kafka.kafka_publisher import KafkaPublisher
-from services.ranking.model import FakeModel
+from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker
-from services.ranking.rows import open_ranking_rows
 from services.ranking.service import RankingService, build_server
-from services.ranking.serving.served import OneModel
+from services.registry.model import FakeModel
 from services.store.protocol import RowStore
 from services.text.protocol import HashingEncoder
 from tests.contract.event_gateway import RULES, Gateway

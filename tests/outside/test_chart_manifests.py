@@ -119,7 +119,7 @@ def test_secrets_are_named_and_never_written() -> None:
 def test_pods_outlive_their_drain() -> None:
     """The grace of a pod is more than 5 s before it hears of the end, and what the program takes after that."""
     from services.gateway.main import DRAIN_S as GATEWAY_S
-    from services.ranking.worker import DRAIN_S, END_S
+    from services.ranking.process.worker import DRAIN_S, END_S
 
     found = pods(rendered(None))
     assert found["release-gateway"]["terminationGracePeriodSeconds"] > 5 + 2 * GATEWAY_S

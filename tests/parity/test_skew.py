@@ -32,7 +32,7 @@ from services.main import app
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions
 from services.text.encoder import EncoderInfo
-from tests.unit.ranking.serving.tiny_models import register
+from tests.unit.ranking.model.tiny_models import register
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 

@@ -74,7 +74,7 @@ def test_features_import_neither_feast_pandas_nor_grpc(module: str) -> None:
     assert not loaded(f"services.features.{module}") & {"feast", "pandas", "grpc", "torch", "kafka", "redis", "pyarrow"}
 
 
-@pytest.mark.parametrize("module", ["services.ranking.main", "export.recognition.cli"])
+@pytest.mark.parametrize("module", ["services.ranking.wiring", "export.recognition.cli"])
 def test_neither_ranking_nor_the_command_line_loads_training_packages(module: str) -> None:
     """What a server or `crossrec --help` imports is without scikit-learn and torch."""
     assert not loaded(module) & {"sklearn", "scipy", "torch", "skl2onnx"}

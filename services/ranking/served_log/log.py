@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from services.kafka.sink import Keyed, Sink
-from services.ranking.answered import Answered, Ranking
+from services.ranking.outcome import Answered, Ranking
 from services.ranking.served_log.record import record_of
 from services.ranking.validate import Request
 from services.server.logging import log_event

@@ -5,9 +5,9 @@ Pure; knows nothing of Kafka or threads.
 
 from crossrec.ranking.v1 import served_pb2 as pb
 from crossrec.ranking.v1.ranking_pb2 import RankResponse
-from services.ranking.answered import Ranking
 from services.ranking.attribution import attribution_of
 from services.ranking.hydrate import Hydration
+from services.ranking.outcome import Ranking
 from services.ranking.served_log.tensors import packed
 from services.ranking.validate import Request
 

@@ -13,7 +13,7 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.settings.ranking import RankingSettings
 from services.text.encoder import EncoderInfo
-from tests.unit.ranking.test_model import ENCODER, SCHEMA, register
+from tests.unit.ranking.model.test_onnx_model import ENCODER, SCHEMA, register
 
 CLOSED = "127.0.0.1:1"
 

@@ -5,11 +5,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.metrics import MAX_SCENARIOS, RankingMetrics
-from services.ranking.model import FakeModel
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.rows import open_ranking_rows
-from services.ranking.serving.served import OneModel
+from services.registry.model import FakeModel
 from services.store.memory import MemoryRowStore
 from services.store.protocol import RowStore
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, filled_store, request

@@ -13,11 +13,11 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.encode import Tensors
 from services.features.rows import Row
 from services.features.schema import View, build_schema
+from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.degraded import Degraded
-from services.ranking.model import FakeModel, Scores
+from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, diversify, rank, select, warm_up
-from services.ranking.rows import open_ranking_rows
-from services.ranking.serving.served import OneModel
+from services.registry.model import FakeModel, Scores
 from services.store.folding import fold_states, index_scenarios
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key

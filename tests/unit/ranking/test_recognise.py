@@ -7,12 +7,12 @@ import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.config import DAY_S, Attribute, FeatureConfig
+from services.features.recognition import recognition_names
 from services.features.rows import Block, pack
 from services.features.schema import build_schema
+from services.ranking.cache.scenario_cache import Scenarios
 from services.ranking.degraded import Degraded
 from services.ranking.recognise import recognise
-from services.ranking.recognition import recognition_names
-from services.ranking.scenarios import Scenarios
 from services.ranking.validate import Request
 
 NOW_S = 1_800_000_000.0

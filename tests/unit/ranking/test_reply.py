@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.model import Scores
 from services.ranking.reply import serialised
+from services.registry.model import Scores
 
 IDS = ("a", "x" * 127, "y" * 128, "\N{SNOWMAN}" * 42, "z")
 TRANSFER = np.array([0.25, 1.0, 0.0], np.float32)

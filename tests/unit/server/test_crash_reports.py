@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 START = f"""
 import threading
 from multiprocessing import Pipe
-from services.ranking.worker import run_worker
+from services.ranking.process.worker import run_worker
 from services.server.logging import configure_logging
 configure_logging()
 

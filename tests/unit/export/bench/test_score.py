@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from export.bench.score import CANDIDATES, REQUESTS, run_bench_score
-from services.ranking.registry import ModelUnavailable
+from services.registry.reader import ModelUnavailable
 from services.settings.load import Settings
 from services.settings.ranking import RankingSettings
-from tests.unit.ranking.graphs import write_many, write_one
+from tests.unit.ranking.model.graphs import write_many, write_one
 
 TENSORS = {name: ["a", "b"] for name in ("scenario", "behavior", "language", "item", "item_text", "cross")}
 

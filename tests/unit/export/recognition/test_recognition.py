@@ -20,7 +20,7 @@ from export.recognition.train import Trained, train_recogniser
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.recognise import open_recogniser
-from services.ranking.registry import ModelMismatch, ModelUnavailable, Registry
+from services.registry.reader import ModelMismatch, ModelUnavailable, Registry
 from services.settings.load import Settings
 from tests.unit.export.recognition.devices import SCENARIOS_OF_ALL, config, write_devices
 

@@ -15,12 +15,12 @@ from services.features import behavior as folding
 from services.features.config import DAY_S
 from services.features.decay import factors
 from services.features.encode import tensor_names
-from services.ranking.answered import Answered
-from services.ranking.model import FakeModel
+from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.model.ab_split import OneModel
+from services.ranking.outcome import Answered
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.rows import open_ranking_rows
 from services.ranking.served_log.record import record_of
-from services.ranking.serving.served import OneModel
+from services.registry.model import FakeModel
 from services.store.memory import MemoryRowStore
 from tests.parity.test_stream_parity import history_of, time_us
 from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, behavior, catalogue, replayed

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.kafka.sink import Keyed
-from services.ranking.answered import Observer
-from services.ranking.model import FakeModel
+from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.model.ab_split import OneModel
+from services.ranking.outcome import Observer
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.rows import open_ranking_rows
-from services.ranking.serving.served import OneModel
+from services.registry.model import FakeModel
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ranking.answered import Answered
+from services.ranking.outcome import Answered
 from services.ranking.served_log.log import ServedLog
 from tests.contract.rank_server import NOW_S, SCHEMA, request
 from tests.unit.ranking.served_log.answers import MemorySink, answer, ranker_with

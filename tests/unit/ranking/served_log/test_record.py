@@ -6,8 +6,8 @@ import pytest
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.features.encode import Tensors, encode
-from services.ranking.answered import Answered
 from services.ranking.attribution import attribution_of
+from services.ranking.outcome import Answered
 from services.ranking.served_log.record import record_of
 from services.ranking.served_log.tensors import PER_ITEM, unpacked
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, order, request

@@ -169,7 +169,7 @@ def test_a_cancelled_stream_ends_its_span() -> None:
 
 def test_without_a_collector_nothing_that_makes_traces_is_loaded() -> None:
     """Neither by servers nor by consumers; the Redis client loads OpenTelemetry's metrics by itself."""
-    modules = "services.gateway.main, services.ranking.main, services.consumers.main"
+    modules = "services.gateway.main, services.ranking.wiring, services.consumers.main"
     kinds = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "opentelemetry.proto")
     code = f"import sys, {modules}; print([name for name in sys.modules if name.startswith({kinds})])"
     root = Path(__file__).resolve().parents[4]

@@ -1,0 +1,1 @@
+"""Which requests are let in and in which order: a limit that adapts to waiting, priorities, a queue."""

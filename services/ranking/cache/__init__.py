@@ -1,0 +1,1 @@
+"""Rows that requests find in memory: items as columns, scenarios, last known users, and their refresh."""

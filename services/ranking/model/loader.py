@@ -1,0 +1,102 @@
+"""A version of a model made ready to serve: read, checked, opened, tried on its sample requests, warmed up.
+
+Knows the order of checks; what each one is stands elsewhere.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from services.errors import CrossRecError
+from services.features.encode import Tensors
+from services.features.schema import Schema
+from services.ranking.model.batching import BatchedModel
+from services.ranking.model.execution import Execution
+from services.ranking.model.onnx_model import OnnxModel
+from services.registry.compatibility import differences
+from services.registry.model import Model
+from services.registry.reader import MANY, MODEL, ModelMismatch, ModelUnavailable, Registry, Version
+from services.registry.samples import SAMPLES, check_samples, read_samples
+from services.server.logging import log_event
+
+WARM_ITEMS = (1, 30, 100, 500, 2000)
+"""Numbers of candidates that a model scores before it serves; up to the most of a request, so that memory is there."""
+
+_logger = logging.getLogger(__name__)
+
+
+class ModelLoader:
+    """Loads versions for one server.
+
+    Args:
+        registry: where they lie.
+        schema: the server's feature schema.
+        encoder: fingerprint of the server's text encoder.
+        providers: ONNX Runtime's execution providers.
+        execution: how graphs are run.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        schema: Schema,
+        encoder: int,
+        providers: Sequence[str],
+        execution: Execution = Execution(),  # noqa: B008 - it cannot be changed
+    ) -> None:
+        self._registry, self._schema, self._encoder = registry, schema, encoder
+        self._providers, self._execution = providers, execution
+
+    def __call__(self, version: Version) -> Model:
+        """A model that has passed every check and is warm.
+
+        Raises ModelMismatch or ModelUnavailable saying what is wrong with it, RegistryUnavailable if trying again
+        may help.
+        """
+        manifest = self._registry.manifest(version)
+        if found := differences(manifest, self._schema, self._encoder):
+            where = self._registry.where(version)
+            raise ModelMismatch(f"model {where} does not fit this server: {'; '.join(found)}")
+        directory = self._registry.local(version, manifest)
+        try:
+            model = OnnxModel(directory / MODEL, str(version), self._providers, self._execution)
+            if SAMPLES in manifest.get("files", {}):
+                worst = check_samples(model, read_samples((directory / SAMPLES).read_bytes()))
+                log_event(_logger, "model_checked", model=str(version), samples_difference_max=worst)
+            else:
+                log_event(_logger, "model_without_samples", model=str(version))
+            warm(model, manifest)
+        except CrossRecError as error:
+            raise type(error)(f"model {self._registry.where(version)}: {error}") from error
+        except Exception as error:
+            # ONNX Runtime's errors have no common class, and this boundary is what keeps a bad graph from serving.
+            raise ModelUnavailable(f"model {self._registry.where(version)}: it cannot be run: {error}") from error
+        return self._batched(model)
+
+    def _batched(self, model: OnnxModel) -> Model:
+        wait_ms, requests = self._execution.batch_wait_ms, self._execution.batch_requests
+        if wait_ms <= 0:
+            return model
+        if not model.takes_many:
+            log_event(_logger, "model_unbatched", model=model.version, reason=f"it has no {MANY}")
+            return model
+        return BatchedModel(model, wait_ms / 1000, requests)
+
+
+def warm(model: OnnxModel, manifest: Mapping[str, Any]) -> None:
+    """Score requests of several sizes, so that no real one pays for first times."""
+    scenarios = max(1, len(manifest.get("sources", ())))
+    widths = {name: len(names) for name, names in manifest["tensors"].items()}
+    for items in WARM_ITEMS:
+        shapes = {
+            "scenario": (scenarios,),
+            "behavior": (1, scenarios),
+            "language": (1, scenarios),
+            "item": (items,),
+            "item_text": (items,),
+            "cross": (items, scenarios),
+        }
+        zeros = {name: np.zeros((*shape, widths[name]), np.float32) for name, shape in shapes.items()}
+        model.score(Tensors(**zeros), np.full(scenarios, 1 / scenarios))

@@ -1,0 +1,1 @@
+"""The processes of a ranking server: workers, the supervisor that starts and replaces them, their metrics."""

@@ -1,1 +1,0 @@
-"""Which models serve, and what becomes of it at run time: the plan, the watcher, the split, the shadow."""

@@ -1,0 +1,45 @@
+"""What a registered model is to whoever scores with it: one verb, its answer, and a fake. Knows no graph."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from services.features.encode import Tensors
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says: P [N, J], M [J], R [N] and R / sum M [N]."""
+
+    preference: np.ndarray
+    transfer: np.ndarray
+    score: np.ndarray
+    probability: np.ndarray
+
+
+class Model(Protocol):
+    """Scores one request."""
+
+    version: str
+
+    def score(self, tensors: Tensors, target: np.ndarray, time_left_s: float = ..., /) -> Scores:
+        """Scores of the candidates; target [J] is the posterior over target scenarios.
+
+        A model that waits for other requests does so for no longer than `time_left_s` allows.
+        """
+        ...
+
+
+class FakeModel:
+    """A model for tests: preference rises with the first item feature, weights follow the target."""
+
+    version = "fake/1"
+
+    def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = math.inf, /) -> Scores:
+        """P[n, j] = sigmoid of item feature 0; M[j] = (1 + target[j]) / 2."""
+        preference = 1 / (1 + np.exp(-tensors.item[:, :1])) * np.ones_like(tensors.cross[:, :, 0])
+        transfer = (1 + target) / 2
+        score = preference @ transfer
+        return Scores(preference, transfer, score, score / transfer.sum())

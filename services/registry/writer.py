@@ -1,0 +1,92 @@
+"""The model registry: `<dir>/<name>/<version>/` with model.onnx, manifest.json, metrics.json and samples.npz.
+
+Where a kind has a graph for several requests at once, it is many.onnx. In a directory a version appears at once and
+complete: it is written beside and renamed. In object storage its manifest is written last, and without that it is no
+version. Knows files only.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from services.registry.reader import FORMAT, MANIFEST, MANY, METRICS, MODEL, described_file
+from services.registry.samples import SAMPLES, Sample, write_samples
+
+_VERSIONED = ("crossrec", "torch", "scikit-learn", "skl2onnx", "onnx", "onnxruntime-gpu", "numpy", "feast")
+
+
+def register(
+    registry: str | Path,
+    name: str,
+    onnx: Path,
+    manifest: dict[str, Any],
+    metrics: dict[str, Any],
+    samples: Sequence[Sample] = (),
+    many: Path | None = None,
+) -> str:
+    """Add a model as the newest version of a directory or URL; returns where it is.
+
+    `manifest` says what the model is and needs (kind, fingerprints, tensors, features, data); name, version, time,
+    package versions, and size and SHA-256 of the files that serving reads are added here. `samples` are scored by
+    a server before the version serves. `many` is the graph for several requests at once, if the kind has one. Two
+    processes that register the same name in object storage at the same time may take the same number; in a directory
+    one of them fails.
+    """
+    files, root = fsspec.core.url_to_fs(str(registry))
+    parent = f"{str(root).rstrip('/')}/{name}"
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        shutil.copyfile(onnx, made / MODEL)
+        if many:
+            shutil.copyfile(many, made / MANY)
+        if samples:
+            write_samples(made / SAMPLES, samples)
+        version = _next_version(files, parent)
+        complete = {
+            "format": FORMAT,
+            "name": name,
+            "version": version,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {package: metadata.version(package) for package in _VERSIONED},
+            **manifest,
+            "metrics": metrics["test"]["all"] if "test" in metrics else {},
+            "files": {path.name: described_file(path) for path in sorted(made.iterdir())},
+        }
+        (made / MANIFEST).write_text(json.dumps(complete, indent=2) + "\n")
+        (made / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
+        if isinstance(files, LocalFileSystem):
+            _rename(made, Path(parent) / str(version))
+        else:
+            _upload(files, made, f"{parent}/{version}")
+    return f"{str(registry).rstrip('/')}/{name}/{version}"
+
+
+def _next_version(files: fsspec.AbstractFileSystem, parent: str) -> int:
+    files.invalidate_cache()
+    found = files.ls(parent, detail=False) if files.exists(parent) else []
+    names = (str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
+    return max((int(name) for name in names if name.isdigit()), default=0) + 1
+
+
+def _rename(made: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=target.parent))
+    try:
+        shutil.copytree(made, staging, dirs_exist_ok=True)
+        staging.chmod(0o755)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _upload(files: fsspec.AbstractFileSystem, made: Path, target: str) -> None:
+    for path in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):
+        files.pipe_file(f"{target}/{path.name}", path.read_bytes())

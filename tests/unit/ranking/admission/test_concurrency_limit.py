@@ -1,0 +1,89 @@
+"""The limit on a simulated server with 4 turns of 10 ms: 400 requests a second, in simulated time."""
+
+from statistics import mean
+
+import pytest
+
+from services.ranking.admission.concurrency_limit import WaitLimit
+from tests.unit.ranking.admission.simulated_server import SimulatedServer
+
+TURNS, TAKES_S, CAPACITY = 4, 0.01, 400.0
+TARGET_S = 0.05
+
+
+def server(most: int = 256) -> tuple[WaitLimit, SimulatedServer]:
+    """At rest."""
+    limit = WaitLimit(TURNS, most, TARGET_S)
+    return limit, SimulatedServer(limit, TURNS)
+
+
+def test_three_times_the_capacity_leaves_the_goodput_at_capacity() -> None:
+    """And who is let in waits about as long as the target, not for a full server."""
+    _, simulated = server()
+    simulated.run(10, 3 * CAPACITY, TAKES_S)
+    loaded = simulated.run(30, 3 * CAPACITY, TAKES_S)
+    assert loaded.good >= 0.97 * 30 * CAPACITY
+    assert mean(loaded.waits_s) < 2 * TARGET_S
+    assert loaded.lost == loaded.late == 0
+
+
+def test_it_settles_at_turns_and_target_times_capacity() -> None:
+    """Little's law; after the load has been there for a while."""
+    limit, simulated = server()
+    simulated.run(10, 3 * CAPACITY, TAKES_S)
+    seen = []
+    for _ in range(100):
+        simulated.run(0.2, 3 * CAPACITY, TAKES_S)
+        seen.append(limit.limit)
+    expected = TURNS + TARGET_S * CAPACITY
+    assert mean(seen) == pytest.approx(expected, rel=0.5)
+
+
+def test_slower_requests_lower_it_and_faster_ones_raise_it_again() -> None:
+    """Nobody tells it what a request costs."""
+    limit, simulated = server()
+    simulated.run(20, 3 * CAPACITY, TAKES_S)
+    before = limit.limit
+    slow = simulated.run(20, 3 * CAPACITY, 10 * TAKES_S)
+    assert limit.limit < before / 2
+    assert slow.good >= 0.9 * 20 * CAPACITY / 10
+    simulated.run(20, 3 * CAPACITY, TAKES_S)
+    assert limit.limit > before / 2
+
+
+def test_deadlines_shorter_than_the_target_shorten_the_queue() -> None:
+    """Who is let in is answered in time; with the target alone all would be worked on too late."""
+    _, simulated = server()
+    simulated.run(10, 3 * CAPACITY, TAKES_S, deadline_s=0.06)
+    loaded = simulated.run(20, 3 * CAPACITY, TAKES_S, deadline_s=0.06)
+    assert loaded.good >= 0.9 * 20 * CAPACITY
+
+
+@pytest.mark.parametrize(("load", "refused"), [(0.5, 0.0), (0.8, 0.001), (0.9, 0.01)])
+def test_below_the_capacity_nearly_nobody_is_refused(load: float, refused: float) -> None:
+    """Bursts are let in; near the capacity there are some that stand."""
+    _, simulated = server()
+    calm = simulated.run(60, load * CAPACITY, TAKES_S)
+    assert calm.refused <= refused * 60 * load * CAPACITY
+
+
+def test_after_an_overload_all_are_let_in_again() -> None:
+    """Within seconds."""
+    _, simulated = server()
+    simulated.run(20, 10 * CAPACITY, TAKES_S)
+    simulated.run(2, 0.7 * CAPACITY, TAKES_S)
+    assert 0 == simulated.run(10, 0.7 * CAPACITY, TAKES_S).refused
+
+
+@pytest.mark.parametrize(("turns", "most", "expected"), [(4, 64, 5), (4, 2, 2), (1, 1, 1)])
+def test_its_bounds(turns: int, most: int, expected: int) -> None:
+    """However long the waiting, the turns stay busy; it starts at the upper bound."""
+    limit = WaitLimit(turns, most)
+    assert most == limit.limit
+    for second in range(1000):
+        limit.waited(10.0, 60.0, float(second))
+    assert expected == limit.limit
+    for second in range(1000, 3000):
+        limit.refused()
+        limit.waited(0.0, 60.0, float(second))
+    assert most == limit.limit

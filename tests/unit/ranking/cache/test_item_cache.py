@@ -1,0 +1,308 @@
+"""Item rows in memory: what is read again and when, what leaves, and what an outage leaves."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.features.config import Attribute, FeatureConfig
+from services.features.hashing import keys64
+from services.features.rows import Row, pack
+from services.features.schema import View, build_schema
+from services.ranking.cache.item_cache import CachedItems, ItemCache
+from services.ranking.cache.item_table import ItemTable
+from services.store.protocol import Key, StaleSchema, StoreUnavailable
+from tests.unit.ranking.recording_store import Clock, RecordingStore
+
+SCHEMA = build_schema(
+    FeatureConfig(
+        text_dims=2,
+        attributes=(Attribute("margin", "item_scenario", default=0.5), Attribute("size", "item", default=-1.0)),
+    )
+)
+AGE_S = 5.0
+ENCODER = 7
+SCENARIOS = ("tv", "web")
+
+
+def put(store: RecordingStore, view: str, key: Key, **values: Any) -> None:
+    """Store a row; what is not named has its default."""
+    block = pack(SCHEMA[view], [None])
+    columns = {name: np.array([value], block.fixed[name].dtype) for name, value in values.items()}
+    store.write([key], block.with_columns({**columns, "schema": np.array([SCHEMA.fingerprint])}))
+
+
+def describe(store: RecordingStore, item: str, size: float, facet: int = 11) -> None:
+    facets = [facet, 0, 0, 0]
+    put(store, "item", (item,), attributes=[size], text_vector=[0.5, 1.0], encoder=ENCODER, facet_keys=facets)
+
+
+@pytest.fixture
+def store() -> RecordingStore:
+    store = RecordingStore()
+    for number, item in enumerate("abc"):
+        describe(store, item, number + 1.0, facet=number + 11)
+        put(store, "item_scenario", (item, "web"), attributes=[10.0 * (number + 1)])
+        put(store, "facet_activity", (str(number + 11),), holders=100.0 * (number + 1))
+    return store
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def cache_over(store: RecordingStore, clock: Clock, size: int = 100) -> ItemCache:
+    return ItemCache(store, SCHEMA, ENCODER, size, AGE_S, clock)
+
+
+@pytest.fixture
+def cache(store: RecordingStore, clock: Clock) -> ItemCache:
+    return cache_over(store, clock)
+
+
+def sizes(found: CachedItems) -> list[float]:
+    """The attribute of each item; unknown items have the default, -1."""
+    return found.fields["items"].fixed[:, 4].tolist()
+
+
+def margins(found: CachedItems) -> list[list[float]]:
+    """The attribute of each item in each scenario; where there is none the default, 0.5."""
+    return found.fields["pairs"].values[:, -1].reshape(-1, len(SCENARIOS)).tolist()
+
+
+def holders(found: CachedItems) -> list[float]:
+    """The holders of each item's broadest facet."""
+    return found.fields["facet_activity"].holders[found.fields["items"].facet[:, 0]].tolist()
+
+
+def read_items(store: RecordingStore) -> set[str]:
+    """What was read since the last call, whatever of it."""
+    read = {key for keys in store.reads for key in keys}
+    store.reads.clear()
+    return read
+
+
+def rows(cache: ItemCache, items: Iterable[str], scenarios: Sequence[str] = SCENARIOS) -> CachedItems:
+    return cache.rows(list(items), scenarios)
+
+
+def test_rows_come_in_the_order_of_the_items(cache: ItemCache) -> None:
+    """Items, pairs, facets and keys alike, whatever the order in which they were read first."""
+    rows(cache, "abc")
+    found = rows(cache, "cab")
+    assert sizes(found) == [3.0, 1.0, 2.0]
+    assert margins(found) == [[0.5, 30.0], [0.5, 10.0], [0.5, 20.0]]
+    assert holders(found) == [300.0, 100.0, 200.0]
+    assert keys64("cab").tolist() == found.fields["items"].key.tolist()
+    assert {0, 11, 12, 13} == set(found.fields["facet_key"].tolist())
+
+
+def test_unknown_items_have_defaults(cache: ItemCache) -> None:
+    found = rows(cache, "xa")
+    assert found.known.tolist() == [False, True]
+    assert sizes(found) == [-1.0, 1.0]
+    assert margins(found) == [[0.5, 0.5], [0.5, 10.0]]
+    assert holders(found) == [0.0, 100.0]
+
+
+def test_vectors_of_another_encoder_are_missing(store: RecordingStore, clock: Clock) -> None:
+    found = ItemCache(store, SCHEMA, ENCODER + 1, 10, AGE_S, clock).rows(["a"], SCENARIOS)
+    assert [[0.0, 0.0]] == found.fields["items"].text.tolist()
+    assert [[0.5, 1.0]] == cache_over(store, clock).rows(["a"], SCENARIOS).fields["items"].text.tolist()
+
+
+def test_what_is_young_is_not_read(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    """What is missing is read in two batches, alone; what has the age is read again."""
+    rows(cache, "ab")
+    read_items(store)
+    clock.now_s += AGE_S
+    rows(cache, "abc")
+    assert {"c", "13"} == read_items(store)
+    clock.now_s += 0.1
+    assert rows(cache, "abc").age_s == pytest.approx(0.1)
+    assert {"a", "b", "0", "11", "12"} >= read_items(store) >= {"a", "b", "11", "12"}
+
+
+def test_what_is_known_to_be_unchanged_stays_young(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    rows(cache, "ab")
+    read_items(store)
+    clock.now_s += 100 * AGE_S
+    cache.synced(clock.now_s)
+    clock.now_s += 1.0
+    assert rows(cache, "ab").age_s == 1.0
+    assert set() == read_items(store)
+    cache.forget_ages()
+    rows(cache, "ab")
+    assert {"a", "b"} <= read_items(store)
+
+
+def test_changed_rows_are_read_again_if_they_are_held(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    rows(cache, "a")
+    describe(store, "a", 9.0)
+    describe(store, "b", 8.0)
+    put(store, "facet_activity", ("11",), holders=5.0)
+    read_items(store)
+    clock.now_s += 1.0
+    cache.note({"a", "b"}, {11, 12})
+    cache.reread_changed({"a", "b"}, {11, 12}, SCENARIOS)
+    assert {"a", "11"} == read_items(store)
+    cache.synced(clock.now_s)
+    found = rows(cache, "a")
+    assert ([9.0], [5.0]) == (sizes(found), holders(found))
+    assert set() == read_items(store)
+
+
+def test_what_changes_while_it_is_read_is_read_again(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    """The reading may have seen the row as it was before: it does not make the row young."""
+    original, changing = store.read, [True]
+
+    def read_and_change(view: Any, keys: Sequence[Key]) -> Any:
+        found = original(view, keys)
+        if view.name == "item" and changing.pop():
+            describe(store, "a", 9.0)
+            clock.now_s += 0.1
+            cache.note({"a"}, set())
+            cache.synced(clock.now_s)
+            changing.append(False)
+        return found
+
+    store.read = read_and_change
+    assert [1.0] == sizes(rows(cache, "a"))
+    changing[:] = [False]
+    store.read = original
+    assert [9.0] == sizes(rows(cache, "a"))
+
+
+def test_a_row_deleted_in_the_store_is_forgotten(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    rows(cache, "ab")
+    for view in ("item", "item_scenario"):
+        store.rows[view].clear()
+    clock.now_s += AGE_S + 1
+    found = rows(cache, "ab")
+    assert [False, False] == found.known.tolist()
+    assert [[0.5, 0.5]] * 2 == margins(found)
+
+
+def test_what_was_given_out_does_not_change(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    found = rows(cache, "a")
+    describe(store, "a", 9.0)
+    clock.now_s += AGE_S + 1
+    assert [9.0] == sizes(rows(cache, "a"))
+    assert [1.0] == sizes(found)
+
+
+def test_during_an_outage_the_last_known_rows_serve(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    """And say how old they are; what was never read has defaults, and is read when the store is back."""
+    rows(cache, "a")
+    store.failure = StoreUnavailable("away")
+    clock.now_s += AGE_S + 2
+    found = rows(cache, "ab")
+    assert not found.available
+    assert [1.0, -1.0] == sizes(found)
+    store.failure = None
+    found = rows(cache, "ab")
+    assert found.available
+    assert [1.0, 2.0] == sizes(found)
+
+
+def test_rows_of_another_schema_are_an_error_each_time(cache: ItemCache, store: RecordingStore) -> None:
+    store.failure = StaleSchema("other")
+    for _ in range(2):
+        with pytest.raises(StaleSchema):
+            rows(cache, "a")
+
+
+def test_the_items_asked_for_longest_ago_leave(store: RecordingStore, clock: Clock) -> None:
+    cache = cache_over(store, clock, size=2)
+    for item in "aba":
+        clock.now_s += 0.1
+        rows(cache, item)
+    rows(cache, "c")
+    assert len(cache) == 2
+    read_items(store)
+    rows(cache, "a")
+    assert set() == read_items(store)
+    found = rows(cache, "b")
+    assert "b" in read_items(store)
+    assert [[0.5, 20.0]] == margins(found)
+
+
+def test_a_request_larger_than_the_bound_is_whole(store: RecordingStore, clock: Clock) -> None:
+    cache = cache_over(store, clock, size=2)
+    assert [1.0, 2.0, 3.0] == sizes(rows(cache, "abc"))
+
+
+def test_what_a_request_reads_does_not_drive_out_what_it_has(store: RecordingStore, clock: Clock) -> None:
+    """Those that are held, and were asked for longest ago, are asked for now; however small the bound is."""
+    for size in (1, 2):
+        cache = cache_over(store, clock, size=size)
+        for item in "ab":
+            clock.now_s += 0.1
+            rows(cache, item)
+        found = rows(cache, "abc")
+        assert [1.0, 2.0, 3.0] == sizes(found)
+        assert [True] * 3 == found.known.tolist()
+
+
+def test_what_others_read_meanwhile_drives_out_what_nobody_asks_for(store: RecordingStore, clock: Clock) -> None:
+    """A request that waits for the store for some of its items keeps the others."""
+    for number in range(10):
+        describe(store, f"other {number}", 9.0)
+    cache = cache_over(store, clock, size=10)
+    rows(cache, "a")
+    clock.now_s += 0.1
+    rows(cache, [f"other {number}" for number in range(8)])
+    clock.now_s += 0.1
+    read, others = store.read, ["other 8", "other 9"]
+
+    def read_beside(view: View, keys: Sequence[Key]) -> list[Row | None]:
+        store.read = read  # type: ignore[method-assign]
+        rows(cache, others)
+        return read(view, keys)
+
+    store.read = read_beside  # type: ignore[method-assign]
+    assert [1.0, 2.0] == sizes(rows(cache, "ab"))
+
+
+def test_many_items_come_and_go_and_each_keeps_its_own(store: RecordingStore, clock: Clock) -> None:
+    """Slots are used again, of items and of pairs, and columns grow."""
+    names = [f"i{number}" for number in range(3000)]
+    for number, item in enumerate(names):
+        describe(store, item, float(number), facet=number + 1)
+        put(store, "item_scenario", (item, "tv"), attributes=[number / 2])
+    cache = cache_over(store, clock, size=1500)
+    for first in range(0, 3000, 500):
+        clock.now_s += 0.01
+        found = rows(cache, names[first : first + 500])
+        assert [float(number) for number in range(first, first + 500)] == sizes(found)
+        assert [number / 2 for number in range(first, first + 500)] == [tv for tv, _ in margins(found)]
+    assert len(cache) <= 1500
+    assert [2999.0, 3.0] == sizes(rows(cache, [names[2999], names[3]]))
+
+
+def test_a_scenario_that_appears_later_has_its_pairs(cache: ItemCache, store: RecordingStore) -> None:
+    """Those too that were there before anybody asked for the scenario."""
+    assert [[0.5, 10.0]] == margins(rows(cache, "a", ["tv", "web"]))
+    put(store, "item_scenario", ("a", "late"), attributes=[7.0])
+    assert [[10.0, 7.0]] == margins(rows(cache, "a", ["web", "late"]))
+
+
+def test_a_scenario_named_twice_has_one_column() -> None:
+    """Pairs name a scenario once per item: a column for each would take kilobytes per item."""
+    table = ItemTable(SCHEMA, ENCODER, 10)
+    assert [0, 1, 0] == table.columns_of(["tv", "web", "tv"]).tolist()
+    assert [1, 2] == table.columns_of(["web", "late"]).tolist()
+
+
+def test_the_oldest_are_those_that_will_soon_be_too_old(cache: ItemCache, clock: Clock) -> None:
+    """Those asked for last come first."""
+    for item in "abc":
+        rows(cache, item)
+        clock.now_s += 0.1
+    assert [] == cache.oldest(2)
+    clock.now_s += AGE_S / 2
+    assert ["c", "b"] == cache.oldest(2)
+    cache.synced(clock.now_s)
+    assert [] == cache.oldest(2)

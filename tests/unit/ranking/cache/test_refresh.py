@@ -1,0 +1,125 @@
+"""What the background does for the caches, with changes that a test tells."""
+
+import pytest
+
+from services.ranking.cache.item_cache import ItemCache
+from services.ranking.cache.refresh import BATCH, Refresher
+from services.ranking.cache.scenario_cache import ScenarioCache
+from services.store.protocol import Key, StoreUnavailable
+from tests.unit.ranking.cache.test_item_cache import AGE_S, ENCODER, SCHEMA, describe, sizes
+from tests.unit.ranking.recording_store import Clock, RecordingStore
+
+
+class Told:
+    """Tells what a test put in; None at first, as the real one."""
+
+    def __init__(self) -> None:
+        self.news: list[dict[str, set[Key]] | Exception | None] = [None]
+        self.closed = False
+
+    def take(self, _wait_s: float) -> dict[str, set[Key]] | None:
+        news = self.news.pop(0) if self.news else {"item": set(), "item_scenario": set(), "facet_activity": set()}
+        if isinstance(news, Exception):
+            raise news
+        return news
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def store() -> RecordingStore:
+    store = RecordingStore()
+    for number in range(BATCH + 10):
+        describe(store, f"i{number}", float(number))
+    return store
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def items(store: RecordingStore, clock: Clock) -> ItemCache:
+    return ItemCache(store, SCHEMA, ENCODER, 1000, AGE_S, clock)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def refresher(items: ItemCache, store: RecordingStore, told: Told, clock: Clock) -> Refresher:
+    every = [f"i{number}" for number in range(BATCH + 10)]
+    return Refresher(items, ScenarioCache(store, SCHEMA, 2.0, clock), told, every, clock)
+
+
+def test_warming_up_reads_every_item(refresher: Refresher, items: ItemCache, store: RecordingStore) -> None:
+    assert refresher.warm(60.0)
+    assert BATCH + 10 == len(items)
+    refresher.step(0.0)
+    store.reads.clear()
+    assert [3.0, 130.0] == sizes(items.rows(["i3", "i130"], ()))
+    assert [] == store.reads
+
+
+def test_what_there_was_no_time_for_is_read_later(refresher: Refresher, items: ItemCache) -> None:
+    assert not refresher.warm(0.0)
+    assert 0 == len(items)
+    refresher.step(0.0)
+    refresher.step(0.0)
+    assert BATCH + 10 == len(items)
+
+
+def test_changed_items_are_read_again_alone(
+    refresher: Refresher, items: ItemCache, store: RecordingStore, told: Told, clock: Clock
+) -> None:
+    refresher.warm(60.0)
+    refresher.step(0.0)
+    clock.now_s += 10 * AGE_S
+    describe(store, "i3", 99.0)
+    told.news.append({"item": {("i3",)}, "item_scenario": {("gone", "tv")}, "facet_activity": set()})
+    refresher.step(0.0)
+    store.reads.clear()
+    assert [99.0, 4.0] == sizes(items.rows(["i3", "i4"], ()))
+    assert [] == store.reads
+
+
+def test_after_changes_were_missed_everything_is_read_again(
+    refresher: Refresher, items: ItemCache, store: RecordingStore, told: Told
+) -> None:
+    refresher.warm(60.0)
+    refresher.step(0.0)
+    describe(store, "i3", 99.0)
+    told.news.append(None)
+    for _ in range(4):
+        refresher.step(0.0)
+    store.reads.clear()
+    assert [99.0] == sizes(items.rows(["i3"], ()))
+    assert [] == store.reads
+
+
+def test_without_being_told_rows_are_read_again_by_age(
+    refresher: Refresher, items: ItemCache, store: RecordingStore, told: Told, clock: Clock
+) -> None:
+    refresher.warm(60.0)
+    refresher.step(0.0)
+    clock.now_s += AGE_S * 0.6
+    told.news.extend([StoreUnavailable("no permission")] * 3)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="no permission"):
+            refresher.step(0.0)
+    clock.now_s += AGE_S * 0.6
+    store.reads.clear()
+    assert [3.0] == sizes(items.rows(["i3"], ()))
+    assert [] == store.reads
+
+
+def test_a_thread_of_its_own_does_it_until_it_is_stopped(refresher: Refresher, items: ItemCache, told: Told) -> None:
+    refresher.start()
+    refresher.filled.wait()
+    refresher.stop()
+    assert BATCH + 10 == len(items)
+    assert told.closed

@@ -1,0 +1,86 @@
+"""Scenarios in memory: when they are read again, and what serves while the store is away."""
+
+import numpy as np
+import pytest
+
+from services.features.catalogue import ScenarioState
+from services.features.config import FeatureConfig
+from services.features.schema import build_schema
+from services.ranking.cache.scenario_cache import ScenarioCache
+from services.store.folding import fold_states, index_scenarios
+from services.store.protocol import StoreUnavailable
+from tests.unit.ranking.recording_store import Clock, RecordingStore
+
+SCHEMA = build_schema(FeatureConfig(text_dims=2))
+
+
+def describe(store: RecordingStore, offset: int, *names: str) -> None:
+    """Write the rows of scenarios and list them."""
+    view, states = SCHEMA["scenario"], [ScenarioState(1e9, name=name.upper()) for name in names]
+    positions = [(1, 0, offset + number) for number in range(len(names))]
+    fold_states(store, SCHEMA, view, [(name,) for name in names], states, positions, np.ones((len(names), 2)), 7)
+    index_scenarios(store, SCHEMA, names, positions[-1])
+
+
+@pytest.fixture
+def store() -> RecordingStore:
+    store = RecordingStore()
+    describe(store, 0, "tv", "shelf")
+    return store
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(store: RecordingStore, clock: Clock) -> ScenarioCache:
+    return ScenarioCache(store, SCHEMA, 2.0, clock)
+
+
+def test_scenarios_are_sorted_by_id_with_rows_in_that_order(cache: ScenarioCache) -> None:
+    """The index of a known one is its place; of an unknown one None."""
+    found = cache.current()
+    assert found.ids == ("shelf", "tv")
+    assert found.rows.fixed["name"].tolist() == ["SHELF", "TV"]
+    assert found.activity.size == 2
+    assert (found.index("tv"), found.index("radio"), found.available) == (1, None, True)
+
+
+def test_a_new_scenario_is_seen_once_the_old_ones_have_aged(
+    cache: ScenarioCache, store: RecordingStore, clock: Clock
+) -> None:
+    """Not before: most requests do not read."""
+    cache.current()
+    reads = len(store.reads)
+    describe(store, 2, "radio")
+    reads_of_writing = len(store.reads) - reads
+    clock.now_s += 2
+    assert cache.current().ids == ("shelf", "tv")
+    assert len(store.reads) == reads + reads_of_writing
+    clock.now_s += 0.1
+    assert cache.current().ids == ("radio", "shelf", "tv")
+
+
+def test_during_an_outage_the_last_known_scenarios_serve(
+    cache: ScenarioCache, store: RecordingStore, clock: Clock
+) -> None:
+    """Marked as such; afterwards they are read at once."""
+    cache.current()
+    store.failure = StoreUnavailable("away")
+    assert cache.current().available
+    clock.now_s += 3
+    during = cache.current()
+    assert (during.ids, during.rows.size, during.available) == (("shelf", "tv"), 2, False)
+    store.failure = None
+    assert cache.current().available
+
+
+def test_without_any_reading_there_are_none(cache: ScenarioCache, store: RecordingStore) -> None:
+    """An outage from the start is not an empty store."""
+    store.failure = StoreUnavailable("away")
+    assert (cache.current().ids, cache.current().available) == ((), False)
+    store.failure = None
+    store.rows.clear()
+    assert (cache.current().ids, cache.current().available) == ((), True)

@@ -1,0 +1,51 @@
+"""Which users get which arm."""
+
+from collections import Counter
+
+import pytest
+
+from services.ranking.model.ab_split import OneModel, Served, ServedSet, WeightedArm, place_of
+from services.registry.model import FakeModel
+
+USERS = [f"user-{number}" for number in range(100_000)]
+
+
+def places(experiment: str, *weights: float) -> list[int]:
+    arms = [(f"arm{number}", weight) for number, weight in enumerate(weights)]
+    return [place_of(user, experiment, arms) for user in USERS]
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (0.9, 0.1), (0.999, 0.001), (0.2, 0.3, 0.5)])
+def test_shares_are_as_the_weights(weights: tuple[float, ...]) -> None:
+    """Within four standard deviations of the binomial distribution, for 100,000 users."""
+    counts = Counter(places("prices", *weights))
+    for number, weight in enumerate(weights):
+        deviation = (weight * (1 - weight) * len(USERS)) ** 0.5
+        assert abs(counts[number] - weight * len(USERS)) < 4 * deviation
+
+
+def test_a_user_keeps_the_arm() -> None:
+    """Asked again, and in another process: the assignment is a value of the hash."""
+    assert places("prices", 0.5, 0.5) == places("prices", 0.5, 0.5)
+    assert [1, 0, 1, 1, 1, 0, 0, 1] == places("prices", 0.5, 0.5)[10:18]
+
+
+def test_experiments_are_independent() -> None:
+    """Who is in an arm of one is in an arm of the other by chance."""
+    both = Counter(zip(places("prices", 0.5, 0.5), places("pictures", 0.5, 0.5), strict=True))
+    for count in both.values():
+        assert abs(count - len(USERS) / 4) < 4 * (0.25 * 0.75 * len(USERS)) ** 0.5
+
+
+def test_a_raised_weight_moves_users_into_its_arm_only() -> None:
+    """Nobody else changes, so that what was measured of them stays comparable."""
+    before, after = places("prices", 0.6, 0.3, 0.1), places("prices", 0.4, 0.2, 0.4)
+    moved = Counter((b, a) for b, a in zip(before, after, strict=True) if b != a)
+    assert {(0, 2), (1, 2)} == set(moved)
+
+
+def test_one_arm_is_everybodys() -> None:
+    """Without an experiment no arm is named."""
+    served = Served(FakeModel())
+    assert served is ServedSet((WeightedArm(served, 1.0),)).choose("ann")
+    assert ("fake/1", "") == (OneModel(FakeModel()).choose("ann").model.version, OneModel(FakeModel()).choose("").arm)

@@ -1,0 +1,290 @@
+"""Models that follow their registry: what takes over, what never serves, and what is let go."""
+
+import json
+import re
+import shutil
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.errors import CrossRecError
+from services.features.config import FeatureConfig
+from services.features.schema import build_schema
+from services.ranking.model.loader import ModelLoader
+from services.ranking.model.shadow import Shadow
+from services.ranking.model.watcher import WatchedModels
+from services.registry.model import Model
+from services.registry.reader import ModelMismatch, ModelUnavailable, Registry, Version
+from services.registry.rollout import Arm, Plan, PlanError, Serving, serving_bytes
+from tests.unit.ranking.model.tiny_models import (
+    CPU,
+    ENCODER,
+    change_manifest,
+    disagree,
+    other_graph,
+    register,
+    truncate,
+)
+
+SCHEMA = build_schema(FeatureConfig(text_dims=3))
+NO_SCENARIOS = change_manifest(encoder_fingerprint=8)
+
+
+class CountingLoader:
+    """Loads, and remembers what it was asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._load, self.asked = ModelLoader(registry, SCHEMA, ENCODER, CPU), list[str]()
+
+    def __call__(self, version: Version) -> Model:
+        self.asked.append(str(version))
+        return self._load(version)
+
+
+def watched(location: str | Path, pinned: str = "", cache: Path = Path("unused")) -> WatchedModels:
+    registry = Registry(location, cache)
+    return WatchedModels(registry, "tiny", pinned, CountingLoader(registry), Shadow(1.0, 8), 0.001)
+
+
+def asked(models: WatchedModels) -> list[str]:
+    return models._load.asked  # type: ignore[attr-defined]
+
+
+def serving(models: WatchedModels) -> list[str]:
+    return [arm.served.model.version for arm in models.serving.arms]
+
+
+def decide(registry: Path, plan: Plan) -> None:
+    Registry(registry).write("tiny/serving.json", serving_bytes(Serving(plan)))
+
+
+def test_the_newest_version_takes_over_when_it_appears(tmp_path: Path) -> None:
+    """Loaded once; looking again changes nothing."""
+    register(tmp_path, SCHEMA, 1)
+    models = watched(tmp_path)
+    models.open()
+    before = models.serving
+    models.look()
+    assert before is models.serving
+    register(tmp_path, SCHEMA, 2)
+    models.look()
+    models.look()
+    assert ["tiny/2"] == serving(models)
+    assert ["tiny/1", "tiny/2"] == asked(models)
+    assert () == models.problems
+
+
+def test_a_request_in_flight_keeps_its_model(tmp_path: Path) -> None:
+    """What was chosen scores on after the swap, and is gone when nobody holds it any more."""
+    register(tmp_path, SCHEMA, 1)
+    models = watched(tmp_path)
+    models.open()
+    held = models.choose("ann")
+    gone = weakref.ref(held.model)
+    register(tmp_path, SCHEMA, 2)
+    models.look()
+    assert ("tiny/1", "tiny/2") == (held.model.version, models.choose("ann").model.version)
+    assert gone() is not None
+    del held
+    assert gone() is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (truncate, "ONNX Runtime cannot open"),
+        (other_graph, "model.onnx has another SHA-256 than was registered"),
+        (lambda path: (path / "model.onnx").write_bytes(b""), "model.onnx has 0 bytes, registered were"),
+        (lambda path: (path / "model.onnx").unlink(), "model.onnx is missing"),
+        (lambda path: (path / "samples.npz").unlink(), "samples.npz is missing"),
+        (disagree, r"its probability of sample request \d differs by 0.01\d* from what was exported, allowed: 0.001"),
+        (change_manifest(encoder_fingerprint=8), "text encoder 8 in the model, 7 here"),
+        (change_manifest(schema_fingerprint=1), "feature schema 1 in the model"),
+        (change_manifest(format=2), "format 2"),
+        (change_manifest(files={"../../x": {}}), "files in its manifest"),
+        (lambda path: (path / "manifest.json").write_text("{"), "is not JSON"),
+    ],
+    ids=[
+        "truncated",
+        "other",
+        "empty",
+        "no graph",
+        "no samples",
+        "samples",
+        "encoder",
+        "schema",
+        "format",
+        "files",
+        "json",
+    ],
+)
+def test_what_is_broken_never_serves(tmp_path: Path, spoil: Callable[[Path], None], problem: str) -> None:
+    """The last good version stays, the problem is told, and nothing is tried again until the files change."""
+    register(tmp_path, SCHEMA, 1)
+    models = watched(tmp_path)
+    models.open()
+    broken = register(tmp_path, SCHEMA, 2, spoil=spoil)
+    for _ in range(3):
+        models.look()
+        (told,) = models.problems
+        assert re.search(problem, told), told
+        assert ["tiny/1"] == serving(models)
+    assert ["tiny/1", "tiny/2"] == asked(models)
+    shutil.rmtree(broken)
+    register(tmp_path, SCHEMA, 2)
+    models.look()
+    assert (["tiny/2"], ()) == (serving(models), models.problems)
+
+
+def test_a_half_written_version_is_not_taken(tmp_path: Path) -> None:
+    """Without its manifest it is no version, also under its final name."""
+    register(tmp_path, SCHEMA, 1)
+    models = watched(tmp_path)
+    models.open()
+    complete = register(tmp_path / "elsewhere", SCHEMA, 2)
+    half = tmp_path / "tiny" / "2"
+    half.mkdir()
+    for name in ("model.onnx", "samples.npz", "manifest.json"):
+        models.look()
+        assert (["tiny/1"], ()) == (serving(models), models.problems)
+        shutil.copy(complete / name, half / name)
+    models.look()
+    assert ["tiny/2"] == serving(models)
+
+
+def test_a_manifest_that_arrives_before_its_files_is_tried_again(tmp_path: Path) -> None:
+    """A copy in any order ends well."""
+    register(tmp_path, SCHEMA, 1)
+    models = watched(tmp_path)
+    models.open()
+    complete = register(tmp_path / "elsewhere", SCHEMA, 2)
+    half = tmp_path / "tiny" / "2"
+    half.mkdir()
+    shutil.copy(complete / "manifest.json", half)
+    models.look()
+    assert ["tiny/1"] == serving(models)
+    (half / "model.onnx").write_bytes((complete / "model.onnx").read_bytes()[:100])
+    models.look()
+    assert ["tiny/1"] == serving(models)
+    shutil.copy(complete / "model.onnx", half)
+    shutil.copy(complete / "samples.npz", half)
+    models.look()
+    assert (["tiny/2"], ()) == (serving(models), models.problems)
+
+
+def test_old_manifests_without_samples_serve(tmp_path: Path) -> None:
+    """They name no files either."""
+    register(tmp_path, SCHEMA, 1, samples=False, files={"model.onnx": {}})
+    models = watched(tmp_path)
+    models.open()
+    assert (["tiny/1"], ()) == (serving(models), models.problems)
+
+
+@pytest.mark.parametrize(("spoil", "error"), [(NO_SCENARIOS, ModelMismatch), (truncate, ModelUnavailable)])
+def test_a_server_does_not_start_with_what_is_broken(
+    tmp_path: Path, spoil: Callable[[Path], None], error: type[CrossRecError]
+) -> None:
+    """There is no last good version yet."""
+    register(tmp_path, SCHEMA, 1, spoil=spoil)
+    with pytest.raises(error):
+        watched(tmp_path).open()
+    with pytest.raises(ModelUnavailable, match="no version at all of tiny"):
+        watched(tmp_path / "empty").open()
+
+
+def test_the_serving_file_decides(tmp_path: Path) -> None:
+    """Over newer versions; without it the newest serves again."""
+    for number in (1, 2, 3):
+        register(tmp_path, SCHEMA, number)
+    decide(tmp_path, Plan.of(Version("tiny", 2)))
+    models = watched(tmp_path)
+    models.open()
+    assert ["tiny/2"] == serving(models)
+    decide(tmp_path, Plan.of(Version("tiny", 1)))
+    models.look()
+    assert ["tiny/1"] == serving(models)
+    (tmp_path / "tiny" / "serving.json").unlink()
+    models.look()
+    assert ["tiny/3"] == serving(models)
+
+
+def test_a_pinned_version_is_served_whatever_is_promoted(tmp_path: Path) -> None:
+    """As long as it is there."""
+    for number in (1, 2):
+        register(tmp_path, SCHEMA, number)
+    decide(tmp_path, Plan.of(Version("tiny", 2)))
+    models = watched(tmp_path, pinned="1")
+    models.open()
+    models.look()
+    assert ["tiny/1"] == serving(models)
+    with pytest.raises(ModelUnavailable, match="no version 9 of tiny"):
+        watched(tmp_path, pinned="9").open()
+
+
+def test_a_serving_file_that_is_none_leaves_what_serves(tmp_path: Path) -> None:
+    """The problem names the file and the field."""
+    register(tmp_path, SCHEMA, 1)
+    models = watched(tmp_path)
+    models.open()
+    plan = {"format": 1, "arms": [{"arm": "", "model": "tiny/1", "weight": 0.5}], "history": []}
+    for text, problem in [("{", "it is no serving file"), (json.dumps(plan), "arms: their weights sum to 0.5")]:
+        (tmp_path / "tiny" / "serving.json").write_text(text)
+        models.look()
+        (told,) = models.problems
+        assert str(tmp_path / "tiny" / "serving.json") in told
+        assert problem in told
+        assert ["tiny/1"] == serving(models)
+    with pytest.raises(PlanError):
+        watched(tmp_path).open()
+
+
+def test_an_experiment_begins_when_all_its_arms_are_ready(tmp_path: Path) -> None:
+    """Until then what served goes on; models of other names may take part; weights change without loading."""
+    register(tmp_path, SCHEMA, 1)
+    register(tmp_path, SCHEMA, 1, name="other", spoil=truncate)
+    models = watched(tmp_path)
+    models.open()
+    arms = (Arm("control", Version("tiny", 1), 0.9), Arm("b", Version("other", 1), 0.1))
+    decide(tmp_path, Plan(arms, "test"))
+    models.look()
+    assert ["tiny/1"] == serving(models)
+    assert {""} == {models.choose(f"user {n}").arm for n in range(100)}
+    shutil.rmtree(tmp_path / "other" / "1")
+    register(tmp_path, SCHEMA, 1, name="other")
+    models.look()
+    assert ["tiny/1", "other/1"] == serving(models)
+    chosen = [models.choose(f"user {n}") for n in range(200)]
+    assert {("control", "tiny/1"), ("b", "other/1")} == {(served.arm, served.model.version) for served in chosen}
+    loads = len(asked(models))
+    decide(tmp_path, Plan((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("other", 1), 0.5)), "test"))
+    models.look()
+    assert ([0.5, 0.5], loads) == ([arm.weight for arm in models.serving.arms], len(asked(models)))
+
+
+def test_a_broken_shadow_does_not_keep_its_arms_from_serving(tmp_path: Path) -> None:
+    """It is left out and told."""
+    register(tmp_path, SCHEMA, 1)
+    register(tmp_path, SCHEMA, 2, spoil=truncate)
+    decide(tmp_path, Plan((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))
+    models = watched(tmp_path)
+    models.open()
+    assert (["tiny/1"], None) == (serving(models), models.serving.shadow)
+    assert "tiny/2" in models.problems[0]
+
+
+def test_the_thread_takes_over_new_versions(tmp_path: Path) -> None:
+    """Without anybody asking."""
+    register(tmp_path, SCHEMA, 1)
+    models = watched(tmp_path)
+    models.open()
+    models.start()
+    try:
+        register(tmp_path, SCHEMA, 2)
+        waiting = threading.Event()
+        while serving(models) != ["tiny/2"]:
+            waiting.wait(0.005)
+    finally:
+        models.stop()

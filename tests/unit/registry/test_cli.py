@@ -1,0 +1,200 @@
+"""`crossrec models` as an operator meets it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.errors import CrossRecError
+from services.features.config import FeatureConfig
+from services.features.schema import build_schema
+from services.main import app
+from services.registry.reader import Registry, Version
+from services.registry.rollout import read_serving
+from tests.unit.ranking.model.tiny_models import change_manifest, register
+
+SCHEMA = build_schema(FeatureConfig())
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three versions of tiny, of which the last does not fit, one of other, and a recogniser."""
+    register(tmp_path, SCHEMA, 1)
+    register(tmp_path, SCHEMA, 2, seed=5)
+    register(tmp_path, SCHEMA, 3, spoil=change_manifest(schema_fingerprint=1))
+    register(tmp_path, SCHEMA, 1, name="other")
+    lines = {"inputs": ["hour_sin"], "scenarios": ["tv"], "source_only": []}
+    register(tmp_path, SCHEMA, 1, name="recogniser", kind="recogniser", **lines)
+    monkeypatch.setenv("CROSSREC_REGISTRY_DIR", str(tmp_path))
+    monkeypatch.setenv("CROSSREC_ENCODER_DIR", str(tmp_path / "no encoder"))
+    monkeypatch.setenv("CROSSREC_RANKING__MODEL", "tiny")
+    monkeypatch.setenv("COLUMNS", "250")
+    return tmp_path
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["models", *arguments], env={"NO_COLOR": "1"}, catch_exceptions=False)
+    assert 0 == result.exit_code, result.output
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    with pytest.raises(CrossRecError) as caught:
+        run(*arguments)
+    return str(caught.value)
+
+
+def cells(output: str, version: str) -> list[str]:
+    """The line of a version in a table."""
+    (line,) = (line for line in output.splitlines() if re.match(rf"│ {version} ", line))
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def plan_of(registry: Path, name: str = "tiny") -> list[tuple[str, str, float]]:
+    plan = read_serving((registry / name / "serving.json").read_bytes(), name).plan
+    return [(arm.arm, str(arm.model), arm.weight) for arm in plan.arms]
+
+
+@pytest.mark.usefixtures("registry")
+def test_list_says_what_versions_are_and_do() -> None:
+    """The newest serves while nobody decided, also where it does not fit: the reason stands beside it."""
+    output = run("list")
+    first, third = cells(output, "tiny/1"), cells(output, "tiny/3")
+    assert ["tiny/1", "neural", "2026-07-01T00:00:00", "0.7010"] == first[:4]
+    assert ["", "yes, if its text encoder is the one; none is here"] == first[-2:]
+    assert "serves" == third[-2]
+    assert "no: feature schema 1 in the model" in third[-1]
+    assert "no: inputs" in cells(output, "recogniser/1")[-1]
+    assert "other/1" not in run("list", "tiny")
+    assert "name: no nothing in" in refused("list", "nothing")
+
+
+def test_list_names_arms_and_shadows(registry: Path) -> None:
+    """Also of models under another name; a serving file that cannot be read is said beside the rest."""
+    run("promote", "tiny/1")
+    run("promote", "tiny/2", "--arm", "b", "--weight", "0.25")
+    run("promote", "other/1", "--shadow", "--for", "tiny")
+    output = run("list")
+    assert "arm control 75.0%" == cells(output, "tiny/1")[-2]
+    assert "arm b 25.0%" == cells(output, "tiny/2")[-2]
+    assert "shadow of tiny, serves" == ", ".join(sorted(cells(output, "other/1")[-2].split(", "), reverse=True))
+    (registry / "other" / "serving.json").write_text("[]")
+    output = run("list")
+    assert "it is no serving file" in output
+    assert "shadow of tiny" == cells(output, "other/1")[-2]
+
+
+def test_promote_and_rollback_go_forth_and_back(registry: Path) -> None:
+    """What is said is what is in the file."""
+    assert "tiny: tiny/2 to all\nbefore: tiny/3 to all\n" in run("promote", "tiny/2")
+    run("promote", "tiny/1")
+    assert [("", "tiny/1", 1.0)] == plan_of(registry)
+    assert "tiny: tiny/1 as control to 90.0%, tiny/2 as b to 10.0%" in run(
+        "promote", "tiny/2", "--arm", "b", "--weight", "0.1"
+    )
+    assert [("control", "tiny/1", 0.9), ("b", "tiny/2", 0.1)] == plan_of(registry)
+    for expected in ("tiny/1", "tiny/2", "tiny/3"):
+        assert f"tiny: {expected} to all" in run("rollback", "tiny")
+        assert [("", expected, 1.0)] == plan_of(registry)
+    assert "history: nothing served before" in refused("rollback", "tiny")
+
+
+def test_rollback_without_a_decision_goes_to_the_version_before(registry: Path) -> None:
+    """When a new version turns out bad, one command is enough."""
+    assert "tiny: tiny/2 to all" in run("rollback", "tiny")
+    assert [("", "tiny/2", 1.0)] == plan_of(registry)
+    assert "nothing served before" in refused("rollback", "other")
+
+
+def test_rollback_to_what_is_gone_is_refused(registry: Path) -> None:
+    """Nothing is written."""
+    run("promote", "tiny/1")
+    run("promote", "tiny/2")
+    (registry / "tiny" / "1" / "manifest.json").unlink()
+    before = (registry / "tiny" / "serving.json").read_bytes()
+    assert "history: tiny/1 served before, but is not in" in refused("rollback", "tiny")
+    assert before == (registry / "tiny" / "serving.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["tiny"], "version: 'tiny' is not NAME/VERSION"),
+        (["tiny/9"], "version: no tiny/9 in .*; there are tiny/3, tiny/2, tiny/1"),
+        (["no/1"], "version: no no/1 in .*; there are none of no"),
+        (["tiny/3"], "version: tiny/3 does not fit this server: feature schema 1"),
+        (["recogniser/1"], "version: recogniser/1 is a recogniser"),
+        (["tiny/2", "--arm", "b"], "weight: a share of the users needs --arm and --weight"),
+        (["tiny/2", "--weight", "0.1"], "arm: a share of the users needs"),
+        (["tiny/2", "--arm", "b", "--weight", "1.5"], "weight: 1.5 is no multiple"),
+        (["tiny/2", "--arm", "b", "--weight", "0.1", "--shadow"], "shadow: it takes no arm"),
+    ],
+)
+def test_promote_refuses_what_could_not_serve(registry: Path, arguments: list[str], reason: str) -> None:
+    """Naming the field and the reason; nothing is written."""
+    assert re.search(reason, refused("promote", *arguments))
+    assert not (registry / "tiny" / "serving.json").exists()
+
+
+def test_broken_files_are_named_and_not_promoted(registry: Path) -> None:
+    """Before a server refuses them."""
+    (registry / "tiny" / "2" / "samples.npz").unlink()
+    (registry / "tiny" / "1" / "model.onnx").write_bytes(b"x")
+    output = run("list")
+    assert "no: model.onnx has 1 bytes, registered were" in cells(output, "tiny/1")[-1]
+    assert "no: samples.npz is missing" == cells(output, "tiny/2")[-1]
+    assert "model.onnx has 1 bytes" in refused("promote", "tiny/1")
+    assert "samples.npz is missing" in refused("promote", "tiny/2")
+    assert not (registry / "tiny" / "serving.json").exists()
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_pinned_version_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The promotion has no effect on such servers."""
+    monkeypatch.setenv("CROSSREC_RANKING__VERSION", "3")
+    assert "ranking.version pins it" in run("promote", "tiny/1")
+
+
+@pytest.mark.usefixtures("registry")
+def test_show_and_diff_read_manifests_and_metrics() -> None:
+    """A name alone is its newest version; only what differs is compared, but metrics always."""
+    output = run("show", "tiny/2")
+    for field, value in [("seed", "5"), ("metrics.auc", "0.702"), ("training.epochs", "2"), ("data.dataset", "made")]:
+        assert re.search(rf"│ {re.escape(field)} +│ {value} ", output)
+    assert "│ version " in run("show", "tiny")
+    output = run("diff", "tiny/1", "tiny/2")
+    for line in [("all.auc", "0.701", "0.702"), ("seed", "null", "5"), ("training.epochs", "1", "2")]:
+        assert list(line) == cells(output, re.escape(line[0]))
+    assert "trained on" not in output
+    assert "version: no version 9 of tiny" in refused("diff", "tiny/1", "tiny/9")
+
+
+def test_diff_names_features_of_one_side(registry: Path) -> None:
+    """Per tensor."""
+    path = registry / "tiny" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["tensors"]["language"][0] = "weather"
+    manifest["tensors"]["item"].reverse()
+    path.write_text(json.dumps(manifest))
+    output = run("diff", "tiny/1", "tiny/2")
+    assert ["language: only there", "weather", "text_0"] == cells(output, "language: only there")
+    assert ["item", "the same features", "in another order"] == cells(output, "item")
+
+
+def test_decisions_reach_a_registry_in_object_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By file:// URL, from another process that cannot import training packages."""
+    for number in (1, 2):
+        register(tmp_path, SCHEMA, number)
+    monkeypatch.setenv("CROSSREC_REGISTRY_DIR", f"file://{tmp_path}")
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('torch', 'sklearn', 'lightgbm', 'onnx', 'pandas')))"
+    code = f"{blocked}; from services.main import main; sys.argv[1:] = ['models', 'promote', 'tiny/1']; main()"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert "tiny: tiny/1 to all" in done.stdout
+    assert [Version("tiny", 1)] == [
+        arm.model for arm in read_serving(Registry(tmp_path).read("tiny/serving.json") or b"", "").plan.arms
+    ]
