@@ -74,15 +74,15 @@ def root(
 
 def _register_training() -> None:
     try:
-        from export.attribution.cli import attribution_command
-        from export.bench.cli import bench_app
-        from export.datasets.check_cli import data_app
+        from export.datasets.check.cli import data_app
         from export.datasets.cli import import_command
         from export.evaluation.cli import evaluate_command
+        from export.experiments.cli import experiment_app
+        from export.monitoring.attribution.cli import attribution_command
+        from export.monitoring.skew.cli import skew_command
         from export.recognition.cli import train_recogniser_command
-        from export.skew.cli import skew_command
         from export.training.cli import train_command
-        from export.transfer.cli import experiment_app
+        from tests.bench.cli import bench_app
     except ModuleNotFoundError:  # a serving environment has no training packages
         return
     app.command("import")(import_command)
@@ -108,8 +108,8 @@ def _register_load() -> None:
 
 
 def _requests_of_data(data: str, shape: "Shape") -> "list[RankRequest]":
-    from export.bench.data_requests import data_requests
     from export.datasets.storage import DatasetReader
+    from export.harness.data_requests import data_requests
 
     return data_requests(DatasetReader(load_settings(data).data_dir / data), shape)
 
@@ -214,10 +214,10 @@ def backfill(
 
     Consumers must be stopped. The position from which they go on is recorded in the store.
     """
-    from export.backfill.fill import fill_store
-    from export.backfill.position import stream_on
     from export.datasets.storage import DatasetReader
-    from export.pipeline import ensure_encoder
+    from export.replay.backfill import fill_store
+    from export.replay.backfill_position import stream_on
+    from export.replay.pipeline import ensure_encoder
     from services.store.connect import open_rows_for_batches
 
     chosen = load_settings(data)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from export.datasets.completejourney import load_completejourney
+from export.datasets.completejourney.adapter import load_completejourney
 from export.datasets.errors import DatasetError
 from export.datasets.jsonl import load_jsonl
 from export.datasets.storage import write_dataset

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2
-from export.demo.stream import timestamp
 from export.evaluation.metrics import auc, ndcg_at
-from export.onnx_export import open_session, requests_of, score_onnx
-from export.training.source import RowBatch, RowSource
+from export.harness.stream import timestamp
+from export.models.onnx_export import open_session, requests_of, score_onnx
+from export.rows.reader import RowBatch, RowSource
 from services.client import RankingClient
 
 AGREEMENT = 1e-5

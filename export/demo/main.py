@@ -15,18 +15,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from crossrec.events.v1 import events_pb2
-from export.backfill.fill import fill_store
-from export.datasets.completejourney_source import week_start_ms
+from export.datasets.completejourney.source import week_start_ms
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.demo.compare import AGREEMENT, Comparison, compare, impressions_at
-from export.demo.environment import DemoFailed, Environment
 from export.demo.show import show_fresh_event, show_household
-from export.demo.stream import Lag, Published, entries_between, publish
-from export.pipeline import ensure_encoder, replay_rows
+from export.harness.environment import DemoFailed, Environment
+from export.harness.stream import Lag, Published, entries_between, publish
+from export.replay.backfill import fill_store
 from export.replay.history import History, load_history
+from export.replay.pipeline import ensure_encoder, replay_rows
+from export.rows.reader import read_info
 from export.training.run import read_run, train_run
-from export.training.source import read_info
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions

@@ -10,8 +10,8 @@ from rich.table import Table
 from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2
 from export.demo.compare import Impressions, rank_request
-from export.demo.environment import DemoFailed
-from export.demo.stream import timestamp
+from export.harness.environment import DemoFailed
+from export.harness.stream import timestamp
 from services.client import EventClient, RankingClient
 
 SHOWN = 5

@@ -1,6 +1,6 @@
 """What evaluation needs of training rows: labels, groups, item texts and which rows are cold.
 
-Knows the files that export/replay/training_rows.py writes and streams them, so that memory holds the features of
+Knows the files that export/rows/writer.py writes and streams them, so that memory holds the features of
 one batch; knows nothing of models.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from export.evaluation.groups import Floats, Ints
 from export.evaluation.measure import Grouped
-from export.training.source import read_info
+from export.rows.reader import read_info
 from services.errors import CrossRecError
 from services.features.config import EVENT_TYPES
 

@@ -19,11 +19,11 @@ from typing import Any
 from export.evaluation.bootstrap import CONFIDENCE
 from export.evaluation.calibration import BINS
 from export.evaluation.evaluate import evaluate
+from export.evaluation.machine import machine, versions
 from export.evaluation.measure import K
 from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, read_evaluation_rows
 from export.evaluation.runs import is_current, read_run, run_directory
-from export.machine import machine, versions
-from export.training.source import read_info
+from export.rows.reader import read_info
 from services.settings.load import Settings
 
 FORMAT = 1

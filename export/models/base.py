@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.training.source import RowBatch, RowSource
+from export.rows.reader import RowBatch, RowSource
 from services.errors import CrossRecError
 
 TENSORS = ("scenario", "behavior", "language", "item", "item_text", "cross")

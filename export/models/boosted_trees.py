@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.models.base import TENSORS, ModelError
-from export.training.source import Floats32, RowBatch, RowSource
+from export.rows.reader import Floats32, RowBatch, RowSource
 
 _GRAPH = """
 <ir_version: 8, opset_import: ["" : 15, "ai.onnx.ml" : 1]>

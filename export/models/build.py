@@ -10,8 +10,8 @@ from export.models.popularity import Popularity
 from export.models.preference_transfer import PreferenceTransfer
 from export.models.shared_bottom import SharedBottom
 from export.models.star import Star
+from export.rows.reader import RowSource
 from export.training.config import TrainingConfig
-from export.training.source import RowSource
 
 
 def _preference_transfer(source: RowSource, config: TrainingConfig) -> TorchModel:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from export.models.base import ModelError
-from export.training.source import RowSource
+from export.rows.reader import RowSource
 
 _SAME = 1e-4
 """Text vectors are unit vectors in single precision; those of different texts differ by far more."""

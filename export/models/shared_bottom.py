@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.models.known_scenarios import KnownScenarios
 from export.models.pooled import Pooled
-from export.training.source import RowSource
+from export.rows.reader import RowSource
 
 
 class SharedBottom(Pooled):

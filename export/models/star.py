@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from export.models.base import TENSORS, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, rows_of
 from export.models.known_scenarios import KnownScenarios
-from export.training.source import RowSource
+from export.rows.reader import RowSource
 
 
 class StarLayer(nn.Module):

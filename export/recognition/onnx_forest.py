@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper, save
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 
-from export.onnx_export import TOLERANCE, ExportMismatch
+from export.models.onnx_export import TOLERANCE, ExportMismatch
 from export.recognition.calibration import FLOOR
 from export.recognition.forest import Recogniser
 from services.ranking.recognise import INPUT, OUTPUT

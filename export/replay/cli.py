@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from export.datasets.storage import DatasetReader
-from export.pipeline import ensure_encoder, replay_rows
+from export.replay.pipeline import ensure_encoder, replay_rows
 from services.settings.load import Settings
 
 OFFLINE_USERS = 0.1

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from export.models.base import RowTensors, TorchModel, at_target
 from export.models.preference_transfer import PreferenceTransfer
+from export.rows.reader import RowBatch, RowSource
 from export.training.config import TrainingConfig
-from export.training.source import RowBatch, RowSource
 from services.errors import ConfigurationError
 
 NEIGHBOURS = 20

@@ -20,13 +20,13 @@ import torch
 
 from export.evaluation.metrics import summary
 from export.models.base import Model, TorchModel
+from export.models.onnx_export import check_many, check_onnx, export_many, export_onnx, sample_requests
 from export.models.preference_transfer import PreferenceTransfer
-from export.onnx_export import check_many, check_onnx, export_many, export_onnx, sample_requests
+from export.rows.reader import RowSource
+from export.rows.selection import Selection
 from export.training.checkpoint import Epoch
 from export.training.config import TrainingConfig, config_of
 from export.training.peers import Alone, Peers
-from export.training.selection import Selection
-from export.training.source import RowSource
 from export.training.train import Scored, fit, score
 from services.registry.writer import register
 from services.settings.load import Settings

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from export.evaluation.metrics import auc
 from export.models.base import Model, ModelError, RowTensors, TorchModel
 from export.models.build import TORCH_KINDS
+from export.rows.reader import RowBatch, RowSource, TrainingRowsError
+from export.rows.selection import Selection
 from export.training import checkpoint as checkpoints
 from export.training.augmentation import Additions
 from export.training.bars import epoch_bar
 from export.training.checkpoint import Epoch, Progress
 from export.training.config import TrainingConfig
 from export.training.peers import Alone, Peers
-from export.training.selection import Selection
-from export.training.source import RowBatch, RowSource, TrainingRowsError
 from export.training.trees import fit_trees
 
 Log = Callable[[str], None]

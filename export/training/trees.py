@@ -6,8 +6,8 @@ Knows LightGBM and streamed rows.
 from collections.abc import Callable
 
 from export.models.boosted_trees import BoostedTrees, import_lightgbm, matrix
+from export.rows.reader import RowSource
 from export.training.config import TrainingConfig
-from export.training.source import RowSource
 
 STOP_AFTER = 30
 """Trees without a better validation AUC until training stops."""

@@ -6,13 +6,13 @@ whoever takes partitions over does not start before what their former owner is a
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
-from services.consumers.watch import Watch
+
 from services.kafka.connection import Kafka, kafka_arguments
 from services.kafka.patches import mend_kafka_client
 from services.kafka.record_source import LogUnavailable, LostPartitions, Output, Record
@@ -50,11 +50,27 @@ class KafkaLogConfig:
     request_timeout_ms: int = 15_000
 
 
+class PartitionObserver(Protocol):
+    """Is notified of what happens to the partitions of a consumer."""
+
+    def revoked(self) -> None:
+        """A rebalance begins: the partitions are taken away."""
+        ...
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """A rebalance ends; these are the consumer's now."""
+        ...
+
+    def reached(self, bounds: Mapping[int, tuple[int, int]]) -> None:
+        """After a poll: position and end of the assigned partitions."""
+        ...
+
+
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """Remembers that partitions moved, and says so."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, observer: PartitionObserver) -> None:
+        self._observer = observer
         self.moved = False
         self.held_since_s: float | None = None
         """Since when there are partitions, monotonic seconds; None: there are none."""
@@ -63,13 +79,13 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         del revoked  # all of them: the next assignment names what is left
         self.moved = True
         self.held_since_s = None
-        self._watch.revoked()
+        self._observer.revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         partitions = sorted(partition.partition for partition in assigned)
         self.moved = True
         self.held_since_s = time.monotonic() if partitions else None
-        self._watch.assigned(partitions)
+        self._observer.assigned(partitions)
 
 
 class KafkaLog:
@@ -77,16 +93,18 @@ class KafkaLog:
 
     Args:
         config: what to read, and as whom.
-        watch: told of rebalances, and how far the log goes.
+        observer: notified of rebalances, and how far the topic goes.
         admit: asked whenever partitions were assigned whether the topic may be folded; returns the offset per
             partition below which records are not. May raise StoreUnavailable and TopicChanged, which `poll` and
             `rewind` pass on.
     """
 
-    def __init__(self, config: KafkaLogConfig, watch: Watch, admit: Callable[[], Sequence[int]] = list) -> None:
-        self._config, self._watch = config, watch
+    def __init__(
+        self, config: KafkaLogConfig, observer: PartitionObserver, admit: Callable[[], Sequence[int]] = list
+    ) -> None:
+        self._config, self._observer = config, observer
         self._admit = admit
-        self._assignment = _Assignment(watch)
+        self._assignment = _Assignment(observer)
         self._member: KafkaConsumer | None = None
         self._transactions = Transactions(config.kafka, config.group, config.transaction_timeout_ms)
         self._committed: dict[TopicPartition, int] = {}
@@ -115,7 +133,7 @@ class KafkaLog:
         if not batch:
             self._check_heartbeat(consumer)
             _reached(self._commit_markers)
-        self._watch.reached(_reached(lambda: _bounds(consumer)))
+        self._observer.reached(_reached(lambda: _bounds(consumer)))
         return batch
 
     def _polled(self, consumer: KafkaConsumer, wait_s: float) -> dict[TopicPartition, list[Any]]:

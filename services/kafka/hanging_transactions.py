@@ -7,19 +7,23 @@ in it. What was decided is known, so the markers can be written after all.
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
+
 from services.errors import InfraFailed
-from services.infra.process import wait_until
 from services.kafka.connection import Kafka, kafka_arguments
 from services.server.logging import log_event
 
 DECIDED = {"CompleteCommit": True, "CompleteAbort": False}
 """States of a transaction that has ended, and whether it was committed."""
+
+PAUSE_S = 0.05
+"""Seconds between two looks."""
 
 _logger = logging.getLogger(__name__)
 
@@ -88,7 +92,10 @@ def mend_torn_transactions(kafka: Kafka, timeout_s: float) -> int:
         unknown, failure = {each.producer_id for each in before} - states.keys(), None
         return not unknown
 
-    if not wait_until(done, timeout_s):
+    deadline = time.monotonic() + timeout_s
+    while not (known := done()) and time.monotonic() <= deadline:
+        time.sleep(PAUSE_S)
+    if not known:
         if failure:
             raise InfraFailed(f"Kafka does not say which transactions are open: {failure!r}") from failure
         log_event(_logger, "transactions_unknown", level=logging.WARNING, producers=sorted(unknown))

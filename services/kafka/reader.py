@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
+
 from services.kafka.connection import Kafka, brokers_of, kafka_arguments
 from services.kafka.patches import mend_kafka_client
 from services.kafka.record_source import LogUnavailable

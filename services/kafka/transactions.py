@@ -13,6 +13,7 @@ from contextlib import suppress
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata
+
 from services.kafka.connection import Kafka, kafka_arguments
 from services.kafka.record_source import LogUnavailable, LostPartitions, Output
 from services.server.logging import log_event

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from export.bench.soak import Server, figures, soak
+from tests.bench.soak import Server, figures, soak
 from tests.contract.lone_server import lone_server
 from tests.contract.rank_server import request
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.backfill.fill import before_streaming
-from export.backfill.position import stream_on
+from export.replay.backfill import before_streaming
+from export.replay.backfill_position import stream_on
 from services.consumers.rewind import rewind
 from services.errors import ConfigurationError
 from services.features.rows import pack

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from export.models.base import INPUTS, OUTPUTS, Model
-from export.models.preference_transfer import PreferenceTransfer
-from export.onnx_export import (
+from export.models.onnx_export import (
     SAMPLE_ITEMS,
     ExportMismatch,
     check_many,
@@ -20,14 +19,15 @@ from export.onnx_export import (
     sample_requests,
     score_onnx,
 )
+from export.models.preference_transfer import PreferenceTransfer
+from export.rows.reader import RowSource
 from export.training.config import KINDS
-from export.training.source import RowSource
 from services.ranking.model.execution import Execution
 from services.ranking.model.onnx_model import OnnxModel
 from services.ranking.model.onnx_session import PaddedGraph
 from services.registry.samples import check_samples, read_samples, write_samples
 from tests.unit.export.models.quick_models import request, train_all
-from tests.unit.export.training.made_rows import TENSORS, WIDTHS, write_rows
+from tests.unit.export.rows.made_rows import TENSORS, WIDTHS, write_rows
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from crossrec.ranking.v1 import ranking_pb2
 from export.datasets.storage import DatasetReader
-from export.pipeline import open_encoder
 from export.replay.history import load_history
+from export.replay.pipeline import open_encoder
 from export.replay.replay import Replay
 from services.features.schema import build_schema
 from services.infra.commands import Endpoints

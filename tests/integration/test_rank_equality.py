@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankResponse, RequestContext
-from export.bench.feast_path import FeastPath
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
 from services.features.encode import encode
@@ -34,6 +33,7 @@ from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.folding import erase_user, fold_states
 from services.store.protocol import Key
 from services.store.redis.feast_rows import FeastRowStore
+from tests.bench.feast_path import FeastPath
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, WideModel
 
 pytestmark = pytest.mark.integration

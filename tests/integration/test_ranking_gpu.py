@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 
 from export.models.base import TENSORS
+from export.models.onnx_export import export_many, export_onnx
 from export.models.preference_transfer import PreferenceTransfer
-from export.onnx_export import export_many, export_onnx
 from services.features.encode import Tensors, tensor_names
 from services.ranking.model.execution import Execution
 from services.ranking.model.onnx_model import OnnxModel
@@ -18,7 +18,7 @@ from services.registry.model import Scores
 from services.registry.reader import ModelUnavailable
 from tests.contract import rank_server
 from tests.unit.export.models.quick_models import request
-from tests.unit.export.training.made_rows import WIDTHS
+from tests.unit.export.rows.made_rows import WIDTHS
 from tests.unit.ranking.model.graphs import write_one
 
 pytestmark = [pytest.mark.integration, pytest.mark.gpu]

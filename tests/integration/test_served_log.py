@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from typer.testing import CliRunner
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.served.reading import read_answers, read_behaviour
+from export.monitoring.served_log import read_answers, read_behaviour
 from services.infra.commands import Endpoints
 from services.infra.ports import choose_port
 from services.kafka.sink import KafkaSink, open_producer
@@ -20,7 +20,7 @@ from services.ranking.served_log.open import open_served_log
 from tests.contract.rank_server import SCHEMA, request
 from tests.integration.test_consumers import Stage, staged, until
 from tests.unit.consumers.streams import behavior_event, erasure, timestamp
-from tests.unit.export.attribution.campaign import CTR, NDCG, PREDICTED, answers, outcomes
+from tests.unit.export.monitoring.attribution.campaign import CTR, NDCG, PREDICTED, answers, outcomes
 from tests.unit.ranking.served_log.answers import answer, ranker_with
 
 pytestmark = pytest.mark.integration

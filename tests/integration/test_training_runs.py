@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from export.rows.reader import RowSource
+from export.rows.selection import Selection
 from export.training.run import read_run, train_run
-from export.training.selection import Selection
-from export.training.source import RowSource
 from services.settings.load import Settings
 from services.settings.training import TrainingSettings
-from tests.unit.export.training.made_rows import SOURCES, write_rows
+from tests.unit.export.rows.made_rows import SOURCES, write_rows
 
 pytestmark = pytest.mark.integration
 

@@ -16,16 +16,16 @@ from typer.testing import CliRunner
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
-from export.backfill.fill import fill_store
-from export.datasets.completejourney_source import week_start_ms
+from export.datasets.completejourney.source import week_start_ms
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
-from export.demo.environment import Environment
 from export.demo.main import DATASET, RANKED_WEEK, STREAMED_WEEK
-from export.demo.stream import Lag, entries_between, publish, timestamp
-from export.pipeline import ensure_encoder
+from export.harness.environment import Environment
+from export.harness.stream import Lag, entries_between, publish, timestamp
+from export.monitoring.served_log import read_answers
+from export.replay.backfill import fill_store
 from export.replay.history import History, load_history
-from export.served.reading import read_answers
+from export.replay.pipeline import ensure_encoder
 from services.features.schema import build_schema
 from services.kafka.topics import create_topics, topic_specs
 from services.main import app

@@ -16,7 +16,7 @@ from export.datasets.storage import DatasetReader, write_dataset
 from export.datasets.tables import EVENTS, ITEMS, SCENARIOS, Dataset, from_columns, sort_events
 from export.replay.history import load_history
 from export.replay.replay import Replay
-from export.replay.training_rows import TrainingRowsWriter
+from export.rows.writer import TrainingRowsWriter
 from services.features.config import DAY_S, FeatureConfig
 from services.features.schema import build_schema
 from services.store.memory import MemoryRowStore

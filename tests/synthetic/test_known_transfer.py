@@ -10,10 +10,10 @@ from scipy.stats import spearmanr
 from export.evaluation.metrics import auc
 from export.models.base import Model
 from export.models.preference_transfer import PreferenceTransfer
+from export.rows.reader import RowSource
+from export.rows.selection import Selection
 from export.training.config import config_of
 from export.training.run import transfer_summary
-from export.training.selection import Selection
-from export.training.source import RowSource
 from export.training.train import fit, score
 from tests.synthetic.known_transfer import SCENARIO_IDS, KnownTransfer, engagement, tastes, true_transfer, write_rows
 

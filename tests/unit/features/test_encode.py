@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.replay.history import Requests
-from export.replay.training_rows import hydrate
+from export.rows.writer import hydrate
 from services.features.behavior import Events
 from services.features.catalogue import ItemState
 from services.features.config import DAY_S, Attribute, FeatureConfig

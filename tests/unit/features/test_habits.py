@@ -7,7 +7,7 @@ import pytest
 
 from export.replay.history import Requests
 from export.replay.replay import GROUPS
-from export.replay.training_rows import hydrate
+from export.rows.writer import hydrate
 from services.features.activity import deltas_by
 from services.features.behavior import Events
 from services.features.catalogue import ItemState

@@ -11,7 +11,7 @@ from services.kafka.connection import kafka_arguments
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.store.redis.connection import redis_arguments, redis_options
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.datasets.completejourney import load_completejourney
-from export.datasets.completejourney_source import week_start_ms
-from export.datasets.completejourney_text import plain_words
+from export.datasets.completejourney.adapter import load_completejourney
+from export.datasets.completejourney.source import week_start_ms
+from export.datasets.completejourney.text import plain_words
 from export.datasets.errors import DatasetError
 from export.datasets.tables import Dataset
 from export.datasets.validation import check, check_order

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from export import pipeline
-from export.datasets.check import check_data
+from export.datasets.check.check import check_data
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
-from export.training.source import RowSource
+from export.replay import pipeline
+from export.rows.reader import RowSource
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.settings.training import DatasetSettings

@@ -8,11 +8,11 @@ import torch
 
 from export.models.base import Model, Moments, Standardise, combine
 from export.models.build import TORCH_KINDS
-from export.onnx_export import requests_of
+from export.models.onnx_export import requests_of
+from export.rows.reader import RowSource
 from export.training.config import KINDS
-from export.training.source import RowSource
 from tests.unit.export.models.quick_models import request, train_all
-from tests.unit.export.training.made_rows import write_rows
+from tests.unit.export.rows.made_rows import write_rows
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 
 from export.models.base import TENSORS, ModelError
 from export.models.boosted_trees import BoostedTrees, flattened, import_lightgbm, matrix
-from export.training.source import RowSource
-from tests.unit.export.training.made_rows import write_rows
+from export.rows.reader import RowSource
+from tests.unit.export.rows.made_rows import write_rows
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from export.models.base import ModelError
 from export.models.known_scenarios import KnownScenarios
 from export.models.shared_bottom import SharedBottom
 from export.models.star import Star
-from export.training.source import RowSource
-from tests.unit.export.training.made_rows import TENSORS, write_rows
+from export.rows.reader import RowSource
+from tests.unit.export.rows.made_rows import TENSORS, write_rows
 
 
 @pytest.fixture(scope="module")

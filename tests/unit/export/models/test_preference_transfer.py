@@ -7,12 +7,12 @@ import torch
 
 from export.models.base import INPUTS, TENSORS, RequestTensors, RowTensors
 from export.models.preference_transfer import ManyRequests, PreferenceTransfer
+from export.rows.reader import RowSource
+from export.rows.selection import Selection
 from export.training.config import config_of
-from export.training.selection import Selection
-from export.training.source import RowSource
 from export.training.train import fit
 from tests.unit.export.models.quick_models import request
-from tests.unit.export.training.made_rows import WIDTHS, write_rows
+from tests.unit.export.rows.made_rows import WIDTHS, write_rows
 
 
 @pytest.fixture(scope="module")

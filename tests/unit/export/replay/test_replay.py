@@ -7,7 +7,7 @@ import pytest
 
 from export.replay.history import History, ItemScenarios, Requests
 from export.replay.replay import Replay
-from export.replay.training_rows import hydrate
+from export.rows.writer import hydrate
 from services.features.behavior import Events
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, Attribute, FeatureConfig

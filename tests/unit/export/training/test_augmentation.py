@@ -10,12 +10,12 @@ import torch
 from export.models.base import RowTensors
 from export.models.pooled import Pooled
 from export.models.preference_transfer import PreferenceTransfer
+from export.rows.reader import RowBatch, RowSource
 from export.training.augmentation import Additions, history_columns, masked, nearest_texts, softened
 from export.training.config import config_of
-from export.training.source import RowBatch, RowSource
 from export.training.train import fit
 from services.errors import ConfigurationError
-from tests.unit.export.training.made_rows import SOURCES, TENSORS, write_rows
+from tests.unit.export.rows.made_rows import SOURCES, TENSORS, write_rows
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 
 from export.evaluation.metrics import auc
 from export.models.base import ModelError
+from export.rows.reader import RowSource, TrainingRowsError
+from export.rows.selection import Selection
 from export.training.checkpoint import CheckpointMismatch, Epoch
 from export.training.config import KINDS, TrainingConfig, config_of
-from export.training.selection import Selection
-from export.training.source import RowSource, TrainingRowsError
 from export.training.train import _best, fit, score
 from services.errors import ConfigurationError
-from tests.unit.export.training.made_rows import write_rows
+from tests.unit.export.rows.made_rows import write_rows
 
 SMALL = {"hidden": (16, 8), "hidden_g": (4,), "batch_rows": 60, "buffer_rows": 200, "learning_rate": 1e-2}
 

@@ -1,1 +1,0 @@
-"""History written straight into the online store, and where streaming goes on from it."""

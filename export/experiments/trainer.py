@@ -1,0 +1,111 @@
+"""Fits of an experiment on replayed training rows.
+
+Knows how rows are read and models trained and scored; knows nothing of experiments.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.evaluation.metrics import auc, ndcg_at
+from export.experiments.fits import ExperimentError, Fit, Measures
+from export.rows.reader import RowSource
+from export.rows.selection import Selection
+from export.training.config import config_of
+from export.training.train import Scored, fit, score
+
+STEPS, LEAST_BATCH, MOST_EPOCHS = 300, 128, 40
+"""A fit makes at least so many steps: with few rows by smaller batches and more passes, within these."""
+
+WITH_TRANSFER = ("affine", "neural")
+
+
+class RunTrainer:
+    """Trains and measures fits; a `Trainer`.
+
+    Args:
+        directory: training rows of a replay.
+        epochs: most passes over the training rows.
+        device: torch device.
+    """
+
+    def __init__(self, directory: Path, epochs: int, device: str) -> None:
+        self._directory, self._epochs, self._device = directory, epochs, device
+        everything = {split: RowSource(directory, split) for split in ("train", "validation", "test")}
+        self.info: dict[str, Any] = everything["train"].info
+        self.tensors: Mapping[str, Sequence[str]] = everything["train"].tensors
+        self.sources = everything["train"].sources
+        self.trained = self._present(everything["train"])
+        self.tested = self._present(everything["test"])
+        if not self.tested or not self.trained:
+            raise ExperimentError(f"{directory}: experiments need rows of the splits train and test")
+        self._sizes = {split: len(source) for split, source in everything.items()}
+        self._columns = {s: source.columns("label", "target", "request_id") for s, source in everything.items()}
+
+    def _present(self, source: RowSource) -> list[str]:
+        return [name for name, rows in zip(self.sources, source.rows_per_target, strict=True) if rows]
+
+    def chosen(self, targets: Sequence[str] | None) -> list[str]:
+        """The given targets, or all that are trained and tested; ExperimentError names one that is not."""
+        usable = [target for target in self.trained if target in self.tested]
+        if unknown := [target for target in targets or () if target not in usable]:
+            raise ExperimentError(
+                f"target: no training and test rows of {', '.join(unknown)}; choose {', '.join(usable)}"
+            )
+        return list(targets or usable)
+
+    def need_transfer(self, kind: str) -> None:
+        """ExperimentError if models of the kind have no transfer weights."""
+        if kind not in WITH_TRANSFER:
+            raise ExperimentError(f"model: {kind} has no transfer weights; choose {' or '.join(WITH_TRANSFER)}")
+
+    def row_passes(self, fit: Fit) -> int:
+        """Training and validation rows in every epoch, then both scored splits."""
+        rows, scored = self._rows(fit.selection), self._sizes["validation"]
+        epochs = self._overrides(rows)["epochs"]
+        return epochs * (rows + scored) + scored + self._sizes["test"] * (1 + len(fit.removed))
+
+    def measure(self, fit_: Fit) -> Measures:
+        """Train and score; empty if there is nothing to train on."""
+        if not (rows := self._rows(fit_.selection)):
+            return {}
+        overrides = {**self._overrides(rows), "seed": fit_.seed, "device": self._device}
+        config = config_of(fit_.kind, overrides, fit_.overrides)
+        model, _ = fit(self._directory, fit_.kind, config, fit_.selection)
+        selections = {split: (split, fit_.selection) for split in ("validation", "test")}
+        for source in fit_.removed:
+            selections[f"without {source}"] = ("test", replace(fit_.selection, dropped_sources=frozenset({source})))
+        found = {
+            name: self._measured(split, score(model, RowSource(self._directory, split, selection)))
+            for name, (split, selection) in selections.items()
+        }
+        return {name: measures for name, measures in found.items() if measures}
+
+    def _rows(self, selection: Selection) -> int:
+        return len(RowSource(self._directory, "train", selection))
+
+    def _overrides(self, rows: int) -> dict[str, int]:
+        """Batches and passes with which a fit of so many rows learns."""
+        most = config_of("neural").batch_rows
+        batch_rows = min(most, max(LEAST_BATCH, rows * self._epochs // STEPS))
+        epochs = max(self._epochs, min(MOST_EPOCHS, -(-STEPS * LEAST_BATCH // max(rows, 1))))
+        return {"epochs": epochs, "batch_rows": batch_rows, "patience": max(2, epochs // 4)}
+
+    def _measured(self, split: str, scored: Scored) -> dict[str, dict[str, float]]:
+        """AUC and NDCG@10 over all rows and per target; empty without rows."""
+        if not len(scored.row):
+            return {}
+        columns = self._columns[split]
+        masks = {"all": np.ones(len(scored.row), bool)}
+        masks |= {name: columns["target"] == self.sources.index(name) for name in self.sources}
+        return {
+            name: {
+                "auc": auc(scored.label[mask], scored.probability[mask]),
+                "ndcg_at_10": ndcg_at(10, scored.label[mask], scored.probability[mask], columns["request_id"][mask]),
+            }
+            for name, mask in masks.items()
+            if mask.any()
+        }

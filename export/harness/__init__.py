@@ -1,0 +1,1 @@
+"""Sets a stage of real processes and data for demo, benchmarks and tests."""

@@ -1,0 +1,98 @@
+"""What every benchmark needs before it can measure: data, text encoder, topics, views, rows, and real events.
+
+Knows the demo's environment and the Complete Journey data; measures nothing.
+"""
+
+import os
+from dataclasses import dataclass, replace
+
+from crossrec.events.v1.events_pb2 import Entry
+from export.datasets.registry import import_dataset
+from export.datasets.storage import DatasetReader
+from export.harness.environment import Environment
+from export.harness.stream import behavior_entries
+from export.replay.backfill import fill_store
+from export.replay.history import History, load_history
+from export.replay.pipeline import ensure_encoder, replay_rows
+from export.training.run import train_run
+from services.kafka.topics import create_topics, topic_specs
+from services.settings.load import Settings, load_settings
+from services.store.connect import apply_definitions, open_rows_for_batches
+from services.store.redis.feast_rows import FeastRowStore
+
+DATASET = "completejourney"
+PRODUCER_BATCH_BYTES = 256 * 1024
+
+
+@dataclass
+class Stage:
+    """An environment with a data set in it.
+
+    Args:
+        environment: infrastructure and processes.
+        settings: of this environment.
+        reader: the imported data set.
+        history: the same as arrays.
+    """
+
+    environment: Environment
+    settings: Settings
+    reader: DatasetReader
+    history: History
+
+    def rows(self) -> FeastRowStore:
+        """The online store, patient enough for batches."""
+        return open_rows_for_batches(self.settings)
+
+    def apart(self, name: str) -> "Stage":
+        """The same data with topics, groups and rows of their own, for this process and those that it starts."""
+        registry = self.environment.data / "feast" / f"{name}.db"
+        os.environ |= {
+            "CROSSREC_KAFKA__TOPIC_PREFIX": name,
+            "CROSSREC_CONSUMERS__GROUP_PREFIX": name,
+            "CROSSREC_STORE__PROJECT": name,
+            "CROSSREC_STORE__REGISTRY": str(registry),
+        }
+        return replace(self, settings=load_settings())
+
+    def describe(self, households: int) -> str:
+        """The data in words."""
+        taken = f"{households} households" if households else "all households"
+        return f"Complete Journey, {taken}, seed 0"
+
+
+def set_stage(environment: Environment, households: int) -> Stage:
+    """Import households of Complete Journey (0: all of them) and build their text encoder."""
+    settings = load_settings()
+    directory = environment.data / DATASET
+    import_dataset(DATASET, directory, households=households or None, seed=0)
+    reader = DatasetReader(directory)
+    ensure_encoder(settings, reader)
+    return Stage(environment, settings, reader, load_history(reader, settings.features))
+
+
+def open_topics(stage: Stage, partitions: int = 0) -> None:
+    """Create the topics; 0: with as many partitions as the settings say."""
+    kafka = stage.settings.kafka
+    specs = topic_specs(kafka.topic_prefix, partitions or kafka.partitions)
+    create_topics(kafka, specs, kafka.replication_factor)
+
+
+def open_catalogue(stage: Stage) -> None:
+    """Create the views, and fill in items and scenarios as they were before the first event."""
+    apply_definitions(stage.settings)
+    fill_store(stage.settings, stage.reader.path, float(stage.history.behavior.time_s[0]))
+
+
+def open_ranking(stage: Stage) -> None:
+    """Train a model for one pass over the rows, and fill the store with all history; views are there afterwards."""
+    replay_rows(stage.settings, stage.reader, stage.reader.path / "rows", 0.0)
+    train_run(stage.settings, DATASET, "neural", overrides={"epochs": 1})
+    apply_definitions(stage.settings)
+    fill_store(stage.settings, stage.reader.path)
+
+
+def first_events(stage: Stage, events: int) -> list[Entry]:
+    """The first behaviour events of the data in time order."""
+    times = stage.history.behavior.time_s
+    return behavior_entries(stage.history, slice(0, min(events, len(times))))

@@ -1,0 +1,164 @@
+"""Publishes a stretch of a data set's history through the gateway, and watches the consumers follow."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+
+from crossrec.events.v1 import events_pb2
+from export.harness.environment import DemoFailed
+from export.replay.history import History
+from services.client import EventClient
+from services.consumers.kinds import TOPICS
+from services.features.config import EVENT_TYPES, FeatureConfig
+from services.kafka.connection import kafka_arguments
+from services.settings.load import Settings
+
+BATCH = 500
+
+
+@dataclass
+class Published:
+    """What the gateway answered."""
+
+    accepted: int = 0
+    rejected: list[events_pb2.Rejected] = field(default_factory=list)
+
+
+def timestamp(time_s: float) -> Timestamp:
+    """A protobuf timestamp, exact to the millisecond."""
+    stamp = Timestamp()
+    stamp.FromMilliseconds(round(time_s * 1000))
+    return stamp
+
+
+def entries_between(history: History, config: FeatureConfig, begin_s: float, end_s: float) -> list[events_pb2.Entry]:
+    """Behaviour in [begin, end) and updates of items per scenario in (begin, end], in time order."""
+    rows = range(*history.behavior.time_s.searchsorted([begin_s, end_s]).tolist())
+    timed = [*_behavior(history, rows), *_updates(history, config, begin_s, end_s)]
+    timed.sort(key=lambda pair: pair[0])
+    return [entry for _, entry in timed]
+
+
+def behavior_entries(history: History, rows: slice) -> list[events_pb2.Entry]:
+    """The behaviour events of these rows."""
+    return [entry for _, entry in _behavior(history, range(*rows.indices(len(history.behavior))))]
+
+
+def _behavior(history: History, rows: range) -> Iterator[tuple[float, events_pb2.Entry]]:
+    events = history.behavior
+    for row in rows:
+        event = events_pb2.BehaviorEvent(
+            event_id=f"history-{events.position[row, 2]}",
+            user_id=events.user[row],
+            scenario_id=events.scenario[row],
+            type=f"EVENT_TYPE_{EVENT_TYPES[events.type[row]].upper()}",
+            item_id=events.item[row],
+            time=timestamp(events.time_s[row]),
+            text=history.behavior_text[row],
+        )
+        if events.value[row] == events.value[row]:  # not NaN
+            event.value = events.value[row]
+        yield events.time_s[row], events_pb2.Entry(behavior_event=event)
+
+
+def _updates(
+    history: History, config: FeatureConfig, begin_s: float, end_s: float
+) -> Iterator[tuple[float, events_pb2.Entry]]:
+    states, declared = history.item_scenarios, config.attributes_of("item_scenario")
+    for row in range(*states.time_s.searchsorted([begin_s, end_s], side="right")):
+        update = events_pb2.ItemScenarioUpdate(
+            item_id=states.item[row],
+            scenario_id=states.scenario[row],
+            time=timestamp(states.time_s[row]),
+            attributes={a.name: value for a, value in zip(declared, states.attributes[row], strict=True)},
+        )
+        yield states.time_s[row], events_pb2.Entry(item_scenario_update=update)
+
+
+def publish(
+    address: str, entries: Sequence[events_pb2.Entry], progress: Callable[[int], None] = lambda _: None
+) -> Published:
+    """Send the entries in batches, in order."""
+    result = Published()
+    with EventClient(address, deadline_s=60) as client:
+        for begin in range(0, len(entries), BATCH):
+            answers = client.publish(entries[begin : begin + BATCH])
+            for answer in answers:
+                if answer.WhichOneof("result") == "accepted":
+                    result.accepted += 1
+                else:
+                    result.rejected.append(answer.rejected)
+            progress(begin + len(answers))
+    return result
+
+
+class Lag:
+    """How far the consumer groups are behind their topics."""
+
+    def __init__(self, settings: Settings) -> None:
+        kafka = settings.kafka
+        self._groups = {
+            f"{settings.consumers.group_prefix}-{kind}": f"{kafka.topic_prefix}.{suffix}"
+            for kind, suffix in TOPICS.items()
+        }
+        self._dead_letters = f"{kafka.topic_prefix}.dead-letter"
+        self._admin = KafkaAdminClient(**kafka_arguments(kafka))
+        self._consumer = KafkaConsumer(**kafka_arguments(kafka), isolation_level="read_committed")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._admin.close()
+        self._consumer.close()
+
+    def behind(self) -> dict[str, int]:
+        """Records that each group has not yet committed, per group with any."""
+        result = {}
+        for group, topic in self._groups.items():
+            ends = self._ends(topic)
+            committed = self._committed(group)
+            lag = sum(max(end - committed.get(part, 0), 0) for part, end in ends.items())
+            if lag:
+                result[group] = lag
+        return result
+
+    def records(self, suffix: str) -> int:
+        """Records ever written to a topic, by its prefix-less name; transaction markers count as records."""
+        prefix = self._dead_letters.removesuffix("dead-letter")
+        return sum(self._ends(f"{prefix}{suffix}").values())
+
+    def dead_lettered(self) -> int:
+        """Records in the dead-letter topic that were committed."""
+        parts = [TopicPartition(self._dead_letters, part) for part in self._partitions(self._dead_letters)]
+        self._consumer.assign(parts)
+        self._consumer.seek_to_beginning(*parts)
+        ends, found = self._consumer.end_offsets(parts), 0
+        while any(self._consumer.position(part) < ends[part] for part in parts):
+            found += sum(len(records) for records in self._consumer.poll(timeout_ms=500).values())
+        return found
+
+    def wait(self, check: Callable[[], None], progress: Callable[[int], None], timeout_s: float = 180.0) -> None:
+        """Wait until every group has caught up; DemoFailed after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while behind := self.behind():
+            progress(sum(behind.values()))
+            check()
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"consumers do not catch up: {behind} records behind")
+            time.sleep(0.1)
+        progress(0)
+
+    def _partitions(self, topic: str) -> set[int]:
+        found: set[int] = self._consumer.partitions_for_topic(topic) or set()
+        return found
+
+    def _ends(self, topic: str) -> dict[TopicPartition, int]:
+        parts = [TopicPartition(topic, part) for part in self._partitions(topic)]
+        ends: dict[TopicPartition, int] = self._consumer.end_offsets(parts)
+        return ends
+
+    def _committed(self, group: str) -> dict[TopicPartition, int]:
+        found = self._admin.list_group_offsets([group])
+        return {part: value.offset for part, value in found[group].items()}

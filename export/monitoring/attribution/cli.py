@@ -1,0 +1,88 @@
+"""`crossrec attribution`: what became of answers, per scenario, model and arm.
+
+Knows flags and how the table looks; heavy imports wait until the command runs.
+"""
+
+import json
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from services.settings.times import utc_seconds
+
+if TYPE_CHECKING:
+    from export.monitoring.attribution.figures import Estimate, GroupFigures
+
+
+class Outcome(StrEnum):
+    """Event types that can be an outcome."""
+
+    CLICK = "click"
+    ADD_TO_CART = "add_to_cart"
+    PURCHASE = "purchase"
+    RATING = "rating"
+    COMMENT = "comment"
+
+
+def attribution_command(
+    data: Annotated[str, typer.Option(help="Data set whose settings to take. Default: the settings in force.")] = "",
+    since: Annotated[datetime | None, typer.Option("--from", help="Answers from then on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Answers before then (UTC); outcomes may come later.")] = None,
+    outcome: Annotated[list[Outcome] | None, typer.Option(help="What counts as a click; may be repeated.")] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="Length of the list for NDCG.")] = 10,
+    resamples: Annotated[int, typer.Option(min=40, help="Bootstrap resamples of the users.")] = 1000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
+) -> None:
+    """Join events that carry an attribution token to the answers of the served log (served_log.share).
+
+    Per scenario, model and arm: answers, impressions, clicks and their rate, NDCG@k, and whether the probabilities that
+    were answered came true.
+    """
+    from export.monitoring.attribution.figures import figures, plain
+    from export.monitoring.attribution.join import join
+    from export.monitoring.served_log import read_answers, read_behaviour
+    from services.settings.load import load_settings
+
+    console, settings = Console(highlight=False), load_settings(data)
+    from_s, until_s = utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf")
+    behaviour = read_behaviour(settings, from_s)
+    answers = read_answers(settings, from_s, until_s, behaviour.erased_s)
+    joined = join(answers.records, behaviour.events, {str(kind) for kind in outcome or [Outcome.CLICK]})
+    lines = figures(joined, k, resamples)
+    left_out = {"erased users": answers.erased, "unreadable": answers.unreadable}
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        written = {"k": k, "groups": plain(lines), "unmatched_events": joined.unmatched, "answers_left_out": left_out}
+        json_file.write_text(json.dumps(written, indent=2) + "\n")
+    console.print(_table(lines, k))
+    for what, counts in (("events without an answer", joined.unmatched), ("answers left out", left_out)):
+        if said := ", ".join(f"{name} {count:,}" for name, count in counts.items() if count):
+            console.print(f"{what}: {said}")
+
+
+def _table(lines: "list[GroupFigures]", k: int) -> Table:
+    table = Table(box=SIMPLE_HEAD, caption="95 % intervals by resampling users", caption_justify="left")
+    for name in ("scenario", "model", "arm"):
+        table.add_column(name)
+    for name in ("answers", "impressions", "clicks", "CTR", f"NDCG@{k}", "predicted", "ECE"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        counts = (f"{count:,}" for count in (line.answers, line.impressions, line.clicks))
+        predicted = "-" if line.predicted is None else f"{line.predicted:.4f}"
+        names = (line.scenario or "all", line.model, line.arm)
+        table.add_row(*names, *counts, _said(line.ctr), _said(line.ndcg), predicted, _said(line.ece))
+    return table
+
+
+def _said(estimate: "Estimate") -> str:
+    if estimate.value is None:
+        return "-"
+    if estimate.low is None:
+        return f"{estimate.value:.4f}"
+    return f"{estimate.value:.4f}\n[dim]{estimate.low:.4f}-{estimate.high:.4f}[/dim]"

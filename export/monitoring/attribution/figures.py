@@ -1,0 +1,119 @@
+"""Figures of what was shown, per scenario, model and arm: rate of outcomes, NDCG, calibration, with intervals.
+
+Intervals are of resampled users, with the code of model evaluation. Pure; knows nothing of Kafka or output.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from export.evaluation.bootstrap import Calibration, Ratio, interval, user_counts
+from export.evaluation.calibration import BINS, equal_mass_bins, reliability
+from export.evaluation.groups import Floats, Ints, group_ndcg, group_sum
+from export.monitoring.attribution.join import Group, Joined
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its 95 % interval; None where there is nothing to measure."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """Of one group.
+
+    Args:
+        scenario: target scenario; "" in the line over all groups.
+        model: name and version; likewise.
+        arm: of the experiment; likewise.
+        answers: in the log.
+        shown_answers: of which at least one item was shown.
+        users: to whom they were shown.
+        impressions: items shown, once per answer.
+        clicks: items with an outcome, once per answer.
+        ctr: clicks per impression.
+        ndcg: NDCG@k of the answers with a click, by the positions in the answer.
+        predicted: mean probability of what was shown; compare with ctr.
+        ece: expected calibration error, in bins of equal mass.
+        reliability: per bin: mean probability, share clicked, rows.
+    """
+
+    scenario: str
+    model: str
+    arm: str
+    answers: int
+    shown_answers: int
+    users: int
+    impressions: int
+    clicks: int
+    ctr: Estimate
+    ndcg: Estimate
+    predicted: float | None
+    ece: Estimate
+    reliability: list[dict[str, float]]
+
+
+def figures(joined: Joined, k: int, resamples: int) -> list[GroupFigures]:
+    """A line per group, then one over all of them; NDCG at `k`, intervals of `resamples` resamples."""
+    lines = []
+    for number, group in enumerate(joined.groups):
+        lines.append(_measured(joined, joined.group == number, group, int(joined.answers[number]), k, resamples))
+    if len(joined.groups) > 1:
+        every = np.ones(len(joined.group), bool)
+        lines.append(_measured(joined, every, ("", "", ""), int(joined.answers.sum()), k, resamples))
+    return lines
+
+
+def plain(lines: list[GroupFigures]) -> list[dict[str, Any]]:
+    """As plain values."""
+    return [asdict(line) for line in lines]
+
+
+def _measured(joined: Joined, rows: np.ndarray, group: Group, answers: int, k: int, resamples: int) -> GroupFigures:
+    label, probability = joined.label[rows], joined.probability[rows]
+    users, user = np.unique(joined.user[rows], return_inverse=True)
+    shown, answer = np.unique(joined.answer[rows], return_inverse=True)
+    nothing = Estimate(None, None, None)
+    head = (*group, answers, len(shown), len(users), len(label), int(label.sum()))
+    if not len(label):
+        return GroupFigures(*head, nothing, nothing, None, nothing, [])
+    counts = user_counts(len(users), resamples, SEED)
+    ctr = Ratio(group_sum(user, label, len(users)), group_sum(user, np.ones(len(label)), len(users)))
+    ndcg = _ndcg(k, label, joined.position[rows], answer, user, len(users))
+    calibration = _calibration(label, probability, user, len(users))
+    return GroupFigures(
+        *head,
+        _estimate(ctr.of(counts)),
+        _estimate(ndcg.of(counts)),
+        float(probability.mean()),
+        _estimate(calibration.of(counts)),
+        reliability(label, probability),
+    )
+
+
+def _ndcg(k: int, label: Ints, position: Ints, answer: Ints, user: Ints, users: int) -> Ratio:
+    """Mean over answers with a click, as sums per user."""
+    answers = int(answer.max()) + 1
+    value = group_ndcg(k, label, position, answer, answers)
+    owner = np.zeros(answers, np.int64)
+    owner[answer] = user
+    known = ~np.isnan(value)
+    return Ratio(group_sum(owner[known], value[known], users), group_sum(owner[known], np.ones(known.sum()), users))
+
+
+def _calibration(label: Ints, probability: Floats, user: Ints, users: int) -> Calibration:
+    excess = np.zeros((users, BINS))
+    np.add.at(excess, (user, equal_mass_bins(probability)), label - probability)
+    return Calibration(excess, group_sum(user, np.ones(len(label)), users))
+
+
+def _estimate(values: Floats) -> Estimate:
+    low, high = interval(values[1:])
+    return Estimate(*(None if np.isnan(value) else float(value) for value in (values[0], low, high)))

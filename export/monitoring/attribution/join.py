@@ -1,0 +1,107 @@
+"""Joins events to the answers that their tokens name: a row per item that was shown.
+
+An item counts as shown if an event on it came back with the answer's token, an impression or anything else, and once
+however often it did. Pure; knows nothing of Kafka or metrics.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossrec.ranking.v1.served_pb2 import ServedRanking
+from export.monitoring.served_log import Happened
+from services.ranking.attribution import BadToken, attribution_of
+
+Group = tuple[str, str, str]
+"""Target scenario, model, arm."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Items shown, side by side [R], and how many answers there were of each group.
+
+    Args:
+        group: [R] scenario, model and arm of the answer, as an index into `groups`.
+        user: [R] index of the user, over all groups.
+        answer: [R] index of the answer.
+        position: [R] place of the item in the answer, from 0.
+        probability: [R] as it was answered.
+        label: [R] 1 if an outcome came back.
+        groups: of the answers, sorted.
+        answers: [G] answers per group, shown or not.
+        unmatched: events with a token that brought nothing, by why.
+    """
+
+    group: NDArray[np.int64]
+    user: NDArray[np.int64]
+    answer: NDArray[np.int64]
+    position: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    label: NDArray[np.int64]
+    groups: list[Group]
+    answers: NDArray[np.int64]
+    unmatched: dict[str, int]
+
+
+def join(answers: Sequence[ServedRanking], events: Iterable[Happened], outcomes: Collection[str]) -> Joined:
+    """Join events on items to answers; event types in `outcomes` make a positive."""
+    by_id = {answer.answer_id: answer for answer in answers}
+    labels, unmatched = dict[tuple[str, str], int](), Counter[str]()
+    for event in events:
+        if not event.token or not event.item:
+            continue
+        found = _answer_of(event, by_id)
+        if isinstance(found, str):
+            unmatched[found] += 1
+            continue
+        key = found.answer_id, event.item
+        labels[key] = max(labels.get(key, 0), int(event.kind in outcomes))
+    return _columns(by_id, labels, dict(unmatched))
+
+
+def group_of(answer: ServedRanking) -> Group:
+    """What an answer's figures are counted under."""
+    return answer.answer.scenario_id, answer.answer.model_version, answer.answer.experiment_arm
+
+
+def _answer_of(event: Happened, by_id: dict[str, ServedRanking]) -> ServedRanking | str:
+    """The answer that showed the item, or why there is none."""
+    try:
+        answer = by_id.get(attribution_of(event.token).answer_id)
+    except BadToken:
+        return "no token of ours"
+    if answer is None:
+        return "answer not in the log"
+    if answer.user_id != event.user:
+        return "another user's token"
+    if all(item.item_id != event.item for item in answer.answer.items):
+        return "item not in the answer"
+    return answer
+
+
+def _columns(by_id: dict[str, ServedRanking], labels: dict[tuple[str, str], int], unmatched: dict[str, int]) -> Joined:
+    groups = sorted({group_of(answer) for answer in by_id.values()})
+    group, answer_at = {key: n for n, key in enumerate(groups)}, {key: n for n, key in enumerate(by_id)}
+    users: dict[str, int] = {}
+    rows = []
+    for (answer_id, item), label in labels.items():
+        answer = by_id[answer_id]
+        position, ranked = next((n, line) for n, line in enumerate(answer.answer.items) if line.item_id == item)
+        user = users.setdefault(answer.user_id, len(users))
+        rows.append((group[group_of(answer)], user, answer_at[answer_id], position, label, ranked.probability))
+    numbers = np.array([row[:-1] for row in rows], np.int64).reshape(len(rows), 5)
+    answers = np.bincount([group[group_of(answer)] for answer in by_id.values()], minlength=len(groups))
+    return Joined(
+        group=numbers[:, 0],
+        user=numbers[:, 1],
+        answer=numbers[:, 2],
+        position=numbers[:, 3],
+        probability=np.array([row[-1] for row in rows], np.float64),
+        label=numbers[:, 4],
+        groups=groups,
+        answers=answers.astype(np.int64),
+        unmatched=unmatched,
+    )

@@ -1,0 +1,90 @@
+"""Replays a data set's history up to each served request and hands out what its tensors should have been.
+
+Knows the replay and the encoding of features; knows nothing of Kafka or of what is made of the tensors.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from crossrec.ranking.v1.served_pb2 import ServedRanking
+from export.monitoring.served_log import asked_s
+from export.replay.history import History, Requests
+from export.replay.replay import Replay
+from export.rows.writer import hydrate
+from services.features.catalogue import attribute_values
+from services.features.encode import Tensors, encode
+from services.features.schema import Schema
+from services.store.columns import ColumnRowStore
+from services.text.protocol import Encoder
+
+Compare = Callable[[ServedRanking, Tensors], None]
+
+
+def sources_of(record: ServedRanking) -> tuple[str, ...]:
+    """The source scenarios, in the order of the tensors."""
+    return tuple(weight.scenario_id for weight in record.answer.transfer_weights)
+
+
+def items_of(record: ServedRanking) -> tuple[str, ...]:
+    """The items that the record has features of, in the order of the tensors."""
+    return tuple(item.item_id for item in record.answer.items[: record.features.items])
+
+
+def replay_served(
+    history: History,
+    schema: Schema,
+    encoder: Encoder,
+    records: Sequence[ServedRanking],
+    compare: Compare,
+) -> None:
+    """Call `compare` with each record and the tensors that the replay makes of its request, in order of time."""
+    ordered = sorted(records, key=asked_s)
+    store = ColumnRowStore(schema)
+
+    def stop(_: float, requests: Requests) -> None:
+        for place in requests.request_id.tolist():
+            record = ordered[place]
+            rows = hydrate(store, schema, encoder.fingerprint, sources_of(record), _candidates(schema, record))
+            compare(record, encode(schema, rows))
+
+    asked = replace(history, requests=_moments(schema, ordered))
+    Replay(asked, schema, encoder, store).run(float(np.nextafter(asked_s(ordered[-1]), np.inf)), stop)
+
+
+def _moments(schema: Schema, records: Sequence[ServedRanking]) -> Requests:
+    """One row per record, so that the replay stops there; the rows' ids are the records' places."""
+    context = np.zeros((len(records), len(schema.config.attributes_of("context"))))
+    nothing = np.full(len(records), "", object)
+    return Requests(
+        request_id=np.arange(len(records)).astype(object),
+        user=nothing,
+        scenario=nothing,
+        item=nothing,
+        label=np.zeros(len(records), np.int64),
+        split=nothing,
+        time_s=np.array([asked_s(record) for record in records]),
+        context=context,
+    )
+
+
+def _candidates(schema: Schema, record: ServedRanking) -> Requests:
+    """One row per item of the record."""
+    items = items_of(record)
+    count = len(items)
+    context = attribute_values(schema.config, "context", record.context.attributes)
+
+    def all_of(value: str) -> np.ndarray:
+        return np.full(count, value, object)
+
+    return Requests(
+        request_id=all_of(record.answer_id),
+        user=all_of(record.user_id),
+        scenario=all_of(record.answer.scenario_id),
+        item=np.array(items, object),
+        label=np.zeros(count, np.int64),
+        split=all_of(""),
+        time_s=np.full(count, asked_s(record)),
+        context=np.tile(context, (count, 1)),
+    )

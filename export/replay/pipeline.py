@@ -1,0 +1,71 @@
+"""From a data set's tables to training rows and a filled store, one step per function.
+
+Each step reads what the one before wrote and can be run alone; the command line and the demo call them in a row,
+and export.training.run goes on from the rows.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from export.datasets.storage import DatasetReader
+from export.replay.history import History, Requests, load_history
+from export.replay.offline_rows import OfflineRecorder
+from export.replay.replay import Replay
+from export.rows.writer import TrainingRowsWriter
+from services.features.schema import build_schema
+from services.settings.load import Settings
+from services.store.columns import ColumnRowStore
+from services.text.cache import VectorCache
+from services.text.encoder import TextEncoder
+
+Report = Callable[[float, float], None]
+"""Called with what is done and what there is to do."""
+
+
+def ensure_encoder(settings: Settings, reader: DatasetReader) -> None:
+    """Build the text encoder on the catalogue's texts, unless there is one."""
+    if (settings.encoder_dir / "encoder.json").exists():
+        return
+    from export.text_encoder import build_encoder
+
+    history = load_history(reader, settings.features)
+    texts = [state.text for _, state in history.items] + [state.text for _, state in history.scenarios]
+    build_encoder(sorted(set(texts)), settings.encoder_dir)
+
+
+def open_encoder(settings: Settings, threads: int = 2) -> TextEncoder:
+    """The settings' text encoder with its cache of vectors."""
+    cache = VectorCache(settings.encoder_dir / "vectors.sqlite")
+    return TextEncoder(settings.encoder_dir, cache=cache, threads=threads)
+
+
+def replay_rows(
+    settings: Settings, reader: DatasetReader, out: Path, user_share: float, report: Report = lambda *_: None
+) -> None:
+    """Replay a whole data set into training rows (`out`) and Feast's offline source."""
+    schema, encoder = build_schema(settings.features), open_encoder(settings)
+    history = load_history(reader, settings.features)
+    sources = sorted(scenario for scenario, _ in history.scenarios)
+    store = ColumnRowStore(schema)
+    data = {"dataset": str(reader.path), "info": reader.info.get("arguments", {}), "rows": reader.info.get("rows", {})}
+    recorder = OfflineRecorder(store, schema, settings.store.offline_dir, user_share)
+    with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:
+
+        def stop(_: float, requests: Requests) -> None:
+            writer.add(store, requests)
+            recorder.flush()
+
+        Replay(history, schema, encoder, recorder).run(end_of(history), stop, _progress(history, report))
+
+
+def end_of(history: History) -> float:
+    """A moment after everything in the history, seconds since 1970."""
+    times = [history.behavior.time_s, history.requests.time_s, history.item_scenarios.time_s]
+    return max(float(values.max()) for values in times if len(values)) + 1.0
+
+
+def _progress(history: History, report: Report) -> Callable[[float], None]:
+    total = len(history.behavior)
+    return lambda moment: report(float(np.searchsorted(history.behavior.time_s, moment)), total)

@@ -1,0 +1,1 @@
+"""Training rows in Parquet: written by the replay, read in batches, selected by runs."""

@@ -1,1 +1,0 @@
-"""What was answered and what users did, read back from Kafka."""

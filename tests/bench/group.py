@@ -1,0 +1,153 @@
+"""Runs behaviour consumers as one group over events that all become visible at once, and reads their clocks.
+
+Knows processes and the group's offsets; what the clocks are made into is `ingest.py`'s.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import GroupIdNotFoundError, RetriableError
+
+from crossrec.events.v1.events_pb2 import Entry
+from export.harness.environment import DemoFailed
+from export.harness.stage import PRODUCER_BATCH_BYTES, Stage
+from services.consumers.kinds import TOPICS
+from services.events.codec import encode
+from services.events.routing import route, topic_name
+from services.kafka.connection import kafka_arguments
+
+WITHIN_S = 900.0
+"""Without having folded everything by then, something hangs."""
+
+CHUNK = 20_000
+"""Events in the producer's hands at once."""
+
+LOOK_S = 0.2
+
+Samples = list[dict[str, Any]]
+"""What one consumer wrote down after each commit."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Consumers that have joined.
+
+    Args:
+        stage: where they run.
+        names: of their processes.
+        admin: asks Kafka about the group.
+    """
+
+    stage: Stage
+    names: list[str]
+    admin: KafkaAdminClient
+
+    def fold(self, entries: Iterable[Entry]) -> list[Samples]:
+        """Let the consumers fold entries, which they see all at once; returns what each wrote down meanwhile."""
+        with transaction(self.stage) as producer:
+            append(self.stage, producer, entries)
+            begin_s = time.perf_counter()
+        end = _end(self.stage)
+        self._wait(lambda: self._committed() >= end, "fold all events")
+        samples = [self._lines(name) for name in self.names]
+        return [[line for line in lines if line["wall_s"] > begin_s] for lines in samples]
+
+    def wait_until_joined(self) -> None:
+        """Until every consumer has partitions."""
+        self._wait(self._joined, "join")
+
+    def _joined(self) -> bool:
+        try:
+            group = self.admin.describe_groups([self._id])[self._id]
+        except (GroupIdNotFoundError, RetriableError):
+            return False
+        if group["group_state"] != "Stable":
+            return False
+        with_partitions = [m for m in group["members"] if m["member_assignment"]["assigned_partitions"]]
+        return len(with_partitions) == len(self.names)
+
+    def _committed(self) -> int:
+        try:
+            offsets = self.admin.list_group_offsets([self._id])[self._id]
+        except (GroupIdNotFoundError, RetriableError):
+            return 0
+        return sum(max(at.offset, 0) for at in offsets.values())
+
+    @property
+    def _id(self) -> str:
+        return f"{self.stage.settings.consumers.group_prefix}-behavior"
+
+    def _lines(self, name: str) -> Samples:
+        path = self.stage.environment.out / f"{name}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + WITHIN_S
+        while not condition():
+            self.stage.environment.processes.check()
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"the consumers did not {what} within {WITHIN_S:g} s")
+            time.sleep(LOOK_S)
+
+
+@contextmanager
+def running(stage: Stage, consumers: int) -> Iterator[Group]:
+    """So many behaviour consumers, all of them with partitions; they are stopped in the end."""
+    processes, prefix = stage.environment.processes, stage.settings.consumers.group_prefix
+    names = [f"{prefix}-{number}" for number in range(consumers)]
+    for name in names:
+        lines = stage.environment.out / f"{name}.jsonl"
+        processes.start_python(name, "-W", "ignore", "-m", "tests.bench.timed_consumer", str(lines))
+    with KafkaAdminClient(**kafka_arguments(stage.settings.kafka)) as admin:
+        group = Group(stage, names, admin)
+        group.wait_until_joined()
+        yield group
+    for name in names:
+        processes.stop_one(name)
+
+
+@contextmanager
+def transaction(stage: Stage) -> Iterator[KafkaProducer]:
+    """A producer whose records are seen when the context ends."""
+    with KafkaProducer(
+        **kafka_arguments(stage.settings.kafka),
+        transactional_id=f"{stage.settings.consumers.group_prefix}-bench",
+        transaction_timeout_ms=int(WITHIN_S * 1000),
+        acks="all",
+        linger_ms=20,
+        batch_size=PRODUCER_BATCH_BYTES,
+    ) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        yield producer
+        producer.commit_transaction()
+
+
+def append(stage: Stage, producer: KafkaProducer, entries: Iterable[Entry]) -> None:
+    """Send entries to their topics as a backend that writes to Kafka itself does, some at a time."""
+    prefix, left = stage.settings.kafka.topic_prefix, iter(entries)
+    while chunk := list(islice(left, CHUNK)):
+        futures = []
+        for entry in chunk:
+            way = route(entry)
+            value, headers = encode(entry)
+            futures.append(producer.send(topic_name(prefix, way.suffix), value, way.key, headers))
+        producer.flush()
+        for future in futures:
+            future.get(timeout=0)
+
+
+def _end(stage: Stage) -> int:
+    """How many offsets the behaviour topic has given away, markers of transactions among them."""
+    kafka = stage.settings.kafka
+    topic = topic_name(kafka.topic_prefix, TOPICS["behavior"])
+    with KafkaConsumer(**kafka_arguments(kafka)) as consumer:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        return int(sum(consumer.end_offsets(partitions).values()))

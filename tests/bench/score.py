@@ -1,0 +1,133 @@
+"""`crossrec bench score`: the registered model alone, per execution provider, on made-up features.
+
+Times the same calls as the server makes: runs in pieces on the processor, padded ones on a device.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from export.evaluation.machine import machine, versions
+from services.features.encode import Tensors
+from services.ranking.model.batching import BatchedModel
+from services.ranking.model.execution import execution_of
+from services.ranking.model.onnx_model import INPUTS, OnnxModel
+from services.registry.reader import MODEL, Registry, wanted_version
+from services.settings.load import Settings
+from services.settings.ranking import RankingSettings
+
+CANDIDATES = (1, 50, 200, 500, 1000, 2000)
+REQUESTS = (2, 4, 8)
+TOGETHER = 50
+"""Candidates of each request of those that are scored in one run."""
+
+THREADS = 16
+"""Requests at the same time, alone and batched."""
+
+WAIT_S = 0.001
+"""Longest that one of them waits for others."""
+
+WARM_UP = 10
+PACKAGES = ("crossrec", "onnxruntime-gpu", "numpy")
+
+
+def run_bench_score(settings: Settings, providers: Sequence[str], runs: int) -> dict[str, Any]:
+    """Milliseconds per provider, each alone with the processor behind it; without any, as the settings say.
+
+    Raises ModelUnavailable if there is no model, or a provider is not obtained.
+    """
+    chosen = settings.ranking
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+    version = wanted_version(registry, chosen.model, chosen.version)
+    manifest = registry.manifest(version)
+    path = registry.local(version, manifest) / MODEL
+    measured = {}
+    for asked in [_alone(provider) for provider in providers] or [chosen.providers]:
+        execution = execution_of(chosen.model_copy(update={"providers": asked}))
+        # Any wait at all has the graph of several requests loaded.
+        execution = replace(execution, batch_wait_ms=1.0, batch_requests=max(REQUESTS))
+        model = OnnxModel(path, str(version), asked, execution)
+        measured[asked[0]] = _measure(model, manifest, runs)
+    return {
+        "model": str(version),
+        "providers": measured,
+        "workload": {"sources": len(manifest["sources"]), "runs": runs, "features": "normally distributed, seed 0"},
+        "versions": versions(PACKAGES),
+        "machine": machine(),
+    }
+
+
+def _alone(provider: str) -> tuple[str, ...]:
+    processor = RankingSettings().providers
+    return processor if provider in processor else (provider, *processor)
+
+
+def _measure(model: OnnxModel, manifest: Mapping[str, Any], runs: int) -> dict[str, Any]:
+    """Figures per number of candidates, and per number of requests in one run if the model has a graph for it."""
+    random = np.random.default_rng(0)
+    found: dict[str, Any] = {"candidates": {}}
+    for items in CANDIDATES:
+        request = made_up(manifest, items, random)
+        found["candidates"][str(items)] = _timed(lambda request=request: model.score(*request), runs)  # type: ignore[misc]
+    if model.takes_many:
+        found["requests_in_one_run"] = {"candidates_each": TOGETHER}
+        for count in REQUESTS:
+            requests = [made_up(manifest, TOGETHER, random) for _ in range(count)]
+            timed = _timed(lambda requests=requests: model.score_many(requests), runs)  # type: ignore[misc]
+            found["requests_in_one_run"][str(count)] = timed
+        batched = BatchedModel(model, WAIT_S, max(REQUESTS))
+        found["concurrent"] = {
+            "threads": THREADS,
+            "candidates_each": TOGETHER,
+            "alone_per_s": _per_second(lambda: model.score(*requests[0]), runs),
+            "batched_per_s": _per_second(lambda: batched.score(*requests[0]), runs),
+        }
+    return found
+
+
+def made_up(manifest: Mapping[str, Any], items: int, random: np.random.Generator) -> tuple[Tensors, np.ndarray]:
+    """Tensors of the model's widths, and a target posterior."""
+    sources = len(manifest["sources"])
+    shapes = {
+        "scenario": (sources,),
+        "behavior": (1, sources),
+        "language": (1, sources),
+        "item": (items,),
+        "item_text": (items,),
+        "cross": (items, sources),
+    }
+    widths = {name: len(manifest["tensors"][name]) for name in INPUTS}
+    made = {name: random.normal(size=(*shapes[name], widths[name])).astype(np.float32) for name in INPUTS}
+    return Tensors(**made), np.eye(sources)[0]
+
+
+def _per_second(call: Callable[[], object], runs: int) -> float:
+    """Calls a second of THREADS threads that make `runs` calls each."""
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            call()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(run, [WARM_UP] * THREADS))
+        begin = time.perf_counter()
+        list(pool.map(run, [runs] * THREADS))
+        return round(THREADS * runs / (time.perf_counter() - begin), 1)
+
+
+def _timed(call: Callable[[], object], runs: int) -> dict[str, float]:
+    """Milliseconds of a call: median and 99th percentile, and of processor time the mean."""
+    for _ in range(WARM_UP):
+        call()
+    took, busy = [], time.process_time()
+    for _ in range(runs):
+        begin = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - begin)
+    busy = time.process_time() - busy
+    p50, p99 = np.percentile(took, [50, 99]) * 1000
+    return {"p50_ms": round(p50, 4), "p99_ms": round(p99, 4), "cpu_ms": round(busy * 1000 / runs, 4)}

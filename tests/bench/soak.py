@@ -1,0 +1,188 @@
+"""`crossrec bench soak`: the ranking server for an hour or more at a part of its capacity, while events come in.
+
+Requests arrive in an open loop and latency counts from when they are due. Each minute says what the server holds in
+memory and how long answers took; what an hour shows and a minute does not are the slope of the memory, and whether the
+last third is slower than the first.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from rich.console import Console
+
+from export.evaluation.machine import machine, versions
+from export.harness.environment import Environment
+from export.harness.stage import DATASET, open_ranking, open_topics, set_stage
+from services.consumers.kinds import KINDS
+from services.load.crew import Crew
+from services.load.latencies import Latencies
+from services.load.schedule import Step
+from services.load.tally import OK, Tally
+from services.load.target import Target
+from tests.bench.calls import Calls
+from tests.bench.freshness import background_load
+from tests.bench.rank import CANDIDATES, CAPACITY_S, IN_FLIGHT, PACKAGES, workload
+
+REQUESTS = 2_000
+"""Distinct requests, which are sent over and over."""
+
+INTERVAL_S = 60.0
+LEAST_INTERVALS = 6
+"""Shorter runs have shorter intervals, so that a slope and thirds can be told at all."""
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server that is asked: where it listens, and its process."""
+
+    address: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of the run.
+
+    Args:
+        end_s: since the beginning, seconds.
+        memory_bytes: resident at the end, of the server and its workers.
+        tally: what the clients saw.
+    """
+
+    end_s: float
+    memory_bytes: int
+    tally: Tally
+
+
+def run_bench_soak(
+    minutes: float, households: int, events_per_s: int, share: float, out: Path = Path("build/bench/soak")
+) -> dict[str, Any]:
+    """Prepare everything, start all servers and consumers, find the capacity, soak, stop everything."""
+    console = Console(stderr=True)
+    with Environment(out, DATASET) as environment:
+        console.print(f"preparing {households} households, a model, topics and the online store")
+        stage = set_stage(environment, households)
+        open_topics(stage)
+        open_ranking(stage)
+        start(environment)
+        asked = workload(stage.history, REQUESTS, CANDIDATES)
+        server = Server(environment.ranking_address, environment.processes.running["ranking"].pid)
+        with background_load(stage, events_per_s) as load:
+            with grpc.insecure_channel(environment.ranking_address) as channel:
+                capacity = Calls(channel).capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
+            console.print(f"{minutes:g} minutes at {share * capacity:.0f} requests/s, {share:.0%} of the capacity")
+            bodies = [request.SerializeToString() for request in asked]
+            intervals = soak(server, bodies, share * capacity, minutes, environment.processes.check)
+    described = {
+        "data": stage.describe(households),
+        "minutes": minutes,
+        "candidates": CANDIDATES,
+        "arrivals": f"Poisson, {share * capacity:.1f} a second: {share:.0%} of the capacity under the events",
+        "events_per_s": events_per_s,
+        "events_per_s_reached": round(load.rate()),
+        "processes": "gateway, four consumers, ranking server, Kafka, Valkey and this client on one machine",
+    }
+    found = {"capacity_per_s": round(capacity, 1), **figures(intervals)}
+    return {**found, "workload": described, "versions": versions(PACKAGES), "machine": machine()}
+
+
+def start(environment: Environment) -> None:
+    """The servers, one after the other, and the consumers."""
+    environment.start_gateway()
+    environment.start_ranking()
+    for kind in KINDS:
+        environment.processes.start(f"consumer-{kind}", "consume", kind)
+
+
+def soak(
+    server: Server, bodies: Sequence[bytes], rate: float, minutes: float, check: Callable[[], None] = lambda: None
+) -> list[Interval]:
+    """Offer serialised requests, interval by interval, and say what was seen; Ctrl-C ends it early.
+
+    `check` is called after each interval, and may raise. Raises LoadFailed.
+    """
+    console, intervals = Console(stderr=True, highlight=False), list[Interval]()
+    count, seconds = intervals_of(minutes)
+    with Crew(Target(server.address), bodies, clients=1) as crew:
+        for number in range(count):
+            record = crew.offer([Step(rate, seconds, seed=number)])
+            check()
+            intervals.append(Interval((number + 1) * seconds, memory_bytes(server.pid), record.steps[0]))
+            console.print(_line(intervals[-1]))
+            if crew.interrupted:
+                break
+    return intervals
+
+
+def intervals_of(minutes: float) -> tuple[int, float]:
+    """Into how many intervals of how many seconds a run is divided."""
+    count = max(LEAST_INTERVALS, round(minutes * 60 / INTERVAL_S))
+    return count, minutes * 60 / count
+
+
+def memory_bytes(pid: int) -> int:
+    """Resident memory of a process and its children."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (own,) = (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(memory_bytes(int(child)) for child in children)
+
+
+def figures(intervals: Sequence[Interval]) -> dict[str, Any]:
+    """What a run shows: per interval, and over time."""
+    third = max(1, len(intervals) // 3)
+    first, last = (_merged(part) for part in (intervals[:third], intervals[-third:]))
+    p99_first, p99_last = (latency.milliseconds([99])[0] for latency in (first, last))
+    codes = sum((interval.tally.codes for interval in intervals), Counter[str]())
+    memory = [interval.memory_bytes for interval in intervals]
+    return {
+        "memory_bytes_per_hour": round(slope_per_hour([interval.end_s for interval in intervals], memory)),
+        "memory_mib": {"first": _mib(memory[0]), "last": _mib(memory[-1]), "highest": _mib(max(memory))},
+        "p99_ms": {"first_third": round(p99_first, 2), "last_third": round(p99_last, 2)},
+        "p99_last_to_first_third": round(p99_last / p99_first, 3) if p99_first else None,
+        "answered_share": round(codes[OK] / max(1, codes.total()), 6),
+        "codes": dict(codes.most_common()),
+        "intervals": [_figures(interval) for interval in intervals],
+    }
+
+
+def slope_per_hour(at_s: Sequence[float], values: Sequence[float]) -> float:
+    """By how much the values grow in an hour: the least-squares line; 0 for a single one."""
+    return float(np.polyfit(np.array(at_s) / 3600, values, 1)[0]) if len(at_s) > 1 else 0.0
+
+
+def _merged(intervals: Sequence[Interval]) -> Latencies:
+    merged = Latencies()
+    for interval in intervals:
+        merged.add(interval.tally.latency)
+    return merged
+
+
+def _figures(interval: Interval) -> dict[str, Any]:
+    p50, p99 = interval.tally.latency.milliseconds([50, 99])
+    return {
+        "end_s": round(interval.end_s, 1),
+        "memory_mib": _mib(interval.memory_bytes),
+        "requests": interval.tally.codes.total(),
+        "p50_ms": round(p50, 2),
+        "p99_ms": round(p99, 2),
+    }
+
+
+def _line(interval: Interval) -> str:
+    found = _figures(interval)
+    return (
+        f"{found['end_s']:7.0f} s  {found['memory_mib']:8.1f} MiB  p50 {found['p50_ms']:.2f} ms  "
+        f"p99 {found['p99_ms']:.2f} ms"
+    )
+
+
+def _mib(size: float) -> float:
+    return round(size / MIB, 1)

@@ -1,0 +1,55 @@
+"""Which group a feature is ablated with."""
+
+import pytest
+
+from export.experiments.groups import OTHERS, feature_groups, features_of, group_of, telling_scenario
+from services.features.config import Attribute, FeatureConfig
+from services.features.encode import tensor_names
+from services.features.schema import build_schema
+
+TENSORS = tensor_names(build_schema(FeatureConfig(attributes=(Attribute("placed", "item_scenario"),))))
+
+
+@pytest.mark.parametrize(
+    ("feature", "group"),
+    [
+        ("item/user_item_3600s", "user x item"),
+        ("cross/user_scenario_item_known", "user x item"),
+        ("item/user_category_1_86400s", "user x kind"),
+        ("cross/user_scenario_brand_3600s", "user x kind"),
+        ("item/item_engagement_3600s", "item popularity"),
+        ("item/item_category_1_engagement_3600s", "kind popularity"),
+        ("item/user_item_age_days", "repeat and interval"),
+        ("item/item_repeat_share", "repeat and interval"),
+        ("cross/item_scenario_impression_3600s", "impressions and click rates"),
+        ("item/item_ctr_3600s", "impressions and click rates"),
+        ("item/price_known", "price"),
+        ("cross/item_scenario_placed", OTHERS),
+        ("item/item_age_days", OTHERS),
+        ("language/text_3", "language"),
+        ("item_text/text_3", "language"),
+        ("cross/user_scenario_text_similarity", "language"),
+        ("behavior/all_click_3600s", "behaviour totals"),
+        ("behavior/scenario_impression_3600s", "behaviour totals"),
+        ("scenario/impression_share", "scenario features"),
+        ("item/user_item_factor_dot", "learned factors"),
+    ],
+)
+def test_a_features_name_says_its_group(feature: str, group: str) -> None:
+    """The first rule whose pattern is found decides."""
+    assert group_of(feature) == group
+
+
+def test_groups_part_all_features() -> None:
+    """Every feature of the schema is in exactly one group; groups without features are left out."""
+    groups = feature_groups(TENSORS)
+    members = [feature for features in groups.values() for feature in features]
+    assert sorted(members) == sorted(features_of(TENSORS))
+    assert "learned factors" not in groups
+
+
+def test_the_pooled_network_is_not_told_the_scenario() -> None:
+    """It keeps what the user did with the item, whichever scenario it was in."""
+    told = set(features_of(TENSORS)) - telling_scenario(TENSORS)
+    assert {feature.split("/")[0] for feature in told} == {"behavior", "language", "item", "item_text", "cross"}
+    assert not any(feature.startswith("behavior/scenario_") for feature in told)

@@ -1,0 +1,51 @@
+"""Which served requests can be compared at all."""
+
+import pytest
+
+from crossrec.ranking.v1 import ranking_pb2 as pb
+from crossrec.ranking.v1.served_pb2 import ServedRanking
+from export.monitoring.served_log import Answers
+from export.monitoring.skew.check import comparable
+from services.features.config import FeatureConfig
+from services.features.schema import build_schema
+from tests.unit.export.monitoring.skew.made import record
+
+SCHEMA = build_schema(FeatureConfig(text_dims=2))
+ENCODER = 7
+
+
+def whole(**features: int) -> ServedRanking:
+    made = record()
+    made.features.schema_fingerprint, made.features.encoder_fingerprint, made.features.items = SCHEMA.fingerprint, 7, 1
+    for name, value in features.items():
+        setattr(made.features, name, value)
+    return made
+
+
+def degraded(reason: pb.DegradationReason) -> ServedRanking:
+    made = whole()
+    made.answer.degraded.add(reason=reason)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (whole(items=0), "without features"),
+        (whole(schema_fingerprint=1), "another schema"),
+        (whole(encoder_fingerprint=1), "another encoder"),
+        (degraded(pb.DEGRADATION_REASON_STALE_USER), "degraded"),
+        (degraded(pb.DEGRADATION_REASON_STORE_UNAVAILABLE), "degraded"),
+    ],
+)
+def test_what_cannot_be_compared_is_counted(made: ServedRanking, kind: str) -> None:
+    """By why."""
+    kept, counts = comparable(Answers([made], 2, 3), SCHEMA, ENCODER)
+    assert [] == kept
+    assert {kind: 1, "read": 1, "erased users": 2, "unreadable": 3} == {k: n for k, n in counts.items() if n}
+
+
+def test_unknown_users_and_items_can_be_compared() -> None:
+    """Their features are defaults on both sides."""
+    kept, _ = comparable(Answers([whole(), degraded(pb.DEGRADATION_REASON_UNKNOWN_USER)], 0, 0), SCHEMA, ENCODER)
+    assert 2 == len(kept)

@@ -1,0 +1,117 @@
+"""Requests ranked on folded rows, and replayed: the same tensors, until folding has a mistake."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from crossrec.ranking.v1.ranking_pb2 import RankRequest
+from crossrec.ranking.v1.served_pb2 import ServedRanking
+from export.monitoring.served_log import Happened
+from export.monitoring.skew.check import Comparing, renamed
+from export.monitoring.skew.exclusions import LATE, EventKey, Judge
+from export.monitoring.skew.replayed import replay_served
+from services.features import behavior as folding
+from services.features.config import DAY_S
+from services.features.decay import factors
+from services.features.encode import tensor_names
+from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.model.ab_split import OneModel
+from services.ranking.outcome import Answered
+from services.ranking.pipeline import Ranker, rank
+from services.ranking.served_log.record import record_of
+from services.registry.model import FakeModel
+from services.store.memory import MemoryRowStore
+from tests.parity.test_stream_parity import history_of, time_us
+from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, behavior, catalogue, replayed
+
+ASKED_S = START_S + 41 * DAY_S
+UPDATES = sorted(catalogue(20, 3), key=time_us)
+EVENTS = behavior(400)
+USERS = (*(f"u{number}" for number in range(9)), "nobody")
+WIDTHS = {tensor: len(names) for tensor, names in tensor_names(SCHEMA).items()}
+ITEMS = [*(f"i{number}" for number in range(12)), "never seen"]
+
+
+class Recording:
+    """Makes a record of what it hears of, as the log does."""
+
+    def __init__(self) -> None:
+        self.records: list[ServedRanking] = []
+
+    def answered(self, answered: Answered) -> None:
+        assert answered.ranking
+        self.records.append(record_of(answered.request, answered.ranking, ASKED_S + 5, SCHEMA.fingerprint, 8))
+
+
+def served(store: MemoryRowStore) -> list[ServedRanking]:
+    """Records of requests of all users, at two moments, with and without a scenario."""
+    log = Recording()
+    rows = open_ranking_rows(store, SCHEMA, ENCODER.fingerprint, 1000, 0.0, 0.0, positions=True)
+    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: ASKED_S + 10, observers=(log,))
+    for number, user in enumerate(USERS):
+        request = RankRequest(user_id=user, item_ids=ITEMS, scenario_id="s1" if number % 2 else "")
+        request.request_time.FromMicroseconds(round((ASKED_S + number % 2) * 1e6) + number % 2)
+        rank(ranker, request, lambda: 10.0)
+    return log.records
+
+
+def compared(
+    records: Sequence[ServedRanking], events: Sequence[Happened] = (), keys: set[EventKey] | None = None
+) -> Comparing:
+    comparing = Comparing(SCHEMA, Judge(events, keys or set(), 1, 0.0), 1e-5)
+    replay_served(history_of(UPDATES, EVENTS), SCHEMA, ENCODER, records, comparing.add)
+    return comparing
+
+
+def test_what_was_served_is_what_the_replay_makes() -> None:
+    """For every user, known or not, item, known or not, and every value."""
+    found = compared(served(replayed(UPDATES, EVENTS)))
+    assert [] == list(found.skew.found())
+    per_item = WIDTHS["item"] + WIDTHS["item_text"] + 3 * WIDTHS["cross"]
+    per_request = 3 * (WIDTHS["scenario"] + WIDTHS["behavior"] + WIDTHS["language"])
+    assert len(USERS) * (8 * per_item + per_request) == found.skew.values
+    assert (len(USERS), 0, 0) == (found.compared, found.unreadable, found.explained.values)
+
+
+def test_a_wrong_half_life_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users' counts, and the mix of what they engaged with; neither what is in tables nor what all users did."""
+    with monkeypatch.context() as patched:
+        patched.setattr(folding, "factors", lambda elapsed, halves: factors(elapsed, 2 * np.asarray(halves)))
+        records = served(replayed(UPDATES, EVENTS))
+    features = {(line.tensor, line.feature) for line in compared(records).skew.found()}
+    assert {("behavior", "all_click_2.592e+06s"), ("behavior", "scenario_purchase_2.592e+06s")} <= features
+    assert {"behavior", "language", "item", "cross"} == {tensor for tensor, _ in features}
+    likenesses = {name for tensor, name in features if tensor in {"item", "cross"}}
+    assert {"user_text_similarity", "user_scenario_text_similarity"} == likenesses
+
+
+def test_a_late_event_is_no_skew() -> None:
+    """It came after the answer: what differs for its user, and for everybody's popularity, is told of separately."""
+    late = EVENTS[-1].behavior_event
+    happened = Happened(
+        *(late.user_id, late.scenario_id, late.item_id, "click", late.time.ToMicroseconds() / 1e6),
+        *("", 0, len(EVENTS), ASKED_S + 100),
+    )
+    keys = {(happened.user, happened.scenario, happened.item, happened.kind, int(happened.time_s * 1000))}
+    found = compared(served(replayed(UPDATES, EVENTS[:-1])), [happened], keys)
+    assert [] == list(found.skew.found())
+    assert {line.tensor for line in found.explained.found()} & {"scenario", "behavior"} == {"scenario", "behavior"}
+    assert {LATE: len(USERS)} == dict(found.reasons)
+
+
+def test_tensors_of_another_shape_are_left_out() -> None:
+    """Neither compared nor taken for skew."""
+    records = served(replayed(UPDATES, EVENTS))
+    del records[0].features.tensors[0]
+    records[1].features.tensors[1].values = b""
+    found = compared(records)
+    assert (len(USERS) - 2, 2, []) == (found.compared, found.unreadable, list(found.skew.found()))
+
+
+def test_users_of_the_history_may_be_called_by_pseudonyms() -> None:
+    """As Kafka, the store and the records have them; everything else of the history stays."""
+    history = history_of(UPDATES, EVENTS)
+    found = renamed(history, lambda user: f"p-{user}")
+    assert [f"p-{user}" for user in history.behavior.user.tolist()] == found.behavior.user.tolist()
+    assert found.behavior.time_s is history.behavior.time_s
