@@ -1,49 +1,39 @@
 """The report: one HTML file with everything in it, from a run's figures. Reads no files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from services.load.plots import plots
-from services.load.template import PAGE
 from services.load.words import found, in_words, notices, number, profile_in_words, shown
+from services.report.page import ReportPage, ReportTable, Section, Tile, render_page, text_row
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 
-
-@dataclass(frozen=True)
-class Tile:
-    """A figure that stands out."""
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True)
-class TableOf:
-    """A table of texts."""
-
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+METHOD = (
+    "Requests are due at times that are fixed before the first is sent, whatever happened to earlier ones: a latency "
+    "counts from the time its request was due, so a stalled server shows in all the requests that were due meanwhile. "
+    "Requests that exceeded their deadline count with the time they had waited; other errors are counted and have no "
+    "latency."
+)
 
 
 def render(figures: dict[str, Any]) -> str:
-    """The page."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page: str = environment.from_string(PAGE).render(
-        title=f"Load on {figures['target']['address']}",
-        subtitle=f"{profile_in_words(figures['profile'])} Started {figures['started_at'][:16].replace('T', ' ')} UTC.",
-        notices=notices(figures),
-        found=found(figures),
-        tiles=tiles(figures),
-        plots=plots(figures),
-        tables=tables(figures),
-        facts=facts(figures),
+    """The page as HTML."""
+    started = figures["started_at"][:16].replace("T", " ")
+    return render_page(
+        ReportPage(
+            title=f"Load on {figures['target']['address']}",
+            subtitle=f"{profile_in_words(figures['profile'])} Started {started} UTC.",
+            notices=notices(figures),
+            findings=found(figures),
+            tiles=tiles(figures),
+            sections=[
+                Section("plots", "Plots", plots=plots(figures)),
+                Section("tables", "Tables", tables=tables(figures)),
+                Section("method", "How it was measured", [METHOD], facts=facts(figures)),
+            ],
+        )
     )
-    return page
 
 
 def tiles(figures: dict[str, Any]) -> list[Tile]:
@@ -60,7 +50,7 @@ def tiles(figures: dict[str, Any]) -> list[Tile]:
     ]
 
 
-def tables(figures: dict[str, Any]) -> list[TableOf]:
+def tables(figures: dict[str, Any]) -> list[ReportTable]:
     """Steps, and what became of requests."""
     whole = figures["overall"]
     made = [steps_table(figures)]
@@ -70,18 +60,18 @@ def tables(figures: dict[str, Any]) -> list[TableOf]:
         "client's lag, from its time to sending": "client_lag_ms",
     }
     rows = [[name, *(number(whole[key][percentile]) for percentile in PERCENTILES)] for name, key in times.items()]
-    made.append(TableOf("Times over the whole run, ms", ["", *PERCENTILES], rows))
+    made.append(_table("Times over the whole run, ms", ["", *PERCENTILES], rows))
     kinds = {"Status codes": "codes", "Degraded answers": "degraded", "Models": "models", "Experiment arms": "arms"}
     for caption, key in kinds.items():
         counts = [
             [name or "none", f"{count:,}", f"{count / whole['requests']:.2%}"] for name, count in whole[key].items()
         ]
         if counts and list(whole[key]) != [""]:
-            made.append(TableOf(caption, ["", "requests", "share"], counts))
+            made.append(_table(caption, ["", "requests", "share"], counts))
     return made
 
 
-def steps_table(figures: dict[str, Any]) -> TableOf:
+def steps_table(figures: dict[str, Any]) -> ReportTable:
     """One row per step."""
     columns = ["rate", "offered /s", "goodput /s", "not answered", *(f"{name}, ms" for name in PERCENTILES), "held"]
     rows = [
@@ -97,10 +87,14 @@ def steps_table(figures: dict[str, Any]) -> TableOf:
     ]
     profile = figures["profile"]
     bounds = f"held: at least {profile['min_goodput']:.0%} answered, p99 at most {profile['max_p99_ms']:g} ms"
-    return TableOf(f"Steps ({bounds})", columns, rows)
+    return _table(f"Steps ({bounds})", columns, rows)
 
 
 def facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Workload, client, versions and machine."""
     parts = {name: figures[name] for name in ("target", "workload", "clients", "versions", "client_machine")}
     return [(name.replace("_", " "), in_words(part)) for name, part in parts.items()]
+
+
+def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> ReportTable:
+    return ReportTable(caption, columns, [text_row(*row) for row in rows])

@@ -12,6 +12,7 @@ ALLOWED = {
     # Ships alone, too.
     "client": {"client"},
     "features": {"features"},
+    "report": {"report"},
     "errors": set(),
     "settings": {"settings", "errors", "features"},
     "server": {"server", "settings", "errors"},
@@ -24,7 +25,7 @@ ALLOWED = {
     "gateway": {"gateway", "events", "kafka", "server", "features", "settings", "errors"},
     "consumers": {"consumers", "events", "store", "kafka", "server", "text", "features", "settings", "errors"},
     "ranking": {"ranking", "registry", "store", "kafka", "server", "text", "features", "settings", "errors"},
-    "load": {"load", "client", "server", "settings", "errors"},
+    "load": {"load", "client", "report", "server", "settings", "errors"},
     # Commands, not services: one publishes with the gateway's own code,
     "users": {"users", "gateway", "events", "store", "server", "features", "settings", "errors"},
     # one looks at everything that a service needs,
