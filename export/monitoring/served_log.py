@@ -16,7 +16,7 @@ from services.consumers.decoding import Decoder, seconds
 from services.events.routing import BEHAVIOR
 from services.features.config import EVENT_TYPES
 from services.kafka.reader import offsets_at, reachable, reader
-from services.kafka.record_source import LogUnavailable, Record
+from services.kafka.record_source import KafkaUnavailable, Record
 from services.kafka.topics import RANKED
 from services.settings.load import Settings
 
@@ -71,7 +71,7 @@ class Answers:
 def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: dict[str, float]) -> Answers:
     """The answers that Kafka got from `from_s` until before `until_s`, but for those of users erased since.
 
-    Raises LogUnavailable.
+    Raises KafkaUnavailable.
     """
     read, erased, unreadable = list[ServedRanking](), 0, 0
     for record in read_topic(settings, RANKED, from_s, until_s):
@@ -86,7 +86,7 @@ def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: di
 
 
 def read_behaviour(settings: Settings, from_s: float) -> Behaviour:
-    """What Kafka got from `from_s` on of behaviour. Raises LogUnavailable.
+    """What Kafka got from `from_s` on of behaviour. Raises KafkaUnavailable.
 
     What consumers would put among the dead letters is left out.
     """
@@ -129,13 +129,13 @@ def asked_s(answer: ServedRanking) -> float:
 def read_topic(settings: Settings, suffix: str, from_s: float, until_s: float) -> Iterator[Record]:
     """Records of a topic that Kafka got from `from_s` until before `until_s`, as far as it has them now.
 
-    Raises LogUnavailable.
+    Raises KafkaUnavailable.
     """
     kafka, topic = settings.kafka, f"{settings.kafka.topic_prefix}.{suffix}"
     with reachable(kafka), reader(kafka, max_poll_records=2000) as consumer:
         partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
         if not partitions:
-            raise LogUnavailable(f"there is no topic {topic}: `crossrec setup` creates it")
+            raise KafkaUnavailable(f"there is no topic {topic}: `crossrec setup` creates it")
         starts = offsets_at(consumer, partitions, from_s)
         ends = consumer.end_offsets(partitions)
         consumer.assign(partitions)
@@ -163,7 +163,7 @@ def _records(
         if polled:
             heard_s = time.monotonic()
         elif time.monotonic() - heard_s > SILENCE_S:
-            raise LogUnavailable(f"no answer within {SILENCE_S:g} s")
+            raise KafkaUnavailable(f"no answer within {SILENCE_S:g} s")
         for records in polled.values():
             for r in records:
                 yield Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)

@@ -23,7 +23,7 @@ def stream_on(settings: Settings, rows: FeastRowStore, stream_from: str) -> dict
 
     Raises:
         ConfigurationError: Consumers are running, or `stream_from` is none of these.
-        TopicChanged, StoreUnavailable, LogUnavailable.
+        TopicChanged, StoreUnavailable, KafkaUnavailable.
     """
     require_stopped(settings, KINDS)
     schema, starts = build_schema(settings.features), {}

@@ -23,7 +23,7 @@ class System:
         servers: ranking server and gateway.
         catalogue: names.
         rivals: models to compare.
-        groups: asks Kafka how the consumer groups stand; raises LogUnavailable.
+        groups: asks Kafka how the consumer groups stand; raises KafkaUnavailable.
         publish: whether events may be published.
         skew: report of `crossrec skew --json`; None: none was named.
         clock: seconds since 1970.

@@ -7,7 +7,7 @@ import numpy as np
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
 from services.consumers.activity_deltas import deltas_of, parse_deltas
 from services.consumers.dead_letters.record import DeadLetter
-from services.consumers.loop import Outcome
+from services.consumers.loop import BatchResult
 from services.events.codec import BadRecord
 from services.features.schema import Schema
 from services.kafka.record_source import Record
@@ -21,7 +21,7 @@ VIEWS = {"item_id": "item_activity", "facet_key": "facet_activity", "scenario_id
 """View of the rows of each subject; an item's delta also has parts per scenario."""
 
 
-class ActivityFolder:
+class ActivityHandler:
     """Folds activity deltas, also those made under older feature schemas of the store.
 
     Args:
@@ -34,7 +34,7 @@ class ActivityFolder:
         self._store, self._schema, self._epoch = store, schema, epoch
         self._schemas = KnownSchemas(schema, lambda: read_lineage(store), newer=False)
 
-    def fold(self, records: Sequence[Record]) -> Outcome:
+    def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write activity rows. Raises StaleSchema for deltas of a newer schema than this consumer's."""
         letters: list[DeadLetter] = []
         parts: dict[str, list[Part]] = {view: [] for view in (*VIEWS.values(), "item_scenario_activity")}
@@ -51,7 +51,7 @@ class ActivityFolder:
                 parts["item_scenario_activity"].extend(pairs)
         for view, found in parts.items():
             self._fold(view, found)
-        return Outcome(dead_letters=letters)
+        return BatchResult(dead_letters=letters)
 
     def _fold(self, view: str, parts: Sequence[Part]) -> None:
         if not parts:

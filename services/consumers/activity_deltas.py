@@ -16,7 +16,7 @@ from services.features.dedup import Verdicts
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.kafka.partitioning import partition_of
-from services.kafka.record_source import Output
+from services.kafka.record_source import OutputRecord
 
 MAX_COUNT = 1e15
 """Counts beyond it are no counts."""
@@ -46,9 +46,9 @@ def activity_deltas(schema: Schema, events: Events, verdicts: Verdicts) -> list[
     return [*items.values(), *facets.values(), *scenarios.values()]
 
 
-def bundled(topic: str, deltas: Iterable[ActivityDelta], partitions: int) -> list[Output]:
+def pack_deltas(topic: str, deltas: Iterable[ActivityDelta], partitions: int) -> list[OutputRecord]:
     """Records of the deltas, for a topic of so many partitions; a subject always has the same one."""
-    outputs: list[Output] = []
+    outputs: list[OutputRecord] = []
     begun: dict[int, ActivityDeltas] = {}
     sizes: Counter[int] = Counter()
     for delta in deltas:
@@ -70,8 +70,8 @@ def _home(subject: str, partitions: int) -> int:
     return partition_of(subject.encode(), range(partitions))
 
 
-def _output(topic: str, partition: int, record: ActivityDeltas) -> Output:
-    return Output(topic, None, record.SerializeToString(), partition=partition)
+def _output(topic: str, partition: int, record: ActivityDeltas) -> OutputRecord:
+    return OutputRecord(topic, None, record.SerializeToString(), partition=partition)
 
 
 def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, ActivityDelta]:

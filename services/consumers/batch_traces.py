@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
-from services.kafka.record_source import Output, Record
+from services.kafka.record_source import OutputRecord, Record
 from services.server.telemetry.opentelemetry import (
     TRACEPARENT,
     Attributes,
@@ -53,7 +53,7 @@ class _Step:
 
 
 @dataclass
-class _Batch:
+class _TracedBatch:
     """What is known of the records in hand; nothing is noted while none of them is in a recorded trace.
 
     Args:
@@ -90,12 +90,12 @@ class BatchTraces:
             "messaging.destination.name": topic,
             "messaging.consumer.group.name": group,
         }
-        self._batch = _Batch(0, [], {})
+        self._batch = _TracedBatch(0, [], {})
 
     def polled(self, records: Sequence[Record]) -> None:
         """A batch is there; one that was in hand until now was given up."""
         self.dropped()
-        self._batch = _Batch(self._clock_ns(), records, self._recorded(records))
+        self._batch = _TracedBatch(self._clock_ns(), records, self._recorded(records))
 
     def stored(self, operation: str, view: str, rows: int, seconds: float) -> None:
         """The store was called, until now."""
@@ -118,7 +118,7 @@ class BatchTraces:
         if self._batch.traces:
             self._batch.failures.append((what, self._clock_ns()))
 
-    def outgoing(self, records: Sequence[Record], outputs: Sequence[Output]) -> Sequence[Output]:
+    def outgoing(self, records: Sequence[Record], outputs: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
         """Records are folded and will be committed with these outputs; returns them with the records' traces."""
         batch = self._batch
         if not batch.traces:
@@ -133,7 +133,7 @@ class BatchTraces:
         if batch.traces:
             self._note(_COMMIT, SpanKind.CLIENT, seconds, {})
             self._end("")
-            self._batch = _Batch(batch.polled_ns, batch.records[records:], batch.traces)
+            self._batch = _TracedBatch(batch.polled_ns, batch.records[records:], batch.traces)
 
     def dropped(self) -> None:
         """What is left of the batch in hand was given up."""
@@ -141,7 +141,7 @@ class BatchTraces:
         if batch.traces:
             batch.spans = batch.spans or self._begun(batch.records)
             self._end("batch dropped")
-        self._batch = _Batch(0, [], {})
+        self._batch = _TracedBatch(0, [], {})
 
     def _note(self, name: str, kind: SpanKind, seconds: float, attributes: Attributes) -> None:
         now_ns = self._clock_ns()

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry
-from services.consumers.activity_deltas import activity_deltas, bundled
+from services.consumers.activity_deltas import activity_deltas, pack_deltas
 from services.consumers.decoding import Decoder, seconds
-from services.consumers.loop import Outcome
+from services.consumers.loop import BatchResult
 from services.features.behavior import Events
 from services.features.config import EVENT_TYPES
 from services.features.dedup import Verdicts
@@ -23,7 +23,7 @@ from services.text.protocol import Encoder
 ENTRIES = frozenset({"behavior_event", "user_erasure"})
 
 
-class BehaviorFolder:
+class BehaviorHandler:
     """Folds behaviour events and user erasures.
 
     Args:
@@ -32,7 +32,7 @@ class BehaviorFolder:
         encoder: encodes queries and comments.
         decoder: parses and checks records.
         activity_topic: where deltas go.
-        activity_partitions: how many partitions it has; may raise LogUnavailable.
+        activity_partitions: how many partitions it has; may raise KafkaUnavailable.
         epoch: the topics' epoch.
     """
 
@@ -50,7 +50,7 @@ class BehaviorFolder:
         self._decoder, self._epoch = decoder, epoch
         self._topic, self._partitions = activity_topic, activity_partitions
 
-    def fold(self, records: Sequence[Record]) -> Outcome:
+    def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write user rows; the outputs are activity deltas.
 
         An erasure begins a batch of its own: what was before it must be committed, for its rows are gone afterwards.
@@ -66,10 +66,10 @@ class BehaviorFolder:
         events = without_erased(self._store, self._schema, read)
         verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         deltas = activity_deltas(self._schema, events, verdicts)
-        outputs = bundled(self._topic, deltas, self._partitions()) if deltas else []
+        outputs = pack_deltas(self._topic, deltas, self._partitions()) if deltas else []
         letters = [letter for letter in letters if place[id(letter.record)] < taken]
         counts = _counts(events, verdicts, erased=len(read) - len(events), erasures=int(0 in erasures))
-        return Outcome(outputs, letters, taken, counts)
+        return BatchResult(outputs, letters, taken, counts)
 
     def _erase(self, record: Record, entry: Entry) -> None:
         position = (self._epoch, record.partition, record.offset)

@@ -9,7 +9,7 @@ import numpy as np
 from crossrec.events.v1.events_pb2 import Entry, ItemUpdate, ScenarioUpdate
 from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.decoding import Decoder, seconds
-from services.consumers.loop import Outcome
+from services.consumers.loop import BatchResult
 from services.events.routing import KEY_SEPARATOR
 from services.features.catalogue import ItemState, ScenarioState, State, attribute_values
 from services.features.schema import Schema, View
@@ -25,7 +25,7 @@ Change = tuple[Key, State | None, tuple[int, int, int]]
 PairChange = tuple[Key, float, Mapping[str, float], tuple[int, int, int]]
 
 
-class _CatalogueFolder(ABC):
+class _CatalogueHandler(ABC):
     """What both kinds share: decoding, tombstones, texts.
 
     Args:
@@ -40,7 +40,7 @@ class _CatalogueFolder(ABC):
         self._store, self._schema, self._encoder = store, schema, encoder
         self._decoder, self._epoch = decoder, epoch
 
-    def fold(self, records: Sequence[Record]) -> Outcome:
+    def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write rows."""
         # A null value with a key is how a compacted topic says that something is gone.
         gone = [record for record in records if _is_tombstone(record)]
@@ -54,7 +54,7 @@ class _CatalogueFolder(ABC):
         changes.sort(key=lambda change: (change[0].partition, change[0].offset))
         self._fold_changes(changes)
         kinds = (entry.WhichOneof("entry") if entry else "tombstone" for _, entry in changes)
-        return Outcome(dead_letters=letters, counts=Counter((str(kind), "folded") for kind in kinds))
+        return BatchResult(dead_letters=letters, counts=Counter((str(kind), "folded") for kind in kinds))
 
     @abstractmethod
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
@@ -82,7 +82,7 @@ class _CatalogueFolder(ABC):
         fold_states(self._store, self._schema, view, keys, states, positions, vectors, self._encoder.fingerprint)
 
 
-class ItemFolder(_CatalogueFolder):
+class ItemHandler(_CatalogueHandler):
     """Folds updates of items, and of items in scenarios."""
 
     def _ids(self, key: str) -> Key:
@@ -128,7 +128,7 @@ class ItemFolder(_CatalogueFolder):
         )
 
 
-class ScenarioFolder(_CatalogueFolder):
+class ScenarioHandler(_CatalogueHandler):
     """Folds updates of scenarios and keeps the index of all of them."""
 
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:

@@ -75,9 +75,9 @@ def mend() -> None:
 
     A single node (Kafka 4.3) that is killed can leave such. They end as they were decided; others are left alone.
     """
-    from services.kafka.hanging_transactions import mend_torn_transactions
+    from services.kafka.hanging_transactions import finish_hanging_transactions
 
-    markers = mend_torn_transactions(load_settings().kafka, MEND_S)
+    markers = finish_hanging_transactions(load_settings().kafka, MEND_S)
     typer.echo(f"ended in {markers} partitions" if markers else "no transaction is torn")
 
 

@@ -14,7 +14,7 @@ BUSY_S = 30.0
 
 
 @dataclass(frozen=True)
-class Series:
+class FailureSeries:
     """Failures in a row, since the last time that all went well.
 
     Args:
@@ -30,7 +30,7 @@ class Series:
     tries: int
 
 
-class Health:
+class ConsumerHealth:
     """The state behind /live and /ready.
 
     Args:
@@ -43,7 +43,7 @@ class Health:
         self._assigned: Sequence[int] | None = None
         self._rebalancing_since_s: float | None = None
         self._stopping = False
-        self.series: Series | None = None
+        self.series: FailureSeries | None = None
 
     def alive(self) -> None:
         """The consumer does something."""
@@ -60,11 +60,11 @@ class Health:
     def failed(self, what: str, reason: str) -> None:
         """Something is away: begins a series or goes on with it."""
         self.alive()
-        old = self.series or Series((), "", self._clock(), 0)
+        old = self.series or FailureSeries((), "", self._clock(), 0)
         kinds = (*(kind for kind in old.kinds if kind != what), what)
-        self.series = Series(kinds, reason, old.since_s, old.tries + 1)
+        self.series = FailureSeries(kinds, reason, old.since_s, old.tries + 1)
 
-    def recovered(self) -> Series | None:
+    def recovered(self) -> FailureSeries | None:
         """All is well; returns the series that this ends."""
         old, self.series = self.series, None
         return old

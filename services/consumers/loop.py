@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.consumers.dead_letters.record import DeadLetter
-from services.consumers.watch import LOG, STORE, Watch
+from services.consumers.observer import LOG, STORE, ConsumerObserver
 from services.errors import CrossRecError
-from services.kafka.record_source import Log, LogUnavailable, LostPartitions, Output, Record
+from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord, Record, RecordSource
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5
@@ -26,7 +26,7 @@ BACKOFF_S = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchResult:
     """What is left to do once the rows of a batch are written.
 
     Args:
@@ -38,16 +38,16 @@ class Outcome:
             without the dead letters. Empty: all the others were folded.
     """
 
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[OutputRecord] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     records: int | None = None
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-class Folder(Protocol):
+class BatchHandler(Protocol):
     """What a kind of consumer does with a batch."""
 
-    def fold(self, records: Sequence[Record]) -> Outcome:
+    def fold(self, records: Sequence[Record]) -> BatchResult:
         """Fold the records, or the first of them, into the store.
 
         May be called again with the same records, alone or among others. Raises StoreUnavailable, FencedWrite.
@@ -55,12 +55,12 @@ class Folder(Protocol):
         ...
 
 
-class Loop:
-    """Runs a folder over a log until told to stop.
+class ConsumerLoop:
+    """Runs a handler over a log until told to stop.
 
     Args:
         log: where batches come from; positions and outputs are committed to it.
-        folder: folds a batch.
+        handler: folds a batch.
         dead_letter_topic: where records go that cannot be folded.
         stop: ends the loop after the batch in hand.
         jitter: spreads the waits between tries.
@@ -69,16 +69,16 @@ class Loop:
 
     def __init__(
         self,
-        log: Log,
-        folder: Folder,
+        log: RecordSource,
+        handler: BatchHandler,
         dead_letter_topic: str,
         stop: threading.Event,
         jitter: random.Random | None = None,
-        watch: Watch | None = None,
+        watch: ConsumerObserver | None = None,
     ) -> None:
-        self._log, self._folder, self._dead_letter_topic, self._stop = log, folder, dead_letter_topic, stop
+        self._log, self._folder, self._dead_letter_topic, self._stop = log, handler, dead_letter_topic, stop
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._watch = watch or Watch("any")
+        self._watch = watch or ConsumerObserver("any")
 
     def run(self) -> None:
         """Fold until the stop event; the batch in hand is finished and committed, then the group is left."""
@@ -102,13 +102,13 @@ class Loop:
                 done += taken
         except (LostPartitions, FencedWrite) as error:
             self._drop(error)
-        except (LogUnavailable, StoreUnavailable) as error:
+        except (KafkaUnavailable, StoreUnavailable) as error:
             self._failed(error)
             self._rewind()
         return done
 
     def _fold_next(self, records: Sequence[Record]) -> int:
-        """Fold and commit what the folder takes of the records at once; returns how many, 0 if they were given up."""
+        """Fold and commit what the handler takes of the records at once; returns how many, 0 if they were given up."""
         outcome = self._folded(records)
         if outcome is None:
             return 0
@@ -121,7 +121,7 @@ class Loop:
         self._watch.committed(records[:taken], outcome.dead_letters, outcome.counts, took_s)
         return taken
 
-    def _folded(self, records: Sequence[Record]) -> Outcome | None:
+    def _folded(self, records: Sequence[Record]) -> BatchResult | None:
         """The outcome of the batch; None if it may belong to another consumer now, or a stop came first."""
         while True:
             begun_s = time.monotonic()
@@ -156,7 +156,7 @@ class Loop:
         while not self._stop.wait(self._backoff_s()):
             try:
                 self._log.rewind()
-            except (LogUnavailable, LostPartitions, StoreUnavailable) as error:
+            except (KafkaUnavailable, LostPartitions, StoreUnavailable) as error:
                 self._failed(error)
             else:
                 return

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.consumers import behavior, catalogue
-from services.consumers.activity import ActivityFolder
+from services.consumers.activity import ActivityHandler
 from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
 from services.consumers.kinds import KINDS, TOPICS
-from services.consumers.loop import Folder, Loop
-from services.consumers.watch import Watch
+from services.consumers.loop import BatchHandler, ConsumerLoop
+from services.consumers.observer import ConsumerObserver
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
-from services.kafka.consumer import KafkaLog, KafkaLogConfig
+from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.reader import partition_counts
-from services.kafka.record_source import Log
+from services.kafka.record_source import RecordSource
 from services.kafka.topics import identify
 from services.server.lifecycle import keep_what_is_loaded, stop_event
 from services.server.logging import configure_logging, log_event
@@ -72,14 +72,16 @@ def consume(
     store: RowStore,
     stop: threading.Event,
     encoder: Callable[[], Encoder],
-    open_log: Callable[[KafkaLogConfig, Watch, Callable[[], Sequence[int]]], Log] = KafkaLog,
+    open_log: Callable[
+        [KafkaRecordSourceConfig, ConsumerObserver, Callable[[], Sequence[int]]], RecordSource
+    ] = KafkaRecordSource,
     tracing: "Tracing | None" = None,
 ) -> None:
     """Fold one topic, read by `open_log`, into `store` until `stop` is set; `encoder` opens one if need be."""
     if kind not in KINDS:
         raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
     kafka, chosen = settings.kafka, settings.consumers
-    config = KafkaLogConfig(
+    config = KafkaRecordSourceConfig(
         kafka=kafka,
         group=f"{chosen.group_prefix}-{kind}",
         topic=topic_name(kafka.topic_prefix, TOPICS[kind]),
@@ -87,9 +89,9 @@ def consume(
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
-    watch, schema = open_watch(kind, config, tracing), build_schema(settings.features)
+    watch, schema = build_observer(kind, config, tracing), build_schema(settings.features)
     rows, counts = Measured(store, watch.stored), partition_counts(kafka)
-    folder = build_folder(kind, settings, schema, rows, encoder, counts)
+    handler = build_handler(kind, settings, schema, rows, encoder, counts)
 
     def admitted() -> list[int]:
         join_lineage(store, schema)
@@ -99,30 +101,30 @@ def consume(
     with suppress(StoreUnavailable, FencedWrite):
         join_lineage(store, schema)
     log = open_log(config, watch, admitted)
-    loop = Loop(log, folder, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
+    loop = ConsumerLoop(log, handler, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
     address = chosen.metrics_listen
     with listening(METRICS_LISTEN, address, watch.registry, watch.health) if address else nullcontext():
         log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
         loop.run()
 
 
-def open_watch(kind: str, config: KafkaLogConfig, tracing: "Tracing | None") -> Watch:
+def build_observer(kind: str, config: KafkaRecordSourceConfig, tracing: "Tracing | None") -> ConsumerObserver:
     """What is told of a consumer's batches; makes traces of them if there is `tracing`."""
     if tracing is None:
-        return Watch(kind)
+        return ConsumerObserver(kind)
     from services.consumers.batch_traces import BatchTraces
 
-    return Watch(kind, traces=BatchTraces(tracing, config.topic, config.group))
+    return ConsumerObserver(kind, traces=BatchTraces(tracing, config.topic, config.group))
 
 
-def build_folder(
+def build_handler(
     kind: str,
     settings: Settings,
     schema: Schema,
     store: RowStore,
     encoder: Callable[[], Encoder],
     partitions_of: Callable[[str], int] | None = None,
-) -> Folder:
+) -> BatchHandler:
     """What the kind of consumer does with a batch; `partitions_of` counts a topic's, by default as the settings say."""
     chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
@@ -135,13 +137,13 @@ def build_folder(
             cached = CachedItems(store, chosen.item_cache_size, chosen.item_cache_age_s)
             topic = topic_name(settings.kafka.topic_prefix, TOPICS["activity"])
             count = partial(partitions_of, topic) if partitions_of else lambda: settings.kafka.partitions
-            return behavior.BehaviorFolder(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, count, epoch)
+            return behavior.BehaviorHandler(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, count, epoch)
         case "item":
-            return catalogue.ItemFolder(store, schema, encoder(), decoder(catalogue.ITEM_ENTRIES), epoch)
+            return catalogue.ItemHandler(store, schema, encoder(), decoder(catalogue.ITEM_ENTRIES), epoch)
         case "scenario":
-            return catalogue.ScenarioFolder(store, schema, encoder(), decoder(catalogue.SCENARIO_ENTRIES), epoch)
+            return catalogue.ScenarioHandler(store, schema, encoder(), decoder(catalogue.SCENARIO_ENTRIES), epoch)
         case _:
-            return ActivityFolder(store, schema, epoch)
+            return ActivityHandler(store, schema, epoch)
 
 
 def open_encoder(directory: Path) -> TextEncoder:

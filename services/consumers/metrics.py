@@ -10,20 +10,20 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
 from services.consumers.dead_letters.record import DeadLetter, kind_of
-from services.consumers.progress import Progress
+from services.consumers.progress import ConsumerProgress
 from services.kafka.record_source import Record
 
 PREFIX = "crossrec_consumer"
 
 ANY = "any"
-"""Type of events whose types the folder does not tell."""
+"""Type of events whose types the handler does not tell."""
 
 _BATCH_RECORDS = (1, 10, 50, 100, 250, 500, 1000, 2000, 5000, 10_000)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _DELAY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86_400)
 
 
-class Metrics:
+class ConsumerMetrics:
     """What is counted and measured of one consumer.
 
     Args:
@@ -33,7 +33,9 @@ class Metrics:
         clock: seconds since 1970.
     """
 
-    def __init__(self, registry: CollectorRegistry, kind: str, progress: Progress, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, kind: str, progress: ConsumerProgress, clock: Callable[[], float]
+    ) -> None:
         self._registry, self._kind, self._clock, self._progress = registry, kind, clock, progress
         self._events = self._counter("events", "Records by type of entry and what became of them.", "type", "outcome")
         self._letters = self._counter("dead_letters", "Records that could not be folded, by what is wrong.", "reason")

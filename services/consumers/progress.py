@@ -10,7 +10,7 @@ from services.kafka.record_source import Record
 
 
 @dataclass(frozen=True)
-class Lag:
+class PartitionLag:
     """What a group has still to commit of a partition.
 
     Args:
@@ -22,7 +22,7 @@ class Lag:
     seconds: float
 
 
-class Progress:
+class ConsumerProgress:
     """The stand of one member.
 
     `newest_committed_s` is when the newest committed record was appended, seconds since 1970; None before the first.
@@ -51,7 +51,7 @@ class Progress:
         """The batch was given up."""
         self._in_hand = ()
 
-    def lags(self, now_s: float) -> dict[int, Lag]:
+    def lags(self, now_s: float) -> dict[int, PartitionLag]:
         """Lag by partition."""
         bounds, first = self._bounds, _first(self._in_hand)
         lags = {}
@@ -59,7 +59,7 @@ class Progress:
             record = first.get(partition)
             next_offset = position if record is None else record.offset
             seconds = 0.0 if record is None else max(0.0, now_s - record.time_s)
-            lags[partition] = Lag(max(0, end - next_offset), seconds)
+            lags[partition] = PartitionLag(max(0, end - next_offset), seconds)
         return lags
 
 

@@ -40,7 +40,7 @@ REBUILT = {
 
 
 @dataclass(frozen=True)
-class Start:
+class RewindResult:
     """Where a kind of consumer goes on.
 
     Args:
@@ -56,7 +56,7 @@ class Start:
     dropped: Mapping[str, int]
 
 
-def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, to_s: float) -> list[Start]:
+def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, to_s: float) -> list[RewindResult]:
     """Drop the rows that `kind` folds and have them rebuilt from the records that Kafka got since `to_s`.
 
     Behaviour is folded into user rows and, by way of deltas, into activity rows: both are rebuilt. Marks of erased
@@ -71,7 +71,7 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
 
     Raises:
         ConfigurationError: Consumers of the groups are running, or activity was to be rewound by itself.
-        TopicChanged, StoreUnavailable, LogUnavailable.
+        TopicChanged, StoreUnavailable, KafkaUnavailable.
     """
     if kind not in REBUILT:
         raise ConfigurationError(f"kind: {kind}: choose behavior, item or scenario")
@@ -87,7 +87,7 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
         # The deltas that are there already belong to the rows that were dropped.
         offsets = end_offsets(settings, topic) if each == "activity" else offsets_since(settings, topic, to_s)
         go_on(settings, schema, rows, each, offsets)
-        starts.append(Start(each, topic, offsets, dropped))
+        starts.append(RewindResult(each, topic, offsets, dropped))
     return starts
 
 
@@ -131,14 +131,14 @@ def _settled(call: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
 
 
 def end_offsets(settings: Settings, topic: str) -> list[int]:
-    """The offset after the newest record of each partition. Raises LogUnavailable."""
+    """The offset after the newest record of each partition. Raises KafkaUnavailable."""
     return offsets_since(settings, topic, math.inf)
 
 
 def offsets_since(settings: Settings, topic: str, time_s: float) -> list[int]:
     """The offset of each partition's first record that Kafka got at `time_s` or later; infinity: the end.
 
-    Raises LogUnavailable.
+    Raises KafkaUnavailable.
     """
     with reachable(settings.kafka), reader(settings.kafka) as consumer:
         numbers = sorted(consumer.partitions_for_topic(topic) or ())

@@ -14,7 +14,7 @@ from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError
 from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.kafka.connection import kafka_arguments
-from services.kafka.reader import WAIT_S, first_records, patiently, reachable, reader
+from services.kafka.reader import WAIT_S, first_records, reachable, reader, retry_until_ready
 from services.settings.load import Settings
 
 UNKNOWN_GROUP = (GroupIdNotFoundError, CoordinatorNotAvailableError)
@@ -28,7 +28,7 @@ NO_TOPIC = "no topic"
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupMember:
     """A consumer process in a group.
 
     Args:
@@ -78,7 +78,7 @@ class GroupStatus:
     group: str
     topic: str
     state: str
-    members: Sequence[Member]
+    members: Sequence[GroupMember]
     partitions: Sequence[PartitionStatus]
 
     @property
@@ -125,16 +125,16 @@ def described(kind: str, group: str, topic: str, answer: Mapping[str, Any] | Non
     return GroupStatus(kind, group, topic, answer["group_state"], tuple(map(_member, answer["members"])), ())
 
 
-def _member(answer: Mapping[str, Any]) -> Member:
+def _member(answer: Mapping[str, Any]) -> GroupMember:
     # While partitions are handed out the assignment is empty bytes.
     assignment = answer["member_assignment"]
     topics = assignment["assigned_partitions"] if isinstance(assignment, Mapping) else ()
     partitions = sorted(partition for topic in topics for partition in topic["partitions"])
-    return Member(answer["member_id"], answer["client_host"].lstrip("/"), partitions)
+    return GroupMember(answer["member_id"], answer["client_host"].lstrip("/"), partitions)
 
 
 def read_groups(settings: Settings, now_s: float) -> list[GroupStatus]:
-    """The groups of all kinds. Raises LogUnavailable."""
+    """The groups of all kinds. Raises KafkaUnavailable."""
     kafka, prefix = settings.kafka, settings.kafka.topic_prefix
     with (
         reachable(kafka),
@@ -155,7 +155,7 @@ def read_groups(settings: Settings, now_s: float) -> list[GroupStatus]:
 
 def _group(admin: KafkaAdminClient, group: str) -> Mapping[str, Any] | None:
     try:
-        answer: Mapping[str, Any] = patiently(lambda: admin.describe_groups([group])[group])
+        answer: Mapping[str, Any] = retry_until_ready(lambda: admin.describe_groups([group])[group])
     except UNKNOWN_GROUP:
         return None
     return answer
@@ -163,7 +163,7 @@ def _group(admin: KafkaAdminClient, group: str) -> Mapping[str, Any] | None:
 
 def _offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, int]:
     try:
-        offsets = patiently(lambda: admin.list_group_offsets([group])[group])
+        offsets = retry_until_ready(lambda: admin.list_group_offsets([group])[group])
     except UNKNOWN_GROUP:
         return {}
     return {partition: at.offset for partition, at in offsets.items() if at.offset >= 0}

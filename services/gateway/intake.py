@@ -18,7 +18,7 @@ from services.events.validation import stamped, violation
 from services.features.config import FeatureConfig
 from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
-from services.gateway.watch import EntryWatch, Unwatched, type_of
+from services.gateway.watch import EntryObserver, NullEntryObserver, type_of
 from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
 from services.server.security.pseudonyms import Pseudonyms
 
@@ -29,7 +29,7 @@ RETRY_AFTER_S = 1.0
 
 
 @dataclass(frozen=True)
-class Rules:
+class IntakeConfig:
     """What the answers depend on besides the request.
 
     Args:
@@ -50,7 +50,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ValidatedBatch:
     """A batch of which it is known what may be stored.
 
     Args:
@@ -104,7 +104,7 @@ class Intake:
 
     Args:
         publisher: stores records.
-        rules: see `Rules`.
+        rules: see `IntakeConfig`.
         budget: bounds what is pending.
         now_s: the clock, seconds since 1970.
         make_id: makes unique event ids.
@@ -114,23 +114,23 @@ class Intake:
     def __init__(
         self,
         publisher: Publisher,
-        rules: Rules,
+        rules: IntakeConfig,
         budget: PendingBudget,
         now_s: Callable[[], float] = time.time,
         make_id: Callable[[], str] = lambda: uuid.uuid4().hex,
-        watch: EntryWatch | None = None,
+        watch: EntryObserver | None = None,
     ) -> None:
         self.rules, self.budget = rules, budget
-        self._watch = watch or Unwatched()
+        self._watch = watch or NullEntryObserver()
         self._publisher = publisher
         self._now_s = now_s
         self._make_id = make_id
 
-    def judge(self, entries: Sequence[Entry]) -> Judged:
+    def judge(self, entries: Sequence[Entry]) -> ValidatedBatch:
         """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
         check_length(entries)
         now_s = self._now_s()
-        judged, rejected = Judged(), list[str]()
+        judged, rejected = ValidatedBatch(), list[str]()
         for given in entries:
             entry = stamped(given, now_s, self._make_id)
             rules = self.rules
@@ -147,7 +147,7 @@ class Intake:
         self._watch.rejected(rejected)
         return judged
 
-    def submit(self, judged: Judged, timeout_s: float) -> Submission:
+    def submit(self, judged: ValidatedBatch, timeout_s: float) -> Submission:
         """Begin to store; Overloaded if there is no room now. Nothing is begun then."""
         if not judged.records:
             return _submission(judged, [])
@@ -158,7 +158,7 @@ class Intake:
             )
         return self._send(judged, timeout_s)
 
-    def submit_when_room(self, judged: Judged, timeout_s: float, unless: Callable[[], bool]) -> Submission:
+    def submit_when_room(self, judged: ValidatedBatch, timeout_s: float, unless: Callable[[], bool]) -> Submission:
         """Begin to store when there is room; unconfirmed if that takes `timeout_s` seconds, or `unless` holds."""
         if not judged.records:
             return _submission(judged, [])
@@ -167,7 +167,7 @@ class Intake:
             return _submission(judged, [failed(full) for _ in judged.records])
         return self._send(judged, timeout_s)
 
-    def _send(self, judged: Judged, timeout_s: float) -> Submission:
+    def _send(self, judged: ValidatedBatch, timeout_s: float) -> Submission:
         begun_s = time.perf_counter()
         try:
             confirmations = self._publisher.send(judged.records, timeout_s)
@@ -202,7 +202,7 @@ def check_length(entries: Sequence[Entry]) -> None:
         raise InvalidRequest("entries", f"has {len(entries)} entries, must have 1 to {MAX_ENTRIES}")
 
 
-def _submission(judged: Judged, confirmations: list[Confirmation]) -> Submission:
+def _submission(judged: ValidatedBatch, confirmations: list[Confirmation]) -> Submission:
     if len(judged.shares) == len(confirmations):
         return Submission(judged.results, confirmations, all_known(confirmations))
     each = iter(confirmations)

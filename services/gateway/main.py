@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from prometheus_client import CollectorRegistry
 
 from services.gateway.health import KafkaHealth
-from services.gateway.intake import Intake, Rules
-from services.gateway.metrics import GatewayMetrics, LoadMetrics
+from services.gateway.intake import Intake, IntakeConfig
+from services.gateway.metrics import GatewayLoadMetrics, GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.server import EVENT_SERVICE, build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
-from services.gateway.watch import EntryWatch
+from services.gateway.watch import EntryObserver
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import Publisher
 from services.server.lifecycle import serve_until_signal
@@ -57,7 +57,7 @@ def run_gateway(settings: Settings) -> None:
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
     health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)
     health.start()
-    registry.register(LoadMetrics(intake.budget, rates, service, health))
+    registry.register(GatewayLoadMetrics(intake.budget, rates, service, health))
 
     def close() -> None:
         health.stop()
@@ -82,10 +82,10 @@ def build_rates(settings: Settings) -> RateLimits:
     return RateLimits(settings.gateway.rate_limit_events_per_s, settings.gateway.rate_limit_burst)
 
 
-def build_intake(settings: Settings, publisher: Publisher, watch: EntryWatch | None = None) -> Intake:
+def build_intake(settings: Settings, publisher: Publisher, watch: EntryObserver | None = None) -> Intake:
     """What judges entries and has them stored, as the settings have it; `watch` hears what becomes of them."""
     gateway = settings.gateway
-    rules = Rules(
+    rules = IntakeConfig(
         features=settings.features,
         topic_prefix=settings.kafka.topic_prefix,
         future_tolerance_s=gateway.future_tolerance_s,

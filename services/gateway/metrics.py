@@ -71,7 +71,7 @@ class GatewayMetrics:
             self._entries.labels(entry_type, outcome).inc(count)
 
 
-class LoadMetrics:
+class GatewayLoadMetrics:
     """Looks at what the gateway holds when it is asked (the protocol of prometheus_client's collectors).
 
     Args:

@@ -9,7 +9,7 @@ _EVENT_TYPES = {number: name.removeprefix("EVENT_TYPE_").lower() for name, numbe
 UNKNOWN = "unknown"
 
 
-class EntryWatch(Protocol):
+class EntryObserver(Protocol):
     """Hears of entries, by their types; has to be quick, and must not raise."""
 
     def rejected(self, types: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ class EntryWatch(Protocol):
         ...
 
 
-class Unwatched:
+class NullEntryObserver:
     """Nobody counts."""
 
     def rejected(self, types: Sequence[str]) -> None:

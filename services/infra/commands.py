@@ -59,7 +59,7 @@ class ServerStatus:
     log: Path
 
 
-class Server(Protocol):
+class EmbeddedServer(Protocol):
     """What the commands need to know of a kind of server."""
 
     name: str
@@ -132,7 +132,7 @@ def down(config: InfraConfig) -> tuple[str, ...]:
         return _stop([server.name for server in _servers(config)], config)
 
 
-def _servers(config: InfraConfig) -> tuple[Server, ...]:
+def _servers(config: InfraConfig) -> tuple[EmbeddedServer, ...]:
     data_dir = config.data_dir.resolve()
     kafka = KafkaServer(data_dir, config.kafka_heap_mb, default_cache_dir(), config.kafka_advertised_port)
     return ValkeyServer(data_dir, config.valkey_fsync), kafka
@@ -151,7 +151,7 @@ def _refuse_other_ports(config: InfraConfig, state: InfraState) -> None:
             )
 
 
-def _start(server: Server, state: InfraState, config: InfraConfig) -> InfraState:
+def _start(server: EmbeddedServer, state: InfraState, config: InfraConfig) -> InfraState:
     data_dir = config.data_dir.resolve()
     taken = {port for name, other in state.servers.items() if name != server.name for port in other.ports.values()}
     ports: dict[str, int] = {}
@@ -165,7 +165,7 @@ def _start(server: Server, state: InfraState, config: InfraConfig) -> InfraState
     return state
 
 
-def _wait_ready(server: Server, state: ServerState, timeout_s: float) -> None:
+def _wait_ready(server: EmbeddedServer, state: ServerState, timeout_s: float) -> None:
     process = state.process
     if process is None:
         raise InfraFailed(f"{server.name} has no process")
@@ -198,7 +198,7 @@ def _endpoints(state: InfraState, started_in_s: float) -> Endpoints:
     return Endpoints(kafka, f"redis://{valkey}/0", valkey, started_in_s)
 
 
-def _server_status(server: Server, state: ServerState) -> ServerStatus:
+def _server_status(server: EmbeddedServer, state: ServerState) -> ServerStatus:
     if state.process is None or not state.is_running():
         return ServerStatus(server.name, "stopped", None, None, server.log)
     condition = "running" if server.is_ready(state.ports) else "unresponsive"

@@ -215,9 +215,9 @@ class KafkaServer:
             InfraFailed: Kafka does not say which there are.
         """
         # Loading Kafka's client takes longer than asking; whoever only looks at the servers need not wait for it.
-        from services.kafka.hanging_transactions import mend_torn_transactions
+        from services.kafka.hanging_transactions import finish_hanging_transactions
 
-        mend_torn_transactions(f"127.0.0.1:{ports['client']}", timeout_s)
+        finish_hanging_transactions(f"127.0.0.1:{ports['client']}", timeout_s)
 
 
 def _format(java: list[str], properties: Path) -> None:

@@ -14,9 +14,9 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka import errors as kafka_errors
 
 from services.kafka.connection import Kafka, kafka_arguments
-from services.kafka.patches import mend_kafka_client
-from services.kafka.record_source import LogUnavailable, LostPartitions, Output, Record
-from services.kafka.transactions import LOST, RECONNECT_MS, Transactions
+from services.kafka.patches import apply_patches
+from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord, Record
+from services.kafka.transactions import LOST, RECONNECT_MS, TransactionalProducer
 from services.server.logging import log_event
 
 CATCH_UP_MS = 5
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class KafkaLogConfig:
+class KafkaRecordSourceConfig:
     """How to read one topic as a group member.
 
     Args:
@@ -88,7 +88,7 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._observer.assigned(partitions)
 
 
-class KafkaLog:
+class KafkaRecordSource:
     """A Log over kafka-python; connects at the first poll.
 
     Args:
@@ -100,13 +100,13 @@ class KafkaLog:
     """
 
     def __init__(
-        self, config: KafkaLogConfig, observer: PartitionObserver, admit: Callable[[], Sequence[int]] = list
+        self, config: KafkaRecordSourceConfig, observer: PartitionObserver, admit: Callable[[], Sequence[int]] = list
     ) -> None:
         self._config, self._observer = config, observer
         self._admit = admit
         self._assignment = _Assignment(observer)
         self._member: KafkaConsumer | None = None
-        self._transactions = Transactions(config.kafka, config.group, config.transaction_timeout_ms)
+        self._transactions = TransactionalProducer(config.kafka, config.group, config.transaction_timeout_ms)
         self._committed: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
         self._from: Sequence[int] = []
@@ -145,7 +145,7 @@ class KafkaLog:
         newer = _reached(lambda: consumer.poll(timeout_ms=CATCH_UP_MS, max_records=room))
         return {partition: fetched.get(partition, []) + newer.get(partition, []) for partition in fetched | newer}
 
-    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
+    def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
         """Outputs and offsets in one transaction; offsets alone in a plain commit."""
         consumer = self._consumer()
         after = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
@@ -200,7 +200,7 @@ class KafkaLog:
 
     def _join(self) -> KafkaConsumer:
         config = self._config
-        mend_kafka_client()
+        apply_patches()
         consumer = KafkaConsumer(
             **kafka_arguments(config.kafka),
             bootstrap_timeout_ms=config.request_timeout_ms,
@@ -248,14 +248,14 @@ class KafkaLog:
                 log_event(_logger, "records_expired", level=logging.ERROR, group=self._config.group, **lost)
 
     def _check_heartbeat(self, consumer: KafkaConsumer) -> None:
-        """Raise LogUnavailable when no heartbeat went out for a session: polls of brokers that are away are empty."""
+        """Raise KafkaUnavailable when no heartbeat went out for a session: polls of brokers that are away are empty."""
         since_s = self._assignment.held_since_s
         if since_s is None:
             return
         metrics = consumer.metrics()["consumer-coordinator-metrics"]
         silent_s = min(metrics["last-heartbeat-seconds-ago"], time.monotonic() - since_s)
         if silent_s > self._config.session_timeout_ms / 1000:
-            raise LogUnavailable(f"no heartbeat for {silent_s:.0f} s")
+            raise KafkaUnavailable(f"no heartbeat for {silent_s:.0f} s")
 
     def _commit_markers(self) -> None:
         """Commit positions that moved past transaction markers: else a group that read all seems to lag."""
@@ -295,4 +295,4 @@ def _reached(call: Callable[[], T]) -> T:
     except LOST as error:
         raise LostPartitions(type(error).__name__) from error
     except kafka_errors.KafkaError as error:
-        raise LogUnavailable(f"{type(error).__name__}: {error}") from error
+        raise KafkaUnavailable(f"{type(error).__name__}: {error}") from error

@@ -65,7 +65,7 @@ class _Admin(KafkaAdminClient):  # type: ignore[misc]
         self._abort_transaction_process_response(await self._manager.send(request, node_id=leader), torn)
 
 
-def mend_torn_transactions(kafka: Kafka, timeout_s: float) -> int:
+def finish_hanging_transactions(kafka: Kafka, timeout_s: float) -> int:
     """Write the markers that are missing; returns how many.
 
     Waits for coordinators that are still loading. Transactions of which none knows within the time are left alone, and

@@ -22,7 +22,7 @@ _MARK = "_crossrec_mended"
 Method = Callable[..., Any]
 
 
-def mend_kafka_client() -> None:
+def apply_patches() -> None:
     """Replace the methods; once is enough, more is harmless."""
     _replace(DefaultRecordBatch, "_read_msg", _reading_any_header_name)
     _replace(Fetcher, "fetched_records", _returning_paused_fetches)

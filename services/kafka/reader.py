@@ -10,8 +10,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from services.kafka.connection import Kafka, brokers_of, kafka_arguments
-from services.kafka.patches import mend_kafka_client
-from services.kafka.record_source import LogUnavailable
+from services.kafka.patches import apply_patches
+from services.kafka.record_source import KafkaUnavailable
 from services.kafka.topics import identify
 
 WAIT_S = 10.0
@@ -25,16 +25,16 @@ T = TypeVar("T")
 
 @contextmanager
 def reachable(kafka: Kafka) -> Iterator[None]:
-    """Turns what Kafka's client raises into LogUnavailable."""
+    """Turns what Kafka's client raises into KafkaUnavailable."""
     try:
         yield
     except kafka_errors.KafkaError as error:
         reason = f"{type(error).__name__}: {error}"
         brokers = brokers_of(kafka)
-        raise LogUnavailable(f"Kafka at {brokers} cannot be reached or does not answer: {reason}") from error
+        raise KafkaUnavailable(f"Kafka at {brokers} cannot be reached or does not answer: {reason}") from error
 
 
-def patiently(ask: Callable[[], T], wait_s: float = WAIT_S) -> T:
+def retry_until_ready(ask: Callable[[], T], wait_s: float = WAIT_S) -> T:
     """The answer to what Kafka cannot answer at once: while a coordinator moves or loads, it is asked again."""
     deadline = time.monotonic() + wait_s
     while True:
@@ -47,7 +47,7 @@ def patiently(ask: Callable[[], T], wait_s: float = WAIT_S) -> T:
 
 
 def partition_counts(kafka: Kafka) -> Callable[[str], int]:
-    """How many partitions a topic has, asked of the brokers once per topic. The calls raise LogUnavailable."""
+    """How many partitions a topic has, asked of the brokers once per topic. The calls raise KafkaUnavailable."""
 
     @cache
     def count(topic: str) -> int:
@@ -60,7 +60,7 @@ def partition_counts(kafka: Kafka) -> Callable[[str], int]:
 @contextmanager
 def reader(kafka: Kafka, max_poll_records: int = 500) -> Iterator[KafkaConsumer]:
     """A consumer of committed records that is in no group."""
-    mend_kafka_client()
+    apply_patches()
     consumer = KafkaConsumer(
         **kafka_arguments(kafka),
         bootstrap_timeout_ms=int(WAIT_S * 1000),
@@ -92,7 +92,7 @@ def offsets_at(consumer: KafkaConsumer, partitions: Sequence[TopicPartition], ti
 def first_records(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
     """The first record at or after an offset of each partition; partitions that hold none are left out.
 
-    Raises LogUnavailable when the brokers keep it back for longer than WAIT_S.
+    Raises KafkaUnavailable when the brokers keep it back for longer than WAIT_S.
     """
     ends = consumer.end_offsets(list(offsets)) if offsets else {}
     left = {partition for partition, offset in offsets.items() if offset < ends[partition]}
@@ -108,5 +108,5 @@ def first_records(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]
         consumer.pause(*done)
         left -= done
         if left and time.monotonic() > deadline:
-            raise LogUnavailable(f"no answer within {WAIT_S:g} s")
+            raise KafkaUnavailable(f"no answer within {WAIT_S:g} s")
     return found

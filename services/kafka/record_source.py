@@ -12,7 +12,7 @@ from services.errors import CrossRecError
 Headers = list[tuple[str, bytes | None]]
 
 
-class LogUnavailable(CrossRecError):
+class KafkaUnavailable(CrossRecError):
     """The log cannot be reached or did not confirm; what was committed is only known after a rewind."""
 
 
@@ -35,7 +35,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputRecord:
     """A record to write together with the offsets of the batch it comes from; it has a key or a value.
 
     Without a partition the key decides.
@@ -48,32 +48,32 @@ class Output:
     partition: int | None = None
 
 
-class Log(Protocol):
+class RecordSource(Protocol):
     """A group's view of a topic."""
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch, in offset order per partition; empty after `wait_s` seconds without records.
 
-        Raises LogUnavailable or LostPartitions; then `rewind` and poll again.
+        Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
         """
         ...
 
-    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
+    def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
         """Write outputs and the offsets after `records`, the next of the last batch that are not committed.
 
-        All or nothing. Raises LogUnavailable or LostPartitions; then `rewind` and poll again.
+        All or nothing. Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
         """
         ...
 
     def keep_alive(self, wait_s: float) -> bool:
         """Stay in the group for up to `wait_s` seconds without reading; False if the batch may no longer be ours.
 
-        Raises LogUnavailable or LostPartitions; then `rewind` and poll again.
+        Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
         """
         ...
 
     def rewind(self) -> None:
-        """Go back to the committed offsets of the assigned partitions. Raises LogUnavailable or LostPartitions."""
+        """Go back to the committed offsets of the assigned partitions. Raises KafkaUnavailable or LostPartitions."""
         ...
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Log(Protocol):
         ...
 
 
-class MemoryLog:
+class MemoryRecordSource:
     """A log in memory, read by one member of one group; the fake.
 
     Args:
@@ -95,7 +95,7 @@ class MemoryLog:
     def __init__(self, records: Sequence[Record], batch: int = 1000) -> None:
         self.records, self._batch = list(records), batch
         self.committed = self.position = 0
-        self.outputs: list[Output] = []
+        self.outputs: list[OutputRecord] = []
         self.poll_failures: list[CrossRecError] = []
         self.commit_failures: list[CrossRecError] = []
         self.rewind_failures: list[CrossRecError] = []
@@ -112,7 +112,7 @@ class MemoryLog:
         self.position += len(batch)
         return batch
 
-    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
+    def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
         """Keep the outputs and the position after the records."""
         if self.commit_failures:
             raise self.commit_failures.pop(0)

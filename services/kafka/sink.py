@@ -23,21 +23,21 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Keyed:
+class KeyedRecord:
     """A record for the sink: key and value."""
 
     key: bytes
     value: bytes
 
 
-class Sink(Protocol):
+class RecordSink(Protocol):
     """Where records go."""
 
     def ready(self) -> bool:
         """Whether it is worth trying to write now; False during a pause after a failure."""
         ...
 
-    def write(self, records: Sequence[Keyed]) -> int:
+    def write(self, records: Sequence[KeyedRecord]) -> int:
         """Write the records; returns how many are safe. Takes bounded time; failures are its own matter to report."""
         ...
 
@@ -89,7 +89,7 @@ class KafkaSink:
         """Whether no pause is on."""
         return self._clock() >= self._paused_until
 
-    def write(self, records: Sequence[Keyed]) -> int:
+    def write(self, records: Sequence[KeyedRecord]) -> int:
         """Send the records and wait for Kafka to have them; returns how many it has."""
         written = 0
         deadline_s = self._clock() + TIMEOUT_S

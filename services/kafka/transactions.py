@@ -15,7 +15,7 @@ from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata
 
 from services.kafka.connection import Kafka, kafka_arguments
-from services.kafka.record_source import LogUnavailable, LostPartitions, Output
+from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord
 from services.server.logging import log_event
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
@@ -50,7 +50,7 @@ class _Producer(KafkaProducer):  # type: ignore[misc]
             super().flush(timeout)
 
 
-class Transactions:
+class TransactionalProducer:
     """One transaction at a time, by one producer that is made anew after every failure.
 
     Args:
@@ -68,13 +68,13 @@ class Transactions:
     def commit(
         self,
         lowest: int,
-        outputs: Sequence[Output],
+        outputs: Sequence[OutputRecord],
         offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: ConsumerGroupMetadata,
     ) -> None:
         """Write outputs and offsets, all or nothing; `lowest` is the lowest assigned partition.
 
-        Raises LostPartitions, or LogUnavailable when the outcome is not known before `settle`.
+        Raises LostPartitions, or KafkaUnavailable when the outcome is not known before `settle`.
         """
         try:
             producer = self._ready(f"{self._group}-{lowest}")
@@ -85,7 +85,7 @@ class Transactions:
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:  # ValueError: there is no such partition
             self._unsettled = True
             self.close()
-            raise LogUnavailable(f"transaction: {type(error).__name__}: {error}") from error
+            raise KafkaUnavailable(f"transaction: {type(error).__name__}: {error}") from error
 
     def take_over(self, lowest: int) -> None:
         """End what a former owner with the same lowest partition left open."""
@@ -109,7 +109,7 @@ class Transactions:
     @staticmethod
     def _commit(
         producer: _Producer,
-        outputs: Sequence[Output],
+        outputs: Sequence[OutputRecord],
         offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: ConsumerGroupMetadata,
     ) -> None:

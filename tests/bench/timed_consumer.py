@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from services.consumers.main import consume, open_encoder
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.kafka.consumer import KafkaLog
+from services.kafka.consumer import KafkaRecordSource
 from services.kafka.record_source import Record
 from services.server.lifecycle import keep_what_is_loaded, stop_event
 from services.server.logging import configure_logging
@@ -102,7 +102,7 @@ class TimedRows:
             self._store.delete(*arguments)
 
 
-class TimedLog(KafkaLog):
+class TimedLog(KafkaRecordSource):
     """The consumers' log with clocks."""
 
     def __init__(self, clocks: Clocks, *arguments: Any) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import redis
 
 from services.consumers.activity_deltas import read_deltas
-from services.consumers.loop import Loop
-from services.consumers.main import build_folder
+from services.consumers.loop import ConsumerLoop
+from services.consumers.main import build_handler
 from services.features.rows import Row
-from services.kafka.record_source import MemoryLog, Output, Record
+from services.kafka.record_source import MemoryRecordSource, OutputRecord, Record
 from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore
@@ -46,7 +46,7 @@ class Difference:
         return f"{self.view} {self.key} {self.feature}: expected {self.expected}, is {self.actual}"
 
 
-def replayed(settings: Settings, records: Sequence[Record], store: MemoryRowStore) -> list[Output]:
+def replayed(settings: Settings, records: Sequence[Record], store: MemoryRowStore) -> list[OutputRecord]:
     """Fold behaviour records, and the activity they cause, into `store` in one go; returns the dead letters."""
     outputs = _folded("behavior", settings, records, store)
     deltas = [output for output in outputs if output.topic != DEAD_LETTERS]
@@ -55,10 +55,10 @@ def replayed(settings: Settings, records: Sequence[Record], store: MemoryRowStor
     return [output for output in outputs if output.topic == DEAD_LETTERS]
 
 
-def _folded(kind: str, settings: Settings, records: Sequence[Record], store: RowStore) -> list[Output]:
-    log = MemoryLog(records, BATCHES[kind])
-    folder = build_folder(kind, settings, SCHEMA, store, HashingEncoder)
-    loop = Loop(log, folder, DEAD_LETTERS, threading.Event(), random.Random(0))
+def _folded(kind: str, settings: Settings, records: Sequence[Record], store: RowStore) -> list[OutputRecord]:
+    log = MemoryRecordSource(records, BATCHES[kind])
+    folder = build_handler(kind, settings, SCHEMA, store, HashingEncoder)
+    loop = ConsumerLoop(log, folder, DEAD_LETTERS, threading.Event(), random.Random(0))
     while log.committed < len(log.records):
         loop.step()
     return log.outputs
@@ -150,7 +150,7 @@ def row_counts(address: str) -> Counter[str]:
     return counts
 
 
-def letter_differences(expected: Sequence[Output], actual: Sequence[Record]) -> list[Difference]:
+def letter_differences(expected: Sequence[OutputRecord], actual: Sequence[Record]) -> list[Difference]:
     """Dead letters that are missing, too many or of something else, told by the position in their headers."""
     wanted = Counter(_origin(dict(letter.headers)) for letter in expected)
     there = Counter(_origin(dict(letter.headers)) for letter in actual)

@@ -2,8 +2,8 @@
 
 from kafka import KafkaConsumer, TopicPartition
 
-from services.consumers.watch import Watch
-from services.kafka.consumer import KafkaLog, KafkaLogConfig
+from services.consumers.observer import ConsumerObserver
+from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.record_source import Record
 from tests.chaos.system import Stuck
 
@@ -12,11 +12,11 @@ QUIET_POLLS = 3
 
 def read(bootstrap: str, topic: str) -> list[Record]:
     """Every committed record, by partition and offset; read by the consumers' own reader, in a group of its own."""
-    log = KafkaLog(
-        KafkaLogConfig(
+    log = KafkaRecordSource(
+        KafkaRecordSourceConfig(
             bootstrap, f"reader-of-{topic}", topic, 5000, session_timeout_ms=10_000, transaction_timeout_ms=10_000
         ),
-        Watch("reader"),
+        ConsumerObserver("reader"),
     )
     records: list[Record] = []
     quiet = 0

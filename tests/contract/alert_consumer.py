@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.kafka.record_source import LogUnavailable
+from services.kafka.record_source import KafkaUnavailable
 from services.store.protocol import FencedWrite, StoreUnavailable
 from tests.contract.alert_rules import Looks, text_of
 from tests.unit.consumers.test_watch import RECORDS, Scene
@@ -21,7 +21,7 @@ class Consumer:
         self.scene.watch.assigned([0])
         self.scene.clock.now_s = RECORDS[2].time_s + 1
         self.scene.watch.reached({0: (3, 3)})
-        self.scene.folder.counts = Counter({("click", "folded"): 3})
+        self.scene.handler.counts = Counter({("click", "folded"): 3})
         self.scene.loop.step()
         self.before = text_of(self.scene.registry)
 
@@ -32,7 +32,7 @@ class Consumer:
 def folding_stands_still(_: Path) -> Looks:
     consumer = Consumer()
     scene = consumer.scene
-    scene.folder.failures = [StoreUnavailable("away")]
+    scene.handler.failures = [StoreUnavailable("away")]
     texts: list[Looks] = []
 
     def look(_seconds: float) -> bool:
@@ -54,7 +54,7 @@ def nobody_does_anything(_: Path) -> Looks:
 
 def records_are_bad(_: Path) -> Looks:
     consumer = Consumer()
-    consumer.scene.folder.counts, consumer.scene.folder.dead = Counter({("click", "folded"): 2}), [1]
+    consumer.scene.handler.counts, consumer.scene.handler.dead = Counter({("click", "folded"): 2}), [1]
     consumer.scene.loop.step()
     return consumer.looks()
 
@@ -62,14 +62,14 @@ def records_are_bad(_: Path) -> Looks:
 def writes_fail(_: Path) -> Looks:
     consumer = Consumer()
     consumer.scene.log.keep_alive = lambda _: True  # type: ignore[method-assign]
-    consumer.scene.folder.failures = [StoreUnavailable("away")]
+    consumer.scene.handler.failures = [StoreUnavailable("away")]
     consumer.scene.loop.step()
     return consumer.looks()
 
 
 def polls_fail(_: Path) -> Looks:
     consumer = Consumer()
-    consumer.scene.log.poll_failures = [LogUnavailable("away")]
+    consumer.scene.log.poll_failures = [KafkaUnavailable("away")]
     consumer.scene.loop.step()
     return consumer.looks()
 
@@ -84,7 +84,7 @@ def consumers_come_and_go(_: Path) -> Looks:
 
 def rows_are_ahead(_: Path) -> Looks:
     consumer = Consumer()
-    consumer.scene.folder.failures = [FencedWrite("1 rows")]
+    consumer.scene.handler.failures = [FencedWrite("1 rows")]
     consumer.scene.loop.step()
     return consumer.looks()
 

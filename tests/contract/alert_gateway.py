@@ -15,8 +15,8 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.gateway.health import KafkaHealth
 from services.gateway.intake import Intake
+from services.gateway.metrics import GatewayLoadMetrics as GatewayLoad
 from services.gateway.metrics import GatewayMetrics
-from services.gateway.metrics import LoadMetrics as GatewayLoad
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.server import EVENT_SERVICE
 from services.gateway.server import build_server as build_gateway

@@ -16,7 +16,7 @@ from services.console.pages.frame import build
 from services.console.rivals import Rivals
 from services.console.servers import Servers
 from services.console.system import System
-from services.consumers.status import GroupStatus, Member, PartitionStatus
+from services.consumers.status import GroupMember, GroupStatus, PartitionStatus
 from services.features.encode import Tensors
 from services.load.target import Target
 from services.ranking.cache.ranking_rows import open_ranking_rows
@@ -37,7 +37,7 @@ GROUPS = [
         "crossrec-behavior",
         "crossrec.behavior",
         "Stable",
-        [Member("a", "127.0.0.1", [0])],
+        [GroupMember("a", "127.0.0.1", [0])],
         [PartitionStatus(0, 1200, 1500, 300, 2.5)],
     )
 ]

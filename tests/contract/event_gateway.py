@@ -9,7 +9,7 @@ import grpc
 from crossrec.events.v1.events_pb2 import Entry, EntryResult, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.features.config import Attribute, FeatureConfig
-from services.gateway.intake import Intake, Rules
+from services.gateway.intake import Intake, IntakeConfig
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.server import build_server
 from services.gateway.service import EventService
@@ -20,7 +20,7 @@ from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.opentelemetry import Tracing
 
 NOW_S = 1_800_000_000.0
-RULES = Rules(
+RULES = IntakeConfig(
     features=FeatureConfig(
         attributes=(Attribute("weight", "item"), Attribute("margin", "item_scenario"), Attribute("hour", "context"))
     ),
@@ -56,7 +56,7 @@ class Gateway:
         return list(self.stub.Publish(PublishRequest(entries=entries), timeout=30, wait_for_ready=True).results)
 
 
-def event_service(publisher: Publisher, rules: Rules = RULES, bounds: Bounds | None = None) -> EventService:
+def event_service(publisher: Publisher, rules: IntakeConfig = RULES, bounds: Bounds | None = None) -> EventService:
     """A service with a clock that stands still at NOW_S."""
     chosen = bounds or Bounds()
     intake = Intake(publisher, rules, chosen.budget, now_s=lambda: NOW_S, make_id=lambda: "made")
@@ -66,7 +66,7 @@ def event_service(publisher: Publisher, rules: Rules = RULES, bounds: Bounds | N
 @contextmanager
 def running(
     publisher: Publisher,
-    rules: Rules = RULES,
+    rules: IntakeConfig = RULES,
     bounds: Bounds | None = None,
     protection: Protection = UNPROTECTED,
     tracing: Tracing | None = None,

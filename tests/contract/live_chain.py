@@ -8,13 +8,13 @@ import numpy as np
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, ScenarioUpdate
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
-from services.consumers.activity import ActivityFolder
-from services.consumers.behavior import ENTRIES, BehaviorFolder
-from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemFolder, ScenarioFolder
+from services.consumers.activity import ActivityHandler
+from services.consumers.behavior import ENTRIES, BehaviorHandler
+from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemHandler, ScenarioHandler
 from services.consumers.decoding import Decoder
 from services.features.encode import Tensors
 from services.kafka.publisher import MemoryPublisher, OutgoingRecord
-from services.kafka.record_source import Output, Record
+from services.kafka.record_source import OutputRecord, Record
 from services.registry.model import Scores
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
@@ -88,7 +88,7 @@ class LiveChain:
         wanted.options.explain = True
         return self.server.rank(wanted)
 
-    def _fold(self, record: OutgoingRecord | Output) -> None:
+    def _fold(self, record: OutgoingRecord | OutputRecord) -> None:
         self._offset += 1
         read = Record(record.topic, 0, self._offset, record.key, record.value, list(record.headers))
         outcome = self._folder(record.topic).fold([read])
@@ -96,16 +96,16 @@ class LiveChain:
         for output in outcome.outputs:
             self._fold(output)
 
-    def _folder(self, topic: str) -> ActivityFolder | BehaviorFolder | ItemFolder | ScenarioFolder:
+    def _folder(self, topic: str) -> ActivityHandler | BehaviorHandler | ItemHandler | ScenarioHandler:
         encoder = HashingEncoder(SCHEMA.config.text_dims)
         encoder.fingerprint = ENCODER
         if topic == ACTIVITY_TOPIC:
-            return ActivityFolder(self.store, SCHEMA, EPOCH)
+            return ActivityHandler(self.store, SCHEMA, EPOCH)
         if topic.endswith("behavior"):
-            return BehaviorFolder(self.store, SCHEMA, encoder, _decoder(ENTRIES), ACTIVITY_TOPIC, lambda: 1, EPOCH)
+            return BehaviorHandler(self.store, SCHEMA, encoder, _decoder(ENTRIES), ACTIVITY_TOPIC, lambda: 1, EPOCH)
         if topic.endswith("items"):
-            return ItemFolder(self.store, SCHEMA, encoder, _decoder(ITEM_ENTRIES), EPOCH)
-        return ScenarioFolder(self.store, SCHEMA, encoder, _decoder(SCENARIO_ENTRIES), EPOCH)
+            return ItemHandler(self.store, SCHEMA, encoder, _decoder(ITEM_ENTRIES), EPOCH)
+        return ScenarioHandler(self.store, SCHEMA, encoder, _decoder(SCENARIO_ENTRIES), EPOCH)
 
 
 def _decoder(kinds: frozenset[str]) -> Decoder:

@@ -11,7 +11,7 @@ from nicegui import ui
 from nicegui.testing import User
 
 from services.console.system import System
-from services.kafka.record_source import LogUnavailable
+from services.kafka.record_source import KafkaUnavailable
 from tests.contract.console_system import at_the_console, press, running_chain, running_system, sees
 from tests.contract.live_chain import LiveChain
 
@@ -154,7 +154,7 @@ def test_health_shows_servers_consumers_models_and_skew(chain: LiveChain, tmp_pa
 
 def test_what_is_away_takes_nothing_else_of_health_away(chain: LiveChain, tmp_path: Path) -> None:
     def no_groups() -> list[Any]:
-        raise LogUnavailable("Kafka at 127.0.0.1:9 cannot be reached")
+        raise KafkaUnavailable("Kafka at 127.0.0.1:9 cannot be reached")
 
     async def look(user: User) -> None:
         await sees(user, "Kafka at 127.0.0.1:9 cannot be reached", "ranking server at 127.0.0.1:9 is away")

@@ -13,18 +13,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, PublishRequest, UserErasure
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
-from services.consumers.activity import ActivityFolder
+from services.consumers.activity import ActivityHandler
 from services.consumers.batch_traces import BatchTraces
-from services.consumers.behavior import ENTRIES, BehaviorFolder
+from services.consumers.behavior import ENTRIES, BehaviorHandler
 from services.consumers.decoding import Decoder
-from services.consumers.loop import Folder, Loop
-from services.consumers.watch import Watch
+from services.consumers.loop import BatchHandler, ConsumerLoop
+from services.consumers.observer import ConsumerObserver
 from services.events.codec import CONTENT_TYPE, JSON
 from services.features.rows import Row
 from services.features.schema import View
 from services.gateway.traced_publisher import TracedPublisher
 from services.kafka.publisher import MemoryPublisher
-from services.kafka.record_source import LogUnavailable, MemoryLog, Record
+from services.kafka.record_source import KafkaUnavailable, MemoryRecordSource, Record
 from services.ranking.metrics import RankingMetrics
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
@@ -63,7 +63,7 @@ class Stop(threading.Event):
         return self.is_set()
 
 
-class LeftLog(MemoryLog):
+class LeftLog(MemoryRecordSource):
     """A log whose consumer is told to stop while it waits for the store."""
 
     def __init__(self, records: Sequence[Record], stop: threading.Event) -> None:
@@ -75,15 +75,15 @@ class LeftLog(MemoryLog):
         return super().keep_alive(wait_s)
 
 
-def consume(log: MemoryLog, folder: Folder, watch: Watch | None = None) -> None:
+def consume(log: MemoryRecordSource, handler: BatchHandler, watch: ConsumerObserver | None = None) -> None:
     """Run the loop until everything is committed."""
-    loop = Loop(log, folder, "crossrec.dead-letter", Stop(), watch=watch)
+    loop = ConsumerLoop(log, handler, "crossrec.dead-letter", Stop(), watch=watch)
     for _ in range(20):
         loop.step()
     assert len(log.records) == log.committed
 
 
-def shown(recorded: Recorded, *watches: Watch) -> list[str]:
+def shown(recorded: Recorded, *watches: ConsumerObserver) -> list[str]:
     """All spans, which are some, and all metrics."""
     spans = recorded.spans()
     assert spans
@@ -122,18 +122,18 @@ def test_consumers_log_nobody() -> None:
         query(4, item_id=USER),
     ]
     entries = [query(0), *refused, erasure(USER, START_S + 9), query(20)]
-    log = MemoryLog([*BAD, *records(entries, offset=len(BAD))], batch=5)
-    log.commit_failures = [LogUnavailable("away")]
+    log = MemoryRecordSource([*BAD, *records(entries, offset=len(BAD))], batch=5)
+    log.commit_failures = [KafkaUnavailable("away")]
     store = FailingStore(
         StoreUnavailable("online store: away"), FencedWrite("1 rows of view user hold newer positions")
     )
     decoder, recorded = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), Recorded()
-    watch = Watch("behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior"))
+    watch = ConsumerObserver("behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior"))
     with logs() as stream:
         rows = Measured(store, watch.stored)
-        consume(log, BehaviorFolder(rows, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1), watch)
+        consume(log, BehaviorHandler(rows, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1), watch)
         deltas = [Record("crossrec.activity", 0, n, USER.encode(), record.value) for n, record in enumerate(BAD)]
-        consume(MemoryLog(deltas), ActivityFolder(MemoryRowStore(), SCHEMA, 1))
+        consume(MemoryRecordSource(deltas), ActivityHandler(MemoryRowStore(), SCHEMA, 1))
     assert_private(stream, "dead_letters", "recovered", shown=shown(recorded, watch))
 
 
@@ -229,12 +229,12 @@ def test_the_stores_password_is_in_no_log_or_error(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
     url = f"127.0.0.1:{port},password={PASSWORD}"
     settings = Settings(store=StoreSettings(url=url, registry=tmp_path / "registry.db", offline_dir=tmp_path))
-    decoder, watch, stop = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), Watch("behavior"), Stop()
+    decoder, watch, stop = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), ConsumerObserver("behavior"), Stop()
     log = LeftLog(records([query(0)]), stop)
     with logs() as stream:
         store = Measured(open_rows_for_batches(settings), watch.stored)
-        folder = BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1)
-        Loop(log, folder, "crossrec.dead-letter", stop, watch=watch).run()
+        handler = BehaviorHandler(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1)
+        ConsumerLoop(log, handler, "crossrec.dead-letter", stop, watch=watch).run()
         with pytest.raises(StoreUnavailable) as caught:
             store.read(SCHEMA["user"], [(USER,)])
     told = [str(caught.value), generate_latest(watch.registry).decode(), str(watch.health.ready())]

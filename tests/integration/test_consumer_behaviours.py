@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.watch import Watch
+from services.consumers.observer import ConsumerObserver
 from services.events.codec import encode
 from services.events.routing import route
 from services.infra.commands import Endpoints
-from services.kafka.consumer import KafkaLog, KafkaLogConfig
-from services.kafka.record_source import Log, Record
+from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
+from services.kafka.record_source import Record, RecordSource
 from tests.integration.test_consumers import Stage, staged
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
 from tests.unit.consumers.streams import CONFIG
@@ -36,10 +36,10 @@ class RealWorld:
         stored = [(future.get(timeout=30), *rest) for future, *rest in sent]
         return [Record(at.topic, at.partition, at.offset, *rest, at.timestamp / 1000) for at, *rest in stored]
 
-    def member(self, kind: str) -> Log:
+    def member(self, kind: str) -> RecordSource:
         consumers = self.settings.consumers
-        return KafkaLog(
-            KafkaLogConfig(
+        return KafkaRecordSource(
+            KafkaRecordSourceConfig(
                 kafka=self.settings.kafka,
                 group=self._stage.group(kind),
                 topic=self._stage.topic(kind),
@@ -47,7 +47,7 @@ class RealWorld:
                 session_timeout_ms=consumers.session_timeout_ms,
                 transaction_timeout_ms=consumers.transaction_timeout_ms,
             ),
-            Watch(kind),
+            ConsumerObserver(kind),
         )
 
     def lag(self, kind: str) -> int:

@@ -15,7 +15,7 @@ from services.consumers.dead_letters.replay import ReplayRefused
 from services.infra.commands import Endpoints
 from services.kafka import reader as kafka_edge
 from services.kafka.partitioning import partition_of
-from services.kafka.record_source import LogUnavailable
+from services.kafka.record_source import KafkaUnavailable
 from services.main import app
 from tests.integration.test_consumers import Stage, clicks, folded, running, staged, until
 from tests.unit.consumers.streams import behavior_event
@@ -137,5 +137,5 @@ def test_what_is_not_there_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(module, "WAIT_S", 1.0)
     for command in (["consumers", "status"], ["dead-letters", "list"], ["dead-letters", "replay", "1"]):
         away = CliRunner().invoke(app, command, env={"CROSSREC_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})
-        assert isinstance(away.exception, LogUnavailable)
+        assert isinstance(away.exception, KafkaUnavailable)
         assert "Kafka at 127.0.0.1:1 cannot be reached" in str(away.exception)

@@ -8,11 +8,11 @@ import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from services.consumers.watch import Watch
+from services.consumers.observer import ConsumerObserver
 from services.infra.commands import Endpoints
 from services.infra.process import wait_until
-from services.kafka.consumer import KafkaLog, KafkaLogConfig
-from services.kafka.record_source import LogUnavailable, Record
+from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
+from services.kafka.record_source import KafkaUnavailable, Record
 from tests.integration.test_consumers import Stage, staged
 from tests.unit.consumers.streams import behavior_event
 
@@ -29,8 +29,8 @@ def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def log(stage: Stage) -> Iterator[KafkaLog]:
-    config = KafkaLogConfig(
+def log(stage: Stage) -> Iterator[KafkaRecordSource]:
+    config = KafkaRecordSourceConfig(
         kafka=stage.settings.kafka,
         group=stage.group("behavior"),
         topic=stage.topic("behavior"),
@@ -38,13 +38,13 @@ def log(stage: Stage) -> Iterator[KafkaLog]:
         session_timeout_ms=stage.settings.consumers.session_timeout_ms,
         transaction_timeout_ms=stage.settings.consumers.transaction_timeout_ms,
     )
-    log = KafkaLog(config, Watch("behavior"))
+    log = KafkaRecordSource(config, ConsumerObserver("behavior"))
     yield log
     log.close()
 
 
 def test_a_member_that_gets_its_partition_back_reads_on_after_what_another_committed(
-    stage: Stage, log: KafkaLog
+    stage: Stage, log: KafkaRecordSource
 ) -> None:
     """Kafka's client keeps its position in a partition that it has before and after a rebalance.
 
@@ -63,7 +63,7 @@ def test_a_member_that_gets_its_partition_back_reads_on_after_what_another_commi
     assert BATCH == len(second)
 
 
-def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_is_read_on(stage: Stage, log: KafkaLog) -> None:
+def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_is_read_on(stage: Stage, log: KafkaRecordSource) -> None:
     """Kafka's client keeps what it had fetched of it aside, and forgets it once another one was read in between."""
     stage.send([behavior_event(number, user_id=f"u{number}") for number in range(100)])
     read = Counter(record.partition for record in _next_batch(log))
@@ -81,20 +81,22 @@ def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_is_read_on(stage: 
 
 
 def test_partitions_are_read_on_after_an_error_while_they_were_paused(
-    stage: Stage, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, log: KafkaRecordSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever went wrong while a batch was kept alive."""
     stage.send([behavior_event(number) for number in range(2 * BATCH)])
     first = _next_batch(log)
     with monkeypatch.context() as patch:
         patch.setattr(log._consumer(), "poll", _raises)
-        with pytest.raises(LogUnavailable):
+        with pytest.raises(KafkaUnavailable):
             log.keep_alive(0.1)
     log.rewind()
     assert first == _next_batch(log)
 
 
-def test_what_is_committed_is_asked_anew_after_an_answer_that_came_too_late(stage: Stage, log: KafkaLog) -> None:
+def test_what_is_committed_is_asked_anew_after_an_answer_that_came_too_late(
+    stage: Stage, log: KafkaRecordSource
+) -> None:
     """Kafka's client keeps that answer for the next question, and others commit in between."""
     stage.send([behavior_event(number) for number in range(2 * BATCH)])
     first = _next_batch(log)
@@ -112,7 +114,7 @@ def _raises(**_: object) -> None:
     raise KafkaConnectionError("gone")
 
 
-def _next_batch(log: KafkaLog) -> list[Record]:
+def _next_batch(log: KafkaRecordSource) -> list[Record]:
     for _ in range(POLLS):
         records = log.poll(0.5)
         if records:

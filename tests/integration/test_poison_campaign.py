@@ -7,7 +7,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from services.consumers.kinds import KINDS
-from services.consumers.main import build_folder
+from services.consumers.main import build_handler
 from services.infra.commands import Endpoints
 from services.kafka.record_source import Record
 from services.store.memory import MemoryRowStore
@@ -43,12 +43,12 @@ def test_every_broken_record_becomes_one_dead_letter_and_every_good_one_is_folde
         if record.folds is not None:
             assert record.folds == (offset not in broken), f"{record.how} at offset {offset}"
     expected = MemoryRowStore()
-    folder = build_folder(kind, stage.settings, SCHEMA, expected, HashingEncoder)
+    handler = build_handler(kind, stage.settings, SCHEMA, expected, HashingEncoder)
     records = _as_read(stage.topic(kind), offsets, made)
     refused = [
         letter.record.offset
         for start in range(0, COUNT, BATCH)
-        for letter in folder.fold(records[start : start + BATCH]).dead_letters
+        for letter in handler.fold(records[start : start + BATCH]).dead_letters
     ]
     assert refused == sorted(broken)
     assert_rows(expected, stage.store, [view for view, rows in expected.rows.items() if rows], SCHEMA)

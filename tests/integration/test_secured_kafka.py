@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 from pydantic import SecretStr
 
 from services.consumers.dead_letters.replay import replay
-from services.consumers.dead_letters.topic import list_letters
+from services.consumers.dead_letters.topic import list_dead_letters
 from services.consumers.main import consume
 from services.consumers.rewind import end_offsets, require_stopped
 from services.consumers.status import read_groups
@@ -28,7 +28,7 @@ from services.infra.process import wait_until
 from services.kafka.connection import kafka_arguments
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord
-from services.kafka.record_source import LogUnavailable
+from services.kafka.record_source import KafkaUnavailable
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings
@@ -161,7 +161,7 @@ def test_events_go_all_the_way_over_tls_with_a_password(secured: Secured) -> Non
             worker.join()
     require_stopped(settings, kinds)
     assert 0 < sum(end_offsets(settings, "secured.activity"))  # written in transactions
-    (listed,) = list_letters(settings, lambda _: True, 0.0, 10)
+    (listed,) = list_dead_letters(settings, lambda _: True, 0.0, 10)
     assert ["secured.behavior"] == [sent.topic for sent in replay(settings, [listed.letter.number])]
     assert State.OK == kafka_check(settings.kafka).state
 
@@ -170,7 +170,7 @@ def is_read(settings: Settings) -> bool:
     """Whether all groups have committed all there is, that of activity something."""
     try:
         groups = {group.kind: group for group in read_groups(settings, 0.0)}
-    except LogUnavailable:  # a broker that was just started finds its groups
+    except KafkaUnavailable:  # a broker that was just started finds its groups
         return False
     committed = sum(partition.committed or 0 for partition in groups["activity"].partitions)
     return committed > 0 and all(group.lag_records == 0 for group in groups.values())

@@ -116,7 +116,7 @@ def check_skew(
 ) -> Found:
     """Compare what was served with what the replay of a data set makes of it; see Judge and Differences.
 
-    Raises NothingToCompare, LogUnavailable.
+    Raises NothingToCompare, KafkaUnavailable.
     """
     schema, encoder = build_schema(settings.features), open_encoder(settings)
     behaviour, name_of = read_behaviour(settings, 0.0), open_pseudonyms(settings.privacy).of

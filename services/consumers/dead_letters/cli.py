@@ -15,7 +15,7 @@ from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
     from services.consumers.dead_letters.replay import Repair
-    from services.consumers.dead_letters.topic import Listed
+    from services.consumers.dead_letters.topic import ListedDeadLetter
 
 dead_letters_app = typer.Typer(
     no_args_is_help=True, help="See records that could not be folded and why; send them again, repaired if need be."
@@ -32,13 +32,13 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List dead letters, oldest first. Reasons may quote what producers wrote."""
-    from services.consumers.dead_letters.topic import list_letters
+    from services.consumers.dead_letters.topic import list_dead_letters
     from services.events.routing import topic_name
 
     settings = load_settings()
     names = {topic, topic_name(settings.kafka.topic_prefix, topic)}
     since_s = utc_seconds(since) if since else 0.0
-    letters = list_letters(settings, lambda letter: not topic or letter.topic in names, since_s, limit)
+    letters = list_dead_letters(settings, lambda letter: not topic or letter.topic in names, since_s, limit)
     if as_json:
         typer.echo(json.dumps([_as_json(listed) for listed in letters], indent=2))
     else:
@@ -49,11 +49,11 @@ def list_command(
 def show(number: Number) -> None:
     """Show a dead letter: reason, where the record was, its key, headers, and its value as far as it can be read."""
     from services.consumers.dead_letters.parse import printable, shown_value
-    from services.consumers.dead_letters.topic import read_letter
+    from services.consumers.dead_letters.topic import read_dead_letter
     from services.events.routing import topic_name
 
     settings = load_settings()
-    letter = read_letter(settings, number)
+    letter = read_dead_letter(settings, number)
     form, value = shown_value(letter, topic_name(settings.kafka.topic_prefix, "activity"))
     lines = [
         f"number     {letter.number}",
@@ -103,7 +103,7 @@ def _repair(edit: Path | None, value: Path | None) -> "Repair | None":
     return Repair("value", value.read_bytes()) if value else None
 
 
-def _table(letters: "list[Listed]") -> Table:
+def _table(letters: "list[ListedDeadLetter]") -> Table:
     from rich.text import Text
 
     from services.consumers.dead_letters.parse import printable
@@ -118,7 +118,7 @@ def _table(letters: "list[Listed]") -> Table:
     return table
 
 
-def _as_json(listed: "Listed") -> dict[str, object]:
+def _as_json(listed: "ListedDeadLetter") -> dict[str, object]:
     letter = asdict(listed.letter)
     kept = {name: letter[name] for name in ("number", "reason", "topic", "partition", "offset")}
     replayed = _time(listed.replayed_s) if listed.replayed_s else None

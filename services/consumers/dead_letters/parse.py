@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from services.consumers.dead_letters.record import ORIGINAL
 from services.events.codec import BadRecord, decode
-from services.kafka.record_source import Output
+from services.kafka.record_source import OutputRecord
 
 MARKER_KEY = b"replayed"
 REPLAY_OF = "replay-of"
@@ -24,7 +24,7 @@ _HEX_COLUMNS = 16
 
 
 @dataclass(frozen=True)
-class Letter:
+class ParsedDeadLetter:
     """A dead letter.
 
     Args:
@@ -50,11 +50,11 @@ class Letter:
     headers: Sequence[tuple[str, bytes]]
 
 
-def letter_of(record: Any) -> Letter:
+def parse_dead_letter(record: Any) -> ParsedDeadLetter:
     """The letter in a record of the dead-letter topic, as kafka-python gives it."""
     own = {name: value or b"" for name, value in record.headers if not name.startswith(ORIGINAL)}
     originals = [(name.removeprefix(ORIGINAL), value) for name, value in record.headers if name.startswith(ORIGINAL)]
-    return Letter(
+    return ParsedDeadLetter(
         number=record.offset,
         time_s=record.timestamp / 1000,
         reason=_text(own.get("reason", b"")),
@@ -74,12 +74,12 @@ def replay_of(record: Any) -> int | None:
     return int(named[0]) if named else None
 
 
-def marker(topic: str, number: int) -> Output:
+def marker(topic: str, number: int) -> OutputRecord:
     """The record that says that a letter was replayed."""
-    return Output(topic, MARKER_KEY, None, [(REPLAY_OF, str(number).encode())])
+    return OutputRecord(topic, MARKER_KEY, None, [(REPLAY_OF, str(number).encode())])
 
 
-def shown_value(letter: Letter, activity_topic: str) -> tuple[str, str]:
+def shown_value(letter: ParsedDeadLetter, activity_topic: str) -> tuple[str, str]:
     """What the value is, and the value as text: as far as it can be understood, else as a hex dump."""
     value = letter.value
     if value is None:
@@ -93,7 +93,7 @@ def shown_value(letter: Letter, activity_topic: str) -> tuple[str, str]:
         return "bytes", hex_dump(value)
 
 
-def _message(letter: Letter, value: bytes, activity_topic: str) -> Message | None:
+def _message(letter: ParsedDeadLetter, value: bytes, activity_topic: str) -> Message | None:
     """The message in the value; None if there is none, or nothing in it that is known."""
     try:
         found = _deltas(value) if letter.topic == activity_topic else decode(value, letter.headers)

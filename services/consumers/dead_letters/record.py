@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.kafka.record_source import Headers, Output, Record
+from services.kafka.record_source import Headers, OutputRecord, Record
 from services.server.logging import log_event
 
 SUFFIX = "dead-letter"
@@ -27,7 +27,7 @@ class DeadLetter:
     record: Record
     reason: str
 
-    def output(self, topic: str) -> Output:
+    def output(self, topic: str) -> OutputRecord:
         """The record as it was, with reason and position in its headers; own headers get the prefix `original-`."""
         record = self.record
         headers = [
@@ -39,7 +39,7 @@ class DeadLetter:
         ]
         # Kafka takes no record that has neither key nor value.
         key = b"" if record.key is None and record.value is None else record.key
-        return Output(topic, key, record.value, headers)
+        return OutputRecord(topic, key, record.value, headers)
 
 
 def _originals(headers: Headers) -> list[tuple[str, bytes]]:

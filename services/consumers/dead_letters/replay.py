@@ -16,8 +16,8 @@ from kafka.errors import KafkaError
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers import behavior, catalogue
 from services.consumers.activity_deltas import parse_deltas
-from services.consumers.dead_letters.parse import Letter, marker
-from services.consumers.dead_letters.topic import dead_letter_topic, read_letter, read_replayed
+from services.consumers.dead_letters.parse import ParsedDeadLetter, marker
+from services.consumers.dead_letters.topic import dead_letter_topic, read_dead_letter, read_replayed
 from services.consumers.decoding import Decoder
 from services.errors import CrossRecError
 from services.events.codec import CONTENT_TYPE, JSON, BadRecord, encode
@@ -26,7 +26,7 @@ from services.features.schema import build_schema
 from services.kafka.connection import kafka_arguments
 from services.kafka.partitioning import partition_of
 from services.kafka.reader import WAIT_S, reachable
-from services.kafka.record_source import Output, Record
+from services.kafka.record_source import OutputRecord, Record
 from services.kafka.transactions import MAX_REQUEST_BYTES
 from services.settings.load import Settings
 
@@ -61,7 +61,7 @@ class Repair:
 class Sending:
     """A record to send, and what its partition follows from; None: the partition it came from."""
 
-    record: Output
+    record: OutputRecord
     partition_key: bytes | None
 
 
@@ -78,7 +78,7 @@ class Sent:
 def replay(settings: Settings, numbers: Sequence[int], repair: Repair | None = None, again: bool = False) -> list[Sent]:
     """Send letters back to their topics; a repair is for the only one.
 
-    Raises NoDeadLetter, ReplayRefused (nothing is sent then), LogUnavailable.
+    Raises DeadLetterNotFound, ReplayRefused (nothing is sent then), KafkaUnavailable.
     """
     numbers = sorted(set(numbers))
     with reachable(settings.kafka):
@@ -87,19 +87,21 @@ def replay(settings: Settings, numbers: Sequence[int], repair: Repair | None = N
             # From here on no other replay can commit: what it has committed is seen, what not will never be.
             producer.init_transactions()
             _refuse_replayed(settings, numbers, again)
-            letters = [read_letter(settings, number) for number in numbers]
+            letters = [read_dead_letter(settings, number) for number in numbers]
             sendings = [prepared(letter, settings, repair, time.time) for letter in letters]
             return _sent(producer, dead_letter_topic(settings), letters, sendings)
         finally:
             producer.close(timeout=WAIT_S)
 
 
-def prepared(letter: Letter, settings: Settings, repair: Repair | None, clock: Callable[[], float]) -> Sending:
+def prepared(
+    letter: ParsedDeadLetter, settings: Settings, repair: Repair | None, clock: Callable[[], float]
+) -> Sending:
     """The record to send for a letter. Raises ReplayRefused, naming field and reason."""
     suffix = letter.topic.removeprefix(f"{settings.kafka.topic_prefix}.")
     if suffix not in {*ENTRIES, ACTIVITY} or letter.topic != topic_name(settings.kafka.topic_prefix, suffix):
         raise ReplayRefused(f"dead letter {letter.number}: its topic {letter.topic!r} is none that consumers fold")
-    original = Output(letter.topic, letter.key, letter.value, list(letter.headers))
+    original = OutputRecord(letter.topic, letter.key, letter.value, list(letter.headers))
     try:
         if repair is None:
             return Sending(original, _partition_key(suffix, letter.key))
@@ -117,7 +119,7 @@ def _partition_key(suffix: str, key: bytes | None) -> bytes | None:
     return key.split(KEY_SEPARATOR.encode(), 1)[0]
 
 
-def _repaired_delta(original: Output, repair: Repair, settings: Settings) -> Sending:
+def _repaired_delta(original: OutputRecord, repair: Repair, settings: Settings) -> Sending:
     if repair.form == "entry":
         raise BadRecord("records of the activity topic are no entries; repair them as bytes")
     parse_deltas(build_schema(settings.features), repair.content)
@@ -125,7 +127,7 @@ def _repaired_delta(original: Output, repair: Repair, settings: Settings) -> Sen
 
 
 def _repaired_entry(
-    original: Output, suffix: str, repair: Repair, settings: Settings, clock: Callable[[], float]
+    original: OutputRecord, suffix: str, repair: Repair, settings: Settings, clock: Callable[[], float]
 ) -> Sending:
     others = [(name, value) for name, value in original.headers if name.lower() != CONTENT_TYPE]
     headers = original.headers if repair.form == "value" else [(CONTENT_TYPE, JSON.encode())]
@@ -134,7 +136,7 @@ def _repaired_entry(
     if repair.form == "value":
         return Sending(replace(original, key=way.key, value=repair.content), way.partition_key)
     value, content_type = encode(entry)
-    return Sending(Output(original.topic, way.key, value, [*content_type, *others]), way.partition_key)
+    return Sending(OutputRecord(original.topic, way.key, value, [*content_type, *others]), way.partition_key)
 
 
 def _checked(record: Record, suffix: str, settings: Settings, clock: Callable[[], float]) -> Entry:
@@ -165,7 +167,9 @@ def _producer(settings: Settings) -> KafkaProducer:
     )
 
 
-def _sent(producer: KafkaProducer, topic: str, letters: Sequence[Letter], sendings: Sequence[Sending]) -> list[Sent]:
+def _sent(
+    producer: KafkaProducer, topic: str, letters: Sequence[ParsedDeadLetter], sendings: Sequence[Sending]
+) -> list[Sent]:
     producer.begin_transaction()
     try:
         futures = [_send(producer, topic, *pair) for pair in zip(letters, sendings, strict=True)]
@@ -179,7 +183,7 @@ def _sent(producer: KafkaProducer, topic: str, letters: Sequence[Letter], sendin
     return [Sent(letter.number, at.topic, at.partition, at.offset) for letter, at in zip(letters, stored, strict=True)]
 
 
-def _send(producer: KafkaProducer, topic: str, letter: Letter, sending: Sending) -> Any:
+def _send(producer: KafkaProducer, topic: str, letter: ParsedDeadLetter, sending: Sending) -> Any:
     """Hand the record and its marker to the producer; returns the future of the record."""
     record, note, key = sending.record, marker(topic, letter.number), sending.partition_key
     partition = letter.partition if key is None else partition_of(key, producer.partitions_for(record.topic))

@@ -7,7 +7,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
-from services.consumers.dead_letters.parse import Letter, letter_of, replay_of
+from services.consumers.dead_letters.parse import ParsedDeadLetter, parse_dead_letter, replay_of
 from services.consumers.dead_letters.record import SUFFIX
 from services.errors import CrossRecError
 from services.events.routing import topic_name
@@ -15,12 +15,12 @@ from services.kafka.reader import first_records, offsets_at, reachable, reader
 from services.settings.load import Settings
 
 
-class NoDeadLetter(CrossRecError):
+class DeadLetterNotFound(CrossRecError):
     """There is no dead letter of this number."""
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedDeadLetter:
     """A letter in a list.
 
     Args:
@@ -29,7 +29,7 @@ class Listed:
         replayed_s: when it was replayed the last time, seconds since 1970; None: never.
     """
 
-    letter: Letter
+    letter: ParsedDeadLetter
     size: int
     replayed_s: float | None
 
@@ -39,8 +39,10 @@ def dead_letter_topic(settings: Settings) -> str:
     return topic_name(settings.kafka.topic_prefix, SUFFIX)
 
 
-def list_letters(settings: Settings, wanted: Callable[[Letter], bool], since_s: float, limit: int) -> list[Listed]:
-    """The newest `limit` letters that are wanted, oldest first. Raises LogUnavailable, NoDeadLetter."""
+def list_dead_letters(
+    settings: Settings, wanted: Callable[[ParsedDeadLetter], bool], since_s: float, limit: int
+) -> list[ListedDeadLetter]:
+    """The newest `limit` letters that are wanted, oldest first. Raises KafkaUnavailable, DeadLetterNotFound."""
     found: deque[Any] = deque(maxlen=limit)
     replayed: dict[int, float] = {}
     with reachable(settings.kafka), reader(settings.kafka) as consumer:
@@ -51,24 +53,24 @@ def list_letters(settings: Settings, wanted: Callable[[Letter], bool], since_s: 
             if number is not None:
                 replayed[number] = record.timestamp / 1000
                 continue
-            letter = letter_of(record._replace(value=None))
+            letter = parse_dead_letter(record._replace(value=None))
             if wanted(letter):
                 found.append((letter, len(record.value or b"")))
-    return [Listed(letter, size, replayed.get(letter.number)) for letter, size in found]
+    return [ListedDeadLetter(letter, size, replayed.get(letter.number)) for letter, size in found]
 
 
-def read_letter(settings: Settings, number: int) -> Letter:
-    """One letter. Raises LogUnavailable, NoDeadLetter."""
+def read_dead_letter(settings: Settings, number: int) -> ParsedDeadLetter:
+    """One letter. Raises KafkaUnavailable, DeadLetterNotFound."""
     with reachable(settings.kafka), reader(settings.kafka) as consumer:
         partition = _partition(consumer, settings)
         first = first_records(consumer, {partition: max(number, 0)}).get(partition)
         if first is None or first.offset != number or replay_of(first) is not None:
-            raise NoDeadLetter(f"{partition.topic} holds no dead letter {number}")
-        return letter_of(first)
+            raise DeadLetterNotFound(f"{partition.topic} holds no dead letter {number}")
+        return parse_dead_letter(first)
 
 
 def read_replayed(settings: Settings, since: int) -> set[int]:
-    """Numbers of the letters that markers after the offset `since` are about. Raises LogUnavailable, NoDeadLetter."""
+    """Numbers of the letters that markers after the offset `since` are about. KafkaUnavailable, DeadLetterNotFound."""
     with reachable(settings.kafka), reader(settings.kafka) as consumer:
         partition = _partition(consumer, settings)
         numbers = (replay_of(record) for record in records_from(consumer, partition, max(since, 0)))
@@ -88,5 +90,5 @@ def records_from(consumer: KafkaConsumer, partition: TopicPartition, offset: int
 def _partition(consumer: KafkaConsumer, settings: Settings) -> TopicPartition:
     topic = dead_letter_topic(settings)
     if not consumer.partitions_for_topic(topic):
-        raise NoDeadLetter(f"there is no topic {topic}; `crossrec setup` creates it")
+        raise DeadLetterNotFound(f"there is no topic {topic}; `crossrec setup` creates it")
     return TopicPartition(topic, 0)

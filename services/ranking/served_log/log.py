@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from services.kafka.sink import Keyed, Sink
+from services.kafka.sink import KeyedRecord, RecordSink
 from services.ranking.outcome import Answered, Ranking
 from services.ranking.served_log.record import record_of
 from services.ranking.validate import Request
@@ -46,7 +46,7 @@ class ServedLog:
 
     def __init__(
         self,
-        sink: Sink,
+        sink: RecordSink,
         schema_fingerprint: int,
         share: float,
         waiting: int,
@@ -110,10 +110,10 @@ class ServedLog:
                 batch.append(self._queue.get_nowait())
             return batch
 
-    def _record(self, served_s: float, request: Request, ranking: Ranking) -> Keyed | None:
+    def _record(self, served_s: float, request: Request, ranking: Ranking) -> KeyedRecord | None:
         try:
             record = record_of(request, ranking, served_s, self._fingerprint, self._feature_items)
-            return Keyed(record.user_id.encode(), record.SerializeToString())
+            return KeyedRecord(record.user_id.encode(), record.SerializeToString())
         except Exception as error:
             # One odd answer must not end the thread; it is counted, and the first one is told of.
             self.failed += 1

@@ -1,9 +1,9 @@
 """How the system stands, as tables."""
 
 from services.console.health import group_views, newest_event
-from services.consumers.status import GroupStatus, Member, PartitionStatus
+from services.consumers.status import GroupMember, GroupStatus, PartitionStatus
 
-MEMBER = Member("a", "127.0.0.1", [0, 1])
+MEMBER = GroupMember("a", "127.0.0.1", [0, 1])
 
 
 def test_each_partition_is_a_row() -> None:

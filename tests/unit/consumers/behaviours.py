@@ -13,11 +13,11 @@ from typing import Protocol
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.loop import Folder, Loop
-from services.consumers.main import build_folder
+from services.consumers.loop import BatchHandler, ConsumerLoop
+from services.consumers.main import build_handler
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.kafka.record_source import Log, LogUnavailable, LostPartitions, Output, Record
+from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord, Record, RecordSource
 from services.settings.load import Settings
 from services.store.protocol import Key, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (
@@ -51,7 +51,7 @@ class World(Protocol):
         """Put entries into the behaviour topic; the records, as they lie there."""
         ...
 
-    def member(self, kind: str) -> Log:
+    def member(self, kind: str) -> RecordSource:
         """A new member of the group of a kind, which begins at what is committed."""
         ...
 
@@ -68,14 +68,14 @@ class TroubledLog:
     """
 
     def __init__(
-        self, log: Log, trouble: Sequence[Exception | None] = (), *, late: bool = False, moved: int = 0
+        self, log: RecordSource, trouble: Sequence[Exception | None] = (), *, late: bool = False, moved: int = 0
     ) -> None:
         self._log, self._trouble, self._late, self._moved = log, list(trouble), late, moved
 
     def poll(self, wait_s: float) -> list[Record]:
         return self._log.poll(wait_s)
 
-    def commit(self, outputs: Sequence[Output], records: Sequence[Record]) -> None:
+    def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
         error = self._trouble.pop(0) if self._trouble else None
         if error is None or self._late:
             self._log.commit(outputs, records)
@@ -141,14 +141,14 @@ class Impatient(threading.Event):
         return self.is_set()
 
 
-def loop_of(world: World, kind: str, log: Log, store: RowStore | None = None) -> Loop:
+def loop_of(world: World, kind: str, log: RecordSource, store: RowStore | None = None) -> ConsumerLoop:
     """A consumer of the world's, driven step by step."""
-    folder = build_folder(kind, world.settings, SCHEMA, store or world.store, lambda: ENCODER)
+    handler = build_handler(kind, world.settings, SCHEMA, store or world.store, lambda: ENCODER)
     letters = f"{world.settings.kafka.topic_prefix}.dead-letter"
-    return Loop(log, folder, letters, Impatient(), random.Random(0))
+    return ConsumerLoop(log, handler, letters, Impatient(), random.Random(0))
 
 
-def drain(world: World, kind: str, log: Log | None = None, store: RowStore | None = None) -> None:
+def drain(world: World, kind: str, log: RecordSource | None = None, store: RowStore | None = None) -> None:
     """Step until the group has committed everything, then leave it."""
     log = log or world.member(kind)
     loop = loop_of(world, kind, log, store)
@@ -204,7 +204,7 @@ class ConsumerBehaviours:
         """While it slept between read and write, its successor folded more; its write is refused, its batch dropped."""
         events = behavior(100, users=3)
         sent = prepared(world, events)
-        successor = build_folder("behavior", world.settings, SCHEMA, world.store, lambda: ENCODER)
+        successor = build_handler("behavior", world.settings, SCHEMA, world.store, lambda: ENCODER)
         sleeper = TroubledStore(world.store, before_write=lambda: _fold_all(successor, sent))
         log = world.member("behavior")
         loop = loop_of(world, "behavior", log, sleeper)
@@ -230,7 +230,7 @@ class ConsumerBehaviours:
         order = random.Random(3).sample(range(120), 120)
         shuffled = [events[number] for number in order]
         prepared(world, shuffled)
-        log = TroubledLog(world.member("behavior"), [None, LogUnavailable("down"), None, LogUnavailable("down")])
+        log = TroubledLog(world.member("behavior"), [None, KafkaUnavailable("down"), None, KafkaUnavailable("down")])
         drain(world, "behavior", log)
         assert_as_if_nothing_happened(world, shuffled)
 
@@ -247,7 +247,7 @@ class ConsumerBehaviours:
         assert_as_if_nothing_happened(world, events)
 
     @pytest.mark.parametrize("late", [False, True], ids=["lost", "answer lost"])
-    @pytest.mark.parametrize("error", [LogUnavailable("down"), LostPartitions("moved")], ids=["away", "moved"])
+    @pytest.mark.parametrize("error", [KafkaUnavailable("down"), LostPartitions("moved")], ids=["away", "moved"])
     def test_commits_that_fail_cost_nothing(self, world: World, error: Exception, late: bool) -> None:
         """Whether they had happened or not: the reading goes on from what is committed."""
         events = behavior(100)
@@ -264,9 +264,9 @@ class ConsumerBehaviours:
         assert_as_if_nothing_happened(world, events)
 
 
-def _fold_all(folder: Folder, records: Sequence[Record]) -> None:
+def _fold_all(handler: BatchHandler, records: Sequence[Record]) -> None:
     """What a successor does with everything there is."""
     left = list(records)
     while left:
-        taken = folder.fold(left).records
+        taken = handler.fold(left).records
         left = [] if taken is None else left[taken:]

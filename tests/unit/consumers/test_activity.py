@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
-from services.consumers.activity import ActivityFolder
-from services.consumers.activity_deltas import RECORD_BYTES, activity_deltas, bundled
+from services.consumers.activity import ActivityHandler
+from services.consumers.activity_deltas import RECORD_BYTES, activity_deltas, pack_deltas
 from services.features.activity import deltas_by
 from services.features.schema import build_schema
 from services.kafka.partitioning import partition_of
@@ -54,10 +54,10 @@ def test_deltas_survive_their_record() -> None:
     events = arrays(behavior(200))
     store = MemoryRowStore()
     verdicts = fold_users(MemoryRowStore(), SCHEMA, events, ENCODER.fingerprint)
-    outputs = bundled("crossrec.activity", activity_deltas(SCHEMA, events, verdicts), PARTITIONS)
+    outputs = pack_deltas("crossrec.activity", activity_deltas(SCHEMA, events, verdicts), PARTITIONS)
     assert [*range(PARTITIONS)] == sorted(output.partition for output in outputs)
     log = [Record(o.topic, o.partition, offset, o.key, o.value) for offset, o in enumerate(outputs)]
-    ActivityFolder(store, SCHEMA, 1).fold(log)
+    ActivityHandler(store, SCHEMA, 1).fold(log)
     deltas = deltas_by(SCHEMA, events, verdicts, "item")
     assert len(deltas) == len(store.rows["item_activity"])
     for number, (item,) in enumerate(deltas.group):
@@ -70,9 +70,9 @@ def test_deltas_survive_their_record() -> None:
 def test_deltas_add_up_and_repetitions_do_not() -> None:
     """A delta at or below the row's offset was folded before."""
     store = MemoryRowStore()
-    folder = ActivityFolder(store, SCHEMA, 1)
-    folder.fold([record(item_delta(), 0), record(item_delta(), 1), record(scenario_delta(), 2)])
-    folder.fold([record(item_delta(), 1), record(scenario_delta(), 2), record(scenario_delta(), 3)])
+    handler = ActivityHandler(store, SCHEMA, 1)
+    handler.fold([record(item_delta(), 0), record(item_delta(), 1), record(scenario_delta(), 2)])
+    handler.fold([record(item_delta(), 1), record(scenario_delta(), 2), record(scenario_delta(), 3)])
     assert [2.0] * LENGTH == store.rows["item_activity"][("i0",)]["counts"].tolist()
     assert [2.0] * LENGTH == store.rows["item_scenario_activity"][("i0", "s0")]["counts"].tolist()
     assert [1.0, 0.8, 0.6] == store.rows["item_activity"][("i0",)]["returning"].tolist()
@@ -109,7 +109,7 @@ def test_deltas_that_cannot_be_folded_are_dead_letters(change: Callable[[Activit
     broken = item_delta()
     change(broken)
     store = MemoryRowStore()
-    outcome = ActivityFolder(store, SCHEMA, 1).fold([record(broken), record(item_delta(), 1)])
+    outcome = ActivityHandler(store, SCHEMA, 1).fold([record(broken), record(item_delta(), 1)])
     (letter,) = outcome.dead_letters
     assert 0 == letter.record.offset
     assert letter.reason.startswith(reason)
@@ -120,7 +120,7 @@ def test_deltas_that_cannot_be_folded_are_dead_letters(change: Callable[[Activit
 def test_values_that_are_no_delta_are_dead_letters(value: bytes | None) -> None:
     """Also nulls: the topic is not compacted."""
     store = MemoryRowStore()
-    outcome = ActivityFolder(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, b"i0", value)])
+    outcome = ActivityHandler(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, b"i0", value)])
     assert 1 == len(outcome.dead_letters)
     assert not any(store.rows.values())
 
@@ -131,7 +131,7 @@ def test_a_record_is_folded_whole_or_not_at_all() -> None:
     broken.hours.pop()
     store = MemoryRowStore()
     value = ActivityDeltas(deltas=[item_delta(), broken]).SerializeToString()
-    outcome = ActivityFolder(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, None, value)])
+    outcome = ActivityHandler(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, None, value)])
     assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]
     assert not any(store.rows.values())
 
@@ -142,14 +142,14 @@ def test_records_of_earlier_versions_are_folded(delta: ActivityDelta) -> None:
     stores = MemoryRowStore(), MemoryRowStore()
     bare = replace(record(delta), key=b"key", value=delta.SerializeToString())
     for store, read in zip(stores, (bare, record(delta)), strict=True):
-        assert [] == ActivityFolder(store, SCHEMA, 1).fold([read]).dead_letters
+        assert [] == ActivityHandler(store, SCHEMA, 1).fold([read]).dead_letters
     assert_rows(stores[1], stores[0], [view for view, rows in stores[1].rows.items() if rows])
 
 
 def test_deltas_of_a_subject_keep_their_partition_and_records_stay_small() -> None:
     """However many there are; none is lost, and each is where a record with its subject as key would be."""
     many = [ActivityDelta(item_id=f"i{number}", counts=[1.0] * 1000) for number in range(200)]
-    outputs = bundled("crossrec.activity", many, PARTITIONS)
+    outputs = pack_deltas("crossrec.activity", many, PARTITIONS)
     found = {
         delta.item_id: output.partition
         for output in outputs
@@ -164,7 +164,7 @@ def test_a_scenarios_delta_needs_its_hours() -> None:
     """Twenty-four of them."""
     delta = scenario_delta()
     delta.hours.pop()
-    outcome = ActivityFolder(MemoryRowStore(), SCHEMA, 1).fold([record(delta)])
+    outcome = ActivityHandler(MemoryRowStore(), SCHEMA, 1).fold([record(delta)])
     assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]
 
 
@@ -173,7 +173,7 @@ def test_deltas_of_an_older_schema_are_folded() -> None:
     store, newer = MemoryRowStore(), build_schema(replace(SCHEMA.config, event_ids=65))
     for schema in (SCHEMA, newer):
         join_lineage(store, schema)
-    outcome = ActivityFolder(store, newer, 1).fold([record(item_delta())])
+    outcome = ActivityHandler(store, newer, 1).fold([record(item_delta())])
     assert [] == outcome.dead_letters
     row = store.rows["item_activity"][("i0",)]
     assert (LENGTH, newer.fingerprint) == (row["counts"].sum(), row["schema"])
@@ -187,5 +187,5 @@ def test_deltas_of_a_newer_schema_stop_the_consumer() -> None:
     delta = item_delta()
     delta.schema_fingerprint = newer.fingerprint % 2**64
     with pytest.raises(StaleSchema, match=f"the store is at the newer {newer.fingerprint}"):
-        ActivityFolder(store, SCHEMA, 1).fold([record(item_delta()), record(delta, 1)])
+        ActivityHandler(store, SCHEMA, 1).fold([record(item_delta()), record(delta, 1)])
     assert not store.rows["item_activity"]

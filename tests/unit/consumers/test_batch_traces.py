@@ -3,7 +3,7 @@
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.consumers.batch_traces import MAX_TRACES, BatchTraces
-from services.kafka.record_source import Output, Record
+from services.kafka.record_source import OutputRecord, Record
 from tests.unit.server.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
 
 SECOND_NS = 10**9
@@ -36,7 +36,7 @@ class Batches:
             self.traces.stored(operation, "user", 7, 1.0)
         self.traces.folded(2.0)
 
-    def commit(self, records: list[Record], outputs: list[Output]) -> list[Output]:
+    def commit(self, records: list[Record], outputs: list[OutputRecord]) -> list[OutputRecord]:
         outgoing = self.traces.outgoing(records, outputs)
         self.now_s += 1
         self.traces.committed(len(records), 1.0)
@@ -69,7 +69,7 @@ def test_a_recorded_trace_leads_through_the_batch() -> None:
 
 def test_outputs_carry_every_trace_on() -> None:
     """A header for each, with the batch's span as the parent; outputs of a batch without traces stay as they are."""
-    batches, outputs = Batches(), [Output("t.activity", b"k", b"v", [("a", b"b")])]
+    batches, outputs = Batches(), [OutputRecord("t.activity", b"k", b"v", [("a", b"b")])]
     records = [record(0, TRACEPARENT), record(1, traceparent(7))]
     batches.traces.polled(records)
     batches.fold()

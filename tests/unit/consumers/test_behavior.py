@@ -9,12 +9,12 @@ import pytest
 
 from crossrec.events.v1.activity_pb2 import ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.activity import ActivityFolder
-from services.consumers.behavior import ENTRIES, BehaviorFolder
+from services.consumers.activity import ActivityHandler
+from services.consumers.behavior import ENTRIES, BehaviorHandler
 from services.consumers.decoding import Decoder
 from services.features.hashing import NO_KEY, key64
 from services.features.rows import Row
-from services.kafka.record_source import Output, Record
+from services.kafka.record_source import OutputRecord, Record
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.streams import (
     ACTIVITY,
@@ -44,18 +44,18 @@ def store_with_items() -> MemoryRowStore:
     return store
 
 
-def folder_over(store: MemoryRowStore) -> BehaviorFolder:
+def handler_over(store: MemoryRowStore) -> BehaviorHandler:
     decoder = Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0)
-    return BehaviorFolder(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, EPOCH)
+    return BehaviorHandler(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, EPOCH)
 
 
-def fold(store: MemoryRowStore, batches: Sequence[Sequence[Record]]) -> list[Output]:
-    """What the loop does with batches: fold what the folder takes, then the rest."""
-    folder, outputs = folder_over(store), []
+def fold(store: MemoryRowStore, batches: Sequence[Sequence[Record]]) -> list[OutputRecord]:
+    """What the loop does with batches: fold what the handler takes, then the rest."""
+    handler, outputs = handler_over(store), []
     for batch in batches:
         done = 0
         while done < len(batch):
-            outcome = folder.fold(batch[done:])
+            outcome = handler.fold(batch[done:])
             outputs += outcome.outputs
             done += outcome.records or 0
     return outputs
@@ -82,7 +82,7 @@ def test_any_batch_split_gives_the_replays_rows(size: int) -> None:
     deltas = fold(store, cut(records(events), size))
     log = [Record(delta.topic, 0, offset, delta.key, delta.value) for offset, delta in enumerate(deltas)]
     for batch in cut(log, 50):
-        assert [] == ActivityFolder(store, SCHEMA, EPOCH).fold(batch).dead_letters
+        assert [] == ActivityHandler(store, SCHEMA, EPOCH).fold(batch).dead_letters
     assert_rows(replayed(catalogue(ITEMS, SCENARIOS), events), store)
 
 
@@ -127,12 +127,12 @@ def test_ids_sent_twice_count_once() -> None:
 
 def test_outcomes_tell_what_became_of_the_events() -> None:
     """By type: folded or repeated, also when a crash has the batch folded again; erasures; events from before one."""
-    folder = folder_over(store_with_items())
+    handler = handler_over(store_with_items())
     query = behavior_event(2, type="EVENT_TYPE_QUERY", item_id="", text="tea")
     log = records([behavior_event(1), behavior_event(1), query, erasure("u0", START_S + 50), behavior_event(3)])
     first = Counter({("click", "folded"): 1, ("click", "repeated"): 1, ("query", "folded"): 1})
-    assert [first, first] == [folder.fold(log[:3]).counts, folder.fold(log[:3]).counts]
-    assert Counter({("user_erasure", "folded"): 1, ("any", "erased"): 1}) == folder.fold(log[3:]).counts
+    assert [first, first] == [handler.fold(log[:3]).counts, handler.fold(log[:3]).counts]
+    assert Counter({("user_erasure", "folded"): 1, ("any", "erased"): 1}) == handler.fold(log[3:]).counts
 
 
 def test_events_without_an_id_are_known_by_their_position() -> None:
@@ -220,7 +220,7 @@ def test_entries_that_break_a_rule_are_dead_letters(entry: Entry, reason: str) -
         reason = "the value is empty"
     log = [*records([behavior_event(0)]), bad, *records([behavior_event(2)], offset=2)]
     store = store_with_items()
-    outcome = folder_over(store).fold(log)
+    outcome = handler_over(store).fold(log)
     assert [(bad, reason)] == [(letter.record, letter.reason) for letter in outcome.dead_letters]
     assert 2.0 == pytest.approx(clicks(row_of(store, "user", "u0")), abs=1e-5)
 
@@ -230,7 +230,7 @@ def test_positions_of_another_epoch_are_void() -> None:
     store = store_with_items()
     log = records([behavior_event(1)])
     fold(store, [log])
-    folder = BehaviorFolder(
+    handler = BehaviorHandler(
         store,
         SCHEMA,
         ENCODER,
@@ -239,7 +239,7 @@ def test_positions_of_another_epoch_are_void() -> None:
         lambda: 1,
         EPOCH + 1,
     )
-    folder.fold([replace(log[0], value=records([behavior_event(2)])[0].value)])
+    handler.fold([replace(log[0], value=records([behavior_event(2)])[0].value)])
     assert [2, 0, 0] == row_of(store, "user", "u0")["position"].tolist()
     assert 2.0 == pytest.approx(clicks(row_of(store, "user", "u0")), abs=1e-5)
 
@@ -257,7 +257,7 @@ def test_batches_over_several_partitions_keep_each_users_position() -> None:
 def test_nothing_but_dead_letters_writes_nothing() -> None:
     """A batch without a single good record is still a batch."""
     store = MemoryRowStore()
-    outcome = folder_over(store).fold([Record("crossrec.behavior", 0, 0, None, b"\xff")])
+    outcome = handler_over(store).fold([Record("crossrec.behavior", 0, 0, None, b"\xff")])
     assert ([], 1) == (outcome.outputs, len(outcome.dead_letters))
     assert not any(store.rows.values())
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.kafka.record_source import Log, MemoryLog, Record
+from services.kafka.record_source import MemoryRecordSource, Record, RecordSource
 from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
@@ -18,14 +18,14 @@ class MemoryWorld:
     def __init__(self) -> None:
         self.settings = Settings(features=CONFIG, gateway=ANY_AGE)
         self.store = MemoryRowStore()
-        self._behavior, self._activity = MemoryLog([], BATCH), MemoryLog([], BATCH)
+        self._behavior, self._activity = MemoryRecordSource([], BATCH), MemoryRecordSource([], BATCH)
 
     def send(self, entries: Sequence[Entry]) -> list[Record]:
         new = records(entries, offset=len(self._behavior.records))
         self._behavior.records += new
         return new
 
-    def member(self, kind: str) -> Log:
+    def member(self, kind: str) -> RecordSource:
         log = self._log(kind)
         log.rewind()
         return log
@@ -34,7 +34,7 @@ class MemoryWorld:
         log = self._log(kind)
         return len(log.records) - log.committed
 
-    def _log(self, kind: str) -> MemoryLog:
+    def _log(self, kind: str) -> MemoryRecordSource:
         outputs = [output for output in self._behavior.outputs if output.topic == "crossrec.activity"]
         self._activity.records = [
             Record(output.topic, 0, offset, output.key, output.value) for offset, output in enumerate(outputs)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemFolder, ScenarioFolder
+from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemHandler, ScenarioHandler
 from services.consumers.decoding import Decoder
 from services.kafka.record_source import Record
 from services.store.folding import scenario_ids
@@ -35,36 +35,36 @@ def store() -> MemoryRowStore:
 
 
 @pytest.fixture
-def items(store: MemoryRowStore) -> ItemFolder:
-    return ItemFolder(store, SCHEMA, ENCODER, Decoder(ITEM_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
+def items(store: MemoryRowStore) -> ItemHandler:
+    return ItemHandler(store, SCHEMA, ENCODER, Decoder(ITEM_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
 
 
 @pytest.fixture
-def scenarios(store: MemoryRowStore) -> ScenarioFolder:
-    return ScenarioFolder(store, SCHEMA, ENCODER, Decoder(SCENARIO_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
+def scenarios(store: MemoryRowStore) -> ScenarioHandler:
+    return ScenarioHandler(store, SCHEMA, ENCODER, Decoder(SCENARIO_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
 
 
 def tombstone(key: str, offset: int, topic: str = "crossrec.items") -> Record:
     return Record(topic, 0, offset, key.encode(), None)
 
 
-def fold(folder: ItemFolder | ScenarioFolder, log: Sequence[Record], size: int = 1000) -> None:
+def fold(handler: ItemHandler | ScenarioHandler, log: Sequence[Record], size: int = 1000) -> None:
     for begin in range(0, len(log), size):
-        assert [] == folder.fold(log[begin : begin + size]).dead_letters
+        assert [] == handler.fold(log[begin : begin + size]).dead_letters
 
 
 @pytest.mark.parametrize("size", [1, 4, 1000])
 def test_any_batch_split_gives_the_replays_rows(
-    size: int, store: MemoryRowStore, items: ItemFolder, scenarios: ScenarioFolder
+    size: int, store: MemoryRowStore, items: ItemHandler, scenarios: ScenarioHandler
 ) -> None:
     """Items, items in scenarios, scenarios and their index, also when every batch comes twice."""
     updates = catalogue(12, 3)
-    for folder, log in (
+    for handler, log in (
         (items, records([entry for entry in updates if entry.WhichOneof("entry") != "scenario_update"])),
         (scenarios, records([entry for entry in updates if entry.WhichOneof("entry") == "scenario_update"])),
     ):
-        fold(folder, log, size)
-        fold(folder, log, size)
+        fold(handler, log, size)
+        fold(handler, log, size)
     expected = MemoryRowStore()
     fold_catalogue(expected, updates)
     for rows in expected.rows["scenario_index"].values():
@@ -72,7 +72,7 @@ def test_any_batch_split_gives_the_replays_rows(
     assert_rows(expected, store, ["item", "item_scenario", "scenario"])
 
 
-def test_the_newest_time_wins_whatever_the_order(store: MemoryRowStore, items: ItemFolder) -> None:
+def test_the_newest_time_wins_whatever_the_order(store: MemoryRowStore, items: ItemHandler) -> None:
     """An older update that arrives later changes nothing but the time of creation."""
     fold(items, records([item_update(1, START_S + 5, price=5.0), item_update(1, START_S + 2, price=2.0)]))
     row = store.rows["item"][("i1",)]
@@ -80,7 +80,7 @@ def test_the_newest_time_wins_whatever_the_order(store: MemoryRowStore, items: I
 
 
 @pytest.mark.parametrize("size", [1, 10])
-def test_a_tombstone_resets_an_item(size: int, store: MemoryRowStore, items: ItemFolder) -> None:
+def test_a_tombstone_resets_an_item(size: int, store: MemoryRowStore, items: ItemHandler) -> None:
     """The row keeps its position, so that a repetition does not bring the item back."""
     log = [*records([item_update(1), item_update(2)]), tombstone("i1", 2)]
     fold(items, log, size)
@@ -92,7 +92,7 @@ def test_a_tombstone_resets_an_item(size: int, store: MemoryRowStore, items: Ite
 
 
 @pytest.mark.parametrize("size", [1, 10])
-def test_a_tombstone_resets_an_item_in_a_scenario(size: int, store: MemoryRowStore, items: ItemFolder) -> None:
+def test_a_tombstone_resets_an_item_in_a_scenario(size: int, store: MemoryRowStore, items: ItemHandler) -> None:
     """Its key holds both ids; other scenarios keep what they say, and updates after it count again."""
     updates = [pair_update(1, 0, START_S, 3.0), pair_update(1, 1, START_S, 4.0), pair_update(2, 0, START_S, 5.0)]
     log = [*records(updates), tombstone("i1\x1fs0", 3), tombstone("i2\x1fs0", 4)]
@@ -101,13 +101,13 @@ def test_a_tombstone_resets_an_item_in_a_scenario(size: int, store: MemoryRowSto
     assert {("i1", "s0"): [0.0], ("i1", "s1"): [4.0], ("i2", "s0"): [6.0]} == shelves
 
 
-def test_a_tombstone_resets_a_scenario(store: MemoryRowStore, scenarios: ScenarioFolder) -> None:
+def test_a_tombstone_resets_a_scenario(store: MemoryRowStore, scenarios: ScenarioHandler) -> None:
     """Its row says nothing any more."""
     fold(scenarios, [*records([scenario_update(0), scenario_update(1)]), tombstone("s0", 2, "crossrec.scenarios")])
     assert ["", "scenario 1"] == [store.rows["scenario"][(key,)]["name"].item() for key in ("s0", "s1")]
 
 
-def test_texts_are_encoded_by_the_one_encoder(store: MemoryRowStore, items: ItemFolder) -> None:
+def test_texts_are_encoded_by_the_one_encoder(store: MemoryRowStore, items: ItemHandler) -> None:
     """The row says which one it was."""
     fold(items, records([item_update(1, title="rye bread", description="", categories=[])]))
     row = store.rows["item"][("i1",)]
@@ -116,7 +116,7 @@ def test_texts_are_encoded_by_the_one_encoder(store: MemoryRowStore, items: Item
 
 
 def test_a_scenario_is_listed_though_its_row_was_written_before_a_crash(
-    store: MemoryRowStore, scenarios: ScenarioFolder
+    store: MemoryRowStore, scenarios: ScenarioHandler
 ) -> None:
     """The index is written after the rows: a repetition must write it though the rows are up to date."""
     log = records([scenario_update(0)])
@@ -126,7 +126,7 @@ def test_a_scenario_is_listed_though_its_row_was_written_before_a_crash(
     assert ["s0"] == scenario_ids(store, SCHEMA)
 
 
-def test_bad_records_are_dead_letters_and_the_rest_is_folded(store: MemoryRowStore, items: ItemFolder) -> None:
+def test_bad_records_are_dead_letters_and_the_rest_is_folded(store: MemoryRowStore, items: ItemHandler) -> None:
     """Bytes that are no entry, entries of other topics, nulls without a key, keys that are no text."""
     event = records([behavior_event(1)])[0]
     bad = [

@@ -9,12 +9,12 @@ import pytest
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.kinds import KINDS, TOPICS
-from services.consumers.loop import Loop
-from services.consumers.main import build_folder
+from services.consumers.loop import ConsumerLoop
+from services.consumers.main import build_handler
 from services.errors import ConfigurationError, CrossRecError
 from services.features.rows import Block, Row
 from services.features.schema import View
-from services.kafka.record_source import LogUnavailable, LostPartitions, MemoryLog, Output, Record
+from services.kafka.record_source import KafkaUnavailable, LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.settings.load import Settings
 from services.store.folding import scenario_ids
 from services.store.memory import MemoryRowStore
@@ -91,16 +91,16 @@ class Overtaken(MemoryRowStore):
     def write(self, keys: Sequence[Key], block: Block) -> None:
         if block.view.name == self._view and self._log:
             log, self._log = self._log, ()
-            build_folder("behavior", SETTINGS, SCHEMA, self, lambda: ENCODER).fold(log)
+            build_handler("behavior", SETTINGS, SCHEMA, self, lambda: ENCODER).fold(log)
         super().write(keys, block)
 
 
-def loop_over(kind: str, log: MemoryLog, store: RowStore) -> Loop:
-    folder = build_folder(kind, SETTINGS, SCHEMA, store, lambda: ENCODER)
-    return Loop(log, folder, "crossrec.dead-letter", Impatient(), random.Random(0))
+def loop_over(kind: str, log: MemoryRecordSource, store: RowStore) -> ConsumerLoop:
+    handler = build_handler(kind, SETTINGS, SCHEMA, store, lambda: ENCODER)
+    return ConsumerLoop(log, handler, "crossrec.dead-letter", Impatient(), random.Random(0))
 
 
-def drain(loop: Loop, log: MemoryLog) -> None:
+def drain(loop: ConsumerLoop, log: MemoryRecordSource) -> None:
     for _ in range(10 * len(log.records) + 10):
         if log.committed == len(log.records):
             return
@@ -108,12 +108,12 @@ def drain(loop: Loop, log: MemoryLog) -> None:
     raise AssertionError(f"committed {log.committed} of {len(log.records)} records")
 
 
-def consume(kind: str, log: MemoryLog, store: RowStore) -> list[Output]:
+def consume(kind: str, log: MemoryRecordSource, store: RowStore) -> list[OutputRecord]:
     drain(loop_over(kind, log, store), log)
     return log.outputs
 
 
-def as_records(outputs: Sequence[Output]) -> list[Record]:
+def as_records(outputs: Sequence[OutputRecord]) -> list[Record]:
     return [Record(o.topic, 0, offset, o.key, o.value, list(o.headers)) for offset, o in enumerate(outputs)]
 
 
@@ -150,21 +150,21 @@ def good(kind: str) -> Record:
 
 @pytest.mark.parametrize(
     "failures",
-    [[RuntimeError("killed")], [LogUnavailable("down")] * 3, [LostPartitions("moved"), LogUnavailable("down")]],
+    [[RuntimeError("killed")], [KafkaUnavailable("down")] * 3, [LostPartitions("moved"), KafkaUnavailable("down")]],
 )
 @pytest.mark.parametrize("batch", [40, 400])
 def test_rows_survive_a_crash_between_write_and_commit(batch: int, failures: list[CrossRecError]) -> None:
     """Users' rows and the activity that follows from the outputs are the replay's, killed processes included."""
     events = behavior(400)
-    store, log = with_items(MemoryRowStore()), MemoryLog(records(events), batch)
+    store, log = with_items(MemoryRowStore()), MemoryRecordSource(records(events), batch)
     log.commit_failures = list(failures)
     if isinstance(failures[0], RuntimeError):
         with pytest.raises(RuntimeError, match="killed"):
             loop_over("behavior", log, store).step()
         log.rewind()
     deltas = consume("behavior", log, store)
-    activity = MemoryLog(as_records(deltas), 30)
-    activity.commit_failures = [LogUnavailable("down")]
+    activity = MemoryRecordSource(as_records(deltas), 30)
+    activity.commit_failures = [KafkaUnavailable("down")]
     assert [] == consume("activity", activity, store)
     assert_rows(replayed(catalogue(ITEMS, SCENARIOS), events), store)
 
@@ -172,7 +172,10 @@ def test_rows_survive_a_crash_between_write_and_commit(batch: int, failures: lis
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_store_that_comes_and_goes_changes_nothing(kind: str) -> None:
     """Calls fail before or after their work; no record is skipped, none counted twice."""
-    updates, deltas = catalogue(ITEMS, SCENARIOS), consume("behavior", MemoryLog(records(behavior(200))), Flaky(0.2))
+    updates, deltas = (
+        catalogue(ITEMS, SCENARIOS),
+        consume("behavior", MemoryRecordSource(records(behavior(200))), Flaky(0.2)),
+    )
     log = {
         "behavior": records(behavior(200)),
         "item": records([entry for entry in updates if entry.WhichOneof("entry") != "scenario_update"]),
@@ -180,7 +183,7 @@ def test_a_store_that_comes_and_goes_changes_nothing(kind: str) -> None:
         "activity": as_records(deltas),
     }[kind]
     steady, flaky = MemoryRowStore(), Flaky(0.4)
-    assert consume(kind, MemoryLog(log, 70), steady) == consume(kind, MemoryLog(log, 70), flaky)
+    assert consume(kind, MemoryRecordSource(log, 70), steady) == consume(kind, MemoryRecordSource(log, 70), flaky)
     assert flaky.failures > 0
     views = [view for view, rows in steady.rows.items() if rows]
     assert {view: set(steady.rows[view]) for view in views} == {view: set(flaky.rows[view]) for view in views}
@@ -203,8 +206,8 @@ def test_erasures_are_the_same_for_any_split_and_store(batch: int) -> None:
     store = Flaky(0.05)
     store.rows.update(with_items(MemoryRowStore()).rows)
     for _ in range(2):
-        log = MemoryLog(records(entries), batch)
-        log.commit_failures = [LogUnavailable("down")]
+        log = MemoryRecordSource(records(entries), batch)
+        log.commit_failures = [KafkaUnavailable("down")]
         consume("behavior", log, store)
     for view in USER_VIEWS:
         assert set(expected.rows[view]) == set(store.rows[view])
@@ -218,12 +221,12 @@ def test_a_consumer_that_was_overtaken_overwrites_nothing(view: str) -> None:
     """Its write is refused, its batch dropped without outputs, and what it folds again changes nothing."""
     events = records(behavior(60, users=2))
     store = Overtaken(view, events)
-    log = MemoryLog(events, batch=20)
+    log = MemoryRecordSource(events, batch=20)
     loop = loop_over("behavior", log, store)
     assert (0, [], 1) == (loop.step(), log.outputs, log.rewinds)
     drain(loop, log)
     expected = MemoryRowStore()
-    consume("behavior", MemoryLog(events), expected)
+    consume("behavior", MemoryRecordSource(events), expected)
     assert_rows(expected, store, USER_VIEWS)
 
 
@@ -235,7 +238,7 @@ def test_a_fence_that_stays_is_never_passed() -> None:
             del keys, block
             raise FencedWrite("1 rows hold newer positions")
 
-    log = MemoryLog(records(behavior(5)))
+    log = MemoryRecordSource(records(behavior(5)))
     loop = loop_over("behavior", log, Fenced())
     assert [0] * 5 == [loop.step() for _ in range(5)]
     assert (0, [], 5) == (log.committed, log.outputs, log.rewinds)
@@ -244,7 +247,7 @@ def test_a_fence_that_stays_is_never_passed() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_poison_record_does_not_stop_its_topic(kind: str) -> None:
     """It becomes a dead letter with its position, and the record behind it is folded in the same commit."""
-    store, log = MemoryRowStore(), MemoryLog([poison(kind), good(kind)])
+    store, log = MemoryRowStore(), MemoryRecordSource([poison(kind), good(kind)])
     outputs = consume(kind, log, store)
     (letter,) = [output for output in outputs if output.topic == "crossrec.dead-letter"]
     headers = dict(letter.headers)
@@ -261,9 +264,9 @@ def test_repeats_of_an_event_id_count_once_over_batches() -> None:
     """A producer that sends everything again leaves the users' rows as they were."""
     events = behavior(150)
     once, twice = MemoryRowStore(), MemoryRowStore()
-    consume("behavior", MemoryLog(records(events)), once)
+    consume("behavior", MemoryRecordSource(records(events)), once)
     again = [event for event in events for _ in range(2)]
-    consume("behavior", MemoryLog(records(again), 7), twice)
+    consume("behavior", MemoryRecordSource(records(again), 7), twice)
     assert_rows(once, twice, USER_VIEWS)
 
 
@@ -277,7 +280,7 @@ def test_the_index_of_scenarios_grows() -> None:
     ]
     seen = []
     for end in range(1, len(log) + 1):
-        consume("scenario", MemoryLog(log[:end], 1), store)
+        consume("scenario", MemoryRecordSource(log[:end], 1), store)
         seen.append(scenario_ids(store, SCHEMA))
     assert [["s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s1", "s2"]] == seen
 
@@ -288,7 +291,7 @@ def test_a_scenario_whose_id_holds_the_separator_is_one_scenario() -> None:
     odd = scenario_update(0)
     odd.scenario_update.scenario_id = "s0\x1fx"
     log = [*records([other, odd]), Record("crossrec.scenarios", 0, 2, b"s0\x1fx", None)]
-    consume("scenario", MemoryLog(log), store)
+    consume("scenario", MemoryRecordSource(log), store)
     assert {("s0",): "scenario 0", ("s0\x1fx",): ""} == {
         key: row["name"].item() for key, row in store.rows["scenario"].items()
     }

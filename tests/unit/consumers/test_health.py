@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.consumers.health import BUSY_S, LIVE_S, Health
+from services.consumers.health import BUSY_S, LIVE_S, ConsumerHealth
 
 
 class Clock:
@@ -19,11 +19,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def health(clock: Clock) -> Health:
-    return Health(clock)
+def health(clock: Clock) -> ConsumerHealth:
+    return ConsumerHealth(clock)
 
 
-def test_a_consumer_is_ready_once_it_has_its_share(health: Health, clock: Clock) -> None:
+def test_a_consumer_is_ready_once_it_has_its_share(health: ConsumerHealth, clock: Clock) -> None:
     """Not before the first assignment, and not between two."""
     assert ["no partitions assigned yet"] == health.ready().reasons
     health.assigned([0, 3])
@@ -33,13 +33,13 @@ def test_a_consumer_is_ready_once_it_has_its_share(health: Health, clock: Clock)
     assert ["rebalancing since 2023-11-14T22:13:30Z"] == health.ready().reasons
 
 
-def test_a_member_without_a_share_is_ready_to_take_over(health: Health) -> None:
+def test_a_member_without_a_share_is_ready_to_take_over(health: ConsumerHealth) -> None:
     """A group may have more members than partitions."""
     health.assigned([])
     assert health.ready().ok
 
 
-def test_failures_say_since_when_and_the_last_reason(health: Health, clock: Clock) -> None:
+def test_failures_say_since_when_and_the_last_reason(health: ConsumerHealth, clock: Clock) -> None:
     """Until all is well again."""
     health.assigned([0])
     health.failed("store unavailable", "Connection refused")
@@ -55,14 +55,14 @@ def test_failures_say_since_when_and_the_last_reason(health: Health, clock: Cloc
     assert health.recovered() is None
 
 
-def test_a_consumer_that_stops_is_not_ready(health: Health) -> None:
+def test_a_consumer_that_stops_is_not_ready(health: ConsumerHealth) -> None:
     """Nobody need wait for it."""
     health.assigned([0])
     health.stopping()
     assert ["stopping"] == health.ready().reasons
 
 
-def test_silence_is_the_only_death(health: Health, clock: Clock) -> None:
+def test_silence_is_the_only_death(health: ConsumerHealth, clock: Clock) -> None:
     """A store that is away is no reason to restart the consumer; a loop that hangs is, and soon it is not ready."""
     health.assigned([0])
     clock.now_s += BUSY_S

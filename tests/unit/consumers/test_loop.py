@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from services.consumers.dead_letters.record import DeadLetter
-from services.consumers.loop import BACKOFF_S, Loop, Outcome
-from services.kafka.record_source import LogUnavailable, LostPartitions, MemoryLog, Output, Record
+from services.consumers.loop import BACKOFF_S, BatchResult, ConsumerLoop
+from services.kafka.record_source import KafkaUnavailable, LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StaleSchema, StoreUnavailable
 
@@ -29,7 +29,7 @@ class Stop(threading.Event):
         return self.is_set()
 
 
-class Folder:
+class FakeHandler:
     """Folds by remembering; raises what it was told to, first."""
 
     def __init__(self) -> None:
@@ -38,23 +38,23 @@ class Folder:
         self.dead: set[int] = set()
         self.before: Callable[[], None] = lambda: None
 
-    def fold(self, records: Sequence[Record]) -> Outcome:
+    def fold(self, records: Sequence[Record]) -> BatchResult:
         self.before()
         if self.failures:
             raise self.failures.pop(0)
         self.folded.append([record.offset for record in records])
-        outputs = [Output("crossrec.activity", b"i", b"%d" % record.offset) for record in records]
-        return Outcome(outputs, [DeadLetter(record, "why") for record in records if record.offset in self.dead])
+        outputs = [OutputRecord("crossrec.activity", b"i", b"%d" % record.offset) for record in records]
+        return BatchResult(outputs, [DeadLetter(record, "why") for record in records if record.offset in self.dead])
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog(RECORDS, batch=4)
+def log() -> MemoryRecordSource:
+    return MemoryRecordSource(RECORDS, batch=4)
 
 
 @pytest.fixture
-def folder() -> Folder:
-    return Folder()
+def handler() -> FakeHandler:
+    return FakeHandler()
 
 
 @pytest.fixture
@@ -63,11 +63,11 @@ def stop() -> Stop:
 
 
 @pytest.fixture
-def loop(log: MemoryLog, folder: Folder, stop: Stop) -> Loop:
-    return Loop(log, folder, "crossrec.dead-letter", stop, random.Random(0))
+def loop(log: MemoryRecordSource, handler: FakeHandler, stop: Stop) -> ConsumerLoop:
+    return ConsumerLoop(log, handler, "crossrec.dead-letter", stop, random.Random(0))
 
 
-def drain(loop: Loop, log: MemoryLog) -> None:
+def drain(loop: ConsumerLoop, log: MemoryRecordSource) -> None:
     for _ in range(50):
         loop.step()
         if log.committed == len(RECORDS):
@@ -75,7 +75,7 @@ def drain(loop: Loop, log: MemoryLog) -> None:
     raise AssertionError(f"committed {log.committed} of {len(RECORDS)} records")
 
 
-def written(log: MemoryLog) -> list[int]:
+def written(log: MemoryRecordSource) -> list[int]:
     return [int(output.value or b"") for output in log.outputs if output.topic == "crossrec.activity"]
 
 
@@ -83,42 +83,48 @@ def events(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [json.loads(JsonFormatter().format(record))["event"] for record in caplog.records]
 
 
-def test_batches_are_folded_and_then_committed(loop: Loop, log: MemoryLog, folder: Folder) -> None:
+def test_batches_are_folded_and_then_committed(
+    loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler
+) -> None:
     """Outputs and offsets come after the rows; an empty poll does nothing."""
     committed: list[int] = []
-    folder.before = lambda: committed.append(log.committed)
+    handler.before = lambda: committed.append(log.committed)
     drain(loop, log)
     assert [0, 4, 8] == committed
     assert list(range(10)) == written(log)
     assert 0 == loop.step()
 
 
-def test_a_crash_between_write_and_commit_repeats_the_batch(log: MemoryLog, folder: Folder, stop: Stop) -> None:
+def test_a_crash_between_write_and_commit_repeats_the_batch(
+    log: MemoryRecordSource, handler: FakeHandler, stop: Stop
+) -> None:
     """The next process folds the same records; the log has their outputs once."""
     log.commit_failures = [RuntimeError("killed")]  # type: ignore[list-item]
     with pytest.raises(RuntimeError, match="killed"):
-        Loop(log, folder, "d", stop).run()
+        ConsumerLoop(log, handler, "d", stop).run()
     log.rewind()
-    drain(Loop(log, folder, "d", stop), log)
-    assert [0, 1, 2, 3] == folder.folded[0] == folder.folded[1]
+    drain(ConsumerLoop(log, handler, "d", stop), log)
+    assert [0, 1, 2, 3] == handler.folded[0] == handler.folded[1]
     assert list(range(10)) == written(log)
 
 
-@pytest.mark.parametrize("failure", [LostPartitions("moved"), LogUnavailable("down")])
+@pytest.mark.parametrize("failure", [LostPartitions("moved"), KafkaUnavailable("down")])
 @pytest.mark.parametrize("call", ["poll_failures", "commit_failures", "rewind_failures"])
-def test_failures_of_the_log_skip_nothing(failure: Exception, call: str, loop: Loop, log: MemoryLog) -> None:
+def test_failures_of_the_log_skip_nothing(
+    failure: Exception, call: str, loop: ConsumerLoop, log: MemoryRecordSource
+) -> None:
     """The loop goes on from what is committed, however often it fails on the way."""
-    log.commit_failures = [LogUnavailable("down")]
+    log.commit_failures = [KafkaUnavailable("down")]
     getattr(log, call).extend([failure] * 3)
     drain(loop, log)
     assert list(range(10)) == written(log)
 
 
 def test_a_fenced_write_drops_the_batch(
-    loop: Loop, log: MemoryLog, folder: Folder, caplog: pytest.LogCaptureFixture
+    loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line in the log; then on from the committed offsets."""
-    folder.failures = [FencedWrite("1 rows of view user hold newer positions")]
+    handler.failures = [FencedWrite("1 rows of view user hold newer positions")]
     with caplog.at_level(logging.INFO, "services.consumers"):
         assert 0 == loop.step()
     assert (["batch_dropped"], 1, []) == (events(caplog), log.rewinds, log.outputs)
@@ -127,35 +133,37 @@ def test_a_fenced_write_drops_the_batch(
 
 
 def test_while_the_store_is_away_the_same_batch_is_tried_again(
-    loop: Loop, log: MemoryLog, folder: Folder, caplog: pytest.LogCaptureFixture
+    loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The group is kept alive, nothing is committed, one line says what failed and one that it is over."""
     committed: list[int] = []
-    folder.before = lambda: committed.append(log.committed)
-    folder.failures = [StoreUnavailable("down")] * 5
+    handler.before = lambda: committed.append(log.committed)
+    handler.failures = [StoreUnavailable("down")] * 5
     with caplog.at_level(logging.INFO, "services.consumers"):
         assert 4 == loop.step()
     assert [0] * 6 == committed
-    assert ([[0, 1, 2, 3]], 0) == (folder.folded, log.rewinds)
+    assert ([[0, 1, 2, 3]], 0) == (handler.folded, log.rewinds)
     assert log.waits >= 5
     assert ["store_unavailable", "recovered"] == events(caplog)
 
 
 def test_partitions_that_move_while_the_store_is_away_drop_the_batch(
-    loop: Loop, log: MemoryLog, folder: Folder
+    loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler
 ) -> None:
     """Whoever has them now folds the batch; here the reading goes on from the committed offsets."""
-    folder.failures = [StoreUnavailable("down")]
+    handler.failures = [StoreUnavailable("down")]
     log.rebalances = [False]
     assert 0 == loop.step()
-    assert (1, 0, []) == (log.rewinds, log.committed, folder.folded)
+    assert (1, 0, []) == (log.rewinds, log.committed, handler.folded)
     drain(loop, log)
     assert list(range(10)) == written(log)
 
 
-def test_waits_between_tries_grow_to_a_bound_and_are_spread(loop: Loop, log: MemoryLog, stop: Stop) -> None:
+def test_waits_between_tries_grow_to_a_bound_and_are_spread(
+    loop: ConsumerLoop, log: MemoryRecordSource, stop: Stop
+) -> None:
     """Half of each wait is left to chance."""
-    log.commit_failures = [LogUnavailable("down")] * 12
+    log.commit_failures = [KafkaUnavailable("down")] * 12
     drain(loop, log)
     first, longest = BACKOFF_S
     assert first / 2 <= stop.waits[0] <= first
@@ -163,25 +171,29 @@ def test_waits_between_tries_grow_to_a_bound_and_are_spread(loop: Loop, log: Mem
     assert len(set(stop.waits)) == len(stop.waits)
 
 
-def test_a_stop_finishes_the_batch_in_hand(loop: Loop, log: MemoryLog, folder: Folder, stop: Stop) -> None:
+def test_a_stop_finishes_the_batch_in_hand(
+    loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, stop: Stop
+) -> None:
     """It is committed, no other is begun, and the group is left."""
-    folder.before = stop.set
+    handler.before = stop.set
     loop.run()
-    assert ([[0, 1, 2, 3]], 4, True) == (folder.folded, log.committed, log.closed)
+    assert ([[0, 1, 2, 3]], 4, True) == (handler.folded, log.committed, log.closed)
 
 
-def test_a_stop_ends_the_wait_for_the_store(loop: Loop, log: MemoryLog, folder: Folder, stop: Stop) -> None:
+def test_a_stop_ends_the_wait_for_the_store(
+    loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, stop: Stop
+) -> None:
     """The batch is not committed: the next process folds it."""
-    folder.failures = [StoreUnavailable("down")] * 100
-    folder.before = lambda: stop.set() if len(folder.failures) == 90 else None
+    handler.failures = [StoreUnavailable("down")] * 100
+    handler.before = lambda: stop.set() if len(handler.failures) == 90 else None
     loop.run()
     assert (0, True) == (log.committed, log.closed)
 
 
-def test_a_stop_ends_the_wait_for_the_log(loop: Loop, log: MemoryLog, stop: Stop) -> None:
+def test_a_stop_ends_the_wait_for_the_log(loop: ConsumerLoop, log: MemoryRecordSource, stop: Stop) -> None:
     """Even when it can never be rewound again."""
-    log.commit_failures = [LogUnavailable("down")]
-    log.rewind_failures = [LogUnavailable("down")] * 1000
+    log.commit_failures = [KafkaUnavailable("down")]
+    log.rewind_failures = [KafkaUnavailable("down")] * 1000
     polls = iter(range(5))
     real_wait = stop.wait
     stop.wait = lambda timeout=None: (next(polls, None) is None and stop.set()) or real_wait(timeout)  # type: ignore[method-assign]
@@ -190,11 +202,11 @@ def test_a_stop_ends_the_wait_for_the_log(loop: Loop, log: MemoryLog, stop: Stop
 
 
 def test_dead_letters_are_committed_with_their_batch(
-    loop: Loop, log: MemoryLog, folder: Folder, caplog: pytest.LogCaptureFixture
+    loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With reason and position, and once, though the batch was repeated."""
-    folder.dead = {2, 9}
-    log.commit_failures = [LogUnavailable("down")]
+    handler.dead = {2, 9}
+    log.commit_failures = [KafkaUnavailable("down")]
     with caplog.at_level(logging.INFO, "services.consumers"):
         drain(loop, log)
     letters = [output for output in log.outputs if output.topic == "crossrec.dead-letter"]
@@ -203,9 +215,9 @@ def test_dead_letters_are_committed_with_their_batch(
     assert 2 == events(caplog).count("dead_letters")
 
 
-def test_rows_of_another_schema_end_the_loop(loop: Loop, log: MemoryLog, folder: Folder) -> None:
+def test_rows_of_another_schema_end_the_loop(loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler) -> None:
     """Trying again would not help; the group is left so that others take over at once."""
-    folder.failures = [StaleSchema("rows of view user were written under another schema")]
+    handler.failures = [StaleSchema("rows of view user were written under another schema")]
     with pytest.raises(StaleSchema):
         loop.run()
     assert (0, True) == (log.committed, log.closed)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.consumers.status import ABSENT, Member, PartitionStatus, described, partition_status
+from services.consumers.status import ABSENT, GroupMember, PartitionStatus, described, partition_status
 
 
 def test_lag_counts_from_what_is_committed() -> None:
@@ -29,7 +29,10 @@ def test_groups_have_members_and_totals() -> None:
         ],
     }
     group = described("item", "crossrec-item", "crossrec.items", answer)
-    assert ("Stable", (Member("a", "10.0.0.1", [1, 3]), Member("b", "10.0.0.2", []))) == (group.state, group.members)
+    assert ("Stable", (GroupMember("a", "10.0.0.1", [1, 3]), GroupMember("b", "10.0.0.2", []))) == (
+        group.state,
+        group.members,
+    )
     stand = [PartitionStatus(0, 1, 4, 3, 7.5), PartitionStatus(1, 9, 9, 0, 0.0), PartitionStatus(2, 0, 2, 2, 1.0)]
     group = replace(group, partitions=stand)
     assert (5, 7.5) == (group.lag_records, group.lag_s)

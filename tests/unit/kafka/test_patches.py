@@ -5,7 +5,7 @@ What else is mended needs a broker: tests/integration/test_kafka_log.py.
 
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from services.kafka.patches import mend_kafka_client
+from services.kafka.patches import apply_patches
 
 
 class RawName(str):
@@ -18,8 +18,8 @@ class RawName(str):
 
 def test_a_name_that_is_no_text_is_read_with_its_bytes_spelt_out() -> None:
     """Between records that are read as before, however often the reading was asked for."""
-    mend_kafka_client()
-    mend_kafka_client()
+    apply_patches()
+    apply_patches()
     headers = [[("чай", b"1")], [("a", b"2"), (RawName("name!"), b"\xff")], []]
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1 << 16)
     for offset, own in enumerate(headers):

@@ -4,7 +4,7 @@ import pytest
 from kafka.errors import CoordinatorLoadInProgressError, NotCoordinatorError, UnknownTopicOrPartitionError
 
 from services.kafka import reader as kafka_edge
-from services.kafka.reader import patiently
+from services.kafka.reader import retry_until_ready
 
 
 def asked(*answers: object) -> tuple[list[object], object]:
@@ -17,7 +17,7 @@ def asked(*answers: object) -> tuple[list[object], object]:
             raise answer
         return answer
 
-    return left, patiently(ask, wait_s=60)
+    return left, retry_until_ready(ask, wait_s=60)
 
 
 def test_a_coordinator_that_moves_or_loads_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,4 +39,4 @@ def test_patience_ends() -> None:
         raise NotCoordinatorError
 
     with pytest.raises(NotCoordinatorError):
-        patiently(ask, wait_s=0)
+        retry_until_ready(ask, wait_s=0)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.kafka.sink import PAUSE_S, KafkaSink, Keyed
+from services.kafka.sink import PAUSE_S, KafkaSink, KeyedRecord
 
-RECORDS = [Keyed(b"u", b"1"), Keyed(b"u", b"2")]
+RECORDS = [KeyedRecord(b"u", b"1"), KeyedRecord(b"u", b"2")]
 
 
 @dataclass

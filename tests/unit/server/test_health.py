@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from typer.testing import CliRunner
 
-from services.consumers.watch import Watch
+from services.consumers.observer import ConsumerObserver
 from services.server.health import health_command
 from services.server.metrics_endpoint import listening
 
@@ -82,7 +82,7 @@ def test_nobody_there_ends_with_1(servicer: HealthServicer) -> None:
 
 def test_readiness_over_http_ends_with_the_reasons() -> None:
     """As consumers and the supervisor of ranking workers tell it."""
-    watch = Watch("item")
+    watch = ConsumerObserver("item")
     with listening("consumers.metrics_listen", "127.0.0.1:0", watch.registry, watch.health) as listen:
         url = f"http://{listen}/ready"
         assert (1, f"{url}: 503: no partitions assigned yet\n") == ask(url)

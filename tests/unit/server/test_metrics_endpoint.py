@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.consumers.watch import Watch
+from services.consumers.observer import ConsumerObserver
 from services.errors import ConfigurationError
 from services.server.metrics_endpoint import listening
 
@@ -15,12 +15,12 @@ SETTING = "consumers.metrics_listen"
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch("item")
+def watch() -> ConsumerObserver:
+    return ConsumerObserver("item")
 
 
 @pytest.fixture
-def address(watch: Watch) -> Iterator[str]:
+def address(watch: ConsumerObserver) -> Iterator[str]:
     with listening(SETTING, "127.0.0.1:0", watch.registry, watch.health) as address:
         yield address
 
@@ -34,7 +34,7 @@ def get(address: str, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_probes_answer_with_the_reasons(address: str, watch: Watch) -> None:
+def test_probes_answer_with_the_reasons(address: str, watch: ConsumerObserver) -> None:
     """503 while there are any."""
     code, body = get(address, "/ready")
     assert (503, ["no partitions assigned yet"]) == (code, json.loads(body)["reasons"])
@@ -46,7 +46,7 @@ def test_probes_answer_with_the_reasons(address: str, watch: Watch) -> None:
     assert 200 == get(address, "/live")[0]
 
 
-def test_metrics_are_prometheus_text(address: str, watch: Watch) -> None:
+def test_metrics_are_prometheus_text(address: str, watch: ConsumerObserver) -> None:
     """Of this consumer alone."""
     watch.assigned([2])
     code, body = get(address, "/metrics")
@@ -58,13 +58,13 @@ def test_metrics_are_prometheus_text(address: str, watch: Watch) -> None:
 @pytest.mark.parametrize(
     ("listen", "message"), [("9101", "is not host:port"), ("127.0.0.1:x", "is not"), ("127.0.0.1:99999", "cannot")]
 )
-def test_a_wrong_address_is_named(listen: str, message: str, watch: Watch) -> None:
+def test_a_wrong_address_is_named(listen: str, message: str, watch: ConsumerObserver) -> None:
     """With the setting."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: .*{message}"):
         listening(SETTING, listen, watch.registry, watch.health).__enter__()
 
 
-def test_a_port_that_is_taken_is_an_error(address: str, watch: Watch) -> None:
+def test_a_port_that_is_taken_is_an_error(address: str, watch: ConsumerObserver) -> None:
     """Two processes need two ports."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: cannot listen on {address}: .*in use"):
         listening(SETTING, address, watch.registry, watch.health).__enter__()

@@ -5,9 +5,17 @@ from collections import namedtuple
 import pytest
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
-from services.consumers.dead_letters.parse import Letter, hex_dump, letter_of, marker, printable, replay_of, shown_value
+from services.consumers.dead_letters.parse import (
+    ParsedDeadLetter,
+    hex_dump,
+    marker,
+    parse_dead_letter,
+    printable,
+    replay_of,
+    shown_value,
+)
 from services.consumers.dead_letters.record import DeadLetter
-from services.kafka.record_source import Output, Record
+from services.kafka.record_source import OutputRecord, Record
 from tests.unit.consumers.streams import behavior_event
 
 Stored = namedtuple("Stored", "offset timestamp key value headers")
@@ -15,14 +23,16 @@ DELTA = ActivityDelta(item_id="i7")
 ACTIVITY = "crossrec.activity"
 
 
-def stored(output: Output, offset: int = 3) -> Stored:
+def stored(output: OutputRecord, offset: int = 3) -> Stored:
     """As Kafka's client gives a record back."""
     return Stored(offset, 1_700_000_000_500, output.key, output.value, output.headers)
 
 
-def letter(value: bytes | None, topic: str = "crossrec.behavior", content_type: bytes | None = None) -> Letter:
+def letter(
+    value: bytes | None, topic: str = "crossrec.behavior", content_type: bytes | None = None
+) -> ParsedDeadLetter:
     headers = [] if content_type is None else [("content-type", content_type)]
-    return letter_of(stored(DeadLetter(Record(topic, 2, 9, b"u", value, list(headers)), "why").output("d")))
+    return parse_dead_letter(stored(DeadLetter(Record(topic, 2, 9, b"u", value, list(headers)), "why").output("d")))
 
 
 def test_what_a_consumer_wrote_comes_back() -> None:
@@ -30,7 +40,7 @@ def test_what_a_consumer_wrote_comes_back() -> None:
     record = Record(
         "crossrec.items", 2, 9, b"i1", b"\xff", [("trace", b"t"), ("original-x", b"1"), ("reason", b"mine")]
     )
-    found = letter_of(stored(DeadLetter(record, "item_update.time: is not set").output("d")))
+    found = parse_dead_letter(stored(DeadLetter(record, "item_update.time: is not set").output("d")))
     assert (3, 1_700_000_000.5, "item_update.time: is not set") == (found.number, found.time_s, found.reason)
     assert (record.topic, 2, 9, b"i1", b"\xff") == (found.topic, found.partition, found.offset, found.key, found.value)
     assert record.headers == found.headers
@@ -58,7 +68,7 @@ def test_markers_are_told_from_letters() -> None:
         (letter(b"[" * 100_000), "bytes", "5b 5b"),
     ],
 )
-def test_values_are_shown_as_far_as_they_can_be_read(found: Letter, form: str, part: str) -> None:
+def test_values_are_shown_as_far_as_they_can_be_read(found: ParsedDeadLetter, form: str, part: str) -> None:
     """Entries as protobuf JSON, JSON indented, the rest as a hex dump."""
     shown = shown_value(found, ACTIVITY)
     assert form == shown[0]

@@ -4,10 +4,10 @@ import pytest
 from google.protobuf import json_format
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.dead_letters.parse import Letter
+from services.consumers.dead_letters.parse import ParsedDeadLetter
 from services.consumers.dead_letters.replay import Repair, ReplayRefused, Sending, prepared
 from services.events.routing import route
-from services.kafka.record_source import Output
+from services.kafka.record_source import OutputRecord
 from services.settings.load import Settings
 from tests.unit.consumers.streams import START_S, behavior_event, item_update, pair_update
 
@@ -15,11 +15,13 @@ SETTINGS = Settings()
 HEADERS = [("content-type", b"text/plain"), ("trace", b"t")]
 
 
-def letter(topic: str = "crossrec.behavior", key: bytes | None = b"u", value: bytes | None = b"\xff") -> Letter:
-    return Letter(7, START_S, "why", topic, 2, 9, key, value, HEADERS)
+def letter(
+    topic: str = "crossrec.behavior", key: bytes | None = b"u", value: bytes | None = b"\xff"
+) -> ParsedDeadLetter:
+    return ParsedDeadLetter(7, START_S, "why", topic, 2, 9, key, value, HEADERS)
 
 
-def sending(found: Letter, repair: Repair | None = None) -> Sending:
+def sending(found: ParsedDeadLetter, repair: Repair | None = None) -> Sending:
     return prepared(found, SETTINGS, repair, lambda: START_S + 100)
 
 
@@ -29,8 +31,8 @@ def as_json(entry: Entry) -> bytes:
 
 def test_without_a_repair_the_record_is_sent_as_it_was() -> None:
     """Key, value and headers."""
-    assert Sending(Output("crossrec.behavior", b"u", b"\xff", HEADERS), b"u") == sending(letter())
-    assert Sending(Output("crossrec.behavior", b"u", None, HEADERS), b"u") == sending(letter(value=None))
+    assert Sending(OutputRecord("crossrec.behavior", b"u", b"\xff", HEADERS), b"u") == sending(letter())
+    assert Sending(OutputRecord("crossrec.behavior", b"u", None, HEADERS), b"u") == sending(letter(value=None))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_the_key_decides_the_partition_as_at_the_gateway(
 def test_an_edited_entry_is_sent_as_the_gateway_would_send_it() -> None:
     """Under the key of what it holds, as protobuf; other headers stay."""
     entry = behavior_event(1, user_id="u9")
-    expected = Output(
+    expected = OutputRecord(
         "crossrec.behavior",
         b"u9",
         entry.SerializeToString(),
@@ -69,10 +71,12 @@ def test_an_edited_entry_is_sent_as_the_gateway_would_send_it() -> None:
 
 def test_repaired_bytes_keep_the_headers() -> None:
     """They are read in the format that these name."""
-    found = Letter(7, START_S, "why", "crossrec.behavior", 2, 9, b"u", b"\xff", [("content-type", b"application/json")])
+    found = ParsedDeadLetter(
+        7, START_S, "why", "crossrec.behavior", 2, 9, b"u", b"\xff", [("content-type", b"application/json")]
+    )
     content = as_json(behavior_event(1))
     assert (
-        Output("crossrec.behavior", b"u0", content, list(found.headers))
+        OutputRecord("crossrec.behavior", b"u0", content, list(found.headers))
         == sending(found, Repair("value", content)).record
     )
 
@@ -91,7 +95,7 @@ def test_repaired_bytes_keep_the_headers() -> None:
         (letter("crossrec.ranked"), None, "its topic 'crossrec.ranked' is none"),
     ],
 )
-def test_what_would_fail_again_is_refused(found: Letter, repair: Repair | None, reason: str) -> None:
+def test_what_would_fail_again_is_refused(found: ParsedDeadLetter, repair: Repair | None, reason: str) -> None:
     """With the letter, the field and the reason."""
     with pytest.raises(ReplayRefused, match=f"dead letter 7: .*{reason}"):
         sending(found, repair)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from services.kafka.sink import Keyed
+from services.kafka.sink import KeyedRecord
 from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.model.ab_split import OneModel
 from services.ranking.outcome import Observer
@@ -28,7 +28,7 @@ def answer(ranker: Ranker, request: RankRequest) -> RankResponse:
 class MemorySink:
     """Keeps what is written, unless it is told to be away."""
 
-    kept: list[Keyed] = field(default_factory=list)
+    kept: list[KeyedRecord] = field(default_factory=list)
     away: bool = False
     tried: int = 0
     closed: bool = False
@@ -36,7 +36,7 @@ class MemorySink:
     def ready(self) -> bool:
         return True
 
-    def write(self, records: Sequence[Keyed]) -> int:
+    def write(self, records: Sequence[KeyedRecord]) -> int:
         self.tried += 1
         if self.away:
             return 0

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.consumers.dead_letters.record import DeadLetter
-from services.consumers.loop import Loop, Outcome
-from services.consumers.watch import Watch
-from services.kafka.record_source import LogUnavailable, MemoryLog, Record
+from services.consumers.loop import BatchResult, ConsumerLoop
+from services.consumers.observer import ConsumerObserver
+from services.kafka.record_source import KafkaUnavailable, MemoryRecordSource, Record
 from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StoreUnavailable
 
@@ -36,17 +36,17 @@ class Stop(threading.Event):
         return self.is_set()
 
 
-class Folder:
+class FakeHandler:
     def __init__(self) -> None:
         self.failures: list[Exception] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.dead: list[int] = []
 
-    def fold(self, records: list[Record]) -> Outcome:
+    def fold(self, records: list[Record]) -> BatchResult:
         if self.failures:
             raise self.failures.pop(0)
         letters = [DeadLetter(records[n], f"behavior_event.user_id: {n}") for n in self.dead]
-        return Outcome(dead_letters=letters, counts=self.counts)
+        return BatchResult(dead_letters=letters, counts=self.counts)
 
 
 class Scene:
@@ -54,9 +54,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock, self.registry = Clock(), CollectorRegistry()
-        self.watch = Watch("behavior", self.registry, self.clock)
-        self.log, self.folder = MemoryLog(RECORDS, batch=3), Folder()
-        self.loop = Loop(self.log, self.folder, "crossrec.dead-letter", Stop(), random.Random(0), self.watch)
+        self.watch = ConsumerObserver("behavior", self.registry, self.clock)
+        self.log, self.handler = MemoryRecordSource(RECORDS, batch=3), FakeHandler()
+        self.loop = ConsumerLoop(self.log, self.handler, "crossrec.dead-letter", Stop(), random.Random(0), self.watch)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"crossrec_consumer_{name}", {"kind": "behavior", **labels})
@@ -72,14 +72,14 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
 
 
 def test_events_count_when_they_are_committed(scene: Scene) -> None:
-    """By type and outcome as the folder tells; what it says nothing about was folded."""
-    scene.folder.counts = Counter({("click", "folded"): 1, ("click", "repeated"): 1})
-    scene.folder.dead = [2]
-    scene.log.commit_failures = [LogUnavailable("down")]
+    """By type and outcome as the handler tells; what it says nothing about was folded."""
+    scene.handler.counts = Counter({("click", "folded"): 1, ("click", "repeated"): 1})
+    scene.handler.dead = [2]
+    scene.log.commit_failures = [KafkaUnavailable("down")]
     scene.loop.step()
     assert scene.value("events_total", type="click", outcome="folded") is None
     scene.loop.step()
-    scene.folder.counts, scene.folder.dead = Counter(), []
+    scene.handler.counts, scene.handler.dead = Counter(), []
     scene.loop.step()
     assert 1 == scene.value("events_total", type="click", outcome="folded")
     assert 1 == scene.value("events_total", type="click", outcome="repeated")
@@ -100,7 +100,7 @@ def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
         return True
 
     scene.log.keep_alive = look  # type: ignore[method-assign]
-    scene.folder.failures = [StoreUnavailable("away")] * 2
+    scene.handler.failures = [StoreUnavailable("away")] * 2
     scene.watch.reached({0: (3, 6)})
     assert scene.value("freshness_seconds") is None
     scene.loop.step()
@@ -114,7 +114,7 @@ def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
 
 def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """One at its beginning, one at its end with how long it took and how many tries; all tries are counted."""
-    scene.folder.failures = [StoreUnavailable("away")] * 4
+    scene.handler.failures = [StoreUnavailable("away")] * 4
     scene.log.keep_alive = lambda _: setattr(scene.clock, "now_s", scene.clock.now_s + 2) or True  # type: ignore[method-assign]
     with caplog.at_level(logging.INFO, "services.consumers"):
         scene.loop.step()
@@ -130,7 +130,7 @@ def test_an_empty_poll_ends_a_series(scene: Scene, caplog: pytest.LogCaptureFixt
     """The log is there again, and there is nothing to do: that is all well."""
     scene.log.records = []
     scene.watch.assigned([0])
-    scene.log.poll_failures = [LogUnavailable("down")]
+    scene.log.poll_failures = [KafkaUnavailable("down")]
     scene.loop.step()
     assert not scene.watch.health.ready().ok
     with caplog.at_level(logging.INFO, "services.consumers"):
@@ -141,7 +141,7 @@ def test_an_empty_poll_ends_a_series(scene: Scene, caplog: pytest.LogCaptureFixt
 
 def test_fenced_writes_and_dropped_batches_are_counted(scene: Scene) -> None:
     """A fenced write drops its batch; partitions that move drop it too."""
-    scene.folder.failures = [FencedWrite("1 rows"), StoreUnavailable("away")]
+    scene.handler.failures = [FencedWrite("1 rows"), StoreUnavailable("away")]
     scene.log.rebalances = [False]
     scene.loop.step()
     scene.loop.step()

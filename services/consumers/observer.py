@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from services.consumers.dead_letters.record import DeadLetter, log_dead_letters
-from services.consumers.health import Health
-from services.consumers.metrics import Metrics
-from services.consumers.progress import Progress
-from services.kafka.record_source import Output, Record
+from services.consumers.health import ConsumerHealth
+from services.consumers.metrics import ConsumerMetrics
+from services.consumers.progress import ConsumerProgress
+from services.kafka.record_source import OutputRecord, Record
 from services.server.logging import log_event
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ STORE, LOG, BATCH = "store unavailable", "log unavailable", "batch dropped"
 _logger = logging.getLogger(__name__)
 
 
-class Watch:
+class ConsumerObserver:
     """Watches one consumer.
 
     Args:
@@ -48,9 +48,9 @@ class Watch:
         self._kind, self._clock, self._traces = kind, clock, traces
         self._rebalancing_since_s: float | None = None
         self.registry = registry or CollectorRegistry()
-        self.progress = Progress()
-        self.health = Health(clock)
-        self.metrics = Metrics(self.registry, kind, self.progress, clock)
+        self.progress = ConsumerProgress()
+        self.health = ConsumerHealth(clock)
+        self.metrics = ConsumerMetrics(self.registry, kind, self.progress, clock)
 
     def revoked(self) -> None:
         """A rebalance begins: the partitions are taken away."""
@@ -91,7 +91,7 @@ class Watch:
         if self._traces is not None:
             self._traces.stored(operation, view, rows, seconds)
 
-    def outgoing(self, records: Sequence[Record], outputs: Sequence[Output]) -> Sequence[Output]:
+    def outgoing(self, records: Sequence[Record], outputs: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
         """The outputs of the records as they are to be written: they carry on the records' traces."""
         return outputs if self._traces is None else self._traces.outgoing(records, outputs)
 
