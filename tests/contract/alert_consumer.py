@@ -7,7 +7,7 @@ from pathlib import Path
 from services.kafka.record_source import KafkaUnavailable
 from services.store.protocol import FencedWrite, StoreUnavailable
 from tests.contract.alert_rules import Looks, text_of
-from tests.unit.consumers.test_watch import RECORDS, Scene
+from tests.unit.consumers.test_observer import RECORDS, Scene
 
 
 @dataclass
