@@ -1,8 +1,9 @@
-"""`crossrec import`: converts a data set and shows what was written.
+"""`crossrec import` and `crossrec user erase`: a data set comes in, a person goes out.
 
 Knows flags and how a summary looks; what an adapter does with its options is its own matter.
 """
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from services.errors import CrossRecError
 from services.settings.load import load_settings
+from services.users.cli import UserId
 
 ADAPTER_HELP = "What to import: completejourney (grocery data from an installed package) or jsonl (your own files)."
 
@@ -88,3 +90,28 @@ def event_table(events: list[dict[str, str | int | None]]) -> Table:
         share = "" if positives is None else f"{int(positives) / count:.1%}"
         table.add_row(str(row["type"]), str(row["split"] or ""), str(row["scenario_id"]), f"{count:,}", share)
     return table
+
+
+def erase_command(
+    user_id: UserId,
+    data: Annotated[str, typer.Option(help="Leave the user out of this imported data set from now on, too.")] = "",
+) -> None:
+    """Erase a user: publish an erasure, as the gateway does, and print what happens next."""
+    from export.datasets.storage import DatasetReader
+    from services.gateway.main import build_intake
+    from services.kafka.kafka_publisher import KafkaPublisher
+    from services.users.erasure import NEXT_STEPS, NEXT_STEPS_OF_DATA, request_erasure
+
+    console, chosen, time_s = Console(), load_settings(data), time.time()
+    directory = DatasetReader(chosen.data_dir / data).path if data else None
+    publisher = KafkaPublisher(chosen.kafka, chosen.gateway.kafka_timeout_s)
+    try:
+        request_erasure(build_intake(chosen, publisher), user_id, time_s)
+    finally:
+        publisher.close(chosen.gateway.kafka_timeout_s)
+    console.print(NEXT_STEPS)
+    if directory:
+        from export.datasets.erasures import add_erasure
+
+        add_erasure(directory, user_id, time_s)
+        console.print(NEXT_STEPS_OF_DATA)

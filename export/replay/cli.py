@@ -1,18 +1,43 @@
-"""The replay as commands run it: the text encoder if there is none, then the rows, with a progress bar."""
+"""`crossrec replay` and `crossrec backfill`: history into training rows, and into the online store.
 
+Knows flags and what is printed; heavy imports wait until a command runs.
+"""
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from export.datasets.storage import DatasetReader
-from export.replay.pipeline import ensure_encoder, replay_rows
-from services.settings.load import Settings
+from services.settings.load import load_settings
+from services.settings.times import utc_seconds
+
+if TYPE_CHECKING:
+    from services.settings.load import Settings
 
 OFFLINE_USERS = 0.1
 """Share of users whose rows go to Feast's offline source, unless the user says otherwise."""
 
+DataOption = Annotated[str, typer.Option(help="Name of an imported data set: a directory below data_dir.")]
 
-def replay_data(settings: Settings, data: str, console: Console, offline_users: float = OFFLINE_USERS) -> None:
+
+def replay_command(
+    data: DataOption,
+    offline_users: Annotated[
+        float, typer.Option(help="Share of users whose rows go to Feast's offline source.")
+    ] = OFFLINE_USERS,
+) -> None:
+    """Replay a data set through the feature code into training rows and Feast's offline source."""
+    replay_data(load_settings(data), data, Console(), offline_users)
+
+
+def replay_data(settings: "Settings", data: str, console: Console, offline_users: float = OFFLINE_USERS) -> None:
     """Replay an imported data set into training rows and Feast's offline source, and say where they are."""
+    from export.datasets.storage import DatasetReader
+    from export.replay.pipeline import ensure_encoder, replay_rows
+
     directory = settings.data_dir / data
     reader = DatasetReader(directory)
     ensure_encoder(settings, reader)
@@ -26,3 +51,39 @@ def replay_data(settings: Settings, data: str, console: Console, offline_users: 
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(f"training rows in {directory / 'rows'}")
+
+
+def backfill_command(
+    data: DataOption,
+    until: Annotated[datetime | None, typer.Option(help="Fold events before this time (UTC). Default: all.")] = None,
+    stream_from: Annotated[
+        str,
+        typer.Option(
+            help="Where streaming goes on: end (the history holds all that Kafka got until now), beginning (it holds "
+            "nothing of it), or the time (UTC, ISO 8601) from which on Kafka got what the history does not hold."
+        ),
+    ] = "end",
+    workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0: one per core.")] = 0,
+) -> None:
+    """Fold a data set's history straight into the online store; streaming goes on from there.
+
+    Consumers must be stopped. The position from which they go on is recorded in the store.
+    """
+    from export.datasets.storage import DatasetReader
+    from export.replay.backfill import fill_store
+    from export.replay.backfill_position import stream_on
+    from export.replay.pipeline import ensure_encoder
+    from services.store.connect import open_rows_for_batches
+
+    console, chosen = Console(), load_settings(data)
+    reader = DatasetReader(chosen.data_dir / data)
+    ensure_encoder(chosen, reader)
+    begun = time.monotonic()
+    with console.status("folding the history"):
+        starts = stream_on(chosen, open_rows_for_batches(chosen), stream_from)
+        filled = fill_store(chosen, reader.path, utc_seconds(until) if until else float("inf"), workers)
+    for view, count in filled.rows.items():
+        console.print(f"{view}: {count:,} rows")
+    console.print(f"{filled.events:,} events folded in {time.monotonic() - begun:.1f} s")
+    for topic, offsets in starts.items():
+        console.print(f"streaming of {topic} goes on at offsets {', '.join(map(str, offsets))}")

@@ -24,6 +24,18 @@ MEND_S = 30.0
 _COLOURS = {"Stable": "green", "Empty": "yellow", "absent": "dim", "no topic": "red"}
 
 
+def consume_command(
+    kind: Annotated[str, typer.Argument(help="behavior, item, scenario or activity: whose topic to fold.")],
+) -> None:
+    """Start a feature consumer: folds a topic into the online store. Start several to share partitions."""
+    from services.consumers.kinds import KINDS
+    from services.consumers.main import run_consumer
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{kind}: choose one of {', '.join(KINDS)}", param_hint="KIND")
+    run_consumer(kind, load_settings())
+
+
 @consumers_app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
     """Show every kind's consumer group: members, committed offsets, and how far behind it is.

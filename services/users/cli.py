@@ -1,6 +1,6 @@
 """`crossrec user export`: what is stored of a user, as JSON.
 
-Knows flags and output. `crossrec user erase` is with the command line itself, for it may also write to data sets.
+Knows flags and output. `crossrec user erase` is in export/datasets/cli.py, for it may also write to data sets.
 """
 
 import json
@@ -10,15 +10,10 @@ import typer
 
 from services.settings.load import load_settings
 
-user_app = typer.Typer(
-    no_args_is_help=True, help="What a person may ask for: what is stored of them, and to be forgotten."
-)
-
 UserId = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
 
 
-@user_app.command()
-def export(user_id: UserId) -> None:
+def export_command(user_id: UserId) -> None:
     """Print everything that the online store holds of a user, as JSON.
 
     Looks at all item keys to name the items that the user engaged with. `found` is false if there is nothing.

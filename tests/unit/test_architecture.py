@@ -90,8 +90,8 @@ def test_neither_ranking_nor_the_command_line_loads_training_packages(module: st
     assert not loaded(module) & {"sklearn", "scipy", "torch", "skl2onnx"}
 
 
-def test_the_command_line_can_still_say_how_loud_grpc_is() -> None:
-    """It listens to its environment once, when it is imported: by a command, not before."""
+def test_the_command_line_sets_how_loud_grpc_is_before_it_is_imported() -> None:
+    """GRPC reads its environment once, when it is imported: by a command, not before."""
     assert "grpc" not in loaded("services.main")
 
 

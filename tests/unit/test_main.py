@@ -1,14 +1,20 @@
 """The command line as a user meets it."""
 
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from services import main
+from services import commands
+from services.commands import CHECKOUT, COMMANDS, CommandUnavailable, MissingPackages, load_command
 from services.errors import CrossRecError
 from services.main import app
 
-COMMANDS = (
+NAMES = (
     "import",
     "data",
     "settings",
@@ -44,11 +50,11 @@ def test_help_lists_every_command() -> None:
     """`crossrec --help` names all commands."""
     code, output = run("--help")
     assert 0 == code
-    for command in COMMANDS:
+    for command in NAMES:
         assert f" {command} " in output
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", NAMES)
 def test_every_command_explains_itself(command: str) -> None:
     """`--help` of a command says what it does."""
     code, output = run(command, "--help")
@@ -69,14 +75,70 @@ def test_unknown_consumer_lists_the_known_ones() -> None:
     assert "behavior, item, scenario, activity" in output
 
 
-def test_without_its_packages_there_is_no_load_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a serving environment that was built without them."""
-    for found, names in ((object(), ["load"]), (None, [])):
-        bare = typer.Typer()
-        monkeypatch.setattr(main, "app", bare)
-        monkeypatch.setattr(main, "find_spec", lambda _, found=found: found)
-        main._register_load()
-        assert names == [command.name for command in bare.registered_commands]
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_summary_of_a_command_is_in_step_with_its_help(path: str) -> None:
+    """The table's target exists, and its dependency group is one of pyproject.toml's."""
+    command = COMMANDS[path]
+    assert load_command(command).help
+    groups = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["dependency-groups"]
+    assert command.group in {"", *groups}
+    assert command.summary.endswith(".")
+
+
+def fail_with(error: Exception) -> Callable[..., None]:
+    """A function that raises the error whatever it is called with."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_missing_package_is_named_with_the_group_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a serving environment that was built without it: the command is there, and says what to install."""
+    monkeypatch.setattr(commands, "load_command", fail_with(ModuleNotFoundError("no", name="nicegui")))
+    result = CliRunner().invoke(app, ["console"])
+    assert isinstance(result.exception, MissingPackages)
+    assert "`crossrec console` needs the Python package nicegui" in str(result.exception)
+    assert "pip install --group console" in str(result.exception)
+
+
+def test_a_package_that_is_missing_while_a_command_runs_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands import what is heavy when they run; a server's own packages come from its lock."""
+    monkeypatch.setattr("services.doctor.cli.all_checks", fail_with(ModuleNotFoundError("no", name="redis.client")))
+    result = CliRunner().invoke(app, ["doctor"])
+    assert isinstance(result.exception, MissingPackages)
+    assert "redis.client, which is not installed; install deploy/requirements/serving.txt" in str(result.exception)
+
+
+def test_a_broken_import_of_our_own_is_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a fault, with its traceback, not a missing package."""
+    for error in (ModuleNotFoundError("no", name="services.no_such"), ImportError("cannot import name", name="redis")):
+        monkeypatch.setattr(commands, "load_command", fail_with(error))
+        assert CliRunner().invoke(app, ["doctor"]).exception is error
+
+
+def test_benchmarks_need_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are no part of what is installed."""
+    monkeypatch.setattr(commands, "CHECKOUT", tmp_path)
+    result = CliRunner().invoke(app, ["bench", "--help"])
+    assert isinstance(result.exception, CommandUnavailable)
+
+
+@pytest.mark.parametrize("group", [[], ["serve"]])
+def test_help_imports_no_command(group: list[str]) -> None:
+    """Nor settings, tables, gRPC or anything else that takes time."""
+    code = (
+        "import atexit, sys\n"
+        f"sys.argv = ['crossrec', *{group}, '--help']\n"
+        "atexit.register(lambda: print(*sys.modules))\n"
+        "from services.main import main\n"
+        "main()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    loaded = run.stdout.splitlines()[-1].split()
+    assert "services.commands" in loaded
+    assert not {"pydantic", "rich", "grpc", "numpy", "services.settings", "services.ranking"} & set(loaded)
 
 
 def test_a_load_without_requests_or_profile_names_what_is_missing() -> None:
