@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test outside chaos check audit proto release-contracts lock bench clean
+.PHONY: setup demo test outside chaos check audit proto reference release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -44,6 +44,7 @@ check: setup audit
 	@$(BIN)/buf lint proto
 	@$(BIN)/buf breaking proto --against proto/released.binpb
 	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/python -W ignore deploy/reference/generate.py --check
 	@$(BIN)/python -m tests.outside.chart
 
 # Known vulnerabilities of what is locked; passes, and says so, where no service that knows them can be reached.
@@ -52,6 +53,10 @@ audit: setup
 
 proto: setup
 	@$(BIN)/python proto/generate.py
+
+# The pages that say what settings, features, commands, metrics and errors there are.
+reference: setup
+	@$(BIN)/python -W ignore deploy/reference/generate.py
 
 # At a release: from now on, the contracts must stay compatible with these.
 release-contracts: setup
