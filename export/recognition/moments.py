@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from export.datasets.tables import SPLITS
 from export.recognition.errors import RecognitionError
 from export.replay.history import History, Requests, Strings
-from services.features.behavior import engagement_of
 from services.features.config import FeatureConfig
+from services.features.events import engagement_weights
 from services.features.rows import Floats, Ints
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1
@@ -50,14 +50,14 @@ def targets_of(history: History, config: FeatureConfig) -> list[str]:
     events = history.behavior
     named = history.requests.scenario
     if not len(named):
-        named = events.scenario[engagement_of(config, events.type) > 0]
+        named = events.scenario[engagement_weights(config, events.type) > 0]
     return sorted(set(named.tolist()))
 
 
 def moments_of(history: History, config: FeatureConfig, targets: list[str], limit: int, seed: int) -> Moments:
     """Every (user, time) with an engaged event in a target scenario, a random `limit` of them if there are more."""
     events, random = history.behavior, np.random.default_rng(seed)
-    engaged = engagement_of(config, events.type) > 0
+    engaged = engagement_weights(config, events.type) > 0
     chosen = np.flatnonzero(engaged & np.isin(events.scenario.astype(str), targets))
     if not len(chosen):
         raise RecognitionError("no event is an engagement in a target scenario: there is nothing to recognise from")

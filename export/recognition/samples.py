@@ -21,7 +21,7 @@ from export.recognition.errors import RecognitionError
 from export.recognition.moments import Moments, moments_of, split_starts, targets_of
 from export.replay.history import History, ItemScenarios, Requests, contexts_of, load_history
 from export.replay.replay import Replay
-from services.features.recognition import among, recognition_features, recognition_names, user_prior
+from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.store.columns import ColumnRowStore
@@ -103,7 +103,7 @@ def make_samples(
         "data": {"dataset": str(reader.path), "info": reader.info.get("arguments", {})},
     }
     target = np.searchsorted(scenarios, moments.scenario.astype(str)).astype(np.int64)
-    return Samples(info, moments, split, target, features, among(prior, eligible)[:, eligible])
+    return Samples(info, moments, split, target, features, restrict_prior(prior, eligible)[:, eligible])
 
 
 def _bare(history: History, moments: Moments) -> History:

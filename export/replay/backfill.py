@@ -16,8 +16,8 @@ import numpy as np
 from export.datasets.storage import DatasetReader
 from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
 from export.replay.replay import GROUPS, Replay
-from services.features.activity import Deltas
-from services.features.dedup import forget
+from services.features.activity import DeltaColumns
+from services.features.dedup import trim_event_ids
 from services.features.rows import Block
 from services.features.schema import POSITION, Schema, View, build_schema
 from services.server.security.pseudonyms import Pseudonyms, open_pseudonyms
@@ -52,7 +52,7 @@ class Part:
 
     events: int
     rows: dict[str, int]
-    activity: dict[str, Deltas]
+    activity: dict[str, DeltaColumns]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def fold_share(settings: Settings, data: Path, until_s: float, share: int, share
 def before_streaming(schema: Schema, block: Block) -> Block:
     """The rows with a position before everything that is streamed."""
     position = np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
-    remembered = forget(schema.config, block) if "event_ids" in block.ragged else {}
+    remembered = trim_event_ids(schema.config, block) if "event_ids" in block.ragged else {}
     return block.with_columns({"position": np.tile(position, (block.size, 1))}, remembered)
 
 
@@ -149,17 +149,17 @@ def stored_keys(view: View, keys: Sequence[Key], pseudonyms: Pseudonyms) -> Sequ
     return [(pseudonyms.of(user), *rest) for user, *rest in keys]
 
 
-def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> Deltas:
+def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> DeltaColumns:
     """All rows of an activity view as additions to others."""
     keys: list[Key] = store.keys(schema[view])
     block = store.read_block(schema[view], keys)
     group = np.array(keys, object).reshape(len(keys), len(schema[view].entities))
-    return Deltas(group, **{name: _column(block, name, width) for name, width in _widths(schema).items()})
+    return DeltaColumns(group, **{name: _column(block, name, width) for name, width in _widths(schema).items()})
 
 
 def _widths(schema: Schema) -> dict[str, int | None]:
     """Width of each number of a delta that its view may lack; None for one that every view has."""
-    widths: dict[str, int | None] = {field.name: None for field in fields(Deltas) if field.name != "group"}
+    widths: dict[str, int | None] = {field.name: None for field in fields(DeltaColumns) if field.name != "group"}
     return widths | {"hours": 24, "returning": len(schema.config.half_lives_s), "paid": 2}
 
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from export.datasets.storage import DatasetReader
-from services.features.behavior import Events
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
+from services.features.events import Events
 from services.features.hashing import NO_KEY, keys64
 from services.features.rows import Floats, Ints
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from export.replay.history import REPLAYED, History, Requests, Strings
 from services.features import activity
-from services.features.behavior import Events
 from services.features.catalogue import State
+from services.features.events import Events
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.store.folding import (
@@ -102,9 +102,9 @@ class Replay:
         if texts.astype(bool).any():
             events = replace(events, text_vector=self._encoder.encode(texts.tolist()))
         events = with_items(self._store, self._schema, events, self._encoder.fingerprint)
-        verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
+        flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         for view, ids in GROUPS.items():
-            deltas = activity.deltas_by(self._schema, events, verdicts, *ids)
+            deltas = activity.compute_deltas(self._schema, events, flags, *ids)
             position = np.tile(events.position[-1], (len(deltas), 1))
             fold_activity(self._store, self._schema, view, deltas, position)
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from export.replay.history import Requests
 from services.features.encode import Tensors, encode, tensor_names
-from services.features.feature_rows import Hydrated, hydrated
+from services.features.feature_rows import FeatureRows, assemble_rows
 from services.features.hashing import keys64
 from services.features.schema import Schema
 from services.store.folding import grouped, read_block, read_facets
@@ -29,7 +29,7 @@ GROUP_ROWS = 16_384
 INFO_FILE = "training_rows.json"
 
 
-def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str], requests: Requests) -> Hydrated:
+def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str], requests: Requests) -> FeatureRows:
     """The rows that requests of one time rest on; `sources` are the scenarios, in the order of the tensors."""
     users, pair_request = grouped([(user,) for user in requests.user])
     items, pair_item = grouped([(item,) for item in requests.item])
@@ -50,7 +50,7 @@ def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str
     blocks["facet_activity"], item_facet = read_facets(store, schema, blocks["item"])
     # A user's requests of one time share a context: the first one's.
     _, first = np.unique(pair_request, return_index=True)
-    return hydrated(
+    return assemble_rows(
         schema,
         blocks,
         time_s=float(requests.time_s[0]),

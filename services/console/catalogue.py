@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from services.features.config import EVENT_TYPES
-from services.features.decay import factors
+from services.features.decay import decay_factors
 from services.features.rows import Block
 from services.features.schema import Schema, View
 from services.store.folding import read_block, scenario_ids
@@ -140,7 +140,7 @@ def popularity(schema: Schema, blocks: Sequence[Block]) -> list[float]:
     found: list[float] = []
     for block in blocks:
         counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), len(config.half_lives_s))[:, :, -1]
-        remaining = factors(newest - block.floats("time_s"), config.half_lives_s[-1:])[:, 0]
+        remaining = decay_factors(newest - block.floats("time_s"), config.half_lives_s[-1:])[:, 0]
         found += (counts @ weights * remaining).tolist()
     return found
 

@@ -10,9 +10,9 @@ from google.protobuf.message import DecodeError
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
 from services.events.codec import BadRecord
-from services.features.activity import Deltas, deltas_by
-from services.features.behavior import Events
-from services.features.dedup import Verdicts
+from services.features.activity import DeltaColumns, compute_deltas
+from services.features.dedup import EventFlags
+from services.features.events import Events
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.kafka.partitioning import partition_of
@@ -31,15 +31,15 @@ MAX_TIME_S = 253_402_300_800.0
 """The end of the year 9999, seconds since 1970."""
 
 
-def activity_deltas(schema: Schema, events: Events, verdicts: Verdicts) -> list[ActivityDelta]:
+def activity_deltas(schema: Schema, events: Events, flags: EventFlags) -> list[ActivityDelta]:
     """What the events add: one delta per item, one per facet and one per scenario of the batch."""
     if not len(events):
         return []
     fingerprint = unsigned(schema.fingerprint)
-    items = _messages(deltas_by(schema, events, verdicts, "item"), "item_id", fingerprint)
-    facets = _messages(deltas_by(schema, events, verdicts, "facet"), "facet_key", fingerprint)
-    scenarios = _messages(deltas_by(schema, events, verdicts, "scenario"), "scenario_id", fingerprint)
-    pairs = deltas_by(schema, events, verdicts, "item", "scenario")
+    items = _messages(compute_deltas(schema, events, flags, "item"), "item_id", fingerprint)
+    facets = _messages(compute_deltas(schema, events, flags, "facet"), "facet_key", fingerprint)
+    scenarios = _messages(compute_deltas(schema, events, flags, "scenario"), "scenario_id", fingerprint)
+    pairs = compute_deltas(schema, events, flags, "item", "scenario")
     for (item, scenario), time_s, counts in zip(pairs.group, pairs.time_s, pairs.counts, strict=True):
         part = ScenarioCounts(scenario_id=scenario, time_s=time_s, counts=counts.tolist())
         items[item].scenarios.append(part)
@@ -74,7 +74,7 @@ def _output(topic: str, partition: int, record: ActivityDeltas) -> OutputRecord:
     return OutputRecord(topic, None, record.SerializeToString(), partition=partition)
 
 
-def _messages(deltas: Deltas, subject: str, fingerprint: int) -> dict[str, ActivityDelta]:
+def _messages(deltas: DeltaColumns, subject: str, fingerprint: int) -> dict[str, ActivityDelta]:
     messages = {}
     for row in range(len(deltas)):
         (name,) = deltas.group[row]
@@ -149,12 +149,12 @@ def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool])
 
 def deltas_of(
     schema: Schema, groups: Sequence[tuple[str, ...]], parts: Sequence[ActivityDelta | ScenarioCounts]
-) -> Deltas:
+) -> DeltaColumns:
     """Messages side by side, one group each. Parts per scenario have counts and time only."""
     wide = len(groups[0]) if groups else 1
     whole = [part if isinstance(part, ActivityDelta) else ActivityDelta() for part in parts]
     priced = [part.HasField("last_value") for part in whole]
-    return Deltas(
+    return DeltaColumns(
         group=np.array(groups, object).reshape(len(parts), wide),
         time_s=np.array([part.time_s for part in parts], np.float64),
         counts=_columns([part.counts[:] for part in parts], schema.count_length),

@@ -10,9 +10,9 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry
 from services.consumers.activity_deltas import activity_deltas, pack_deltas
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
-from services.features.behavior import Events
 from services.features.config import EVENT_TYPES
-from services.features.dedup import Verdicts
+from services.features.dedup import EventFlags
+from services.features.events import Events
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema
 from services.kafka.record_source import Record
@@ -64,11 +64,11 @@ class BehaviorHandler:
             self._erase(*good.pop(0))
         read = self._events(good)
         events = without_erased(self._store, self._schema, read)
-        verdicts = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
-        deltas = activity_deltas(self._schema, events, verdicts)
+        flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
+        deltas = activity_deltas(self._schema, events, flags)
         outputs = pack_deltas(self._topic, deltas, self._partitions()) if deltas else []
         letters = [letter for letter in letters if place[id(letter.record)] < taken]
-        counts = _counts(events, verdicts, erased=len(read) - len(events), erasures=int(0 in erasures))
+        counts = _counts(events, flags, erased=len(read) - len(events), erasures=int(0 in erasures))
         return BatchResult(outputs, letters, taken, counts)
 
     def _erase(self, record: Record, entry: Entry) -> None:
@@ -98,9 +98,9 @@ class BehaviorHandler:
         return with_items(self._store, self._schema, events, self._encoder.fingerprint) if rows else events
 
 
-def _counts(events: Events, verdicts: Verdicts, erased: int, erasures: int) -> Counter[tuple[str, str]]:
+def _counts(events: Events, flags: EventFlags, erased: int, erasures: int) -> Counter[tuple[str, str]]:
     """What became of the events, by type; `erased` are those whose user was erased after they happened."""
-    outcomes = ("folded" if counted else "repeated" for counted in verdicts.counted.tolist())
+    outcomes = ("folded" if counted else "repeated" for counted in flags.counted.tolist())
     counts = Counter(zip((EVENT_TYPES[number] for number in events.type.tolist()), outcomes, strict=True))
     return counts + Counter({("any", "erased"): erased, ("user_erasure", "folded"): erasures})
 

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.dead_letters.record import DeadLetter
 from services.events.codec import BadRecord, decode
-from services.events.validation import violation
+from services.events.validation import find_violation
 from services.features.config import FeatureConfig
 from services.kafka.record_source import Record
 
@@ -53,7 +53,7 @@ class Decoder:
             message.event_id = "-"
         # By the record's own time, so that a batch that is folded again is judged as it was the first time.
         now_s = record.time_s if record.time_s > 0 else self.clock()
-        found = violation(entry, self.config, now_s, self.future_tolerance_s, self.max_age_s)
+        found = find_violation(entry, self.config, now_s, self.future_tolerance_s, self.max_age_s)
         if nameless:
             message.event_id = ""
         if found:

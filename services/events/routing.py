@@ -15,7 +15,7 @@ KEY_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True)
-class Route:
+class EntryRoute:
     """The way of one entry.
 
     Args:
@@ -30,7 +30,7 @@ class Route:
     partition_key: bytes
 
 
-def route(entry: Entry) -> Route:
+def route_entry(entry: Entry) -> EntryRoute:
     """The way of a valid entry; ValueError if no kind is set."""
     match entry.WhichOneof("entry"):
         case "behavior_event":
@@ -42,7 +42,7 @@ def route(entry: Entry) -> Route:
         case "item_scenario_update":
             update = entry.item_scenario_update
             key = f"{update.item_id}{KEY_SEPARATOR}{update.scenario_id}"
-            return Route(ITEMS, key.encode(), update.item_id.encode())
+            return EntryRoute(ITEMS, key.encode(), update.item_id.encode())
         case "scenario_update":
             return _keyed(SCENARIOS, entry.scenario_update.scenario_id)
         case kind:
@@ -54,5 +54,5 @@ def topic_name(prefix: str, suffix: str) -> str:
     return f"{prefix}.{suffix}"
 
 
-def _keyed(suffix: str, key: str) -> Route:
-    return Route(suffix, key.encode(), key.encode())
+def _keyed(suffix: str, key: str) -> EntryRoute:
+    return EntryRoute(suffix, key.encode(), key.encode())

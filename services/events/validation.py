@@ -55,7 +55,7 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RuleContext:
     """What the rules depend on besides the entry."""
 
     config: FeatureConfig
@@ -64,16 +64,16 @@ class Limits:
     max_age_s: float
 
 
-Check = Callable[[Any, Limits], Violation | None]
+Check = Callable[[Any, RuleContext], Violation | None]
 
 
-def violation(
+def find_violation(
     entry: Entry, config: FeatureConfig, now_s: float, future_tolerance_s: float, max_age_s: float = math.inf
 ) -> Violation | None:
     """The first broken rule of a stamped entry, or None.
 
     Args:
-        entry: an entry that went through `stamped`: without id or time it is in violation.
+        entry: an entry that went through `stamp_entry`: without id or time it is in violation.
         config: declares the numeric attributes.
         now_s: the clock, seconds since 1970.
         future_tolerance_s: how far ahead of `now_s` an event may be, seconds.
@@ -83,14 +83,14 @@ def violation(
     if kind is None:
         return Violation("entry", f"is not set: give one of {', '.join(RULES)}")
     message = getattr(entry, kind)
-    if kind == "behavior_event" and _is_sound(message, now_s, now_s + future_tolerance_s, max_age_s):
+    if kind == "behavior_event" and _passes_fast_check(message, now_s, now_s + future_tolerance_s, max_age_s):
         return None
-    limits = Limits(config, now_s + future_tolerance_s, now_s, max_age_s)
+    limits = RuleContext(config, now_s + future_tolerance_s, now_s, max_age_s)
     found = next(filter(None, (check(message, limits) for check in RULES[kind])), None)
     return Violation(f"{kind}.{found.field}", found.reason) if found else None
 
 
-def stamped(entry: Entry, now_s: float, make_id: Callable[[], str]) -> Entry:
+def stamp_entry(entry: Entry, now_s: float, make_id: Callable[[], str]) -> Entry:
     """A copy with event_id and time where they were missing, and without fields the contract doesn't know."""
     copy = Entry()
     copy.CopyFrom(entry)
@@ -107,7 +107,7 @@ def stamped(entry: Entry, now_s: float, make_id: Callable[[], str]) -> Entry:
     return copy
 
 
-def _too_long(field: str, text: str, max_bytes: int) -> Violation | None:
+def _check_length(field: str, text: str, max_bytes: int) -> Violation | None:
     if 4 * len(text) <= max_bytes:  # UTF-8 takes at most 4 bytes for a character
         return None
     size = len(text.encode())
@@ -115,19 +115,19 @@ def _too_long(field: str, text: str, max_bytes: int) -> Violation | None:
 
 
 def _text(field: str, max_bytes: int) -> Check:
-    return lambda message, _: _too_long(field, getattr(message, field), max_bytes)
+    return lambda message, _: _check_length(field, getattr(message, field), max_bytes)
 
 
 def _required(field: str, max_bytes: int = MAX_ID_BYTES) -> Check:
-    def check(message: Any, _: Limits) -> Violation | None:
+    def check(message: Any, _: RuleContext) -> Violation | None:
         text = getattr(message, field)
-        return _too_long(field, text, max_bytes) if text else Violation(field, "is empty")
+        return _check_length(field, text, max_bytes) if text else Violation(field, "is empty")
 
     return check
 
 
 def _number(field: str, low: float, high: float) -> Check:
-    def check(message: Any, _: Limits) -> Violation | None:
+    def check(message: Any, _: RuleContext) -> Violation | None:
         if message.HasField(field) and not low <= getattr(message, field) <= high:  # NaN is never within
             return Violation(field, f"is {getattr(message, field)}, must be from {low:g} to {high:g}")
         return None
@@ -135,7 +135,7 @@ def _number(field: str, low: float, high: float) -> Check:
     return check
 
 
-def _time(message: Any, limits: Limits) -> Violation | None:
+def _time(message: Any, limits: RuleContext) -> Violation | None:
     if not message.HasField("time"):
         return Violation("time", "is not set")
     time = message.time
@@ -147,14 +147,14 @@ def _time(message: Any, limits: Limits) -> Violation | None:
     return Violation("time", f"is {ahead_s:.3f} s beyond the tolerated future") if ahead_s > 0 else None
 
 
-def _event_age(message: Any, limits: Limits) -> Violation | None:
+def _event_age(message: Any, limits: RuleContext) -> Violation | None:
     age_s = limits.now_s - message.time.seconds
     if age_s <= limits.max_age_s:
         return None
     return Violation("time", f"is {age_s / DAY_S:.1f} days ago; after {limits.max_age_s / DAY_S:g} days nothing counts")
 
 
-def _event_type(message: Any, _: Limits) -> Violation | None:
+def _event_type(message: Any, _: RuleContext) -> Violation | None:
     if message.type == EVENT_TYPE_UNSPECIFIED:
         return Violation("type", "is not set")
     if message.type not in EVENT_TYPES:
@@ -162,23 +162,23 @@ def _event_type(message: Any, _: Limits) -> Violation | None:
     return None
 
 
-def _event_item(message: Any, _: Limits) -> Violation | None:
+def _event_item(message: Any, _: RuleContext) -> Violation | None:
     if message.type == EVENT_TYPE_QUERY:
         return Violation("item_id", "must be empty for QUERY") if message.item_id else None
     return None if message.item_id else Violation("item_id", "is empty; required for all types but QUERY")
 
 
-def _event_value(message: Any, _: Limits) -> Violation | None:
+def _event_value(message: Any, _: RuleContext) -> Violation | None:
     missing = message.type == EVENT_TYPE_RATING and not message.HasField("value")
     return Violation("value", "is not set; required for RATING") if missing else None
 
 
-def _event_text(message: Any, _: Limits) -> Violation | None:
+def _event_text(message: Any, _: RuleContext) -> Violation | None:
     missing = message.type in (EVENT_TYPE_QUERY, EVENT_TYPE_COMMENT) and not message.text
     return Violation("text", "is empty; required for QUERY and COMMENT") if missing else None
 
 
-def _is_sound(event: Any, now_s: float, latest_s: float, max_age_s: float) -> bool:
+def _passes_fast_check(event: Any, now_s: float, latest_s: float, max_age_s: float) -> bool:
     """Whether a behaviour event breaks no rule, at a glance, as nearly all do; if not, the rules have to say."""
     time = event.time
     seconds, user, scenario, item = time.seconds, event.user_id, event.scenario_id, event.item_id
@@ -199,19 +199,19 @@ def _is_sound(event: Any, now_s: float, latest_s: float, max_age_s: float) -> bo
     )
 
 
-def _categories(message: Any, _: Limits) -> Violation | None:
+def _categories(message: Any, _: RuleContext) -> Violation | None:
     if len(message.categories) > MAX_CATEGORIES:
         return Violation("categories", f"has {len(message.categories)} entries, at most {MAX_CATEGORIES}")
     for index, category in enumerate(message.categories):
         field = f"categories[{index}]"
-        found = _too_long(field, category, MAX_FACET_BYTES) if category else Violation(field, "is empty")
+        found = _check_length(field, category, MAX_FACET_BYTES) if category else Violation(field, "is empty")
         if found:
             return found
     return None
 
 
 def _attributes(entity: AttributeEntity) -> Check:
-    def check(message: Any, limits: Limits) -> Violation | None:
+    def check(message: Any, limits: RuleContext) -> Violation | None:
         attributes: Mapping[str, float] = message.attributes
         for name in sorted(attributes):
             if name not in {attribute.name for attribute in limits.config.attributes_of(entity)}:

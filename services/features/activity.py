@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.behavior import Events, engagement_of, price_paid
 from services.features.config import DAY_S, EVENT_TYPES, HOUR_S
-from services.features.decay import factors
-from services.features.dedup import Verdicts
+from services.features.decay import decay_factors
+from services.features.dedup import EventFlags
+from services.features.events import Events, engagement_weights, price_paid
 from services.features.hashing import NO_KEY
-from services.features.rows import Block, Floats, Ints, fresh, newest_position
+from services.features.rows import Block, Floats, Ints, is_new, newest_position
 from services.features.schema import Schema
 
 
 @dataclass(frozen=True)
-class Deltas:
+class DeltaColumns:
     """Additions to activity rows, one per group of events.
 
     Args:
@@ -48,7 +48,7 @@ class Deltas:
         return len(self.time_s)
 
 
-def deltas_by(schema: Schema, events: Events, verdicts: Verdicts, *ids: str) -> Deltas:
+def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str) -> DeltaColumns:
     """What the events add per group of equal `ids` (item, scenario, or facet alone).
 
     Repeats add nothing. Events without an item count for scenarios only. An event counts for each facet of its
@@ -57,15 +57,15 @@ def deltas_by(schema: Schema, events: Events, verdicts: Verdicts, *ids: str) -> 
     Args:
         schema: the feature schema.
         events: the events.
-        verdicts: what they are to their users.
+        flags: what they are to their users.
         ids: what names a group.
     """
-    chosen = verdicts.counted & events.item.astype(bool) if "item" in ids else verdicts.counted
-    events, flags = events.take(chosen), verdicts.returning[chosen]
-    returning = flags[:, 0]
+    chosen = flags.counted & events.item.astype(bool) if "item" in ids else flags.counted
+    events, engaged_before = events.take(chosen), flags.engaged_before[chosen]
+    repeat = engaged_before[:, 0]
     if ids == ("facet",):
         event, level = np.nonzero(events.facet_key != NO_KEY)
-        keys, returning = events.facet_key[event, level], flags[event, 1 + level]
+        keys, repeat = events.facet_key[event, level], engaged_before[event, 1 + level]
         events = events.take(event)
         columns = [keys]
     else:
@@ -78,18 +78,18 @@ def deltas_by(schema: Schema, events: Events, verdicts: Verdicts, *ids: str) -> 
     names = np.stack([column[head].astype(str).astype(object) for column in columns], axis=1)
     counts, hours = _sums(schema, events, group, time_s)
     last = _last_value(events, group, len(head))
-    return Deltas(names, time_s, counts, hours, *last, *_buyers(schema, events, returning, group, time_s))
+    return DeltaColumns(names, time_s, counts, hours, *last, *_buyers(schema, events, repeat, group, time_s))
 
 
 def _buyers(
-    schema: Schema, events: Events, returning: NDArray[np.bool_], group: Ints, time_s: Floats
+    schema: Schema, events: Events, repeat: NDArray[np.bool_], group: Ints, time_s: Floats
 ) -> tuple[Floats, Floats, Floats]:
     half_lives = schema.config.half_lives_s
-    remaining = factors(time_s[group] - events.time_s, half_lives)
-    weight = engagement_of(schema.config, events.type)
+    remaining = decay_factors(time_s[group] - events.time_s, half_lives)
+    weight = engagement_weights(schema.config, events.type)
     again = np.zeros((len(time_s), len(half_lives)))
-    np.add.at(again, group, remaining * (weight * returning)[:, None])
-    holders = np.bincount(group, (weight > 0) & ~returning, minlength=len(time_s)).astype(np.float64)
+    np.add.at(again, group, remaining * (weight * repeat)[:, None])
+    holders = np.bincount(group, (weight > 0) & ~repeat, minlength=len(time_s)).astype(np.float64)
     log_price, paid = price_paid(events)
     prices = np.zeros((len(time_s), 2))
     np.add.at(prices, group, np.column_stack([log_price, paid]) * remaining[:, -1:])
@@ -98,12 +98,12 @@ def _buyers(
 
 def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[Floats, Floats]:
     half_lives = schema.config.half_lives_s
-    remaining = factors(time_s[group] - events.time_s, half_lives)
+    remaining = decay_factors(time_s[group] - events.time_s, half_lives)
     counts = np.zeros((len(time_s), len(EVENT_TYPES), len(half_lives)))
     np.add.at(counts, (group, events.type), remaining)
     hours = np.zeros((len(time_s), 24))
     hour = (events.time_s % DAY_S // HOUR_S).astype(np.int64)
-    np.add.at(hours, (group, hour), engagement_of(schema.config, events.type) * remaining[:, -1])
+    np.add.at(hours, (group, hour), engagement_weights(schema.config, events.type) * remaining[:, -1])
     return counts.reshape(len(time_s), schema.count_length), hours
 
 
@@ -116,7 +116,7 @@ def _last_value(events: Events, group: Ints, groups: int) -> tuple[Floats, Float
     return value, time_s
 
 
-def fold(schema: Schema, block: Block, row: Ints, deltas: Deltas, position: Ints) -> Block:
+def fold(schema: Schema, block: Block, row: Ints, deltas: DeltaColumns, position: Ints) -> Block:
     """The block after the deltas; `row` [G] says which of its rows each delta concerns.
 
     Args:
@@ -126,13 +126,13 @@ def fold(schema: Schema, block: Block, row: Ints, deltas: Deltas, position: Ints
         deltas: the additions, in offset order.
         position: [G, 3] topic epoch, partition and offset of the record that carried each delta.
     """
-    new = np.flatnonzero(fresh(block, row, position))
+    new = np.flatnonzero(is_new(block, row, position))
     time_s = block.floats("time_s").copy()
     np.maximum.at(time_s, row[new], deltas.time_s[new])
     half_lives, rows = schema.config.half_lives_s, row[new]
     shape = (len(EVENT_TYPES), len(half_lives))
-    aged = factors(time_s - block.floats("time_s"), half_lives)
-    added = factors(time_s[rows] - deltas.time_s[new], half_lives)
+    aged = decay_factors(time_s - block.floats("time_s"), half_lives)
+    added = decay_factors(time_s[rows] - deltas.time_s[new], half_lives)
     counts = block.floats("counts").reshape(block.size, *shape) * aged[:, None, :]
     np.add.at(counts, rows, deltas.counts[new].reshape(len(new), *shape) * added[:, None, :])
     newest = newest_position(block, row, position)

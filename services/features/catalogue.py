@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.features.config import AttributeEntity, FeatureConfig
 from services.features.hashing import facet_keys
-from services.features.rows import Block, Floats, Ints, Row, default_of, fresh, newest_position
+from services.features.rows import Block, Floats, Ints, Row, default_value, is_new, newest_position
 from services.features.schema import Schema, View
 
 
@@ -70,12 +70,12 @@ def fold(
 
     A state of None (a tombstone of a compacted topic) resets the row to its defaults but keeps the position.
     """
-    old = row or {feature.name: default_of(feature) for feature in view.features}
+    old = row or {feature.name: default_value(feature) for feature in view.features}
     stored = old["position"]
     if stored[0] == position[0] and stored[1] == position[1] and position[2] <= stored[2]:
         return None
     if state is None:
-        new = {feature.name: default_of(feature) for feature in view.features}
+        new = {feature.name: default_value(feature) for feature in view.features}
     elif row is not None and state.time_s < float(old["updated_s"]):
         new = {**old, "created_s": np.array(state.time_s)} if _is_older(old, state) else dict(old)
     else:
@@ -123,7 +123,7 @@ def fold_item_scenarios(
         attributes: [E, A] declared attributes, in order.
         position: [E, 3] topic epoch, partition, offset.
     """
-    new = np.flatnonzero(fresh(block, row, position))
+    new = np.flatnonzero(is_new(block, row, position))
     time_s = np.where(np.isnan(time_s), block.floats("updated_s")[row], time_s)
     new = new[time_s[new] >= block.floats("updated_s")[row[new]]]
     new = new[np.argsort(time_s[new], kind="stable")]

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def factors(elapsed_s: Floats, half_lives_s: Sequence[float]) -> Floats:
+def decay_factors(elapsed_s: Floats, half_lives_s: Sequence[float]) -> Floats:
     """What remains after `elapsed_s` [...] seconds, per half-life: [..., H]. Negative times count as none."""
     elapsed = np.maximum(elapsed_s, 0.0)[..., None]
     remaining: Floats = np.exp2(-elapsed / np.asarray(half_lives_s))
     return remaining
 
 
-def mass(value: Floats, time_s: Floats, half_life_s: float) -> Floats:
+def log2_mass(value: Floats, time_s: Floats, half_life_s: float) -> Floats:
     """log2 of a decayed value, shifted so that values at different reference times compare: [...].
 
     The order of two states by mass is the order of their values at any common later time.

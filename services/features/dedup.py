@@ -1,107 +1,105 @@
-"""What each event is to its user: one to count or a repeat, and whether the user had engaged with its item before.
+"""Deduplication of events: whether an event counts or is a repeat, and whether its user had engaged before.
 
-One verdict per event, made on the row of the user and used by every row that the event touches: those of the
-user, and those of items, facets and scenarios. The row remembers the verdicts on its newest events, so that a
-batch that is folded again after a crash meets the verdicts of the first time, wherever its borders are now.
+The flags of an event are computed once, from the row of its user, and used by every row that the event updates: rows
+of the user, of the item, of its facets and of the scenario. The user's row stores ids and flags of its newest events,
+so that a batch that is folded again after a crash gets the flags of the first time, whatever its borders are now.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.features.config import FeatureConfig
+from services.features.events import Events, engagement_weights
 from services.features.hashing import NO_KEY
-from services.features.rows import Block, Floats, Ints, Ragged, fresh
+from services.features.rows import Block, Floats, Ints, Ragged, is_new
 from services.features.schema import Schema
-from services.features.tables import begins, mix, place_in, rank_in_group, table_of
-
-if TYPE_CHECKING:
-    from services.features.behavior import Events
+from services.features.tables import lookup_sorted, mix_keys, rank_in_group, read_table, run_starts
 
 EPOCH_BITS = 40
-"""Offsets stay below 2 to this power; the topic epoch stands above them."""
+"""Offsets stay below 2 to this power; the topic epoch occupies the bits above."""
 
-REMEMBERED = ("event_ids", "event_seqs", "event_returning")
-"""Features of a user's row that hold verdicts, an entry per event."""
+EVENT_COLUMNS = ("event_ids", "event_seqs", "event_returning")
+"""Features of a user's row that hold ids and flags, an entry per event."""
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """What is known of events once their users' rows were looked at.
+class EventFlags:
+    """Flags of E events.
 
     Args:
-        counted: [E] whether the event counts: it is no repeat.
-        returning: [E, 1 + F] whether the user had engaged earlier with the event's item, and with each of its facets.
+        counted: [E] whether the event counts: it is not a repeat.
+        engaged_before: [E, 1 + F] whether the user engaged earlier with the event's item, and with each facet of it.
     """
 
     counted: NDArray[np.bool_]
-    returning: NDArray[np.bool_]
+    engaged_before: NDArray[np.bool_]
 
 
-def sequence(position: Ints) -> Ints:
-    """Where a record at `position` [E, 3] stands among the records of its user, [E]: rises from one to the next."""
+def sequence_of(position: Ints) -> Ints:
+    """One number per record at `position` [E, 3], rising from each record of a user to the next: [E]."""
     return (position[:, 0] << EPOCH_BITS) + position[:, 2]
 
 
-def judge(schema: Schema, block: Block, row: Ints, events: "Events", weight: Floats) -> Verdicts:
-    """Verdicts on events, by the rows of their users as they were before them, or as a crash left them.
+def classify_events(schema: Schema, block: Block, row: Ints, events: Events) -> EventFlags:
+    """The flags of events, by the rows of their users as they were before the events, or as a crash left them.
 
     Args:
         schema: the feature schema.
         block: rows of the view `user`.
         row: index into the block, per event.
         events: the events, in offset order.
-        weight: [E] engagement weight of each event.
     """
-    new = fresh(block, row, events.position)
+    new = is_new(block, row, events.position)
     ids, seqs = block.ragged["event_ids"], block.ragged["event_seqs"].values.astype(np.int64)
-    stored = mix(ids.row, ids.values.astype(np.int64))
+    stored = mix_keys(ids.row, ids.values.astype(np.int64))
     order = np.argsort(stored)
-    known = place_in(stored[order], order, mix(row, events.event_key))
+    known = lookup_sorted(stored[order], order, mix_keys(row, events.event_key))
     remembered = known >= 0
     if remembered.any():
-        remembered[remembered] = seqs[known[remembered]] == sequence(events.position)[remembered]
+        remembered[remembered] = seqs[known[remembered]] == sequence_of(events.position)[remembered]
     counted = np.where(new, known < 0, remembered)
-    counted[new] &= _first(mix(row, events.event_key)[new])
-    returning = _returning(schema.config, block, row, events, counted & new, weight)
-    notes = block.ragged["event_returning"].values.astype(np.int64)
+    counted[new] &= _first_occurrence(mix_keys(row, events.event_key)[new])
+    engaged_before = _engaged_before(schema.config, block, row, events, counted & new)
+    bits = block.ragged["event_returning"].values.astype(np.int64)
     if remembered.any():
-        returning[remembered] = _bits(notes[known[remembered]], returning.shape[1])
-    return Verdicts(counted, returning)
+        engaged_before[remembered] = _unpack_bits(bits[known[remembered]], engaged_before.shape[1])
+    return EventFlags(counted, engaged_before)
 
 
-def remember(config: FeatureConfig, block: Block, row: Ints, events: "Events", verdicts: Verdicts) -> dict[str, Ragged]:
-    """The columns of the rows that hold the verdicts, after the events.
+def record_event_ids(
+    config: FeatureConfig, block: Block, row: Ints, events: Events, flags: EventFlags
+) -> dict[str, Ragged]:
+    """The columns of ids and flags after the events.
 
-    What a crash may bring back is remembered whole: everything from the batch's first event of the user on. Of what
-    lies before, the newest `config.event_ids` are.
+    Everything from the batch's first event of the user on is kept, since a crash may replay it. Of what was there
+    before, the newest `config.event_ids` entries are kept.
     """
-    kept = verdicts.counted & fresh(block, row, events.position)
-    seq = sequence(events.position)
+    kept = flags.counted & is_new(block, row, events.position)
+    seq = sequence_of(events.position)
     first = np.full(block.size, np.iinfo(np.int64).max)
     np.minimum.at(first, row, seq)
     ids = block.ragged["event_ids"]
     rows = np.concatenate([ids.row, row[kept]])
-    old = {name: block.ragged[name].values.astype(np.int64) for name in REMEMBERED}
-    new = {"event_ids": events.event_key, "event_seqs": seq, "event_returning": _note(verdicts.returning)}
-    columns = {name: np.concatenate([old[name], new[name][kept]]) for name in REMEMBERED}
+    old = {name: block.ragged[name].values.astype(np.int64) for name in EVENT_COLUMNS}
+    new = {"event_ids": events.event_key, "event_seqs": seq, "event_returning": _pack_bits(flags.engaged_before)}
+    columns = {name: np.concatenate([old[name], new[name][kept]]) for name in EVENT_COLUMNS}
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     touched = np.bincount(row, minlength=block.size) > 0
     before = touched[rows] & (columns["event_seqs"][order] < first[rows])
-    return _newest({name: values[order] for name, values in columns.items()}, rows, before, block.size, config)
+    return _drop_oldest({name: values[order] for name, values in columns.items()}, rows, before, block.size, config)
 
 
-def forget(config: FeatureConfig, block: Block) -> dict[str, Ragged]:
-    """The columns that hold verdicts, with no more of them than must be remembered of what was committed."""
+def trim_event_ids(config: FeatureConfig, block: Block) -> dict[str, Ragged]:
+    """The columns of ids and flags cut to the newest `config.event_ids` entries of each row, for committed batches."""
     row = block.ragged["event_ids"].row
-    columns = {name: block.ragged[name].values.astype(np.int64) for name in REMEMBERED}
-    return _newest(columns, row, np.ones(len(row), bool), block.size, config)
+    columns = {name: block.ragged[name].values.astype(np.int64) for name in EVENT_COLUMNS}
+    return _drop_oldest(columns, row, np.ones(len(row), bool), block.size, config)
 
 
-def _newest(
+def _drop_oldest(
     columns: dict[str, Ints], row: Ints, before: NDArray[np.bool_], rows: int, config: FeatureConfig
 ) -> dict[str, Ragged]:
     """The columns without the oldest entries of each row among those that `before` marks."""
@@ -112,31 +110,31 @@ def _newest(
     return {name: Ragged(values[keep], lengths) for name, values in columns.items()}
 
 
-def _returning(
-    config: FeatureConfig, block: Block, row: Ints, events: "Events", new: NDArray[np.bool_], weight: Floats
+def _engaged_before(
+    config: FeatureConfig, block: Block, row: Ints, events: Events, new: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Whether the user's first engagement before the event, in order of arrival, was at an earlier time: [E, 1 + F]."""
-    items, facets = table_of(config, block, "item"), table_of(config, block, "facet")
+    items, facets = read_table(config, block, "item"), read_table(config, block, "facet")
     searched = [(items, events.item_key), *((facets, keys) for keys in events.facet_key.T)]
-    counts = new & (weight > 0)
+    counts = new & (engagement_weights(config, events.type) > 0)
     result = np.zeros((len(events), len(searched)), bool)
     for number, (table, keys) in enumerate(searched):
-        place = table.find(row, keys)
+        entry = table.lookup(row, keys)
         first_s = np.full(len(events), np.inf)
-        first_s[place >= 0] = table.first_s[place[place >= 0]]
+        first_s[entry >= 0] = table.first_s[entry[entry >= 0]]
         use = keys != NO_KEY
-        first_s = np.minimum(first_s, _earlier(mix(row, keys), events.time_s, counts & use))
+        first_s = np.minimum(first_s, _earliest_before(mix_keys(row, keys), events.time_s, counts & use))
         result[:, number] = use & (first_s < events.time_s)
     return result
 
 
-def _earlier(group: NDArray[np.uint64], time_s: Floats, counts: NDArray[np.bool_]) -> Floats:
-    """The least time among the events before each one in its group that count, infinite without any: [E]."""
+def _earliest_before(group: NDArray[np.uint64], time_s: Floats, counts: NDArray[np.bool_]) -> Floats:
+    """The earliest time among the counting events before each one in its group, infinite if there is none: [E]."""
     size = len(group)
     order = np.argsort(group, kind="stable")
-    starts = begins(group[order])
+    starts = run_starts(group[order])
     levels, level = np.unique(np.where(counts, time_s, np.inf), return_inverse=True)
-    # Later groups lie below all earlier ones, so that a running minimum starts anew with each.
+    # Later groups lie below all earlier ones, so that the running minimum restarts with each.
     shift = np.cumsum(starts) * (len(levels) + 1)
     least = np.minimum.accumulate(level[order] - shift) if size else level
     before = np.full(size, np.inf)
@@ -145,19 +143,19 @@ def _earlier(group: NDArray[np.uint64], time_s: Floats, counts: NDArray[np.bool_
     return before
 
 
-def _first(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of the values were not there before."""
+def _first_occurrence(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which values occur for the first time."""
     first = np.zeros(len(values), bool)
     first[np.unique(values, return_index=True)[1]] = True
     return first
 
 
-def _note(flags: NDArray[np.bool_]) -> Ints:
+def _pack_bits(flags: NDArray[np.bool_]) -> Ints:
     """Flags [E, n] as the bits of a number, the first the lowest: [E]."""
-    note: Ints = flags.astype(np.int64) @ (1 << np.arange(flags.shape[1], dtype=np.int64))
-    return note
-
-
-def _bits(notes: Ints, width: int) -> NDArray[np.bool_]:
-    bits: NDArray[np.bool_] = (notes[:, None] >> np.arange(width)) & 1 == 1
+    bits: Ints = flags.astype(np.int64) @ (1 << np.arange(flags.shape[1], dtype=np.int64))
     return bits
+
+
+def _unpack_bits(bits: Ints, width: int) -> NDArray[np.bool_]:
+    flags: NDArray[np.bool_] = (bits[:, None] >> np.arange(width)) & 1 == 1
+    return flags

@@ -9,23 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.features.config import EVENT_TYPES
-from services.features.feature_rows import Hydrated
-from services.features.item_columns import Singles, transformed
+from services.features.feature_rows import FeatureRows
+from services.features.item_columns import Singles, transform_attributes
 from services.features.matching import (
-    Found,
+    TableLookup,
     fill_habits,
     fill_matches,
-    find,
     habit_names,
     habit_width,
+    lookup,
     match_names,
     match_width,
 )
 from services.features.population import (
     buyer_names,
-    decayed,
-    decayed_counts,
-    population,
+    decay_counts,
+    decay_sums,
+    population_features,
     shares,
     total_names,
 )
@@ -54,7 +54,7 @@ class Tensors:
     cross: np.ndarray
 
 
-def encode(schema: Schema, rows: Hydrated) -> Tensors:
+def encode(schema: Schema, rows: FeatureRows) -> Tensors:
     """The tensors of the requests."""
     language = _language(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)
     overall = _language(rows.user, rows)[:, None]
@@ -113,7 +113,7 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _language(block: Block, rows: Hydrated) -> Singles:
+def _language(block: Block, rows: FeatureRows) -> Singles:
     """Normalised language vectors of user rows, [rows, D]."""
     vectors = np.where((block.ints("encoder") == rows.encoder)[:, None], block.floats("language"), 0.0)
     norm = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))[:, None]
@@ -130,36 +130,36 @@ def _similarity(text: Singles, language: Singles, request: Ints) -> Singles:
     return result
 
 
-def _scenario(schema: Schema, rows: Hydrated) -> Floats:
-    counts = decayed_counts(schema.config, rows.time_s, rows.scenario_activity)
+def _scenario(schema: Schema, rows: FeatureRows) -> Floats:
+    counts = decay_counts(schema.config, rows.time_s, rows.scenario_activity)
     types, hours = counts[:, :, -1], rows.scenario_activity.floats("hours")
     trusted = (rows.scenario.ints("encoder") == rows.encoder)[:, None]
     text = np.where(trusted, rows.scenario.floats("text_vector"), 0.0)
     return np.concatenate([text, np.log1p(counts).reshape(len(counts), -1), shares(types), shares(hours)], axis=1)
 
 
-def _behavior(schema: Schema, rows: Hydrated) -> Floats:
+def _behavior(schema: Schema, rows: FeatureRows) -> Floats:
     requests, scenarios = rows.user.size, rows.scenario.size
-    counts = decayed_counts(schema.config, rows.time_s, rows.user_scenario)
+    counts = decay_counts(schema.config, rows.time_s, rows.user_scenario)
     each = _user(rows, rows.user_scenario, counts).reshape(requests, scenarios, -1)
-    overall = _user(rows, rows.user, decayed_counts(schema.config, rows.time_s, rows.user))
+    overall = _user(rows, rows.user, decay_counts(schema.config, rows.time_s, rows.user))
     totals = counts[:, :, -1].sum(axis=1).reshape(requests, scenarios)
-    context = transformed(rows.context, schema.config.attributes_of("context"))
+    context = transform_attributes(rows.context, schema.config.attributes_of("context"))
     for_all = np.repeat(np.concatenate([overall, context], axis=1)[:, None], scenarios, axis=1)
     width = overall.shape[1]
     return np.concatenate([each, for_all[:, :, :width], shares(totals)[..., None], for_all[:, :, width:]], axis=2)
 
 
-def _user(rows: Hydrated, block: Block, counts: Floats) -> Floats:
+def _user(rows: FeatureRows, block: Block, counts: Floats) -> Floats:
     logs = np.log1p(counts).reshape(block.size, -1)
     return np.concatenate([logs, rows.age_days(block.floats("time_s"))[:, None]], axis=1)
 
 
-def _item(schema: Schema, rows: Hydrated) -> Singles:
+def _item(schema: Schema, rows: FeatureRows) -> Singles:
     """What everybody did with each candidate and its facets, what the user did, and room for one more: [N, X]."""
     config = schema.config
-    everybody, rate = population(config, rows.time_s, rows.item_activity)
-    of_facets, facet_rate = population(config, rows.time_s, rows.facet_activity)
+    everybody, rate = population_features(config, rows.time_s, rows.item_activity)
+    of_facets, facet_rate = population_features(config, rows.time_s, rows.facet_activity)
     totals = 2 * len(config.half_lives_s)
     columns = [
         everybody[:, :totals],
@@ -179,15 +179,15 @@ def _item(schema: Schema, rows: Hydrated) -> Singles:
     return out
 
 
-def _found(schema: Schema, rows: Hydrated, block: Block, row: Ints) -> tuple[Found, Found]:
+def _found(schema: Schema, rows: FeatureRows, block: Block, row: Ints) -> tuple[TableLookup, TableLookup]:
     """Each candidate, and each of its facets, in the tables of rows `row` [N, ...] of a block."""
     config = schema.config
     wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
-    item = find(config, block, "item", row, rows.items.key, wide)
-    return item, find(config, block, "facet", row[..., None], rows.facet_key, rows.items.facet[wide])
+    item = lookup(config, block, "item", row, rows.items.key, wide)
+    return item, lookup(config, block, "facet", row[..., None], rows.facet_key, rows.items.facet[wide])
 
 
-def _described(schema: Schema, rows: Hydrated) -> Singles:
+def _described(schema: Schema, rows: FeatureRows) -> Singles:
     """Age, prices and attributes of items, [I, ...]."""
     fixed, declared = rows.items.fixed, schema.config.attributes_of("item_scenario")
     age = rows.age_days(rows.items.created_s).astype(np.float32)[:, None]
@@ -195,10 +195,10 @@ def _described(schema: Schema, rows: Hydrated) -> Singles:
         return np.concatenate([age, fixed], axis=1)
     given = rows.pairs.values[:, 2 * len(schema.config.half_lives_s) :]
     everywhere = given.reshape(len(fixed), rows.scenario.size, -1).sum(axis=1)
-    return np.concatenate([age, fixed, transformed(everywhere, declared)], axis=1)
+    return np.concatenate([age, fixed, transform_attributes(everywhere, declared)], axis=1)
 
 
-def _price_level(rows: Hydrated) -> Singles:
+def _price_level(rows: FeatureRows) -> Singles:
     """Log of the last price against the usual one of the item and of each of its facets, 0 if unknown: [I, 1 + F]."""
     known, last = rows.items.last_price.T[:, :, None]
     of_facets = rows.facet_activity.usual_price.take(rows.items.facet, axis=0)
@@ -207,16 +207,16 @@ def _price_level(rows: Hydrated) -> Singles:
     return result
 
 
-def _cross(schema: Schema, rows: Hydrated) -> Singles:
+def _cross(schema: Schema, rows: FeatureRows) -> Singles:
     """Each candidate in each scenario: what everybody did, its attributes, what the user did, and room: [N, J, C]."""
     config, scenarios = schema.config, rows.scenario.size
     declared, totals = config.attributes_of("item_scenario"), 2 * len(config.half_lives_s)
     width = rows.pairs.values.shape[1] + 1
     both = np.empty((len(rows.pairs), width), np.float32)
     engaged = np.empty((totals, len(both)), np.float32)
-    decayed(config, rows.time_s - rows.pairs.times_s[:, 0], rows.pairs.values[:, :totals], engaged)
+    decay_sums(config, rows.time_s - rows.pairs.times_s[:, 0], rows.pairs.values[:, :totals], engaged)
     both[:, :totals] = np.log1p(engaged, out=engaged).T
-    both[:, totals:-1] = transformed(rows.pairs.values[:, totals:], declared)
+    both[:, totals:-1] = transform_attributes(rows.pairs.values[:, totals:], declared)
     both[:, -1] = rows.age_days(rows.pairs.times_s[:, 1])
     out = np.empty((len(rows.pair_item), scenarios, width + match_width(config) + 1), np.float32)
     out[:, :, :width] = both.reshape(len(rows.items), scenarios, width)[rows.pair_item]

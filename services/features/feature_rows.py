@@ -9,13 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.features.config import DAY_S
-from services.features.item_columns import Activity, Items, Pairs, settle_activity, settle_items, settle_pairs
+from services.features.item_columns import (
+    ActivityColumns,
+    ItemColumns,
+    ItemScenarioColumns,
+    precompute_activity,
+    precompute_item_scenarios,
+    precompute_items,
+)
 from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
 
 
 @dataclass(frozen=True)
-class Hydrated:
+class FeatureRows:
     """Everything that R requests over J scenarios, with N candidates among I items, rest on.
 
     Args:
@@ -41,10 +48,10 @@ class Hydrated:
     scenario_activity: Block
     user: Block
     user_scenario: Block
-    items: Items
-    item_activity: Activity
-    pairs: Pairs
-    facet_activity: Activity
+    items: ItemColumns
+    item_activity: ActivityColumns
+    pairs: ItemScenarioColumns
+    facet_activity: ActivityColumns
     facet_key: Ints
     pair_request: Ints
     pair_item: Ints
@@ -57,7 +64,7 @@ class Hydrated:
         return result
 
 
-def hydrated(
+def assemble_rows(
     schema: Schema,
     blocks: Mapping[str, Block],
     *,
@@ -68,7 +75,7 @@ def hydrated(
     pair_request: Ints,
     pair_item: Ints,
     context: Floats,
-) -> Hydrated:
+) -> FeatureRows:
     """From rows alone: `blocks` by view, in the order that Hydrated wants them.
 
     `item_facet` [I, F] says where each facet of an item is among the rows of `facet_activity`; the others are as there.
@@ -76,17 +83,17 @@ def hydrated(
     config, item = schema.config, blocks["item"]
     facet_key = np.zeros(blocks["facet_activity"].size, np.int64)
     facet_key[item_facet] = item.ints("facet_keys")
-    return Hydrated(
+    return FeatureRows(
         time_s=time_s,
         encoder=encoder,
         scenario=blocks["scenario"],
         scenario_activity=blocks["scenario_activity"],
         user=blocks["user"],
         user_scenario=blocks["user_scenario"],
-        items=settle_items(config, encoder, item_key, item_facet, item, blocks["item_activity"]),
-        item_activity=settle_activity(config, blocks["item_activity"]),
-        pairs=settle_pairs(config, blocks["item_scenario"], blocks["item_scenario_activity"]),
-        facet_activity=settle_activity(config, blocks["facet_activity"]),
+        items=precompute_items(config, encoder, item_key, item_facet, item, blocks["item_activity"]),
+        item_activity=precompute_activity(config, blocks["item_activity"]),
+        pairs=precompute_item_scenarios(config, blocks["item_scenario"], blocks["item_scenario_activity"]),
+        facet_activity=precompute_activity(config, blocks["facet_activity"]),
         facet_key=facet_key,
         pair_request=pair_request,
         pair_item=pair_item,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
 from services.features.rows import Block, Floats, Ints
 
-LARGEST = 1e30
+MAX_ATTRIBUTE = 1e30
 """Largest attribute that a model sees."""
 
 Singles = NDArray[np.float32]
@@ -21,7 +21,7 @@ Halves = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnSet:
     """Rows side by side: every field is an array with a row per row. Few fields, so that taking rows is few calls."""
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Activity(Columns):
+class ActivityColumns(ColumnSet):
     """What everybody did with R items or facets.
 
     Args:
@@ -72,7 +72,7 @@ class Activity(Columns):
 
 
 @dataclass(frozen=True)
-class Items(Columns):
+class ItemColumns(ColumnSet):
     """R items.
 
     Args:
@@ -96,7 +96,7 @@ class Items(Columns):
 
 
 @dataclass(frozen=True)
-class Pairs(Columns):
+class ItemScenarioColumns(ColumnSet):
     """R items in scenarios.
 
     Args:
@@ -108,15 +108,15 @@ class Pairs(Columns):
     values: Singles
 
 
-def settle_items(
+def precompute_items(
     config: FeatureConfig, encoder: int, key: Ints, facet: NDArray[np.integer], item: Block, activity: Block
-) -> Items:
+) -> ItemColumns:
     """Rows of `item` and `item_activity`; `facet` [R, F] says where their facets' activity is."""
     price, last = item.floats("price"), activity.floats("last_value")
     trusted = (item.ints("encoder") == encoder)[:, None]
     prices = [price >= 0, np.log1p(np.maximum(price, 0.0)), last >= 0, np.log1p(np.maximum(last, 0.0))]
-    attributes = transformed(item.floats("attributes"), config.attributes_of("item"))
-    return Items(
+    attributes = transform_attributes(item.floats("attributes"), config.attributes_of("item"))
+    return ItemColumns(
         key=key,
         facet=facet.astype(np.int32, copy=False),
         text=np.where(trusted, item.floats("text_vector"), 0.0).astype(np.float16),
@@ -125,28 +125,30 @@ def settle_items(
     )
 
 
-def settle_activity(config: FeatureConfig, activity: Block) -> Activity:
+def precompute_activity(config: FeatureConfig, activity: Block) -> ActivityColumns:
     """Rows of `item_activity` or `facet_activity`."""
     paid, prices = activity.floats("paid").T
     known = prices > 0
     others = [activity.floats("holders"), paid / np.where(known, prices, 1.0), known]
     values = [_engagement(config, activity), activity.floats("returning"), np.column_stack(others)]
-    return Activity(activity.floats("time_s"), np.concatenate(values, axis=1).astype(np.float32))
+    return ActivityColumns(activity.floats("time_s"), np.concatenate(values, axis=1).astype(np.float32))
 
 
-def settle_pairs(config: FeatureConfig, pair: Block, activity: Block) -> Pairs:
+def precompute_item_scenarios(config: FeatureConfig, pair: Block, activity: Block) -> ItemScenarioColumns:
     """Rows of `item_scenario` and `item_scenario_activity`."""
     times = np.column_stack([activity.floats("time_s"), pair.floats("updated_s")])
-    attributes = np.clip(pair.floats("attributes"), -LARGEST, LARGEST)
-    return Pairs(times, np.concatenate([_engagement(config, activity), attributes], axis=1).astype(np.float32))
+    attributes = np.clip(pair.floats("attributes"), -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
+    return ItemScenarioColumns(
+        times, np.concatenate([_engagement(config, activity), attributes], axis=1).astype(np.float32)
+    )
 
 
-def transformed(values: NDArray[np.floating], attributes: tuple[Attribute, ...]) -> NDArray[np.floating]:
+def transform_attributes(values: NDArray[np.floating], attributes: tuple[Attribute, ...]) -> NDArray[np.floating]:
     """Attributes [R, A] as models see them."""
     if not attributes:
         return values
     # Beyond this a value is not finite in the single precision that models read.
-    bounded: NDArray[np.floating] = np.clip(values, -LARGEST, LARGEST)
+    bounded: NDArray[np.floating] = np.clip(values, -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
     log = [number for number, attribute in enumerate(attributes) if attribute.transform == "log1p"]
     if log:
         chosen = bounded[:, log]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from services.features.config import EVENT_TYPES
-from services.features.rows import Row, default_of
+from services.features.rows import Row, default_value
 from services.features.schema import VARIABLE, Schema, View
 
 
@@ -42,7 +42,7 @@ class ViewLayout:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SchemaLayout:
     """How all rows are stored.
 
     Args:
@@ -58,7 +58,7 @@ class Layout:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Layout":
+    def from_json(cls, text: str) -> "SchemaLayout":
         """What `to_json` wrote."""
         content = json.loads(text)
         views = {}
@@ -73,10 +73,10 @@ class Layout:
         return cls(views, content["engagement"])
 
 
-def layout_of(schema: Schema) -> Layout:
+def describe_layout(schema: Schema) -> SchemaLayout:
     """The layout of rows under a schema."""
     weights = {name: float(schema.config.engagement.get(name, 0.0)) for name in EVENT_TYPES}
-    return Layout({view.name: _view_layout(schema, view) for view in schema.views}, weights)
+    return SchemaLayout({view.name: _view_layout(schema, view) for view in schema.views}, weights)
 
 
 def _view_layout(schema: Schema, view: View) -> ViewLayout:
@@ -89,13 +89,12 @@ def _view_layout(schema: Schema, view: View) -> ViewLayout:
     return ViewLayout(view.entities, features)
 
 
-def conflicts(old: Layout, new: Layout) -> list[str]:
+def conflicts(old: SchemaLayout, new: SchemaLayout) -> list[str]:
     """Why rows of `old` cannot be read and folded on under `new`, each naming a feature; empty if they can."""
     found = []
     if list(old.engagement.items()) != list(new.engagement.items()):
-        found.append(
-            f"features.engagement: decayed sums have weights {_worded(old.engagement)}, now {_worded(new.engagement)}"
-        )
+        stored_weights, weights = _format_weights(old.engagement), _format_weights(new.engagement)
+        found.append(f"features.engagement: decayed sums have weights {stored_weights}, now {weights}")
     for name, view in new.views.items():
         stored = old.views.get(name)
         if stored is None:
@@ -121,7 +120,7 @@ def _feature_conflicts(old: Mapping[str, FeatureLayout], new: Mapping[str, Featu
         if feature.names is not None and stored.names is not None:
             if feature.names[: len(stored.names)] != stored.names:
                 yield (
-                    f"{name}: rows hold {_listed(stored.names)}, now {_listed(feature.names)}; "
+                    f"{name}: rows hold {_format_names(stored.names)}, now {_format_names(feature.names)}; "
                     "new ones go after those that were there"
                 )
         elif stored.length != feature.length:
@@ -136,12 +135,12 @@ def _table_key(name: str, features: Mapping[str, FeatureLayout]) -> str:
     return max((key for key in keys if name.startswith(key.rpartition("_")[0] + "_")), key=len, default=name)
 
 
-def adapted(view: View, row: Row, stored: Layout) -> Row:
+def adapt_row(view: View, row: Row, stored: SchemaLayout) -> Row:
     """A row written under `stored` as the view has it: defaults for what it had not, without what has left."""
     known = stored.views[view.name].features if view.name in stored.views else {}
     result: Row = {}
     for feature in view.features:
-        default = default_of(feature)
+        default = default_value(feature)
         value = row[feature.name] if feature.name in known else default
         if feature.length >= 0 and len(value) != feature.length:
             value = np.concatenate([value[: feature.length], default[len(value) :]])
@@ -149,15 +148,15 @@ def adapted(view: View, row: Row, stored: Layout) -> Row:
     return result
 
 
-def missing_features(view: View, stored: Layout) -> list[str]:
+def missing_features(view: View, stored: SchemaLayout) -> list[str]:
     """Features of the view that rows written under `stored` have not."""
     known = stored.views[view.name].features if view.name in stored.views else {}
     return [feature.name for feature in view.features if feature.name not in known]
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _format_names(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "none"
 
 
-def _worded(weights: Mapping[str, float]) -> str:
+def _format_weights(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())

@@ -10,47 +10,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.features.config import DAY_S, FeatureConfig, TableName
-from services.features.decay import factors
-from services.features.feature_rows import Hydrated
+from services.features.decay import decay_factors
+from services.features.feature_rows import FeatureRows
 from services.features.item_columns import Singles
 from services.features.rows import Block, Floats, Ints
-from services.features.tables import Table, table_of
+from services.features.tables import Table, read_table
 
-DENSE = 1 << 20
+MAX_DENSE_CELLS = 1 << 20
 """Up to so many (row, key) are looked up in an array of their own, which costs less than searching for each."""
 
-LEAST_PRICES = 1e-9
+MIN_PRICE_COUNT = 1e-9
 """Decayed numbers of prices below it are none."""
 
 
 @dataclass(frozen=True)
-class Found:
+class TableLookup:
     """Entries of a table that are about candidates.
 
     Args:
         table: [E] the entries.
-        place: [...] 1 + the entry of each (row, key) that was looked up, 0 where there is none.
+        entry_index: [...] 1 + the entry of each (row, key) that was looked up, 0 where there is none.
     """
 
     table: Table
-    place: Ints | NDArray[np.int32]
+    entry_index: Ints | NDArray[np.int32]
 
-    def spread(self, features: NDArray[np.floating]) -> Singles:
+    def gather(self, features: NDArray[np.floating]) -> Singles:
         """Features [E, K] of the entries for all that was looked up, zeros where nothing was found: [..., K]."""
         padded = np.zeros((len(features) + 1, features.shape[1]), np.float32)
         padded[1:] = features
-        return padded.take(self.place, axis=0)
+        return padded.take(self.entry_index, axis=0)
 
 
-def find(
+def lookup(
     config: FeatureConfig, block: Block, name: TableName, row: Ints, keys: Ints, key: NDArray[np.integer]
-) -> Found:
+) -> TableLookup:
     """Look up (row [...], keys[key [...]]) in a table of a block's rows; `keys` are distinct."""
-    table = table_of(config, block, name)
+    table = read_table(config, block, name)
     if not len(table.row):
-        return Found(table, np.zeros(np.broadcast_shapes(row.shape, key.shape), np.int64))
-    if block.size * len(keys) > DENSE:
-        return _searched(table, row, keys[key])
+        return TableLookup(table, np.zeros(np.broadcast_shapes(row.shape, key.shape), np.int64))
+    if block.size * len(keys) > MAX_DENSE_CELLS:
+        return _lookup_sparse(table, row, keys[key])
     order = keys.argsort()
     known = keys[order]
     at = np.minimum(known.searchsorted(table.key), len(keys) - 1)
@@ -58,16 +58,16 @@ def find(
     table = table.take(hit)
     index = np.zeros(block.size * len(keys), np.int32)
     index[table.row * len(keys) + order[at[hit]]] = np.arange(1, len(hit) + 1, dtype=np.int32)
-    return Found(table, index.take(row * len(keys) + key))
+    return TableLookup(table, index.take(row * len(keys) + key))
 
 
-def _searched(table: Table, row: Ints, key: Ints) -> Found:
-    place = table.find(row, key)
+def _lookup_sparse(table: Table, row: Ints, key: Ints) -> TableLookup:
+    place = table.lookup(row, key)
     used = np.zeros(len(table.row) + 1, np.int64)
     used[place.ravel()] = 1
     used[-1] = 0  # where the -1 of what was not found went
     number = used.cumsum() * used
-    return Found(table.take(np.flatnonzero(used)), number[place])
+    return TableLookup(table.take(np.flatnonzero(used)), number[place])
 
 
 def match_names(config: FeatureConfig) -> tuple[str, ...]:
@@ -81,14 +81,14 @@ def match_width(config: FeatureConfig) -> int:
     return 2 + len(config.half_lives_s) * (1 + len(config.facets))
 
 
-def fill_matches(config: FeatureConfig, rows: Hydrated, item: Found, facet: Found, out: Singles) -> None:
+def fill_matches(config: FeatureConfig, rows: FeatureRows, item: TableLookup, facet: TableLookup, out: Singles) -> None:
     """What was found of each candidate [N, ...] and of its facets [N, ..., F], as features: out [N, ..., M]."""
     count = len(config.half_lives_s)
     features = np.ones((len(item.table), 2 + count), np.float32)
     features[:, 1] = rows.age_days(item.table.time_s)
     features[:, 2:] = np.log1p(_values(rows, item.table, config.half_lives_s))
-    out[..., : 2 + count] = item.spread(features)
-    kinds = facet.spread(np.log1p(_values(rows, facet.table, config.half_lives_s)))
+    out[..., : 2 + count] = item.gather(features)
+    kinds = facet.gather(np.log1p(_values(rows, facet.table, config.half_lives_s)))
     out[..., 2 + count :] = kinds.reshape(*out.shape[:-1], -1)
 
 
@@ -107,7 +107,12 @@ def habit_width(config: FeatureConfig) -> int:
 
 
 def fill_habits(
-    config: FeatureConfig, rows: Hydrated, item: Found, facet: Found, rates: tuple[Singles, Singles], out: Singles
+    config: FeatureConfig,
+    rows: FeatureRows,
+    item: TableLookup,
+    facet: TableLookup,
+    rates: tuple[Singles, Singles],
+    out: Singles,
 ) -> None:
     """The user's rhythm, exposure and price level with each candidate and its facets, over all scenarios: out [N, ...].
 
@@ -122,14 +127,14 @@ def fill_habits(
         out: [N, 2 + 4 F].
     """
     levels, item_facet = len(config.facets), rows.items.facet[rows.pair_item]
-    tenure = item.spread(np.stack([rows.age_days(item.table.first_s), _elapsed_days(rows, item.table)], axis=1))
+    tenure = item.gather(np.stack([rows.age_days(item.table.first_s), _elapsed_days(rows, item.table)], axis=1))
     longest = config.half_lives_s[-1:]
     paid, prices = (_values(rows, facet.table, longest, at)[:, 0] for at in (-2, -1))
-    priced = prices > LEAST_PRICES
+    priced = prices > MIN_PRICE_COUNT
     usual = np.where(priced, paid / np.where(priced, prices, 1.0), 0.0)
     times = [rows.age_days(facet.table.time_s), _elapsed_days(rows, facet.table)]
-    mine = facet.spread(np.stack([*times, priced, usual], axis=1))
-    seen = find(config, rows.user, "seen", rows.pair_request[:, None], rows.facet_key, item_facet)
+    mine = facet.gather(np.stack([*times, priced, usual], axis=1))
+    seen = lookup(config, rows.user, "seen", rows.pair_request[:, None], rows.facet_key, item_facet)
     known, last = rows.items.last_price[rows.pair_item].T[:, :, None]
     out[:, 0] = tenure[:, 0]
     due = out[:, 2 + levels : 2 + 2 * levels]
@@ -137,18 +142,18 @@ def fill_habits(
     np.multiply(mine[..., 1], rates[1][item_facet], out=due)
     out[:, 1], due[:] = np.log1p(out[:, 1]), np.log1p(due)
     out[:, 2 : 2 + levels] = mine[..., 0]
-    out[:, 2 + 2 * levels : 2 + 3 * levels] = seen.spread(np.log1p(_values(rows, seen.table, longest)))[..., 0]
+    out[:, 2 + 2 * levels : 2 + 3 * levels] = seen.gather(np.log1p(_values(rows, seen.table, longest)))[..., 0]
     np.multiply(last - mine[..., 3], mine[..., 2] * known, out=out[:, 2 + 3 * levels :])
 
 
-def _elapsed_days(rows: Hydrated, table: Table) -> Floats:
+def _elapsed_days(rows: FeatureRows, table: Table) -> Floats:
     days: Floats = np.maximum(rows.time_s - table.time_s, 0.0) / DAY_S
     return days
 
 
-def _values(rows: Hydrated, table: Table, half_lives_s: tuple[float, ...], first: int = 0) -> Floats:
+def _values(rows: FeatureRows, table: Table, half_lives_s: tuple[float, ...], first: int = 0) -> Floats:
     """Values of the entries, from number `first` on, one per half-life, at the requests' time: [E, half-lives]."""
     first %= table.value.shape[1]
-    remaining = factors(rows.time_s - table.time_s, half_lives_s)
+    remaining = decay_factors(rows.time_s - table.time_s, half_lives_s)
     result: Floats = table.value[:, first : first + len(half_lives_s)] * remaining
     return result

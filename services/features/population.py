@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
-from services.features.decay import factors
-from services.features.item_columns import Activity, Singles
+from services.features.decay import decay_factors
+from services.features.item_columns import ActivityColumns, Singles
 from services.features.rows import Block, Floats
 
 PRIOR_RETURNS = 0.25
@@ -21,11 +21,11 @@ def total_names(config: FeatureConfig) -> tuple[str, ...]:
 
 
 def buyer_names(config: FeatureConfig) -> tuple[str, ...]:
-    """Names of the columns of `population` after the totals: who comes back."""
+    """Names of the columns of `population_features` after the totals: who comes back."""
     return (*(f"returning_{h:g}s" for h in config.half_lives_s), "holders", "returns_per_day")
 
 
-def population(config: FeatureConfig, time_s: float, activity: Activity) -> tuple[Singles, Singles]:
+def population_features(config: FeatureConfig, time_s: float, activity: ActivityColumns) -> tuple[Singles, Singles]:
     """Activity [R] at `time_s`, seconds since 1970.
 
     Returns:
@@ -34,14 +34,14 @@ def population(config: FeatureConfig, time_s: float, activity: Activity) -> tupl
     """
     count = len(config.half_lives_s)
     columns = np.empty((3 * count + 2, len(activity)), np.float32)
-    decayed(config, time_s - activity.time_s, activity.values[:, : 3 * count], columns[: 3 * count])
+    decay_sums(config, time_s - activity.time_s, activity.values[:, : 3 * count], columns[: 3 * count])
     columns[-2] = activity.holders
-    rate = _return_rate(config.half_lives_s[-1], columns[count - 1], columns[3 * count - 1], activity.holders)
+    rate = _returns_per_day(config.half_lives_s[-1], columns[count - 1], columns[3 * count - 1], activity.holders)
     columns[-1] = rate
     return np.ascontiguousarray(np.log1p(columns, out=columns).T), rate
 
 
-def decayed(config: FeatureConfig, elapsed_s: Floats, sums: Singles, out: Singles) -> None:
+def decay_sums(config: FeatureConfig, elapsed_s: Floats, sums: Singles, out: Singles) -> None:
     """Sums [R, kinds * half-lives] as they are `elapsed_s` [R] later: out [kinds * half-lives, R].
 
     Rows come last, for numpy is slow over short axes.
@@ -52,10 +52,10 @@ def decayed(config: FeatureConfig, elapsed_s: Floats, sums: Singles, out: Single
     np.multiply(by_kind, np.exp2(halvings).astype(np.float32), out=out.reshape(-1, count, rows))
 
 
-def decayed_counts(config: FeatureConfig, time_s: float, block: Block) -> Floats:
+def decay_counts(config: FeatureConfig, time_s: float, block: Block) -> Floats:
     """Counts of any view at `time_s`, [rows, types, half-lives]."""
     counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), len(config.half_lives_s))
-    result: Floats = counts * factors(time_s - block.floats("time_s"), config.half_lives_s)[:, None, :]
+    result: Floats = counts * decay_factors(time_s - block.floats("time_s"), config.half_lives_s)[:, None, :]
     return result
 
 
@@ -66,7 +66,7 @@ def shares(values: NDArray[np.float64], axis: int = -1) -> Floats:
     return result
 
 
-def _return_rate(half_life_s: float, engaged: Singles, returning: Singles, holders: Singles) -> Singles:
+def _returns_per_day(half_life_s: float, engaged: Singles, returning: Singles, holders: Singles) -> Singles:
     """How often someone who engaged before comes back, per day, in the recent past: [rows].
 
     Decayed returns over decayed time at risk. A holder since time f has been at risk for the integral of

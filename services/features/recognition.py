@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
-from services.features.decay import factors
-from services.features.item_columns import LARGEST
+from services.features.decay import decay_factors
+from services.features.item_columns import MAX_ATTRIBUTE
 from services.features.population import shares
 from services.features.rows import Block, Floats, Ints
 
@@ -56,8 +56,8 @@ def recognition_features(
     newest = user_scenario.floats("time_s").reshape(moments, sources)
     days = np.where(newest > 0, np.maximum(time_s[:, None] - newest, 0.0) / DAY_S, NEVER_DAYS)
     parts = [
-        *(_circle(time_s % DAY_S / DAY_S), _circle((time_s // DAY_S + _MONDAY) % 7 / 7)),
-        np.clip(context, -LARGEST, LARGEST),
+        *(_on_circle(time_s % DAY_S / DAY_S), _on_circle((time_s // DAY_S + _MONDAY) % 7 / 7)),
+        np.clip(context, -MAX_ATTRIBUTE, MAX_ATTRIBUTE),
         own.sum(axis=1),
         shares(own, axis=1).reshape(moments, -1),
         np.minimum(days, NEVER_DAYS),
@@ -82,7 +82,7 @@ def user_prior(config: FeatureConfig, time_s: Floats, user_scenario: Block, acti
     return result
 
 
-def among(prior: Floats, eligible: NDArray[np.bool_]) -> Floats:
+def restrict_prior(prior: Floats, eligible: NDArray[np.bool_]) -> Floats:
     """A prior [..., J] given that one of the `eligible` [J] scenarios is meant; uniform over them if it has no mass."""
     kept = np.where(eligible, prior, 0.0)
     total = kept.sum(axis=-1, keepdims=True)
@@ -90,7 +90,7 @@ def among(prior: Floats, eligible: NDArray[np.bool_]) -> Floats:
     return result
 
 
-def mixed(prior: Floats, recognised: Floats, place: Ints, source_only: NDArray[np.bool_]) -> Floats:
+def mix_posterior(prior: Floats, recognised: Floats, place: Ints, source_only: NDArray[np.bool_]) -> Floats:
     """The posterior [J] over the scenarios there are, some of which the recogniser may not know.
 
     The law of total probability: with the prior's probability of a scenario that appeared after training it is one
@@ -106,8 +106,8 @@ def mixed(prior: Floats, recognised: Floats, place: Ints, source_only: NDArray[n
     known = np.where(place >= 0, recognised[place], 0.0)
     eligible = ~source_only
     if known.sum() <= 0:
-        return among(prior, eligible) if eligible.any() else prior
-    new = np.where((place < 0) & eligible, among(prior, eligible), 0.0)
+        return restrict_prior(prior, eligible) if eligible.any() else prior
+    new = np.where((place < 0) & eligible, restrict_prior(prior, eligible), 0.0)
     result: Floats = new + (1 - new.sum()) * known / known.sum()
     return result
 
@@ -115,10 +115,10 @@ def mixed(prior: Floats, recognised: Floats, place: Ints, source_only: NDArray[n
 def _events(config: FeatureConfig, block: Block, time_s: Floats) -> Floats:
     """Decayed events of all types at `time_s`, [rows] or [R, 1]: [rows, half-lives] or [R, rows, half-lives]."""
     counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1).sum(axis=1)
-    result: Floats = counts * factors(time_s - block.floats("time_s"), config.half_lives_s)
+    result: Floats = counts * decay_factors(time_s - block.floats("time_s"), config.half_lives_s)
     return result
 
 
-def _circle(turn: Floats) -> Floats:
+def _on_circle(turn: Floats) -> Floats:
     """Sine and cosine of a part of a full turn: [R, 2]."""
     return np.stack([np.sin(2 * np.pi * turn), np.cos(2 * np.pi * turn)], axis=1)

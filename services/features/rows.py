@@ -56,7 +56,7 @@ class Block:
         return replace(self, fixed={**self.fixed, **fixed}, ragged={**self.ragged, **(ragged or {})})
 
 
-def default_of(feature: Feature) -> NDArray[np.generic]:
+def default_value(feature: Feature) -> NDArray[np.generic]:
     """The feature's value in a row that was never written."""
     dtype = DTYPES[feature.dtype]
     if feature.length == VARIABLE:
@@ -67,7 +67,7 @@ def default_of(feature: Feature) -> NDArray[np.generic]:
 
 def default_column(feature: Feature, rows: int) -> NDArray[np.generic]:
     """A column of a fixed-length feature for `rows` rows that were never written."""
-    default = default_of(feature)
+    default = default_value(feature)
     column = np.empty((rows, *default.shape), DTYPES[feature.dtype])
     column[:] = default
     return column
@@ -77,10 +77,10 @@ def default_block(view: View, rows: int) -> Block:
     """Rows that were never written."""
     varying = [feature for feature in view.features if feature.length == VARIABLE]
     fixed = {f.name: default_column(f, rows) for f in view.features if f.length != VARIABLE}
-    return Block(view, rows, fixed, {f.name: Ragged(default_of(f), np.zeros(rows, np.int64)) for f in varying})
+    return Block(view, rows, fixed, {f.name: Ragged(default_value(f), np.zeros(rows, np.int64)) for f in varying})
 
 
-def scattered(block: Block, there: NDArray[np.bool_]) -> Block:
+def scatter_rows(block: Block, there: NDArray[np.bool_]) -> Block:
     """The rows of a block where `there` [R], and rows that were never written elsewhere."""
     result = default_block(block.view, len(there))
     for name, column in block.fixed.items():
@@ -92,12 +92,12 @@ def scattered(block: Block, there: NDArray[np.bool_]) -> Block:
     return result
 
 
-def pack(view: View, rows: Sequence[Row | None]) -> Block:
+def pack_rows(view: View, rows: Sequence[Row | None]) -> Block:
     """Rows (None: never written, all defaults) side by side."""
     fixed: dict[str, NDArray[np.generic]] = {}
     ragged: dict[str, Ragged] = {}
     for feature in view.features:
-        default = default_of(feature)
+        default = default_value(feature)
         values = [default if row is None else row[feature.name] for row in rows]
         if feature.length == VARIABLE:
             lengths = np.array([len(value) for value in values], np.int64)
@@ -109,7 +109,7 @@ def pack(view: View, rows: Sequence[Row | None]) -> Block:
     return Block(view, len(rows), fixed, ragged)
 
 
-def unpack(block: Block) -> list[Row]:
+def unpack_rows(block: Block) -> list[Row]:
     """The rows of a block, one by one; arrays are views into the block's."""
     columns: list[tuple[str, Sequence[NDArray[np.generic]]]] = []
     for feature in block.view.features:
@@ -126,7 +126,7 @@ def unpack(block: Block) -> list[Row]:
     return [dict(zip(names, values, strict=True)) for values in zip(*(column for _, column in columns), strict=True)]
 
 
-def fresh(block: Block, row: Ints, position: Ints) -> NDArray[np.bool_]:
+def is_new(block: Block, row: Ints, position: Ints) -> NDArray[np.bool_]:
     """Which records [E] at `position` [E, 3] are new to the rows they concern.
 
     A record at or below a row's offset was folded before a crash and is skipped. Positions of another topic
@@ -141,6 +141,6 @@ def fresh(block: Block, row: Ints, position: Ints) -> NDArray[np.bool_]:
 def newest_position(block: Block, row: Ints, position: Ints) -> Ints:
     """Positions [R, 3] after folding records at `position` [E, 3] into `row` [E]; records are in offset order."""
     result = block.ints("position").copy()
-    is_fresh = fresh(block, row, position)
+    is_fresh = is_new(block, row, position)
     result[row[is_fresh]] = position[is_fresh]
     return result

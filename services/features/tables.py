@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.features.config import FeatureConfig, TableName
-from services.features.decay import factors, mass
+from services.features.decay import decay_factors, log2_mass
 from services.features.rows import Block, Floats, Ints, Ragged
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -50,22 +50,22 @@ class Table:
 
     @cached_property
     def _sorted(self) -> tuple[NDArray[np.uint64], Ints]:
-        mixed = mix(self.row, self.key)
+        mixed = mix_keys(self.row, self.key)
         order = np.argsort(mixed)
         return mixed[order], order
 
-    def find(self, row: Ints, key: Ints) -> Ints:
+    def lookup(self, row: Ints, key: Ints) -> Ints:
         """Index of the entry of each (row, key) [...], -1 where there is none."""
-        return place_in(*self._sorted, mix(row, key))
+        return lookup_sorted(*self._sorted, mix_keys(row, key))
 
 
-def mix(row: Ints, key: Ints) -> NDArray[np.uint64]:
+def mix_keys(row: Ints, key: Ints) -> NDArray[np.uint64]:
     """One 64-bit number per (row, key), as good as unique since keys are hashes: [...]."""
     mixed: NDArray[np.uint64] = key.view(np.uint64) ^ ((row + 1).view(np.uint64) * _SPREAD)
     return mixed
 
 
-def place_in(known: NDArray[np.uint64], order: Ints, wanted: NDArray[np.uint64]) -> Ints:
+def lookup_sorted(known: NDArray[np.uint64], order: Ints, wanted: NDArray[np.uint64]) -> Ints:
     """`order` at the place of each wanted number [...] among the known ones, which are sorted; -1 where it is not."""
     if not len(known):
         return np.full(wanted.shape, -1, np.int64)
@@ -74,7 +74,7 @@ def place_in(known: NDArray[np.uint64], order: Ints, wanted: NDArray[np.uint64])
     return place
 
 
-def table_of(config: FeatureConfig, block: Block, name: TableName) -> Table:
+def read_table(config: FeatureConfig, block: Block, name: TableName) -> Table:
     """The table `name` of a block's rows."""
     key, first_s, time_s, value = (block.ragged[f"{name}_{part}"].values for part in ("key", "first_s", "s", "value"))
     values = value.reshape(-1, len(config.table_half_lives(name))).astype(np.float64, copy=False)
@@ -82,7 +82,7 @@ def table_of(config: FeatureConfig, block: Block, name: TableName) -> Table:
     return Table(block.ragged[f"{name}_key"].row, key.astype(np.int64, copy=False), *times, values)
 
 
-def columns_of(table: Table, name: str, rows: int) -> dict[str, Ragged]:
+def table_columns(table: Table, name: str, rows: int) -> dict[str, Ragged]:
     """The columns of a block of `rows` rows that hold `table`."""
     lengths = np.bincount(table.row, minlength=rows).astype(np.int64)
     return {
@@ -102,11 +102,11 @@ def merge(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
     row, key = row[order], key[order]
     time_s = np.concatenate([old.time_s, new.time_s])[order]
     value = np.concatenate([old.value, new.value])[order]
-    starts = np.flatnonzero(begins(row) | begins(key))
+    starts = np.flatnonzero(run_starts(row) | run_starts(key))
     first_s = np.minimum.reduceat(np.concatenate([old.first_s, new.first_s])[order], starts)
     newest = np.maximum.reduceat(time_s, starts)
     elapsed = np.repeat(newest, np.diff(starts, append=len(row))) - time_s
-    total = np.add.reduceat(value * factors(elapsed, half_lives_s), starts)
+    total = np.add.reduceat(value * decay_factors(elapsed, half_lives_s), starts)
     return Table(row[starts], key[starts], first_s, newest, total)
 
 
@@ -114,7 +114,7 @@ def evict(table: Table, limit: int, strength: int, half_life_s: float) -> Table:
     """At most `limit` entries per row; those with the least of value number `strength`, of that half-life, leave."""
     if not len(table.row) or np.bincount(table.row).max() <= limit:
         return table
-    strengths = mass(table.value[:, strength], table.time_s, half_life_s)
+    strengths = log2_mass(table.value[:, strength], table.time_s, half_life_s)
     order = np.lexsort((table.key, -strengths, table.row))
     return table.take(np.sort(order[rank_in_group(table.row[order]) < limit]))
 
@@ -122,11 +122,11 @@ def evict(table: Table, limit: int, strength: int, half_life_s: float) -> Table:
 def rank_in_group(group: Ints) -> Ints:
     """0, 1, 2... within each run of equal values of a sorted array."""
     index = np.arange(len(group))
-    rank: Ints = index - np.maximum.accumulate(np.where(begins(group), index, 0))
+    rank: Ints = index - np.maximum.accumulate(np.where(run_starts(group), index, 0))
     return rank
 
 
-def begins(group: NDArray[np.generic]) -> NDArray[np.bool_]:
+def run_starts(group: NDArray[np.generic]) -> NDArray[np.bool_]:
     """Where runs of equal values begin."""
     first = np.ones(len(group), bool)
     np.not_equal(group[1:], group[:-1], out=first[1:])

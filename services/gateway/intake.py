@@ -13,8 +13,8 @@ from itertools import islice
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected, Unconfirmed
 from services.errors import InvalidRequest, Overloaded, Unavailable
 from services.events.codec import encode
-from services.events.routing import route, topic_name
-from services.events.validation import stamped, violation
+from services.events.routing import route_entry, topic_name
+from services.events.validation import find_violation, stamp_entry
 from services.features.config import FeatureConfig
 from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
@@ -132,9 +132,9 @@ class Intake:
         now_s = self._now_s()
         judged, rejected = ValidatedBatch(), list[str]()
         for given in entries:
-            entry = stamped(given, now_s, self._make_id)
+            entry = stamp_entry(given, now_s, self._make_id)
             rules = self.rules
-            found = violation(entry, rules.features, now_s, rules.future_tolerance_s, rules.max_age_s)
+            found = find_violation(entry, rules.features, now_s, rules.future_tolerance_s, rules.max_age_s)
             if found:
                 judged.results.append(EntryResult(rejected=Rejected(field=found.field, reason=found.reason)))
                 rejected.append(type_of(entry))
@@ -190,7 +190,7 @@ class Intake:
         self._watch.ended(stored, unconfirmed, seconds)
 
     def _record(self, entry: Entry) -> OutgoingRecord:
-        way = route(entry)
+        way = route_entry(entry)
         value, headers = encode(entry)
         topic = topic_name(self.rules.topic_prefix, way.suffix)
         return OutgoingRecord(topic, way.key, way.partition_key, value, headers)

@@ -6,7 +6,7 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
-from services.features.feature_rows import Hydrated
+from services.features.feature_rows import FeatureRows
 from services.features.rows import Block, default_block
 from services.features.schema import Schema
 from services.ranking.cache.last_known import LastKnown, size_of
@@ -51,7 +51,7 @@ class Hydration:
         user_read_s: seconds since the user's rows were read; 0: just now.
     """
 
-    hydrated: Hydrated
+    hydrated: FeatureRows
     newest_user_event_s: float
     oldest_item_read_s: float
     user_read_s: float
@@ -104,7 +104,7 @@ def hydrate(
     if unknown:
         detail = f"{unknown} of {len(cached.known)} candidates have no features: ranked by defaults"
         degraded.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, detail, unknown)
-    hydrated = Hydrated(
+    hydrated = FeatureRows(
         time_s=request.time_s,
         encoder=rows.encoder,
         scenario=scenarios.rows,

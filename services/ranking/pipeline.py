@@ -14,7 +14,7 @@ import numpy as np
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import DeadlinePassed
 from services.features.encode import Tensors, encode
-from services.features.feature_rows import hydrated
+from services.features.feature_rows import assemble_rows
 from services.features.recognition import recognition_names
 from services.features.rows import default_block
 from services.features.schema import Schema
@@ -198,7 +198,7 @@ def warm_up(ranker: Ranker) -> None:
     """Run scorer and recogniser on made-up rows, so that the first real request does not pay for first times."""
     schema = ranker.schema
     zeros = np.zeros(1, np.int64)
-    rows = hydrated(
+    rows = assemble_rows(
         schema,
         {view.name: default_block(view, 1) for view in schema.views},
         time_s=ranker.clock(),

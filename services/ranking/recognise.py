@@ -13,7 +13,7 @@ import onnxruntime
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
-from services.features.recognition import mixed, recognition_features, user_prior
+from services.features.recognition import mix_posterior, recognition_features, user_prior
 from services.features.rows import Block
 from services.features.schema import Schema
 from services.ranking.cache.scenario_cache import Scenarios
@@ -123,7 +123,7 @@ def recognise(
     known = {scenario: number for number, scenario in enumerate(recogniser.scenarios)}
     places = np.array([known.get(scenario, -1) for scenario in scenarios.ids])
     source_only = np.array([scenario in recogniser.source_only for scenario in scenarios.ids])
-    return mixed(prior, recognised.astype(np.float64), places, source_only)
+    return mix_posterior(prior, recognised.astype(np.float64), places, source_only)
 
 
 def _rows_of(block: Block, scenarios: Scenarios, sources: tuple[str, ...]) -> Block:

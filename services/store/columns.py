@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.features.rows import Block, Row, default_column, pack, unpack
+from services.features.rows import Block, Row, default_column, pack_rows, unpack_rows
 from services.features.schema import VARIABLE, Schema, View
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key
@@ -38,14 +38,14 @@ class ColumnRowStore:
     def read_block(self, view: View, keys: Sequence[Key]) -> Block:
         """The rows of `keys` side by side; missing ones hold defaults."""
         columns = self._columns.get(view.name)
-        return pack(view, self._rows.read(view, keys)) if columns is None else columns.read(keys)
+        return pack_rows(view, self._rows.read(view, keys)) if columns is None else columns.read(keys)
 
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
         """The rows in the order of the keys; None where there is none."""
         columns = self._columns.get(view.name)
         if columns is None:
             return self._rows.read(view, keys)
-        rows = unpack(columns.read(keys))
+        rows = unpack_rows(columns.read(keys))
         return [row if key in columns.slots else None for key, row in zip(keys, rows, strict=True)]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.features import activity, behavior, catalogue
-from services.features.activity import Deltas
-from services.features.behavior import Events
-from services.features.dedup import Verdicts
+from services.features.activity import DeltaColumns
+from services.features.dedup import EventFlags, classify_events
+from services.features.events import Events
 from services.features.hashing import keys64
-from services.features.rows import Block, Floats, Ints, Ragged, Row, pack, unpack
+from services.features.rows import Block, Floats, Ints, Ragged, Row, pack_rows, unpack_rows
 from services.features.schema import Schema, View
 from services.store.protocol import BlockReader, BlocksReader, Key, RowStore
 
@@ -32,7 +32,7 @@ def grouped(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
 
 def read_block(store: RowStore, view: View, keys: Sequence[Key]) -> Block:
     """The rows of `keys` side by side; missing ones hold defaults."""
-    return store.read_block(view, keys) if isinstance(store, BlockReader) else pack(view, store.read(view, keys))
+    return store.read_block(view, keys) if isinstance(store, BlockReader) else pack_rows(view, store.read(view, keys))
 
 
 def read_blocks(store: RowStore, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[Block]:
@@ -77,22 +77,22 @@ def with_items(store: RowStore, schema: Schema, events: Events, encoder: int) ->
     )
 
 
-def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> Verdicts:
-    """Fold events, enriched by `with_items`, into the rows of their users; returns the verdicts on them.
+def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> EventFlags:
+    """Fold events, enriched by `with_items`, into the rows of their users; returns the flags of each.
 
-    Rows per scenario are written first: the row of the user, written last, lists them and holds the verdicts.
+    Rows per scenario are written first: the row of the user, written last, lists them and holds the flags.
     """
     if not len(events):
-        return Verdicts(np.zeros(0, bool), np.zeros((0, 1 + len(schema.config.facets)), bool))
+        return EventFlags(np.zeros(0, bool), np.zeros((0, 1 + len(schema.config.facets)), bool))
     users, user_row = grouped([(user,) for user in events.user])
     block = read_block(store, schema["user"], users)
-    verdicts = behavior.verdicts_on(schema, block, user_row, events)
+    flags = classify_events(schema, block, user_row, events)
     pairs, pair_row = grouped(list(zip(events.user, events.scenario, strict=True)))
     pair_block = read_block(store, schema["user_scenario"], pairs)
-    store.write(pairs, behavior.fold(schema, pair_block, pair_row, events, verdicts, encoder))
-    block = behavior.fold(schema, block, user_row, events, verdicts, encoder)
+    store.write(pairs, behavior.fold(schema, pair_block, pair_row, events, flags, encoder))
+    block = behavior.fold(schema, block, user_row, events, flags, encoder)
     store.write(users, _with_scenarios(block, users, pairs))
-    return verdicts
+    return flags
 
 
 def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
@@ -117,7 +117,7 @@ def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, positi
     newest = time_s if known is None else max(time_s, float(known["erased_s"]))
     if known is None or not _is_later(known, position):
         values = {"erased_s": newest, "position": position, "schema": schema.fingerprint}
-        store.write([key], pack(mark, [{name: np.array(value) for name, value in values.items()}]))
+        store.write([key], pack_rows(mark, [{name: np.array(value) for name, value in values.items()}]))
     (row,) = store.read(view, [key])
     if row is not None and _is_later(row, position):
         return
@@ -142,7 +142,7 @@ def _is_later(row: Row, position: Sequence[int]) -> bool:
     return [epoch, partition] == list(position[:2]) and offset > position[2]
 
 
-def fold_activity(store: RowStore, schema: Schema, view: str, deltas: Deltas, position: Ints) -> None:
+def fold_activity(store: RowStore, schema: Schema, view: str, deltas: DeltaColumns, position: Ints) -> None:
     """Fold deltas [G] at `position` [G, 3] into the rows of an activity view."""
     if not len(deltas):
         return
@@ -182,13 +182,13 @@ def fold_states(
         if new is not None:
             rows[key] = new
             changed[key] = None
-    store.write(list(changed), pack(view, [rows[key] for key in changed]))
+    store.write(list(changed), pack_rows(view, [rows[key] for key in changed]))
 
 
 def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str], position: Sequence[int]) -> None:
     """Add scenarios to the row that lists them all."""
     view = schema["scenario_index"]
-    (row,) = unpack(pack(view, store.read(view, [SCENARIO_INDEX_KEY])))
+    (row,) = unpack_rows(pack_rows(view, store.read(view, [SCENARIO_INDEX_KEY])))
     known = set(row["scenario_ids"].tolist())
     if known >= set(scenario_ids):
         return
@@ -197,7 +197,7 @@ def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str]
         "position": np.array(position, np.int64),
         "schema": np.array(schema.fingerprint, np.int64),
     }
-    store.write([SCENARIO_INDEX_KEY], pack(view, [new]))
+    store.write([SCENARIO_INDEX_KEY], pack_rows(view, [new]))
 
 
 def scenario_ids(store: RowStore, schema: Schema) -> list[str]:

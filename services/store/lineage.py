@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.features.layout import Layout, adapted, conflicts, layout_of, missing_features
-from services.features.rows import Row, pack
+from services.features.layout import SchemaLayout, adapt_row, conflicts, describe_layout, missing_features
+from services.features.rows import Row, pack_rows
 from services.features.schema import LINEAGE, Schema, View
 from services.store.protocol import IncompatibleSchema, Key, RowStore, StaleSchema
 
@@ -26,7 +26,7 @@ class Lineage:
     """Fingerprints and layouts of schemas, oldest first."""
 
     fingerprints: tuple[int, ...] = ()
-    layouts: tuple[Layout, ...] = ()
+    layouts: tuple[SchemaLayout, ...] = ()
 
 
 def read_lineage(store: RowStore) -> Lineage:
@@ -34,7 +34,7 @@ def read_lineage(store: RowStore) -> Lineage:
     (row,) = store.read(LINEAGE, [LINEAGE_KEY])
     if row is None:
         return Lineage()
-    layouts = tuple(Layout.from_json(str(text)) for text in row["layouts"].tolist())
+    layouts = tuple(SchemaLayout.from_json(str(text)) for text in row["layouts"].tolist())
     return Lineage(tuple(int(fingerprint) for fingerprint in row["fingerprints"].tolist()), layouts)
 
 
@@ -49,7 +49,7 @@ def join_lineage(store: RowStore, schema: Schema) -> None:
         return
     if own in known.fingerprints:
         raise StaleSchema(_is_older(own, known.fingerprints[-1]))
-    layout = layout_of(schema)
+    layout = describe_layout(schema)
     # Rows of any of them may still be there: a row is rewritten on its next event, not before.
     for fingerprint, stored in zip(known.fingerprints[::-1], known.layouts[::-1], strict=True):
         if found := conflicts(stored, layout):
@@ -70,7 +70,7 @@ def _write(store: RowStore, lineage: Lineage) -> None:
         "position": np.array([len(lineage.fingerprints), 0, 0]),
         "schema": np.array(lineage.fingerprints[-1]),
     }
-    store.write([LINEAGE_KEY], pack(LINEAGE, [values]))
+    store.write([LINEAGE_KEY], pack_rows(LINEAGE, [values]))
 
 
 class KnownSchemas:
@@ -86,7 +86,7 @@ class KnownSchemas:
     def __init__(self, schema: Schema, lineage: Callable[[], Lineage], *, newer: bool) -> None:
         self._schema, self._read, self._newer = schema, lineage, newer
         self._lineage = Lineage()
-        self._readable: dict[tuple[str, int], Layout] = {}
+        self._readable: dict[tuple[str, int], SchemaLayout] = {}
 
     def knows(self, fingerprint: int) -> bool:
         """Whether the store's lineage has the schema. Raises StoreUnavailable."""
@@ -110,7 +110,7 @@ class KnownSchemas:
         known, own = self._lineage.fingerprints, self._schema.fingerprint
         return own in known and known.index(fingerprint) > known.index(own)
 
-    def adapted(self, view: View, row: Row) -> Row:
+    def adapt_row(self, view: View, row: Row) -> Row:
         """A row of another schema as this one has it. Raises StaleSchema if it cannot be read; StoreUnavailable."""
         fingerprint = int(row["schema"])
         if fingerprint == self._schema.fingerprint or view.name == LINEAGE.name:
@@ -118,7 +118,7 @@ class KnownSchemas:
         layout = self._readable.get((view.name, fingerprint))
         if layout is None:
             layout = self._readable[view.name, fingerprint] = self._checked(view, fingerprint)
-        return adapted(view, row, layout)
+        return adapt_row(view, row, layout)
 
     def former(self, view: View) -> list[str]:
         """Features that the view had under other schemas and has no more; rows may still hold them."""
@@ -126,7 +126,7 @@ class KnownSchemas:
         known = [layout.views[view.name].features for layout in self._lineage.layouts if view.name in layout.views]
         return sorted({name for features in known for name in features} - {feature.name for feature in view.features})
 
-    def _checked(self, view: View, fingerprint: int) -> Layout:
+    def _checked(self, view: View, fingerprint: int) -> SchemaLayout:
         """The layout of rows of the view under another schema, if they can be read."""
         own, rows = (
             self._schema.fingerprint,
@@ -137,7 +137,10 @@ class KnownSchemas:
                 f"{rows}, which the store does not list; this code has {own}: use the same features settings, or "
                 "another store.project and backfill it"
             )
-        stored, mine = self._lineage.layouts[self._lineage.fingerprints.index(fingerprint)], layout_of(self._schema)
+        stored, mine = (
+            self._lineage.layouts[self._lineage.fingerprints.index(fingerprint)],
+            describe_layout(self._schema),
+        )
         newer = self.is_newer(fingerprint)
         if newer and not self._newer:
             raise StaleSchema(f"{rows}; {_is_older(own, fingerprint)}")

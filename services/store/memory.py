@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from services.features.rows import Block, Row, unpack
+from services.features.rows import Block, Row, unpack_rows
 from services.features.schema import View
 from services.store.protocol import FencedWrite, Key
 
@@ -23,7 +23,7 @@ class MemoryRowStore:
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """Replace rows, unless a stored position is newer (FencedWrite; the other rows are written)."""
-        rows = dict(zip(keys, unpack(block), strict=True))
+        rows = dict(zip(keys, unpack_rows(block), strict=True))
         refused = self._newer(block.view.name, {key: row["position"].tolist() for key, row in rows.items()})
         self.rows[block.view.name].update((key, row) for key, row in rows.items() if key not in refused)
         self._refuse(block.view, refused)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from services.errors import TopicChanged
-from services.features.rows import pack
+from services.features.rows import pack_rows
 from services.features.schema import Schema
 from services.kafka.topics import TopicIdentity
 from services.store.protocol import RowStore
@@ -56,5 +56,5 @@ def begin(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int, off
         "position": np.array([epoch, 0, 0]),
         "schema": np.array(schema.fingerprint),
     }
-    store.write([(topic.name,)], pack(schema["topic_state"], [values]))
+    store.write([(topic.name,)], pack_rows(schema["topic_state"], [values]))
     return list(offsets)

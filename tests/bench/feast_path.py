@@ -10,9 +10,9 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import attribute_values
-from services.features.feature_rows import Hydrated, hydrated
+from services.features.feature_rows import FeatureRows, assemble_rows
 from services.features.hashing import keys64
-from services.features.rows import DTYPES, Block, Row, default_of, pack
+from services.features.rows import DTYPES, Block, Row, default_value, pack_rows
 from services.features.schema import VARIABLE, Feature, Schema, View
 from services.store.feast_api import FeatureStore
 from services.store.folding import facets_of
@@ -36,7 +36,7 @@ class FeastPath:
         (index,) = self._read(("scenario_index",), [("all",)])
         self.scenarios: list[str] = sorted(index.ragged["scenario_ids"].values.tolist())
 
-    def hydrate(self, request: pb.RankRequest) -> Hydrated:
+    def hydrate(self, request: pb.RankRequest) -> FeatureRows:
         """The rows of a request whose time is set."""
         user, items, scenarios = request.user_id, list(request.item_ids), self.scenarios
         pairs: list[Key] = [(item, scenario) for item in items for scenario in scenarios]
@@ -50,7 +50,7 @@ class FeastPath:
         blocks |= zip(asked, self._read(asked, pairs), strict=True)
         facets, item_facet = facets_of(blocks["item"])
         (blocks["facet_activity"],) = self._read(("facet_activity",), facets)
-        return hydrated(
+        return assemble_rows(
             self._schema,
             blocks,
             time_s=request.request_time.seconds + request.request_time.nanos / 1e9,
@@ -76,10 +76,10 @@ def _block(view: View, columns: Mapping[str, Sequence[Any]], rows: int) -> Block
     packed: list[Row | None] = [
         {feature.name: _value(feature, column[row]) for feature, column in named.items()} for row in range(rows)
     ]
-    return pack(view, packed)
+    return pack_rows(view, packed)
 
 
 def _value(feature: Feature, value: Any) -> np.ndarray:
     if value is None or (feature.length == VARIABLE and not len(value)):
-        return default_of(feature)
+        return default_value(feature)
     return np.array(value, DTYPES[feature.dtype])

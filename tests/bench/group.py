@@ -20,7 +20,7 @@ from export.harness.environment import DemoFailed
 from export.harness.stage import PRODUCER_BATCH_BYTES, Stage
 from services.consumers.kinds import TOPICS
 from services.events.codec import encode
-from services.events.routing import route, topic_name
+from services.events.routing import route_entry, topic_name
 from services.kafka.connection import kafka_arguments
 
 WITHIN_S = 900.0
@@ -136,7 +136,7 @@ def append(stage: Stage, producer: KafkaProducer, entries: Iterable[Entry]) -> N
     while chunk := list(islice(left, CHUNK)):
         futures = []
         for entry in chunk:
-            way = route(entry)
+            way = route_entry(entry)
             value, headers = encode(entry)
             futures.append(producer.send(topic_name(prefix, way.suffix), value, way.key, headers))
         producer.flush()

@@ -12,7 +12,7 @@ import numpy as np
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, UserErasure
 from services.events.codec import encode
-from services.events.routing import route
+from services.events.routing import route_entry
 from services.features.config import DAY_S, EVENT_TYPES
 from services.kafka.publisher import OutgoingRecord
 from tests.unit.consumers.streams import WORDS, timestamp
@@ -114,6 +114,6 @@ class Workload:
         return self._record(Entry(user_erasure=erasure))
 
     def _record(self, entry: Entry) -> OutgoingRecord:
-        way = route(entry)
+        way = route_entry(entry)
         value, headers = encode(entry)
         return OutgoingRecord(f"{self.prefix}.{way.suffix}", way.key, way.partition_key, value, headers)

@@ -10,11 +10,11 @@ import numpy as np
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankResponse
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
-from services.features.activity import deltas_by
-from services.features.behavior import Events
+from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
 from services.features.encode import Tensors
+from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.rows import Row
 from services.features.schema import View, build_schema
@@ -141,7 +141,7 @@ class History:
             text_vector=np.zeros((count, SCHEMA.config.text_dims)),
         )
         enriched = with_items(self.store, SCHEMA, made, ENCODER)
-        verdicts = fold_users(self.store, SCHEMA, enriched, ENCODER)
+        flags = fold_users(self.store, SCHEMA, enriched, ENCODER)
         views = {
             "item_activity": ("item",),
             "facet_activity": ("facet",),
@@ -149,7 +149,7 @@ class History:
             "scenario_activity": ("scenario",),
         }
         for view, ids in views.items():
-            deltas = deltas_by(SCHEMA, enriched, verdicts, *ids)
+            deltas = compute_deltas(SCHEMA, enriched, flags, *ids)
             fold_activity(self.store, SCHEMA, view, deltas, self._positions(len(deltas)))
 
     def _positions(self, count: int) -> np.ndarray:

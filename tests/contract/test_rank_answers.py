@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import EVENT_TYPE_CLICK, BehaviorEvent, Entry
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.events.validation import stamped, violation
+from services.events.validation import find_violation, stamp_entry
 from services.features.encode import Tensors
 from services.features.hashing import key64
 from services.registry.model import Scores
@@ -117,8 +117,8 @@ def test_any_token_is_accepted_with_an_event(server: RankServer, scenario: str) 
     event = BehaviorEvent(
         user_id="ann", scenario_id="tv", item_id="tea", type=EVENT_TYPE_CLICK, attribution_token=token
     )
-    entry = stamped(Entry(behavior_event=event), NOW_S, lambda: "id")
-    assert violation(entry, SCHEMA.config, NOW_S, 0.0) is None
+    entry = stamp_entry(Entry(behavior_event=event), NOW_S, lambda: "id")
+    assert find_violation(entry, SCHEMA.config, NOW_S, 0.0) is None
     content = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     assert content["scenario"] in {scenario, key64(scenario)}
 

@@ -13,7 +13,7 @@ from export.replay.backfill import before_streaming
 from export.replay.backfill_position import stream_on
 from services.consumers.rewind import rewind
 from services.errors import ConfigurationError
-from services.features.rows import pack
+from services.features.rows import pack_rows
 from services.infra.commands import Endpoints
 from tests.integration.test_consumers import SCHEMA, UPDATES, USER_VIEWS, Stage, folded, running, staged, until
 from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, erasure, fold_catalogue, replayed
@@ -37,7 +37,7 @@ def fill(stage: Stage, history: list[Entry]) -> None:
     made = replayed(UPDATES, history, SCHEMA)
     for view in VIEWS:
         keys = sorted(made.rows[view])
-        stage.store.write(keys, before_streaming(SCHEMA, pack(SCHEMA[view], made.read(SCHEMA[view], keys))))
+        stage.store.write(keys, before_streaming(SCHEMA, pack_rows(SCHEMA[view], made.read(SCHEMA[view], keys))))
 
 
 def drain(stage: Stage) -> None:
@@ -99,7 +99,7 @@ def spoil(stage: Stage) -> None:
         keys = sorted(replayed(UPDATES, EVENTS, SCHEMA).rows[view])
         rows = stage.store.read(SCHEMA[view], keys)
         wrong = [{**row, "counts": row["counts"] + 7.0} for row in rows if row is not None]
-        stage.store.write(keys, pack(SCHEMA[view], wrong))
+        stage.store.write(keys, pack_rows(SCHEMA[view], wrong))
 
 
 def test_rows_are_rebuilt_from_kafka(stage: Stage) -> None:

@@ -8,7 +8,7 @@ import pytest
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.observer import ConsumerObserver
 from services.events.codec import encode
-from services.events.routing import route
+from services.events.routing import route_entry
 from services.infra.commands import Endpoints
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.record_source import Record, RecordSource
@@ -28,7 +28,7 @@ class RealWorld:
     def send(self, entries: Sequence[Entry]) -> list[Record]:
         sent = []
         for entry in entries:
-            way = route(entry)
+            way = route_entry(entry)
             value, headers = encode(entry)
             topic = f"{self.settings.kafka.topic_prefix}.{way.suffix}"
             sent.append((self._stage.producer.send(topic, value, way.key, headers), way.key, value, headers))

@@ -21,9 +21,9 @@ from crossrec.events.v1.events_pb2 import Entry, EventType
 from services.consumers.kinds import TOPICS
 from services.consumers.main import consume
 from services.events.codec import encode
-from services.events.routing import route
+from services.events.routing import route_entry
 from services.features.config import FeatureConfig
-from services.features.rows import Block, Row, pack
+from services.features.rows import Block, Row, pack_rows
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.infra.commands import Endpoints
 from services.kafka.topics import create_topics, topic_specs
@@ -76,7 +76,7 @@ class Stage:
     def send(self, entries: Sequence[Entry]) -> None:
         """Store entries in their topics, spread by key as every producer does."""
         for entry in entries:
-            way = route(entry)
+            way = route_entry(entry)
             value, headers = encode(entry)
             self.producer.send(f"{self.settings.kafka.topic_prefix}.{way.suffix}", value, way.key, headers)
         self.producer.flush(timeout=30)
@@ -329,7 +329,7 @@ def test_rows_come_back_as_they_were(view: View, stage: Stage) -> None:
             position, schema = np.array([epoch, 0, number]), np.array(SCHEMA.fingerprint)
             times = {name: np.array(1.7e9 + number) for name in ("time_s", "updated_s") if name in row}
             rows.append({**row, **times, "position": position, "schema": schema})
-        stage.store.write(keys, pack(view, rows))
+        stage.store.write(keys, pack_rows(view, rows))
         found = stage.store.read(view, [nobody, *keys])
         assert found[0] is None
         for row, back in zip(rows, found[1:], strict=True):

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from services.features.config import Attribute, FeatureConfig
-from services.features.rows import Row, pack
+from services.features.rows import Row, pack_rows
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.infra.commands import Endpoints
 from services.infra.ports import choose_port
@@ -103,7 +103,7 @@ def plain(settings: Settings, ours: FeastRowStore) -> FeatureStore:
 def test_feast_reads_what_is_written_here(view: View, ours: FeastRowStore, plain: FeatureStore) -> None:
     """`get_online_features` gives every value, to the bit; an empty list comes as None."""
     keys, rows = random_rows(view)
-    ours.write(keys, pack(view, rows))
+    ours.write(keys, pack_rows(view, rows))
     names = [f"{view.name}:{feature.name}" for feature in view.features]
     entities = [dict(zip(view.entities, key, strict=True)) for key in keys]
     found = plain.get_online_features(features=names, entity_rows=entities).to_dict()
@@ -135,7 +135,7 @@ def test_feasts_writes_through_this_store_are_fenced(settings: Settings, ours: F
     view, moment = SCHEMA["scenario_index"], datetime.now(UTC)
     (key, *_), (row, *_) = random_rows(view)
     new, old = ({**row, "position": np.array([1, 0, offset])} for offset in (9, 8))
-    ours.write([key], pack(view, [new]))
+    ours.write([key], pack_rows(view, [new]))
     record = {"index_id": key[0], **{name: value.tolist() for name, value in old.items()}, "event_timestamp": moment}
     with pytest.raises(FencedWrite):
         feature_store(settings).write_to_online_store(view.name, pd.DataFrame([record]))
@@ -149,7 +149,7 @@ def test_a_server_that_lost_its_scripts_gets_them_again(settings: Settings, ours
     host, port = settings.store.url.split(":")
     with redis.Redis(host, int(port)) as client:
         client.script_flush()
-    ours.write(keys, pack(view, rows))
+    ours.write(keys, pack_rows(view, rows))
     assert_same(rows, ours.read(view, keys))
 
 
@@ -216,7 +216,7 @@ def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: Feas
     )
     store, view = FeastRowStore(FeatureStore(config=config), SCHEMA), SCHEMA["user_scenario"]
     keys, rows = random_rows(view)
-    store.write(keys, pack(view, rows))
+    store.write(keys, pack_rows(view, rows))
     assert_same(rows, store.read(view, keys))
     sizes = []
     for address in cluster.split(","):
@@ -226,7 +226,7 @@ def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: Feas
     assert ROWS == sum(sizes)
     older = [{**row, "position": row["position"] - [0, 0, 1]} for row in rows]
     with pytest.raises(FencedWrite, match=f"{ROWS} rows"):
-        store.write(keys, pack(view, older))
+        store.write(keys, pack_rows(view, older))
     assert_same(rows, store.read(view, keys))
     manager = store._client().nodes_manager
     (first, *_) = manager.slots_cache[0]

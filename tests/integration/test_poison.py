@@ -15,7 +15,7 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, Scen
 from services.consumers.kinds import TOPICS
 from services.consumers.main import consume
 from services.events.codec import encode
-from services.features.rows import Row, pack
+from services.features.rows import Row, pack_rows
 from services.features.schema import Schema, build_schema
 from services.infra.commands import Endpoints
 from services.kafka.topics import create_topics, topic_specs
@@ -187,7 +187,7 @@ def test_older_positions_are_fenced_in_the_store(system: System) -> None:
     view = system.schema["item_scenario"]
 
     def write(epoch: int, offset: int, updated_s: float) -> None:
-        block = pack(view, [None])
+        block = pack_rows(view, [None])
         position, schema = block.ints("position"), block.ints("schema")
         position[:], schema[:] = (epoch, 0, offset), system.schema.fingerprint
         block.floats("updated_s")[:] = updated_s

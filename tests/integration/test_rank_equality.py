@@ -18,7 +18,7 @@ from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankRespon
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
 from services.features.encode import encode
-from services.features.feature_rows import Hydrated
+from services.features.feature_rows import FeatureRows
 from services.features.recognition import user_prior
 from services.infra.commands import Endpoints
 from services.ranking.cache.ranking_rows import RankingRows, open_ranking_rows
@@ -215,7 +215,7 @@ def random_request(random: np.random.Generator, scenarios: list[str]) -> RankReq
     return request
 
 
-def target_of(request: RankRequest, scenarios: list[str], rows: Hydrated) -> np.ndarray:
+def target_of(request: RankRequest, scenarios: list[str], rows: FeatureRows) -> np.ndarray:
     """The posterior over target scenarios, where no recogniser is registered."""
     if request.scenario_id in scenarios:
         return np.eye(len(scenarios))[scenarios.index(request.scenario_id)]

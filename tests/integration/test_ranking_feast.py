@@ -12,7 +12,7 @@ import pytest
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
 from services.features.encode import encode
-from services.features.feature_rows import hydrated
+from services.features.feature_rows import assemble_rows
 from services.features.hashing import NO_KEY, facet_keys, keys64
 from services.features.schema import View
 from services.infra.commands import Endpoints
@@ -113,7 +113,7 @@ def expected_scores(store: RowStore, user: str, target: int) -> Scores:
     }
     facets, item_facet = read_facets(store, SCHEMA, read_block(store, SCHEMA["item"], keys["item"]))
     blocks = {view: read_block(store, SCHEMA[view], wanted) for view, wanted in keys.items()}
-    rows = hydrated(
+    rows = assemble_rows(
         SCHEMA,
         {**blocks, "facet_activity": facets},
         time_s=NOW_S,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.features.rows import pack
+from services.features.rows import pack_rows
 from services.features.schema import Schema, build_schema
 from services.infra.commands import Endpoints
 from services.ranking.cache.ranking_rows import open_ranking_rows, open_refresher
@@ -49,7 +49,7 @@ def changes(settings: Settings, schema: Schema) -> Iterator[Changes]:
 
 
 def write(store: FeastRowStore, schema: Schema, view: str, *key: str, **values: float) -> None:
-    row = pack(schema[view], [None])
+    row = pack_rows(schema[view], [None])
     columns = {name: np.array([value]) for name, value in values.items()}
     store.write([key], row.with_columns({**columns, "schema": np.array([schema.fingerprint])}))
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from services.consumers.main import run_consumer
 from services.features import behavior
-from services.features.decay import Floats, factors
+from services.features.decay import Floats, decay_factors
 from services.settings.load import load_settings
 
 
 def slow(elapsed_s: Floats, half_lives_s: Sequence[float]) -> Floats:
     """What remains after twice the half-lives."""
-    return factors(elapsed_s, 2 * np.asarray(half_lives_s))
+    return decay_factors(elapsed_s, 2 * np.asarray(half_lives_s))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from services.consumers.dead_letters.topic import dead_letter_topic, read_dead_l
 from services.consumers.decoding import Decoder
 from services.errors import CrossRecError
 from services.events.codec import CONTENT_TYPE, JSON, BadRecord, encode
-from services.events.routing import BEHAVIOR, ITEMS, KEY_SEPARATOR, SCENARIOS, route, topic_name
+from services.events.routing import BEHAVIOR, ITEMS, KEY_SEPARATOR, SCENARIOS, route_entry, topic_name
 from services.features.schema import build_schema
 from services.kafka.connection import kafka_arguments
 from services.kafka.partitioning import partition_of
@@ -132,7 +132,7 @@ def _repaired_entry(
     others = [(name, value) for name, value in original.headers if name.lower() != CONTENT_TYPE]
     headers = original.headers if repair.form == "value" else [(CONTENT_TYPE, JSON.encode())]
     entry = _checked(Record(original.topic, 0, 0, None, repair.content, list(headers)), suffix, settings, clock)
-    way = route(entry)
+    way = route_entry(entry)
     if repair.form == "value":
         return Sending(replace(original, key=way.key, value=repair.content), way.partition_key)
     value, content_type = encode(entry)

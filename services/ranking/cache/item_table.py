@@ -11,8 +11,14 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from services.features.hashing import NO_KEY, keys64
-from services.features.item_columns import Columns, Items, settle_activity, settle_items, settle_pairs
-from services.features.rows import Block, Floats, Ints, pack
+from services.features.item_columns import (
+    ColumnSet,
+    ItemColumns,
+    precompute_activity,
+    precompute_item_scenarios,
+    precompute_items,
+)
+from services.features.rows import Block, Floats, Ints, pack_rows
 from services.features.schema import Schema
 
 NEVER, NOBODY = -np.inf, np.inf
@@ -30,7 +36,7 @@ PAIR_VIEWS = ("item_scenario", "item_scenario_activity")
 FACET_VIEW = "facet_activity"
 
 
-C = TypeVar("C", bound=Columns)
+C = TypeVar("C", bound=ColumnSet)
 
 
 class Rows(Generic[C]):
@@ -67,13 +73,13 @@ class ItemTable:
 
     def __init__(self, schema: Schema, encoder: int, size: int) -> None:
         self._schema, self._encoder, self._size = schema, encoder, size
-        blocks = {name: pack(schema[name], [None]) for name in (*ITEM_VIEWS, *PAIR_VIEWS, FACET_VIEW)}
+        blocks = {name: pack_rows(schema[name], [None]) for name in (*ITEM_VIEWS, *PAIR_VIEWS, FACET_VIEW)}
         facet = np.zeros((1, len(schema.config.facets)), np.int32)
         described = blocks["item"], blocks["item_activity"]
-        self._items = Rows(settle_items(schema.config, encoder, np.zeros(1, np.int64), facet, *described))
-        self._activity = Rows(settle_activity(schema.config, blocks["item_activity"]))
-        self._pairs = Rows(settle_pairs(schema.config, *(blocks[name] for name in PAIR_VIEWS)))
-        self._facets = Rows(settle_activity(schema.config, blocks[FACET_VIEW]))
+        self._items = Rows(precompute_items(schema.config, encoder, np.zeros(1, np.int64), facet, *described))
+        self._activity = Rows(precompute_activity(schema.config, blocks["item_activity"]))
+        self._pairs = Rows(precompute_item_scenarios(schema.config, *(blocks[name] for name in PAIR_VIEWS)))
+        self._facets = Rows(precompute_activity(schema.config, blocks[FACET_VIEW]))
         self._slots: dict[str, int] = {}
         self._ids: list[str] = [""]
         self._facet_slots: dict[int, int] = {NO_KEY: NOTHING}
@@ -121,8 +127,8 @@ class ItemTable:
         facets = item.ints("facet_keys")
         slots, places = self._slots_for(items, float(read_s.max()), keep), self._facets_for(facets)
         config = self._schema.config
-        self._items.columns.put(slots, settle_items(config, self._encoder, keys64(items), places, item, activity))
-        self._activity.columns.put(slots, settle_activity(config, activity))
+        self._items.columns.put(slots, precompute_items(config, self._encoder, keys64(items), places, item, activity))
+        self._activity.columns.put(slots, precompute_activity(config, activity))
         self._known[slots], self._read_s[slots] = item.ints("schema") != 0, read_s
         self._all_read &= bool((read_s > NEVER).all())
 
@@ -137,12 +143,12 @@ class ItemTable:
         new = np.flatnonzero(rows == NOTHING)
         rows[new] = self._pairs.take(len(new))
         self._pair_slots[slots, columns] = rows
-        self._pairs.columns.put(rows, settle_pairs(self._schema.config, pair, activity).take(chosen))
+        self._pairs.columns.put(rows, precompute_item_scenarios(self._schema.config, pair, activity).take(chosen))
 
     def put_facets(self, keys: Sequence[int], activity: Block, read_s: Floats) -> None:
         """Rows of `facet_activity`, each with the time at which it was read."""
         slots = self._facets_for(np.array(keys, np.int64))
-        self._facets.columns.put(slots, settle_activity(self._schema.config, activity))
+        self._facets.columns.put(slots, precompute_activity(self._schema.config, activity))
         self._facet_read_s[slots] = read_s
         self._all_read &= bool((read_s > NEVER).all())
 
@@ -183,7 +189,7 @@ class ItemTable:
         facets, place = np.unique(items.facet, return_inverse=True)
         pairs = self._pair_slots.take(slots, axis=0).take(columns, axis=1).ravel()
         return {
-            "items": Items(items.key, place.reshape(len(slots), -1), items.text, items.created_s, items.fixed),
+            "items": ItemColumns(items.key, place.reshape(len(slots), -1), items.text, items.created_s, items.fixed),
             "item_activity": self._activity.columns.take(slots),
             "pairs": self._pairs.columns.take(pairs),
             "facet_activity": self._facets.columns.take(facets),

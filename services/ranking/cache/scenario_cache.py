@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.features.rows import Block, pack
+from services.features.rows import Block, pack_rows
 from services.features.schema import Schema
 from services.store.folding import read_block, scenario_ids
 from services.store.protocol import Key, RowStore, StoreUnavailable
@@ -44,7 +44,7 @@ class ScenarioCache:
         self._store, self._schema, self._age_s, self._clock = store, schema, age_s, clock
         self._lock = threading.Lock()
         self._read_at = -float("inf")
-        nothing = pack(schema["scenario"], []), pack(schema["scenario_activity"], [])
+        nothing = pack_rows(schema["scenario"], []), pack_rows(schema["scenario_activity"], [])
         self._known = Scenarios((), nothing[0], nothing[1], available=True)
 
     def current(self) -> Scenarios:

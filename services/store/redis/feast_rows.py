@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import redis
 
-from services.features.rows import Block, Row, default_block, pack, scattered, unpack
+from services.features.rows import Block, Row, default_block, pack_rows, scatter_rows, unpack_rows
 from services.features.schema import SCALAR, Schema, View
 from services.store.feast_api import EntityKey, FeatureStore, Value
 from services.store.lineage import KnownSchemas, read_lineage
@@ -144,7 +144,7 @@ class FeastRowStore:
             return default_block(view, len(answers)), exists
         cells = zip(*there, strict=True)
         block = self._block(view, {f.name: column for f, column in zip(view.features, cells, strict=False)}, len(there))
-        return block if len(there) == len(answers) else scattered(block, np.array(exists)), exists
+        return block if len(there) == len(answers) else scatter_rows(block, np.array(exists)), exists
 
     def _block(self, view: View, columns: Mapping[str, Cells], rows: int) -> Block:
         try:
@@ -156,7 +156,7 @@ class FeastRowStore:
         else:
             reason = None
         if (written != self._fingerprint).any():
-            return pack(view, self._adapted(view, columns, rows))
+            return pack_rows(view, self._adapted(view, columns, rows))
         if reason:
             raise StaleSchema(
                 f"rows of view {view.name} are not as this code's feature schema says: {reason}"
@@ -174,7 +174,7 @@ class FeastRowStore:
     def _adapted(self, view: View, columns: Mapping[str, Cells], rows: int) -> list[Row]:
         """Rows some of which were written under another schema, value by value."""
         return [
-            self._schemas.adapted(
+            self._schemas.adapt_row(
                 view, {f.name: to_array(f, Value.FromString(columns[f.name][place] or b"")) for f in view.features}
             )
             for place in range(rows)
@@ -218,7 +218,7 @@ class Commands:
 
 
 def _rows(block: Block) -> list[Row]:
-    rows = unpack(block)
+    rows = unpack_rows(block)
     texts = [f.name for f in block.view.features if f.dtype == "string" and f.length == SCALAR]
     for row in rows:
         row.update((name, np.array(row[name].item(), object)) for name in texts)

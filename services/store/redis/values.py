@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.features.rows import DTYPES, default_of
+from services.features.rows import DTYPES, default_value
 from services.features.schema import SCALAR, Feature
 from services.store.feast_api import Value
 
@@ -11,6 +11,6 @@ def to_array(feature: Feature, value: Value) -> np.ndarray:
     """The value, whatever its length; one that is not set takes the feature's default."""
     kind = value.WhichOneof("val")
     if kind is None:
-        return default_of(feature)
+        return default_value(feature)
     content = getattr(value, kind)
     return np.array(content if feature.length == SCALAR else content.val[:], DTYPES[feature.dtype])

@@ -12,7 +12,7 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.rows import Block, Floats, Ints, Ragged, default_of
+from services.features.rows import Block, Floats, Ints, Ragged, default_value
 from services.features.schema import SCALAR, VARIABLE, Feature, View
 from services.store.redis import varints
 from services.store.redis.varints import MORE, varint
@@ -245,7 +245,7 @@ def _delimited(tag: bytes, payload: bytes) -> bytes:
 
 @lru_cache
 def _default_cell(feature: Feature) -> bytes:
-    default = default_of(feature).reshape(-1)
+    default = default_value(feature).reshape(-1)
     if feature.length == SCALAR:
         return _scalars(feature, default)[0]
     return _lists(feature, default, np.array([len(default)]))[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.features.config import Attribute, FeatureConfig
-from services.features.rows import default_of
+from services.features.rows import default_value
 from services.features.schema import VARIABLE, build_schema
 from services.store.redis.wire import decode_block, encode_block
 from tests.bench.scale_rows import CHUNK, SCENARIOS, Shop, Written, item_id, user_id
@@ -70,7 +70,7 @@ def test_rows_are_as_the_schema_says(rows: list[Written]) -> None:
         assert set(block.ints("schema").tolist()) == {SCHEMA.fingerprint}
         for feature in block.view.features:
             if feature.length != VARIABLE:
-                assert block.fixed[feature.name].shape == (block.size, *default_of(feature).shape)
+                assert block.fixed[feature.name].shape == (block.size, *default_value(feature).shape)
         again = decode_block(block.view, encode_block(block), block.size, bytes)
         for name, column in block.fixed.items():
             np.testing.assert_array_equal(again.fixed[name], column)

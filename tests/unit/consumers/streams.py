@@ -14,11 +14,11 @@ from crossrec.events.v1.events_pb2 import (
     UserErasure,
 )
 from services.events.codec import encode
-from services.events.routing import route
-from services.features.activity import deltas_by
-from services.features.behavior import Events
+from services.events.routing import route_entry
+from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, EVENT_TYPES, Attribute, FeatureConfig
+from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema
 from services.kafka.record_source import Record
@@ -149,7 +149,7 @@ def records(entries: Sequence[Entry], partition: int = 0, offset: int = 0) -> li
     """The entries as records of one partition of their topic `crossrec.<suffix>`, from `offset` on."""
     made = []
     for number, entry in enumerate(entries):
-        way = route(entry)
+        way = route_entry(entry)
         value, headers = encode(entry)
         made.append(Record(f"crossrec.{way.suffix}", partition, offset + number, way.key, value, list(headers)))
     return made
@@ -210,9 +210,9 @@ def fold_catalogue(store: RowStore, entries: Sequence[Entry], schema: Schema = S
 def fold_behavior(store: RowStore, entries: Sequence[Entry], schema: Schema = SCHEMA) -> None:
     """What the replay does with behaviour events, all at once."""
     events = with_items(store, schema, arrays(entries, schema), ENCODER.fingerprint)
-    verdicts = fold_users(store, schema, events, ENCODER.fingerprint)
+    flags = fold_users(store, schema, events, ENCODER.fingerprint)
     for view, ids in ACTIVITY.items():
-        deltas = deltas_by(schema, events, verdicts, *ids)
+        deltas = compute_deltas(schema, events, flags, *ids)
         fold_activity(store, schema, view, deltas, np.tile((0, 0, len(entries)), (len(deltas), 1)))
 
 

@@ -10,7 +10,7 @@ import pytest
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
 from services.consumers.activity import ActivityHandler
 from services.consumers.activity_deltas import RECORD_BYTES, activity_deltas, pack_deltas
-from services.features.activity import deltas_by
+from services.features.activity import compute_deltas
 from services.features.schema import build_schema
 from services.kafka.partitioning import partition_of
 from services.kafka.record_source import Record
@@ -53,12 +53,12 @@ def test_deltas_survive_their_record() -> None:
     """What is folded from records is what the features' own code computes: to the bit, prices included."""
     events = arrays(behavior(200))
     store = MemoryRowStore()
-    verdicts = fold_users(MemoryRowStore(), SCHEMA, events, ENCODER.fingerprint)
-    outputs = pack_deltas("crossrec.activity", activity_deltas(SCHEMA, events, verdicts), PARTITIONS)
+    flags = fold_users(MemoryRowStore(), SCHEMA, events, ENCODER.fingerprint)
+    outputs = pack_deltas("crossrec.activity", activity_deltas(SCHEMA, events, flags), PARTITIONS)
     assert [*range(PARTITIONS)] == sorted(output.partition for output in outputs)
     log = [Record(o.topic, o.partition, offset, o.key, o.value) for offset, o in enumerate(outputs)]
     ActivityHandler(store, SCHEMA, 1).fold(log)
-    deltas = deltas_by(SCHEMA, events, verdicts, "item")
+    deltas = compute_deltas(SCHEMA, events, flags, "item")
     assert len(deltas) == len(store.rows["item_activity"])
     for number, (item,) in enumerate(deltas.group):
         row = store.rows["item_activity"][(item,)]

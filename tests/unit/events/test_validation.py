@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EventType, ItemUpdate, UserErasure
-from services.events.validation import RULES, Limits, Violation, stamped, violation
+from services.events.validation import RULES, RuleContext, Violation, find_violation, stamp_entry
 from services.features.config import DAY_S, Attribute, FeatureConfig
 
 NOW_S = 1_800_000_000.25
@@ -15,7 +15,7 @@ CONFIG = FeatureConfig(attributes=(Attribute("weight", "item"),))
 
 
 def judged(entry: Entry) -> Violation | None:
-    return violation(entry, CONFIG, NOW_S, future_tolerance_s=300.0)
+    return find_violation(entry, CONFIG, NOW_S, future_tolerance_s=300.0)
 
 
 def test_every_kind_of_entry_has_rules() -> None:
@@ -30,20 +30,22 @@ def test_stamping_fills_only_what_is_missing() -> None:
     full = Entry(user_erasure=UserErasure(user_id="u", event_id="e", time=Timestamp(seconds=5)))
 
     stamp = Timestamp(seconds=1_800_000_000, nanos=250_000_000)
-    assert Entry(user_erasure=UserErasure(user_id="u", event_id="id", time=stamp)) == stamped(bare, NOW_S, lambda: "id")
-    assert full == stamped(full, NOW_S, lambda: "id")
+    assert Entry(user_erasure=UserErasure(user_id="u", event_id="id", time=stamp)) == stamp_entry(
+        bare, NOW_S, lambda: "id"
+    )
+    assert full == stamp_entry(full, NOW_S, lambda: "id")
 
 
 def test_stamping_does_not_change_its_argument() -> None:
     """The caller's entry stays as it was."""
     entry = Entry(user_erasure=UserErasure(user_id="u"))
-    stamped(entry, NOW_S, lambda: "id")
+    stamp_entry(entry, NOW_S, lambda: "id")
     assert Entry(user_erasure=UserErasure(user_id="u")) == entry
 
 
 def test_stamping_leaves_an_entry_without_kind_alone() -> None:
     """There is nothing to stamp; validation rejects it."""
-    assert Entry() == stamped(Entry(), NOW_S, lambda: "id")
+    assert Entry() == stamp_entry(Entry(), NOW_S, lambda: "id")
 
 
 def test_stamping_drops_fields_that_the_contract_does_not_know() -> None:
@@ -51,7 +53,7 @@ def test_stamping_drops_fields_that_the_contract_does_not_know() -> None:
     unknown = b"\x92\x3f\x03abc"  # field 1010, 3 bytes
     event = BehaviorEvent(event_id="e", user_id="u", time=Timestamp(seconds=5)).SerializeToString() + unknown
     entry = Entry.FromString(b"\x0a" + bytes([len(event)]) + event)
-    assert len(unknown) == entry.ByteSize() - stamped(entry, NOW_S, lambda: "id").ByteSize()
+    assert len(unknown) == entry.ByteSize() - stamp_entry(entry, NOW_S, lambda: "id").ByteSize()
 
 
 def test_an_entry_that_was_not_stamped_is_in_violation() -> None:
@@ -75,7 +77,7 @@ def test_a_malformed_timestamp_is_in_violation() -> None:
 @pytest.mark.parametrize(("days", "ahead_s"), [(1e9, 300.0), (30.0, 0.0)])
 def test_what_is_sound_at_a_glance_breaks_no_rule(days: float, ahead_s: float) -> None:
     """Events with values at and around every bound, several at once: the answer is that of the rules one by one."""
-    chance, limits = random.Random(1), Limits(CONFIG, NOW_S + ahead_s, NOW_S, days * DAY_S)
+    chance, limits = random.Random(1), RuleContext(CONFIG, NOW_S + ahead_s, NOW_S, days * DAY_S)
     words = ("", "i", "x" * 128, "x" * 129, "й" * 32, "й" * 64, "й" * 65, "x" * 512, "й" * 257, "x" * 4096, "й" * 2049)
     times = (0, 315_532_799, 315_532_800, 1_800_000_000, 1_800_000_300, 1_800_000_301, 1_800_000_000 - 30 * 86_400)
     values = (None, 0.0, 1e9, -1e9, 1.1e9, math.nan, math.inf)
@@ -90,7 +92,7 @@ def test_what_is_sound_at_a_glance_breaks_no_rule(days: float, ahead_s: float) -
             event.value = value
         broken = next(filter(None, (check(event, limits) for check in RULES["behavior_event"])), None)
         expected = broken and Violation(f"behavior_event.{broken.field}", broken.reason)
-        assert expected == violation(Entry(behavior_event=event), CONFIG, NOW_S, ahead_s, days * DAY_S)
+        assert expected == find_violation(Entry(behavior_event=event), CONFIG, NOW_S, ahead_s, days * DAY_S)
         seen[broken is None] += 1
     assert min(seen.values()) > 300
 

@@ -6,33 +6,33 @@ import numpy as np
 import pytest
 
 from services.features import activity
-from services.features.activity import Deltas, deltas_by
-from services.features.behavior import Events
+from services.features.activity import DeltaColumns, compute_deltas
 from services.features.config import EVENT_TYPES
-from services.features.dedup import Verdicts
-from services.features.rows import Block, pack
+from services.features.dedup import EventFlags
+from services.features.events import Events
+from services.features.rows import Block, pack_rows
 from services.features.schema import Schema
 
 
-def deltas_of(schema: Schema, events: Events, *ids: str) -> Deltas:
+def deltas_of(schema: Schema, events: Events, *ids: str) -> DeltaColumns:
     """Deltas of events that are all to be counted, of users who are new to everything."""
     size = len(events)
-    verdicts = Verdicts(np.ones(size, bool), np.zeros((size, 1 + len(schema.config.facets)), bool))
-    return deltas_by(schema, events, verdicts, *ids)
+    flags = EventFlags(np.ones(size, bool), np.zeros((size, 1 + len(schema.config.facets)), bool))
+    return compute_deltas(schema, events, flags, *ids)
 
 
 def folded(
     schema: Schema, view: str, ids: tuple[str, ...], batches: list[Events]
 ) -> tuple[list[tuple[str, ...]], Block]:
     names = sorted({tuple(key) for batch in batches for key in deltas_of(schema, batch, *ids).group.tolist()})
-    block = pack(schema[view], [None] * len(names))
+    block = pack_rows(schema[view], [None] * len(names))
     for number, batch in enumerate(batches):
         deltas = deltas_of(schema, batch, *ids)
         block = activity.fold(schema, block, rows_of(names, deltas), deltas, at(number, len(deltas)))
     return names, block
 
 
-def rows_of(names: list[tuple[str, ...]], deltas: Deltas) -> np.ndarray:
+def rows_of(names: list[tuple[str, ...]], deltas: DeltaColumns) -> np.ndarray:
     return np.array([names.index(tuple(key)) for key in deltas.group.tolist()], np.int64)
 
 
@@ -74,10 +74,10 @@ def test_folding_a_delta_twice_changes_nothing(schema: Schema, events: Events) -
 def test_repeats_add_nothing(schema: Schema, events: Events) -> None:
     """What was judged a repeat is in no sum."""
     counted = np.arange(300) < 200
-    verdicts = Verdicts(counted, np.zeros((300, 1 + len(schema.config.facets)), bool))
+    flags = EventFlags(counted, np.zeros((300, 1 + len(schema.config.facets)), bool))
     for ids in (("item",), ("facet",), ("scenario",), ("item", "scenario")):
         expected = deltas_of(schema, events.take(counted), *ids)
-        np.testing.assert_array_equal(expected.counts, deltas_by(schema, events, verdicts, *ids).counts)
+        np.testing.assert_array_equal(expected.counts, compute_deltas(schema, events, flags, *ids).counts)
 
 
 def test_newest_price_wins(schema: Schema, events: Events) -> None:

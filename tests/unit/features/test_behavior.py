@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from services.features import behavior
-from services.features.behavior import Events
 from services.features.config import EVENT_TYPES, FeatureConfig
-from services.features.rows import Block, pack, unpack
+from services.features.dedup import classify_events
+from services.features.events import Events
+from services.features.rows import Block, pack_rows, unpack_rows
 from services.features.schema import Schema, build_schema
 from tests.unit.features.conftest import START_S, make_events, renumbered
 
@@ -25,17 +26,17 @@ def fold(schema: Schema, block: Block, events: Events) -> Block:
 
 
 def fold_rows(schema: Schema, block: Block, row: np.ndarray, events: Events, encoder: int = ENCODER) -> Block:
-    verdicts = behavior.verdicts_on(schema, block, row, events)
-    return behavior.fold(schema, block, row, events, verdicts, encoder)
+    flags = classify_events(schema, block, row, events)
+    return behavior.fold(schema, block, row, events, flags, encoder)
 
 
 def empty(schema: Schema, rows: int = 5) -> Block:
-    return pack(schema["user"], [None] * rows)
+    return pack_rows(schema["user"], [None] * rows)
 
 
 def values(block: Block) -> list[dict[str, object]]:
     """The rows without what says how they came about."""
-    return [{k: v for k, v in row.items() if k not in ARRIVAL} for row in unpack(block)]
+    return [{k: v for k, v in row.items() if k not in ARRIVAL} for row in unpack_rows(block)]
 
 
 def assert_same(expected: Block, actual: Block, tolerance: float = 1e-9) -> None:
@@ -64,7 +65,7 @@ def test_folding_twice_changes_nothing(schema: Schema, events: Events) -> None:
     """A batch that was folded before a crash leaves every row as it is, to the bit."""
     once = fold(schema, empty(schema), events)
     twice = fold(schema, once, events)
-    for left, right in zip(unpack(once), unpack(twice), strict=True):
+    for left, right in zip(unpack_rows(once), unpack_rows(twice), strict=True):
         for name in left:
             np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
@@ -90,7 +91,7 @@ def test_another_topic_epoch_is_not_the_past(schema: Schema) -> None:
     position = second.position.copy()
     position[:, 0] = 2
     block = fold(schema, fold(schema, empty(schema), first), replace(second, position=position))
-    assert 20 == pytest.approx(sum(len(row["event_ids"]) for row in unpack(block)))
+    assert 20 == pytest.approx(sum(len(row["event_ids"]) for row in unpack_rows(block)))
 
 
 def test_counts_decay_by_half_per_half_life(schema: Schema) -> None:
@@ -115,7 +116,7 @@ def test_full_table_drops_the_weakest() -> None:
         time_s=START_S + np.array([0.0, 40 * day, 50 * day]),
         item_key=np.array([11, 22, 33]),
     )
-    (row,) = unpack(fold(small, empty(small, 1), events))
+    (row,) = unpack_rows(fold(small, empty(small, 1), events))
     assert [22, 33] == row["item_key"].tolist()
 
 
@@ -134,7 +135,7 @@ def test_language_of_another_encoder_is_dropped(schema: Schema, events: Events) 
 def test_impressions_are_no_engagement(schema: Schema) -> None:
     """Impressions count, but enter no table and no language vector."""
     events = replace(make_events(schema, 4, users=1), type=np.zeros(4, np.int64))
-    (row,) = unpack(fold(schema, empty(schema, 1), events))
+    (row,) = unpack_rows(fold(schema, empty(schema, 1), events))
     assert 0 == len(row["item_key"])
     assert not row["language"].any()
     assert row["counts"].any()

@@ -5,7 +5,7 @@ import numpy as np
 from services.features import catalogue
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.hashing import NO_KEY, facet_keys
-from services.features.rows import Row, pack
+from services.features.rows import Row, pack_rows
 from services.features.schema import Schema
 
 VECTOR = np.array([1.0, 0.0, 0.0, 0.0])
@@ -65,7 +65,7 @@ def test_scenario_row(schema: Schema) -> None:
 
 def test_item_scenario_states(schema: Schema) -> None:
     """The newest time wins; of equal times the later record; NaN takes the time of what it replaces."""
-    block = pack(schema["item_scenario"], [None, None])
+    block = pack_rows(schema["item_scenario"], [None, None])
     row = np.array([0, 1, 0, 0])
     time_s = np.array([5.0, 1.0, 3.0, 5.0])
     attributes = np.array([[1.0], [2.0], [3.0], [4.0]])

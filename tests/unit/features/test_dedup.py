@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from services.features import behavior
-from services.features.behavior import Events
 from services.features.config import FeatureConfig
-from services.features.dedup import REMEMBERED, Verdicts, forget
-from services.features.rows import Block, pack, unpack
+from services.features.dedup import EVENT_COLUMNS, EventFlags, classify_events, trim_event_ids
+from services.features.events import Events, engagement_weights
+from services.features.rows import Block, pack_rows, unpack_rows
 from services.features.schema import Schema, build_schema
 from tests.unit.features.conftest import START_S, make_events
 
@@ -21,17 +21,17 @@ def rows_of(events: Events) -> np.ndarray:
 
 
 def empty(schema: Schema, rows: int = 5) -> Block:
-    return pack(schema["user"], [None] * rows)
+    return pack_rows(schema["user"], [None] * rows)
 
 
-def folded(schema: Schema, block: Block, events: Events) -> tuple[Block, Verdicts]:
+def folded(schema: Schema, block: Block, events: Events) -> tuple[Block, EventFlags]:
     row = rows_of(events)
-    verdicts = behavior.verdicts_on(schema, block, row, events)
-    return behavior.fold(schema, block, row, events, verdicts, ENCODER), verdicts
+    flags = classify_events(schema, block, row, events)
+    return behavior.fold(schema, block, row, events, flags, ENCODER), flags
 
 
-def joined(parts: list[Verdicts]) -> tuple[list[bool], list[list[bool]]]:
-    counted, returning = (np.concatenate([getattr(p, name) for p in parts]) for name in ("counted", "returning"))
+def joined(parts: list[EventFlags]) -> tuple[list[bool], list[list[bool]]]:
+    counted, returning = (np.concatenate([getattr(p, name) for p in parts]) for name in ("counted", "engaged_before"))
     return counted.tolist(), returning.tolist()
 
 
@@ -40,7 +40,7 @@ def expected(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool
     ids: set[tuple[str, int]] = set()
     first: dict[tuple[str, int, int], float] = {}
     counted, returning = [], []
-    weight = behavior.engagement_of(schema.config, events.type)
+    weight = engagement_weights(schema.config, events.type)
     for n in range(len(events)):
         user, time_s = events.user[n], events.time_s[n]
         keys = [(user, level, int(key)) for level, key in enumerate((events.item_key[n], *events.facet_key[n]))]
@@ -75,8 +75,8 @@ def test_verdicts_do_not_depend_on_batch_borders(schema: Schema, events: Events,
     events = resent(events)
     block, parts = empty(schema), []
     for begin in range(0, len(events), size):
-        block, verdicts = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
-        parts.append(verdicts)
+        block, flags = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
+        parts.append(flags)
     counted, returning = joined(parts)
     wanted_counted, wanted_returning = expected(schema, events)
     assert wanted_counted == counted
@@ -93,14 +93,14 @@ def test_a_batch_folded_again_meets_the_verdicts_of_the_first_time(size: int, ev
     schema = build_schema(FeatureConfig(text_dims=4, category_levels=2, event_ids=event_ids))
     events = resent(make_events(schema, 300))
     start, _ = folded(schema, empty(schema), events.take(np.arange(100)))
-    once, verdicts = folded(schema, start, events.take(np.arange(100, 250)))
+    once, flags = folded(schema, start, events.take(np.arange(100, 250)))
     end, later = folded(schema, once, events.take(np.arange(250, len(events))))
     block, parts = once, []
     for begin in range(100, len(events), size):
         block, part = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
         parts.append(part)
     counted, returning = joined(parts)
-    first_counted, first_returning = joined([verdicts, later])
+    first_counted, first_returning = joined([flags, later])
     assert first_counted[:150] == counted[:150]
     kept = np.array(first_counted[:150])
     np.testing.assert_array_equal(np.array(first_returning[:150])[kept], np.array(returning[:150])[kept])
@@ -115,11 +115,11 @@ def test_what_is_read_again_from_long_ago_counts_no_more(schema: Schema, events:
     for begin in range(0, 300, 30):
         block, _ = folded(schema, block, events.take(np.arange(begin, begin + 30)))
     small = build_schema(replace(schema.config, event_ids=1))
-    verdicts = behavior.verdicts_on(small, block, rows_of(events), events)
+    flags = classify_events(small, block, rows_of(events), events)
     again, _ = folded(small, block, events)
     np.testing.assert_array_equal(block.floats("counts"), again.floats("counts"))
-    remembered = sum(len(row["event_ids"]) for row in unpack(block))
-    assert remembered == verdicts.counted.sum()
+    remembered = sum(len(row["event_ids"]) for row in unpack_rows(block))
+    assert remembered == flags.counted.sum()
 
 
 def test_rows_remember_no_more_than_they_must(schema: Schema) -> None:
@@ -129,7 +129,7 @@ def test_rows_remember_no_more_than_they_must(schema: Schema) -> None:
     block = empty(few, 1)
     for begin in range(0, 20, 5):
         block, _ = folded(few, block, events.take(np.arange(begin, begin + 5)))
-    (row,) = unpack(block)
+    (row,) = unpack_rows(block)
     assert events.event_key[12:].tolist() == row["event_ids"].tolist()
     assert [(1 << 40) + offset for offset in range(12, 20)] == row["event_seqs"].tolist()
 
@@ -140,8 +140,8 @@ def test_an_engagement_at_the_same_moment_is_none_before(schema: Schema) -> None
     events = replace(
         events, time_s=START_S + np.array([0.0, 1.0, 1.0, 2.0]), type=np.array([0, 3, 3, 3])
     )  # shown, bought twice, bought
-    _, verdicts = folded(schema, empty(schema, 1), events)
-    assert [False, False, False, True] == verdicts.returning[:, 0].tolist()
+    _, flags = folded(schema, empty(schema, 1), events)
+    assert [False, False, False, True] == flags.engaged_before[:, 0].tolist()
 
 
 def test_what_was_committed_is_forgotten_but_for_the_newest(schema: Schema) -> None:
@@ -149,8 +149,8 @@ def test_what_was_committed_is_forgotten_but_for_the_newest(schema: Schema) -> N
     few = build_schema(replace(schema.config, event_ids=3))
     events = make_events(few, 40, users=2)
     block, _ = folded(few, empty(few, 2), events)
-    kept = block.with_columns({}, forget(few.config, block))
-    for user, (before, after) in enumerate(zip(unpack(block), unpack(kept), strict=True)):
+    kept = block.with_columns({}, trim_event_ids(few.config, block))
+    for user, (before, after) in enumerate(zip(unpack_rows(block), unpack_rows(kept), strict=True)):
         assert events.event_key[rows_of(events) == user].tolist() == before["event_ids"].tolist()
-        for name in REMEMBERED:
+        for name in EVENT_COLUMNS:
             assert before[name][-3:].tolist() == after[name].tolist()

@@ -7,10 +7,10 @@ import pytest
 
 from export.replay.history import Requests
 from export.rows.writer import hydrate
-from services.features.behavior import Events
 from services.features.catalogue import ItemState
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.encode import Tensors, encode, tensor_names
+from services.features.events import Events
 from services.features.schema import Schema, build_schema
 from services.store.folding import fold_states, fold_users, with_items
 from services.store.memory import MemoryRowStore

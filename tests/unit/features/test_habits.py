@@ -8,11 +8,11 @@ import pytest
 from export.replay.history import Requests
 from export.replay.replay import GROUPS
 from export.rows.writer import hydrate
-from services.features.activity import deltas_by
-from services.features.behavior import Events
+from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState
 from services.features.config import DAY_S, EVENT_TYPES
 from services.features.encode import encode, tensor_names
+from services.features.events import Events
 from services.features.schema import Schema
 from services.store.folding import fold_activity, fold_states, fold_users, with_items
 from services.store.memory import MemoryRowStore
@@ -68,9 +68,9 @@ def fold(store: MemoryRowStore, schema: Schema) -> None:
             text_vector=np.zeros((1, 4)),
         )
         event = with_items(store, schema, event, ENCODER)
-        verdicts = fold_users(store, schema, event, ENCODER)
+        flags = fold_users(store, schema, event, ENCODER)
         for view, ids in GROUPS.items():
-            deltas = deltas_by(schema, event, verdicts, *ids)
+            deltas = compute_deltas(schema, event, flags, *ids)
             fold_activity(store, schema, view, deltas, np.tile([1, 0, number], (len(deltas), 1)))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from services.features.config import DAY_S, HOUR_S, Attribute, FeatureConfig
-from services.features.layout import Layout, adapted, conflicts, layout_of, missing_features
-from services.features.rows import default_of
+from services.features.layout import SchemaLayout, adapt_row, conflicts, describe_layout, missing_features
+from services.features.rows import default_value
 from services.features.schema import VARIABLE, Feature, Schema, View, build_schema
 
 SIZE, WEIGHT = Attribute("size", "item"), Attribute("weight", "item", default=7.0)
@@ -23,13 +23,13 @@ def changed(schema: Schema, view: str, *features: Feature, without: str = "") ->
 
 
 def found(old: Schema, new: Schema) -> list[str]:
-    return conflicts(layout_of(old), layout_of(new))
+    return conflicts(describe_layout(old), describe_layout(new))
 
 
 def test_a_layout_survives_being_stored() -> None:
     """As text, names of attributes included."""
-    layout = layout_of(SCHEMA)
-    assert layout == Layout.from_json(layout.to_json())
+    layout = describe_layout(SCHEMA)
+    assert layout == SchemaLayout.from_json(layout.to_json())
     assert ("size",) == layout.views["item"].features["attributes"].names
 
 
@@ -97,18 +97,18 @@ def test_a_type_and_a_key_must_not_change() -> None:
 def test_rows_of_an_older_schema_get_defaults() -> None:
     """Attributes at their end; features that are new, also those whose name an even older schema had used."""
     new = build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT)))["item"]
-    row = {feature.name: default_of(feature) for feature in SCHEMA["item"].features}
+    row = {feature.name: default_value(feature) for feature in SCHEMA["item"].features}
     row |= {"attributes": np.array([3.0]), "price": np.array(5.0)}
-    stored = layout_of(changed(SCHEMA, "item", without="price"))
-    read = adapted(new, row, layout_of(SCHEMA))
+    stored = describe_layout(changed(SCHEMA, "item", without="price"))
+    read = adapt_row(new, row, describe_layout(SCHEMA))
     assert ([3.0, 7.0], 5.0) == (read["attributes"].tolist(), read["price"])
-    assert -1.0 == adapted(new, row, stored)["price"]
+    assert -1.0 == adapt_row(new, row, stored)["price"]
     assert ["price"] == missing_features(new, stored)
 
 
 def test_rows_of_a_newer_schema_lose_what_is_not_known() -> None:
     """A reader sees the attributes that it declares."""
     wide = build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT)))
-    row = {feature.name: default_of(feature) for feature in wide["item"].features}
+    row = {feature.name: default_value(feature) for feature in wide["item"].features}
     row["attributes"] = np.array([3.0, 4.0])
-    assert [3.0] == adapted(SCHEMA["item"], row, layout_of(wide))["attributes"].tolist()
+    assert [3.0] == adapt_row(SCHEMA["item"], row, describe_layout(wide))["attributes"].tolist()

@@ -6,13 +6,13 @@ import pytest
 from services.features.config import DAY_S, EVENT_TYPES, HOUR_S, Attribute, FeatureConfig
 from services.features.recognition import (
     NEVER_DAYS,
-    among,
-    mixed,
+    mix_posterior,
     recognition_features,
     recognition_names,
+    restrict_prior,
     user_prior,
 )
-from services.features.rows import Block, pack
+from services.features.rows import Block, pack_rows
 from services.features.schema import build_schema
 
 CONFIG = FeatureConfig(half_lives_s=(DAY_S, 10 * DAY_S), text_dims=3, attributes=(Attribute("device", "context"),))
@@ -23,7 +23,7 @@ MONDAY_S = 1_699_833_600.0
 
 
 def rows(view: str, events: list[float], times: list[float]) -> Block:
-    block = pack(SCHEMA[view], [None] * len(events))
+    block = pack_rows(SCHEMA[view], [None] * len(events))
     counts = np.zeros((len(events), len(EVENT_TYPES), 2))
     counts[:, 1] = np.array(events)[:, None]
     return block.with_columns({"counts": counts.reshape(len(events), -1), "time_s": np.array(times)})
@@ -128,11 +128,11 @@ def test_new_scenarios_keep_what_habits_give_them(
     prior: list[float], place: list[int], source_only: list[bool], expected: list[float]
 ) -> None:
     """The recogniser shares out the rest; a source that is never a target gets nothing."""
-    made = mixed(np.array(prior), np.array([0.8, 0.2]), np.array(place), np.array(source_only))
+    made = mix_posterior(np.array(prior), np.array([0.8, 0.2]), np.array(place), np.array(source_only))
     assert pytest.approx(expected) == made.tolist()
     assert pytest.approx(1.0) == made.sum()
 
 
 def test_among_is_uniform_where_the_prior_rules_all_out() -> None:
     """Nobody was ever seen in any of the eligible ones."""
-    assert [0.0, 0.5, 0.5] == among(np.array([1.0, 0.0, 0.0]), np.array([False, True, True])).tolist()
+    assert [0.0, 0.5, 0.5] == restrict_prior(np.array([1.0, 0.0, 0.0]), np.array([False, True, True])).tolist()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.features.rows import default_of, pack, unpack
+from services.features.rows import default_value, pack_rows, unpack_rows
 from services.features.schema import VARIABLE, Schema
 
 
@@ -11,14 +11,14 @@ from services.features.schema import VARIABLE, Schema
 def test_rows_come_back_from_a_block(schema: Schema, count: int) -> None:
     """As many as there were, also none; lists of different lengths keep theirs."""
     for view in schema.views:
-        rows = [{feature.name: default_of(feature) for feature in view.features} for _ in range(count)]
+        rows = [{feature.name: default_value(feature) for feature in view.features} for _ in range(count)]
         for number, row in enumerate(rows):
             row.update(
                 (f.name, np.arange(number).astype(row[f.name].dtype))
                 for f in view.features
                 if f.length == VARIABLE and f.dtype != "string"
             )
-        found = unpack(pack(view, rows))
+        found = unpack_rows(pack_rows(view, rows))
         assert count == len(found)
         for row, back in zip(rows, found, strict=True):
             for name, value in row.items():

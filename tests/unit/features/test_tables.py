@@ -38,12 +38,12 @@ def test_merge_with_nothing_is_the_same() -> None:
     assert 0 == len(merge(NOTHING, NOTHING, HALF_LIVES).row)
 
 
-def test_find_gives_the_place_or_minus_one() -> None:
+def test_lookup_gives_the_entry_or_minus_one() -> None:
     """Look-ups take any shape; a key of another row is not found."""
     some = table((0, 5, 1.0, 1.0), (1, 6, 1.0, 1.0), (2, -7, 1.0, 1.0))
     row, key = np.array([[0, 1], [2, 0]]), np.array([[5, 5], [-7, 6]])
-    assert [[0, -1], [2, -1]] == some.find(row, key).tolist()
-    assert [-1] == NOTHING.find(np.array([0]), np.array([5])).tolist()
+    assert [[0, -1], [2, -1]] == some.lookup(row, key).tolist()
+    assert [-1] == NOTHING.lookup(np.array([0]), np.array([5])).tolist()
 
 
 def test_evict_compares_at_a_common_time() -> None:

@@ -8,7 +8,7 @@ import pytest
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.recognition import recognition_names
-from services.features.rows import Block, pack
+from services.features.rows import Block, pack_rows
 from services.features.schema import build_schema
 from services.ranking.cache.scenario_cache import Scenarios
 from services.ranking.degraded import Degraded
@@ -25,7 +25,7 @@ def request(scenario: str = "", time_s: float = NOW_S) -> Request:
 
 def activity(view: str, events: list[float], time_s: float = NOW_S) -> Block:
     """One row per number of events, all clicks, under every half-life."""
-    block = pack(SCHEMA[view], [None] * len(events))
+    block = pack_rows(SCHEMA[view], [None] * len(events))
     counts = np.zeros_like(block.floats("counts")).reshape(len(events), -1, len(SCHEMA.config.half_lives_s))
     counts[:, 1] = np.array(events)[:, None]
     return block.with_columns({"counts": counts.reshape(len(events), -1), "time_s": np.full(len(events), time_s)})
@@ -33,7 +33,9 @@ def activity(view: str, events: list[float], time_s: float = NOW_S) -> Block:
 
 def scenarios_of(events: list[float]) -> Scenarios:
     names = tuple(f"s{number}" for number in range(len(events)))
-    return Scenarios(names, pack(SCHEMA["scenario"], [None] * len(events)), activity("scenario_activity", events), True)
+    return Scenarios(
+        names, pack_rows(SCHEMA["scenario"], [None] * len(events)), activity("scenario_activity", events), True
+    )
 
 
 def recognised(scenario: str, everybody: list[float], own: list[float], time_s: float = NOW_S) -> list[float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.features.config import FeatureConfig
-from services.features.rows import Row, pack
+from services.features.rows import Row, pack_rows
 from services.features.schema import View, build_schema
 from services.store.cached_items import CachedItems
 from services.store.memory import MemoryRowStore
@@ -60,7 +60,7 @@ def cached(store: Counting, clock: Clock) -> CachedItems:
 
 
 def put(store: MemoryRowStore | CachedItems, *items: str, price: float = 1.0, view: View = ITEM) -> None:
-    block = pack(view, [None] * len(items))
+    block = pack_rows(view, [None] * len(items))
     if view is ITEM:
         written = {"price": np.full(len(items), price), "schema": np.full(len(items), SCHEMA.fingerprint)}
         block = block.with_columns(written)

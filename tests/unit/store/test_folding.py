@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.features.hashing import NO_KEY, key64
-from services.features.rows import pack
+from services.features.rows import pack_rows
 from services.store.folding import (
     erase_user,
     fold_users,
@@ -191,4 +191,4 @@ def test_no_events_touch_nothing(store: MemoryRowStore) -> None:
     """Empty batches are fine."""
     fold(store)
     assert not keys(store)
-    assert 0 == pack(SCHEMA["user"], []).size
+    assert 0 == pack_rows(SCHEMA["user"], []).size

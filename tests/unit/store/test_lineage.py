@@ -38,7 +38,7 @@ class Rows(MemoryRowStore):
         self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
 
     def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        return [None if row is None else self._schemas.adapted(view, row) for row in super().read(view, keys)]
+        return [None if row is None else self._schemas.adapt_row(view, row) for row in super().read(view, keys)]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.features.rows import Row, pack
+from services.features.rows import Row, pack_rows
 from services.features.schema import View
 from services.store.measured import Measured
 from services.store.memory import MemoryRowStore
@@ -25,7 +25,7 @@ def test_every_call_is_noted_with_rows_and_time() -> None:
     notes: list[tuple[str, str, int, float]] = []
     ticks = iter(range(10))
     store = Measured(Away(), lambda *note: notes.append(note), lambda: next(ticks))
-    store.write([("u",), ("v",)], pack(USER, [None, None]))
+    store.write([("u",), ("v",)], pack_rows(USER, [None, None]))
     with pytest.raises(StoreUnavailable, match="away"):
         store.read(USER, [("u",)])
     assert [("write", "user", 2, 1), ("read", "user", 1, 1)] == notes

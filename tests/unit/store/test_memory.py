@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.features.config import FeatureConfig
-from services.features.rows import Block, pack
+from services.features.rows import Block, pack_rows
 from services.features.schema import build_schema
 from services.store.columns import ColumnRowStore
 from services.store.memory import MemoryRowStore
@@ -17,7 +17,7 @@ KEY: Key = ("i", "s")
 
 def block(*rows: tuple[tuple[int, int, int], float]) -> Block:
     """A row per position and value."""
-    empty = pack(VIEW, [None] * len(rows))
+    empty = pack_rows(VIEW, [None] * len(rows))
     columns = {
         "position": np.array([position for position, _ in rows], np.int64),
         "updated_s": np.array([value for _, value in rows]),

@@ -6,7 +6,7 @@ from google.protobuf import json_format
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.dead_letters.parse import ParsedDeadLetter
 from services.consumers.dead_letters.replay import Repair, ReplayRefused, Sending, prepared
-from services.events.routing import route
+from services.events.routing import route_entry
 from services.kafka.record_source import OutputRecord
 from services.settings.load import Settings
 from tests.unit.consumers.streams import START_S, behavior_event, item_update, pair_update
@@ -38,7 +38,7 @@ def test_without_a_repair_the_record_is_sent_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("topic", "key", "partition_key"),
     [
-        ("crossrec.items", route(pair_update(1, 2)).key, b"i1"),
+        ("crossrec.items", route_entry(pair_update(1, 2)).key, b"i1"),
         ("crossrec.items", b"i1", b"i1"),
         ("crossrec.behavior", b"u\x1fv", b"u\x1fv"),
         ("crossrec.activity", b"i1", b"i1"),

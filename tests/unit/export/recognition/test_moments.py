@@ -8,8 +8,8 @@ import pytest
 from export.recognition.errors import RecognitionError
 from export.recognition.moments import moments_of, split_starts, targets_of
 from export.replay.history import History, ItemScenarios, Requests
-from services.features.behavior import Events
 from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.events import Events
 from services.features.hashing import keys64
 
 CONFIG = FeatureConfig(text_dims=2)

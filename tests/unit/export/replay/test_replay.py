@@ -8,10 +8,10 @@ import pytest
 from export.replay.history import History, ItemScenarios, Requests
 from export.replay.replay import Replay
 from export.rows.writer import hydrate
-from services.features.behavior import Events
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.encode import Tensors, encode
+from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema
 from services.store.memory import MemoryRowStore

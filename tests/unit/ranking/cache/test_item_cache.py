@@ -8,7 +8,7 @@ import pytest
 
 from services.features.config import Attribute, FeatureConfig
 from services.features.hashing import keys64
-from services.features.rows import Row, pack
+from services.features.rows import Row, pack_rows
 from services.features.schema import View, build_schema
 from services.ranking.cache.item_cache import CachedItems, ItemCache
 from services.ranking.cache.item_table import ItemTable
@@ -28,7 +28,7 @@ SCENARIOS = ("tv", "web")
 
 def put(store: RecordingStore, view: str, key: Key, **values: Any) -> None:
     """Store a row; what is not named has its default."""
-    block = pack(SCHEMA[view], [None])
+    block = pack_rows(SCHEMA[view], [None])
     columns = {name: np.array([value], block.fixed[name].dtype) for name, value in values.items()}
     store.write([key], block.with_columns({**columns, "schema": np.array([SCHEMA.fingerprint])}))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from services.features.config import FeatureConfig
-from services.features.rows import Ragged, pack
+from services.features.rows import Ragged, pack_rows
 from services.features.schema import build_schema
 from services.ranking.cache.last_known import LastKnown, size_of
 from tests.unit.ranking.recording_store import Clock
@@ -62,7 +62,7 @@ def test_without_an_age_nothing_is_kept() -> None:
 
 def test_a_blocks_size_is_that_of_its_values() -> None:
     """Both kinds of columns."""
-    block = pack(build_schema(FeatureConfig())["user"], [None, None])
+    block = pack_rows(build_schema(FeatureConfig())["user"], [None, None])
     assert size_of(block) >= sum(column.nbytes for column in block.fixed.values()) > 0
     longer = {name: Ragged(np.zeros(100, part.values.dtype), np.array([50, 50])) for name, part in block.ragged.items()}
     assert size_of(block.with_columns({}, longer)) > size_of(block)

@@ -4,7 +4,7 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.features.config import FeatureConfig
-from services.features.rows import pack
+from services.features.rows import pack_rows
 from services.features.schema import build_schema
 from services.store.redis.layout import Layout, positions, stamps
 
@@ -24,12 +24,12 @@ def test_a_key_has_names_and_values_sorted_by_name_and_ends_with_the_project() -
 
 def test_times_are_kept_to_the_microsecond() -> None:
     """A row without a time of its own gets the first second: the epoch would mark it as missing."""
-    block = pack(SCHEMA["user"], [None, None]).with_columns({"time_s": np.array([1_700_000_000.123456, 0.0])})
+    block = pack_rows(SCHEMA["user"], [None, None]).with_columns({"time_s": np.array([1_700_000_000.123456, 0.0])})
     expected = [Timestamp(seconds=1_700_000_000, nanos=123_456_000), Timestamp(seconds=1)]
     assert [stamp.SerializeToString() for stamp in expected] == stamps(block)
-    assert [expected[1].SerializeToString()] == stamps(pack(SCHEMA["scenario_index"], [None]))
+    assert [expected[1].SerializeToString()] == stamps(pack_rows(SCHEMA["scenario_index"], [None]))
 
 
 def test_the_fence_is_text_that_the_script_parses() -> None:
-    block = pack(SCHEMA["user"], [None]).with_columns({"position": np.array([[1, 2, 30]])})
+    block = pack_rows(SCHEMA["user"], [None]).with_columns({"position": np.array([[1, 2, 30]])})
     assert [b"1:2:30"] == positions(block)

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from services.features.config import FeatureConfig
-from services.features.rows import Block, Ragged, Row, pack, unpack
+from services.features.rows import Block, Ragged, Row, pack_rows, unpack_rows
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.store.redis.wire import NotCanonical, decode_block, decode_column, encode_block
 
@@ -80,7 +80,7 @@ def rows_of(view: View) -> list[Row]:
 def test_values_are_encoded_as_protobuf_does(view: View) -> None:
     """To the byte, whatever lengths the rows have."""
     rows = rows_of(view)
-    encoded = encode_block(pack(view, rows))
+    encoded = encode_block(pack_rows(view, rows))
     for feature in view.features:
         assert [message(feature, row[feature.name]) for row in rows] == encoded[feature.name]
 
@@ -91,7 +91,7 @@ def test_values_come_back_to_the_bit(view: View) -> None:
     rows = rows_of(view)
     columns = {feature.name: [message(feature, row[feature.name]) for row in rows] for feature in view.features}
     block = decode_block(view, columns, len(rows), pytest.fail)
-    for row, back in zip(rows, unpack(block), strict=True):
+    for row, back in zip(rows, unpack_rows(block), strict=True):
         for name, value in row.items():
             np.testing.assert_array_equal(value, back[name])
     assert all(column.flags.writeable for column in block.fixed.values())
@@ -101,8 +101,8 @@ def test_values_come_back_to_the_bit(view: View) -> None:
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
 def test_what_is_not_set_takes_the_default(view: View, unset: bytes | None) -> None:
     columns = {feature.name: [unset] for feature in view.features}
-    (row,) = unpack(decode_block(view, columns, 1, pytest.fail))
-    (expected,) = unpack(pack(view, [None]))
+    (row,) = unpack_rows(decode_block(view, columns, 1, pytest.fail))
+    (expected,) = unpack_rows(pack_rows(view, [None]))
     for name, value in expected.items():
         np.testing.assert_array_equal(value, row[name])
 

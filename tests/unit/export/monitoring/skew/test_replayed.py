@@ -13,7 +13,7 @@ from export.monitoring.skew.exclusions import LATE, EventKey, Judge
 from export.monitoring.skew.replayed import replay_served
 from services.features import behavior as folding
 from services.features.config import DAY_S
-from services.features.decay import factors
+from services.features.decay import decay_factors
 from services.features.encode import tensor_names
 from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.model.ab_split import OneModel
@@ -77,7 +77,7 @@ def test_what_was_served_is_what_the_replay_makes() -> None:
 def test_a_wrong_half_life_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Users' counts, and the mix of what they engaged with; neither what is in tables nor what all users did."""
     with monkeypatch.context() as patched:
-        patched.setattr(folding, "factors", lambda elapsed, halves: factors(elapsed, 2 * np.asarray(halves)))
+        patched.setattr(folding, "factors", lambda elapsed, halves: decay_factors(elapsed, 2 * np.asarray(halves)))
         records = served(replayed(UPDATES, EVENTS))
     features = {(line.tensor, line.feature) for line in compared(records).skew.found()}
     assert {("behavior", "all_click_2.592e+06s"), ("behavior", "scenario_purchase_2.592e+06s")} <= features
