@@ -5,7 +5,7 @@ from services.consumers.rewind import end_offsets, go_on, offsets_since, require
 from services.events.routing import topic_name
 from services.features.schema import build_schema
 from services.settings.load import Settings
-from services.settings.times import seconds_of
+from services.settings.times import parse_time_s
 from services.store.lineage import join_lineage
 from services.store.redis.feast_rows import FeastRowStore
 
@@ -35,7 +35,7 @@ def stream_on(settings: Settings, rows: FeastRowStore, stream_from: str) -> dict
         offsets = (
             end_offsets(settings, topic)
             if at_end
-            else offsets_since(settings, topic, seconds_of("stream_from", stream_from))
+            else offsets_since(settings, topic, parse_time_s("stream_from", stream_from))
         )
         go_on(settings, schema, rows, kind, offsets)
         starts[topic] = offsets

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest
 from services.console.catalogue import Known
 from services.errors import ConfigurationError, CrossRecError
-from services.settings.times import seconds_of
+from services.settings.times import parse_time_s
 
 POPULAR, SAMPLE, PASTED = "Popular items", "Random sample", "Pasted ids"
 SOURCES = (POPULAR, SAMPLE, PASTED)
@@ -101,7 +101,7 @@ def moment_of(choice: Choice) -> float | None:
     if not choice.moment.strip():
         return None
     try:
-        return seconds_of("Moment", choice.moment.strip())
+        return parse_time_s("Moment", choice.moment.strip())
     except ConfigurationError as error:
         raise BadChoice(f"Moment: enter a UTC time like {iso(1_800_000_000)}, or nothing for now") from error
 

@@ -69,11 +69,11 @@ def rewind(
     """
     from services.consumers.rewind import rewind as rewind_kind
     from services.features.schema import build_schema
-    from services.settings.times import seconds_of
+    from services.settings.times import parse_time_s
     from services.store.connect import open_rows_for_batches
 
     settings = load_settings()
-    to_s = seconds_of("to", to)
+    to_s = parse_time_s("to", to)
     if not yes:
         typer.confirm(f"Drop all rows that {kind} consumers fold in {settings.store.project}?", abort=True)
     for start in rewind_kind(settings, build_schema(settings.features), open_rows_for_batches(settings), kind, to_s):

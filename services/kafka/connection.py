@@ -5,8 +5,8 @@ Every client of Kafka is made with `kafka_arguments`. Opens nothing.
 
 from typing import Any
 
-from services.settings.files import file_arguments, secret_of
 from services.settings.infrastructure import KafkaSettings
+from services.settings.section import read_secret, readable_paths
 
 Kafka = KafkaSettings | str
 """A Kafka by its settings; or by its brokers alone, host:port, comma-separated, where nothing protects it."""
@@ -25,11 +25,13 @@ def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
     arguments["security_protocol"] = kafka.security_protocol
     if kafka.security_protocol.endswith("SSL"):
         files = {"ssl_cafile": "ca_file", "ssl_certfile": "certificate_file", "ssl_keyfile": "key_file"}
-        arguments |= file_arguments("kafka", kafka, files)
+        arguments |= readable_paths("kafka", kafka, files)
     if kafka.security_protocol.startswith("SASL"):
         arguments |= {
             "sasl_mechanism": kafka.sasl_mechanism,
             "sasl_plain_username": kafka.sasl_username,
-            "sasl_plain_password": secret_of("kafka.sasl_password_file", kafka.sasl_password, kafka.sasl_password_file),
+            "sasl_plain_password": read_secret(
+                "kafka.sasl_password_file", kafka.sasl_password, kafka.sasl_password_file
+            ),
         }
     return arguments

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from services.errors import ConfigurationError, TopicMismatch
 from services.kafka.connection import Kafka, kafka_arguments
-from services.settings.retention import RetentionSettings
+from services.settings.infrastructure import RetentionSettings
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient

@@ -3,13 +3,14 @@
 from rich.console import Console
 from rich.table import Table
 
-from services.settings.load import described, load_settings
+from services.settings.describe import describe_settings
+from services.settings.load import load_settings
 
 
 def settings_command() -> None:
     """Print every setting with its value, unit and meaning, and how to set it."""
     console, table = Console(), Table("setting", "value", "default", "meaning")
-    for setting in described(load_settings()):
+    for setting in describe_settings(load_settings()):
         default = "same" if setting.value == setting.default else str(setting.default)
         table.add_row(setting.name, str(setting.value), default, setting.meaning)
     console.print(table)

@@ -1,14 +1,14 @@
-"""Settings of Kafka and of the online store."""
+"""Settings of Kafka, of the online store, and of how long Kafka topics keep their records."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.settings.section import OptionalPath, Section
+from services.settings.section import OptionalPath, SettingsSection
 
 
-class KafkaSettings(Section):
+class KafkaSettings(SettingsSection):
     """Where events travel."""
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
@@ -47,7 +47,7 @@ class KafkaSettings(Section):
         return self
 
 
-class StoreSettings(Section):
+class StoreSettings(SettingsSection):
     """Where features are kept online."""
 
     url: str = Field(
@@ -90,4 +90,29 @@ class StoreSettings(Section):
             raise ValueError("certificate_file and key_file go together")
         if self.password.get_secret_value() and self.password_file:
             raise ValueError("password and password_file: give one of them")
+        return self
+
+
+class RetentionSettings(SettingsSection):
+    """Days per topic; `crossrec setup` applies them, also to topics that exist."""
+
+    behavior_days: int = Field(30, ge=1, description="Days that behaviour events and erasures stay in Kafka.")
+    activity_days: int = Field(7, ge=1, description="Days that deltas of item and scenario activity stay in Kafka.")
+    dead_letter_days: int = Field(30, ge=1, description="Days that records which could not be used stay in Kafka.")
+    ranked_days: int = Field(
+        7,
+        ge=1,
+        description="Days that answers of the served log stay in Kafka; at most behavior_days, where erasures are.",
+    )
+    deletion_days: int = Field(
+        7,
+        ge=1,
+        description="Days that Kafka keeps the deletion of an item or scenario; of those that are not deleted the "
+        "newest record stays.",
+    )
+
+    @model_validator(mode="after")
+    def _erasures_outlive_answers(self) -> Self:
+        if self.ranked_days > self.behavior_days:
+            raise ValueError("ranked_days must not be more than behavior_days: erasures are read from there")
         return self

@@ -1,17 +1,15 @@
 """All settings, with unit and default, from the environment and one TOML file.
 
-Environment beats file: `CROSSREC_KAFKA__BOOTSTRAP_SERVERS=...` overrides `[kafka] bootstrap_servers`. The
-file is the one that CROSSREC_CONFIG names. `crossrec settings` prints what is in force.
+The environment overrides the file: `CROSSREC_KAFKA__BOOTSTRAP_SERVERS=...` overrides `[kafka] bootstrap_servers`.
+CROSSREC_CONFIG names the file. `crossrec settings` prints the settings in force.
 """
 
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,21 +19,16 @@ from pydantic_settings import (
 
 from services.errors import ConfigurationError
 from services.features.config import FeatureConfig
-from services.settings.consumers import ConsumerSettings
-from services.settings.gateway import GatewaySettings
-from services.settings.infrastructure import KafkaSettings, StoreSettings
-from services.settings.privacy import PrivacySettings
-from services.settings.ranking import RankingSettings
-from services.settings.retention import RetentionSettings
-from services.settings.security import SecuritySettings
-from services.settings.served_log import ServedLogSettings
-from services.settings.telemetry import TelemetrySettings
+from services.settings.infrastructure import KafkaSettings, RetentionSettings, StoreSettings
+from services.settings.processes import ConsumerSettings, GatewaySettings, RankingSettings, ServedLogSettings
+from services.settings.security import PrivacySettings, SecuritySettings, TelemetrySettings
 from services.settings.training import DatasetSettings, TrainingSettings
 
-STARS = "****"
+DATASET_SETTINGS = Path(__file__).resolve().parents[2] / "export" / "datasets"
+"""Directory of the settings files of known data sets, `<name>.toml`."""
 
-_LOGIN = re.compile(r"(://)[^/@]*@")
-"""Name and password in a URL."""
+_DATASET_FILE: ContextVar[Path | None] = ContextVar("dataset_file", default=None)
+"""The settings file of the data set being loaded: pydantic's sources take no argument."""
 
 
 def _text(value: object) -> object:
@@ -84,72 +77,28 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then the TOML file named by CROSSREC_CONFIG."""
+        """Arguments, then environment, then the TOML file that CROSSREC_CONFIG names, or the data set's own."""
         del dotenv_settings, file_secret_settings
-        file = os.environ.get("CROSSREC_CONFIG")
+        file = _DATASET_FILE.get() or os.environ.get("CROSSREC_CONFIG")
         toml = TomlConfigSettingsSource(settings_cls, Path(file)) if file else None
         return (init_settings, env_settings, *((toml,) if toml else ()))
 
 
-DATASET_SETTINGS = Path(__file__).resolve().parents[2] / "export" / "datasets"
-"""Where settings files of known data sets lie, as `<name>.toml`."""
-
-
 def load_settings(dataset: str = "") -> Settings:
-    """The settings in force; ConfigurationError naming what is wrong.
+    """The settings in force. Raises ConfigurationError naming what is wrong.
 
-    Without CROSSREC_CONFIG, a data set with a settings file of its own (Complete Journey) brings it along.
+    Without CROSSREC_CONFIG, a known data set (Complete Journey) uses the settings file that it ships with. The
+    environment is left as it is: a process that is started for the same data set gets its name, or these settings.
     """
-    own = DATASET_SETTINGS / f"{dataset}.toml"
-    if dataset and "CROSSREC_CONFIG" not in os.environ and own.exists():
-        os.environ["CROSSREC_CONFIG"] = str(own)
     file = os.environ.get("CROSSREC_CONFIG")
     if file and not Path(file).is_file():
         raise ConfigurationError(f"CROSSREC_CONFIG: no file {file}")
+    own = DATASET_SETTINGS / f"{dataset}.toml"
+    token = _DATASET_FILE.set(own if dataset and file is None and own.exists() else None)
     try:
         return Settings()
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("settings: " + "; ".join(lines)) from error
-
-
-@dataclass(frozen=True)
-class Described:
-    """A setting as people read it."""
-
-    name: str
-    value: object
-    default: object
-    meaning: str
-
-
-def described(settings: Settings) -> Iterator[Described]:
-    """Every setting with its value, default, unit and meaning."""
-    yield from _described("", settings, Settings.model_construct())
-
-
-def _described(prefix: str, values: BaseModel, defaults: BaseModel) -> Iterator[Described]:
-    for name, setting in type(values).model_fields.items():
-        value, default = getattr(values, name), getattr(defaults, name)
-        if isinstance(value, BaseModel):
-            yield from _described(f"{prefix}{name}.", value, default)
-        elif is_dataclass(value):
-            meanings = _arguments(type(value).__doc__ or "")
-            for part in fields(value):
-                path = f"{prefix}{name}.{part.name}"
-                yield Described(path, getattr(value, part.name), getattr(default, part.name), meanings[part.name])
-        else:
-            yield Described(f"{prefix}{name}", shown(value), shown(default), setting.description or "")
-
-
-def shown(value: object) -> object:
-    """A setting's value as it may be seen: secrets are stars, within addresses too."""
-    if isinstance(value, SecretStr):
-        return STARS if value.get_secret_value() else ""
-    return _LOGIN.sub(rf"\1{STARS}@", value) if isinstance(value, str) else value
-
-
-def _arguments(docstring: str) -> dict[str, str]:
-    """Name and meaning of what the Args section of a docstring lists."""
-    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", docstring, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    finally:
+        _DATASET_FILE.reset(token)

@@ -1,13 +1,14 @@
-"""Settings of who may connect to the gRPC servers and call what."""
+"""Settings of access to the gRPC servers, of pseudonyms, and of traces."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from services.settings.section import OptionalPath, Section
+from services.settings.section import OptionalPath, SettingsSection
 
 
-class SecuritySettings(Section):
+class SecuritySettings(SettingsSection):
     """Who may connect to the gRPC servers and call what. Files are read again when they change."""
 
     certificate_file: OptionalPath = Field(
@@ -56,3 +57,33 @@ class SecuritySettings(Section):
         if not bool(self.jwks_file) == bool(self.jwt_issuer) == bool(self.jwt_audience):
             raise ValueError("jwks_file, jwt_issuer and jwt_audience go together")
         return self
+
+
+class PrivacySettings(SettingsSection):
+    """What users are called in Kafka and in the online store."""
+
+    pseudonym_key_file: Path | None = Field(
+        None,
+        description="File with the secret key, 32 bytes or more, that user ids are hashed with before they reach Kafka "
+        "or the store; the same for gateway, ranking server and commands; not set: ids stay as they are.",
+    )
+    previous_pseudonym_key_files: tuple[Path, ...] = Field(
+        (), description="Files with keys of before; an erasure is published under each, an export looks under each."
+    )
+
+
+class TelemetrySettings(SettingsSection):
+    """Where traces go, and how many."""
+
+    endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/@]+)?$",
+        description="OpenTelemetry collector that takes OTLP over gRPC, like http://127.0.0.1:4317, https:// with TLS; "
+        "empty: no traces.",
+    )
+    sample_ratio: float = Field(
+        0.01, ge=0, le=1, description="Share of the traces that begin here to record; a caller's decision goes first."
+    )
+    service_name: str = Field(
+        "crossrec", min_length=1, description="Processes are <name>-gateway, -ranking, -consumer-behavior and so on."
+    )

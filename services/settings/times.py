@@ -1,14 +1,14 @@
-"""Times as people give them to commands."""
+"""Times as options of commands, in ISO 8601."""
 
 from datetime import UTC, datetime
 
 from services.errors import ConfigurationError
 
 
-def seconds_of(name: str, text: str) -> float:
-    """A time in ISO 8601, UTC unless it says otherwise, as seconds since 1970; `beginning` is 0.
+def parse_time_s(name: str, text: str) -> float:
+    """A time in ISO 8601, UTC without a time zone, as seconds since 1970; `beginning` is 0.
 
-    Raises ConfigurationError, naming the option, for what is neither.
+    Raises ConfigurationError, naming the option, for any other text.
     """
     if text == "beginning":
         return 0.0
@@ -22,5 +22,5 @@ def seconds_of(name: str, text: str) -> float:
 
 
 def utc_seconds(time: datetime) -> float:
-    """A time, UTC unless it says otherwise, as seconds since 1970."""
+    """A time, UTC without a time zone, as seconds since 1970."""
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

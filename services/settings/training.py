@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from services.settings.section import Section
+from services.settings.section import SettingsSection
 
 
-class DatasetSettings(Section):
+class DatasetSettings(SettingsSection):
     """Labels, negatives and splits of own data that brings none; what the data itself says wins."""
 
     label_events: tuple[Literal["click", "add_to_cart", "purchase", "rating", "comment"], ...] = Field(
@@ -50,7 +50,7 @@ class DatasetSettings(Section):
         return self
 
 
-class TrainingSettings(Section):
+class TrainingSettings(SettingsSection):
     """How models are trained; what is not set is each kind's own choice."""
 
     device: str | None = Field(None, description="PyTorch device, like cpu or cuda; default cpu.")

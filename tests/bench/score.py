@@ -18,7 +18,7 @@ from services.ranking.model.execution import execution_of
 from services.ranking.model.onnx_model import INPUTS, OnnxModel
 from services.registry.reader import MODEL, Registry, wanted_version
 from services.settings.load import Settings
-from services.settings.ranking import RankingSettings
+from services.settings.processes import RankingSettings
 
 CANDIDATES = (1, 50, 200, 500, 1000, 2000)
 REQUESTS = (2, 4, 8)

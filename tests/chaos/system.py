@@ -21,9 +21,9 @@ from services.infra.ports import choose_port
 from services.infra.process import ProcessRef, is_alive
 from services.infra.state import load_state
 from services.kafka.topics import create_topics, topic_specs
-from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
+from services.settings.processes import ConsumerSettings
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import RowStore
 from tests.chaos.proxy import Proxy

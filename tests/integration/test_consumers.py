@@ -27,9 +27,9 @@ from services.features.rows import Block, Row, pack_rows
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.infra.commands import Endpoints
 from services.kafka.topics import create_topics, topic_specs
-from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
+from services.settings.processes import ConsumerSettings
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import Key, RowStore
 from services.text.protocol import HashingEncoder

@@ -19,9 +19,9 @@ from services.features.rows import Row, pack_rows
 from services.features.schema import Schema, build_schema
 from services.infra.commands import Endpoints
 from services.kafka.topics import create_topics, topic_specs
-from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
+from services.settings.processes import ConsumerSettings
 from services.store.connect import open_rows
 from services.store.protocol import FencedWrite, RowStore
 from services.text.protocol import HashingEncoder

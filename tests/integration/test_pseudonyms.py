@@ -31,7 +31,7 @@ from services.registry.model import FakeModel
 from services.server.grpc_server import BoundServer
 from services.server.security.pseudonyms import open_pseudonyms
 from services.settings.load import Settings
-from services.settings.privacy import PrivacySettings
+from services.settings.security import PrivacySettings
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
 from tests.integration.test_gateway_kafka import stored

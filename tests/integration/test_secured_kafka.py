@@ -30,9 +30,9 @@ from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord
 from services.kafka.record_source import KafkaUnavailable
 from services.kafka.topics import create_topics, topic_specs
-from services.settings.consumers import ConsumerSettings
 from services.settings.infrastructure import KafkaSettings
 from services.settings.load import Settings
+from services.settings.processes import ConsumerSettings
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
 from tests.contract.certificates import Authority

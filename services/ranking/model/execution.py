@@ -6,7 +6,7 @@ Knows the settings; knows nothing of ONNX Runtime.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.settings.ranking import RankingSettings
+from services.settings.processes import RankingSettings
 
 BUCKETS = (64, 128, 256, 512, 1024, 2048)
 """Numbers of candidates to which runs on a device are filled up."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from services.errors import ConfigurationError
 from services.server.security.watched_files import Watched
-from services.settings.files import read_file
+from services.settings.section import read_file
 from services.settings.security import SecuritySettings
 
 Configuration = grpc.ServerCertificateConfiguration

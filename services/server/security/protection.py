@@ -15,7 +15,7 @@ from services.server.security.jwts import Keys, Rules, parse_keys
 from services.server.security.tokens import Tokens, parse_tokens
 from services.server.security.verifier import Signers, Verifier
 from services.server.security.watched_files import LOOK_S, Watched
-from services.settings.files import read_file
+from services.settings.section import read_file
 from services.settings.security import SecuritySettings
 
 _logger = logging.getLogger(__name__)

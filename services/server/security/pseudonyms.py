@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.errors import ConfigurationError
-from services.settings.privacy import PrivacySettings
+from services.settings.security import PrivacySettings
 
 MIN_KEY_BYTES = 32
 """As long as the hash: a shorter key would be the weakest part."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from services.settings.telemetry import TelemetrySettings
+from services.settings.security import TelemetrySettings
 
 if TYPE_CHECKING:
     from services.server.telemetry.opentelemetry import Tracing

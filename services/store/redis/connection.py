@@ -5,8 +5,8 @@ Every client of the store is made with `redis_options`. Opens nothing.
 
 from typing import Any
 
-from services.settings.files import file_arguments, secret_of
 from services.settings.infrastructure import StoreSettings
+from services.settings.section import read_secret, readable_paths
 
 
 def redis_options(store: StoreSettings) -> dict[str, Any]:
@@ -14,10 +14,10 @@ def redis_options(store: StoreSettings) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if store.username:
         options["username"] = store.username
-    if password := secret_of("store.password_file", store.password, store.password_file):
+    if password := read_secret("store.password_file", store.password, store.password_file):
         options["password"] = password
     files = {"ssl_ca_certs": "ca_file", "ssl_certfile": "certificate_file", "ssl_keyfile": "key_file"}
-    if encrypted := file_arguments("store", store, files):
+    if encrypted := readable_paths("store", store, files):
         options |= {"ssl": True, **encrypted}
     return options
 

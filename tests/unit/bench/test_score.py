@@ -7,7 +7,7 @@ import pytest
 
 from services.registry.reader import ModelUnavailable
 from services.settings.load import Settings
-from services.settings.ranking import RankingSettings
+from services.settings.processes import RankingSettings
 from tests.bench.score import CANDIDATES, REQUESTS, run_bench_score
 from tests.unit.ranking.model.graphs import write_many, write_one
 

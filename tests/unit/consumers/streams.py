@@ -22,7 +22,7 @@ from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema
 from services.kafka.record_source import Record
-from services.settings.gateway import GatewaySettings
+from services.settings.processes import GatewaySettings
 from services.store.folding import (
     fold_activity,
     fold_item_scenarios,

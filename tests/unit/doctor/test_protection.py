@@ -6,8 +6,8 @@ import pytest
 
 from services.doctor.check import State
 from services.doctor.protection import protection_checks
-from services.settings.gateway import GatewaySettings
 from services.settings.load import Settings
+from services.settings.processes import GatewaySettings
 from services.settings.security import SecuritySettings
 from tests.contract.certificates import Authority
 

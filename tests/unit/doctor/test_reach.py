@@ -11,7 +11,7 @@ from services.doctor.reach import model_checks, store_checks
 from services.features.config import FeatureConfig
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.settings.ranking import RankingSettings
+from services.settings.processes import RankingSettings
 from services.text.encoder import EncoderInfo
 from tests.unit.ranking.model.test_onnx_model import ENCODER, SCHEMA, register
 

@@ -1,7 +1,7 @@
 """What the topics are to be; creating them is tested against a real Kafka."""
 
 from services.kafka.topics import RETENTION, topic_specs
-from services.settings.retention import RetentionSettings
+from services.settings.infrastructure import RetentionSettings
 
 DAY_MS = 86_400_000
 

@@ -3,7 +3,7 @@
 import pytest
 
 from services.errors import ConfigurationError
-from services.settings.times import seconds_of
+from services.settings.times import parse_time_s
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ from services.settings.times import seconds_of
 )
 def test_times_are_utc_unless_they_say_otherwise(text: str, expected: float) -> None:
     """A day is its first moment."""
-    assert expected == seconds_of("to", text)
+    assert expected == parse_time_s("to", text)
 
 
 def test_what_is_no_time_is_refused_by_name() -> None:
     """With what would be one."""
     with pytest.raises(ConfigurationError, match="to: 'yesterday' is neither `beginning` nor a time like"):
-        seconds_of("to", "yesterday")
+        parse_time_s("to", "yesterday")

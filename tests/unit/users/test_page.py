@@ -8,7 +8,8 @@ import pytest
 from services.features.config import FeatureConfig
 from services.features.schema import View, build_schema
 from services.kafka.topics import topic_specs
-from services.settings.load import Settings, described
+from services.settings.describe import describe_settings
+from services.settings.load import Settings
 
 PAGE = (Path(__file__).resolve().parents[3] / "services" / "users" / "README.md").read_text()
 SCHEMA = build_schema(FeatureConfig())
@@ -35,7 +36,7 @@ def test_every_topic_is_named() -> None:
 
 def test_settings_that_are_named_exist() -> None:
     """With the default that the page gives."""
-    defaults = {setting.name: setting.default for setting in described(Settings())}
+    defaults = {setting.name: setting.default for setting in describe_settings(Settings())}
     sections = {name.split(".")[0] for name in defaults if "." in name}
     named = {name for name in re.findall(r"`([a-z_]+\.[a-z_]+)`", PAGE) if name.split(".")[0] in sections}
     assert "retention.behavior_days" in named

@@ -11,7 +11,7 @@ from services.ranking.model.onnx_model import INPUTS
 from services.ranking.model.onnx_session import CUDA, PAIRS_PER_RUN, PaddedGraph, open_graph, open_session
 from services.registry.model import Scores
 from services.registry.reader import ModelUnavailable
-from services.settings.ranking import RankingSettings
+from services.settings.processes import RankingSettings
 from tests.unit.ranking.model.graphs import Asked, asked, assert_same, expected, write_one
 
 CPU = ("CPUExecutionProvider",)

@@ -9,7 +9,7 @@ import pytest
 
 from services.errors import ConfigurationError
 from services.server.security.pseudonyms import Pseudonyms, open_pseudonyms
-from services.settings.privacy import PrivacySettings
+from services.settings.security import PrivacySettings
 
 KEY, OLD = b"k" * 32, b"o" * 32
 

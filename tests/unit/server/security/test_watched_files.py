@@ -6,7 +6,7 @@ import pytest
 
 from services.errors import ConfigurationError
 from services.server.security.watched_files import Watched
-from services.settings.files import read_file
+from services.settings.section import read_file
 from tests.contract.private import logs
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from services.server.telemetry import opentelemetry as tracing_module
 from services.server.telemetry.setup import open_tracing
-from services.settings.telemetry import TelemetrySettings
+from services.settings.security import TelemetrySettings
 from tests.unit.server.telemetry.collector import collecting
 
 

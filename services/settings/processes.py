@@ -1,13 +1,75 @@
-"""Settings of the ranking server."""
+"""Settings of the processes: event gateway, feature consumers, ranking server, and the served log it writes."""
 
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from services.settings.section import Section
+from services.settings.section import SettingsSection
 
 
-class RankingSettings(Section):
+class GatewaySettings(SettingsSection):
+    """The event gateway."""
+
+    listen: str = Field("127.0.0.1:50051", description="Address of the gRPC server.")
+    future_tolerance_s: float = Field(
+        300.0, ge=0, description="How far ahead of the clock an event time may be, seconds."
+    )
+    max_age_half_lives: float = Field(
+        10.0,
+        ge=0,
+        description="Age of a behaviour event, in the longest half-lives, beyond which it is rejected; 0: none.",
+    )
+    kafka_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds until an unconfirmed batch is answered UNAVAILABLE, a streamed one as unconfirmed.",
+    )
+    max_workers: int = Field(32, ge=1, description="Batches stored at once; more get RESOURCE_EXHAUSTED.")
+    max_streams: int = Field(32, ge=1, description="Streams open at once; more get RESOURCE_EXHAUSTED.")
+    stream_window: int = Field(
+        5000, ge=1, description="Entries of a stream that are read and not answered; reading waits beyond it."
+    )
+    max_pending_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1,
+        description="Bytes accepted, not yet confirmed by Kafka; beyond, batches get RESOURCE_EXHAUSTED, streams wait.",
+    )
+    max_pending_records: int = Field(50_000, ge=1, description="The same bound in records.")
+    rate_limit_events_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="Events per second and client, by its crossrec-client metadata or else its address; 0: any number.",
+    )
+    rate_limit_burst: int = Field(1000, ge=1, description="Events that a client may send at once after a pause.")
+    health_interval_s: float = Field(
+        1.0, gt=0, description="Seconds between checks of Kafka; three failed ones turn health NOT_SERVING."
+    )
+    metrics_listen: str = Field(
+        "",
+        description="Where /metrics (Prometheus), /live and /ready are served over HTTP, like 127.0.0.1:9103; "
+        "empty: nowhere.",
+    )
+
+
+class ConsumerSettings(SettingsSection):
+    """The feature consumers."""
+
+    group_prefix: str = Field("crossrec", description="Consumer groups are named <prefix>-behavior and so on.")
+    max_poll_records: int = Field(5000, ge=1, description="Most records folded and written in one batch.")
+    session_timeout_ms: int = Field(6000, ge=1000, description="Milliseconds without heartbeat until partitions move.")
+    transaction_timeout_ms: int = Field(
+        10000, ge=1000, description="Milliseconds until Kafka aborts a dead transaction."
+    )
+    item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
+    item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
+    metrics_listen: str = Field(
+        "",
+        description="Where a consumer serves /metrics (Prometheus), /live and /ready over HTTP, like 127.0.0.1:9101; "
+        "one per process, port 0: any free one, in the log; empty: nowhere.",
+    )
+
+
+class RankingSettings(SettingsSection):
     """The ranking server."""
 
     listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
@@ -78,3 +140,19 @@ class RankingSettings(Section):
         if list(buckets) != sorted(set(buckets)):
             raise ValueError("candidate_buckets must ascend")
         return self
+
+
+class ServedLogSettings(SettingsSection):
+    """The record of what was answered, with the features behind it."""
+
+    # Off by default: records name users and hold what is known of them, so keeping them is for the operator to decide.
+    share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the answers that are written to the topic <prefix>.ranked, drawn at random; 0: none.",
+    )
+    waiting: int = Field(64, ge=1, description="Answers per worker process that wait to be written; more are dropped.")
+    feature_items: int = Field(
+        32, ge=0, description="Items per answer, the first ones, whose features are kept: about 1 to 2 kB each."
+    )
