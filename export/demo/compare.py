@@ -9,7 +9,8 @@ import numpy as np
 from crossrec.ranking.v1 import ranking_pb2
 from export.evaluation.metrics import auc, ndcg_at
 from export.harness.stream import timestamp
-from export.models.onnx_export import open_session, requests_of, score_onnx
+from export.models.onnx_export import requests_of, score_onnx
+from export.onnx_check import open_session
 from export.rows.reader import RowBatch, RowSource
 from services.client import RankingClient
 

@@ -22,11 +22,12 @@ from export.demo.compare import AGREEMENT, Comparison, compare, impressions_at
 from export.demo.show import show_fresh_event, show_household
 from export.harness.environment import DemoFailed, Environment
 from export.harness.stream import Lag, Published, entries_between, publish
+from export.models.runs import read_run
 from export.replay.backfill import fill_store
 from export.replay.history import History, load_history
 from export.replay.pipeline import ensure_encoder, replay_rows
 from export.rows.reader import read_info
-from export.training.run import read_run, train_run
+from export.training.run import train_run
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions

@@ -30,14 +30,22 @@ def evaluate_command(
     Writes metrics.json and report.html, one file that any browser opens. Experiments that were run
     (`crossrec experiment`, `crossrec train-recogniser`) are part of the report.
     """
-    from export.evaluation.study import read_experiments, study, train_missing, write_study
-    from export.training.config import KINDS
+    from export.evaluation.study import missing_runs, read_experiments, study, write_study
+    from export.models.kinds import KINDS
+    from export.training.run import train_run
     from services.settings.load import load_settings
 
     console = Console(highlight=False)
     settings = load_settings(data)
     directory, kinds = settings.data_dir / data, list(dict.fromkeys(model or KINDS))
-    train_missing(settings, data, kinds, seeds, lambda line: console.print(line, markup=False))
+    missing = missing_runs(directory, kinds, seeds)
+
+    def log(line: str) -> None:
+        console.print(line, markup=False)
+
+    for done, (kind, seed) in enumerate(missing, 1):
+        log(f"training {kind}, seed {seed} ({done} of {len(missing)} missing runs)")
+        train_run(settings, data, kind, seed, log=log)
     with Progress(transient=True, console=console) as progress:
         task = progress.add_task("measuring", total=None)
         figures = study(

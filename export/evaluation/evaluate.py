@@ -28,7 +28,7 @@ from export.evaluation.groups import Floats
 from export.evaluation.measure import Grouped, measure
 from export.evaluation.metrics import auc, best_f1_threshold
 from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, Mask, restricted
-from export.evaluation.runs import Run
+from export.evaluation.runs import Predictions
 
 COMPARED = ("auc", "gauc", "ndcg_at_10", "log_loss", "ece")
 """Metrics whose paired differences are given."""
@@ -51,7 +51,7 @@ Table = dict[str, dict[str, Measured]]
 
 def evaluate(
     rows: EvaluationRows,
-    runs: Mapping[str, Sequence[Run]],
+    runs: Mapping[str, Sequence[Predictions]],
     resamples: int,
     seed: int,
     report: Callable[[int, int], None] = lambda *_: None,
@@ -86,20 +86,20 @@ def evaluate(
     }
 
 
-def best_baseline(runs: Mapping[str, Sequence[Run]], validation: Mapping[str, float]) -> str | None:
+def best_baseline(runs: Mapping[str, Sequence[Predictions]], validation: Mapping[str, float]) -> str | None:
     """The kind without transfer weights that has the highest validation AUC; None without any."""
     kinds = [kind for kind in runs if not _transfers(runs[kind])]
     known = [kind for kind in kinds if not np.isnan(validation[kind])]
     return max(known, key=lambda kind: validation[kind]) if known else next(iter(kinds), None)
 
 
-def _transfers(runs: Sequence[Run]) -> bool:
+def _transfers(runs: Sequence[Predictions]) -> bool:
     return any(run.transfer is not None for run in runs)
 
 
 def _measure_all(
     rows: EvaluationRows,
-    runs: Mapping[str, Sequence[Run]],
+    runs: Mapping[str, Sequence[Predictions]],
     subsets: Mapping[str, Mask],
     thresholds: Mapping[str, Sequence[float]],
     counts: Floats,
@@ -125,16 +125,16 @@ def _over_seeds(seeds: Sequence[tuple[dict[str, Floats], Floats]]) -> Measured:
     return Measured(metrics, np.mean([user_auc for _, user_auc in seeds], axis=0))
 
 
-def _split(rows: EvaluationRows, run: Run, split: str) -> tuple[np.ndarray, Floats]:
+def _split(rows: EvaluationRows, run: Predictions, split: str) -> tuple[np.ndarray, Floats]:
     mask = rows.split == split
     return rows.grouped.label[mask], run.probability[mask]
 
 
-def _threshold(rows: EvaluationRows, run: Run) -> float:
+def _threshold(rows: EvaluationRows, run: Predictions) -> float:
     return best_f1_threshold(*_split(rows, run, "validation"))
 
 
-def _validation_auc(rows: EvaluationRows, runs: Sequence[Run]) -> float:
+def _validation_auc(rows: EvaluationRows, runs: Sequence[Predictions]) -> float:
     """Mean over seeds; NaN without validation rows."""
     if not (rows.split == "validation").any():
         return float("nan")
@@ -199,13 +199,13 @@ def _difference(first: Measured, second: Measured) -> dict[str, Any]:
     return {**found, "wilcoxon_p": wilcoxon_p(first.user_auc, second.user_auc)}
 
 
-def _reliability(rows: EvaluationRows, runs: Sequence[Run]) -> list[dict[str, float]]:
+def _reliability(rows: EvaluationRows, runs: Sequence[Predictions]) -> list[dict[str, float]]:
     """The curve of all seeds' test probabilities together."""
     labels, probabilities = zip(*(_split(rows, run, "test") for run in runs), strict=True)
     return reliability(np.concatenate(labels), np.concatenate(probabilities))
 
 
-def _transfer(runs: Sequence[Run]) -> dict[str, Any] | None:
+def _transfer(runs: Sequence[Predictions]) -> dict[str, Any] | None:
     """Weights averaged over seeds, with their deviation over seeds and (mean of seeds) over contexts."""
     found = [run.transfer for run in runs if run.transfer is not None]
     if not found:

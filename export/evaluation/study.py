@@ -22,34 +22,23 @@ from export.evaluation.evaluate import evaluate
 from export.evaluation.machine import machine, versions
 from export.evaluation.measure import K
 from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, read_evaluation_rows
-from export.evaluation.runs import is_current, read_run, run_directory
+from export.evaluation.runs import read_predictions
+from export.models.runs import is_current, run_directory
 from export.rows.reader import read_info
-from services.settings.load import Settings
 
 FORMAT = 1
 PACKAGES = ("crossrec", "numpy", "scipy", "scikit-learn", "torch", "lightgbm", "matplotlib")
-EXPERIMENTS = ("ablation", "scarcity", "sources", "augmentation", "recogniser")
+EXPERIMENTS = ("ablation", "scarcity", "sources", "recogniser")
 RESAMPLING_SEED = 0
 
 Report = Callable[[int, int], None]
 
 
-def train_missing(settings: Settings, data: str, kinds: Sequence[str], seeds: int, log: Callable[[str], None]) -> None:
-    """Train every kind and seed that has no finished run of the present training rows."""
-    directory = settings.data_dir / data
+def missing_runs(directory: Path, kinds: Sequence[str], seeds: int) -> list[tuple[str, int]]:
+    """Every kind and seed that has no finished run of the current training rows."""
     info = read_info(directory / "rows")
-    missing = [
-        (kind, seed)
-        for kind in kinds
-        for seed in range(seeds)
-        if not is_current(run_directory(directory / "runs", kind, seed), info)
-    ]
-    if missing:
-        from export.training.run import train_run
-
-        for number, (kind, seed) in enumerate(missing, 1):
-            log(f"training {kind}, seed {seed} ({number} of {len(missing)} missing runs)")
-            train_run(settings, data, kind, seed, log=log)
+    runs = [(kind, seed) for kind in kinds for seed in range(seeds)]
+    return [run for run in runs if not is_current(run_directory(directory, *run), info)]
 
 
 def study(
@@ -58,7 +47,7 @@ def study(
     """What metrics.json holds, for runs that are there; `directory` is the data set's."""
     began = time.perf_counter()
     rows = read_evaluation_rows(directory / "rows")
-    runs = {kind: [read_run(directory / "runs", kind, seed, rows) for seed in range(seeds)] for kind in kinds}
+    runs = {kind: [read_predictions(directory, kind, seed, rows) for seed in range(seeds)] for kind in kinds}
     figures = evaluate(rows, runs, resamples, RESAMPLING_SEED, report)
     return {
         "format": FORMAT,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from export.experiments.trainer import RunTrainer
 
 experiment_app = typer.Typer(
-    help="Measure what transfer, sources, features and augmentation bring. Finished fits are kept: an experiment "
+    help="Measure what transfer, sources and features bring. Finished fits are kept: an experiment "
     "that was stopped goes on, and more seeds are added to it.",
     no_args_is_help=True,
 )
@@ -106,28 +106,6 @@ def ablation(
     options = Options(data, model, epochs, user_share, device, restart)
     trainer = _trainer(options)
     chosen = Ablation(model, feature_groups(trainer.tensors), seeds, user_share, cumulative)
-    _run(chosen.experiment(), trainer, options)
-
-
-@experiment_app.command()
-def augmentation(
-    data: Data,
-    seeds: Seeds = 3,
-    epochs: Epochs = 4,
-    user_share: UserShare = 1.0,
-    model: Model = "neural",
-    target: Targets = None,
-    fraction: Annotated[float, typer.Option(min=0, max=1, help="Of the target's training rows that is left.")] = 0.02,
-    device: Device = "cpu",
-    restart: Restart = False,
-) -> None:
-    """Mask history, weigh rows by transfer, soften labels of text neighbours, where a scenario has few rows."""
-    from export.experiments.augment import Augmented
-
-    options = Options(data, model, epochs, user_share, device, restart)
-    trainer = _trainer(options)
-    trainer.need_transfer(model)
-    chosen = Augmented(model, trainer.chosen(target), seeds, user_share, fraction)
     _run(chosen.experiment(), trainer, options)
 
 

@@ -33,7 +33,6 @@ class Fit:
         seed: of weights, order and selection.
         selection: which rows, features and sources; its seed is this seed.
         removed: sources whose weight is set to 0 in scoring alone, one at a time, once the model is trained.
-        overrides: choices of TrainingConfig.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Fit:
     seed: int
     selection: Selection = field(default_factory=Selection)
     removed: tuple[str, ...] = ()
-    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

@@ -12,15 +12,13 @@ import numpy as np
 
 from export.evaluation.metrics import auc, ndcg_at
 from export.experiments.fits import ExperimentError, Fit, Measures
+from export.models.kinds import config_of, kinds_with_transfer, load_kind
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
-from export.training.config import config_of
-from export.training.train import Scored, fit, score
+from export.training.train import ScoredRows, fit, score_rows
 
 STEPS, LEAST_BATCH, MOST_EPOCHS = 300, 128, 40
 """A fit makes at least so many steps: with few rows by smaller batches and more passes, within these."""
-
-WITH_TRANSFER = ("affine", "neural")
 
 
 class RunTrainer:
@@ -59,8 +57,8 @@ class RunTrainer:
 
     def need_transfer(self, kind: str) -> None:
         """ExperimentError if models of the kind have no transfer weights."""
-        if kind not in WITH_TRANSFER:
-            raise ExperimentError(f"model: {kind} has no transfer weights; choose {' or '.join(WITH_TRANSFER)}")
+        if not load_kind(kind).has_transfer:
+            raise ExperimentError(f"model: {kind} has no transfer weights; choose {' or '.join(kinds_with_transfer())}")
 
     def row_passes(self, fit: Fit) -> int:
         """Training and validation rows in every epoch, then both scored splits."""
@@ -73,13 +71,13 @@ class RunTrainer:
         if not (rows := self._rows(fit_.selection)):
             return {}
         overrides = {**self._overrides(rows), "seed": fit_.seed, "device": self._device}
-        config = config_of(fit_.kind, overrides, fit_.overrides)
+        config = config_of(fit_.kind, overrides)
         model, _ = fit(self._directory, fit_.kind, config, fit_.selection)
         selections = {split: (split, fit_.selection) for split in ("validation", "test")}
         for source in fit_.removed:
             selections[f"without {source}"] = ("test", replace(fit_.selection, dropped_sources=frozenset({source})))
         found = {
-            name: self._measured(split, score(model, RowSource(self._directory, split, selection)))
+            name: self._measured(split, score_rows(model, RowSource(self._directory, split, selection)))
             for name, (split, selection) in selections.items()
         }
         return {name: measures for name, measures in found.items() if measures}
@@ -94,7 +92,7 @@ class RunTrainer:
         epochs = max(self._epochs, min(MOST_EPOCHS, -(-STEPS * LEAST_BATCH // max(rows, 1))))
         return {"epochs": epochs, "batch_rows": batch_rows, "patience": max(2, epochs // 4)}
 
-    def _measured(self, split: str, scored: Scored) -> dict[str, dict[str, float]]:
+    def _measured(self, split: str, scored: ScoredRows) -> dict[str, dict[str, float]]:
         """AUC and NDCG@10 over all rows and per target; empty without rows."""
         if not len(scored.row):
             return {}

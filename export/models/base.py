@@ -11,7 +11,7 @@ Knows torch and batches of rows; knows nothing of files, training or registries.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -147,9 +147,6 @@ class TorchModel(nn.Module, ABC):
     Args:
         tensors: feature names per tensor.
     """
-
-    uses_sources: ClassVar[bool] = False
-    """Whether several source scenarios contribute to a score."""
 
     def __init__(self, tensors: Mapping[str, Sequence[str]]) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ LightGBM and ONNX; knows nothing of files or registries.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.models.base import TENSORS, ModelError
+from export.models.config import TrainingConfig
+from export.models.kind import Kind
 from export.rows.reader import Floats32, RowBatch, RowSource
 
 _GRAPH = """
@@ -46,6 +48,9 @@ model (float[J, S] scenario, float[1, J, B] behavior, float[1, J, D] language, f
 }
 """
 """What surrounds the trees; the node that gives `both`, the probabilities of both classes, is replaced by them."""
+
+STOP_AFTER = 30
+"""Trees without a better validation AUC until training stops."""
 
 _OPSET = 15
 """The newest that the converter knows."""
@@ -158,3 +163,41 @@ def _wrapped(trees: Any) -> Any:
     model.graph.initializer.extend(inner.initializer)
     onnx.checker.check_model(model)
     return model
+
+
+def fit_trees(
+    source: RowSource, validation: RowSource, config: TrainingConfig, log: Callable[[str], None]
+) -> BoostedTrees:
+    """Trees up to the number that ranks the validation rows best."""
+    lightgbm = import_lightgbm()
+    data = lightgbm.Dataset(*matrix(source), params={"verbose": -1})
+    parameters = {
+        "objective": "binary",
+        "metric": "auc",
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.leaves,
+        "min_data_in_leaf": 50,
+        "feature_fraction": 0.5,
+        "seed": config.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": config.threads,
+        "verbose": -1,
+    }
+    watched = [data.create_valid(*matrix(validation))] if len(validation) else []
+    calls = [lightgbm.early_stopping(STOP_AFTER, verbose=False)] if watched else []
+    booster = lightgbm.train(parameters, data, config.trees, valid_sets=watched, callbacks=calls)
+    best = booster.best_iteration if watched else config.trees
+    found = booster.best_score.get("valid_0", {}).get("auc", float("nan"))
+    log(f"lightgbm: {best} trees, validation AUC {found:.4f}")
+    return BoostedTrees(booster.model_to_string(num_iteration=best))
+
+
+KIND = Kind(
+    name="lightgbm",
+    title="LightGBM",
+    description="boosted decision trees on the same features",
+    config=TrainingConfig(learning_rate=0.1),
+    fit=fit_trees,
+    export=BoostedTrees.export,
+)

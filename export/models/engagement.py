@@ -1,4 +1,4 @@
-"""Base of the kinds that rank by one number: a logistic fit turns it into a probability, the order stays."""
+"""Base of the kinds that rank by one value of the item; a logistic fit turns it into a probability."""
 
 import re
 from abc import abstractmethod
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from export.models.base import ModelError, RequestTensors, RowTensors, TorchModel
 
 
-def longest(names: Sequence[str], prefix: str) -> int:
-    """Place of the feature `<prefix><half-life>s` with the longest half-life; ModelError if there is none."""
-    found = [(float(match[1]), place) for place, name in enumerate(names) if (match := _half_life(prefix, name))]
-    if not found:
+def longest_half_life(names: Sequence[str], prefix: str) -> int:
+    """Column of the feature `<prefix><half-life>s` with the longest half-life; ModelError if there is none."""
+    columns = [(float(match[1]), column) for column, name in enumerate(names) if (match := _half_life(prefix, name))]
+    if not columns:
         raise ModelError(f"tensor item: no feature {prefix}<half-life>s")
-    return max(found)[1]
+    return max(columns)[1]
 
 
 def _half_life(prefix: str, name: str) -> re.Match[str] | None:
@@ -37,7 +37,7 @@ class Engagement(TorchModel):
 
     @abstractmethod
     def value(self, item: Tensor) -> Tensor:
-        """What items [N, X] are ranked by, [N]."""
+        """The value by which items [N, X] are ranked, [N]."""
 
     def _probability(self, item: Tensor) -> Tensor:
         return torch.sigmoid(self.calibration(self.value(item).unsqueeze(-1))).squeeze(-1)

@@ -47,3 +47,8 @@ class KnownScenarios(nn.Module):
         texts = torch.index_select(scenario, -1, self.columns)
         same = ((texts.unsqueeze(-2) - self.vectors).abs().amax(-1) < _SAME).float()
         return same / same.sum(-1, keepdim=True).clamp_min(1.0)
+
+
+def count_targets(source: RowSource) -> int:
+    """Number of target scenarios that have training rows."""
+    return int((source.rows_per_target > 0).sum())

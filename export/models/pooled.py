@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from export.models.base import FirstLayer, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, head
+from export.models.config import TrainingConfig
+from export.models.kind import Kind
 
 
 class Pooled(TorchModel):
@@ -43,3 +45,12 @@ class Pooled(TorchModel):
         cross = self.first.cross(self.scaled("cross", cross_at_target(batch)))
         first = at_target(context, batch) + items + cross
         return torch.sigmoid(self.logit(first, at_target(batch.scenario, batch)))
+
+
+KIND = Kind(
+    name="pooled",
+    title="Pooled network",
+    description="one network over all scenarios, the same features, no transfer weights",
+    config=TrainingConfig(),
+    build=lambda source, config: Pooled(source.tensors, config.hidden, config.dropout),
+)

@@ -9,6 +9,7 @@ trained on gets weights from its description and activity.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ from export.models.base import (
     head,
     rows_of,
 )
+from export.models.config import TrainingConfig
+from export.models.kind import Kind
+from export.models.onnx_export import export_onnx
+from export.rows.reader import RowSource
 
 G_BOUND = 4.0
 """g is clamped here, so M lies within (0.018, 0.982): R / sum of M stays a division by what single precision knows well
@@ -41,8 +46,6 @@ class PreferenceTransfer(TorchModel):
         members: networks in f; P is their mean. Each is fitted to the labels on its own and they err differently, so
             the mean is better than any (Hansen and Salamon, 1990); in one graph, with one M.
     """
-
-    uses_sources = True
 
     def __init__(
         self,
@@ -139,7 +142,7 @@ def _last(head: nn.Module, first: Tensor) -> Tensor:
     return torch.addmm(layers[-1].bias, layers[-1].weight, first.t()) if layers else first.t()  # type: ignore[arg-type]
 
 
-class ManyRequests(nn.Module):
+class BatchedRequests(nn.Module):
     """The model as it serves several requests of as many scenarios in one run, with the same numbers as one by one.
 
     Args:
@@ -169,3 +172,33 @@ class ManyRequests(nn.Module):
         preference = self.model.served_preference(given, request)
         weights = (target.unsqueeze(1) @ self.model.transfer(scenario, language)).squeeze(1)
         return preference, weights, *combine(preference, rows_of(weights, request))
+
+
+def export_batched(model: PreferenceTransfer, path: Path) -> None:
+    """Write the graph that scores several requests per run: its inputs are INPUTS and `request`."""
+    export_onnx(BatchedRequests(model), path, batched=True)
+
+
+def _build(source: RowSource, config: TrainingConfig) -> PreferenceTransfer:
+    return PreferenceTransfer(source.tensors, config.hidden, config.hidden_g, config.dropout, config.members)
+
+
+AFFINE = Kind(
+    name="affine",
+    title="P/M affine",
+    description="preferences per source scenario, summed with transfer weights; both affine",
+    config=TrainingConfig(hidden=(), hidden_g=(), learning_rate=2e-2),
+    build=_build,
+    export_batched=export_batched,
+    has_transfer=True,
+)
+
+NEURAL = Kind(
+    name="neural",
+    title="P/M neural",
+    description="preferences per source scenario, summed with transfer weights; both networks",
+    config=TrainingConfig(members=3),
+    build=_build,
+    export_batched=export_batched,
+    has_transfer=True,
+)

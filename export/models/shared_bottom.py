@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from export.models.known_scenarios import KnownScenarios
+from export.models.config import TrainingConfig
+from export.models.kind import Kind
+from export.models.known_scenarios import KnownScenarios, count_targets
 from export.models.pooled import Pooled
 from export.rows.reader import RowSource
 
@@ -42,3 +44,12 @@ class SharedBottom(Pooled):
         hidden = self.head(first).unflatten(-1, self.last.shape)
         logit: Tensor = (((hidden * self.last).sum(-1) + self.bias) * share).sum(-1)
         return logit
+
+
+KIND = Kind(
+    name="shared_bottom",
+    title="Shared bottom",
+    description="one network for all scenarios with an output of its own for each",
+    config=TrainingConfig(),
+    build=lambda source, config: SharedBottom(source.tensors, config.hidden, count_targets(source)),
+)

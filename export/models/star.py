@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from export.models.base import TENSORS, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, rows_of
-from export.models.known_scenarios import KnownScenarios
+from export.models.config import TrainingConfig
+from export.models.kind import Kind
+from export.models.known_scenarios import KnownScenarios, count_targets
 from export.rows.reader import RowSource
 
 
@@ -88,3 +90,12 @@ class Star(TorchModel):
             part = self._logit(rows_of(values, rows), variant) * share[rows, variant]
             logit = logit.index_add(0, rows, part)
         return torch.sigmoid(logit + self.auxiliary(parts["scenario"]).squeeze(-1))
+
+
+KIND = Kind(
+    name="star",
+    title="STAR",
+    description="a shared network multiplied by one of its own for each scenario",
+    config=TrainingConfig(),
+    build=lambda source, config: Star(source.tensors, config.hidden, count_targets(source)),
+)

@@ -6,13 +6,12 @@ Knows skl2onnx and ONNX; knows nothing of training or registries.
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper, save
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 
-from export.models.onnx_export import TOLERANCE, ExportMismatch
+from export.onnx_check import check_difference, open_session
 from export.recognition.calibration import FLOOR
 from export.recognition.forest import Recogniser
 from services.ranking.recognise import INPUT, OUTPUT
@@ -53,11 +52,7 @@ def export_recogniser(recogniser: Recogniser, inputs: int, path: Path) -> None:
 
 def check_recogniser(recogniser: Recogniser, path: Path, features: NDArray[np.float32]) -> float:
     """Largest difference between ONNX and scikit-learn over samples [S, F]; ExportMismatch above TOLERANCE."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (actual,) = session.run([OUTPUT], {INPUT: features})
+    (actual,) = open_session(path).run([OUTPUT], {INPUT: features})
     worst = float(np.abs(actual - recogniser.posterior(features)).max())
-    if worst > TOLERANCE:
-        raise ExportMismatch(
-            f"ONNX differs from scikit-learn by {worst:.2g} on {len(features)} real samples, allowed is {TOLERANCE:g}"
-        )
+    check_difference(worst, "ONNX", "scikit-learn", f"{len(features)} real samples")
     return worst

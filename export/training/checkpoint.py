@@ -1,4 +1,4 @@
-"""The state of a training run after each epoch, on disk, so that an interrupted run goes on where it stood.
+"""Checkpoints: the state of a training run after each epoch, on disk, from which an interrupted run resumes.
 
 Knows torch's files; knows nothing of models.
 """
@@ -13,12 +13,12 @@ from services.errors import CrossRecError
 
 
 class CheckpointMismatch(CrossRecError):
-    """A checkpoint is of a run with other choices or other rows."""
+    """A checkpoint belongs to a run with other choices or other rows."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training rows gave."""
+    """Results of one pass over the training rows."""
 
     number: int
     train_loss: float
@@ -26,8 +26,8 @@ class Epoch:
 
 
 @dataclass
-class Progress:
-    """Where a run stands: its epochs, and weights and optimiser after the last one and the best one."""
+class TrainingProgress:
+    """The state of a run: its epochs, model weights and optimiser after the last one, weights after the best one."""
 
     history: list[Epoch]
     model: dict[str, Any]
@@ -35,23 +35,23 @@ class Progress:
     best: dict[str, Any]
 
 
-def save(path: Path, run: dict[str, Any], progress: Progress) -> None:
-    """Write the checkpoint in one step; `run` says what the run is."""
+def save_checkpoint(path: Path, run: dict[str, Any], progress: TrainingProgress) -> None:
+    """Write a checkpoint atomically; `run` identifies the run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_suffix(".part")
     torch.save({"run": run, **vars(progress), "history": [asdict(epoch) for epoch in progress.history]}, staging)
     staging.replace(path)
 
 
-def load(path: Path, run: dict[str, Any]) -> Progress | None:
-    """The checkpoint, None if there is none; CheckpointMismatch naming what differs if it is of another run."""
+def load_checkpoint(path: Path, run: dict[str, Any]) -> TrainingProgress | None:
+    """The checkpoint, None if there is none; CheckpointMismatch names what differs if it is of another run."""
     if not path.exists():
         return None
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    theirs = found.pop("run")
+    held = torch.load(path, map_location="cpu", weights_only=True)
+    theirs = held.pop("run")
     differing = [name for name in sorted({*run, *theirs}) if run.get(name) != theirs.get(name)]
     if differing:
         parts = ", ".join(f"{name} is {theirs.get(name)} there, {run.get(name)} here" for name in differing)
-        raise CheckpointMismatch(f"{path} is of another run: {parts}. Train without resuming, or with the same choices")
-    history = [Epoch(**epoch) for epoch in found.pop("history")]
-    return Progress(history=history, **found)
+        raise CheckpointMismatch(f"{path} is of another run: {parts}. Train without --resume, or with the same choices")
+    history = [Epoch(**epoch) for epoch in held.pop("history")]
+    return TrainingProgress(history=history, **held)

@@ -1,6 +1,6 @@
-"""`crossrec train`: trains, evaluates, exports and registers models of a data set.
+"""`crossrec train`: trains, tests, exports and registers models of a data set.
 
-Knows flags; the work is in export.training.run.
+Knows flags; a run itself is in export.training.run.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from export.training.config import KINDS
+from export.models.kinds import KINDS
 from services.settings.load import Settings, load_settings
 
 console = Console()
@@ -19,41 +19,46 @@ console = Console()
 def train_command(
     data: Annotated[str, typer.Option(help="Name of an imported data set: a directory below data_dir.")],
     model: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(KINDS)}; may be repeated. Default: all.")
+        list[str] | None,
+        typer.Option(help=f"Kind of model: {', '.join(KINDS)}. May be repeated. Default: all."),
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed of weights and order; may be repeated.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most passes over the rows. Default: the kind's.")] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed of initial weights and row order; may be repeated. Default: 0.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the rows. Default: the kind's own.")] = None,
     device: Annotated[str | None, typer.Option(help="PyTorch device, like cpu or cuda.")] = None,
     *,
-    resume: Annotated[bool, typer.Option(help="Keep finished runs and go on with an interrupted one.")] = False,
+    resume: Annotated[bool, typer.Option(help="Keep finished runs and continue an interrupted one.")] = False,
 ) -> None:
-    """Train, evaluate, export and register models; imports and replays first if that was not done.
+    """Train, test, export and register models; imports and replays the data set first where needed.
 
     Writes <data_dir>/<data>/runs/<kind>-seed<k>/ and model.onnx, manifest.json and metrics.json to the registry.
     """
-    from export.training.config import config_of
-    from export.training.run import read_run, train_run
+    from export.models.kinds import load_kind
+    from export.models.runs import read_run
+    from export.training.run import train_run
 
     settings = load_settings(data)
     kinds = model or list(KINDS)
     for kind in kinds:
-        config_of(kind)
+        load_kind(kind)
     _ensure_rows(settings, data)
     table = Table("model", "seed", "rows", "AUC", "GAUC", "NDCG@10", "log loss", "registered as", title="Test split")
     for kind in kinds:
         for number in seed or [0]:
             overrides = {"epochs": epochs, "device": device}
             run = read_run(train_run(settings, data, kind, number, overrides, log=console.print, resume=resume))
-            table.add_row(kind, str(number), *_figures(run), "/".join(Path(run["registered"]).parts[-2:]))
+            table.add_row(kind, str(number), *_metric_cells(run), "/".join(Path(run["registered"]).parts[-2:]))
     console.print(table)
     console.print(f"registered in {settings.registry_dir}")
 
 
-def _figures(run: dict[str, Any]) -> list[str]:
-    found = run.get("test", {}).get("all")
-    if not found:
+def _metric_cells(run: dict[str, Any]) -> list[str]:
+    """Rows and metrics of the test split."""
+    test = run.get("test", {}).get("all")
+    if not test:
         return ["0", *["-"] * 4]
-    return [str(found["rows"]), *(f"{found[name]:.4f}" for name in ("auc", "gauc", "ndcg_at_10", "log_loss"))]
+    return [str(test["rows"]), *(f"{test[name]:.4f}" for name in ("auc", "gauc", "ndcg_at_10", "log_loss"))]
 
 
 def _ensure_rows(settings: Settings, data: str) -> None:

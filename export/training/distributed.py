@@ -2,8 +2,8 @@
 
     torchrun --standalone --nproc-per-node 2 -m export.training.distributed --data completejourney --model neural
 
-Row groups are dealt out, gradients are averaged after every step (gloo on CPUs, NCCL on GPUs), the first process
-validates and writes the run. Knows flags and processes; the training itself is the same as in one.
+Row groups are dealt out, gradients are averaged after every step (gloo on CPUs, NCCL on GPUs), rank 0 validates and
+writes the run. Knows flags and processes; the training loop is the same as in one process.
 """
 
 import os
@@ -13,20 +13,20 @@ import torch
 import torch.distributed as dist
 import typer
 
-from export.training.config import config_of
-from export.training.peers import Together
+from export.models.kinds import KINDS, config_of
+from export.training.process_group import DistributedGroup
 from export.training.run import train_run
 from services.settings.load import load_settings
 
 
-def train_together(
+def train_distributed(
     data: Annotated[str, typer.Option(help="Name of an imported and replayed data set.")],
-    model: Annotated[str, typer.Option(help="Kind of model.")] = "neural",
-    seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Most passes over the rows.")] = None,
+    model: Annotated[str, typer.Option(help=f"Kind of model: {', '.join(KINDS)}.")] = "neural",
+    seed: Annotated[int, typer.Option(help="Seed of initial weights and row order.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the rows. Default: the kind's own.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; one GPU per process.")] = None,
     *,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = False,
 ) -> None:
     """Train in the processes that torchrun started."""
     settings = load_settings(data)
@@ -36,18 +36,18 @@ def train_together(
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.startswith("cuda") else "gloo")
     try:
-        peers = Together()
+        group = DistributedGroup()
         overrides = {"epochs": epochs, "device": chosen}
 
         def log(line: str) -> None:
-            if not peers.rank:
+            if not group.rank:
                 typer.echo(line)
 
-        out = train_run(settings, data, model, seed, overrides, log=log, resume=resume, peers=peers)
+        out = train_run(settings, data, model, seed, overrides, log=log, resume=resume, group=group)
         log(f"run in {out}")
     finally:
         dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    typer.run(train_together)
+    typer.run(train_distributed)

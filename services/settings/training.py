@@ -60,7 +60,4 @@ class TrainingSettings(SettingsSection):
     buffer_rows: int | None = Field(None, ge=1, description="Rows in memory among which users are shuffled.")
     learning_rate: float | None = Field(None, gt=0, description="Adam's at the start, or LightGBM's shrinkage.")
     weight_decay: float | None = Field(None, ge=0, description="AdamW's decoupled decay.")
-    mask_history: float | None = Field(None, ge=0, lt=1, description="Share of source histories hidden in training.")
-    weigh_by_transfer: str | None = Field(None, description="Scarce scenario by whose weights other rows count.")
-    neighbour_label: float | None = Field(None, ge=0, lt=1, description="Label of negatives that read like positives.")
     threads: int | None = Field(None, ge=0, description="Threads of LightGBM; 0: all cores.")

@@ -23,9 +23,9 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
 from export.harness.stream import timestamp
-from export.models.onnx_export import export_many, export_onnx
-from export.models.preference_transfer import PreferenceTransfer
-from export.training.config import CONFIGS
+from export.models.kinds import config_of
+from export.models.onnx_export import export_onnx
+from export.models.preference_transfer import PreferenceTransfer, export_batched
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
 from services.infra.ports import choose_port
@@ -92,11 +92,11 @@ def register_model(settings: Settings) -> None:
     schema, kind, out = build_schema(settings.features), "neural", settings.data_dir
     settings.encoder_dir.mkdir(parents=True)
     EncoderInfo(ENCODER, schema.config.text_dims, 0, "made up").save(settings.encoder_dir)
-    config, tensors = CONFIGS[kind], tensor_names(schema)
+    config, tensors = config_of(kind), tensor_names(schema)
     torch.manual_seed(0)
     model = PreferenceTransfer(tensors, config.hidden, config.hidden_g, config.dropout, config.members)
     export_onnx(model, out / "model.onnx")
-    export_many(model, out / "many.onnx")
+    export_batched(model, out / "many.onnx")
     manifest = {
         "kind": kind,
         "schema_fingerprint": schema.fingerprint,

@@ -7,21 +7,19 @@ import pytest
 import torch
 
 from export.models.base import INPUTS, OUTPUTS, Model
+from export.models.kinds import KINDS, load_kind
 from export.models.onnx_export import (
     SAMPLE_ITEMS,
-    ExportMismatch,
-    check_many,
+    check_batched,
     check_onnx,
-    export_many,
     export_onnx,
-    open_session,
     requests_of,
     sample_requests,
     score_onnx,
 )
-from export.models.preference_transfer import PreferenceTransfer
+from export.models.preference_transfer import PreferenceTransfer, export_batched
+from export.onnx_check import ExportMismatch, open_session
 from export.rows.reader import RowSource
-from export.training.config import KINDS
 from services.ranking.model.execution import Execution
 from services.ranking.model.onnx_model import OnnxModel
 from services.ranking.model.onnx_session import PaddedGraph
@@ -49,7 +47,7 @@ def test_exported_graph_equals_the_model_for_any_size(
 ) -> None:
     """ONNX agrees to 1e-5 on real rows, and for one item, one scenario, unseen scenarios and a spread posterior."""
     model, path = trained[kind], tmp_path / "model.onnx"
-    export_onnx(model, path)
+    load_kind(kind).export(model, path)
     assert check_onnx(model, path, RowSource(directory, "validation")) <= 1e-5
     session = open_session(path)
     assert set(INPUTS) == {given.name for given in session.get_inputs()}
@@ -63,13 +61,13 @@ def test_exported_graph_equals_the_model_for_any_size(
 def test_the_kinds_with_transfer_weights_have_a_graph_of_several_requests(
     kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
 ) -> None:
-    """It agrees with the graph of one request on real rows; other kinds write nothing."""
-    one, many = tmp_path / "model.onnx", tmp_path / "many.onnx"
-    written = export_many(trained[kind], many)
-    assert (kind in {"affine", "neural"}, many.exists()) == (written, written)
-    if written:
-        export_onnx(trained[kind], one)
-        assert check_many(one, many, RowSource(directory, "validation")) <= 1e-5
+    """It agrees with the graph of one request on real rows; other kinds have none."""
+    single, batched, export = tmp_path / "model.onnx", tmp_path / "batched.onnx", load_kind(kind).export_batched
+    assert (kind in {"affine", "neural"}) == (export is not None)
+    if export:
+        export(trained[kind], batched)
+        load_kind(kind).export(trained[kind], single)
+        assert check_batched(single, batched, RowSource(directory, "validation")) <= 1e-5
 
 
 @pytest.mark.parametrize("execution", [Execution(buckets=(4, 16)), Execution(buckets=(4, 16), cuda_graph=True)])
@@ -91,9 +89,9 @@ def test_a_graph_of_several_requests_of_another_model_is_refused(
 ) -> None:
     """With the size of the difference."""
     export_onnx(trained["affine"], tmp_path / "model.onnx")
-    export_many(trained["neural"], tmp_path / "many.onnx")
-    with pytest.raises(ExportMismatch, match="ONNX of several requests differs from one by"):
-        check_many(tmp_path / "model.onnx", tmp_path / "many.onnx", RowSource(directory, "validation"))
+    export_batched(trained["neural"], tmp_path / "batched.onnx")
+    with pytest.raises(ExportMismatch, match="ONNX of several requests differs from ONNX of one by"):
+        check_batched(tmp_path / "model.onnx", tmp_path / "batched.onnx", RowSource(directory, "validation"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +99,7 @@ def test_sample_requests_hold_what_the_graph_computes_and_are_nobodys(
     kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
 ) -> None:
     """A server's own session agrees; the same rows give the same samples, and no sample is a row."""
-    export_onnx(trained[kind], tmp_path / "model.onnx")
+    load_kind(kind).export(trained[kind], tmp_path / "model.onnx")
     source = RowSource(directory, "train")
     samples = sample_requests(tmp_path / "model.onnx", source)
     write_samples(tmp_path / "samples.npz", samples)

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 
 from export.models.base import TENSORS
-from export.models.onnx_export import export_many, export_onnx
-from export.models.preference_transfer import PreferenceTransfer
+from export.models.onnx_export import export_onnx
+from export.models.preference_transfer import PreferenceTransfer, export_batched
 from services.features.encode import Tensors, tensor_names
 from services.ranking.model.execution import Execution
 from services.ranking.model.onnx_model import OnnxModel
@@ -43,7 +43,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tensors = {name: [f"{name}_{k}" for k in range(WIDTHS[name])] for name in TENSORS}
     model = PreferenceTransfer(tensors, (32, 16), (8,), members=3)
     export_onnx(model, folder / "model.onnx")
-    export_many(model, folder / "many.onnx")
+    export_batched(model, folder / "many.onnx")
     return folder
 
 
@@ -84,7 +84,7 @@ def test_a_server_on_the_device_answers_as_one_on_the_processor(tmp_path: Path) 
     """Over gRPC, several callers at once, whose requests are scored together."""
     model = PreferenceTransfer(tensor_names(rank_server.SCHEMA), (32, 16), (8,), members=3)
     export_onnx(model, tmp_path / "model.onnx")
-    export_many(model, tmp_path / "many.onnx")
+    export_batched(model, tmp_path / "many.onnx")
     store, items = rank_server.filled_store(), [f"item {number}" for number in range(200)]
     history = rank_server.History(store, epoch=2)
     history.items(*items, texts=[number % 4 for number in range(200)])

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from export.models.runs import read_run
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
-from export.training.run import read_run, train_run
+from export.training.run import train_run
 from services.settings.load import Settings
 from services.settings.training import TrainingSettings
 from tests.unit.export.rows.made_rows import SOURCES, write_rows
@@ -50,7 +51,7 @@ def test_a_run_says_what_it_was_and_how_good(out: Path) -> None:
     assert ("neural", 3, 2) == (run["kind"], run["seed"], run["training"]["epochs"])
     assert {"all", "mail", "shelf"} == set(run["test"])
     assert run["onnx_difference_max"] <= 1e-5
-    assert run["onnx_many_difference_max"] <= 1e-5
+    assert run["onnx_batched_difference_max"] <= 1e-5
     manifest = json.loads((Path(run["registered"]) / "manifest.json").read_text())
     assert ("neural", 1, SOURCES) == (manifest["name"], manifest["version"], manifest["sources"])
     assert {"model.onnx", "many.onnx", "samples.npz"} == set(manifest["files"])

@@ -9,12 +9,12 @@ from scipy.stats import spearmanr
 
 from export.evaluation.metrics import auc
 from export.models.base import Model
+from export.models.kinds import config_of
 from export.models.preference_transfer import PreferenceTransfer
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
-from export.training.config import config_of
 from export.training.run import transfer_summary
-from export.training.train import fit, score
+from export.training.train import fit, score_rows
 from tests.synthetic.known_transfer import SCENARIO_IDS, KnownTransfer, engagement, tastes, true_transfer, write_rows
 
 CHOICES = {"epochs": 8, "batch_rows": 1024}
@@ -53,7 +53,7 @@ def neural_auc(neural: PreferenceTransfer, test_rows: RowSource) -> float:
 
 
 def measured(model: Model, source: RowSource) -> float:
-    found = score(model, source)
+    found = score_rows(model, source)
     return auc(found.label, found.probability)
 
 
@@ -86,7 +86,7 @@ def test_the_sources_that_matter_are_missed(neural: PreferenceTransfer, rows: Pa
         without = []
         for source in (int(np.argmax(truth)), int(np.argmin(truth))):
             selection = Selection(dropped_sources=frozenset({SCENARIO_IDS[source]}))
-            found = score(neural, RowSource(rows, "test", selection))
+            found = score_rows(neural, RowSource(rows, "test", selection))
             without.append(auc(found.label[target == number], found.probability[target == number]))
         assert without[0] < without[1] - 0.02
 

@@ -11,8 +11,9 @@ import pytest
 
 from export.evaluation.experiment_sections import experiment_sections
 from export.evaluation.rows import EvaluationError, read_evaluation_rows
-from export.evaluation.runs import is_current, read_run
+from export.evaluation.runs import read_predictions
 from export.evaluation.study import read_experiments, study, write_study
+from export.models.runs import is_current
 from tests.unit.export.evaluation.made import experiments, write_dataset
 
 KINDS = {"popularity": False, "pooled": False, "neural": True}
@@ -79,8 +80,8 @@ def test_a_run_without_all_rows_is_refused_by_name(dataset: Path) -> None:
     """The error names file, column and what to do."""
     path = dataset / "runs" / "pooled-seed0" / "predictions.parquet"
     pq.write_table(pq.read_table(path).slice(3), path)
-    with pytest.raises(EvaluationError, match=r"predictions.parquet: column probability: 3 of .* train again"):
-        read_run(dataset / "runs", "pooled", 0, read_evaluation_rows(dataset / "rows"))
+    with pytest.raises(EvaluationError, match=r"predictions.parquet: column probability: missing for 3 of .* again"):
+        read_predictions(dataset, "pooled", 0, read_evaluation_rows(dataset / "rows"))
 
 
 def test_rows_without_test_split_are_refused(dataset: Path) -> None:

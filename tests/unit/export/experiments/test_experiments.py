@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from export.experiments.ablation import Ablation
-from export.experiments.augment import Augmented, helps
 from export.experiments.fits import ExperimentError, Fit, Measures
 from export.experiments.results import Results
 from export.experiments.run import SECONDS_PER_PASS, plan, run
@@ -29,7 +28,6 @@ class ArithmeticTrainer:
         self.fitted.append(fit.key)
         auc = 0.5 + self.row_passes(fit) / 1000 + fit.seed / 100
         auc -= len(fit.selection.dropped_features) / 100 + len(fit.selection.dropped_sources) / 50
-        auc += fit.overrides.get("mask_history", 0) / 10
 
         def scored(value: float) -> dict[str, dict[str, float]]:
             return {target: {"auc": value, "ndcg_at_10": value / 2} for target in ("all", *TARGETS)}
@@ -149,21 +147,3 @@ def test_ablation_drops_each_group_and_adds_them_up(tmp_path: Path) -> None:
         ("up to", "counts", 2, -0.01),
         ("up to", "price", 1, 0.0),
     ]
-
-
-def test_an_augmentation_is_kept_if_validation_gains(tmp_path: Path) -> None:
-    """Only masking helps this trainer."""
-    rows = run(Augmented("neural", ["mail"], 2).experiment(), ArithmeticTrainer(), Results(tmp_path / "a.json", {}))
-    assert [(row["name"], row["kept"], row["auc_change"]) for row in rows] == [
-        ("mask history", True, 0.02),
-        ("weigh by transfer", False, 0.0),
-        ("text neighbours", False, 0.0),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("gained", "expected"), [([0.002], True), ([0.0005], False), ([0.001, 0.002], True), ([0.004, -0.002], False)]
-)
-def test_a_gain_within_the_noise_of_seeds_is_none(gained: list[float], expected: bool) -> None:
-    """The mean must lie above two standard errors."""
-    assert helps(gained) is expected

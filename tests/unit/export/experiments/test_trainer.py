@@ -77,9 +77,8 @@ def test_rows_without_a_test_split_are_refused(tmp_path: Path) -> None:
         (["scarcity", "--target", "mail"], 2 + 4 * 3 + 3, 2 + 5 * 3 - 2),  # 1 and 2 % are no row
         (["sources"], 1 + 3, 3 * 3),
         (["ablation"], 1 + 6, 1 + 6),
-        (["augmentation", "--target", "mail"], 4, 3),
     ],
-    ids=["scarcity", "sources", "ablation", "augmentation"],
+    ids=["scarcity", "sources", "ablation"],
 )
 def test_commands_write_their_results_and_go_on_from_them(
     data: Path, arguments: list[str], fits: int, rows: int

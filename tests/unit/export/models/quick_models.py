@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from export.models.base import Model
-from export.training.config import KINDS, config_of
+from export.models.kinds import KINDS, config_of
 from export.training.train import fit
 from tests.unit.export.rows.made_rows import WIDTHS
 

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from export.models.base import Model, Moments, Standardise, combine
-from export.models.build import TORCH_KINDS
+from export.models.kinds import KINDS, load_kind
 from export.models.onnx_export import requests_of
 from export.rows.reader import RowSource
-from export.training.config import KINDS
 from tests.unit.export.models.quick_models import request, train_all
 from tests.unit.export.rows.made_rows import write_rows
 
@@ -52,7 +51,7 @@ def test_other_kinds_have_the_target_as_weights(kind: str, trained: dict[str, Mo
     np.testing.assert_array_equal(given["target"][0], trained[kind].outputs(given)[1])
 
 
-@pytest.mark.parametrize("kind", sorted(TORCH_KINDS))
+@pytest.mark.parametrize("kind", [name for name in KINDS if load_kind(name).build])
 def test_scales_come_from_the_training_rows(kind: str, directory: Path, trained: dict[str, Model]) -> None:
     """Every torch kind standardises the item features to mean 0 and deviation 1 on the training rows."""
     item = np.concatenate([batch.item for batch in RowSource(directory, "train").batches()])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from export.models.base import ModelError
-from export.models.engagement import longest
+from export.models.engagement import longest_half_life
 from export.models.past_count import PastCount
 from export.models.popularity import Popularity
 from tests.unit.export.rows.made_rows import TENSORS
@@ -12,11 +12,11 @@ from tests.unit.export.rows.made_rows import TENSORS
 
 def test_the_longest_half_life_is_found_by_number() -> None:
     """9e+05 is longer than 1000; features that are no half-lives do not count."""
-    assert 2 == longest(
+    assert 2 == longest_half_life(
         ["user_item_known", "user_item_1000s", "user_item_9.5e+05s", "user_item_age_days"], "user_item_"
     )
     with pytest.raises(ModelError, match=r"no feature item_engagement_<half-life>s"):
-        longest(["price"], "item_engagement_")
+        longest_half_life(["price"], "item_engagement_")
 
 
 def test_popularity_ranks_by_engagement_of_all() -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from export.models.base import INPUTS, TENSORS, RequestTensors, RowTensors
-from export.models.preference_transfer import ManyRequests, PreferenceTransfer
+from export.models.kinds import config_of
+from export.models.preference_transfer import BatchedRequests, PreferenceTransfer
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
-from export.training.config import config_of
 from export.training.train import fit
 from tests.unit.export.models.quick_models import request
 from tests.unit.export.rows.made_rows import WIDTHS, write_rows
@@ -104,7 +104,7 @@ def test_several_requests_at_once_get_what_they_get_one_by_one(hidden: tuple[int
     whose = torch.repeat_interleave(torch.arange(3), torch.tensor([len(given.item) for given in requests]))
     joined = {name: torch.cat([getattr(given, name) for given in requests]) for name in TENSORS if name != "scenario"}
     scenario, target = torch.stack([given.scenario for given in requests]), torch.cat([target for _, target in asked])
-    found = ManyRequests(model)(scenario=scenario, **joined, target=target, request=whose)
+    found = BatchedRequests(model)(scenario=scenario, **joined, target=target, request=whose)
     for number, (given, wanted) in enumerate(asked):
         of_request = [output[number] if output is found[1] else output[whose == number] for output in found]
         torch.testing.assert_close(of_request, list(model(*given, wanted)), rtol=1e-6, atol=1e-6)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from export.datasets.storage import DatasetReader
-from export.models.onnx_export import ExportMismatch
+from export.onnx_check import ExportMismatch
 from export.recognition.calibration import Calibration, fit_calibration
 from export.recognition.errors import RecognitionError
 from export.recognition.forest import ForestConfig, Recogniser, train_forest

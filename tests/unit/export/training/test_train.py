@@ -7,11 +7,12 @@ import pytest
 
 from export.evaluation.metrics import auc
 from export.models.base import ModelError
+from export.models.config import TrainingConfig
+from export.models.kinds import KINDS, config_of
 from export.rows.reader import RowSource, TrainingRowsError
 from export.rows.selection import Selection
 from export.training.checkpoint import CheckpointMismatch, Epoch
-from export.training.config import KINDS, TrainingConfig, config_of
-from export.training.train import _best, fit, score
+from export.training.train import best_epoch, fit, score_rows
 from services.errors import ConfigurationError
 from tests.unit.export.rows.made_rows import write_rows
 
@@ -28,7 +29,7 @@ def config(**overrides: object) -> TrainingConfig:
 
 
 def probabilities(model: object, directory: Path) -> np.ndarray:
-    return score(model, RowSource(directory, "validation")).probability
+    return score_rows(model, RowSource(directory, "validation")).probability
 
 
 def test_training_is_seeded_and_learns(directory: Path) -> None:
@@ -43,8 +44,8 @@ def test_training_is_seeded_and_learns(directory: Path) -> None:
 def test_the_best_epoch_is_kept_and_training_stops_after_it(directory: Path) -> None:
     """The model scores as in its best epoch; `patience` epochs without a better one end training."""
     model, epochs = fit(directory, "neural", config(epochs=40, patience=2, learning_rate=0.1))
-    found = score(model, RowSource(directory, "validation"))
-    best = _best(epochs)
+    found = score_rows(model, RowSource(directory, "validation"))
+    best = best_epoch(epochs)
     assert best.validation_auc == auc(found.label, found.probability)
     assert len(epochs) == best.number + 2 < 40
 
@@ -54,13 +55,13 @@ def test_without_validation_rows_the_last_epoch_counts(tmp_path: Path) -> None:
     directory = write_rows(tmp_path / "rows", contexts=20, splits=("train",))
     _, epochs = fit(directory, "neural", config(epochs=4, patience=1))
     assert 4 == len(epochs)
-    assert _best(epochs) is epochs[-1]
+    assert best_epoch(epochs) is epochs[-1]
 
 
 def test_the_first_of_equally_good_epochs_is_the_best() -> None:
     """A later one with the same AUC brings nothing."""
     epochs = [Epoch(1, 0.5, 0.7), Epoch(2, 0.4, 0.8), Epoch(3, 0.3, 0.8)]
-    assert epochs[1] is _best(epochs)
+    assert epochs[1] is best_epoch(epochs)
 
 
 class Interrupted(Exception):
@@ -80,7 +81,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(directory: Path, tmp_path
     lines: list[str] = []
     resumed, epochs = fit(directory, "neural", chosen, checkpoint=checkpoint, resume=True, log=lines.append)
     whole, expected = fit(directory, "neural", chosen)
-    assert "neural: going on after epoch 2" == lines[0]
+    assert "neural: resuming after epoch 2" == lines[0]
     assert expected == epochs
     for name, weights in whole.state_dict().items():
         np.testing.assert_array_equal(weights, resumed.state_dict()[name])
@@ -98,7 +99,7 @@ def test_every_row_is_scored_in_order(directory: Path) -> None:
     """Scores come by row number with the rows' labels."""
     model, _ = fit(directory, "logistic", config_of("logistic", {"epochs": 1}))
     source = RowSource(directory, "validation", batch_rows=50)
-    found, columns = score(model, source), source.columns("label")
+    found, columns = score_rows(model, source), source.columns("label")
     np.testing.assert_array_equal(columns["row"], found.row)
     np.testing.assert_array_equal(columns["label"], found.label)
 

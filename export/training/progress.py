@@ -1,4 +1,4 @@
-"""Progress bars of training: rows done within an epoch, with the loss so far."""
+"""Progress bars of training: rows done within an epoch, with the smoothed loss."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from rich import get_console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SMOOTHING = 0.05
-"""Weight of the newest batch in the loss shown."""
+"""Weight of the newest batch in the displayed loss."""
 
 
 @contextmanager
-def epoch_bar(title: str, rows: int, *, shown: bool) -> Iterator[Callable[[int, float], None]]:
-    """A bar over `rows` rows, in a terminal only; what it gives is called with rows done and their loss per batch."""
+def epoch_progress(title: str, rows: int, *, visible: bool) -> Iterator[Callable[[int, float], None]]:
+    """A bar over `rows` rows, in a terminal only; yields a function to call with a batch's rows and loss."""
     console = get_console()
     columns = (
         TextColumn("{task.description}"),
@@ -21,7 +21,7 @@ def epoch_bar(title: str, rows: int, *, shown: bool) -> Iterator[Callable[[int, 
         TextColumn("loss {task.fields[loss]:.4f}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not (visible and console.is_terminal)) as progress:
         task, smooth = progress.add_task(title, total=rows, loss=float("nan")), float("nan")
 
         def advance(done: int, loss: float) -> None:

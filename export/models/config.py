@@ -1,0 +1,44 @@
+"""Training choices that a kind of model may set. Knows numbers; knows nothing of torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Args:
+        hidden: widths of the network's hidden layers, of P/M models the preference network's; empty: affine.
+        hidden_g: widths of the hidden layers of P/M models' transfer network; empty: affine.
+        dropout: share of hidden values that a training step leaves out (P/M models and `pooled`).
+        members: networks of which a P/M model's preference is the mean.
+        epochs: most passes over the training rows.
+        patience: passes without a better validation AUC until training stops.
+        batch_rows: rows per step, in whole contexts.
+        buffer_rows: rows in memory among which contexts are shuffled.
+        learning_rate: Adam's initial rate, which falls to 0 along a cosine; LightGBM's shrinkage.
+        weight_decay: AdamW's decoupled decay.
+        gradient_norm: gradients are clipped to this norm.
+        trees: most trees of `lightgbm`.
+        leaves: leaves per tree of `lightgbm`.
+        threads: threads of `lightgbm`; 0: one per core.
+        seed: of initial weights and row order.
+        device: PyTorch device.
+    """
+
+    hidden: tuple[int, ...] = (128, 64)
+    hidden_g: tuple[int, ...] = (32,)
+    dropout: float = 0.0
+    members: int = 1
+    epochs: int = 8
+    patience: int = 2
+    batch_rows: int = 4096
+    buffer_rows: int = 200_000
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-5
+    gradient_norm: float = 5.0
+    trees: int = 400
+    leaves: int = 63
+    threads: int = 0
+    seed: int = 0
+    device: str = "cpu"
