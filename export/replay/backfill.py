@@ -20,7 +20,7 @@ from services.features.activity import DeltaColumns
 from services.features.dedup import trim_event_ids
 from services.features.rows import Block
 from services.features.schema import POSITION, Schema, View, build_schema
-from services.server.security.pseudonyms import Pseudonyms, open_pseudonyms
+from services.server.security.pseudonyms import Pseudonymizer, open_pseudonymizer
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
 from services.store.folding import fold_activity
@@ -87,7 +87,7 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
         rows |= {view: rows.get(view, 0) + count for view, count in part.rows.items()}
         for view, deltas in part.activity.items():
             fold_activity(activity, schema, view, deltas, np.tile((*REPLAYED, number), (len(deltas), 1)))
-    rows |= _write(activity, _online(settings), schema, list(GROUPS), Pseudonyms())
+    rows |= _write(activity, _online(settings), schema, list(GROUPS), Pseudonymizer())
     return Filled(events, {view: count for view, count in rows.items() if count})
 
 
@@ -117,7 +117,7 @@ def fold_share(settings: Settings, data: Path, until_s: float, share: int, share
     replay.run(until_s, lambda *_: None)
     views = (*CATALOGUE, *USERS) if share == 0 else USERS
     activity = {view: _deltas(store, schema, view) for view in GROUPS}
-    written = _write(store, _online(settings), schema, views, open_pseudonyms(settings.privacy))
+    written = _write(store, _online(settings), schema, views, open_pseudonymizer(settings.privacy))
     return Part(events, written, activity)
 
 
@@ -129,7 +129,7 @@ def before_streaming(schema: Schema, block: Block) -> Block:
 
 
 def _write(
-    store: ColumnRowStore, online: RowStore, schema: Schema, views: Sequence[str], pseudonyms: Pseudonyms
+    store: ColumnRowStore, online: RowStore, schema: Schema, views: Sequence[str], pseudonyms: Pseudonymizer
 ) -> dict[str, int]:
     written = {}
     for view in views:
@@ -142,11 +142,11 @@ def _write(
     return written
 
 
-def stored_keys(view: View, keys: Sequence[Key], pseudonyms: Pseudonyms) -> Sequence[Key]:
+def stored_keys(view: View, keys: Sequence[Key], pseudonyms: Pseudonymizer) -> Sequence[Key]:
     """The keys under what users are called in the online store; a user's id comes first in the keys that have one."""
     if USER not in view.entities:
         return keys
-    return [(pseudonyms.of(user), *rest) for user, *rest in keys]
+    return [(pseudonyms.pseudonymize(user), *rest) for user, *rest in keys]
 
 
 def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> DeltaColumns:

@@ -177,10 +177,10 @@ class BatchTraces:
         name, appended_ns = f"poll {self._topic}", round(min(record.time_s for record in records) * 1e9)
         named = {"messaging.operation.name": "poll", "messaging.operation.type": "receive"}
         begun_ns = min(appended_ns or polled_ns, polled_ns)
-        self._tracing.begin(name, SpanKind.CLIENT, parent, attributes | named, begun_ns).end(polled_ns)
+        self._tracing.start_span(name, SpanKind.CLIENT, parent, attributes | named, begun_ns).end(polled_ns)
         named = {"messaging.operation.name": "process", "messaging.operation.type": "process"}
         name = f"process {self._topic}"
-        return self._tracing.begin(name, SpanKind.CONSUMER, parent, attributes | named, polled_ns)
+        return self._tracing.start_span(name, SpanKind.CONSUMER, parent, attributes | named, polled_ns)
 
     def _end(self, error_type: str) -> None:
         """End the `process` spans, which get their children now."""
@@ -207,7 +207,7 @@ class BatchTraces:
             inside = []
 
     def _made(self, step: _Step, parent: Context) -> Span:
-        made = self._tracing.begin(step.name, step.kind, parent, step.attributes, step.begun_ns)
+        made = self._tracing.start_span(step.name, step.kind, parent, step.attributes, step.begun_ns)
         made.end(step.ended_ns)
         return made
 

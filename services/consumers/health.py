@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.server.metrics_endpoint import Report
+from services.server.metrics_endpoint import HealthReport
 
 LIVE_S = 300.0
 """Seconds without a sign of life after which a consumer counts as hung: Kafka's limit between two polls."""
@@ -73,17 +73,17 @@ class ConsumerHealth:
         """The consumer was told to stop."""
         self._stopping = True
 
-    def live(self) -> Report:
+    def live(self) -> HealthReport:
         """Whether the process is worth keeping."""
         reasons = self._silent(LIVE_S)
-        return Report(not reasons, reasons, {})
+        return HealthReport(not reasons, reasons, {})
 
-    def ready(self) -> Report:
+    def ready(self) -> HealthReport:
         """Whether the consumer folds, or would if there were records."""
         reasons = [*self._not_assigned(), *self._failing(), *self._silent(BUSY_S)]
         if self._stopping:
             reasons.append("stopping")
-        return Report(not reasons, reasons, {"partitions": list(self._assigned or ())})
+        return HealthReport(not reasons, reasons, {"partitions": list(self._assigned or ())})
 
     def _not_assigned(self) -> list[str]:
         since_s, assigned = self._rebalancing_since_s, self._assigned

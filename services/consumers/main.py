@@ -23,9 +23,9 @@ from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.reader import partition_counts
 from services.kafka.record_source import RecordSource
 from services.kafka.topics import identify
-from services.server.lifecycle import keep_what_is_loaded, stop_event
+from services.server.lifecycle import freeze_heap, stop_event
 from services.server.logging import configure_logging, log_event
-from services.server.metrics_endpoint import listening
+from services.server.metrics_endpoint import serve_metrics
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 from services.store.cached_items import CachedItems
@@ -57,7 +57,7 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
 
     configure_logging()
     rows = open_rows_for_batches(settings)
-    keep_what_is_loaded()
+    freeze_heap()
     tracing = open_tracing(settings.telemetry, f"consumer-{kind}")
     with stop_event() as stop:
         consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)), tracing=tracing)
@@ -103,7 +103,7 @@ def consume(
     log = open_log(config, watch, admitted)
     loop = ConsumerLoop(log, handler, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
     address = chosen.metrics_listen
-    with listening(METRICS_LISTEN, address, watch.registry, watch.health) if address else nullcontext():
+    with serve_metrics(METRICS_LISTEN, address, watch.registry, watch.health) if address else nullcontext():
         log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
         loop.run()
 

@@ -12,7 +12,7 @@ from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
 
 from services.kafka.publisher import Publisher
 from services.server.logging import log_event
-from services.server.metrics_endpoint import Report
+from services.server.metrics_endpoint import HealthReport
 
 _logger = logging.getLogger(__name__)
 
@@ -83,15 +83,15 @@ class KafkaHealth:
         """Whether Kafka is known to take records."""
         return self._state.ready
 
-    def live(self) -> Report:
+    def live(self) -> HealthReport:
         """The process answers; that Kafka is away is no reason to replace it."""
-        return Report(ok=True, reasons=[], details={})
+        return HealthReport(ok=True, reasons=[], details={})
 
-    def ready(self) -> Report:
+    def ready(self) -> HealthReport:
         """Whether events can be stored."""
         stopping = ["stopping"] if self._stop.is_set() else []
         reasons = [*stopping, *([] if self.serving else ["Kafka does not take records, as far as is known"])]
-        return Report(not reasons, reasons, {})
+        return HealthReport(not reasons, reasons, {})
 
     def check(self) -> None:
         """Ask once; tell and log what has changed."""

@@ -20,7 +20,7 @@ from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
 from services.gateway.watch import EntryObserver, NullEntryObserver, type_of
 from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
-from services.server.security.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonymizer
 
 MAX_ENTRIES = 1000
 
@@ -46,7 +46,7 @@ class IntakeConfig:
     future_tolerance_s: float
     max_age_s: float
     kafka_timeout_s: float
-    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
+    pseudonyms: Pseudonymizer = field(default_factory=Pseudonymizer)
 
 
 @dataclass(frozen=True)

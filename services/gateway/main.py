@@ -17,9 +17,9 @@ from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import Publisher
 from services.server.lifecycle import serve_until_signal
 from services.server.logging import configure_logging, log_event
-from services.server.metrics_endpoint import listening
+from services.server.metrics_endpoint import serve_metrics
 from services.server.security.protection import open_protection
-from services.server.security.pseudonyms import open_pseudonyms
+from services.server.security.pseudonyms import open_pseudonymizer
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 
@@ -66,7 +66,7 @@ def run_gateway(settings: Settings) -> None:
             tracing.close()
 
     address = gateway.metrics_listen
-    with listening(METRICS_LISTEN, address, registry, health) if address else nullcontext():
+    with serve_metrics(METRICS_LISTEN, address, registry, health) if address else nullcontext():
         serve_until_signal(built.server, built.health, DRAIN_S, close, service.stop)
     log_event(_logger, "gateway_stopped")
 
@@ -91,7 +91,7 @@ def build_intake(settings: Settings, publisher: Publisher, watch: EntryObserver 
         future_tolerance_s=gateway.future_tolerance_s,
         max_age_s=settings.max_age_s,
         kafka_timeout_s=gateway.kafka_timeout_s,
-        pseudonyms=open_pseudonyms(settings.privacy),
+        pseudonyms=open_pseudonymizer(settings.privacy),
     )
     budget = PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records)
     return Intake(publisher, rules, budget, watch=watch)

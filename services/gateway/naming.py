@@ -5,19 +5,19 @@ under each. Knows no Kafka.
 """
 
 from crossrec.events.v1.events_pb2 import Entry
-from services.server.security.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonymizer
 
 
-def renamed(entry: Entry, pseudonyms: Pseudonyms) -> list[Entry]:
+def renamed(entry: Entry, pseudonyms: Pseudonymizer) -> list[Entry]:
     """What is to be stored of a valid entry, which is changed in place where one is enough."""
     if not pseudonyms.keys:
         return [entry]
     match entry.WhichOneof("entry"):
         case "behavior_event":
             event = entry.behavior_event
-            event.user_id = pseudonyms.of(event.user_id)
+            event.user_id = pseudonyms.pseudonymize(event.user_id)
         case "user_erasure":
-            return [_erasing(entry, name) for name in pseudonyms.all_of(entry.user_erasure.user_id)]
+            return [_erasing(entry, name) for name in pseudonyms.all_pseudonyms(entry.user_erasure.user_id)]
     return [entry]
 
 

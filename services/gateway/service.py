@@ -21,8 +21,8 @@ from services.errors import DeadlinePassed, Overloaded, Unavailable
 from services.gateway.intake import RETRY_AFTER_S, Intake, Submission, check_length
 from services.gateway.pressure import RateLimits
 from services.gateway.stream import EntryStream, StreamLimits
-from services.server.security.caller import GRANT, client_of
-from services.server.security.expiry import ended_with
+from services.server.security.caller import CURRENT_GRANT, client_of
+from services.server.security.expiry import end_on_expiry
 
 _BUSY_S = 0.1
 """What who finds all batches taken is told to wait, seconds: about as long as Kafka takes for one."""
@@ -70,7 +70,7 @@ class EventService(EventServiceServicer):
         stream = EntryStream(
             self._intake, self._stream_limits, lambda entries: self._rates.delay_s(client, entries), context.cancel
         )
-        with self._open(stream), ended_with(GRANT.get(), stream.stop):
+        with self._open(stream), end_on_expiry(CURRENT_GRANT.get(), stream.stop):
             if context.add_callback(stream.leave):
                 yield from stream.answers(request_iterator)
 

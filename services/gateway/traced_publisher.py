@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_known, outcome
 from services.server.telemetry.opentelemetry import TRACEPARENT, Tracing, context_of, fail, traceparent_of
-from services.server.telemetry.request import current
+from services.server.telemetry.request import current_request
 
 
 class TracedPublisher:
@@ -28,7 +28,7 @@ class TracedPublisher:
 
     def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
         """As the other publisher does, with the request's trace in the headers."""
-        request = current()
+        request = current_request()
         if request is None or request.span is None:
             return self._publisher.send(records, timeout_s)
         topics = [record.topic for record in records]
@@ -57,7 +57,7 @@ class TracedPublisher:
             "messaging.destination.name": topic,
             "messaging.batch.message_count": records,
         }
-        return self._tracing.begin(f"send {topic}", SpanKind.PRODUCER, context_of(parent), attributes)
+        return self._tracing.start_span(f"send {topic}", SpanKind.PRODUCER, context_of(parent), attributes)
 
 
 def _end(span: Span, confirmations: Sequence[Confirmation]) -> None:

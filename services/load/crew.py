@@ -19,7 +19,7 @@ from services.load.errors import LoadFailed
 from services.load.schedule import Step
 from services.load.tally import Record
 from services.load.target import Target
-from services.server.lifecycle import STOP_SIGNALS, keep_what_is_loaded, stop_event
+from services.server.lifecycle import STOP_SIGNALS, freeze_heap, stop_event
 
 LEAD_S = 0.1
 """From handing out steps to the first request that is due: every client has them by then."""
@@ -139,7 +139,7 @@ def work(pipe: Connection, target: Target, requests: Sequence[bytes], share: int
 async def _work(pipe: Connection, target: Target, requests: Sequence[bytes], share: int, shares: int) -> None:
     channels, calls = await connect(target)
     client = Client(calls, requests, share, shares)
-    keep_what_is_loaded()
+    freeze_heap()
     messages = _listen(pipe, client)
     pipe.send(READY)
     while (message := await messages.get()) is not END:

@@ -15,7 +15,7 @@ from services.ranking.process.supervisor import Supervisor, cores, held_port
 from services.ranking.process.worker import Supervised
 from services.ranking.process.worker_pool import Fleet
 from services.server.logging import configure_logging, log_event
-from services.server.metrics_endpoint import listening
+from services.server.metrics_endpoint import serve_metrics
 from services.settings.load import Settings
 
 METRICS_LISTEN = "ranking.metrics_listen"
@@ -58,5 +58,5 @@ def _observed(listen: str, fleet: Fleet) -> Iterator[CollectorRegistry]:
     """Tell of the workers over HTTP meanwhile, if `listen` says where; yields where further metrics go."""
     registry = CollectorRegistry()
     registry.register(fleet)
-    with listening(METRICS_LISTEN, listen, registry, fleet) if listen else nullcontext():
+    with serve_metrics(METRICS_LISTEN, listen, registry, fleet) if listen else nullcontext():
         yield registry

@@ -17,7 +17,7 @@ from services.server.call_observer import Observe
 from services.server.grpc_server import BoundServer
 from services.server.grpc_server import build_server as build_grpc_server
 from services.server.security.protection import UNPROTECTED, Protection
-from services.server.telemetry.request import attach
+from services.server.telemetry.request import attach_timeline
 from services.store.protocol import StaleSchema
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class RankingService(RankingServiceServicer):
             left = context.time_remaining()
             return float("inf") if left is None else left
 
-        attach(stages := Stages())
+        attach_timeline(stages := Stages())
         with self.admission.turn(priority_of(context.invocation_metadata()), time_left_s()):
             stages.end(WAIT)
             try:

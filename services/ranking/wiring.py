@@ -31,10 +31,10 @@ from services.ranking.served_log.open import open_served_log
 from services.ranking.service import RankingService, build_server
 from services.registry.reader import ModelUnavailable, Registry
 from services.server.grpc_server import BoundServer
-from services.server.lifecycle import keep_what_is_loaded, serve_until_signal
+from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.server.logging import configure_logging, log_event
 from services.server.security.protection import open_protection
-from services.server.security.pseudonyms import open_pseudonyms
+from services.server.security.pseudonyms import open_pseudonymizer
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 from services.store.circuit_breaker import Breaker, Circuit
@@ -84,7 +84,7 @@ def _build(
     registry.register(ModelMetrics(models))
     if served_log:
         registry.register(ServedLogMetrics(served_log))
-    keep_what_is_loaded()
+    freeze_heap()
     models.start()
     refresher.start()
     if served_log:
@@ -168,6 +168,6 @@ def build_ranker(settings: Settings, models: Models, observers: tuple[Observer, 
         recogniser=recogniser,
         last_known=last_known,
         observers=observers,
-        name_of=open_pseudonyms(settings.privacy).of,
+        name_of=open_pseudonymizer(settings.privacy).pseudonymize,
     )
     return ranker, open_refresher(rows, store, schema)

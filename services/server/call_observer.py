@@ -1,7 +1,7 @@
-"""Tells of every call of a service that has ended: its method, its code, how long it took.
+"""Reports every call of a service when it ends: method, status code, duration.
 
-Stands before all other interceptors, so that what those refuse counts too. Calls that gRPC itself refuses, because
-too many are in the server, do not come here. Knows no metrics.
+Comes before all other interceptors, so that calls rejected by those are reported, too. Calls that gRPC itself rejects,
+because too many are in the server, are not. Knows no metrics.
 """
 
 import time
@@ -12,18 +12,18 @@ from typing import Any
 
 import grpc
 
-from services.server.grpc_handlers import wrapped
+from services.server.grpc_handlers import wrap_handler
 
 Observe = Callable[[str, grpc.StatusCode, float], None]
-"""Hears of a call that has ended: name of its method, its code, seconds; a stream ends with its last answer."""
+"""Called when a call has ended: name of its method, its code, seconds; a stream ends with its last answer."""
 
 
-class CallWatch(grpc.ServerInterceptor):
-    """Wraps the calls of one service; others (health, reflection) stay as they are.
+class CallObserver(grpc.ServerInterceptor):
+    """Observes the calls of one service; others (health, reflection) are not observed.
 
     Args:
         service: full name of the service.
-        observe: hears of each call, on the call's thread.
+        observe: is called for each call, on the call's thread.
     """
 
     def __init__(self, service: str, observe: Observe) -> None:
@@ -34,15 +34,15 @@ class CallWatch(grpc.ServerInterceptor):
         handler, method = continuation(handler_call_details), handler_call_details.method
         if handler is None or not method.startswith(self._prefix):
             return handler
-        return wrapped(handler, partial(self._watched, method[len(self._prefix) :]))
+        return wrap_handler(handler, partial(self._observed, method[len(self._prefix) :]))
 
     @contextmanager
-    def _watched(self, name: str, context: Any) -> Iterator[None]:
+    def _observed(self, name: str, context: Any) -> Iterator[None]:
         begun_s, usual = time.perf_counter(), grpc.StatusCode.UNKNOWN
         try:
             yield
             usual = grpc.StatusCode.OK
         finally:
-            gone = not context.is_active() and context.code() is None  # nobody hears the answer
+            gone = not context.is_active() and context.code() is None  # the client has left
             code = grpc.StatusCode.CANCELLED if gone else context.code() or usual
             self._observe(name, code, time.perf_counter() - begun_s)

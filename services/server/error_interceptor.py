@@ -1,9 +1,9 @@
-"""The one exit of errors from a gRPC server: raised errors become statuses with details.
+"""Maps errors to gRPC statuses with details; the only place where a gRPC server does so.
 
-Domain code raises from `services.errors`; `ErrorInterceptor` answers. Anything unexpected is INTERNAL
-with the request's id, under which the traceback is in the log. Who is told to come back later is told when: in
+Domain code raises errors of `services.errors`; `ErrorInterceptor` answers with their status. Any other error is
+INTERNAL with the request's id, under which the log has the traceback. A rejected caller gets its retry delay twice: in
 `google.rpc.RetryInfo`, and in the trailing metadata that gRPC clients with a retry policy follow by themselves.
-Requests are parsed in here, for gRPC itself would call bytes that are no message an INTERNAL error.
+Requests are parsed here: gRPC itself would answer bytes that are not a message with INTERNAL.
 """
 
 import logging
@@ -31,9 +31,9 @@ from services.errors import (
     Unauthenticated,
     Unavailable,
 )
-from services.server.grpc_handlers import Parse, wrapped
+from services.server.grpc_handlers import Parse, wrap_handler
 from services.server.logging import log_event
-from services.server.telemetry.request import current
+from services.server.telemetry.request import current_request
 
 DOMAIN = "crossrec"
 """The domain of every `google.rpc.ErrorInfo`."""
@@ -54,7 +54,7 @@ _logger = logging.getLogger(__name__)
 
 
 def status_of(error: RequestError) -> Status:
-    """The status that answers `error`: code, text, `ErrorInfo`, and what the caller needs to do better."""
+    """The status of `error`: code, text, `ErrorInfo`, and the field at fault or the retry delay."""
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
     details: list[Any] = [ErrorInfo(reason=error.reason, domain=DOMAIN)]
     if isinstance(error, InvalidRequest):
@@ -71,7 +71,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     """Wraps unary calls and two-way streams; the health watch is gRPC's own and stays as it is.
 
     Args:
-        make_id: makes the request id named in an INTERNAL answer and in its log line, if the request has none.
+        make_id: makes the request id of an INTERNAL answer and of its log line, if the request has none.
     """
 
     def __init__(self, make_id: Callable[[], str] = lambda: uuid.uuid4().hex) -> None:
@@ -83,26 +83,26 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         parse = _parser(handler.request_deserializer)
-        return wrapped(handler, partial(self._exit, handler_call_details.method), parse)
+        return wrap_handler(handler, partial(self._map_errors, handler_call_details.method), parse)
 
     @contextmanager
-    def _exit(self, method: str, context: Any) -> Iterator[None]:
+    def _map_errors(self, method: str, context: Any) -> Iterator[None]:
         try:
             yield
         except RequestError as error:
-            if isinstance(error, Unavailable):  # the one that an operator can do something about
+            if isinstance(error, Unavailable):  # the only one that concerns an operator
                 fields: dict[str, Any] = {"method": method, "error": str(error)}
                 log_event(_logger, "request_unavailable", level=logging.WARNING, **fields)
             _abort(context, status_of(error), _pushback(error))
         except Exception as error:
-            # An abort by the servicer itself stands, and so does gRPC's word that the caller has left. All else ends
-            # here even if nobody hears it any more: gRPC would log what it says.
+            # An abort by the servicer itself stands, and so does gRPC's error that the caller has left. All others are
+            # handled here, even if the caller has left: gRPC would log their messages.
             if context.code() is not None or (isinstance(error, grpc.RpcError) and not context.is_active()):
                 raise
             self._abort_internal(error, method, context)
 
     def _abort_internal(self, error: Exception, method: str, context: Any) -> None:
-        request = current()
+        request = current_request()
         request_id = request.id if request else self._make_id()
         fields: dict[str, Any] = {"method": method, "request_id": request_id}
         log_event(_logger, "request_failed", level=logging.ERROR, exc_info=error, **fields)
@@ -112,7 +112,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
 
 
 def _parser(deserialise: Parse | None) -> Parse:
-    """What makes a request of bytes. Raises InvalidRequest, which names the message."""
+    """The parser of a request. Raises InvalidRequest for bytes that are not the message."""
 
     def parse(data: bytes) -> Any:
         try:
@@ -132,7 +132,7 @@ def _pushback(error: RequestError) -> tuple[tuple[str, str], ...]:
 
 
 def _abort(context: Any, status: Status, metadata: tuple[tuple[str, str], ...] = ()) -> None:
-    """Ends the call by raising."""
+    """End the call with a status; raises."""
     answer = rpc_status.to_status(status)
     context.set_trailing_metadata((*(context.trailing_metadata() or ()), *answer.trailing_metadata, *metadata))
     context.abort(answer.code, answer.details)
@@ -141,7 +141,7 @@ def _abort(context: Any, status: Status, metadata: tuple[tuple[str, str], ...] =
 def _status(code: grpc.StatusCode, message: str, details: list[Any]) -> Status:
     status = Status(code=code.value[0], message=message)
     for detail in details:
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
+        detail_any = AnyMessage()
+        detail_any.Pack(detail)
+        status.details.append(detail_any)
     return status

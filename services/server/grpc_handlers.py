@@ -1,4 +1,4 @@
-"""Handlers of a gRPC server wrapped in what is to happen around each of their calls. Knows no interceptor."""
+"""Wraps handlers of a gRPC server, so that every call runs inside a context manager. Knows no interceptor."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -7,15 +7,15 @@ from typing import Any
 import grpc
 
 Around = Callable[[Any], AbstractContextManager[None]]
-"""What a call with this context runs in; a stream until its last answer."""
+"""Makes the context manager that a call runs in, from the call's context; a stream is in it until its last answer."""
 
 Parse = Callable[[bytes], Any]
 
 
-def wrapped(handler: Any, around: Around, parse: Parse | None = None) -> Any:
-    """The handler of a unary call or two-way stream, around whose calls something happens; others as they are.
+def wrap_handler(handler: Any, around: Around, parse: Parse | None = None) -> Any:
+    """The handler of a unary call or two-way stream whose calls run inside `around`; other handlers as they are.
 
-    With `parse` requests are read in there, too, instead of by gRPC.
+    With `parse`, requests are parsed inside it, too, instead of by gRPC.
     """
     deserialise = None if parse else handler.request_deserializer
     if handler.unary_unary is not None:

@@ -1,9 +1,9 @@
-"""A gRPC server as both servers have it: one service, health and reflection on one port, one exit for errors."""
+"""Builds a gRPC server as gateway and ranking use it: service, health and reflection on one port, interceptors."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -12,9 +12,8 @@ from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from services.errors import ConfigurationError
-from services.server.call_observer import CallWatch, Observe
+from services.server.call_observer import CallObserver, Observe
 from services.server.error_interceptor import ErrorInterceptor
-from services.server.health_service import KnownHealth
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.interceptor import RequestInterceptor
 
@@ -22,13 +21,36 @@ if TYPE_CHECKING:
     from services.server.telemetry.opentelemetry import Tracing
 
 
+class BoundedHealthServicer(HealthServicer):
+    """gRPC's health service, which keeps every service name that a client watches, restricted to known services.
+
+    Watching another name gets SERVICE_UNKNOWN, and nothing is stored: the health service needs no token, so clients
+    could otherwise fill the memory.
+
+    Args:
+        service: full name of the one service besides the server as a whole.
+    """
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._known = {"", service}
+
+    def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:  # noqa: N802
+        """Send the status of a service, and again whenever it changes, until the client leaves."""
+        if request.service in self._known or send_response_callback is None:
+            return super().Watch(request, context, send_response_callback)
+        send_response_callback(health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN))
+        context.add_callback(lambda: send_response_callback(None))
+        return None
+
+
 @dataclass(frozen=True)
 class BoundServer:
-    """A bound server that is not started yet.
+    """A server that is bound to its port and not started.
 
     Args:
         server: to start and stop.
-        health: answers for the whole server and for its service.
+        health: the health status of the server and of its service.
         address: where it listens, host:port.
     """
 
@@ -58,29 +80,29 @@ def build_server(
         listen: host:port.
         max_workers: requests served at once; more wait, and those whose deadline passes meanwhile are dropped.
         max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
-        max_calls: calls in the server, waiting ones included, beyond which RESOURCE_EXHAUSTED answers; None: any.
-        shared: whether other processes of this user may listen on the same port, and get their share of connections.
-        protection: TLS, and who may call what.
-        observe: hears of every call of the service that ended.
-        tracing: makes spans of calls; None: none are made.
+        max_calls: calls in the server, waiting ones included; more are answered with RESOURCE_EXHAUSTED; None: any.
+        shared: whether other processes of this user may listen on the same port, and get a share of the connections.
+        protection: TLS and access control.
+        observe: is called for every call of the service that has ended.
+        tracing: makes spans of calls; None: no tracing.
     """
     options = (
         ("grpc.max_receive_message_length", max_request_bytes),
-        # Unless it was meant: a port that is taken is an error, not a second server that gets half the calls.
+        # Unless `shared`, a port that is taken is an error, not a second server that gets half the calls.
         ("grpc.so_reuseport", int(shared)),
-        # A client that vanished without a word ends its streams, within these two together.
+        # Streams of a client that vanished end within the sum of these two.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
-        # A client may look after us likewise, more often than every 5 minutes, without being sent away for it.
+        # Clients may send keepalive pings, too, more often than every 5 minutes, and stay connected.
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.max_concurrent_streams", protection.max_streams),
     )
     pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
-    watching = [CallWatch(name, observe)] if observe else []
-    interceptors = [RequestInterceptor(tracing), *watching, ErrorInterceptor(), *protection.interceptors]
+    observers = [CallObserver(name, observe)] if observe else []
+    interceptors = [RequestInterceptor(tracing), *observers, ErrorInterceptor(), *protection.interceptors]
     server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
     register(server)
-    health = KnownHealth(name)
+    health = BoundedHealthServicer(name)
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if protection.reflection:

@@ -1,4 +1,4 @@
-"""The life of a gRPC server process: serve until a signal, then leave without dropping what was begun."""
+"""Graceful shutdown of a gRPC server process: serve until SIGTERM or SIGINT, then drain calls in progress."""
 
 import ctypes
 import gc
@@ -21,10 +21,10 @@ def serve_until_signal(
     on_drain: Callable[[], None] = lambda: None,
     on_start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Start `server` and return after SIGTERM or SIGINT, when it is drained. Main thread only.
+    """Start `server`; return when SIGTERM or SIGINT came and it is drained. Main thread only.
 
-    On the signal `drain` runs, then `on_stop` (flush, close). A second signal while draining has its default effect:
-    the process ends.
+    On the signal, `drain` runs, then `on_stop` (flush, close). A second signal during the drain has its default
+    effect: the process ends.
     """
     with stop_event() as stop:
         server.start()
@@ -37,10 +37,10 @@ def serve_until_signal(
 def drain(
     server: grpc.Server, health: HealthServicer, drain_s: float, on_drain: Callable[[], None] = lambda: None
 ) -> None:
-    """Stop a server without dropping what was begun.
+    """Stop a server gracefully.
 
-    Health turns NOT_SERVING, new calls are refused, `on_drain` runs (calls that would not end by themselves are told
-    to), calls in progress get `drain_s` seconds.
+    Health turns NOT_SERVING, new calls are rejected, `on_drain` runs (it ends calls that would stay open), and calls in
+    progress get `drain_s` seconds to end.
     """
     health.enter_graceful_shutdown()
     drained = server.stop(drain_s)
@@ -48,11 +48,11 @@ def drain(
     drained.wait()
 
 
-def keep_what_is_loaded() -> None:
-    """Spare the collector from looking through it again and again, which shows in the slowest answers and batches.
+def freeze_heap() -> None:
+    """Exclude all objects that exist now from garbage collection (gc.freeze), which shortens the slowest answers.
 
-    What only loading needed goes back to the system where the C library (glibc) can do that. For the main of a
-    process: what is kept is not freed at its end either, and some libraries complain of that.
+    Memory that only loading needed is returned to the system where the C library (glibc) can do that. For the main of
+    a process only: frozen objects are not freed at its end either, and some libraries complain about that.
     """
     gc.collect()
     gc.freeze()
@@ -62,7 +62,7 @@ def keep_what_is_loaded() -> None:
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """An event that the stop signals set; their previous handlers come back at the end."""
+    """An event that the stop signals set; their previous handlers are restored at the end."""
     event = threading.Event()
     previous = {number: signal.signal(number, lambda *_: event.set()) for number in STOP_SIGNALS}
     try:

@@ -1,30 +1,35 @@
 """Structured logs: one JSON object per line on standard error, on top of the standard library's logging.
 
 Every record has `time` (UTC, ISO 8601), `level`, `logger` and `event`, and while a request is served its
-`request_id`, with traces also its `trace_id`; the rest are the event's own fields.
-Event names are fixed strings; ids of users and texts they wrote never go into fields. What exceptions say may quote
-such, so tracebacks are without it, unless debugging is on.
+`request_id`, with tracing also its `trace_id`; all other fields are the event's own.
+Event names are fixed strings; fields never hold user ids or texts that users wrote. Exception messages may quote both,
+so tracebacks leave them out unless the level is DEBUG. Uncaught exceptions are logged in the same way: Python's own
+reports would print their messages.
 """
 
 import json
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO
 
 from services.server.telemetry.request import log_fields
 
 _FIELDS = "crossrec_fields"
 
+_logger = logging.getLogger(__name__)
+
 
 class JsonFormatter(logging.Formatter):
     """Renders a record as one line of JSON.
 
     Args:
-        exception_texts: whether tracebacks say what exceptions say, besides their types.
+        exception_texts: whether tracebacks hold the messages of exceptions, besides their types.
     """
 
     def __init__(self, *, exception_texts: bool = False) -> None:
@@ -53,7 +58,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _frames_and_types(error: traceback.TracebackException) -> Iterator[str]:
-    """The lines of a traceback, those that led to it first, without what the exceptions say."""
+    """The lines of a traceback without exception messages; causes come first."""
     earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if earlier is not None:
         yield from _frames_and_types(earlier)
@@ -63,10 +68,10 @@ def _frames_and_types(error: traceback.TracebackException) -> Iterator[str]:
 
 
 def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Send this process's logs to `stream` as JSON lines; call once, in a main.
+    """Write this process's logs to `stream` as JSON lines; call once, in a main.
 
-    On standard error (the default) they are joined by what ends the process or a thread of it unexpectedly.
-    Libraries are heard from WARNING on: their INFO lines are about themselves.
+    On standard error (the default), uncaught exceptions of the process and its threads are logged, too.
+    Libraries log from WARNING on: their INFO lines are about themselves.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(exception_texts=level <= logging.DEBUG))
@@ -75,16 +80,14 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
     root.setLevel(logging.WARNING)
     logging.getLogger("services").setLevel(level)
     if stream is None:
-        from services.server.crash_reports import report_crashes  # which logs
-
-        report_crashes()
+        install_crash_hooks()
 
 
 def quiet_grpc() -> None:
-    """Keep gRPC's core from writing what its peers send, and where they are, straight to standard error.
+    """Stop gRPC's core from writing to standard error, where it quotes addresses of peers and what they sent.
 
-    What concerns a call still arrives as its error. To be called before grpc is imported; processes that are started
-    from this one inherit it. Who looks for a fault in gRPC sets GRPC_VERBOSITY to DEBUG, INFO or ERROR: that stands.
+    Failures of a call still arrive as its error. Call this before grpc is imported; child processes inherit it.
+    GRPC_VERBOSITY, if it is set (DEBUG, INFO, ERROR), stays in force.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
@@ -99,3 +102,33 @@ def log_event(
 ) -> None:
     """Log the event `event` with its fields, and the traceback of `exc_info` if given."""
     logger.log(level, event, exc_info=exc_info, extra={_FIELDS: fields})
+
+
+def install_crash_hooks() -> None:
+    """Log uncaught exceptions of this process, its threads and its finalisers."""
+    sys.excepthook = _process_failed
+    threading.excepthook = _thread_failed
+    sys.unraisablehook = _unraisable
+
+
+def log_crash(error: BaseException) -> None:
+    """Log that `error` ends the process."""
+    log_event(_logger, "process_failed", level=logging.CRITICAL, exc_info=error)
+
+
+def _process_failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        log_crash(error.with_traceback(trace))
+    else:  # Ctrl-C: quotes no user
+        sys.__excepthook__(kind, error, trace)
+
+
+def _thread_failed(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        thread = args.thread.name if args.thread else ""
+        log_event(_logger, "thread_failed", level=logging.CRITICAL, exc_info=args.exc_value, thread=thread)
+
+
+def _unraisable(args: Any) -> None:
+    if args.exc_value is not None:
+        log_event(_logger, "unraisable", level=logging.ERROR, exc_info=args.exc_value)

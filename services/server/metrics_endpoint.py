@@ -1,4 +1,4 @@
-"""Metrics and health over HTTP: /metrics for Prometheus, /live and /ready for whoever restarts processes."""
+"""The Prometheus endpoint, and health over HTTP: /metrics, and the probes /live and /ready of an orchestrator."""
 
 import json
 import logging
@@ -20,13 +20,13 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Report:
-    """An answer to a probe.
+class HealthReport:
+    """The answer to a probe.
 
     Args:
-        ok: whether all is well.
-        reasons: why not, for people.
-        details: what else there is to know.
+        ok: whether the check passed.
+        reasons: why it failed, for people.
+        details: more facts about the process.
     """
 
     ok: bool
@@ -34,43 +34,43 @@ class Report:
     details: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """What the probe reads."""
+        """The body of the answer."""
         return {"ok": self.ok, "reasons": list(self.reasons), **self.details}
 
 
-class Health(Protocol):
-    """What is asked behind /live and /ready, from another thread."""
+class HealthProbes(Protocol):
+    """The checks behind /live and /ready; called on threads of the endpoint."""
 
-    def live(self) -> Report:
-        """Whether the process is worth keeping."""
+    def live(self) -> HealthReport:
+        """Whether the process works; if not, it should be restarted."""
         ...
 
-    def ready(self) -> Report:
-        """Whether it does what it is there for."""
+    def ready(self) -> HealthReport:
+        """Whether the process can serve now."""
         ...
 
 
 class _Handler(WSGIRequestHandler):
-    """Answers without a line per request."""
+    """Answers without a log line per request."""
 
     timeout = 10
     """Seconds for a request to arrive."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def listening(setting: str, listen: str, registry: CollectorRegistry, health: Health) -> Iterator[str]:
-    """Serve metrics and health at `listen` (host:port; port 0: any free one) meanwhile; yields the address.
+def serve_metrics(setting: str, listen: str, registry: CollectorRegistry, health: HealthProbes) -> Iterator[str]:
+    """Serve metrics and health at `listen` (host:port; port 0: any free one) inside the block; yields the address.
 
-    Raises ConfigurationError, naming `setting`, if the address is none, or the port is taken.
+    Raises ConfigurationError, naming `setting`, if the address is not valid or the port is taken.
     """
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal():
         raise ConfigurationError(f"{setting}: {listen!r} is not host:port")
     try:
-        server = make_server(host, int(port), application(registry, health), ThreadingWSGIServer, _Handler)
+        server = make_server(host, int(port), metrics_application(registry, health), ThreadingWSGIServer, _Handler)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(f"{setting}: cannot listen on {listen}: {error}") from error
     worker = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
@@ -85,10 +85,10 @@ def listening(setting: str, listen: str, registry: CollectorRegistry, health: He
         worker.join()
 
 
-def application(
-    registry: CollectorRegistry, health: Health
+def metrics_application(
+    registry: CollectorRegistry, health: HealthProbes
 ) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
-    """The WSGI application behind the listener."""
+    """The WSGI application of the endpoint."""
     metrics = make_wsgi_app(registry)
     probes = {"/live": health.live, "/ready": health.ready}
 
@@ -100,12 +100,12 @@ def application(
         probe = probes.get(path)
         if probe is None:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"there are /metrics, /live and /ready\n"]
+            return [b"not found: try /metrics, /live or /ready\n"]
         return _answer(probe(), start_response)
 
     return serve
 
 
-def _answer(report: Report, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("200 OK" if report.ok else "503 Service Unavailable", [("Content-Type", "application/json")])
+def _answer(report: HealthReport, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK" if report.ok else "503 Service Unavailable", [("Content-Type", "metrics_application/json")])
     return [json.dumps(report.as_json()).encode() + b"\n"]

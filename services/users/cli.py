@@ -19,12 +19,12 @@ def export_command(user_id: UserId) -> None:
     Looks at all item keys to name the items that the user engaged with. `found` is false if there is nothing.
     """
     from services.features.schema import build_schema
-    from services.server.security.pseudonyms import open_pseudonyms
+    from services.server.security.pseudonyms import open_pseudonymizer
     from services.store.connect import open_rows_for_batches
     from services.users.export import export_user
 
     settings = load_settings()
     schema, rows = build_schema(settings.features), open_rows_for_batches(settings)
     items = (item for (item,) in rows.ids(schema["item"]))
-    found = export_user(rows, schema, user_id, items, open_pseudonyms(settings.privacy).all_of(user_id))
+    found = export_user(rows, schema, user_id, items, open_pseudonymizer(settings.privacy).all_pseudonyms(user_id))
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False))

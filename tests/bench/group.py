@@ -29,7 +29,7 @@ WITHIN_S = 900.0
 CHUNK = 20_000
 """Events in the producer's hands at once."""
 
-LOOK_S = 0.2
+CHECK_INTERVAL_S = 0.2
 
 Samples = list[dict[str, Any]]
 """What one consumer wrote down after each commit."""
@@ -94,7 +94,7 @@ class Group:
             self.stage.environment.processes.check()
             if time.monotonic() > deadline:
                 raise DemoFailed(f"the consumers did not {what} within {WITHIN_S:g} s")
-            time.sleep(LOOK_S)
+            time.sleep(CHECK_INTERVAL_S)
 
 
 @contextmanager

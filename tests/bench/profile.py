@@ -27,7 +27,7 @@ from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.wiring import build_models, build_ranker
 from services.registry.model import Model, Scores
-from services.server.lifecycle import keep_what_is_loaded
+from services.server.lifecycle import freeze_heap
 from tests.bench.rank import CANDIDATES, HOUSEHOLDS, PACKAGES, workload
 
 STAGES = ("validate", "read_user", "recognise", "hydrate", "encode", "score", "diversify", "select", "respond")
@@ -46,7 +46,7 @@ def run_bench_profile(requests: int, calls: int, out: Path = Path("build/bench/p
         models = build_models(stage.settings)
         ranker, refresher = build_ranker(stage.settings, models)
         refresher.warm(WARM_S)
-        keep_what_is_loaded()
+        freeze_heap()
         refresher.start()
         try:
             whole, stages = measured(ranker, asked)

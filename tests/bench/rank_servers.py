@@ -19,7 +19,7 @@ from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE, registe
 from services.ranking.wiring import build_models, encoder_of
 from services.registry.model import Model
 from services.server.grpc_server import build_server
-from services.server.lifecycle import keep_what_is_loaded, serve_until_signal
+from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.settings.load import load_settings
 from services.store.connect import feature_store
 from tests.bench.feast_path import FeastPath
@@ -87,7 +87,7 @@ def main(name: str, address: str) -> None:
         register_rank(server, service.rank)
 
     built = build_server(RANKING_SERVICE, register, address, THREADS, MAX_REQUEST_BYTES)
-    keep_what_is_loaded()
+    freeze_heap()
     serve_until_signal(built.server, built.health, 1.0, lambda: None)
 
 

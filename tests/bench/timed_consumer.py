@@ -18,7 +18,7 @@ from services.features.rows import Block, Row
 from services.features.schema import View
 from services.kafka.consumer import KafkaRecordSource
 from services.kafka.record_source import Record
-from services.server.lifecycle import keep_what_is_loaded, stop_event
+from services.server.lifecycle import freeze_heap, stop_event
 from services.server.logging import configure_logging
 from services.settings.load import load_settings
 from services.store.connect import open_rows_for_batches
@@ -131,7 +131,7 @@ def run(out: Path) -> None:
     with out.open("w") as lines, stop_event() as stop:
         clocks = Clocks(lines)
         store = TimedRows(open_rows_for_batches(settings), clocks)
-        keep_what_is_loaded()
+        freeze_heap()
         encoder = lambda: open_encoder(settings.encoder_dir)  # noqa: E731
         consume("behavior", settings, store, stop, encoder, lambda *arguments: TimedLog(clocks, *arguments))
 

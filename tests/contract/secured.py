@@ -69,8 +69,10 @@ class Servers:
 def running(security: SecuritySettings, transport: str = PLAIN) -> Iterator[Servers]:
     """Both servers with protections of their own, as processes have them; changes of files are seen at once."""
     with (
-        event_gateway.running(MemoryPublisher(), protection=open_protection(security, look_s=0.0)) as gateway,
-        rank_server.running(rank_server.filled_store(), protection=open_protection(security, look_s=0.0)) as ranking,
+        event_gateway.running(MemoryPublisher(), protection=open_protection(security, check_interval_s=0.0)) as gateway,
+        rank_server.running(
+            rank_server.filled_store(), protection=open_protection(security, check_interval_s=0.0)
+        ) as ranking,
         channel(gateway.built.address, transport) as to_gateway,
         channel(ranking.built.address, transport) as to_ranking,
     ):

@@ -25,7 +25,7 @@ from services.ranking.process.worker_pool import Fleet
 from services.ranking.service import RankingService, build_server
 from services.registry.model import FakeModel, Scores
 from services.server.logging import configure_logging
-from services.server.metrics_endpoint import listening
+from services.server.metrics_endpoint import serve_metrics
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 
@@ -60,7 +60,7 @@ def main(workers: int, work_s: float, directory: Path) -> None:
     fleet, gathered, registry = Fleet(workers), Gathered(), CollectorRegistry()
     registry.register(fleet)
     registry.register(gathered)
-    with held_port("127.0.0.1:0") as address, listening("test", "127.0.0.1:0", registry, fleet) as probes:
+    with held_port("127.0.0.1:0") as address, serve_metrics("test", "127.0.0.1:0", registry, fleet) as probes:
         print(address, probes, flush=True)  # noqa: T201 - for the test
         Supervisor(fleet, partial(work, address, work_s, directory), gathered).run()
 

@@ -266,7 +266,7 @@ def refused_error(channel: grpc.Channel, token: str) -> grpc.RpcError:
     ("changes", "reason"),
     [
         ({"tokens_file": "absent"}, "security.tokens_file: cannot read"),
-        ({"jwks_file": "tokens"}, "security.jwks_file: is no JSON Web Key Set"),
+        ({"jwks_file": "tokens"}, "security.jwks_file: is not a JSON Web Key Set"),
         (
             {"certificate_file": "tokens", "key_file": "server.key"},
             "security.certificate_file: holds no PEM certificate",

@@ -29,7 +29,7 @@ from services.ranking.service import RankingService
 from services.ranking.service import build_server as build_ranking
 from services.registry.model import FakeModel
 from services.server.grpc_server import BoundServer
-from services.server.security.pseudonyms import open_pseudonyms
+from services.server.security.pseudonyms import open_pseudonymizer
 from services.settings.load import Settings
 from services.settings.security import PrivacySettings
 from services.text.protocol import HashingEncoder
@@ -98,7 +98,7 @@ def fold(stage: Stage, *kinds: str) -> None:  # noqa: F811
 def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:  # noqa: F811
     """What a ranking server of the settings answers."""
     rows = open_ranking_rows(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0)
-    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), name_of=open_pseudonyms(settings.privacy).of)
+    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), name_of=open_pseudonymizer(settings.privacy).of)
     with serving(build_ranking(RankingService(ranker, 1, 8), "127.0.0.1:0")) as channel:
         request = RankRequest(user_id=user, scenario_id="tv", item_ids=["tea"])
         return RankingServiceStub(channel).Rank(request, timeout=60)
@@ -157,21 +157,21 @@ def test_ids_reach_neither_kafka_nor_valkey_and_still_rank(
     strict = stage.settings.model_copy(update={"gateway": stage.settings.gateway.model_copy(update=MAX_AGE)})
     fold(Stage(strict, stage.store, stage.producer, stage.admin), "scenario", "item", "behavior", "activity")
 
-    pseudonyms = open_pseudonyms(settings.privacy)
+    pseudonyms = open_pseudonymizer(settings.privacy)
     kafka, valkey = in_kafka(infra, settings), in_valkey(infra)
     for user in (USER, OTHER, BAD):
         assert (False, False) == (user.encode() in kafka, user.encode() in valkey)
-        assert pseudonyms.of(user).encode() in kafka
-    assert pseudonyms.of(USER).encode() in valkey
+        assert pseudonyms.pseudonymize(user).encode() in kafka
+    assert pseudonyms.pseudonymize(USER).encode() in valkey
     assert 1 == len(stored(infra, f"{settings.kafka.topic_prefix}.dead-letter"))
 
     answer = ranked(settings, stage, USER)
     assert ([], True) == (list(answer.degraded), answer.freshness.HasField("newest_user_event"))
-    assert pseudonyms.of(USER).encode() not in answer.SerializeToString()
+    assert pseudonyms.pseudonymize(USER).encode() not in answer.SerializeToString()
     assert [DEGRADATION_REASON_UNKNOWN_USER] == [d.reason for d in ranked(stage.settings, stage, USER).degraded]
 
     shown = run(settings, "user", "export", USER)
-    assert (True, False) == (json.loads(shown)["found"], pseudonyms.of(USER) in shown)
+    assert (True, False) == (json.loads(shown)["found"], pseudonyms.pseudonymize(USER) in shown)
     assert json.loads(run(settings, "user", "export", OTHER))["erased"]
 
 
@@ -192,7 +192,7 @@ def test_an_erasure_reaches_what_was_stored_under_an_earlier_key(
     left = json.loads(run(rotated, "user", "export", USER))
     assert (False, True) == (left["found"], left["erased"] is not None)
     for key in keys:
-        pseudonym = open_pseudonyms(PrivacySettings(pseudonym_key_file=key)).of(USER)
+        pseudonym = open_pseudonymizer(PrivacySettings(pseudonym_key_file=key)).of(USER)
         assert [None] == stage.store.read(SCHEMA["user"], [(pseudonym,)])
 
 

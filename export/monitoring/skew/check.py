@@ -22,7 +22,7 @@ from services.errors import CrossRecError
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
 from services.ranking.served_log.tensors import BadTensor, unpacked
-from services.server.security.pseudonyms import open_pseudonyms
+from services.server.security.pseudonyms import open_pseudonymizer
 from services.settings.load import Settings
 
 NOT_COMPARABLE = {
@@ -119,7 +119,7 @@ def check_skew(
     Raises NothingToCompare, KafkaUnavailable.
     """
     schema, encoder = build_schema(settings.features), open_encoder(settings)
-    behaviour, name_of = read_behaviour(settings, 0.0), open_pseudonyms(settings.privacy).of
+    behaviour, name_of = read_behaviour(settings, 0.0), open_pseudonymizer(settings.privacy).pseudonymize
     answers = read_answers(settings, window.from_s, window.until_s, _erasures(reader, behaviour, name_of))
     records, counts = comparable(answers, schema, encoder.fingerprint)
     if not records:

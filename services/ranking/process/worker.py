@@ -15,8 +15,8 @@ from grpc_health.v1.health import HealthServicer
 
 from services.errors import CrossRecError
 from services.ranking.process.metrics_aggregation import Telling
-from services.server.crash_reports import report_crash
 from services.server.lifecycle import drain
+from services.server.logging import log_crash
 
 READY, STOP = "ready", "stop"
 
@@ -83,5 +83,5 @@ def run_worker(pipe: Connection, metrics: Connection, serve: Callable[[Supervise
         supervised.failed(error)
         raise SystemExit(1) from None
     except Exception as error:  # multiprocessing would print what it says
-        report_crash(error)
+        log_crash(error)
         raise SystemExit(1) from None

@@ -10,7 +10,7 @@ from enum import Enum
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from services.server.metrics_endpoint import Report
+from services.server.metrics_endpoint import HealthReport
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0
@@ -122,11 +122,11 @@ class Fleet:
         text = "Worker processes that ended without having been told to."
         yield CounterMetricFamily("crossrec_ranking_worker_deaths", text, value=self.deaths)
 
-    def live(self) -> Report:
+    def live(self) -> HealthReport:
         """The process that answers is the one that would start workers."""
-        return Report(ok=True, reasons=[], details={})
+        return HealthReport(ok=True, reasons=[], details={})
 
-    def ready(self) -> Report:
+    def ready(self) -> HealthReport:
         """Whether requests are answered: some worker is ready. What is not as it should be is told in any case."""
         counts = self.counts()
         reasons = [] if counts[State.READY] else ["no worker is ready"]
@@ -136,7 +136,7 @@ class Fleet:
             reasons.append("stopping")
         details = {"workers_wanted": self.wanted, "worker_deaths": self.deaths}
         details |= {f"workers_{state.value}": number for state, number in counts.items()}
-        return Report(bool(counts[State.READY]) and not self.stopping, reasons, details)
+        return HealthReport(bool(counts[State.READY]) and not self.stopping, reasons, details)
 
     def _in(self, *states: State) -> list[int]:
         return [pid for pid, state in list(self._workers.items()) if state in states]

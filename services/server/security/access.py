@@ -1,7 +1,7 @@
-"""Which calls need which scope, and the interceptor that lets only those in that have it.
+"""Access control: which scope a call needs, and the interceptor that rejects calls whose token lacks it.
 
-It decides before a request is read. What it refuses raises, so that `ErrorInterceptor`, which must come before it,
-answers.
+The interceptor decides before a request is read. A rejected call raises, so that `ErrorInterceptor`, which must come
+before it, answers.
 """
 
 import logging
@@ -15,67 +15,67 @@ import grpc
 
 from services.errors import PermissionDenied, RequestError, Unauthenticated
 from services.server.logging import log_event
-from services.server.security.caller import GRANT, Caller, Grant, Scope
-from services.server.security.verifier import Verifier
+from services.server.security.caller import CURRENT_GRANT, Caller, Grant, Scope
+from services.server.security.verifier import TokenVerifier
 
 SCOPES = {
     "crossrec.events.v1.EventService": Scope.PUBLISH,
     "crossrec.ranking.v1.RankingService": Scope.RANK,
 }
-"""What calls of a service need; those that are not here, reflection among them, need `admin`."""
+"""The scope that calls of a service need; services that are not listed, like reflection, need `admin`."""
 
 OPEN = {"grpc.health.v1.Health"}
-"""Services for everybody: probes have no token."""
+"""Services that need no token: probes have none."""
 
-QUIET_S = 60.0
-"""Refusals are logged at once, and then together, once in so many seconds."""
+LOG_INTERVAL_S = 60.0
+"""The first rejection is logged at once, later ones together, once per interval, seconds."""
 
 _logger = logging.getLogger(__name__)
 
 
 def needed_scope(method: str) -> Scope | None:
-    """The scope that a method, like /service/method, needs; None: it is open."""
+    """The scope that a method, like /service/method, needs; None: no token is needed."""
     service = method[1:].partition("/")[0]
     return None if service in OPEN else SCOPES.get(service, Scope.ADMIN)
 
 
 class AccessInterceptor(grpc.ServerInterceptor):
-    """Lets calls in whose token has the scope that they need.
+    """Rejects calls without a valid token of the scope that they need.
 
     Args:
-        verifier: knows tokens.
-        refusals: hears of calls that were not let in.
+        verifier: verifies tokens.
+        rejections: counts rejected calls for the log.
     """
 
-    def __init__(self, verifier: Verifier, refusals: "Refusals | None" = None) -> None:
-        self._verifier, self._refusals = verifier, refusals or Refusals()
+    def __init__(self, verifier: TokenVerifier, rejections: "Rejections | None" = None) -> None:
+        self._verifier, self._rejections = verifier, rejections or Rejections()
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """The method's handler, or one that refuses."""
+        """The method's handler, or one that rejects the call."""
         method = handler_call_details.method
         needed = needed_scope(method)
         if needed is None:
             return continuation(handler_call_details)
         try:
             token = _bearer(handler_call_details.invocation_metadata)
-            caller = self._admitted(token, needed)
+            caller = self._authorize(token, needed)
         except RequestError as error:
-            self._refusals.note(method, error.reason)
-            return _refusing(error)
-        grant = Grant(caller, lambda: self._admitted(token, needed))
-        GRANT.set(grant)
+            self._rejections.count(method, error.reason)
+            return _rejecting_handler(error)
+        grant = Grant(caller, lambda: self._authorize(token, needed))
+        CURRENT_GRANT.set(grant)
         handler = continuation(handler_call_details)
-        return _checking(handler, grant) if handler is not None and handler.stream_stream else handler
+        return _checked_handler(handler, grant) if handler is not None and handler.stream_stream else handler
 
-    def _admitted(self, token: str, needed: Scope) -> Caller:
+    def _authorize(self, token: str, needed: Scope) -> Caller:
         caller = self._verifier.caller(token)
         if needed not in caller.scopes:
             raise PermissionDenied(f"the token has no scope {needed}")
         return caller
 
 
-class Refusals:
-    """Says in the log that calls are refused, however many, without a line for each. Safe between threads.
+class Rejections:
+    """Logs counts of rejected calls, at most one line per interval. Thread-safe.
 
     Args:
         clock_s: monotonic seconds.
@@ -85,15 +85,15 @@ class Refusals:
         self._clock_s, self._next_s = clock_s, float("-inf")
         self._lock, self._counts = threading.Lock(), Counter[str]()
 
-    def note(self, method: str, reason: str) -> None:
-        """One more."""
+    def count(self, method: str, reason: str) -> None:
+        """Count a rejected call, and log the counts if it is time."""
         known = method if method[1:].partition("/")[0] in SCOPES else "other"
         with self._lock:
             self._counts[f"{known} {reason}"] += 1
             if self._clock_s() < self._next_s:
                 return
             counts, self._counts = self._counts, Counter()
-            self._next_s = self._clock_s() + QUIET_S
+            self._next_s = self._clock_s() + LOG_INTERVAL_S
         log_event(_logger, "access_refused", level=logging.WARNING, counts=dict(counts))
 
 
@@ -108,17 +108,17 @@ def _bearer(metadata: Sequence[tuple[str, str | bytes]]) -> str:
     return token.strip()
 
 
-def _refusing(error: RequestError) -> Any:
-    """A handler for calls of any kind; it does not read them."""
+def _rejecting_handler(error: RequestError) -> Any:
+    """A handler that raises the error for calls of any kind, without reading them."""
 
-    def refuse(_requests: Iterator[bytes], _context: Any) -> Iterator[bytes]:
+    def reject(_requests: Iterator[bytes], _context: Any) -> Iterator[bytes]:
         raise error
 
-    return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_stream_rpc_method_handler(reject)
 
 
-def _checking(handler: Any, grant: Grant) -> Any:
-    """A stream's handler that takes no message after the token has expired or was withdrawn."""
+def _checked_handler(handler: Any, grant: Grant) -> Any:
+    """A stream's handler that reads no message after the token expired or was withdrawn."""
     behave = handler.stream_stream
 
     def answers(requests: Iterator[Any], context: Any) -> Iterator[Any]:

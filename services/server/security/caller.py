@@ -1,4 +1,4 @@
-"""Who calls, and what they may do; what the interceptors found out and services ask for."""
+"""The caller of a gRPC call: name, scopes, and the grant that the access interceptor leaves for services."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import grpc
 
 CLIENT = "crossrec-client"
-"""Request metadata in which a client without a token names itself."""
+"""Request metadata by which a client without a token identifies itself."""
 
 MAX_CLIENT_CHARS = 128
 
 
 class Scope(StrEnum):
-    """What a token lets its holder do."""
+    """A permission of a token."""
 
     PUBLISH = "publish"
     RANK = "rank"
@@ -25,12 +25,12 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose token it is.
+    """The holder of a token.
 
     Args:
-        name: of the token, or its subject.
-        scopes: what they may do.
-        expires_s: until when, seconds since 1970; infinity: for good.
+        name: name of the token, or its subject.
+        scopes: what the token permits.
+        expires_s: when it expires, seconds since 1970; infinity: never.
     """
 
     name: str
@@ -40,24 +40,24 @@ class Caller:
 
 @dataclass(frozen=True)
 class Grant:
-    """What let a call in.
+    """The access that a call was granted.
 
     Args:
-        caller: who calls.
-        check: raises Unauthenticated or PermissionDenied once the token does not let them in any more.
+        caller: the holder of the token.
+        check: raises Unauthenticated or PermissionDenied once the token does not permit the call any more.
     """
 
     caller: Caller
     check: Callable[[], object]
 
 
-GRANT: ContextVar[Grant | None] = ContextVar("grant", default=None)
-"""Of the call in whose context this is read; gRPC keeps a context per call. None: no token is needed."""
+CURRENT_GRANT: ContextVar[Grant | None] = ContextVar("grant", default=None)
+"""The grant of the current call; gRPC keeps a context per call. None: the server requires no token."""
 
 
 def client_of(context: "grpc.ServicerContext") -> str:
-    """Who calls: by the token, else by the name that it gives itself, else the address without the port."""
-    if grant := GRANT.get():
+    """The client of a call: name of its token, else its `crossrec-client` metadata, else its address without port."""
+    if grant := CURRENT_GRANT.get():
         return f"token:{grant.caller.name}"
     for name, value in context.invocation_metadata():
         if name == CLIENT and value:

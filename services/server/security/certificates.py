@@ -1,6 +1,6 @@
-"""TLS of the gRPC servers, with certificates that are replaced while they run.
+"""TLS of the gRPC servers, with certificates that may be replaced while the servers run.
 
-Each new connection gets the newest certificate that can be used; connections that stand keep theirs.
+A new connection gets the newest valid certificate; open connections keep theirs.
 """
 
 import threading
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from services.errors import ConfigurationError
-from services.server.security.watched_files import Watched
+from services.server.security.watched_files import WatchedFiles
 from services.settings.section import read_file
 from services.settings.security import SecuritySettings
 
@@ -21,7 +21,7 @@ Configuration = grpc.ServerCertificateConfiguration
 
 
 def server_credentials(security: SecuritySettings) -> grpc.ServerCredentials | None:
-    """What a port is secured with; None: the settings have no certificate.
+    """The TLS credentials of a port; None: the settings have no certificate.
 
     Raises ConfigurationError naming the setting whose file cannot be used.
     """
@@ -29,16 +29,16 @@ def server_credentials(security: SecuritySettings) -> grpc.ServerCredentials | N
     if certificate is None or key is None:
         return None
     paths = [certificate, key, *([client_ca] if client_ca else [])]
-    files = Watched("certificate", paths, lambda: _read(certificate, key, client_ca), look_s=0.0)
+    files = WatchedFiles("certificate", paths, lambda: _read(certificate, key, client_ca), check_interval_s=0.0)
     return grpc.dynamic_ssl_server_credentials(
         files.current(),
-        _changes(files),  # type: ignore[arg-type]  # None is no change, says gRPC itself
+        _changed_configuration(files),  # type: ignore[arg-type]  # None means no change (gRPC's documentation)
         require_client_authentication=security.require_client_certificate,
     )
 
 
-def _changes(files: Watched[Configuration]) -> Callable[[], Configuration | None]:
-    """What gRPC asks before every handshake: the configuration if it is another than the last one, else None."""
+def _changed_configuration(files: WatchedFiles[Configuration]) -> Callable[[], Configuration | None]:
+    """The callback that gRPC calls before every handshake: a changed configuration, else None."""
     lock, last = threading.Lock(), [files.current()]
 
     def changed() -> Configuration | None:
@@ -68,16 +68,16 @@ def _certificates(setting: str, content: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(content)
     except ValueError:
-        raise ConfigurationError(f"{setting}: holds no PEM certificate that can be read") from None
+        raise ConfigurationError(f"{setting}: holds no readable PEM certificate") from None
 
 
 def _public_key(content: bytes) -> PublicKeyTypes:
     try:
         return load_pem_private_key(content, None).public_key()
     except TypeError:
-        raise ConfigurationError("security.key_file: the key is encrypted; give it without a password") from None
+        raise ConfigurationError("security.key_file: the key is encrypted; store it without a password") from None
     except ValueError:
-        raise ConfigurationError("security.key_file: holds no PEM private key that can be read") from None
+        raise ConfigurationError("security.key_file: holds no readable PEM private key") from None
 
 
 def _bytes(key: PublicKeyTypes) -> bytes:

@@ -1,4 +1,4 @@
-"""`crossrec tokens new`: makes a bearer token. Knows flags and output."""
+"""`crossrec tokens new`: generates a bearer token. Knows flags and output."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -18,17 +18,17 @@ def root() -> None:
 
 @tokens_app.command()
 def new(
-    name: Annotated[str, typer.Option(help="Whose token it is: in its rate limit, never secret.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it lets its holder do; several times for several.")],
-    days: Annotated[float | None, typer.Option(help="Days until it expires. Default: never.", min=0)] = None,
+    name: Annotated[str, typer.Option(help="Name of the client, for its limits; not secret.")],
+    scope: Annotated[list[Scope], typer.Option(help="What the token permits; may be repeated.")],
+    days: Annotated[float | None, typer.Option(help="Days until the token expires. Default: never.", min=0)] = None,
 ) -> None:
-    """Make a token: printed once on standard output, and the line for security.tokens_file below it.
+    """Generate a token: prints it, once, and below it its line for security.tokens_file.
 
-    Only the line is kept: it holds the token's hash, from which nobody gets the token back.
+    The line holds a hash of the token, from which the token cannot be recovered.
     """
     expires = datetime.now(UTC) + timedelta(days=days) if days is not None else None
     token, line = new_token(name, frozenset(scope), expires)
-    parse_tokens(line)  # a name that the file could not hold is an error here
+    parse_tokens(line)  # fails for a name that is not valid in the file
     typer.echo(token)
     typer.echo(line)
-    typer.echo("The first line is for the client, shown this once; the second is for security.tokens_file.", err=True)
+    typer.echo("The first line is for the client and never shown again, the second for security.tokens_file.", err=True)

@@ -1,4 +1,4 @@
-"""Ends what stands open for long when the token that opened it does not count any more."""
+"""Ends long-lived streams when their token expires or is withdrawn."""
 
 import threading
 import time
@@ -9,17 +9,17 @@ from services.errors import RequestError
 from services.server.security.caller import Grant
 
 RECHECK_S = 10.0
-"""Longest time until a withdrawn token ends a stream on which nothing is sent, seconds."""
+"""Longest time until a withdrawn token ends an idle stream, seconds."""
 
 
 @contextmanager
-def ended_with(
+def end_on_expiry(
     grant: Grant | None,
     end: Callable[[RequestError], object],
     recheck_s: float = RECHECK_S,
     clock_s: Callable[[], float] = time.time,
 ) -> Iterator[None]:
-    """Call `end`, once and from another thread, when the grant's token expires or was withdrawn meanwhile."""
+    """Inside the block, call `end`, once and from another thread, when the grant's token expires or is withdrawn."""
     if grant is None:
         yield
         return

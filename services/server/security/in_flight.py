@@ -1,4 +1,4 @@
-"""An interceptor that bounds how many calls of one client a server works on at once."""
+"""An interceptor that limits the calls in flight of each client."""
 
 import threading
 from collections import Counter
@@ -9,16 +9,16 @@ from typing import Any
 import grpc
 
 from services.errors import Overloaded
-from services.server.grpc_handlers import wrapped
+from services.server.grpc_handlers import wrap_handler
 from services.server.security.access import needed_scope
 from services.server.security.caller import client_of
 
 RETRY_AFTER_S = 0.5
-"""What who has too many calls open is told to wait, seconds."""
+"""Retry delay of a client with too many calls in flight, seconds."""
 
 
 class InFlightInterceptor(grpc.ServerInterceptor):
-    """Counts the calls of each client; those of open services are not counted.
+    """Counts the calls in flight per client, except those of services that need no token.
 
     Args:
         most: calls of a client at once; more raise Overloaded.
@@ -33,10 +33,10 @@ class InFlightInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or needed_scope(handler_call_details.method) is None:
             return handler
-        return wrapped(handler, lambda context: self._one_more(client_of(context)))
+        return wrap_handler(handler, lambda context: self._count(client_of(context)))
 
     @contextmanager
-    def _one_more(self, client: str) -> Iterator[None]:
+    def _count(self, client: str) -> Iterator[None]:
         with self._lock:
             if self._counts[client] >= self._most:
                 raise Overloaded(f"{self._most} calls of this client are in progress already", RETRY_AFTER_S)

@@ -1,7 +1,7 @@
-"""JSON Web Tokens: which keys sign them, and what their claims must be. Verifies with PyJWT; opens no connection.
+"""JWT verification: keys of a JSON Web Key Set, signature and claims. Uses PyJWT; opens no connection.
 
-Keys come from a file alone. Only algorithms with a public key count, and only those that fit the key that the token
-names: what a token says of its algorithm chooses nothing (RFC 8725).
+Keys come from a file only. Only algorithms with a public key are accepted, and only those of the key that the token's
+`kid` names: the algorithm in the token's header decides nothing (RFC 8725).
 """
 
 import json
@@ -20,33 +20,33 @@ ALGORITHMS = {*RSA, *(name for names in CURVES.values() for name in names)}
 REQUIRED = ("exp", "iss", "aud", "sub")
 
 INVALID = "the token is not valid"
-"""What is said of every token that is none: why not would only help who makes them up."""
+"""The error of every invalid token: the reason would help only forgers."""
 
 
 @dataclass(frozen=True)
-class Key:
+class JwtKey:
     """A public key.
 
     Args:
-        key: as PyJWT's algorithms take it.
-        algorithms: with which it may have signed.
+        key: in the form of PyJWT's algorithms.
+        algorithms: the accepted signature algorithms.
     """
 
     key: Any
     algorithms: Sequence[str]
 
 
-Keys = Mapping[str, Key]
-"""Keys by their ids; "" for one without."""
+JwtKeys = Mapping[str, JwtKey]
+"""Keys by their ids; "" for a key without one."""
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What a token's claims must be.
+class JwtRules:
+    """Rules for the claims of a token.
 
     Args:
-        issuer: its `iss`.
-        audience: in its `aud`.
+        issuer: the required `iss`.
+        audience: must be in `aud`.
         leeway_s: seconds by which clocks may differ.
     """
 
@@ -55,40 +55,40 @@ class Rules:
     leeway_s: float
 
 
-def parse_keys(text: str) -> Keys:
-    """The keys of a JSON Web Key Set. Raises ConfigurationError with the key's place, without what is there."""
+def parse_keys(text: str) -> JwtKeys:
+    """The keys of a JSON Web Key Set. Raises ConfigurationError with the key's position, without its content."""
     try:
         listed = json.loads(text)["keys"]
         entries = [entry for entry in listed if entry.get("use", "sig") == "sig"]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigurationError("security.jwks_file: is no JSON Web Key Set") from None
-    found: dict[str, Key] = {}
+        raise ConfigurationError("security.jwks_file: is not a JSON Web Key Set") from None
+    found: dict[str, JwtKey] = {}
     for number, entry in enumerate(entries):
         key_id, key = str(entry.get("kid", "")), _key(entry, f"security.jwks_file: signing key {number}")
         if key_id in found:
             raise ConfigurationError(f"security.jwks_file: signing key {number}: kid repeats that of an earlier key")
         found[key_id] = key
     if not found:
-        raise ConfigurationError("security.jwks_file: holds no key for signatures")
+        raise ConfigurationError("security.jwks_file: holds no signing key")
     return found
 
 
-def _key(entry: Mapping[str, Any], where: str) -> Key:
+def _key(entry: Mapping[str, Any], where: str) -> JwtKey:
     if entry.get("kty") == "oct" or "d" in entry:
-        raise ConfigurationError(f"{where} is secret; only public keys belong there")
+        raise ConfigurationError(f"{where} is secret; use public keys only")
     named = entry.get("alg")
     fitting = RSA if entry.get("kty") == "RSA" else CURVES.get(str(entry.get("crv")), ())
     algorithms = [name for name in fitting if named in {None, name}]
     if not algorithms:
         raise ConfigurationError(f"{where} has no algorithm among {', '.join(sorted(ALGORITHMS))}")
     try:
-        return Key(jwt.PyJWK(dict(entry), algorithms[0]).key, algorithms)
+        return JwtKey(jwt.PyJWK(dict(entry), algorithms[0]).key, algorithms)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         raise ConfigurationError(f"{where} cannot be read") from None
 
 
-def verify(token: str, keys: Keys, rules: Rules) -> Caller:
-    """Whose token it is. Raises TokenExpired, or Unauthenticated without saying what is wrong."""
+def verify(token: str, keys: JwtKeys, rules: JwtRules) -> Caller:
+    """The caller of a token. Raises TokenExpired, or Unauthenticated without the reason."""
     try:
         key_id = jwt.get_unverified_header(token).get("kid")
         key = next(iter(keys.values())) if key_id is None and len(keys) == 1 else keys.get(str(key_id))

@@ -1,4 +1,4 @@
-"""What the settings say of security, as a server takes it; wires the parts of this package."""
+"""TLS, access control and limits of a gRPC server, built from the security settings."""
 
 import logging
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from services.server.logging import log_event
 from services.server.security.access import AccessInterceptor
 from services.server.security.certificates import server_credentials
 from services.server.security.in_flight import InFlightInterceptor
-from services.server.security.jwts import Keys, Rules, parse_keys
+from services.server.security.jwts import JwtKeys, JwtRules, parse_keys
 from services.server.security.tokens import Tokens, parse_tokens
-from services.server.security.verifier import Signers, Verifier
-from services.server.security.watched_files import LOOK_S, Watched
+from services.server.security.verifier import JwtSigners, TokenVerifier
+from services.server.security.watched_files import CHECK_INTERVAL_S, WatchedFiles
 from services.settings.section import read_file
 from services.settings.security import SecuritySettings
 
@@ -23,12 +23,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Protection:
-    """How a server is protected; by default not at all.
+    """The protection of a server; by default none.
 
     Args:
-        credentials: what its port is secured with; None: no TLS.
-        interceptors: who may call what; to come right after the one that answers errors.
-        reflection: whether it is served.
+        credentials: TLS of its port; None: no TLS.
+        interceptors: access control and limits; they come right after the error interceptor.
+        reflection: whether reflection is served.
         max_streams: calls at once on one connection.
         tls: none, server or mutual; for the log.
         access: open, or by tokens; for the log.
@@ -42,8 +42,8 @@ class Protection:
     access: str = "open"
 
     def bind(self, server: grpc.Server, listen: str) -> int:
-        """Have the server listen at host:port, and say how; returns the port. RuntimeError if it is taken."""
-        # Whoever can reach an open port may do everything; and tokens without TLS can be read on their way.
+        """Bind the server to host:port and log its protection; returns the port. RuntimeError if it is taken."""
+        # An open port permits everything to all who reach it, and tokens without TLS can be read in transit.
         level = logging.WARNING if self.access == "open" or self.tls == "none" else logging.INFO
         log_event(
             _logger, "server_protection", level=level, tls=self.tls, access=self.access, reflection=self.reflection
@@ -56,18 +56,18 @@ class Protection:
 UNPROTECTED = Protection()
 
 
-def open_protection(security: SecuritySettings, look_s: float = LOOK_S) -> Protection:
-    """Read the files of the settings, and keep an eye on them.
+def open_protection(security: SecuritySettings, check_interval_s: float = CHECK_INTERVAL_S) -> Protection:
+    """Read the files of the settings, and watch them for changes.
 
     Raises ConfigurationError naming the setting whose file cannot be used.
 
     Args:
         security: the settings.
-        look_s: seconds until a change of tokens or keys is noticed.
+        check_interval_s: seconds until a change of tokens or keys is noticed.
     """
     interceptors: list[grpc.ServerInterceptor] = []
     if security.needs_tokens:
-        interceptors.append(AccessInterceptor(_verifier(security, look_s)))
+        interceptors.append(AccessInterceptor(_verifier(security, check_interval_s)))
     if security.max_in_flight_per_client:
         interceptors.append(InFlightInterceptor(security.max_in_flight_per_client))
     return Protection(
@@ -80,22 +80,24 @@ def open_protection(security: SecuritySettings, look_s: float = LOOK_S) -> Prote
     )
 
 
-def _verifier(security: SecuritySettings, look_s: float) -> Verifier:
-    tokens: Watched[Tokens] | None = None
+def _verifier(security: SecuritySettings, check_interval_s: float) -> TokenVerifier:
+    tokens: WatchedFiles[Tokens] | None = None
     signers = None
     if path := security.tokens_file:
-        tokens = Watched("tokens", [path], lambda: parse_tokens(_text("security.tokens_file", path)), look_s)
-    if keys_path := security.jwks_file:
-        rules = Rules(security.jwt_issuer, security.jwt_audience, security.jwt_leeway_s)
-        keys: Watched[Keys] = Watched(
-            "jwks", [keys_path], lambda: parse_keys(_text("security.jwks_file", keys_path)), look_s
+        tokens = WatchedFiles(
+            "tokens", [path], lambda: parse_tokens(_text("security.tokens_file", path)), check_interval_s
         )
-        signers = Signers(keys, rules)
-    return Verifier(tokens, signers)
+    if keys_path := security.jwks_file:
+        rules = JwtRules(security.jwt_issuer, security.jwt_audience, security.jwt_leeway_s)
+        keys: WatchedFiles[JwtKeys] = WatchedFiles(
+            "jwks", [keys_path], lambda: parse_keys(_text("security.jwks_file", keys_path)), check_interval_s
+        )
+        signers = JwtSigners(keys, rules)
+    return TokenVerifier(tokens, signers)
 
 
 def _text(setting: str, path: Path) -> str:
     try:
         return read_file(setting, path).decode()
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{setting}: is no UTF-8 text") from None
+        raise ConfigurationError(f"{setting}: is not UTF-8 text") from None

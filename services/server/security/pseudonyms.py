@@ -1,8 +1,8 @@
-"""What users are called inside: by their own ids, or by pseudonyms that only who has the key can make of them.
+"""Pseudonyms of user ids: keyed hashes that replace the ids in Kafka and in the online store.
 
-A pseudonym is HMAC-SHA-256 of the user's id under a secret key, shortened to 128 bits, as 22 characters of URL-safe
-base64. Gateway and ranking server make it of every id that comes in, so that Kafka and the online store never hold
-the id itself. Knows nothing of events, rankings or rows.
+A pseudonym is HMAC-SHA-256 of the user's id under a secret key, truncated to 128 bits, as 22 characters of URL-safe
+base64. Gateway and ranking server replace the id of every request, so that Kafka and the online store never hold it.
+Without a key, ids stay as they are. Knows nothing of events, rankings or rows.
 """
 
 import hmac
@@ -15,42 +15,42 @@ from services.errors import ConfigurationError
 from services.settings.security import PrivacySettings
 
 MIN_KEY_BYTES = 32
-"""As long as the hash: a shorter key would be the weakest part."""
+"""The length of the hash: a shorter key would be the weakest part."""
 
 PSEUDONYM_BYTES = 16
 """128 bits: with 10^9 users the chance that two share a pseudonym is 10^-21."""
 
 
 @dataclass(frozen=True)
-class Pseudonyms:
-    """Names users.
+class Pseudonymizer:
+    """Replaces user ids by pseudonyms.
 
     Args:
-        keys: the present key, then those of before; empty: users go by their own ids.
+        keys: the current key, then earlier ones; empty: ids stay as they are.
     """
 
     keys: tuple[bytes, ...] = field(default=(), repr=False)
 
-    def of(self, user_id: str) -> str:
-        """What the user is called."""
+    def pseudonymize(self, user_id: str) -> str:
+        """The pseudonym of a user id under the current key."""
         return _pseudonym(self.keys[0], user_id) if self.keys else user_id
 
-    def all_of(self, user_id: str) -> tuple[str, ...]:
-        """What the user is called, then what they were called under earlier keys."""
+    def all_pseudonyms(self, user_id: str) -> tuple[str, ...]:
+        """The pseudonym under the current key, then those under earlier keys."""
         return tuple(_pseudonym(key, user_id) for key in self.keys) or (user_id,)
 
 
-def open_pseudonyms(settings: PrivacySettings) -> Pseudonyms:
-    """The keys of the settings, read. Raises ConfigurationError, which names the setting."""
-    present, previous = settings.pseudonym_key_file, settings.previous_pseudonym_key_files
-    if present is None:
+def open_pseudonymizer(settings: PrivacySettings) -> Pseudonymizer:
+    """Read the key files of the settings. Raises ConfigurationError, which names the setting."""
+    current, previous = settings.pseudonym_key_file, settings.previous_pseudonym_key_files
+    if current is None:
         if previous:
             raise ConfigurationError("privacy.previous_pseudonym_key_files: is set, but pseudonym_key_file is not")
-        return Pseudonyms()
-    keys = [_key("privacy.pseudonym_key_file", present)]
-    keys += [_key("privacy.previous_pseudonym_key_files", path) for path in previous]
+        return Pseudonymizer()
+    keys = [_read_key("privacy.pseudonym_key_file", current)]
+    keys += [_read_key("privacy.previous_pseudonym_key_files", path) for path in previous]
     _check_different(keys)
-    return Pseudonyms(tuple(keys))
+    return Pseudonymizer(tuple(keys))
 
 
 def _pseudonym(key: bytes, user_id: str) -> str:
@@ -58,8 +58,8 @@ def _pseudonym(key: bytes, user_id: str) -> str:
     return urlsafe_b64encode(digest[:PSEUDONYM_BYTES])[:-2].decode()
 
 
-def _key(setting: str, path: Path) -> bytes:
-    """What the file holds, without white space at its ends."""
+def _read_key(setting: str, path: Path) -> bytes:
+    """The content of a key file, without white space at its ends."""
     try:
         key = path.read_bytes().strip()
     except OSError as error:

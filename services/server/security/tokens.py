@@ -1,8 +1,8 @@
-"""Static bearer tokens: making one, and the file that knows them by their hashes.
+"""Static bearer tokens: generates them, and parses the file that lists their hashes.
 
-The file holds a JSON object a line; empty lines and such that begin with # are skipped. A token has 256 random bits,
-so SHA-256 is enough: guessing is hopeless, with or without the file. Slow hashes are for passwords that people
-choose, and would cost milliseconds for each call.
+The file holds one JSON object per line; empty lines and lines that begin with # are skipped. A token has 256 random
+bits, so SHA-256 is enough: it cannot be guessed, not even with the file. Slow hashes are for passwords that people
+choose, and would cost milliseconds per call.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from services.errors import ConfigurationError
 from services.server.security.caller import Caller, Scope
 
 PREFIX = "crossrec_"
-"""Tokens begin with it, so that searches for leaked secrets find them."""
+"""Tokens begin with this, so that scanners for leaked secrets find them."""
 
 FIELDS = {"name", "scopes", "sha256", "expires"}
 
 Tokens = Mapping[bytes, Caller]
-"""Callers by the digests of their tokens."""
+"""Callers by the digest of their token."""
 
 
 def digest_of(token: str) -> bytes:
@@ -30,7 +30,7 @@ def digest_of(token: str) -> bytes:
 
 
 def new_token(name: str, scopes: frozenset[Scope], expires: datetime | None = None) -> tuple[str, str]:
-    """A new token, and the line that has the file know it."""
+    """A new token, and its line for the tokens file."""
     token = PREFIX + secrets.token_urlsafe(32)
     line: dict[str, Any] = {"name": name, "scopes": sorted(scopes), "sha256": digest_of(token).hex()}
     if expires:
@@ -39,13 +39,13 @@ def new_token(name: str, scopes: frozenset[Scope], expires: datetime | None = No
 
 
 def parse_tokens(text: str) -> Tokens:
-    """The tokens of a file. Raises ConfigurationError with line and field, without what is there."""
+    """The tokens of a file. Raises ConfigurationError with line and field, without their content."""
     found: dict[bytes, Caller] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            digest, caller = _parsed(line)
+            digest, caller = _parse_line(line)
         except ValueError as error:
             raise ConfigurationError(f"security.tokens_file: line {number}: {error}") from None
         if digest in found:
@@ -54,15 +54,15 @@ def parse_tokens(text: str) -> Tokens:
     return found
 
 
-def _parsed(line: str) -> tuple[bytes, Caller]:
+def _parse_line(line: str) -> tuple[bytes, Caller]:
     try:
         content = json.loads(line)
     except ValueError:
-        raise ValueError("is no JSON object") from None
+        raise ValueError("is not a JSON object") from None
     if not isinstance(content, dict):
-        raise ValueError("is no JSON object")  # noqa: TRY004 - all that is wrong with a line is of one kind
+        raise ValueError("is not a JSON object")  # noqa: TRY004 - every error of a line is a ValueError
     if set(content) - FIELDS:
-        raise ValueError(f"has other fields than {', '.join(sorted(FIELDS))}")
+        raise ValueError(f"has fields other than {', '.join(sorted(FIELDS))}")
     return _digest(content.get("sha256")), Caller(
         _name(content.get("name")), _scopes(content.get("scopes")), _expires_s(content.get("expires"))
     )
@@ -98,5 +98,5 @@ def _expires_s(value: object) -> float:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ValueError("expires must be a time with its zone, like 2027-01-31T00:00:00Z")
+        raise ValueError("expires must be a time with a time zone, like 2027-01-31T00:00:00Z")
     return moment.timestamp()

@@ -1,4 +1,4 @@
-"""From a bearer token to its caller, in microseconds: listed tokens by their hashes, JWTs once and then by theirs."""
+"""Verifies bearer tokens in microseconds: static tokens by their hashes, JWTs once and then from a cache."""
 
 import threading
 import time
@@ -9,64 +9,64 @@ from services.errors import TokenExpired, Unauthenticated
 from services.server.security import jwts
 from services.server.security.caller import Caller
 from services.server.security.tokens import Tokens, digest_of
-from services.server.security.watched_files import Watched
+from services.server.security.watched_files import WatchedFiles
 
-CACHED = 10_000
-"""JWTs that are remembered; the oldest makes room."""
+MAX_CACHED = 10_000
+"""Verified JWTs in the cache; the oldest is evicted."""
 
 
 @dataclass(frozen=True)
-class Signers:
-    """Who may sign JWTs, and what those must say."""
+class JwtSigners:
+    """The public keys that may sign JWTs, and the rules for their claims."""
 
-    keys: Watched[jwts.Keys]
-    rules: jwts.Rules
+    keys: WatchedFiles[jwts.JwtKeys]
+    rules: jwts.JwtRules
 
 
-class Verifier:
-    """Knows tokens. Safe between threads.
+class TokenVerifier:
+    """Finds the caller of a token. Thread-safe.
 
     Args:
-        tokens: the listed ones, if there are any.
-        signers: whose JWTs count, if any do.
+        tokens: the static tokens; None: there are none.
+        signers: the accepted signers of JWTs; None: no JWT is accepted.
         clock_s: seconds since 1970.
     """
 
     def __init__(
-        self, tokens: Watched[Tokens] | None, signers: Signers | None, clock_s: Callable[[], float] = time.time
+        self, tokens: WatchedFiles[Tokens] | None, signers: JwtSigners | None, clock_s: Callable[[], float] = time.time
     ) -> None:
         self._tokens, self._signers, self._clock_s = tokens, signers, clock_s
         self._lock = threading.Lock()
-        self._keys: jwts.Keys | None = None
+        self._keys: jwts.JwtKeys | None = None
         self._verified: dict[bytes, Caller] = {}
 
     def caller(self, token: str) -> Caller:
-        """Whose token it is now. Raises Unauthenticated."""
+        """The caller of a token. Raises Unauthenticated; TokenExpired if it was valid once."""
         digest = digest_of(token)
         caller = self._tokens.current().get(digest) if self._tokens else None
         if caller is None:
-            caller = self._signed(digest, token)
+            caller = self._verify_jwt(digest, token)
         if caller.expires_s <= self._clock_s():
             raise TokenExpired("the token has expired")
         return caller
 
-    def _signed(self, digest: bytes, token: str) -> Caller:
+    def _verify_jwt(self, digest: bytes, token: str) -> Caller:
         if self._signers is None:
             raise Unauthenticated(jwts.INVALID)
         keys = self._signers.keys.current()
         with self._lock:
-            if keys is not self._keys:  # those that signed before may not count any more
+            if keys is not self._keys:  # earlier keys may have been withdrawn
                 self._keys, self._verified = keys, {}
             caller = self._verified.get(digest)
         if caller is None:
             caller = jwts.verify(token, keys, self._signers.rules)
-            self._remember(keys, digest, caller)
+            self._cache(keys, digest, caller)
         return caller
 
-    def _remember(self, keys: jwts.Keys, digest: bytes, caller: Caller) -> None:
+    def _cache(self, keys: jwts.JwtKeys, digest: bytes, caller: Caller) -> None:
         with self._lock:
             if keys is not self._keys:
                 return
-            if len(self._verified) >= CACHED:
+            if len(self._verified) >= MAX_CACHED:
                 del self._verified[next(iter(self._verified))]
             self._verified[digest] = caller

@@ -1,4 +1,4 @@
-"""What a file or several say, read again when they change. A broken one changes nothing, and is logged once.
+"""Content of files that is read again when they change. A broken file changes nothing and is logged once.
 
 Knows nothing of what the files hold.
 """
@@ -13,22 +13,22 @@ from typing import Generic, TypeVar
 from services.errors import ConfigurationError
 from services.server.logging import log_event
 
-LOOK_S = 1.0
-"""Seconds between looks at files that are asked for with every call."""
+CHECK_INTERVAL_S = 1.0
+"""Seconds between checks of files whose content every call needs."""
 
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
 
-class Watched(Generic[T]):
+class WatchedFiles(Generic[T]):
     """The content of files that are replaced while the process runs. Safe between threads.
 
     Args:
         what: what the files are, for the log.
         paths: the files.
-        read: makes the content of them; ConfigurationError if they cannot be used.
-        look_s: seconds for which nobody looks whether they changed; 0: everybody does.
+        read: reads their content; ConfigurationError if they cannot be used.
+        check_interval_s: seconds between checks whether the files changed; 0: at every call.
         clock_s: monotonic seconds.
     """
 
@@ -37,29 +37,29 @@ class Watched(Generic[T]):
         what: str,
         paths: Sequence[Path],
         read: Callable[[], T],
-        look_s: float = LOOK_S,
+        check_interval_s: float = CHECK_INTERVAL_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._what, self._paths, self._read = what, paths, read
-        self._look_s, self._clock_s = look_s, clock_s
+        self._look_s, self._clock_s = check_interval_s, clock_s
         self._lock = threading.Lock()
-        self._state = _state(paths)
+        self._last_stamps = _stamps(paths)
         self._content = read()
-        self._next_s = clock_s() + look_s
+        self._next_s = clock_s() + check_interval_s
 
     def current(self) -> T:
-        """The content; another object whenever it was read again. Raises nothing."""
+        """The content; a new object whenever it was read again. Raises nothing."""
         if self._clock_s() >= self._next_s:
             with self._lock:
                 self._next_s = self._clock_s() + self._look_s
-                self._look()
+                self._reload_if_changed()
         return self._content
 
-    def _look(self) -> None:
-        state = _state(self._paths)
-        if state == self._state:
+    def _reload_if_changed(self) -> None:
+        stamps = _stamps(self._paths)
+        if stamps == self._last_stamps:
             return
-        self._state = state
+        self._last_stamps = stamps
         try:
             self._content = self._read()
         except ConfigurationError as error:
@@ -68,14 +68,14 @@ class Watched(Generic[T]):
             log_event(_logger, f"{self._what}_reloaded")
 
 
-def _state(paths: Sequence[Path]) -> list[tuple[int, ...] | None]:
-    """What differs when a file was written or replaced, by path."""
-    return [_one_state(path) for path in paths]
+def _stamps(paths: Sequence[Path]) -> list[tuple[int, ...] | None]:
+    """Per path, values that change when the file is written or replaced."""
+    return [_stamp(path) for path in paths]
 
 
-def _one_state(path: Path) -> tuple[int, ...] | None:
+def _stamp(path: Path) -> tuple[int, ...] | None:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

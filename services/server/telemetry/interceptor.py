@@ -1,4 +1,4 @@
-"""The outermost interceptor of a gRPC server: every call has an id, and where there are traces a span.
+"""The outermost interceptor of a gRPC server: gives every call a request id and, with tracing, a span.
 
 The id goes back in the trailing metadata, errors included. Health and reflection are gRPC's own and stay as they are.
 """
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from services.server.grpc_handlers import wrapped
-from services.server.telemetry.request import Request, enter, leave
+from services.server.grpc_handlers import wrap_handler
+from services.server.telemetry.request import TracedRequest, enter_request, leave_request
 
 if TYPE_CHECKING:
     from services.server.telemetry.opentelemetry import Tracing
 
 REQUEST_ID, TRACE_ID = "x-request-id", "x-trace-id"
-"""The trailing metadata that name the request, and its trace if that is recorded."""
+"""Trailing metadata that hold the request's id and, if it is recorded, its trace's."""
 
 TRACEPARENT = "traceparent"
 
@@ -32,14 +32,14 @@ _SERVER_FAULTS = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DATA_LOSS,
 }
-"""Statuses that make a server's span one of an error (OpenTelemetry's semantic conventions for gRPC)."""
+"""Statuses that mark a server's span as failed (OpenTelemetry's semantic conventions for gRPC)."""
 
 
 class RequestInterceptor(grpc.ServerInterceptor):
     """Wraps unary calls and two-way streams.
 
     Args:
-        tracing: makes spans; None: there are no traces.
+        tracing: makes spans; None: no tracing.
     """
 
     def __init__(self, tracing: "Tracing | None" = None) -> None:
@@ -51,16 +51,16 @@ class RequestInterceptor(grpc.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None or method.startswith(_OWN):
             return handler
-        return wrapped(handler, partial(self._served, method))
+        return wrap_handler(handler, partial(self._serve, method))
 
     @contextmanager
-    def _served(self, method: str, context: Any) -> Iterator[None]:
-        """What is done meanwhile is done for this request."""
-        request = Request()
+    def _serve(self, method: str, context: Any) -> Iterator[None]:
+        """Make this call's request the current one inside the block."""
+        request = TracedRequest()
         if self._tracing is not None:
             self._trace(self._tracing, request, method, context)
         context.set_trailing_metadata(_metadata(request))
-        token = enter(request)
+        token = enter_request(request)
         failure = None
         try:
             yield
@@ -68,27 +68,27 @@ class RequestInterceptor(grpc.ServerInterceptor):
             failure = error
             raise
         finally:
-            with suppress(ValueError):  # a stream whose client has left may be cleared away by any thread
-                leave(token)
+            with suppress(ValueError):  # any thread may finalise a stream whose client has left
+                leave_request(token)
             if request.span is not None:
                 self._end(request, context, failure)
 
     @staticmethod
-    def _trace(tracing: "Tracing", request: Request, method: str, context: Any) -> None:
+    def _trace(tracing: "Tracing", request: TracedRequest, method: str, context: Any) -> None:
         given = next((value for name, value in context.invocation_metadata() if name == TRACEPARENT), "")
-        span = tracing.serve(method[1:], given)
+        span = tracing.start_server_span(method[1:], given)
         request.trace_id = f"{span.get_span_context().trace_id:032x}"
         if span.is_recording():
             request.span = span
 
-    def _end(self, request: Request, context: Any, failure: BaseException | None) -> None:
-        """End the span with the call, and make its stages' spans when the answer is on its way."""
+    def _end(self, request: TracedRequest, context: Any, failure: BaseException | None) -> None:
+        """End the span with the call; the spans of its stages are made after the answer was sent."""
         ended_ns, code = time.time_ns(), _code(context, failure)
         finish = partial(self._finish, request, code, ended_ns)
         if not context.add_callback(finish):
             finish()
 
-    def _finish(self, request: Request, code: grpc.StatusCode, ended_ns: int) -> None:
+    def _finish(self, request: TracedRequest, code: grpc.StatusCode, ended_ns: int) -> None:
         from services.server.telemetry.opentelemetry import fail
 
         span, timeline = request.span, request.timeline
@@ -101,13 +101,13 @@ class RequestInterceptor(grpc.ServerInterceptor):
         span.end(ended_ns)
 
 
-def _metadata(request: Request) -> tuple[tuple[str, str], ...]:
+def _metadata(request: TracedRequest) -> tuple[tuple[str, str], ...]:
     named = (REQUEST_ID, request.id)
     return (named,) if request.span is None else (named, (TRACE_ID, request.trace_id))
 
 
 def _code(context: Any, failure: BaseException | None) -> grpc.StatusCode:
-    """The status that ends the call."""
+    """The status of the call."""
     code: grpc.StatusCode | None = context.code()
     if code is not None:
         return code

@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: spans are begun, ended and handed to a batch processor that sends them elsewhere.
+"""Traces by OpenTelemetry: starts and ends spans; a batch processor exports them.
 
-The one module that knows the SDK; imported only where a collector is named, see `open_tracing`. Context comes and goes
-as W3C `traceparent`. A caller's `tracestate` and baggage may say anything, so nothing of them is taken.
+The only module that knows the SDK; imported only if a collector is configured, see `open_tracing`. Context is
+propagated as W3C `traceparent`. A caller's `tracestate` and baggage may hold anything, so they are ignored.
 """
 
 import threading
@@ -24,14 +24,14 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from services.server.telemetry.request import Timed
+from services.server.telemetry.request import TimedStep
 
 TRACEPARENT = "traceparent"
 MAX_TRACEPARENT_CHARS = 128
-"""A traceparent has 55; later versions of it may have more."""
+"""A traceparent has 55 characters; later versions of the format may have more."""
 
 FLUSH_S = 3.0
-"""Longest wait for the collector to take what is left when a process stops, seconds."""
+"""Longest time to export the remaining spans when a process stops, seconds."""
 
 Attributes = Mapping[str, str | int | float]
 
@@ -43,8 +43,8 @@ class Tracing:
 
     Args:
         service: name of the process.
-        sample_ratio: share of the traces that begin here to record.
-        exporter: sends spans away, on a thread of its own.
+        sample_ratio: share of the traces that begin in this process to record.
+        exporter: sends spans to the collector, on a thread of its own.
     """
 
     def __init__(self, service: str, sample_ratio: float, exporter: SpanExporter) -> None:
@@ -57,7 +57,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("crossrec")
 
-    def begin(
+    def start_span(
         self,
         name: str,
         kind: SpanKind,
@@ -66,23 +66,23 @@ class Tracing:
         start_ns: int | None = None,
         links: Sequence[Link] = (),
     ) -> Span:
-        """A span, begun at `start_ns` (nanoseconds since 1970; None: now); not recording if it is not sampled."""
+        """A span that starts at `start_ns` (nanoseconds since 1970; None: now); not recording if it is not sampled."""
         return self._tracer.start_span(name, parent, kind, dict(attributes), links, start_ns, record_exception=False)
 
-    def serve(self, method: str, traceparent: str) -> Span:
-        """The span of a request over gRPC, begun; `method` is `package.Service/Method`."""
+    def start_server_span(self, method: str, traceparent: str) -> Span:
+        """The started span of a request over gRPC; `method` is `package.Service/Method`."""
         attributes = {"rpc.system.name": "grpc", "rpc.method": method}
-        return self.begin(method, SpanKind.SERVER, context_from(traceparent), attributes)
+        return self.start_span(method, SpanKind.SERVER, context_from(traceparent), attributes)
 
-    def add_timeline(self, span: Span, steps: Iterable[Timed]) -> None:
-        """Children of `span`, one per step, begun and ended when the steps were."""
+    def add_timeline(self, span: Span, steps: Iterable[TimedStep]) -> None:
+        """Add a child of `span` per step, with the step's begin and end."""
         parent, epoch_ns = context_of(span), time.time_ns() - time.perf_counter_ns()
         for name, start_ns, end_ns in steps:
-            child = self.begin(name, SpanKind.INTERNAL, parent, {}, epoch_ns + start_ns)
+            child = self.start_span(name, SpanKind.INTERNAL, parent, {}, epoch_ns + start_ns)
             child.end(epoch_ns + end_ns)
 
     def close(self) -> None:
-        """Send what is left, for FLUSH_S seconds at most, and let go of the collector."""
+        """Export the remaining spans, for FLUSH_S seconds at most, and disconnect from the collector."""
         flush = threading.Thread(target=self._provider.force_flush, name="flush-traces", daemon=True)
         flush.start()
         flush.join(FLUSH_S)
@@ -93,13 +93,13 @@ class Tracing:
 
 
 def fail(span: Span, error_type: str) -> None:
-    """Mark a span as failed, by the kind of error; what errors say stays out of traces."""
+    """Mark a span as failed, with the type of the error; messages of errors stay out of traces."""
     span.set_attribute("error.type", error_type)
     span.set_status(Status(StatusCode.ERROR))
 
 
 def context_from(traceparent: str) -> Context:
-    """The caller's context; an empty one for anything that is no traceparent."""
+    """The caller's context; an empty one for a text that is not a traceparent."""
     if not traceparent or len(traceparent) > MAX_TRACEPARENT_CHARS:
         return Context()
     return _PROPAGATOR.extract({TRACEPARENT: traceparent}, Context())
@@ -111,12 +111,12 @@ def context_of(span: Span) -> Context:
 
 
 def is_sampled(context: Context) -> bool:
-    """Whether the context is that of a trace that is recorded."""
+    """Whether the trace of the context is recorded."""
     return get_current_span(context).get_span_context().trace_flags.sampled
 
 
 def traceparent_of(span: Span) -> str:
-    """The span as the parent of what others do."""
+    """The traceparent that makes spans of other processes children of `span`."""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier, context_of(span))
     return carrier[TRACEPARENT]

@@ -1,6 +1,6 @@
-"""The request that is being served: its ids, for the log, and what was measured on the way, for its trace.
+"""The request that is being served, in a context variable: its ids for the log, its timeline for the trace.
 
-Travels in a context variable. Knows neither gRPC nor OpenTelemetry; costs nothing where nobody asks.
+Knows neither gRPC nor OpenTelemetry; does nothing outside of a request.
 """
 
 import uuid
@@ -8,33 +8,33 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-Timed = tuple[str, int, int]
-"""What was done, begin and end in nanoseconds of `time.perf_counter_ns`."""
+TimedStep = tuple[str, int, int]
+"""Name of a step, begin and end in nanoseconds of `time.perf_counter_ns`."""
 
 
 class Timeline(Protocol):
-    """What a handler measures while it works."""
+    """Steps and attributes that a handler measures during a request."""
 
     @property
-    def steps(self) -> list[Timed]:
+    def steps(self) -> list[TimedStep]:
         """Steps in the order in which they ended."""
         ...
 
     @property
     def notes(self) -> dict[str, str | int]:
-        """Attributes of the whole; no ids of users or items, no texts."""
+        """Attributes of the request; no ids of users or items, no texts."""
         ...
 
 
 @dataclass(slots=True)
-class Request:
+class TracedRequest:
     """A request that is being served.
 
     Args:
         id: names the request in the log and in the answer's metadata.
         trace_id: of the trace that it belongs to, 32 hexadecimal digits; empty without traces.
         span: the request's span if it is recorded (`opentelemetry.trace.Span`).
-        timeline: what becomes of its stages.
+        timeline: the measured stages; become spans.
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -43,28 +43,28 @@ class Request:
     timeline: Timeline | None = None
 
 
-_current: ContextVar[Request | None] = ContextVar("crossrec_request", default=None)
+_current: ContextVar[TracedRequest | None] = ContextVar("crossrec_request", default=None)
 
-enter = _current.set
-"""Take a request as the one being served here; returns what `leave` wants."""
+enter_request = _current.set
+"""Make a request the current one; returns the token that `leave_request` needs."""
 
-leave = _current.reset
-"""Go back to what was before; ValueError in another context than `enter` was called in."""
+leave_request = _current.reset
+"""Restore the previous request; ValueError in another context than that of `enter_request`."""
 
-current = _current.get
+current_request = _current.get
 """The request being served; None outside of any."""
 
 
-def attach(timeline: Timeline) -> None:
-    """Have the request's trace show what the timeline will hold in the end, if it is recorded."""
-    request = current()
+def attach_timeline(timeline: Timeline) -> None:
+    """Add the steps that the timeline holds at the end of the request to its trace, if it is recorded."""
+    request = current_request()
     if request is not None and request.span is not None:
         request.timeline = timeline
 
 
 def log_fields() -> dict[str, str]:
-    """The ids of the request being served, as log lines have them."""
-    request = current()
+    """The ids of the current request, as fields of log lines."""
+    request = current_request()
     if request is None:
         return {}
     return {"request_id": request.id} | ({"trace_id": request.trace_id} if request.trace_id else {})

@@ -1,4 +1,4 @@
-"""Whether there are traces: only where a collector is named is anything of OpenTelemetry loaded."""
+"""OpenTelemetry set-up: opens tracing if a collector is configured; otherwise nothing of the SDK is loaded."""
 
 from typing import TYPE_CHECKING
 
@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     from services.server.telemetry.opentelemetry import Tracing
 
 EXPORT_TIMEOUT_S = 5.0
-"""Longest that a batch of spans is tried to be sent, seconds."""
+"""Time-out of exporting a batch of spans, retries included, seconds."""
 
 
 def open_tracing(settings: TelemetrySettings, process: str) -> "Tracing | None":
-    """What makes this process' spans; None without an endpoint. To be closed at the end.
+    """The tracing of this process, to be closed at its end; None without an endpoint.
 
-    Does not wait for the collector: one that is away costs spans and a line in the log now and then.
+    Does not wait for the collector: while it is unavailable, spans are dropped and a warning is logged now and then.
 
     Args:
-        settings: where to, and how many.
-        process: what the process is, like `gateway`.
+        settings: endpoint and sampling.
+        process: name of the process, like `gateway`.
     """
     if not settings.endpoint:
         return None

@@ -6,16 +6,16 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EntryResult, Ite
 from services.gateway.intake import Intake
 from services.gateway.pressure import PendingBudget
 from services.kafka.publisher import MemoryPublisher
-from services.server.security.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonymizer
 from tests.contract.event_gateway import NOW_S, RULES
 
-NAMES = Pseudonyms((b"k" * 32, b"o" * 32))
+NAMES = Pseudonymizer((b"k" * 32, b"o" * 32))
 CLICK = Entry(behavior_event=BehaviorEvent(user_id="ann", scenario_id="s", item_id="i", type="EVENT_TYPE_CLICK"))
 ERASURE = Entry(user_erasure=UserErasure(user_id="ann"))
 ITEM = Entry(item_update=ItemUpdate(item_id="ann"))
 
 
-def taken_in(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonyms = NAMES) -> list[EntryResult]:
+def taken_in(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonymizer = NAMES) -> list[EntryResult]:
     """The answer to a batch."""
     budget = PendingBudget(1 << 20, 100)
     intake = Intake(publisher, replace(RULES, pseudonyms=names), budget, now_s=lambda: NOW_S, make_id=lambda: "made")
@@ -29,7 +29,7 @@ def test_events_are_stored_under_the_pseudonym() -> None:
     publisher = MemoryPublisher()
     (result,) = taken_in([CLICK], publisher)
     (record,) = publisher.stored
-    pseudonym = NAMES.of("ann")
+    pseudonym = NAMES.pseudonymize("ann")
     assert pseudonym == Entry.FromString(record.value).behavior_event.user_id
     assert (pseudonym.encode(), pseudonym.encode()) == (record.key, record.partition_key)
     assert ("ann", "made") == (CLICK.behavior_event.user_id, result.accepted.event_id)
@@ -42,7 +42,7 @@ def test_an_erasure_is_stored_under_every_key() -> None:
     assert ["accepted"] * 3 == [result.WhichOneof("result") for result in results]
     stored = [Entry.FromString(record.value) for record in publisher.stored]
     erased = [entry.user_erasure.user_id for entry in stored if entry.HasField("user_erasure")]
-    assert list(NAMES.all_of("ann")) == erased
+    assert list(NAMES.all_pseudonyms("ann")) == erased
     assert ["behavior_event", "user_erasure", "user_erasure", "item_update"] == [e.WhichOneof("entry") for e in stored]
 
 
@@ -65,5 +65,5 @@ def test_a_rejected_entry_is_told_of_as_it_came() -> None:
 
 def test_without_a_key_ids_stay() -> None:
     publisher = MemoryPublisher()
-    taken_in([CLICK, ERASURE], publisher, Pseudonyms())
+    taken_in([CLICK, ERASURE], publisher, Pseudonymizer())
     assert [b"ann", b"ann"] == [record.key for record in publisher.stored]

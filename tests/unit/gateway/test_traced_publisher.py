@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from services.gateway.traced_publisher import TracedPublisher
 from services.kafka.publisher import MemoryPublisher, OutgoingRecord
 from services.server.telemetry.opentelemetry import traceparent_of
-from services.server.telemetry.request import Request, enter, leave
+from services.server.telemetry.request import TracedRequest, enter_request, leave_request
 from tests.unit.server.telemetry.recorded import TRACEPARENT, Recorded, named, tree
 
 
@@ -23,10 +23,10 @@ RECORDS = [record("t.behavior", 0), record("t.items", 1), record("t.behavior", 2
 def recorded() -> Iterator[Recorded]:
     """What is published meanwhile is published for a recorded request."""
     recorded = Recorded()
-    request = Request(span=recorded.tracing.serve("s/Publish", TRACEPARENT))
-    token = enter(request)
+    request = TracedRequest(span=recorded.tracing.start_server_span("s/Publish", TRACEPARENT))
+    token = enter_request(request)
     yield recorded
-    leave(token)
+    leave_request(token)
     request.span.end()
 
 
@@ -59,14 +59,14 @@ def test_records_of_other_requests_stay_as_they_are() -> None:
     recorded, publisher = Recorded(), MemoryPublisher()
     traced = TracedPublisher(publisher, recorded.tracing)
     traced.send(RECORDS[:1], 1.0)
-    token = enter(Request())
+    token = enter_request(TracedRequest())
     traced.send(RECORDS[:1], 1.0)
-    leave(token)
+    leave_request(token)
     assert [RECORDS[0]] * 2 == publisher.stored
     assert [] == recorded.spans()
 
 
 def test_a_traceparent_is_as_w3c_has_it() -> None:
     recorded = Recorded()
-    span = recorded.tracing.serve("s/M", TRACEPARENT)
+    span = recorded.tracing.start_server_span("s/M", TRACEPARENT)
     assert traceparent_of(span) == f"{TRACEPARENT[:36]}{span.get_span_context().span_id:016x}-01"

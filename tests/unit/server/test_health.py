@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from services.consumers.observer import ConsumerObserver
 from services.server.health import health_command
-from services.server.metrics_endpoint import listening
+from services.server.metrics_endpoint import serve_metrics
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -83,7 +83,7 @@ def test_nobody_there_ends_with_1(servicer: HealthServicer) -> None:
 def test_readiness_over_http_ends_with_the_reasons() -> None:
     """As consumers and the supervisor of ranking workers tell it."""
     watch = ConsumerObserver("item")
-    with listening("consumers.metrics_listen", "127.0.0.1:0", watch.registry, watch.health) as listen:
+    with serve_metrics("consumers.metrics_listen", "127.0.0.1:0", watch.registry, watch.health) as listen:
         url = f"http://{listen}/ready"
         assert (1, f"{url}: 503: no partitions assigned yet\n") == ask(url)
         watch.assigned([0])

@@ -1,13 +1,34 @@
-"""Log lines as machines read them."""
+"""Log lines, and uncaught exceptions among them."""
 
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from services.server.logging import configure_logging, log_event
+from tests.contract.private import TEXT, USER, WORD
+
+ROOT = Path(__file__).resolve().parents[3]
+START = f"""
+import threading
+from multiprocessing import Pipe
+from services.ranking.process.worker import run_worker
+from services.server.logging import configure_logging
+configure_logging()
+
+def fail(*_):
+    raise ValueError({f"{USER}: {TEXT}"!r})
+
+class Failing:
+    def __del__(self):
+        fail()
+
+"""
 
 
 @pytest.fixture
@@ -22,7 +43,7 @@ def stream() -> Iterator[io.StringIO]:
 
 
 def caught() -> Exception:
-    """An error caused by another one, with words that nobody must read."""
+    """An error caused by another one, with messages that the log must not hold."""
     try:
         refuse("secret 1")
     except ValueError as error:
@@ -47,7 +68,7 @@ def test_an_event_is_one_line_of_json(stream: io.StringIO) -> None:
 
 
 def test_an_exception_comes_with_its_traceback(stream: io.StringIO) -> None:
-    """The traceback is a field, so that it cannot be torn apart; it says what failed where, not with which words."""
+    """The traceback is a field, so that it cannot be torn apart; it holds where what failed, without messages."""
     log_event(logging.getLogger("services.x"), "failed", level=logging.ERROR, exc_info=caught())
     entry = json.loads(stream.getvalue())
     assert (entry["level"], entry["event"]) == ("error", "failed")
@@ -57,16 +78,36 @@ def test_an_exception_comes_with_its_traceback(stream: io.StringIO) -> None:
     assert "secret 1'" not in entry["traceback"]
 
 
-def test_debugging_shows_what_exceptions_say(stream: io.StringIO) -> None:
-    """Who turns it on sees data, too."""
+def test_debugging_shows_exception_messages(stream: io.StringIO) -> None:
+    """They may quote data."""
     configure_logging(logging.DEBUG, stream)
     log_event(logging.getLogger("services.x"), "failed", exc_info=caught())
     assert "KeyError: 'secret 1'" in json.loads(stream.getvalue())["traceback"]
 
 
-def test_libraries_are_heard_from_warning_on(stream: io.StringIO) -> None:
+def test_libraries_log_from_warning_on(stream: io.StringIO) -> None:
     """Their records are JSON too."""
     logging.getLogger("library").info("chatter")
     logging.getLogger("library").warning("lost %s", "broker")
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["event"] == "lost broker"
+
+
+@pytest.mark.parametrize(
+    ("code", "event", "status"),
+    [
+        ("fail()", "process_failed", 1),
+        ("worker = threading.Thread(target=fail, name='reader'); worker.start(); worker.join()", "thread_failed", 0),
+        ("Failing()", "unraisable", 0),
+        ("pipe, metrics = Pipe(), Pipe(); run_worker(pipe[0], metrics[0], fail)", "process_failed", 1),
+    ],
+)
+def test_a_crash_is_one_private_line(code: str, event: str, status: int) -> None:
+    """Where and which type, in JSON, without the exception's message."""
+    command = [sys.executable, "-W", "ignore", "-c", START + code]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    (line,) = run.stderr.splitlines()
+    logged = json.loads(line)
+    assert (event, status) == (logged["event"], run.returncode)
+    assert logged["traceback"].endswith("in fail\nValueError\n")
+    assert not [secret for secret in (USER, WORD) if secret in run.stderr]

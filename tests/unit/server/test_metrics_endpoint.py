@@ -9,7 +9,7 @@ import pytest
 
 from services.consumers.observer import ConsumerObserver
 from services.errors import ConfigurationError
-from services.server.metrics_endpoint import listening
+from services.server.metrics_endpoint import serve_metrics
 
 SETTING = "consumers.metrics_listen"
 
@@ -21,7 +21,7 @@ def watch() -> ConsumerObserver:
 
 @pytest.fixture
 def address(watch: ConsumerObserver) -> Iterator[str]:
-    with listening(SETTING, "127.0.0.1:0", watch.registry, watch.health) as address:
+    with serve_metrics(SETTING, "127.0.0.1:0", watch.registry, watch.health) as address:
         yield address
 
 
@@ -61,10 +61,10 @@ def test_metrics_are_prometheus_text(address: str, watch: ConsumerObserver) -> N
 def test_a_wrong_address_is_named(listen: str, message: str, watch: ConsumerObserver) -> None:
     """With the setting."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: .*{message}"):
-        listening(SETTING, listen, watch.registry, watch.health).__enter__()
+        serve_metrics(SETTING, listen, watch.registry, watch.health).__enter__()
 
 
 def test_a_port_that_is_taken_is_an_error(address: str, watch: ConsumerObserver) -> None:
     """Two processes need two ports."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: cannot listen on {address}: .*in use"):
-        listening(SETTING, address, watch.registry, watch.health).__enter__()
+        serve_metrics(SETTING, address, watch.registry, watch.health).__enter__()

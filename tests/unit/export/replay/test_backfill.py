@@ -5,16 +5,16 @@ import pytest
 from export.replay.backfill import stored_keys
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.server.security.pseudonyms import Pseudonyms
+from services.server.security.pseudonyms import Pseudonymizer
 
 SCHEMA = build_schema(FeatureConfig())
-NAMES = Pseudonyms((b"k" * 32,))
+NAMES = Pseudonymizer((b"k" * 32,))
 
 
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
 def test_users_are_called_as_in_the_store(view) -> None:
     """Where a key names one; all other keys stay."""
     key = tuple(f"{entity} 1" for entity in view.entities)
-    expected = tuple(NAMES.of(part) if part == "user_id 1" else part for part in key)
+    expected = tuple(NAMES.pseudonymize(part) if part == "user_id 1" else part for part in key)
     assert [expected] == list(stored_keys(view, [key], NAMES))
-    assert [key] == list(stored_keys(view, [key], Pseudonyms()))
+    assert [key] == list(stored_keys(view, [key], Pseudonymizer()))

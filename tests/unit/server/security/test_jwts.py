@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.errors import ConfigurationError, TokenExpired, Unauthenticated
 from services.server.security.caller import Scope
-from services.server.security.jwts import Rules, parse_keys, verify
+from services.server.security.jwts import JwtRules, parse_keys, verify
 from tests.unit.server.security.signing import AUDIENCE, ISSUER, KEYS, claims, key_set, public_key, signed
 
-RULES = Rules(ISSUER, AUDIENCE, 30.0)
+RULES = JwtRules(ISSUER, AUDIENCE, 30.0)
 
 
 @pytest.mark.parametrize("algorithm", KEYS)
@@ -98,11 +98,11 @@ def test_garbage_is_no_token(token: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "is no JSON Web Key Set"),
-        ("[]", "is no JSON Web Key Set"),
-        ('{"keys": [1]}', "is no JSON Web Key Set"),
-        ('{"keys": []}', "holds no key for signatures"),
-        (json.dumps({"keys": [public_key("ES256", use="enc")]}), "holds no key for signatures"),
+        ("", "is not a JSON Web Key Set"),
+        ("[]", "is not a JSON Web Key Set"),
+        ('{"keys": [1]}', "is not a JSON Web Key Set"),
+        ('{"keys": []}', "holds no signing key"),
+        (json.dumps({"keys": [public_key("ES256", use="enc")]}), "holds no signing key"),
         ('{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "key 0 is secret"),
         (json.dumps({"keys": [public_key("ES256", d="c2VjcmV0")]}), "key 0 is secret"),
         (json.dumps({"keys": [public_key("ES256", alg="HS256")]}), "key 0 has no algorithm"),

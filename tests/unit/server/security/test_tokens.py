@@ -35,9 +35,9 @@ def test_the_file_may_have_comments_and_several_tokens_of_a_name() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("crossrec_secret", "line 2: is no JSON object"),
-        ("[]", "line 2: is no JSON object"),
-        ('{"token": "crossrec_secret"}', "line 2: has other fields than"),
+        ("crossrec_secret", "line 2: is not a JSON object"),
+        ("[]", "line 2: is not a JSON object"),
+        ('{"token": "crossrec_secret"}', "line 2: has fields other than"),
         ('{"scopes": ["rank"], "sha256": "HASH"}', "line 2: name must be printable text"),
         (
             '{"name": "a", "scopes": ["root"], "sha256": "HASH"}',

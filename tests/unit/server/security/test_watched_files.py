@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from services.errors import ConfigurationError
-from services.server.security.watched_files import Watched
+from services.server.security.watched_files import WatchedFiles
 from services.settings.section import read_file
 from tests.contract.private import logs
 
 
-def watched(path: Path, look_s: float = 0.0, clock_s: object = None) -> Watched[str]:
+def watched(path: Path, check_interval_s: float = 0.0, clock_s: object = None) -> WatchedFiles[str]:
     def read() -> str:
         text = read_file("the.setting", path).decode()
         if text == "broken":
@@ -18,7 +18,7 @@ def watched(path: Path, look_s: float = 0.0, clock_s: object = None) -> Watched[
         return text
 
     more = {"clock_s": clock_s} if clock_s else {}
-    return Watched("words", [path], read, look_s, **more)
+    return WatchedFiles("words", [path], read, check_interval_s, **more)
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from services.server.error_interceptor import ErrorInterceptor
 from services.server.logging import JsonFormatter, log_event
 from services.server.telemetry.interceptor import RequestInterceptor
 from services.server.telemetry.opentelemetry import Tracing
-from services.server.telemetry.request import current
+from services.server.telemetry.request import current_request
 from tests.unit.server.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
 
 METHOD = "test.Service/Call"
@@ -139,7 +139,7 @@ def test_a_stream_is_one_request() -> None:
 
     def echo(requests: Iterator[bytes], _: Any) -> Iterator[bytes]:
         for request in requests:
-            ids.append(current().id)
+            ids.append(current_request().id)
             yield request
 
     recorded = Recorded()

@@ -16,7 +16,7 @@ def test_spans_reach_the_collector_by_the_end() -> None:
     with collecting() as (collector, endpoint):
         tracing = open_tracing(TelemetrySettings(endpoint=endpoint, sample_ratio=1, service_name="shop"), "gateway")
         assert tracing
-        tracing.serve("a/B", "").end()
+        tracing.start_server_span("a/B", "").end()
         tracing.close()
         assert [("shop-gateway", "a/B")] == collector.spans()
 
@@ -26,7 +26,7 @@ def test_nothing_unsampled_is_sent() -> None:
     with collecting() as (collector, endpoint):
         tracing = open_tracing(TelemetrySettings(endpoint=endpoint, sample_ratio=0), "gateway")
         assert tracing
-        tracing.serve("a/B", "").end()
+        tracing.start_server_span("a/B", "").end()
         tracing.close()
         assert [] == collector.requests
 
@@ -37,12 +37,12 @@ def test_a_collector_that_is_away_harms_nothing() -> None:
         port = taken.getsockname()[1]
     tracing = open_tracing(TelemetrySettings(endpoint=f"http://127.0.0.1:{port}", sample_ratio=1), "gateway")
     assert tracing
-    spans = [tracing.serve("a/B", "") for _ in range(3000)]
+    spans = [tracing.start_server_span("a/B", "") for _ in range(3000)]
     for span in spans:
         span.end()
     tracing.close()
     assert not any(span.is_recording() for span in spans)
-    tracing.serve("a/B", "").end()
+    tracing.start_server_span("a/B", "").end()
 
 
 def test_closing_does_not_wait_for_a_collector_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_closing_does_not_wait_for_a_collector_that_is_silent(monkeypatch: pytes
         collector.answering.clear()
         tracing = open_tracing(TelemetrySettings(endpoint=endpoint, sample_ratio=1), "gateway")
         assert tracing
-        tracing.serve("a/B", "").end()
+        tracing.start_server_span("a/B", "").end()
         tracing.close()
         assert [] == collector.requests
 
