@@ -18,7 +18,7 @@ from export.training.run import train_run
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.store.connect import apply_definitions, open_rows_for_batches
-from services.store.redis.feast_rows import FeastRowStore
+from services.store.protocol import OnlineStore
 
 DATASET = "completejourney"
 PRODUCER_BATCH_BYTES = 256 * 1024
@@ -40,7 +40,7 @@ class Stage:
     reader: DatasetReader
     history: History
 
-    def rows(self) -> FeastRowStore:
+    def rows(self) -> OnlineStore:
         """The online store, patient enough for batches."""
         return open_rows_for_batches(self.settings)
 

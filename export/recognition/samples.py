@@ -25,8 +25,7 @@ from services.features.recognition import recognition_features, recognition_name
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.store.columns import ColumnRowStore
-from services.store.folding import read_block
-from services.store.protocol import Key
+from services.store.protocol import Key, read_block
 from services.text.protocol import HashingEncoder
 
 FORMAT = 1

@@ -25,7 +25,7 @@ from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
 from services.store.folding import fold_activity
 from services.store.lineage import join_lineage
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, RowStore, read_block
 from services.text.cache import VectorCache
 from services.text.encoder import TextEncoder
 
@@ -133,10 +133,10 @@ def _write(
 ) -> dict[str, int]:
     written = {}
     for view in views:
-        keys = store.keys(schema[view])
+        keys = list(store.ids(schema[view]))
         for begin in range(0, len(keys), WRITE_ROWS):
             chunk = keys[begin : begin + WRITE_ROWS]
-            block = before_streaming(schema, store.read_block(schema[view], chunk))
+            block = before_streaming(schema, read_block(store, schema[view], chunk))
             online.write(stored_keys(schema[view], chunk, pseudonyms), block)
         written[view] = len(keys)
     return written
@@ -151,8 +151,8 @@ def stored_keys(view: View, keys: Sequence[Key], pseudonyms: Pseudonymizer) -> S
 
 def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> DeltaColumns:
     """All rows of an activity view as additions to others."""
-    keys: list[Key] = store.keys(schema[view])
-    block = store.read_block(schema[view], keys)
+    keys = list(store.ids(schema[view]))
+    block = read_block(store, schema[view], keys)
     group = np.array(keys, object).reshape(len(keys), len(schema[view].entities))
     return DeltaColumns(group, **{name: _column(block, name, width) for name, width in _widths(schema).items()})
 

@@ -7,13 +7,13 @@ from services.features.schema import build_schema
 from services.settings.load import Settings
 from services.settings.times import parse_time_s
 from services.store.lineage import join_lineage
-from services.store.redis.feast_rows import FeastRowStore
+from services.store.protocol import RowStore
 
 KINDS = ("behavior", "activity")
 """Kinds of consumer whose rows add up what happened: an event must not be in the history and in the stream."""
 
 
-def stream_on(settings: Settings, rows: FeastRowStore, stream_from: str) -> dict[str, list[int]]:
+def stream_on(settings: Settings, rows: RowStore, stream_from: str) -> dict[str, list[int]]:
     """Record where behaviour and activity are folded from on; returns the offsets per partition, by topic.
 
     Args:

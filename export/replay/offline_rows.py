@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.features.hashing import key64
-from services.features.rows import Block, Row
+from services.features.rows import Block
 from services.features.schema import SCALAR, VARIABLE, Schema, View
-from services.store.folding import read_block
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, ReadRequest, RowStore, read_block
 
 _TYPES = {"float64": pa.float64(), "int64": pa.int64(), "string": pa.string()}
 _SAMPLED = ("user", "user_scenario")
@@ -47,13 +46,9 @@ class OfflineRecorder:
         for file in self._files.values():
             file.close()
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        """As the other store does."""
-        return self._store.read(view, keys)
-
-    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
-        """As the other store does."""
-        return read_block(self._store, view, keys)
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        """See `RowStore`."""
+        return self._store.read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """As the other store does; remembers what changed."""

@@ -20,8 +20,8 @@ from services.features.encode import Tensors, encode, tensor_names
 from services.features.feature_rows import FeatureRows, assemble_rows
 from services.features.hashing import keys64
 from services.features.schema import Schema
-from services.store.folding import grouped, read_block, read_facets
-from services.store.protocol import Key, RowStore
+from services.store.folding import grouped, read_facets
+from services.store.protocol import Key, RowStore, read_block
 
 FORMAT = 1
 GROUP_ROWS = 16_384

@@ -17,8 +17,8 @@ from services.features.config import EVENT_TYPES
 from services.features.decay import decay_factors
 from services.features.rows import Block
 from services.features.schema import Schema, View
-from services.store.folding import read_block, scenario_ids
-from services.store.protocol import Key, RowStore
+from services.store.folding import scenario_ids
+from services.store.protocol import Key, RowStore, read_block, read_rows
 
 MOST_ITEMS = 20_000
 """Items that are looked at to say which are popular: of a larger catalogue a sample."""
@@ -112,7 +112,7 @@ def read_titles(store: RowStore, title_rows: View, items: Sequence[str]) -> dict
     """Title by item, of those that have a row."""
     found: dict[str, str] = {}
     for part in _parts(items):
-        rows = store.read(title_rows, [(item,) for item in part])
+        rows = read_rows(store, title_rows, [(item,) for item in part])
         found |= {item: str(row["title"]) for item, row in zip(part, rows, strict=True) if row is not None}
     return found
 
@@ -121,7 +121,7 @@ def read_scenarios(store: RowStore, schema: Schema) -> tuple[dict[str, str], flo
     """Name by scenario, and the time of the newest event in any, seconds since 1970."""
     ids = scenario_ids(store, schema)
     keys: list[Key] = [(scenario,) for scenario in ids]
-    rows = store.read(schema["scenario"], keys)
+    rows = read_rows(store, schema["scenario"], keys)
     newest = read_block(store, schema["scenario_activity"], keys).floats("time_s")
     names = {name: str(row["name"]) if row else "" for name, row in zip(ids, rows, strict=True)}
     return {name: title or name for name, title in names.items()}, float(newest.max(initial=0.0))

@@ -28,9 +28,9 @@ from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import serve_metrics
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
-from services.store.cached_items import CachedItems
+from services.store.cached_item_rows import CachedItemRowStore
 from services.store.lineage import join_lineage
-from services.store.measured import Measured
+from services.store.metered_rows import MeteredRowStore
 from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
 from services.store.topic_state import admit
 from services.text.cache import VectorCache
@@ -90,7 +90,7 @@ def consume(
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
     watch, schema = build_observer(kind, config, tracing), build_schema(settings.features)
-    rows, counts = Measured(store, watch.stored), partition_counts(kafka)
+    rows, counts = MeteredRowStore(store, watch.stored), partition_counts(kafka)
     handler = build_handler(kind, settings, schema, rows, encoder, counts)
 
     def admitted() -> list[int]:
@@ -134,7 +134,7 @@ def build_handler(
     match kind:
         case "behavior":
             # Only here: the owner of the item rows must read what is stored.
-            cached = CachedItems(store, chosen.item_cache_size, chosen.item_cache_age_s)
+            cached = CachedItemRowStore(store, chosen.item_cache_size, chosen.item_cache_age_s)
             topic = topic_name(settings.kafka.topic_prefix, TOPICS["activity"])
             count = partial(partitions_of, topic) if partitions_of else lambda: settings.kafka.partitions
             return behavior.BehaviorHandler(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, count, epoch)

@@ -24,7 +24,7 @@ from services.kafka.reader import offsets_at, reachable, reader
 from services.kafka.topics import identify
 from services.settings.load import Settings
 from services.store.lineage import join_lineage
-from services.store.redis.feast_rows import FeastRowStore
+from services.store.protocol import OnlineStore, RowStore
 from services.store.topic_state import begin
 
 PATIENCE_S = 15.0
@@ -56,7 +56,7 @@ class RewindResult:
     dropped: Mapping[str, int]
 
 
-def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, to_s: float) -> list[RewindResult]:
+def rewind(settings: Settings, schema: Schema, rows: OnlineStore, kind: str, to_s: float) -> list[RewindResult]:
     """Drop the rows that `kind` folds and have them rebuilt from the records that Kafka got since `to_s`.
 
     Behaviour is folded into user rows and, by way of deltas, into activity rows: both are rebuilt. Marks of erased
@@ -91,7 +91,7 @@ def rewind(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, t
     return starts
 
 
-def go_on(settings: Settings, schema: Schema, rows: FeastRowStore, kind: str, offsets: Sequence[int]) -> None:
+def go_on(settings: Settings, schema: Schema, rows: RowStore, kind: str, offsets: Sequence[int]) -> None:
     """Have a kind of consumer fold its topic from `offsets` on, per partition, and nothing before them."""
     topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
     found = identify(settings.kafka, topic)

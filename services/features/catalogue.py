@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.features.config import AttributeEntity, FeatureConfig
 from services.features.hashing import facet_keys
+from services.features.positions import is_folded
 from services.features.rows import Block, Floats, Ints, Row, default_value, is_new, newest_position
 from services.features.schema import Schema, View
 
@@ -71,8 +72,7 @@ def fold(
     A state of None (a tombstone of a compacted topic) resets the row to its defaults but keeps the position.
     """
     old = row or {feature.name: default_value(feature) for feature in view.features}
-    stored = old["position"]
-    if stored[0] == position[0] and stored[1] == position[1] and position[2] <= stored[2]:
+    if is_folded(position, old["position"]):
         return None
     if state is None:
         new = {feature.name: default_value(feature) for feature in view.features}

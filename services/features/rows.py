@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from services.features.positions import is_folded
 from services.features.schema import SCALAR, VARIABLE, Feature, View
 
 Row = dict[str, NDArray[np.generic]]
@@ -119,9 +120,9 @@ def unpack_rows(block: Block) -> list[Row]:
             columns.append((feature.name, [ragged.values[a:b] for a, b in pairwise(borders)]))
         else:
             column = block.fixed[feature.name]
-            columns.append(
-                (feature.name, [np.asarray(value) for value in column] if column.ndim == 1 else list(column))
-            )
+            # A string stays an object; numpy alone would make it a string array.
+            rows = [np.asarray(value, column.dtype) for value in column] if column.ndim == 1 else list(column)
+            columns.append((feature.name, rows))
     names = [name for name, _ in columns]
     return [dict(zip(names, values, strict=True)) for values in zip(*(column for _, column in columns), strict=True)]
 
@@ -132,9 +133,7 @@ def is_new(block: Block, row: Ints, position: Ints) -> NDArray[np.bool_]:
     A record at or below a row's offset was folded before a crash and is skipped. Positions of another topic
     epoch say nothing about this one.
     """
-    stored = block.ints("position")[row]
-    same = (stored[:, 0] == position[:, 0]) & (stored[:, 1] == position[:, 1])
-    new: NDArray[np.bool_] = ~same | (position[:, 2] > stored[:, 2])
+    new: NDArray[np.bool_] = ~is_folded(position, block.ints("position")[row])
     return new
 
 

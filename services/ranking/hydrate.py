@@ -15,7 +15,7 @@ from services.ranking.cache.scenario_cache import Scenarios
 from services.ranking.degraded import Degraded
 from services.ranking.validate import Request
 from services.store.protocol import StoreUnavailable
-from services.store.read_deadline import patience
+from services.store.read_deadline import read_deadline
 
 READ_SHARE = 0.5
 """Share of the time left that reading the user's rows may take, up to the store's own time-out."""
@@ -70,7 +70,7 @@ def read_user(
     Never raises StoreUnavailable.
     """
     try:
-        with patience(READ_SHARE * time_left_s):
+        with read_deadline(READ_SHARE * time_left_s):
             user, each = rows.read_user(user_id, scenarios.ids)
     except StoreUnavailable:
         found = last_known.find(user_id, scenarios.ids)

@@ -37,7 +37,7 @@ from services.server.security.protection import open_protection
 from services.server.security.pseudonyms import open_pseudonymizer
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
-from services.store.circuit_breaker import Breaker, Circuit
+from services.store.circuit_breaker import CircuitBreaker, CircuitState
 from services.store.connect import open_rows
 from services.store.protocol import StoreUnavailable
 from services.text.encoder import EncoderInfo
@@ -147,8 +147,9 @@ def build_ranker(settings: Settings, models: Models, observers: tuple[Observer, 
     """Schema and sources of rows of the settings, and what ranks; and what keeps the rows in memory young."""
     chosen, schema = settings.ranking, build_schema(settings.features)
     store = open_rows(settings)
+    circuit = CircuitState(settings.store.retry_after_s, settings.store.failures, settings.store.read_timeout_s)
     rows = open_ranking_rows(
-        Breaker(store, Circuit(settings.store.retry_after_s, settings.store.failures, settings.store.read_timeout_s)),
+        CircuitBreaker(store, circuit),
         schema,
         encoder_of(settings),
         chosen.item_cache_size,

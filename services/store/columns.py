@@ -1,17 +1,18 @@
-"""Rows in memory as columns: the store of replays, where millions of rows are read and written a week at a time.
+"""A RowStore in memory as columns: the store of replays, which read and write millions of rows a week.
 
 Views whose features all have fixed lengths are arrays with a slot per key; views with tables are kept row by row.
-Same rules as the real store, fencing included.
+Fenced like the Redis store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from services.features.rows import Block, Row, default_column, pack_rows, unpack_rows
+from services.features.positions import is_fenced
+from services.features.rows import Block, default_column
 from services.features.schema import VARIABLE, Schema, View
 from services.store.memory import MemoryRowStore
-from services.store.protocol import FencedWrite, Key
+from services.store.protocol import FencedWrite, Key, ReadRequest
 
 FIRST_SLOTS = 1024
 DEFAULT_SLOT = 0
@@ -26,30 +27,24 @@ class ColumnRowStore:
     """
 
     def __init__(self, schema: Schema) -> None:
-        wide = {view.name for view in schema.views if any(f.length == VARIABLE for f in view.features)}
-        self._columns = {view.name: _Columns(view) for view in schema.views if view.name not in wide}
+        with_tables = {view.name for view in schema.views if any(f.length == VARIABLE for f in view.features)}
+        self._columns = {view.name: _ViewColumns(view) for view in schema.views if view.name not in with_tables}
         self._rows = MemoryRowStore()
 
-    def keys(self, view: View) -> list[Key]:
-        """Keys of all rows of a view."""
+    def ids(self, view: View) -> Iterator[Key]:
+        """See `StoreAdmin`."""
         columns = self._columns.get(view.name)
-        return list(self._rows.rows[view.name] if columns is None else columns.slots)
+        return self._rows.ids(view) if columns is None else iter(list(columns.slots))
 
-    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
-        """The rows of `keys` side by side; missing ones hold defaults."""
-        columns = self._columns.get(view.name)
-        return pack_rows(view, self._rows.read(view, keys)) if columns is None else columns.read(keys)
-
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        """The rows in the order of the keys; None where there is none."""
-        columns = self._columns.get(view.name)
-        if columns is None:
-            return self._rows.read(view, keys)
-        rows = unpack_rows(columns.read(keys))
-        return [row if key in columns.slots else None for key, row in zip(keys, rows, strict=True)]
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        """See `RowStore`."""
+        return [
+            self._rows.read_blocks([(view, keys)])[0] if columns is None else columns.read(keys)
+            for columns, view, keys in ((self._columns.get(view.name), view, keys) for view, keys in requests)
+        ]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
-        """Replace rows, unless a stored position is newer (FencedWrite; the other rows are written)."""
+        """See `RowStore`."""
         columns = self._columns.get(block.view.name)
         if columns is None:
             self._rows.write(keys, block)
@@ -57,13 +52,13 @@ class ColumnRowStore:
             columns.write(keys, block)
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
-        """Remove rows of a view with tables; no others are ever removed."""
+        """See `RowStore`. Raises TypeError for a view without tables: replays never delete its rows."""
         if view.name in self._columns:
             raise TypeError(f"rows of view {view.name} are not removed")
         self._rows.delete(view, keys, position)
 
 
-class _Columns:
+class _ViewColumns:
     """The rows of one view."""
 
     def __init__(self, view: View) -> None:
@@ -76,9 +71,7 @@ class _Columns:
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         slots = np.array([self._slot(key) for key in keys], np.int64)
-        new, old = block.ints("position"), self._columns["position"][slots]
-        same = (new[:, :2] == old[:, :2]).all(axis=1)
-        fenced = (new[:, 0] < old[:, 0]) | (same & (new[:, 2] < old[:, 2]))
+        fenced = is_fenced(block.ints("position"), self._columns["position"][slots])
         for name, column in self._columns.items():
             column[slots[~fenced]] = block.fixed[name][~fenced]
         if fenced.any():

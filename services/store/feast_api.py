@@ -25,7 +25,6 @@ try:
         from feast import FeatureStore, FeatureView, RepoConfig
         from feast.infra.online_stores.helpers import _mmh3 as field_hash
         from feast.infra.online_stores.helpers import _redis_key as redis_key
-        from feast.infra.online_stores.helpers import _redis_key_prefix as redis_key_prefix
         from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, StringList, Value
@@ -48,5 +47,4 @@ __all__ = [
     "Value",
     "field_hash",
     "redis_key",
-    "redis_key_prefix",
 ]

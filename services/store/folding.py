@@ -15,9 +15,10 @@ from services.features.activity import DeltaColumns
 from services.features.dedup import EventFlags, classify_events
 from services.features.events import Events
 from services.features.hashing import keys64
-from services.features.rows import Block, Floats, Ints, Ragged, Row, pack_rows, unpack_rows
+from services.features.positions import is_behind, is_folded
+from services.features.rows import Block, Floats, Ints, Ragged, pack_rows, unpack_rows
 from services.features.schema import Schema, View
-from services.store.protocol import BlockReader, BlocksReader, Key, RowStore
+from services.store.protocol import Key, RowStore, read_block, read_rows
 
 SCENARIO_INDEX_KEY: Key = ("all",)
 """Key of the one row that lists all scenarios."""
@@ -28,18 +29,6 @@ def grouped(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
     index: dict[Key, int] = {}
     rows = np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
     return list(index), rows
-
-
-def read_block(store: RowStore, view: View, keys: Sequence[Key]) -> Block:
-    """The rows of `keys` side by side; missing ones hold defaults."""
-    return store.read_block(view, keys) if isinstance(store, BlockReader) else pack_rows(view, store.read(view, keys))
-
-
-def read_blocks(store: RowStore, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[Block]:
-    """Rows of several views, in one round trip where the store can; missing ones hold defaults."""
-    if isinstance(store, BlocksReader):
-        return store.read_blocks(asked)
-    return [read_block(store, view, keys) for view, keys in asked]
 
 
 def facets_of(items: Block) -> tuple[list[Key], Ints]:
@@ -113,13 +102,13 @@ def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, positi
     A mark stays, so that events from before the erasure at `time_s` (seconds since 1970) bring nothing back.
     """
     mark, view, key = schema["erased_user"], schema["user"], (user,)
-    (known,) = store.read(mark, [key])
+    (known,) = read_rows(store, mark, [key])
     newest = time_s if known is None else max(time_s, float(known["erased_s"]))
-    if known is None or not _is_later(known, position):
+    if known is None or not is_behind(position, known["position"]):
         values = {"erased_s": newest, "position": position, "schema": schema.fingerprint}
         store.write([key], pack_rows(mark, [{name: np.array(value) for name, value in values.items()}]))
-    (row,) = store.read(view, [key])
-    if row is not None and _is_later(row, position):
+    (row,) = read_rows(store, view, [key])
+    if row is not None and is_behind(position, row["position"]):
         return
     pairs: list[Key] = [] if row is None else [(user, scenario) for scenario in row["scenario_ids"].tolist()]
     store.delete(schema["user_scenario"], pairs, position)
@@ -131,15 +120,8 @@ def without_erased(store: RowStore, schema: Schema, events: Events) -> Events:
     users, row = grouped([(user,) for user in events.user])
     marks = read_block(store, schema["erased_user"], users)
     erased_s, position = marks.floats("erased_s")[row], marks.ints("position")[row]
-    same = (position[:, :2] == events.position[:, :2]).all(axis=1)
-    gone = (events.time_s <= erased_s) | (same & (events.position[:, 2] <= position[:, 2]))
-    return events.take(~gone) if gone.any() else events
-
-
-def _is_later(row: Row, position: Sequence[int]) -> bool:
-    """Whether the row holds a later record of the same partition than the one at `position`."""
-    epoch, partition, offset = row["position"].tolist()
-    return [epoch, partition] == list(position[:2]) and offset > position[2]
+    erased = (events.time_s <= erased_s) | is_folded(events.position, position)
+    return events.take(~erased) if erased.any() else events
 
 
 def fold_activity(store: RowStore, schema: Schema, view: str, deltas: DeltaColumns, position: Ints) -> None:
@@ -175,7 +157,7 @@ def fold_states(
 ) -> None:
     """Fold states of items or scenarios, in offset order, into their rows (None: a tombstone)."""
     distinct = list(dict.fromkeys(keys))
-    rows = dict(zip(distinct, store.read(view, distinct), strict=True))
+    rows = dict(zip(distinct, read_rows(store, view, distinct), strict=True))
     changed: dict[Key, None] = {}
     for key, state, position, vector in zip(keys, states, positions, text_vectors, strict=True):
         new = catalogue.fold(schema, view, rows[key], state, position, vector, encoder)
@@ -188,7 +170,7 @@ def fold_states(
 def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str], position: Sequence[int]) -> None:
     """Add scenarios to the row that lists them all."""
     view = schema["scenario_index"]
-    (row,) = unpack_rows(pack_rows(view, store.read(view, [SCENARIO_INDEX_KEY])))
+    (row,) = unpack_rows(read_block(store, view, [SCENARIO_INDEX_KEY]))
     known = set(row["scenario_ids"].tolist())
     if known >= set(scenario_ids):
         return
@@ -202,5 +184,5 @@ def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str]
 
 def scenario_ids(store: RowStore, schema: Schema) -> list[str]:
     """All scenarios, sorted by id."""
-    (row,) = store.read(schema["scenario_index"], [SCENARIO_INDEX_KEY])
+    (row,) = read_rows(store, schema["scenario_index"], [SCENARIO_INDEX_KEY])
     return [] if row is None else [str(scenario) for scenario in row["scenario_ids"].tolist()]

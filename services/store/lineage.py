@@ -13,7 +13,7 @@ import numpy as np
 from services.features.layout import SchemaLayout, adapt_row, conflicts, describe_layout, missing_features
 from services.features.rows import Row, pack_rows
 from services.features.schema import LINEAGE, Schema, View
-from services.store.protocol import IncompatibleSchema, Key, RowStore, StaleSchema
+from services.store.protocol import IncompatibleSchema, Key, RowStore, StaleSchema, read_rows
 
 LINEAGE_KEY: Key = ("schemas",)
 """Key of the one row."""
@@ -31,7 +31,7 @@ class Lineage:
 
 def read_lineage(store: RowStore) -> Lineage:
     """What the store says; empty if nobody ever wrote. Raises StoreUnavailable."""
-    (row,) = store.read(LINEAGE, [LINEAGE_KEY])
+    (row,) = read_rows(store, LINEAGE, [LINEAGE_KEY])
     if row is None:
         return Lineage()
     layouts = tuple(SchemaLayout.from_json(str(text)) for text in row["layouts"].tolist())

@@ -1,11 +1,12 @@
-"""Rows in memory: the store of replays and of tests. Same rules as the real one, fencing included."""
+"""A RowStore in memory, row by row: for tests, and for views with tables in replays. Fenced like the Redis store."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from services.features.rows import Block, Row, unpack_rows
+from services.features.positions import is_fenced
+from services.features.rows import Block, Row, pack_rows, unpack_rows
 from services.features.schema import View
-from services.store.protocol import FencedWrite, Key
+from services.store.protocol import FencedWrite, Key, ReadRequest
 
 
 class MemoryRowStore:
@@ -14,44 +15,39 @@ class MemoryRowStore:
     def __init__(self) -> None:
         self.rows: dict[str, dict[Key, Row]] = defaultdict(dict)
         self._fences: dict[str, dict[Key, list[int]]] = defaultdict(dict)
-        """Positions at which rows were deleted."""
+        """Positions of deleted rows."""
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        """The rows in the order of the keys; None where there is none."""
-        rows = self.rows[view.name]
-        return [rows.get(key) for key in keys]
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        """See `RowStore`."""
+        return [pack_rows(view, [self.rows[view.name].get(key) for key in keys]) for view, keys in requests]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
-        """Replace rows, unless a stored position is newer (FencedWrite; the other rows are written)."""
+        """See `RowStore`."""
         rows = dict(zip(keys, unpack_rows(block), strict=True))
-        refused = self._newer(block.view.name, {key: row["position"].tolist() for key, row in rows.items()})
+        refused = self._fenced(block.view.name, {key: row["position"].tolist() for key, row in rows.items()})
         self.rows[block.view.name].update((key, row) for key, row in rows.items() if key not in refused)
-        self._refuse(block.view, refused)
+        self._raise_fenced(block.view, refused)
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
-        """Remove rows and remember the position, unless a stored one is newer (FencedWrite; the others are removed)."""
-        refused = self._newer(view.name, {key: list(position) for key in keys})
+        """See `RowStore`."""
+        refused = self._fenced(view.name, {key: list(position) for key in keys})
         for key in keys:
             if key not in refused:
                 self.rows[view.name].pop(key, None)
                 self._fences[view.name][key] = list(position)
-        self._refuse(view, refused)
+        self._raise_fenced(view, refused)
 
     def ids(self, view: View) -> Iterator[Key]:
-        """Keys of which there are rows."""
+        """See `StoreAdmin`."""
         return iter(list(self.rows[view.name]))
 
-    def _newer(self, view: str, positions: Mapping[Key, list[int]]) -> set[Key]:
-        """Keys under which there is a newer position than the one given."""
-        stored, fences = self.rows[view], self._fences[view]
-        held = {key: stored[key]["position"].tolist() if key in stored else fences.get(key) for key in positions}
-        return {key for key, position in positions.items() if _is_older(position, held[key])}
+    def _fenced(self, view: str, positions: Mapping[Key, list[int]]) -> set[Key]:
+        """Keys whose stored position, of the row or of its deletion, refuses the given one."""
+        rows, fences = self.rows[view], self._fences[view]
+        stored = {key: rows[key]["position"].tolist() if key in rows else fences.get(key) for key in positions}
+        return {key for key, at in stored.items() if at is not None and is_fenced(positions[key], at)}
 
     @staticmethod
-    def _refuse(view: View, refused: set[Key]) -> None:
+    def _raise_fenced(view: View, refused: set[Key]) -> None:
         if refused:
             raise FencedWrite(f"{len(refused)} rows of view {view.name} hold newer positions")
-
-
-def _is_older(new: list[int], old: list[int] | None) -> bool:
-    return old is not None and (new[0] < old[0] or (new[:2] == old[:2] and new[2] < old[2]))

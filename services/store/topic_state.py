@@ -13,7 +13,7 @@ from services.errors import TopicChanged
 from services.features.rows import pack_rows
 from services.features.schema import Schema
 from services.kafka.topics import TopicIdentity
-from services.store.protocol import RowStore
+from services.store.protocol import RowStore, read_rows
 
 
 def admit(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int) -> list[int]:
@@ -23,7 +23,7 @@ def admit(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int) -> 
     topic under the same epoch, or a lower epoch; StoreUnavailable.
     """
     view = schema["topic_state"]
-    (row,) = store.read(view, [(topic.name,)])
+    (row,) = read_rows(store, view, [(topic.name,)])
     known = None if row is None else int(row["position"][0])
     if row is None or known is None or known < epoch:
         return begin(store, schema, topic, epoch, [0] * topic.partitions)

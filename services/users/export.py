@@ -15,7 +15,7 @@ from services.features.hashing import key64
 from services.features.rows import Row
 from services.features.schema import VARIABLE, Feature, Schema, View
 from services.store.folding import scenario_ids
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, RowStore, read_rows
 
 ItemNames = dict[int, dict[str, str]]
 """Key of an item to its id and title."""
@@ -43,7 +43,7 @@ def export_user(
     stored_as = pseudonyms or [user_id]
     rows = _merged([_rows_of(store, schema, name) for name in stored_as])
     names = _names(store, schema, _item_keys(row for found in rows.values() for _, row in found), item_ids)
-    marks = store.read(schema["erased_user"], [(name,) for name in stored_as])
+    marks = read_rows(store, schema["erased_user"], [(name,) for name in stored_as])
     erased_s = max((float(mark["erased_s"]) for mark in marks if mark is not None), default=None)
     return {
         "user_id": user_id,
@@ -74,12 +74,12 @@ def _merged(each: Sequence[Rows]) -> Rows:
 
 
 def _rows_of(store: RowStore, schema: Schema, user_id: str) -> Rows:
-    (user,) = store.read(schema["user"], [(user_id,)])
+    (user,) = read_rows(store, schema["user"], [(user_id,)])
     listed = [] if user is None else user["scenario_ids"].tolist()
     # A crash may have left rows that the user's own does not list yet.
     scenarios = sorted({*listed, *scenario_ids(store, schema)})
     pairs: list[Key] = [(user_id, scenario) for scenario in scenarios]
-    each = zip(pairs, store.read(schema["user_scenario"], pairs), strict=True)
+    each = zip(pairs, read_rows(store, schema["user_scenario"], pairs), strict=True)
     return {
         "user": [] if user is None else [((user_id,), user)],
         "user_scenario": [(key, row) for key, row in each if row is not None],
@@ -93,7 +93,7 @@ def _item_keys(rows: Iterable[Row]) -> set[int]:
 def _names(store: RowStore, schema: Schema, keys: set[int], item_ids: Iterable[str]) -> ItemNames:
     known = {key: item for item in item_ids if (key := key64(item)) in keys} if keys else {}
     ids: list[Key] = [(item,) for item in known.values()]
-    rows = zip(known.items(), store.read(schema["item"], ids), strict=True)
+    rows = zip(known.items(), read_rows(store, schema["item"], ids), strict=True)
     return {key: {"item_id": item, "title": "" if row is None else str(row["title"])} for (key, item), row in rows}
 
 

@@ -26,7 +26,7 @@ from services.features.schema import View, build_schema
 from services.kafka.connection import kafka_arguments
 from services.store.connect import feature_store
 from services.store.feast_api import FeatureStore
-from services.store.protocol import Key
+from services.store.protocol import Key, read_rows
 from services.store.redis.connection import redis_arguments
 from tests.bench.group import Samples, running
 
@@ -158,7 +158,7 @@ def feast_rate(stage: Stage, entries: list[Entry]) -> float:
     pairs: list[Key] = [(e.behavior_event.user_id, e.behavior_event.scenario_id) for e in entries]
     frames = []
     for view, keys in ((schema["user"], users), (schema["user_scenario"], pairs)):
-        rows = store.read(view, keys)
+        rows = read_rows(store, view, keys)
         frames.append([(view.name, pd.DataFrame([_record(view, k, row)])) for k, row in zip(keys, rows, strict=True)])
     feast: FeatureStore = feature_store(stage.settings)
     feast.write_to_online_store(*frames[0][0])  # connects

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from services.consumers.main import consume, open_encoder
-from services.features.rows import Block, Row
-from services.features.schema import View
+from services.features.rows import Block
 from services.kafka.consumer import KafkaRecordSource
 from services.kafka.record_source import Record
 from services.server.lifecycle import freeze_heap, stop_event
 from services.server.logging import configure_logging
 from services.settings.load import load_settings
 from services.store.connect import open_rows_for_batches
-from services.store.folding import read_block
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, ReadRequest, RowStore
 
 PROBE = "probe-"
 """Users whose ids begin with it are watched."""
@@ -78,15 +76,10 @@ class TimedRows:
     def __init__(self, store: RowStore, clocks: Clocks) -> None:
         self._store, self._clocks = store, clocks
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         """As the store does."""
         with self._clocks.part("read"):
-            return self._store.read(view, keys)
-
-    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
-        """As the store does."""
-        with self._clocks.part("read"):
-            return read_block(self._store, view, keys)
+            return self._store.read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """As the store does."""

@@ -16,7 +16,7 @@ from services.features.rows import Row
 from services.kafka.record_source import MemoryRecordSource, OutputRecord, Record
 from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, RowStore, read_rows
 from services.text.protocol import HashingEncoder
 from tests.chaos.system import PREFIX, SCHEMA
 
@@ -92,7 +92,7 @@ def differences(
         if view in positions and set(positions[view]) != set(rows):
             odd = set(positions[view]) ^ set(rows)
             found += [Difference(view, key, "records of the activity topic", key in rows, None) for key in odd]
-        for key, row in zip(rows, actual.read(SCHEMA[view], list(rows)), strict=True):
+        for key, row in zip(rows, read_rows(actual, SCHEMA[view], list(rows)), strict=True):
             if row is None:
                 found.append(Difference(view, key, "row", "there", "missing"))
                 continue
@@ -126,7 +126,7 @@ def _alike(name: str, expected: np.ndarray, actual: np.ndarray) -> bool:
 def unforgotten(erased_s: Mapping[str, float], actual: RowStore) -> list[Difference]:
     """Erased users whose row holds something from before the last erasure."""
     users = sorted(erased_s)
-    rows = zip(users, actual.read(SCHEMA["user"], [(user,) for user in users]), strict=True)
+    rows = zip(users, read_rows(actual, SCHEMA["user"], [(user,) for user in users]), strict=True)
     oldest = {
         user: min([float(row["time_s"]), *row["item_first_s"].tolist(), *row["facet_first_s"].tolist()])
         for user, row in rows

@@ -16,8 +16,8 @@ from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
 from services.features.encode import Tensors
 from services.features.events import Events
 from services.features.hashing import keys64
-from services.features.rows import Row
-from services.features.schema import View, build_schema
+from services.features.rows import Block
+from services.features.schema import build_schema
 from services.ranking.cache.last_known import LastKnown
 from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.hydrate import UserRows
@@ -39,7 +39,7 @@ from services.store.folding import (
     with_items,
 )
 from services.store.memory import MemoryRowStore
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, ReadRequest, RowStore
 
 NOW_S = 1_800_000_000.0
 ENCODER = 7
@@ -80,10 +80,10 @@ class SwitchedStore(MemoryRowStore):
         self.failure: Exception | None = None
         self.failing_view: str | None = None
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        if self.failure and self.failing_view in {None, view.name}:
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        if self.failure and self.failing_view in {None, *(view.name for view, _ in requests)}:
             raise self.failure
-        return super().read(view, keys)
+        return super().read_blocks(requests)
 
 
 @dataclass

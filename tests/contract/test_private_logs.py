@@ -20,8 +20,7 @@ from services.consumers.decoding import Decoder
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
 from services.events.codec import CONTENT_TYPE, JSON
-from services.features.rows import Row
-from services.features.schema import View
+from services.features.rows import Block
 from services.gateway.traced_publisher import TracedPublisher
 from services.kafka.publisher import MemoryPublisher
 from services.kafka.record_source import KafkaUnavailable, MemoryRecordSource, Record
@@ -29,9 +28,9 @@ from services.ranking.metrics import RankingMetrics
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
-from services.store.measured import Measured
 from services.store.memory import MemoryRowStore
-from services.store.protocol import FencedWrite, Key, StaleSchema, StoreUnavailable
+from services.store.metered_rows import MeteredRowStore
+from services.store.protocol import FencedWrite, ReadRequest, StaleSchema, StoreUnavailable, read_rows
 from tests.contract import event_gateway, rank_server
 from tests.contract.private import PASSWORD, SENT_ALONG, TEXT, USER, assert_private, logs
 from tests.contract.rank_server import SwitchedStore
@@ -49,10 +48,10 @@ class FailingStore(MemoryRowStore):
         super().__init__()
         self.failures = list(failures)
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         if self.failures:
             raise self.failures.pop(0)
-        return super().read(view, keys)
+        return super().read_blocks(requests)
 
 
 class Stop(threading.Event):
@@ -130,7 +129,7 @@ def test_consumers_log_nobody() -> None:
     decoder, recorded = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), Recorded()
     watch = ConsumerObserver("behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior"))
     with logs() as stream:
-        rows = Measured(store, watch.stored)
+        rows = MeteredRowStore(store, watch.stored)
         consume(log, BehaviorHandler(rows, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1), watch)
         deltas = [Record("crossrec.activity", 0, n, USER.encode(), record.value) for n, record in enumerate(BAD)]
         consume(MemoryRecordSource(deltas), ActivityHandler(MemoryRowStore(), SCHEMA, 1))
@@ -198,12 +197,13 @@ class SlowStore(SwitchedStore):
         super().__init__()
         self.reading, self.left = threading.Event(), threading.Event()
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        view, keys = requests[0]
         if view.name == "user" and keys == [(USER,)]:
             self.reading.set()
             assert self.left.wait(30)
             raise RuntimeError(SECRET)
-        return super().read(view, keys)
+        return super().read_blocks(requests)
 
 
 def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,10 +232,10 @@ def test_the_stores_password_is_in_no_log_or_error(tmp_path: Path) -> None:
     decoder, watch, stop = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), ConsumerObserver("behavior"), Stop()
     log = LeftLog(records([query(0)]), stop)
     with logs() as stream:
-        store = Measured(open_rows_for_batches(settings), watch.stored)
+        store = MeteredRowStore(open_rows_for_batches(settings), watch.stored)
         handler = BehaviorHandler(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1)
         ConsumerLoop(log, handler, "crossrec.dead-letter", stop, watch=watch).run()
         with pytest.raises(StoreUnavailable) as caught:
-            store.read(SCHEMA["user"], [(USER,)])
+            read_rows(store, SCHEMA["user"], [(USER,)])
     told = [str(caught.value), generate_latest(watch.registry).decode(), str(watch.health.ready())]
     assert_private(stream, "store_unavailable", shown=told)

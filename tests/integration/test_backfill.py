@@ -15,6 +15,7 @@ from services.consumers.rewind import rewind
 from services.errors import ConfigurationError
 from services.features.rows import pack_rows
 from services.infra.commands import Endpoints
+from services.store.protocol import read_rows
 from tests.integration.test_consumers import SCHEMA, UPDATES, USER_VIEWS, Stage, folded, running, staged, until
 from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, erasure, fold_catalogue, replayed
 
@@ -37,7 +38,7 @@ def fill(stage: Stage, history: list[Entry]) -> None:
     made = replayed(UPDATES, history, SCHEMA)
     for view in VIEWS:
         keys = sorted(made.rows[view])
-        stage.store.write(keys, before_streaming(SCHEMA, pack_rows(SCHEMA[view], made.read(SCHEMA[view], keys))))
+        stage.store.write(keys, before_streaming(SCHEMA, pack_rows(SCHEMA[view], read_rows(made, SCHEMA[view], keys))))
 
 
 def drain(stage: Stage) -> None:
@@ -97,7 +98,7 @@ def spoil(stage: Stage) -> None:
     """Rows that are wrong, and one that should not be there."""
     for view in VIEWS:
         keys = sorted(replayed(UPDATES, EVENTS, SCHEMA).rows[view])
-        rows = stage.store.read(SCHEMA[view], keys)
+        rows = read_rows(stage.store, SCHEMA[view], keys)
         wrong = [{**row, "counts": row["counts"] + 7.0} for row in rows if row is not None]
         stage.store.write(keys, pack_rows(SCHEMA[view], wrong))
 

@@ -12,6 +12,7 @@ from services.errors import TopicChanged
 from services.infra.commands import Endpoints
 from services.kafka.partitioning import partition_of
 from services.kafka.topics import create_topics, topic_specs
+from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import PATIENCE_S, SCHEMA, Stage, clicks, folded, running, staged, until
 from tests.unit.consumers.streams import behavior_event
@@ -72,7 +73,7 @@ def test_the_activity_topic_has_the_partitions_that_the_broker_says(stage: Stage
     stage.send([behavior_event(0, item_id=item.decode())])
     with running(stage, "behavior"), running(stage, "activity"):
         until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
-    (row,) = stage.store.read(SCHEMA["item_activity"], [(item.decode(),)])
+    (row,) = read_rows(stage.store, SCHEMA["item_activity"], [(item.decode(),)])
     assert row is not None
     assert homes[4] == row["position"][1]
 
@@ -92,7 +93,7 @@ def test_an_activity_topic_that_got_more_partitions_is_refused_until_the_epoch_i
     stage.send([behavior_event(2)])
     with running(stage, "behavior"), running(stage, "activity"):
         until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
-    (row,) = stage.store.read(SCHEMA["scenario_activity"], [("s0",)])
+    (row,) = read_rows(stage.store, SCHEMA["scenario_activity"], [("s0",)])
     assert row is not None
     assert 3.0 == pytest.approx(float(row["counts"].max()), abs=1e-4)
 
@@ -114,7 +115,7 @@ def test_deltas_wait_while_the_activity_topic_lacks_their_partition(stage: Stage
     assert not folded(stage, "behavior")
     with running(stage, "behavior"), running(stage, "activity"):
         until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
-    rows = stage.store.read(SCHEMA["item_activity"], [(f"i{n}",) for n in range(1, 9)])
+    rows = read_rows(stage.store, SCHEMA["item_activity"], [(f"i{n}",) for n in range(1, 9)])
     assert [1.0] * 8 == pytest.approx([float(row["counts"].max()) for row in rows if row], abs=1e-4)
 
 

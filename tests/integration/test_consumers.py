@@ -31,7 +31,7 @@ from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
 from services.settings.processes import ConsumerSettings
 from services.store.connect import open_rows_for_batches
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, ReadRequest, RowStore, read_rows
 from services.text.protocol import HashingEncoder
 from tests.unit.consumers.streams import (
     ACTIVITY,
@@ -187,8 +187,8 @@ class Gate:
         self.reached, self.opened = threading.Event(), threading.Event()
         self.writes = 0
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        return self._store.read(view, keys)
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        return self._store.read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         if block.view.name in USER_VIEWS:
@@ -203,7 +203,7 @@ class Gate:
 
 def clicks(stage: Stage, user: str) -> float:
     """A user's clicks at the longest half-life."""
-    (row,) = stage.store.read(SCHEMA["user"], [(user,)])
+    (row,) = read_rows(stage.store, SCHEMA["user"], [(user,)])
     return 0.0 if row is None else float(row["counts"][len(SCHEMA.config.half_lives_s) * 2 - 1])
 
 
@@ -330,7 +330,7 @@ def test_rows_come_back_as_they_were(view: View, stage: Stage) -> None:
             times = {name: np.array(1.7e9 + number) for name in ("time_s", "updated_s") if name in row}
             rows.append({**row, **times, "position": position, "schema": schema})
         stage.store.write(keys, pack_rows(view, rows))
-        found = stage.store.read(view, [nobody, *keys])
+        found = read_rows(stage.store, view, [nobody, *keys])
         assert found[0] is None
         for row, back in zip(rows, found[1:], strict=True):
             assert back is not None
@@ -338,4 +338,4 @@ def test_rows_come_back_as_they_were(view: View, stage: Stage) -> None:
                 assert (value.dtype, value.shape) == (back[name].dtype, back[name].shape)
                 np.testing.assert_array_equal(value, back[name], err_msg=name)
     stage.store.delete(view, [nobody, *keys[:2]], (3, 0, 0))
-    assert [True, True, False, False, False] == [row is None for row in stage.store.read(view, keys)]
+    assert [True, True, False, False, False] == [row is None for row in read_rows(stage.store, view, keys)]

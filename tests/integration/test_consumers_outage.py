@@ -12,6 +12,7 @@ from services.consumers.main import consume
 from services.infra.commands import InfraConfig, down, up
 from services.infra.process import is_alive
 from services.infra.state import load_state
+from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import (
     PATIENCE_S,
@@ -98,7 +99,7 @@ def test_a_consumer_waits_for_servers_that_are_not_there_yet(servers: InfraConfi
     worker.start()
     try:
         up(servers)
-        until(lambda: all(stage.store.read(SCHEMA["user"], [("u0",)])))
+        until(lambda: all(read_rows(stage.store, SCHEMA["user"], [("u0",)])))
     finally:
         stop.set()
         worker.join(PATIENCE_S)

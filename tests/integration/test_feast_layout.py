@@ -24,9 +24,10 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
-from services.store.protocol import FencedWrite, Key
+from services.store.protocol import FencedWrite, Key, RowStore, read_rows
 from services.store.redis.feast_rows import FeastRowStore
 from services.store.redis.online_store import TYPE
+from tests.unit.store.row_store_suite import DELETABLE, VIEW, RowStoreSuite
 
 pytestmark = pytest.mark.integration
 
@@ -127,7 +128,25 @@ def test_what_feast_writes_is_read_here(view: View, ours: FeastRowStore, plain: 
         for key, row in zip(keys, rows, strict=True)
     ]
     plain.write_to_online_store(view.name, pd.DataFrame(records))
-    assert_same(rows, ours.read(view, keys))
+    assert_same(rows, read_rows(ours, view, keys))
+
+
+@pytest.fixture(scope="module")
+def without_attributes(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> FeastRowStore:
+    """A store of its own, under the schema of the suite."""
+    registry = tmp_path_factory.mktemp("suite") / "registry.db"
+    store = settings.store.model_copy(update={"project": f"{settings.store.project}_suite", "registry": registry})
+    return open_rows_for_batches(Settings(store=store))
+
+
+class TestFeastRowStore(RowStoreSuite):
+    """On a real server: the fence is the Redis script's."""
+
+    @pytest.fixture
+    def empty(self, without_attributes: FeastRowStore) -> RowStore:
+        for view in (VIEW, DELETABLE):
+            without_attributes.drop(view)
+        return without_attributes
 
 
 def test_feasts_writes_through_this_store_are_fenced(settings: Settings, ours: FeastRowStore) -> None:
@@ -139,7 +158,7 @@ def test_feasts_writes_through_this_store_are_fenced(settings: Settings, ours: F
     record = {"index_id": key[0], **{name: value.tolist() for name, value in old.items()}, "event_timestamp": moment}
     with pytest.raises(FencedWrite):
         feature_store(settings).write_to_online_store(view.name, pd.DataFrame([record]))
-    assert_same([new], ours.read(view, [key]))
+    assert_same([new], read_rows(ours, view, [key]))
 
 
 def test_a_server_that_lost_its_scripts_gets_them_again(settings: Settings, ours: FeastRowStore) -> None:
@@ -150,7 +169,7 @@ def test_a_server_that_lost_its_scripts_gets_them_again(settings: Settings, ours
     with redis.Redis(host, int(port)) as client:
         client.script_flush()
     ours.write(keys, pack_rows(view, rows))
-    assert_same(rows, ours.read(view, keys))
+    assert_same(rows, read_rows(ours, view, keys))
 
 
 @pytest.fixture
@@ -217,7 +236,7 @@ def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: Feas
     store, view = FeastRowStore(FeatureStore(config=config), SCHEMA), SCHEMA["user_scenario"]
     keys, rows = random_rows(view)
     store.write(keys, pack_rows(view, rows))
-    assert_same(rows, store.read(view, keys))
+    assert_same(rows, read_rows(store, view, keys))
     sizes = []
     for address in cluster.split(","):
         with redis.Redis("127.0.0.1", int(address.rpartition(":")[2])) as node:
@@ -227,8 +246,8 @@ def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: Feas
     older = [{**row, "position": row["position"] - [0, 0, 1]} for row in rows]
     with pytest.raises(FencedWrite, match=f"{ROWS} rows"):
         store.write(keys, pack_rows(view, older))
-    assert_same(rows, store.read(view, keys))
+    assert_same(rows, read_rows(store, view, keys))
     manager = store._client().nodes_manager
     (first, *_) = manager.slots_cache[0]
     manager.slots_cache = {slot: [first] for slot in manager.slots_cache}
-    assert_same(rows, store.read(view, keys))
+    assert_same(rows, read_rows(store, view, keys))

@@ -23,7 +23,7 @@ from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
 from services.settings.processes import ConsumerSettings
 from services.store.connect import open_rows
-from services.store.protocol import FencedWrite, RowStore
+from services.store.protocol import FencedWrite, RowStore, read_rows
 from services.text.protocol import HashingEncoder
 from tests.unit.consumers.streams import ANY_AGE
 
@@ -49,7 +49,7 @@ class System:
 
     def row(self, view: str, *key: str) -> Row | None:
         """A row, if there is one."""
-        return self.store.read(self.schema[view], [key])[0]
+        return read_rows(self.store, self.schema[view], [key])[0]
 
 
 @pytest.fixture

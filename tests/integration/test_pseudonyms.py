@@ -32,6 +32,7 @@ from services.server.grpc_server import BoundServer
 from services.server.security.pseudonyms import open_pseudonymizer
 from services.settings.load import Settings
 from services.settings.security import PrivacySettings
+from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
 from tests.integration.test_gateway_kafka import stored
@@ -193,7 +194,7 @@ def test_an_erasure_reaches_what_was_stored_under_an_earlier_key(
     assert (False, True) == (left["found"], left["erased"] is not None)
     for key in keys:
         pseudonym = open_pseudonymizer(PrivacySettings(pseudonym_key_file=key)).of(USER)
-        assert [None] == stage.store.read(SCHEMA["user"], [(pseudonym,)])
+        assert [None] == read_rows(stage.store, SCHEMA["user"], [(pseudonym,)])
 
 
 MAX_AGE = {"max_age_half_lives": 10}

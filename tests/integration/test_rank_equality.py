@@ -22,7 +22,7 @@ from services.features.feature_rows import FeatureRows
 from services.features.recognition import user_prior
 from services.infra.commands import Endpoints
 from services.ranking.cache.ranking_rows import RankingRows, open_ranking_rows
-from services.ranking.cache.refresh import Refresher, Tells
+from services.ranking.cache.refresh import Refresher
 from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker, rank
 from services.registry.model import Scores
@@ -31,7 +31,7 @@ from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.folding import erase_user, fold_states
-from services.store.protocol import Key
+from services.store.protocol import ChangeFeed, Key
 from services.store.redis.feast_rows import FeastRowStore
 from tests.bench.feast_path import FeastPath
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, WideModel
@@ -110,7 +110,7 @@ class Shop(History):
 class Overheard:
     """Passes on what changes, and knows of which items the refresher has dealt with the news."""
 
-    def __init__(self, changes: Tells) -> None:
+    def __init__(self, changes: ChangeFeed) -> None:
         self._changes, self._told, self.done = changes, set[str](), set[str]()
 
     def take(self, wait_s: float) -> dict[str, set[Key]] | None:

@@ -21,9 +21,9 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
 from services.store.feast_api import FeatureStore, RepoConfig
-from services.store.folding import erase_user, read_block, read_facets
+from services.store.folding import erase_user, read_facets
 from services.store.memory import MemoryRowStore
-from services.store.protocol import Key, RowStore
+from services.store.protocol import Key, RowStore, read_block, read_rows
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, RankServer, WideModel, running
 
 pytestmark = pytest.mark.integration
@@ -178,7 +178,7 @@ def test_valkey_and_memory_give_the_same_answer(
 def test_rows_in_valkey_are_the_rows_in_memory(online: RowStore, memory: MemoryRowStore, name: str) -> None:
     """Every view, every key, to the last bit; what is not there is not there."""
     view = SCHEMA[name]
-    pairs = list(zip(online.read(view, keys_of(view)), memory.read(view, keys_of(view)), strict=True))
+    pairs = list(zip(read_rows(online, view, keys_of(view)), read_rows(memory, view, keys_of(view)), strict=True))
     assert any(row is not None for pair in pairs for row in pair)
     for found, expected in pairs:
         assert (found is None) == (expected is None)
@@ -211,7 +211,7 @@ def test_any_feast_client_reads_the_same_values(plain: FeatureStore, online: Row
         features=[f"{name}:{feature.name}" for feature in view.features],
         entity_rows=[dict(zip(view.entities, key, strict=True)) for key in keys],
     ).to_dict()
-    for number, row in enumerate(online.read(view, keys)):
+    for number, row in enumerate(read_rows(online, view, keys)):
         for feature in view.features:
             value = found[feature.name][number]
             if row is None:
@@ -226,7 +226,7 @@ def test_the_feature_service_serves_what_ranking_reads(plain: FeatureStore, onli
     facet = str(facets_of_item(ITEMS[0])[0])
     entities = {"user_id": "ann", "item_id": ITEMS[0], "scenario_id": "tv", "facet_key": facet}
     found = plain.get_online_features(features=service, entity_rows=[entities], full_feature_names=True).to_dict()
-    (item,), (user,) = online.read(SCHEMA["item"], [(ITEMS[0],)]), online.read(SCHEMA["user"], [("ann",)])
+    (item,), (user,) = read_rows(online, SCHEMA["item"], [(ITEMS[0],)]), read_rows(online, SCHEMA["user"], [("ann",)])
     assert item is not None
     assert user is not None
     assert found["item__title"] == [ITEMS[0]]

@@ -19,7 +19,7 @@ from services.ranking.pipeline import Ranker, rank
 from services.registry.model import FakeModel
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.circuit_breaker import Breaker, Circuit
+from services.store.circuit_breaker import CircuitBreaker, CircuitState
 from services.store.connect import open_rows
 from services.store.folding import fold_states, index_scenarios
 from services.store.protocol import RowStore
@@ -78,7 +78,7 @@ def test_answers_go_on_while_valkey_hangs_or_is_gone(own: InfraConfig, tmp_path:
     rows = open_rows(settings)
     fill(rows, settings)
     schema = build_schema(settings.features)
-    breaker = Breaker(rows, Circuit(store.retry_after_s, store.failures))
+    breaker = CircuitBreaker(rows, CircuitState(store.retry_after_s, store.failures))
     ranker = Ranker(schema, open_ranking_rows(breaker, schema, 7, 100, 0.0, 0.0), OneModel(FakeModel()))
     assert [pb.DEGRADATION_REASON_UNKNOWN_USER] == reasons(ranker)
     pid = next(server.pid for server in status(own) if server.name == "valkey") or 0

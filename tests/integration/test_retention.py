@@ -17,7 +17,7 @@ from services.kafka.topics import apply_retention, create_topics, topic_specs
 from services.main import app
 from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
-from services.store.redis.layout import Layout
+from services.store.redis.layout import RedisLayout
 from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
 from tests.unit.consumers.streams import behavior_event, erasure, item_update
 
@@ -74,7 +74,7 @@ def left_s(stage: Stage) -> TimeLeft:  # noqa: F811
     """Seconds that a row's entity has; -1: it does not expire, -2: there is none."""
 
     def left_s(view: str, ids: tuple[str, ...]) -> int:
-        (key,) = Layout(SCHEMA[view], stage.settings.store.project).keys([ids])
+        (key,) = RedisLayout(SCHEMA[view], stage.settings.store.project).encode_keys([ids])
         with redis.Redis.from_url(f"redis://{stage.settings.store.url}") as client:
             return int(client.ttl(key))
 

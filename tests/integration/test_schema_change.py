@@ -10,7 +10,7 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.schema import build_schema
 from services.store.connect import feature_store, open_rows, open_rows_for_batches
 from services.store.lineage import read_lineage
-from services.store.protocol import IncompatibleSchema, StaleSchema
+from services.store.protocol import IncompatibleSchema, StaleSchema, read_rows
 from services.text.protocol import HashingEncoder
 from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
 from tests.unit.consumers.streams import behavior_event, item_update
@@ -39,7 +39,7 @@ def fold(stage: Stage, *numbers: int) -> None:  # noqa: F811
 def schemas(stage: Stage, view: str, key: tuple[str, ...], features: FeatureConfig) -> tuple[int, float]:  # noqa: F811
     """The schema of a row and how many clicks it counts, as a ranking server reads it."""
     settings = stage.settings.model_copy(update={"features": features})
-    (row,) = open_rows(settings).read(build_schema(features)[view], [key])
+    (row,) = read_rows(open_rows(settings), build_schema(features)[view], [key])
     assert row is not None
     return int(row["schema"]), float(row["counts"][5])
 
@@ -53,7 +53,7 @@ def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:  # noqa: F81
     # As a registry is that was made before the view existed.
     feature_store(stage.settings).delete_feature_view("schema_lineage")
     new = under(stage, NEW)
-    (item,) = new.store.read(NEW_SCHEMA["item"], [("i0",)])
+    (item,) = read_rows(new.store, NEW_SCHEMA["item"], [("i0",)])
     assert item is not None
     assert (OLD_SCHEMA.fingerprint, [7.0]) == (int(item["schema"]), item["attributes"].tolist())
     fold(new, 3)
@@ -66,7 +66,7 @@ def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:  # noqa: F81
     with pytest.raises(StaleSchema, match=f"the store is at the newer {NEW_SCHEMA.fingerprint}"):
         consume("behavior", stage.settings, stage.store, Event(), HashingEncoder)
     with pytest.raises(StaleSchema, match="start it with the newer features settings"):
-        stage.store.read(OLD_SCHEMA["user"], [("u0",)])
+        read_rows(stage.store, OLD_SCHEMA["user"], [("u0",)])
     other = under(stage, FeatureConfig(text_dims=32))
     with pytest.raises(IncompatibleSchema, match=r"scenario\.text_vector: length 64 in stored rows, now 32"):
         consume("behavior", other.settings, other.store, Event(), lambda: HashingEncoder(32))

@@ -24,7 +24,7 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import REPOSITORY, feast_environment, open_rows, open_rows_for_batches
 from services.store.feast_api import FeatureStore
-from services.store.protocol import StoreUnavailable
+from services.store.protocol import StoreUnavailable, read_rows
 from services.store.redis.connection import redis_arguments
 from tests.chaos.proxy import Proxy
 from tests.contract.certificates import Authority
@@ -118,7 +118,7 @@ def test_rows_are_written_and_read_over_tls_with_a_password(secured: Secured) ->
 
     assert wait_until(hear, timeout_s=30)
     assert {("tv",)} == heard["scenario"]
-    assert [True, True, False] == [row is not None for row in reader.read(view, [("shelf",), ("tv",), ("none",)])]
+    assert [True, True, False] == [row is not None for row in read_rows(reader, view, [("shelf",), ("tv",), ("none",)])]
     changes.close()
 
 
@@ -168,6 +168,6 @@ def test_whoever_lacks_something_stays_out_and_nothing_secret_is_said(
     with logs() as lines:
         reader = open_rows(secured.settings(**paths))
         with pytest.raises(StoreUnavailable) as caught:
-            reader.read(build_schema(SCHEMA.config)["scenario"], [("tv",)])
+            read_rows(reader, build_schema(SCHEMA.config)["scenario"], [("tv",)])
     for secret in (PASSWORD, "wrong-7f3e91"):
         assert secret not in f"{caught.value} {caught.value.__cause__} {lines.getvalue()}"

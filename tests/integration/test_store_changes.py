@@ -13,8 +13,7 @@ from services.ranking.cache.ranking_rows import open_ranking_rows, open_refreshe
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_rows, open_rows_for_batches
-from services.store.protocol import Key, StoreUnavailable
-from services.store.redis.changes import Changes
+from services.store.protocol import ChangeFeed, Key, StoreUnavailable
 from services.store.redis.feast_rows import FeastRowStore
 
 pytestmark = pytest.mark.integration
@@ -41,7 +40,7 @@ def writer(settings: Settings) -> FeastRowStore:
 
 
 @pytest.fixture
-def changes(settings: Settings, schema: Schema) -> Iterator[Changes]:
+def changes(settings: Settings, schema: Schema) -> Iterator[ChangeFeed]:
     views = [schema[name] for name in ("item", "item_scenario", "facet_activity")]
     changes = open_rows(settings).changes(views)
     yield changes
@@ -54,7 +53,7 @@ def write(store: FeastRowStore, schema: Schema, view: str, *key: str, **values: 
     store.write([key], row.with_columns({**columns, "schema": np.array([schema.fingerprint])}))
 
 
-def told(changes: Changes, view: str, key: Key) -> dict[str, set[Key]]:
+def told(changes: ChangeFeed, view: str, key: Key) -> dict[str, set[Key]]:
     """What is told until this key is."""
     everything: dict[str, set[Key]] = {}
     while key not in everything.get(view, set()):
@@ -63,7 +62,7 @@ def told(changes: Changes, view: str, key: Key) -> dict[str, set[Key]]:
     return everything
 
 
-def test_keys_of_written_rows_are_told(changes: Changes, writer: FeastRowStore, schema: Schema) -> None:
+def test_keys_of_written_rows_are_told(changes: ChangeFeed, writer: FeastRowStore, schema: Schema) -> None:
     """After the first call, by entity; rows of users are nobody's business here."""
     assert changes.take(0.0) is None
     write(writer, schema, "user", "u1")
@@ -75,7 +74,7 @@ def test_keys_of_written_rows_are_told(changes: Changes, writer: FeastRowStore, 
 
 
 def test_other_projects_are_not_told(
-    changes: Changes, writer: FeastRowStore, schema: Schema, settings: Settings
+    changes: ChangeFeed, writer: FeastRowStore, schema: Schema, settings: Settings
 ) -> None:
     changes.take(0.0)
     other = settings.store.model_copy(update={"project": settings.store.project + "2"})
@@ -86,7 +85,7 @@ def test_other_projects_are_not_told(
 
 @pytest.mark.parametrize("kind", ["pubsub", "normal"])
 def test_a_lost_connection_is_noticed_and_made_again(
-    changes: Changes, writer: FeastRowStore, schema: Schema, kind: str
+    changes: ChangeFeed, writer: FeastRowStore, schema: Schema, kind: str
 ) -> None:
     """Whichever of the two it is: what was written meanwhile may have been missed, and that is said."""
     changes.take(0.0)
@@ -95,7 +94,7 @@ def test_a_lost_connection_is_noticed_and_made_again(
     for each in client.client_list(_type=kind):
         if each["id"] != str(own):
             client.client_kill_filter(_id=each["id"])
-    with pytest.raises(StoreUnavailable, match="cannot tell what changes"):
+    with pytest.raises(StoreUnavailable, match="no feed of changes"):
         while True:
             changes.take(0.1)
     assert changes.take(0.0) is None

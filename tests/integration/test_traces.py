@@ -21,7 +21,7 @@ from services.ranking.model.ab_split import OneModel
 from services.ranking.pipeline import Ranker
 from services.ranking.service import RankingService, build_server
 from services.registry.model import FakeModel
-from services.store.protocol import RowStore
+from services.store.protocol import RowStore, read_rows
 from services.text.protocol import HashingEncoder
 from tests.contract.event_gateway import RULES, Gateway
 from tests.contract.event_gateway import running as running_gateway
@@ -91,7 +91,7 @@ def queries(*numbers: int) -> list[Entry]:
 
 def counted(stage: Stage) -> bool:
     """Whether something of the user is in the user's row."""
-    (row,) = stage.store.read(SCHEMA["user"], [(USER,)])
+    (row,) = read_rows(stage.store, SCHEMA["user"], [(USER,)])
     return row is not None and bool(row["counts"].any())
 
 

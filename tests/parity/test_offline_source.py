@@ -16,6 +16,7 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import apply_definitions
 from services.store.memory import MemoryRowStore
+from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
 from tests.unit.export.replay.test_replay import T0, history
 
@@ -37,7 +38,7 @@ def test_historical_features_are_the_replayed_rows(tmp_path: Path, monkeypatch: 
 
         def stop(_: float, __: Requests) -> None:
             recorder.flush()
-            (row,) = memory.read(schema["user_scenario"], [("u", "s0")])
+            (row,) = read_rows(memory, schema["user_scenario"], [("u", "s0")])
             assert row is not None
             seen.append(row)
 

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.features.rows import Block, Floats, Ints
-from services.features.schema import Schema, View
+from services.features.schema import Schema
 from services.ranking.cache.item_table import FACET_VIEW, ITEM_VIEWS, NEVER, NOTHING, PAIR_VIEWS, UNKNOWN, ItemTable
-from services.store.folding import read_blocks
-from services.store.protocol import Key, RowStore, StoreUnavailable
+from services.store.protocol import Key, ReadRequest, RowStore, StoreUnavailable, read_block
 
 REMEMBERED_S = 30.0
 """Seconds for which changes are remembered: longer than any read takes."""
@@ -96,11 +95,11 @@ class ItemCache:
         begun_s = self._clock()
         keys: list[Key] = [(item,) for item in items]
         pairs = [(item, scenario) for item in items for scenario in scenarios]
-        asked: list[tuple[View, Sequence[Key]]] = [
+        requests: list[ReadRequest] = [
             *((self._views[name], keys) for name in ITEM_VIEWS),
             *((self._views[name], pairs) for name in PAIR_VIEWS),
         ]
-        item, activity, pair, pair_activity = read_blocks(self._store, asked)
+        item, activity, pair, pair_activity = self._store.read_blocks(requests)
         distinct = np.unique(item.ints("facet_keys")).tolist()
         with self._lock:
             facets = self._table.unread_facets(distinct, self._soon_too_old())
@@ -170,8 +169,7 @@ class ItemCache:
         return True
 
     def _read_facets(self, keys: Sequence[int]) -> Block:
-        (block,) = read_blocks(self._store, [(self._views[FACET_VIEW], [(str(key),) for key in keys])])
-        return block
+        return read_block(self._store, self._views[FACET_VIEW], [(str(key),) for key in keys])
 
     def _read_at(self, keys: Sequence[str] | Sequence[int], begun_s: float) -> Floats:
         changed = self._changed_s

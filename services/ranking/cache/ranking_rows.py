@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from services.features.rows import Block
 from services.features.schema import Schema, View
 from services.ranking.cache.item_cache import ItemCache
 from services.ranking.cache.refresh import Refresher
 from services.ranking.cache.scenario_cache import ScenarioCache
-from services.store.folding import read_blocks
-from services.store.protocol import Key, RowStore
-
-if TYPE_CHECKING:  # Feast takes seconds to import, which who ranks over other rows need not wait for
-    from services.store.redis.feast_rows import FeastRowStore
+from services.store.protocol import Key, ReadRequest, RowStore, StoreAdmin
 
 NOT_RANKED_BY = ("event_ids", "event_seqs", "event_returning", "scenario_ids", "position")
 """Features of users that only consumers read."""
@@ -44,8 +39,8 @@ class RankingRows:
         """
         overall, each = self.users
         keys: list[Key] = [(user_id, scenario) for scenario in scenario_ids]
-        asked: list[tuple[View, Sequence[Key]]] = [(overall, [(user_id,)]), (each, keys)]
-        user, user_scenario = read_blocks(self.store, asked)
+        requests: list[ReadRequest] = [(overall, [(user_id,)]), (each, keys)]
+        user, user_scenario = self.store.read_blocks(requests)
         return user, user_scenario
 
 
@@ -70,7 +65,7 @@ def open_ranking_rows(
     )
 
 
-def open_refresher(rows: RankingRows, store: "FeastRowStore", schema: Schema) -> Refresher:
+def open_refresher(rows: RankingRows, store: StoreAdmin, schema: Schema) -> Refresher:
     """What keeps the caches of `rows` young: it begins with all items of the store, and goes by its changes."""
     changes = store.changes([schema[name] for name in ("item", "item_scenario", "facet_activity")])
     return Refresher(rows.items, rows.scenarios, changes, (item for (item,) in store.ids(schema["item"])))

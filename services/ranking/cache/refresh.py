@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Protocol
 
 from services.errors import CrossRecError
 from services.ranking.cache.item_cache import ItemCache
 from services.ranking.cache.item_table import FACET_VIEW
 from services.ranking.cache.scenario_cache import ScenarioCache
 from services.server.logging import log_event
-from services.store.protocol import Key
+from services.store.protocol import ChangeFeed
 
 BATCH = 128
 """Items read at once: requests wait for no longer than their columns take to fill in."""
@@ -25,18 +24,6 @@ TOLD_S = 0.2
 """Seconds between looks at what has changed."""
 
 _logger = logging.getLogger(__name__)
-
-
-class Tells(Protocol):
-    """Says which rows were written."""
-
-    def take(self, wait_s: float) -> dict[str, set[Key]] | None:
-        """Keys by view, `None` if some may have been missed; waits for the first one. Raises StoreUnavailable."""
-        ...
-
-    def close(self) -> None:
-        """Stop being told."""
-        ...
 
 
 class Refresher:
@@ -54,7 +41,7 @@ class Refresher:
         self,
         items: ItemCache,
         scenarios: ScenarioCache,
-        changes: Tells,
+        changes: ChangeFeed,
         every_item: Iterable[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

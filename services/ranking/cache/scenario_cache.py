@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from services.features.rows import Block, pack_rows
 from services.features.schema import Schema
-from services.store.folding import read_block, scenario_ids
-from services.store.protocol import Key, RowStore, StoreUnavailable
+from services.store.folding import scenario_ids
+from services.store.protocol import Key, RowStore, StoreUnavailable, read_block
 
 
 @dataclass(frozen=True)

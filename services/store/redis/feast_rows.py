@@ -1,28 +1,37 @@
-"""Rows in a Feast online store on Redis, read and written in Feast's own layout, whole blocks at a time.
+"""The RowStore and StoreAdmin over Feast's online store on Redis: whole blocks in Feast's own layout.
 
-Feast's registry says what there is; rows go past its API, which makes a message per value: every Feast client reads
-what is written here, and what is read here may come from any. Importing this costs seconds: only processes that serve
-or consume do.
+Feast's registry lists the views; rows bypass its API, which makes a message per value. Every Feast client reads what
+is written here, and rows read here may come from any of them. Importing this module takes seconds: only processes that
+serve, consume or administer rows do.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 import redis
 
-from services.features.rows import Block, Row, default_block, pack_rows, scatter_rows, unpack_rows
-from services.features.schema import SCALAR, Schema, View
-from services.store.feast_api import EntityKey, FeatureStore, Value
+from services.features.rows import (
+    DTYPES,
+    Block,
+    Row,
+    default_block,
+    default_value,
+    pack_rows,
+    scatter_rows,
+)
+from services.features.schema import SCALAR, Feature, Schema, View
+from services.store.feast_api import FeatureStore, Value
 from services.store.lineage import KnownSchemas, read_lineage
-from services.store.protocol import Key, StaleSchema, StoreUnavailable
-from services.store.redis.changes import Changes
-from services.store.redis.layout import Layout, positions, stamps
-from services.store.redis.online_store import TYPE, FencedRedisOnlineStore, write_fenced, write_head
-from services.store.redis.pipeline import Client, exchange, packed
-from services.store.redis.values import to_array
+from services.store.protocol import Key, ReadRequest, StaleSchema, StoreUnavailable
+from services.store.redis import row_admin
+from services.store.redis.change_feed import RedisChangeFeed
+from services.store.redis.fence import encode_write_head, execute_writes
+from services.store.redis.layout import RedisLayout, encode_positions, encode_times
+from services.store.redis.online_store import TYPE, FencedRedisOnlineStore
+from services.store.redis.pipeline import Client, encode_arguments, execute_pipeline
 from services.store.redis.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
 
 _UNREACHABLE = (
@@ -32,24 +41,22 @@ _UNREACHABLE = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,
-    # Slots that move once more while the commands are repeated.
+    # Slots moved again while the commands were sent a second time.
     redis.exceptions.AskError,
-    # A server that was restarted within a pipeline has lost the script of its beginning.
+    # A server that was restarted within a pipeline has lost the script that its first commands loaded.
     redis.exceptions.NoScriptError,
 )
 
 _QUOTED_COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 
-T = TypeVar("T")
-
 
 class FeastRowStore:
-    """A RowStore over a Feast feature store whose online store is FencedRedisOnlineStore.
+    """An OnlineStore over a Feast feature store whose online store is FencedRedisOnlineStore.
 
     Args:
         feast: a feature store to which the schema's views were applied.
         schema: the feature schema.
-        newer: whether rows of newer schemas may be read, as by those who never write.
+        newer: whether rows of newer schemas may be read; only for processes that never write.
     """
 
     def __init__(self, feast: FeatureStore, schema: Schema, *, newer: bool = False) -> None:
@@ -58,185 +65,181 @@ class FeastRowStore:
         self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
         self._provider = feast._get_provider()
         self._tables = {view.name: feast.get_feature_view(view.name) for view in schema.views}
-        self._commands: dict[int, tuple[View, Commands]] = {}
+        self._commands: dict[int, tuple[View, RowCommands]] = {}
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        """The rows in the order of the keys, one round trip. Raises StoreUnavailable, StaleSchema."""
-        ((block, exists),) = self._read([(view, keys)])
-        return [row if there else None for row, there in zip(_rows(block), exists, strict=True)]
-
-    def read_block(self, view: View, keys: Sequence[Key]) -> Block:
-        """The rows side by side, missing ones with defaults, one round trip. Raises as `read` does."""
-        return self.read_blocks([(view, keys)])[0]
-
-    def read_blocks(self, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[Block]:
-        """The rows of each view's keys likewise, all in one round trip."""
-        return [block for block, _ in self._read(asked)]
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        """See `RowStore`."""
+        redis_keys: list[bytes] = []
+        commands: list[bytes] = []
+        for view, keys in requests:
+            view_keys, view_commands = self._commands_of(view).encode_reads(keys)
+            redis_keys += view_keys
+            commands += view_commands
+        with _unavailable_errors():
+            responses = iter(execute_pipeline(self._client(), redis_keys, commands) if commands else ())
+        return [self._decode(view, list(islice(responses, len(keys)))) for view, keys in requests]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
-        """Replace rows in one round trip, fenced by position. Raises StoreUnavailable, FencedWrite."""
+        """See `RowStore`; one round trip."""
         if not keys:
             return
-        redis_keys, commands = self._commands_of(block.view).writes(keys, block)
-        _reached(lambda: write_fenced(self._client(), block.view.name, redis_keys, commands))
+        redis_keys, commands = self._commands_of(block.view).encode_writes(keys, block)
+        with _unavailable_errors():
+            execute_writes(self._client(), block.view.name, redis_keys, commands)
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
-        """Remove rows, fenced by position. Raises StoreUnavailable, FencedWrite."""
+        """See `RowStore`; one round trip, and one for the schemas of the store."""
         if not keys:
             return
-        delete = self._online_store().delete_rows
-        entity_keys = [_entity_key(view, key) for key in keys]
-        former = self._schemas.former(view)
-        _reached(lambda: delete(self._feast.config, self._tables[view.name], entity_keys, position, former))
+        layout, fields = self._layout_and_fields(view)
+        fence_ms = self._feast.config.online_store.fence_ms
+        with _unavailable_errors():
+            row_admin.delete_rows(self._client(), layout, keys, fields, position, fence_ms)
 
     def drop(self, view: View) -> int:
-        """Remove all rows of a view, fences included; returns how many. Nobody may write meanwhile.
-
-        Raises StoreUnavailable.
-        """
-        drop, former = self._online_store().drop_rows, self._schemas.former(view)
-        return _reached(lambda: drop(self._feast.config, self._tables[view.name], former))
+        """See `StoreAdmin`."""
+        layout, fields = self._layout_and_fields(view)
+        with _unavailable_errors():
+            return row_admin.drop_rows(self._client(), layout, fields)
 
     def expire(self, view: View) -> int:
-        """Have rows of before the retention in force expire, too; returns how many. Raises StoreUnavailable."""
-        expire = self._online_store().expire_rows
-        return _reached(lambda: expire(self._feast.config, self._tables[view.name]))
+        """See `StoreAdmin`."""
+        expiry_ms = self._expiry_ms(view)
+        if not expiry_ms:
+            return 0
+        with _unavailable_errors():
+            return row_admin.expire_rows(self._client(), self._layout(view), expiry_ms)
 
     def ids(self, view: View) -> Iterator[Key]:
-        """Keys of which the view may have rows, by looking at all that the store has. Raises StoreUnavailable."""
-        found = self._online_store().entity_ids(self._feast.config, self._tables[view.name])
-        while (key := _reached(lambda: next(found, None))) is not None:
-            yield key
+        """See `StoreAdmin`."""
+        with _unavailable_errors():
+            for _, ids in row_admin.scan_keys(self._client(), self._layout(view)):
+                yield ids
 
-    def changes(self, views: Sequence[View]) -> Changes:
-        """Tells which rows of the views' entities were written; give one view per kind of entity."""
-        return Changes(self._client, views, self._feast.config.project)
+    def changes(self, views: Sequence[View]) -> RedisChangeFeed:
+        """See `StoreAdmin`."""
+        return RedisChangeFeed(self._client, [self._layout(view) for view in views])
 
-    def _online_store(self) -> FencedRedisOnlineStore:
+    def _client(self) -> Client:
         online_store = self._provider.online_store
         if not isinstance(online_store, FencedRedisOnlineStore):
             raise TypeError(f"feature_store.yaml must name {TYPE} as the online store")
-        return online_store
+        return online_store.client(self._feast.config)
 
-    def _client(self) -> Client:
-        return self._online_store().client(self._feast.config)
+    def _layout(self, view: View) -> RedisLayout:
+        return RedisLayout(view, self._feast.config.project)
 
-    def _read(self, asked: Sequence[tuple[View, Sequence[Key]]]) -> list[tuple[Block, list[bool]]]:
-        """The rows of each view's keys, and which of them exist."""
-        redis_keys: list[bytes] = []
-        commands: list[bytes] = []
-        for view, keys in asked:
-            own_keys, own_commands = self._commands_of(view).reads(keys)
-            redis_keys += own_keys
-            commands += own_commands
-        answers = _reached(lambda: exchange(self._client(), redis_keys, commands)) if commands else []
-        rows, found = iter(answers), []
-        for view, keys in asked:
-            found.append(self._decoded(view, list(islice(rows, len(keys)))))
-        return found
+    def _layout_and_fields(self, view: View) -> tuple[RedisLayout, list[bytes]]:
+        """The layout of a view, and the fields of all features that it has or had under other schemas."""
+        layout, registered = self._layout(view), self._tables[view.name].features
+        names = {*(feature.name for feature in registered), *self._schemas.former(view)}
+        return layout, layout.fields_of(sorted(names))
 
-    def _decoded(self, view: View, answers: Sequence[Sequence[bytes | None]]) -> tuple[Block, list[bool]]:
-        """The rows that the answers hold, and which of them exist."""
+    def _expiry_ms(self, view: View) -> int:
+        expiry_ms: int = self._feast.config.online_store.expiry_ms(view.entities)
+        return expiry_ms
+
+    def _decode(self, view: View, responses: Sequence[Sequence[bytes | None]]) -> Block:
+        """The rows of one request."""
         # The last of a row's values is its time; without it there is no row, whatever else is left of it.
-        exists = [bool(answer[-1]) for answer in answers]
-        there = [answer for answer, is_there in zip(answers, exists, strict=True) if is_there]
-        if not there:
-            return default_block(view, len(answers)), exists
-        cells = zip(*there, strict=True)
-        block = self._block(view, {f.name: column for f, column in zip(view.features, cells, strict=False)}, len(there))
-        return block if len(there) == len(answers) else scatter_rows(block, np.array(exists)), exists
+        exists = [bool(response[-1]) for response in responses]
+        rows = [response for response, there in zip(responses, exists, strict=True) if there]
+        if not rows:
+            return default_block(view, len(responses))
+        cells = zip(*rows, strict=True)
+        columns = {feature.name: column for feature, column in zip(view.features, cells, strict=False)}
+        block = self._decode_columns(view, columns, len(rows))
+        return block if len(rows) == len(responses) else scatter_rows(block, np.array(exists))
 
-    def _block(self, view: View, columns: Mapping[str, Cells], rows: int) -> Block:
+    def _decode_columns(self, view: View, columns: Mapping[str, Cells], rows: int) -> Block:
         try:
-            block = decode_block(view, columns, rows, _canonical)
+            block = decode_block(view, columns, rows, _reserialize)
             written = block.ints("schema")
         except NotCanonical as error:
             reason: NotCanonical | None = error
-            written = decode_column(view["schema"], columns["schema"], _canonical)  # type: ignore[assignment]
+            written = decode_column(view["schema"], columns["schema"], _reserialize)  # type: ignore[assignment]
         else:
             reason = None
         if (written != self._fingerprint).any():
-            return pack_rows(view, self._adapted(view, columns, rows))
+            return pack_rows(view, self._adapt_rows(view, columns, rows))
         if reason:
             raise StaleSchema(
-                f"rows of view {view.name} are not as this code's feature schema says: {reason}"
+                f"rows of view {view.name} do not match this program's feature schema: {reason}"
             ) from reason
         return block
 
-    def _commands_of(self, view: View) -> "Commands":
-        """The commands about a view, or about some of its features: views are told apart as objects, which is quick."""
+    def _commands_of(self, view: View) -> "RowCommands":
+        """The commands about a view, or about some of its features; cached by the view's identity, a quick key."""
         known = self._commands.get(id(view))
         if known is None:
-            expiry_ms = self._feast.config.online_store.expiry_ms(view.entities)
-            known = self._commands[id(view)] = view, Commands(view, self._feast.config.project, expiry_ms)
+            known = self._commands[id(view)] = view, RowCommands(self._layout(view), self._expiry_ms(view))
         return known[1]
 
-    def _adapted(self, view: View, columns: Mapping[str, Cells], rows: int) -> list[Row]:
-        """Rows some of which were written under another schema, value by value."""
+    def _adapt_rows(self, view: View, columns: Mapping[str, Cells], rows: int) -> list[Row]:
+        """Rows some of which were written under another schema, decoded value by value."""
         return [
             self._schemas.adapt_row(
-                view, {f.name: to_array(f, Value.FromString(columns[f.name][place] or b"")) for f in view.features}
+                view, {f.name: _decode_value(f, Value.FromString(columns[f.name][place] or b"")) for f in view.features}
             )
             for place in range(rows)
         ]
 
 
-class Commands:
-    """Redis commands about one view's rows, packed.
+class RowCommands:
+    """Redis commands about one view's rows, encoded.
 
     Args:
-        view: the view.
-        project: the Feast project.
-        expiry_ms: milliseconds for which rows are kept after a write; 0: for good.
+        layout: keys and fields of the view.
+        expiry_ms: milliseconds until a row expires after a write; 0: never.
     """
 
-    def __init__(self, view: View, project: str, expiry_ms: int = 0) -> None:
-        self._layout = layout = Layout(view, project)
-        fields = [layout.fields[feature.name] for feature in view.features]
-        self._read_head = b"*%d\r\n" % (len(fields) + 3) + packed(b"HMGET")
-        self._read_tail = packed(*fields, layout.time_field)
+    def __init__(self, layout: RedisLayout, expiry_ms: int = 0) -> None:
+        self._layout, fields = layout, list(layout.fields.values())
+        self._read_head = b"*%d\r\n" % (len(fields) + 3) + encode_arguments(b"HMGET")
+        self._read_tail = encode_arguments(*fields, layout.time_field)
         # The expiry stands between the position and the field of the time.
-        heads = [packed(layout.position_field), packed(b"%d" % expiry_ms, layout.time_field), *map(packed, fields)]
-        self._write_heads = [write_head(2 * len(heads) + 1), *heads]
+        expiry_and_time = encode_arguments(b"%d" % expiry_ms, layout.time_field)
+        heads = [encode_arguments(layout.position_field), expiry_and_time, *map(encode_arguments, fields)]
+        self._write_heads = [encode_write_head(2 * len(heads) + 1), *heads]
 
-    def reads(self, keys: Sequence[Key]) -> tuple[list[bytes], list[bytes]]:
-        """Keys in Redis, and commands that answer each with the values of the features and then the time."""
-        redis_keys, head, tail = self._layout.keys(keys), self._read_head, self._read_tail
+    def encode_reads(self, keys: Sequence[Key]) -> tuple[list[bytes], list[bytes]]:
+        """Redis keys, and for each a command that returns the values of the features and then the time."""
+        redis_keys, head, tail = self._layout.encode_keys(keys), self._read_head, self._read_tail
         return redis_keys, [b"%b$%d\r\n%b\r\n%b" % (head, len(key), key, tail) for key in redis_keys]
 
-    def writes(self, keys: Sequence[Key], block: Block) -> tuple[list[bytes], list[bytes]]:
-        """Keys in Redis, and commands that write the rows."""
-        redis_keys = self._layout.keys(keys)
-        columns = (redis_keys, positions(block), stamps(block), *encode_block(block).values())
-        return redis_keys, [self._write(values) for values in zip(*columns, strict=True)]
+    def encode_writes(self, keys: Sequence[Key], block: Block) -> tuple[list[bytes], list[bytes]]:
+        """Redis keys, and commands that write the rows."""
+        redis_keys = self._layout.encode_keys(keys)
+        columns = (redis_keys, encode_positions(block), encode_times(block), *encode_block(block).values())
+        return redis_keys, [self._encode_write(values) for values in zip(*columns, strict=True)]
 
-    def _write(self, values: Sequence[bytes]) -> bytes:
+    def _encode_write(self, values: Sequence[bytes]) -> bytes:
         parts: list[bytes] = []
         for head, value in zip(self._write_heads, values, strict=True):
             parts += (head, b"$%d\r\n" % len(value), value, b"\r\n")
         return b"".join(parts)
 
 
-def _rows(block: Block) -> list[Row]:
-    rows = unpack_rows(block)
-    texts = [f.name for f in block.view.features if f.dtype == "string" and f.length == SCALAR]
-    for row in rows:
-        row.update((name, np.array(row[name].item(), object)) for name in texts)
-    return rows
+def _decode_value(feature: Feature, value: Value) -> np.ndarray:
+    """One Value message as an array of any length; the feature's default if it is not set."""
+    kind = value.WhichOneof("val")
+    if kind is None:
+        return default_value(feature)
+    content = getattr(value, kind)
+    return np.array(content if feature.length == SCALAR else content.val[:], DTYPES[feature.dtype])
 
 
-def _canonical(cell: bytes) -> bytes:
+def _reserialize(cell: bytes) -> bytes:
+    """A serialised Value as protobuf's own encoder writes it."""
     return Value.FromString(cell).SerializeToString()
 
 
-def _reached(call: Callable[[], T]) -> T:
+@contextmanager
+def _unavailable_errors() -> Iterator[None]:
+    """Raise StoreUnavailable for redis-py's errors of connections and nodes."""
     try:
-        return call()
+        yield
     except _UNREACHABLE as error:
-        # From a pipeline it quotes the command, and with it the id of a user.
+        # An error of a pipeline quotes the command, which holds the id of a user.
         reason = _QUOTED_COMMAND.sub("", str(error))
         raise StoreUnavailable(f"online store: {reason}") from error
-
-
-def _entity_key(view: View, key: Key) -> EntityKey:
-    return EntityKey(join_keys=list(view.entities), entity_values=[Value(string_val=part) for part in key])

@@ -15,11 +15,11 @@ import pytest
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.main import build_handler
-from services.features.rows import Block, Row
+from services.features.rows import Block
 from services.features.schema import View
 from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord, Record, RecordSource
 from services.settings.load import Settings
-from services.store.protocol import Key, RowStore, StoreUnavailable
+from services.store.protocol import Key, ReadRequest, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (
     ACTIVITY,
     ENCODER,
@@ -112,9 +112,9 @@ class TroubledStore:
         if fails:
             raise StoreUnavailable("the answer was lost")
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         with self._maybe_away():
-            return self._store.read(view, keys)
+            return self._store.read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         before, self._before_write = self._before_write, None

@@ -32,7 +32,7 @@ from services.store.folding import (
     with_items,
 )
 from services.store.memory import MemoryRowStore
-from services.store.protocol import RowStore
+from services.store.protocol import RowStore, read_rows
 from services.text.protocol import HashingEncoder
 
 START_S = 1_700_000_000.0
@@ -232,7 +232,7 @@ def assert_rows(expected: MemoryRowStore, actual: RowStore, views: Sequence[str]
     for view in views or [view for view, rows in expected.rows.items() if rows]:
         keys = sorted(expected.rows[view])
         assert keys
-        for key, row in zip(keys, actual.read(schema[view], keys), strict=True):
+        for key, row in zip(keys, read_rows(actual, schema[view], keys), strict=True):
             assert row is not None, f"{view} {key} is missing"
             for name, value in expected.rows[view][key].items():
                 if name in ("position", "event_seqs"):

@@ -12,13 +12,13 @@ from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.loop import ConsumerLoop
 from services.consumers.main import build_handler
 from services.errors import ConfigurationError, CrossRecError
-from services.features.rows import Block, Row
+from services.features.rows import Block
 from services.features.schema import View
 from services.kafka.record_source import KafkaUnavailable, LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.settings.load import Settings
 from services.store.folding import scenario_ids
 from services.store.memory import MemoryRowStore
-from services.store.protocol import FencedWrite, Key, RowStore, StoreUnavailable
+from services.store.protocol import FencedWrite, Key, ReadRequest, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (
     ANY_AGE,
     CONFIG,
@@ -62,10 +62,10 @@ class Flaky(MemoryRowStore):
         self.failures += fails
         return fails
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         if self._fails():
             raise StoreUnavailable("away")
-        return super().read(view, keys)
+        return super().read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         fails = self._fails()

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from services.features.rows import Row
-from services.features.schema import View
+from services.features.rows import Block
 from services.store.memory import MemoryRowStore
-from services.store.protocol import Key
+from services.store.protocol import ReadRequest
 
 
 class RecordingStore(MemoryRowStore):
@@ -16,11 +15,11 @@ class RecordingStore(MemoryRowStore):
         self.reads: list[list[str]] = []
         self.failure: Exception | None = None
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        self.reads.append([key[0] for key in keys])
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        self.reads += [[key[0] for key in keys] for _, keys in requests]
         if self.failure:
             raise self.failure
-        return super().read(view, keys)
+        return super().read_blocks(requests)
 
 
 class Clock:

@@ -11,8 +11,8 @@ from services.errors import DeadlinePassed
 from services.features.catalogue import ScenarioState
 from services.features.config import Attribute, FeatureConfig
 from services.features.encode import Tensors
-from services.features.rows import Row
-from services.features.schema import View, build_schema
+from services.features.rows import Block
+from services.features.schema import build_schema
 from services.ranking.cache.ranking_rows import open_ranking_rows
 from services.ranking.degraded import Degraded
 from services.ranking.model.ab_split import OneModel
@@ -20,8 +20,8 @@ from services.ranking.pipeline import Ranker, diversify, rank, select, warm_up
 from services.registry.model import FakeModel, Scores
 from services.store.folding import fold_states, index_scenarios
 from services.store.memory import MemoryRowStore
-from services.store.protocol import Key
-from services.store.read_deadline import patience_left_s
+from services.store.protocol import ReadRequest
+from services.store.read_deadline import read_time_left_s
 
 NOW_S = 1_800_000_000.0
 SCHEMA = build_schema(FeatureConfig(text_dims=3, attributes=(Attribute("hour", "context"),)))
@@ -44,9 +44,9 @@ class ImpatientStore(MemoryRowStore):
         super().__init__()
         self.left_s: dict[str, float | None] = {}
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        self.left_s[view.name] = patience_left_s()
-        return super().read(view, keys)
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        self.left_s |= dict.fromkeys((view.name for view, _ in requests), read_time_left_s())
+        return super().read_blocks(requests)
 
 
 def scores_of(probability: list[float]) -> Scores:

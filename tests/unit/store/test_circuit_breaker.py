@@ -7,10 +7,10 @@ import pytest
 
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.store.circuit_breaker import Breaker, Circuit
+from services.store.circuit_breaker import CircuitBreaker, CircuitState
 from services.store.memory import MemoryRowStore
-from services.store.protocol import StaleSchema, StoreUnavailable
-from services.store.read_deadline import patience
+from services.store.protocol import StaleSchema, StoreUnavailable, read_rows
+from services.store.read_deadline import read_deadline
 
 VIEW = build_schema(FeatureConfig())["user"]
 
@@ -23,23 +23,23 @@ class Away(MemoryRowStore):
         self.failure: Exception | None = StoreUnavailable("away")
         self.reads, self.now_s, self.takes_s = 0, 0.0, 0.0
 
-    def read(self, view, keys):
+    def read_blocks(self, requests):
         self.reads += 1
         self.now_s += self.takes_s
         if self.failure:
             raise self.failure
-        return super().read(view, keys)
+        return super().read_blocks(requests)
 
 
-def breaker(store: Away, failures: int = 3, slow_s: float = 1.0, chance: float = 0.0) -> Breaker:
+def breaker(store: Away, failures: int = 3, slow_s: float = 1.0, chance: float = 0.0) -> CircuitBreaker:
     """Rests for a second."""
-    return Breaker(store, Circuit(1.0, failures, slow_s, lambda: store.now_s, lambda: chance))
+    return CircuitBreaker(store, CircuitState(1.0, failures, slow_s, lambda: store.now_s, lambda: chance))
 
 
-def outcome(breaker: Breaker) -> str:
+def outcome(breaker: CircuitBreaker) -> str:
     """What became of a read."""
     try:
-        breaker.read(VIEW, [("u",)])
+        read_rows(breaker, VIEW, [("u",)])
     except (StoreUnavailable, StaleSchema) as error:
         return str(error).split(":")[-1].strip().split(",")[0]
     return "read"
@@ -88,7 +88,7 @@ def test_others_do_not_wait_for_the_probe() -> None:
     store.failure, store.now_s = None, 5.0
 
     def slow_probe() -> None:
-        with tried.circuit.passage():
+        with tried.circuit.guard():
             begun.set()
             assert go.wait(30)
 
@@ -115,7 +115,7 @@ def test_readers_without_patience_do_not_open_it(took_s: float, expected: str) -
     store = Away()
     store.takes_s = took_s
     tried = breaker(store, failures=3)
-    with patience(0):
+    with read_deadline(0):
         assert ["away"] * 3 == [outcome(tried) for _ in range(3)]
         assert expected == outcome(tried)
 
@@ -126,7 +126,7 @@ def test_a_probe_without_patience_leaves_it_to_the_next_one() -> None:
     tried = breaker(store, failures=1)
     outcome(tried)
     store.now_s = 1.0
-    with patience(0):
+    with read_deadline(0):
         assert "away" == outcome(tried)
     store.failure = None
     assert ["read", "read"] == [outcome(tried) for _ in range(2)]
@@ -145,7 +145,7 @@ def test_calls_begun_before_it_opened_do_not_prolong_the_rest() -> None:
     """What times out late says nothing new."""
     store = Away()
     tried = breaker(store, failures=1)
-    late = tried.circuit.passage()
+    late = tried.circuit.guard()
     late.__enter__()
     outcome(tried)
     store.now_s = 0.9

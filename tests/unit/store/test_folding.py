@@ -12,13 +12,12 @@ from services.store.folding import (
     fold_users,
     grouped,
     index_scenarios,
-    read_block,
     scenario_ids,
     with_items,
     without_erased,
 )
 from services.store.memory import MemoryRowStore
-from services.store.protocol import FencedWrite
+from services.store.protocol import FencedWrite, read_block
 from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior_event, fold_catalogue, item_update
 
 VIEWS = ("user", "user_scenario")

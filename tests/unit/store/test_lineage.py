@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from services.features.config import Attribute
-from services.features.rows import Row
+from services.features.rows import Block, Row, pack_rows
 from services.features.schema import Feature, Schema, View, build_schema
 from services.store.folding import fold_users
 from services.store.lineage import KnownSchemas, join_lineage, read_lineage
 from services.store.memory import MemoryRowStore
-from services.store.protocol import IncompatibleSchema, Key, StaleSchema
+from services.store.protocol import IncompatibleSchema, Key, ReadRequest, StaleSchema, read_rows
 from tests.unit.consumers.streams import (
     CONFIG,
     ENCODER,
@@ -37,8 +37,12 @@ class Rows(MemoryRowStore):
             self.rows, self._fences = other.rows, other._fences
         self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
-        return [None if row is None else self._schemas.adapt_row(view, row) for row in super().read(view, keys)]
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
+        rows = [(view, [self._adapted(view, self.rows[view.name].get(key)) for key in keys]) for view, keys in requests]
+        return [pack_rows(view, adapted) for view, adapted in rows]
+
+    def _adapted(self, view: View, row: Row | None) -> Row | None:
+        return None if row is None else self._schemas.adapt_row(view, row)
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ def test_rows_of_an_older_schema_are_read_and_rewritten_on_their_next_event(old:
     click(old, SCHEMA, 1)
     new = Rows(WIDE, old)
     join_lineage(new, WIDE)
-    (item,) = new.read(WIDE["item"], [("i1",)])
+    (item,) = read_rows(new, WIDE["item"], [("i1",)])
     assert item is not None
     assert [0.5, 7.0] == item["attributes"].tolist()
     assert {SCHEMA.fingerprint} == {int(row["schema"]) for row in new.rows["user"].values()}
@@ -131,7 +135,7 @@ def test_an_older_reader_reads_newer_rows_where_it_can(old: Rows) -> None:
     new, reader = Rows(WIDE, old), Rows(SCHEMA, old, newer=True)
     join_lineage(new, WIDE)
     click(new, WIDE, 1)
-    (row,) = reader.read(SCHEMA["user"], [("u0",)])
+    (row,) = read_rows(reader, SCHEMA["user"], [("u0",)])
     assert row is not None
     assert clicks(new) == row["counts"][5]
     features = tuple(feature for feature in SCHEMA["user"].features if feature.name != "language")
@@ -140,17 +144,17 @@ def test_an_older_reader_reads_newer_rows_where_it_can(old: Rows) -> None:
     key: Key = ("u0",)
     new.rows["user"][key] = {**new.rows["user"][key], "schema": np.array(less.fingerprint)}
     with pytest.raises(StaleSchema, match="which no longer has language"):
-        reader.read(SCHEMA["user"], [key])
+        read_rows(reader, SCHEMA["user"], [key])
 
 
 def test_a_reader_of_a_newer_schema_reads_older_rows(old: Rows) -> None:
     """It need not have joined: a ranking server may be ahead of the consumers. Rows that do not fit are refused."""
-    (item,) = Rows(WIDE, old, newer=True).read(WIDE["item"], [("i1",)])
+    (item,) = read_rows(Rows(WIDE, old, newer=True), WIDE["item"], [("i1",)])
     assert item is not None
     assert [0.5, 7.0] == item["attributes"].tolist()
     click(old, SCHEMA, 1)
     with pytest.raises(StaleSchema, match=r"cannot be read under .*: scenario_activity\.counts.* and [0-9]+ more"):
-        Rows(ANOTHER, old, newer=True).read(ANOTHER["user"], [("u0",)])
+        read_rows(Rows(ANOTHER, old, newer=True), ANOTHER["user"], [("u0",)])
 
 
 def test_features_that_left_are_still_known(old: Rows) -> None:

@@ -15,6 +15,7 @@ from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema
 from services.store.memory import MemoryRowStore
+from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
 
 T0 = 1_700_000_000.0
@@ -114,7 +115,7 @@ def test_new_version_of_an_item_holds_for_later_events_only(schema: Schema) -> N
     versions = [*moved.items, ("i0", ItemState(T0 + 2 * DAY_S, "tea", categories=("gifts",)))]
     store = MemoryRowStore()
     Replay(replace(moved, items=versions), schema, HashingEncoder(), store).run(T0 + 9 * DAY_S, lambda *_: None)
-    (row,) = store.read(schema["user"], [("u",)])
+    (row,) = read_rows(store, schema["user"], [("u",)])
     assert row is not None
     assert 2 == len(row["facet_key"])
 

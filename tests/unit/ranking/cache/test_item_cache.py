@@ -8,11 +8,11 @@ import pytest
 
 from services.features.config import Attribute, FeatureConfig
 from services.features.hashing import keys64
-from services.features.rows import Row, pack_rows
-from services.features.schema import View, build_schema
+from services.features.rows import Block, pack_rows
+from services.features.schema import build_schema
 from services.ranking.cache.item_cache import CachedItems, ItemCache
 from services.ranking.cache.item_table import ItemTable
-from services.store.protocol import Key, StaleSchema, StoreUnavailable
+from services.store.protocol import Key, ReadRequest, StaleSchema, StoreUnavailable
 from tests.unit.ranking.recording_store import Clock, RecordingStore
 
 SCHEMA = build_schema(
@@ -156,11 +156,11 @@ def test_changed_rows_are_read_again_if_they_are_held(cache: ItemCache, store: R
 
 def test_what_changes_while_it_is_read_is_read_again(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
     """The reading may have seen the row as it was before: it does not make the row young."""
-    original, changing = store.read, [True]
+    original, changing = store.read_blocks, [True]
 
-    def read_and_change(view: Any, keys: Sequence[Key]) -> Any:
-        found = original(view, keys)
-        if view.name == "item" and changing.pop():
+    def read_and_change(requests: Sequence[ReadRequest]) -> list[Block]:
+        found = original(requests)
+        if requests[0][0].name == "item" and changing.pop():
             describe(store, "a", 9.0)
             clock.now_s += 0.1
             cache.note({"a"}, set())
@@ -168,10 +168,10 @@ def test_what_changes_while_it_is_read_is_read_again(cache: ItemCache, store: Re
             changing.append(False)
         return found
 
-    store.read = read_and_change
+    store.read_blocks = read_and_change
     assert [1.0] == sizes(rows(cache, "a"))
     changing[:] = [False]
-    store.read = original
+    store.read_blocks = original
     assert [9.0] == sizes(rows(cache, "a"))
 
 
@@ -255,14 +255,14 @@ def test_what_others_read_meanwhile_drives_out_what_nobody_asks_for(store: Recor
     clock.now_s += 0.1
     rows(cache, [f"other {number}" for number in range(8)])
     clock.now_s += 0.1
-    read, others = store.read, ["other 8", "other 9"]
+    read, others = store.read_blocks, ["other 8", "other 9"]
 
-    def read_beside(view: View, keys: Sequence[Key]) -> list[Row | None]:
-        store.read = read  # type: ignore[method-assign]
+    def read_beside(requests: Sequence[ReadRequest]) -> list[Block]:
+        store.read_blocks = read  # type: ignore[method-assign]
         rows(cache, others)
-        return read(view, keys)
+        return read(requests)
 
-    store.read = read_beside  # type: ignore[method-assign]
+    store.read_blocks = read_beside  # type: ignore[method-assign]
     assert [1.0, 2.0] == sizes(rows(cache, "ab"))
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a server that does not answer, with a real socket."""
+"""Pipelines to a server that does not respond, with a real socket."""
 
 import socket
 import threading
@@ -7,37 +7,37 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from services.store.read_deadline import patience, patience_left_s
-from services.store.redis.pipeline import exchange, packed
+from services.store.read_deadline import read_deadline, read_time_left_s
+from services.store.redis.pipeline import encode_arguments, execute_pipeline
 
-GET = b"*2\r\n" + packed(b"GET", b"k")
+GET = b"*2\r\n" + encode_arguments(b"GET", b"k")
 
 
 @pytest.fixture
 def server() -> Iterator[socket.socket]:
-    """Takes connections and says nothing by itself."""
+    """Accepts connections and sends nothing by itself."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening
 
 
 @pytest.fixture
 def client(server: socket.socket) -> Iterator[redis.Redis]:
-    """Waits for ever, and says nothing before its first command."""
+    """Without a time-out, and without commands of its own."""
     client = redis.Redis(port=server.getsockname()[1], socket_timeout=None, driver_info=None)
     yield client
     client.close()
 
 
-def test_who_is_not_patient_is_not_kept_waiting(client: redis.Redis) -> None:
-    """The connection itself would wait for ever."""
-    with patience(0.01), pytest.raises(redis.TimeoutError, match="no answer within the time"):
-        exchange(client, [b"k"], [GET])
+def test_a_read_ends_at_its_deadline(client: redis.Redis) -> None:
+    """The connection has no time-out of its own."""
+    with read_deadline(0.01), pytest.raises(redis.TimeoutError, match="no response before the deadline"):
+        execute_pipeline(client, [b"k"], [GET])
 
 
 def test_a_late_answer_is_not_taken_for_that_of_the_next_command(server: socket.socket, client: redis.Redis) -> None:
-    """The connection is given up."""
-    with patience(0.01), pytest.raises(redis.TimeoutError):
-        exchange(client, [b"k"], [GET])
+    """The connection is closed."""
+    with read_deadline(0.01), pytest.raises(redis.TimeoutError):
+        execute_pipeline(client, [b"k"], [GET])
 
     def answer() -> None:
         late, _ = server.accept()
@@ -50,13 +50,13 @@ def test_a_late_answer_is_not_taken_for_that_of_the_next_command(server: socket.
 
     answering = threading.Thread(target=answer)
     answering.start()
-    with patience(30):
-        assert [b"second"] == exchange(client, [b"k"], [GET])
+    with read_deadline(30):
+        assert [b"second"] == execute_pipeline(client, [b"k"], [GET])
     answering.join()
 
 
-def test_an_inner_patience_does_not_prolong_the_outer_one() -> None:
+def test_an_inner_deadline_does_not_prolong_the_outer_one() -> None:
     """And at the end there is none."""
-    with patience(0), patience(1000):
-        assert 0 == patience_left_s()
-    assert patience_left_s() is None
+    with read_deadline(0), read_deadline(1000):
+        assert 0 == read_time_left_s()
+    assert read_time_left_s() is None

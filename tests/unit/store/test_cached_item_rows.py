@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from services.features.config import FeatureConfig
-from services.features.rows import Row, pack_rows
+from services.features.rows import Block, pack_rows
 from services.features.schema import View, build_schema
-from services.store.cached_items import CachedItems
+from services.store.cached_item_rows import CachedItemRowStore
 from services.store.memory import MemoryRowStore
-from services.store.protocol import Key, StoreUnavailable
+from services.store.protocol import Key, ReadRequest, StoreUnavailable, read_block, read_rows
 
 SCHEMA = build_schema(FeatureConfig())
 ITEM, USER = SCHEMA["item"], SCHEMA["user"]
@@ -25,11 +25,11 @@ class Counting(MemoryRowStore):
         self.asked: list[Key] = []
         self.away = False
 
-    def read(self, view: View, keys: Sequence[Key]) -> list[Row | None]:
+    def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         if self.away:
             raise StoreUnavailable("away")
-        self.asked += keys
-        return super().read(view, keys)
+        self.asked += [key for _, keys in requests for key in keys]
+        return super().read_blocks(requests)
 
 
 class Clock:
@@ -55,26 +55,25 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cached(store: Counting, clock: Clock) -> CachedItems:
-    return CachedItems(store, 10, AGE_S, clock)
+def cached(store: Counting, clock: Clock) -> CachedItemRowStore:
+    return CachedItemRowStore(store, 10, AGE_S, clock)
 
 
-def put(store: MemoryRowStore | CachedItems, *items: str, price: float = 1.0, view: View = ITEM) -> None:
-    block = pack_rows(view, [None] * len(items))
+def put(store: MemoryRowStore | CachedItemRowStore, *items: str, price: float = 1.0, view: View = ITEM) -> None:
+    written = {"schema": np.full(len(items), SCHEMA.fingerprint)}
     if view is ITEM:
-        written = {"price": np.full(len(items), price), "schema": np.full(len(items), SCHEMA.fingerprint)}
-        block = block.with_columns(written)
-    store.write([(item,) for item in items], block)
+        written["price"] = np.full(len(items), price)
+    store.write([(item,) for item in items], pack_rows(view, [None] * len(items)).with_columns(written))
 
 
-def prices(cached: CachedItems, *items: str) -> list[float | None]:
-    block = cached.read_block(ITEM, [(item,) for item in items])
+def prices(cached: CachedItemRowStore, *items: str) -> list[float | None]:
+    block = read_block(cached, ITEM, [(item,) for item in items])
     return [
         price if schema else None for price, schema in zip(block.floats("price"), block.ints("schema"), strict=True)
     ]
 
 
-def test_an_item_is_read_once_while_it_is_young(cached: CachedItems, store: Counting, clock: Clock) -> None:
+def test_an_item_is_read_once_while_it_is_young(cached: CachedItemRowStore, store: Counting, clock: Clock) -> None:
     """Rows come in the order of the keys, repeated ones too; only what is not known is read."""
     put(store, "c", price=3.0)
     assert [1.0, 1.0, 1.0] == prices(cached, "b", "a", "b")
@@ -83,7 +82,7 @@ def test_an_item_is_read_once_while_it_is_young(cached: CachedItems, store: Coun
     assert [("b",), ("a",), ("c",)] == store.asked
 
 
-def test_an_old_item_is_read_again(cached: CachedItems, store: Counting, clock: Clock) -> None:
+def test_an_old_item_is_read_again(cached: CachedItemRowStore, store: Counting, clock: Clock) -> None:
     """What another process changed is seen then, and not before."""
     prices(cached, "a")
     put(store, "a", price=2.0)
@@ -93,14 +92,14 @@ def test_an_old_item_is_read_again(cached: CachedItems, store: Counting, clock: 
     assert [("a",)] * 2 == store.asked
 
 
-def test_unknown_items_are_asked_for_every_time(cached: CachedItems, store: Counting) -> None:
+def test_unknown_items_are_asked_for_every_time(cached: CachedItemRowStore, store: Counting) -> None:
     """They may be described at any moment."""
     assert [None] == prices(cached, "new")
     put(store, "new", price=4.0)
     assert [4.0] == prices(cached, "new")
 
 
-def test_what_is_written_or_deleted_here_is_forgotten(cached: CachedItems) -> None:
+def test_what_is_written_or_deleted_here_is_forgotten(cached: CachedItemRowStore) -> None:
     """The next read sees it at once."""
     prices(cached, "a", "b")
     put(cached, "a", price=7.0)
@@ -108,20 +107,20 @@ def test_what_is_written_or_deleted_here_is_forgotten(cached: CachedItems) -> No
     assert [7.0, None] == prices(cached, "a", "b")
 
 
-def test_rows_of_other_views_are_never_remembered(cached: CachedItems, store: Counting) -> None:
+def test_rows_of_other_views_are_never_remembered(cached: CachedItemRowStore, store: Counting) -> None:
     """Their only writer must read what is stored; keys of users and of items are not confused."""
     prices(cached, "a")
     for _ in range(2):
-        assert [None] == cached.read(USER, [("a",)])
+        assert [None] == read_rows(cached, USER, [("a",)])
     put(cached, "a", view=USER)
-    assert [False] == [row is None for row in cached.read(USER, [("a",)])]
+    assert [False] == [row is None for row in read_rows(cached, USER, [("a",)])]
     cached.delete(USER, [("a",)], (9, 0, 0))
-    assert [None] == cached.read(USER, [("a",)])
+    assert [None] == read_rows(cached, USER, [("a",)])
     assert [1.0] == prices(cached, "a")
     assert [("a",)] * 5 == store.asked
 
 
-def test_the_oldest_half_leaves_when_there_are_too_many(cached: CachedItems, store: Counting) -> None:
+def test_the_oldest_half_leaves_when_there_are_too_many(cached: CachedItemRowStore, store: Counting) -> None:
     """A batch larger than the bound is answered all the same, and memory stays bounded."""
     many = [f"m{number}" for number in range(25)]
     put(store, *many)
@@ -136,7 +135,7 @@ def test_the_oldest_half_leaves_when_there_are_too_many(cached: CachedItems, sto
         assert len(cached._items) <= 10
 
 
-def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItems, store: Counting, clock: Clock) -> None:
+def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItemRowStore, store: Counting, clock: Clock) -> None:
     """Young rows are answered without the store; others fail until it is back."""
     prices(cached, "a")
     store.away = True
@@ -150,9 +149,9 @@ def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItems, store: 
 
 def test_without_an_age_every_read_goes_to_the_store(store: Counting, clock: Clock) -> None:
     """And what was just read is given, though it is remembered for no time."""
-    cached = CachedItems(store, 10, 0.0, clock)
+    cached = CachedItemRowStore(store, 10, 0.0, clock)
     for _ in range(2):
-        assert (cached.read_block(ITEM, [("a",), ("nobody",)]).ints("schema") != 0).tolist() == [True, False]
+        assert (read_block(cached, ITEM, [("a",), ("nobody",)]).ints("schema") != 0).tolist() == [True, False]
     assert [("a",), ("nobody",)] * 2 == store.asked
     store.delete(ITEM, [("a",)], (9, 0, 0))
-    assert not cached.read_block(ITEM, [("a",)]).ints("schema").any()
+    assert not read_block(cached, ITEM, [("a",)]).ints("schema").any()
