@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from export.datasets.tables import TIME, Column
+from export.datasets.tables import TIME, ColumnSpec
 
 # 1973 in milliseconds, and the present in seconds: a smaller time is most likely not in milliseconds.
 _EARLIEST_MS = 100_000_000_000
@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 40
 Converter = Callable[[Any], Any]
 
 
-def converter(column: Column) -> Converter:
+def converter(column: ColumnSpec) -> Converter:
     """The function that converts the non-null values of `column`."""
     if column.type == pa.string():
         return identifier if column.name.endswith("_id") else text

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from export.datasets.episodes import Episodes
 from export.datasets.errors import DatasetError
-from export.datasets.negatives import NONE, Engaged, Ints, Pool, draw_negatives
+from export.datasets.negatives import NONE, EngagementIndex, Ints, ItemPool, draw_negatives
 from export.datasets.splits import with_splits
 from export.datasets.tables import EVENTS, Dataset, from_columns
 from services.settings.training import DatasetSettings
@@ -24,7 +24,7 @@ DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedEvents:
     """Events with ids as codes; items by their place in the items table's distinct ids, NONE for a query."""
 
     table: pa.Table
@@ -58,14 +58,14 @@ def with_labels(dataset: Dataset, settings: DatasetSettings) -> Dataset:
     return replace(dataset, events=with_splits(table, settings, warnings), warnings=tuple(warnings))
 
 
-def _coded(dataset: Dataset, settings: DatasetSettings) -> Coded:
+def _coded(dataset: Dataset, settings: DatasetSettings) -> EncodedEvents:
     events = dataset.events
     items = pc.unique(dataset.items["item_id"])
     wanted = pc.is_in(events["type"], pa.array(settings.label_events, pa.string())).to_numpy()
     low = pc.equal(events["type"], "rating").to_numpy().copy()
     if settings.rating_threshold is not None:
         low &= ~(pc.fill_null(events["value"], float("-inf")).to_numpy() >= settings.rating_threshold)
-    return Coded(
+    return EncodedEvents(
         events,
         items,
         _codes(events["user_id"]),
@@ -91,7 +91,7 @@ def _created(dataset: Dataset, items: pa.Array) -> Ints:
     return created
 
 
-def _shown(events: Coded, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
+def _shown(events: EncodedEvents, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
     """Impressions labelled: 1 if an engagement follows within the window, credited to the latest impression."""
     window = round(settings.label_window_s * 1000)
     impression = pc.equal(events.table["type"], "impression").to_numpy()
@@ -142,7 +142,7 @@ def _tell_rest(undecided: int, uncredited: int, warnings: list[str]) -> None:
         warnings.append(f"{uncredited} engagements follow no impression within dataset.label_window_s: no label")
 
 
-def _candidates(events: Coded, created: Ints, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
+def _candidates(events: EncodedEvents, created: Ints, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
     """The events and a candidate per labelled episode, with sampled negatives beside the positives."""
     window = round(settings.label_window_s * 1000)
     touches = np.flatnonzero(events.touch)
@@ -165,13 +165,13 @@ def _candidates(events: Coded, created: Ints, settings: DatasetSettings, warning
 
 
 def _sampled(
-    events: Coded, created: Ints, chosen: Ints, moment: Ints, settings: DatasetSettings, warnings: list[str]
+    events: EncodedEvents, created: Ints, chosen: Ints, moment: Ints, settings: DatasetSettings, warnings: list[str]
 ) -> pa.Table:
     """Candidates that are no positives, in the positives' scenarios and at their moments."""
     user, item, time = (values[events.touch] for values in (events.user, events.item, events.time))
-    engaged = Engaged(user, item, time, len(events.items), round(settings.label_window_s * 1000))
+    engaged = EngagementIndex(user, item, time, len(events.items), round(settings.label_window_s * 1000))
     popular = settings.negative_sampling == "popularity"
-    pool = Pool.by_popularity(created, item, time) if popular else Pool.uniform(created)
+    pool = ItemPool.by_popularity(created, item, time) if popular else ItemPool.uniform(created)
     per_positive = settings.negatives_per_positive
     drawn = draw_negatives(events.user[chosen], events.item[chosen], moment, per_positive, pool, engaged, settings.seed)
     row, slot = np.nonzero(drawn != NONE)
@@ -181,7 +181,7 @@ def _sampled(
 
 
 def _rows(
-    events: Coded,
+    events: EncodedEvents,
     at: Ints,
     moment: Ints,
     label: npt.NDArray[np.int8],

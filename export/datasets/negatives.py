@@ -13,7 +13,7 @@ MAX_DRAWS = 30
 NONE = -1
 
 
-class Engaged:
+class EngagementIndex:
     """Whether a user engages with an item soon after a moment.
 
     Args:
@@ -42,20 +42,20 @@ class Engaged:
 
 
 @dataclass(frozen=True)
-class Pool:
+class ItemPool:
     """Item codes in the order of `time`, milliseconds: at a moment, the entries before it can be drawn, all alike."""
 
     item: Ints
     time: Ints
 
     @classmethod
-    def uniform(cls, created: Ints) -> "Pool":
+    def uniform(cls, created: Ints) -> "ItemPool":
         """Every item once; one that appears at the very moment can be drawn."""
         order = np.argsort(created, kind="stable")
         return cls(order, created[order] - 1)
 
     @classmethod
-    def by_popularity(cls, created: Ints, item: Ints, time: Ints) -> "Pool":
+    def by_popularity(cls, created: Ints, item: Ints, time: Ints) -> "ItemPool":
         """Every item once, and once more per engagement (`item`, `time` [E]) so far."""
         known = time >= created[item]
         items = np.concatenate([np.arange(len(created)), item[known]])
@@ -71,7 +71,7 @@ class Pool:
 
 
 def draw_negatives(
-    user: Ints, item: Ints, time: Ints, per_positive: int, pool: Pool, engaged: Engaged, seed: int
+    user: Ints, item: Ints, time: Ints, per_positive: int, pool: ItemPool, engaged: EngagementIndex, seed: int
 ) -> Ints:
     """Distinct items [P, per_positive] for positives [P]; NONE where 30 draws found no other.
 

@@ -19,7 +19,7 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSpec:
     """One column: its Arrow type, whether a row may leave it null, and what it means."""
 
     name: str
@@ -34,14 +34,14 @@ class TableSpec:
 
     name: str
     row: str
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSpec, ...]
 
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema that a valid table has."""
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> ColumnSpec:
         """The column called `name`; KeyError if the table has none."""
         return {c.name: c for c in self.columns}[name]
 
@@ -50,24 +50,24 @@ EVENTS = TableSpec(
     "events",
     "one user action, or one labelled candidate; sorted by time, candidates before behaviour at one instant",
     (
-        Column("event_id", pa.string(), False, "Unique id."),
-        Column("user_id", pa.string(), False, "Who acted, or whom the candidate would have been ranked for."),
-        Column("scenario_id", pa.string(), False, "Scenario of the action; must be in the scenarios table."),
-        Column("item_id", pa.string(), True, "Item acted on; must be in the items table. Null for a query."),
-        Column(
+        ColumnSpec("event_id", pa.string(), False, "Unique id."),
+        ColumnSpec("user_id", pa.string(), False, "Who acted, or whom the candidate would have been ranked for."),
+        ColumnSpec("scenario_id", pa.string(), False, "Scenario of the action; must be in the scenarios table."),
+        ColumnSpec("item_id", pa.string(), True, "Item acted on; must be in the items table. Null for a query."),
+        ColumnSpec(
             "type",
             pa.string(),
             False,
             f"One of {', '.join(EVENT_TYPES)}. A candidate is an item that a ranker was, or would have been, "
             "asked about at `time`: a training row, not a user action, so it changes no feature.",
         ),
-        Column("time", TIME, False, "When it happened, UTC, in milliseconds."),
-        Column("value", pa.float64(), True, "Unit price of a purchase, or the rating given."),
-        Column("text", pa.string(), True, "Words of a query or comment."),
-        Column("label", pa.int8(), True, "1 or 0: engaged or not. Candidates need it, impressions may have it."),
-        Column("split", pa.string(), True, f"One of {', '.join(SPLITS)}; set where `label` is."),
-        Column("request_id", pa.string(), True, "Groups the rows that were ranked together."),
-        Column(
+        ColumnSpec("time", TIME, False, "When it happened, UTC, in milliseconds."),
+        ColumnSpec("value", pa.float64(), True, "Unit price of a purchase, or the rating given."),
+        ColumnSpec("text", pa.string(), True, "Words of a query or comment."),
+        ColumnSpec("label", pa.int8(), True, "1 or 0: engaged or not. Candidates need it, impressions may have it."),
+        ColumnSpec("split", pa.string(), True, f"One of {', '.join(SPLITS)}; set where `label` is."),
+        ColumnSpec("request_id", pa.string(), True, "Groups the rows that were ranked together."),
+        ColumnSpec(
             "context",
             pa.map_(pa.string(), pa.float64()),
             True,
@@ -80,21 +80,21 @@ ITEMS = TableSpec(
     "items",
     "one version of an item, or of its attributes in one scenario; sorted by time",
     (
-        Column("item_id", pa.string(), False, "Item id."),
-        Column(
+        ColumnSpec("item_id", pa.string(), False, "Item id."),
+        ColumnSpec(
             "scenario_id",
             pa.string(),
             True,
             "Null: the item itself. Set: `attributes` of the item in that scenario; title, description, "
             "brand and price are null and categories are empty.",
         ),
-        Column("time", TIME, False, "From when on, inclusive, this version holds."),
-        Column("title", pa.string(), True, "Short name; may be empty, null only where `scenario_id` is set."),
-        Column("description", pa.string(), True, "More words about the item."),
-        Column("categories", pa.list_(pa.string()), False, "Category names, from broad to fine; may be empty."),
-        Column("brand", pa.string(), True, "Brand or maker."),
-        Column("price", pa.float64(), True, "List price, in the data set's currency."),
-        Column("attributes", pa.map_(pa.string(), pa.float64()), False, "Named numbers; may be empty."),
+        ColumnSpec("time", TIME, False, "From when on, inclusive, this version holds."),
+        ColumnSpec("title", pa.string(), True, "Short name; may be empty, null only where `scenario_id` is set."),
+        ColumnSpec("description", pa.string(), True, "More words about the item."),
+        ColumnSpec("categories", pa.list_(pa.string()), False, "Category names, from broad to fine; may be empty."),
+        ColumnSpec("brand", pa.string(), True, "Brand or maker."),
+        ColumnSpec("price", pa.float64(), True, "List price, in the data set's currency."),
+        ColumnSpec("attributes", pa.map_(pa.string(), pa.float64()), False, "Named numbers; may be empty."),
     ),
 )
 
@@ -102,10 +102,10 @@ SCENARIOS = TableSpec(
     "scenarios",
     "one version of a scenario; sorted by time",
     (
-        Column("scenario_id", pa.string(), False, "Scenario id."),
-        Column("time", TIME, False, "From when on, inclusive, this version holds."),
-        Column("name", pa.string(), False, "Short name."),
-        Column("description", pa.string(), False, "What the scenario is like, in words; embedded as text."),
+        ColumnSpec("scenario_id", pa.string(), False, "Scenario id."),
+        ColumnSpec("time", TIME, False, "From when on, inclusive, this version holds."),
+        ColumnSpec("name", pa.string(), False, "Short name."),
+        ColumnSpec("description", pa.string(), False, "What the scenario is like, in words; embedded as text."),
     ),
 )
 
@@ -115,8 +115,10 @@ ERASURES = TableSpec(
     "erasures",
     "one user who asked to be forgotten; sorted by time; may be left out",
     (
-        Column("user_id", pa.string(), False, "Who is forgotten."),
-        Column("time", TIME, False, "Up to when, inclusive: neither features nor training rows know what was before."),
+        ColumnSpec("user_id", pa.string(), False, "Who is forgotten."),
+        ColumnSpec(
+            "time", TIME, False, "Up to when, inclusive: neither features nor training rows know what was before."
+        ),
     ),
 )
 

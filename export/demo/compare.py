@@ -55,7 +55,7 @@ def _at(batch: RowBatch, time_s: float) -> RowBatch:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ScoreComparison:
     """Live and replayed scores of the same impressions."""
 
     rows: Impressions
@@ -90,7 +90,7 @@ def rank_request(
 
 def compare(
     address: str, model: Path, rows: Impressions, sources: list[str], progress: Callable[[int, int], None]
-) -> Comparison:
+) -> ScoreComparison:
     """Rank every impression live, and score it offline with the same model."""
     starts = np.cumsum([0, *map(len, rows.batches)])
     requests = [
@@ -107,4 +107,4 @@ def compare(
             progress(number + 1, len(requests))
     session = open_session(model)
     offline = np.concatenate([score_onnx(session, batch) for batch in rows.batches])
-    return Comparison(rows, live, offline, degraded)
+    return ScoreComparison(rows, live, offline, degraded)

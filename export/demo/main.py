@@ -18,10 +18,10 @@ from crossrec.events.v1 import events_pb2
 from export.datasets.completejourney.source import week_start_ms
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
-from export.demo.compare import AGREEMENT, Comparison, compare, impressions_at
+from export.demo.compare import AGREEMENT, ScoreComparison, compare, impressions_at
 from export.demo.show import show_fresh_event, show_household
-from export.harness.environment import DemoFailed, Environment
-from export.harness.stream import Lag, Published, entries_between, publish
+from export.harness.environment import Environment, HarnessError
+from export.harness.stream import ConsumerLagProbe, PublishResult, entries_between, publish
 from export.models.runs import read_run
 from export.replay.backfill import fill_store
 from export.replay.history import History, load_history
@@ -126,7 +126,7 @@ class Demo:
             rest = publish(self._environment.gateway_address, entries[half:], lambda n: report(half + n, len(entries)))
         published.accepted += rest.accepted
         published.rejected += rest.rejected
-        lag = Lag(self._settings)
+        lag = ConsumerLagProbe(self._settings)
         with self._step("wait for the consumers") as report:
             lag.wait(self._environment.processes.check, lambda behind: report(len(entries) - behind, len(entries)))
             # The server may answer from rows of items and scenarios that are this old, and on a busy machine it does.
@@ -135,7 +135,7 @@ class Demo:
         lag.close()
         self._record_stream(published, len(entries) + 1, dead)
 
-    def _record_stream(self, published: Published, sent: int, dead: int) -> None:
+    def _record_stream(self, published: PublishResult, sent: int, dead: int) -> None:
         folded = published.accepted - dead
         self._summary |= {
             "events_sent": sent,
@@ -153,7 +153,7 @@ class Demo:
         rows_dir, address = self._directory / "rows", self._environment.ranking_address
         rows, sources = impressions_at(rows_dir, self._end_s), read_info(rows_dir)["sources"]
         if not len(rows.label):
-            raise DemoFailed(f"no impressions in week {RANKED_WEEK}: take more households")
+            raise HarnessError(f"no impressions in week {RANKED_WEEK}: take more households")
         with self._step(f"rank week {RANKED_WEEK}: {len(rows.label):,} impressions") as report:
             comparison = compare(address, self._model / "model.onnx", rows, sources, report)
         titles = {item: state.title for item, state in self._history.items}
@@ -165,7 +165,7 @@ class Demo:
         self._console.print(f"From Publish to visible in Rank: {delay:.0f} ms (median of {FRESH_EVENTS}).")
         return self._record_comparison(comparison)
 
-    def _record_comparison(self, comparison: Comparison) -> bool:
+    def _record_comparison(self, comparison: ScoreComparison) -> bool:
         live, offline = comparison.quality(comparison.live), comparison.quality(comparison.offline)
         agree = comparison.difference_max <= AGREEMENT
         self._summary |= {

@@ -10,7 +10,7 @@ from rich.table import Table
 from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2
 from export.demo.compare import Impressions, rank_request
-from export.harness.environment import DemoFailed
+from export.harness.environment import HarnessError
 from export.harness.stream import timestamp
 from services.client import EventClient, RankingClient
 
@@ -105,9 +105,9 @@ def _publish_and_wait(
     begin = time.perf_counter()
     [result] = events.publish([events_pb2.Entry(behavior_event=event)])
     if result.WhichOneof("result") != "accepted":
-        raise DemoFailed(f"a good event was rejected: {result.rejected}")
+        raise HarnessError(f"a good event was rejected: {result.rejected}")
     while time.perf_counter() - begin < VISIBLE_WITHIN_S:
         newest = ranks.send(request).freshness.newest_user_event
         if newest.ToMilliseconds() >= event.time.ToMilliseconds():
             return (time.perf_counter() - begin) * 1000
-    raise DemoFailed(f"an event was not visible to Rank within {VISIBLE_WITHIN_S:g} s")
+    raise HarnessError(f"an event was not visible to Rank within {VISIBLE_WITHIN_S:g} s")

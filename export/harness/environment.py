@@ -22,7 +22,7 @@ STOP_S = 20.0
 """Seconds that a process gets to stop by itself."""
 
 
-class DemoFailed(CrossRecError):
+class HarnessError(CrossRecError):
     """A step of the demo did not do what it must."""
 
 
@@ -60,26 +60,26 @@ class Processes:
         process.wait()
 
     def stop_one(self, name: str) -> None:
-        """Ask a process to stop and wait until it has; DemoFailed if it does not, or fails."""
+        """Ask a process to stop and wait until it has; HarnessError if it does not, or fails."""
         process = self.running[name]
         process.send_signal(signal.SIGTERM)
         status = process.wait(STOP_S)
         del self.running[name]
         if status:
-            raise DemoFailed(f"{name} ended with status {status}: see {self.logs / name}.log")
+            raise HarnessError(f"{name} ended with status {status}: see {self.logs / name}.log")
 
     def finish(self, name: str) -> None:
-        """Wait until a process has ended by itself; DemoFailed if it failed."""
+        """Wait until a process has ended by itself; HarnessError if it failed."""
         status = self.running.pop(name).wait()
         if status:
-            raise DemoFailed(f"{name} ended with status {status}: see {self.logs / name}.log")
+            raise HarnessError(f"{name} ended with status {status}: see {self.logs / name}.log")
 
     def check(self) -> None:
-        """Raise DemoFailed if a process ended by itself."""
+        """Raise HarnessError if a process ended by itself."""
         for name, process in self.running.items():
             if process.poll() is not None:
                 tail = "\n".join((self.logs / f"{name}.log").read_text(errors="replace").splitlines()[-15:])
-                raise DemoFailed(f"{name} ended with status {process.returncode}:\n{tail}")
+                raise HarnessError(f"{name} ended with status {process.returncode}:\n{tail}")
 
     def stop(self) -> None:
         """Ask all to stop, kill those that do not."""
@@ -171,11 +171,11 @@ class Environment:
             self.wait_healthy(address)
 
     def wait_healthy(self, address: str, timeout_s: float = 60.0) -> None:
-        """Return when a server answers healthy; DemoFailed if a process ended or it does not serve."""
+        """Return when a server answers healthy; HarnessError if a process ended or it does not serve."""
         with grpc.insecure_channel(address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             # wait_for_ready lets gRPC itself retry the connection until the server listens.
             reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s, wait_for_ready=True)  # type: ignore[attr-defined]
         self.processes.check()
         if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise DemoFailed(f"{address} is up but not serving")
+            raise HarnessError(f"{address} is up but not serving")

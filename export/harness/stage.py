@@ -25,7 +25,7 @@ PRODUCER_BATCH_BYTES = 256 * 1024
 
 
 @dataclass
-class Stage:
+class DatasetStage:
     """An environment with a data set in it.
 
     Args:
@@ -44,7 +44,7 @@ class Stage:
         """The online store, patient enough for batches."""
         return open_rows_for_batches(self.settings)
 
-    def apart(self, name: str) -> "Stage":
+    def apart(self, name: str) -> "DatasetStage":
         """The same data with topics, groups and rows of their own, for this process and those that it starts."""
         registry = self.environment.data / "feast" / f"{name}.db"
         os.environ |= {
@@ -61,30 +61,30 @@ class Stage:
         return f"Complete Journey, {taken}, seed 0"
 
 
-def set_stage(environment: Environment, households: int) -> Stage:
+def set_stage(environment: Environment, households: int) -> DatasetStage:
     """Import households of Complete Journey (0: all of them) and build their text encoder."""
     settings = load_settings()
     directory = environment.data / DATASET
     import_dataset(DATASET, directory, households=households or None, seed=0)
     reader = DatasetReader(directory)
     ensure_encoder(settings, reader)
-    return Stage(environment, settings, reader, load_history(reader, settings.features))
+    return DatasetStage(environment, settings, reader, load_history(reader, settings.features))
 
 
-def open_topics(stage: Stage, partitions: int = 0) -> None:
+def open_topics(stage: DatasetStage, partitions: int = 0) -> None:
     """Create the topics; 0: with as many partitions as the settings say."""
     kafka = stage.settings.kafka
     specs = topic_specs(kafka.topic_prefix, partitions or kafka.partitions)
     create_topics(kafka, specs, kafka.replication_factor)
 
 
-def open_catalogue(stage: Stage) -> None:
+def open_catalogue(stage: DatasetStage) -> None:
     """Create the views, and fill in items and scenarios as they were before the first event."""
     apply_definitions(stage.settings)
     fill_store(stage.settings, stage.reader.path, float(stage.history.behavior.time_s[0]))
 
 
-def open_ranking(stage: Stage) -> None:
+def open_ranking(stage: DatasetStage) -> None:
     """Train a model for one pass over the rows, and fill the store with all history; views are there afterwards."""
     replay_rows(stage.settings, stage.reader, stage.reader.path / "rows", 0.0)
     train_run(stage.settings, DATASET, "neural", overrides={"epochs": 1})
@@ -92,7 +92,7 @@ def open_ranking(stage: Stage) -> None:
     fill_store(stage.settings, stage.reader.path)
 
 
-def first_events(stage: Stage, events: int) -> list[Entry]:
+def first_events(stage: DatasetStage, events: int) -> list[Entry]:
     """The first behaviour events of the data in time order."""
     times = stage.history.behavior.time_s
     return behavior_entries(stage.history, slice(0, min(events, len(times))))

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from crossrec.events.v1 import events_pb2
-from export.harness.environment import DemoFailed
+from export.harness.environment import HarnessError
 from export.replay.history import History
 from services.client import EventClient
 from services.consumers.kinds import TOPICS
@@ -20,7 +20,7 @@ BATCH = 500
 
 
 @dataclass
-class Published:
+class PublishResult:
     """What the gateway answered."""
 
     accepted: int = 0
@@ -80,9 +80,9 @@ def _updates(
 
 def publish(
     address: str, entries: Sequence[events_pb2.Entry], progress: Callable[[int], None] = lambda _: None
-) -> Published:
+) -> PublishResult:
     """Send the entries in batches, in order."""
-    result = Published()
+    result = PublishResult()
     with EventClient(address, deadline_s=60) as client:
         for begin in range(0, len(entries), BATCH):
             answers = client.publish(entries[begin : begin + BATCH])
@@ -95,7 +95,7 @@ def publish(
     return result
 
 
-class Lag:
+class ConsumerLagProbe:
     """How far the consumer groups are behind their topics."""
 
     def __init__(self, settings: Settings) -> None:
@@ -140,13 +140,13 @@ class Lag:
         return found
 
     def wait(self, check: Callable[[], None], progress: Callable[[int], None], timeout_s: float = 180.0) -> None:
-        """Wait until every group has caught up; DemoFailed after `timeout_s` seconds."""
+        """Wait until every group has caught up; HarnessError after `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
         while behind := self.behind():
             progress(sum(behind.values()))
             check()
             if time.monotonic() > deadline:
-                raise DemoFailed(f"consumers do not catch up: {behind} records behind")
+                raise HarnessError(f"consumers do not catch up: {behind} records behind")
             time.sleep(0.1)
         progress(0)
 

@@ -1,6 +1,6 @@
 """Reads the topics of answers and of behaviour: everything that Kafka got in a stretch of time.
 
-Answers to users who were erased afterwards are left out. Knows topics and records; knows nothing of features.
+ServedAnswers to users who were erased afterwards are left out. Knows topics and records; knows nothing of features.
 """
 
 import time
@@ -25,7 +25,7 @@ SILENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class ObservedEvent:
     """A behaviour event as Kafka has it.
 
     Args:
@@ -52,23 +52,23 @@ class Happened:
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class ObservedBehaviour:
     """Valid behaviour events in the order of arrival, and when users were erased, seconds since 1970."""
 
-    events: list[Happened]
+    events: list[ObservedEvent]
     erased_s: dict[str, float]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers by time of answering; how many were left out of erased users, and could not be read."""
+class ServedAnswers:
+    """Answers in the order of `served_time`, and how many were dropped: of erased users, and unreadable ones."""
 
     records: list[ServedRanking]
     erased: int
     unreadable: int
 
 
-def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: dict[str, float]) -> Answers:
+def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: dict[str, float]) -> ServedAnswers:
     """The answers that Kafka got from `from_s` until before `until_s`, but for those of users erased since.
 
     Raises KafkaUnavailable.
@@ -78,21 +78,21 @@ def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: di
         answer = _answer(record)
         if answer is None:
             unreadable += 1
-        elif served_s(answer) <= erased_s.get(answer.user_id, 0.0):
+        elif served_at_s(answer) <= erased_s.get(answer.user_id, 0.0):
             erased += 1
         else:
             read.append(answer)
-    return Answers(sorted(read, key=served_s), erased, unreadable)
+    return ServedAnswers(sorted(read, key=served_at_s), erased, unreadable)
 
 
-def read_behaviour(settings: Settings, from_s: float) -> Behaviour:
+def read_behaviour(settings: Settings, from_s: float) -> ObservedBehaviour:
     """What Kafka got from `from_s` on of behaviour. Raises KafkaUnavailable.
 
     What consumers would put among the dead letters is left out.
     """
     tolerance_s = settings.gateway.future_tolerance_s
     decoder = Decoder(ENTRIES, settings.features, time.time, tolerance_s, settings.max_age_s)
-    events, erased_s = list[Happened](), dict[str, float]()
+    events, erased_s = list[ObservedEvent](), dict[str, float]()
     for record in read_topic(settings, BEHAVIOR, from_s, float("inf")):
         for _, entry in decoder.split([record])[0]:
             if entry.WhichOneof("entry") == "user_erasure":
@@ -101,7 +101,7 @@ def read_behaviour(settings: Settings, from_s: float) -> Behaviour:
                 continue
             event = entry.behavior_event
             events.append(
-                Happened(
+                ObservedEvent(
                     event.user_id,
                     event.scenario_id,
                     event.item_id,
@@ -113,15 +113,15 @@ def read_behaviour(settings: Settings, from_s: float) -> Behaviour:
                     record.time_s,
                 )
             )
-    return Behaviour(sorted(events, key=lambda event: event.arrived_s), erased_s)
+    return ObservedBehaviour(sorted(events, key=lambda event: event.arrived_s), erased_s)
 
 
-def served_s(answer: ServedRanking) -> float:
+def served_at_s(answer: ServedRanking) -> float:
     """When it was answered, seconds since 1970."""
     return float(answer.served_time.ToNanoseconds() / 1e9)
 
 
-def asked_s(answer: ServedRanking) -> float:
+def requested_at_s(answer: ServedRanking) -> float:
     """The request's time exactly as the server had it, seconds since 1970."""
     return float(answer.request_time.seconds + answer.request_time.nanos / 1e9)
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from export.datasets.tables import SPLITS
 from export.recognition.errors import RecognitionError
-from export.replay.history import History, Requests, Strings
+from export.replay.history import History
+from export.rows.requests import LabelledRequests, Strings
 from services.features.config import FeatureConfig
 from services.features.events import engagement_weights
 from services.features.rows import Floats, Ints
@@ -78,7 +79,7 @@ def moments_of(history: History, config: FeatureConfig, targets: list[str], limi
     )
 
 
-def split_starts(requests: Requests, moments: Moments) -> tuple[float, float]:
+def split_starts(requests: LabelledRequests, moments: Moments) -> tuple[float, float]:
     """When validation and test begin, seconds since 1970.
 
     Where the labelled rows' splits follow one another in time, they say it; otherwise 80/10/10 of the moments.

@@ -19,8 +19,9 @@ from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
 from export.recognition.errors import RecognitionError
 from export.recognition.moments import Moments, moments_of, split_starts, targets_of
-from export.replay.history import History, ItemScenarios, Requests, contexts_of, load_history
+from export.replay.history import History, ItemScenarios, contexts_of, load_history
 from export.replay.replay import Replay
+from export.rows.requests import LabelledRequests
 from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
 from services.features.rows import Floats
 from services.features.schema import Schema
@@ -109,7 +110,7 @@ def _bare(history: History, moments: Moments) -> History:
     """The history with the moments as its requests, and of its events only who did what where and when."""
     events, count = len(history.behavior), len(moments.event)
     empty = np.full(max(events, count), "", object)
-    requests = Requests(
+    requests = LabelledRequests(
         request_id=empty[:count],
         user=moments.user,
         scenario=moments.scenario,
@@ -147,7 +148,7 @@ def _replayed(
     priors: list[Floats] = []
     done = 0
 
-    def stop(_: float, requests: Requests) -> None:
+    def stop(_: float, requests: LabelledRequests) -> None:
         nonlocal done
         pairs: list[Key] = [(user, source) for user in requests.user for source in sources]
         own = read_block(store, schema["user_scenario"], pairs)

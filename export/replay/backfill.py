@@ -41,7 +41,7 @@ USER = "user_id"
 
 
 @dataclass(frozen=True)
-class Part:
+class ShareResult:
     """What a process leaves to be done.
 
     Args:
@@ -56,14 +56,14 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Filled:
+class BackfillResult:
     """What a backfill did: events folded, and rows written by view."""
 
     events: int
     rows: dict[str, int]
 
 
-def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers: int = 0) -> Filled:
+def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers: int = 0) -> BackfillResult:
     """Fold the history before `until_s` (all of it by default) and write the rows to the online store.
 
     Streaming goes on from there: the rows' positions are of no Kafka topic, so every streamed event is new to them.
@@ -88,10 +88,10 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
         for view, deltas in part.activity.items():
             fold_activity(activity, schema, view, deltas, np.tile((*REPLAYED, number), (len(deltas), 1)))
     rows |= _write(activity, _online(settings), schema, list(GROUPS), Pseudonymizer())
-    return Filled(events, {view: count for view, count in rows.items() if count})
+    return BackfillResult(events, {view: count for view, count in rows.items() if count})
 
 
-def _parts(settings: Settings, data: Path, until_s: float, shares: int) -> Iterator[Part]:
+def _parts(settings: Settings, data: Path, until_s: float, shares: int) -> Iterator[ShareResult]:
     if shares == 1:
         yield fold_share(settings, data, until_s, 0, 1)
         return
@@ -102,7 +102,7 @@ def _parts(settings: Settings, data: Path, until_s: float, shares: int) -> Itera
             yield future.result()
 
 
-def fold_share(settings: Settings, data: Path, until_s: float, share: int, shares: int) -> Part:
+def fold_share(settings: Settings, data: Path, until_s: float, share: int, shares: int) -> ShareResult:
     """Fold the events of one of `shares` parts of the users and write their rows; the first writes the catalogue's."""
     schema, reader = build_schema(settings.features), DatasetReader(data)
     cache = VectorCache(settings.encoder_dir / "vectors.sqlite")
@@ -118,10 +118,10 @@ def fold_share(settings: Settings, data: Path, until_s: float, share: int, share
     views = (*CATALOGUE, *USERS) if share == 0 else USERS
     activity = {view: _deltas(store, schema, view) for view in GROUPS}
     written = _write(store, _online(settings), schema, views, open_pseudonymizer(settings.privacy))
-    return Part(events, written, activity)
+    return ShareResult(events, written, activity)
 
 
-def before_streaming(schema: Schema, block: Block) -> Block:
+def with_initial_position(schema: Schema, block: Block) -> Block:
     """The rows with a position before everything that is streamed."""
     position = np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
     remembered = trim_event_ids(schema.config, block) if "event_ids" in block.ragged else {}
@@ -136,7 +136,7 @@ def _write(
         keys = list(store.ids(schema[view]))
         for begin in range(0, len(keys), WRITE_ROWS):
             chunk = keys[begin : begin + WRITE_ROWS]
-            block = before_streaming(schema, read_block(store, schema[view], chunk))
+            block = with_initial_position(schema, read_block(store, schema[view], chunk))
             online.write(stored_keys(schema[view], chunk, pseudonyms), block)
         written[view] = len(keys)
     return written

@@ -9,36 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from export.datasets.storage import DatasetReader
+from export.rows.requests import LabelledRequests, Strings
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
 from services.features.events import Events
 from services.features.hashing import NO_KEY, keys64
-from services.features.rows import Floats, Ints
-
-Strings = NDArray[np.object_]
+from services.features.rows import Floats
 
 REPLAYED = (0, 0)
 """Topic epoch and partition of replayed records; Kafka's epochs start at 1."""
-
-
-@dataclass(frozen=True)
-class Requests:
-    """Labelled rows side by side, in time order: what a ranker was, or would have been, asked about.
-
-    `context` [E, A] are declared attributes of the request.
-    """
-
-    request_id: Strings
-    user: Strings
-    scenario: Strings
-    item: Strings
-    label: Ints
-    split: Strings
-    time_s: Floats
-    context: Floats
 
 
 @dataclass(frozen=True)
@@ -57,7 +38,7 @@ class History:
 
     behavior: Events
     behavior_text: Strings
-    requests: Requests
+    requests: LabelledRequests
     items: list[tuple[str, ItemState]]
     item_scenarios: ItemScenarios
     scenarios: list[tuple[str, ScenarioState]]
@@ -173,8 +154,8 @@ def _behavior(table: pa.Table, config: FeatureConfig, first: int) -> Events:
     )
 
 
-def _requests(table: pa.Table, config: FeatureConfig) -> Requests:
-    return Requests(
+def _requests(table: pa.Table, config: FeatureConfig) -> LabelledRequests:
+    return LabelledRequests(
         request_id=_strings(table["request_id"]),
         user=_strings(table["user_id"]),
         scenario=_strings(table["scenario_id"]),

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from export.datasets.storage import DatasetReader
-from export.replay.history import History, Requests, load_history
+from export.replay.history import History, load_history
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
+from export.rows.requests import LabelledRequests
 from export.rows.writer import TrainingRowsWriter
 from services.features.schema import build_schema
 from services.settings.load import Settings
@@ -53,7 +54,7 @@ def replay_rows(
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, user_share)
     with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:
 
-        def stop(_: float, requests: Requests) -> None:
+        def stop(_: float, requests: LabelledRequests) -> None:
             writer.add(store, requests)
             recorder.flush()
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.replay.history import REPLAYED, History, Requests, Strings
+from export.replay.history import REPLAYED, History
+from export.rows.requests import LabelledRequests, Strings
 from services.features import activity
 from services.features.catalogue import State
 from services.features.events import Events
@@ -35,7 +36,7 @@ GROUPS = {
 """Activity views and the ids whose events they sum up."""
 
 
-Stop = Callable[[float, Requests], None]
+OnRequests = Callable[[float, LabelledRequests], None]
 """Called with a time and its requests when the store holds what they may know."""
 
 
@@ -68,7 +69,7 @@ class Replay:
         times = np.unique(np.concatenate([self._history.requests.time_s, np.array(versions)]))
         return [*times[(times > self._reached_s) & (times < until_s)].tolist(), until_s]
 
-    def run(self, until_s: float, stop: Stop, progress: Callable[[float], None] = lambda _: None) -> None:
+    def run(self, until_s: float, stop: OnRequests, progress: Callable[[float], None] = lambda _: None) -> None:
         """Fold everything before `until_s` (and updates up to it), calling `stop` at every request time."""
         for moment in self.moments(until_s):
             # Between two moments items only appear for the first time; they change at moments alone.
@@ -87,11 +88,11 @@ class Replay:
         self._done[name] = int(np.searchsorted(times, moment, "right" if inclusive else "left"))
         return slice(start, self._done[name])
 
-    def _requests_at(self, moment: float) -> Requests:
+    def _requests_at(self, moment: float) -> LabelledRequests:
         requests = self._history.requests
         self._advance("requests", requests.time_s, moment, inclusive=False)
         window = self._advance("requests", requests.time_s, moment, inclusive=True)
-        return Requests(*(getattr(requests, name)[window] for name in requests.__dataclass_fields__))
+        return LabelledRequests(*(getattr(requests, name)[window] for name in requests.__dataclass_fields__))
 
     def _fold_behavior(self, moment: float) -> None:
         window = self._advance("behavior", self._history.behavior.time_s, moment, inclusive=False)

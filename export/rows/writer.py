@@ -15,52 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export.replay.history import Requests
+from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.encode import Tensors, encode, tensor_names
-from services.features.feature_rows import FeatureRows, assemble_rows
-from services.features.hashing import keys64
 from services.features.schema import Schema
-from services.store.folding import grouped, read_facets
-from services.store.protocol import Key, RowStore, read_block
+from services.store.protocol import RowStore
 
 FORMAT = 1
 GROUP_ROWS = 16_384
 """Rows are collected until there are this many, then written as one row group per file."""
 INFO_FILE = "training_rows.json"
-
-
-def hydrate(store: RowStore, schema: Schema, encoder: int, sources: Sequence[str], requests: Requests) -> FeatureRows:
-    """The rows that requests of one time rest on; `sources` are the scenarios, in the order of the tensors."""
-    users, pair_request = grouped([(user,) for user in requests.user])
-    items, pair_item = grouped([(item,) for item in requests.item])
-    scenarios: list[Key] = [(scenario,) for scenario in sources]
-    user_pairs = [(*user, *scenario) for user in users for scenario in scenarios]
-    item_pairs = [(*item, *scenario) for item in items for scenario in scenarios]
-    keys = {
-        "scenario": scenarios,
-        "scenario_activity": scenarios,
-        "user": users,
-        "user_scenario": user_pairs,
-        "item": items,
-        "item_activity": items,
-        "item_scenario": item_pairs,
-        "item_scenario_activity": item_pairs,
-    }
-    blocks = {name: read_block(store, schema[name], list(view_keys)) for name, view_keys in keys.items()}
-    blocks["facet_activity"], item_facet = read_facets(store, schema, blocks["item"])
-    # A user's requests of one time share a context: the first one's.
-    _, first = np.unique(pair_request, return_index=True)
-    return assemble_rows(
-        schema,
-        blocks,
-        time_s=float(requests.time_s[0]),
-        encoder=encoder,
-        item_key=keys64(item for (item,) in items),
-        item_facet=item_facet,
-        pair_request=pair_request,
-        pair_item=pair_item,
-        context=requests.context[first],
-    )
 
 
 class TrainingRowsWriter:
@@ -103,9 +66,9 @@ class TrainingRowsWriter:
             }
             (self._out / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
 
-    def add(self, store: RowStore, requests: Requests) -> None:
+    def add(self, store: RowStore, requests: LabelledRequests) -> None:
         """Encode and write the requests of one time."""
-        rows = hydrate(store, self._schema, self._encoder, self._sources, requests)
+        rows = read_feature_rows(store, self._schema, self._encoder, self._sources, requests)
         tensors = encode(self._schema, rows)
         source = {scenario: number for number, scenario in enumerate(self._sources)}
         context = self._counts["contexts"] + rows.pair_request

@@ -14,7 +14,7 @@ from services.ranking.service import RANKING_SERVICE
 TIMEOUT_S = 30.0
 
 
-class Calls:
+class RankCalls:
     """Calls of one server.
 
     Args:

@@ -21,8 +21,8 @@ from rich.console import Console
 from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2
 from export.evaluation.machine import machine, versions
-from export.harness.environment import DemoFailed, Environment
-from export.harness.stage import Stage, first_events, open_ranking, open_topics, set_stage
+from export.harness.environment import Environment, HarnessError
+from export.harness.stage import DatasetStage, first_events, open_ranking, open_topics, set_stage
 from services.client import CallFailed, EventClient, RankingClient
 from tests.bench.timed_consumer import PROBE
 
@@ -79,10 +79,15 @@ def run_bench_freshness(
         "clock": "from the call of Publish to the first answer of Rank that shows the event",
         "processes": "gateway, behaviour consumer, ranking server, Kafka, Valkey and this client on one machine",
     }
-    return {**figures(measured, marks), "workload": workload, "versions": versions(PACKAGES), "machine": machine()}
+    return {
+        **summarize_probes(measured, marks),
+        "workload": workload,
+        "versions": versions(PACKAGES),
+        "machine": machine(),
+    }
 
 
-class Load:
+class BackgroundLoad:
     """Publishes events at a fixed rate until it is stopped; what it cannot send in time is sent late, not left out.
 
     Args:
@@ -130,9 +135,9 @@ class Load:
 
 
 @contextmanager
-def background_load(stage: Stage, events_per_s: int) -> Iterator[Load]:
-    """The load, in a thread; DemoFailed if it broke down."""
-    load = Load(stage.environment.gateway_address, first_events(stage, LOAD_EVENTS), events_per_s)
+def background_load(stage: DatasetStage, events_per_s: int) -> Iterator[BackgroundLoad]:
+    """The load, in a thread; HarnessError if it broke down."""
+    load = BackgroundLoad(stage.environment.gateway_address, first_events(stage, LOAD_EVENTS), events_per_s)
     worker = threading.Thread(target=load.run)
     worker.start()
     try:
@@ -141,11 +146,11 @@ def background_load(stage: Stage, events_per_s: int) -> Iterator[Load]:
         load.stop.set()
         worker.join()
     if load.failure:
-        raise DemoFailed(f"the background load broke down: {load.failure}")
+        raise HarnessError(f"the background load broke down: {load.failure}")
 
 
-def send_probes(stage: Stage, count: int, within_s: float = VISIBLE_WITHIN_S) -> list[Probe]:
-    """Probes one after the other. Raises DemoFailed if one is not visible within so many seconds."""
+def send_probes(stage: DatasetStage, count: int, within_s: float = VISIBLE_WITHIN_S) -> list[Probe]:
+    """Probes one after the other. Raises HarnessError if one is not visible within so many seconds."""
     environment, history = stage.environment, stage.history
     items = [item for item, _ in history.items[:ITEMS]]
     scenario = history.scenarios[0][0]
@@ -183,15 +188,15 @@ def _probe(
     [result] = events.publish([events_pb2.Entry(behavior_event=event)])
     stored_s = time.time()
     if result.WhichOneof("result") != "accepted":
-        raise DemoFailed(f"a good event was rejected: {result.rejected}")
+        raise HarnessError(f"a good event was rejected: {result.rejected}")
     while time.time() - called_s < within_s:
         time.sleep(ASK_PAUSE_S)
         if ranks.send(asked).freshness.HasField("newest_user_event"):
             return Probe(asked.user_id, called_s, stored_s, time.time())
-    raise DemoFailed(f"an event was not visible to Rank within {within_s:g} s")
+    raise HarnessError(f"an event was not visible to Rank within {within_s:g} s")
 
 
-def figures(probes: Sequence[Probe], marks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summarize_probes(probes: Sequence[Probe], marks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Percentiles of the whole way, and medians of its parts."""
     polled = {mark["user"]: mark["polled_s"] for mark in marks if "polled_s" in mark}
     written = {mark["user"]: mark for mark in marks if "written_s" in mark}

@@ -16,8 +16,8 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import GroupIdNotFoundError, RetriableError
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.harness.environment import DemoFailed
-from export.harness.stage import PRODUCER_BATCH_BYTES, Stage
+from export.harness.environment import HarnessError
+from export.harness.stage import PRODUCER_BATCH_BYTES, DatasetStage
 from services.consumers.kinds import TOPICS
 from services.events.codec import encode
 from services.events.routing import route_entry, topic_name
@@ -31,12 +31,12 @@ CHUNK = 20_000
 
 CHECK_INTERVAL_S = 0.2
 
-Samples = list[dict[str, Any]]
+CommitSamples = list[dict[str, Any]]
 """What one consumer wrote down after each commit."""
 
 
 @dataclass(frozen=True)
-class Group:
+class ConsumerGroup:
     """Consumers that have joined.
 
     Args:
@@ -45,11 +45,11 @@ class Group:
         admin: asks Kafka about the group.
     """
 
-    stage: Stage
+    stage: DatasetStage
     names: list[str]
     admin: KafkaAdminClient
 
-    def fold(self, entries: Iterable[Entry]) -> list[Samples]:
+    def fold(self, entries: Iterable[Entry]) -> list[CommitSamples]:
         """Let the consumers fold entries, which they see all at once; returns what each wrote down meanwhile."""
         with transaction(self.stage) as producer:
             append(self.stage, producer, entries)
@@ -84,7 +84,7 @@ class Group:
     def _id(self) -> str:
         return f"{self.stage.settings.consumers.group_prefix}-behavior"
 
-    def _lines(self, name: str) -> Samples:
+    def _lines(self, name: str) -> CommitSamples:
         path = self.stage.environment.out / f"{name}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -93,12 +93,12 @@ class Group:
         while not condition():
             self.stage.environment.processes.check()
             if time.monotonic() > deadline:
-                raise DemoFailed(f"the consumers did not {what} within {WITHIN_S:g} s")
+                raise HarnessError(f"the consumers did not {what} within {WITHIN_S:g} s")
             time.sleep(CHECK_INTERVAL_S)
 
 
 @contextmanager
-def running(stage: Stage, consumers: int) -> Iterator[Group]:
+def running(stage: DatasetStage, consumers: int) -> Iterator[ConsumerGroup]:
     """So many behaviour consumers, all of them with partitions; they are stopped in the end."""
     processes, prefix = stage.environment.processes, stage.settings.consumers.group_prefix
     names = [f"{prefix}-{number}" for number in range(consumers)]
@@ -106,7 +106,7 @@ def running(stage: Stage, consumers: int) -> Iterator[Group]:
         lines = stage.environment.out / f"{name}.jsonl"
         processes.start_python(name, "-W", "ignore", "-m", "tests.bench.timed_consumer", str(lines))
     with KafkaAdminClient(**kafka_arguments(stage.settings.kafka)) as admin:
-        group = Group(stage, names, admin)
+        group = ConsumerGroup(stage, names, admin)
         group.wait_until_joined()
         yield group
     for name in names:
@@ -114,7 +114,7 @@ def running(stage: Stage, consumers: int) -> Iterator[Group]:
 
 
 @contextmanager
-def transaction(stage: Stage) -> Iterator[KafkaProducer]:
+def transaction(stage: DatasetStage) -> Iterator[KafkaProducer]:
     """A producer whose records are seen when the context ends."""
     with KafkaProducer(
         **kafka_arguments(stage.settings.kafka),
@@ -130,7 +130,7 @@ def transaction(stage: Stage) -> Iterator[KafkaProducer]:
         producer.commit_transaction()
 
 
-def append(stage: Stage, producer: KafkaProducer, entries: Iterable[Entry]) -> None:
+def append(stage: DatasetStage, producer: KafkaProducer, entries: Iterable[Entry]) -> None:
     """Send entries to their topics as a backend that writes to Kafka itself does, some at a time."""
     prefix, left = stage.settings.kafka.topic_prefix, iter(entries)
     while chunk := list(islice(left, CHUNK)):
@@ -144,7 +144,7 @@ def append(stage: Stage, producer: KafkaProducer, entries: Iterable[Entry]) -> N
             future.get(timeout=0)
 
 
-def _end(stage: Stage) -> int:
+def _end(stage: DatasetStage) -> int:
     """How many offsets the behaviour topic has given away, markers of transactions among them."""
     kafka = stage.settings.kafka
     topic = topic_name(kafka.topic_prefix, TOPICS["behavior"])

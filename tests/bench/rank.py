@@ -23,7 +23,7 @@ from export.harness.stream import timestamp
 from export.replay.history import History
 from services.infra.ports import choose_port
 from services.load.workload import write_requests
-from tests.bench.calls import Calls, processor_s
+from tests.bench.calls import RankCalls, processor_s
 from tests.bench.cores import CLIENT_CORE, SERVER_CORE, apart, pin
 
 HOUSEHOLDS = 100
@@ -41,13 +41,13 @@ PACKAGES = ("crossrec", "feast", "grpcio", "onnxruntime-gpu", "redis", "hiredis"
 
 
 @dataclass
-class Server:
+class MeasuredServer:
     """A running server and what was measured of it."""
 
     name: str
     address: str
     pid: int
-    calls: Calls
+    calls: RankCalls
     milliseconds: list[float]
     processor_s: float = 0.0
 
@@ -64,7 +64,7 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
         console.print(f"measuring {requests} requests per server, {ROUNDS} turns")
         measure(servers, asked)
         ours = servers["ours"]
-        found = figures(servers, requests)
+        found = summarize_servers(servers, requests)
         console.print("measuring 2,000 candidates, capacity, and latency under load")
         found["p50_ms_of_2000"] = _rounded(np.median(ours.calls.one_by_one(many[: requests // 3])))
         found["ratio_2000_to_200"] = _rounded(found["p50_ms_of_2000"] / found["p50_ms"])
@@ -73,7 +73,7 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
     return found
 
 
-def start_servers(environment: Environment) -> dict[str, Server]:
+def start_servers(environment: Environment) -> dict[str, MeasuredServer]:
     """The three servers on one core, and everything else on the other."""
     if pinned := apart():
         for pid in (os.getpid(), *environment.infra_pids()):
@@ -90,12 +90,12 @@ def start_servers(environment: Environment) -> dict[str, Server]:
         for pid in pids.values():
             pin(pid, SERVER_CORE)
     return {
-        name: Server(name, address, pids[name], Calls(grpc.insecure_channel(address)), [])
+        name: MeasuredServer(name, address, pids[name], RankCalls(grpc.insecure_channel(address)), [])
         for name, address in addresses.items()
     }
 
 
-def measure(servers: dict[str, Server], asked: Sequence[pb.RankRequest]) -> None:
+def measure(servers: dict[str, MeasuredServer], asked: Sequence[pb.RankRequest]) -> None:
     """Requests one after another, the servers taking turns; Feast gets a tenth of them, for it takes so long."""
     for server in servers.values():
         server.calls.one_by_one(asked[: WARM_UP // 10 if server.name == "feast" else WARM_UP])
@@ -125,7 +125,7 @@ def workload(history: History, requests: int, candidates: int) -> list[pb.RankRe
     ]
 
 
-def under_load(environment: Environment, server: Server, asked: Sequence[pb.RankRequest]) -> dict[str, Any]:
+def under_load(environment: Environment, server: MeasuredServer, asked: Sequence[pb.RankRequest]) -> dict[str, Any]:
     """What the server can do, and latency counted from when requests are due, at a share of it, by the load client."""
     capacity_per_s = server.calls.capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
     requests, found = environment.out / "requests.jsonl", environment.out / "load.json"
@@ -145,7 +145,7 @@ def under_load(environment: Environment, server: Server, asked: Sequence[pb.Rank
     }
 
 
-def figures(servers: dict[str, Server], requests: int) -> dict[str, Any]:
+def summarize_servers(servers: dict[str, MeasuredServer], requests: int) -> dict[str, Any]:
     """What was measured, on what, with what."""
     percentiles = {name: np.percentile(server.milliseconds, [50, 99]) for name, server in servers.items()}
     ours, p50 = servers["ours"], percentiles["ours"][0]

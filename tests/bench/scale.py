@@ -34,9 +34,9 @@ from services.settings.load import Settings, load_settings
 from services.store.connect import open_rows_for_batches
 from services.store.redis.connection import redis_arguments
 from services.text.encoder import EncoderInfo
-from tests.bench.calls import Calls, processor_s
+from tests.bench.calls import RankCalls, processor_s
 from tests.bench.scale_fill import fill, writing
-from tests.bench.scale_rows import ENCODER, NOW_S, SCENARIOS, Shop, item_id, user_id
+from tests.bench.scale_rows import ENCODER, NOW_S, SCENARIOS, SyntheticShop, item_id, user_id
 
 CANDIDATES = 200
 ROUNDS = 5
@@ -53,13 +53,13 @@ PACKAGES = ("crossrec", "feast", "grpcio", "onnxruntime-gpu", "redis", "hiredis"
 
 
 @dataclass
-class Server:
+class ShopServer:
     """A running server over a shop, and what was measured of it."""
 
-    shop: Shop
+    shop: SyntheticShop
     settings: Settings
     pid: int
-    calls: Calls
+    calls: RankCalls
     asked: Sequence[pb.RankRequest]
     figures: dict[str, Any]
     milliseconds: list[float] = field(default_factory=list)
@@ -109,7 +109,7 @@ def register_model(settings: Settings) -> None:
     register(settings.registry_dir, kind, out / "model.onnx", manifest, {}, many=out / "many.onnx")
 
 
-def open_shop(environment: Environment, items: int, users: int, requests: int) -> Server:
+def open_shop(environment: Environment, items: int, users: int, requests: int) -> ShopServer:
     """Fill the store with a shop and start a server over it; returns when the server has read all items."""
     name = f"shop_{items}"
     address = f"127.0.0.1:{choose_port(0, None, ())}"
@@ -121,7 +121,7 @@ def open_shop(environment: Environment, items: int, users: int, requests: int) -
         "CROSSREC_RANKING__WARM_UP_S": str(WARM_S),
     }
     settings, log = load_settings(), environment.processes.logs / f"{name}.log"
-    shop, before = Shop(build_schema(settings.features), items, users), _valkey_bytes()
+    shop, before = SyntheticShop(build_schema(settings.features), items, users), _valkey_bytes()
     filled_s = fill(settings, shop)
     environment.processes.start(name, "serve", "ranking")
     pid = environment.processes.running[name].pid
@@ -138,10 +138,10 @@ def open_shop(environment: Environment, items: int, users: int, requests: int) -
         "rss_bytes": memory(pid, "VmRSS"),
         "rss_peak_bytes": memory(pid, "VmHWM"),
     }
-    return Server(shop, settings, pid, Calls(grpc.insecure_channel(address)), workload(shop, requests), found)
+    return ShopServer(shop, settings, pid, RankCalls(grpc.insecure_channel(address)), workload(shop, requests), found)
 
 
-def workload(shop: Shop, requests: int) -> list[pb.RankRequest]:
+def workload(shop: SyntheticShop, requests: int) -> list[pb.RankRequest]:
     """Seeded requests of random users for random items in a random scenario."""
     random = np.random.default_rng(0)
     return [
@@ -165,7 +165,7 @@ def warm_up_s(lines: Sequence[str], items: int) -> float:
     return float(read[0]["took_s"])
 
 
-def measure(servers: Sequence[Server]) -> None:
+def measure(servers: Sequence[ShopServer]) -> None:
     """Requests one after another, the servers taking turns."""
     for server in servers:
         server.calls.one_by_one(server.asked[:WARM_UP])
@@ -178,7 +178,7 @@ def measure(servers: Sequence[Server]) -> None:
             server.figures.setdefault("p50_ms_by_turn", []).append(_rounded(np.median(took)))
 
 
-def watch(server: Server) -> None:
+def watch(server: ShopServer) -> None:
     """What the server does while nobody asks it: at rest, and while rows of items are written."""
     server.figures["idle_cpu_percent"] = _busy_percent(server.pid, nullcontext)
     rows = open_rows_for_batches(server.settings)
@@ -195,7 +195,7 @@ def _busy_percent(pid: int, meanwhile: Callable[[], AbstractContextManager[Any]]
         return _rounded(100 * (processor_s(pid) - cpu_s) / (time.monotonic() - begun_s))
 
 
-def report(servers: Sequence[Server], requests: int) -> dict[str, Any]:
+def report(servers: Sequence[ShopServer], requests: int) -> dict[str, Any]:
     """What was measured, on what, with what; growth is from the first shop to the last."""
     for server in servers:
         p50, p99 = np.percentile(server.milliseconds, [50, 99])

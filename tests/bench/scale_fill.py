@@ -1,6 +1,6 @@
 """Fills the online store with a made-up shop, several processes at once, and keeps writing some of its rows.
 
-Writes as consumers do, through FeastRowStore; knows nothing of what reads.
+ActivityWriter as consumers do, through FeastRowStore; knows nothing of what reads.
 """
 
 import threading
@@ -18,7 +18,7 @@ from services.store.connect import apply_definitions, open_rows_for_batches
 from services.store.lineage import join_lineage
 from services.store.protocol import Key
 from services.store.redis.feast_rows import FeastRowStore
-from tests.bench.scale_rows import Shop, item_id
+from tests.bench.scale_rows import SyntheticShop, item_id
 
 PROCESSES = 2
 PART = 20
@@ -27,7 +27,7 @@ PART = 20
 WRITES_PER_S = 20
 
 
-def fill(settings: Settings, shop: Shop) -> float:
+def fill(settings: Settings, shop: SyntheticShop) -> float:
     """Write all rows; returns the seconds that it took."""
     begun_s = time.monotonic()
     apply_definitions(settings)
@@ -47,12 +47,15 @@ def fill(settings: Settings, shop: Shop) -> float:
 class _Writer:
     """What one process of the pool writes with."""
 
-    shop: Shop
+    shop: SyntheticShop
     rows: FeastRowStore
 
 
 def _open(settings: Settings, items: int, users: int) -> None:
-    _Writer.shop, _Writer.rows = Shop(build_schema(settings.features), items, users), open_rows_for_batches(settings)
+    _Writer.shop, _Writer.rows = (
+        SyntheticShop(build_schema(settings.features), items, users),
+        open_rows_for_batches(settings),
+    )
 
 
 def _write(kind: int, chunks: range) -> None:
@@ -62,7 +65,7 @@ def _write(kind: int, chunks: range) -> None:
             _Writer.rows.write(keys, block)
 
 
-class Writes:
+class ActivityWriter:
     """Writes activity of random items at a fixed rate until it is stopped; what is late is not left out.
 
     Args:
@@ -71,7 +74,7 @@ class Writes:
         rows_per_s: how fast.
     """
 
-    def __init__(self, rows: FeastRowStore, shop: Shop, rows_per_s: int) -> None:
+    def __init__(self, rows: FeastRowStore, shop: SyntheticShop, rows_per_s: int) -> None:
         self._rows, self._shop, self._batch = rows, shop, max(1, rows_per_s // WRITES_PER_S)
         self._pause_s, self.written, self.seconds = self._batch / rows_per_s, 0, 0.0
         self.stop = threading.Event()
@@ -88,9 +91,9 @@ class Writes:
 
 
 @contextmanager
-def writing(rows: FeastRowStore, shop: Shop, rows_per_s: int) -> Iterator[Writes]:
+def writing(rows: FeastRowStore, shop: SyntheticShop, rows_per_s: int) -> Iterator[ActivityWriter]:
     """The writes, in a thread, and an error of theirs afterwards."""
-    writes = Writes(rows, shop, rows_per_s)
+    writes = ActivityWriter(rows, shop, rows_per_s)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(writes.run)
         try:

@@ -51,7 +51,7 @@ NO_LISTS: Mapping[str, Ragged] = {}
 
 
 @dataclass(frozen=True)
-class Shop:
+class SyntheticShop:
     """How large the shop is.
 
     Args:

@@ -24,7 +24,7 @@ from services.load.latencies import Latencies
 from services.load.schedule import Step
 from services.load.tally import OK, Tally
 from services.load.target import Target
-from tests.bench.calls import Calls
+from tests.bench.calls import RankCalls
 from tests.bench.freshness import background_load
 from tests.bench.rank import CANDIDATES, CAPACITY_S, IN_FLIGHT, PACKAGES, workload
 
@@ -39,7 +39,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Server:
+class SoakedServer:
     """The server that is asked: where it listens, and its process."""
 
     address: str
@@ -73,10 +73,10 @@ def run_bench_soak(
         open_ranking(stage)
         start(environment)
         asked = workload(stage.history, REQUESTS, CANDIDATES)
-        server = Server(environment.ranking_address, environment.processes.running["ranking"].pid)
+        server = SoakedServer(environment.ranking_address, environment.processes.running["ranking"].pid)
         with background_load(stage, events_per_s) as load:
             with grpc.insecure_channel(environment.ranking_address) as channel:
-                capacity = Calls(channel).capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
+                capacity = RankCalls(channel).capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
             console.print(f"{minutes:g} minutes at {share * capacity:.0f} requests/s, {share:.0%} of the capacity")
             bodies = [request.SerializeToString() for request in asked]
             intervals = soak(server, bodies, share * capacity, minutes, environment.processes.check)
@@ -89,7 +89,7 @@ def run_bench_soak(
         "events_per_s_reached": round(load.rate()),
         "processes": "gateway, four consumers, ranking server, Kafka, Valkey and this client on one machine",
     }
-    found = {"capacity_per_s": round(capacity, 1), **figures(intervals)}
+    found = {"capacity_per_s": round(capacity, 1), **summarize_intervals(intervals)}
     return {**found, "workload": described, "versions": versions(PACKAGES), "machine": machine()}
 
 
@@ -102,7 +102,7 @@ def start(environment: Environment) -> None:
 
 
 def soak(
-    server: Server, bodies: Sequence[bytes], rate: float, minutes: float, check: Callable[[], None] = lambda: None
+    server: SoakedServer, bodies: Sequence[bytes], rate: float, minutes: float, check: Callable[[], None] = lambda: None
 ) -> list[Interval]:
     """Offer serialised requests, interval by interval, and say what was seen; Ctrl-C ends it early.
 
@@ -135,7 +135,7 @@ def memory_bytes(pid: int) -> int:
     return own + sum(memory_bytes(int(child)) for child in children)
 
 
-def figures(intervals: Sequence[Interval]) -> dict[str, Any]:
+def summarize_intervals(intervals: Sequence[Interval]) -> dict[str, Any]:
     """What a run shows: per interval, and over time."""
     third = max(1, len(intervals) // 3)
     first, last = (_merged(part) for part in (intervals[:third], intervals[-third:]))

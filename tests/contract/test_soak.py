@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.soak import Server, figures, soak
+from tests.bench.soak import SoakedServer, soak, summarize_intervals
 from tests.contract.lone_server import lone_server
 from tests.contract.rank_server import request
 
@@ -12,8 +12,10 @@ from tests.contract.rank_server import request
 def test_every_interval_says_what_the_server_holds_and_how_long_answers_took(tmp_path: Path) -> None:
     """Six of a second; all requests are answered."""
     with lone_server("ranking", tmp_path) as server:
-        run = soak(Server(server.address, server.pid), [request().SerializeToString()] * 3, rate=20.0, minutes=0.1)
-    found = figures(run)
+        run = soak(
+            SoakedServer(server.address, server.pid), [request().SerializeToString()] * 3, rate=20.0, minutes=0.1
+        )
+    found = summarize_intervals(run)
     assert [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] == [each["end_s"] for each in found["intervals"]]
     assert all(each["memory_mib"] > 10 and each["p99_ms"] >= each["p50_ms"] > 0 for each in found["intervals"])
     assert 0 < found["codes"]["OK"] == sum(each["requests"] for each in found["intervals"])
@@ -30,4 +32,10 @@ def test_a_server_that_is_gone_ends_it(tmp_path: Path) -> None:
         raise Gone
 
     with lone_server("ranking", tmp_path) as server, pytest.raises(Gone):
-        soak(Server(server.address, server.pid), [request().SerializeToString()], rate=5.0, minutes=0.1, check=check)
+        soak(
+            SoakedServer(server.address, server.pid),
+            [request().SerializeToString()],
+            rate=5.0,
+            minutes=0.1,
+            check=check,
+        )

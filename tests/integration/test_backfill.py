@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.replay.backfill import before_streaming
+from export.replay.backfill import with_initial_position
 from export.replay.backfill_position import stream_on
 from services.consumers.rewind import rewind
 from services.errors import ConfigurationError
@@ -38,7 +38,9 @@ def fill(stage: Stage, history: list[Entry]) -> None:
     made = replayed(UPDATES, history, SCHEMA)
     for view in VIEWS:
         keys = sorted(made.rows[view])
-        stage.store.write(keys, before_streaming(SCHEMA, pack_rows(SCHEMA[view], read_rows(made, SCHEMA[view], keys))))
+        stage.store.write(
+            keys, with_initial_position(SCHEMA, pack_rows(SCHEMA[view], read_rows(made, SCHEMA[view], keys)))
+        )
 
 
 def drain(stage: Stage) -> None:

@@ -1,6 +1,6 @@
-"""A behaviour consumer with a mistake: users' counts fade half as fast as they should.
+"""A behaviour consumer with a bug: users' counts decay with twice the configured half-lives.
 
-Run as `python -m tests.parity.skewed_consumer`. What it folds into tables and deltas is right.
+Run as `python -m tests.parity.skewed_consumer`. Tables and activity deltas are folded correctly.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from services.features.decay import Floats, decay_factors
 from services.settings.load import load_settings
 
 
-def slow(elapsed_s: Floats, half_lives_s: Sequence[float]) -> Floats:
-    """What remains after twice the half-lives."""
+def slow_decay_factors(elapsed_s: Floats, half_lives_s: Sequence[float]) -> Floats:
+    """Decay factors with doubled half-lives."""
     return decay_factors(elapsed_s, 2 * np.asarray(half_lives_s))
 
 
 if __name__ == "__main__":
-    behavior.factors = slow
+    behavior.decay_factors = slow_decay_factors
     run_consumer("behavior", load_settings())

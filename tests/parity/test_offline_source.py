@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from export.replay.history import Requests
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
+from export.rows.requests import LabelledRequests
 from services.features.config import DAY_S
 from services.features.rows import Row
 from services.features.schema import build_schema
@@ -36,7 +36,7 @@ def test_historical_features_are_the_replayed_rows(tmp_path: Path, monkeypatch: 
     seen: list[Row] = []
     with OfflineRecorder(memory, schema, settings.store.offline_dir) as recorder:
 
-        def stop(_: float, __: Requests) -> None:
+        def stop(_: float, __: LabelledRequests) -> None:
             recorder.flush()
             (row,) = read_rows(memory, schema["user_scenario"], [("u", "s0")])
             assert row is not None

@@ -21,7 +21,7 @@ from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.demo.main import DATASET, RANKED_WEEK, STREAMED_WEEK
 from export.harness.environment import Environment
-from export.harness.stream import Lag, entries_between, publish, timestamp
+from export.harness.stream import ConsumerLagProbe, entries_between, publish, timestamp
 from export.monitoring.served_log import read_answers
 from export.replay.backfill import fill_store
 from export.replay.history import History, load_history
@@ -79,7 +79,7 @@ def stream_week(environment: Environment, settings: Settings, history: History, 
     """Publish a week and wait until it is folded."""
     entries = entries_between(history, settings.features, begin_s, begin_s + WEEK_S)
     assert len(entries) == publish(environment.gateway_address, entries).accepted
-    lag = Lag(settings)
+    lag = ConsumerLagProbe(settings)
     lag.wait(environment.processes.check, lambda _: None)
     lag.close()
 

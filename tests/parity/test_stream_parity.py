@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.replay.history import History, ItemScenarios, Requests
+from export.replay.history import History, ItemScenarios
 from export.replay.replay import Replay
+from export.rows.requests import LabelledRequests
 from services.consumers.kinds import KINDS
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
@@ -63,7 +64,7 @@ def history_of(updates: Sequence[Entry], events: Sequence[Entry]) -> History:
     return History(
         behavior=arrays(events),
         behavior_text=np.array([entry.behavior_event.text for entry in events], object),
-        requests=Requests(
+        requests=LabelledRequests(
             nothing, nothing, nothing, nothing, np.zeros(0, np.int64), nothing, np.zeros(0), np.zeros((0, 0))
         ),
         items=[

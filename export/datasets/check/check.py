@@ -12,7 +12,7 @@ import numpy as np
 
 from export.datasets.check import coverage as check_coverage
 from export.datasets.check import leaks as check_leaks
-from export.datasets.check.columns import NONE, CheckedData, EventColumns, Tables, read_columns
+from export.datasets.check.columns import NONE, CheckedData, EventColumns, TableReader, read_columns
 from export.datasets.check.findings import LEVELS, Finding, Level, graded
 from export.datasets.tables import EVENT_TYPES, SPLITS
 from services.features.config import FeatureConfig
@@ -21,7 +21,7 @@ DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What a check found.
 
     Args:
@@ -51,7 +51,7 @@ class Report:
         return {"worst": self.worst, "levels": levels, **asdict(self)}
 
 
-def check_data(tables: Tables, config: FeatureConfig, label_window_s: float, now_ms: int) -> Report:
+def check_data(tables: TableReader, config: FeatureConfig, label_window_s: float, now_ms: int) -> CheckReport:
     """Check a data set.
 
     Args:
@@ -80,7 +80,7 @@ def check_data(tables: Tables, config: FeatureConfig, label_window_s: float, now
         *check_coverage.attributes(data, config.attributes),
         check_coverage.requests(events),
     ]
-    return Report(
+    return CheckReport(
         {
             "events": len(events.time),
             "labelled": int(events.labelled.sum()),

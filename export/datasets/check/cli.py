@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from export.datasets.check.check import Report, check_data
-from export.datasets.check.columns import MemoryTables, Tables
+from export.datasets.check.check import CheckReport, check_data
+from export.datasets.check.columns import MemoryTableReader, TableReader
 from export.datasets.check.findings import LEVELS, Finding
 from export.datasets.jsonl import load_jsonl
 from export.datasets.storage import DatasetReader
@@ -47,10 +47,10 @@ def check(
         raise typer.BadParameter("give either --data or --dir", param_hint="--data / --dir")
     settings = load_settings(data)
     console = Console()
-    tables: Tables
+    tables: TableReader
     if directory:
         dataset = load_jsonl(source=directory, settings=settings.dataset)
-        tables = MemoryTables(dataset)
+        tables = MemoryTableReader(dataset)
         for warning in dataset.warnings:
             Console(stderr=True, highlight=False).print(f"import: {warning}", style="yellow", markup=False)
     else:
@@ -77,7 +77,7 @@ def template(
     console.print(f"now: crossrec --config {directory}/crossrec.toml data check --dir {directory}", soft_wrap=True)
 
 
-def write_report(report: Report, path: Path) -> None:
+def write_report(report: CheckReport, path: Path) -> None:
     """Write the report as JSON; ConfigurationError if the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def write_report(report: Report, path: Path) -> None:
         raise ConfigurationError(f"--json {path}: {error.strerror}") from error
 
 
-def show(console: Console, report: Report, everything: bool) -> None:
+def show(console: Console, report: CheckReport, everything: bool) -> None:
     """Print counts, labels, days and findings, worst first."""
     console.print(", ".join(f"{count:,} {name}" for name, count in report.tables.items()), highlight=False)
     console.print(event_table(report))
@@ -123,7 +123,7 @@ def _worded(name: str, value: int | float | str | list[str]) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def event_table(report: Report) -> Table:
+def event_table(report: CheckReport) -> Table:
     """Events per scenario and type."""
     types = sorted({kind for row in report.events.values() for kind in row}, key=EVENT_TYPES.index)
     table = Table("scenario", title="Events")
@@ -134,7 +134,7 @@ def event_table(report: Report) -> Table:
     return table
 
 
-def label_table(report: Report) -> Table:
+def label_table(report: CheckReport) -> Table:
     """Labelled rows and the share of positives per scenario and split."""
     splits = sorted({str(row["split"]) for row in report.labels}, key=SPLITS.index)
     table = Table("scenario", title="Labelled rows and share of positives")

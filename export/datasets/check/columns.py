@@ -26,14 +26,14 @@ BATCH_ROWS = 131_072
 NONE = -1
 
 
-class Tables(Protocol):
+class TableReader(Protocol):
     """A data set to read: `export.datasets.storage.DatasetReader`, or one in memory."""
 
     def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of a table in order."""
 
 
-class MemoryTables:
+class MemoryTableReader:
     """A data set in memory, read like one on disk."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -117,7 +117,7 @@ class CheckedData:
     scenario_time: Ints
 
 
-def read_columns(tables: Tables) -> CheckedData:
+def read_columns(tables: TableReader) -> CheckedData:
     """Read all three tables; needs memory for the numbers and one batch. DatasetError without any event."""
     rows = pa.Table.from_batches(tables.batches("scenarios"))
     names = pc.unique(rows["scenario_id"]) if len(rows) else pa.array([], pa.string())
@@ -141,7 +141,7 @@ def read_columns(tables: Tables) -> CheckedData:
     )
 
 
-def _gathered(tables: Tables, name: str, scenarios: pa.Array) -> dict[str, Any]:
+def _gathered(tables: TableReader, name: str, scenarios: pa.Array) -> dict[str, Any]:
     """The columns of events or items over all batches; names of attributes as sets."""
     read, columns = READERS[name]
     parts = [read(batch, scenarios) for batch in tables.batches(name, columns)]

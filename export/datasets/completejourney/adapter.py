@@ -13,16 +13,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from export.datasets.completejourney.candidates import Candidates, build_candidates, regular_sellers
+from export.datasets.completejourney.candidates import CandidateColumns, build_candidates, regular_sellers
 from export.datasets.completejourney.source import (
     DAY_MS,
     FIRST_DAY_MS,
     SCENARIO_COUNT,
     WEEKS,
     Array,
-    Placements,
-    Products,
-    Transactions,
+    PlacementColumns,
+    ProductColumns,
+    TransactionColumns,
     package_facts,
     packaged_directory,
     read_source,
@@ -101,13 +101,13 @@ def load_completejourney(
     return Dataset(sort_events(events), sort_by_time(items), _scenario_rows(), package_facts(), notes)
 
 
-def _goods(products: Products) -> npt.NDArray[np.bool_]:
+def _goods(products: ProductColumns) -> npt.NDArray[np.bool_]:
     """Per product: outside the left-out departments."""
     left_out = pc.is_in(products.table["department"], value_set=pa.array(LEFT_OUT_DEPARTMENTS))
     return ~np.asarray(left_out.to_numpy())
 
 
-def _chosen_households(transactions: Transactions, households: int | None, seed: int) -> npt.NDArray[np.bool_]:
+def _chosen_households(transactions: TransactionColumns, households: int | None, seed: int) -> npt.NDArray[np.bool_]:
     """Mask of the transactions of a seeded sample of households."""
     known = np.unique(transactions.household)
     if households is None:
@@ -118,7 +118,7 @@ def _chosen_households(transactions: Transactions, households: int | None, seed:
     return np.isin(transactions.household, chosen)
 
 
-def _candidate_events(rows: Candidates, products: Products) -> pa.Table:
+def _candidate_events(rows: CandidateColumns, products: ProductColumns) -> pa.Table:
     request = _joined(_text(rows.household), "-w", _text(rows.week))
     opens = np.ones(len(rows), dtype=bool)
     opens[1:] = (np.diff(rows.household) != 0) | (np.diff(rows.week) != 0)
@@ -138,7 +138,7 @@ def _candidate_events(rows: Candidates, products: Products) -> pa.Table:
     return from_columns(EVENTS, columns, len(rows))
 
 
-def _purchase_events(rows: Transactions, placements: Placements, products: Products) -> pa.Table:
+def _purchase_events(rows: TransactionColumns, placements: PlacementColumns, products: ProductColumns) -> pa.Table:
     item = _text(products.ids[rows.product])
     columns = {
         "event_id": _joined(_text(rows.basket), "-", item),
@@ -152,7 +152,7 @@ def _purchase_events(rows: Transactions, placements: Placements, products: Produ
     return from_columns(EVENTS, columns, len(rows))
 
 
-def _item_rows(products: Products, seen: Array) -> pa.Table:
+def _item_rows(products: ProductColumns, seen: Array) -> pa.Table:
     """One version of each item, from before the first purchase."""
     rows = products.table.take(pa.array(seen)).to_pylist()
     labels = [[row[c] for c in LABEL_COLUMNS if row[c]] for row in rows]
@@ -174,7 +174,7 @@ def _title(labels: list[str]) -> str:
     return kind if set(category.split()) <= set(kind.split()) else f"{category}: {kind}"
 
 
-def _placement_rows(placements: Placements, products: Products, seen: Array) -> pa.Table:
+def _placement_rows(placements: PlacementColumns, products: ProductColumns, seen: Array) -> pa.Table:
     """Number of stores that place each product in each scenario, where it changed from the week before."""
     row_of = np.full(len(products.ids), -1, dtype=np.int64)
     row_of[seen] = np.arange(len(seen))

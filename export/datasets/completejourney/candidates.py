@@ -13,8 +13,8 @@ from export.datasets.completejourney.source import (
     SCENARIO_COUNT,
     WEEKS,
     Array,
-    Placements,
-    Transactions,
+    PlacementColumns,
+    TransactionColumns,
 )
 
 MIN_SALES = 5
@@ -27,7 +27,7 @@ WEEK_BITS = 6
 
 
 @dataclass(frozen=True)
-class Candidates:
+class CandidateColumns:
     """Labelled rows, sorted by (week, household, product, scenario), so the order tells nothing of labels."""
 
     household: Array
@@ -46,19 +46,19 @@ class Candidates:
         return ((self.week > TRAIN_WEEKS).astype(np.int8) + (self.week > VALIDATION_WEEKS)).astype(np.int8)
 
 
-def regular_sellers(transactions: Transactions, described: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def regular_sellers(transactions: TransactionColumns, described: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Per product: described, and sold at least five times in the training weeks."""
     trained = transactions.product[transactions.week <= TRAIN_WEEKS]
     return described & (np.bincount(trained, minlength=len(described)) >= MIN_SALES)
 
 
 def build_candidates(
-    transactions: Transactions,
-    placements: Placements,
+    transactions: TransactionColumns,
+    placements: PlacementColumns,
     eligible: npt.NDArray[np.bool_],
     negatives: int,
     rng: np.random.Generator,
-) -> Candidates:
+) -> CandidateColumns:
     """All positives of `transactions` with their sampled negatives; `eligible` is per product."""
     positives = first_promoted_purchases(transactions, placements, eligible)
     scenario = placements.scenario_of(positives.week, positives.store, positives.product)
@@ -69,12 +69,12 @@ def build_candidates(
     product = np.concatenate([positives.product, drawn[owner, slot]])
     label = np.zeros(len(row), dtype=np.int8)
     label[: len(positives)] = 1
-    return _sorted(Candidates(positives.household[row], positives.week[row], product, scenario[row], label))
+    return _sorted(CandidateColumns(positives.household[row], positives.week[row], product, scenario[row], label))
 
 
 def first_promoted_purchases(
-    transactions: Transactions, placements: Placements, eligible: npt.NDArray[np.bool_]
-) -> Transactions:
+    transactions: TransactionColumns, placements: PlacementColumns, eligible: npt.NDArray[np.bool_]
+) -> TransactionColumns:
     """Each household's first purchase, per week and product, of an eligible product on promotion in its store."""
     kept = transactions.where(eligible[transactions.product])
     kept = kept.where(placements.scenario_of(kept.week, kept.store, kept.product) >= 0)
@@ -92,7 +92,7 @@ class _Pool:
     stores: int
 
     @classmethod
-    def of(cls, placements: Placements, eligible: npt.NDArray[np.bool_]) -> "_Pool":
+    def of(cls, placements: PlacementColumns, eligible: npt.NDArray[np.bool_]) -> "_Pool":
         kept = eligible[placements.product]
         group = placements.shelf[kept] * SCENARIO_COUNT + placements.scenario[kept]
         size = np.bincount(group, minlength=(WEEKS + 1) * placements.stores * SCENARIO_COUNT)
@@ -115,7 +115,7 @@ class _Bought:
     key: Array
 
     @classmethod
-    def by(cls, transactions: Transactions) -> "_Bought":
+    def by(cls, transactions: TransactionColumns) -> "_Bought":
         return cls(np.unique(_week_product(transactions.household, transactions.week, transactions.product)))
 
     def has(self, household: Array, week: Array, product: Array) -> npt.NDArray[np.bool_]:
@@ -124,7 +124,7 @@ class _Bought:
 
 
 def _draw_negatives(
-    positives: Transactions,
+    positives: TransactionColumns,
     scenario: npt.NDArray[np.int8],
     pool: _Pool,
     bought: _Bought,
@@ -156,6 +156,6 @@ def _week_product(household: Array, week: Array, product: Array) -> Array:
     return ((household << WEEK_BITS | week) << PRODUCT_BITS) | product
 
 
-def _sorted(rows: Candidates) -> Candidates:
+def _sorted(rows: CandidateColumns) -> CandidateColumns:
     order = np.lexsort((rows.scenario, rows.product, rows.household, rows.week))
-    return Candidates(**{f.name: getattr(rows, f.name)[order] for f in fields(rows)})
+    return CandidateColumns(**{f.name: getattr(rows, f.name)[order] for f in fields(rows)})

@@ -1,7 +1,7 @@
 """Complete Journey as published: transactions, products and promotions as compact arrays.
 
 Knows the published files and the calendar of their week numbers. Doesn't know candidates or tables.
-Products and stores are positions in sorted id arrays; weeks are 1 to 53.
+ProductColumns and stores are positions in sorted id arrays; weeks are 1 to 53.
 """
 
 import importlib.metadata
@@ -41,7 +41,7 @@ def week_start_ms(week: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Products:
+class ProductColumns:
     """The product table, sorted by id."""
 
     ids: Array
@@ -54,7 +54,7 @@ class Products:
 
 
 @dataclass(frozen=True)
-class Transactions:
+class TransactionColumns:
     """Purchases of known products, sorted by time; one row per basket and product."""
 
     household: Array
@@ -69,13 +69,13 @@ class Transactions:
         """Number of purchases."""
         return len(self.time_ms)
 
-    def where(self, keep: npt.NDArray[np.bool_] | Array) -> "Transactions":
+    def where(self, keep: npt.NDArray[np.bool_] | Array) -> "TransactionColumns":
         """The rows that a mask or positions select, in order."""
-        return Transactions(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
+        return TransactionColumns(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
 
 @dataclass(frozen=True)
-class Placements:
+class PlacementColumns:
     """The scenario in which each store promoted each product in each week: the lowest, if several.
 
     Sorted by (week, store, product); `key` packs those three.
@@ -111,12 +111,12 @@ class Placements:
 
 
 @dataclass(frozen=True)
-class Source:
+class CompleteJourneySource:
     """Everything that is read, and how many transactions had a product without a description."""
 
-    products: Products
-    transactions: Transactions
-    placements: Placements
+    products: ProductColumns
+    transactions: TransactionColumns
+    placements: PlacementColumns
     unknown_product_rows: int
 
 
@@ -148,7 +148,7 @@ def package_facts() -> dict[str, str]:
     }
 
 
-def read_source(directory: Path) -> Source:
+def read_source(directory: Path) -> CompleteJourneySource:
     """Read products, transactions and promotions; DatasetError if a file or code is unknown."""
     products = _products(_read(directory, "products"))
     raw = _read(directory, "transactions")
@@ -157,7 +157,7 @@ def read_source(directory: Path) -> Source:
     transactions = _transactions(raw, products, stores)
     _check_calendar(transactions)
     placements = _placements(promotions, products, stores)
-    return Source(products, transactions, placements, raw.num_rows - len(transactions))
+    return CompleteJourneySource(products, transactions, placements, raw.num_rows - len(transactions))
 
 
 def _read(directory: Path, name: str, dictionaries: list[str] | None = None) -> pa.Table:
@@ -171,17 +171,17 @@ def _ints(table: pa.Table, column: str) -> Array:
     return np.asarray(table[column].cast(pa.int64()).to_numpy())
 
 
-def _products(raw: pa.Table) -> Products:
+def _products(raw: pa.Table) -> ProductColumns:
     table = raw.sort_by("product_id")
-    return Products(_ints(table, "product_id"), table)
+    return ProductColumns(_ints(table, "product_id"), table)
 
 
-def _transactions(raw: pa.Table, products: Products, stores: Array) -> Transactions:
+def _transactions(raw: pa.Table, products: ProductColumns, stores: Array) -> TransactionColumns:
     quantity = raw["quantity"].cast(pa.float64()).to_numpy()
     paid = raw["sales_value"].to_numpy()
     priced = (quantity > 0) & (paid > 0)
     price = np.divide(paid, quantity, out=np.full(len(paid), np.nan), where=priced)
-    everything = Transactions(
+    everything = TransactionColumns(
         household=_ints(raw, "household_id"),
         store=np.searchsorted(stores, _ints(raw, "store_id")),
         basket=_ints(raw, "basket_id"),
@@ -194,7 +194,7 @@ def _transactions(raw: pa.Table, products: Products, stores: Array) -> Transacti
     return everything.where(order[everything.product[order] >= 0])
 
 
-def _check_calendar(transactions: Transactions) -> None:
+def _check_calendar(transactions: TransactionColumns) -> None:
     """No purchase before its week's first instant: what candidates of that week may know ends there."""
     start = week_start_ms(transactions.week)
     wrong = (transactions.time_ms < start) | (transactions.time_ms >= start + 8 * DAY_MS)
@@ -206,7 +206,7 @@ def _check_calendar(transactions: Transactions) -> None:
         )
 
 
-def _placements(promotions: pa.Table, products: Products, stores: Array) -> Placements:
+def _placements(promotions: pa.Table, products: ProductColumns, stores: Array) -> PlacementColumns:
     display = _scenarios(promotions["display_location"], DISPLAY_SCENARIO)
     scenario = np.minimum(display, _scenarios(promotions["mailer_location"], MAILER_SCENARIO))
     product = products.positions(_ints(promotions, "product_id"))
@@ -217,7 +217,7 @@ def _placements(promotions: pa.Table, products: Products, stores: Array) -> Plac
     first = np.ones(len(key), dtype=bool)
     first[1:] = key[1:] != key[:-1]
     lowest = (packed[first] & 7).astype(np.int8)
-    return Placements(key[first], lowest, len(stores), len(products.ids))
+    return PlacementColumns(key[first], lowest, len(stores), len(products.ids))
 
 
 def _scenarios(locations: pa.ChunkedArray, scenario_of: dict[str, int]) -> npt.NDArray[np.int8]:

@@ -17,10 +17,10 @@ from rich.table import Table
 from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
-    from export.monitoring.attribution.figures import Estimate, GroupFigures
+    from export.monitoring.attribution.figures import Estimate, GroupMetrics
 
 
-class Outcome(StrEnum):
+class OutcomeType(StrEnum):
     """Event types that can be an outcome."""
 
     CLICK = "click"
@@ -34,18 +34,18 @@ def attribution_command(
     data: Annotated[str, typer.Option(help="Data set whose settings to take. Default: the settings in force.")] = "",
     since: Annotated[datetime | None, typer.Option("--from", help="Answers from then on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Answers before then (UTC); outcomes may come later.")] = None,
-    outcome: Annotated[list[Outcome] | None, typer.Option(help="What counts as a click; may be repeated.")] = None,
+    outcome: Annotated[list[OutcomeType] | None, typer.Option(help="What counts as a click; may be repeated.")] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Length of the list for NDCG.")] = 10,
     resamples: Annotated[int, typer.Option(min=40, help="Bootstrap resamples of the users.")] = 1000,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the metrics as JSON.")] = None,
 ) -> None:
     """Join events that carry an attribution token to the answers of the served log (served_log.share).
 
     Per scenario, model and arm: answers, impressions, clicks and their rate, NDCG@k, and whether the probabilities that
     were answered came true.
     """
-    from export.monitoring.attribution.figures import figures, plain
-    from export.monitoring.attribution.join import join
+    from export.monitoring.attribution.figures import measure_groups, to_dicts
+    from export.monitoring.attribution.join import join_events
     from export.monitoring.served_log import read_answers, read_behaviour
     from services.settings.load import load_settings
 
@@ -53,12 +53,17 @@ def attribution_command(
     from_s, until_s = utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf")
     behaviour = read_behaviour(settings, from_s)
     answers = read_answers(settings, from_s, until_s, behaviour.erased_s)
-    joined = join(answers.records, behaviour.events, {str(kind) for kind in outcome or [Outcome.CLICK]})
-    lines = figures(joined, k, resamples)
+    joined = join_events(answers.records, behaviour.events, {str(kind) for kind in outcome or [OutcomeType.CLICK]})
+    lines = measure_groups(joined, k, resamples)
     left_out = {"erased users": answers.erased, "unreadable": answers.unreadable}
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        written = {"k": k, "groups": plain(lines), "unmatched_events": joined.unmatched, "answers_left_out": left_out}
+        written = {
+            "k": k,
+            "groups": to_dicts(lines),
+            "unmatched_events": joined.unmatched,
+            "answers_left_out": left_out,
+        }
         json_file.write_text(json.dumps(written, indent=2) + "\n")
     console.print(_table(lines, k))
     for what, counts in (("events without an answer", joined.unmatched), ("answers left out", left_out)):
@@ -66,7 +71,7 @@ def attribution_command(
             console.print(f"{what}: {said}")
 
 
-def _table(lines: "list[GroupFigures]", k: int) -> Table:
+def _table(lines: "list[GroupMetrics]", k: int) -> Table:
     table = Table(box=SIMPLE_HEAD, caption="95 % intervals by resampling users", caption_justify="left")
     for name in ("scenario", "model", "arm"):
         table.add_column(name)

@@ -11,7 +11,7 @@ import numpy as np
 from export.evaluation.bootstrap import Calibration, Ratio, interval, user_counts
 from export.evaluation.calibration import BINS, equal_mass_bins, reliability
 from export.evaluation.groups import Floats, Ints, group_ndcg, group_sum
-from export.monitoring.attribution.join import Group, Joined
+from export.monitoring.attribution.join import AnswerGroup, ShownItems
 
 SEED = 0
 
@@ -26,7 +26,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class GroupFigures:
+class GroupMetrics:
     """Of one group.
 
     Args:
@@ -60,7 +60,7 @@ class GroupFigures:
     reliability: list[dict[str, float]]
 
 
-def figures(joined: Joined, k: int, resamples: int) -> list[GroupFigures]:
+def measure_groups(joined: ShownItems, k: int, resamples: int) -> list[GroupMetrics]:
     """A line per group, then one over all of them; NDCG at `k`, intervals of `resamples` resamples."""
     lines = []
     for number, group in enumerate(joined.groups):
@@ -71,24 +71,26 @@ def figures(joined: Joined, k: int, resamples: int) -> list[GroupFigures]:
     return lines
 
 
-def plain(lines: list[GroupFigures]) -> list[dict[str, Any]]:
-    """As plain values."""
+def to_dicts(lines: list[GroupMetrics]) -> list[dict[str, Any]]:
+    """The metrics as plain values."""
     return [asdict(line) for line in lines]
 
 
-def _measured(joined: Joined, rows: np.ndarray, group: Group, answers: int, k: int, resamples: int) -> GroupFigures:
+def _measured(
+    joined: ShownItems, rows: np.ndarray, group: AnswerGroup, answers: int, k: int, resamples: int
+) -> GroupMetrics:
     label, probability = joined.label[rows], joined.probability[rows]
     users, user = np.unique(joined.user[rows], return_inverse=True)
     shown, answer = np.unique(joined.answer[rows], return_inverse=True)
     nothing = Estimate(None, None, None)
     head = (*group, answers, len(shown), len(users), len(label), int(label.sum()))
     if not len(label):
-        return GroupFigures(*head, nothing, nothing, None, nothing, [])
+        return GroupMetrics(*head, nothing, nothing, None, nothing, [])
     counts = user_counts(len(users), resamples, SEED)
     ctr = Ratio(group_sum(user, label, len(users)), group_sum(user, np.ones(len(label)), len(users)))
     ndcg = _ndcg(k, label, joined.position[rows], answer, user, len(users))
     calibration = _calibration(label, probability, user, len(users))
-    return GroupFigures(
+    return GroupMetrics(
         *head,
         _estimate(ctr.of(counts)),
         _estimate(ndcg.of(counts)),

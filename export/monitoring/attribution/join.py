@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import Happened
+from export.monitoring.served_log import ObservedEvent
 from services.ranking.attribution import BadToken, attribution_of
 
-Group = tuple[str, str, str]
+AnswerGroup = tuple[str, str, str]
 """Target scenario, model, arm."""
 
 
 @dataclass(frozen=True)
-class Joined:
+class ShownItems:
     """Items shown, side by side [R], and how many answers there were of each group.
 
     Args:
@@ -41,12 +41,14 @@ class Joined:
     position: NDArray[np.int64]
     probability: NDArray[np.float64]
     label: NDArray[np.int64]
-    groups: list[Group]
+    groups: list[AnswerGroup]
     answers: NDArray[np.int64]
     unmatched: dict[str, int]
 
 
-def join(answers: Sequence[ServedRanking], events: Iterable[Happened], outcomes: Collection[str]) -> Joined:
+def join_events(
+    answers: Sequence[ServedRanking], events: Iterable[ObservedEvent], outcomes: Collection[str]
+) -> ShownItems:
     """Join events on items to answers; event types in `outcomes` make a positive."""
     by_id = {answer.answer_id: answer for answer in answers}
     labels, unmatched = dict[tuple[str, str], int](), Counter[str]()
@@ -62,12 +64,12 @@ def join(answers: Sequence[ServedRanking], events: Iterable[Happened], outcomes:
     return _columns(by_id, labels, dict(unmatched))
 
 
-def group_of(answer: ServedRanking) -> Group:
+def group_of(answer: ServedRanking) -> AnswerGroup:
     """What an answer's figures are counted under."""
     return answer.answer.scenario_id, answer.answer.model_version, answer.answer.experiment_arm
 
 
-def _answer_of(event: Happened, by_id: dict[str, ServedRanking]) -> ServedRanking | str:
+def _answer_of(event: ObservedEvent, by_id: dict[str, ServedRanking]) -> ServedRanking | str:
     """The answer that showed the item, or why there is none."""
     try:
         answer = by_id.get(attribution_of(event.token).answer_id)
@@ -82,7 +84,9 @@ def _answer_of(event: Happened, by_id: dict[str, ServedRanking]) -> ServedRankin
     return answer
 
 
-def _columns(by_id: dict[str, ServedRanking], labels: dict[tuple[str, str], int], unmatched: dict[str, int]) -> Joined:
+def _columns(
+    by_id: dict[str, ServedRanking], labels: dict[tuple[str, str], int], unmatched: dict[str, int]
+) -> ShownItems:
     groups = sorted({group_of(answer) for answer in by_id.values()})
     group, answer_at = {key: n for n, key in enumerate(groups)}, {key: n for n, key in enumerate(by_id)}
     users: dict[str, int] = {}
@@ -94,7 +98,7 @@ def _columns(by_id: dict[str, ServedRanking], labels: dict[tuple[str, str], int]
         rows.append((group[group_of(answer)], user, answer_at[answer_id], position, label, ranked.probability))
     numbers = np.array([row[:-1] for row in rows], np.int64).reshape(len(rows), 5)
     answers = np.bincount([group[group_of(answer)] for answer in by_id.values()], minlength=len(groups))
-    return Joined(
+    return ShownItems(
         group=numbers[:, 0],
         user=numbers[:, 1],
         answer=numbers[:, 2],

@@ -12,9 +12,9 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.datasets.erasures import read_erasures
 from export.datasets.storage import DatasetReader
-from export.monitoring.served_log import Answers, Behaviour, read_answers, read_behaviour
-from export.monitoring.skew.differences import Difference, Differences, Served, of_user
-from export.monitoring.skew.exclusions import REASONS, Circumstances, EventKey, Judge
+from export.monitoring.served_log import ObservedBehaviour, ServedAnswers, read_answers, read_behaviour
+from export.monitoring.skew.differences import ColumnDifference, DifferenceStats, ServedTensors, user_columns
+from export.monitoring.skew.exclusions import REASONS, EventKey, RequestExclusions, SkewExclusions
 from export.monitoring.skew.replayed import items_of, replay_served, sources_of
 from export.replay.history import History, load_history
 from export.replay.pipeline import open_encoder
@@ -33,12 +33,12 @@ NOT_COMPARABLE = {
 """Degraded reasons by which the features were not those of the moment."""
 
 
-class NothingToCompare(CrossRecError):
+class NoComparableRequests(CrossRecError):
     """No served request can be compared."""
 
 
 @dataclass(frozen=True)
-class Window:
+class TimeWindow:
     """Which requests: those that Kafka got from `from_s` until before `until_s`, seconds since 1970."""
 
     from_s: float = 0.0
@@ -46,7 +46,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Found:
+class SkewReport:
     """What the check found.
 
     Args:
@@ -61,27 +61,27 @@ class Found:
     requests: dict[str, int]
     reasons: dict[str, int]
     values: int
-    skew: list[Difference]
+    skew: list[ColumnDifference]
     explained_values: int
-    explained: list[Difference]
+    explained: list[ColumnDifference]
 
     def figures(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
 
 
-class Comparing:
+class SkewAccumulator:
     """Sorts every value of every request into those that must agree and those that need not.
 
     Args:
         schema: the feature schema.
         judge: says what speaks against a request.
-        tolerance: see Differences.
+        tolerance: see DifferenceStats.
     """
 
-    def __init__(self, schema: Schema, judge: Judge, tolerance: float) -> None:
+    def __init__(self, schema: Schema, judge: SkewExclusions, tolerance: float) -> None:
         self._names, self._judge = tensor_names(schema), judge
-        self.skew, self.explained = (Differences(self._names, tolerance) for _ in range(2))
+        self.skew, self.explained = (DifferenceStats(self._names, tolerance) for _ in range(2))
         self.compared, self.unreadable, self.reasons = 0, 0, Counter[str]()
 
     def add(self, record: ServedRanking, replayed: Tensors) -> None:
@@ -97,12 +97,12 @@ class Comparing:
         found = self._judge.circumstances(record)
         self.compared += 1
         self.reasons.update(found.user | found.shared)
-        where = Served(record.answer_id, sources_of(record), items_of(record))
+        where = ServedTensors(record.answer_id, sources_of(record), items_of(record))
         for name, values in served.items():
             self._add(name, values, getattr(replayed, name), found, where)
 
-    def _add(self, name: str, served: Any, replayed: Any, found: Circumstances, where: Served) -> None:
-        mine = of_user(name, self._names[name])
+    def _add(self, name: str, served: Any, replayed: Any, found: RequestExclusions, where: ServedTensors) -> None:
+        mine = user_columns(name, self._names[name])
         for columns, excused in ((mine, bool(found.user)), (~mine, bool(found.user | found.shared))):
             (self.explained if excused else self.skew).add(name, served, replayed, columns, where)
 
@@ -110,26 +110,26 @@ class Comparing:
 def check_skew(
     settings: Settings,
     reader: DatasetReader,
-    window: Window,
+    window: TimeWindow,
     settle_s: float,
     tolerance: float,
-) -> Found:
-    """Compare what was served with what the replay of a data set makes of it; see Judge and Differences.
+) -> SkewReport:
+    """Compare what was served with what the replay of a data set makes of it; see SkewExclusions and DifferenceStats.
 
-    Raises NothingToCompare, KafkaUnavailable.
+    Raises NoComparableRequests, KafkaUnavailable.
     """
     schema, encoder = build_schema(settings.features), open_encoder(settings)
     behaviour, name_of = read_behaviour(settings, 0.0), open_pseudonymizer(settings.privacy).pseudonymize
     answers = read_answers(settings, window.from_s, window.until_s, _erasures(reader, behaviour, name_of))
-    records, counts = comparable(answers, schema, encoder.fingerprint)
+    records, counts = select_comparable(answers, schema, encoder.fingerprint)
     if not records:
         left = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise NothingToCompare(f"no served request can be compared ({left}): is served_log.share above 0?")
-    judge = Judge(behaviour.events, _keys(reader, behaviour, name_of), settings.kafka.topic_epoch, settle_s)
-    comparing = Comparing(schema, judge, tolerance)
-    history = renamed(load_history(reader, schema.config), name_of)
+        raise NoComparableRequests(f"no served request can be compared ({left}): is served_log.share above 0?")
+    judge = SkewExclusions(behaviour.events, _keys(reader, behaviour, name_of), settings.kafka.topic_epoch, settle_s)
+    comparing = SkewAccumulator(schema, judge, tolerance)
+    history = pseudonymize_users(load_history(reader, schema.config), name_of)
     replay_served(history, schema, encoder, records, comparing.add)
-    return Found(
+    return SkewReport(
         {**counts, "compared": comparing.compared, "unreadable": counts["unreadable"] + comparing.unreadable},
         {reason: comparing.reasons[reason] for reason in REASONS},
         comparing.skew.values,
@@ -139,7 +139,9 @@ def check_skew(
     )
 
 
-def comparable(answers: Answers, schema: Schema, encoder: int) -> tuple[list[ServedRanking], dict[str, int]]:
+def select_comparable(
+    answers: ServedAnswers, schema: Schema, encoder: int
+) -> tuple[list[ServedRanking], dict[str, int]]:
     """The answers that can be compared, and how many there were of each kind."""
     counts = {"read": len(answers.records), "erased users": answers.erased, "unreadable": answers.unreadable}
     counts |= dict.fromkeys(("without features", "another schema", "another encoder", "degraded"), 0)
@@ -164,14 +166,14 @@ def _kind(record: ServedRanking, schema: Schema, encoder: int) -> str:
     return "degraded" if {line.reason for line in record.answer.degraded} & NOT_COMPARABLE else ""
 
 
-def renamed(history: History, name_of: Callable[[str], str]) -> History:
+def pseudonymize_users(history: History, name_of: Callable[[str], str]) -> History:
     """The history with its users called as Kafka and the store call them."""
     users, place = np.unique(history.behavior.user, return_inverse=True)
     names = np.array([name_of(user) for user in users.tolist()], object)
     return replace(history, behavior=replace(history.behavior, user=names[place]))
 
 
-def _keys(reader: DatasetReader, behaviour: Behaviour, name_of: Callable[[str], str]) -> set[EventKey]:
+def _keys(reader: DatasetReader, behaviour: ObservedBehaviour, name_of: Callable[[str], str]) -> set[EventKey]:
     """The data set's events from the time of the first one in Kafka on."""
     if not behaviour.events:
         return set()
@@ -186,7 +188,7 @@ def _keys(reader: DatasetReader, behaviour: Behaviour, name_of: Callable[[str], 
     return keys
 
 
-def _erasures(reader: DatasetReader, behaviour: Behaviour, name_of: Callable[[str], str]) -> dict[str, float]:
+def _erasures(reader: DatasetReader, behaviour: ObservedBehaviour, name_of: Callable[[str], str]) -> dict[str, float]:
     """When users were erased, by Kafka or by the data set, seconds since 1970."""
     erased_s = dict(behaviour.erased_s)
     for row in read_erasures(reader.path).to_pylist():

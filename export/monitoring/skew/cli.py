@@ -19,8 +19,8 @@ SETTLE_S = 10.0
 """The age of rows in the server's memory and the consumers' own way, with room to spare."""
 
 if TYPE_CHECKING:
-    from export.monitoring.skew.check import Found
-    from export.monitoring.skew.differences import Difference
+    from export.monitoring.skew.check import SkewReport
+    from export.monitoring.skew.differences import ColumnDifference
 
 
 def skew_command(
@@ -41,11 +41,11 @@ def skew_command(
     Reads the topic of served answers (served_log.share) and replays the data set up to each request.
     """
     from export.datasets.storage import DatasetReader
-    from export.monitoring.skew.check import Window, check_skew
+    from export.monitoring.skew.check import TimeWindow, check_skew
     from services.settings.load import load_settings
 
     console, settings = Console(highlight=False), load_settings(data)
-    window = Window(utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf"))
+    window = TimeWindow(utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf"))
     with console.status("replaying the history"):
         reader = DatasetReader(settings.data_dir / data)
         found = check_skew(settings, reader, window, settle, tolerance)
@@ -56,7 +56,7 @@ def skew_command(
     raise typer.Exit(1 if found.skew else 0)
 
 
-def show(console: Console, found: "Found") -> None:
+def show(console: Console, found: "SkewReport") -> None:
     """Print what differs, and the totals."""
     requests = ", ".join(f"{name} {count:,}" for name, count in found.requests.items() if count)
     console.print(f"requests: {requests}")
@@ -70,7 +70,7 @@ def show(console: Console, found: "Found") -> None:
     console.print(f"{found.values:,} values compared, {len(found.skew)} features differ")
 
 
-def _table(title: str, differences: "list[Difference]") -> Table:
+def _table(title: str, differences: "list[ColumnDifference]") -> Table:
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     for name in ("tensor", "feature"):
         table.add_column(name)

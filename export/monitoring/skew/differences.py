@@ -15,7 +15,7 @@ OF_USER = ("behavior", "language")
 Floats = NDArray[np.float64]
 
 
-def of_user(tensor: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
+def user_columns(tensor: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which columns only the user's own rows go into; `returns_due` and prices are matters of all users, too."""
     if tensor in OF_USER:
         return np.ones(len(names), bool)
@@ -24,7 +24,7 @@ def of_user(tensor: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Example:
+class LargestDifference:
     """Where a column differs most: the answer, the source scenario and the item ("" where it is about none)."""
 
     answer_id: str
@@ -35,7 +35,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ColumnDifference:
     """A column with values that differ.
 
     Args:
@@ -54,11 +54,11 @@ class Difference:
     differing: int
     largest: float
     mean: float
-    example: Example
+    example: LargestDifference
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedTensors:
     """What the axes of a request's tensors are: the answer, its source scenarios, the items that have features."""
 
     answer_id: str
@@ -66,7 +66,7 @@ class Served:
     items: tuple[str, ...]
 
 
-class Differences:
+class DifferenceStats:
     """Adds up comparisons.
 
     Args:
@@ -80,7 +80,7 @@ class Differences:
         self._values, self._differing, self._total, self._largest = (
             {tensor: np.zeros(len(columns)) for tensor, columns in names.items()} for _ in range(4)
         )
-        self._examples: dict[tuple[str, int], Example] = {}
+        self._examples: dict[tuple[str, int], LargestDifference] = {}
 
     @property
     def values(self) -> int:
@@ -88,7 +88,7 @@ class Differences:
         return int(sum(counts.sum() for counts in self._values.values()))
 
     def add(
-        self, tensor: str, served: np.ndarray, replayed: np.ndarray, columns: NDArray[np.bool_], where: Served
+        self, tensor: str, served: np.ndarray, replayed: np.ndarray, columns: NDArray[np.bool_], where: ServedTensors
     ) -> None:
         """Compare some columns of a tensor of one request. Raises ValueError for tensors of different shapes."""
         if served.shape != replayed.shape:
@@ -108,12 +108,12 @@ class Differences:
             self._examples[tensor, column] = _example(tensor, place, where, *values)
         self._largest[tensor] = np.maximum(self._largest[tensor], largest)
 
-    def found(self) -> Iterator[Difference]:
+    def found(self) -> Iterator[ColumnDifference]:
         """The columns that differ, in the order of the tensors."""
         for tensor, names in self._names.items():
             for column in np.flatnonzero(self._differing[tensor]).tolist():
                 values = self._values[tensor][column]
-                yield Difference(
+                yield ColumnDifference(
                     tensor,
                     names[column],
                     int(values),
@@ -135,8 +135,10 @@ _AXES = {
 """What each axis of a tensor but the last is of."""
 
 
-def _example(tensor: str, place: tuple[np.intp, ...], where: Served, served: float, replayed: float) -> Example:
+def _example(
+    tensor: str, place: tuple[np.intp, ...], where: ServedTensors, served: float, replayed: float
+) -> LargestDifference:
     at = {axis: int(number) for axis, number in zip(_AXES[tensor], place, strict=True)}
     scenario = where.sources[at["scenario"]] if "scenario" in at else ""
     item = where.items[at["item"]] if "item" in at else ""
-    return Example(where.answer_id, scenario, item, served, replayed)
+    return LargestDifference(where.answer_id, scenario, item, served, replayed)

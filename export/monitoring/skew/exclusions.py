@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import Happened, asked_s, served_s
+from export.monitoring.served_log import ObservedEvent, requested_at_s, served_at_s
 
 IN_FLIGHT = "in flight"
 """Happened before the request's time, in Kafka when it was answered, but not in the rows yet."""
@@ -37,21 +37,21 @@ EventKey = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class RequestExclusions:
     """Why features of a request may differ: those of the user alone, and those that all users' events add up to."""
 
     user: frozenset[str]
     shared: frozenset[str]
 
 
-def keys_of(event: Happened) -> tuple[EventKey, EventKey]:
+def event_keys(event: ObservedEvent) -> tuple[EventKey, EventKey]:
     """Under which of two keys an event stands in a data set: its microseconds may have been cut off, or rounded up."""
     time_ms = math.floor(event.time_s * 1000)
     what = (event.user, event.scenario, event.item, event.kind)
     return (*what, time_ms), (*what, time_ms + 1)
 
 
-class Judge:
+class SkewExclusions:
     """Says of requests what speaks against comparing them.
 
     Args:
@@ -61,12 +61,14 @@ class Judge:
         settle_s: seconds after its arrival within which an event may be missing in what all users' events add up to.
     """
 
-    def __init__(self, events: Sequence[Happened], in_data: Collection[EventKey], epoch: int, settle_s: float) -> None:
+    def __init__(
+        self, events: Sequence[ObservedEvent], in_data: Collection[EventKey], epoch: int, settle_s: float
+    ) -> None:
         self._epoch, self._settle_s = epoch, settle_s
         self._time_s, self._arrived_s = (
             np.array([getattr(event, name) for event in events], np.float64) for name in ("time_s", "arrived_s")
         )
-        self._known = np.array([any(key in in_data for key in keys_of(event)) for event in events], bool)
+        self._known = np.array([any(key in in_data for key in event_keys(event)) for event in events], bool)
         self._offset = np.array([event.offset for event in events], np.int64)
         self._partition = np.array([event.partition for event in events], np.int64)
         places = defaultdict[str, list[int]](list)
@@ -74,18 +76,18 @@ class Judge:
             places[event.user].append(place)
         self._of_user = {user: np.array(found) for user, found in places.items()}
 
-    def circumstances(self, record: ServedRanking) -> Circumstances:
+    def circumstances(self, record: ServedRanking) -> RequestExclusions:
         """Of one request."""
-        request_s, answered_s = asked_s(record), served_s(record)
+        request_s, answered_s = requested_at_s(record), served_at_s(record)
         here = self._arrived_s <= answered_s
         unsettled = here & (self._arrived_s > answered_s - self._settle_s)
         shared = self._reasons(slice(None), request_s, here, unsettled, ~here)
         if record.user.topic_epoch not in (-1, 0, self._epoch):
-            return Circumstances(frozenset({OTHER_EPOCH}), shared)
+            return RequestExclusions(frozenset({OTHER_EPOCH}), shared)
         mine = self._of_user.get(record.user_id, np.zeros(0, np.int64))
         folded = (self._partition[mine] == record.user.partition) & (self._offset[mine] <= record.user.offset)
         user = self._reasons(mine, request_s, folded, ~folded & here[mine], ~folded & ~here[mine])
-        return Circumstances(user, shared)
+        return RequestExclusions(user, shared)
 
     def _reasons(
         self, events: slice | Ints, request_s: float, seen: Flags, missing: Flags, late: Flags

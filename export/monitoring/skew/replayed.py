@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import asked_s
-from export.replay.history import History, Requests
+from export.monitoring.served_log import requested_at_s
+from export.replay.history import History
 from export.replay.replay import Replay
-from export.rows.writer import hydrate
+from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.catalogue import attribute_values
 from services.features.encode import Tensors, encode
 from services.features.schema import Schema
@@ -40,36 +40,38 @@ def replay_served(
     compare: Compare,
 ) -> None:
     """Call `compare` with each record and the tensors that the replay makes of its request, in order of time."""
-    ordered = sorted(records, key=asked_s)
+    ordered = sorted(records, key=requested_at_s)
     store = ColumnRowStore(schema)
 
-    def stop(_: float, requests: Requests) -> None:
+    def stop(_: float, requests: LabelledRequests) -> None:
         for place in requests.request_id.tolist():
             record = ordered[place]
-            rows = hydrate(store, schema, encoder.fingerprint, sources_of(record), _candidates(schema, record))
+            rows = read_feature_rows(
+                store, schema, encoder.fingerprint, sources_of(record), _candidates(schema, record)
+            )
             compare(record, encode(schema, rows))
 
     asked = replace(history, requests=_moments(schema, ordered))
-    Replay(asked, schema, encoder, store).run(float(np.nextafter(asked_s(ordered[-1]), np.inf)), stop)
+    Replay(asked, schema, encoder, store).run(float(np.nextafter(requested_at_s(ordered[-1]), np.inf)), stop)
 
 
-def _moments(schema: Schema, records: Sequence[ServedRanking]) -> Requests:
+def _moments(schema: Schema, records: Sequence[ServedRanking]) -> LabelledRequests:
     """One row per record, so that the replay stops there; the rows' ids are the records' places."""
     context = np.zeros((len(records), len(schema.config.attributes_of("context"))))
     nothing = np.full(len(records), "", object)
-    return Requests(
+    return LabelledRequests(
         request_id=np.arange(len(records)).astype(object),
         user=nothing,
         scenario=nothing,
         item=nothing,
         label=np.zeros(len(records), np.int64),
         split=nothing,
-        time_s=np.array([asked_s(record) for record in records]),
+        time_s=np.array([requested_at_s(record) for record in records]),
         context=context,
     )
 
 
-def _candidates(schema: Schema, record: ServedRanking) -> Requests:
+def _candidates(schema: Schema, record: ServedRanking) -> LabelledRequests:
     """One row per item of the record."""
     items = items_of(record)
     count = len(items)
@@ -78,13 +80,13 @@ def _candidates(schema: Schema, record: ServedRanking) -> Requests:
     def all_of(value: str) -> np.ndarray:
         return np.full(count, value, object)
 
-    return Requests(
+    return LabelledRequests(
         request_id=all_of(record.answer_id),
         user=all_of(record.user_id),
         scenario=all_of(record.answer.scenario_id),
         item=np.array(items, object),
         label=np.zeros(count, np.int64),
         split=all_of(""),
-        time_s=np.full(count, asked_s(record)),
+        time_s=np.full(count, requested_at_s(record)),
         context=np.tile(context, (count, 1)),
     )

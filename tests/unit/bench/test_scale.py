@@ -9,7 +9,7 @@ import pytest
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from tests.bench.scale import CANDIDATES, growth, memory, warm_up_s, workload
-from tests.bench.scale_rows import Shop
+from tests.bench.scale_rows import SyntheticShop
 
 
 def read_event(items: int, *, complete: bool) -> str:
@@ -56,7 +56,7 @@ def test_memory_is_that_of_the_process() -> None:
 
 
 def test_requests_are_of_users_and_distinct_items_of_the_shop() -> None:
-    shop = Shop(build_schema(FeatureConfig()), items=300, users=2)
+    shop = SyntheticShop(build_schema(FeatureConfig()), items=300, users=2)
     asked = workload(shop, 20)
     assert {len(set(request.item_ids)) for request in asked} == {CANDIDATES}
     assert {request.user_id for request in asked} == {"user-0000000", "user-0000001"}

@@ -9,14 +9,14 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.rows import default_value
 from services.features.schema import VARIABLE, build_schema
 from services.store.redis.wire import decode_block, encode_block
-from tests.bench.scale_rows import CHUNK, SCENARIOS, Shop, Written, item_id, user_id
+from tests.bench.scale_rows import CHUNK, SCENARIOS, SyntheticShop, Written, item_id, user_id
 
 ATTRIBUTES = Attribute("size", "item"), Attribute("shelf", "item_scenario")
 SCHEMA = build_schema(FeatureConfig(attributes=ATTRIBUTES))
-SHOP = Shop(SCHEMA, items=CHUNK + 5, users=CHUNK + 3)
+SHOP = SyntheticShop(SCHEMA, items=CHUNK + 5, users=CHUNK + 3)
 
 
-def all_rows(shop: Shop) -> list[Written]:
+def all_rows(shop: SyntheticShop) -> list[Written]:
     return [written for make, chunks in shop.chunks() for chunk in range(chunks) for written in make(chunk)]
 
 
@@ -87,6 +87,6 @@ def test_the_same_shop_is_made_again(rows: list[Written]) -> None:
 
 
 def test_a_larger_shop_has_more_brands_in_the_same_categories() -> None:
-    small, large = Shop(SCHEMA, 10_000, 1), Shop(SCHEMA, 1_000_000, 1)
+    small, large = SyntheticShop(SCHEMA, 10_000, 1), SyntheticShop(SCHEMA, 1_000_000, 1)
     assert small.levels == [40, 400, 4000, 500]
     assert large.levels == [40, 400, 4000, 50_000]

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from services.load.tally import OK, Tally
-from tests.bench.soak import Interval, figures, intervals_of, memory_bytes, slope_per_hour
+from tests.bench.soak import Interval, intervals_of, memory_bytes, slope_per_hour, summarize_intervals
 
 MIB = 1 << 20
 
@@ -22,7 +22,7 @@ def interval(number: int, memory_mib: float, *milliseconds: float, failed: int =
 def test_thirds_are_compared_and_memory_has_a_slope() -> None:
     """Two MiB a minute are 120 an hour; what failed lowers the share."""
     run = [interval(n, 100 + 2 * n, *([4.0] * 99), 40.0 if n < 2 else 80.0, failed=n == 5) for n in range(6)]
-    found = figures(run)
+    found = summarize_intervals(run)
     assert 120 * MIB == pytest.approx(found["memory_bytes_per_hour"], abs=1)
     assert {"first": 100.0, "last": 110.0, "highest": 110.0} == found["memory_mib"]
     assert {"first_third": 4.0, "last_third": 4.0} == {k: round(v, 1) for k, v in found["p99_ms"].items()}
@@ -34,7 +34,9 @@ def test_thirds_are_compared_and_memory_has_a_slope() -> None:
 def test_a_third_is_all_of_its_requests() -> None:
     """Not the mean of its minutes."""
     fast, slow = [2.0] * 1000, [2.0] * 10 + [50.0] * 10
-    found = figures([interval(0, 1, *fast), interval(1, 1, *slow), *(interval(n, 1, *fast) for n in range(2, 6))])
+    found = summarize_intervals(
+        [interval(0, 1, *fast), interval(1, 1, *slow), *(interval(n, 1, *fast) for n in range(2, 6))]
+    )
     assert 2.0 == round(found["p99_ms"]["first_third"], 1)
 
 
@@ -52,7 +54,7 @@ def test_memory_is_that_of_a_process_that_lives() -> None:
 
 def test_nothing_counted_is_no_ratio() -> None:
     """A server that answers nothing has no latency."""
-    found = figures([interval(0, 1, failed=3)])
+    found = summarize_intervals([interval(0, 1, failed=3)])
     assert (None, 0.0, {"UNAVAILABLE": 3}) == (
         found["p99_last_to_first_third"],
         found["answered_share"],

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.replay.history import Requests
-from export.rows.writer import hydrate
+from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.catalogue import ItemState
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.encode import Tensors, encode, tensor_names
@@ -38,7 +37,7 @@ def tensors(
     store: MemoryRowStore, schema: Schema, users: list[str], items: list[str], encoder: int = ENCODER
 ) -> Tensors:
     count = len(users)
-    requests = Requests(
+    requests = LabelledRequests(
         request_id=np.array([""] * count, object),
         user=np.array(users, object),
         scenario=np.array(["s0"] * count, object),
@@ -48,7 +47,7 @@ def tensors(
         time_s=np.full(count, NOW_S),
         context=np.tile([a.default for a in schema.config.attributes_of("context")], (count, 1)),
     )
-    return encode(schema, hydrate(store, schema, encoder, SOURCES, requests))
+    return encode(schema, read_feature_rows(store, schema, encoder, SOURCES, requests))
 
 
 def column(schema: Schema, made: Tensors, tensor: str, name: str) -> np.ndarray:

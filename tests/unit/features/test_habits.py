@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.replay.history import Requests
 from export.replay.replay import GROUPS
-from export.rows.writer import hydrate
+from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState
 from services.features.config import DAY_S, EVENT_TYPES
@@ -39,14 +38,14 @@ def item(schema: Schema) -> dict[str, float]:
     fold_states(store, schema, schema["item"], [("i0",)], [state], [(1, 0, 0)], np.zeros((1, 4)), ENCODER)
     fold(store, schema)
     count = np.zeros((1, 1))
-    requests = Requests(
+    requests = LabelledRequests(
         *(np.array([value], object) for value in ("r", "ann", "s0", "i0")),
         label=np.zeros(1, np.int64),
         split=np.array([""], object),
         time_s=np.array([NOW_S]),
         context=count,
     )
-    made = encode(schema, hydrate(store, schema, ENCODER, ["s0"], requests))
+    made = encode(schema, read_feature_rows(store, schema, ENCODER, ["s0"], requests))
     return dict(zip(tensor_names(schema)["item"], made.item[0].tolist(), strict=True))
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from export.recognition.errors import RecognitionError
 from export.recognition.moments import moments_of, split_starts, targets_of
-from export.replay.history import History, ItemScenarios, Requests
+from export.replay.history import History, ItemScenarios
+from export.rows.requests import LabelledRequests
 from services.features.config import EVENT_TYPES, FeatureConfig
 from services.features.events import Events
 from services.features.hashing import keys64
@@ -37,7 +38,7 @@ def history(*events: tuple[str, str, str, float], labelled: tuple[tuple[str, str
             text_vector=np.zeros((count, 2)),
         ),
         behavior_text=np.full(count, "", object),
-        requests=Requests(
+        requests=LabelledRequests(
             request_id=blank,
             user=blank,
             scenario=requests[0],

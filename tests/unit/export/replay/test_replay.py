@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.replay.history import History, ItemScenarios, Requests
+from export.replay.history import History, ItemScenarios
 from export.replay.replay import Replay
-from export.rows.writer import hydrate
+from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.encode import Tensors, encode
@@ -47,7 +47,7 @@ def purchases(times: list[float], item: str = "i0") -> Events:
 
 def history(times: list[float], request_times: list[float], placements: list[tuple[float, float]]) -> History:
     count = len(request_times)
-    requests = Requests(
+    requests = LabelledRequests(
         request_id=np.array([f"r{n}" for n in range(count)], object),
         user=np.array(["u"] * count, object),
         scenario=np.array(["s1"] * count, object),
@@ -77,8 +77,8 @@ def replayed(schema: Schema, past: History) -> list[Tensors]:
     store, encoder = MemoryRowStore(), HashingEncoder()
     rows: list[Tensors] = []
 
-    def stop(_: float, requests: Requests) -> None:
-        rows.append(encode(schema, hydrate(store, schema, encoder.fingerprint, SOURCES, requests)))
+    def stop(_: float, requests: LabelledRequests) -> None:
+        rows.append(encode(schema, read_feature_rows(store, schema, encoder.fingerprint, SOURCES, requests)))
 
     Replay(past, schema, encoder, store).run(T0 + 100 * DAY_S, stop)
     return rows

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from export.datasets.check.check import Report, check_data
-from export.datasets.check.columns import MemoryTables
+from export.datasets.check.check import CheckReport, check_data
+from export.datasets.check.columns import MemoryTableReader
 from export.datasets.check.findings import Finding
 from export.datasets.tables import TABLES, Dataset, from_columns
 from services.features.config import Attribute, FeatureConfig
@@ -63,17 +63,17 @@ def sound() -> Rows:
 
 def checked(
     events: Rows, items: Rows = ITEMS, scenarios: Rows = SCENARIOS, config: FeatureConfig | None = None
-) -> Report:
+) -> CheckReport:
     numbered = [{"event_id": f"e{n}", **row} for n, row in enumerate(events)]
     tables = [
         from_columns(spec, {c.name: [row.get(c.name) for row in rows] for c in spec.columns}, len(rows))
         for spec, rows in zip(TABLES, (numbered, items, scenarios), strict=True)
     ]
     now = round((T0 + timedelta(days=30)).timestamp() * 1000)
-    return check_data(MemoryTables(Dataset(*tables)), config or FeatureConfig(), 3600.0, now)
+    return check_data(MemoryTableReader(Dataset(*tables)), config or FeatureConfig(), 3600.0, now)
 
 
-def finding(report: Report, name: str) -> Finding:
+def finding(report: CheckReport, name: str) -> Finding:
     (found,) = [f for f in report.findings if f.name == name]
     return found
 

@@ -8,7 +8,7 @@ answer 3 (tv, arm y, ann): nothing came back.
 import math
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import Happened
+from export.monitoring.served_log import ObservedEvent
 from services.ranking.attribution import attribution_of, attribution_token
 
 ITEMS, PROBABILITIES = ("a", "b", "c"), (0.8, 0.5, 0.2)
@@ -43,5 +43,5 @@ def outcomes(made: list[ServedRanking]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def happened(user: str, kind: str, item: str, token: str) -> Happened:
-    return Happened(user, "tv", item, kind, 1001.0, token, 0, 0, 1002.0)
+def happened(user: str, kind: str, item: str, token: str) -> ObservedEvent:
+    return ObservedEvent(user, "tv", item, kind, 1001.0, token, 0, 0, 1002.0)

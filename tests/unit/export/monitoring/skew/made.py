@@ -1,7 +1,7 @@
 """Records and events of skew tests."""
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import Happened
+from export.monitoring.served_log import ObservedEvent
 
 REQUEST_S, SERVED_S = 1000.0, 1010.0
 
@@ -15,5 +15,5 @@ def record(user: str = "ann", epoch: int = 1, partition: int = 0, offset: int = 
     return made
 
 
-def event(offset: int, time_s: float, arrived_s: float, user: str = "ann") -> Happened:
-    return Happened(user, "tv", f"item-{offset}", "click", time_s, "", 0, offset, arrived_s)
+def event(offset: int, time_s: float, arrived_s: float, user: str = "ann") -> ObservedEvent:
+    return ObservedEvent(user, "tv", f"item-{offset}", "click", time_s, "", 0, offset, arrived_s)

@@ -4,8 +4,8 @@ import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import Answers
-from export.monitoring.skew.check import comparable
+from export.monitoring.served_log import ServedAnswers
+from export.monitoring.skew.check import select_comparable
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from tests.unit.export.monitoring.skew.made import record
@@ -40,12 +40,14 @@ def degraded(reason: pb.DegradationReason) -> ServedRanking:
 )
 def test_what_cannot_be_compared_is_counted(made: ServedRanking, kind: str) -> None:
     """By why."""
-    kept, counts = comparable(Answers([made], 2, 3), SCHEMA, ENCODER)
+    kept, counts = select_comparable(ServedAnswers([made], 2, 3), SCHEMA, ENCODER)
     assert [] == kept
     assert {kind: 1, "read": 1, "erased users": 2, "unreadable": 3} == {k: n for k, n in counts.items() if n}
 
 
 def test_unknown_users_and_items_can_be_compared() -> None:
     """Their features are defaults on both sides."""
-    kept, _ = comparable(Answers([whole(), degraded(pb.DEGRADATION_REASON_UNKNOWN_USER)], 0, 0), SCHEMA, ENCODER)
+    kept, _ = select_comparable(
+        ServedAnswers([whole(), degraded(pb.DEGRADATION_REASON_UNKNOWN_USER)], 0, 0), SCHEMA, ENCODER
+    )
     assert 2 == len(kept)

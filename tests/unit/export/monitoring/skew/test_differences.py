@@ -3,35 +3,41 @@
 import numpy as np
 import pytest
 
-from export.monitoring.skew.differences import Difference, Differences, Example, Served, of_user
+from export.monitoring.skew.differences import (
+    ColumnDifference,
+    DifferenceStats,
+    LargestDifference,
+    ServedTensors,
+    user_columns,
+)
 from services.features.config import FeatureConfig
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
 
 NAMES = {"item": ("price", "user_item_1s"), "cross": ("age",)}
-WHERE = Served("a1", ("shelf", "tv"), ("milk", "tea"))
+WHERE = ServedTensors("a1", ("shelf", "tv"), ("milk", "tea"))
 ALL = np.ones(2, bool)
 
 
 def test_what_differs_is_counted_per_column() -> None:
     """Of three values of the second column one is off by 0.5 and one by 0.1; the first column agrees."""
-    found = Differences(NAMES, 0.05)
+    found = DifferenceStats(NAMES, 0.05)
     found.add("item", np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 4.5]]), ALL, WHERE)
-    found.add("item", np.array([[1.0, 0.6]]), np.array([[1.0, 0.5]]), ALL, Served("a2", (), ("tea",)))
+    found.add("item", np.array([[1.0, 0.6]]), np.array([[1.0, 0.5]]), ALL, ServedTensors("a2", (), ("tea",)))
     (line,) = found.found()
     assert (6, "item", "user_item_1s", 3, 2) == (found.values, line.tensor, line.feature, line.values, line.differing)
     assert (0.5, pytest.approx(0.2)) == (line.largest, line.mean)
-    assert Example("a1", "", "tea", 4.0, 4.5) == line.example
+    assert LargestDifference("a1", "", "tea", 4.0, 4.5) == line.example
 
 
 def test_an_example_names_scenario_and_item() -> None:
     """By the axes of the tensor."""
-    found = Differences(NAMES, 0.05)
+    found = DifferenceStats(NAMES, 0.05)
     served = np.zeros((2, 2, 1))
     replayed = served.copy()
     replayed[0, 1, 0] = 1
     found.add("cross", served, replayed, np.ones(1, bool), WHERE)
-    assert [Example("a1", "tv", "milk", 0.0, 1.0)] == [line.example for line in found.found()]
+    assert [LargestDifference("a1", "tv", "milk", 0.0, 1.0)] == [line.example for line in found.found()]
 
 
 @pytest.mark.parametrize(
@@ -49,14 +55,14 @@ def test_an_example_names_scenario_and_item() -> None:
 )
 def test_tolerance_is_absolute_and_relative_above_1(served: float, replayed: float, *, differs: bool) -> None:
     """What is not a number differs from every number."""
-    found = Differences({"item": ("price",)}, 1e-5)
+    found = DifferenceStats({"item": ("price",)}, 1e-5)
     found.add("item", np.array([[served]]), np.array([[replayed]]), np.ones(1, bool), WHERE)
     assert differs == bool(list(found.found()))
 
 
 def test_columns_that_are_not_asked_for_are_not_compared() -> None:
     """Neither counted nor found."""
-    found = Differences(NAMES, 0.0)
+    found = DifferenceStats(NAMES, 0.0)
     found.add("item", np.zeros((2, 2)), np.ones((2, 2)), np.array([True, False]), WHERE)
     assert ["price"] == [line.feature for line in found.found()]
     assert 2 == found.values
@@ -65,13 +71,13 @@ def test_columns_that_are_not_asked_for_are_not_compared() -> None:
 def test_tensors_of_other_shapes_are_refused() -> None:
     """Naming the tensor and both shapes."""
     with pytest.raises(ValueError, match=r"item: served \(1, 2\), replayed \(2, 2\)"):
-        Differences(NAMES, 0.0).add("item", np.zeros((1, 2)), np.zeros((2, 2)), ALL, WHERE)
+        DifferenceStats(NAMES, 0.0).add("item", np.zeros((1, 2)), np.zeros((2, 2)), ALL, WHERE)
 
 
 def test_columns_are_the_user_s_alone_or_of_all_users() -> None:
     """What the user did with an item is the user's; what everybody did, and rhythms that rest on it, is not."""
     names = tensor_names(build_schema(FeatureConfig(text_dims=2)))
-    mine = {tensor: dict(zip(columns, of_user(tensor, columns), strict=True)) for tensor, columns in names.items()}
+    mine = {tensor: dict(zip(columns, user_columns(tensor, columns), strict=True)) for tensor, columns in names.items()}
     assert all(mine["behavior"].values())
     assert all(mine["language"].values())
     assert not any(mine["scenario"].values())
@@ -87,8 +93,8 @@ def test_columns_are_the_user_s_alone_or_of_all_users() -> None:
 
 def test_differences_come_in_the_order_of_the_tensors() -> None:
     """As they are named."""
-    found = Differences(NAMES, 0.0)
+    found = DifferenceStats(NAMES, 0.0)
     found.add("cross", np.zeros((1, 2, 1)), np.ones((1, 2, 1)), np.ones(1, bool), WHERE)
     found.add("item", np.zeros((1, 2)), np.ones((1, 2)), ALL, WHERE)
-    lines: list[Difference] = list(found.found())
+    lines: list[ColumnDifference] = list(found.found())
     assert ["price", "user_item_1s", "age"] == [line.feature for line in lines]

@@ -2,25 +2,25 @@
 
 import pytest
 
-from export.monitoring.served_log import Happened
+from export.monitoring.served_log import ObservedEvent
 from export.monitoring.skew.exclusions import (
     AHEAD,
     IN_FLIGHT,
     LATE,
     NOT_IN_DATA,
     OTHER_EPOCH,
-    Circumstances,
-    Judge,
-    keys_of,
+    RequestExclusions,
+    SkewExclusions,
+    event_keys,
 )
 from tests.unit.export.monitoring.skew.made import event, record
 
 SETTLE_S = 5.0
 
 
-def judged(events: list[Happened], *, in_data: bool = True, epoch: int = 1) -> Circumstances:
-    keys = {keys_of(each)[0] for each in events} if in_data else set()
-    return Judge(events, keys, 1, SETTLE_S).circumstances(record(epoch=epoch))
+def judged(events: list[ObservedEvent], *, in_data: bool = True, epoch: int = 1) -> RequestExclusions:
+    keys = {event_keys(each)[0] for each in events} if in_data else set()
+    return SkewExclusions(events, keys, 1, SETTLE_S).circumstances(record(epoch=epoch))
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def judged(events: list[Happened], *, in_data: bool = True, epoch: int = 1) -> C
         (event(6, 900, 1011, "bob"), set(), {LATE}),
     ],
 )
-def test_events_are_told_apart_by_position_and_time(happened: Happened, user: set[str], shared: set[str]) -> None:
+def test_events_are_told_apart_by_position_and_time(happened: ObservedEvent, user: set[str], shared: set[str]) -> None:
     """The request is about 1000 and was answered at 1010, when the row of ann went up to offset 5."""
-    assert Circumstances(frozenset(user), frozenset(shared)) == judged([happened])
+    assert RequestExclusions(frozenset(user), frozenset(shared)) == judged([happened])
 
 
 def test_events_that_the_data_lacks_are_named_if_the_server_knew_them() -> None:
     """An event that neither side knew changes nothing."""
     found = judged([event(5, 900, 901)], in_data=False)
-    assert Circumstances(frozenset({NOT_IN_DATA}), frozenset({NOT_IN_DATA})) == found
-    assert Circumstances(frozenset(), frozenset()) == judged([event(6, 900, 1011)], in_data=False)
+    assert RequestExclusions(frozenset({NOT_IN_DATA}), frozenset({NOT_IN_DATA})) == found
+    assert RequestExclusions(frozenset(), frozenset()) == judged([event(6, 900, 1011)], in_data=False)
 
 
 @pytest.mark.parametrize("time_ms", [900_123, 900_124])
@@ -55,12 +55,12 @@ def test_an_event_is_known_though_the_data_has_whole_milliseconds(time_ms: int) 
     """Cut off or rounded up."""
     happened = event(5, 900.1236, 901)
     known = {("ann", "tv", happened.item, "click", time_ms)}
-    assert frozenset() == Judge([happened], known, 1, SETTLE_S).circumstances(record()).user
+    assert frozenset() == SkewExclusions([happened], known, 1, SETTLE_S).circumstances(record()).user
 
 
 def test_without_events_nothing_speaks_against_a_request() -> None:
     """A topic that holds nothing any more."""
-    assert Circumstances(frozenset(), frozenset()) == judged([])
+    assert RequestExclusions(frozenset(), frozenset()) == judged([])
 
 
 @pytest.mark.parametrize(("epoch", "expected"), [(-1, set()), (0, set()), (1, set()), (2, {OTHER_EPOCH})])

@@ -7,9 +7,9 @@ import pytest
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import Happened
-from export.monitoring.skew.check import Comparing, renamed
-from export.monitoring.skew.exclusions import LATE, EventKey, Judge
+from export.monitoring.served_log import ObservedEvent
+from export.monitoring.skew.check import SkewAccumulator, pseudonymize_users
+from export.monitoring.skew.exclusions import LATE, EventKey, SkewExclusions
 from export.monitoring.skew.replayed import replay_served
 from services.features import behavior as folding
 from services.features.config import DAY_S
@@ -57,9 +57,9 @@ def served(store: MemoryRowStore) -> list[ServedRanking]:
 
 
 def compared(
-    records: Sequence[ServedRanking], events: Sequence[Happened] = (), keys: set[EventKey] | None = None
-) -> Comparing:
-    comparing = Comparing(SCHEMA, Judge(events, keys or set(), 1, 0.0), 1e-5)
+    records: Sequence[ServedRanking], events: Sequence[ObservedEvent] = (), keys: set[EventKey] | None = None
+) -> SkewAccumulator:
+    comparing = SkewAccumulator(SCHEMA, SkewExclusions(events, keys or set(), 1, 0.0), 1e-5)
     replay_served(history_of(UPDATES, EVENTS), SCHEMA, ENCODER, records, comparing.add)
     return comparing
 
@@ -77,7 +77,9 @@ def test_what_was_served_is_what_the_replay_makes() -> None:
 def test_a_wrong_half_life_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Users' counts, and the mix of what they engaged with; neither what is in tables nor what all users did."""
     with monkeypatch.context() as patched:
-        patched.setattr(folding, "factors", lambda elapsed, halves: decay_factors(elapsed, 2 * np.asarray(halves)))
+        patched.setattr(
+            folding, "decay_factors", lambda elapsed, halves: decay_factors(elapsed, 2 * np.asarray(halves))
+        )
         records = served(replayed(UPDATES, EVENTS))
     features = {(line.tensor, line.feature) for line in compared(records).skew.found()}
     assert {("behavior", "all_click_2.592e+06s"), ("behavior", "scenario_purchase_2.592e+06s")} <= features
@@ -89,7 +91,7 @@ def test_a_wrong_half_life_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_late_event_is_no_skew() -> None:
     """It came after the answer: what differs for its user, and for everybody's popularity, is told of separately."""
     late = EVENTS[-1].behavior_event
-    happened = Happened(
+    happened = ObservedEvent(
         *(late.user_id, late.scenario_id, late.item_id, "click", late.time.ToMicroseconds() / 1e6),
         *("", 0, len(EVENTS), ASKED_S + 100),
     )
@@ -112,6 +114,6 @@ def test_tensors_of_another_shape_are_left_out() -> None:
 def test_users_of_the_history_may_be_called_by_pseudonyms() -> None:
     """As Kafka, the store and the records have them; everything else of the history stays."""
     history = history_of(UPDATES, EVENTS)
-    found = renamed(history, lambda user: f"p-{user}")
+    found = pseudonymize_users(history, lambda user: f"p-{user}")
     assert [f"p-{user}" for user in history.behavior.user.tolist()] == found.behavior.user.tolist()
     assert found.behavior.time_s is history.behavior.time_s

@@ -1,17 +1,14 @@
-"""What the benchmarks make of their clocks, by hand."""
+"""What the ingest benchmark computes from the consumers' clocks."""
 
-from tests.bench.freshness import Probe
-from tests.bench.freshness import figures as freshness_figures
-from tests.bench.ingest import beside
-from tests.bench.ingest import figures as ingest_figures
+from tests.bench.ingest import compare_rates, summarize_samples
 
 
 def test_ingest_counts_from_the_first_commit_to_the_last() -> None:
     """Whatever no clock ran for is the fold; what came before the first commit does not count."""
     first = {"wall_s": 10.0, "cpu_s": 5.0, "records": 100, "parts_s": {"poll": 3.0}, "parts_cpu_s": {"poll": 1.0}}
     last = {"wall_s": 12.0, "cpu_s": 6.0, "records": 1100, "parts_s": {"poll": 3.5}, "parts_cpu_s": {"poll": 1.25}}
-    found = ingest_figures([[first, last]])
-    found |= beside(found, 1000.0, 5.0)
+    found = summarize_samples([[first, last]])
+    found |= compare_rates(found, 1000.0, 5.0)
     assert (500, 0.5, 1.0, 100.0) == (
         found["events_per_s"],
         found["ratio_to_bare_poll"],
@@ -30,21 +27,5 @@ def test_of_several_consumers_the_time_counts_in_which_all_fold() -> None:
 
     early = [line(1.0, 100, 0.5), line(2.0, 200, 1.0), line(4.0, 400, 2.0)]
     late = [line(2.5, 50, 1.0), line(4.5, 350, 2.0)]
-    found = ingest_figures([early, late])
+    found = summarize_samples([early, late])
     assert (250, 4.0) == (found["events_per_s"], found["cpu_s_per_1000_events"])
-
-
-def test_freshness_is_the_whole_way_and_its_parts_add_up() -> None:
-    """A record that was polled before the gateway had its confirmation did not wait."""
-    probes = [Probe("probe-1", 100.0, 100.004, 100.05), Probe("probe-2", 200.0, 200.004, 200.05)]
-    marks = [
-        {"records": 7},
-        {"user": "probe-1", "polled_s": 100.010},
-        {"user": "probe-1", "written_s": 100.040, "write_s": 0.005},
-        {"user": "probe-2", "polled_s": 200.002},
-        {"user": "probe-2", "written_s": 200.040, "write_s": 0.005},
-    ]
-    found = freshness_figures(probes, marks)
-    assert (50.0, 50.0) == (found["p50_ms"], found["p99_ms"])
-    expected = {"publish": 4.0, "append_to_poll": 3.0, "fold": 29.0, "write": 5.0, "rank": 10.0}
-    assert expected == found["parts_p50_ms"]
