@@ -1,1 +1,1 @@
-"""Measures trained models on replayed rows: metrics with intervals, comparisons and a report for people."""
+"""Evaluates trained models on replayed rows: metrics with intervals, paired differences, and an HTML report."""

@@ -1,7 +1,7 @@
-"""Intervals and comparisons by resampling users, with the same resamples for every model.
+"""Bootstrap over users: intervals and p-values of metrics, with the same resamples for every model.
 
-A resample is a row of counts: how often each user was drawn. Every metric is a function of such counts, of what
-was measured once per user; a row of ones gives the metric itself. Source: Efron and Tibshirani (1993).
+A resample is a row of counts: how often each user was drawn. A metric holds sums per user, and gives its value under
+any counts; a row of ones gives the metric itself. Source: Efron and Tibshirani (1993).
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
-from export.evaluation.groups import Floats, Ints, divided
+from export.evaluation.groups import Floats, Ints, divide
 
 CONFIDENCE = 0.95
 
@@ -21,38 +21,38 @@ def user_counts(users: int, resamples: int, seed: int) -> Floats:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """A metric that is a sum over users divided by another: `numerator` and `denominator` are per user [U]."""
+class RatioMetric:
+    """A metric that is a ratio of two sums over users: `numerator` and `denominator` are per user [U]."""
 
     numerator: Floats
     denominator: Floats
 
-    def of(self, counts: Floats) -> Floats:
+    def resample(self, counts: Floats) -> Floats:
         """The metric [B] under counts [B, U]; NaN where the denominator is 0."""
-        return divided(counts @ self.numerator, counts @ self.denominator)
+        return divide(counts @ self.numerator, counts @ self.denominator)
 
 
 @dataclass(frozen=True)
-class Calibration:
+class EceMetric:
     """ECE with fixed bins: `excess` [U, bins] is sum of (label - probability), `rows` [U]."""
 
     excess: Floats
     rows: Floats
 
-    def of(self, counts: Floats) -> Floats:
+    def resample(self, counts: Floats) -> Floats:
         """The metric [B] under counts [B, U]."""
-        return divided(np.abs(counts @ self.excess).sum(axis=1), counts @ self.rows)
+        return divide(np.abs(counts @ self.excess).sum(axis=1), counts @ self.rows)
 
 
 @dataclass(frozen=True)
-class Ordering:
-    """AUC: positives' users, negatives' users by rising score, and how many negatives lie below each positive.
+class AucMetric:
+    """AUC: users of positives, users of negatives by rising score, and the number of negatives below each positive.
 
     Args:
         positive: [P] user codes.
         negative: [N] user codes by rising score.
         below: [P] negatives with a lower score.
-        upto: [P] negatives with a lower or the same score.
+        upto: [P] negatives with a lower or equal score.
     """
 
     positive: Ints
@@ -61,15 +61,15 @@ class Ordering:
     upto: Ints
 
     @classmethod
-    def build(cls, label: Ints, score: Floats, user: Ints) -> "Ordering":
-        """Sort once; after that every resample is a cumulative sum."""
+    def build(cls, label: Ints, score: Floats, user: Ints) -> "AucMetric":
+        """Sort once; each resample is then a cumulative sum."""
         positive, negative = label == 1, label == 0
         order = np.argsort(score[negative], kind="stable")
         lower = score[negative][order]
         below, upto = (np.searchsorted(lower, score[positive], side) for side in ("left", "right"))
         return cls(user[positive], user[negative][order], below, upto)
 
-    def of(self, counts: Floats) -> Floats:
+    def resample(self, counts: Floats) -> Floats:
         """The metric [B] under counts [B, U]; NaN with one class."""
         result = np.full(len(counts), np.nan)
         reached = np.zeros(len(self.negative) + 1)
@@ -82,8 +82,8 @@ class Ordering:
         return result
 
 
-def interval(resampled: Floats) -> tuple[float, float]:
-    """Percentile interval of resampled values [B]; NaN if none could be measured."""
+def percentile_interval(resampled: Floats) -> tuple[float, float]:
+    """Percentile interval of resampled values [B]; NaN if all are NaN."""
     known = resampled[~np.isnan(resampled)]
     if not len(known):
         return float("nan"), float("nan")

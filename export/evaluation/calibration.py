@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: equal-mass bins, reliability curve, expected calibration error.
+"""Calibration of probabilities: equal-mass bins, reliability curve, expected calibration error (ECE).
 
     ECE = sum over bins of rows_b / rows * |mean probability_b - share of positives_b|
 
@@ -20,9 +20,9 @@ def equal_mass_bins(probability: Floats, bins: int = BINS) -> Ints:
 
 def reliability(label: Ints, probability: Floats, bins: int = BINS) -> list[dict[str, float]]:
     """Per bin that is not empty: mean probability, share of positives, rows."""
-    place = equal_mass_bins(probability, bins)
-    rows = group_sum(place, np.ones(len(place)), bins)
-    predicted, positive = group_sum(place, probability, bins), group_sum(place, label, bins)
+    bin_of = equal_mass_bins(probability, bins)
+    rows = group_sum(bin_of, np.ones(len(bin_of)), bins)
+    predicted, positive = group_sum(bin_of, probability, bins), group_sum(bin_of, label, bins)
     return [
         {"probability": predicted[b] / rows[b], "positive": positive[b] / rows[b], "rows": int(rows[b])}
         for b in range(bins)

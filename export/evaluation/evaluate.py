@@ -1,6 +1,6 @@
-"""From rows and runs to figures: every metric of every model with intervals, and the models compared.
+"""Every metric of every model with intervals, and paired differences between models.
 
-Pure: knows nothing of files, training or how figures are shown.
+Pure: knows nothing of files, training or reports. The figures:
 
     {"baseline": kind, "subsets": {subset: {rows, positives, users, requests, items}}, "scenarios": [...],
      "models": {kind: {"seeds": [...], "validation_auc": ..., "transfers": bool, "thresholds": [...],
@@ -12,7 +12,7 @@ Pure: knows nothing of files, training or how figures are shown.
                                                     "wilcoxon_p"}}}}}
 
 An estimate is {"value", "low", "high", "seeds": [value per seed], "deviation": over seeds}: the mean over seeds with
-the 95 % interval of a bootstrap over users. null: cannot be measured. A subset without rows has no metrics: {}.
+the 95 % interval of a bootstrap over users. null: not measurable. A subset without rows has no metrics: {}.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,30 +22,30 @@ from typing import Any
 
 import numpy as np
 
-from export.evaluation.bootstrap import interval, p_value, user_counts, wilcoxon_p
+from export.evaluation.bootstrap import p_value, percentile_interval, user_counts, wilcoxon_p
 from export.evaluation.calibration import reliability
 from export.evaluation.groups import Floats
-from export.evaluation.measure import Grouped, measure
+from export.evaluation.measure import GroupedRows, measure
 from export.evaluation.metrics import auc, best_f1_threshold
-from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, Mask, restricted
+from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, Mask, select_rows
 from export.evaluation.runs import Predictions
 
 COMPARED = ("auc", "gauc", "ndcg_at_10", "log_loss", "ece")
-"""Metrics whose paired differences are given."""
+"""Metrics that have paired differences."""
 
 POOLED = "pooled"
-"""The model that transfer is compared with beside the best baseline: the same features, no scenario weights."""
+"""Reference model beside the best baseline: the same features, no transfer weights."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A kind on a subset: metrics [seeds, 1 + B], and users' AUC [U] averaged over seeds."""
+class SubsetMetrics:
+    """Metrics of a kind on a subset: [seeds, 1 + B] each, and users' AUC [U] averaged over seeds."""
 
     metrics: Mapping[str, Floats]
     user_auc: Floats
 
 
-Table = dict[str, dict[str, Measured]]
+MetricTable = dict[str, dict[str, SubsetMetrics]]
 """By kind and subset."""
 
 
@@ -56,7 +56,7 @@ def evaluate(
     seed: int,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """The figures of all kinds (module docstring); `report` is called with runs measured and runs in all."""
+    """The figures of all kinds (module docstring); `report` is called with the runs measured so far and their total."""
     subsets = rows.subsets()
     tested = np.unique(rows.grouped.user[subsets["all"]])
     counts = np.zeros((1 + resamples, rows.grouped.users))
@@ -73,10 +73,10 @@ def evaluate(
         "models": {
             kind: {
                 "seeds": [run.seed for run in runs[kind]],
-                "validation_auc": _number(validation[kind]),
-                "transfers": _transfers(runs[kind]),
+                "validation_auc": _json_number(validation[kind]),
+                "transfers": _has_transfer(runs[kind]),
                 "thresholds": thresholds[kind],
-                "test": _tested(table[kind], list(subsets)),
+                "test": _test_estimates(table[kind], list(subsets)),
                 "reliability": _reliability(rows, runs[kind]),
                 "transfer": _transfer(runs[kind]),
             }
@@ -88,12 +88,12 @@ def evaluate(
 
 def best_baseline(runs: Mapping[str, Sequence[Predictions]], validation: Mapping[str, float]) -> str | None:
     """The kind without transfer weights that has the highest validation AUC; None without any."""
-    kinds = [kind for kind in runs if not _transfers(runs[kind])]
+    kinds = [kind for kind in runs if not _has_transfer(runs[kind])]
     known = [kind for kind in kinds if not np.isnan(validation[kind])]
     return max(known, key=lambda kind: validation[kind]) if known else next(iter(kinds), None)
 
 
-def _transfers(runs: Sequence[Predictions]) -> bool:
+def _has_transfer(runs: Sequence[Predictions]) -> bool:
     return any(run.transfer is not None for run in runs)
 
 
@@ -104,25 +104,25 @@ def _measure_all(
     thresholds: Mapping[str, Sequence[float]],
     counts: Floats,
     report: Callable[[int, int], None],
-) -> Table:
+) -> MetricTable:
     """Every run on every subset that has rows."""
-    parts = {name: restricted(rows.grouped, mask) for name, mask in subsets.items() if mask.any()}
+    parts = {name: select_rows(rows.grouped, mask) for name, mask in subsets.items() if mask.any()}
     total, done = sum(map(len, runs.values())), 0
-    table: Table = {}
+    table: MetricTable = {}
     for kind, kind_runs in runs.items():
-        found: dict[str, list[tuple[dict[str, Floats], Floats]]] = {name: [] for name in parts}
+        measured: dict[str, list[tuple[dict[str, Floats], Floats]]] = {name: [] for name in parts}
         for run, threshold in zip(kind_runs, thresholds[kind], strict=True):
             for name, part in parts.items():
-                found[name].append(measure(part, run.probability[subsets[name]], threshold, counts))
+                measured[name].append(measure(part, run.probability[subsets[name]], threshold, counts))
             done += 1
             report(done, total)
-        table[kind] = {name: _over_seeds(seeds) for name, seeds in found.items()}
+        table[kind] = {name: _stack_seeds(seeds) for name, seeds in measured.items()}
     return table
 
 
-def _over_seeds(seeds: Sequence[tuple[dict[str, Floats], Floats]]) -> Measured:
-    metrics = {name: np.stack([found[name] for found, _ in seeds]) for name in seeds[0][0]}
-    return Measured(metrics, np.mean([user_auc for _, user_auc in seeds], axis=0))
+def _stack_seeds(seeds: Sequence[tuple[dict[str, Floats], Floats]]) -> SubsetMetrics:
+    metrics = {name: np.stack([values[name] for values, _ in seeds]) for name in seeds[0][0]}
+    return SubsetMetrics(metrics, np.mean([user_auc for _, user_auc in seeds], axis=0))
 
 
 def _split(rows: EvaluationRows, run: Predictions, split: str) -> tuple[np.ndarray, Floats]:
@@ -141,45 +141,45 @@ def _validation_auc(rows: EvaluationRows, runs: Sequence[Predictions]) -> float:
     return float(np.mean([auc(*_split(rows, run, "validation")) for run in runs]))
 
 
-def _sizes(rows: Grouped, mask: Mask) -> dict[str, int]:
+def _sizes(rows: GroupedRows, mask: Mask) -> dict[str, int]:
     distinct = {"users": rows.user, "requests": rows.request, "items": rows.item}
     counted = {name: len(np.unique(values[mask])) for name, values in distinct.items()}
     return {"rows": int(mask.sum()), "positives": int(rows.label[mask].sum()), **counted}
 
 
-def _tested(measured: Mapping[str, Measured], subsets: Sequence[str]) -> dict[str, Any]:
-    """Estimates by subset; segments apart, so that a scenario may bear any name but these."""
-    found = {name: _estimates(measured[name]) if name in measured else {} for name in subsets}
-    segments = {name: found.pop(name) for name in SEGMENTS}
-    return {**found, "segments": segments}
+def _test_estimates(measured: Mapping[str, SubsetMetrics], subsets: Sequence[str]) -> dict[str, Any]:
+    """Estimates by subset; segments apart, so that a scenario may have a segment's name."""
+    estimates = {name: _estimates(measured[name]) if name in measured else {} for name in subsets}
+    segments = {name: estimates.pop(name) for name in SEGMENTS}
+    return {**estimates, "segments": segments}
 
 
-def _estimates(measured: Measured) -> dict[str, Any]:
+def _estimates(measured: SubsetMetrics) -> dict[str, Any]:
     return {name: _estimate(values) for name, values in measured.metrics.items()}
 
 
 def _estimate(values: Floats) -> dict[str, Any]:
     """Of values [seeds, 1 + B]."""
     mean = values.mean(axis=0)
-    low, high = interval(mean[1:])
+    low, high = percentile_interval(mean[1:])
     seeds = values[:, 0]
     deviation = float(seeds.std(ddof=1)) if len(seeds) > 1 else None
     return {
-        "value": _number(float(mean[0])),
-        "low": _number(low),
-        "high": _number(high),
-        "seeds": [_number(float(value)) for value in seeds],
-        "deviation": _number(deviation),
+        "value": _json_number(float(mean[0])),
+        "low": _json_number(low),
+        "high": _json_number(high),
+        "seeds": [_json_number(float(value)) for value in seeds],
+        "deviation": _json_number(deviation),
     }
 
 
-def _number(value: float | None) -> float | None:
-    """JSON has no NaN."""
+def _json_number(value: float | None) -> float | None:
+    """None for NaN, which JSON lacks."""
     return None if value is None or np.isnan(value) else float(value)
 
 
-def _differences(table: Table, reference: str) -> dict[str, Any]:
-    """Each other kind minus the reference, by subset."""
+def _differences(table: MetricTable, reference: str) -> dict[str, Any]:
+    """Every other kind minus the reference, by subset."""
     return {
         kind: {name: _difference(measured, table[reference][name]) for name, measured in subsets.items()}
         for kind, subsets in table.items()
@@ -187,26 +187,26 @@ def _differences(table: Table, reference: str) -> dict[str, Any]:
     }
 
 
-def _difference(first: Measured, second: Measured) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _difference(first: SubsetMetrics, second: SubsetMetrics) -> dict[str, Any]:
+    differences: dict[str, Any] = {}
     for name in COMPARED:
         values = first.metrics[name].mean(axis=0) - second.metrics[name].mean(axis=0)
-        low, high = interval(values[1:])
+        low, high = percentile_interval(values[1:])
         numbers = {"value": float(values[0]), "low": low, "high": high, "p": p_value(values[1:])}
         seeds = first.metrics[name][:, 0] - second.metrics[name][:, 0]
-        found[name] = {key: _number(value) for key, value in numbers.items()}
-        found[name]["seeds"] = [_number(float(value)) for value in seeds]
-    return {**found, "wilcoxon_p": wilcoxon_p(first.user_auc, second.user_auc)}
+        differences[name] = {key: _json_number(value) for key, value in numbers.items()}
+        differences[name]["seeds"] = [_json_number(float(value)) for value in seeds]
+    return {**differences, "wilcoxon_p": wilcoxon_p(first.user_auc, second.user_auc)}
 
 
 def _reliability(rows: EvaluationRows, runs: Sequence[Predictions]) -> list[dict[str, float]]:
-    """The curve of all seeds' test probabilities together."""
+    """Reliability curve of the test probabilities of all seeds."""
     labels, probabilities = zip(*(_split(rows, run, "test") for run in runs), strict=True)
     return reliability(np.concatenate(labels), np.concatenate(probabilities))
 
 
 def _transfer(runs: Sequence[Predictions]) -> dict[str, Any] | None:
-    """Weights averaged over seeds, with their deviation over seeds and (mean of seeds) over contexts."""
+    """M averaged over seeds, with its deviation over seeds, and over contexts (mean of seeds)."""
     found = [run.transfer for run in runs if run.transfer is not None]
     if not found:
         return None

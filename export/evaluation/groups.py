@@ -1,4 +1,4 @@
-"""What is measured once per group (a user, a request): pure, vectorised over all groups at once.
+"""Metrics per group (a user, a request): pure, vectorised over all groups at once.
 
 Groups are given as codes 0..G-1 per row. Knows nothing of models, files or resampling.
 """
@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def codes(values: NDArray[np.object_]) -> Ints:
+def encode_ids(values: NDArray[np.object_]) -> Ints:
     """Codes 0..G-1 of ids [R]."""
     return np.unique(values.astype(str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
@@ -20,7 +20,7 @@ def group_sum(group: Ints, values: NDArray[np.generic], groups: int) -> Floats:
     return np.bincount(group, values.astype(np.float64), minlength=groups).astype(np.float64)
 
 
-def divided(numerator: Floats, denominator: Floats) -> Floats:
+def divide(numerator: Floats, denominator: Floats) -> Floats:
     """Quotient; NaN where the denominator is 0."""
     result: Floats = np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator != 0)
     return result
@@ -29,7 +29,7 @@ def divided(numerator: Floats, denominator: Floats) -> Floats:
 def ranks(score: Floats, group: Ints) -> Ints:
     """Rank of each row in its group [R], 0 for the highest score.
 
-    Ties fall in one fixed random order, so scores that are all equal gain nothing from the order of the rows.
+    One fixed random order breaks ties, so that the order of the rows does not help a model that scores all alike.
     """
     shuffled = np.random.default_rng(0).permutation(len(score))
     order = shuffled[np.lexsort((-score[shuffled], group[shuffled]))]
@@ -46,7 +46,7 @@ def _first(ordered: Ints) -> Ints:
 
 
 def group_auc(label: Ints, score: Floats, group: Ints, groups: int) -> Floats:
-    """AUC within each group [G], by the rank sum with ties at half; NaN where only one class is there.
+    """AUC within each group [G], by the rank sum, ties count half; NaN in groups of one class.
 
     Source: Mann and Whitney (1947).
     """
@@ -61,7 +61,7 @@ def group_auc(label: Ints, score: Floats, group: Ints, groups: int) -> Floats:
     rank_sum = group_sum(ordered, rank * label[order], groups)
     pairs = positives * negatives
     wins = rank_sum - positives * (positives + 1) / 2
-    return divided(wins, pairs)
+    return divide(wins, pairs)
 
 
 def group_ndcg(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
@@ -69,21 +69,21 @@ def group_ndcg(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> Flo
 
     Source: Jarvelin and Kekalainen (2002).
     """
-    gained = group_sum(group, _discounted(k, rank) * label, groups)
-    ideal = np.concatenate([[0.0], np.cumsum(_discounted(k, np.arange(k)))])
+    gain = group_sum(group, _discounts(k, rank) * label, groups)
+    ideal = np.concatenate([[0.0], np.cumsum(_discounts(k, np.arange(k)))])
     best = ideal[np.minimum(group_sum(group, label, groups).astype(np.int64), k)]
-    return divided(gained, best)
+    return divide(gain, best)
 
 
-def _discounted(k: int, rank: Ints) -> Floats:
+def _discounts(k: int, rank: Ints) -> Floats:
     return np.where(rank < k, 1.0 / np.log2(rank + 2.0), 0.0)
 
 
 def group_recall(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
     """Share of each group's positives among its first k [G]; NaN without a positive."""
     positives = group_sum(group, label, groups)
-    found = group_sum(group, label * (rank < k), groups)
-    return divided(found, positives)
+    hits = group_sum(group, label * (rank < k), groups)
+    return divide(hits, positives)
 
 
 def group_reciprocal_rank(label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
@@ -102,7 +102,7 @@ def group_diversity(k: int, rank: Ints, group: Ints, vector: Ints, vectors: Floa
         rank: [R] rank within the group.
         group: [R] group codes.
         vector: [R] row of `vectors`.
-        vectors: [V, D] unit vectors; a zero vector (an item without text) counts as unlike everything.
+        vectors: [V, D] unit vectors; a zero vector (an item without text) has cosine 0 with every other.
         groups: number of groups.
     """
     listed = rank < k
@@ -112,4 +112,4 @@ def group_diversity(k: int, rank: Ints, group: Ints, vector: Ints, vectors: Floa
     squares = group_sum(group[listed], (vectors**2).sum(axis=1)[vector[listed]], groups)
     pairs = size * (size - 1)
     similar = (total**2).sum(axis=1) - squares
-    return 1.0 - divided(similar, pairs)
+    return 1.0 - divide(similar, pairs)

@@ -1,4 +1,4 @@
-"""What figures were measured on: versions of packages and the machine. Reads the system, nothing else."""
+"""The machine and package versions that figures were measured with."""
 
 import os
 import platform

@@ -1,6 +1,6 @@
 """All metrics of one model's probabilities on one set of rows, as functions of how often each user counts.
 
-Knows which metric is made of what; doesn't know models, splits or files.
+Knows the definition of each metric; knows nothing of models, splits or files.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.evaluation.bootstrap import Calibration, Ordering, Ratio
+from export.evaluation.bootstrap import AucMetric, EceMetric, RatioMetric
 from export.evaluation.calibration import BINS, equal_mass_bins
 from export.evaluation.groups import (
     Floats,
     Ints,
-    divided,
+    divide,
     group_auc,
     group_diversity,
     group_ndcg,
@@ -27,7 +27,7 @@ from export.evaluation.groups import (
 from export.evaluation.metrics import SMALLEST
 
 K = 10
-"""Length of the list that a user is shown."""
+"""Length of a recommended list."""
 
 METRICS = (
     "auc",
@@ -47,8 +47,8 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class Grouped:
-    """Rows to measure on: labels and what groups them.
+class GroupedRows:
+    """Rows to measure on: labels, and the users, requests and items that group them.
 
     Args:
         label: [R] 0 or 1.
@@ -69,58 +69,60 @@ class Grouped:
     users: int
 
 
-def measure(rows: Grouped, probability: Floats, threshold: float, counts: Floats) -> tuple[dict[str, Floats], Floats]:
+def measure(
+    rows: GroupedRows, probability: Floats, threshold: float, counts: Floats
+) -> tuple[dict[str, Floats], Floats]:
     """Every metric [B] under counts [B, U], and each user's AUC [U].
 
-    Rows from `threshold` on are called positive. Coverage has no resampled values (NaN): a resample lacks a third of
-    the users, so it shows fewer items than all users do.
+    Rows with a probability of at least `threshold` are classified as positive. Coverage has no resampled values (NaN):
+    a resample lacks a third of the users, so it shows fewer items than all users.
     """
     per_user = group_auc(rows.label, probability, rows.user, rows.users)
-    found: dict[str, Floats] = {"auc": Ordering.build(rows.label, probability, rows.user).of(counts)}
-    found["ece"] = calibration_of(rows, probability).of(counts)
+    found: dict[str, Floats] = {"auc": AucMetric.build(rows.label, probability, rows.user).resample(counts)}
+    found["ece"] = ece_metric(rows, probability).resample(counts)
     rank = ranks(probability, rows.request)
     ratios = _row_ratios(rows, probability, threshold) | _request_ratios(rows, rank)
     ratios["gauc"] = _weighted(per_user, group_sum(rows.user, np.ones(len(rows.user)), rows.users))
-    found |= _ratios_of(ratios, counts)
+    found |= _resample_ratios(ratios, counts)
     found["coverage"] = np.full(len(counts), np.nan)
     found["coverage"][0] = _coverage(rows, rank)
     return {name: found[name] for name in METRICS}, per_user
 
 
-def _ratios_of(ratios: Mapping[str, Ratio], counts: Floats) -> dict[str, Floats]:
-    """All ratios under counts, in two products of matrices."""
+def _resample_ratios(ratios: Mapping[str, RatioMetric], counts: Floats) -> dict[str, Floats]:
+    """All ratios under counts, in two matrix products."""
     upper = counts @ np.stack([ratio.numerator for ratio in ratios.values()], axis=1)
     lower = counts @ np.stack([ratio.denominator for ratio in ratios.values()], axis=1)
-    return {name: divided(upper[:, place], lower[:, place]) for place, name in enumerate(ratios)}
+    return {name: divide(upper[:, column], lower[:, column]) for column, name in enumerate(ratios)}
 
 
-def calibration_of(rows: Grouped, probability: Floats) -> Calibration:
-    """ECE's sums; the bins are those of all rows."""
+def ece_metric(rows: GroupedRows, probability: Floats) -> EceMetric:
+    """Sums of ECE; the bins are those of all rows."""
     cell = rows.user * BINS + equal_mass_bins(probability)
     excess = group_sum(cell, rows.label - probability, rows.users * BINS).reshape(rows.users, BINS)
-    return Calibration(excess, group_sum(rows.user, np.ones(len(rows.user)), rows.users))
+    return EceMetric(excess, group_sum(rows.user, np.ones(len(rows.user)), rows.users))
 
 
-def _row_ratios(rows: Grouped, probability: Floats, threshold: float) -> dict[str, Ratio]:
+def _row_ratios(rows: GroupedRows, probability: Floats, threshold: float) -> dict[str, RatioMetric]:
     """Metrics that are means over rows, or shares of rows at the threshold."""
-    called, positive = probability >= threshold, rows.label == 1
+    classified, positive = probability >= threshold, rows.label == 1
 
     def per_user(values: NDArray[Any]) -> Floats:
         return group_sum(rows.user, values, rows.users)
 
-    count, hits = per_user(np.ones(len(called))), per_user(called & positive)
-    taken, there = per_user(called), per_user(positive)
+    count, hits = per_user(np.ones(len(classified))), per_user(classified & positive)
+    predicted, actual = per_user(classified), per_user(positive)
     clipped = np.clip(probability, SMALLEST, 1 - SMALLEST)
     return {
-        "log_loss": Ratio(per_user(-np.log(np.where(positive, clipped, 1 - clipped))), count),
-        "accuracy": Ratio(per_user(called == positive), count),
-        "precision": Ratio(hits, taken),
-        "recall": Ratio(hits, there),
-        "f1": Ratio(2 * hits, taken + there),
+        "log_loss": RatioMetric(per_user(-np.log(np.where(positive, clipped, 1 - clipped))), count),
+        "accuracy": RatioMetric(per_user(classified == positive), count),
+        "precision": RatioMetric(hits, predicted),
+        "recall": RatioMetric(hits, actual),
+        "f1": RatioMetric(2 * hits, predicted + actual),
     }
 
 
-def _request_ratios(rows: Grouped, rank: Ints) -> dict[str, Ratio]:
+def _request_ratios(rows: GroupedRows, rank: Ints) -> dict[str, RatioMetric]:
     """Metrics that are means over requests."""
     requests = int(rows.request.max()) + 1
     owner = np.zeros(requests, np.int64)
@@ -132,20 +134,20 @@ def _request_ratios(rows: Grouped, rank: Ints) -> dict[str, Ratio]:
         "mrr": group_reciprocal_rank(*parts),
         "intra_list_diversity": group_diversity(K, rank, rows.request, rows.text, rows.vectors, requests),
     }
-    return {name: _mean_over(owner, value, rows.users) for name, value in values.items()}
+    return {name: _mean_per_owner(owner, value, rows.users) for name, value in values.items()}
 
 
-def _mean_over(owner: Ints, values: Floats, users: int) -> Ratio:
+def _mean_per_owner(owner: Ints, values: Floats, users: int) -> RatioMetric:
     known = ~np.isnan(values)
-    return Ratio(group_sum(owner[known], values[known], users), group_sum(owner, known, users))
+    return RatioMetric(group_sum(owner[known], values[known], users), group_sum(owner, known, users))
 
 
-def _weighted(values: Floats, weights: Floats) -> Ratio:
-    """A mean over users; a user without a value does not count."""
+def _weighted(values: Floats, weights: Floats) -> RatioMetric:
+    """A weighted mean over users; users without a value are left out."""
     known = ~np.isnan(values)
-    return Ratio(np.where(known, values * weights, 0.0), np.where(known, weights, 0.0))
+    return RatioMetric(np.where(known, values * weights, 0.0), np.where(known, weights, 0.0))
 
 
-def _coverage(rows: Grouped, rank: Ints) -> float:
-    """Share of the candidate items that are in some request's first K."""
+def _coverage(rows: GroupedRows, rank: Ints) -> float:
+    """Share of the candidate items that are among some request's first K."""
     return len(np.unique(rows.item[rank < K])) / len(np.unique(rows.item))

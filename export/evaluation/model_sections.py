@@ -1,22 +1,30 @@
-"""The report's sections on models: comparison, scenarios, cold start, calibration, transfer weights, method.
+"""The report's sections on models, from the overview to the transfer weights, and on the method.
 
-Knows metrics.json's structure and what each section says; how it looks is the template's.
+Knows the structure of metrics.json.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from export.evaluation import findings
 from export.evaluation.evaluate import POOLED
-from export.evaluation.model_plots import (
-    difference_dots,
-    metric_bars,
-    reliability_plot,
-    scenario_dots,
-    transfer_heatmap,
+from export.evaluation.labels import (
+    METRICS,
+    PROBABILITY,
+    RANKING,
+    format_number,
+    format_signed,
+    model_description,
+    model_name,
+    subset_name,
 )
-from export.evaluation.sections import Cell, Row, Section, TableOf, plain
-from export.evaluation.words import METRICS, MODELS, PROBABILITY, RANKING, model_name, number, signed, subset_name
+from export.evaluation.model_plots import (
+    plot_differences,
+    plot_metric,
+    plot_reliability,
+    plot_scenarios,
+    plot_transfer,
+)
+from services.report.page import ReportCell, ReportRow, ReportTable, Section, text_row
 
 Figures = dict[str, Any]
 
@@ -24,236 +32,252 @@ Figures = dict[str, Any]
 def model_sections(figures: Figures) -> list[Section]:
     """All sections on models, in the order of the page."""
     return [
-        summary(figures),
-        comparison(figures),
-        differences(figures),
-        scenarios(figures),
-        cold_start(figures),
-        calibration(figures),
-        transfer_weights(figures),
+        overview_section(figures),
+        metrics_section(figures),
+        differences_section(figures),
+        scenarios_section(figures),
+        cold_start_section(figures),
+        calibration_section(figures),
+        transfer_section(figures),
     ]
 
 
-def summary(figures: Figures) -> Section:
-    """What a hurried reader should know."""
+def best_kind(figures: Figures, metric: str, subset: str = "all") -> str | None:
+    """The kind with the best value of a metric on a subset; None if no model has one."""
+    estimates = {kind: subset_estimates(model, subset).get(metric) for kind, model in figures["models"].items()}
+    values = {kind: e["value"] for kind, e in estimates.items() if e and e["value"] is not None}
+    choose = min if METRICS[metric][2] == "lower" else max
+    return choose(values, key=lambda kind: values[kind]) if values else None
+
+
+def subset_estimates(model: dict[str, Any], subset: str) -> dict[str, Any]:
+    """A model's estimates on a subset; empty if the subset has no rows."""
+    test = model["test"]
+    estimates: dict[str, Any] = test["segments"].get(subset) or test.get(subset) or {}
+    return estimates
+
+
+def overview_section(figures: Figures) -> Section:
+    """What is compared, on which rows."""
     size = figures["subsets"]["all"]
     intro = (
         "A user meets the same catalogue in several scenarios. For each user and item CrossRec estimates a preference "
-        "P[j,n] from what the user did in each source scenario j, and sums them with transfer weights M[i,j] that say "
-        "how much of it holds in the target scenario i. This report compares such models (P/M) with others that were "
-        "trained on the same rows."
+        "P[j,n] from the user's behaviour in each source scenario j, and sums the preferences with transfer weights "
+        "M[i,j]: how much of them counts in the target scenario i. This report compares such models (P/M) with others "
+        "that were trained on the same rows."
     )
     test = (
-        f"Every number comes from the test rows: {size['rows']:,} pairs of a user and an item in {size['requests']:,} "
-        f"requests of {size['users']:,} users, of which {size['positives']:,} are positive. No model saw them "
-        "in training, and the features of a row hold nothing that happened after its request."
+        f"All figures are of the test rows: {size['rows']:,} pairs of a user and an item in {size['requests']:,} "
+        f"requests of {size['users']:,} users, of which {size['positives']:,} are positive. No model was trained on "
+        "them, and the features of a row contain nothing that happened after its request."
     )
-    notes = [f"The data set says of itself: “{note}”" for note in figures["data"]["notes"][:1]]
-    return Section(
-        "short",
-        "In short",
-        [intro, test],
-        [*findings.best_model(figures), *findings.pooling(figures), *findings.cold_start(figures)],
-        notes,
-    )
+    notices = [f"Note of the data set: “{note}”" for note in figures["data"]["notes"][:1]]
+    return Section("overview", "Overview", [intro, test], notices=notices)
 
 
-def comparison(figures: Figures) -> Section:
+def metrics_section(figures: Figures) -> Section:
     """All models over all test rows."""
     seeds, resamples = figures["workload"]["seeds"], figures["workload"]["resamples"]
     intro = (
-        f"How well each model ranks, over all test rows. Values are means over {seeds} training "
-        f"{'runs that differ' if seeds > 1 else 'run; more would differ'} in the random seed; the black lines, and the "
-        f"small numbers below values, are 95 % intervals over users ({resamples} resamples): what could have been "
-        "measured on other users of the same kind."
+        f"Values are means over {seeds} training {'runs with different seeds' if seeds > 1 else 'run'}. Black lines, "
+        f"and small numbers below values, are 95 % intervals over users ({resamples} bootstrap resamples)."
     )
     colours = (
-        "Blue: models with transfer weights. Dark grey: the best other model on the validation rows, which the rest "
-        "is compared with. Bold in the tables: the best value of a column."
+        "Blue: models with transfer weights. Dark grey: the best other model on the validation rows, the baseline. "
+        "Bold: the best value of a column."
     )
+    subsets = ["all", *figures["scenarios"], *figures["segments"]]
     return Section(
         "models",
         "All models",
         [intro, colours],
-        findings.best_model(figures)[:1],
-        pictures=[metric_bars(figures, "auc"), metric_bars(figures, "ndcg_at_10")],
+        plots=[plot_metric(figures, "auc"), plot_metric(figures, "ndcg_at_10")],
         tables=[
-            _estimates("Order: all test rows", figures, RANKING, ["all"]),
-            _estimates("Probabilities and decisions: all test rows", figures, PROBABILITY, ["all"]),
-            *(
-                _estimates(f"{name} in every scenario and segment", figures, metrics, _subsets(figures), folded=True)
-                for name, metrics in (("Order", RANKING), ("Probabilities and decisions", PROBABILITY))
-            ),
+            _estimate_table("Ranking: all test rows", figures, RANKING, ["all"]),
+            _estimate_table("Probabilities and decisions: all test rows", figures, PROBABILITY, ["all"]),
+            _estimate_table("Ranking in every scenario and segment", figures, RANKING, subsets),
+            _estimate_table("Probabilities and decisions in every scenario and segment", figures, PROBABILITY, subsets),
         ],
     )
 
 
-def _subsets(figures: Figures) -> list[str]:
-    return ["all", *figures["scenarios"], *figures["segments"]]
-
-
-def _estimates(
-    caption: str, figures: Figures, metrics: Sequence[str], subsets: Sequence[str], *, folded: bool = False
-) -> TableOf:
-    """Models by metrics, a group of rows per subset."""
-    rows = []
+def _estimate_table(caption: str, figures: Figures, metrics: Sequence[str], subsets: Sequence[str]) -> ReportTable:
+    """Models by metrics; a table of several subsets is folded and has a group of rows per subset."""
+    rows, several = [], len(subsets) > 1
     for subset in subsets:
-        if len(subsets) > 1:
-            rows.append(Row(group=f"{subset_name(subset)}: {figures['subsets'][subset]['rows']:,} rows"))
-        best = {metric: findings.ranked(figures, metric, subset)[:1] for metric in metrics if METRICS[metric][2]}
+        if several:
+            rows.append(_subset_row(figures, subset))
+        best = {metric: best_kind(figures, metric, subset) for metric in metrics if METRICS[metric][2]}
         for kind, model in figures["models"].items():
-            found = findings.estimates_of(model, subset)
-            if found:
-                cells = [_cell(found[metric], best=best.get(metric) == [kind]) for metric in metrics]
-                rows.append(Row([Cell(model_name(kind)), *cells]))
-    return TableOf(caption, ["Model", *(METRICS[metric][0] for metric in metrics)], rows, folded)
+            estimates = subset_estimates(model, subset)
+            if estimates:
+                cells = [_estimate_cell(estimates[metric], best=best.get(metric) == kind) for metric in metrics]
+                rows.append(ReportRow([ReportCell(model_name(kind)), *cells]))
+    return ReportTable(caption, ["Model", *(METRICS[metric][0] for metric in metrics)], rows, folded=several)
 
 
-def _cell(estimate: dict[str, Any], *, best: bool = False) -> Cell:
-    return Cell(number(estimate["value"]), findings.span(estimate).strip("[]").replace(", ", " to "), best)
+def _subset_row(figures: Figures, subset: str) -> ReportRow:
+    return ReportRow(group=f"{subset_name(subset)}: {figures['subsets'][subset]['rows']:,} rows")
 
 
-def differences(figures: Figures) -> Section:
-    """Each model against the references."""
+def _estimate_cell(estimate: dict[str, Any], *, best: bool = False) -> ReportCell:
+    """A value with its interval."""
+    known = estimate["low"] is not None
+    interval = f"{format_number(estimate['low'])} to {format_number(estimate['high'])}" if known else ""
+    return ReportCell(format_number(estimate["value"]), interval, best)
+
+
+def differences_section(figures: Figures) -> Section:
+    """Each model minus the baseline and minus the pooled network."""
     references = list(figures["differences"])
     least = 2 / (figures["workload"]["resamples"] + 1)
     intro = (
-        "Differences between models are surer than their values, because easy and hard users are the same for all: "
-        "the lines are 95 % intervals of the difference over the same resampled users. A line that leaves out zero "
-        "is a difference that other users would most likely show too. Training again may also move it: a difference is "
-        "called better or worse here only if training runs agree on it, too."
+        "Differences are more certain than values, because all models have the same easy and hard users: lines are "
+        "95 % intervals of the difference over the same resampled users. Retraining moves a difference, too: the "
+        "values of each seed are in metrics.json."
     )
     tests = (
-        f"p: the chance of a difference this large if there were none, by resampling (at least {least:.3f} with this "
-        "many resamples); signed ranks: the same by Wilcoxon's test on users' own AUCs."
+        f"p: two-sided p-value of the AUC difference by resampling (at least {least:.3f} with this number of "
+        "resamples). Signed ranks: p-value of Wilcoxon's signed-rank test on users' own AUCs."
     )
     names = " and ".join(model_name(reference) for reference in references)
     return Section(
         "differences",
         f"Differences to {names}" if references else "Differences",
         [intro, tests],
-        [*findings.against_baseline(figures), *findings.pooling(figures)],
-        [] if references else ["All models here have transfer weights: there is no other model to compare with."],
-        [difference_dots(figures, reference, metric) for reference in references for metric in ("auc", "ndcg_at_10")],
-        [_difference_table(figures, reference) for reference in references],
+        notices=[] if references else ["All models here have transfer weights: there is no baseline to compare with."],
+        plots=[
+            plot_differences(figures, reference, metric) for reference in references for metric in ("auc", "ndcg_at_10")
+        ],
+        tables=[_difference_table(figures, reference) for reference in references],
     )
 
 
-def _difference_table(figures: Figures, reference: str) -> TableOf:
+def _difference_table(figures: Figures, reference: str) -> ReportTable:
     metrics = ("auc", "gauc", "ndcg_at_10", "log_loss", "ece")
     rows = []
-    for subset in _subsets(figures):
-        rows.append(Row(group=f"{subset_name(subset)}: {figures['subsets'][subset]['rows']:,} rows"))
+    for subset in ["all", *figures["scenarios"], *figures["segments"]]:
+        rows.append(_subset_row(figures, subset))
         for kind, subsets in figures["differences"][reference].items():
             if subset in subsets:
-                found = subsets[subset]
-                cells = [_difference_cell(found[metric]) for metric in metrics]
-                p = [Cell(number(found["auc"]["p"], 3)), Cell(number(found["wilcoxon_p"], 3))]
-                rows.append(Row([Cell(model_name(kind)), *cells, *p]))
+                differences = subsets[subset]
+                cells = [_difference_cell(differences[metric]) for metric in metrics]
+                p = [differences["auc"]["p"], differences["wilcoxon_p"]]
+                cells += [ReportCell(format_number(value, 3)) for value in p]
+                rows.append(ReportRow([ReportCell(model_name(kind)), *cells]))
     columns = ["Model", *(METRICS[metric][0] for metric in metrics), "p (AUC)", "signed ranks"]
-    return TableOf(f"Every difference to {model_name(reference)}", columns, rows, folded=True)
+    return ReportTable(f"All differences to {model_name(reference)}", columns, rows, folded=True)
 
 
-def _difference_cell(difference: dict[str, Any]) -> Cell:
+def _difference_cell(difference: dict[str, Any]) -> ReportCell:
     if difference["low"] is None:
-        return Cell(signed(difference["value"]))
-    return Cell(signed(difference["value"]), f"{signed(difference['low'])} to {signed(difference['high'])}")
+        return ReportCell(format_signed(difference["value"]))
+    interval = f"{format_signed(difference['low'])} to {format_signed(difference['high'])}"
+    return ReportCell(format_signed(difference["value"]), interval)
 
 
-def scenarios(figures: Figures) -> Section:
+def scenarios_section(figures: Figures) -> Section:
     """Models by target scenario."""
     intro = (
-        "The same for each target scenario alone, in order of the models above; diamonds are models with transfer "
-        "weights. Compare colours within a scenario: scenarios differ in how hard they are, so a value in one says "
-        "nothing against a value in another. All numbers are in the folded tables above."
+        "The same metrics for each target scenario alone; diamonds are models with transfer weights. Compare models "
+        "within a scenario: scenarios differ in difficulty, so values of two scenarios are not comparable. All values "
+        "are in the folded tables above."
     )
-    pictures = [scenario_dots(figures, metric) for metric in ("auc", "ndcg_at_10")] if figures["scenarios"] else []
-    return Section("scenarios", "Target scenarios", [intro], findings.by_scenario(figures), pictures=pictures)
+    plots = [plot_scenarios(figures, metric) for metric in ("auc", "ndcg_at_10")] if figures["scenarios"] else []
+    return Section("scenarios", "Target scenarios", [intro], plots=plots)
 
 
-def cold_start(figures: Figures) -> Section:
-    """What is measured where there is no history."""
+def cold_start_section(figures: Figures) -> Section:
+    """Metrics of items and users without history."""
     segments: dict[str, str] = figures["segments"]
     meanings = "; ".join(f"{subset_name(name)}: {meaning}" for name, meaning in segments.items())
-    intro = (
-        f"How models rank what has no history. {meanings}. A model that lives on counts has nothing to order cold "
-        "items by, so values near 0.5 are expected there."
-    )
-    empty = [
-        f"{subset_name(name)}: no test row is of this kind in this data set, so this part of the table is empty."
-        for name in segments
-        if not figures["subsets"][name]["rows"]
+    intro = f"{meanings}. Models of counts alone cannot order cold items: values near 0.5 are expected of them."
+    sizes = {name: figures["subsets"][name]["rows"] for name in segments}
+    empty = [f"{subset_name(name)}: this data set has no such test rows." for name in segments if not sizes[name]]
+    few = [
+        f"{subset_name(name)}: only {size} test rows, so intervals are wide."
+        for name, size in sizes.items()
+        if name.startswith("cold") and 0 < size < FEW_ROWS
     ]
-    return Section("cold", "Cold start", [intro], findings.cold_start(figures), empty, tables=[_segment_table(figures)])
+    return Section("cold", "Cold start", [intro], notices=[*empty, *few], tables=[_segment_table(figures)])
 
 
-def _segment_table(figures: Figures) -> TableOf:
+FEW_ROWS = 500
+"""A cold segment with fewer test rows gets a notice."""
+
+
+def _segment_table(figures: Figures) -> ReportTable:
     """Models by segments, a column per segment and metric."""
-    shown = [(name, metric) for name in figures["segments"] for metric in ("auc", "ndcg_at_10")]
-    best = {(name, metric): findings.ranked(figures, metric, name)[:1] for name, metric in shown}
+    columns = [(name, metric) for name in figures["segments"] for metric in ("auc", "ndcg_at_10")]
+    best = {(name, metric): best_kind(figures, metric, name) for name, metric in columns}
     rows = []
     for kind, model in figures["models"].items():
-        found = [findings.estimates_of(model, name).get(metric) for name, metric in shown]
+        estimates = [subset_estimates(model, name).get(metric) for name, metric in columns]
         cells = [
-            _cell(estimate, best=best[column] == [kind]) if estimate else Cell("-")
-            for estimate, column in zip(found, shown, strict=True)
+            _estimate_cell(estimate, best=best[column] == kind) if estimate else ReportCell("-")
+            for estimate, column in zip(estimates, columns, strict=True)
         ]
-        rows.append(Row([Cell(model_name(kind)), *cells]))
-    columns = [f"{subset_name(name)}: {METRICS[metric][0]}" for name, metric in shown]
-    return TableOf("Segments of the test rows", ["Model", *columns], rows)
+        rows.append(ReportRow([ReportCell(model_name(kind)), *cells]))
+    titles = [
+        f"{subset_name(name)} ({figures['subsets'][name]['rows']:,} rows): {METRICS[metric][0]}"
+        for name, metric in columns
+    ]
+    return ReportTable("Segments of the test rows", ["Model", *titles], rows)
 
 
-def calibration(figures: Figures) -> Section:
-    """Whether probabilities mean what they say."""
+def calibration_section(figures: Figures) -> Section:
+    """Predicted probabilities against observed shares."""
     intro = (
-        f"Whether a predicted probability of 30 % comes true in 30 % of cases. Rows are sorted by probability into "
-        f"{figures['workload']['bins']} bins of equal size; each dot is a bin. Dots on the dashed diagonal are right; "
-        "below it, the model promises too much. Order does not depend on this, but rules on probabilities do."
+        f"Rows are sorted by predicted probability into {figures['workload']['bins']} bins of equal size; each dot is "
+        "a bin. On the dashed diagonal the probabilities are calibrated; below it they are too high. Ranking does not "
+        "depend on calibration, thresholds on probabilities do."
     )
-    pictures = [reliability_plot(figures, kind) for kind in figures["models"]]
-    return Section("calibration", "Calibration", [intro], findings.calibration(figures), pictures=pictures)
+    plots = [plot_reliability(figures, kind) for kind in figures["models"]]
+    return Section("calibration", "Calibration", [intro], plots=plots)
 
 
-def transfer_weights(figures: Figures) -> Section:
-    """M[i,j] of the models that have it."""
+def transfer_section(figures: Figures) -> Section:
+    """Heat maps of M[i,j] of the models that have it."""
     intro = (
-        "How much preference in a source scenario (column) counts in a target scenario (row): M[i,j], the mean over "
-        "users of the test rows, between 0 and 1. Scores are divided by the row's sum, so only proportions within a "
-        "row matter. ± is the deviation between training runs: weights that differ less than that are equal."
+        "M[i,j]: how much preference in source scenario j (column) counts in target scenario i (row), the mean over "
+        "the test rows' users, between 0 and 1. Scores are divided by the row's sum, so only proportions within a row "
+        "matter. ± is the deviation between seeds: weights that differ by less are equal."
     )
+    if POOLED in figures["differences"]:
+        intro += " What the weights bring over one network for all scenarios is in the differences above."
     kinds = [kind for kind, model in figures["models"].items() if model["transfer"]]
-    found = [text for kind in kinds for text in findings.transfer_weights(figures, kind)]
-    none = [] if kinds else ["None of these models has transfer weights: evaluate affine or neural to see them."]
-    pictures = [transfer_heatmap(figures, kind) for kind in kinds]
-    if POOLED in figures["models"]:
-        found += findings.pooling(figures)
-    return Section("transfer", "Transfer weights", [intro], found, none, pictures)
+    notices = [] if kinds else ["None of these models has transfer weights: evaluate affine or neural to see them."]
+    plots = [plot_transfer(figures, kind) for kind in kinds]
+    return Section("transfer", "Transfer weights", [intro], notices=notices, plots=plots)
 
 
-def method(figures: Figures) -> Section:
+def method_section(figures: Figures) -> Section:
     """Definitions, workload, versions, machine."""
-    work, machine = figures["workload"], figures["machine"]
-    names = ", ".join(model_name(kind) for kind in figures["models"])
+    work, machine, data = figures["workload"], figures["machine"], figures["data"]
     intro = (
-        f"Models: {names}; training runs of each: {work['seeds']}. "
-        f"Intervals: percentiles of {work['resamples']} resamples of users, the same for all models (seed "
-        f"{figures['seed']}). Decisions: the threshold with the highest F1 on the validation rows. Equal scores are "
-        "ordered by one fixed draw. Coverage has no interval: a resample lacks users, so it always shows fewer items. "
-        "ECE's interval leans upwards: a resample's bins are noisier than those of all rows."
+        "Intervals are percentiles of the resamples, which are the same for all models. Decisions use the threshold "
+        "with the highest F1 on the validation rows. Equal scores are ordered by one fixed random draw. Coverage has "
+        "no interval: a resample lacks users, so it always shows fewer items. The interval of ECE is biased upwards: a "
+        "resample's bins are noisier than those of all rows."
     )
-    versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
-    made = (
-        f"Data: {figures['data']['name']}, {figures['data']['rows']:,} labelled rows. Measured in "
-        f"{work['seconds']:.0f} s on {machine['processor']}, {machine['cores']} cores, {machine['system']}; {versions}."
-    )
-    metrics = [plain(name, meaning, better or "-") for name, meaning, better in METRICS.values()]
-    models = [plain(model_name(kind), MODELS.get(kind, ("", "-"))[1]) for kind in figures["models"]]
+    facts = [
+        ("Data set", f"{data['name']}, {data['rows']:,} labelled rows"),
+        ("Seeds per model", str(work["seeds"])),
+        ("Resamples", f"{work['resamples']}, seed {figures['seed']}"),
+        ("Duration", f"{work['seconds']:.0f} s"),
+        ("Machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in figures["versions"].items())),
+        *(("Note of the data set", f"“{note}”") for note in data["notes"][1:]),
+    ]
+    metrics = [text_row(name, meaning, better or "-") for name, meaning, better in METRICS.values()]
+    models = [text_row(model_name(kind), model_description(kind)) for kind in figures["models"]]
     return Section(
         "method",
-        "How it was measured",
-        [intro, made, *(f"From the data set's notes: “{note}”" for note in figures["data"]["notes"][1:])],
+        "Method",
+        [intro],
+        facts=facts,
         tables=[
-            TableOf("Metrics", ["Metric", "Meaning", "Better"], metrics, prose=True),
-            TableOf("Models", ["Model", "What it is"], models, prose=True),
+            ReportTable("Metrics", ["Metric", "Meaning", "Better"], metrics, prose=True),
+            ReportTable("Models", ["Model", "Description"], models, prose=True),
         ],
     )

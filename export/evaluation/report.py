@@ -1,21 +1,19 @@
-"""The report: one HTML file with everything in it, from the figures and the experiments' files. Reads no files."""
+"""The evaluation report: one self-contained HTML file of metrics.json and the experiments' results. Reads no files."""
 
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from export.evaluation.experiment_sections import experiment_sections
-from export.evaluation.model_sections import method, model_sections
-from export.evaluation.template import PAGE
+from export.evaluation.model_sections import method_section, model_sections
+from services.report.page import ReportPage, render_page
 
 
-def render(figures: dict[str, Any], experiments: dict[str, dict[str, Any]]) -> str:
-    """The page; experiments that were not run are named with the command that runs them."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+def render_report(figures: dict[str, Any], experiments: dict[str, dict[str, Any]]) -> str:
+    """The page; an experiment that was not run has a section that names its command."""
     name = figures["data"]["name"]
-    page: str = environment.from_string(PAGE).render(
-        title=f"CrossRec on {name}: which models rank best, and what transfer brings",
-        subtitle=f"Evaluated {figures['created_at'][:10]}; the same figures for machines are in metrics.json.",
-        sections=[*model_sections(figures), *experiment_sections(experiments, name), method(figures)],
+    page = ReportPage(
+        title=f"CrossRec on {name}: model quality and transfer",
+        subtitle=f"Evaluated {figures['created_at'][:10]}; metrics.json holds the same figures.",
+        sections=[*model_sections(figures), *experiment_sections(experiments, name), method_section(figures)],
+        contents=True,
     )
-    return page
+    return render_page(page)

@@ -1,4 +1,4 @@
-"""What evaluation needs of training rows: labels, groups, item texts and which rows are cold.
+"""The rows to evaluate on: labels, groups, item texts, and which rows are cold.
 
 Knows the files that export/rows/writer.py writes and streams them, so that memory holds the features of
 one batch; knows nothing of models.
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from export.evaluation.groups import Floats, Ints
-from export.evaluation.measure import Grouped
+from export.evaluation.measure import GroupedRows
 from export.rows.reader import read_info
 from services.errors import CrossRecError
 from services.features.config import EVENT_TYPES
@@ -29,7 +29,7 @@ _IDS = ("user_id", "request_id", "item_id")
 
 
 class EvaluationError(CrossRecError):
-    """Rows, runs or figures that cannot be evaluated; the text names which and why."""
+    """Rows, runs or figures cannot be evaluated; the text names them and the reason."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class EvaluationRows:
     number: Ints
     split: NDArray[np.str_]
     target: Ints
-    grouped: Grouped
+    grouped: GroupedRows
     cold_item: Mask
     cold_user: Mask
     sources: Sequence[str]
@@ -71,41 +71,41 @@ class EvaluationRows:
 
 
 SEGMENTS = {
-    "cold_items": "items that nobody had shown, seen or bought before the request",
+    "cold_items": "items without any event before the request",
     "cold_users": "users without any event before the request",
-    "warm": "item and user both have a history",
+    "warm": "item and user both have events before the request",
 }
 
 
-def restricted(rows: Grouped, mask: Mask) -> Grouped:
-    """Some of the rows; requests are numbered anew, users keep their codes."""
+def select_rows(rows: GroupedRows, mask: Mask) -> GroupedRows:
+    """Some of the rows; requests are renumbered, users keep their codes."""
     request = np.unique(rows.request[mask], return_inverse=True)[1].astype(np.int64)
     chosen = (rows.label[mask], rows.user[mask], request, rows.item[mask], rows.text[mask])
-    return Grouped(*chosen, rows.vectors, rows.users)
+    return GroupedRows(*chosen, rows.vectors, rows.users)
 
 
 def read_evaluation_rows(directory: Path) -> EvaluationRows:
-    """The rows of a replay's directory that models are judged on; EvaluationError if there are none to test on."""
+    """Validation and test rows of a replay's directory; EvaluationError if there are no test rows."""
     info = read_info(directory)
     file = pq.ParquetFile(directory / "rows.parquet")
-    table = pa.concat_tables(_scalars(file))
+    table = pa.concat_tables(_read_scalars(file))
     if not pc.any(pc.equal(table["split"], "test")).as_py():
         raise EvaluationError(f"{directory}: no labelled row has split test, so there is nothing to evaluate on")
-    ids = {name: _codes(table[name]) for name in _IDS}
-    number, context = _ints(table["number"]), _ints(table["context"])
-    grouped = Grouped(
-        label=_ints(table["label"]),
+    ids = {name: _encode_ids(table[name]) for name in _IDS}
+    number, context = _as_ints(table["number"]), _as_ints(table["context"])
+    grouped = GroupedRows(
+        label=_as_ints(table["label"]),
         user=ids["user_id"],
         request=ids["request_id"],
         item=ids["item_id"],
-        text=_ints(table["text"]),
+        text=_as_ints(table["text"]),
         vectors=_unit_vectors(directory / "texts.parquet"),
         users=int(ids["user_id"].max()) + 1,
     )
     return EvaluationRows(
         number=number,
         split=table["split"].to_numpy().astype(str),
-        target=_ints(table["target"]),
+        target=_as_ints(table["target"]),
         grouped=grouped,
         cold_item=_all_zero(file, "item", _item_columns(info["tensors"]["item"]))[number],
         cold_user=_cold_contexts(directory, info)[context],
@@ -114,8 +114,8 @@ def read_evaluation_rows(directory: Path) -> EvaluationRows:
     )
 
 
-def _scalars(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    """The plain columns of the judged rows with their row numbers, batch by batch."""
+def _read_scalars(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Scalar columns of the validation and test rows with their row numbers, batch by batch."""
     begin = 0
     for batch in file.iter_batches(BATCH_ROWS, columns=["split", "label", "target", "context", "text", *_IDS]):
         numbers = pa.array(np.arange(begin, begin + batch.num_rows))
@@ -124,12 +124,12 @@ def _scalars(file: pq.ParquetFile) -> Iterator[pa.Table]:
         yield table.filter(pc.is_in(table["split"], pa.array(SPLITS)))
 
 
-def _ints(column: pa.ChunkedArray) -> Ints:
+def _as_ints(column: pa.ChunkedArray) -> Ints:
     result: Ints = column.to_numpy().astype(np.int64)
     return result
 
 
-def _codes(column: pa.ChunkedArray) -> Ints:
+def _encode_ids(column: pa.ChunkedArray) -> Ints:
     result: Ints = column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     return result
 
@@ -147,7 +147,7 @@ def _item_columns(names: Sequence[str]) -> Ints:
 
 
 def _cold_contexts(directory: Path, info: dict[str, Any]) -> Mask:
-    """Which contexts are of users without any event [K]; what is over all scenarios repeats in each, one is enough."""
+    """Which contexts are of users without any event [K]. Totals over all scenarios repeat in each: one is enough."""
     names = info["tensors"]["behavior"]
     starts = tuple(f"all_{kind}_" for kind in EVENT_TYPES)
     columns = np.flatnonzero([name.startswith(starts) for name in names])

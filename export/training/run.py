@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from export.evaluation.metrics import summary
+from export.evaluation.metrics import ranking_metrics
 from export.models.base import Model, TorchModel
 from export.models.config import TrainingConfig
 from export.models.kinds import config_of, load_kind
@@ -139,11 +139,11 @@ def split_metrics(source: RowSource, scored: ScoredRows) -> dict[str, Any]:
     """Metrics over all rows of a split and per target scenario."""
     columns = source.columns("user_id", "request_id", "target")
     parts = (scored.label, scored.probability, columns["user_id"], columns["request_id"])
-    result = {"all": summary(*parts)}
+    result = {"all": ranking_metrics(*parts)}
     for number, scenario in enumerate(source.sources):
         chosen = columns["target"] == number
         if chosen.any():
-            result[scenario] = summary(*(part[chosen] for part in parts))
+            result[scenario] = ranking_metrics(*(part[chosen] for part in parts))
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from export.evaluation.bootstrap import Calibration, Ratio, interval, user_counts
+from export.evaluation.bootstrap import EceMetric, RatioMetric, percentile_interval, user_counts
 from export.evaluation.calibration import BINS, equal_mass_bins, reliability
 from export.evaluation.groups import Floats, Ints, group_ndcg, group_sum
 from export.monitoring.attribution.join import AnswerGroup, ShownItems
@@ -87,35 +87,37 @@ def _measured(
     if not len(label):
         return GroupMetrics(*head, nothing, nothing, None, nothing, [])
     counts = user_counts(len(users), resamples, SEED)
-    ctr = Ratio(group_sum(user, label, len(users)), group_sum(user, np.ones(len(label)), len(users)))
+    ctr = RatioMetric(group_sum(user, label, len(users)), group_sum(user, np.ones(len(label)), len(users)))
     ndcg = _ndcg(k, label, joined.position[rows], answer, user, len(users))
     calibration = _calibration(label, probability, user, len(users))
     return GroupMetrics(
         *head,
-        _estimate(ctr.of(counts)),
-        _estimate(ndcg.of(counts)),
+        _estimate(ctr.resample(counts)),
+        _estimate(ndcg.resample(counts)),
         float(probability.mean()),
-        _estimate(calibration.of(counts)),
+        _estimate(calibration.resample(counts)),
         reliability(label, probability),
     )
 
 
-def _ndcg(k: int, label: Ints, position: Ints, answer: Ints, user: Ints, users: int) -> Ratio:
+def _ndcg(k: int, label: Ints, position: Ints, answer: Ints, user: Ints, users: int) -> RatioMetric:
     """Mean over answers with a click, as sums per user."""
     answers = int(answer.max()) + 1
     value = group_ndcg(k, label, position, answer, answers)
     owner = np.zeros(answers, np.int64)
     owner[answer] = user
     known = ~np.isnan(value)
-    return Ratio(group_sum(owner[known], value[known], users), group_sum(owner[known], np.ones(known.sum()), users))
+    return RatioMetric(
+        group_sum(owner[known], value[known], users), group_sum(owner[known], np.ones(known.sum()), users)
+    )
 
 
-def _calibration(label: Ints, probability: Floats, user: Ints, users: int) -> Calibration:
+def _calibration(label: Ints, probability: Floats, user: Ints, users: int) -> EceMetric:
     excess = np.zeros((users, BINS))
     np.add.at(excess, (user, equal_mass_bins(probability)), label - probability)
-    return Calibration(excess, group_sum(user, np.ones(len(label)), users))
+    return EceMetric(excess, group_sum(user, np.ones(len(label)), users))
 
 
 def _estimate(values: Floats) -> Estimate:
-    low, high = interval(values[1:])
+    low, high = percentile_interval(values[1:])
     return Estimate(*(None if np.isnan(value) else float(value) for value in (values[0], low, high)))

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export.evaluation.measure import Grouped
+from export.evaluation.measure import GroupedRows
 
 SOURCES = ["regular", "home", "search"]
 TENSORS = {"item": ["item_engagement_1s", "item_impression_1s", "price"], "behavior": ["all_click_1s", "all_age_days"]}
 
 
-def grouped(seed: int = 0, users: int = 12, per_user: int = 20) -> tuple[Grouped, np.ndarray]:
+def grouped(seed: int = 0, users: int = 12, per_user: int = 20) -> tuple[GroupedRows, np.ndarray]:
     """Rows of users with two requests each, and probabilities without ties."""
     generator = np.random.default_rng(seed)
     rows = users * per_user
@@ -25,7 +25,7 @@ def grouped(seed: int = 0, users: int = 12, per_user: int = 20) -> tuple[Grouped
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     item, text = generator.integers(0, 50, rows), generator.integers(0, 7, rows)
     probability = 0.005 + 0.2 * label + 0.79 * generator.permutation(rows) / rows
-    return Grouped(label, user, request, item, text, vectors, users), probability
+    return GroupedRows(label, user, request, item, text, vectors, users), probability
 
 
 def write_dataset(directory: Path, kinds: dict[str, bool], seeds: int = 2) -> Path:
@@ -97,7 +97,6 @@ def experiments() -> dict[str, dict[str, Any]]:
         "ablation": {"rows": ablation},
         "scarcity": {"rows": scarcity},
         "sources": {"rows": removed},
-        "augmentation": {"rows": [{"name": "mask history", "target": "home", "auc_change": 0.001, "kept": False}]},
         "recogniser": {
             "scenarios": ["home", "search"],
             "confusion": [[8, 2], [1, 9]],

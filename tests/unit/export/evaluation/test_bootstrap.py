@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from export.evaluation.bootstrap import Ordering, interval, p_value, user_counts, wilcoxon_p
-from export.evaluation.measure import METRICS, Grouped, measure
+from export.evaluation.bootstrap import AucMetric, p_value, percentile_interval, user_counts, wilcoxon_p
+from export.evaluation.measure import METRICS, GroupedRows, measure
 from tests.unit.export.evaluation.made import grouped
 
 
-def repeated(rows: Grouped, probability: np.ndarray, count: np.ndarray) -> tuple[Grouped, np.ndarray]:
+def repeated(rows: GroupedRows, probability: np.ndarray, count: np.ndarray) -> tuple[GroupedRows, np.ndarray]:
     """The rows with each user as often as drawn, every copy a user and requests of its own."""
     copies = [(user, copy) for user, times in enumerate(count.astype(int)) for copy in range(times)]
     index = [np.flatnonzero(rows.user == user) for user, _ in copies]
@@ -17,7 +17,7 @@ def repeated(rows: Grouped, probability: np.ndarray, count: np.ndarray) -> tuple
     keys = np.stack([user, rows.request[rows_of]])
     request = np.unique(keys, axis=1, return_inverse=True)[1].reshape(-1)
     parts = (rows.label[rows_of], user, request, rows.item[rows_of], rows.text[rows_of])
-    return Grouped(*parts, rows.vectors, len(copies)), probability[rows_of]
+    return GroupedRows(*parts, rows.vectors, len(copies)), probability[rows_of]
 
 
 @pytest.mark.parametrize("metric", [name for name in METRICS if name not in {"ece", "coverage"}])
@@ -34,8 +34,8 @@ def test_counts_give_what_repeated_rows_give(metric: str) -> None:
 
 def test_ordering_counts_ties_at_half() -> None:
     """Two equal scores are half in order; a user drawn twice counts twice."""
-    ordering = Ordering.build(np.array([1, 0, 0]), np.array([0.5, 0.5, 0.1]), np.array([0, 0, 1]))
-    assert [0.75, 0.5 * 2 * 2 / (2 * 2)] == ordering.of(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist()
+    ordering = AucMetric.build(np.array([1, 0, 0]), np.array([0.5, 0.5, 0.1]), np.array([0, 0, 1]))
+    assert [0.75, 0.5 * 2 * 2 / (2 * 2)] == ordering.resample(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist()
 
 
 def test_a_seed_draws_the_same_users_again() -> None:
@@ -49,7 +49,7 @@ def test_a_seed_draws_the_same_users_again() -> None:
 def test_identical_models_do_not_differ() -> None:
     """A difference that is 0 in every resample has p = 1, by both tests."""
     assert 1.0 == p_value(np.zeros(200))
-    assert (0.0, 0.0) == interval(np.zeros(200))
+    assert (0.0, 0.0) == percentile_interval(np.zeros(200))
     assert 1.0 == wilcoxon_p(np.array([0.5, 0.7, np.nan]), np.array([0.5, 0.7, 0.2]))
 
 
@@ -62,4 +62,4 @@ def test_a_difference_of_one_sign_has_the_smallest_p() -> None:
 
 def test_an_interval_without_values_is_unknown() -> None:
     """Coverage has no resampled values."""
-    assert np.isnan(interval(np.full(3, np.nan))).all()
+    assert np.isnan(percentile_interval(np.full(3, np.nan))).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.evaluation.calibration import equal_mass_bins, reliability
-from export.evaluation.measure import Grouped, calibration_of
+from export.evaluation.measure import GroupedRows, ece_metric
 
 
 def test_bins_have_equal_mass_and_keep_ties_together() -> None:
@@ -24,6 +24,6 @@ def test_reliability_gives_means_per_bin() -> None:
 def test_calibration_error_is_the_weighted_gap() -> None:
     """All rows at 0.3 with half positive: off by 0.2; a user drawn twice shifts it."""
     label, user = np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1])
-    rows = Grouped(label, user, user, user, user, np.zeros((2, 1)), 2)
-    error = calibration_of(rows, np.full(4, 0.3))
-    assert pytest.approx([0.2, 0.7]) == error.of(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist()
+    rows = GroupedRows(label, user, user, user, user, np.zeros((2, 1)), 2)
+    error = ece_metric(rows, np.full(4, 0.3))
+    assert pytest.approx([0.2, 0.7]) == error.resample(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist()

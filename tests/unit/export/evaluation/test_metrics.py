@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score, ndcg_score, roc_auc_score
 
 from export.evaluation.groups import group_auc, group_diversity, group_recall, group_reciprocal_rank, ranks
-from export.evaluation.metrics import auc, best_f1_threshold, grouped_auc, ndcg_at, summary
+from export.evaluation.metrics import auc, best_f1_threshold, grouped_auc, ndcg_at, ranking_metrics
 
 
 def groups(*names: str) -> np.ndarray:
@@ -88,6 +88,6 @@ def test_threshold_has_the_highest_f1() -> None:
 
 def test_summary_names_what_it_measures() -> None:
     """All metrics of a perfect ranking."""
-    made = summary(np.array([1, 0]), np.array([1.0, 0.0]), groups("u", "u"), groups("r", "r"))
+    made = ranking_metrics(np.array([1, 0]), np.array([1.0, 0.0]), groups("u", "u"), groups("r", "r"))
     assert (2, 1.0, 1.0, 1.0) == (made["rows"], made["auc"], made["gauc"], made["ndcg_at_10"])
     assert 0 < made["log_loss"] < 1e-6

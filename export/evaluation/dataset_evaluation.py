@@ -1,8 +1,8 @@
-"""The evaluation of a data set: train what is missing, read runs and rows, measure, write figures and report.
+"""Evaluation of a data set: reads runs and rows, measures, and writes metrics.json and report.html.
 
-Knows files and their places; what is measured and how it is shown is elsewhere.
+Knows files and where they lie; metrics are in export.evaluation.measure, the report in export.evaluation.report.
 
-metrics.json is the figures of `export.evaluation.evaluate` and beside them
+metrics.json holds the figures of `export.evaluation.evaluate` and
 
     {"format": 1, "data": {"name", "notes": [...]}, "segments": {segment: meaning},
      "workload": {"seeds", "resamples", "confidence", "bins", "list_length", "seconds"},
@@ -31,7 +31,7 @@ PACKAGES = ("crossrec", "numpy", "scipy", "scikit-learn", "torch", "lightgbm", "
 EXPERIMENTS = ("ablation", "scarcity", "sources", "recogniser")
 RESAMPLING_SEED = 0
 
-Report = Callable[[int, int], None]
+OnRun = Callable[[int, int], None]
 
 
 def missing_runs(directory: Path, kinds: Sequence[str], seeds: int) -> list[tuple[str, int]]:
@@ -41,10 +41,10 @@ def missing_runs(directory: Path, kinds: Sequence[str], seeds: int) -> list[tupl
     return [run for run in runs if not is_current(run_directory(directory, *run), info)]
 
 
-def study(
-    directory: Path, kinds: Sequence[str], seeds: int, resamples: int, report: Report = lambda *_: None
+def evaluate_dataset(
+    directory: Path, kinds: Sequence[str], seeds: int, resamples: int, report: OnRun = lambda *_: None
 ) -> dict[str, Any]:
-    """What metrics.json holds, for runs that are there; `directory` is the data set's."""
+    """The content of metrics.json, for runs that exist; `directory` is that of the data set."""
     began = time.perf_counter()
     rows = read_evaluation_rows(directory / "rows")
     runs = {kind: [read_predictions(directory, kind, seed, rows) for seed in range(seeds)] for kind in kinds}
@@ -70,38 +70,38 @@ def study(
 
 
 def _data(directory: Path, rows: EvaluationRows) -> dict[str, Any]:
-    """What the data set says of itself."""
+    """Name, sizes and notes of the data set."""
     path = directory / "dataset.json"
-    told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    source = told.get("source") or {}
+    info: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    source = info.get("source") or {}
     notes = [source["notice"]] if "notice" in source else []
     return {
         "name": directory.name,
         "rows": rows.total,
         "sources": list(rows.sources),
-        "arguments": told.get("arguments", {}),
-        "notes": [*notes, *told.get("notes", [])],
+        "arguments": info.get("arguments", {}),
+        "notes": [*notes, *info.get("notes", [])],
     }
 
 
 def read_experiments(directory: Path) -> dict[str, dict[str, Any]]:
-    """The experiments of a data set that were run, by name; EvaluationError if a file is broken."""
-    found = {}
+    """Results of the experiments that were run on a data set, by name; EvaluationError if a file is broken."""
+    results = {}
     for name in EXPERIMENTS:
         path = directory / "experiments" / f"{name}.json"
         if path.exists():
             try:
-                found[name] = json.loads(path.read_text())
+                results[name] = json.loads(path.read_text())
             except json.JSONDecodeError as error:
-                raise EvaluationError(f"{path}: is no JSON ({error}): run the experiment again") from error
-    return found
+                raise EvaluationError(f"{path}: is not JSON ({error}): run the experiment again") from error
+    return results
 
 
-def write_study(out: Path, figures: dict[str, Any], experiments: dict[str, dict[str, Any]]) -> None:
+def write_evaluation(out: Path, figures: dict[str, Any], experiments: dict[str, dict[str, Any]]) -> None:
     """Write metrics.json and report.html."""
-    from export.evaluation.report import render
+    from export.evaluation.report import render_report
 
     out.mkdir(parents=True, exist_ok=True)
-    page = render(figures, experiments)
+    page = render_report(figures, experiments)
     (out / "metrics.json").write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
     (out / "report.html").write_text(page)
