@@ -16,10 +16,10 @@ from export.datasets.errors import DatasetError
 from export.datasets.negatives import NONE, EngagementIndex, Ints, ItemPool, draw_negatives
 from export.datasets.splits import with_splits
 from export.datasets.tables import EVENTS, Dataset, from_columns
+from services.features.event_types import ENGAGEMENT_TYPES
 from services.settings.training import DatasetSettings
 
 Mask = npt.NDArray[np.bool_]
-TOUCHES = ("click", "add_to_cart", "purchase", "rating", "comment")
 DAY_MS = 86_400_000
 
 
@@ -72,7 +72,7 @@ def _coded(dataset: Dataset, settings: DatasetSettings) -> EncodedEvents:
         _codes(events["scenario_id"]),
         pc.fill_null(pc.index_in(events["item_id"], items), NONE).to_numpy().astype(np.int64),
         np.asarray(events["time"].cast(pa.int64()).to_numpy()),
-        np.asarray(pc.is_in(events["type"], pa.array(TOUCHES)).to_numpy()),
+        np.asarray(pc.is_in(events["type"], pa.array(ENGAGEMENT_TYPES)).to_numpy()),
         np.asarray(wanted),
         np.asarray(wanted & ~low),
     )

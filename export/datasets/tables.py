@@ -11,9 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.features.event_types import EVENT_TYPES
+
 TIME = pa.timestamp("ms", tz="UTC")
 
-EVENT_TYPES = ("impression", "click", "add_to_cart", "purchase", "rating", "query", "comment", "candidate")
+ROW_TYPES = (*EVENT_TYPES, "candidate")
+"""Types of rows of the events table: behaviour event types, in the order of their count arrays, then candidates."""
+
 LABELLED_TYPES = ("impression", "candidate")
 SPLITS = ("train", "validation", "test")
 
@@ -58,7 +62,7 @@ EVENTS = TableSpec(
             "type",
             pa.string(),
             False,
-            f"One of {', '.join(EVENT_TYPES)}. A candidate is an item that a ranker was, or would have been, "
+            f"One of {', '.join(ROW_TYPES)}. A candidate is an item that a ranker was, or would have been, "
             "asked about at `time`: a training row, not a user action, so it changes no feature.",
         ),
         ColumnSpec("time", TIME, False, "When it happened, UTC, in milliseconds."),

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.tables import (
     ERASURES,
-    EVENT_TYPES,
     EVENTS,
     ITEMS,
     LABELLED_TYPES,
+    ROW_TYPES,
     SCENARIOS,
     SPLITS,
     TABLES,
@@ -24,6 +24,10 @@ from export.datasets.tables import (
     TableSpec,
     event_order,
 )
+from services.features.event_types import select_event_types
+
+WITHOUT_ITEM = select_event_types(needs_item=False)
+WITH_TEXT = select_event_types(needs_text=True)
 
 # A table name and a row number to words, such as "events row 3" or "events.jsonl:4".
 Place = Callable[[str, int], str]
@@ -89,21 +93,21 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("event_id", "is empty", lambda t: pc.equal(t["event_id"], "")),
         Rule("user_id", "is empty", lambda t: pc.equal(t["user_id"], "")),
         Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),
-        Rule("type", f"is none of {', '.join(EVENT_TYPES)}", lambda t: _foreign(t, "type", EVENT_TYPES)),
+        Rule("type", f"is none of {', '.join(ROW_TYPES)}", lambda t: _foreign(t, "type", ROW_TYPES)),
         Rule(
             "item_id",
-            "is missing; only a query has no item",
-            lambda t: pc.and_(_null_or_empty(t, "item_id"), pc.not_equal(t["type"], "query")),
+            f"is missing; only a {' or '.join(WITHOUT_ITEM)} has no item",
+            lambda t: pc.and_(_null_or_empty(t, "item_id"), pc.invert(_one_of(t, "type", WITHOUT_ITEM))),
         ),
         Rule(
             "item_id",
-            "must be null for a query",
-            lambda t: pc.and_(t["item_id"].is_valid(), pc.equal(t["type"], "query")),
+            f"must be null for a {' or '.join(WITHOUT_ITEM)}",
+            lambda t: pc.and_(t["item_id"].is_valid(), _one_of(t, "type", WITHOUT_ITEM)),
         ),
         Rule(
             "text",
-            "is missing; a query or comment needs one",
-            lambda t: pc.and_(_null_or_empty(t, "text"), _one_of(t, "type", ("query", "comment"))),
+            f"is missing; a {' or '.join(WITH_TEXT)} needs one",
+            lambda t: pc.and_(_null_or_empty(t, "text"), _one_of(t, "type", WITH_TEXT)),
         ),
         Rule("value", "is not a finite number", lambda t: _not_finite(t, "value")),
         Rule("label", "is neither 0 nor 1", lambda t: pc.invert(pc.is_in(t["label"], pa.array([0, 1, None], "i1")))),

@@ -19,7 +19,7 @@ from export.evaluation.groups import Floats, Ints
 from export.evaluation.measure import GroupedRows
 from export.rows.reader import read_info
 from services.errors import CrossRecError
-from services.features.config import EVENT_TYPES
+from services.features.event_types import EVENT_TYPES
 
 Mask = NDArray[np.bool_]
 

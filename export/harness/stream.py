@@ -12,7 +12,8 @@ from export.harness.environment import HarnessError
 from export.replay.history import History
 from services.client import EventClient
 from services.consumers.kinds import TOPICS
-from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.config import FeatureConfig
+from services.features.event_types import EVENT_TYPES
 from services.kafka.connection import kafka_arguments
 from services.settings.load import Settings
 

@@ -14,7 +14,7 @@ from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.consumers.behavior import ENTRIES
 from services.consumers.decoding import Decoder, seconds
 from services.events.routing import BEHAVIOR
-from services.features.config import EVENT_TYPES
+from services.features.event_types import EVENT_TYPES
 from services.kafka.reader import offsets_at, reachable, reader
 from services.kafka.record_source import KafkaUnavailable, Record
 from services.kafka.topics import RANKED

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from export.datasets.storage import DatasetReader
 from export.rows.requests import LabelledRequests, Strings
 from services.features.catalogue import ItemState, ScenarioState
-from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
+from services.features.config import Attribute, FeatureConfig
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import NO_KEY, keys64
 from services.features.rows import Floats

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-import numpy as np
-
-from services.features.config import EVENT_TYPES
 from services.features.decay import decay_factors
-from services.features.rows import Block
+from services.features.events import engagement_by_type
+from services.features.rows import Block, counts_by_type
 from services.features.schema import Schema, View
 from services.store.folding import scenario_ids
 from services.store.protocol import Key, RowStore, read_block, read_rows
@@ -136,10 +134,10 @@ def popularity(schema: Schema, blocks: Sequence[Block]) -> list[float]:
     """Engagement with each item under the longest half-life, all as of the newest event of any."""
     config = schema.config
     newest = max((float(block.floats("time_s").max(initial=0.0)) for block in blocks), default=0.0)
-    weights = np.array([config.engagement.get(kind, 0.0) for kind in EVENT_TYPES])
+    weights = engagement_by_type(config)
     found: list[float] = []
     for block in blocks:
-        counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), len(config.half_lives_s))[:, :, -1]
+        counts = counts_by_type(block, len(config.half_lives_s))[:, :, -1]
         remaining = decay_factors(newest - block.floats("time_s"), config.half_lives_s[-1:])[:, 0]
         found += (counts @ weights * remaining).tolist()
     return found

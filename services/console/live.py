@@ -9,11 +9,13 @@ from typing import Protocol
 from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.console.choice import BadChoice, Choice, moment_of, rank_request, stamp
-from services.features.config import EVENT_TYPES
+from services.features.event_types import EVENT_TYPES, select_event_types
 
 KINDS = EVENT_TYPES
-WITH_TEXT = ("query", "comment")
-WITH_VALUE = ("purchase", "rating")
+WITH_ITEM = select_event_types(needs_item=True)
+WITH_TEXT = select_event_types(needs_text=True)
+WITH_VALUE = select_event_types(takes_value=True)
+VALUE_REQUIRED = select_event_types(needs_value=True)
 LAST = ""
 """Item of a draft: the one that is ranked last."""
 
@@ -92,7 +94,7 @@ def behavior_event(draft: Draft, user_id: str, scenario_id: str, time_s: float) 
     event = events_pb2.BehaviorEvent(
         user_id=user_id, scenario_id=scenario_id, type=f"EVENT_TYPE_{draft.kind.upper()}", time=stamp(time_s)
     )
-    if draft.kind != "query":
+    if draft.kind in WITH_ITEM:
         if not draft.item_id:
             raise BadChoice("Item: choose one")
         event.item_id = draft.item_id
@@ -102,8 +104,8 @@ def behavior_event(draft: Draft, user_id: str, scenario_id: str, time_s: float) 
         event.text = draft.text.strip()
     if draft.kind in WITH_VALUE and draft.value is not None:
         event.value = draft.value
-    elif draft.kind == "rating":
-        raise BadChoice("Value: a rating needs one")
+    elif draft.kind in VALUE_REQUIRED:
+        raise BadChoice(f"Value: a {draft.kind} needs one")
     return event
 
 

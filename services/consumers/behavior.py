@@ -10,8 +10,8 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry
 from services.consumers.activity_deltas import activity_deltas, pack_deltas
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
-from services.features.config import EVENT_TYPES
 from services.features.dedup import EventFlags
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema

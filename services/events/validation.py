@@ -12,15 +12,9 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from crossrec.events.v1.events_pb2 import (
-    EVENT_TYPE_COMMENT,
-    EVENT_TYPE_QUERY,
-    EVENT_TYPE_RATING,
-    EVENT_TYPE_UNSPECIFIED,
-    Entry,
-    EventType,
-)
+from crossrec.events.v1.events_pb2 import EVENT_TYPE_UNSPECIFIED, Entry
 from services.features.config import DAY_S, AttributeEntity, FeatureConfig
+from services.features.event_types import EVENT_TYPE_OF_NUMBER, select_event_types
 
 MAX_ID_BYTES = 128
 MAX_EVENT_TEXT_BYTES = 4096
@@ -33,9 +27,17 @@ MAX_NUMBER = 1e9
 EARLIEST_S = 315_532_800
 """1980-01-01T00:00:00Z."""
 
-EVENT_TYPES = frozenset(EventType.values())
-_PLAIN_TYPES = EVENT_TYPES - {EVENT_TYPE_UNSPECIFIED, EVENT_TYPE_QUERY, EVENT_TYPE_RATING, EVENT_TYPE_COMMENT}
-"""Types that need an item, and neither text nor value."""
+_PLAIN_TYPES = frozenset(
+    number
+    for number, event_type in EVENT_TYPE_OF_NUMBER.items()
+    if event_type.needs_item and not event_type.needs_text and not event_type.needs_value
+)
+"""Numbers of types that need an item, and neither text nor value."""
+
+_WITHOUT_ITEM, _WITH_TEXT, _WITH_VALUE = (
+    " and ".join(select_event_types(**flag)).upper()
+    for flag in ({"needs_item": False}, {"needs_text": True}, {"needs_value": True})
+)
 
 _NANOS_PER_S = 1_000_000_000
 _MAX_SHOWN_CHARS = 128
@@ -157,25 +159,26 @@ def _event_age(message: Any, limits: RuleContext) -> Violation | None:
 def _event_type(message: Any, _: RuleContext) -> Violation | None:
     if message.type == EVENT_TYPE_UNSPECIFIED:
         return Violation("type", "is not set")
-    if message.type not in EVENT_TYPES:
+    if message.type not in EVENT_TYPE_OF_NUMBER:
         return Violation("type", f"is unknown: {message.type}")
     return None
 
 
 def _event_item(message: Any, _: RuleContext) -> Violation | None:
-    if message.type == EVENT_TYPE_QUERY:
-        return Violation("item_id", "must be empty for QUERY") if message.item_id else None
-    return None if message.item_id else Violation("item_id", "is empty; required for all types but QUERY")
+    event_type = EVENT_TYPE_OF_NUMBER[message.type]
+    if not event_type.needs_item:
+        return Violation("item_id", f"must be empty for {event_type.name.upper()}") if message.item_id else None
+    return None if message.item_id else Violation("item_id", f"is empty; required for all types but {_WITHOUT_ITEM}")
 
 
 def _event_value(message: Any, _: RuleContext) -> Violation | None:
-    missing = message.type == EVENT_TYPE_RATING and not message.HasField("value")
-    return Violation("value", "is not set; required for RATING") if missing else None
+    missing = EVENT_TYPE_OF_NUMBER[message.type].needs_value and not message.HasField("value")
+    return Violation("value", f"is not set; required for {_WITH_VALUE}") if missing else None
 
 
 def _event_text(message: Any, _: RuleContext) -> Violation | None:
-    missing = message.type in (EVENT_TYPE_QUERY, EVENT_TYPE_COMMENT) and not message.text
-    return Violation("text", "is empty; required for QUERY and COMMENT") if missing else None
+    missing = EVENT_TYPE_OF_NUMBER[message.type].needs_text and not message.text
+    return Violation("text", f"is empty; required for {_WITH_TEXT}") if missing else None
 
 
 def _passes_fast_check(event: Any, now_s: float, latest_s: float, max_age_s: float) -> bool:

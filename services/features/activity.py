@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import DAY_S, EVENT_TYPES, HOUR_S
+from services.features.config import DAY_S, HOUR_S
 from services.features.decay import decay_factors
 from services.features.dedup import EventFlags
+from services.features.event_types import PURCHASE
 from services.features.events import Events, engagement_weights, price_paid
 from services.features.hashing import NO_KEY
-from services.features.rows import Block, Floats, Ints, is_new, newest_position
+from services.features.rows import Block, Floats, Ints, counts_by_type, is_new, newest_position
 from services.features.schema import Schema
 
 
@@ -99,7 +100,7 @@ def _buyers(
 def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[Floats, Floats]:
     half_lives = schema.config.half_lives_s
     remaining = decay_factors(time_s[group] - events.time_s, half_lives)
-    counts = np.zeros((len(time_s), len(EVENT_TYPES), len(half_lives)))
+    counts = np.zeros((len(time_s), len(schema.event_types), len(half_lives)))
     np.add.at(counts, (group, events.type), remaining)
     hours = np.zeros((len(time_s), 24))
     hour = (events.time_s % DAY_S // HOUR_S).astype(np.int64)
@@ -109,7 +110,7 @@ def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[
 
 def _last_value(events: Events, group: Ints, groups: int) -> tuple[Floats, Floats]:
     """Newest price paid per group; of equal times the larger, so that order does not matter."""
-    paid = np.flatnonzero((events.type == EVENT_TYPES.index("purchase")) & np.isfinite(events.value))
+    paid = np.flatnonzero((events.type == PURCHASE) & np.isfinite(events.value))
     order = paid[np.lexsort((events.value[paid], events.time_s[paid]))]
     value, time_s = np.full(groups, -1.0), np.zeros(groups)
     value[group[order]], time_s[group[order]] = events.value[order], events.time_s[order]
@@ -130,10 +131,10 @@ def fold(schema: Schema, block: Block, row: Ints, deltas: DeltaColumns, position
     time_s = block.floats("time_s").copy()
     np.maximum.at(time_s, row[new], deltas.time_s[new])
     half_lives, rows = schema.config.half_lives_s, row[new]
-    shape = (len(EVENT_TYPES), len(half_lives))
+    shape = (len(schema.event_types), len(half_lives))
     aged = decay_factors(time_s - block.floats("time_s"), half_lives)
     added = decay_factors(time_s[rows] - deltas.time_s[new], half_lives)
-    counts = block.floats("counts").reshape(block.size, *shape) * aged[:, None, :]
+    counts = counts_by_type(block, len(half_lives)) * aged[:, None, :]
     np.add.at(counts, rows, deltas.counts[new].reshape(len(new), *shape) * added[:, None, :])
     newest = newest_position(block, row, position)
     touched = (newest != block.ints("position")).any(axis=1)

@@ -7,12 +7,13 @@ position, what a producer sent twice by the verdicts on the events.
 
 import numpy as np
 
-from services.features.config import EVENT_TYPES, FeatureConfig, TableName
+from services.features.config import FeatureConfig, TableName
 from services.features.decay import decay_factors
 from services.features.dedup import EventFlags, record_event_ids
-from services.features.events import Events, engagement_weights, price_paid
+from services.features.event_types import IMPRESSION
+from services.features.events import Events, engagement_weights, language_weights, price_paid
 from services.features.hashing import NO_KEY
-from services.features.rows import Block, Floats, Ints, Ragged, is_new, newest_position
+from services.features.rows import Block, Floats, Ints, Ragged, counts_by_type, is_new, newest_position
 from services.features.schema import Schema
 from services.features.tables import Table, evict, merge, read_table, table_columns
 
@@ -55,8 +56,9 @@ def _newest(row: Ints, time_s: Floats, rows: int) -> Floats:
 
 def _counts(schema: Schema, block: Block, row: Ints, events: Events, time_s: Floats) -> Floats:
     half_lives = schema.config.half_lives_s
-    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), len(half_lives))
-    counts = counts * decay_factors(time_s - block.floats("time_s"), half_lives)[:, None, :]
+    counts = (
+        counts_by_type(block, len(half_lives)) * decay_factors(time_s - block.floats("time_s"), half_lives)[:, None, :]
+    )
     np.add.at(counts, (row, events.type), decay_factors(time_s[row] - events.time_s, half_lives))
     result: Floats = counts.reshape(block.size, -1)
     return result
@@ -66,8 +68,7 @@ def _language(schema: Schema, block: Block, row: Ints, events: Events, time_s: F
     longest = schema.config.half_lives_s[-1:]
     known = (block.ints("encoder") == encoder)[:, None]
     language = np.where(known, block.floats("language"), 0.0) * decay_factors(time_s - block.floats("time_s"), longest)
-    query = events.type == EVENT_TYPES.index("query")
-    weight = np.where(query, 1.0, engagement_weights(schema.config, events.type))
+    weight = language_weights(schema.config, events.type)
     decayed = (weight * decay_factors(time_s[row] - events.time_s, longest)[:, 0])[:, None]
     np.add.at(language, row, events.text_vector * decayed)
     return language
@@ -102,7 +103,7 @@ def _tables(schema: Schema, block: Block, row: Ints, events: Events) -> dict[str
 def _entry_values(config: FeatureConfig, name: TableName, events: Events) -> Floats:
     """What each event adds to an entry of the table, [E, values]."""
     if name == "seen":
-        shown: Floats = (events.type == EVENT_TYPES.index("impression")).astype(np.float64)
+        shown: Floats = (events.type == IMPRESSION).astype(np.float64)
         return shown[:, None]
     weight = np.repeat(engagement_weights(config, events.type)[:, None], len(config.half_lives_s), axis=1)
     if name == "item":

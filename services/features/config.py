@@ -6,11 +6,10 @@ Plain values, no reading of files or environment: `services.settings.load` does 
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES
+
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
-
-EVENT_TYPES = ("impression", "click", "add_to_cart", "purchase", "rating", "query", "comment")
-"""Behaviour event types in the order of the count arrays; index = protobuf enum number - 1."""
 
 TableName = Literal["item", "facet", "seen"]
 """Tables in the rows of users: engaged items, facets of engaged items, facets of items shown."""
@@ -37,7 +36,7 @@ class Attribute:
 
 
 def _engagement() -> dict[str, float]:
-    return {"click": 1.0, "add_to_cart": 1.0, "purchase": 1.0, "rating": 1.0, "comment": 1.0}
+    return {event_type.name: event_type.engagement for event_type in EVENT_TYPE_TABLE if event_type.engagement}
 
 
 @dataclass(frozen=True)

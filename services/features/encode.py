@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.features.config import EVENT_TYPES
 from services.features.feature_rows import FeatureRows
 from services.features.item_columns import Singles, transform_attributes
 from services.features.matching import (
@@ -77,8 +76,8 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
     """Names of the last axis of each tensor, in order."""
     config = schema.config
     text = tuple(f"text_{k}" for k in range(config.text_dims))
-    counts = tuple(f"{kind}_{h:g}s" for kind in EVENT_TYPES for h in config.half_lives_s)
-    mix = tuple(f"{kind}_share" for kind in EVENT_TYPES)
+    counts = tuple(f"{kind}_{h:g}s" for kind in schema.event_types for h in config.half_lives_s)
+    mix = tuple(f"{kind}_share" for kind in schema.event_types)
     totals, buyers = total_names(config), buyer_names(config)
     user = (*counts, "age_days")
     return {

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.config import FeatureConfig
+from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES, PURCHASE
 from services.features.rows import Floats, Ints
 
 
@@ -51,10 +52,12 @@ class Events:
         return Events(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def engagement_weights(config: FeatureConfig, types: Ints) -> Floats:
-    """Engagement weight of each event type index."""
-    result: Floats = _weights(tuple(config.engagement.items()))[types]
-    return result
+_HAS_NO_ITEM = np.array([not event_type.needs_item for event_type in EVENT_TYPE_TABLE])
+
+
+def engagement_by_type(config: FeatureConfig) -> Floats:
+    """Engagement weight of every event type, in the order of the table: [T]."""
+    return _weights(tuple(config.engagement.items()))
 
 
 @lru_cache
@@ -63,7 +66,18 @@ def _weights(engagement: tuple[tuple[str, float], ...]) -> Floats:
     return np.array([weights.get(name, 0.0) for name in EVENT_TYPES])
 
 
+def engagement_weights(config: FeatureConfig, types: Ints) -> Floats:
+    """Engagement weight of each event type index."""
+    result: Floats = engagement_by_type(config)[types]
+    return result
+
+
+def language_weights(config: FeatureConfig, types: Ints) -> Floats:
+    """Weight of an event's text vector by event type index: engagement, or 1 for types without an item (a query)."""
+    return np.where(_HAS_NO_ITEM[types], 1.0, engagement_weights(config, types))
+
+
 def price_paid(events: Events) -> tuple[Floats, NDArray[np.bool_]]:
     """log(1 + price) of purchases with a price, 0 for other events, and which those are: [E], [E]."""
-    paid = (events.type == EVENT_TYPES.index("purchase")) & np.isfinite(events.value)
+    paid = (events.type == PURCHASE) & np.isfinite(events.value)
     return np.where(paid, np.log1p(np.maximum(np.where(paid, events.value, 0.0), 0.0)), 0.0), paid

@@ -10,8 +10,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
-from services.features.rows import Block, Floats, Ints
+from services.features.config import Attribute, FeatureConfig
+from services.features.event_types import IMPRESSION
+from services.features.events import engagement_by_type
+from services.features.rows import Block, Floats, Ints, counts_by_type
 
 MAX_ATTRIBUTE = 1e30
 """Largest attribute that a model sees."""
@@ -158,7 +160,6 @@ def transform_attributes(values: NDArray[np.floating], attributes: tuple[Attribu
 
 def _engagement(config: FeatureConfig, activity: Block) -> Floats:
     """Engagement, then impressions, at the time of the row: [R, 2 * half-lives]."""
-    counts = activity.floats("counts").reshape(activity.size, len(EVENT_TYPES), len(config.half_lives_s))
-    weights = np.array([config.engagement.get(kind, 0.0) for kind in EVENT_TYPES])
-    engaged = np.einsum("rth,t->rh", counts, weights)
-    return np.concatenate([engaged, counts[:, EVENT_TYPES.index("impression")]], axis=1)
+    counts = counts_by_type(activity, len(config.half_lives_s))
+    engaged = np.einsum("rth,t->rh", counts, engagement_by_type(config))
+    return np.concatenate([engaged, counts[:, IMPRESSION]], axis=1)

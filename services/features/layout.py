@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from services.features.config import EVENT_TYPES
 from services.features.rows import Row, default_value
 from services.features.schema import VARIABLE, Schema, View
 
@@ -75,7 +74,7 @@ class SchemaLayout:
 
 def describe_layout(schema: Schema) -> SchemaLayout:
     """The layout of rows under a schema."""
-    weights = {name: float(schema.config.engagement.get(name, 0.0)) for name in EVENT_TYPES}
+    weights = {name: float(schema.config.engagement.get(name, 0.0)) for name in schema.event_types}
     return SchemaLayout({view.name: _view_layout(schema, view) for view in schema.views}, weights)
 
 

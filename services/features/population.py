@@ -6,10 +6,10 @@ Pure functions of activity; knows nothing of users or requests.
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
+from services.features.config import DAY_S, FeatureConfig
 from services.features.decay import decay_factors
 from services.features.item_columns import ActivityColumns, Singles
-from services.features.rows import Block, Floats
+from services.features.rows import Block, Floats, counts_by_type
 
 PRIOR_RETURNS = 0.25
 """Returns in one half-life at risk that count beside those seen."""
@@ -54,7 +54,7 @@ def decay_sums(config: FeatureConfig, elapsed_s: Floats, sums: Singles, out: Sin
 
 def decay_counts(config: FeatureConfig, time_s: float, block: Block) -> Floats:
     """Counts of any view at `time_s`, [rows, types, half-lives]."""
-    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), len(config.half_lives_s))
+    counts = counts_by_type(block, len(config.half_lives_s))
     result: Floats = counts * decay_factors(time_s - block.floats("time_s"), config.half_lives_s)[:, None, :]
     return result
 

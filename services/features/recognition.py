@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import DAY_S, EVENT_TYPES, FeatureConfig
+from services.features.config import DAY_S, FeatureConfig
 from services.features.decay import decay_factors
 from services.features.item_columns import MAX_ATTRIBUTE
 from services.features.population import shares
-from services.features.rows import Block, Floats, Ints
+from services.features.rows import Block, Floats, Ints, counts_by_type
 
 NEVER_DAYS = 9999.0
 """Days since the last event in a scenario where the user has none."""
@@ -114,7 +114,7 @@ def mix_posterior(prior: Floats, recognised: Floats, place: Ints, source_only: N
 
 def _events(config: FeatureConfig, block: Block, time_s: Floats) -> Floats:
     """Decayed events of all types at `time_s`, [rows] or [R, 1]: [rows, half-lives] or [R, rows, half-lives]."""
-    counts = block.floats("counts").reshape(block.size, len(EVENT_TYPES), -1).sum(axis=1)
+    counts = counts_by_type(block, len(config.half_lives_s)).sum(axis=1)
     result: Floats = counts * decay_factors(time_s - block.floats("time_s"), config.half_lives_s)
     return result
 

@@ -127,6 +127,12 @@ def unpack_rows(block: Block) -> list[Row]:
     return [dict(zip(names, values, strict=True)) for values in zip(*(column for _, column in columns), strict=True)]
 
 
+def counts_by_type(block: Block, half_lives: int) -> Floats:
+    """The event counts of a block as [rows, event types, half-lives]: a view, not a copy."""
+    counts = block.floats("counts")
+    return counts.reshape(block.size, counts.shape[1] // half_lives, half_lives)
+
+
 def is_new(block: Block, row: Ints, position: Ints) -> NDArray[np.bool_]:
     """Which records [E] at `position` [E, 3] are new to the rows they concern.
 

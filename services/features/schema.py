@@ -10,7 +10,8 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Literal
 
-from services.features.config import EVENT_TYPES, FeatureConfig, TableName
+from services.features.config import FeatureConfig, TableName
+from services.features.event_types import EVENT_TYPES
 
 Dtype = Literal["float64", "int64", "string"]
 
@@ -46,6 +47,9 @@ class Feature:
     updated_by: str = ""
 
 
+Features = tuple[Feature, ...]
+
+
 @dataclass(frozen=True)
 class View:
     """A row type: who it is about, which process alone writes it, what it holds."""
@@ -53,7 +57,7 @@ class View:
     name: str
     entities: tuple[str, ...]
     writer: str
-    features: tuple[Feature, ...]
+    features: Features
 
     def __getitem__(self, name: str) -> Feature:
         """The feature of that name; KeyError if the view has none."""
@@ -69,10 +73,11 @@ class View:
 
 @dataclass(frozen=True)
 class Schema:
-    """All views under one configuration."""
+    """All views under one configuration and list of event types."""
 
     config: FeatureConfig
     views: tuple[View, ...]
+    event_types: tuple[str, ...] = EVENT_TYPES
 
     def __getitem__(self, name: str) -> View:
         """The view of that name; KeyError if there is none."""
@@ -92,7 +97,7 @@ class Schema:
     @property
     def count_length(self) -> int:
         """Length of a count array: event types x half-lives, row-major."""
-        return len(EVENT_TYPES) * len(self.config.half_lives_s)
+        return len(self.event_types) * len(self.config.half_lives_s)
 
 
 LINEAGE = View(
@@ -109,18 +114,19 @@ LINEAGE = View(
 """Read and written under every schema, so its own features never change."""
 
 
-def build_schema(config: FeatureConfig) -> Schema:
+def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYPES) -> Schema:
     """The schema table under `config`. Each view has exactly one writer, so that rows need no locks."""
+    user_counts, counts = (_counts(config, event_types, module) for module in ("behavior", "activity"))
     seen = _table(config, "seen", config.user_facets, "categories and brands of items shown", "impressions")
-    user = (*_user_features(config, "user"), *seen, *_verdicts(config))
-    user_scenario = _user_features(config, "user_scenario")
+    user = (*_user_features(config, user_counts, "user"), *seen, *_verdicts(config))
+    user_scenario = _user_features(config, user_counts, "user_scenario")
     scenario_ids = Feature("scenario_ids", "string", VARIABLE, "scenarios in which the user has a row", "", "", "user")
     return Schema(
         config,
         (
             View("scenario", ("scenario_id",), "scenario consumer", _scenario_features(config)),
             View("scenario_index", ("index_id",), "scenario consumer", _index_features()),
-            View("scenario_activity", ("scenario_id",), "activity consumer", _scenario_activity_features(config)),
+            View("scenario_activity", ("scenario_id",), "activity consumer", _scenario_activity(config, counts)),
             View("topic_state", ("topic",), "consumers and backfill", _topic_features()),
             LINEAGE,
             View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
@@ -128,28 +134,29 @@ def build_schema(config: FeatureConfig) -> Schema:
             View("erased_user", ("erased_user_id",), "behaviour consumer", _erasure_features()),
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
             View("item", ("item_id",), "item consumer", _item_features(config)),
-            View("item_activity", ("item_id",), "activity consumer", _item_activity_features(config)),
+            View("item_activity", ("item_id",), "activity consumer", _item_activity(config, counts)),
             View("item_scenario", ("item_id", "scenario_id"), "item consumer", _item_scenario_features(config)),
-            View("facet_activity", ("facet_key",), "activity consumer", _facet_activity_features(config)),
+            View("facet_activity", ("facet_key",), "activity consumer", _facet_activity(config, counts)),
             View(
                 "item_scenario_activity",
                 ("item_id", "scenario_id"),
                 "activity consumer",
-                (*_counts(config, "activity"), *_bookkeeping()),
+                (*counts, *_bookkeeping()),
             ),
         ),
+        event_types,
     )
 
 
-def _bookkeeping() -> tuple[Feature, ...]:
+def _bookkeeping() -> Features:
     return (
         Feature("position", "int64", 3, f"newest record folded in: {', '.join(POSITION)}", -1, "", "rows"),
         Feature("schema", "int64", SCALAR, "fingerprint of the schema that the row was written under", 0, "", "rows"),
     )
 
 
-def _counts(config: FeatureConfig, updated_by: str) -> tuple[Feature, ...]:
-    length = len(EVENT_TYPES) * len(config.half_lives_s)
+def _counts(config: FeatureConfig, event_types: tuple[str, ...], updated_by: str) -> Features:
+    length = len(event_types) * len(config.half_lives_s)
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
     return (
         Feature("time_s", "float64", SCALAR, "time of the newest event, seconds since 1970", 0, "", updated_by),
@@ -159,7 +166,7 @@ def _counts(config: FeatureConfig, updated_by: str) -> tuple[Feature, ...]:
     )
 
 
-def _table(config: FeatureConfig, name: TableName, limit: int, what: str, values: str) -> tuple[Feature, ...]:
+def _table(config: FeatureConfig, name: TableName, limit: int, what: str, values: str) -> Features:
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.table_half_lives(name))
     bound = f"at most {limit}, the weakest leave first"
     return (
@@ -170,13 +177,13 @@ def _table(config: FeatureConfig, name: TableName, limit: int, what: str, values
     )
 
 
-def _user_features(config: FeatureConfig, view: Literal["user", "user_scenario"]) -> tuple[Feature, ...]:
+def _user_features(config: FeatureConfig, counts: Features, view: Literal["user", "user_scenario"]) -> Features:
     items = config.user_items if view == "user" else config.user_scenario_items
     facets = config.user_facets if view == "user" else config.user_scenario_facets
     longest = f"{config.half_lives_s[-1]:g} s"
     paid = "engagement by half-life, sum of log(1 + price paid), number of prices"
     return (
-        *_counts(config, "behavior"),
+        *counts,
         Feature(
             "language", "float64", config.text_dims, "sum of engaged texts' vectors at time_s", 0, longest, "behavior"
         ),
@@ -187,7 +194,7 @@ def _user_features(config: FeatureConfig, view: Literal["user", "user_scenario"]
     )
 
 
-def _verdicts(config: FeatureConfig) -> tuple[Feature, ...]:
+def _verdicts(config: FeatureConfig) -> Features:
     which = f"of the last {config.event_ids} events and those of the newest batch"
     bits = "bit mask: had the user engaged before with the item, with each facet"
     return (
@@ -197,12 +204,12 @@ def _verdicts(config: FeatureConfig) -> tuple[Feature, ...]:
     )
 
 
-def _erasure_features() -> tuple[Feature, ...]:
+def _erasure_features() -> Features:
     erased = "earlier events of the user no longer count, seconds since 1970"
     return (Feature("erased_s", "float64", SCALAR, erased, 0, "", "folding"), *_bookkeeping())
 
 
-def _text(config: FeatureConfig) -> tuple[Feature, ...]:
+def _text(config: FeatureConfig) -> Features:
     return (
         Feature(
             "text_vector", "float64", config.text_dims, "unit vector of the text, 0 without text", 0, "", "catalogue"
@@ -212,16 +219,16 @@ def _text(config: FeatureConfig) -> tuple[Feature, ...]:
     )
 
 
-def _scenario_features(config: FeatureConfig) -> tuple[Feature, ...]:
+def _scenario_features(config: FeatureConfig) -> Features:
     name = Feature("name", "string", SCALAR, "name for people", "", "", "catalogue")
     return (name, *_text(config), *_bookkeeping())
 
 
-def _index_features() -> tuple[Feature, ...]:
+def _index_features() -> Features:
     return (Feature("scenario_ids", "string", VARIABLE, "all scenarios", "", "", "catalogue"), *_bookkeeping())
 
 
-def _topic_features() -> tuple[Feature, ...]:
+def _topic_features() -> Features:
     return (
         Feature(
             "topic_id", "string", SCALAR, "the broker's id of the topic that positions speak of", "", "", "topic_state"
@@ -232,13 +239,13 @@ def _topic_features() -> tuple[Feature, ...]:
     )
 
 
-def _scenario_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
+def _scenario_activity(config: FeatureConfig, counts: Features) -> Features:
     longest = f"{config.half_lives_s[-1]:g} s"
     hours = Feature("hours", "float64", 24, "engagement at time_s by hour of day, UTC", 0, longest, "activity")
-    return (*_counts(config, "activity"), hours, *_bookkeeping())
+    return (*counts, hours, *_bookkeeping())
 
 
-def _item_features(config: FeatureConfig) -> tuple[Feature, ...]:
+def _item_features(config: FeatureConfig) -> Features:
     return (
         Feature("title", "string", SCALAR, "name for people", "", "", "catalogue"),
         *_text(config),
@@ -250,7 +257,7 @@ def _item_features(config: FeatureConfig) -> tuple[Feature, ...]:
     )
 
 
-def _buyers(config: FeatureConfig) -> tuple[Feature, ...]:
+def _buyers(config: FeatureConfig) -> Features:
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
     longest = f"{config.half_lives_s[-1]:g} s"
     returning = "decayed engagement at time_s of users who had engaged with it before, by half-life"
@@ -265,13 +272,13 @@ def _buyers(config: FeatureConfig) -> tuple[Feature, ...]:
     )
 
 
-def _facet_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
-    return (*_counts(config, "activity"), *_buyers(config), *_bookkeeping())
+def _facet_activity(config: FeatureConfig, counts: Features) -> Features:
+    return (*counts, *_buyers(config), *_bookkeeping())
 
 
-def _item_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
+def _item_activity(config: FeatureConfig, counts: Features) -> Features:
     return (
-        *_counts(config, "activity"),
+        *counts,
         *_buyers(config),
         Feature("last_value", "float64", SCALAR, "newest price paid, -1 if none was seen", -1.0, "", "activity"),
         Feature("last_value_s", "float64", SCALAR, "time of last_value, seconds since 1970", 0, "", "activity"),
@@ -279,7 +286,7 @@ def _item_activity_features(config: FeatureConfig) -> tuple[Feature, ...]:
     )
 
 
-def _item_scenario_features(config: FeatureConfig) -> tuple[Feature, ...]:
+def _item_scenario_features(config: FeatureConfig) -> Features:
     updated = Feature(
         "updated_s", "float64", SCALAR, "time of the newest update, seconds since 1970", 0, "", "catalogue"
     )

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from crossrec.events.v1.events_pb2 import Entry, EventType
+from crossrec.events.v1.events_pb2 import Entry
+from services.features.event_types import EVENT_TYPES
 
-_EVENT_TYPES = {number: name.removeprefix("EVENT_TYPE_").lower() for name, number in EventType.items()}
+_NAMES = dict(enumerate(("unspecified", *EVENT_TYPES)))
+"""Names of event types by protobuf enum number."""
+
 UNKNOWN = "unknown"
 
 
@@ -35,5 +38,5 @@ def type_of(entry: Entry) -> str:
     """What kind of entry it is; for a behaviour event, of what type. One of a few words, whatever was sent."""
     kind = entry.WhichOneof("entry")
     if kind == "behavior_event":
-        return _EVENT_TYPES.get(entry.behavior_event.type, UNKNOWN)
+        return _NAMES.get(entry.behavior_event.type, UNKNOWN)
     return kind or UNKNOWN

@@ -4,13 +4,14 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from services.features.event_types import EngagementType
 from services.settings.section import SettingsSection
 
 
 class DatasetSettings(SettingsSection):
     """Labels, negatives and splits of own data that brings none; what the data itself says wins."""
 
-    label_events: tuple[Literal["click", "add_to_cart", "purchase", "rating", "comment"], ...] = Field(
+    label_events: tuple[EngagementType, ...] = Field(
         (), description="Event types that make a positive; empty: no labels are made."
     )
     rating_threshold: float | None = Field(

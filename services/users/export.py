@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from services.features.config import EVENT_TYPES
+from services.features.event_types import EVENT_TYPES
 from services.features.hashing import key64
 from services.features.rows import Row
 from services.features.schema import VARIABLE, Feature, Schema, View

@@ -13,7 +13,8 @@ import numpy as np
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, UserErasure
 from services.events.codec import encode
 from services.events.routing import route_entry
-from services.features.config import DAY_S, EVENT_TYPES
+from services.features.config import DAY_S
+from services.features.event_types import EVENT_TYPES
 from services.kafka.publisher import OutgoingRecord
 from tests.unit.consumers.streams import WORDS, timestamp
 

@@ -12,8 +12,9 @@ from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankRespon
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState, ScenarioState
-from services.features.config import EVENT_TYPES, Attribute, FeatureConfig
+from services.features.config import Attribute, FeatureConfig
 from services.features.encode import Tensors
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.rows import Block

@@ -14,7 +14,7 @@ from export.datasets.check import coverage as check_coverage
 from export.datasets.check import leaks as check_leaks
 from export.datasets.check.columns import NONE, CheckedData, EventColumns, TableReader, read_columns
 from export.datasets.check.findings import LEVELS, Finding, Level, graded
-from export.datasets.tables import EVENT_TYPES, SPLITS
+from export.datasets.tables import ROW_TYPES, SPLITS
 from services.features.config import FeatureConfig
 
 DAY_MS = 86_400_000
@@ -103,10 +103,10 @@ def _days(events: EventColumns) -> tuple[date, np.ndarray]:
 
 
 def _events_by_type(data: CheckedData) -> dict[str, dict[str, int]]:
-    code = data.events.scenario.astype(np.int64) * len(EVENT_TYPES) + data.events.type
-    counts = np.bincount(code, minlength=len(data.scenarios) * len(EVENT_TYPES)).reshape(-1, len(EVENT_TYPES))
+    code = data.events.scenario.astype(np.int64) * len(ROW_TYPES) + data.events.type
+    counts = np.bincount(code, minlength=len(data.scenarios) * len(ROW_TYPES)).reshape(-1, len(ROW_TYPES))
     return {
-        scenario: {kind: int(n) for kind, n in zip(EVENT_TYPES, row, strict=True) if n}
+        scenario: {kind: int(n) for kind, n in zip(ROW_TYPES, row, strict=True) if n}
         for scenario, row in zip(data.scenarios, counts, strict=True)
     }
 

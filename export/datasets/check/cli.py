@@ -18,7 +18,7 @@ from export.datasets.check.columns import MemoryTableReader, TableReader
 from export.datasets.check.findings import LEVELS, Finding
 from export.datasets.jsonl import load_jsonl
 from export.datasets.storage import DatasetReader
-from export.datasets.tables import EVENT_TYPES, SPLITS
+from export.datasets.tables import ROW_TYPES, SPLITS
 from export.datasets.template import write_template
 from services.errors import ConfigurationError
 from services.settings.load import load_settings
@@ -125,7 +125,7 @@ def _worded(name: str, value: int | float | str | list[str]) -> str:
 
 def event_table(report: CheckReport) -> Table:
     """Events per scenario and type."""
-    types = sorted({kind for row in report.events.values() for kind in row}, key=EVENT_TYPES.index)
+    types = sorted({kind for row in report.events.values() for kind in row}, key=ROW_TYPES.index)
     table = Table("scenario", title="Events")
     for kind in types:
         table.add_column(kind, justify="right")

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from export.datasets.errors import DatasetError
-from export.datasets.tables import EVENT_TYPES, SPLITS, Dataset
+from export.datasets.tables import ROW_TYPES, SPLITS, Dataset
 
 Ints = npt.NDArray[np.int64]
 Small = npt.NDArray[np.int16]
@@ -55,7 +55,7 @@ class EventColumns:
         user: code of the user, 0 to `users` - 1.
         item: code of the item, shared with `ItemColumns`; NONE for a query.
         scenario: code of the scenario: its place in `CheckedData.scenarios`.
-        type: place in EVENT_TYPES.
+        type: place in ROW_TYPES.
         time: milliseconds.
         label: 0, 1 or NONE.
         split: place in SPLITS, or NONE.
@@ -82,12 +82,12 @@ class EventColumns:
     @property
     def behavior(self) -> Mask:
         """Rows that are user actions or impressions, not candidates."""
-        return np.asarray(self.type != EVENT_TYPES.index("candidate"))
+        return np.asarray(self.type != ROW_TYPES.index("candidate"))
 
     @property
     def touch(self) -> Mask:
         """Rows in which a user does something with an item."""
-        return np.asarray(self.behavior & (self.type != EVENT_TYPES.index("impression")) & (self.item != NONE))
+        return np.asarray(self.behavior & (self.type != ROW_TYPES.index("impression")) & (self.item != NONE))
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _events(batch: pa.RecordBatch, scenarios: pa.Array) -> dict[str, Any]:
         "user": _hashes(batch["user_id"]),
         "item": _hashes(batch["item_id"]),
         "scenario": _places(batch["scenario_id"], scenarios),
-        "type": _places(batch["type"], pa.array(EVENT_TYPES)),
+        "type": _places(batch["type"], pa.array(ROW_TYPES)),
         "time": batch["time"].cast(pa.int64()).to_numpy(),
         "label": pc.fill_null(batch["label"].cast(pa.int16()), NONE).to_numpy(zero_copy_only=False),
         "split": _places(batch["split"], pa.array(SPLITS)),

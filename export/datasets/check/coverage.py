@@ -9,8 +9,9 @@ import numpy as np
 
 from export.datasets.check.columns import NONE, CheckedData, EventColumns
 from export.datasets.check.findings import Finding, Level, graded
-from export.datasets.tables import EVENT_TYPES, SPLITS
+from export.datasets.tables import ROW_TYPES, SPLITS
 from services.features.config import Attribute
+from services.features.event_types import ENGAGEMENT_TYPES
 
 FEW_POSITIVES = 100
 """Positives to train on below which a model learns little more than averages."""
@@ -187,12 +188,12 @@ def items(data: CheckedData) -> list[Finding]:
 
 def uncounted_types(data: CheckedData, engagement: Mapping[str, float]) -> Finding:
     """Events of types that count nothing as engagement."""
-    counts = np.bincount(data.events.type, minlength=len(EVENT_TYPES))
-    # Impressions and queries never are engagement: they have features of their own.
+    counts = np.bincount(data.events.type, minlength=len(ROW_TYPES))
+    # Other types (impressions, queries) are never engagement: they have features of their own.
     silent = {
         name: int(counts[number])
-        for number, name in enumerate(EVENT_TYPES)
-        if counts[number] and name not in ("candidate", "impression", "query") and not engagement.get(name, 0.0)
+        for number, name in enumerate(ROW_TYPES)
+        if counts[number] and name in ENGAGEMENT_TYPES and not engagement.get(name, 0.0)
     }
     return Finding(
         "events that count nothing",

@@ -5,7 +5,6 @@ Knows flags and how the table looks; heavy imports wait until the command runs.
 
 import json
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,27 +13,20 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from services.features.event_types import EngagementType
 from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
     from export.monitoring.attribution.figures import Estimate, GroupMetrics
 
 
-class OutcomeType(StrEnum):
-    """Event types that can be an outcome."""
-
-    CLICK = "click"
-    ADD_TO_CART = "add_to_cart"
-    PURCHASE = "purchase"
-    RATING = "rating"
-    COMMENT = "comment"
-
-
 def attribution_command(
     data: Annotated[str, typer.Option(help="Data set whose settings to take. Default: the settings in force.")] = "",
     since: Annotated[datetime | None, typer.Option("--from", help="Answers from then on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Answers before then (UTC); outcomes may come later.")] = None,
-    outcome: Annotated[list[OutcomeType] | None, typer.Option(help="What counts as a click; may be repeated.")] = None,
+    outcome: Annotated[
+        list[EngagementType] | None, typer.Option(help="Event type counted as a click; may be repeated.")
+    ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Length of the list for NDCG.")] = 10,
     resamples: Annotated[int, typer.Option(min=40, help="Bootstrap resamples of the users.")] = 1000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the metrics as JSON.")] = None,
@@ -53,7 +45,7 @@ def attribution_command(
     from_s, until_s = utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf")
     behaviour = read_behaviour(settings, from_s)
     answers = read_answers(settings, from_s, until_s, behaviour.erased_s)
-    joined = join_events(answers.records, behaviour.events, {str(kind) for kind in outcome or [OutcomeType.CLICK]})
+    joined = join_events(answers.records, behaviour.events, set(outcome or ["click"]))
     lines = measure_groups(joined, k, resamples)
     left_out = {"erased users": answers.erased, "unreadable": answers.unreadable}
     if json_file:

@@ -8,6 +8,7 @@ from services.console.choice import candidates, iso
 from services.console.live import (
     KINDS,
     LAST,
+    WITH_ITEM,
     WITH_TEXT,
     WITH_VALUE,
     Move,
@@ -66,7 +67,7 @@ def _event(session: Session, known: Known) -> None:
         kind.bind_value_to(draft, "kind")
         item = ui.select(items, value=draft.item_id, label="Item", with_input=True).classes("w-full")
         item.bind_value_to(draft, "item_id", forward=text)
-        item.bind_visibility_from(kind, "value", backward=lambda value: value != "query")
+        item.bind_visibility_from(kind, "value", backward=lambda value: value in WITH_ITEM)
         words = ui.input("Text", value=draft.text).classes("w-full")
         words.bind_value_to(draft, "text", forward=text)
         words.bind_visibility_from(kind, "value", backward=lambda value: value in WITH_TEXT)

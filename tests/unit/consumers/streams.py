@@ -17,7 +17,8 @@ from services.events.codec import encode
 from services.events.routing import route_entry
 from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState, ScenarioState
-from services.features.config import DAY_S, EVENT_TYPES, Attribute, FeatureConfig
+from services.features.config import DAY_S, Attribute, FeatureConfig
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.features.config import DAY_S, EVENT_TYPES, Attribute, FeatureConfig
+from services.features.config import DAY_S, Attribute, FeatureConfig
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.schema import Schema, build_schema

@@ -7,8 +7,8 @@ import pytest
 
 from services.features import activity
 from services.features.activity import DeltaColumns, compute_deltas
-from services.features.config import EVENT_TYPES
 from services.features.dedup import EventFlags
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.rows import Block, pack_rows
 from services.features.schema import Schema

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from services.features import behavior
-from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.config import FeatureConfig
 from services.features.dedup import classify_events
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.rows import Block, pack_rows, unpack_rows
 from services.features.schema import Schema, build_schema

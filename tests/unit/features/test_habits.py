@@ -9,8 +9,9 @@ from export.replay.replay import GROUPS
 from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState
-from services.features.config import DAY_S, EVENT_TYPES
+from services.features.config import DAY_S
 from services.features.encode import encode, tensor_names
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.schema import Schema
 from services.store.folding import fold_activity, fold_states, fold_users, with_items

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from services.features.config import DAY_S, EVENT_TYPES, HOUR_S, Attribute, FeatureConfig
+from services.features.config import DAY_S, HOUR_S, Attribute, FeatureConfig
+from services.features.event_types import EVENT_TYPES
 from services.features.recognition import (
     NEVER_DAYS,
     mix_posterior,

@@ -9,7 +9,8 @@ from export.recognition.errors import RecognitionError
 from export.recognition.moments import moments_of, split_starts, targets_of
 from export.replay.history import History, ItemScenarios
 from export.rows.requests import LabelledRequests
-from services.features.config import EVENT_TYPES, FeatureConfig
+from services.features.config import FeatureConfig
+from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import keys64
 

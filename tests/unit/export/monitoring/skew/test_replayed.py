@@ -77,9 +77,7 @@ def test_what_was_served_is_what_the_replay_makes() -> None:
 def test_a_wrong_half_life_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Users' counts, and the mix of what they engaged with; neither what is in tables nor what all users did."""
     with monkeypatch.context() as patched:
-        patched.setattr(
-            folding, "decay_factors", lambda elapsed, halves: decay_factors(elapsed, 2 * np.asarray(halves))
-        )
+        patched.setattr(folding, "decay_factors", lambda elapsed, h: decay_factors(elapsed, 2 * np.asarray(h)))
         records = served(replayed(UPDATES, EVENTS))
     features = {(line.tensor, line.feature) for line in compared(records).skew.found()}
     assert {("behavior", "all_click_2.592e+06s"), ("behavior", "scenario_purchase_2.592e+06s")} <= features
