@@ -99,7 +99,7 @@ def fold(stage: Stage, *kinds: str) -> None:  # noqa: F811
 def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:  # noqa: F811
     """What a ranking server of the settings answers."""
     rows = open_ranking_rows(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0)
-    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), name_of=open_pseudonymizer(settings.privacy).of)
+    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), name_of=open_pseudonymizer(settings.privacy).pseudonymize)
     with serving(build_ranking(RankingService(ranker, 1, 8), "127.0.0.1:0")) as channel:
         request = RankRequest(user_id=user, scenario_id="tv", item_ids=["tea"])
         return RankingServiceStub(channel).Rank(request, timeout=60)
@@ -193,7 +193,7 @@ def test_an_erasure_reaches_what_was_stored_under_an_earlier_key(
     left = json.loads(run(rotated, "user", "export", USER))
     assert (False, True) == (left["found"], left["erased"] is not None)
     for key in keys:
-        pseudonym = open_pseudonymizer(PrivacySettings(pseudonym_key_file=key)).of(USER)
+        pseudonym = open_pseudonymizer(PrivacySettings(pseudonym_key_file=key)).pseudonymize(USER)
         assert [None] == read_rows(stage.store, SCHEMA["user"], [(pseudonym,)])
 
 
