@@ -1,4 +1,4 @@
-"""Entries made ready to be sent: ids before the first try, and batches that the gateway takes. Pure."""
+"""Prepares entries for publishing: event ids before the first try, and batches of limited size. Pure."""
 
 import uuid
 from collections.abc import Iterable, Iterator
@@ -7,22 +7,22 @@ from crossrec.events.v1.events_pb2 import Entry
 
 MAX_ENTRIES = 1000
 MAX_BYTES = 4 * 1024 * 1024
-"""Bounds of a batch; the gateway takes 8 MiB."""
+"""Limits of a batch; the gateway accepts 8 MiB."""
 
 
-def with_id(entry: Entry) -> Entry:
-    """The entry itself, with an event id if it had none: by that the gateway's readers know a repeat."""
+def ensure_event_id(entry: Entry) -> Entry:
+    """Give the entry an event id if it has none, by which repeats are recognised; returns the entry itself."""
     if kind := entry.WhichOneof("entry"):
         body = getattr(entry, kind)
         body.event_id = body.event_id or uuid.uuid4().hex
     return entry
 
 
-def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """The entries, with ids and in order, in batches within the bounds; an entry above them is a batch of its own."""
+def split_batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Batches of the entries, with ids and in order, within the limits; a larger entry is a batch of its own."""
     batch: list[Entry] = []
     size = 0
-    for entry in map(with_id, entries):
+    for entry in map(ensure_event_id, entries):
         bytes_ = entry.ByteSize()
         if batch and (len(batch) == MAX_ENTRIES or size + bytes_ > MAX_BYTES):
             yield batch

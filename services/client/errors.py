@@ -1,11 +1,11 @@
-"""How calls fail: a small tree over gRPC's statuses.
+"""Errors of calls: one class per gRPC status that a caller handles differently.
 
-    CallFailed              any other status
-    +-- InvalidRequest      INVALID_ARGUMENT: the request must change; the text names the field
-    +-- NotAllowed          UNAUTHENTICATED, PERMISSION_DENIED
-    +-- DeadlinePassed      DEADLINE_EXCEEDED
-    +-- Overloaded          RESOURCE_EXHAUSTED, after all tries; `retry_after_s` says when to come back
-    +-- Unavailable         UNAVAILABLE, after all tries
+    CallFailed                any other status
+    +-- InvalidArgument       INVALID_ARGUMENT: the request must change; the text names the field
+    +-- AccessDenied          UNAUTHENTICATED, PERMISSION_DENIED
+    +-- DeadlineExceeded      DEADLINE_EXCEEDED
+    +-- ResourceExhausted     RESOURCE_EXHAUSTED, after all tries; `retry_after_s` is the retry delay
+    +-- ServiceUnavailable    UNAVAILABLE, after all tries
 
 The `google.rpc` details are read where the package googleapis-common-protos is installed (the extra `details`).
 """
@@ -20,9 +20,9 @@ class CallFailed(Exception):
 
     Args:
         code: the status.
-        text: what the server says, for people.
-        reason: of `google.rpc.ErrorInfo`, like `OVERLOADED`; empty where it is not known.
-        retry_after_s: after how many seconds the server wants to hear of this again; None if it did not say.
+        text: the server's message, for people.
+        reason: of `google.rpc.ErrorInfo`, like `OVERLOADED`; empty if unknown.
+        retry_after_s: the server's retry delay, seconds; None if it set none.
     """
 
     def __init__(self, code: grpc.StatusCode, text: str, reason: str = "", retry_after_s: float | None = None) -> None:
@@ -30,38 +30,38 @@ class CallFailed(Exception):
         self.code, self.text, self.reason, self.retry_after_s = code, text, reason, retry_after_s
 
 
-class InvalidRequest(CallFailed):
-    """The request breaks a rule of the contract."""
+class InvalidArgument(CallFailed):
+    """The request violates the contract."""
 
 
-class NotAllowed(CallFailed):
-    """The token or certificate is missing, not valid, or does not allow this."""
+class AccessDenied(CallFailed):
+    """The token or certificate is missing, invalid, or does not permit the call."""
 
 
-class DeadlinePassed(CallFailed):
-    """There was no answer in time."""
+class DeadlineExceeded(CallFailed):
+    """The deadline passed without an answer."""
 
 
-class Overloaded(CallFailed):
-    """The server has too much to do."""
+class ResourceExhausted(CallFailed):
+    """The server is overloaded."""
 
 
-class Unavailable(CallFailed):
-    """The server, or something behind it, is away."""
+class ServiceUnavailable(CallFailed):
+    """The server, or a service that it depends on, is unavailable."""
 
 
 _KINDS: dict[grpc.StatusCode, type[CallFailed]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
-    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
-    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
-    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlinePassed,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
-    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.UNAUTHENTICATED: AccessDenied,
+    grpc.StatusCode.PERMISSION_DENIED: AccessDenied,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    grpc.StatusCode.UNAVAILABLE: ServiceUnavailable,
 }
 
 
-def call_failed(error: grpc.RpcError) -> CallFailed:
-    """The error of this tree for one of gRPC's, of a sync or an async call."""
+def error_from_rpc(error: grpc.RpcError) -> CallFailed:
+    """The CallFailed for an error of gRPC, of a sync or an async call."""
     ended: Any = error  # every error of a call is its status, too
     metadata = dict(ended.trailing_metadata() or ())
     kind = _KINDS.get(ended.code(), CallFailed)

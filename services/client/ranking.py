@@ -1,4 +1,4 @@
-"""Asks the ranking server. Knows how a request is made; what its answer means is said in ranking.proto."""
+"""Calls the ranking server. Builds requests; ranking.proto documents the fields of request and answer."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -7,15 +7,15 @@ from typing import TypedDict, Unpack, cast
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RankResponse, RequestContext
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 
-from .connection import AsyncClient, SyncClient
-from .policy import RANK_RETRIES, RANKING_SERVICE, service_config
+from .base_client import AsyncClient, SyncClient
+from .service_config import RANK_RETRIES, RANKING_SERVICE, service_config
 
 DEADLINE_S = 1.0
 CONFIG = service_config(RANKING_SERVICE, "Rank", RANK_RETRIES)
 
 
-class Wishes(TypedDict, total=False):
-    """What a request may say besides user and items; ranges and defaults are in ranking.proto."""
+class RankParameters(TypedDict, total=False):
+    """Optional parameters of a request; ranking.proto has ranges and defaults."""
 
     scenario_id: str
     top_k: int
@@ -25,17 +25,17 @@ class Wishes(TypedDict, total=False):
     diversity: float
 
 
-def rank_request(user_id: str, item_ids: Iterable[str], **wishes: Unpack[Wishes]) -> RankRequest:
-    """The message of a request. ValueError for a request_time without a time zone."""
+def rank_request(user_id: str, item_ids: Iterable[str], **parameters: Unpack[RankParameters]) -> RankRequest:
+    """The request message. ValueError for a request_time without a time zone."""
     request = RankRequest(
         user_id=user_id,
         item_ids=item_ids,
-        scenario_id=wishes.get("scenario_id", ""),
-        top_k=wishes.get("top_k", 0),
-        context=RequestContext(attributes=wishes.get("context", {})),
-        options=RankOptions(explain=wishes.get("explain", False), diversity=wishes.get("diversity", 0.0)),
+        scenario_id=parameters.get("scenario_id", ""),
+        top_k=parameters.get("top_k", 0),
+        context=RequestContext(attributes=parameters.get("context", {})),
+        options=RankOptions(explain=parameters.get("explain", False), diversity=parameters.get("diversity", 0.0)),
     )
-    if time := wishes.get("request_time"):
+    if time := parameters.get("request_time"):
         if time.tzinfo is None:
             raise ValueError("request_time: has no time zone")
         request.request_time.FromDatetime(time.astimezone(UTC))
@@ -43,28 +43,28 @@ def rank_request(user_id: str, item_ids: Iterable[str], **wishes: Unpack[Wishes]
 
 
 class RankingClient(SyncClient):
-    """Ranks items; by default within a second. Every call raises CallFailed if it fails."""
+    """Ranks items; the deadline is one second by default. Calls raise CallFailed."""
 
     _stub, _service_config, _deadline_s = RankingServiceStub, CONFIG, DEADLINE_S
 
-    def rank(self, user_id: str, item_ids: Iterable[str], **wishes: Unpack[Wishes]) -> RankResponse:
+    def rank(self, user_id: str, item_ids: Iterable[str], **parameters: Unpack[RankParameters]) -> RankResponse:
         """Rank items for a user."""
-        return self.send(rank_request(user_id, item_ids, **wishes))
+        return self.send(rank_request(user_id, item_ids, **parameters))
 
     def send(self, request: RankRequest) -> RankResponse:
-        """The answer to a request as it is."""
+        """Send a request message; returns the answer."""
         return cast(RankResponse, self._call("Rank", request))
 
 
 class AsyncRankingClient(AsyncClient):
-    """The same for asyncio."""
+    """RankingClient for asyncio."""
 
     _stub, _service_config, _deadline_s = RankingServiceStub, CONFIG, DEADLINE_S
 
-    async def rank(self, user_id: str, item_ids: Iterable[str], **wishes: Unpack[Wishes]) -> RankResponse:
+    async def rank(self, user_id: str, item_ids: Iterable[str], **parameters: Unpack[RankParameters]) -> RankResponse:
         """Rank items for a user."""
-        return await self.send(rank_request(user_id, item_ids, **wishes))
+        return await self.send(rank_request(user_id, item_ids, **parameters))
 
     async def send(self, request: RankRequest) -> RankResponse:
-        """The answer to a request as it is."""
+        """Send a request message; returns the answer."""
         return cast(RankResponse, await self._call("Rank", request))

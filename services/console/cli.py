@@ -48,8 +48,7 @@ def console_command(
     """
     from services.console.gate import check_listen
     from services.console.main import Options, run_console
-    from services.load.access import read_metadata, read_tls, read_token
-    from services.load.target import Target
+    from services.load.target import Target, read_metadata, read_tls, read_token
     from services.settings.load import load_settings
 
     settings = load_settings()

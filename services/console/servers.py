@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from crossrec.events.v1 import events_pb2, events_pb2_grpc
 from crossrec.ranking.v1 import ranking_pb2, ranking_pb2_grpc
-from services.client.policy import RECONNECT
+from services.client.channel import open_channel
 from services.errors import CrossRecError
 from services.load.target import Target
 
@@ -58,15 +58,7 @@ class Server:
 
     def __init__(self, name: str, target: Target) -> None:
         self.name, self.target = name, target
-        options: list[tuple[str, Any]] = [*RECONNECT, ("grpc.max_receive_message_length", -1)]
-        tls = target.tls
-        if tls and tls.server_name:
-            options.append(("grpc.ssl_target_name_override", tls.server_name))
-        if tls:
-            credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
-            self.channel = grpc.secure_channel(target.address, credentials, options)
-        else:
-            self.channel = grpc.insecure_channel(target.address, options)
+        self.channel = open_channel(target.address, target.tls)
 
     def call(self, method: Callable[..., T], request: Any) -> T:
         """One call with the deadline; raises CallFailed."""

@@ -55,11 +55,10 @@ def load_command_with(requests_of_data: "RequestsOfData") -> Callable[..., None]
         The loop is open: a slow server does not slow the requests down, and latencies count from the time a
         request was due. Ctrl-C ends the run early; what was measured until then is still reported.
         """
-        from services.load.access import read_metadata, read_tls
         from services.load.command import load_as_told, make_workload
         from services.load.knee import Search
         from services.load.profiles import Bounds, make_profile, positive
-        from services.load.target import Target
+        from services.load.target import Target, read_metadata, read_tls
         from services.load.workload import Shape, checked, with_options
         from services.settings.load import load_settings
 

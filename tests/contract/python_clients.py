@@ -16,8 +16,8 @@ class InLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop, inner: Any) -> None:
         self._loop, self._inner = loop, inner
 
-    def rank(self, *arguments: Any, **wishes: Any) -> Any:
-        return self._run(self._inner.rank(*arguments, **wishes)).result()
+    def rank(self, *arguments: Any, **parameters: Any) -> Any:
+        return self._run(self._inner.rank(*arguments, **parameters)).result()
 
     def publish(self, *arguments: Any) -> Any:
         """The results of a client, a future of a stream's."""

@@ -21,9 +21,8 @@ from services.errors import ConfigurationError
 from services.gateway.pressure import RateLimits
 from services.gateway.stream import EntryStream
 from services.kafka.publisher import MemoryPublisher
-from services.load.access import read_metadata, read_tls
 from services.load.client import connect, open_loop
-from services.load.target import Target
+from services.load.target import Target, read_metadata, read_tls
 from services.server.security.caller import Scope
 from services.server.security.protection import open_protection
 from services.settings.security import SecuritySettings

@@ -9,8 +9,8 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from crossrec.events.v1.events_pb2 import Entry, PublishRequest, ScenarioUpdate
-from services.client import DeadlinePassed, InvalidRequest, NotAllowed, Overloaded, Unavailable, tls
-from services.client.policy import EVENT_SERVICE, PUBLISH_RETRIES, RANK_RETRIES
+from services.client import AccessDenied, DeadlineExceeded, InvalidArgument, ResourceExhausted, ServiceUnavailable, tls
+from services.client.service_config import EVENT_SERVICE, PUBLISH_RETRIES, RANK_RETRIES
 from services.kafka.publisher import MemoryPublisher
 from tests.contract import event_gateway, front, python_clients
 from tests.contract.certificate_files import AuthorityInFiles
@@ -76,7 +76,7 @@ def test_a_batch_that_found_nobody_is_sent_again_with_the_same_ids(gateway: Gate
 def test_a_ranking_server_that_is_away_is_asked_so_often_and_no_more(clients: Any) -> None:
     with front.serving() as before, clients.ranking(before.address, deadline_s=30) as ranking:
         before.fail("Rank", grpc.StatusCode.UNAVAILABLE, 100)
-        with pytest.raises(Unavailable, match="UNAVAILABLE: a fault of this test"):
+        with pytest.raises(ServiceUnavailable, match="UNAVAILABLE: a fault of this test"):
             ranking.rank("ann", ITEMS)
     assert RANK_RETRIES["maxAttempts"] == len(before.tries("Rank"))
 
@@ -88,7 +88,7 @@ def test_a_server_that_is_full_says_when_to_come_back(server: RankServer, client
         assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
         assert 3 == len(before.tries("Rank"))
         before.fail("Rank", grpc.StatusCode.RESOURCE_EXHAUSTED, 1, (PUSHBACK, "-1"))
-        with pytest.raises(Overloaded):
+        with pytest.raises(ResourceExhausted):
             ranking.rank("ann", ITEMS)
         assert 4 == len(before.tries("Rank"))
 
@@ -96,7 +96,7 @@ def test_a_server_that_is_full_says_when_to_come_back(server: RankServer, client
 def test_who_is_refused_after_all_tries_knows_when_to_come_back(clients: Any) -> None:
     with front.serving() as before, clients.events(before.address) as events:
         before.fail("Publish", grpc.StatusCode.RESOURCE_EXHAUSTED, 10, (PUSHBACK, "7"))
-        with pytest.raises(Overloaded) as caught:
+        with pytest.raises(ResourceExhausted) as caught:
             events.publish([scenario("tv")])
     assert 0.007 == caught.value.retry_after_s
 
@@ -106,7 +106,7 @@ def test_a_bad_request_is_not_sent_again(server: RankServer, clients: Any) -> No
     with (
         front.serving(server.built.address) as before,
         clients.ranking(before.address, deadline_s=30) as ranking,
-        pytest.raises(InvalidRequest, match="INVALID_ARGUMENT: item_ids") as caught,
+        pytest.raises(InvalidArgument, match="INVALID_ARGUMENT: item_ids") as caught,
     ):
         ranking.rank("ann", [])
     assert "INVALID_REQUEST" == caught.value.reason
@@ -118,7 +118,7 @@ def test_the_deadline_ends_a_call_that_nobody_answers(clients: Any) -> None:
     with (
         front.black_hole() as address,
         clients.ranking(address, deadline_s=0.2) as ranking,
-        pytest.raises(DeadlinePassed),
+        pytest.raises(DeadlineExceeded),
     ):
         ranking.rank("ann", ITEMS)
 
@@ -130,7 +130,7 @@ def test_a_token_travels_over_tls(server: RankServer, authority: AuthorityInFile
             assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
         with (
             clients.ranking(before.address, credentials=ours, token=f"not {TOKEN}", deadline_s=30) as ranking,
-            pytest.raises(NotAllowed, match="UNAUTHENTICATED"),
+            pytest.raises(AccessDenied, match="UNAUTHENTICATED"),
         ):
             ranking.rank("ann", ITEMS)
 
@@ -151,7 +151,7 @@ def test_a_server_of_another_authority_is_not_spoken_to(
         ours = tls(ca=authority.file)
         with (
             clients.ranking(before.address, credentials=ours, token=TOKEN, deadline_s=30) as ranking,
-            pytest.raises(Unavailable),
+            pytest.raises(ServiceUnavailable),
         ):
             ranking.rank("ann", ITEMS)
     assert [] == before.seen
@@ -165,7 +165,7 @@ def test_a_server_may_ask_for_a_certificate(server: RankServer, authority: Autho
             assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
         with (
             clients.ranking(before.address, credentials=tls(ca=authority.file), deadline_s=30) as ranking,
-            pytest.raises(Unavailable),
+            pytest.raises(ServiceUnavailable),
         ):
             ranking.rank("ann", ITEMS)
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry, ScenarioUpdate
-from services.client import CallFailed, InvalidRequest, Unavailable
+from services.client import CallFailed, InvalidArgument, ServiceUnavailable
 from services.kafka.publisher import MemoryPublisher, OutgoingRecord
 from tests.chaos.proxy import Proxy
 from tests.contract import event_gateway, front, python_clients
@@ -125,7 +125,7 @@ def test_connections_that_are_cut_cost_no_entry(gateway: Gateway, clients: Any) 
     with (
         Proxy(int(gateway.built.address.rpartition(":")[2])) as proxy,
         clients.events(f"127.0.0.1:{proxy.port}") as events,
-        events.stream(patience_s=300) as stream,
+        events.stream(reconnect_timeout_s=300) as stream,
         cutting(proxy) as cuts,
     ):
         while len(cuts) < 10:
@@ -140,15 +140,19 @@ def test_connections_that_are_cut_cost_no_entry(gateway: Gateway, clients: Any) 
 def test_patience_ends(before: Front, clients: Any) -> None:
     """Then futures fail, and so does whoever publishes or leaves."""
     before.fail("PublishStream", grpc.StatusCode.UNAVAILABLE, 100)
-    with clients.events(before.address) as events, pytest.raises(Unavailable), events.stream(patience_s=0.2) as stream:
-        with pytest.raises(Unavailable):
+    with (
+        clients.events(before.address) as events,
+        pytest.raises(ServiceUnavailable),
+        events.stream(reconnect_timeout_s=0.2) as stream,
+    ):
+        with pytest.raises(ServiceUnavailable):
             stream.publish(scenario("tv")).result()
-        with pytest.raises(Unavailable):
+        with pytest.raises(ServiceUnavailable):
             _result(stream.publish(scenario("tv")))
 
 
 def test_an_error_that_trying_again_cannot_help_ends_the_stream(gateway: Gateway, clients: Any) -> None:
-    with clients.events(gateway.built.address) as events, pytest.raises(InvalidRequest), events.stream() as stream:
+    with clients.events(gateway.built.address) as events, pytest.raises(InvalidArgument), events.stream() as stream:
         stream.publish(*[scenario("tv")] * 1001).result()
 
 

@@ -15,7 +15,8 @@ ALLOWED = {
     "report": {"report"},
     "errors": set(),
     "settings": {"settings", "errors", "features"},
-    "server": {"server", "settings", "errors"},
+    # Its health command is a client.
+    "server": {"server", "client", "settings", "errors"},
     "text": {"text", "errors"},
     "events": {"events", "features", "errors"},
     "kafka": {"kafka", "server", "settings", "errors"},

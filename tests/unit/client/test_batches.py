@@ -1,37 +1,37 @@
 """Entries are made ready before they are first sent."""
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, ScenarioUpdate, UserErasure
-from services.client.batches import MAX_BYTES, MAX_ENTRIES, batches, with_id
+from services.client.batches import MAX_BYTES, MAX_ENTRIES, ensure_event_id, split_batches
 
 
 def test_an_entry_gets_an_id_in_place_and_keeps_it() -> None:
     """So that publishing the same object again repeats the id."""
     entry = Entry(behavior_event=BehaviorEvent(user_id="ann"))
-    first = with_id(entry).behavior_event.event_id
+    first = ensure_event_id(entry).behavior_event.event_id
     assert first
-    assert first == with_id(entry).behavior_event.event_id == entry.behavior_event.event_id
+    assert first == ensure_event_id(entry).behavior_event.event_id == entry.behavior_event.event_id
 
 
 def test_a_given_id_stays() -> None:
-    assert "e1" == with_id(Entry(user_erasure=UserErasure(event_id="e1"))).user_erasure.event_id
+    assert "e1" == ensure_event_id(Entry(user_erasure=UserErasure(event_id="e1"))).user_erasure.event_id
 
 
 def test_an_entry_of_no_kind_stays_as_it_is() -> None:
     """The gateway rejects it, and says why."""
-    assert Entry() == with_id(Entry())
+    assert Entry() == ensure_event_id(Entry())
 
 
 def test_batches_keep_the_order_and_are_as_long_as_the_gateway_takes() -> None:
     entries = [Entry(scenario_update=ScenarioUpdate(scenario_id=str(n))) for n in range(2 * MAX_ENTRIES + 1)]
-    made = list(batches(entries))
+    made = list(split_batches(entries))
     assert [MAX_ENTRIES, MAX_ENTRIES, 1] == [len(batch) for batch in made]
     assert entries == [entry for batch in made for entry in batch]
 
 
 def test_batches_are_as_large_as_the_gateway_takes() -> None:
     entries = [Entry(item_update=ItemUpdate(item_id="i", description="x" * (MAX_BYTES // 3))) for _ in range(5)]
-    assert [2, 2, 1] == [len(batch) for batch in batches(entries)]
+    assert [2, 2, 1] == [len(batch) for batch in split_batches(entries)]
 
 
 def test_nothing_makes_no_batch() -> None:
-    assert [] == list(batches([]))
+    assert [] == list(split_batches([]))

@@ -1,4 +1,4 @@
-"""What all clients have in common: channels that calls take in turns, a deadline, an end. Knows no service."""
+"""The base of all clients: channels that calls use in turn, a deadline, closing. Knows no service."""
 
 import itertools
 from abc import ABC, abstractmethod
@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 
 import grpc
 
-from .access import Access, Token
-from .errors import call_failed
+from .channel import ConnectionSettings, Token
+from .errors import error_from_rpc
 
 
 class _Client(ABC):
@@ -18,10 +18,10 @@ class _Client(ABC):
     Args:
         target: host:port, or any other name that gRPC resolves, like `dns:///ranking:50051`.
         credentials: see `tls`; None: plaintext.
-        token: a bearer token, or what gives the one that holds now; without TLS only to this machine.
-        deadline_s: until the answer to a call, tries again included, seconds; None: the service's own default.
-        connections: HTTP/2 connections, which calls take in turns; workers that share a port get some each.
-        metadata: more to send with every call.
+        token: a bearer token, or a function that returns the current one; without TLS to this machine only.
+        deadline_s: deadline of a call, retries included, seconds; None: the service's default.
+        connections: HTTP/2 connections, used in turn; workers that share a port get some each.
+        metadata: sent with every call.
     """
 
     _stub: ClassVar[Any]
@@ -38,7 +38,7 @@ class _Client(ABC):
         connections: int = 1,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._access = Access(target, credentials, token, metadata)
+        self._connection = ConnectionSettings(target, credentials, token, metadata)
         self._deadline_s = self._deadline_s if deadline_s is None else deadline_s
         self._channels = [self._open() for _ in range(connections)]
         self._stubs = itertools.cycle([self._stub(channel) for channel in self._channels])
@@ -47,23 +47,23 @@ class _Client(ABC):
     def _open(self) -> Any:
         """A channel."""
 
-    def _begin(self, method: str, request: Any) -> Any:
+    def _start_call(self, method: str, request: Any) -> Any:
         """Call a method of the next stub."""
-        metadata = self._access.call_metadata()
+        metadata = self._connection.call_metadata()
         return getattr(next(self._stubs), method)(request, timeout=self._deadline_s, metadata=metadata)
 
 
 class SyncClient(_Client):
-    """A context manager, safe between threads."""
+    """A context manager; thread-safe."""
 
     def _open(self) -> grpc.Channel:
-        return self._access.open(self._service_config)
+        return self._connection.open(self._service_config)
 
     def _call(self, method: str, request: Any) -> Any:
         try:
-            return self._begin(method, request)
+            return self._start_call(method, request)
         except grpc.RpcError as error:
-            raise call_failed(error) from error
+            raise error_from_rpc(error) from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -83,13 +83,13 @@ class AsyncClient(_Client):
     """An asynchronous context manager, made and used in one event loop."""
 
     def _open(self) -> grpc.aio.Channel:
-        return self._access.open_async(self._service_config)
+        return self._connection.open_async(self._service_config)
 
     async def _call(self, method: str, request: Any) -> Any:
         try:
-            return await self._begin(method, request)
+            return await self._start_call(method, request)
         except grpc.RpcError as error:
-            raise call_failed(error) from error
+            raise error_from_rpc(error) from error
 
     async def close(self) -> None:
         """Close the connections."""

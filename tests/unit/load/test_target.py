@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from services.client.channel import Tls
 from services.errors import ConfigurationError
-from services.load.access import read_metadata, read_tls
-from services.load.target import Tls
+from services.load.target import read_metadata, read_tls
 
 
 def written(path: Path, text: str) -> Path:
@@ -41,7 +41,7 @@ def test_certificates_that_are_none_are_named(tmp_path: Path) -> None:
     absent, text = tmp_path / "absent.pem", written(tmp_path / "text.pem", "no certificate")
     with pytest.raises(ConfigurationError, match="--tls-ca: cannot read"):
         read_tls(False, absent, None, None, "")
-    with pytest.raises(ConfigurationError, match="is no PEM file"):
+    with pytest.raises(ConfigurationError, match="is not a PEM file"):
         read_tls(False, text, None, None, "")
     with pytest.raises(ConfigurationError, match="--tls-cert and --tls-key"):
         read_tls(False, None, text, None, "")

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from services.client import RankingClient, tls
-from services.client.access import Access, is_loopback
+from services.client.channel import ConnectionSettings, is_loopback
 
 TLS = grpc.ssl_channel_credentials()
 
@@ -34,19 +34,19 @@ def test_other_addresses_may_be_anywhere(target: str) -> None:
 
 def test_a_token_does_not_leave_the_machine_in_the_clear() -> None:
     """And the error does not show it."""
-    with pytest.raises(ValueError, match="token: would go in the clear to ranking:5, give credentials") as caught:
+    with pytest.raises(ValueError, match="token: would be sent unencrypted to ranking:5, give credentials") as caught:
         RankingClient("ranking:5", token="secret-token")  # noqa: S106 - not a secret
     assert "secret-token" not in str(caught.value)
 
 
 def test_a_token_may_go_anywhere_over_tls() -> None:
     """The channel's credentials carry it, not the calls' metadata."""
-    assert () == Access("ranking:5", TLS, "secret-token").call_metadata()
+    assert () == ConnectionSettings("ranking:5", TLS, "secret-token").call_metadata()
 
 
 def test_a_token_is_asked_for_before_every_call() -> None:
     tokens = iter(["first", "second"])
-    access = Access("127.0.0.1:5", token=lambda: next(tokens), metadata=[("x-crossrec-priority", "batch")])
+    access = ConnectionSettings("127.0.0.1:5", token=lambda: next(tokens), metadata=[("x-crossrec-priority", "batch")])
     assert (("x-crossrec-priority", "batch"), ("authorization", "Bearer first")) == access.call_metadata()
     assert ("authorization", "Bearer second") == access.call_metadata()[-1]
 
