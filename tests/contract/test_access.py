@@ -268,9 +268,12 @@ def refused_error(channel: grpc.Channel, token: str) -> grpc.RpcError:
         ({"jwks_file": "tokens"}, "security.jwks_file: is not a JSON Web Key Set"),
         (
             {"certificate_file": "tokens", "key_file": "server.key"},
-            "security.certificate_file: holds no PEM certificate",
+            "security.certificate_file: holds no readable PEM certificate",
         ),
-        ({"certificate_file": "server.pem", "key_file": "server.pem"}, "security.key_file: holds no PEM private key"),
+        (
+            {"certificate_file": "server.pem", "key_file": "server.pem"},
+            "security.key_file: holds no readable PEM private key",
+        ),
         ({"certificate_file": "server.pem", "key_file": "other.key"}, "security.key_file: is not the key of"),
     ],
 )
