@@ -23,10 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.text.encoder import EncoderInfo, directory_fingerprint
-from services.text.errors import EncoderMismatch
 from services.text.model import MAX_TOKENS, MODEL_FILE, TOKENIZER_FILE, SentenceModel
 from services.text.projection import Projection
-from services.text.protocol import TEXT_DIMS, unit_rows
+from services.text.protocol import TEXT_DIMS, EncoderMismatch, unit_rows
 
 BASE_FILE = "base.json"
 EXPORTER_VERSION = 1

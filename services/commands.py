@@ -50,7 +50,7 @@ GROUPS = {
 COMMANDS = {
     "demo": Command("export.demo.cli:demo_command", "Do the main job on real data, end to end.", "training"),
     "infra": Command("services.infra.cli:infra_app", "Run a real Kafka and a real Valkey on this machine.", "infra"),
-    "setup": Command("services.store.setup:setup_command", "Create Kafka topics and register feature views."),
+    "setup": Command("services.store.cli:setup_command", "Create Kafka topics and register feature views."),
     "doctor": Command("services.doctor.cli:doctor_command", "Check this machine and what the settings name."),
     "settings": Command("services.settings.cli:settings_command", "Print every setting with its value and meaning."),
     "schema": Command("services.settings.cli:schema_command", "Print every stored feature."),

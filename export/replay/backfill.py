@@ -26,8 +26,7 @@ from services.store.columns import ColumnRowStore
 from services.store.folding import fold_activity
 from services.store.lineage import join_lineage
 from services.store.protocol import Key, RowStore, read_block
-from services.text.cache import VectorCache
-from services.text.encoder import TextEncoder
+from services.text.encoder import open_encoder
 
 CHUNK_ROWS = 65_536
 """Events read at a time."""
@@ -105,8 +104,7 @@ def _parts(settings: Settings, data: Path, until_s: float, shares: int) -> Itera
 def fold_share(settings: Settings, data: Path, until_s: float, share: int, shares: int) -> ShareResult:
     """Fold the events of one of `shares` parts of the users and write their rows; the first writes the catalogue's."""
     schema, reader = build_schema(settings.features), DatasetReader(data)
-    cache = VectorCache(settings.encoder_dir / "vectors.sqlite")
-    encoder = TextEncoder(settings.encoder_dir, cache=cache, threads=1)
+    encoder = open_encoder(settings.encoder_dir)
     store = ColumnRowStore(schema)
     replay = Replay(load_catalogue(reader, schema.config), schema, encoder, store)
     events = 0

@@ -18,8 +18,9 @@ from export.rows.writer import TrainingRowsWriter
 from services.features.schema import build_schema
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
-from services.text.cache import VectorCache
-from services.text.encoder import TextEncoder
+from services.text.encoder import encoder_exists, open_encoder
+
+ENCODER_THREADS = 2
 
 Report = Callable[[float, float], None]
 """Called with what is done and what there is to do."""
@@ -27,7 +28,7 @@ Report = Callable[[float, float], None]
 
 def ensure_encoder(settings: Settings, reader: DatasetReader) -> None:
     """Build the text encoder on the catalogue's texts, unless there is one."""
-    if (settings.encoder_dir / "encoder.json").exists():
+    if encoder_exists(settings.encoder_dir):
         return
     from export.text_encoder import build_encoder
 
@@ -36,17 +37,11 @@ def ensure_encoder(settings: Settings, reader: DatasetReader) -> None:
     build_encoder(sorted(set(texts)), settings.encoder_dir)
 
 
-def open_encoder(settings: Settings, threads: int = 2) -> TextEncoder:
-    """The settings' text encoder with its cache of vectors."""
-    cache = VectorCache(settings.encoder_dir / "vectors.sqlite")
-    return TextEncoder(settings.encoder_dir, cache=cache, threads=threads)
-
-
 def replay_rows(
     settings: Settings, reader: DatasetReader, out: Path, user_share: float, report: Report = lambda *_: None
 ) -> None:
     """Replay a whole data set into training rows (`out`) and Feast's offline source."""
-    schema, encoder = build_schema(settings.features), open_encoder(settings)
+    schema, encoder = build_schema(settings.features), open_encoder(settings.encoder_dir, ENCODER_THREADS)
     history = load_history(reader, settings.features)
     sources = sorted(scenario for scenario, _ in history.scenarios)
     store = ColumnRowStore(schema)

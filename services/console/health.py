@@ -11,7 +11,7 @@ from services.registry.promotion import serving_of
 from services.registry.reader import Registry
 from services.registry.rollout import described
 from services.settings.load import Settings
-from services.text.encoder import EncoderInfo
+from services.text.encoder import find_fingerprint
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ def group_views(groups: Sequence[GroupStatus]) -> list[GroupView]:
 def served_model(settings: Settings) -> ServedModel:
     """What serves according to the registry. Raises CrossRecError."""
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
-    there = (settings.encoder_dir / "encoder.json").exists()
-    encoder = EncoderInfo.load(settings.encoder_dir).fingerprint if there else None
+    encoder = find_fingerprint(settings.encoder_dir)
     server, plan = Server(build_schema(settings.features), encoder), serving_of(registry, settings.ranking.model).plan
     versions: dict[str, Sequence[tuple[str, str]]] = {}
     for version in plan.models:

@@ -82,10 +82,11 @@ def open_rivals(settings: Settings) -> Rivals:
 
     def load(version: Version) -> Model:
         from services.ranking.model.loader import ModelLoader
-        from services.ranking.wiring import encoder_of
+        from services.text.encoder import read_encoder_info
 
         schema = build_schema(settings.features)
-        return ModelLoader(registry, schema, encoder_of(settings), ("CPUExecutionProvider",))(version)
+        encoder = read_encoder_info(settings.encoder_dir).fingerprint
+        return ModelLoader(registry, schema, encoder, ("CPUExecutionProvider",))(version)
 
     def open_ranker(model: Model) -> Ranker:
         from services.ranking.wiring import build_ranker

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.consumers import behavior, catalogue
@@ -33,8 +32,7 @@ from services.store.lineage import join_lineage
 from services.store.metered_rows import MeteredRowStore
 from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
 from services.store.topic_state import admit
-from services.text.cache import VectorCache
-from services.text.encoder import TextEncoder
+from services.text.encoder import open_encoder
 from services.text.protocol import Encoder
 
 if TYPE_CHECKING:
@@ -144,10 +142,3 @@ def build_handler(
             return catalogue.ScenarioHandler(store, schema, encoder(), decoder(catalogue.SCENARIO_ENTRIES), epoch)
         case _:
             return ActivityHandler(store, schema, epoch)
-
-
-def open_encoder(directory: Path) -> TextEncoder:
-    """The text encoder of the settings, with its cache of vectors."""
-    if not (directory / "encoder.json").exists():
-        raise ConfigurationError(f"encoder_dir: no text encoder in {directory}; `crossrec replay` or `train` builds it")
-    return TextEncoder(directory, cache=VectorCache(directory / "vectors.sqlite"))

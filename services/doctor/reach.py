@@ -13,7 +13,7 @@ from services.registry.reader import MANY, Registry, wanted_version
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
 from services.store.redis.connection import redis_arguments
-from services.text.encoder import EncoderInfo
+from services.text.encoder import read_encoder_info
 
 WAIT_S = 3.0
 """Longest wait for a broker or a store, seconds."""
@@ -74,9 +74,9 @@ def model_checks(settings: Settings) -> Iterator[Check]:
     """Whether encoder and model are there and fit the schema of the settings."""
     chosen, schema = settings.ranking, build_schema(settings.features)
     try:
-        encoder = EncoderInfo.load(settings.encoder_dir)
+        encoder = read_encoder_info(settings.encoder_dir)
     except (CrossRecError, OSError) as error:
-        yield wrong("text encoder", f"none in {settings.encoder_dir}: {error}", "`crossrec train` builds it")
+        yield wrong("text encoder", str(error), "`crossrec train` builds it")
         return
     if encoder.dims == schema.config.text_dims:
         yield ok("text encoder", f"{settings.encoder_dir}, {encoder.dims} dimensions, from {encoder.source}")

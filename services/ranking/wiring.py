@@ -29,7 +29,7 @@ from services.ranking.recognise import open_recogniser
 from services.ranking.served_log.metrics import ServedLogMetrics
 from services.ranking.served_log.open import open_served_log
 from services.ranking.service import RankingService, build_server
-from services.registry.reader import ModelUnavailable, Registry
+from services.registry.reader import Registry
 from services.server.grpc_server import BoundServer
 from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.server.logging import configure_logging, log_event
@@ -40,7 +40,7 @@ from services.settings.load import Settings
 from services.store.circuit_breaker import CircuitBreaker, CircuitState
 from services.store.connect import open_rows
 from services.store.protocol import StoreUnavailable
-from services.text.encoder import EncoderInfo
+from services.text.encoder import read_encoder_info
 
 _logger = logging.getLogger(__name__)
 
@@ -128,19 +128,12 @@ def build_service(settings: Settings, ranker: Ranker) -> RankingService:
 def build_models(settings: Settings) -> WatchedModels:
     """The models that the registry says should serve, loaded; not watched yet."""
     chosen, registry = settings.ranking, Registry(settings.registry_dir, settings.registry_cache_dir)
-    fits = build_schema(settings.features), encoder_of(settings)
+    fits = build_schema(settings.features), read_encoder_info(settings.encoder_dir).fingerprint
     load = ModelLoader(registry, *fits, chosen.providers, execution_of(chosen))
     shadow = Shadow(chosen.shadow_share, chosen.shadow_waiting)
     models = WatchedModels(registry, chosen.model, chosen.version, load, shadow, chosen.watch_interval_s)
     models.open()
     return models
-
-
-def encoder_of(settings: Settings) -> int:
-    """Fingerprint of the settings' text encoder."""
-    if not (settings.encoder_dir / "encoder.json").exists():
-        raise ModelUnavailable(f"encoder_dir: no text encoder in {settings.encoder_dir}; `crossrec train` builds it")
-    return EncoderInfo.load(settings.encoder_dir).fingerprint
 
 
 def build_ranker(settings: Settings, models: Models, observers: tuple[Observer, ...] = ()) -> tuple[Ranker, Refresher]:
@@ -151,7 +144,7 @@ def build_ranker(settings: Settings, models: Models, observers: tuple[Observer, 
     rows = open_ranking_rows(
         CircuitBreaker(store, circuit),
         schema,
-        encoder_of(settings),
+        read_encoder_info(settings.encoder_dir).fingerprint,
         chosen.item_cache_size,
         chosen.item_cache_age_s,
         chosen.scenario_cache_age_s,

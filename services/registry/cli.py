@@ -162,9 +162,6 @@ def _row(registry: Registry, version: Version, server: Server, doing: list[str])
 
 def _server(settings: Settings) -> Server:
     from services.features.schema import build_schema
-    from services.text.encoder import EncoderInfo
+    from services.text.encoder import find_fingerprint
 
-    there = (settings.encoder_dir / "encoder.json").exists()
-    return Server(
-        build_schema(settings.features), EncoderInfo.load(settings.encoder_dir).fingerprint if there else None
-    )
+    return Server(build_schema(settings.features), find_fingerprint(settings.encoder_dir))

@@ -1,7 +1,7 @@
-"""Vectors already computed, kept on disk and shared by all processes of a machine.
+"""The cache of computed vectors: a file on disk that all processes of a machine share.
 
-Knows texts only by their hash. Losing the cache, or failing to reach it, costs time and nothing else: an
-unreadable file is replaced, a failed read is a miss and a failed write is dropped.
+Holds texts only as hashes. Loss or failure of the cache costs time and nothing else: an unreadable file is replaced, a
+failed read is a miss and a failed write is dropped.
 """
 
 import hashlib
@@ -45,24 +45,24 @@ class VectorCache:
         self._connection = _open(path)
 
     def get_many(self, fingerprint: int, texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        """Return the vectors known for these texts; texts without one are left out."""
-        found = {}
+        """The cached vectors of these texts; texts without one are left out."""
+        vectors = {}
         with self._lock, suppress(sqlite3.DatabaseError):
             for text in texts:
                 row = self._connection.execute(_READ, (fingerprint, _digest(text))).fetchone()
                 if row:
-                    found[text] = np.frombuffer(row[0], dtype="<f8")
-        return found
+                    vectors[text] = np.frombuffer(row[0], dtype="<f8")
+        return vectors
 
     def put_many(self, fingerprint: int, vectors: Mapping[str, NDArray[np.float64]]) -> None:
-        """Keep the vectors, in one transaction; a vector already there stays as it is."""
+        """Write the vectors in one transaction; a vector that is already cached stays as it is."""
         rows = [(fingerprint, _digest(text), vector.astype("<f8").tobytes()) for text, vector in vectors.items()]
         with self._lock, suppress(sqlite3.DatabaseError), self._connection:
             self._connection.executemany(_WRITE, rows)
             self._connection.execute(_PRUNE, (self._max_rows,))
 
     def close(self) -> None:
-        """Close the file; from here on every read is a miss."""
+        """Close the file; every later read is a miss."""
         with self._lock:
             self._connection.close()
 
@@ -77,13 +77,13 @@ class VectorCache:
 
 def _open(path: Path) -> sqlite3.Connection:
     until_s = time.monotonic() + _BUSY_TIMEOUT_S
-    while (connection := _unless_busy(path, until_s)) is None:
+    while (connection := _connect_unless_busy(path, until_s)) is None:
         time.sleep(_PAUSE_S)
     return connection
 
 
-def _unless_busy(path: Path, until_s: float) -> sqlite3.Connection | None:
-    """None while others open the file too: SQLite does not wait for them where the journal is switched over."""
+def _connect_unless_busy(path: Path, until_s: float) -> sqlite3.Connection | None:
+    """None while other processes open the file: SQLite does not wait for them when it switches the journal mode."""
     try:
         return _connect(path)
     except sqlite3.OperationalError as error:
@@ -91,7 +91,7 @@ def _unless_busy(path: Path, until_s: float) -> sqlite3.Connection | None:
             raise
         return None
     except sqlite3.DatabaseError:
-        # Not a database, or a damaged one. Processes that still have it open keep their own, unlinked file.
+        # Not a database, or a damaged one. Processes that have it open keep the unlinked file.
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         return _connect(path)

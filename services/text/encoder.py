@@ -1,7 +1,7 @@
-"""The text encoder that every process opens: sentence model, projection, fingerprint and cache in one.
+"""The text encoder: sentence model, projection, fingerprint and cache in one. Every process opens it here.
 
-An encoder directory holds `model.onnx`, `tokenizer.json`, `projection.npz` and `encoder.json`. Knows nothing
-of how it was built; never imports torch.
+An encoder directory holds `model.onnx`, `tokenizer.json`, `projection.npz` and `encoder.json`, and the cache
+`vectors.sqlite` beside them. Knows nothing of how an encoder is built; never imports torch.
 """
 
 import json
@@ -12,19 +12,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from services.errors import ConfigurationError
 from services.text.cache import VectorCache
-from services.text.errors import EncoderMismatch
 from services.text.model import MAX_TOKENS, MODEL_FILE, TOKENIZER_FILE, SentenceModel
 from services.text.projection import PROJECTION_FILE, Projection
-from services.text.protocol import fingerprint_of
+from services.text.protocol import EncoderMismatch, fingerprint_of
 
 ENCODER_FILE = "encoder.json"
+VECTORS_FILE = "vectors.sqlite"
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What `encoder.json` holds."""
+    """The content of `encoder.json`.
+
+    Args:
+        fingerprint: identity of the encoder's files.
+        dims: length of a vector.
+        pad_id: the tokenizer's padding token.
+        source: name of the sentence encoder that the directory was built from.
+    """
 
     fingerprint: int
     dims: int
@@ -32,12 +40,12 @@ class EncoderInfo:
     source: str
 
     def save(self, directory: Path) -> None:
-        """Write the description into an encoder directory."""
+        """Write `encoder.json` into an encoder directory."""
         (directory / ENCODER_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> "EncoderInfo":
-        """Read the description of an encoder directory; EncoderMismatch if it is not one."""
+        """Read `encoder.json` of an encoder directory. Raises EncoderMismatch if it does not describe an encoder."""
         try:
             return cls(**json.loads((directory / ENCODER_FILE).read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
@@ -45,9 +53,15 @@ class EncoderInfo:
 
 
 class TextEncoder:
-    """Texts to unit vectors; the same text gives the same vector within 1e-6, whatever it is encoded with.
+    """Texts to unit vectors; the same text gives the same vector within 1e-6, whatever the rest of its batch.
 
-    Raises EncoderMismatch at construction if files are missing or differ from those the fingerprint names.
+    The constructor raises EncoderMismatch if files are missing or differ from those that the fingerprint identifies.
+
+    Args:
+        directory: the encoder directory.
+        cache: known vectors.
+        threads: of ONNX Runtime.
+        batch_size: most texts of one run of the model.
     """
 
     def __init__(
@@ -59,7 +73,7 @@ class TextEncoder:
         self.fingerprint = directory_fingerprint(directory, self._projection, info.pad_id)
         if self.fingerprint != info.fingerprint:
             raise EncoderMismatch(
-                f"text encoder {directory}: {ENCODER_FILE} names fingerprint {info.fingerprint}, "
+                f"text encoder {directory}: {ENCODER_FILE} has fingerprint {info.fingerprint}, "
                 f"its files have {self.fingerprint}; build the encoder again"
             )
         self.dims: int = self._projection.components.shape[0]
@@ -67,8 +81,8 @@ class TextEncoder:
         self._cache = cache
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return [len(texts), dims] rows of length 1 in the order given; zeros for an empty or blank text."""
-        cleaned = [_clean(text) for text in texts]
+        """[len(texts), dims] rows of length 1 in the order given; zeros for an empty or blank text."""
+        cleaned = [_clean_text(text) for text in texts]
         known = self._vectors([text for text in dict.fromkeys(cleaned) if text])
         vectors = np.zeros((len(cleaned), self.dims))
         for row, text in enumerate(cleaned):
@@ -88,8 +102,31 @@ class TextEncoder:
         return known
 
 
+def encoder_exists(directory: Path) -> bool:
+    """Whether the directory holds a text encoder."""
+    return (directory / ENCODER_FILE).exists()
+
+
+def read_encoder_info(directory: Path) -> EncoderInfo:
+    """The description of the encoder in a directory. Raises ConfigurationError if it holds none, EncoderMismatch."""
+    if not encoder_exists(directory):
+        raise ConfigurationError(f"encoder_dir: no text encoder in {directory}; `crossrec replay` or `train` builds it")
+    return EncoderInfo.load(directory)
+
+
+def find_fingerprint(directory: Path) -> int | None:
+    """The fingerprint of the encoder in a directory; None if it holds none. Raises EncoderMismatch."""
+    return read_encoder_info(directory).fingerprint if encoder_exists(directory) else None
+
+
+def open_encoder(directory: Path, threads: int = 1) -> TextEncoder:
+    """The text encoder in a directory, with its cache. Raises ConfigurationError if it holds none, EncoderMismatch."""
+    read_encoder_info(directory)
+    return TextEncoder(directory, VectorCache(directory / VECTORS_FILE), threads)
+
+
 def directory_fingerprint(directory: Path, projection: Projection, pad_id: int) -> int:
-    """Return the identity of everything that decides what a vector means."""
+    """The identity of everything that decides what a vector means."""
     settings = json.dumps({"format": _FORMAT, "max_tokens": MAX_TOKENS, "pad_id": pad_id})
     model = (directory / MODEL_FILE).read_bytes()
     tokenizer = (directory / TOKENIZER_FILE).read_bytes()
@@ -103,6 +140,6 @@ def _require_files(directory: Path) -> None:
         raise EncoderMismatch(f"text encoder {directory}: no {', '.join(missing)}")
 
 
-def _clean(text: str) -> str:
-    # JSON can smuggle in lone surrogates, which neither the tokenizer nor a hash accepts.
+def _clean_text(text: str) -> str:
+    # JSON may hold lone surrogates, which neither the tokenizer nor a hash accepts.
     return text.encode("utf-8", "replace").decode("utf-8").strip()

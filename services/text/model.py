@@ -1,6 +1,6 @@
-"""The sentence model under the encoder: tokenizer and ONNX session, texts to sentence embeddings.
+"""The sentence model of the encoder: tokenizer and ONNX session, texts to sentence embeddings.
 
-Knows nothing of projections, caches or where the model came from. The graph takes `input_ids` and
+Knows nothing of projections, caches or the source of the model. The graph takes `input_ids` and
 `attention_mask` (int64 [batch, tokens]) and returns the mean of the token states, float32 [batch, base_dims].
 """
 
@@ -17,7 +17,7 @@ from services.text.protocol import unit_rows
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 MAX_TOKENS = 128
-"""Longer texts are cut here, special tokens included."""
+"""Longer texts are truncated, special tokens included."""
 
 
 class SentenceModel:
@@ -33,9 +33,9 @@ class SentenceModel:
         self.dims: int = self._session.get_outputs()[0].shape[1]
 
     def embed(self, texts: Sequence[str], on_batch: Callable[[int], None] = lambda _: None) -> NDArray[np.float64]:
-        """Return [len(texts), dims] rows of length 1; `on_batch` hears how many texts each batch finished.
+        """[len(texts), dims] rows of length 1; calls `on_batch` with the number of texts after each batch.
 
-        Texts of like length share a batch, so that little of the work is padding.
+        Texts of similar length share a batch, so that little of the work is padding.
         """
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
         by_length = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))

@@ -1,6 +1,6 @@
-"""The linear map from sentence embeddings to the short vectors that rows keep.
+"""The linear projection of sentence embeddings to the short vectors that rows keep.
 
-Knows how to apply, store and identify a projection; fitting one belongs to the exporter.
+Applies, saves and identifies a projection; `export.text_encoder` fits it.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Projection:
         return unit_rows((embeddings - self.centre) @ self.components.T)
 
     def content(self) -> bytes:
-        """Return the bytes that identify the projection, free of anything a file format adds."""
+        """The bytes that identify the projection, without what a file format adds."""
         return b"".join(part.astype("<f8").tobytes() for part in (self.centre, self.components))
 
     def save(self, directory: Path) -> None:

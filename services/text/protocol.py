@@ -1,8 +1,8 @@
-"""What the rest of CrossRec needs of a text encoder, and a model-free implementation of it.
+"""The protocol of a text encoder, and an implementation without a model.
 
-An encoder turns texts into unit vectors and names itself by a fingerprint. Rows that hold text vectors keep
-the fingerprint beside them: vectors of two fingerprints must never be compared. Knows nothing of catalogues,
-events or stores.
+An encoder turns texts into unit vectors and is identified by a fingerprint. Rows that hold text vectors keep the
+fingerprint beside them: vectors of two fingerprints must never be compared. Knows nothing of catalogues, events or
+stores.
 """
 
 import hashlib
@@ -14,11 +14,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.errors import CrossRecError
+
 TEXT_DIMS = 64
-"""Length of every text vector unless an encoder was built with another one."""
+"""Default length of a text vector."""
 
 _WORD = re.compile(r"\w+")
 _DIGEST_BYTES = 64
+
+
+class EncoderMismatch(CrossRecError):
+    """An encoder's files are not the ones it was built from, so its vectors cannot be trusted."""
 
 
 class Encoder(Protocol):
@@ -33,13 +39,13 @@ class Encoder(Protocol):
         """Length of a vector."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return [len(texts), dims] rows of length 1 in the order given; zeros for an empty or blank text."""
+        """[len(texts), dims] rows of length 1 in the order given; zeros for an empty or blank text."""
 
 
 class HashingEncoder:
-    """Bag of hashed words: no model, no files; texts are alike only as far as they share words.
+    """Bag of hashed words: no model, no files; texts are similar only as far as they share words.
 
-    For tests, and for catalogues whose texts carry nothing a language model could use.
+    For tests, and for catalogues whose texts hold nothing that a language model could use.
     """
 
     def __init__(self, dims: int = TEXT_DIMS) -> None:
@@ -47,7 +53,7 @@ class HashingEncoder:
         self.fingerprint = fingerprint_of(b"hashed words 1", dims.to_bytes(4, "big"))
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return [len(texts), dims]: the normalised sum of the words' vectors; zeros if there is no word."""
+        """[len(texts), dims]: the normalised sum of the words' vectors; zeros if there is no word."""
         vectors = np.zeros((len(texts), self.dims))
         for row, text in enumerate(texts):
             for word in _WORD.findall(text.lower()):
@@ -56,7 +62,7 @@ class HashingEncoder:
 
 
 def fingerprint_of(*parts: bytes) -> int:
-    """Return a signed 64-bit identity of the parts, never 0 (which rows read as "no vector")."""
+    """A signed 64-bit identity of the parts, never 0 (which in a row means "no vector")."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

@@ -16,12 +16,13 @@ from services.features.encode import Tensors, encode
 from services.features.schema import Schema, build_schema
 from services.ranking.reply import serialised
 from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE, register_rank
-from services.ranking.wiring import build_models, encoder_of
+from services.ranking.wiring import build_models
 from services.registry.model import Model
 from services.server.grpc_server import build_server
 from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.settings.load import load_settings
 from services.store.connect import feature_store
+from services.text.encoder import read_encoder_info
 from tests.bench.feast_path import FeastPath
 
 THREADS = 4
@@ -80,7 +81,7 @@ def main(name: str, address: str) -> None:
     """Serve until SIGTERM."""
     settings = load_settings()
     schema, models = build_schema(settings.features), build_models(settings)
-    path = FeastPath(feature_store(settings), schema, encoder_of(settings))
+    path = FeastPath(feature_store(settings), schema, read_encoder_info(settings.encoder_dir).fingerprint)
     service = SERVERS[name](path, schema, models.choose("").model)
 
     def register(server: grpc.Server) -> None:

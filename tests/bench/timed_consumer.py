@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from services.consumers.main import consume, open_encoder
+from services.consumers.main import consume
 from services.features.rows import Block
 from services.kafka.consumer import KafkaRecordSource
 from services.kafka.record_source import Record
@@ -22,6 +22,7 @@ from services.server.logging import configure_logging
 from services.settings.load import load_settings
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import Key, ReadRequest, RowStore
+from services.text.encoder import open_encoder
 
 PROBE = "probe-"
 """Users whose ids begin with it are watched."""

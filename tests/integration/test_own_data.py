@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from crossrec.ranking.v1 import ranking_pb2
 from export.datasets.storage import DatasetReader
 from export.replay.history import load_history
-from export.replay.pipeline import open_encoder
 from export.replay.replay import Replay
 from services.features.schema import build_schema
 from services.infra.commands import Endpoints
@@ -20,6 +19,7 @@ from services.ranking.wiring import build_models, build_ranker
 from services.settings.load import load_settings
 from services.store.connect import open_rows
 from services.store.memory import MemoryRowStore
+from services.text.encoder import open_encoder
 from tests.unit.consumers.streams import assert_rows
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -73,7 +73,7 @@ def run(*arguments: str) -> str:
 def assert_backfilled(reader: DatasetReader) -> None:
     """The store holds what a replay in one process holds."""
     settings = load_settings()
-    schema, encoder, expected = build_schema(settings.features), open_encoder(settings), MemoryRowStore()
+    schema, encoder, expected = build_schema(settings.features), open_encoder(settings.encoder_dir, 2), MemoryRowStore()
     Replay(load_history(reader, settings.features), schema, encoder, expected).run(2e9, lambda *_: None)
     assert_rows(expected, open_rows(settings), schema=schema)
 

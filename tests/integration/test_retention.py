@@ -124,7 +124,7 @@ def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> No
     environment = stage.variables() | {"CROSSREC_STORE__USER_RETENTION_DAYS": "4", "COLUMNS": "500"}
     result = CliRunner().invoke(app, ["setup"], env=environment)
     assert 0 == result.exit_code, result.output
-    assert "rows of users that expire in 4 days now: 4" in result.output
+    assert "user rows that now expire in 4 days: 4" in result.output
     for view, ids in (("user", ()), ("user_scenario", ("s0",))):
         for user, day in (("u0", 4), ("u1", 2), ("u2", 4), ("u3", 31)):
             assert (day - 1) * DAY_S < left_s(view, (user, *ids)) <= day * DAY_S

@@ -17,13 +17,13 @@ from export.monitoring.skew.differences import ColumnDifference, DifferenceStats
 from export.monitoring.skew.exclusions import REASONS, EventKey, RequestExclusions, SkewExclusions
 from export.monitoring.skew.replayed import items_of, replay_served, sources_of
 from export.replay.history import History, load_history
-from export.replay.pipeline import open_encoder
 from services.errors import CrossRecError
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
 from services.ranking.served_log.tensors import BadTensor, unpacked
 from services.server.security.pseudonyms import open_pseudonymizer
 from services.settings.load import Settings
+from services.text.encoder import open_encoder
 
 NOT_COMPARABLE = {
     pb.DEGRADATION_REASON_STORE_UNAVAILABLE,
@@ -118,7 +118,7 @@ def check_skew(
 
     Raises NoComparableRequests, KafkaUnavailable.
     """
-    schema, encoder = build_schema(settings.features), open_encoder(settings)
+    schema, encoder = build_schema(settings.features), open_encoder(settings.encoder_dir, 2)
     behaviour, name_of = read_behaviour(settings, 0.0), open_pseudonymizer(settings.privacy).pseudonymize
     answers = read_answers(settings, window.from_s, window.until_s, _erasures(reader, behaviour, name_of))
     records, counts = select_comparable(answers, schema, encoder.fingerprint)

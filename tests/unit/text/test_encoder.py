@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from services.text import EncoderMismatch, TextEncoder
+from services.errors import ConfigurationError
+from services.text import EncoderMismatch, TextEncoder, VectorCache
+from services.text.encoder import VECTORS_FILE, encoder_exists, find_fingerprint, open_encoder, read_encoder_info
 from services.text.model import MAX_TOKENS
 
 
@@ -57,7 +59,7 @@ def test_repeated_texts_are_computed_once(encoder_directory):
 
 
 def test_known_vectors_come_from_the_cache(encoder_directory):
-    """A cached text is not computed again; one of another encoder's vectors is not taken for it."""
+    """A cached text is not computed again; a vector of another encoder is not used."""
     cache = DictCache()
     encoder = TextEncoder(encoder_directory, cache)
     cached = np.array([0.0, 0.0, 1.0, 0.0])
@@ -117,7 +119,25 @@ def test_missing_files_are_named(encoder_directory):
 
 
 def test_foreign_description_is_refused(encoder_directory):
-    """An encoder.json of something else is refused as such."""
+    """An encoder.json that describes something else is refused."""
     (encoder_directory / "encoder.json").write_text(json.dumps({"hidden_size": 384}))
     with pytest.raises(EncoderMismatch, match="does not describe an encoder"):
         TextEncoder(encoder_directory)
+
+
+def test_an_encoder_is_opened_with_its_cache(encoder_directory):
+    """Vectors computed by one process are there for the next one."""
+    vectors = open_encoder(encoder_directory).encode(["milk"])
+    with VectorCache(encoder_directory / VECTORS_FILE) as cache:
+        (cached,) = cache.get_many(find_fingerprint(encoder_directory), ["milk"]).values()
+    np.testing.assert_array_equal(vectors[0], cached)
+
+
+def test_a_directory_without_an_encoder_is_a_wrong_setting(tmp_path):
+    """The error names the setting and the commands that build an encoder; nothing is created."""
+    for read in (open_encoder, read_encoder_info):
+        with pytest.raises(ConfigurationError, match=r"encoder_dir: no text encoder in .*; `crossrec replay`"):
+            read(tmp_path / "none")
+    assert find_fingerprint(tmp_path / "none") is None
+    assert not encoder_exists(tmp_path / "none")
+    assert [] == list(tmp_path.iterdir())

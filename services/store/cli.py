@@ -1,4 +1,4 @@
-"""`crossrec setup`: what Kafka and the online store need before anything runs. Knows the order and what to print."""
+"""`crossrec setup`: prepares Kafka's topics and the online store. Knows the steps, their order and the output."""
 
 from rich.console import Console
 
@@ -11,16 +11,16 @@ def setup_command() -> None:
     from services.kafka.topics import apply_retention, create_topics, topic_specs
     from services.store.connect import apply_definitions, open_rows_for_batches
 
-    console, chosen = Console(), load_settings()
-    kafka = chosen.kafka
-    specs = topic_specs(kafka.topic_prefix, kafka.partitions, chosen.retention)
+    console, settings = Console(), load_settings()
+    kafka = settings.kafka
+    specs = topic_specs(kafka.topic_prefix, kafka.partitions, settings.retention)
     created = create_topics(kafka, specs, kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
     for topic, changed in apply_retention(kafka, specs).items():
         console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
-    apply_definitions(chosen)
-    console.print(f"feature views registered in {chosen.store.registry}")
-    if chosen.store.user_retention_days:
-        rows, built = open_rows_for_batches(chosen), build_schema(chosen.features)
-        expiring = sum(rows.expire(built[view]) for view in ("user", "user_scenario"))
-        console.print(f"rows of users that expire in {chosen.store.user_retention_days} days now: {expiring:,}")
+    apply_definitions(settings)
+    console.print(f"feature views registered in {settings.store.registry}")
+    if settings.store.user_retention_days:
+        rows, schema = open_rows_for_batches(settings), build_schema(settings.features)
+        expiring = sum(rows.expire(schema[view]) for view in ("user", "user_scenario"))
+        console.print(f"user rows that now expire in {settings.store.user_retention_days} days: {expiring:,}")
