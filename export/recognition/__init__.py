@@ -1,1 +1,1 @@
-"""Trains what recognises the scenario of a request that names none: samples, forest, calibration, ONNX."""
+"""Trains the recogniser of the scenario of requests that name none: samples, random forest, calibration, ONNX."""

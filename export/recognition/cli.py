@@ -1,6 +1,6 @@
-"""`crossrec train-recogniser`: trains what recognises the scenario of a request that names none.
+"""`crossrec train-recogniser`: trains the recogniser of the scenario of requests that name none.
 
-Knows flags and how the comparison looks; heavy imports wait until the command runs.
+Knows flags and the printed tables; heavy imports are inside the command.
 """
 
 from typing import Annotated, Any
@@ -15,14 +15,14 @@ COLUMNS = ("accuracy", "macro_f1", "log_loss", "ece", "ece_classwise")
 
 def train_recogniser_command(
     data: Annotated[str, typer.Option(help="Name of an imported data set: a directory below data_dir.")],
-    samples: Annotated[int, typer.Option(min=1, help="Most moments to take, at random.")] = 60_000,
-    trees: Annotated[int, typer.Option(min=1, help="Trees of the forest.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Most samples to use, drawn at random.")] = 60_000,
+    trees: Annotated[int, typer.Option(min=1, help="Trees of the random forest.")] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Train, calibrate, export and register the recogniser of scenarios; prints its metrics and a readable tree.
+    """Train, calibrate, export and register the scenario recogniser; prints its metrics and a decision tree.
 
-    Writes samples to <data>/recognition, the comparison to <data>/experiments/recogniser.json, and model.onnx,
-    manifest.json and metrics.json to the registry. The ranking server takes it when it starts.
+    Writes samples to <data_dir>/<data>/recognition, the report to <data_dir>/<data>/experiments/recogniser.json, and
+    model.onnx, manifest.json and metrics.json to the model registry. The ranking server loads it when it starts.
     """
     from export.recognition.forest import ForestConfig
     from export.recognition.train import train_recogniser
@@ -30,7 +30,7 @@ def train_recogniser_command(
 
     console = Console()
     with Progress(transient=True, console=console) as progress:
-        task = progress.add_task("replaying moments", total=None)
+        task = progress.add_task("replaying", total=None)
         trained = train_recogniser(
             load_settings(data),
             data,
@@ -40,14 +40,13 @@ def train_recogniser_command(
         )
     report = trained.report
     console.print(report["decision_tree"]["text"], markup=False, highlight=False)
-    console.print(comparison(report))
-    console.print(confusion(report))
-    console.print(report["note"], markup=False, highlight=False)
+    console.print(metrics_table(report))
+    console.print(confusion_table(report))
     console.print(f"registered as {trained.directory}; report in {trained.report_file}", highlight=False)
 
 
-def comparison(report: dict[str, Any]) -> Table:
-    """Forest, tree and baselines side by side."""
+def metrics_table(report: dict[str, Any]) -> Table:
+    """Metrics of baselines, decision tree and forest, and the bound of accuracy and log loss."""
     table = Table("", *COLUMNS, title="Test split")
     lines = {**report["baselines"], "decision_tree": report["decision_tree"], "forest": report}
     for name, metrics in lines.items():
@@ -57,7 +56,7 @@ def comparison(report: dict[str, Any]) -> Table:
     return table
 
 
-def confusion(report: dict[str, Any]) -> Table:
+def confusion_table(report: dict[str, Any]) -> Table:
     """The forest's confusion matrix: a row per true scenario."""
     table = Table("true \\ recognised", title="Confusion of the forest")
     for scenario in report["scenarios"]:

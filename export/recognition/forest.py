@@ -1,6 +1,6 @@
-"""The random forest that recognises scenarios, calibrated, and a small tree for people to read.
+"""The random forest that recognises scenarios, calibrated, and a shallow decision tree that people can read.
 
-Knows scikit-learn and arrays; knows nothing of where samples come from or where models go.
+Knows scikit-learn and arrays; knows nothing of data sets or registries.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier, export_text
 
-from export.recognition.calibration import Calibration, fit_calibration
-from export.recognition.metrics import summary
+from export.recognition.calibration import PosteriorCalibration, fit_calibration
+from export.recognition.metrics import posterior_metrics
 from export.recognition.samples import Samples
 from services.features.rows import Floats
 
 
 @dataclass(frozen=True)
 class ForestConfig:
-    """Choices of training.
+    """Training choices.
 
     Args:
         trees: number of trees.
-        leaf_samples: smallest leaves that are tried; the validation split chooses.
-        tree_depth: levels of the readable tree, at most 5 to stay readable.
-        tree_leaf_samples: its smallest leaf.
+        leaf_samples: candidates for the minimum samples per leaf; the validation split chooses.
+        tree_depth: levels of the readable tree.
+        tree_leaf_samples: minimum samples per leaf of the readable tree.
         seed: of everything random.
     """
 
@@ -36,42 +36,42 @@ class ForestConfig:
 
 
 @dataclass(frozen=True)
-class Recogniser:
+class ForestRecogniser:
     """A forest with its calibration."""
 
     forest: RandomForestClassifier
-    calibration: Calibration
+    calibration: PosteriorCalibration
 
     def posterior(self, features: NDArray[np.float32]) -> Floats:
         """Calibrated probabilities [S, K] of features [S, F]."""
         return self.calibration.apply(self.forest.predict_proba(features))
 
 
-def train_forest(samples: Samples, config: ForestConfig) -> Recogniser:
-    """The forest whose calibrated log loss on the validation split is least; calibrated there."""
-    train, validation = samples.of("train"), samples.of("validation")
-    tried: list[tuple[float, Recogniser]] = []
+def train_forest(samples: Samples, config: ForestConfig) -> ForestRecogniser:
+    """The forest with the least calibrated log loss on the validation split, where it is calibrated."""
+    train, validation = samples.in_split("train"), samples.in_split("validation")
+    candidates: list[tuple[float, ForestRecogniser]] = []
     for leaf in config.leaf_samples:
         forest = RandomForestClassifier(config.trees, min_samples_leaf=leaf, random_state=config.seed)
         forest.fit(train.features, train.target)
         calibration = fit_calibration(forest.predict_proba(validation.features), validation.target)
-        recogniser = Recogniser(forest, calibration)
-        loss = summary(validation.target, recogniser.posterior(validation.features))["log_loss"]
-        tried.append((loss, recogniser))
-    return min(tried, key=lambda pair: pair[0])[1]
+        recogniser = ForestRecogniser(forest, calibration)
+        loss = posterior_metrics(validation.target, recogniser.posterior(validation.features))["log_loss"]
+        candidates.append((loss, recogniser))
+    return min(candidates, key=lambda pair: pair[0])[1]
 
 
 def train_tree(samples: Samples, config: ForestConfig) -> DecisionTreeClassifier:
-    """One shallow tree on the same samples."""
-    train = samples.of("train")
+    """A shallow tree on the same samples."""
+    train = samples.in_split("train")
     tree = DecisionTreeClassifier(
         max_depth=config.tree_depth, min_samples_leaf=config.tree_leaf_samples, random_state=config.seed
     )
     return tree.fit(train.features, train.target)
 
 
-def tree_text(tree: DecisionTreeClassifier, samples: Samples) -> str:
-    """The tree as indented text; leaves name the most frequent scenario."""
+def format_tree(tree: DecisionTreeClassifier, samples: Samples) -> str:
+    """The tree as indented text; leaves name their most frequent scenario."""
     names = [samples.info["scenarios"][number] for number in tree.classes_]
     text: str = export_text(tree, feature_names=samples.info["inputs"], class_names=names, decimals=3)
     return text

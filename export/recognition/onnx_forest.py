@@ -1,4 +1,4 @@
-"""A calibrated forest as an ONNX graph for serving, checked against scikit-learn on real samples.
+"""Export of a calibrated forest as an ONNX graph for serving, checked against scikit-learn on real samples.
 
 Knows skl2onnx and ONNX; knows nothing of training or registries.
 """
@@ -13,7 +13,7 @@ from skl2onnx.common.data_types import FloatTensorType
 
 from export.onnx_check import check_difference, open_session
 from export.recognition.calibration import FLOOR
-from export.recognition.forest import Recogniser
+from export.recognition.forest import ForestRecogniser
 from services.ranking.recognise import INPUT, OUTPUT
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
@@ -21,7 +21,7 @@ IR_VERSION = 10
 PROBABILITIES = "probabilities"
 
 
-def export_recogniser(recogniser: Recogniser, inputs: int, path: Path) -> None:
+def export_recogniser(recogniser: ForestRecogniser, inputs: int, path: Path) -> None:
     """Write model.onnx: features [R, inputs] to posterior [R, K]."""
     forest = recogniser.forest
     model: ModelProto = to_onnx(
@@ -50,8 +50,8 @@ def export_recogniser(recogniser: Recogniser, inputs: int, path: Path) -> None:
     save(model, path)
 
 
-def check_recogniser(recogniser: Recogniser, path: Path, features: NDArray[np.float32]) -> float:
-    """Largest difference between ONNX and scikit-learn over samples [S, F]; ExportMismatch above TOLERANCE."""
+def check_recogniser(recogniser: ForestRecogniser, path: Path, features: NDArray[np.float32]) -> float:
+    """Largest difference between ONNX and scikit-learn over samples [S, F]; ExportMismatch above the tolerance."""
     (actual,) = open_session(path).run([OUTPUT], {INPUT: features})
     worst = float(np.abs(actual - recogniser.posterior(features)).max())
     check_difference(worst, "ONNX", "scikit-learn", f"{len(features)} real samples")

@@ -1,6 +1,6 @@
-"""Recognition samples: what the rows said just before a moment of behaviour, and the scenario it was in.
+"""Recognition samples: features of a user just before an engagement, and the scenario of the engagement.
 
-The replay folds only what recognition reads: when and where users did something, not with which items.
+The replay folds only what recognition reads: times and scenarios of events, without items.
 """
 
 import json
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
-from export.recognition.errors import RecognitionError
-from export.recognition.moments import Moments, moments_of, split_starts, targets_of
+from export.recognition.contexts import Contexts, RecognitionError, sample_contexts, split_starts, target_scenarios
 from export.replay.history import History, ItemScenarios, contexts_of, load_history
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests
@@ -32,8 +31,8 @@ from services.text.protocol import HashingEncoder
 FORMAT = 1
 INFO_FILE, SAMPLES_FILE = "recognition.json", "samples.parquet"
 
-Progress = Callable[[float, float], None]
-"""Called with what is done and what there is to do."""
+OnProgress = Callable[[float, float], None]
+"""Called with the number of finished contexts and of all."""
 
 
 @dataclass(frozen=True)
@@ -41,52 +40,58 @@ class Samples:
     """S recognition samples, K target scenarios.
 
     Args:
-        info: what the samples were made from and with.
-        moments: the S moments.
+        info: choices and data that the samples were made from.
+        contexts: the S contexts.
         split: [S] train, validation or test.
         target: [S] index of the scenario among info["scenarios"].
         features: [S, F] columns info["inputs"].
-        prior: [S, K] what the users' habits alone say.
+        prior: [S, K] posterior by the user's own history of scenarios alone.
     """
 
     info: dict[str, Any]
-    moments: Moments
+    contexts: Contexts
     split: NDArray[np.object_]
     target: NDArray[np.int64]
     features: NDArray[np.float32]
     prior: Floats
 
-    def where(self, mask: NDArray[np.bool_]) -> "Samples":
+    def select(self, mask: NDArray[np.bool_]) -> "Samples":
         """The samples of a mask [S]."""
         parts = (self.split[mask], self.target[mask], self.features[mask], self.prior[mask])
-        return Samples(self.info, self.moments.take(mask), *parts)
+        return Samples(self.info, self.contexts.take(mask), *parts)
 
-    def of(self, split: str) -> "Samples":
+    def in_split(self, split: str) -> "Samples":
         """The samples of a split."""
-        return self.where(self.split == split)
+        return self.select(self.split == split)
 
 
 def make_samples(
-    schema: Schema, reader: DatasetReader, limit: int, seed: int, progress: Progress = lambda *_: None
+    schema: Schema, reader: DatasetReader, limit: int, seed: int, on_progress: OnProgress = lambda *_: None
 ) -> Samples:
     """At most `limit` samples of a data set; raises RecognitionError if it has too little to learn from."""
     history = load_history(reader, schema.config)
     sources = sorted({scenario for scenario, _ in history.scenarios})
-    targets = targets_of(history, schema.config)
-    moments = moments_of(history, schema.config, targets, limit, seed)
-    starts = split_starts(history.requests, moments)
-    split = np.array(SPLITS, object)[np.searchsorted(starts, moments.time_s, "right")]
-    # A target without a moment in training appeared later: it can be neither learnt nor measured.
-    scenarios = sorted(set(moments.scenario[split == "train"].tolist()))
-    kept = np.isin(moments.scenario.astype(str), scenarios)
-    moments, split = moments.take(kept), split[kept]
+    targets = target_scenarios(history, schema.config)
+    contexts = sample_contexts(history, schema.config, targets, limit, seed)
+    starts = split_starts(history.requests, contexts)
+    split = np.array(SPLITS, object)[np.searchsorted(starts, contexts.time_s, "right")]
+    # A target scenario without a training context appeared later: it can be neither learnt nor tested.
+    scenarios = sorted(set(contexts.scenario[split == "train"].tolist()))
+    kept = np.isin(contexts.scenario.astype(str), scenarios)
+    contexts, split = contexts.take(kept), split[kept]
     counts = {name: int((split == name).sum()) for name in SPLITS}
     if len(scenarios) < 2 or not all(counts.values()):
         raise RecognitionError(
-            f"recognition needs two target scenarios and moments in every split; there are {len(scenarios)} scenarios "
-            f"and {', '.join(f'{count} moments in {name}' for name, count in counts.items())}"
+            f"recognition needs two target scenarios and contexts in every split; there are {len(scenarios)} scenarios "
+            f"and {', '.join(f'{count} contexts in {name}' for name, count in counts.items())}"
         )
-    features, prior = _replayed(schema, _bare(history, moments), _context(schema, reader, moments), sources, progress)
+    features, prior = _replay_features(
+        schema,
+        _behavior_history(history, contexts),
+        _context_attributes(schema, reader, contexts),
+        sources,
+        on_progress,
+    )
     eligible = np.isin(sources, scenarios)
     info = {
         "format": FORMAT,
@@ -102,22 +107,22 @@ def make_samples(
         "seed": seed,
         "data": {"dataset": str(reader.path), "info": reader.info.get("arguments", {})},
     }
-    target = np.searchsorted(scenarios, moments.scenario.astype(str)).astype(np.int64)
-    return Samples(info, moments, split, target, features, restrict_prior(prior, eligible)[:, eligible])
+    target = np.searchsorted(scenarios, contexts.scenario.astype(str)).astype(np.int64)
+    return Samples(info, contexts, split, target, features, restrict_prior(prior, eligible)[:, eligible])
 
 
-def _bare(history: History, moments: Moments) -> History:
-    """The history with the moments as its requests, and of its events only who did what where and when."""
-    events, count = len(history.behavior), len(moments.event)
+def _behavior_history(history: History, contexts: Contexts) -> History:
+    """The history with the contexts as its requests, and with events reduced to user, scenario, type and time."""
+    events, count = len(history.behavior), len(contexts.event)
     empty = np.full(max(events, count), "", object)
     requests = LabelledRequests(
         request_id=empty[:count],
-        user=moments.user,
-        scenario=moments.scenario,
+        user=contexts.user,
+        scenario=contexts.scenario,
         item=empty[:count],
         label=np.ones(count, np.int64),
         split=empty[:count],
-        time_s=moments.time_s,
+        time_s=contexts.time_s,
         context=np.zeros((count, 0)),
     )
     attributes = history.item_scenarios.attributes[:0]
@@ -131,16 +136,16 @@ def _bare(history: History, moments: Moments) -> History:
     )
 
 
-def _context(schema: Schema, reader: DatasetReader, moments: Moments) -> Floats:
-    """Declared context attributes of the moments' events, [M, A]; defaults where the data set has none."""
+def _context_attributes(schema: Schema, reader: DatasetReader, contexts: Contexts) -> Floats:
+    """Declared context attributes of the contexts' events, [M, A]; defaults where the data set has none."""
     names = [name for name in ("type", "context") if name in reader.columns("events")]
     events = reader.table("events", names)
     behavior = events.filter(pc.not_equal(events["type"], "candidate"))
-    return contexts_of(behavior.take(pa.array(moments.event)), schema.config)
+    return contexts_of(behavior.take(pa.array(contexts.event)), schema.config)
 
 
-def _replayed(
-    schema: Schema, history: History, context: Floats, sources: list[str], progress: Progress
+def _replay_features(
+    schema: Schema, history: History, context: Floats, sources: list[str], on_progress: OnProgress
 ) -> tuple[NDArray[np.float32], Floats]:
     """Features [M, F] and prior [M, J] of the history's requests, each as of strictly before it."""
     store, config, total = ColumnRowStore(schema), schema.config, len(history.requests.time_s)
@@ -148,19 +153,19 @@ def _replayed(
     priors: list[Floats] = []
     done = 0
 
-    def stop(_: float, requests: LabelledRequests) -> None:
+    def sample(_: float, requests: LabelledRequests) -> None:
         nonlocal done
         pairs: list[Key] = [(user, source) for user in requests.user for source in sources]
         own = read_block(store, schema["user_scenario"], pairs)
-        everybody = read_block(store, schema["scenario_activity"], [(source,) for source in sources])
+        all_users = read_block(store, schema["scenario_activity"], [(source,) for source in sources])
         begin, done = done, done + len(requests.time_s)
-        features.append(recognition_features(config, requests.time_s, own, everybody, context[begin:done]))
-        priors.append(user_prior(config, requests.time_s, own, everybody))
-        progress(done, total)
+        features.append(recognition_features(config, requests.time_s, own, all_users, context[begin:done]))
+        priors.append(user_prior(config, requests.time_s, own, all_users))
+        on_progress(done, total)
 
-    # Without items and texts nothing is encoded; rows want to know an encoder all the same.
+    # Without items and texts nothing is encoded, but the replay needs an encoder.
     encoder = HashingEncoder(config.text_dims)
-    Replay(history, schema, encoder, store).run(float(history.requests.time_s[-1]) + 1.0, stop)
+    Replay(history, schema, encoder, store).run(float(history.requests.time_s[-1]) + 1.0, sample)
     return np.concatenate(features), np.concatenate(priors)
 
 
@@ -168,20 +173,20 @@ def write_samples(samples: Samples, out: Path) -> None:
     """Write samples.parquet and, last, recognition.json."""
     out.mkdir(parents=True, exist_ok=True)
     (out / INFO_FILE).unlink(missing_ok=True)
-    moments = samples.moments
+    contexts = samples.contexts
     columns = {
-        "user_id": pa.array(moments.user),
-        "scenario_id": pa.array(moments.scenario),
-        "time_s": pa.array(moments.time_s),
+        "user_id": pa.array(contexts.user),
+        "scenario_id": pa.array(contexts.scenario),
+        "time_s": pa.array(contexts.time_s),
         "split": pa.array(samples.split),
-        "share": pa.array(moments.share),
-        "entropy": pa.array(moments.entropy),
-        "features": _lists(samples.features),
-        "prior": _lists(samples.prior),
+        "share": pa.array(contexts.share),
+        "entropy": pa.array(contexts.entropy),
+        "features": _fixed_size_lists(samples.features),
+        "prior": _fixed_size_lists(samples.prior),
     }
     pq.write_table(pa.table(columns), out / SAMPLES_FILE, compression="zstd")
     (out / INFO_FILE).write_text(json.dumps(samples.info, indent=2) + "\n")
 
 
-def _lists(values: NDArray[Any]) -> pa.Array:
+def _fixed_size_lists(values: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])

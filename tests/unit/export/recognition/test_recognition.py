@@ -10,13 +10,13 @@ import pytest
 
 from export.datasets.storage import DatasetReader
 from export.onnx_check import ExportMismatch
-from export.recognition.calibration import Calibration, fit_calibration
-from export.recognition.errors import RecognitionError
-from export.recognition.forest import ForestConfig, Recogniser, train_forest
-from export.recognition.metrics import calibration_error, summary
+from export.recognition.calibration import PosteriorCalibration, fit_calibration
+from export.recognition.contexts import RecognitionError
+from export.recognition.forest import ForestConfig, ForestRecogniser, train_forest
+from export.recognition.metrics import calibration_error, posterior_metrics
 from export.recognition.onnx_forest import check_recogniser, export_recogniser
 from export.recognition.samples import Samples, make_samples
-from export.recognition.train import Trained, train_recogniser
+from export.recognition.train import TrainedRecogniser, train_recogniser
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.recognise import open_recogniser
@@ -36,7 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(root: Path) -> Trained:
+def trained(root: Path) -> TrainedRecogniser:
     settings = Settings(data_dir=root, registry_dir=root / "registry", features=config())
     return train_recogniser(settings, "devices", 100_000, FOREST)
 
@@ -46,8 +46,8 @@ def samples(root: Path) -> Samples:
     return make_samples(SCHEMA, DatasetReader(root / "devices"), 2_000, 3)
 
 
-def test_the_forest_beats_majority_and_habits_where_context_tells(trained: Trained) -> None:
-    """On log loss by a wide margin, on accuracy too; the bound of a moment with one scenario is certainty."""
+def test_the_forest_beats_majority_and_habits_where_context_tells(trained: TrainedRecogniser) -> None:
+    """On log loss by a wide margin, on accuracy too; the bound of a context with one scenario is certainty."""
     report = trained.report
     for baseline in report["baselines"].values():
         assert report["log_loss"] < baseline["log_loss"] - 0.15
@@ -55,14 +55,14 @@ def test_the_forest_beats_majority_and_habits_where_context_tells(trained: Train
     assert {"accuracy": 1.0, "log_loss": 0.0} == report["bound"]
 
 
-def test_the_posterior_is_calibrated(trained: Trained) -> None:
-    """A confidence of 70 % is right in 70 %, on 6,000 moments after those it was calibrated on."""
+def test_the_posterior_is_calibrated(trained: TrainedRecogniser) -> None:
+    """A confidence of 70 % is right in 70 %, on 6,000 contexts after those it was calibrated on."""
     assert 6_000 < trained.report["samples"]["test"]
     assert trained.report["ece"] <= 0.03
     assert trained.report["ece_classwise"] <= 0.03
 
 
-def test_report_and_registry_say_what_was_trained(trained: Trained) -> None:
+def test_report_and_registry_say_what_was_trained(trained: TrainedRecogniser) -> None:
     """The files are what was returned; the readable tree splits on the device."""
     report = json.loads(trained.report_file.read_text())
     assert trained.report == report
@@ -75,15 +75,15 @@ def test_report_and_registry_say_what_was_trained(trained: Trained) -> None:
     assert metrics["onnx_difference_max"] <= 1e-5
 
 
-def test_samples_are_written_as_parquet(trained: Trained) -> None:
-    """One row per moment, as wide as its names."""
+def test_samples_are_written_as_parquet(trained: TrainedRecogniser) -> None:
+    """One row per context, as wide as its names."""
     folder = trained.report_file.parents[1] / "recognition"
     info, table = json.loads((folder / "recognition.json").read_text()), pq.read_table(folder / "samples.parquet")
     assert 16_000 == table.num_rows == sum(info["counts"].values())
     assert len(info["inputs"]) == table.schema.field("features").type.list_size
 
 
-def test_serving_opens_what_training_registered(trained: Trained, root: Path) -> None:
+def test_serving_opens_what_training_registered(trained: TrainedRecogniser, root: Path) -> None:
     """The newest, or the version that is named; both say the same."""
     newest = open_recogniser(Registry(root / "registry"), "recogniser", SCHEMA, required=False)
     named = open_recogniser(Registry(root / "registry"), "recogniser/1", SCHEMA, required=True)
@@ -93,7 +93,9 @@ def test_serving_opens_what_training_registered(trained: Trained, root: Path) ->
     assert Path(trained.directory) == root / "registry" / "recogniser" / "1"
 
 
-def test_a_recogniser_that_is_missing_is_an_error_only_if_it_was_chosen(tmp_path: Path, trained: Trained) -> None:
+def test_a_recogniser_that_is_missing_is_an_error_only_if_it_was_chosen(
+    tmp_path: Path, trained: TrainedRecogniser
+) -> None:
     """The message names the setting, the registry and the command."""
     assert open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=False) is None
     assert open_recogniser(Registry(Path(trained.directory).parents[1]), "", SCHEMA, required=True) is None
@@ -116,7 +118,7 @@ def test_a_recogniser_that_is_missing_is_an_error_only_if_it_was_chosen(tmp_path
     ids=["format", "schema", "unknown scenario", "fewer scenarios", "inputs", "missing field"],
 )
 def test_a_manifest_that_does_not_fit_is_refused(
-    tmp_path: Path, trained: Trained, change: dict[str, Any], reason: str
+    tmp_path: Path, trained: TrainedRecogniser, change: dict[str, Any], reason: str
 ) -> None:
     """Naming what differs, even where the recogniser was not chosen by name."""
     directory = tmp_path / "recogniser" / "1"
@@ -129,7 +131,7 @@ def test_a_manifest_that_does_not_fit_is_refused(
         open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=False)
 
 
-def test_other_features_are_named(trained: Trained) -> None:
+def test_other_features_are_named(trained: TrainedRecogniser) -> None:
     """A server with another context attribute says which choice differs."""
     other = build_schema(FeatureConfig(text_dims=4))
     with pytest.raises(ModelMismatch, match=r"features\.attributes is .*big_screen"):
@@ -137,25 +139,25 @@ def test_other_features_are_named(trained: Trained) -> None:
 
 
 def test_samples_are_reproducible_and_bounded(samples: Samples, root: Path) -> None:
-    """The same seed takes the same moments, at most as many as wanted; another seed others."""
+    """The same seed takes the same contexts, at most as many as wanted; another seed others."""
     again = make_samples(SCHEMA, DatasetReader(root / "devices"), 2_000, 3)
     np.testing.assert_array_equal(samples.features, again.features)
     np.testing.assert_array_equal(samples.target, again.target)
     other = make_samples(SCHEMA, DatasetReader(root / "devices"), 2_000, 4)
     assert 2_000 == len(samples.target) == len(other.target)
-    assert samples.moments.event.tolist() != other.moments.event.tolist()
+    assert samples.contexts.event.tolist() != other.contexts.event.tolist()
 
 
 def test_splits_follow_the_labelled_rows_in_time(samples: Samples) -> None:
-    """Every moment of training lies before validation, and that before test."""
+    """Every context of training lies before validation, and that before test."""
     bounds = samples.info["validation_start_s"], samples.info["test_start_s"]
-    times = {split: samples.of(split).moments.time_s for split in ("train", "validation", "test")}
+    times = {split: samples.in_split(split).contexts.time_s for split in ("train", "validation", "test")}
     assert times["train"].max() < bounds[0] <= times["validation"].min()
     assert times["validation"].max() < bounds[1] <= times["test"].min()
 
 
-def test_a_users_first_moment_knows_nothing_of_itself(samples: Samples) -> None:
-    """The event that is the target, and all later ones, are in no feature of its moment."""
+def test_a_users_first_context_knows_nothing_of_itself(samples: Samples) -> None:
+    """The event that is the target, and all later ones, are in no feature of its context."""
     names = samples.info["inputs"]
     own = [place for place, name in enumerate(names) if name.startswith(("own_", "last"))]
     first = samples.features[0]
@@ -164,10 +166,10 @@ def test_a_users_first_moment_knows_nothing_of_itself(samples: Samples) -> None:
     assert (since > 0).all()
 
 
-def test_a_data_set_with_too_few_moments_is_refused(tmp_path: Path) -> None:
-    """The only moment lies after training: nothing can be learnt, and the counts are named."""
+def test_a_data_set_with_too_few_contexts_is_refused(tmp_path: Path) -> None:
+    """The only context lies after training: nothing can be learnt, and the counts are named."""
     reader = write_devices(tmp_path / "small", users=2, hours=1, per_hour=1)
-    with pytest.raises(RecognitionError, match="there are 0 scenarios and 0 moments in train"):
+    with pytest.raises(RecognitionError, match="there are 0 scenarios and 0 contexts in train"):
         make_samples(SCHEMA, reader, 100, 0)
 
 
@@ -176,7 +178,7 @@ def test_a_graph_that_computes_something_else_is_refused(samples: Samples, tmp_p
     recogniser = train_forest(samples, ForestConfig(trees=3, leaf_samples=(50,)))
     export_recogniser(recogniser, samples.features.shape[1], tmp_path / "model.onnx")
     assert check_recogniser(recogniser, tmp_path / "model.onnx", samples.features) <= 1e-5
-    colder = Recogniser(recogniser.forest, Calibration(2.0, recogniser.calibration.bias))
+    colder = ForestRecogniser(recogniser.forest, PosteriorCalibration(2.0, recogniser.calibration.bias))
     with pytest.raises(ExportMismatch, match="2000 real samples"):
         check_recogniser(colder, tmp_path / "model.onnx", samples.features)
 
@@ -196,7 +198,7 @@ def test_calibration_undoes_overconfidence() -> None:
 def test_metrics_of_a_small_example() -> None:
     """Worked out by hand: two of three right, one bin each."""
     posterior = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]])
-    made = summary(np.array([0, 1, 1]), posterior)
+    made = posterior_metrics(np.array([0, 1, 1]), posterior)
     assert [[1, 0], [1, 1]] == made["confusion"]
     assert pytest.approx(2 / 3) == made["accuracy"]
     assert pytest.approx(2 / 3) == made["macro_f1"]

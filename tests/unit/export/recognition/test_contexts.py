@@ -1,12 +1,11 @@
-"""Which moments of a history are sampled, and what their target is."""
+"""Which contexts of a history are sampled, and what their target is."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from export.recognition.errors import RecognitionError
-from export.recognition.moments import moments_of, split_starts, targets_of
+from export.recognition.contexts import RecognitionError, sample_contexts, split_starts, target_scenarios
 from export.replay.history import History, ItemScenarios
 from export.rows.requests import LabelledRequests
 from services.features.config import FeatureConfig
@@ -58,9 +57,9 @@ def history(*events: tuple[str, str, str, float], labelled: tuple[tuple[str, str
 BASKET = [("ann", "shelf", "click", 5.0)] * 3 + [("ann", "tv", "click", 5.0), ("ann", "regular", "click", 5.0)]
 
 
-def test_a_moment_is_a_user_at_a_time_in_time_order() -> None:
-    """Events of one user at one time are one moment; others' and later ones are their own."""
-    made = moments_of(
+def test_a_context_is_a_user_at_a_time_in_time_order() -> None:
+    """Events of one user at one time are one context; others' and later ones are their own."""
+    made = sample_contexts(
         history(*BASKET, ("bob", "tv", "click", 5.0), ("ann", "tv", "click", 9.0)), CONFIG, ["shelf", "tv"], 99, 0
     )
     assert [("ann", 5.0), ("ann", 9.0), ("bob", 5.0)] == sorted(zip(made.user, made.time_s, strict=True))
@@ -69,34 +68,34 @@ def test_a_moment_is_a_user_at_a_time_in_time_order() -> None:
 
 def test_the_target_is_drawn_by_events_among_target_scenarios() -> None:
     """Three of four events are in the shelf; `regular` is no target and is never drawn, nor counted in the bound."""
-    drawn = [moments_of(history(*BASKET), CONFIG, ["shelf", "tv"], 99, seed).scenario[0] for seed in range(400)]
+    drawn = [sample_contexts(history(*BASKET), CONFIG, ["shelf", "tv"], 99, seed).scenario[0] for seed in range(400)]
     assert {"shelf", "tv"} == set(drawn)
     assert pytest.approx(0.75, abs=0.07) == np.mean([name == "shelf" for name in drawn])
-    made = moments_of(history(*BASKET), CONFIG, ["shelf", "tv"], 99, 0)
+    made = sample_contexts(history(*BASKET), CONFIG, ["shelf", "tv"], 99, 0)
     assert pytest.approx([0.75]) == made.share
     assert pytest.approx([-0.75 * np.log(0.75) - 0.25 * np.log(0.25)]) == made.entropy
 
 
-def test_only_engagement_makes_a_moment() -> None:
+def test_only_engagement_makes_a_context() -> None:
     """Having been shown something is none; without any there is nothing to recognise from."""
     shown = history(("ann", "tv", "impression", 1.0), ("ann", "tv", "click", 2.0))
-    assert [2.0] == moments_of(shown, CONFIG, ["tv"], 99, 0).time_s.tolist()
+    assert [2.0] == sample_contexts(shown, CONFIG, ["tv"], 99, 0).time_s.tolist()
     with pytest.raises(RecognitionError, match="no event is an engagement"):
-        moments_of(history(("ann", "tv", "impression", 1.0)), CONFIG, ["tv"], 99, 0)
+        sample_contexts(history(("ann", "tv", "impression", 1.0)), CONFIG, ["tv"], 99, 0)
 
 
 def test_targets_are_the_scenarios_of_labelled_rows() -> None:
     """Without labelled rows, all in which somebody engaged."""
     labelled = history(*BASKET, labelled=(("tv", "train", 1.0),))
-    assert ["tv"] == targets_of(labelled, CONFIG)
-    assert ["regular", "shelf", "tv"] == targets_of(history(*BASKET), CONFIG)
+    assert ["tv"] == target_scenarios(labelled, CONFIG)
+    assert ["regular", "shelf", "tv"] == target_scenarios(history(*BASKET), CONFIG)
 
 
 def test_splits_start_where_the_labelled_rows_say() -> None:
-    """If they follow one another in time; else the last two tenths of the moments are validation and test."""
+    """If they follow one another in time; else the last two tenths of the contexts are validation and test."""
     rows = (("tv", "train", 1.0), ("tv", "validation", 7.0), ("tv", "test", 8.5))
     past = history(*[("ann", "tv", "click", float(time)) for time in range(10)], labelled=rows)
-    moments = moments_of(past, CONFIG, ["tv"], 99, 0)
-    assert (7.0, 8.5) == split_starts(past.requests, moments)
+    contexts = sample_contexts(past, CONFIG, ["tv"], 99, 0)
+    assert (7.0, 8.5) == split_starts(past.requests, contexts)
     mixed = replace(past.requests, split=past.requests.split[::-1].copy())
-    assert (8.0, 9.0) == split_starts(mixed, moments)
+    assert (8.0, 9.0) == split_starts(mixed, contexts)
