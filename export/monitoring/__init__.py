@@ -1,1 +1,1 @@
-"""After serving: the served log read back, training-serving skew, and what became of what was shown."""
+"""Monitoring after serving: reads the served log, checks training-serving skew, attributes outcomes to answers."""

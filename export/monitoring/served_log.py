@@ -1,6 +1,6 @@
-"""Reads the topics of answers and of behaviour: everything that Kafka got in a stretch of time.
+"""Reads the topics of served answers and of behaviour events for a time window.
 
-ServedAnswers to users who were erased afterwards are left out. Knows topics and records; knows nothing of features.
+Answers of users erased later are dropped. Knows topics and records; knows nothing of features.
 """
 
 import time
@@ -21,23 +21,23 @@ from services.kafka.topics import RANKED
 from services.settings.load import Settings
 
 SILENCE_S = 30.0
-"""Seconds without a record after which the brokers count as away."""
+"""Seconds without a record after which the brokers count as unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedEvent:
-    """A behaviour event as Kafka has it.
+    """A behaviour event as recorded in Kafka.
 
     Args:
-        user: who acted.
-        scenario: where.
-        item: on what; "" for none.
+        user: user id.
+        scenario: scenario id.
+        item: item id; "" for none.
         kind: one of EVENT_TYPES.
-        time_s: when it happened, seconds since 1970.
+        time_s: event time, seconds since 1970.
         token: attribution token; "" for none.
-        partition: of the behaviour topic.
-        offset: in the partition.
-        arrived_s: when Kafka got it.
+        partition: partition of the behaviour topic.
+        offset: offset in the partition.
+        arrived_s: timestamp of the Kafka record, seconds since 1970.
     """
 
     user: str
@@ -53,7 +53,7 @@ class ObservedEvent:
 
 @dataclass(frozen=True)
 class ObservedBehaviour:
-    """Valid behaviour events in the order of arrival, and when users were erased, seconds since 1970."""
+    """Valid behaviour events in the order of arrival, and erasure times per user, seconds since 1970."""
 
     events: list[ObservedEvent]
     erased_s: dict[str, float]
@@ -69,7 +69,7 @@ class ServedAnswers:
 
 
 def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: dict[str, float]) -> ServedAnswers:
-    """The answers that Kafka got from `from_s` until before `until_s`, but for those of users erased since.
+    """Read the answers with a record timestamp in [from_s, until_s), without those of users erased since.
 
     Raises KafkaUnavailable.
     """
@@ -86,9 +86,9 @@ def read_answers(settings: Settings, from_s: float, until_s: float, erased_s: di
 
 
 def read_behaviour(settings: Settings, from_s: float) -> ObservedBehaviour:
-    """What Kafka got from `from_s` on of behaviour. Raises KafkaUnavailable.
+    """Read the behaviour events with a record timestamp from `from_s` on. Raises KafkaUnavailable.
 
-    What consumers would put among the dead letters is left out.
+    Records that consumers would send to the dead-letter topic are skipped.
     """
     tolerance_s = settings.gateway.future_tolerance_s
     decoder = Decoder(ENTRIES, settings.features, time.time, tolerance_s, settings.max_age_s)
@@ -117,17 +117,17 @@ def read_behaviour(settings: Settings, from_s: float) -> ObservedBehaviour:
 
 
 def served_at_s(answer: ServedRanking) -> float:
-    """When it was answered, seconds since 1970."""
+    """Time of the answer, seconds since 1970."""
     return float(answer.served_time.ToNanoseconds() / 1e9)
 
 
 def requested_at_s(answer: ServedRanking) -> float:
-    """The request's time exactly as the server had it, seconds since 1970."""
+    """Time of the request, exactly as the server used it, seconds since 1970."""
     return float(answer.request_time.seconds + answer.request_time.nanos / 1e9)
 
 
 def read_topic(settings: Settings, suffix: str, from_s: float, until_s: float) -> Iterator[Record]:
-    """Records of a topic that Kafka got from `from_s` until before `until_s`, as far as it has them now.
+    """Read the records of a topic with a timestamp in [from_s, until_s), up to the current end offsets.
 
     Raises KafkaUnavailable.
     """
@@ -157,12 +157,12 @@ def _answer(record: Record) -> ServedRanking | None:
 def _records(
     consumer: KafkaConsumer, partitions: Sequence[TopicPartition], ends: dict[TopicPartition, int]
 ) -> Iterator[Record]:
-    heard_s = time.monotonic()
+    last_record_s = time.monotonic()
     while any(consumer.position(partition) < ends[partition] for partition in partitions):
         polled = consumer.poll(timeout_ms=500)
         if polled:
-            heard_s = time.monotonic()
-        elif time.monotonic() - heard_s > SILENCE_S:
+            last_record_s = time.monotonic()
+        elif time.monotonic() - last_record_s > SILENCE_S:
             raise KafkaUnavailable(f"no answer within {SILENCE_S:g} s")
         for records in polled.values():
             for r in records:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
 from export.recognition.contexts import Contexts, RecognitionError, sample_contexts, split_starts, target_scenarios
-from export.replay.history import History, ItemScenarios, contexts_of, load_history
+from export.replay.history import History, ItemScenarios, load_history, request_contexts
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests
 from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
@@ -141,7 +141,7 @@ def _context_attributes(schema: Schema, reader: DatasetReader, contexts: Context
     names = [name for name in ("type", "context") if name in reader.columns("events")]
     events = reader.table("events", names)
     behavior = events.filter(pc.not_equal(events["type"], "candidate"))
-    return contexts_of(behavior.take(pa.array(contexts.event)), schema.config)
+    return request_contexts(behavior.take(pa.array(contexts.event)), schema.config)
 
 
 def _replay_features(

@@ -1,1 +1,1 @@
-"""Replays the event history through the features' own code: training rows, offline rows, a filled store."""
+"""Replay of the event history through the online feature code: training rows, offline rows and backfill."""

@@ -1,7 +1,7 @@
-"""A data set's history folded straight into the online store, by several processes side by side.
+"""Backfill: folds a data set's history directly into the online store, in several processes.
 
-Each process folds the events of a part of the users, with the code that folds streams, and writes their rows. What
-the events add to activity is summed up per process and then over all. Memory holds rows, never the history.
+Each process folds the events of a share of the users with the streaming code and writes their rows. Activity of items
+and scenarios is summed per process and then over all processes. Memory holds rows, never the history.
 """
 
 import multiprocessing
@@ -15,7 +15,7 @@ import numpy as np
 
 from export.datasets.storage import DatasetReader
 from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
-from export.replay.replay import GROUPS, Replay
+from export.replay.replay import ACTIVITY_GROUPS, Replay
 from services.features.activity import DeltaColumns
 from services.features.dedup import trim_event_ids
 from services.features.rows import Block
@@ -41,12 +41,12 @@ USER = "user_id"
 
 @dataclass(frozen=True)
 class ShareResult:
-    """What a process leaves to be done.
+    """Result of one process.
 
     Args:
-        events: how many it folded.
-        rows: how many rows it wrote, by view.
-        activity: what its events add to activity rows, by view.
+        events: number of folded events.
+        rows: number of written rows, by view.
+        activity: deltas of its events for activity rows, by view.
     """
 
     events: int
@@ -56,7 +56,7 @@ class ShareResult:
 
 @dataclass(frozen=True)
 class BackfillResult:
-    """What a backfill did: events folded, and rows written by view."""
+    """Result of a backfill: folded events, and written rows by view."""
 
     events: int
     rows: dict[str, int]
@@ -65,7 +65,7 @@ class BackfillResult:
 def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers: int = 0) -> BackfillResult:
     """Fold the history before `until_s` (all of it by default) and write the rows to the online store.
 
-    Streaming goes on from there: the rows' positions are of no Kafka topic, so every streamed event is new to them.
+    Streaming can continue from there: the rows' position is before any Kafka offset, so every streamed event is new.
 
     Args:
         settings: where the store and the text encoder are.
@@ -74,23 +74,24 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
         workers: number of processes; 0: as many as there are cores.
 
     Raises:
-        StoreUnavailable; FencedWrite: the store holds rows that were streamed; StaleSchema, IncompatibleSchema: or
-        rows of another feature schema.
+        StoreUnavailable.
+        FencedWrite: the store holds rows that were streamed.
+        StaleSchema, IncompatibleSchema: the store holds rows of another feature schema.
     """
     shares = workers or os.cpu_count() or 1
     schema = build_schema(settings.features)
     join_lineage(_online(settings), schema)
     activity, rows, events = ColumnRowStore(schema), dict[str, int](), 0
-    for number, part in enumerate(_parts(settings, data, until_s, shares)):
+    for number, part in enumerate(_fold_shares(settings, data, until_s, shares)):
         events += part.events
         rows |= {view: rows.get(view, 0) + count for view, count in part.rows.items()}
         for view, deltas in part.activity.items():
             fold_activity(activity, schema, view, deltas, np.tile((*REPLAYED, number), (len(deltas), 1)))
-    rows |= _write(activity, _online(settings), schema, list(GROUPS), Pseudonymizer())
+    rows |= _write(activity, _online(settings), schema, list(ACTIVITY_GROUPS), Pseudonymizer())
     return BackfillResult(events, {view: count for view, count in rows.items() if count})
 
 
-def _parts(settings: Settings, data: Path, until_s: float, shares: int) -> Iterator[ShareResult]:
+def _fold_shares(settings: Settings, data: Path, until_s: float, shares: int) -> Iterator[ShareResult]:
     if shares == 1:
         yield fold_share(settings, data, until_s, 0, 1)
         return
@@ -102,7 +103,7 @@ def _parts(settings: Settings, data: Path, until_s: float, shares: int) -> Itera
 
 
 def fold_share(settings: Settings, data: Path, until_s: float, share: int, shares: int) -> ShareResult:
-    """Fold the events of one of `shares` parts of the users and write their rows; the first writes the catalogue's."""
+    """Fold the events of one share of the users and write their rows; share 0 writes the catalogue's rows, too."""
     schema, reader = build_schema(settings.features), DatasetReader(data)
     encoder = open_encoder(settings.encoder_dir)
     store = ColumnRowStore(schema)
@@ -114,16 +115,16 @@ def fold_share(settings: Settings, data: Path, until_s: float, share: int, share
         events += len(behavior)
     replay.run(until_s, lambda *_: None)
     views = (*CATALOGUE, *USERS) if share == 0 else USERS
-    activity = {view: _deltas(store, schema, view) for view in GROUPS}
+    activity = {view: _activity_deltas(store, schema, view) for view in ACTIVITY_GROUPS}
     written = _write(store, _online(settings), schema, views, open_pseudonymizer(settings.privacy))
     return ShareResult(events, written, activity)
 
 
 def with_initial_position(schema: Schema, block: Block) -> Block:
-    """The rows with a position before everything that is streamed."""
+    """The rows with a position before every streamed record."""
     position = np.array([0, *[-1] * (len(POSITION) - 1)], np.int64)
-    remembered = trim_event_ids(schema.config, block) if "event_ids" in block.ragged else {}
-    return block.with_columns({"position": np.tile(position, (block.size, 1))}, remembered)
+    event_ids = trim_event_ids(schema.config, block) if "event_ids" in block.ragged else {}
+    return block.with_columns({"position": np.tile(position, (block.size, 1))}, event_ids)
 
 
 def _write(
@@ -135,20 +136,20 @@ def _write(
         for begin in range(0, len(keys), WRITE_ROWS):
             chunk = keys[begin : begin + WRITE_ROWS]
             block = with_initial_position(schema, read_block(store, schema[view], chunk))
-            online.write(stored_keys(schema[view], chunk, pseudonyms), block)
+            online.write(pseudonymize_keys(schema[view], chunk, pseudonyms), block)
         written[view] = len(keys)
     return written
 
 
-def stored_keys(view: View, keys: Sequence[Key], pseudonyms: Pseudonymizer) -> Sequence[Key]:
-    """The keys under what users are called in the online store; a user's id comes first in the keys that have one."""
+def pseudonymize_keys(view: View, keys: Sequence[Key], pseudonyms: Pseudonymizer) -> Sequence[Key]:
+    """The keys with user ids replaced by their pseudonyms; the user id is the first part of a key that has one."""
     if USER not in view.entities:
         return keys
     return [(pseudonyms.pseudonymize(user), *rest) for user, *rest in keys]
 
 
-def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> DeltaColumns:
-    """All rows of an activity view as additions to others."""
+def _activity_deltas(store: ColumnRowStore, schema: Schema, view: str) -> DeltaColumns:
+    """All rows of an activity view as deltas."""
     keys = list(store.ids(schema[view]))
     block = read_block(store, schema[view], keys)
     group = np.array(keys, object).reshape(len(keys), len(schema[view].entities))
@@ -156,7 +157,7 @@ def _deltas(store: ColumnRowStore, schema: Schema, view: str) -> DeltaColumns:
 
 
 def _widths(schema: Schema) -> dict[str, int | None]:
-    """Width of each number of a delta that its view may lack; None for one that every view has."""
+    """Width of each delta column that a view may lack; None for a scalar."""
     widths: dict[str, int | None] = {field.name: None for field in fields(DeltaColumns) if field.name != "group"}
     return widths | {"hours": 24, "returning": len(schema.config.half_lives_s), "paid": 2}
 

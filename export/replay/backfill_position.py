@@ -1,4 +1,4 @@
-"""Where streaming goes on after a backfill."""
+"""Sets the offsets at which streaming continues after a backfill."""
 
 from services.consumers.kinds import TOPICS
 from services.consumers.rewind import end_offsets, go_on, offsets_since, require_stopped
@@ -10,19 +10,19 @@ from services.store.lineage import join_lineage
 from services.store.protocol import RowStore
 
 KINDS = ("behavior", "activity")
-"""Kinds of consumer whose rows add up what happened: an event must not be in the history and in the stream."""
+"""Consumers whose rows sum events: an event must not be both in the history and in the stream."""
 
 
 def stream_on(settings: Settings, rows: RowStore, stream_from: str) -> dict[str, list[int]]:
-    """Record where behaviour and activity are folded from on; returns the offsets per partition, by topic.
+    """Record the start offsets of behaviour and activity; returns the offsets per partition, by topic.
 
     Args:
-        settings: where Kafka is.
+        settings: the Kafka connection.
         rows: the online store.
-        stream_from: `end`, `beginning`, or a time (UTC, ISO 8601): records that Kafka got earlier are history.
+        stream_from: `end`, `beginning`, or a time (UTC, ISO 8601): earlier records count as history.
 
     Raises:
-        ConfigurationError: Consumers are running, or `stream_from` is none of these.
+        ConfigurationError: consumers are running, or `stream_from` is none of these.
         TopicChanged, StoreUnavailable, KafkaUnavailable.
     """
     require_stopped(settings, KINDS)
@@ -30,7 +30,7 @@ def stream_on(settings: Settings, rows: RowStore, stream_from: str) -> dict[str,
     join_lineage(rows, schema)
     for kind in KINDS:
         topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
-        # Deltas that are there already are of events whose rows the backfill replaces.
+        # Existing deltas come from events whose rows the backfill replaces.
         at_end = stream_from == "end" or kind == "activity"
         offsets = (
             end_offsets(settings, topic)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.settings.load import Settings
 
 OFFLINE_USERS = 0.1
-"""Share of users whose rows go to Feast's offline source, unless the user says otherwise."""
+"""Default share of users whose rows go to Feast's offline source."""
 
 DataOption = Annotated[str, typer.Option(help="Name of an imported data set: a directory below data_dir.")]
 
@@ -34,7 +34,7 @@ def replay_command(
 
 
 def replay_data(settings: "Settings", data: str, console: Console, offline_users: float = OFFLINE_USERS) -> None:
-    """Replay an imported data set into training rows and Feast's offline source, and say where they are."""
+    """Replay an imported data set into training rows and Feast's offline source, and print their location."""
     from export.datasets.storage import DatasetReader
     from export.replay.pipeline import ensure_encoder, replay_rows
 

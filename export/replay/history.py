@@ -1,6 +1,6 @@
-"""The three tables of a data set as arrays in time order, cut into stretches for the replay.
+"""Reads the three tables of a data set into arrays in time order, whole or in chunks, for the replay.
 
-Knows the tables' columns; knows nothing of features beyond the shapes that folding wants.
+Knows the tables' columns; knows nothing of features beyond the array shapes that folding needs.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ REPLAYED = (0, 0)
 
 @dataclass(frozen=True)
 class ItemScenarios:
-    """States of items in scenarios side by side, in time order; attributes [E, A] as declared."""
+    """States of items in scenarios as columns, in time order; attributes [E, A] as declared."""
 
     item: Strings
     scenario: Strings
@@ -58,7 +58,7 @@ def load_history(reader: DatasetReader, config: FeatureConfig) -> History:
 
 
 def load_catalogue(reader: DatasetReader, config: FeatureConfig) -> History:
-    """A data set's items and scenarios, with no events and no requests."""
+    """Read a data set's items and scenarios, without events and requests."""
     nothing = reader.schema("events").empty_table()
     items = reader.table("items")
     own = pc.is_null(items["scenario_id"])
@@ -78,31 +78,31 @@ def load_catalogue(reader: DatasetReader, config: FeatureConfig) -> History:
 def behavior_chunks(
     reader: DatasetReader, config: FeatureConfig, before_s: float, share: int, shares: int, rows: int
 ) -> Iterator[tuple[Events, Strings]]:
-    """Behaviour events and their texts in time order, some `rows` of the file at a time.
+    """Read behaviour events and their texts in time order, about `rows` rows of the file at a time.
 
-    Events of one moment are never in two chunks. Positions count the events of the share.
+    Events with the same time are never split over two chunks. Positions count the events of the share.
 
     Args:
         reader: the data set.
         config: the feature configuration.
-        before_s: events from this time on are left out, seconds since 1970.
-        share: which of `shares` parts of the users, split by the hash of their id.
-        shares: number of parts.
-        rows: rows of the file per chunk; a chunk is larger where many events share a moment.
+        before_s: events from this time on are skipped, seconds since 1970.
+        share: index of the share of users to read; users are split by the hash of their id.
+        shares: number of shares.
+        rows: rows of the file per chunk; a chunk is larger where many events have the same time.
     """
-    left, done = reader.schema("events").empty_table(), 0
+    pending, done = reader.schema("events").empty_table(), 0
     for batch in reader.batches("events", batch_rows=rows):
         table = _without_candidates(pa.Table.from_batches([batch]))
-        table = pa.concat_tables([left, table.filter(_of_share(table["user_id"], share, shares))])
+        table = pa.concat_tables([pending, table.filter(_share_mask(table["user_id"], share, shares))])
         if not table.num_rows:
             continue
         last = pc.less(table["time"], table["time"][-1])
-        ready, left = table.filter(last), table.filter(pc.invert(last))
+        ready, pending = table.filter(last), table.filter(pc.invert(last))
         if ready.num_rows and _seconds(ready["time"])[0] < before_s:
             yield _chunk(ready, config, before_s, done)
             done += ready.num_rows
-    if left.num_rows and _seconds(left["time"])[0] < before_s:
-        yield _chunk(left, config, before_s, done)
+    if pending.num_rows and _seconds(pending["time"])[0] < before_s:
+        yield _chunk(pending, config, before_s, done)
 
 
 def _chunk(table: pa.Table, config: FeatureConfig, before_s: float, first: int) -> tuple[Events, Strings]:
@@ -110,8 +110,8 @@ def _chunk(table: pa.Table, config: FeatureConfig, before_s: float, first: int) 
     return _behavior(table, config, first), _strings(table["text"])
 
 
-def _of_share(users: pa.ChunkedArray, share: int, shares: int) -> pa.Array:
-    """Which users are of a share."""
+def _share_mask(users: pa.ChunkedArray, share: int, shares: int) -> pa.Array:
+    """Mask of the users in a share."""
     encoded = users.combine_chunks().dictionary_encode()
     keys = keys64(encoded.dictionary.to_pylist()).view(np.uint64)
     return pa.array((keys % shares == share)[encoded.indices.to_numpy()])
@@ -149,7 +149,7 @@ def _behavior(table: pa.Table, config: FeatureConfig, first: int) -> Events:
         event_key=keys64(table["event_id"].to_pylist()),
         position=position,
         item_key=np.full(rows, NO_KEY, np.int64),
-        # Facets and vectors are looked up when a stretch is folded; one shared row stands for all until then.
+        # Facets and vectors are looked up when the events are folded; until then all events share one row.
         facet_key=np.broadcast_to(np.zeros(len(config.facets), np.int64), (rows, len(config.facets))),
         text_vector=np.broadcast_to(np.zeros(config.text_dims), (rows, config.text_dims)),
     )
@@ -164,19 +164,19 @@ def _requests(table: pa.Table, config: FeatureConfig) -> LabelledRequests:
         label=table["label"].to_numpy().astype(np.int64),
         split=_strings(table["split"]),
         time_s=_seconds(table["time"]),
-        context=contexts_of(table, config),
+        context=request_contexts(table, config),
     )
 
 
-def contexts_of(events: pa.Table, config: FeatureConfig) -> Floats:
+def request_contexts(events: pa.Table, config: FeatureConfig) -> Floats:
     """Declared context attributes of events, [E, A]; defaults where the data has none."""
     declared = config.attributes_of("context")
     if "context" not in events.column_names:
         return np.tile(np.array([a.default for a in declared]), (events.num_rows, 1))
-    return _declared(events["context"], declared)
+    return _attribute_values(events["context"], declared)
 
 
-def _declared(column: pa.ChunkedArray, declared: tuple[Attribute, ...]) -> Floats:
+def _attribute_values(column: pa.ChunkedArray, declared: tuple[Attribute, ...]) -> Floats:
     """A column of maps as the declared attributes, [rows, A]; defaults where a map lacks one."""
     values = np.tile(np.array([a.default for a in declared], np.float64), (len(column), 1))
     maps = column.combine_chunks()
@@ -212,5 +212,5 @@ def _item_scenarios(table: pa.Table, config: FeatureConfig) -> ItemScenarios:
         item=_strings(table["item_id"]),
         scenario=_strings(table["scenario_id"]),
         time_s=_seconds(table["time"]),
-        attributes=_declared(table["attributes"], config.attributes_of("item_scenario")),
+        attributes=_attribute_values(table["attributes"], config.attributes_of("item_scenario")),
     )

@@ -1,8 +1,8 @@
-"""Rows as Feast's offline source: every version of a row that the replay writes, with the time it holds from.
+"""Writes Feast's offline source: every version of a row that the replay writes, with the time from which it is valid.
 
-A RowStore that passes everything on and writes down what changed: at the end of every stretch a Parquet file
-per view grows by the changed rows. `get_historical_features` then finds, for an entity and a time, the row as
-it was after the last stretch before that time.
+A RowStore that forwards all calls and records the changed keys: each flush appends the changed rows to one Parquet
+file per view. For an entity and a time, `get_historical_features` then returns the row as of the last flush before
+that time.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class OfflineRecorder:
     """A RowStore over another one that records row versions; a context manager.
 
     Args:
-        store: does the storing.
+        store: the store that holds the rows.
         schema: the feature schema.
         out: directory of `<view>.parquet` files.
         user_share: share of users, 0 to 1, whose rows are recorded (chosen by a hash of the user id): user rows
@@ -51,18 +51,18 @@ class OfflineRecorder:
         return self._store.read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
-        """As the other store does; remembers what changed."""
+        """Forward to the store and record the changed keys."""
         self._store.write(keys, block)
         name = block.view.name
         kept = [key for key in keys if self._is_sampled(key[0])] if name in _SAMPLED else keys
         self._changed[name].update(dict.fromkeys(kept))
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
-        """As the other store does."""
+        """Forward to the store."""
         self._store.delete(view, keys, position)
 
     def flush(self) -> None:
-        """Write down the rows that changed since the last flush."""
+        """Append the rows that changed since the last flush."""
         for view in self._schema.views:
             keys = list(self._changed[view.name])
             if keys:

@@ -1,7 +1,7 @@
-"""From a data set's tables to training rows and a filled store, one step per function.
+"""Steps from a data set's tables to training rows, one per function.
 
-Each step reads what the one before wrote and can be run alone; the command line and the demo call them in a row,
-and export.training.run goes on from the rows.
+Each step reads the files of the previous one and can run alone; the command line and the demo call them in sequence,
+and export.training.run continues from the rows.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from services.text.encoder import encoder_exists, open_encoder
 
 ENCODER_THREADS = 2
 
-Report = Callable[[float, float], None]
-"""Called with what is done and what there is to do."""
+OnProgress = Callable[[float, float], None]
+"""Called with the amount done and the total."""
 
 
 def ensure_encoder(settings: Settings, reader: DatasetReader) -> None:
@@ -38,7 +38,7 @@ def ensure_encoder(settings: Settings, reader: DatasetReader) -> None:
 
 
 def replay_rows(
-    settings: Settings, reader: DatasetReader, out: Path, user_share: float, report: Report = lambda *_: None
+    settings: Settings, reader: DatasetReader, out: Path, user_share: float, on_progress: OnProgress = lambda *_: None
 ) -> None:
     """Replay a whole data set into training rows (`out`) and Feast's offline source."""
     schema, encoder = build_schema(settings.features), open_encoder(settings.encoder_dir, ENCODER_THREADS)
@@ -49,19 +49,21 @@ def replay_rows(
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, user_share)
     with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:
 
-        def stop(_: float, requests: LabelledRequests) -> None:
+        def on_requests(_: float, requests: LabelledRequests) -> None:
             writer.add(store, requests)
             recorder.flush()
 
-        Replay(history, schema, encoder, recorder).run(end_of(history), stop, _progress(history, report))
+        Replay(history, schema, encoder, recorder).run(
+            end_time_s(history), on_requests, _progress(history, on_progress)
+        )
 
 
-def end_of(history: History) -> float:
-    """A moment after everything in the history, seconds since 1970."""
+def end_time_s(history: History) -> float:
+    """A time after all events, requests and updates of the history, seconds since 1970."""
     times = [history.behavior.time_s, history.requests.time_s, history.item_scenarios.time_s]
     return max(float(values.max()) for values in times if len(values)) + 1.0
 
 
-def _progress(history: History, report: Report) -> Callable[[float], None]:
+def _progress(history: History, on_progress: OnProgress) -> Callable[[float], None]:
     total = len(history.behavior)
-    return lambda moment: report(float(np.searchsorted(history.behavior.time_s, moment)), total)
+    return lambda time_s: on_progress(float(np.searchsorted(history.behavior.time_s, time_s)), total)

@@ -1,7 +1,7 @@
-"""The replay: folds history into a store in time order and stops before each request to look at the rows.
+"""The replay: folds history into a store in time order and pauses at each request time, so that rows can be read.
 
-A request at time t sees updates of items and scenarios up to and including t, and behaviour strictly before
-t: what happens at the very moment of a request, or later, cannot be known to it.
+A request at time t sees updates of items and scenarios up to and including t, and behaviour strictly before t: events
+at the time of a request or later must not influence its features.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,27 +27,27 @@ from services.store.folding import (
 from services.store.protocol import Key, RowStore
 from services.text.protocol import Encoder
 
-GROUPS = {
+ACTIVITY_GROUPS = {
     "item_activity": ("item",),
     "facet_activity": ("facet",),
     "item_scenario_activity": ("item", "scenario"),
     "scenario_activity": ("scenario",),
 }
-"""Activity views and the ids whose events they sum up."""
+"""Activity views and the ids whose events they sum."""
 
 
 OnRequests = Callable[[float, LabelledRequests], None]
-"""Called with a time and its requests when the store holds what they may know."""
+"""Called with a time and its requests when the store holds the state that the requests may see."""
 
 
 class Replay:
-    """Folds a history into a store, moment by moment.
+    """Folds a history into a store, one request time after the other.
 
     Args:
         history: the data set.
         schema: the feature schema.
         encoder: encodes texts of items, scenarios and events.
-        store: receives the rows.
+        store: the rows are written to it.
     """
 
     def __init__(self, history: History, schema: Schema, encoder: Encoder, store: RowStore) -> None:
@@ -58,44 +58,44 @@ class Replay:
         self._reached_s = -np.inf
 
     def feed(self, behavior: Events, texts: Strings) -> None:
-        """Go on with these events in place of the history's, all of which were folded."""
+        """Replace the history's events, all of which must be folded, by the following ones."""
         self._history = replace(self._history, behavior=behavior, behavior_text=texts)
         self._done["behavior"] = 0
 
-    def moments(self, until_s: float) -> list[float]:
-        """Times at which something must be looked at or changes what events mean, up to `until_s`."""
+    def cut_times(self, until_s: float) -> list[float]:
+        """Times up to `until_s` between which events can be folded at once: those of requests and new item versions."""
         first: dict[str, float] = {}
         versions = [s.time_s for item, s in self._history.items if first.setdefault(item, s.time_s) != s.time_s]
         times = np.unique(np.concatenate([self._history.requests.time_s, np.array(versions)]))
         return [*times[(times > self._reached_s) & (times < until_s)].tolist(), until_s]
 
-    def run(self, until_s: float, stop: OnRequests, progress: Callable[[float], None] = lambda _: None) -> None:
-        """Fold everything before `until_s` (and updates up to it), calling `stop` at every request time."""
-        for moment in self.moments(until_s):
-            # Between two moments items only appear for the first time; they change at moments alone.
-            self._fold_items(moment, inclusive=False)
-            self._fold_behavior(moment)
-            self._fold_items(moment, inclusive=True)
-            self._fold_scenarios(moment)
-            requests = self._requests_at(moment)
+    def run(self, until_s: float, on_requests: OnRequests, progress: Callable[[float], None] = lambda _: None) -> None:
+        """Fold everything before `until_s` (and updates up to it), calling `on_requests` at every request time."""
+        for time_s in self.cut_times(until_s):
+            # Between two cut times items only appear for the first time; existing ones change at cut times alone.
+            self._fold_items(time_s, inclusive=False)
+            self._fold_behavior(time_s)
+            self._fold_items(time_s, inclusive=True)
+            self._fold_scenarios(time_s)
+            requests = self._requests_at(time_s)
             if len(requests.time_s):
-                stop(moment, requests)
-            self._reached_s = moment
-            progress(moment)
+                on_requests(time_s, requests)
+            self._reached_s = time_s
+            progress(time_s)
 
-    def _advance(self, name: str, times: Floats, moment: float, *, inclusive: bool) -> slice:
+    def _advance(self, name: str, times: Floats, time_s: float, *, inclusive: bool) -> slice:
         start = self._done[name]
-        self._done[name] = int(np.searchsorted(times, moment, "right" if inclusive else "left"))
+        self._done[name] = int(np.searchsorted(times, time_s, "right" if inclusive else "left"))
         return slice(start, self._done[name])
 
-    def _requests_at(self, moment: float) -> LabelledRequests:
+    def _requests_at(self, time_s: float) -> LabelledRequests:
         requests = self._history.requests
-        self._advance("requests", requests.time_s, moment, inclusive=False)
-        window = self._advance("requests", requests.time_s, moment, inclusive=True)
+        self._advance("requests", requests.time_s, time_s, inclusive=False)
+        window = self._advance("requests", requests.time_s, time_s, inclusive=True)
         return LabelledRequests(*(getattr(requests, name)[window] for name in requests.__dataclass_fields__))
 
-    def _fold_behavior(self, moment: float) -> None:
-        window = self._advance("behavior", self._history.behavior.time_s, moment, inclusive=False)
+    def _fold_behavior(self, time_s: float) -> None:
+        window = self._advance("behavior", self._history.behavior.time_s, time_s, inclusive=False)
         if window.start == window.stop:
             return
         events = self._history.behavior.take(np.arange(window.start, window.stop))
@@ -104,23 +104,23 @@ class Replay:
             events = replace(events, text_vector=self._encoder.encode(texts.tolist()))
         events = with_items(self._store, self._schema, events, self._encoder.fingerprint)
         flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
-        for view, ids in GROUPS.items():
+        for view, ids in ACTIVITY_GROUPS.items():
             deltas = activity.compute_deltas(self._schema, events, flags, *ids)
             position = np.tile(events.position[-1], (len(deltas), 1))
             fold_activity(self._store, self._schema, view, deltas, position)
 
-    def _fold_items(self, moment: float, *, inclusive: bool) -> None:
-        window = self._advance("items", self._item_times, moment, inclusive=inclusive)
+    def _fold_items(self, time_s: float, *, inclusive: bool) -> None:
+        window = self._advance("items", self._item_times, time_s, inclusive=inclusive)
         self._fold_states("item", self._history.items[window], window.start)
 
-    def _fold_scenarios(self, moment: float) -> None:
-        window = self._advance("scenarios", self._scenario_times, moment, inclusive=True)
+    def _fold_scenarios(self, time_s: float) -> None:
+        window = self._advance("scenarios", self._scenario_times, time_s, inclusive=True)
         self._fold_states("scenario", self._history.scenarios[window], window.start)
         scenario_ids = [scenario for scenario, _ in self._history.scenarios[window]]
         if scenario_ids:
             index_scenarios(self._store, self._schema, scenario_ids, (*REPLAYED, window.stop))
         states = self._history.item_scenarios
-        window = self._advance("item_scenarios", states.time_s, moment, inclusive=True)
+        window = self._advance("item_scenarios", states.time_s, time_s, inclusive=True)
         keys: list[Key] = list(zip(states.item[window], states.scenario[window], strict=True))
         position = np.array([(*REPLAYED, offset) for offset in range(window.start, window.stop)], np.int64)
         times, attributes = states.time_s[window], states.attributes[window]

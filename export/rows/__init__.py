@@ -1,1 +1,1 @@
-"""Training rows in Parquet: written by the replay, read in batches, selected by runs."""
+"""Training rows in Parquet: requests and their feature rows, writing, batched reading, and selection."""

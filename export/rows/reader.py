@@ -1,4 +1,4 @@
-"""Training rows streamed from Parquet: memory holds one shuffle buffer, however many rows there are.
+"""Streams training rows from Parquet: memory holds one shuffle buffer, however many rows there are.
 
 Row group k of rows.parquet refers only to contexts in row group k of contexts.parquet, and those to moments in row
 group k of moments.parquet. Knows the files that export/rows/writer.py writes; knows nothing of torch.
@@ -30,7 +30,7 @@ class TrainingRowsError(CrossRecError):
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Whole contexts: R rows of K contexts (a user at a time), in order of context; J source scenarios.
+    """Whole contexts: R rows of K contexts (one per user and time), in order of context; J source scenarios.
 
     Args:
         row: [R] row numbers in rows.parquet.
@@ -72,20 +72,22 @@ class RowBatch:
         return vectors
 
     def take(self, rows: Ints, contexts: Ints, row_context: Ints) -> "RowBatch":
-        """The given rows and contexts; `row_context` says anew which of them belong together."""
-        values = {name: getattr(self, name)[rows] for name in _OF_ROWS}
-        values |= {name: getattr(self, name)[contexts] for name in _OF_CONTEXTS}
-        shared = {name: getattr(self, name) for name in _SHARED}
+        """Select rows and contexts; `row_context` is the new index of each row's context."""
+        values = {name: getattr(self, name)[rows] for name in _ROW_FIELDS}
+        values |= {name: getattr(self, name)[contexts] for name in _CONTEXT_FIELDS}
+        shared = {name: getattr(self, name) for name in _SHARED_FIELDS}
         return RowBatch(**values, **shared, row_context=row_context)
 
 
-_SHARED = ("texts", "weight_of_source")
-_OF_CONTEXTS = ("context", "time_s", "behavior", "language", "scenario")
-_OF_ROWS = tuple(f.name for f in fields(RowBatch) if f.name not in {*_SHARED, *_OF_CONTEXTS, "row_context"})
+_SHARED_FIELDS = ("texts", "weight_of_source")
+_CONTEXT_FIELDS = ("context", "time_s", "behavior", "language", "scenario")
+_ROW_FIELDS = tuple(
+    f.name for f in fields(RowBatch) if f.name not in {*_SHARED_FIELDS, *_CONTEXT_FIELDS, "row_context"}
+)
 
 
 def read_info(directory: Path) -> dict[str, Any]:
-    """What the rows were made from and with; TrainingRowsError if they are missing or incomplete."""
+    """Read training_rows.json; TrainingRowsError if the rows are missing or incomplete."""
     path = directory / "training_rows.json"
     if not path.exists():
         raise TrainingRowsError(f"{directory} holds no complete training rows: run `crossrec replay`")
@@ -99,12 +101,12 @@ class RowSource:
     """The rows of one split.
 
     Args:
-        directory: where the replay wrote them.
+        directory: output directory of the replay.
         split: train, validation or test.
-        selection: what to leave out; its shares hold for the split `train` only.
-        batch_rows: rows per batch, up to the last context's rows more.
-        buffer_rows: rows in memory at once, up to one row group more.
-        part: (k, n) takes the k-th of n shares of the row groups, for n processes.
+        selection: rows, features and sources to drop; its shares apply to the split `train` only.
+        batch_rows: rows per batch; exceeded by at most the last context's rows.
+        buffer_rows: rows in memory at once; exceeded by at most one row group.
+        part: (k, n) reads the k-th of n shares of the row groups, for n processes.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class RowSource:
         texts = pq.ParquetFile(directory / "texts.parquet").read().column("item_text").combine_chunks()
         self._texts = self._without_dropped("item_text", _array(texts, len(self.tensors["item_text"])))
         self._weights = np.array([source not in self.selection.dropped_sources for source in self.sources], np.float32)
-        self._starts = {name: _starts(file) for name, file in self._files.items()}
+        self._starts = {name: _group_starts(file) for name, file in self._files.items()}
         self.groups = [group for group in self._groups_of_split() if self._mask(group).any()][part[0] :: part[1]]
 
     @cached_property
@@ -150,14 +152,14 @@ class RowSource:
         return int(self.rows_per_target.sum())
 
     def columns(self, *names: str) -> dict[str, NDArray[Any]]:
-        """Scalar columns of rows.parquet, and `row`, of all rows in order of row number; one value a row."""
+        """Read scalar columns of rows.parquet, and `row`, for all rows in order of row number."""
         masks = {group: self._mask(group) for group in self.groups}
-        found = {name: [self._column(group, name)[mask] for group, mask in masks.items()] for name in names}
-        found["row"] = [self._starts["rows"][group] + np.flatnonzero(mask) for group, mask in masks.items()]
-        return {name: np.concatenate(parts) if parts else np.empty(0, object) for name, parts in found.items()}
+        parts_of = {name: [self._column(group, name)[mask] for group, mask in masks.items()] for name in names}
+        parts_of["row"] = [self._starts["rows"][group] + np.flatnonzero(mask) for group, mask in masks.items()]
+        return {name: np.concatenate(parts) if parts else np.empty(0, object) for name, parts in parts_of.items()}
 
     def batches(self, generator: np.random.Generator | None = None) -> Iterator[RowBatch]:
-        """Every row once, by whole contexts.
+        """Yield every row once, in whole contexts.
 
         With a generator: row groups in random order, contexts shuffled across the buffer, so that scenarios and
         times mix. Without: in order.
@@ -179,12 +181,12 @@ class RowSource:
             yield buffer.take(offset + np.arange(len(offset)), contexts, np.repeat(np.arange(len(chosen)), sizes))
 
     def _buffers(self, groups: Sequence[int], wanted: int) -> Iterator[RowBatch]:
-        """Row groups read until there are `wanted` rows, joined."""
+        """Read row groups until there are `wanted` rows, and concatenate them."""
         held: list[RowBatch] = []
         for place, group in enumerate(groups):
             held.append(self._read(group))
             if place == len(groups) - 1 or sum(map(len, held)) >= wanted:
-                yield _joined(held)
+                yield _concatenate(held)
                 held = []
 
     def _read(self, group: int) -> RowBatch:
@@ -212,27 +214,27 @@ class RowSource:
         )
 
     def _groups_of_split(self) -> list[int]:
-        """Row groups that may hold rows of the split, by the file's statistics."""
+        """Row groups that may hold rows of the split, according to the file's statistics."""
         metadata = self._files["rows"].metadata
         place = next(k for k in range(metadata.num_columns) if metadata.schema.column(k).path == "split")
-        found = []
+        groups = []
         for group in range(metadata.num_row_groups):
             statistics = metadata.row_group(group).column(place).statistics
             if statistics is None or not statistics.has_min_max or statistics.min <= self.split <= statistics.max:
-                found.append(group)
-        return found
+                groups.append(group)
+        return groups
 
     def _mask(self, group: int) -> NDArray[np.bool_]:
-        """Which rows of a row group belong to the split and the selection."""
+        """Mask of the rows of a row group in the split and the selection."""
         mask: NDArray[np.bool_] = self._column(group, "split") == self.split
         if self.split != "train":
             return mask
         if self.selection.target_share:
             context, target = self._column(group, "context"), self._column(group, "target")
-            mask = mask & self.selection.keeps(context, target, self.sources)
+            mask = mask & self.selection.mask_rows(context, target, self.sources)
         if self.selection.user_share < 1:
             users, number = np.unique(self._column(group, "user_id").astype(str), return_inverse=True)
-            mask = mask & self.selection.keeps_users(keys64(users))[number]
+            mask = mask & self.selection.mask_users(keys64(users))[number]
         return mask
 
     def _column(self, group: int, name: str, file: str = "rows") -> NDArray[Any]:
@@ -246,15 +248,15 @@ class RowSource:
         return self._without_dropped(name, _array(values, *shape))
 
     def _without_dropped(self, tensor: str, values: Floats32) -> Floats32:
-        """The values with dropped features at 0, which is then their mean as well."""
+        """The values with dropped features set to 0, which is then their mean, too."""
         dropped = [f"{tensor}/{name}" in self.selection.dropped_features for name in self.tensors[tensor]]
         if not any(dropped):
             return values
         return np.where(dropped, np.float32(0), values)
 
 
-def _starts(file: pq.ParquetFile) -> Ints:
-    """Number of the first row of each row group."""
+def _group_starts(file: pq.ParquetFile) -> Ints:
+    """Index of the first row of each row group."""
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
     return np.cumsum([0, *sizes], dtype=np.int64)
 
@@ -264,12 +266,14 @@ def _array(values: pa.Array, *shape: int) -> Floats32:
     return array
 
 
-def _joined(parts: list[RowBatch]) -> RowBatch:
-    """Several batches as one."""
+def _concatenate(parts: list[RowBatch]) -> RowBatch:
+    """Concatenate batches."""
     if len(parts) == 1:
         return parts[0]
     first = np.cumsum([0, *(len(part.context) for part in parts)])
-    values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in (*_OF_ROWS, *_OF_CONTEXTS)}
+    values = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in (*_ROW_FIELDS, *_CONTEXT_FIELDS)
+    }
     row_context = np.concatenate([part.row_context + start for part, start in zip(parts, first, strict=False)])
-    shared = {name: getattr(parts[0], name) for name in _SHARED}
+    shared = {name: getattr(parts[0], name) for name in _SHARED_FIELDS}
     return RowBatch(**values, **shared, row_context=row_context)

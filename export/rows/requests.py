@@ -13,15 +13,15 @@ from services.features.feature_rows import FeatureRows, assemble_rows
 from services.features.hashing import keys64
 from services.features.rows import Floats, Ints
 from services.features.schema import Schema
-from services.store.folding import grouped, read_block, read_facets
-from services.store.protocol import Key, RowStore
+from services.store.folding import grouped, read_facets
+from services.store.protocol import Key, RowStore, read_block
 
 Strings = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
 class LabelledRequests:
-    """Labelled rows side by side, in time order: the items that a ranker was, or would have been, asked to rank.
+    """Labelled rows as columns, in time order: the items that a ranker was, or would have been, asked to rank.
 
     `context` [E, A] are declared attributes of the request.
     """

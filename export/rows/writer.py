@@ -1,8 +1,8 @@
-"""Training rows: the tensors of every labelled request as the server would have made them, in Parquet.
+"""Writes training rows to Parquet: the tensors of every labelled request, as the server would compute them.
 
-What several rows share is stored once: `contexts` (a user at a time), `moments` (scenarios at a time), `texts`
+Values that several rows share are stored once: `contexts` (per user and time), `moments` (scenarios per time), `texts`
 (vectors of item texts). Row group k of `rows` refers to row group k of `contexts`, and that to row group k of
-`moments`, so that they can be streamed side by side; groups have thousands of rows, however few there are at one time.
+`moments`, so that they can be streamed in parallel; groups have thousands of rows, however few share one time.
 """
 
 import json
@@ -22,7 +22,7 @@ from services.store.protocol import RowStore
 
 FORMAT = 1
 GROUP_ROWS = 16_384
-"""Rows are collected until there are this many, then written as one row group per file."""
+"""Rows are buffered up to this number, then written as one row group per file."""
 INFO_FILE = "training_rows.json"
 
 
@@ -34,14 +34,14 @@ class TrainingRowsWriter:
         schema: the feature schema.
         encoder: fingerprint of the encoder.
         sources: scenarios in the order of the tensors.
-        data: what the rows were made from, for the record.
+        data: description of the source data, for training_rows.json.
     """
 
     def __init__(self, out: Path, schema: Schema, encoder: int, sources: Sequence[str], data: dict[str, Any]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self._out, self._schema, self._encoder, self._sources, self._data = out, schema, encoder, list(sources), data
         self._files: dict[str, pq.ParquetWriter] = {}
-        self._waiting: dict[str, list[pa.Table]] = {"contexts": [], "moments": [], "rows": []}
+        self._buffered: dict[str, list[pa.Table]] = {"contexts": [], "moments": [], "rows": []}
         self._counts = {"rows": 0, "contexts": 0, "moments": 0, "texts": 0}
         self._texts: dict[bytes, int] = {}
 
@@ -90,11 +90,11 @@ class TrainingRowsWriter:
         self._collect("contexts", {"moment": moments, "behavior": tensors.behavior, "language": tensors.language})
         self._collect("moments", {"time_s": requests.time_s[:1], "scenario": tensors.scenario[None]})
         self._collect("rows", columns)
-        if sum(table.num_rows for table in self._waiting["rows"]) >= GROUP_ROWS:
+        if sum(table.num_rows for table in self._buffered["rows"]) >= GROUP_ROWS:
             self._write_group()
 
     def _text_numbers(self, tensors: Tensors, pair_item: np.ndarray) -> np.ndarray:
-        """Number of each row's text vector in `texts`, which grows by those not seen before."""
+        """Index of each row's text vector in `texts`; new vectors are appended."""
         numbers, new = [], []
         _, first, item = np.unique(pair_item, return_index=True, return_inverse=True)
         for vector in tensors.item_text[first]:
@@ -110,11 +110,11 @@ class TrainingRowsWriter:
 
     def _collect(self, name: str, columns: dict[str, np.ndarray]) -> None:
         table = _table(columns)
-        self._waiting[name].append(table)
+        self._buffered[name].append(table)
         self._counts[name] += table.num_rows
 
     def _write_group(self) -> None:
-        for name, tables in self._waiting.items():
+        for name, tables in self._buffered.items():
             if tables:
                 self._write(name, pa.concat_tables(tables))
                 tables.clear()

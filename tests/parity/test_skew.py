@@ -132,7 +132,7 @@ def test_a_live_week_has_no_skew_and_a_wrong_half_life_is_named(environment: Env
     assert 0 == status
     assert len(requests) == found["requests"]["compared"] == found["requests"]["read"]
     assert found["values"] > 10_000
-    assert 0 == found["explained_values"] == sum(found["reasons"].values())
+    assert 0 == found["excluded_values"] == sum(found["reasons"].values())
 
     environment.processes.stop_one("consumer-behavior")
     environment.processes.start_python("consumer-behavior", "-m", "tests.parity.skewed_consumer")

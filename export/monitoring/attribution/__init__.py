@@ -1,1 +1,1 @@
-"""What became of answers: events that carry an attribution token, joined to the answers that the tokens name."""
+"""Attribution of outcomes: joins events that carry an attribution token to the answer that issued the token."""

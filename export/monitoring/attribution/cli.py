@@ -1,6 +1,6 @@
-"""`crossrec attribution`: what became of answers, per scenario, model and arm.
+"""`crossrec attribution`: click rate, NDCG and calibration of served answers, per scenario, model and arm.
 
-Knows flags and how the table looks; heavy imports wait until the command runs.
+Knows flags and table layout; heavy imports are delayed until the command runs.
 """
 
 import json
@@ -17,27 +17,30 @@ from services.features.event_types import EngagementType
 from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
-    from export.monitoring.attribution.figures import Estimate, GroupMetrics
+    from export.monitoring.attribution.metrics import Estimate, GroupMetrics
 
 
 def attribution_command(
-    data: Annotated[str, typer.Option(help="Data set whose settings to take. Default: the settings in force.")] = "",
-    since: Annotated[datetime | None, typer.Option("--from", help="Answers from then on (UTC).")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Answers before then (UTC); outcomes may come later.")] = None,
+    data: Annotated[str, typer.Option(help="Data set whose settings to use. Default: the current settings.")] = "",
+    since: Annotated[datetime | None, typer.Option("--from", help="Start of the time window of answers (UTC).")] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(help="End of the time window of answers, exclusive (UTC); outcomes may come later."),
+    ] = None,
     outcome: Annotated[
-        list[EngagementType] | None, typer.Option(help="Event type counted as a click; may be repeated.")
+        list[EngagementType] | None, typer.Option(help="Event type that counts as a click; may be repeated.")
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Length of the list for NDCG.")] = 10,
     resamples: Annotated[int, typer.Option(min=40, help="Bootstrap resamples of the users.")] = 1000,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the metrics as JSON.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics as JSON to this file.")] = None,
 ) -> None:
     """Join events that carry an attribution token to the answers of the served log (served_log.share).
 
-    Per scenario, model and arm: answers, impressions, clicks and their rate, NDCG@k, and whether the probabilities that
-    were answered came true.
+    Prints per scenario, model and arm: answers, impressions, clicks and their rate, NDCG@k, and calibration (mean
+    predicted probability and expected calibration error).
     """
-    from export.monitoring.attribution.figures import measure_groups, to_dicts
     from export.monitoring.attribution.join import join_events
+    from export.monitoring.attribution.metrics import measure_groups, to_dicts
     from export.monitoring.served_log import read_answers, read_behaviour
     from services.settings.load import load_settings
 
@@ -45,22 +48,22 @@ def attribution_command(
     from_s, until_s = utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf")
     behaviour = read_behaviour(settings, from_s)
     answers = read_answers(settings, from_s, until_s, behaviour.erased_s)
-    joined = join_events(answers.records, behaviour.events, set(outcome or ["click"]))
-    lines = measure_groups(joined, k, resamples)
+    shown = join_events(answers.records, behaviour.events, set(outcome or ["click"]))
+    lines = measure_groups(shown, k, resamples)
     left_out = {"erased users": answers.erased, "unreadable": answers.unreadable}
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         written = {
             "k": k,
             "groups": to_dicts(lines),
-            "unmatched_events": joined.unmatched,
+            "unmatched_events": shown.unmatched,
             "answers_left_out": left_out,
         }
         json_file.write_text(json.dumps(written, indent=2) + "\n")
     console.print(_table(lines, k))
-    for what, counts in (("events without an answer", joined.unmatched), ("answers left out", left_out)):
-        if said := ", ".join(f"{name} {count:,}" for name, count in counts.items() if count):
-            console.print(f"{what}: {said}")
+    for what, counts in (("events without an answer", shown.unmatched), ("answers left out", left_out)):
+        if text := ", ".join(f"{name} {count:,}" for name, count in counts.items() if count):
+            console.print(f"{what}: {text}")
 
 
 def _table(lines: "list[GroupMetrics]", k: int) -> Table:
@@ -73,11 +76,18 @@ def _table(lines: "list[GroupMetrics]", k: int) -> Table:
         counts = (f"{count:,}" for count in (line.answers, line.impressions, line.clicks))
         predicted = "-" if line.predicted is None else f"{line.predicted:.4f}"
         names = (line.scenario or "all", line.model, line.arm)
-        table.add_row(*names, *counts, _said(line.ctr), _said(line.ndcg), predicted, _said(line.ece))
+        table.add_row(
+            *names,
+            *counts,
+            _format_estimate(line.ctr),
+            _format_estimate(line.ndcg),
+            predicted,
+            _format_estimate(line.ece),
+        )
     return table
 
 
-def _said(estimate: "Estimate") -> str:
+def _format_estimate(estimate: "Estimate") -> str:
     if estimate.value is None:
         return "-"
     if estimate.low is None:

@@ -1,7 +1,7 @@
-"""Joins events to the answers that their tokens name: a row per item that was shown.
+"""Joins events to answers by attribution token: one row per shown item.
 
-An item counts as shown if an event on it came back with the answer's token, an impression or anything else, and once
-however often it did. Pure; knows nothing of Kafka or metrics.
+An item counts as shown, once, if any event on it (impression or other) carries the answer's token. Pure; knows nothing
+of Kafka or metrics.
 """
 
 from collections import Counter
@@ -21,18 +21,18 @@ AnswerGroup = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class ShownItems:
-    """Items shown, side by side [R], and how many answers there were of each group.
+    """Shown items as columns [R], and the number of answers per group.
 
     Args:
-        group: [R] scenario, model and arm of the answer, as an index into `groups`.
+        group: [R] index into `groups` of the answer's scenario, model and arm.
         user: [R] index of the user, over all groups.
         answer: [R] index of the answer.
-        position: [R] place of the item in the answer, from 0.
-        probability: [R] as it was answered.
-        label: [R] 1 if an outcome came back.
-        groups: of the answers, sorted.
+        position: [R] position of the item in the answer, from 0.
+        probability: [R] predicted probability in the answer.
+        label: [R] 1 if an outcome followed.
+        groups: groups of the answers, sorted.
         answers: [G] answers per group, shown or not.
-        unmatched: events with a token that brought nothing, by why.
+        unmatched: number of events whose token matched no answer, by reason.
     """
 
     group: NDArray[np.int64]
@@ -49,32 +49,32 @@ class ShownItems:
 def join_events(
     answers: Sequence[ServedRanking], events: Iterable[ObservedEvent], outcomes: Collection[str]
 ) -> ShownItems:
-    """Join events on items to answers; event types in `outcomes` make a positive."""
+    """Join events on items to answers; event types in `outcomes` label an item 1."""
     by_id = {answer.answer_id: answer for answer in answers}
     labels, unmatched = dict[tuple[str, str], int](), Counter[str]()
     for event in events:
         if not event.token or not event.item:
             continue
-        found = _answer_of(event, by_id)
-        if isinstance(found, str):
-            unmatched[found] += 1
+        answer = _find_answer(event, by_id)
+        if isinstance(answer, str):
+            unmatched[answer] += 1
             continue
-        key = found.answer_id, event.item
+        key = answer.answer_id, event.item
         labels[key] = max(labels.get(key, 0), int(event.kind in outcomes))
     return _columns(by_id, labels, dict(unmatched))
 
 
 def group_of(answer: ServedRanking) -> AnswerGroup:
-    """What an answer's figures are counted under."""
+    """The group that an answer is counted in."""
     return answer.answer.scenario_id, answer.answer.model_version, answer.answer.experiment_arm
 
 
-def _answer_of(event: ObservedEvent, by_id: dict[str, ServedRanking]) -> ServedRanking | str:
-    """The answer that showed the item, or why there is none."""
+def _find_answer(event: ObservedEvent, by_id: dict[str, ServedRanking]) -> ServedRanking | str:
+    """The answer that showed the item, or the reason why there is none."""
     try:
         answer = by_id.get(attribution_of(event.token).answer_id)
     except BadToken:
-        return "no token of ours"
+        return "invalid token"
     if answer is None:
         return "answer not in the log"
     if answer.user_id != event.user:

@@ -1,1 +1,1 @@
-"""Training-serving skew: features as they were served against the replay's for the same requests."""
+"""Training-serving skew: compares served features with the replay's for the same requests."""

@@ -1,6 +1,6 @@
-"""`crossrec skew`: whether features were served as the replay makes them.
+"""`crossrec skew`: compares served features with the replay's.
 
-Knows flags and how the tables look; heavy imports wait until the command runs.
+Knows flags and table layout; heavy imports are delayed until the command runs.
 """
 
 import json
@@ -16,7 +16,7 @@ from rich.table import Table
 from services.settings.times import utc_seconds
 
 SETTLE_S = 10.0
-"""The age of rows in the server's memory and the consumers' own way, with room to spare."""
+"""Covers the age of the server's cached rows and the consumers' latency, with margin."""
 
 if TYPE_CHECKING:
     from export.monitoring.skew.check import SkewReport
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
 
 
 def skew_command(
-    data: Annotated[str, typer.Option(help="Name of an imported data set that holds the history of the requests.")],
-    since: Annotated[datetime | None, typer.Option("--from", help="Requests answered from then on (UTC).")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Requests answered before then (UTC).")] = None,
+    data: Annotated[str, typer.Option(help="Imported data set with the history of the requests.")],
+    since: Annotated[datetime | None, typer.Option("--from", help="Start of the time window of answers (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="End of the time window of answers, exclusive (UTC).")] = None,
     settle: Annotated[
         float,
-        typer.Option(min=0, help="Seconds within which an event may be missing in what all users' events add up to."),
+        typer.Option(
+            min=0, help="Seconds after its arrival in Kafka within which an event may be missing from activity rows."
+        ),
     ] = SETTLE_S,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest difference that counts as none, relative for values above 1.")
+        float, typer.Option(min=0, help="Differences up to this count as equal; relative for values above 1.")
     ] = 1e-5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the figures.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON to this file.")] = None,
 ) -> None:
-    """Compare features as they were served with the replay's for the same requests; exit code 1 if they differ.
+    """Check training-serving skew: compare served features with the replay's; exit code 1 if they differ.
 
-    Reads the topic of served answers (served_log.share) and replays the data set up to each request.
+    Reads the topic of served answers (setting served_log.share) and replays the data set up to each request.
     """
     from export.datasets.storage import DatasetReader
     from export.monitoring.skew.check import TimeWindow, check_skew
@@ -48,26 +50,26 @@ def skew_command(
     window = TimeWindow(utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf"))
     with console.status("replaying the history"):
         reader = DatasetReader(settings.data_dir / data)
-        found = check_skew(settings, reader, window, settle, tolerance)
+        report = check_skew(settings, reader, window, settle, tolerance)
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(found.figures(), indent=2) + "\n")
-    show(console, found)
-    raise typer.Exit(1 if found.skew else 0)
+        json_file.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+    print_report(console, report)
+    raise typer.Exit(1 if report.skew else 0)
 
 
-def show(console: Console, found: "SkewReport") -> None:
-    """Print what differs, and the totals."""
-    requests = ", ".join(f"{name} {count:,}" for name, count in found.requests.items() if count)
+def print_report(console: Console, report: "SkewReport") -> None:
+    """Print the columns that differ, and the totals."""
+    requests = ", ".join(f"{name} {count:,}" for name, count in report.requests.items() if count)
     console.print(f"requests: {requests}")
-    if reasons := ", ".join(f"{name} {count:,}" for name, count in found.reasons.items() if count):
-        console.print(f"of those compared, events that one side could not know: {reasons}")
-    if found.explained:
-        title = f"Differences where one side could not know all events ({found.explained_values:,} values): no skew"
-        console.print(_table(title, found.explained))
-    if found.skew:
-        console.print(_table(f"Skew ({found.values:,} values)", found.skew))
-    console.print(f"{found.values:,} values compared, {len(found.skew)} features differ")
+    if reasons := ", ".join(f"{name} {count:,}" for name, count in report.reasons.items() if count):
+        console.print(f"compared requests with excluded values, by reason: {reasons}")
+    if report.excluded:
+        title = f"Excluded differences, not skew: the sides knew different events ({report.excluded_values:,} values)"
+        console.print(_table(title, report.excluded))
+    if report.skew:
+        console.print(_table(f"Skew ({report.values:,} values)", report.skew))
+    console.print(f"{report.values:,} values compared, {len(report.skew)} features differ")
 
 
 def _table(title: str, differences: "list[ColumnDifference]") -> Table:

@@ -1,6 +1,6 @@
-"""Served against replayed tensors, column by column: how many values differ, by how much, and an example.
+"""Differences between served and replayed tensors, per column: how many values, how large, and an example.
 
-Knows names of columns and which of them are the user's alone; knows nothing of where tensors come from.
+Knows column names and which columns depend on the user's rows alone; knows nothing of where tensors come from.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-OF_USER = ("behavior", "language")
-"""Tensors that only the user's own rows, and the request, go into."""
+USER_TENSORS = ("behavior", "language")
+"""Tensors computed from the user's own rows and the request alone."""
 
 Floats = NDArray[np.float64]
 
 
 def user_columns(tensor: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Which columns only the user's own rows go into; `returns_due` and prices are matters of all users, too."""
-    if tensor in OF_USER:
+    """Mask of the columns computed from the user's own rows alone; `returns_due` and prices use all users' rows."""
+    if tensor in USER_TENSORS:
         return np.ones(len(names), bool)
     shared = ("returns_due", "price_to_habit")
     return np.array([name.startswith("user_") and not name.endswith(shared) for name in names], bool)
@@ -25,7 +25,7 @@ def user_columns(tensor: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class LargestDifference:
-    """Where a column differs most: the answer, the source scenario and the item ("" where it is about none)."""
+    """Where a column differs most: answer, source scenario and item ("" where the tensor has no such axis)."""
 
     answer_id: str
     scenario: str
@@ -39,13 +39,13 @@ class ColumnDifference:
     """A column with values that differ.
 
     Args:
-        tensor: which tensor.
+        tensor: name of the tensor.
         feature: name of the column.
-        values: how many were compared.
-        differing: how many of them differ beyond the tolerance.
+        values: number of compared values.
+        differing: number of values that differ beyond the tolerance.
         largest: largest absolute difference.
         mean: mean absolute difference over all values.
-        example: where it is largest.
+        example: where the difference is largest.
     """
 
     tensor: str
@@ -59,7 +59,7 @@ class ColumnDifference:
 
 @dataclass(frozen=True)
 class ServedTensors:
-    """What the axes of a request's tensors are: the answer, its source scenarios, the items that have features."""
+    """Labels of the axes of a request's tensors: the answer, its source scenarios, the items that have features."""
 
     answer_id: str
     sources: tuple[str, ...]
@@ -67,12 +67,12 @@ class ServedTensors:
 
 
 class DifferenceStats:
-    """Adds up comparisons.
+    """Accumulates comparisons of tensors.
 
     Args:
-        names: of the columns of each tensor.
-        tolerance: a value differs if it is further off than this, absolute, or relative to the replayed one where
-            that is above 1.
+        names: column names of each tensor.
+        tolerance: a value differs if it deviates by more than this: absolute, or relative to the replayed value
+            where that is above 1.
     """
 
     def __init__(self, names: Mapping[str, tuple[str, ...]], tolerance: float) -> None:
@@ -84,7 +84,7 @@ class DifferenceStats:
 
     @property
     def values(self) -> int:
-        """Values compared."""
+        """Number of compared values."""
         return int(sum(counts.sum() for counts in self._values.values()))
 
     def add(
@@ -93,8 +93,8 @@ class DifferenceStats:
         """Compare some columns of a tensor of one request. Raises ValueError for tensors of different shapes."""
         if served.shape != replayed.shape:
             raise ValueError(f"{tensor}: served {served.shape}, replayed {replayed.shape}")
-        mine, theirs = (array.reshape(-1, array.shape[-1]).astype(np.float64) for array in (served, replayed))
-        off = np.where(np.isnan(mine) & np.isnan(theirs), 0.0, np.abs(mine - theirs))
+        ours, theirs = (array.reshape(-1, array.shape[-1]).astype(np.float64) for array in (served, replayed))
+        off = np.where(np.isnan(ours) & np.isnan(theirs), 0.0, np.abs(ours - theirs))
         off = np.where(np.isnan(off), np.inf, off)
         differing = (off > self._tolerance * np.maximum(1.0, np.nan_to_num(np.abs(theirs)))) & columns
         self._values[tensor] += len(off) * columns
@@ -104,11 +104,11 @@ class DifferenceStats:
         for column in np.flatnonzero(differing.any(axis=0) & (largest > self._largest[tensor])).tolist():
             row = int(off[:, column].argmax())
             place = np.unravel_index(row, served.shape[:-1])
-            values = float(mine[row, column]), float(theirs[row, column])
+            values = float(ours[row, column]), float(theirs[row, column])
             self._examples[tensor, column] = _example(tensor, place, where, *values)
         self._largest[tensor] = np.maximum(self._largest[tensor], largest)
 
-    def found(self) -> Iterator[ColumnDifference]:
+    def differing_columns(self) -> Iterator[ColumnDifference]:
         """The columns that differ, in the order of the tensors."""
         for tensor, names in self._names.items():
             for column in np.flatnonzero(self._differing[tensor]).tolist():
@@ -132,7 +132,7 @@ _AXES = {
     "item_text": ("item",),
     "cross": ("item", "scenario"),
 }
-"""What each axis of a tensor but the last is of."""
+"""Meaning of each axis of a tensor except the last."""
 
 
 def _example(

@@ -1,8 +1,8 @@
-"""What the server and the replay could not both know at a request: events under way, late, ahead, or not in the data.
+"""Excludes values that server and replay computed from different events: in flight, late, ahead, or not in the data.
 
-Such differences are no skew of code. A user's row says up to which record of the behaviour topic it goes, so for the
-user's own features the events are known one by one; what all users' events add up to (popularity) has no such mark, and
-there time decides. Pure; knows nothing of Kafka or features.
+Such differences are no skew of code. A user's row stores the last folded offset of the behaviour topic, so for the
+user's own features the events are known one by one. Rows that sum over all users (popularity) store no such offset;
+there the arrival time decides. Pure; knows nothing of Kafka or features.
 """
 
 import math
@@ -17,15 +17,15 @@ from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.monitoring.served_log import ObservedEvent, requested_at_s, served_at_s
 
 IN_FLIGHT = "in flight"
-"""Happened before the request's time, in Kafka when it was answered, but not in the rows yet."""
+"""Event before the request's time, in Kafka when the server answered, but not in the rows yet."""
 LATE = "late"
-"""Happened before the request's time, but came to Kafka only after the answer."""
+"""Event before the request's time that reached Kafka after the answer."""
 AHEAD = "ahead"
-"""In the rows, though it happened at the request's time or later."""
+"""Event in the rows with the request's time or a later one."""
 NOT_IN_DATA = "not in the data"
-"""In the rows, but the data set lacks it."""
+"""Event in the rows that the data set lacks."""
 OTHER_EPOCH = "another topic epoch"
-"""The user's row speaks of a topic that was re-created since."""
+"""The user's row was written from a topic that was re-created since."""
 
 REASONS = (IN_FLIGHT, LATE, AHEAD, NOT_IN_DATA, OTHER_EPOCH)
 
@@ -38,27 +38,27 @@ EventKey = tuple[str, str, str, str, int]
 
 @dataclass(frozen=True)
 class RequestExclusions:
-    """Why features of a request may differ: those of the user alone, and those that all users' events add up to."""
+    """Reasons to exclude features of a request: of the user's own ones, and of those that sum over all users."""
 
     user: frozenset[str]
     shared: frozenset[str]
 
 
 def event_keys(event: ObservedEvent) -> tuple[EventKey, EventKey]:
-    """Under which of two keys an event stands in a data set: its microseconds may have been cut off, or rounded up."""
+    """The two keys that an event may have in a data set: its microseconds cut off, or rounded up."""
     time_ms = math.floor(event.time_s * 1000)
     what = (event.user, event.scenario, event.item, event.kind)
     return (*what, time_ms), (*what, time_ms + 1)
 
 
 class SkewExclusions:
-    """Says of requests what speaks against comparing them.
+    """Decides per request which features are excluded from the comparison.
 
     Args:
-        events: of the behaviour topic.
-        in_data: the events of the data set, as far back as `events` go.
+        events: events of the behaviour topic.
+        in_data: keys of the data set's events, as far back as `events` go.
         epoch: the behaviour topic's epoch.
-        settle_s: seconds after its arrival within which an event may be missing in what all users' events add up to.
+        settle_s: seconds after its arrival within which an event may be missing from rows that sum over all users.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class SkewExclusions:
         places = defaultdict[str, list[int]](list)
         for place, event in enumerate(events):
             places[event.user].append(place)
-        self._of_user = {user: np.array(found) for user, found in places.items()}
+        self._user_events = {user: np.array(numbers) for user, numbers in places.items()}
 
-    def circumstances(self, record: ServedRanking) -> RequestExclusions:
-        """Of one request."""
+    def exclude(self, record: ServedRanking) -> RequestExclusions:
+        """Reasons to exclude features of one request."""
         request_s, answered_s = requested_at_s(record), served_at_s(record)
         here = self._arrived_s <= answered_s
         unsettled = here & (self._arrived_s > answered_s - self._settle_s)
         shared = self._reasons(slice(None), request_s, here, unsettled, ~here)
         if record.user.topic_epoch not in (-1, 0, self._epoch):
             return RequestExclusions(frozenset({OTHER_EPOCH}), shared)
-        mine = self._of_user.get(record.user_id, np.zeros(0, np.int64))
+        mine = self._user_events.get(record.user_id, np.zeros(0, np.int64))
         folded = (self._partition[mine] == record.user.partition) & (self._offset[mine] <= record.user.offset)
         user = self._reasons(mine, request_s, folded, ~folded & here[mine], ~folded & ~here[mine])
         return RequestExclusions(user, shared)
@@ -92,12 +92,12 @@ class SkewExclusions:
     def _reasons(
         self, events: slice | Ints, request_s: float, seen: Flags, missing: Flags, late: Flags
     ) -> frozenset[str]:
-        """Of some events: which are in the rows, in Kafka but perhaps not in the rows, and came after the answer."""
+        """Reasons from events that are in the rows, possibly missing from them, and arrived after the answer."""
         before, known = self._time_s[events] < request_s, self._known[events]
-        found = {
+        masks = {
             IN_FLIGHT: before & missing & known,
             LATE: before & late & known,
             AHEAD: ~before & seen,
             NOT_IN_DATA: before & seen & ~known,
         }
-        return frozenset(reason for reason, which in found.items() if which.any())
+        return frozenset(reason for reason, mask in masks.items() if mask.any())

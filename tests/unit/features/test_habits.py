@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.replay.replay import GROUPS
+from export.replay.replay import ACTIVITY_GROUPS
 from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.activity import compute_deltas
 from services.features.catalogue import ItemState
@@ -69,7 +69,7 @@ def fold(store: MemoryRowStore, schema: Schema) -> None:
         )
         event = with_items(store, schema, event, ENCODER)
         flags = fold_users(store, schema, event, ENCODER)
-        for view, ids in GROUPS.items():
+        for view, ids in ACTIVITY_GROUPS.items():
             deltas = compute_deltas(schema, event, flags, *ids)
             fold_activity(store, schema, view, deltas, np.tile([1, 0, number], (len(deltas), 1)))
 

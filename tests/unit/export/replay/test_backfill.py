@@ -2,7 +2,7 @@
 
 import pytest
 
-from export.replay.backfill import stored_keys
+from export.replay.backfill import pseudonymize_keys
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.server.security.pseudonyms import Pseudonymizer
@@ -16,5 +16,5 @@ def test_users_are_called_as_in_the_store(view) -> None:
     """Where a key names one; all other keys stay."""
     key = tuple(f"{entity} 1" for entity in view.entities)
     expected = tuple(NAMES.pseudonymize(part) if part == "user_id 1" else part for part in key)
-    assert [expected] == list(stored_keys(view, [key], NAMES))
-    assert [key] == list(stored_keys(view, [key], Pseudonymizer()))
+    assert [expected] == list(pseudonymize_keys(view, [key], NAMES))
+    assert [key] == list(pseudonymize_keys(view, [key], Pseudonymizer()))

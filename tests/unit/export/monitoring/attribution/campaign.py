@@ -1,8 +1,8 @@
-"""A small campaign whose figures can be worked out by hand.
+"""A small campaign whose metrics can be calculated by hand.
 
 Two users, three answers of items a, b, c with probabilities 0.8, 0.5 and 0.2:
 answer 1 (tv, arm x, ann): all three shown, b clicked (twice); answer 2 (tv, arm x, bob): a and b shown, a clicked;
-answer 3 (tv, arm y, ann): nothing came back.
+answer 3 (tv, arm y, ann): no events.
 """
 
 import math
@@ -32,7 +32,7 @@ def answers(served_s: float = 1000.0) -> list[ServedRanking]:
 
 
 def outcomes(made: list[ServedRanking]) -> list[tuple[str, str, str, str]]:
-    """User, type, item and token of every event that came back."""
+    """User, type, item and token of every event that followed."""
     first, second = (record.answer.attribution_token for record in made[:2])
     return [
         *(("ann", "impression", item, first) for item in ITEMS),
@@ -43,5 +43,5 @@ def outcomes(made: list[ServedRanking]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def happened(user: str, kind: str, item: str, token: str) -> ObservedEvent:
+def observed(user: str, kind: str, item: str, token: str) -> ObservedEvent:
     return ObservedEvent(user, "tv", item, kind, 1001.0, token, 0, 0, 1002.0)

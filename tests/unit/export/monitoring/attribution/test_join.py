@@ -1,7 +1,7 @@
-"""Events joined to the answers that their tokens name."""
+"""Join of events to answers by attribution token."""
 
 from export.monitoring.attribution.join import ShownItems, join_events
-from tests.unit.export.monitoring.attribution.campaign import answer, answers, happened, outcomes
+from tests.unit.export.monitoring.attribution.campaign import answer, answers, observed, outcomes
 
 
 def rows(joined: ShownItems) -> list[tuple[int, int, float]]:
@@ -9,42 +9,42 @@ def rows(joined: ShownItems) -> list[tuple[int, int, float]]:
     return list(zip(joined.position.tolist(), joined.label.tolist(), probability, strict=True))
 
 
-def test_an_item_shown_is_a_row_with_its_position_and_probability() -> None:
+def test_a_shown_item_is_a_row_with_its_position_and_probability() -> None:
     """Once, however often it was shown or clicked; a click without an impression counts as shown."""
     made = answers()
-    joined = join_events(made, [happened(*line) for line in outcomes(made)], {"click"})
+    joined = join_events(made, [observed(*line) for line in outcomes(made)], {"click"})
     assert [(0, 0, 0.8), (1, 1, 0.5), (2, 0, 0.2), (1, 0, 0.5), (0, 1, 0.8)] == rows(joined)
     assert [("tv", "m/1", "x"), ("tv", "m/1", "y")] == joined.groups
     assert [2, 1] == joined.answers.tolist()
     assert {} == joined.unmatched
 
 
-def test_what_is_an_outcome_is_chosen() -> None:
-    """A purchase is none where clicks are asked for, but shows that the item was seen."""
+def test_outcome_types_are_configurable() -> None:
+    """With clicks as outcome a purchase is none, but it proves that the item was shown."""
     made = [answer("ann", "x")]
-    bought = [happened("ann", "purchase", "a", made[0].answer.attribution_token)]
+    bought = [observed("ann", "purchase", "a", made[0].answer.attribution_token)]
     assert [(0, 0, 0.8)] == rows(join_events(made, bought, {"click"}))
     assert [(0, 1, 0.8)] == rows(join_events(made, bought, {"click", "purchase"}))
 
 
-def test_events_that_fit_no_answer_are_counted_by_why() -> None:
-    """Tokens of others, forged ones, items that were not answered, answers that were not sampled."""
+def test_unmatched_events_are_counted_by_reason() -> None:
+    """Tokens of other users, invalid ones, items not in the answer, answers that were not sampled."""
     made = [answer("ann", "x")]
     token, unknown = made[0].answer.attribution_token, answer("ann", "x").answer.attribution_token
     events = [
-        happened("bob", "click", "a", token),
-        happened("ann", "click", "z", token),
-        happened("ann", "click", "a", "?"),
-        happened("ann", "click", "a", unknown),
-        happened("ann", "click", "a", ""),
-        happened("ann", "query", "", token),
+        observed("bob", "click", "a", token),
+        observed("ann", "click", "z", token),
+        observed("ann", "click", "a", "?"),
+        observed("ann", "click", "a", unknown),
+        observed("ann", "click", "a", ""),
+        observed("ann", "query", "", token),
     ]
     joined = join_events(made, events, {"click"})
     assert [] == rows(joined)
     assert {
         "another user's token": 1,
         "item not in the answer": 1,
-        "no token of ours": 1,
+        "invalid token": 1,
         "answer not in the log": 1,
     } == joined.unmatched
 

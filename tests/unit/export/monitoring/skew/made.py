@@ -7,7 +7,7 @@ REQUEST_S, SERVED_S = 1000.0, 1010.0
 
 
 def record(user: str = "ann", epoch: int = 1, partition: int = 0, offset: int = 5) -> ServedRanking:
-    """A request about moment 1000, answered at 1010, whose user's row goes up to offset 5."""
+    """A request at time 1000, answered at 1010; the user's row includes events up to offset 5."""
     made = ServedRanking(user_id=user, answer_id=f"answer-{user}")
     made.served_time.FromSeconds(int(SERVED_S))
     made.request_time.FromSeconds(int(REQUEST_S))

@@ -1,4 +1,4 @@
-"""Which served requests can be compared at all."""
+"""Selection of served requests that can be compared."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def degraded(reason: pb.DegradationReason) -> ServedRanking:
 
 
 @pytest.mark.parametrize(
-    ("made", "kind"),
+    ("made", "reason"),
     [
         (whole(items=0), "without features"),
         (whole(schema_fingerprint=1), "another schema"),
@@ -38,11 +38,11 @@ def degraded(reason: pb.DegradationReason) -> ServedRanking:
         (degraded(pb.DEGRADATION_REASON_STORE_UNAVAILABLE), "degraded"),
     ],
 )
-def test_what_cannot_be_compared_is_counted(made: ServedRanking, kind: str) -> None:
-    """By why."""
+def test_skipped_requests_are_counted_by_reason(made: ServedRanking, reason: str) -> None:
+    """Beside those that were read, of erased users, and unreadable."""
     kept, counts = select_comparable(ServedAnswers([made], 2, 3), SCHEMA, ENCODER)
     assert [] == kept
-    assert {kind: 1, "read": 1, "erased users": 2, "unreadable": 3} == {k: n for k, n in counts.items() if n}
+    assert {reason: 1, "read": 1, "erased users": 2, "unreadable": 3} == {k: n for k, n in counts.items() if n}
 
 
 def test_unknown_users_and_items_can_be_compared() -> None:

@@ -1,16 +1,16 @@
-"""Figures of the campaign, worked out by hand."""
+"""Metrics of the campaign, calculated by hand."""
 
 import pytest
 
-from export.monitoring.attribution.figures import Estimate, measure_groups
 from export.monitoring.attribution.join import join_events
-from tests.unit.export.monitoring.attribution.campaign import CTR, NDCG, PREDICTED, answers, happened, outcomes
+from export.monitoring.attribution.metrics import Estimate, measure_groups
+from tests.unit.export.monitoring.attribution.campaign import CTR, NDCG, PREDICTED, answers, observed, outcomes
 
 
-def test_figures_per_arm_and_over_all() -> None:
-    """Arm x has 5 items shown and 2 clicked; arm y was never seen; the last line is over both."""
+def test_metrics_per_arm_and_over_all() -> None:
+    """Arm x has 5 items shown and 2 clicked; arm y was never shown; the last line is over both."""
     made = answers()
-    x, y, both = measure_groups(join_events(made, [happened(*line) for line in outcomes(made)], {"click"}), 10, 200)
+    x, y, both = measure_groups(join_events(made, [observed(*line) for line in outcomes(made)], {"click"}), 10, 200)
     assert ("tv", "m/1", "x", 2, 2, 2, 5, 2) == (
         *(x.scenario, x.model, x.arm, x.answers),
         *(x.shown_answers, x.users, x.impressions, x.clicks),
@@ -25,15 +25,15 @@ def test_figures_per_arm_and_over_all() -> None:
     assert (3, 5, CTR) == (both.answers, both.impressions, both.ctr.value)
 
 
-def test_intervals_are_of_resampled_users() -> None:
-    """Ann clicked 1 of 3, bob 1 of 2: every resample lies between."""
+def test_intervals_resample_users() -> None:
+    """Ann clicked 1 of 3, bob 1 of 2: every resample lies in between."""
     made = answers()
-    x = measure_groups(join_events(made, [happened(*line) for line in outcomes(made)], {"click"}), 10, 200)[0]
+    x = measure_groups(join_events(made, [observed(*line) for line in outcomes(made)], {"click"}), 10, 200)[0]
     assert (pytest.approx(1 / 3), pytest.approx(1 / 2)) == (x.ctr.low, x.ctr.high)
 
 
-def test_clicks_beyond_k_gain_nothing() -> None:
-    """At 1, ann's click in the second place is worth 0, bob's in the first 1."""
+def test_clicks_beyond_k_do_not_count() -> None:
+    """At k = 1, ann's click at position 2 counts 0, bob's at position 1 counts 1."""
     made = answers()
-    x = measure_groups(join_events(made, [happened(*line) for line in outcomes(made)], {"click"}), 1, 200)[0]
+    x = measure_groups(join_events(made, [observed(*line) for line in outcomes(made)], {"click"}), 1, 200)[0]
     assert 0.5 == x.ndcg.value

@@ -1,4 +1,4 @@
-"""Requests ranked on folded rows, and replayed: the same tensors, until folding has a mistake."""
+"""Served and replayed tensors of the same requests are equal, unless folding has a bug."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.monitoring.served_log import ObservedEvent
 from export.monitoring.skew.check import SkewAccumulator, pseudonymize_users
 from export.monitoring.skew.exclusions import LATE, EventKey, SkewExclusions
-from export.monitoring.skew.replayed import replay_served
+from export.monitoring.skew.replay_requests import replay_requests
 from services.features import behavior as folding
 from services.features.config import DAY_S
 from services.features.decay import decay_factors
@@ -33,8 +33,8 @@ WIDTHS = {tensor: len(names) for tensor, names in tensor_names(SCHEMA).items()}
 ITEMS = [*(f"i{number}" for number in range(12)), "never seen"]
 
 
-class Recording:
-    """Makes a record of what it hears of, as the log does."""
+class RecordingObserver:
+    """Turns each answer into a record, as the served log does."""
 
     def __init__(self) -> None:
         self.records: list[ServedRanking] = []
@@ -44,9 +44,9 @@ class Recording:
         self.records.append(record_of(answered.request, answered.ranking, ASKED_S + 5, SCHEMA.fingerprint, 8))
 
 
-def served(store: MemoryRowStore) -> list[ServedRanking]:
+def rank_requests(store: MemoryRowStore) -> list[ServedRanking]:
     """Records of requests of all users, at two moments, with and without a scenario."""
-    log = Recording()
+    log = RecordingObserver()
     rows = open_ranking_rows(store, SCHEMA, ENCODER.fingerprint, 1000, 0.0, 0.0, positions=True)
     ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: ASKED_S + 10, observers=(log,))
     for number, user in enumerate(USERS):
@@ -56,61 +56,64 @@ def served(store: MemoryRowStore) -> list[ServedRanking]:
     return log.records
 
 
-def compared(
+def compare(
     records: Sequence[ServedRanking], events: Sequence[ObservedEvent] = (), keys: set[EventKey] | None = None
 ) -> SkewAccumulator:
-    comparing = SkewAccumulator(SCHEMA, SkewExclusions(events, keys or set(), 1, 0.0), 1e-5)
-    replay_served(history_of(UPDATES, EVENTS), SCHEMA, ENCODER, records, comparing.add)
-    return comparing
+    accumulator = SkewAccumulator(SCHEMA, SkewExclusions(events, keys or set(), 1, 0.0), 1e-5)
+    replay_requests(history_of(UPDATES, EVENTS), SCHEMA, ENCODER, records, accumulator.add)
+    return accumulator
 
 
-def test_what_was_served_is_what_the_replay_makes() -> None:
-    """For every user, known or not, item, known or not, and every value."""
-    found = compared(served(replayed(UPDATES, EVENTS)))
-    assert [] == list(found.skew.found())
+def test_served_tensors_equal_replayed_tensors() -> None:
+    """For known and unknown users and items, and every value."""
+    found = compare(rank_requests(replayed(UPDATES, EVENTS)))
+    assert [] == list(found.skew.differing_columns())
     per_item = WIDTHS["item"] + WIDTHS["item_text"] + 3 * WIDTHS["cross"]
     per_request = 3 * (WIDTHS["scenario"] + WIDTHS["behavior"] + WIDTHS["language"])
     assert len(USERS) * (8 * per_item + per_request) == found.skew.values
-    assert (len(USERS), 0, 0) == (found.compared, found.unreadable, found.explained.values)
+    assert (len(USERS), 0, 0) == (found.compared, found.unreadable, found.excluded.values)
 
 
 def test_a_wrong_half_life_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Users' counts, and the mix of what they engaged with; neither what is in tables nor what all users did."""
+    """Users' counts and language vectors differ; tables and activity of all users do not."""
     with monkeypatch.context() as patched:
         patched.setattr(folding, "decay_factors", lambda elapsed, h: decay_factors(elapsed, 2 * np.asarray(h)))
-        records = served(replayed(UPDATES, EVENTS))
-    features = {(line.tensor, line.feature) for line in compared(records).skew.found()}
+        records = rank_requests(replayed(UPDATES, EVENTS))
+    features = {(line.tensor, line.feature) for line in compare(records).skew.differing_columns()}
     assert {("behavior", "all_click_2.592e+06s"), ("behavior", "scenario_purchase_2.592e+06s")} <= features
     assert {"behavior", "language", "item", "cross"} == {tensor for tensor, _ in features}
-    likenesses = {name for tensor, name in features if tensor in {"item", "cross"}}
-    assert {"user_text_similarity", "user_scenario_text_similarity"} == likenesses
+    similarities = {name for tensor, name in features if tensor in {"item", "cross"}}
+    assert {"user_text_similarity", "user_scenario_text_similarity"} == similarities
 
 
 def test_a_late_event_is_no_skew() -> None:
-    """It came after the answer: what differs for its user, and for everybody's popularity, is told of separately."""
+    """It arrived after the answer: differences of its user, and of popularity, are reported as excluded."""
     late = EVENTS[-1].behavior_event
-    happened = ObservedEvent(
+    observed = ObservedEvent(
         *(late.user_id, late.scenario_id, late.item_id, "click", late.time.ToMicroseconds() / 1e6),
         *("", 0, len(EVENTS), ASKED_S + 100),
     )
-    keys = {(happened.user, happened.scenario, happened.item, happened.kind, int(happened.time_s * 1000))}
-    found = compared(served(replayed(UPDATES, EVENTS[:-1])), [happened], keys)
-    assert [] == list(found.skew.found())
-    assert {line.tensor for line in found.explained.found()} & {"scenario", "behavior"} == {"scenario", "behavior"}
+    keys = {(observed.user, observed.scenario, observed.item, observed.kind, int(observed.time_s * 1000))}
+    found = compare(rank_requests(replayed(UPDATES, EVENTS[:-1])), [observed], keys)
+    assert [] == list(found.skew.differing_columns())
+    assert {line.tensor for line in found.excluded.differing_columns()} & {"scenario", "behavior"} == {
+        "scenario",
+        "behavior",
+    }
     assert {LATE: len(USERS)} == dict(found.reasons)
 
 
-def test_tensors_of_another_shape_are_left_out() -> None:
-    """Neither compared nor taken for skew."""
-    records = served(replayed(UPDATES, EVENTS))
+def test_tensors_of_another_shape_are_skipped() -> None:
+    """Neither compared nor reported as skew."""
+    records = rank_requests(replayed(UPDATES, EVENTS))
     del records[0].features.tensors[0]
     records[1].features.tensors[1].values = b""
-    found = compared(records)
-    assert (len(USERS) - 2, 2, []) == (found.compared, found.unreadable, list(found.skew.found()))
+    found = compare(records)
+    assert (len(USERS) - 2, 2, []) == (found.compared, found.unreadable, list(found.skew.differing_columns()))
 
 
-def test_users_of_the_history_may_be_called_by_pseudonyms() -> None:
-    """As Kafka, the store and the records have them; everything else of the history stays."""
+def test_users_of_the_history_are_pseudonymized() -> None:
+    """Kafka, the store and the records hold pseudonyms; the rest of the history stays."""
     history = history_of(UPDATES, EVENTS)
     found = pseudonymize_users(history, lambda user: f"p-{user}")
     assert [f"p-{user}" for user in history.behavior.user.tolist()] == found.behavior.user.tolist()

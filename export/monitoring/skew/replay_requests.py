@@ -1,6 +1,6 @@
-"""Replays a data set's history up to each served request and hands out what its tensors should have been.
+"""Replays a data set's history up to each served request and computes the expected tensors.
 
-Knows the replay and the encoding of features; knows nothing of Kafka or of what is made of the tensors.
+Knows the replay and the encoding of features; knows nothing of Kafka or of the comparison.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from services.features.schema import Schema
 from services.store.columns import ColumnRowStore
 from services.text.protocol import Encoder
 
-Compare = Callable[[ServedRanking, Tensors], None]
+OnTensors = Callable[[ServedRanking, Tensors], None]
 
 
 def sources_of(record: ServedRanking) -> tuple[str, ...]:
@@ -28,35 +28,37 @@ def sources_of(record: ServedRanking) -> tuple[str, ...]:
 
 
 def items_of(record: ServedRanking) -> tuple[str, ...]:
-    """The items that the record has features of, in the order of the tensors."""
+    """The items whose features the record holds, in the order of the tensors."""
     return tuple(item.item_id for item in record.answer.items[: record.features.items])
 
 
-def replay_served(
+def replay_requests(
     history: History,
     schema: Schema,
     encoder: Encoder,
     records: Sequence[ServedRanking],
-    compare: Compare,
+    on_tensors: OnTensors,
 ) -> None:
-    """Call `compare` with each record and the tensors that the replay makes of its request, in order of time."""
+    """Call `on_tensors` with each record and the tensors that the replay computes for its request, in order of time."""
     ordered = sorted(records, key=requested_at_s)
     store = ColumnRowStore(schema)
 
-    def stop(_: float, requests: LabelledRequests) -> None:
+    def on_requests(_: float, requests: LabelledRequests) -> None:
         for place in requests.request_id.tolist():
             record = ordered[place]
             rows = read_feature_rows(
                 store, schema, encoder.fingerprint, sources_of(record), _candidates(schema, record)
             )
-            compare(record, encode(schema, rows))
+            on_tensors(record, encode(schema, rows))
 
-    asked = replace(history, requests=_moments(schema, ordered))
-    Replay(asked, schema, encoder, store).run(float(np.nextafter(requested_at_s(ordered[-1]), np.inf)), stop)
+    with_requests = replace(history, requests=_cut_times(schema, ordered))
+    Replay(with_requests, schema, encoder, store).run(
+        float(np.nextafter(requested_at_s(ordered[-1]), np.inf)), on_requests
+    )
 
 
-def _moments(schema: Schema, records: Sequence[ServedRanking]) -> LabelledRequests:
-    """One row per record, so that the replay stops there; the rows' ids are the records' places."""
+def _cut_times(schema: Schema, records: Sequence[ServedRanking]) -> LabelledRequests:
+    """One row per record, so that the replay stops at its time; the rows' ids are indices into `records`."""
     context = np.zeros((len(records), len(schema.config.attributes_of("context"))))
     nothing = np.full(len(records), "", object)
     return LabelledRequests(
@@ -77,16 +79,16 @@ def _candidates(schema: Schema, record: ServedRanking) -> LabelledRequests:
     count = len(items)
     context = attribute_values(schema.config, "context", record.context.attributes)
 
-    def all_of(value: str) -> np.ndarray:
+    def repeat(value: str) -> np.ndarray:
         return np.full(count, value, object)
 
     return LabelledRequests(
-        request_id=all_of(record.answer_id),
-        user=all_of(record.user_id),
-        scenario=all_of(record.answer.scenario_id),
+        request_id=repeat(record.answer_id),
+        user=repeat(record.user_id),
+        scenario=repeat(record.answer.scenario_id),
         item=np.array(items, object),
         label=np.zeros(count, np.int64),
-        split=all_of(""),
+        split=repeat(""),
         time_s=np.full(count, requested_at_s(record)),
         context=np.tile(context, (count, 1)),
     )

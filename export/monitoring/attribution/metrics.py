@@ -1,6 +1,6 @@
-"""Figures of what was shown, per scenario, model and arm: rate of outcomes, NDCG, calibration, with intervals.
+"""Metrics of shown items per scenario, model and arm: click rate, NDCG and calibration, with intervals.
 
-Intervals are of resampled users, with the code of model evaluation. Pure; knows nothing of Kafka or output.
+Intervals come from resampling users, with the code of model evaluation. Pure; knows nothing of Kafka or output.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval; None where there is nothing to measure."""
+    """A metric and its 95 % interval; None where there is nothing to measure."""
 
     value: float | None
     low: float | None
@@ -27,20 +27,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class GroupMetrics:
-    """Of one group.
+    """Metrics of one group of answers.
 
     Args:
         scenario: target scenario; "" in the line over all groups.
         model: name and version; likewise.
-        arm: of the experiment; likewise.
-        answers: in the log.
-        shown_answers: of which at least one item was shown.
-        users: to whom they were shown.
+        arm: arm of the experiment; likewise.
+        answers: answers in the log.
+        shown_answers: answers with at least one shown item.
+        users: users of shown answers.
         impressions: items shown, once per answer.
         clicks: items with an outcome, once per answer.
         ctr: clicks per impression.
         ndcg: NDCG@k of the answers with a click, by the positions in the answer.
-        predicted: mean probability of what was shown; compare with ctr.
+        predicted: mean predicted probability of the shown items; compare with ctr.
         ece: expected calibration error, in bins of equal mass.
         reliability: per bin: mean probability, share clicked, rows.
     """
@@ -60,14 +60,14 @@ class GroupMetrics:
     reliability: list[dict[str, float]]
 
 
-def measure_groups(joined: ShownItems, k: int, resamples: int) -> list[GroupMetrics]:
-    """A line per group, then one over all of them; NDCG at `k`, intervals of `resamples` resamples."""
+def measure_groups(items: ShownItems, k: int, resamples: int) -> list[GroupMetrics]:
+    """Metrics per group, then over all groups; NDCG at `k`, intervals from `resamples` bootstrap resamples."""
     lines = []
-    for number, group in enumerate(joined.groups):
-        lines.append(_measured(joined, joined.group == number, group, int(joined.answers[number]), k, resamples))
-    if len(joined.groups) > 1:
-        every = np.ones(len(joined.group), bool)
-        lines.append(_measured(joined, every, ("", "", ""), int(joined.answers.sum()), k, resamples))
+    for number, group in enumerate(items.groups):
+        lines.append(_measure_group(items, items.group == number, group, int(items.answers[number]), k, resamples))
+    if len(items.groups) > 1:
+        every = np.ones(len(items.group), bool)
+        lines.append(_measure_group(items, every, ("", "", ""), int(items.answers.sum()), k, resamples))
     return lines
 
 
@@ -76,19 +76,19 @@ def to_dicts(lines: list[GroupMetrics]) -> list[dict[str, Any]]:
     return [asdict(line) for line in lines]
 
 
-def _measured(
-    joined: ShownItems, rows: np.ndarray, group: AnswerGroup, answers: int, k: int, resamples: int
+def _measure_group(
+    items: ShownItems, rows: np.ndarray, group: AnswerGroup, answers: int, k: int, resamples: int
 ) -> GroupMetrics:
-    label, probability = joined.label[rows], joined.probability[rows]
-    users, user = np.unique(joined.user[rows], return_inverse=True)
-    shown, answer = np.unique(joined.answer[rows], return_inverse=True)
+    label, probability = items.label[rows], items.probability[rows]
+    users, user = np.unique(items.user[rows], return_inverse=True)
+    shown, answer = np.unique(items.answer[rows], return_inverse=True)
     nothing = Estimate(None, None, None)
     head = (*group, answers, len(shown), len(users), len(label), int(label.sum()))
     if not len(label):
         return GroupMetrics(*head, nothing, nothing, None, nothing, [])
     counts = user_counts(len(users), resamples, SEED)
     ctr = RatioMetric(group_sum(user, label, len(users)), group_sum(user, np.ones(len(label)), len(users)))
-    ndcg = _ndcg(k, label, joined.position[rows], answer, user, len(users))
+    ndcg = _ndcg(k, label, items.position[rows], answer, user, len(users))
     calibration = _calibration(label, probability, user, len(users))
     return GroupMetrics(
         *head,
