@@ -1,4 +1,4 @@
-"""`crossrec load`: which options there are and what they become; heavy imports wait until the command runs."""
+"""`crossrec load`: its options and what is built from them; heavy modules are imported when the command runs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load_command_with(requests_of_data: "RequestsOfData") -> Callable[..., None]:
-    """The command; `requests_of_data` is called for --data alone: a serving environment has no data sets."""
+    """The command; `requests_of_data` is called for --data only: a serving environment has no data sets."""
 
     def load(
         target: o.Target = "",
@@ -50,34 +50,34 @@ def load_command_with(requests_of_data: "RequestsOfData") -> Callable[..., None]
         json_file: o.JsonFile = None,
         report: o.Report = None,
     ) -> None:
-        """Offer requests to a ranking server on a fixed schedule, and measure the answers.
+        """Offer requests to a ranking server on a fixed schedule and measure latency and goodput.
 
         The loop is open: a slow server does not slow the requests down, and latencies count from the time a
-        request was due. Ctrl-C ends the run early; what was measured until then is still reported.
+        request was due. Ctrl-C ends the run early; results until then are still reported.
         """
-        from services.load.command import load_as_told, make_workload
+        from services.load.command import make_workload, run_load_command
         from services.load.knee import Search
-        from services.load.profiles import Bounds, make_profile, positive
+        from services.load.profiles import Bounds, check_positive, make_profile
         from services.load.target import Target, read_metadata, read_tls
-        from services.load.workload import Shape, checked, with_options
+        from services.load.workload import Shape, check_shape, set_options
         from services.settings.load import load_settings
 
-        shape = checked(Shape(distinct, candidates, users, seed))
+        shape = check_shape(Shape(distinct, candidates, users, seed))
         search, bounds = Search(ramp_start, ramp_factor, ramp_highest, precision), Bounds(min_goodput, max_p99)
         only_save = bool(save_requests) and rate is None and not steps and not ramp
         profile = None
         if not only_save:
             profile = make_profile(rate, duration, steps, step_duration, ramp, search, bounds, arrivals, seed, warm_up)
-        reached = Target(
+        server = Target(
             target or load_settings().ranking.listen,
             channels,
-            positive("--deadline", deadline),
+            check_positive("--deadline", deadline),
             read_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name),
             read_metadata(token_file, metadata or ()),
             retry,
         )
         workload = make_workload(requests, data, shape, requests_of_data)
-        with_options(workload.requests, explain, top_k)
-        load_as_told(reached, workload, profile, clients, save_requests, json_file, report)
+        set_options(workload.requests, explain, top_k)
+        run_load_command(server, workload, profile, clients, save_requests, json_file, report)
 
     return load

@@ -1,4 +1,4 @@
-"""One client: sends requests when they are due, whatever became of those before, and records what becomes of each.
+"""An open-loop client: sends requests when they are due, whatever happened to earlier ones, and records outcomes.
 
 Knows an event loop and channels; knows nothing of processes, profiles and reports.
 """
@@ -15,16 +15,20 @@ import grpc
 import grpc.aio
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.load.errors import LoadFailed
+from services.errors import CrossRecError
 from services.load.schedule import Step, share_of
-from services.load.tally import OK, Answer, Outcome, Record, Tally
+from services.load.stats import OK, AnswerInfo, CallOutcome, RunRecord, StepStats
 from services.load.target import RANK, Target, open_channels
 
 CONNECT_S = 10.0
-NAP_S = 0.2
-"""Longest sleep between looks at whether the run was ended."""
+MAX_SLEEP_S = 0.2
+"""Longest sleep between checks whether the run was stopped, seconds."""
 
 Call = Callable[[bytes], Coroutine[Any, Any, bytes]]
+
+
+class LoadFailed(CrossRecError):
+    """The run cannot start or continue: no server answers, or a client process ended. Failed requests are results."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,13 @@ class Offer:
     origin_s: float
 
 
-class Client:
+class LoadClient:
     """Sends every `shares`th request of a run.
 
     Args:
-        calls: ways to ask the server, taken in turns; they raise AioRpcError.
-        requests: bytes of RankRequest, sent in order, again from the beginning when all are sent.
-        share: which of the clients this one is, from 0.
+        calls: functions that call the server, used in turn; they raise AioRpcError.
+        requests: bytes of RankRequest, sent in order, then again from the first.
+        share: number of this client, from 0.
         shares: number of clients.
     """
 
@@ -60,12 +64,12 @@ class Client:
         self._stopped = False
 
     def stop(self) -> None:
-        """Send nothing more; what is sent already is waited for."""
+        """Send no more requests; those in flight are awaited."""
         self._stopped = True
 
-    async def run(self, offer: Offer) -> Record:
+    async def run(self, offer: Offer) -> RunRecord:
         """Run the steps, and return when every request has its answer or error."""
-        record = Record([Tally() for _ in offer.steps])
+        record = RunRecord([StepStats() for _ in offer.steps])
         begin_s, first = offer.start_s, offer.first
         await asyncio.sleep(max(begin_s - time.monotonic(), 0))
         busy = time.thread_time()
@@ -76,7 +80,7 @@ class Client:
                     if not await self._until(dues[place]):
                         break
                     body = self._requests[(first + place) % len(self._requests)]
-                    group.create_task(self._ask(body, float(dues[place]), record, number, offer.origin_s))
+                    group.create_task(self._send(body, float(dues[place]), record, number, offer.origin_s))
                 begin_s, first = begin_s + step.duration_s, first + len(dues)
                 await self._until(begin_s)
                 record.lasted_s.append(max(min(time.monotonic() - begin_s, 0) + step.duration_s, 0))
@@ -85,15 +89,15 @@ class Client:
         return record
 
     async def _until(self, due_s: float) -> bool:
-        """Wait until a time; False if the run was ended meanwhile. Lets answers be read even when it is late."""
+        """Wait until a time; False if the run was stopped. Always yields to the event loop, which reads answers."""
         while not self._stopped:
             left_s = due_s - time.monotonic()
-            await asyncio.sleep(min(left_s, NAP_S))
-            if left_s <= NAP_S:
+            await asyncio.sleep(min(left_s, MAX_SLEEP_S))
+            if left_s <= MAX_SLEEP_S:
                 break
         return not self._stopped
 
-    async def _ask(self, body: bytes, due_s: float, record: Record, step: int, origin_s: float) -> None:
+    async def _send(self, body: bytes, due_s: float, record: RunRecord, step: int, origin_s: float) -> None:
         call = next(self._calls)
         code, answer, sent_s = OK, None, time.monotonic()
         try:
@@ -104,18 +108,18 @@ class Client:
         else:
             done_s = time.monotonic()
             answer = _answer(pb.RankResponse.FromString(reply))
-        record.record(step, origin_s, Outcome(due_s, sent_s, done_s, code, answer))
+        record.record(step, origin_s, CallOutcome(due_s, sent_s, done_s, code, answer))
 
 
-def _answer(reply: pb.RankResponse) -> Answer:
+def _answer(reply: pb.RankResponse) -> AnswerInfo:
     reasons = [pb.DegradationReason.Name(degradation.reason) for degradation in reply.degraded]
-    return Answer(reply.model_version, reply.experiment_arm, reasons)
+    return AnswerInfo(reply.model_version, reply.experiment_arm, reasons)
 
 
 async def connect(target: Target) -> tuple[list[grpc.aio.Channel], list[Call]]:
-    """Open connections and wait until they stand; LoadFailed if they do not within CONNECT_S.
+    """Open connections and wait until they are ready; LoadFailed if they are not within CONNECT_S.
 
-    Replies are taken as bytes: their time is not to hold what the client needs to read them.
+    Replies are received as bytes: latencies leave out the time to parse them.
     """
     channels = open_channels(target)
     try:
@@ -141,5 +145,5 @@ def _call(channel: grpc.aio.Channel, target: Target) -> Call:
 
 
 def open_loop() -> asyncio.AbstractEventLoop:
-    """An event loop that wakes on time: asyncio's usual one rounds every wait up to a full millisecond."""
+    """An event loop with precise timers: asyncio's default one rounds every wait up to a full millisecond."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())

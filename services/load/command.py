@@ -1,4 +1,4 @@
-"""What `crossrec load` does: takes the workload, runs the profile, prints, writes figures and report."""
+"""Runs `crossrec load`: builds the workload, runs the profile, prints progress, writes results and report."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,36 +10,36 @@ from rich.console import Console
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from services.errors import ConfigurationError
-from services.load.crew import Crew
+from services.load.client_pool import ClientPool
 from services.load.profiles import Profile
 from services.load.run import run_load
-from services.load.tally import OK
+from services.load.stats import OK
+from services.load.summary import findings, format_number, notices
 from services.load.target import Target
-from services.load.words import found, notices, number
 from services.load.workload import Shape, Workload, read_requests, write_requests
 
 RequestsOfData = Callable[[str, Shape], Sequence[RankRequest]]
-"""Requests of an imported data set by its name."""
+"""Makes requests of an imported data set, by its name."""
 
 console = Console(highlight=False)
 
 
 def make_workload(file: Path | None, data: str, shape: Shape, requests_of_data: RequestsOfData) -> Workload:
-    """The requests of a file or of a data set; ConfigurationError if it is not one of both."""
+    """The requests of a file or of a data set; ConfigurationError unless exactly one is given."""
     if (file is None) == (not data):
         raise ConfigurationError("workload: give one of --requests and --data")
     if file:
         return Workload(read_requests(file), {"requests": str(file)})
-    described: dict[str, str | int] = {
+    source: dict[str, str | int] = {
         "data": data,
         "candidates": shape.candidates,
         "users": shape.users,
         "seed": shape.seed,
     }
-    return Workload(requests_of_data(data, shape), described)
+    return Workload(requests_of_data(data, shape), source)
 
 
-def load_as_told(
+def run_load_command(
     target: Target,
     workload: Workload,
     profile: Profile | None,
@@ -48,27 +48,27 @@ def load_as_told(
     json_file: Path | None,
     report: Path | None,
 ) -> None:
-    """Save the requests, run the profile, write figures and report: each if it is asked for."""
+    """Save the requests, run the profile, write results and report: each if its option is given."""
     if save_requests:
         write_requests(save_requests, workload.requests)
         console.print(f"written: {save_requests}", markup=False)
     if not profile:
         return
-    figures = _measured(target, workload, profile, clients)
+    results = _measure(target, workload, profile, clients)
     if json_file:
-        _write(json_file, json.dumps(figures, indent=2) + "\n")
+        _write(json_file, json.dumps(results, indent=2) + "\n")
     if report:
-        from services.load.report import render
+        from services.load.report import render_report
 
-        _write(report, render(figures))
+        _write(report, render_report(results))
 
 
-def _measured(target: Target, workload: Workload, profile: Profile, clients: int) -> dict[str, Any]:
-    """Run the profile, print each step as it ends, and return the figures."""
+def _measure(target: Target, workload: Workload, profile: Profile, clients: int) -> dict[str, Any]:
+    """Run the profile, print each step when it ends, and return the results."""
     bodies = [request.SerializeToString() for request in workload.requests]
-    with Crew(target, bodies, clients) as crew, console.status(f"offering load to {target.address}"):
-        measured = run_load(crew, profile, lambda step: console.print(step_line(step)))
-    for text in (*notices(measured), *found(measured)):
+    with ClientPool(target, bodies, clients) as pool, console.status(f"offering load to {target.address}"):
+        measured = run_load(pool, profile, lambda step: console.print(step_line(step)))
+    for text in (*notices(measured), *findings(measured)):
         console.print(text, markup=False)
     return {
         "target": {
@@ -77,7 +77,7 @@ def _measured(target: Target, workload: Workload, profile: Profile, clients: int
             "tls": target.tls is not None,
             "retry": target.retry,
         },
-        "workload": {**workload.described, "distinct": len(bodies), "median_bytes": int(median(map(len, bodies)))},
+        "workload": {**workload.source, "distinct": len(bodies), "median_bytes": int(median(map(len, bodies)))},
         "clients": {"processes": clients, "channels": target.channels},
         **measured,
     }
@@ -90,13 +90,14 @@ def _write(path: Path, text: str) -> None:
 
 
 def step_line(step: dict[str, Any]) -> str:
-    """A step in one line."""
+    """A step as one line of text."""
     latency = step["latency_ms"]
     failed = {code: count for code, count in step["codes"].items() if code != OK}
-    words = [
+    p50, p99, longest = (format_number(latency[name]) for name in ("p50", "p99", "max"))
+    parts = [
         f"{step['rate']:8.1f}/s offered, {step['goodput_per_s']:.1f}/s answered,",
-        f"p50 {number(latency['p50'])} ms, p99 {number(latency['p99'])} ms, max {number(latency['max'])} ms",
+        f"p50 {p50} ms, p99 {p99} ms, max {longest} ms",
         *(f"{code} {count:,}" for code, count in failed.items()),
         "" if step["held"] else "NOT HELD",
     ]
-    return "  ".join(word for word in words if word)
+    return "  ".join(part for part in parts if part)

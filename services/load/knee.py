@@ -1,6 +1,6 @@
 """The knee: the highest rate that a server holds, found by raising the rate until it fails and then bisecting.
 
-Knows rates and verdicts; how a rate is tried is the caller's.
+Knows rates; how a rate is tried is an argument.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Search:
-    """How to look for the knee.
+    """Parameters of the search.
 
     Args:
         start: first rate, requests per second.
-        factor: by which the rate is raised while it is held, more than 1.
+        factor: the rate is multiplied by it while it is held; more than 1.
         highest: no higher rate is tried.
-        precision: how far apart, relative to the lower one, a rate that is held and one that is not may remain.
+        precision: largest remaining gap between held and failed rate, relative to the held one.
     """
 
     start: float
@@ -26,7 +26,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Knee:
-    """What was found.
+    """Result of the search.
 
     Args:
         held: the highest rate that was held, requests per second; 0: none was.
@@ -38,9 +38,9 @@ class Knee:
 
 
 def find_knee(holds: Callable[[float], bool | None], search: Search) -> Knee:
-    """Try rates with `holds` until the knee is known as closely as wanted.
+    """Try rates with `holds` until the knee is known to the wanted precision.
 
-    `holds` says whether the server holds a rate, or None to end the search with what is known.
+    `holds` returns whether the server holds a rate, or None to end the search with what is known.
     """
     held, failed = 0.0, None
     rate = min(search.start, search.highest)

@@ -9,10 +9,10 @@ from typing import Self
 from hdrh.histogram import HdrHistogram
 
 LONGEST_US = 3_600_000_000
-"""Longer latencies count as this one: an hour."""
+"""The longest latency, an hour; longer ones count as this."""
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
 TICKS_PER_HALVING = 5
-"""Points of a curve each time that the distance to 100 % halves."""
+"""Points of a curve per halving of the distance to 100 %."""
 
 
 class Latencies:
@@ -37,26 +37,26 @@ class Latencies:
         return int(self._counts.get_total_count())
 
     def record(self, seconds: float) -> None:
-        """Count one latency; what the clock's grain makes negative is 0."""
+        """Count one latency; one below 0, from the clock's resolution, counts as 0."""
         self._counts.record_value(min(max(round(seconds * 1e6), 0), LONGEST_US))
 
     def add(self, other: Self) -> None:
-        """Count all that `other` has counted."""
+        """Add the latencies of `other`."""
         self._counts.add(other._counts)
 
     def milliseconds(self, percentiles: Sequence[float]) -> list[float]:
-        """The latencies that so many percent do not exceed, ms; zeros where nothing was counted."""
+        """The latencies at these percentiles, ms; zeros if nothing was counted."""
         if not len(self):
             return [0.0] * len(percentiles)
         found: dict[float, int] = self._counts.get_percentile_to_value_dict(list(percentiles))
         return [found[percentile] / 1000 for percentile in percentiles]
 
     def max_ms(self) -> float:
-        """The longest latency, ms; 0 where nothing was counted."""
+        """The longest latency, ms; 0 if nothing was counted."""
         return float(self._counts.get_max_value()) / 1000
 
     def summary(self) -> dict[str, float]:
-        """The usual percentiles and the maximum by name, ms."""
+        """PERCENTILES and the maximum by name, ms."""
         values = self.milliseconds(list(PERCENTILES.values()))
         return {**dict(zip(PERCENTILES, values, strict=True)), "max": self.max_ms()}
 

@@ -1,4 +1,4 @@
-"""Plots of the load report. Knows a run's figures and matplotlib."""
+"""Plots of the load report. Knows a run's results and matplotlib."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from services.load.tally import OK
-from services.load.words import shown
+from services.load.stats import OK
+from services.load.summary import headline_results
 from services.report.plots import (
     BLUE,
     BROWN,
@@ -28,17 +28,17 @@ ERROR_COLOURS = (RED, ORANGE, PURPLE, GREEN, PINK, BROWN)
 HEIGHT_IN = 3.3
 
 
-def plots(figures: dict[str, Any]) -> list[Plot]:
-    """All plots that the run has figures for."""
-    made = [latency_over_time(figures), throughput_over_time(figures)]
-    if len(figures["steps"]) > 1:
-        made.append(latency_against_load(figures))
-    return [*made, percentile_curve(figures)]
+def plots(results: dict[str, Any]) -> list[Plot]:
+    """All plots that the run has results for."""
+    made = [latency_over_time(results), throughput_over_time(results)]
+    if len(results["steps"]) > 1:
+        made.append(latency_against_load(results))
+    return [*made, percentile_curve(results)]
 
 
-def latency_over_time(figures: dict[str, Any]) -> Plot:
+def latency_over_time(results: dict[str, Any]) -> Plot:
     """Percentiles of what was due in each second."""
-    rows = [row for row in figures["seconds"] if row["p50_ms"] is not None]
+    rows = [row for row in results["seconds"] if row["p50_ms"] is not None]
     figure, axes = new_axes(HEIGHT_IN, grid=True)
     at = [row["second"] for row in rows]
     for name, label, colour in (("max_ms", "max", GREY), ("p99_ms", "p99", BLUE), ("p50_ms", "p50", LIGHT_BLUE)):
@@ -48,14 +48,14 @@ def latency_over_time(figures: dict[str, Any]) -> Plot:
     return _finish(figure, axes, "Latency over time", "ms")
 
 
-def throughput_over_time(figures: dict[str, Any]) -> Plot:
+def throughput_over_time(results: dict[str, Any]) -> Plot:
     """Requests offered and ended in each second, errors by their code."""
-    rows = figures["seconds"]
+    rows = results["seconds"]
     figure, axes = new_axes(HEIGHT_IN, grid=True)
     at = [row["second"] for row in rows]
     axes.plot(at, [row["offered"] for row in rows], color=GREY, linewidth=1.6, label="offered", drawstyle="steps-mid")
     axes.plot(at, [row["codes"].get(OK, 0) for row in rows], color=BLUE, linewidth=1.6, label="answered")
-    failures = [code for code in figures["overall"]["codes"] if code != OK]
+    failures = [code for code in results["overall"]["codes"] if code != OK]
     for number, code in enumerate(failures):
         colour = ERROR_COLOURS[number % len(ERROR_COLOURS)]
         axes.plot(at, [row["codes"].get(code, 0) for row in rows], color=colour, linewidth=1.6, label=code)
@@ -64,9 +64,9 @@ def throughput_over_time(figures: dict[str, Any]) -> Plot:
     return _finish(figure, axes, "Throughput and errors over time", "requests per second")
 
 
-def latency_against_load(figures: dict[str, Any]) -> Plot:
+def latency_against_load(results: dict[str, Any]) -> Plot:
     """Percentiles of each step by the rate that was offered; steps that were not held are hollow."""
-    steps = sorted(figures["steps"], key=lambda step: float(step["offered_per_s"]))
+    steps = sorted(results["steps"], key=lambda step: float(step["offered_per_s"]))
     figure, axes = new_axes(HEIGHT_IN, grid=True)
     rates = [step["offered_per_s"] for step in steps]
     for name, colour in (("p99.9", GREY), ("p99", BLUE), ("p50", LIGHT_BLUE)):
@@ -83,9 +83,9 @@ def latency_against_load(figures: dict[str, Any]) -> Plot:
     return _finish(figure, axes, "Latency against load", "ms")
 
 
-def percentile_curve(figures: dict[str, Any]) -> Plot:
+def percentile_curve(results: dict[str, Any]) -> Plot:
     """All percentiles, from when requests were due and from when they were sent."""
-    part, of = shown(figures)
+    part, of = headline_results(results)
     figure, axes = new_axes(HEIGHT_IN, grid=True)
     curves = {"from its time": ("latency_curve", BLUE), "from sending": ("service_curve", ORANGE)}
     values = []

@@ -1,7 +1,4 @@
-"""A whole run: warms up, offers a profile through a crew of clients, and returns its figures.
-
-Knows the order of things; knows no options, files and processes.
-"""
+"""A load run: warm-up, the profile's steps, results. Knows their order; knows no options, files and processes."""
 
 import os
 import platform
@@ -10,98 +7,98 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Protocol
 
-from services.load.figures import capacity, client_figures, overall, seconds, step_figures
 from services.load.knee import Knee, find_knee
 from services.load.profiles import Profile
+from services.load.results import summarize_capacity, summarize_client, summarize_run, summarize_seconds, summarize_step
 from services.load.schedule import Step
-from services.load.tally import Record
+from services.load.stats import RunRecord
 
 PACKAGES = ("crossrec", "grpcio", "hdrhistogram")
 
-Say = Callable[[dict[str, Any]], None]
+OnStep = Callable[[dict[str, Any]], None]
 
 
-class Offers(Protocol):
-    """Something that offers steps to a server; a Crew is one."""
+class StepRunner(Protocol):
+    """Offers steps to a server, as ClientPool does."""
 
     @property
     def interrupted(self) -> bool:
-        """Whether the run was ended early."""
+        """Whether a signal ended the run early."""
 
     def begin(self) -> None:
-        """Let the run begin now."""
+        """Set the beginning of the run to now."""
 
-    def offer(self, steps: Sequence[Step]) -> Record:
-        """Run steps one after another and say what was seen."""
+    def offer(self, steps: Sequence[Step]) -> RunRecord:
+        """Run steps one after another; returns their record."""
 
 
-def run_load(crew: Offers, profile: Profile, say: Say = lambda _: None) -> dict[str, Any]:
-    """Run a profile; the figures are those of `figures.py`.
+def run_load(pool: StepRunner, profile: Profile, on_step: OnStep = lambda _: None) -> dict[str, Any]:
+    """Run a profile; returns the results as `results.py` defines them.
 
     Args:
-        crew: offers the steps.
-        profile: which.
-        say: is told the figures of each step when they are known.
+        pool: offers the steps.
+        profile: the steps, or the search for the knee.
+        on_step: is called with the results of each step when it has ended.
     """
     began = datetime.now(UTC)
     if warm_up := profile.warm_up():
-        crew.offer(warm_up)
-        crew.begin()
-    record, steps, knee = Record(), list[dict[str, Any]](), None
+        pool.offer(warm_up)
+        pool.begin()
+    record, steps, knee = RunRecord(), list[dict[str, Any]](), None
     if profile.search is None:
         planned = profile.steps()
-        record = crew.offer(planned)
+        record = pool.offer(planned)
         begun = [number for number, lasted_s in enumerate(record.lasted_s) if lasted_s > 0]
-        steps += [_figures(planned[number], record, number, profile) for number in begun]
-        for figures in steps:
-            say(figures)
+        steps += [_step_results(planned[number], record, number, profile) for number in begun]
+        for results in steps:
+            on_step(results)
     else:
-        knee = _ramp(crew, profile, record, steps, say)
-    whole = overall(record)
+        knee = _search_knee(pool, profile, record, steps, on_step)
+    whole = summarize_run(record)
     return {
         "started_at": began.isoformat(timespec="seconds"),
-        "profile": _described(profile),
-        "interrupted": crew.interrupted,
-        "client": client_figures(whole, steps, record.busy_share),
+        "profile": _profile_fields(profile),
+        "interrupted": pool.interrupted,
+        "client": summarize_client(whole, steps, record.busy_share),
         "overall": whole,
         "steps": steps,
         "capacity": knee,
-        "seconds": seconds(record),
+        "seconds": summarize_seconds(record),
         "versions": {package: metadata.version(package) for package in PACKAGES},
         "client_machine": {"cores": os.cpu_count(), "system": platform.platform()},
     }
 
 
-def _ramp(
-    crew: Offers, profile: Profile, record: Record, steps: list[dict[str, Any]], say: Say
+def _search_knee(
+    pool: StepRunner, profile: Profile, record: RunRecord, steps: list[dict[str, Any]], on_step: OnStep
 ) -> dict[str, Any] | None:
-    """Look for the knee; what is seen on the way is added to `record` and `steps`."""
+    """Search the knee; adds the steps on the way to `record` and `steps`, and returns the capacity."""
     assert profile.search  # noqa: S101 - what makes it a ramp
     ended = ""
 
     def holds(rate: float) -> bool | None:
         nonlocal ended
         step = profile.step(len(steps), rate)
-        seen = crew.offer([step])
+        seen = pool.offer([step])
         record.append(seen)
-        figures = _figures(step, seen, 0, profile)
-        steps.append(figures)
-        say(figures)
-        if crew.interrupted:
+        results = _step_results(step, seen, 0, profile)
+        steps.append(results)
+        on_step(results)
+        if pool.interrupted:
             ended = "The search was ended early."
-        elif figures["client_behind"] and not figures["held"]:
+        elif results["client_behind"] and not results["held"]:
             ended = f"At {rate:.4g}/s the client fell behind its schedule: the server may hold more."
-        return None if ended else bool(figures["held"])
+        return None if ended else bool(results["held"])
 
     knee: Knee = find_knee(holds, profile.search)
-    return capacity(knee, steps, profile.bounds, ended)
+    return summarize_capacity(knee, steps, profile.bounds, ended)
 
 
-def _figures(step: Step, record: Record, number: int, profile: Profile) -> dict[str, Any]:
-    return step_figures(step, record.steps[number], record.lasted_s[number], profile.bounds)
+def _step_results(step: Step, record: RunRecord, number: int, profile: Profile) -> dict[str, Any]:
+    return summarize_step(step, record.steps[number], record.lasted_s[number], profile.bounds)
 
 
-def _described(profile: Profile) -> dict[str, Any]:
+def _profile_fields(profile: Profile) -> dict[str, Any]:
     return {
         "kind": profile.kind,
         "rates": list(profile.rates),

@@ -1,4 +1,4 @@
-"""When requests are due: decided before the first is sent, and never by how fast the server answers.
+"""When requests are due: fixed before the first is sent, whatever the server's speed.
 
 An open loop (Schroeder, Wierman and Harchol-Balter, 2006). Knows rates and seeds; knows no clock and no server.
 """
@@ -14,7 +14,7 @@ ARRIVALS = (POISSON, CONSTANT)
 
 @dataclass(frozen=True)
 class Step:
-    """A stretch of time with one rate.
+    """A period with one rate.
 
     Args:
         rate: requests per second.
@@ -39,7 +39,7 @@ class Step:
 
 
 def share_of(first: int, count: int, share: int, shares: int) -> range:
-    """Which of the requests first, first + 1, ... one of several clients sends, counted from 0 within these `count`.
+    """Positions, within the `count` requests from number `first`, of those that client `share` of `shares` sends.
 
     Request n of the run is client n % shares's, so that clients take turns.
     """

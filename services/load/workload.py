@@ -1,4 +1,4 @@
-"""Requests to offer: JSON lines in the proto's JSON form, one RankRequest each; read, checked and written.
+"""Requests to offer: JSON lines in the proto's JSON form, one RankRequest each; reads, checks and writes them.
 
     {"userId": "u1", "scenarioId": "tv", "itemIds": ["a", "b"], "topK": 10, "options": {"explain": true}}
 
@@ -20,10 +20,10 @@ USERS = (UNIFORM, ZIPF)
 
 @dataclass(frozen=True)
 class Shape:
-    """What requests from a data set look like.
+    """Parameters of requests that are made from a data set.
 
     Args:
-        requests: how many different ones; a run that needs more begins again.
+        requests: number of different requests; a longer run repeats them.
         candidates: items per request.
         users: `zipf` (the n-th busiest user asks as often as 1/n) or `uniform`.
         seed: of users, items and scenarios.
@@ -41,14 +41,14 @@ class Workload:
 
     Args:
         requests: not empty.
-        described: where they come from, for the report.
+        source: file or data set and its parameters, for the report.
     """
 
     requests: Sequence[pb.RankRequest]
-    described: Mapping[str, str | int]
+    source: Mapping[str, str | int]
 
 
-def checked(shape: Shape) -> Shape:
+def check_shape(shape: Shape) -> Shape:
     """The shape; ConfigurationError names the option that is out of range."""
     if shape.users not in USERS:
         raise ConfigurationError(f"--users: {shape.users!r} is none of {', '.join(USERS)}")
@@ -60,7 +60,7 @@ def checked(shape: Shape) -> Shape:
 
 
 def read_requests(path: Path) -> list[pb.RankRequest]:
-    """The requests of a file, in its order; ConfigurationError names the line that is none."""
+    """The requests of a file, in its order; ConfigurationError names a line that is not a request."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -78,14 +78,14 @@ def read_requests(path: Path) -> list[pb.RankRequest]:
 
 
 def write_requests(path: Path, requests: Iterable[pb.RankRequest]) -> None:
-    """Write requests as `read_requests` reads them."""
+    """Write requests in the format that `read_requests` reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (MessageToJson(request, indent=None, ensure_ascii=False) for request in requests)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def with_options(requests: Sequence[pb.RankRequest], explain: bool | None, top_k: int | None) -> None:
-    """Set what is given in all requests."""
+def set_options(requests: Sequence[pb.RankRequest], explain: bool | None, top_k: int | None) -> None:
+    """Set the given options in all requests."""
     for request in requests:
         if explain is not None:
             request.options.explain = explain

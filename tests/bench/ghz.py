@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from google.protobuf.json_format import MessageToDict
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
-from services.load.crew import Crew
+from services.load.client_pool import ClientPool
 from services.load.profiles import STEADY, Profile
 from services.load.run import run_load
 from services.load.schedule import CONSTANT
@@ -75,8 +75,8 @@ def by_us(address: str, asked: list[RankRequest], rate: float, duration_s: float
     """The same by the load client, from sending."""
     profile = Profile(STEADY, [rate], duration_s, CONSTANT, seed=0)
     bodies = [message.SerializeToString() for message in asked]
-    with Crew(Target(address, CONNECTIONS, deadline_s=10), bodies, clients=1) as crew:
-        whole = run_load(crew, profile)["overall"]
+    with ClientPool(Target(address, CONNECTIONS, deadline_s=10), bodies, clients=1) as pool:
+        whole = run_load(pool, profile)["overall"]
     return {**{name: whole["service_ms"][name] for name in ("p50", "p90", "p99")}, "answered": whole["codes"]["OK"]}
 
 

@@ -17,10 +17,10 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
 from export.harness.stage import DATASET, open_ranking, set_stage
-from services.load.crew import Crew
-from services.load.figures import seconds, tally_figures
+from services.load.client_pool import ClientPool
+from services.load.results import summarize_seconds, summarize_stats
 from services.load.schedule import Step
-from services.load.tally import OK, Record
+from services.load.stats import OK, RunRecord
 from services.load.target import Target
 from tests.bench.calls import RankCalls
 from tests.bench.cores import CLIENT_CORE, SERVER_CORE, apart, pin
@@ -65,19 +65,19 @@ def start_server(environment: Environment) -> int:
     return pid
 
 
-def offer(address: str, asked: Sequence[pb.RankRequest], steps: Sequence[Step]) -> Record:
+def offer(address: str, asked: Sequence[pb.RankRequest], steps: Sequence[Step]) -> RunRecord:
     """What a client saw of the steps."""
     target = Target(address, CHANNELS, DEADLINE_S)
-    with Crew(target, [request.SerializeToString() for request in asked], clients=1) as crew:
-        return crew.offer(steps)
+    with ClientPool(target, [request.SerializeToString() for request in asked], clients=1) as pool:
+        return pool.offer(steps)
 
 
-def report(record: Record, capacity: float, steps: Sequence[Step]) -> dict[str, Any]:
+def report(record: RunRecord, capacity: float, steps: Sequence[Step]) -> dict[str, Any]:
     """What was measured, on what, with what."""
     before, during, after = (
-        tally_figures(tally, lasted_s) for tally, lasted_s in zip(record.steps, record.lasted_s, strict=True)
+        summarize_stats(tally, lasted_s) for tally, lasted_s in zip(record.steps, record.lasted_s, strict=True)
     )
-    whole = seconds(record)
+    whole = summarize_seconds(record)
     ends_s = steps[0].duration_s + steps[1].duration_s
     late_ms = max(2 * before["latency_ms"]["p99"], before["latency_ms"]["max"])
     return {
@@ -109,7 +109,7 @@ def report(record: Record, capacity: float, steps: Sequence[Step]) -> dict[str, 
 def recovered_within_s(rows: Sequence[Mapping[str, Any]], ends_s: float, late_ms: float) -> float | None:
     """Whole seconds after the overload until nothing is refused or later than `late_ms` any more; None: never.
 
-    `rows` are the seconds of the run as `services.load.figures.seconds` has them.
+    `rows` are the seconds of the run as `services.load.results.seconds` has them.
     """
     after = [row for row in rows if row["second"] >= int(ends_s)]
     bad = [row["second"] for row in after if set(row["codes"]) - {OK} or (row["p99_ms"] or 0.0) > late_ms]

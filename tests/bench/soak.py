@@ -19,10 +19,10 @@ from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
 from export.harness.stage import DATASET, open_ranking, open_topics, set_stage
 from services.consumers.kinds import KINDS
-from services.load.crew import Crew
+from services.load.client_pool import ClientPool
 from services.load.latencies import Latencies
 from services.load.schedule import Step
-from services.load.tally import OK, Tally
+from services.load.stats import OK, StepStats
 from services.load.target import Target
 from tests.bench.calls import RankCalls
 from tests.bench.freshness import background_load
@@ -58,7 +58,7 @@ class Interval:
 
     end_s: float
     memory_bytes: int
-    tally: Tally
+    tally: StepStats
 
 
 def run_bench_soak(
@@ -110,13 +110,13 @@ def soak(
     """
     console, intervals = Console(stderr=True, highlight=False), list[Interval]()
     count, seconds = intervals_of(minutes)
-    with Crew(Target(server.address), bodies, clients=1) as crew:
+    with ClientPool(Target(server.address), bodies, clients=1) as pool:
         for number in range(count):
-            record = crew.offer([Step(rate, seconds, seed=number)])
+            record = pool.offer([Step(rate, seconds, seed=number)])
             check()
             intervals.append(Interval((number + 1) * seconds, memory_bytes(server.pid), record.steps[0]))
             console.print(_line(intervals[-1]))
-            if crew.interrupted:
+            if pool.interrupted:
                 break
     return intervals
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer, add_RankingServiceServicer_to_server
-from services.load.errors import LoadFailed
+from services.load.client import LoadFailed
 from services.load.workload import write_requests
 from services.main import app
 from tests.contract.certificates import Authority

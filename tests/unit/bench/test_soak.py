@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from services.load.tally import OK, Tally
+from services.load.stats import OK, StepStats
 from tests.bench.soak import Interval, intervals_of, memory_bytes, slope_per_hour, summarize_intervals
 
 MIB = 1 << 20
@@ -12,7 +12,7 @@ MIB = 1 << 20
 
 def interval(number: int, memory_mib: float, *milliseconds: float, failed: int = 0) -> Interval:
     """A minute with these latencies."""
-    tally = Tally()
+    tally = StepStats()
     for each in milliseconds:
         tally.latency.record(each / 1000)
     tally.codes.update({OK: len(milliseconds), "UNAVAILABLE": failed})

@@ -9,9 +9,9 @@ import pytest
 from grpc.aio import AioRpcError, Metadata
 
 from crossrec.ranking.v1.ranking_pb2 import Degradation, RankResponse
-from services.load.client import Client, Offer, open_loop
+from services.load.client import LoadClient, Offer, open_loop
 from services.load.schedule import CONSTANT, Step
-from services.load.tally import Record
+from services.load.stats import RunRecord
 
 ANSWER = RankResponse(
     model_version="m/1", experiment_arm="b", degraded=[Degradation(reason="DEGRADATION_REASON_UNKNOWN_USER")]
@@ -20,12 +20,12 @@ ANSWER = RankResponse(
 Serve = Callable[[bytes], Awaitable[bytes]]
 
 
-def offered(serve: Serve, *steps: Step, **client: int) -> Record:
+def offered(serve: Serve, *steps: Step, **client: int) -> RunRecord:
     """What a client saw of a server."""
 
-    async def run() -> Record:
+    async def run() -> RunRecord:
         start_s = time.monotonic()
-        return await Client([serve], [b"a", b"b", b"c"], **client).run(Offer(steps, 0, start_s, start_s))
+        return await LoadClient([serve], [b"a", b"b", b"c"], **client).run(Offer(steps, 0, start_s, start_s))
 
     with asyncio.Runner(loop_factory=open_loop) as runner:
         return runner.run(run())
@@ -47,12 +47,12 @@ def test_a_server_that_stands_still_is_seen_by_all_who_came_meanwhile() -> None:
         return ANSWER
 
     record = offered(serve, Step(100, 2, CONSTANT))
-    tally = record.steps[0]
-    late = [percent for percent, ms in tally.latency.curve() if ms < 500]
-    assert 200 == len(tally.latency)
+    stats = record.steps[0]
+    late = [percent for percent, ms in stats.latency.curve() if ms < 500]
+    assert 200 == len(stats.latency)
     # Of the 100 requests that were due in the standstill, half waited for more than half of it: a quarter of all.
     assert late[-1] < 80
-    assert tally.latency.max_ms() > 990
+    assert stats.latency.max_ms() > 990
 
 
 def test_time_from_sending_leaves_out_what_the_client_is_late() -> None:
@@ -64,10 +64,10 @@ def test_time_from_sending_leaves_out_what_the_client_is_late() -> None:
         return ANSWER
 
     begin = time.monotonic()
-    tally = offered(serve, Step(100, 0.3, CONSTANT)).steps[0]
-    assert tally.lag.max_ms() > 200
-    assert tally.latency.milliseconds([99])[0] > 200
-    assert tally.service.milliseconds([50])[0] < tally.latency.milliseconds([50])[0]
+    stats = offered(serve, Step(100, 0.3, CONSTANT)).steps[0]
+    assert stats.lag.max_ms() > 200
+    assert stats.latency.milliseconds([99])[0] > 200
+    assert stats.service.milliseconds([50])[0] < stats.latency.milliseconds([50])[0]
 
 
 def test_outcomes_are_counted_by_what_answers_say() -> None:
@@ -79,11 +79,11 @@ def test_outcomes_are_counted_by_what_answers_say() -> None:
             raise AioRpcError(codes[body], Metadata(), Metadata())
         return ANSWER
 
-    tally = offered(serve, Step(300, 0.1, CONSTANT)).steps[0]
-    assert {"OK": 10, "RESOURCE_EXHAUSTED": 10, "DEADLINE_EXCEEDED": 10} == dict(tally.codes)
-    assert {"DEGRADATION_REASON_UNKNOWN_USER": 10} == dict(tally.degraded)
-    assert ({"m/1": 10}, {"b": 10}) == (dict(tally.models), dict(tally.arms))
-    assert (20, 30) == (len(tally.latency), len(tally.lag))
+    stats = offered(serve, Step(300, 0.1, CONSTANT)).steps[0]
+    assert {"OK": 10, "RESOURCE_EXHAUSTED": 10, "DEADLINE_EXCEEDED": 10} == dict(stats.codes)
+    assert {"DEGRADATION_REASON_UNKNOWN_USER": 10} == dict(stats.degraded)
+    assert ({"m/1": 10}, {"b": 10}) == (dict(stats.models), dict(stats.arms))
+    assert (20, 30) == (len(stats.latency), len(stats.lag))
 
 
 def test_clients_that_share_a_run_send_every_request_once() -> None:
@@ -97,7 +97,7 @@ def test_clients_that_share_a_run_send_every_request_once() -> None:
     steps = [Step(100, 0.07, CONSTANT), Step(200, 0.04, CONSTANT)]
     records = [offered(serve, *steps, share=share, shares=2) for share in range(2)]
     records[0].add(records[1])
-    assert [7, 8] == [len(tally.latency) for tally in records[0].steps]
+    assert [7, 8] == [len(stats.latency) for stats in records[0].steps]
     assert 15 == sum(second.offered for second in records[0].seconds.values())
     assert [b"a", b"b", b"c"] * 5 == sorted(sent, key=lambda body: body) or sorted([b"a", b"b", b"c"] * 5) == sorted(
         sent
@@ -112,8 +112,8 @@ def test_an_ended_run_waits_for_what_was_sent_and_says_how_long_it_lasted() -> N
         await asyncio.sleep(0.05)
         return ANSWER
 
-    async def run() -> Record:
-        client, start_s = Client([serve], [b"a"]), time.monotonic()
+    async def run() -> RunRecord:
+        client, start_s = LoadClient([serve], [b"a"]), time.monotonic()
         steps = [Step(100, 60, CONSTANT), Step(100, 60, CONSTANT)]
         running = asyncio.create_task(client.run(Offer(steps, 0, start_s, start_s)))
         await begun.wait()

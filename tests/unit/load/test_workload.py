@@ -6,7 +6,7 @@ import pytest
 
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest
 from services.errors import ConfigurationError
-from services.load.workload import Shape, checked, read_requests, with_options, write_requests
+from services.load.workload import Shape, check_shape, read_requests, set_options, write_requests
 
 
 def test_requests_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -38,9 +38,9 @@ def test_files_without_requests_are_named(tmp_path: Path) -> None:
 
 def test_options_given_win_over_the_requests_own() -> None:
     request = RankRequest(top_k=3, options=RankOptions(explain=True))
-    with_options([request], explain=None, top_k=None)
+    set_options([request], explain=None, top_k=None)
     assert (3, True) == (request.top_k, request.options.explain)
-    with_options([request], explain=False, top_k=0)
+    set_options([request], explain=False, top_k=0)
     assert (0, False) == (request.top_k, request.options.explain)
 
 
@@ -55,4 +55,4 @@ def test_options_given_win_over_the_requests_own() -> None:
 )
 def test_shapes_out_of_range_name_their_option(shape: Shape, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        checked(shape)
+        check_shape(shape)

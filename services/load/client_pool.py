@@ -1,7 +1,7 @@
-"""Client processes, as many as a rate needs: starts them, hands them steps, merges what they saw.
+"""A pool of client processes: starts them, sends them steps, merges their statistics.
 
-Knows processes and pipes; knows nothing of profiles and reports. SIGINT and SIGTERM end a run early: what was seen
-until then is still returned.
+Knows processes and pipes; knows nothing of profiles and reports. SIGINT and SIGTERM end a run early: the statistics
+until then are still returned.
 """
 
 import asyncio
@@ -14,24 +14,23 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Self, TypeVar
 
-from services.load.client import Client, Offer, connect, open_loop
-from services.load.errors import LoadFailed
+from services.load.client import LoadClient, LoadFailed, Offer, connect, open_loop
 from services.load.schedule import Step
-from services.load.tally import Record
+from services.load.stats import RunRecord
 from services.load.target import Target
 from services.server.lifecycle import STOP_SIGNALS, freeze_heap, stop_event
 
 LEAD_S = 0.1
-"""From handing out steps to the first request that is due: every client has them by then."""
-LOOK_S = 0.2
-"""Between looks at whether a signal came."""
+"""Time from sending steps to the first due request, seconds: by then all clients have them."""
+POLL_S = 0.2
+"""Interval of checking for a signal, seconds."""
 
 READY, STOP, END = "ready", "stop", "end"
 Message = TypeVar("Message")
 
 
-class Crew(ExitStack):
-    """Client processes that are connected to a server; a context manager, of the main thread.
+class ClientPool(ExitStack):
+    """LoadClient processes that are connected to a server; a context manager, on the main thread only.
 
     Args:
         target: the server.
@@ -56,7 +55,7 @@ class Crew(ExitStack):
             for share in range(clients):
                 ours, theirs = spawn.Pipe()
                 arguments = (theirs, target, requests, share, clients)
-                process = spawn.Process(target=work, args=arguments, name=f"load-{share}")
+                process = spawn.Process(target=run_client, args=arguments, name=f"load-{share}")
                 process.start()
                 theirs.close()
                 self._processes[ours] = process
@@ -71,11 +70,11 @@ class Crew(ExitStack):
         return self._stop.is_set()
 
     def begin(self) -> None:
-        """Let the run begin now: whatever was offered before was to warm up."""
+        """Set the beginning of the run to now: earlier steps were warm-up."""
         self._origin_s = time.monotonic() + LEAD_S
 
-    def offer(self, steps: Sequence[Step]) -> Record:
-        """Run steps one after another, and return what all clients saw when every request has ended.
+    def offer(self, steps: Sequence[Step]) -> RunRecord:
+        """Run steps one after another; returns the merged record when every request has ended.
 
         Raises LoadFailed if a client fails.
         """
@@ -83,7 +82,7 @@ class Crew(ExitStack):
         for pipe in self._processes:
             pipe.send(Offer(steps, self._sent, start_s, self._origin_s))
         self._sent += sum(len(step.due_s()) for step in steps)
-        merged, *others = self._receive(Record)
+        merged, *others = self._receive(RunRecord)
         for record in others:
             merged.add(record)
         return merged
@@ -91,13 +90,13 @@ class Crew(ExitStack):
     def _receive(self, kind: type[Message]) -> list[Message]:
         """One message of every client."""
         received: list[Message] = []
-        waiting, told = set(self._processes), False
+        waiting, stopped = set(self._processes), False
         while waiting:
-            for pipe in wait(list(waiting), LOOK_S):
+            for pipe in wait(list(waiting), POLL_S):
                 received.append(self._message(pipe, kind))  # type: ignore[arg-type]
                 waiting.remove(pipe)  # type: ignore[arg-type]
-            if self.interrupted and not told:
-                told = True
+            if self.interrupted and not stopped:
+                stopped = True
                 for pipe in waiting:
                     pipe.send(STOP)
         return received
@@ -111,36 +110,36 @@ class Crew(ExitStack):
             raise LoadFailed(f"client process {process.name} ended with status {process.exitcode}") from error
         if isinstance(message, LoadFailed):
             raise message
-        assert isinstance(message, kind)  # noqa: S101 - what work() sends
+        assert isinstance(message, kind)  # noqa: S101 - run_client() sends nothing else
         return message
 
     def _end(self) -> None:
-        """Let the clients end: closed pipes tell them to."""
+        """End the clients by closing their pipes."""
         for pipe in self._processes:
             pipe.close()
         for process in self._processes.values():
             process.join()
 
 
-def work(pipe: Connection, target: Target, requests: Sequence[bytes], share: int, shares: int) -> None:
-    """The main of a client process: says READY, then answers every Offer with its Record until the pipe closes.
+def run_client(pipe: Connection, target: Target, requests: Sequence[bytes], share: int, shares: int) -> None:
+    """The main of a client process: sends READY, then answers every Offer with a RunRecord until the pipe closes.
 
-    STOP ends the offer that is running. Signals are the parent's: a terminal sends them to both.
+    STOP ends the running offer. Signals are the parent's: a terminal sends them to both.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     try:
         with asyncio.Runner(loop_factory=open_loop) as runner:
-            runner.run(_work(pipe, target, requests, share, shares))
+            runner.run(_run_client(pipe, target, requests, share, shares))
     except LoadFailed as error:
         pipe.send(error)
 
 
-async def _work(pipe: Connection, target: Target, requests: Sequence[bytes], share: int, shares: int) -> None:
+async def _run_client(pipe: Connection, target: Target, requests: Sequence[bytes], share: int, shares: int) -> None:
     channels, calls = await connect(target)
-    client = Client(calls, requests, share, shares)
+    client = LoadClient(calls, requests, share, shares)
     freeze_heap()
-    messages = _listen(pipe, client)
+    messages = _read_messages(pipe, client)
     pipe.send(READY)
     while (message := await messages.get()) is not END:
         pipe.send(await client.run(message))
@@ -148,8 +147,8 @@ async def _work(pipe: Connection, target: Target, requests: Sequence[bytes], sha
         await channel.close()
 
 
-def _listen(pipe: Connection, client: Client) -> asyncio.Queue[Any]:
-    """What comes out of the pipe, END at its end; the client is stopped by STOP and at the end."""
+def _read_messages(pipe: Connection, client: LoadClient) -> asyncio.Queue[Any]:
+    """Messages of the pipe, then END; STOP and END stop the client."""
     messages: asyncio.Queue[Any] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
