@@ -129,8 +129,10 @@ def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool])
     if subject is None or not getattr(message, subject):
         raise BadRecord("subject: none of item_id, facet_key and scenario_id is set")
     fingerprint = signed(message.schema_fingerprint)
-    if fingerprint != schema.fingerprint and not knows(fingerprint):
-        raise BadRecord(f"schema_fingerprint: {fingerprint}, a feature schema that the store does not list")
+    if fingerprint != schema.fingerprint:
+        if not knows(fingerprint):
+            raise BadRecord(f"schema_fingerprint: {fingerprint}, a feature schema that the store does not list")
+        _append_missing_types(schema, message)
     _check_numbers("counts", message.counts, schema.count_length)
     _check_numbers("hours", message.hours, 24 if subject == "scenario_id" else 0)
     _check_numbers("returning", message.returning, 0 if subject == "scenario_id" else len(schema.config.half_lives_s))
@@ -145,6 +147,14 @@ def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool])
             raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
         _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
         _check_time(f"scenarios[{number}].time_s", part.time_s)
+
+
+def _append_missing_types(schema: Schema, message: ActivityDelta) -> None:
+    """Extend the counts of a delta of an older schema by zeros for event types appended since, in place."""
+    for counts in (message.counts, *(part.counts for part in message.scenarios)):
+        missing = schema.count_length - len(counts)
+        if counts and missing > 0 and missing % len(schema.config.half_lives_s) == 0:
+            counts.extend([0.0] * missing)
 
 
 def deltas_of(

@@ -75,23 +75,18 @@ class SchemaLayout:
 def describe_layout(schema: Schema) -> SchemaLayout:
     """The layout of rows under a schema."""
     weights = {name: float(schema.config.engagement.get(name, 0.0)) for name in schema.event_types}
-    return SchemaLayout({view.name: _view_layout(schema, view) for view in schema.views}, weights)
+    return SchemaLayout({view.name: _view_layout(view) for view in schema.views}, weights)
 
 
-def _view_layout(schema: Schema, view: View) -> ViewLayout:
-    features = {f.name: FeatureLayout(f.dtype, f.length, f.half_life) for f in view.features}
-    if view.name in ("item", "item_scenario"):
-        declared = schema.config.attributes_of("item" if view.name == "item" else "item_scenario")
-        stored = view["attributes"]
-        names = tuple(attribute.name for attribute in declared)
-        features["attributes"] = FeatureLayout(stored.dtype, stored.length, stored.half_life, names)
+def _view_layout(view: View) -> ViewLayout:
+    features = {f.name: FeatureLayout(f.dtype, f.length, f.half_life, f.names) for f in view.features}
     return ViewLayout(view.entities, features)
 
 
 def conflicts(old: SchemaLayout, new: SchemaLayout) -> list[str]:
     """Why rows of `old` cannot be read and folded on under `new`, each naming a feature; empty if they can."""
     found = []
-    if list(old.engagement.items()) != list(new.engagement.items()):
+    if list(new.engagement.items())[: len(old.engagement)] != list(old.engagement.items()):
         stored_weights, weights = _format_weights(old.engagement), _format_weights(new.engagement)
         found.append(f"features.engagement: decayed sums have weights {stored_weights}, now {weights}")
     for name, view in new.views.items():
@@ -151,6 +146,11 @@ def missing_features(view: View, stored: SchemaLayout) -> list[str]:
     """Features of the view that rows written under `stored` have not."""
     known = stored.views[view.name].features if view.name in stored.views else {}
     return [feature.name for feature in view.features if feature.name not in known]
+
+
+def find_unknown_event_types(layout: SchemaLayout, stored: SchemaLayout) -> list[str]:
+    """Event types that rows written under `stored` count and `layout` does not have."""
+    return [name for name in stored.engagement if name not in layout.engagement]
 
 
 def _format_names(names: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 from services.features.config import FeatureConfig, TableName
 from services.features.event_types import EVENT_TYPES
@@ -35,7 +35,8 @@ class Feature:
         what: meaning and unit of the values, in their order.
         default: every value of a row that was never written.
         half_life: what the values decay with; empty: they do not.
-        updated_by: the function that writes it.
+        updated_by: the module that writes it.
+        names: names of the values, or of equal groups of values, in order, where more may be appended later.
     """
 
     name: str
@@ -45,6 +46,11 @@ class Feature:
     default: float | str | tuple[float, ...] = 0.0
     half_life: str = ""
     updated_by: str = ""
+    names: tuple[str, ...] | None = None
+
+    def stored_form(self) -> dict[str, Any]:
+        """Everything but the words about it."""
+        return {name: value for name, value in asdict(self).items() if name not in ("what", "updated_by")}
 
 
 Features = tuple[Feature, ...]
@@ -88,8 +94,12 @@ class Schema:
 
     @cached_property
     def fingerprint(self) -> int:
-        """Signed 64-bit digest of everything that rows and tensors depend on; never 0."""
-        content = {"config": asdict(self.config), "views": [asdict(view) for view in self.views]}
+        """Signed 64-bit digest of everything that rows and tensors depend on; never 0. Descriptions do not count."""
+        views = [
+            {"name": view.name, "entities": view.entities, "features": [f.stored_form() for f in view.features]}
+            for view in self.views
+        ]
+        content = {"config": asdict(self.config), "views": views}
         text = json.dumps(content, sort_keys=True)
         digest = blake2b(text.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little", signed=True) or 1
@@ -158,11 +168,10 @@ def _bookkeeping() -> Features:
 def _counts(config: FeatureConfig, event_types: tuple[str, ...], updated_by: str) -> Features:
     length = len(event_types) * len(config.half_lives_s)
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
+    what = f"decayed events at time_s, by type ({', '.join(event_types)}) x half-life"
     return (
         Feature("time_s", "float64", SCALAR, "time of the newest event, seconds since 1970", 0, "", updated_by),
-        Feature(
-            "counts", "float64", length, "decayed events at time_s, by type x half-life", 0, half_lives, updated_by
-        ),
+        Feature("counts", "float64", length, what, 0, half_lives, updated_by, event_types),
     )
 
 
@@ -295,7 +304,7 @@ def _item_scenario_features(config: FeatureConfig) -> Features:
 
 def _attributes(config: FeatureConfig, entity: Literal["item", "item_scenario"]) -> Feature:
     declared = config.attributes_of(entity)
-    names = ", ".join(attribute.name for attribute in declared) or "none"
+    names = tuple(attribute.name for attribute in declared)
     defaults = tuple(attribute.default for attribute in declared)
-    what = f"declared attributes: {names}"
-    return Feature("attributes", "float64", len(declared), what, defaults, "", "catalogue")
+    what = f"declared attributes: {', '.join(names) or 'none'}"
+    return Feature("attributes", "float64", len(declared), what, defaults, "", "catalogue", names)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.features.layout import SchemaLayout, adapt_row, conflicts, describe_layout, missing_features
+from services.features.layout import (
+    SchemaLayout,
+    adapt_row,
+    conflicts,
+    describe_layout,
+    find_unknown_event_types,
+    missing_features,
+)
 from services.features.rows import Row, pack_rows
 from services.features.schema import LINEAGE, Schema, View
 from services.store.protocol import IncompatibleSchema, Key, RowStore, StaleSchema, read_rows
@@ -146,6 +153,8 @@ class KnownSchemas:
             raise StaleSchema(f"{rows}; {_is_older(own, fingerprint)}")
         if found := conflicts(mine, stored) if newer else conflicts(stored, mine):
             raise StaleSchema(f"{rows}, which cannot be read under {own}: {_some(found)}")
+        if newer and (types := find_unknown_event_types(mine, stored)):
+            raise StaleSchema(f"{rows}, which also counts {', '.join(types)} events; {_is_older(own, fingerprint)}")
         if newer and (gone := missing_features(view, stored)):
             raise StaleSchema(f"{rows}, which no longer has {', '.join(gone)}; {_is_older(own, fingerprint)}")
         return stored

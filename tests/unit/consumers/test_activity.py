@@ -11,6 +11,7 @@ from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, Scena
 from services.consumers.activity import ActivityHandler
 from services.consumers.activity_deltas import RECORD_BYTES, activity_deltas, pack_deltas
 from services.features.activity import compute_deltas
+from services.features.event_types import EVENT_TYPES
 from services.features.schema import build_schema
 from services.kafka.partitioning import partition_of
 from services.kafka.record_source import Record
@@ -177,6 +178,26 @@ def test_deltas_of_an_older_schema_are_folded() -> None:
     assert [] == outcome.dead_letters
     row = store.rows["item_activity"][("i0",)]
     assert (LENGTH, newer.fingerprint) == (row["counts"].sum(), row["schema"])
+
+
+def test_deltas_without_an_appended_event_type_are_folded() -> None:
+    """Their counts are shorter: the type that they do not have counts 0."""
+    config = replace(SCHEMA.config, engagement={"click": 1.0})
+    old, new = (build_schema(config, types) for types in (EVENT_TYPES[:-1], EVENT_TYPES))
+    store = MemoryRowStore()
+    for schema in (old, new):
+        join_lineage(store, schema)
+    delta = item_delta()
+    for counts in (delta.counts, delta.scenarios[0].counts):
+        del counts[old.count_length :]
+    delta.schema_fingerprint = old.fingerprint % 2**64
+    assert [] == ActivityHandler(store, new, 1).fold([record(delta)]).dead_letters
+    expected = [1.0] * old.count_length + [0.0] * (LENGTH - old.count_length)
+    assert expected == store.rows["item_activity"][("i0",)]["counts"].tolist()
+    assert expected == store.rows["item_scenario_activity"][("i0", "s0")]["counts"].tolist()
+    delta.counts.pop()
+    (letter,) = ActivityHandler(store, new, 1).fold([record(delta, 1)]).dead_letters
+    assert letter.reason.startswith(f"counts: {old.count_length - 1} numbers")
 
 
 def test_deltas_of_a_newer_schema_stop_the_consumer() -> None:

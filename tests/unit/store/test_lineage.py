@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from services.features.config import Attribute
+from services.features.event_types import EVENT_TYPES
 from services.features.rows import Block, Row, pack_rows
 from services.features.schema import Feature, Schema, View, build_schema
 from services.store.folding import fold_users
@@ -155,6 +156,28 @@ def test_a_reader_of_a_newer_schema_reads_older_rows(old: Rows) -> None:
     click(old, SCHEMA, 1)
     with pytest.raises(StaleSchema, match=r"cannot be read under .*: scenario_activity\.counts.* and [0-9]+ more"):
         read_rows(Rows(ANOTHER, old, newer=True), ANOTHER["user"], [("u0",)])
+
+
+def test_an_event_type_is_appended_without_a_new_store() -> None:
+    """Rows that do not count it are read and folded on; who does not know it neither writes nor reads rows that do."""
+    config = replace(CONFIG, engagement={"click": 1.0})
+    fewer, more = (build_schema(config, types) for types in (EVENT_TYPES[:-1], EVENT_TYPES))
+    old = Rows(fewer)
+    join_lineage(old, fewer)
+    click(old, fewer, 1)
+    new, reader = Rows(more, old), Rows(fewer, old, newer=True)
+    join_lineage(new, more)
+    request: ReadRequest = (fewer["user"], [("u0",)])
+    assert 1 == reader.read_blocks([request])[0].size
+    click(new, more, 2)
+    assert (more.count_length, pytest.approx(2.0, abs=1e-3)) == (
+        len(new.rows["user"][("u0",)]["counts"]),
+        clicks(new),
+    )
+    with pytest.raises(StaleSchema, match="start it with the newer"):
+        join_lineage(old, fewer)
+    with pytest.raises(StaleSchema, match=f"which also counts {EVENT_TYPES[-1]} events; this process has"):
+        reader.read_blocks([request])
 
 
 def test_features_that_left_are_still_known(old: Rows) -> None:
