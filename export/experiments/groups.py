@@ -17,11 +17,11 @@ RULES = (
     ("behaviour totals", r"^behavior/"),
     ("price", r"price|value"),
     ("impressions and click rates", r"impression|exposure|ctr|rate_|_rate|conversion|shown"),
-    ("repeat and interval", rf"repeat|interval|since|recency|repurchase|{USER}\w*age_days"),
+    ("repeat and interval", rf"repeat|returns_per_day|interval|since|recency|repurchase|{USER}\w*age_days"),
     ("user x item", rf"{USER}item_"),
     ("user x kind", rf"{USER}"),
     ("kind popularity", rf"/(item_)?(scenario_)?{KIND}_"),
-    ("item popularity", r"engagement|popularity"),
+    ("item popularity", r"engagement|popularity|unique_users"),
 )
 """Group and pattern; the first pattern that is found decides."""
 

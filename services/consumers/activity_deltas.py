@@ -90,9 +90,9 @@ def _messages(deltas: DeltaColumns, subject: str, fingerprint: int) -> dict[str,
         if subject == "scenario_id":
             message.hours.extend(deltas.hours[row].tolist())
         else:
-            message.returning.extend(deltas.returning[row].tolist())
+            message.returning.extend(deltas.repeat_engagement[row].tolist())
             message.paid.extend(deltas.paid[row].tolist())
-            message.holders = deltas.holders[row]
+            message.holders = deltas.unique_users[row]
         messages[name] = message
     return messages
 
@@ -171,8 +171,8 @@ def deltas_of(
         hours=_columns([part.hours[:] for part in whole], 24),
         last_value=np.array([p.last_value if known else -1.0 for p, known in zip(whole, priced, strict=True)]),
         last_value_s=np.array([p.last_value_time_s if known else 0.0 for p, known in zip(whole, priced, strict=True)]),
-        returning=_columns([part.returning[:] for part in whole], len(schema.config.half_lives_s)),
-        holders=np.array([part.holders for part in whole], np.float64),
+        repeat_engagement=_columns([part.returning[:] for part in whole], len(schema.config.half_lives_s)),
+        unique_users=np.array([part.holders for part in whole], np.float64),
         paid=_columns([part.paid[:] for part in whole], 2),
     )
 

@@ -30,8 +30,8 @@ class DeltaColumns:
         hours: [G, 24] decayed engagement by hour of day at time_s.
         last_value: [G] newest price paid, -1 for none.
         last_value_s: [G] its time, 0 for none.
-        returning: [G, half-lives] decayed engagement at time_s of users who had engaged before.
-        holders: [G] first engagements.
+        repeat_engagement: [G, half-lives] decayed engagement at time_s of users who had engaged before.
+        unique_users: [G] first engagements.
         paid: [G, 2] decayed sum of log(1 + price paid) and number of prices at time_s.
     """
 
@@ -41,8 +41,8 @@ class DeltaColumns:
     hours: Floats
     last_value: Floats
     last_value_s: Floats
-    returning: Floats
-    holders: Floats
+    repeat_engagement: Floats
+    unique_users: Floats
     paid: Floats
 
     def __len__(self) -> int:
@@ -79,10 +79,10 @@ def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str)
     names = np.stack([column[head].astype(str).astype(object) for column in columns], axis=1)
     counts, hours = _sums(schema, events, group, time_s)
     last = _last_value(events, group, len(head))
-    return DeltaColumns(names, time_s, counts, hours, *last, *_buyers(schema, events, repeat, group, time_s))
+    return DeltaColumns(names, time_s, counts, hours, *last, *_repeat_sums(schema, events, repeat, group, time_s))
 
 
-def _buyers(
+def _repeat_sums(
     schema: Schema, events: Events, repeat: NDArray[np.bool_], group: Ints, time_s: Floats
 ) -> tuple[Floats, Floats, Floats]:
     half_lives = schema.config.half_lives_s
@@ -90,11 +90,11 @@ def _buyers(
     weight = engagement_weights(schema.config, events.type)
     again = np.zeros((len(time_s), len(half_lives)))
     np.add.at(again, group, remaining * (weight * repeat)[:, None])
-    holders = np.bincount(group, (weight > 0) & ~repeat, minlength=len(time_s)).astype(np.float64)
+    unique_users = np.bincount(group, (weight > 0) & ~repeat, minlength=len(time_s)).astype(np.float64)
     log_price, paid = price_paid(events)
     prices = np.zeros((len(time_s), 2))
     np.add.at(prices, group, np.column_stack([log_price, paid]) * remaining[:, -1:])
-    return again, holders, prices
+    return again, unique_users, prices
 
 
 def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[Floats, Floats]:
@@ -148,16 +148,16 @@ def fold(schema: Schema, block: Block, row: Ints, deltas: DeltaColumns, position
         hours = block.floats("hours") * aged[:, -1:]
         np.add.at(hours, rows, deltas.hours[new] * added[:, -1:])
         fixed["hours"] = hours
-    if "returning" in block.fixed:
-        again, paid, holders = (
-            block.floats("returning") * aged,
+    if "repeat_engagement" in block.fixed:
+        again, paid, unique_users = (
+            block.floats("repeat_engagement") * aged,
             block.floats("paid") * aged[:, -1:],
-            block.floats("holders"),
+            block.floats("unique_users"),
         )
-        np.add.at(again, rows, deltas.returning[new] * added)
+        np.add.at(again, rows, deltas.repeat_engagement[new] * added)
         np.add.at(paid, rows, deltas.paid[new] * added[:, -1:])
-        first = np.bincount(rows, deltas.holders[new], minlength=block.size)
-        fixed |= {"returning": again, "paid": paid, "holders": holders + first}
+        first = np.bincount(rows, deltas.unique_users[new], minlength=block.size)
+        fixed |= {"repeat_engagement": again, "paid": paid, "unique_users": unique_users + first}
     if "last_value" in block.fixed:
         fixed |= _newer_value(block, rows, deltas.last_value[new], deltas.last_value_s[new])
     return block.with_columns(fixed)

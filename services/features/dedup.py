@@ -20,7 +20,7 @@ from services.features.tables import lookup_sorted, mix_keys, rank_in_group, rea
 EPOCH_BITS = 40
 """Offsets stay below 2 to this power; the topic epoch occupies the bits above."""
 
-EVENT_COLUMNS = ("event_ids", "event_seqs", "event_returning")
+EVENT_COLUMNS = ("event_ids", "event_seqs", "event_engaged_before")
 """Features of a user's row that hold ids and flags, an entry per event."""
 
 
@@ -62,7 +62,7 @@ def classify_events(schema: Schema, block: Block, row: Ints, events: Events) -> 
     counted = np.where(new, known < 0, remembered)
     counted[new] &= _first_occurrence(mix_keys(row, events.event_key)[new])
     engaged_before = _engaged_before(schema.config, block, row, events, counted & new)
-    bits = block.ragged["event_returning"].values.astype(np.int64)
+    bits = block.ragged["event_engaged_before"].values.astype(np.int64)
     if remembered.any():
         engaged_before[remembered] = _unpack_bits(bits[known[remembered]], engaged_before.shape[1])
     return EventFlags(counted, engaged_before)
@@ -83,7 +83,7 @@ def record_event_ids(
     ids = block.ragged["event_ids"]
     rows = np.concatenate([ids.row, row[kept]])
     old = {name: block.ragged[name].values.astype(np.int64) for name in EVENT_COLUMNS}
-    new = {"event_ids": events.event_key, "event_seqs": seq, "event_returning": _pack_bits(flags.engaged_before)}
+    new = {"event_ids": events.event_key, "event_seqs": seq, "event_engaged_before": _pack_bits(flags.engaged_before)}
     columns = {name: np.concatenate([old[name], new[name][kept]]) for name in EVENT_COLUMNS}
     order = np.argsort(rows, kind="stable")
     rows = rows[order]

@@ -21,10 +21,10 @@ from services.features.matching import (
     match_width,
 )
 from services.features.population import (
-    buyer_names,
     decay_counts,
     decay_sums,
     population_features,
+    repeat_names,
     shares,
     total_names,
 )
@@ -78,7 +78,7 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
     text = tuple(f"text_{k}" for k in range(config.text_dims))
     counts = tuple(f"{kind}_{h:g}s" for kind in schema.event_types for h in config.half_lives_s)
     mix = tuple(f"{kind}_share" for kind in schema.event_types)
-    totals, buyers = total_names(config), buyer_names(config)
+    totals, repeats = total_names(config), repeat_names(config)
     user = (*counts, "age_days")
     return {
         "scenario": (*text, *counts, *mix, *(f"hour_{hour}_share" for hour in range(24))),
@@ -94,8 +94,8 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
             *("item_age_days", "price_known", "price", "value_known", "value"),
             *(f"item_{a.name}" for a in config.attributes_of("item")),
             *(f"item_all_scenarios_{a.name}" for a in config.attributes_of("item_scenario")),
-            *(f"item_{name}" for name in buyers),
-            *(f"{facet}_{name}" for facet in config.facets for name in (*totals, *buyers)),
+            *(f"item_{name}" for name in repeats),
+            *(f"{facet}_{name}" for facet in config.facets for name in (*totals, *repeats)),
             *("price_to_usual", *(f"price_to_{facet}" for facet in config.facets)),
             *(f"user_{name}" for name in match_names(config)),
             *habit_names(config),

@@ -63,7 +63,7 @@ class ActivityColumns(ColumnSet):
     values: Singles
 
     @property
-    def holders(self) -> Singles:
+    def unique_users(self) -> Singles:
         """[R] users who ever engaged."""
         return self.values[:, -3]
 
@@ -131,8 +131,8 @@ def precompute_activity(config: FeatureConfig, activity: Block) -> ActivityColum
     """Rows of `item_activity` or `facet_activity`."""
     paid, prices = activity.floats("paid").T
     known = prices > 0
-    others = [activity.floats("holders"), paid / np.where(known, prices, 1.0), known]
-    values = [_engagement(config, activity), activity.floats("returning"), np.column_stack(others)]
+    others = [activity.floats("unique_users"), paid / np.where(known, prices, 1.0), known]
+    values = [_engagement(config, activity), activity.floats("repeat_engagement"), np.column_stack(others)]
     return ActivityColumns(activity.floats("time_s"), np.concatenate(values, axis=1).astype(np.float32))
 
 

@@ -123,7 +123,7 @@ def fill_habits(
         rows: the requests' rows.
         item: what was found of the candidates in the rows of `user`.
         facet: the same of their facets.
-        rates: how often holders come back to items [I] and to facets [G], per day.
+        rates: how often users engage again with to items [I] and to facets [G], per day.
         out: [N, 2 + 4 F].
     """
     levels, item_facet = len(config.facets), rows.items.facet[rows.pair_item]

@@ -12,7 +12,7 @@ from services.features.item_columns import ActivityColumns, Singles
 from services.features.rows import Block, Floats, counts_by_type
 
 PRIOR_RETURNS = 0.25
-"""Returns in one half-life at risk that count beside those seen."""
+"""Prior repeat engagements in one half-life at risk, added to those observed."""
 
 
 def total_names(config: FeatureConfig) -> tuple[str, ...]:
@@ -20,23 +20,23 @@ def total_names(config: FeatureConfig) -> tuple[str, ...]:
     return tuple(f"{kind}_{h:g}s" for kind in ("engagement", "impression") for h in config.half_lives_s)
 
 
-def buyer_names(config: FeatureConfig) -> tuple[str, ...]:
-    """Names of the columns of `population_features` after the totals: who comes back."""
-    return (*(f"returning_{h:g}s" for h in config.half_lives_s), "holders", "returns_per_day")
+def repeat_names(config: FeatureConfig) -> tuple[str, ...]:
+    """Names of the columns of `population_features` after the totals: repeat engagement and its rate."""
+    return (*(f"repeat_engagement_{h:g}s" for h in config.half_lives_s), "unique_users", "returns_per_day")
 
 
 def population_features(config: FeatureConfig, time_s: float, activity: ActivityColumns) -> tuple[Singles, Singles]:
     """Activity [R] at `time_s`, seconds since 1970.
 
     Returns:
-        Columns [R, 3 * half-lives + 2], named by `total_names` and `buyer_names`, logs of 1 + what they name; and
-        how often a holder comes back, per day, [R].
+        Columns [R, 3 * half-lives + 2], named by `total_names` and `repeat_names`, logs of 1 + what they name; and
+        engagements per day of a user who engaged before, [R].
     """
     count = len(config.half_lives_s)
     columns = np.empty((3 * count + 2, len(activity)), np.float32)
     decay_sums(config, time_s - activity.time_s, activity.values[:, : 3 * count], columns[: 3 * count])
-    columns[-2] = activity.holders
-    rate = _returns_per_day(config.half_lives_s[-1], columns[count - 1], columns[3 * count - 1], activity.holders)
+    columns[-2] = activity.unique_users
+    rate = _returns_per_day(config.half_lives_s[-1], columns[count - 1], columns[3 * count - 1], activity.unique_users)
     columns[-1] = rate
     return np.ascontiguousarray(np.log1p(columns, out=columns).T), rate
 
@@ -66,14 +66,15 @@ def shares(values: NDArray[np.float64], axis: int = -1) -> Floats:
     return result
 
 
-def _returns_per_day(half_life_s: float, engaged: Singles, returning: Singles, holders: Singles) -> Singles:
-    """How often someone who engaged before comes back, per day, in the recent past: [rows].
+def _returns_per_day(half_life_s: float, engaged: Singles, repeat: Singles, unique_users: Singles) -> Singles:
+    """Repeat engagements per day of a user who engaged before, in the recent past: [rows].
 
-    Decayed returns over decayed time at risk. A holder since time f has been at risk for the integral of
-    2^(-(t - s) / h) over s from f to t, which is h / ln 2 * (1 - 2^(-(t - f) / h)); summed over holders that is
-    h / ln 2 * (holders - decayed first engagements). One holder with one return per four half-lives is the prior.
+    Decayed repeat engagements over decayed time at risk. A user whose first engagement was at time f has been at risk
+    for the integral of 2^(-(t - s) / h) over s from f to t, which is h / ln 2 * (1 - 2^(-(t - f) / h)); summed over
+    users that is h / ln 2 * (unique_users - decayed first engagements). The prior is one user with one repeat
+    engagement per four half-lives.
     """
-    firsts = np.maximum(engaged - returning, 0.0)
-    risk_days = float(half_life_s / np.log(2) / DAY_S) * np.maximum(holders - firsts, 0.0)
-    result: Singles = (returning + PRIOR_RETURNS) / (risk_days + half_life_s / DAY_S)
+    firsts = np.maximum(engaged - repeat, 0.0)
+    risk_days = float(half_life_s / np.log(2) / DAY_S) * np.maximum(unique_users - firsts, 0.0)
+    result: Singles = (repeat + PRIOR_RETURNS) / (risk_days + half_life_s / DAY_S)
     return result

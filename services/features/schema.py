@@ -128,7 +128,7 @@ def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYP
     """The schema table under `config`. Each view has exactly one writer, so that rows need no locks."""
     user_counts, counts = (_counts(config, event_types, module) for module in ("behavior", "activity"))
     seen = _table(config, "seen", config.user_facets, "categories and brands of items shown", "impressions")
-    user = (*_user_features(config, user_counts, "user"), *seen, *_verdicts(config))
+    user = (*_user_features(config, user_counts, "user"), *seen, *_event_features(config))
     user_scenario = _user_features(config, user_counts, "user_scenario")
     scenario_ids = Feature("scenario_ids", "string", VARIABLE, "scenarios in which the user has a row", "", "", "user")
     return Schema(
@@ -203,13 +203,13 @@ def _user_features(config: FeatureConfig, counts: Features, view: Literal["user"
     )
 
 
-def _verdicts(config: FeatureConfig) -> Features:
+def _event_features(config: FeatureConfig) -> Features:
     which = f"of the last {config.event_ids} events and those of the newest batch"
     bits = "bit mask: had the user engaged before with the item, with each facet"
     return (
-        Feature("event_ids", "int64", VARIABLE, f"keys of the ids {which}", 0, "", "verdicts"),
-        Feature("event_seqs", "int64", VARIABLE, "their topic epoch * 2^40 + offset", 0, "", "verdicts"),
-        Feature("event_returning", "int64", VARIABLE, bits, 0, "", "verdicts"),
+        Feature("event_ids", "int64", VARIABLE, f"keys of the ids {which}", 0, "", "dedup"),
+        Feature("event_seqs", "int64", VARIABLE, "their topic epoch * 2^40 + offset", 0, "", "dedup"),
+        Feature("event_engaged_before", "int64", VARIABLE, bits, 0, "", "dedup"),
     )
 
 
@@ -266,15 +266,13 @@ def _item_features(config: FeatureConfig) -> Features:
     )
 
 
-def _buyers(config: FeatureConfig) -> Features:
+def _repeat_features(config: FeatureConfig) -> Features:
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
     longest = f"{config.half_lives_s[-1]:g} s"
-    returning = "decayed engagement at time_s of users who had engaged with it before, by half-life"
+    repeat = "decayed engagement at time_s of users who had engaged with it before, by half-life"
     return (
-        Feature("returning", "float64", len(config.half_lives_s), returning, 0, half_lives, "activity"),
-        Feature(
-            "holders", "float64", SCALAR, "users who ever engaged with it: their first engagements", 0, "", "activity"
-        ),
+        Feature("repeat_engagement", "float64", len(config.half_lives_s), repeat, 0, half_lives, "activity"),
+        Feature("unique_users", "float64", SCALAR, "users who ever engaged with it", 0, "", "activity"),
         Feature(
             "paid", "float64", 2, "sum of log(1 + price paid), number of prices, at time_s", 0, longest, "activity"
         ),
@@ -282,13 +280,13 @@ def _buyers(config: FeatureConfig) -> Features:
 
 
 def _facet_activity(config: FeatureConfig, counts: Features) -> Features:
-    return (*counts, *_buyers(config), *_bookkeeping())
+    return (*counts, *_repeat_features(config), *_bookkeeping())
 
 
 def _item_activity(config: FeatureConfig, counts: Features) -> Features:
     return (
         *counts,
-        *_buyers(config),
+        *_repeat_features(config),
         Feature("last_value", "float64", SCALAR, "newest price paid, -1 if none was seen", -1.0, "", "activity"),
         Feature("last_value_s", "float64", SCALAR, "time of last_value, seconds since 1970", 0, "", "activity"),
         *_bookkeeping(),

@@ -120,7 +120,7 @@ class SyntheticShop:
         random, ids = np.random.default_rng([3, chunk]), [user_id(number) for number in _numbers(chunk, self.users)]
         pairs, events = _pairs(ids, random, 1.0), np.full(len(ids), EVENT_IDS)
         lists = {"scenario_ids": Ragged(np.array([scenario for _, scenario in pairs], object), np.full(len(ids), 2))}
-        for name in ("event_ids", "event_seqs", "event_returning"):
+        for name in ("event_ids", "event_seqs", "event_engaged_before"):
             lists[name] = Ragged(random.integers(1, 2**62, len(ids) * EVENT_IDS), events)
         yield [(user,) for user in ids], self._user("user", len(ids), USER_TABLES, lists, random)
         yield pairs, self._user("user_scenario", len(pairs), SCENARIO_TABLES, {}, random)
@@ -193,8 +193,8 @@ class SyntheticShop:
         prices = random.exponential(5.0, count)
         return {
             **self._counts(count, random),
-            "returning": random.lognormal(0.0, 1.0, (count, len(self.schema.config.half_lives_s))),
-            "holders": np.floor(random.lognormal(2.0, 2.0, count)),
+            "repeat_engagement": random.lognormal(0.0, 1.0, (count, len(self.schema.config.half_lives_s))),
+            "unique_users": np.floor(random.lognormal(2.0, 2.0, count)),
             "paid": np.column_stack([2.0 * prices, prices]),
         }
 

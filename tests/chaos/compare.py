@@ -22,7 +22,7 @@ from tests.chaos.system import PREFIX, SCHEMA
 
 USER_VIEWS = ("user", "user_scenario", "erased_user")
 ACTIVITY_VIEWS = ("item_activity", "item_scenario_activity", "facet_activity", "scenario_activity")
-REMEMBERED = ("event_ids", "event_seqs", "event_returning")
+REMEMBERED = ("event_ids", "event_seqs", "event_engaged_before")
 """What a user's row knows of its newest events."""
 
 TOLERANCE = 1e-9

@@ -10,7 +10,7 @@ from services.ranking.cache.refresh import Refresher
 from services.ranking.cache.scenario_cache import ScenarioCache
 from services.store.protocol import Key, ReadRequest, RowStore, StoreAdmin
 
-NOT_RANKED_BY = ("event_ids", "event_seqs", "event_returning", "scenario_ids", "position")
+NOT_RANKED_BY = ("event_ids", "event_seqs", "event_engaged_before", "scenario_ids", "position")
 """Features of users that only consumers read."""
 
 

@@ -239,7 +239,7 @@ def assert_rows(expected: MemoryRowStore, actual: RowStore, views: Sequence[str]
                 if name in ("position", "event_seqs"):
                     continue
                 where = f"{view} {key} {name}"
-                if name in ("event_ids", "event_returning"):
+                if name in ("event_ids", "event_engaged_before"):
                     kept = schema.config.event_ids
                     np.testing.assert_array_equal(row[name][-kept:], value[-kept:], err_msg=where)
                 elif value.dtype.kind == "f":

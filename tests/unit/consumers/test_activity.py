@@ -76,8 +76,8 @@ def test_deltas_add_up_and_repetitions_do_not() -> None:
     handler.fold([record(item_delta(), 1), record(scenario_delta(), 2), record(scenario_delta(), 3)])
     assert [2.0] * LENGTH == store.rows["item_activity"][("i0",)]["counts"].tolist()
     assert [2.0] * LENGTH == store.rows["item_scenario_activity"][("i0", "s0")]["counts"].tolist()
-    assert [1.0, 0.8, 0.6] == store.rows["item_activity"][("i0",)]["returning"].tolist()
-    assert 4.0 == store.rows["item_activity"][("i0",)]["holders"]
+    assert [1.0, 0.8, 0.6] == store.rows["item_activity"][("i0",)]["repeat_engagement"].tolist()
+    assert 4.0 == store.rows["item_activity"][("i0",)]["unique_users"]
     assert [6.0, 2.0] == store.rows["item_activity"][("i0",)]["paid"].tolist()
     assert [1.0] * 24 == store.rows["scenario_activity"][("s0",)]["hours"].tolist()
 

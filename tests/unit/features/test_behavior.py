@@ -16,7 +16,7 @@ from tests.unit.features.conftest import START_S, make_events, renumbered
 
 ENCODER = 7
 
-ARRIVAL = ("position", "event_ids", "event_seqs", "event_returning", "scenario_ids")
+ARRIVAL = ("position", "event_ids", "event_seqs", "event_engaged_before", "scenario_ids")
 """Features that say how a row came about."""
 
 

@@ -31,15 +31,15 @@ def folded(schema: Schema, block: Block, events: Events) -> tuple[Block, EventFl
 
 
 def joined(parts: list[EventFlags]) -> tuple[list[bool], list[list[bool]]]:
-    counted, returning = (np.concatenate([getattr(p, name) for p in parts]) for name in ("counted", "engaged_before"))
-    return counted.tolist(), returning.tolist()
+    counted, before = (np.concatenate([getattr(p, name) for p in parts]) for name in ("counted", "engaged_before"))
+    return counted.tolist(), before.tolist()
 
 
 def expected(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool]]]:
     """One event after the other, by hand."""
     ids: set[tuple[str, int]] = set()
     first: dict[tuple[str, int, int], float] = {}
-    counted, returning = [], []
+    counted, before = [], []
     weight = engagement_weights(schema.config, events.type)
     for n in range(len(events)):
         user, time_s = events.user[n], events.time_s[n]
@@ -48,11 +48,11 @@ def expected(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool
         keys = [(user, min(level, 1), key) for user, level, key in keys]
         counted.append((user, int(events.event_key[n])) not in ids)
         ids.add((user, int(events.event_key[n])))
-        returning.append([first.get(key, np.inf) < time_s for key in keys])
+        before.append([first.get(key, np.inf) < time_s for key in keys])
         if counted[-1] and weight[n] > 0:
             for key in keys:
                 first[key] = min(time_s, first.get(key, np.inf))
-    return counted, returning
+    return counted, before
 
 
 def resent(events: Events, seed: int = 3) -> Events:
@@ -77,12 +77,12 @@ def test_verdicts_do_not_depend_on_batch_borders(schema: Schema, events: Events,
     for begin in range(0, len(events), size):
         block, flags = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
         parts.append(flags)
-    counted, returning = joined(parts)
-    wanted_counted, wanted_returning = expected(schema, events)
+    counted, before = joined(parts)
+    wanted_counted, wanted_before = expected(schema, events)
     assert wanted_counted == counted
     # What a repeat returns to is of no interest: it counts nowhere.
-    assert [r for r, c in zip(wanted_returning, counted, strict=True) if c] == [
-        r for r, c in zip(returning, counted, strict=True) if c
+    assert [r for r, c in zip(wanted_before, counted, strict=True) if c] == [
+        r for r, c in zip(before, counted, strict=True) if c
     ]
 
 
@@ -99,11 +99,11 @@ def test_a_batch_folded_again_meets_the_verdicts_of_the_first_time(size: int, ev
     for begin in range(100, len(events), size):
         block, part = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
         parts.append(part)
-    counted, returning = joined(parts)
-    first_counted, first_returning = joined([flags, later])
+    counted, before = joined(parts)
+    first_counted, first_before = joined([flags, later])
     assert first_counted[:150] == counted[:150]
     kept = np.array(first_counted[:150])
-    np.testing.assert_array_equal(np.array(first_returning[:150])[kept], np.array(returning[:150])[kept])
+    np.testing.assert_array_equal(np.array(first_before[:150])[kept], np.array(before[:150])[kept])
     if event_ids == 64:
         assert first_counted == counted
         np.testing.assert_allclose(block.floats("counts"), end.floats("counts"), rtol=1e-9)

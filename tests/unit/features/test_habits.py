@@ -78,8 +78,8 @@ def test_who_returns_is_told_from_who_comes_first(item: dict[str, float]) -> Non
     """Two users ever engaged; ann's second and third purchase are returns, of the item and of its category."""
     returns = decay(30) + decay(10)
     for name in ("item", "category_0", "category_1", "brand"):
-        assert np.log1p(2) == pytest.approx(item[f"{name}_holders"], rel=1e-5)
-        assert np.log1p(returns) == pytest.approx(item[f"{name}_returning_2.592e+06s"], rel=1e-5)
+        assert np.log1p(2) == pytest.approx(item[f"{name}_unique_users"], rel=1e-5)
+        assert np.log1p(returns) == pytest.approx(item[f"{name}_repeat_engagement_2.592e+06s"], rel=1e-5)
 
 
 def test_returns_due_is_time_since_times_the_rate_of_return(item: dict[str, float]) -> None:

@@ -61,7 +61,10 @@ def test_what_may_change(new: Schema) -> None:
 @pytest.mark.parametrize(
     ("new", "expected"),
     [
-        (replace(CONFIG, half_lives_s=(HOUR_S, DAY_S)), ["user.counts", "user.item_value", "item_activity.returning"]),
+        (
+            replace(CONFIG, half_lives_s=(HOUR_S, DAY_S)),
+            ["user.counts", "user.item_value", "item_activity.repeat_engagement"],
+        ),
         (replace(CONFIG, half_lives_s=(HOUR_S, DAY_S, 9 * DAY_S)), ["user.counts", "user.language"]),
         (replace(CONFIG, text_dims=8), ["user.language", "item.text_vector"]),
         (replace(CONFIG, category_levels=4), ["item.facet_keys"]),

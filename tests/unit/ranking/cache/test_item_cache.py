@@ -44,7 +44,7 @@ def store() -> RecordingStore:
     for number, item in enumerate("abc"):
         describe(store, item, number + 1.0, facet=number + 11)
         put(store, "item_scenario", (item, "web"), attributes=[10.0 * (number + 1)])
-        put(store, "facet_activity", (str(number + 11),), holders=100.0 * (number + 1))
+        put(store, "facet_activity", (str(number + 11),), unique_users=100.0 * (number + 1))
     return store
 
 
@@ -72,9 +72,9 @@ def margins(found: CachedItems) -> list[list[float]]:
     return found.fields["pairs"].values[:, -1].reshape(-1, len(SCENARIOS)).tolist()
 
 
-def holders(found: CachedItems) -> list[float]:
-    """The holders of each item's broadest facet."""
-    return found.fields["facet_activity"].holders[found.fields["items"].facet[:, 0]].tolist()
+def unique_users(found: CachedItems) -> list[float]:
+    """The unique_users of each item's broadest facet."""
+    return found.fields["facet_activity"].unique_users[found.fields["items"].facet[:, 0]].tolist()
 
 
 def read_items(store: RecordingStore) -> set[str]:
@@ -94,7 +94,7 @@ def test_rows_come_in_the_order_of_the_items(cache: ItemCache) -> None:
     found = rows(cache, "cab")
     assert sizes(found) == [3.0, 1.0, 2.0]
     assert margins(found) == [[0.5, 30.0], [0.5, 10.0], [0.5, 20.0]]
-    assert holders(found) == [300.0, 100.0, 200.0]
+    assert unique_users(found) == [300.0, 100.0, 200.0]
     assert keys64("cab").tolist() == found.fields["items"].key.tolist()
     assert {0, 11, 12, 13} == set(found.fields["facet_key"].tolist())
 
@@ -104,7 +104,7 @@ def test_unknown_items_have_defaults(cache: ItemCache) -> None:
     assert found.known.tolist() == [False, True]
     assert sizes(found) == [-1.0, 1.0]
     assert margins(found) == [[0.5, 0.5], [0.5, 10.0]]
-    assert holders(found) == [0.0, 100.0]
+    assert unique_users(found) == [0.0, 100.0]
 
 
 def test_vectors_of_another_encoder_are_missing(store: RecordingStore, clock: Clock) -> None:
@@ -142,7 +142,7 @@ def test_changed_rows_are_read_again_if_they_are_held(cache: ItemCache, store: R
     rows(cache, "a")
     describe(store, "a", 9.0)
     describe(store, "b", 8.0)
-    put(store, "facet_activity", ("11",), holders=5.0)
+    put(store, "facet_activity", ("11",), unique_users=5.0)
     read_items(store)
     clock.now_s += 1.0
     cache.note({"a", "b"}, {11, 12})
@@ -150,7 +150,7 @@ def test_changed_rows_are_read_again_if_they_are_held(cache: ItemCache, store: R
     assert {"a", "11"} == read_items(store)
     cache.synced(clock.now_s)
     found = rows(cache, "a")
-    assert ([9.0], [5.0]) == (sizes(found), holders(found))
+    assert ([9.0], [5.0]) == (sizes(found), unique_users(found))
     assert set() == read_items(store)
 
 

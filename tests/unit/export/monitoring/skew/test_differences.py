@@ -86,7 +86,7 @@ def test_columns_depend_on_the_user_alone_or_on_all_users() -> None:
     assert own["item"]["user_brand_impression"]
     assert not own["item"]["user_item_returns_due"]
     assert not own["item"]["user_brand_price_to_habit"]
-    assert not own["item"]["item_holders"]
+    assert not own["item"]["item_unique_users"]
     assert own["cross"]["user_scenario_text_similarity"]
     assert not own["cross"]["item_scenario_age_days"]
 
