@@ -1,1 +1,1 @@
-"""The kinds of models, one file each, behind the interface of `export.models.base`."""
+"""The kinds of models, one file each, behind the interface of `export.models.base`; see README.md."""

@@ -1,7 +1,7 @@
-"""Kind `lightgbm`: boosted trees on the features of the target scenario, side by side.
+"""Kind `lightgbm`: boosted trees on the concatenated features of the target scenario.
 
-As in `pooled`, P[j,n] is the probability were j the target and the transfer weights are the target posterior. Knows
-LightGBM and ONNX; knows nothing of files or registries.
+As in `pooled`, P[j,n] is the probability if j were the target, and the transfer weights are the target posterior. Knows
+LightGBM and ONNX; knows nothing of registries.
 """
 
 import re
@@ -47,17 +47,17 @@ model (float[J, S] scenario, float[1, J, B] behavior, float[1, J, D] language, f
     probability = Div (score, total)
 }
 """
-"""What surrounds the trees; the node that gives `both`, the probabilities of both classes, is replaced by them."""
+"""The graph around the trees, which replace the node that computes `both`, the probabilities of both classes."""
 
 STOP_AFTER = 30
-"""Trees without a better validation AUC until training stops."""
+"""Early stopping: trees without a better validation AUC."""
 
 _OPSET = 15
-"""The newest that the converter knows."""
+"""ONNX operator set, the newest that the converter supports."""
 
 
 def import_lightgbm() -> ModuleType:
-    """LightGBM, or a ModelError that names what is missing."""
+    """The module lightgbm; ModelError names the missing system library."""
     try:
         import lightgbm
     except OSError as error:
@@ -69,7 +69,7 @@ def import_lightgbm() -> ModuleType:
     return module
 
 
-def flattened(batch: RowBatch, out: Floats32 | None = None) -> Floats32:
+def flatten_features(batch: RowBatch, out: Floats32 | None = None) -> Floats32:
     """The features of each row's target scenario, [R, F], in the order of TENSORS; written to `out` if given."""
     context, rows = batch.row_context, np.arange(len(batch))
     parts = [
@@ -83,14 +83,14 @@ def flattened(batch: RowBatch, out: Floats32 | None = None) -> Floats32:
     return np.concatenate(parts, axis=1, out=out)
 
 
-def matrix(source: RowSource) -> tuple[Floats32, NDArray[np.int64]]:
+def feature_matrix(source: RowSource) -> tuple[Floats32, NDArray[np.int64]]:
     """Features [R, F] and labels [R] of a source, streamed into one array."""
     rows = len(source)
     features = np.empty((rows, sum(source.widths[name] for name in TENSORS)), np.float32)
     label, begin = np.empty(rows, np.int64), 0
     for batch in source.batches():
         end = begin + len(batch)
-        flattened(batch, features[begin:end])
+        flatten_features(batch, features[begin:end])
         label[begin:end] = batch.label
         begin = end
     return features, label
@@ -105,14 +105,14 @@ class BoostedTrees:
     """
 
     def __init__(self, text: str) -> None:
-        # The sizes say where each tree begins in the text; LightGBM reads on without them.
+        # tree_sizes are offsets into the text, which rounding moves; LightGBM reads models without them.
         unsized = re.sub(r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE)
-        rounded = re.sub(r"^threshold=(.*)$", _rounded_down, unsized, flags=re.MULTILINE)
+        rounded = re.sub(r"^threshold=(.*)$", _round_thresholds, unsized, flags=re.MULTILINE)
         self.booster = import_lightgbm().Booster(model_str=rounded)
 
     def probability(self, batch: RowBatch) -> NDArray[np.float64]:
         """Probability of every row [R]."""
-        result: NDArray[np.float64] = self.booster.predict(flattened(batch), num_threads=1)
+        result: NDArray[np.float64] = self.booster.predict(flatten_features(batch), num_threads=1)
         return result
 
     def outputs(self, inputs: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[Any], ...]:
@@ -136,10 +136,10 @@ class BoostedTrees:
         given = [("features", FloatTensorType([None, self.booster.num_feature()]))]
         # Without the converter's ZipMap the second output is [rows, 2], the probabilities of both classes.
         trees = convert_lightgbm(self.booster, initial_types=given, zipmap=False, target_opset=_OPSET)
-        onnx.save(_wrapped(trees), path)
+        onnx.save(_wrap_graph(trees), path)
 
 
-def _rounded_down(line: "re.Match[str]") -> str:
+def _round_thresholds(line: "re.Match[str]") -> str:
     """The largest single-precision numbers not above the thresholds of a line, printed exactly."""
     values = np.array([float(part) for part in line[1].split()])
     single = values.astype(np.float32)
@@ -147,7 +147,7 @@ def _rounded_down(line: "re.Match[str]") -> str:
     return "threshold=" + " ".join(repr(float(value)) for value in below)
 
 
-def _wrapped(trees: Any) -> Any:
+def _wrap_graph(trees: Any) -> Any:
     """A graph with the inputs and outputs of served models around one from features [rows, F]."""
     import onnx
     from onnx import compose
@@ -168,9 +168,9 @@ def _wrapped(trees: Any) -> Any:
 def fit_trees(
     source: RowSource, validation: RowSource, config: TrainingConfig, log: Callable[[str], None]
 ) -> BoostedTrees:
-    """Trees up to the number that ranks the validation rows best."""
+    """Fit trees, up to the number with the best validation AUC."""
     lightgbm = import_lightgbm()
-    data = lightgbm.Dataset(*matrix(source), params={"verbose": -1})
+    data = lightgbm.Dataset(*feature_matrix(source), params={"verbose": -1})
     parameters = {
         "objective": "binary",
         "metric": "auc",
@@ -184,12 +184,12 @@ def fit_trees(
         "num_threads": config.threads,
         "verbose": -1,
     }
-    watched = [data.create_valid(*matrix(validation))] if len(validation) else []
-    calls = [lightgbm.early_stopping(STOP_AFTER, verbose=False)] if watched else []
-    booster = lightgbm.train(parameters, data, config.trees, valid_sets=watched, callbacks=calls)
-    best = booster.best_iteration if watched else config.trees
-    found = booster.best_score.get("valid_0", {}).get("auc", float("nan"))
-    log(f"lightgbm: {best} trees, validation AUC {found:.4f}")
+    valid_sets = [data.create_valid(*feature_matrix(validation))] if len(validation) else []
+    calls = [lightgbm.early_stopping(STOP_AFTER, verbose=False)] if valid_sets else []
+    booster = lightgbm.train(parameters, data, config.trees, valid_sets=valid_sets, callbacks=calls)
+    best = booster.best_iteration if valid_sets else config.trees
+    validation_auc = booster.best_score.get("valid_0", {}).get("auc", float("nan"))
+    log(f"lightgbm: {best} trees, validation AUC {validation_auc:.4f}")
     return BoostedTrees(booster.model_to_string(num_iteration=best))
 
 

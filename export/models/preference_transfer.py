@@ -1,11 +1,11 @@
-"""P, M and R: preference f, transfer g, and their sum. Kinds `affine` (the reference) and `neural`.
+"""The P/M model: preference P, transfer weights M and score R. Kinds `affine` (the reference) and `neural`.
 
     P[j,n] = sigmoid(f(S_j, B_uj, L_uj, X_n, X_nj and cross features))
     M[i,j] = sigmoid(g(S_i, S_j, L_ui, L_uj))
     R[n]   = sum_j M[i,j] P[j,n]
 
-Without hidden layers f and g are affine. g sees features only, never a scenario id, so a scenario that was never
-trained on gets weights from its description and activity.
+Without hidden layers f and g are affine. g sees features only, no scenario ids, so a scenario without training rows
+gets weights from its description and activity.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ from export.models.base import (
     RowTensors,
     TorchModel,
     at_target,
-    combine,
-    head,
-    rows_of,
+    build_head,
+    combine_preferences,
+    gather_rows,
 )
 from export.models.config import TrainingConfig
 from export.models.kind import Kind
@@ -31,8 +31,8 @@ from export.models.onnx_export import export_onnx
 from export.rows.reader import RowSource
 
 G_BOUND = 4.0
-"""g is clamped here, so M lies within (0.018, 0.982): R / sum of M stays a division by what single precision knows well
-even where no source seems to tell anything."""
+"""g is clamped to +-G_BOUND, so M lies within (0.018, 0.982): the division R / sum of M stays accurate in single
+precision even where all weights are small."""
 
 
 class PreferenceTransfer(TorchModel):
@@ -43,8 +43,8 @@ class PreferenceTransfer(TorchModel):
         hidden_f: widths of f's hidden layers; empty: affine.
         hidden_g: widths of g's hidden layers; empty: affine.
         dropout: share of f's hidden values that a training step leaves out.
-        members: networks in f; P is their mean. Each is fitted to the labels on its own and they err differently, so
-            the mean is better than any (Hansen and Salamon, 1990); in one graph, with one M.
+        members: networks in f, of which P is the mean. Each is fitted to the labels on its own; their errors differ, so
+            the mean is better than any of them (Hansen and Salamon, 1990). They share one graph and one M.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class PreferenceTransfer(TorchModel):
         super().__init__(tensors)
         f, g = (hidden_f[0] if hidden_f else 1), (hidden_g[0] if hidden_g else 1)
         self.f_first = FirstLayer(self.widths, f * members)
-        self.f_heads = nn.ModuleList(head(hidden_f, dropout) for _ in range(members))
+        self.f_heads = nn.ModuleList(build_head(hidden_f, dropout) for _ in range(members))
         widths = {name: self.widths[name] for name in ("scenario", "language")}
         self.g_target = nn.ModuleDict({name: nn.Linear(width, g, bias=False) for name, width in widths.items()})
         self.g_source = nn.ModuleDict({name: nn.Linear(width, g) for name, width in widths.items()})
-        self.g_head = head(hidden_g)
+        self.g_head = build_head(hidden_g)
 
     def preference(self, context: Tensor, item: Tensor, cross: Tensor) -> Tensor:
         """Each member's P [N, J, members] from f's parts of context [N or 1, J, f], item [N, f] and cross [N, J, C]."""
@@ -83,24 +83,25 @@ class PreferenceTransfer(TorchModel):
         return self.served_preference(request, None)
 
     def served_preference(self, given: RequestTensors, row: Tensor | None) -> Tensor:
-        """P [N, J] of one request, or of several [K, J, ...] of which `row` [N] says whose an item is.
+        """P [N, J] of one request, or of several [K, J, ...], where `row` [N] is the request of each item.
 
-        The numbers of `preference`, in the form that runs fastest on a processor: there, matrix products run at the
-        machine's peak and what lies between them does not. So the items' part is what the product of the cross
-        features is added to, and a single context's part is a few more rows of that product, which a one in the
-        pair's scenario picks out.
+        Same values as `preference`, in the form that is fastest on a CPU: matrix products run at peak speed, the
+        operations between them do not. So the product of the cross features is added to the items' part, and the part
+        of a single context is appended to that product as rows that a one in the pair's scenario selects.
         """
         items, sources = given.cross.shape[:2]
         context = self.f_first.context(*(self.scaled(name, getattr(given, name)) for name in TENSORS[:3]))
         item = torch.cat([self.scaled("item", given.item), self.scaled("item_text", given.item_text)], -1)
-        pairs = self.standardise["cross"].pairs(given.cross)  # type: ignore[operator]
+        pairs = self.standardise["cross"].standardise_pairs(given.cross)  # type: ignore[operator]
         if row is None:
             one = torch.eye(sources, device=pairs.device).expand(items, sources, sources)
             pairs = torch.cat([pairs, one], -1)
-        logits = [self._member(number, context, item, pairs.flatten(0, 1), row) for number in range(len(self.f_heads))]
+        logits = [
+            self._member_logits(number, context, item, pairs.flatten(0, 1), row) for number in range(len(self.f_heads))
+        ]
         return torch.sigmoid(torch.cat(logits)).mean(0).view(items, sources)
 
-    def _member(self, number: int, context: Tensor, item: Tensor, pairs: Tensor, row: Tensor | None) -> Tensor:
+    def _member_logits(self, number: int, context: Tensor, item: Tensor, pairs: Tensor, row: Tensor | None) -> Tensor:
         """Logits [1, N * J] of one member."""
         width = context.shape[-1] // len(self.f_heads)
         own = slice(number * width, (number + 1) * width)
@@ -112,29 +113,29 @@ class PreferenceTransfer(TorchModel):
             added = of_items.expand(-1, context.shape[1], width)
             cross = torch.cat([cross, context[0, :, own]])
         else:
-            added = of_items + rows_of(context[..., own], row)
-        return _last(self.f_heads[number], torch.addmm(added.flatten(0, 1), pairs, cross))
+            added = of_items + gather_rows(context[..., own], row)
+        return _head_logits(self.f_heads[number], torch.addmm(added.flatten(0, 1), pairs, cross))
 
     def request_transfer(self, request: RequestTensors, target: Tensor) -> Tensor:
-        """M [J], the posterior's mean over target scenarios."""
+        """M [J], the mean over the target posterior."""
         weights: Tensor = (target @ self.transfer(request.scenario, request.language)[0])[0]
         return weights
 
     def preference_of_rows(self, batch: RowTensors) -> Tensor:
         """Each member's P [R, J, members] of rows of many contexts."""
-        context, item = self.first_parts(self.f_first, batch)
-        return self.preference(rows_of(context, batch.row_context), item, batch.cross)
+        context, item = self.first_layer_parts(self.f_first, batch)
+        return self.preference(gather_rows(context, batch.row_context), item, batch.cross)
 
     def training_probability(self, batch: RowTensors) -> Tensor:
         """Each member's probability [R, members]; dropped source scenarios weigh 0."""
         weights = at_target(self.transfer(batch.scenario, batch.language), batch) * batch.weight_of_source
-        return combine(self.preference_of_rows(batch).transpose(1, 2), weights.unsqueeze(1))[1]
+        return combine_preferences(self.preference_of_rows(batch).transpose(1, 2), weights.unsqueeze(1))[1]
 
 
-def _last(head: nn.Module, first: Tensor) -> Tensor:
+def _head_logits(head: nn.Module, first: Tensor) -> Tensor:
     """A member's logits [1, pairs] from its first layer's output [pairs, f].
 
-    The last layer has one output: as a row times a matrix it runs twice as fast as the other way round.
+    The last layer has one output: a row times a matrix is twice as fast as a matrix times a column.
     """
     layers = list(head.children())
     for layer in layers[:-1]:
@@ -143,7 +144,7 @@ def _last(head: nn.Module, first: Tensor) -> Tensor:
 
 
 class BatchedRequests(nn.Module):
-    """The model as it serves several requests of as many scenarios in one run, with the same numbers as one by one.
+    """The model for several requests with equally many scenarios in one run; same values as one by one.
 
     Args:
         model: the model.
@@ -166,12 +167,12 @@ class BatchedRequests(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """P [N, J], M [K, J], R [N], R / sum M [N]; scenario, behavior, language [K, J, ...], target [K, J].
 
-        `request` [N] says whose each item is.
+        `request` [N] is the request of each item.
         """
         given = RequestTensors(scenario, behavior, language, item, item_text, cross)
         preference = self.model.served_preference(given, request)
         weights = (target.unsqueeze(1) @ self.model.transfer(scenario, language)).squeeze(1)
-        return preference, weights, *combine(preference, rows_of(weights, request))
+        return preference, weights, *combine_preferences(preference, gather_rows(weights, request))
 
 
 def export_batched(model: PreferenceTransfer, path: Path) -> None:

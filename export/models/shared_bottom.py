@@ -1,6 +1,6 @@
-"""Kind `shared_bottom`: a hidden layer that all scenarios share, and a head for each scenario of training.
+"""Kind `shared_bottom`: a hidden layer shared by all scenarios, and a head per scenario of training.
 
-Caruana, Multitask Learning (1997). A scenario that was never trained on gets the mean of the heads.
+Caruana, Multitask Learning (1997). A scenario without training rows gets the mean of the heads.
 """
 
 from collections.abc import Mapping, Sequence

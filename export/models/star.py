@@ -1,7 +1,7 @@
 """Kind `star`: STAR, Sheng et al., One Model to Serve All (CIKM 2021), without its partitioned normalisation.
 
 Every layer's weights in scenario s are W * W_s and its bias b + b_s: shared, times or plus the scenario's own. An
-auxiliary layer over the scenario's features adds to the logit. A scenario that was never trained on has only the
+auxiliary layer over the scenario's features adds to the logit. A scenario without training rows has only the
 shared part. Features are standardised over all scenarios alike.
 """
 
@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from export.models.base import TENSORS, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, rows_of
+from export.models.base import TENSORS, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, gather_rows
 from export.models.config import TrainingConfig
 from export.models.kind import Kind
 from export.models.known_scenarios import KnownScenarios, count_targets
@@ -87,7 +87,7 @@ class Star(TorchModel):
         logit = torch.zeros(len(values), device=values.device)
         for variant in range(self.scenarios + 1):
             rows = torch.nonzero(share[:, variant]).squeeze(-1)
-            part = self._logit(rows_of(values, rows), variant) * share[rows, variant]
+            part = self._logit(gather_rows(values, rows), variant) * share[rows, variant]
             logit = logit.index_add(0, rows, part)
         return torch.sigmoid(logit + self.auxiliary(parts["scenario"]).squeeze(-1))
 

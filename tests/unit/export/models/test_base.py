@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.models.base import Model, Moments, Standardise, combine
+from export.models.base import Model, RunningStats, Standardise, combine_preferences
 from export.models.kinds import KINDS, load_kind
 from export.models.onnx_export import requests_of
 from export.rows.reader import RowSource
@@ -60,22 +60,22 @@ def test_scales_come_from_the_training_rows(kind: str, directory: Path, trained:
     np.testing.assert_allclose(1 / item.std(0), standardise.scale.numpy(), rtol=1e-5)
 
 
-def test_moments_add_up_and_constants_stay_as_they_are() -> None:
+def test_statistics_accumulate_and_constants_keep_their_scale() -> None:
     """Mean and deviation of all batches together; a constant feature is only shifted; outliers are clipped."""
     values = np.random.default_rng(0).normal(3, 2, (100, 2)).astype(np.float32)
     values[:, 1] = 17.3
-    moments = Moments()
-    moments.add(values[:30])
-    moments.add(values[30:])
-    np.testing.assert_allclose(values.mean(0, dtype=np.float64), moments.mean, rtol=1e-6)
-    assert 0 == moments.deviation[1]
+    statistics = RunningStats()
+    statistics.add(values[:30])
+    statistics.add(values[30:])
+    np.testing.assert_allclose(values.mean(0, dtype=np.float64), statistics.mean, rtol=1e-6)
+    assert 0 == statistics.deviation[1]
     standardise = Standardise(2)
-    standardise.set(moments)
+    standardise.set_statistics(statistics)
     assert [8.0, 1.0] == pytest.approx(standardise(torch.tensor([1e9, 18.3])).tolist(), abs=1e-5)
 
 
 def test_worked_example() -> None:
     """M = 0.8 and P = (0.9, 0.7, 0.5) give R = (0.72, 0.56, 0.40), with one source scenario."""
-    score, probability = combine(torch.tensor([[0.9], [0.7], [0.5]]), torch.tensor([0.8]))
+    score, probability = combine_preferences(torch.tensor([[0.9], [0.7], [0.5]]), torch.tensor([0.8]))
     assert [0.72, 0.56, 0.40] == pytest.approx(score.tolist())
     assert [0.9, 0.7, 0.5] == pytest.approx(probability.tolist())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from export.models.base import TENSORS, ModelError
-from export.models.boosted_trees import BoostedTrees, flattened, import_lightgbm, matrix
+from export.models.boosted_trees import BoostedTrees, feature_matrix, flatten_features, import_lightgbm
 from export.rows.reader import RowSource
 from tests.unit.export.rows.made_rows import write_rows
 
@@ -19,10 +19,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> RowSource:
 
 def test_the_matrix_holds_the_target_scenarios_features(source: RowSource) -> None:
     """One row each, in order of the tensors; labels beside."""
-    features, label = matrix(source)
+    features, label = feature_matrix(source)
     batch = next(source.batches())
     assert (len(source), sum(source.widths[name] for name in TENSORS)) == features.shape
-    np.testing.assert_array_equal(flattened(batch), features[: len(batch)])
+    np.testing.assert_array_equal(flatten_features(batch), features[: len(batch)])
     np.testing.assert_array_equal(batch.label, label[: len(batch)])
     np.testing.assert_array_equal(batch.cross[0, batch.target[0]], features[0, -2:])
     np.testing.assert_array_equal(batch.scenario[0, batch.target[0]], features[0, :3])
@@ -31,12 +31,12 @@ def test_the_matrix_holds_the_target_scenarios_features(source: RowSource) -> No
 def test_thresholds_in_single_precision_change_no_prediction(source: RowSource) -> None:
     """Trees with rounded thresholds predict, on single-precision features, to the bit what LightGBM's own do."""
     lightgbm = import_lightgbm()
-    features, label = matrix(source)
+    features, label = feature_matrix(source)
     parameters = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_in_leaf": 5}
     booster = lightgbm.train(parameters, lightgbm.Dataset(features, label), 20)
     batch = next(source.batches())
     trees = BoostedTrees(booster.model_to_string())
-    np.testing.assert_array_equal(booster.predict(flattened(batch)), trees.probability(batch))
+    np.testing.assert_array_equal(booster.predict(flatten_features(batch)), trees.probability(batch))
 
 
 def test_a_missing_openmp_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

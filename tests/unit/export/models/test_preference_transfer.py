@@ -90,7 +90,7 @@ def test_the_served_form_gives_the_preference_that_was_trained(
 ) -> None:
     """Whatever the depth and the number of members: it only computes in another order."""
     model, (given, _) = made(hidden, members), request_tensors(items, sources)
-    context, item = model.first_parts(model.f_first, given)
+    context, item = model.first_layer_parts(model.f_first, given)
     expected = model.preference(context, item, given.cross).mean(-1)
     torch.testing.assert_close(model.request_preference(given), expected, rtol=1e-6, atol=1e-6)
 
