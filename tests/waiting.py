@@ -1,10 +1,15 @@
-"""Waiting for what happens on other threads and in other processes."""
+"""Waiting for a condition that other threads or processes bring about."""
 
 import threading
+import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Ask again and again; the test's time-out bounds it."""
+def wait_until(
+    condition: Callable[[], object], *, timeout_s: float = 120.0, interval_s: float = 0.01, what: str = ""
+) -> None:
+    """Return once the condition holds, asked every `interval_s` seconds; AssertionError after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
     while not condition():
-        threading.Event().wait(0.005)
+        assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain {what and 'for '}{what}"
+        threading.Event().wait(interval_s)

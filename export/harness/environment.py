@@ -12,10 +12,10 @@ from types import TracebackType
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.consumers.kinds import KINDS
 from services.errors import CrossRecError
 from services.infra.commands import Endpoints, InfraConfig, down, status, up
 from services.infra.ports import choose_port
+from services.settings.processes import CONSUMER_KINDS
 
 CONFIG = Path(__file__).resolve().parents[1] / "datasets" / "completejourney.toml"
 STOP_S = 20.0
@@ -165,7 +165,7 @@ class Environment:
         """Start gateway, ranking server and consumers, and wait until both servers answer healthy."""
         self.processes.start("gateway", "serve", "gateway")
         self.processes.start("ranking", "serve", "ranking")
-        for kind in KINDS:
+        for kind in CONSUMER_KINDS:
             self.processes.start(f"consumer-{kind}", "consume", kind)
         for address in (self.gateway_address, self.ranking_address):
             self.wait_healthy(address)

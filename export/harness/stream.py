@@ -2,20 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from crossrec.events.v1 import events_pb2
 from export.harness.environment import HarnessError
 from export.replay.history import History
 from services.client import EventClient
-from services.consumers.kinds import TOPICS
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
-from services.kafka.connection import kafka_arguments
+from services.kafka.groups import open_group_admin
+from services.kafka.reader import open_reader
 from services.settings.load import Settings
+from services.settings.processes import CONSUMED_TOPICS
 
 BATCH = 500
 
@@ -100,45 +101,37 @@ class ConsumerLagProbe:
     """How far the consumer groups are behind their topics."""
 
     def __init__(self, settings: Settings) -> None:
-        kafka = settings.kafka
-        self._groups = {
-            f"{settings.consumers.group_prefix}-{kind}": f"{kafka.topic_prefix}.{suffix}"
-            for kind, suffix in TOPICS.items()
+        self._prefix = settings.kafka.topic_prefix
+        self._topics = {
+            settings.consumers.group(kind): f"{self._prefix}.{suffix}" for kind, suffix in CONSUMED_TOPICS.items()
         }
-        self._dead_letters = f"{kafka.topic_prefix}.dead-letter"
-        self._admin = KafkaAdminClient(**kafka_arguments(kafka))
-        self._consumer = KafkaConsumer(**kafka_arguments(kafka), isolation_level="read_committed")
+        with ExitStack() as stack:
+            self._admin = stack.enter_context(open_group_admin(settings.kafka))
+            self._reader = stack.enter_context(open_reader(settings.kafka))
+            self._connections = stack.pop_all()
 
     def close(self) -> None:
         """Close the connections."""
-        self._admin.close()
-        self._consumer.close()
+        self._connections.close()
 
     def behind(self) -> dict[str, int]:
         """Records that each group has not yet committed, per group with any."""
         result = {}
-        for group, topic in self._groups.items():
-            ends = self._ends(topic)
-            committed = self._committed(group)
-            lag = sum(max(end - committed.get(part, 0), 0) for part, end in ends.items())
+        for group, topic in self._topics.items():
+            committed = self._admin.committed_offsets(group, topic)
+            lag = sum(max(end - committed.get(part, 0), 0) for part, end in self._reader.end_offsets(topic).items())
             if lag:
                 result[group] = lag
         return result
 
     def records(self, suffix: str) -> int:
         """Records ever written to a topic, by its prefix-less name; transaction markers count as records."""
-        prefix = self._dead_letters.removesuffix("dead-letter")
-        return sum(self._ends(f"{prefix}{suffix}").values())
+        return sum(self._reader.end_offsets(f"{self._prefix}.{suffix}").values())
 
     def dead_lettered(self) -> int:
         """Records in the dead-letter topic that were committed."""
-        parts = [TopicPartition(self._dead_letters, part) for part in self._partitions(self._dead_letters)]
-        self._consumer.assign(parts)
-        self._consumer.seek_to_beginning(*parts)
-        ends, found = self._consumer.end_offsets(parts), 0
-        while any(self._consumer.position(part) < ends[part] for part in parts):
-            found += sum(len(records) for records in self._consumer.poll(timeout_ms=500).values())
-        return found
+        topic = f"{self._prefix}.dead-letter"
+        return sum(1 for _ in self._reader.records(topic, self._reader.beginning_offsets(topic)))
 
     def wait(self, check: Callable[[], None], progress: Callable[[int], None], timeout_s: float = 180.0) -> None:
         """Wait until every group has caught up; HarnessError after `timeout_s` seconds."""
@@ -150,16 +143,3 @@ class ConsumerLagProbe:
                 raise HarnessError(f"consumers do not catch up: {behind} records behind")
             time.sleep(0.1)
         progress(0)
-
-    def _partitions(self, topic: str) -> set[int]:
-        found: set[int] = self._consumer.partitions_for_topic(topic) or set()
-        return found
-
-    def _ends(self, topic: str) -> dict[TopicPartition, int]:
-        parts = [TopicPartition(topic, part) for part in self._partitions(topic)]
-        ends: dict[TopicPartition, int] = self._consumer.end_offsets(parts)
-        return ends
-
-    def _committed(self, group: str) -> dict[TopicPartition, int]:
-        found = self._admin.list_group_offsets([group])
-        return {part: value.offset for part, value in found[group].items()}

@@ -4,24 +4,21 @@ Answers of users erased later are dropped. Knows topics and records; knows nothi
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
-from kafka import KafkaConsumer, TopicPartition
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.consumers.behavior import ENTRIES
 from services.consumers.decoding import Decoder, seconds
 from services.events.routing import BEHAVIOR
 from services.features.event_types import EVENT_TYPES
-from services.kafka.reader import offsets_at, reachable, reader
-from services.kafka.record_source import KafkaUnavailable, Record
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.reader import open_reader
+from services.kafka.record_source import Record
 from services.kafka.topics import RANKED
 from services.settings.load import Settings
-
-SILENCE_S = 30.0
-"""Seconds without a record after which the brokers count as unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +128,12 @@ def read_topic(settings: Settings, suffix: str, from_s: float, until_s: float) -
 
     Raises KafkaUnavailable.
     """
-    kafka, topic = settings.kafka, f"{settings.kafka.topic_prefix}.{suffix}"
-    with reachable(kafka), reader(kafka, max_poll_records=2000) as consumer:
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-        if not partitions:
+    topic = f"{settings.kafka.topic_prefix}.{suffix}"
+    with open_reader(settings.kafka, max_poll_records=2000) as reader:
+        if not reader.partitions(topic):
             raise KafkaUnavailable(f"there is no topic {topic}: `crossrec setup` creates it")
-        starts = offsets_at(consumer, partitions, from_s)
-        ends = consumer.end_offsets(partitions)
-        consumer.assign(partitions)
-        for partition, offset in zip(partitions, starts, strict=True):
-            consumer.seek(partition, offset)
-        for record in _records(consumer, partitions, ends):
-            if record.time_s < until_s and record.offset < ends[TopicPartition(topic, record.partition)]:
+        for record in reader.records(topic, reader.offsets_at(topic, from_s)):
+            if record.time_s < until_s:
                 yield record
 
 
@@ -152,18 +143,3 @@ def _answer(record: Record) -> ServedRanking | None:
     except DecodeError:
         return None
     return answer if answer.answer_id else None
-
-
-def _records(
-    consumer: KafkaConsumer, partitions: Sequence[TopicPartition], ends: dict[TopicPartition, int]
-) -> Iterator[Record]:
-    last_record_s = time.monotonic()
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
-        polled = consumer.poll(timeout_ms=500)
-        if polled:
-            last_record_s = time.monotonic()
-        elif time.monotonic() - last_record_s > SILENCE_S:
-            raise KafkaUnavailable(f"no answer within {SILENCE_S:g} s")
-        for records in polled.values():
-            for r in records:
-                yield Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)

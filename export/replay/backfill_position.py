@@ -1,10 +1,10 @@
 """Sets the offsets at which streaming continues after a backfill."""
 
-from services.consumers.kinds import TOPICS
-from services.consumers.rewind import end_offsets, go_on, offsets_since, require_stopped
+from services.consumers.rewind import end_offsets, offsets_since, require_stopped, set_start_offsets
 from services.events.routing import topic_name
 from services.features.schema import build_schema
 from services.settings.load import Settings
+from services.settings.processes import CONSUMED_TOPICS
 from services.settings.times import parse_time_s
 from services.store.lineage import join_lineage
 from services.store.protocol import RowStore
@@ -29,7 +29,7 @@ def stream_on(settings: Settings, rows: RowStore, stream_from: str) -> dict[str,
     schema, starts = build_schema(settings.features), {}
     join_lineage(rows, schema)
     for kind in KINDS:
-        topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
+        topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
         # Existing deltas come from events whose rows the backfill replaces.
         at_end = stream_from == "end" or kind == "activity"
         offsets = (
@@ -37,6 +37,6 @@ def stream_on(settings: Settings, rows: RowStore, stream_from: str) -> dict[str,
             if at_end
             else offsets_since(settings, topic, parse_time_s("stream_from", stream_from))
         )
-        go_on(settings, schema, rows, kind, offsets)
+        set_start_offsets(settings, schema, rows, kind, offsets)
         starts[topic] = offsets
     return starts

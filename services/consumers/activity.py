@@ -1,11 +1,11 @@
-"""The activity consumer: sums deltas up into rows of items, items per scenario, facets and scenarios."""
+"""The activity consumer: sums activity deltas into rows of items, items per scenario, facets and scenarios."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ScenarioCounts
-from services.consumers.activity_deltas import deltas_of, parse_deltas
+from services.consumers.activity_deltas import parse_deltas, stack_deltas
 from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.loop import BatchResult
 from services.events.codec import BadRecord
@@ -18,11 +18,11 @@ from services.store.protocol import RowStore
 Part = tuple[tuple[str, ...], Record, ActivityDelta | ScenarioCounts]
 
 VIEWS = {"item_id": "item_activity", "facet_key": "facet_activity", "scenario_id": "scenario_activity"}
-"""View of the rows of each subject; an item's delta also has parts per scenario."""
+"""Subject of a delta to the view of its rows; an item's delta also has parts per scenario."""
 
 
 class ActivityHandler:
-    """Folds activity deltas, also those made under older feature schemas of the store.
+    """Folds activity deltas, also those of older feature schemas of the store.
 
     Args:
         store: holds the activity rows.
@@ -36,13 +36,13 @@ class ActivityHandler:
 
     def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write activity rows. Raises StaleSchema for deltas of a newer schema than this consumer's."""
-        letters: list[DeadLetter] = []
+        dead_letters: list[DeadLetter] = []
         parts: dict[str, list[Part]] = {view: [] for view in (*VIEWS.values(), "item_scenario_activity")}
         for record in records:
             try:
                 deltas = parse_deltas(self._schema, record.value, self._schemas.may_fold)
             except BadRecord as error:
-                letters.append(DeadLetter(record, str(error)))
+                dead_letters.append(DeadLetter(record, str(error)))
                 continue
             for delta in deltas:
                 subject = delta.WhichOneof("subject")
@@ -51,11 +51,11 @@ class ActivityHandler:
                 parts["item_scenario_activity"].extend(pairs)
         for view, found in parts.items():
             self._fold(view, found)
-        return BatchResult(dead_letters=letters)
+        return BatchResult(dead_letters=dead_letters)
 
     def _fold(self, view: str, parts: Sequence[Part]) -> None:
         if not parts:
             return
-        deltas = deltas_of(self._schema, [group for group, _, _ in parts], [message for _, _, message in parts])
+        deltas = stack_deltas(self._schema, [group for group, _, _ in parts], [message for _, _, message in parts])
         position = np.array([(self._epoch, r.partition, r.offset) for _, r, _ in parts], np.int64)
         fold_activity(self._store, self._schema, view, deltas, position)

@@ -1,4 +1,4 @@
-"""Activity deltas as records of the activity topic, and back."""
+"""Activity deltas: from events to records of the activity topic, and from records to arrays that can be folded."""
 
 import math
 from collections import Counter
@@ -15,24 +15,24 @@ from services.features.dedup import EventFlags
 from services.features.events import Events
 from services.features.rows import Floats
 from services.features.schema import Schema
-from services.kafka.partitioning import partition_of
 from services.kafka.record_source import OutputRecord
+from services.kafka.topics import partition_of
 
 MAX_COUNT = 1e15
-"""Counts beyond it are no counts."""
+"""Larger counts are invalid."""
 
 RECORD_BYTES = 256 * 1024
-"""Deltas of a partition share records of about this size: a record for each would cost more than its fold."""
+"""Deltas of a partition share records of about this size: one record each would cost more than the fold."""
 
-_HOMES = 1 << 16
-"""Subjects whose partition is remembered."""
+_CACHED_SUBJECTS = 1 << 16
+"""Subjects whose partition is cached."""
 
 MAX_TIME_S = 253_402_300_800.0
 """The end of the year 9999, seconds since 1970."""
 
 
 def activity_deltas(schema: Schema, events: Events, flags: EventFlags) -> list[ActivityDelta]:
-    """What the events add: one delta per item, one per facet and one per scenario of the batch."""
+    """The events as deltas: one per item, one per facet and one per scenario of the batch."""
     if not len(events):
         return []
     fingerprint = unsigned(schema.fingerprint)
@@ -47,25 +47,25 @@ def activity_deltas(schema: Schema, events: Events, flags: EventFlags) -> list[A
 
 
 def pack_deltas(topic: str, deltas: Iterable[ActivityDelta], partitions: int) -> list[OutputRecord]:
-    """Records of the deltas, for a topic of so many partitions; a subject always has the same one."""
+    """The deltas as records of a topic with so many partitions; a subject always has the same partition."""
     outputs: list[OutputRecord] = []
-    begun: dict[int, ActivityDeltas] = {}
+    open_records: dict[int, ActivityDeltas] = {}
     sizes: Counter[int] = Counter()
     for delta in deltas:
-        partition = _home(getattr(delta, delta.WhichOneof("subject")), partitions)
-        begun.setdefault(partition, ActivityDeltas()).deltas.append(delta)
+        partition = _partition_of_subject(getattr(delta, delta.WhichOneof("subject")), partitions)
+        open_records.setdefault(partition, ActivityDeltas()).deltas.append(delta)
         sizes[partition] += delta.ByteSize()
         if sizes[partition] >= RECORD_BYTES:
-            outputs.append(_output(topic, partition, begun.pop(partition)))
+            outputs.append(_output(topic, partition, open_records.pop(partition)))
             del sizes[partition]
-    return [*outputs, *(_output(topic, partition, record) for partition, record in begun.items())]
+    return [*outputs, *(_output(topic, partition, record) for partition, record in open_records.items())]
 
 
-@lru_cache(_HOMES)
-def _home(subject: str, partitions: int) -> int:
-    """The partition of a subject's deltas: the one that it had when it was the key of a record of its own.
+@lru_cache(_CACHED_SUBJECTS)
+def _partition_of_subject(subject: str, partitions: int) -> int:
+    """The partition of a subject's deltas: that of a record with the subject as its key.
 
-    In another one it would meet other offsets, and what was not yet folded would be counted twice, or never.
+    It must not change: the subject's rows hold offsets of this partition, and deltas are skipped by offset.
     """
     return partition_of(subject.encode(), range(partitions))
 
@@ -100,28 +100,22 @@ def _messages(deltas: DeltaColumns, subject: str, fingerprint: int) -> dict[str,
 def parse_deltas(
     schema: Schema, value: bytes | None, knows: Callable[[int], bool] = lambda _: False
 ) -> list[ActivityDelta]:
-    """The deltas of a record of the activity topic; BadRecord if one is none, or of a schema that cannot be folded.
+    """The deltas of a record of the activity topic; BadRecord if there are none, or one of them cannot be folded.
 
     Args:
         schema: the feature schema.
         value: the record's value.
-        knows: whether deltas of another schema, by its fingerprint, add up with those of this one.
+        knows: whether deltas of another schema, given by its fingerprint, can be added to those of this one.
     """
-    deltas = read_deltas(value or b"")
+    try:
+        deltas = list(ActivityDeltas.FromString(value or b"").deltas)
+    except DecodeError as error:
+        raise BadRecord(f"not ActivityDeltas: {error}") from error
+    if not deltas:
+        raise BadRecord("deltas: has none")
     for delta in deltas:
         _check(schema, delta, knows)
     return deltas
-
-
-def read_deltas(value: bytes) -> list[ActivityDelta]:
-    """The deltas in a record's value, unchecked; BadRecord if it is no protobuf.
-
-    Earlier versions wrote a record per delta: what holds no ActivityDeltas is read as one of those.
-    """
-    try:
-        return list(ActivityDeltas.FromString(value).deltas) or [ActivityDelta.FromString(value)]
-    except DecodeError as error:
-        raise BadRecord(f"not ActivityDeltas: {error}") from error
 
 
 def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool]) -> None:
@@ -157,15 +151,15 @@ def _append_missing_types(schema: Schema, message: ActivityDelta) -> None:
             counts.extend([0.0] * missing)
 
 
-def deltas_of(
+def stack_deltas(
     schema: Schema, groups: Sequence[tuple[str, ...]], parts: Sequence[ActivityDelta | ScenarioCounts]
 ) -> DeltaColumns:
-    """Messages side by side, one group each. Parts per scenario have counts and time only."""
-    wide = len(groups[0]) if groups else 1
+    """Messages as arrays, one row per message. Parts per scenario have counts and time only."""
+    width = len(groups[0]) if groups else 1
     whole = [part if isinstance(part, ActivityDelta) else ActivityDelta() for part in parts]
     priced = [part.HasField("last_value") for part in whole]
     return DeltaColumns(
-        group=np.array(groups, object).reshape(len(parts), wide),
+        group=np.array(groups, object).reshape(len(parts), width),
         time_s=np.array([part.time_s for part in parts], np.float64),
         counts=_columns([part.counts[:] for part in parts], schema.count_length),
         hours=_columns([part.hours[:] for part in whole], 24),
@@ -178,14 +172,14 @@ def deltas_of(
 
 
 def _columns(rows: Sequence[Sequence[float]], width: int) -> Floats:
-    """Rows of `width` numbers; an empty one is all 0."""
+    """Rows of `width` numbers; an empty row becomes zeros."""
     return np.array([row or [0.0] * width for row in rows], np.float64).reshape(len(rows), width)
 
 
 def _check_numbers(field: str, numbers: Sequence[float], length: int) -> None:
     if len(numbers) != length:
         raise BadRecord(f"{field}: {len(numbers)} numbers, the feature schema has {length}")
-    if not all(abs(number) <= MAX_COUNT for number in numbers):  # NaN is never within
+    if not all(abs(number) <= MAX_COUNT for number in numbers):  # also catches NaN
         raise BadRecord(f"{field}: not finite, or beyond {MAX_COUNT:g}")
 
 
@@ -200,5 +194,5 @@ def unsigned(fingerprint: int) -> int:
 
 
 def signed(fingerprint: int) -> int:
-    """What `unsigned` was made from."""
+    """The inverse of `unsigned`."""
     return fingerprint - 2**64 if fingerprint >= 2**63 else fingerprint

@@ -92,12 +92,12 @@ class BatchTraces:
         }
         self._batch = _TracedBatch(0, [], {})
 
-    def polled(self, records: Sequence[Record]) -> None:
+    def on_polled(self, records: Sequence[Record]) -> None:
         """A batch is there; one that was in hand until now was given up."""
-        self.dropped()
+        self.on_dropped()
         self._batch = _TracedBatch(self._clock_ns(), records, self._recorded(records))
 
-    def stored(self, operation: str, view: str, rows: int, seconds: float) -> None:
+    def on_store_call(self, operation: str, view: str, rows: int, seconds: float) -> None:
         """The store was called, until now."""
         if self._batch.traces:
             attributes: Attributes = {
@@ -108,17 +108,17 @@ class BatchTraces:
             }
             self._note(f"{operation} {view}", SpanKind.CLIENT, seconds, attributes)
 
-    def folded(self, seconds: float) -> None:
+    def on_folded(self, seconds: float) -> None:
         """The batch, or the first part of it, was folded, until now."""
         if self._batch.traces:
             self._note("fold", SpanKind.INTERNAL, seconds, {})
 
-    def failed(self, what: str) -> None:
+    def on_failure(self, what: str) -> None:
         """A try failed; it will be tried again."""
         if self._batch.traces:
             self._batch.failures.append((what, self._clock_ns()))
 
-    def outgoing(self, records: Sequence[Record], outputs: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
+    def add_trace_headers(self, records: Sequence[Record], outputs: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
         """Records are folded and will be committed with these outputs; returns them with the records' traces."""
         batch = self._batch
         if not batch.traces:
@@ -127,7 +127,7 @@ class BatchTraces:
         headers = [(TRACEPARENT, traceparent_of(span).encode()) for span in batch.spans]
         return [replace(output, headers=[*output.headers, *headers]) for output in outputs]
 
-    def committed(self, records: int, seconds: float) -> None:
+    def on_committed(self, records: int, seconds: float) -> None:
         """So many records, which were `outgoing`, are committed, which took until now."""
         batch = self._batch
         if batch.traces:
@@ -135,7 +135,7 @@ class BatchTraces:
             self._end("")
             self._batch = _TracedBatch(batch.polled_ns, batch.records[records:], batch.traces)
 
-    def dropped(self) -> None:
+    def on_dropped(self) -> None:
         """What is left of the batch in hand was given up."""
         batch = self._batch
         if batch.traces:

@@ -1,4 +1,4 @@
-"""`crossrec consumers ...`: look at the feature consumers from outside, set them back, end what they wait for."""
+"""`crossrec consumers ...`: status and lag of the feature consumers, rewinds, hanging transactions."""
 
 import json
 import time
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 consumers_app = typer.Typer(
     no_args_is_help=True,
-    help="Look at the feature consumers: who folds what, and how far behind; set them back; end what they wait for.",
+    help="Show status and lag of the feature consumers; rewind them; finish hanging transactions that block them.",
 )
 
-MEND_S = 30.0
+LOADING_S = 30.0
 """Longest wait for a Kafka that is still loading, seconds."""
 
 _COLOURS = {"Stable": "green", "Empty": "yellow", "absent": "dim", "no topic": "red"}
@@ -28,19 +28,19 @@ def consume_command(
     kind: Annotated[str, typer.Argument(help="behavior, item, scenario or activity: whose topic to fold.")],
 ) -> None:
     """Start a feature consumer: folds a topic into the online store. Start several to share partitions."""
-    from services.consumers.kinds import KINDS
     from services.consumers.main import run_consumer
+    from services.settings.processes import CONSUMER_KINDS
 
-    if kind not in KINDS:
-        raise typer.BadParameter(f"{kind}: choose one of {', '.join(KINDS)}", param_hint="KIND")
+    if kind not in CONSUMER_KINDS:
+        raise typer.BadParameter(f"{kind}: choose one of {', '.join(CONSUMER_KINDS)}", param_hint="KIND")
     run_consumer(kind, load_settings())
 
 
 @consumers_app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """Show every kind's consumer group: members, committed offsets, and how far behind it is.
+    """Show the consumer group of every kind: members, committed offsets, and lag.
 
-    The lag in seconds is how long the next record to fold has been in Kafka. Joins no group, changes nothing.
+    The lag in seconds is the time since the next record to fold was appended. Joins no group, changes nothing.
     """
     from services.consumers.status import read_groups
 
@@ -64,8 +64,8 @@ def rewind(
 ) -> None:
     """Drop the rows of a kind and rebuild them from the records that Kafka got since a time.
 
-    The kind's consumers must be stopped; start them afterwards. What Kafka no longer has, or got earlier, is not in
-    the rebuilt rows: take that from a backfill.
+    The kind's consumers must be stopped; start them afterwards. Records that have expired in Kafka, or that it got
+    earlier, are not in the rebuilt rows: add them with a backfill.
     """
     from services.consumers.rewind import rewind as rewind_kind
     from services.features.schema import build_schema
@@ -76,21 +76,22 @@ def rewind(
     to_s = parse_time_s("to", to)
     if not yes:
         typer.confirm(f"Drop all rows that {kind} consumers fold in {settings.store.project}?", abort=True)
-    for start in rewind_kind(settings, build_schema(settings.features), open_rows_for_batches(settings), kind, to_s):
-        dropped = ", ".join(f"{count:,} of {view}" for view, count in start.dropped.items())
-        typer.echo(f"{start.kind}: dropped rows: {dropped}; {start.topic} is folded from {list(start.offsets)} on")
+    for done in rewind_kind(settings, build_schema(settings.features), open_rows_for_batches(settings), kind, to_s):
+        dropped = ", ".join(f"{count:,} of {view}" for view, count in done.dropped.items())
+        typer.echo(f"{done.kind}: dropped rows: {dropped}; {done.topic} is folded from {list(done.offsets)} on")
 
 
 @consumers_app.command()
-def mend() -> None:
-    """End transactions that Kafka decided and never told the partitions of, for which groups would wait for good.
+def abort_hanging_transactions() -> None:
+    """Finish transactions that Kafka has ended without writing their markers, which blocks consumer groups forever.
 
-    A single node (Kafka 4.3) that is killed can leave such. They end as they were decided; others are left alone.
+    A killed single node (Kafka 4.3) can leave some. Each is committed or aborted as Kafka had decided; transactions
+    that are still open are left as they are.
     """
     from services.kafka.hanging_transactions import finish_hanging_transactions
 
-    markers = finish_hanging_transactions(load_settings().kafka, MEND_S)
-    typer.echo(f"ended in {markers} partitions" if markers else "no transaction is torn")
+    markers = finish_hanging_transactions(load_settings().kafka, LOADING_S)
+    typer.echo(f"finished in {markers} partitions" if markers else "no transaction hangs")
 
 
 def _table(groups: "list[GroupStatus]") -> Table:

@@ -1,4 +1,4 @@
-"""Whether a consumer lives and folds, and if not, why. Pure: told what happens, asked from another thread."""
+"""Liveness and readiness of a consumer, with reasons. Pure: updated by the consumer's thread, read by another."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,27 +7,27 @@ from datetime import UTC, datetime
 from services.server.metrics_endpoint import HealthReport
 
 LIVE_S = 300.0
-"""Seconds without a sign of life after which a consumer counts as hung: Kafka's limit between two polls."""
+"""Seconds without activity after which a consumer counts as hung: Kafka's limit between two polls."""
 
 BUSY_S = 30.0
-"""Seconds without one after which it is not ready: waiting for a server that neither answers nor fails, or too slow."""
+"""Seconds without activity after which it is not ready: it waits for a server that neither answers nor fails."""
 
 
 @dataclass(frozen=True)
 class FailureSeries:
-    """Failures in a row, since the last time that all went well.
+    """Consecutive failures since the last success.
 
     Args:
-        kinds: what was wrong, like `store unavailable`, each once, the last one last.
-        reason: of the last failure.
-        since_s: of the first failure, seconds since 1970.
-        tries: how many there were.
+        kinds: kinds of failure, like `store unavailable`, each once, the latest last.
+        reason: reason of the latest failure.
+        since_s: time of the first failure, seconds since 1970.
+        failures: their number.
     """
 
     kinds: tuple[str, ...]
     reason: str
     since_s: float
-    tries: int
+    failures: int
 
 
 class ConsumerHealth:
@@ -39,68 +39,68 @@ class ConsumerHealth:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seen_s = clock()
+        self._active_s = clock()
         self._assigned: Sequence[int] | None = None
         self._rebalancing_since_s: float | None = None
         self._stopping = False
         self.series: FailureSeries | None = None
 
-    def alive(self) -> None:
-        """The consumer does something."""
-        self._seen_s = self._clock()
+    def on_activity(self) -> None:
+        """The consumer made progress."""
+        self._active_s = self._clock()
 
-    def revoked(self) -> None:
-        """Partitions were taken away; an assignment follows."""
+    def on_revoked(self) -> None:
+        """Partitions were revoked; an assignment follows."""
         self._assigned, self._rebalancing_since_s = (), self._clock()
 
-    def assigned(self, partitions: Sequence[int]) -> None:
-        """Partitions were given; none is right too, where the group has more members than partitions."""
+    def on_assigned(self, partitions: Sequence[int]) -> None:
+        """Partitions were assigned; none are if the group has more members than partitions."""
         self._assigned, self._rebalancing_since_s = tuple(partitions), None
 
-    def failed(self, what: str, reason: str) -> None:
-        """Something is away: begins a series or goes on with it."""
-        self.alive()
+    def on_failure(self, what: str, reason: str) -> None:
+        """An attempt failed: begins a series of failures or continues it."""
+        self.on_activity()
         old = self.series or FailureSeries((), "", self._clock(), 0)
         kinds = (*(kind for kind in old.kinds if kind != what), what)
-        self.series = FailureSeries(kinds, reason, old.since_s, old.tries + 1)
+        self.series = FailureSeries(kinds, reason, old.since_s, old.failures + 1)
 
-    def recovered(self) -> FailureSeries | None:
-        """All is well; returns the series that this ends."""
+    def on_recovered(self) -> FailureSeries | None:
+        """An attempt succeeded; returns the series of failures that this ends."""
         old, self.series = self.series, None
         return old
 
-    def stopping(self) -> None:
-        """The consumer was told to stop."""
+    def on_stopping(self) -> None:
+        """The consumer is stopping."""
         self._stopping = True
 
     def live(self) -> HealthReport:
-        """Whether the process is worth keeping."""
-        reasons = self._silent(LIVE_S)
+        """Whether the process need not be restarted."""
+        reasons = self._idle_reasons(LIVE_S)
         return HealthReport(not reasons, reasons, {})
 
     def ready(self) -> HealthReport:
-        """Whether the consumer folds, or would if there were records."""
-        reasons = [*self._not_assigned(), *self._failing(), *self._silent(BUSY_S)]
+        """Whether the consumer folds records, or would if there were any."""
+        reasons = [*self._assignment_reasons(), *self._failure_reasons(), *self._idle_reasons(BUSY_S)]
         if self._stopping:
             reasons.append("stopping")
         return HealthReport(not reasons, reasons, {"partitions": list(self._assigned or ())})
 
-    def _not_assigned(self) -> list[str]:
+    def _assignment_reasons(self) -> list[str]:
         since_s, assigned = self._rebalancing_since_s, self._assigned
         if since_s is not None:
-            return [f"rebalancing since {_time(since_s)}"]
+            return [f"rebalancing since {_iso_time(since_s)}"]
         return ["no partitions assigned yet"] if assigned is None else []
 
-    def _silent(self, limit_s: float) -> list[str]:
-        silent_s = self._clock() - self._seen_s
-        return [f"no sign of life for {silent_s:.0f} s"] if silent_s > limit_s else []
+    def _idle_reasons(self, limit_s: float) -> list[str]:
+        idle_s = self._clock() - self._active_s
+        return [f"no activity for {idle_s:.0f} s"] if idle_s > limit_s else []
 
-    def _failing(self) -> list[str]:
+    def _failure_reasons(self) -> list[str]:
         series = self.series
         if series is None:
             return []
-        return [f"{series.kinds[-1]} since {_time(series.since_s)} ({series.tries} tries): {series.reason}"]
+        return [f"{series.kinds[-1]} since {_iso_time(series.since_s)} ({series.failures} failures): {series.reason}"]
 
 
-def _time(seconds: float) -> str:
+def _iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""The loop of every consumer: poll, fold, commit; what fails for a passing reason is tried again.
+"""The loop of every consumer: poll, fold, commit; transient failures are retried.
 
-A batch's rows are written before its offsets are committed. A crash in between repeats the batch, and the rows'
-positions make the repetition change nothing.
+A batch's rows are written before its offsets are committed. A crash in between repeats the batch, and the positions in
+the rows make the repetition change nothing.
 """
 
 import random
@@ -13,28 +13,29 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.consumers.dead_letters.record import DeadLetter
-from services.consumers.observer import LOG, STORE, ConsumerObserver
+from services.consumers.observer import KAFKA, STORE, ConsumerObserver
 from services.errors import CrossRecError
-from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord, Record, RecordSource
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.record_source import LostPartitions, OutputRecord, Record, RecordSource
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5
-"""Longest wait for records, and longest time that passes between two looks at the stop event, seconds."""
+"""Longest wait for records, and longest time between two checks of the stop event, seconds."""
 
 BACKOFF_S = (0.1, 10.0)
-"""First and longest wait between tries, seconds; doubled each time, with jitter of a half."""
+"""First and longest wait between retries, seconds; doubled each time, with a jitter of one half."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What is left to do once the rows of a batch are written.
+    """Result of folding a batch whose rows are written.
 
     Args:
         outputs: records to produce.
         dead_letters: records that could not be folded, and why.
-        records: how many of the batch, from its beginning, were folded; the rest is folded once these are
+        records: how many records of the batch, from its beginning, were folded; the rest is folded after these are
             committed. None: all.
-        counts: how many of them by type of entry and what became of it (`folded`, `repeated`, ...), for the metrics;
+        counts: number of folded records by type of entry and outcome (`folded`, `repeated`, ...), for the metrics;
             without the dead letters. Empty: all the others were folded.
     """
 
@@ -45,7 +46,7 @@ class BatchResult:
 
 
 class BatchHandler(Protocol):
-    """What a kind of consumer does with a batch."""
+    """Folds the batches of a kind of consumer."""
 
     def fold(self, records: Sequence[Record]) -> BatchResult:
         """Fold the records, or the first of them, into the store.
@@ -56,115 +57,115 @@ class BatchHandler(Protocol):
 
 
 class ConsumerLoop:
-    """Runs a handler over a log until told to stop.
+    """Feeds the batches of a record source to a handler until stopped.
 
     Args:
-        log: where batches come from; positions and outputs are committed to it.
+        source: yields batches; offsets and outputs are committed to it.
         handler: folds a batch.
-        dead_letter_topic: where records go that cannot be folded.
-        stop: ends the loop after the batch in hand.
-        jitter: spreads the waits between tries.
-        watch: told what happens.
+        dead_letter_topic: topic of records that cannot be folded.
+        stop: ends the loop after the current batch.
+        jitter: spreads the waits between retries.
+        observer: notified of every step.
     """
 
     def __init__(
         self,
-        log: RecordSource,
+        source: RecordSource,
         handler: BatchHandler,
         dead_letter_topic: str,
         stop: threading.Event,
         jitter: random.Random | None = None,
-        watch: ConsumerObserver | None = None,
+        observer: ConsumerObserver | None = None,
     ) -> None:
-        self._log, self._folder, self._dead_letter_topic, self._stop = log, handler, dead_letter_topic, stop
+        self._source, self._handler, self._dead_letter_topic, self._stop = source, handler, dead_letter_topic, stop
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._watch = watch or ConsumerObserver("any")
+        self._observer = observer or ConsumerObserver("any")
 
     def run(self) -> None:
-        """Fold until the stop event; the batch in hand is finished and committed, then the group is left."""
+        """Fold until the stop event; then finish and commit the current batch, and leave the group."""
         try:
             while not self._stop.is_set():
                 self.step()
         finally:
-            self._watch.stopping()
-            self._log.close()
+            self._observer.on_stopping()
+            self._source.close()
 
     def step(self) -> int:
         """One batch; returns how many records were folded and committed."""
         done = 0
         try:
-            records = self._log.poll(POLL_S)
-            self._watch.polled(records)
+            records = self._source.poll(POLL_S)
+            self._observer.on_polled(records)
             while done < len(records):
-                taken = self._fold_next(records[done:])
-                if not taken:
+                folded = self._fold_and_commit(records[done:])
+                if not folded:
                     return done
-                done += taken
+                done += folded
         except (LostPartitions, FencedWrite) as error:
             self._drop(error)
         except (KafkaUnavailable, StoreUnavailable) as error:
-            self._failed(error)
+            self._report_failure(error)
             self._rewind()
         return done
 
-    def _fold_next(self, records: Sequence[Record]) -> int:
-        """Fold and commit what the handler takes of the records at once; returns how many, 0 if they were given up."""
-        outcome = self._folded(records)
-        if outcome is None:
+    def _fold_and_commit(self, records: Sequence[Record]) -> int:
+        """Fold and commit as many of the records as the handler folds at once; returns how many, 0 if dropped."""
+        result = self._fold_with_retries(records)
+        if result is None:
             return 0
-        taken = len(records) if outcome.records is None else outcome.records
-        letters = [letter.output(self._dead_letter_topic) for letter in outcome.dead_letters]
-        outputs = self._watch.outgoing(records[:taken], outcome.outputs)
+        folded = records[: result.records]
+        dead_letters = [each.output(self._dead_letter_topic) for each in result.dead_letters]
+        outputs = self._observer.add_trace_headers(folded, result.outputs)
         begun_s = time.monotonic()
-        self._log.commit([*outputs, *letters], records[:taken])
+        self._source.commit([*outputs, *dead_letters], folded)
         took_s = time.monotonic() - begun_s
-        self._watch.committed(records[:taken], outcome.dead_letters, outcome.counts, took_s)
-        return taken
+        self._observer.on_committed(folded, result.dead_letters, result.counts, took_s)
+        return len(folded)
 
-    def _folded(self, records: Sequence[Record]) -> BatchResult | None:
-        """The outcome of the batch; None if it may belong to another consumer now, or a stop came first."""
+    def _fold_with_retries(self, records: Sequence[Record]) -> BatchResult | None:
+        """The result of the batch; None if the partitions may be reassigned, or the stop event was set first."""
         while True:
             begun_s = time.monotonic()
             try:
-                outcome = self._folder.fold(records)
+                result = self._handler.fold(records)
             except StoreUnavailable as error:
-                self._failed(error)
+                self._report_failure(error)
             else:
-                self._watch.folded(time.monotonic() - begun_s)
-                return outcome
-            if not self._kept_through(self._backoff_s()):
-                self._drop(LostPartitions("partitions moved while the store was away"))
+                self._observer.on_folded(time.monotonic() - begun_s)
+                return result
+            if not self._keep_alive(self._backoff_s()):
+                self._drop(LostPartitions("partitions were reassigned while the store was unavailable"))
                 return None
             if self._stop.is_set():
                 return None
 
-    def _kept_through(self, wait_s: float) -> bool:
-        """Whether the batch stayed ours for `wait_s` seconds, or until a stop."""
+    def _keep_alive(self, wait_s: float) -> bool:
+        """Whether the partitions stayed assigned for `wait_s` seconds, or until the stop event."""
         while wait_s > 0 and not self._stop.is_set():
-            if not self._log.keep_alive(min(wait_s, POLL_S)):
+            if not self._source.keep_alive(min(wait_s, POLL_S)):
                 return False
             wait_s -= POLL_S
         return True
 
     def _drop(self, reason: LostPartitions | FencedWrite) -> None:
-        """Give the batch up and go on from what is committed."""
-        self._watch.dropped(str(reason), fenced=isinstance(reason, FencedWrite))
+        """Drop the batch and continue from the committed offsets."""
+        self._observer.on_dropped(str(reason), fenced=isinstance(reason, FencedWrite))
         self._rewind()
 
     def _rewind(self) -> None:
-        # Until it succeeds the position may stay past records that are not committed: reading on would skip them.
+        # Before a rewind the position may be past uncommitted records: reading on would skip them.
         while not self._stop.wait(self._backoff_s()):
             try:
-                self._log.rewind()
+                self._source.rewind()
             except (KafkaUnavailable, LostPartitions, StoreUnavailable) as error:
-                self._failed(error)
+                self._report_failure(error)
             else:
                 return
 
-    def _failed(self, error: CrossRecError) -> None:
-        self._watch.failed(STORE if isinstance(error, StoreUnavailable) else LOG, str(error))
+    def _report_failure(self, error: CrossRecError) -> None:
+        self._observer.on_failure(STORE if isinstance(error, StoreUnavailable) else KAFKA, str(error))
 
     def _backoff_s(self) -> float:
         first, longest = BACKOFF_S
-        wait: float = min(first * 2.0 ** min(self._watch.tries - 1, 16), longest)
+        wait: float = min(first * 2.0 ** min(self._observer.failures - 1, 16), longest)
         return wait * (0.5 + self._jitter.random() / 2)

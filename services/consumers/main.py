@@ -1,4 +1,4 @@
-"""A consumer process: settings in, everything wired by hand, folds until a signal."""
+"""A consumer process: wires everything from the settings, folds until a signal."""
 
 import logging
 import threading
@@ -12,21 +12,20 @@ from services.consumers import behavior, catalogue
 from services.consumers.activity import ActivityHandler
 from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder
-from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
-from services.kafka.reader import partition_counts
 from services.kafka.record_source import RecordSource
-from services.kafka.topics import identify
+from services.kafka.topics import describe_topic, partition_counts
 from services.server.lifecycle import freeze_heap, stop_event
 from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import serve_metrics
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
+from services.settings.processes import CONSUMED_TOPICS, CONSUMER_KINDS
 from services.store.cached_item_rows import CachedItemRowStore
 from services.store.lineage import join_lineage
 from services.store.metered_rows import MeteredRowStore
@@ -44,11 +43,11 @@ _logger = logging.getLogger(__name__)
 
 
 def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] | None = None) -> None:
-    """Fold one topic until SIGTERM or SIGINT; then the batch in hand is finished, committed, the group left.
+    """Fold one topic until SIGTERM or SIGINT; then finish and commit the current batch, and leave the group.
 
     Args:
-        kind: one of KINDS.
-        settings: what to read, where to write.
+        kind: one of CONSUMER_KINDS.
+        settings: Kafka, store and features.
         encoder: opens the text encoder if the kind needs one; default: the one of the settings.
     """
     from services.store.connect import open_rows_for_batches
@@ -70,44 +69,44 @@ def consume(
     store: RowStore,
     stop: threading.Event,
     encoder: Callable[[], Encoder],
-    open_log: Callable[
+    open_source: Callable[
         [KafkaRecordSourceConfig, ConsumerObserver, Callable[[], Sequence[int]]], RecordSource
     ] = KafkaRecordSource,
     tracing: "Tracing | None" = None,
 ) -> None:
-    """Fold one topic, read by `open_log`, into `store` until `stop` is set; `encoder` opens one if need be."""
-    if kind not in KINDS:
-        raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(KINDS)}")
+    """Fold one topic, read through `open_source`, into `store` until `stop` is set; `encoder` opens one if need be."""
+    if kind not in CONSUMER_KINDS:
+        raise ConfigurationError(f"no consumer of kind {kind}; there are {', '.join(CONSUMER_KINDS)}")
     kafka, chosen = settings.kafka, settings.consumers
     config = KafkaRecordSourceConfig(
         kafka=kafka,
-        group=f"{chosen.group_prefix}-{kind}",
-        topic=topic_name(kafka.topic_prefix, TOPICS[kind]),
+        group=chosen.group(kind),
+        topic=topic_name(kafka.topic_prefix, CONSUMED_TOPICS[kind]),
         max_poll_records=chosen.max_poll_records,
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
     )
-    watch, schema = build_observer(kind, config, tracing), build_schema(settings.features)
-    rows, counts = MeteredRowStore(store, watch.stored), partition_counts(kafka)
+    observer, schema = build_observer(kind, config, tracing), build_schema(settings.features)
+    rows, counts = MeteredRowStore(store, observer.on_store_call), partition_counts(kafka)
     handler = build_handler(kind, settings, schema, rows, encoder, counts)
 
-    def admitted() -> list[int]:
+    def admit_topic() -> list[int]:
         join_lineage(store, schema)
-        return admit(store, schema, identify(kafka, config.topic), kafka.topic_epoch)
+        return admit(store, schema, describe_topic(kafka, config.topic), kafka.topic_epoch)
 
-    # A schema that does not fit is refused before the group is disturbed; a store that is away is asked again later.
+    # Reject an incompatible schema before joining the group; an unavailable store is asked again later.
     with suppress(StoreUnavailable, FencedWrite):
         join_lineage(store, schema)
-    log = open_log(config, watch, admitted)
-    loop = ConsumerLoop(log, handler, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, watch=watch)
+    source = open_source(config, observer, admit_topic)
+    loop = ConsumerLoop(source, handler, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, observer=observer)
     address = chosen.metrics_listen
-    with serve_metrics(METRICS_LISTEN, address, watch.registry, watch.health) if address else nullcontext():
+    with serve_metrics(METRICS_LISTEN, address, observer.registry, observer.health) if address else nullcontext():
         log_event(_logger, "consumer_started", kind=kind, topic=config.topic, group=config.group)
         loop.run()
 
 
 def build_observer(kind: str, config: KafkaRecordSourceConfig, tracing: "Tracing | None") -> ConsumerObserver:
-    """What is told of a consumer's batches; makes traces of them if there is `tracing`."""
+    """The observer of a consumer; makes traces of its batches if there is `tracing`."""
     if tracing is None:
         return ConsumerObserver(kind)
     from services.consumers.batch_traces import BatchTraces
@@ -123,7 +122,7 @@ def build_handler(
     encoder: Callable[[], Encoder],
     partitions_of: Callable[[str], int] | None = None,
 ) -> BatchHandler:
-    """What the kind of consumer does with a batch; `partitions_of` counts a topic's, by default as the settings say."""
+    """The handler of a kind of consumer; `partitions_of` counts a topic's partitions, by default from the settings."""
     chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
     def decoder(kinds: frozenset[str]) -> Decoder:
@@ -131,9 +130,9 @@ def build_handler(
 
     match kind:
         case "behavior":
-            # Only here: the owner of the item rows must read what is stored.
+            # Only here: the consumer that writes item rows must read the stored rows.
             cached = CachedItemRowStore(store, chosen.item_cache_size, chosen.item_cache_age_s)
-            topic = topic_name(settings.kafka.topic_prefix, TOPICS["activity"])
+            topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS["activity"])
             count = partial(partitions_of, topic) if partitions_of else lambda: settings.kafka.partitions
             return behavior.BehaviorHandler(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, count, epoch)
         case "item":

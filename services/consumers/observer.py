@@ -1,7 +1,7 @@
-"""What a consumer tells about itself: told once, it goes to metrics, health and the log.
+"""The observer of a consumer: passes every step on to metrics, health, progress, traces and the log.
 
-One line in the log per rebalance, per series of failures and per recovery. Called from the consumer's thread only;
-nothing that comes here quotes a record.
+Logs one line per rebalance, per series of failures and per recovery. Called from the consumer's thread only.
+No argument quotes a record.
 """
 
 import logging
@@ -22,20 +22,20 @@ from services.server.logging import log_event
 if TYPE_CHECKING:
     from services.consumers.batch_traces import BatchTraces
 
-STORE, LOG, BATCH = "store unavailable", "log unavailable", "batch dropped"
-"""What can be wrong for a while."""
+STORE, KAFKA, BATCH = "store unavailable", "kafka unavailable", "batch dropped"
+"""Kinds of transient failures; also log events, and their first words are labels of metrics."""
 
 _logger = logging.getLogger(__name__)
 
 
 class ConsumerObserver:
-    """Watches one consumer.
+    """Reports what one consumer does.
 
     Args:
         kind: kind of consumer.
-        registry: where metrics go.
+        registry: registry of the metrics.
         clock: seconds since 1970.
-        traces: told of batches, too; None: there are no traces.
+        traces: makes spans of batches; None: no traces.
     """
 
     def __init__(
@@ -52,102 +52,104 @@ class ConsumerObserver:
         self.health = ConsumerHealth(clock)
         self.metrics = ConsumerMetrics(self.registry, kind, self.progress, clock)
 
-    def revoked(self) -> None:
-        """A rebalance begins: the partitions are taken away."""
+    def on_revoked(self) -> None:
+        """A rebalance begins: all partitions are revoked."""
         self._rebalancing_since_s = self._clock()
-        self.health.revoked()
+        self.health.on_revoked()
 
-    def assigned(self, partitions: Sequence[int]) -> None:
-        """A rebalance ends; these are the consumer's now."""
+    def on_assigned(self, partitions: Sequence[int]) -> None:
+        """A rebalance ends with these partitions assigned."""
         now_s = self._clock()
         since_s, self._rebalancing_since_s = self._rebalancing_since_s, None
-        self.health.assigned(partitions)
-        self.metrics.rebalanced()
+        self.health.on_assigned(partitions)
+        self.metrics.on_assigned()
         took_s = None if since_s is None else round(now_s - since_s, 3)
         log_event(_logger, "rebalanced", kind=self._kind, partitions=list(partitions), took_s=took_s)
 
-    def reached(self, bounds: Mapping[int, tuple[int, int]]) -> None:
+    def on_positions(self, bounds: Mapping[int, tuple[int, int]]) -> None:
         """After a poll: position and end of the assigned partitions."""
-        self.progress.reached(bounds)
+        self.progress.on_positions(bounds)
 
-    def polled(self, records: Sequence[Record]) -> None:
-        """The log answered."""
-        self.health.alive()
-        self.progress.took(records)
+    def on_polled(self, records: Sequence[Record]) -> None:
+        """Kafka answered a poll with these records."""
+        self.health.on_activity()
+        self.progress.on_polled(records)
         if self._traces is not None:
-            self._traces.polled(records)
+            self._traces.on_polled(records)
         if not records:
-            self.recovered()
+            self.on_recovered()
 
-    def folded(self, seconds: float) -> None:
+    def on_folded(self, seconds: float) -> None:
         """A batch was folded."""
-        self.metrics.folded(seconds)
+        self.metrics.on_folded(seconds)
         if self._traces is not None:
-            self._traces.folded(seconds)
+            self._traces.on_folded(seconds)
 
-    def stored(self, operation: str, view: str, rows: int, seconds: float) -> None:
+    def on_store_call(self, operation: str, view: str, rows: int, seconds: float) -> None:
         """The store was called."""
-        self.metrics.stored(operation, view, rows, seconds)
+        self.metrics.on_store_call(operation, view, rows, seconds)
         if self._traces is not None:
-            self._traces.stored(operation, view, rows, seconds)
+            self._traces.on_store_call(operation, view, rows, seconds)
 
-    def outgoing(self, records: Sequence[Record], outputs: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
-        """The outputs of the records as they are to be written: they carry on the records' traces."""
-        return outputs if self._traces is None else self._traces.outgoing(records, outputs)
+    def add_trace_headers(self, records: Sequence[Record], outputs: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
+        """The outputs with headers that continue the traces of the records."""
+        return outputs if self._traces is None else self._traces.add_trace_headers(records, outputs)
 
-    def committed(
+    def on_committed(
         self,
         records: Sequence[Record],
-        letters: Sequence[DeadLetter],
+        dead_letters: Sequence[DeadLetter],
         counts: Counter[tuple[str, str]],
         seconds: float,
     ) -> None:
-        """The first records of the batch are folded and committed, which took the commit `seconds`."""
-        self.health.alive()
-        self.progress.committed(records)
-        self.metrics.committed(records, letters, counts, seconds)
+        """The first records of the batch were folded, and committed in `seconds`."""
+        self.health.on_activity()
+        self.progress.on_committed(records)
+        self.metrics.on_committed(records, dead_letters, counts, seconds)
         if self._traces is not None:
-            self._traces.committed(len(records), seconds)
-        log_dead_letters(letters)
-        self.recovered()
+            self._traces.on_committed(len(records), seconds)
+        log_dead_letters(dead_letters)
+        self.on_recovered()
 
-    def failed(self, what: str, reason: str) -> None:
-        """A try failed; the first of a series is logged."""
-        self.metrics.failed(what.partition(" ")[0])
+    def on_failure(self, what: str, reason: str) -> None:
+        """An attempt failed; the first of a series is logged."""
+        self.metrics.on_failure(what.partition(" ")[0])
         if self._traces is not None:
-            self._traces.failed(what)
-        self._note(what, reason)
+            self._traces.on_failure(what)
+        self._log_first(what, reason)
 
-    def dropped(self, reason: str, *, fenced: bool) -> None:
-        """The batch in hand was given up."""
-        self.progress.dropped()
-        self.metrics.dropped()
+    def on_dropped(self, reason: str, *, fenced: bool) -> None:
+        """The current batch was dropped."""
+        self.progress.on_dropped()
+        self.metrics.on_dropped()
         if self._traces is not None:
-            self._traces.dropped()
+            self._traces.on_dropped()
         if fenced:
-            self.metrics.fenced()
-        self._note(BATCH, reason)
+            self.metrics.on_fenced()
+        self._log_first(BATCH, reason)
 
-    def recovered(self) -> None:
-        """All is well; the end of a series is logged, with how long it took and how many tries."""
-        series = self.health.recovered()
+    def on_recovered(self) -> None:
+        """An attempt succeeded; the end of a series of failures is logged, with its duration and number of failures."""
+        series = self.health.on_recovered()
         if series is not None:
             took_s = round(self._clock() - series.since_s, 3)
-            log_event(_logger, "recovered", kind=self._kind, after=series.kinds, tries=series.tries, took_s=took_s)
+            log_event(
+                _logger, "recovered", kind=self._kind, after=series.kinds, failures=series.failures, took_s=took_s
+            )
 
-    def stopping(self) -> None:
-        """The consumer finishes."""
-        self.health.stopping()
+    def on_stopping(self) -> None:
+        """The consumer stops after the current batch."""
+        self.health.on_stopping()
 
     @property
-    def tries(self) -> int:
-        """How often something failed since all went well."""
+    def failures(self) -> int:
+        """Failures since the last success."""
         series = self.health.series
-        return 0 if series is None else series.tries
+        return 0 if series is None else series.failures
 
-    def _note(self, what: str, reason: str) -> None:
+    def _log_first(self, what: str, reason: str) -> None:
         known = self.health.series
-        self.health.failed(what, reason)
+        self.health.on_failure(what, reason)
         if known is None or what not in known.kinds:
             event = what.replace(" ", "_")
             log_event(_logger, event, level=logging.WARNING, kind=self._kind, reason=reason)

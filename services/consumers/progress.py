@@ -1,6 +1,6 @@
-"""Where a consumer stands in its topic: what it has in hand, what is committed, how much is left. Pure.
+"""A consumer's progress in its topic: current batch, committed records, lag. Pure.
 
-Written by the consumer's thread, read by those who ask for metrics or health: every change replaces a whole value.
+Updated by the consumer's thread, read by those of metrics and health: every change replaces a whole value.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +11,11 @@ from services.kafka.record_source import Record
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """What a group has still to commit of a partition.
+    """What the group has not committed yet of a partition.
 
     Args:
-        records: offsets up to the end, as of the last read.
-        seconds: how long the next record to commit has been in the log; 0 where there is none.
+        records: offsets up to the end, as of the last poll.
+        seconds: how long ago the next record to commit was appended; 0 if there is none.
     """
 
     records: int
@@ -23,7 +23,7 @@ class PartitionLag:
 
 
 class ConsumerProgress:
-    """The stand of one member.
+    """Progress of one group member.
 
     `newest_committed_s` is when the newest committed record was appended, seconds since 1970; None before the first.
     """
@@ -31,29 +31,29 @@ class ConsumerProgress:
     def __init__(self) -> None:
         self.newest_committed_s: float | None = None
         self._bounds: Mapping[int, tuple[int, int]] = {}
-        self._in_hand: Sequence[Record] = ()
+        self._batch: Sequence[Record] = ()
 
-    def reached(self, bounds: Mapping[int, tuple[int, int]]) -> None:
+    def on_positions(self, bounds: Mapping[int, tuple[int, int]]) -> None:
         """Position after the last poll, and end, of every assigned partition whose end is known."""
         self._bounds = dict(bounds)
 
-    def took(self, records: Sequence[Record]) -> None:
+    def on_polled(self, records: Sequence[Record]) -> None:
         """A batch was polled; none of it is committed."""
-        self._in_hand = records
+        self._batch = records
 
-    def committed(self, records: Sequence[Record]) -> None:
+    def on_committed(self, records: Sequence[Record]) -> None:
         """The first records of the batch are committed."""
-        self._in_hand = self._in_hand[len(records) :]
+        self._batch = self._batch[len(records) :]
         times = [record.time_s for record in records]
         self.newest_committed_s = max([*times, self.newest_committed_s or 0.0])
 
-    def dropped(self) -> None:
-        """The batch was given up."""
-        self._in_hand = ()
+    def on_dropped(self) -> None:
+        """The batch was dropped."""
+        self._batch = ()
 
     def lags(self, now_s: float) -> dict[int, PartitionLag]:
         """Lag by partition."""
-        bounds, first = self._bounds, _first(self._in_hand)
+        bounds, first = self._bounds, _first_by_partition(self._batch)
         lags = {}
         for partition, (position, end) in bounds.items():
             record = first.get(partition)
@@ -63,7 +63,7 @@ class ConsumerProgress:
         return lags
 
 
-def _first(records: Iterable[Record]) -> dict[int, Record]:
+def _first_by_partition(records: Iterable[Record]) -> dict[int, Record]:
     first: dict[int, Record] = {}
     for record in records:
         first.setdefault(record.partition, record)

@@ -1,53 +1,42 @@
-"""Setting where streaming goes on: after a backfill, or back in time to rebuild rows from what Kafka still has.
+"""Setting the offsets from which streaming continues: after a backfill, or back in time to rebuild rows from Kafka.
 
-Consumers of the groups concerned must be stopped. Every step can be repeated; a rewind that was cut short is
-finished by doing it again.
+The consumers concerned must be stopped. Every step can be repeated: run an interrupted rewind again to complete it.
 """
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
-from kafka.errors import GroupIdNotFoundError, RetriableError
-
-from services.consumers.kinds import TOPICS
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema
-from services.kafka.connection import kafka_arguments
-from services.kafka.reader import offsets_at, reachable, reader
-from services.kafka.topics import identify
+from services.kafka.groups import open_group_admin
+from services.kafka.reader import open_reader
+from services.kafka.topics import describe_topic
 from services.settings.load import Settings
+from services.settings.processes import CONSUMED_TOPICS
 from services.store.lineage import join_lineage
 from services.store.protocol import OnlineStore, RowStore
 from services.store.topic_state import begin
 
-PATIENCE_S = 15.0
-"""Seconds that a broker gets to find out who coordinates a group."""
-
-REBUILT = {
+REBUILT_VIEWS = {
     "behavior": ("user", "user_scenario"),
     "item": ("item", "item_scenario"),
     "scenario": ("scenario", "scenario_index"),
     "activity": ("item_activity", "facet_activity", "item_scenario_activity", "scenario_activity"),
 }
-"""Kind of consumer and the views whose rows a rewind drops."""
+"""Kind of consumer to the views whose rows a rewind drops."""
 
 
 @dataclass(frozen=True)
 class RewindResult:
-    """Where a kind of consumer goes on.
+    """Where a kind of consumer continues.
 
     Args:
         kind: kind of consumer.
-        topic: what it reads.
+        topic: the topic that it reads.
         offsets: first offset to fold, per partition.
-        dropped: rows that were dropped, by view.
+        dropped: number of dropped rows by view.
     """
 
     kind: str
@@ -57,77 +46,55 @@ class RewindResult:
 
 
 def rewind(settings: Settings, schema: Schema, rows: OnlineStore, kind: str, to_s: float) -> list[RewindResult]:
-    """Drop the rows that `kind` folds and have them rebuilt from the records that Kafka got since `to_s`.
+    """Drop the rows that `kind` folds, and set its group back so that they are rebuilt from records since `to_s`.
 
-    Behaviour is folded into user rows and, by way of deltas, into activity rows: both are rebuilt. Marks of erased
-    users stay. What Kafka no longer has, or got before `to_s`, is not rebuilt.
+    Behaviour is folded into user rows and, by way of deltas, into activity rows: both are rebuilt. Erasure marks of
+    users stay. Records that have expired, or that Kafka got before `to_s`, are not in the rebuilt rows.
 
     Args:
-        settings: where Kafka is, and the groups.
+        settings: Kafka and the consumer groups.
         schema: the feature schema.
         rows: the online store.
         kind: behavior, item or scenario.
-        to_s: seconds since 1970; 0: everything that Kafka has.
+        to_s: seconds since 1970; 0: all records that Kafka has.
 
     Raises:
-        ConfigurationError: Consumers of the groups are running, or activity was to be rewound by itself.
+        ConfigurationError: Consumers of the groups are running, or `kind` is activity.
         TopicChanged, StoreUnavailable, KafkaUnavailable.
     """
-    if kind not in REBUILT:
+    if kind not in REBUILT_VIEWS:
         raise ConfigurationError(f"kind: {kind}: choose behavior, item or scenario")
     if kind == "activity":
         raise ConfigurationError("kind: activity rows are rebuilt from behaviour: rewind behavior")
     kinds = ("behavior", "activity") if kind == "behavior" else (kind,)
     require_stopped(settings, kinds)
     join_lineage(rows, schema)
-    starts = []
+    results = []
     for each in kinds:
-        dropped = {view: rows.drop(schema[view]) for view in REBUILT[each]}
-        topic = topic_name(settings.kafka.topic_prefix, TOPICS[each])
-        # The deltas that are there already belong to the rows that were dropped.
-        offsets = end_offsets(settings, topic) if each == "activity" else offsets_since(settings, topic, to_s)
-        go_on(settings, schema, rows, each, offsets)
-        starts.append(RewindResult(each, topic, offsets, dropped))
-    return starts
+        dropped = {view: rows.drop(schema[view]) for view in REBUILT_VIEWS[each]}
+        topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[each])
+        # Deltas that are in the topic already were summed into the dropped rows.
+        offsets = offsets_since(settings, topic, math.inf if each == "activity" else to_s)
+        set_start_offsets(settings, schema, rows, each, offsets)
+        results.append(RewindResult(each, topic, offsets, dropped))
+    return results
 
 
-def go_on(settings: Settings, schema: Schema, rows: RowStore, kind: str, offsets: Sequence[int]) -> None:
-    """Have a kind of consumer fold its topic from `offsets` on, per partition, and nothing before them."""
-    topic = topic_name(settings.kafka.topic_prefix, TOPICS[kind])
-    found = identify(settings.kafka, topic)
+def set_start_offsets(settings: Settings, schema: Schema, rows: RowStore, kind: str, offsets: Sequence[int]) -> None:
+    """Have a kind of consumer fold its topic from `offsets` on, one per partition, and no record before them."""
+    topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
+    found = describe_topic(settings.kafka, topic)
     begin(rows, schema, found, settings.kafka.topic_epoch, offsets)
-    group = f"{settings.consumers.group_prefix}-{kind}"
-    with _admin(settings) as admin:
-        partitions = {TopicPartition(topic, number): offset for number, offset in enumerate(offsets)}
-        answers = _settled(lambda: admin.reset_group_offsets(group, dict(partitions)))
-        for partition, answer in answers.items():
-            if answer["error"].errno:
-                raise answer["error"](f"group {group}, {partition}")
+    with open_group_admin(settings.kafka) as admin:
+        admin.set_offsets(settings.consumers.group(kind), topic, offsets)
 
 
 def require_stopped(settings: Settings, kinds: Sequence[str]) -> None:
     """Raise ConfigurationError if consumers of these kinds are running."""
-    groups = [f"{settings.consumers.group_prefix}-{kind}" for kind in kinds]
-    with _admin(settings) as admin:
-        for group in groups:
-            try:
-                members = _settled(lambda name=group: admin.describe_groups([name]))[group]["members"]  # type: ignore[misc]
-            except GroupIdNotFoundError:
-                continue
-            if members:
+    with open_group_admin(settings.kafka) as admin:
+        for group in map(settings.consumers.group, kinds):
+            if members := admin.describe(group).members:
                 raise ConfigurationError(f"group {group} has {len(members)} running consumers: stop them first")
-
-
-def _settled(call: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
-    """The answer, as soon as there is one: a new broker makes its groups' topic when it is first asked for one."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return call()
-        except RetriableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 def end_offsets(settings: Settings, topic: str) -> list[int]:
@@ -140,16 +107,5 @@ def offsets_since(settings: Settings, topic: str, time_s: float) -> list[int]:
 
     Raises KafkaUnavailable.
     """
-    with reachable(settings.kafka), reader(settings.kafka) as consumer:
-        numbers = sorted(consumer.partitions_for_topic(topic) or ())
-        partitions = [TopicPartition(topic, number) for number in numbers]
-        if math.isfinite(time_s):
-            return offsets_at(consumer, partitions, time_s)
-        ends = consumer.end_offsets(partitions)
-        return [ends[partition] for partition in partitions]
-
-
-@contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    with reachable(settings.kafka), KafkaAdminClient(**kafka_arguments(settings.kafka)) as admin:
-        yield admin
+    with open_reader(settings.kafka) as reader:
+        return list(reader.offsets_at(topic, time_s).values())

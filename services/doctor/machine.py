@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from services.doctor.check import Check, ok, warning
+from services.kafka.connection import has_compiled_checksums
 
 PACKAGES = (
     "crossrec",
@@ -42,12 +43,11 @@ def machine_checks() -> Iterator[Check]:
 
 def native_checks() -> Iterator[Check]:
     """Whether the clients of store and Kafka use the compiled packages that they go without if they must."""
-    from kafka.record import util
     from redis.utils import HIREDIS_AVAILABLE
 
     for name, used, without in (
         ("hiredis", HIREDIS_AVAILABLE, "answers of the store are parsed in Python"),
-        ("crc32c", util.crc32c_c is not None, "checksums of Kafka's records are computed in Python"),
+        ("crc32c", has_compiled_checksums(), "checksums of Kafka's records are computed in Python"),
     ):
         if used:
             yield ok(name, f"{version_of(name)}, in use")

@@ -6,8 +6,8 @@ from typing import Any
 from services.doctor.check import Check, ok, warning, wrong
 from services.errors import CrossRecError
 from services.features.schema import build_schema
-from services.kafka.connection import kafka_arguments
-from services.kafka.topics import topic_specs
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.topics import list_topics, topic_specs
 from services.registry.compatibility import config_differences, differences
 from services.registry.reader import MANY, Registry, wanted_version
 from services.settings.infrastructure import KafkaSettings, StoreSettings
@@ -28,15 +28,11 @@ def reach_checks(settings: Settings) -> Iterator[Check]:
 
 def kafka_check(kafka: KafkaSettings) -> Check:
     """Whether the brokers answer and hold the topics."""
-    from kafka.admin import KafkaAdminClient
-    from kafka.errors import KafkaError
-
     name, servers = "Kafka", kafka.bootstrap_servers
     try:
-        with KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin:
-            there = set(admin.list_topics())
-    except (KafkaError, OSError, ValueError) as error:
-        found = f"{servers} does not answer: {type(error).__name__}"
+        there = list_topics(kafka, WAIT_S)
+    except (KafkaUnavailable, OSError, ValueError) as error:
+        found = f"{servers} does not answer: {type(error.__cause__ or error).__name__}"
         return wrong(name, found, "start it (`crossrec infra up`), or set kafka.bootstrap_servers")
     if missing := [spec.name for spec in topic_specs(kafka.topic_prefix) if spec.name not in there]:
         return wrong(name, f"{servers} answers, without {', '.join(missing)}", "run `crossrec setup`")

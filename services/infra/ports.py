@@ -7,8 +7,8 @@ from collections.abc import Collection
 from services.errors import InfraFailed
 from services.infra.process import wait_until
 
-# Below the ports that Linux (32768) and macOS (49152) hand to outgoing connections, so that a remembered
-# port is not taken by some client's connection while the server is down.
+# Below the ephemeral ports of Linux (from 32768) and macOS (from 49152), so that no outgoing connection takes a
+# remembered port while the server is down.
 PORT_RANGE = range(20_000, 30_000)
 _ATTEMPTS = 200
 _LINGER_S = 3.0
@@ -17,7 +17,7 @@ _LINGER_S = 3.0
 def is_free(port: int) -> bool:
     """Whether a server could listen on 127.0.0.1:port now."""
     with socket.socket() as probe:
-        # As servers do: connections of the last run that linger in TIME_WAIT do not count.
+        # As servers do: connections of the last run in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -32,7 +32,7 @@ def choose_port(wanted: int, remembered: int | None, taken: Collection[int]) -> 
     Raises:
         InfraFailed: The wanted port is in use, or no port is free.
     """
-    # Threads of a killed server hold its sockets for a moment after the process counts as dead.
+    # A killed server's threads hold its sockets for a moment after the process counts as dead.
     if wanted:
         if not wait_until(lambda: is_free(wanted), _LINGER_S):
             raise InfraFailed(f"port {wanted} is in use by another program")

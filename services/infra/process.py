@@ -1,7 +1,7 @@
-"""Detached server processes: start one, recognise it again later, end it.
+"""Detached server processes: start one, identify it later, stop it.
 
-A process is known by pid *and* start time, so a pid that the system gave to somebody else is never taken
-for ours. Knows nothing of Kafka or Valkey.
+A process is identified by pid *and* start time, so a reused pid is never taken for the server. Knows nothing of Kafka
+or Valkey.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ POLL_S = 0.05
 
 @dataclass(frozen=True)
 class ProcessRef:
-    """One process, never another one that got its pid later."""
+    """One process, never a later one with the same pid."""
 
     pid: int
     started: str
@@ -37,7 +37,7 @@ def spawn(argv: Sequence[str], log: Path) -> ProcessRef:
     """Start `argv` in its own session with its output in `log`; the previous log is kept as `<log>.1`.
 
     posix_spawn rather than subprocess: a Popen object warns when it is dropped while its process runs,
-    and outliving the caller is the point here.
+    and this process must outlive the caller.
 
     Raises:
         InfraFailed: The program cannot be executed.
@@ -72,7 +72,7 @@ def is_alive(process: ProcessRef) -> bool:
     if probe is None or probe.started != process.started:
         return False
     if probe.zombie:
-        # Ours to reap only if this command started it; otherwise init does.
+        # This command can reap it only if it started it; otherwise init does.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
         return False
@@ -80,7 +80,7 @@ def is_alive(process: ProcessRef) -> bool:
 
 
 def terminate(process: ProcessRef, grace_s: float) -> bool:
-    """End the process: SIGTERM, and SIGKILL if it still runs after `grace_s` seconds.
+    """Stop the process: SIGTERM, and SIGKILL if it still runs after `grace_s` seconds.
 
     Returns:
         Whether it was running.

@@ -1,4 +1,4 @@
-"""What a data directory remembers: each server's ports and the process that was started for it.
+"""The state file of a data directory: each server's ports, and the process that was started for it.
 
 One JSON file, replaced atomically. Ports stay after the servers stop, so that a restart keeps them.
 """
@@ -18,7 +18,7 @@ STATE_FILE = "state.json"
 
 @dataclass(frozen=True)
 class ServerState:
-    """One server's ports by role, and its process if one was started and not ended."""
+    """One server's ports by role, and its process if one was started and not stopped."""
 
     ports: dict[str, int] = field(default_factory=dict)
     process: ProcessRef | None = None
@@ -44,10 +44,10 @@ class InfraState:
 
 
 def load_state(data_dir: Path) -> InfraState:
-    """Read the state file; an absent one means that nothing ever ran.
+    """Read the state file; without one, no server ever ran.
 
     Raises:
-        InfraFailed: The file is not one that `save_state` wrote.
+        InfraFailed: The file was not written by `save_state`.
     """
     path = data_dir / STATE_FILE
     if not path.exists():
@@ -56,7 +56,7 @@ def load_state(data_dir: Path) -> InfraState:
         servers = json.loads(path.read_text())["servers"]
         return InfraState({name: _server_state(entry) for name, entry in servers.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InfraFailed(f"{path} is damaged ({error!r}); end its servers by hand, then delete it") from error
+        raise InfraFailed(f"{path} is damaged ({error!r}); stop its servers by hand, then delete it") from error
 
 
 def _server_state(entry: dict[str, dict[str, int]]) -> ServerState:
@@ -65,7 +65,7 @@ def _server_state(entry: dict[str, dict[str, int]]) -> ServerState:
 
 
 def save_state(data_dir: Path, state: InfraState) -> None:
-    """Replace the state file in one step."""
+    """Replace the state file atomically."""
     path = data_dir / STATE_FILE
     draft = path.with_name(path.name + ".new")
     draft.write_text(json.dumps(asdict(state), indent=2) + "\n")
@@ -74,7 +74,7 @@ def save_state(data_dir: Path, state: InfraState) -> None:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the directory (made if absent) for one command at a time; others wait."""
+    """Lock the directory (created if absent) for one command at a time; others wait."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

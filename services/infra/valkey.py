@@ -29,7 +29,7 @@ def server_binary() -> Path:
 
 
 class ValkeyServer:
-    """How to run Valkey in a data directory; holds no process."""
+    """Command, files and readiness check of Valkey in a data directory; holds no process."""
 
     name = "valkey"
     port_roles: tuple[str, ...] = ("client",)
@@ -40,7 +40,7 @@ class ValkeyServer:
         self._fsync = fsync
 
     def install(self) -> None:
-        """Check that the software is there.
+        """Check that valkey-server is installed.
 
         Raises:
             InfraUnavailable: It is not.
@@ -55,9 +55,9 @@ class ValkeyServer:
             "port": str(ports["client"]),
             "dir": str(self.data_dir),
             "daemonize": "no",
-            # The append-only file alone carries the data. Snapshots would only fork and write a second copy.
-            # Synced every second, at most the last second is lost with the machine; with the process nothing, but
-            # for up to two seconds while the disk is slow. Always: nothing is answered that could be lost.
+            # The append-only file alone holds the data; snapshots would fork and write a second copy. With everysec,
+            # a crash of the machine loses at most the last second, a crash of the process nothing (up to two seconds
+            # while the disk is slow). With always, no answered write can be lost.
             "appendonly": "yes",
             "appendfsync": self._fsync,
             "save": "",
@@ -76,5 +76,5 @@ class ValkeyServer:
         except OSError:
             return False
 
-    def settle(self, ports: dict[str, int], timeout_s: float) -> None:
-        """Nothing: loading the append-only file puts everything right."""
+    def recover(self, ports: dict[str, int], timeout_s: float) -> None:
+        """Nothing to do: Valkey recovers by loading the append-only file."""

@@ -1,24 +1,34 @@
-"""How Kafka is reached: the one place where addresses, TLS and passwords become arguments of a Kafka client.
+"""Connection settings of Kafka: the one place where addresses, TLS and passwords become arguments of a Kafka client.
 
-Every client of Kafka is made with `kafka_arguments`. Opens nothing.
+Every Kafka client is made with `kafka_arguments`; `translate_errors` translates its errors. Opens nothing.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from services.errors import CrossRecError
 from services.settings.infrastructure import KafkaSettings
 from services.settings.section import read_secret, readable_paths
 
 Kafka = KafkaSettings | str
-"""A Kafka by its settings; or by its brokers alone, host:port, comma-separated, where nothing protects it."""
+"""A Kafka by its settings; or by its brokers alone, host:port, comma-separated, without TLS and passwords."""
+
+WAIT_S = 10.0
+"""Longest wait of commands for the brokers, seconds."""
+
+
+class KafkaUnavailable(CrossRecError):
+    """Kafka cannot be reached or did not confirm; after a failed commit, only a rewind shows what was committed."""
 
 
 def brokers_of(kafka: Kafka) -> str:
-    """The brokers, host:port, comma-separated; to be shown."""
+    """The brokers, host:port, comma-separated; for messages."""
     return kafka if isinstance(kafka, str) else kafka.bootstrap_servers
 
 
 def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
-    """What every client of kafka-python is told of the brokers. ConfigurationError if a file cannot be read."""
+    """Connection arguments of every kafka-python client. ConfigurationError if a file cannot be read."""
     arguments: dict[str, Any] = {"bootstrap_servers": brokers_of(kafka).split(",")}
     if isinstance(kafka, str) or kafka.security_protocol == "PLAINTEXT":
         return arguments
@@ -35,3 +45,25 @@ def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
             ),
         }
     return arguments
+
+
+@contextmanager
+def translate_errors(kafka: Kafka) -> Iterator[None]:
+    """Raise errors of Kafka's client as KafkaUnavailable."""
+    # Imported here, so that processes without a Kafka client do not load one.
+    from kafka.errors import KafkaError
+
+    try:
+        yield
+    except KafkaError as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise KafkaUnavailable(
+            f"Kafka at {brokers_of(kafka)} cannot be reached or does not answer: {reason}"
+        ) from error
+
+
+def has_compiled_checksums() -> bool:
+    """Whether kafka-python computes checksums of records with the compiled package crc32c, not in Python."""
+    from kafka.record import util
+
+    return util.crc32c_c is not None

@@ -1,7 +1,7 @@
-"""The log on Apache Kafka: a member of a consumer group that reads committed records.
+"""The Kafka consumer: a record source that is a member of a consumer group and reads committed records.
 
-Reading committed records also makes Kafka hold back the offsets of a transaction that is still open, so that
-whoever takes partitions over does not start before what their former owner is about to commit.
+Reading committed records also makes Kafka withhold the offsets of a transaction that is still open, so that a new owner
+of partitions does not start before the offsets that the former owner is about to commit.
 """
 
 import logging
@@ -13,14 +13,14 @@ from typing import Any, Protocol, TypeVar
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from services.kafka.connection import Kafka, kafka_arguments
+from services.kafka.connection import Kafka, KafkaUnavailable, kafka_arguments
 from services.kafka.patches import apply_patches
-from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord, Record
-from services.kafka.transactions import LOST, RECONNECT_MS, TransactionalProducer
+from services.kafka.record_source import LostPartitions, OutputRecord, Record
+from services.kafka.transactions import LOST_OWNERSHIP, RECONNECT_MS, TransactionalProducer
 from services.server.logging import log_event
 
 CATCH_UP_MS = 5
-"""Longest wait for records that came while the last batch was folded, milliseconds."""
+"""Longest wait for records that arrived while the last batch was folded, milliseconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -29,16 +29,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class KafkaRecordSourceConfig:
-    """How to read one topic as a group member.
+    """Settings of a group member that reads one topic.
 
     Args:
-        kafka: how Kafka is reached.
+        kafka: connection settings.
         group: the consumer group.
-        topic: what to read.
+        topic: the topic to read.
         max_poll_records: most records per batch.
-        session_timeout_ms: without heartbeat until Kafka gives the partitions to others.
-        transaction_timeout_ms: until Kafka aborts a transaction that nobody ends.
-        request_timeout_ms: longest wait for the brokers, at the start and at commits.
+        session_timeout_ms: milliseconds without heartbeat until Kafka reassigns the partitions.
+        transaction_timeout_ms: milliseconds until Kafka aborts a transaction that was not ended.
+        request_timeout_ms: longest wait for the brokers, at the start and at commits, milliseconds.
     """
 
     kafka: Kafka
@@ -51,52 +51,51 @@ class KafkaRecordSourceConfig:
 
 
 class PartitionObserver(Protocol):
-    """Is notified of what happens to the partitions of a consumer."""
+    """Notified of rebalances and of the consumer's positions."""
 
-    def revoked(self) -> None:
-        """A rebalance begins: the partitions are taken away."""
+    def on_revoked(self) -> None:
+        """A rebalance begins: all partitions are revoked."""
         ...
 
-    def assigned(self, partitions: Sequence[int]) -> None:
-        """A rebalance ends; these are the consumer's now."""
+    def on_assigned(self, partitions: Sequence[int]) -> None:
+        """A rebalance ends with these partitions assigned."""
         ...
 
-    def reached(self, bounds: Mapping[int, tuple[int, int]]) -> None:
+    def on_positions(self, bounds: Mapping[int, tuple[int, int]]) -> None:
         """After a poll: position and end of the assigned partitions."""
         ...
 
 
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Remembers that partitions moved, and says so."""
+    """Records rebalances, and notifies the observer."""
 
     def __init__(self, observer: PartitionObserver) -> None:
         self._observer = observer
-        self.moved = False
-        self.held_since_s: float | None = None
-        """Since when there are partitions, monotonic seconds; None: there are none."""
+        self.changed = False
+        self.assigned_since_s: float | None = None
+        """Since when partitions are assigned, monotonic seconds; None: there are none."""
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        del revoked  # all of them: the next assignment names what is left
-        self.moved = True
-        self.held_since_s = None
-        self._observer.revoked()
+        del revoked  # all of them: the next assignment names those that stay
+        self.changed = True
+        self.assigned_since_s = None
+        self._observer.on_revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         partitions = sorted(partition.partition for partition in assigned)
-        self.moved = True
-        self.held_since_s = time.monotonic() if partitions else None
-        self._observer.assigned(partitions)
+        self.changed = True
+        self.assigned_since_s = time.monotonic() if partitions else None
+        self._observer.on_assigned(partitions)
 
 
 class KafkaRecordSource:
     """A Log over kafka-python; connects at the first poll.
 
     Args:
-        config: what to read, and as whom.
-        observer: notified of rebalances, and how far the topic goes.
-        admit: asked whenever partitions were assigned whether the topic may be folded; returns the offset per
-            partition below which records are not. May raise StoreUnavailable and TopicChanged, which `poll` and
-            `rewind` pass on.
+        config: topic and consumer group.
+        observer: notified of rebalances and positions.
+        admit: called after every assignment to check that the topic may be folded; returns the first offset to fold
+            per partition. `poll` and `rewind` pass on its errors (StoreUnavailable, TopicChanged).
     """
 
     def __init__(
@@ -109,18 +108,18 @@ class KafkaRecordSource:
         self._transactions = TransactionalProducer(config.kafka, config.group, config.transaction_timeout_ms)
         self._committed: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
-        self._from: Sequence[int] = []
+        self._first_offsets: Sequence[int] = []
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
         consumer = self._consumer()
-        polled = self._polled(consumer, wait_s)
-        if self._assignment.moved:
-            # The client keeps its position in a partition that it has before and after, whoever had it in between:
-            # what others have committed would be read, and counted, once more.
+        polled = self._poll_batch(consumer, wait_s)
+        if self._assignment.changed:
+            # The client keeps its position in a partition that it gets back, even if another member owned it in
+            # between: records that the other one committed would be read, and counted, again.
             self.rewind()
             return []
-        # As of now, not of the commit: a member that is thrown out in between must be known by its old membership.
+        # As of now, not of the commit: a member that is removed in between must commit with its old generation.
         self._membership = consumer.group_metadata()
         self._check_order({partition: records[0].offset for partition, records in polled.items()})
         self._next |= {partition: records[-1].offset + 1 for partition, records in polled.items()}
@@ -128,30 +127,30 @@ class KafkaRecordSource:
             Record(r.topic, r.partition, r.offset, r.key, r.value, list(r.headers), r.timestamp / 1000)
             for records in polled.values()
             for r in records
-            if r.offset >= self._start_of(r.partition)
+            if r.offset >= self._first_offset(r.partition)
         ]
         if not batch:
             self._check_heartbeat(consumer)
-            _reached(self._commit_markers)
-        self._observer.reached(_reached(lambda: _bounds(consumer)))
+            _translate(self._commit_markers)
+        self._observer.on_positions(_translate(lambda: _bounds(consumer)))
         return batch
 
-    def _polled(self, consumer: KafkaConsumer, wait_s: float) -> dict[TopicPartition, list[Any]]:
-        """What was fetched, and what came since: the client fetches ahead, so the first is as old as the last batch."""
-        fetched: dict[TopicPartition, list[Any]] = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
+    def _poll_batch(self, consumer: KafkaConsumer, wait_s: float) -> dict[TopicPartition, list[Any]]:
+        """Prefetched records, which are as old as the last batch, and those that arrived since."""
+        fetched: dict[TopicPartition, list[Any]] = _translate(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
         room = self._config.max_poll_records - sum(map(len, fetched.values()))
-        if not fetched or room <= 0 or self._assignment.moved:
+        if not fetched or room <= 0 or self._assignment.changed:
             return fetched
-        newer = _reached(lambda: consumer.poll(timeout_ms=CATCH_UP_MS, max_records=room))
+        newer = _translate(lambda: consumer.poll(timeout_ms=CATCH_UP_MS, max_records=room))
         return {partition: fetched.get(partition, []) + newer.get(partition, []) for partition in fetched | newer}
 
     def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
-        """Outputs and offsets in one transaction; offsets alone in a plain commit."""
+        """Commit outputs and offsets in one transaction; offsets alone without one."""
         consumer = self._consumer()
         after = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
         offsets = _offsets(after)
         if not outputs:
-            _reached(lambda: consumer.commit(offsets, timeout_ms=self._config.request_timeout_ms))
+            _translate(lambda: consumer.commit(offsets, timeout_ms=self._config.request_timeout_ms))
         elif self._membership.generation_id < 0:
             raise LostPartitions("not a member of the group")
         else:
@@ -164,28 +163,28 @@ class KafkaRecordSource:
         consumer = self._consumer()
         consumer.pause(*consumer.assignment())
         try:
-            polled = _reached(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
+            polled = _translate(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
         finally:
             consumer.resume(*consumer.assignment())
-        # Partitions that arrive during the poll are not paused; what they gave is read again after a rewind.
-        return not polled and not self._assignment.moved
+        # Partitions assigned during the poll are not paused; their records are read again after a rewind.
+        return not polled and not self._assignment.changed
 
     def rewind(self) -> None:
-        """Seek to what is committed, after ending a transaction whose outcome is not known."""
-        _reached(self._transactions.settle)
+        """Seek to the committed offsets, after ending a transaction whose outcome is not known."""
+        _translate(self._transactions.end_unknown)
         consumer = self._consumer()
-        if self._assignment.moved:
+        if self._assignment.changed:
             self._take_over(consumer)
-        committed = _reached(lambda: self._committed_offsets(consumer))
-        if self._assignment.moved and committed:
-            _reached(lambda: self._report_expired(consumer, committed))
+        committed = _translate(lambda: self._committed_offsets(consumer))
+        if self._assignment.changed and committed:
+            _translate(lambda: self._report_expired(consumer, committed))
         for partition, offset in committed.items():
             _seek(consumer, partition, offset)
-        self._assignment.moved = False
+        self._assignment.changed = False
         self._next = {}
 
     def close(self) -> None:
-        """Leave the group and let go of the producer."""
+        """Leave the group and close the producer."""
         self._transactions.close()
         if self._member is not None:
             try:
@@ -195,7 +194,7 @@ class KafkaRecordSource:
 
     def _consumer(self) -> KafkaConsumer:
         if self._member is None:
-            self._member = _reached(self._join)
+            self._member = _translate(self._join)
         return self._member
 
     def _join(self) -> KafkaConsumer:
@@ -218,28 +217,28 @@ class KafkaRecordSource:
         return consumer
 
     def _take_over(self, consumer: KafkaConsumer) -> None:
-        """After partitions moved, end what a crashed owner left open: Kafka holds its offsets back until then."""
+        """After an assignment, end the open transaction of a crashed owner: Kafka withholds its offsets until then."""
         assigned = [partition.partition for partition in consumer.assignment()]
         if assigned:
-            self._from = _reached(self._admit)
-            _reached(lambda: self._transactions.take_over(min(assigned)))
+            self._first_offsets = _translate(self._admit)
+            _translate(lambda: self._transactions.fence_predecessor(min(assigned)))
 
     def _committed_offsets(self, consumer: KafkaConsumer) -> dict[TopicPartition, int | None]:
-        """Of the assigned partitions; None where there is none."""
+        """The committed offset of each assigned partition; None where there is none."""
         wait_ms = self._config.request_timeout_ms
         return {partition: consumer.committed(partition, timeout_ms=wait_ms) for partition in consumer.assignment()}
 
-    def _start_of(self, partition: int) -> int:
-        return self._from[partition] if partition < len(self._from) else 0
+    def _first_offset(self, partition: int) -> int:
+        return self._first_offsets[partition] if partition < len(self._first_offsets) else 0
 
     def _check_order(self, first: dict[TopicPartition, int]) -> None:
-        """Offsets that go back are those of another topic under the same name: ask again whether it may be folded."""
+        """Raise LostPartitions if offsets decrease: the topic was re-created and must be admitted anew."""
         if any(offset < self._next.get(partition, 0) for partition, offset in first.items()):
-            self._assignment.moved = True
-            raise LostPartitions("offsets went back")
+            self._assignment.changed = True
+            raise LostPartitions("offsets decreased")
 
     def _report_expired(self, consumer: KafkaConsumer, committed: dict[TopicPartition, int | None]) -> None:
-        """Say so when Kafka has dropped records before they were folded: nothing can bring them back."""
+        """Log records that expired in Kafka before they were folded: they cannot be recovered from it."""
         begins = consumer.beginning_offsets(list(committed), timeout_ms=self._config.request_timeout_ms)
         for partition, begin in begins.items():
             offset = committed[partition]
@@ -248,8 +247,8 @@ class KafkaRecordSource:
                 log_event(_logger, "records_expired", level=logging.ERROR, group=self._config.group, **lost)
 
     def _check_heartbeat(self, consumer: KafkaConsumer) -> None:
-        """Raise KafkaUnavailable when no heartbeat went out for a session: polls of brokers that are away are empty."""
-        since_s = self._assignment.held_since_s
+        """Raise KafkaUnavailable after a session without heartbeat: without brokers, polls just return nothing."""
+        since_s = self._assignment.assigned_since_s
         if since_s is None:
             return
         metrics = consumer.metrics()["consumer-coordinator-metrics"]
@@ -258,14 +257,14 @@ class KafkaRecordSource:
             raise KafkaUnavailable(f"no heartbeat for {silent_s:.0f} s")
 
     def _commit_markers(self) -> None:
-        """Commit positions that moved past transaction markers: else a group that read all seems to lag."""
+        """Commit positions that moved past transaction markers: otherwise a group that has read all seems to lag."""
         consumer = self._consumer()
         wait_ms = self._config.request_timeout_ms
         at = {partition: consumer.position(partition, timeout_ms=wait_ms) for partition in consumer.assignment()}
-        moved = {p: offset for p, offset in at.items() if offset is not None and offset > self._committed.get(p, 0)}
-        if moved:
-            consumer.commit(_offsets(moved), timeout_ms=wait_ms)
-            self._committed |= moved
+        passed = {p: offset for p, offset in at.items() if offset is not None and offset > self._committed.get(p, 0)}
+        if passed:
+            consumer.commit(_offsets(passed), timeout_ms=wait_ms)
+            self._committed |= passed
 
 
 def _seek(consumer: KafkaConsumer, partition: TopicPartition, committed: int | None) -> None:
@@ -276,7 +275,7 @@ def _seek(consumer: KafkaConsumer, partition: TopicPartition, committed: int | N
 
 
 def _bounds(consumer: KafkaConsumer) -> dict[int, tuple[int, int]]:
-    """Position and end of the assigned partitions, where both are known; asks nobody."""
+    """Position and end of the assigned partitions, where both are known; sends no request."""
     bounds = {}
     for partition in consumer.assignment():
         end = consumer.highwater(partition)
@@ -289,10 +288,11 @@ def _offsets(positions: dict[TopicPartition, int]) -> dict[TopicPartition, Offse
     return {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in positions.items()}
 
 
-def _reached(call: Callable[[], T]) -> T:
+def _translate(call: Callable[[], T]) -> T:
+    """The call's result; errors of Kafka's client are raised as LostPartitions or KafkaUnavailable."""
     try:
         return call()
-    except LOST as error:
+    except LOST_OWNERSHIP as error:
         raise LostPartitions(type(error).__name__) from error
     except kafka_errors.KafkaError as error:
         raise KafkaUnavailable(f"{type(error).__name__}: {error}") from error

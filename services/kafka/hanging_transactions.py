@@ -1,9 +1,9 @@
-"""Transactions that a killed Kafka left torn: decided, and never told to the partitions that they wrote to.
+"""Hanging transactions of a killed Kafka: the coordinator has ended them, but their markers were never written.
 
-A single node that restarts is fenced for a moment, because its old registration has to time out. Its transaction
-coordinator takes partitions without a leader for deleted ones (Kafka 4.3), and calls a transaction complete whose
-markers it has not written. Readers of committed records then wait for them for good, and so do groups for the offsets
-in it. What was decided is known, so the markers can be written after all.
+A single node that restarts is fenced for a moment, because its old registration must time out. Its transaction
+coordinator takes partitions without a leader for deleted ones (Kafka 4.3), and completes a transaction without writing
+its markers. Readers of committed records then wait for the markers without limit, and so do groups for offsets in the
+transaction. The coordinator still knows the outcome (commit or abort), so the markers can be written afterwards.
 """
 
 import logging
@@ -19,72 +19,73 @@ from services.errors import InfraFailed
 from services.kafka.connection import Kafka, kafka_arguments
 from services.server.logging import log_event
 
-DECIDED = {"CompleteCommit": True, "CompleteAbort": False}
-"""States of a transaction that has ended, and whether it was committed."""
+ENDED_STATES = {"CompleteCommit": True, "CompleteAbort": False}
+"""States of an ended transaction, and whether it was committed."""
 
 PAUSE_S = 0.05
-"""Seconds between two looks."""
+"""Seconds between two attempts."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class OpenTransaction:
-    """A transaction that a partition knows no end of."""
+    """A transaction without an end marker in a partition."""
 
     partition: TopicPartition
     producer_id: int
     producer_epoch: int
     coordinator_epoch: int
-    begins_at: int
-    """Its first offset in the partition."""
+    first_offset: int
+    """Of the transaction, in the partition."""
 
 
-class _Admin(KafkaAdminClient):  # type: ignore[misc]
-    """An admin client that can also write the marker of a commit; Kafka's tools only abort."""
+class _MarkerAdmin(KafkaAdminClient):  # type: ignore[misc]
+    """An admin client that can also write commit markers; Kafka's own tools write abort markers only."""
 
-    def write_marker(self, torn: OpenTransaction, *, commit: bool) -> None:
-        """Raises what the partition's leader says against it."""
+    def write_marker(self, hanging: OpenTransaction, *, commit: bool) -> None:
+        """Write a transaction's end marker to its partition; raises the error of the partition's leader."""
         marker = WriteTxnMarkersRequest.WritableTxnMarker
-        topic = marker.WritableTxnMarkerTopic(name=torn.partition.topic, partition_indexes=[torn.partition.partition])
+        topic, number = hanging.partition
+        target = marker.WritableTxnMarkerTopic(name=topic, partition_indexes=[number])
         request = WriteTxnMarkersRequest(
             markers=[
                 marker(
-                    producer_id=torn.producer_id,
-                    producer_epoch=torn.producer_epoch,
+                    producer_id=hanging.producer_id,
+                    producer_epoch=hanging.producer_epoch,
                     transaction_result=commit,
-                    topics=[topic],
-                    coordinator_epoch=torn.coordinator_epoch,
+                    topics=[target],
+                    coordinator_epoch=hanging.coordinator_epoch,
                 )
             ]
         )
-        self._manager.run(self._send_marker, request, torn)
+        self._manager.run(self._send_marker, request, hanging)
 
-    async def _send_marker(self, request: WriteTxnMarkersRequest, torn: OpenTransaction) -> None:
-        (leader,) = await self._async_get_leader_for_partitions([torn.partition])
-        self._abort_transaction_process_response(await self._manager.send(request, node_id=leader), torn)
+    async def _send_marker(self, request: WriteTxnMarkersRequest, hanging: OpenTransaction) -> None:
+        (leader,) = await self._async_get_leader_for_partitions([hanging.partition])
+        self._abort_transaction_process_response(await self._manager.send(request, node_id=leader), hanging)
 
 
 def finish_hanging_transactions(kafka: Kafka, timeout_s: float) -> int:
-    """Write the markers that are missing; returns how many.
+    """Write the missing markers of hanging transactions; returns how many.
 
-    Waits for coordinators that are still loading. Transactions of which none knows within the time are left alone, and
-    the log says so. Raises InfraFailed if Kafka does not answer.
+    Waits up to `timeout_s` seconds for coordinators that are still loading. Transactions that no coordinator knows by
+    then are left as they are and logged. Raises InfraFailed if Kafka does not answer.
     """
-    mended, unknown = 0, set[int]()
+    written, unknown = 0, set[int]()
     failure: Exception | None = None
 
-    def done() -> bool:
-        nonlocal mended, unknown, failure
+    def try_once() -> bool:
+        nonlocal written, unknown, failure
         try:
-            with _Admin(**kafka_arguments(kafka)) as admin:
-                before = _open(admin)
-                states = _states(admin, before)
-                # Open before and after its end was seen, so not one that has just ended, nor the producer's next.
-                for torn in set(before) & set(_open(admin) if before else ()):
-                    if (commit := DECIDED.get(states.get(torn.producer_id, ""))) is not None:
-                        admin.write_marker(torn, commit=commit)
-                        mended += 1
+            with _MarkerAdmin(**kafka_arguments(kafka)) as admin:
+                before = _list_open(admin)
+                states = _transaction_states(admin, before)
+                # Open before and after its end was seen: neither one that has just ended, nor the producer's next.
+                for hanging in set(before) & set(_list_open(admin) if before else ()):
+                    if (commit := ENDED_STATES.get(states.get(hanging.producer_id, ""))) is not None:
+                        admin.write_marker(hanging, commit=commit)
+                        written += 1
         except kafka_errors.KafkaError as error:  # a partition that is still loading
             failure = error
             return False
@@ -93,19 +94,19 @@ def finish_hanging_transactions(kafka: Kafka, timeout_s: float) -> int:
         return not unknown
 
     deadline = time.monotonic() + timeout_s
-    while not (known := done()) and time.monotonic() <= deadline:
+    while not (known := try_once()) and time.monotonic() <= deadline:
         time.sleep(PAUSE_S)
     if not known:
         if failure:
-            raise InfraFailed(f"Kafka does not say which transactions are open: {failure!r}") from failure
-        log_event(_logger, "transactions_unknown", level=logging.WARNING, producers=sorted(unknown))
-    if mended:
-        log_event(_logger, "torn_transactions_mended", level=logging.WARNING, markers=mended)
-    return mended
+            raise InfraFailed(f"Kafka does not list the open transactions: {failure!r}") from failure
+        log_event(_logger, "hanging_transactions_unknown", level=logging.WARNING, producers=sorted(unknown))
+    if written:
+        log_event(_logger, "hanging_transactions_finished", level=logging.WARNING, markers=written)
+    return written
 
 
-def _states(admin: KafkaAdminClient, transactions: Sequence[OpenTransaction]) -> dict[int, str]:
-    """The state of each producer's newest transaction, as far as coordinators know it."""
+def _transaction_states(admin: KafkaAdminClient, transactions: Sequence[OpenTransaction]) -> dict[int, str]:
+    """The state of each producer's newest transaction, where a coordinator knows it."""
     producers = sorted({each.producer_id for each in transactions})
     if not producers:
         return {}
@@ -113,7 +114,7 @@ def _states(admin: KafkaAdminClient, transactions: Sequence[OpenTransaction]) ->
     return {each.producer_id: each.state.value for transactions in listed.values() for each in transactions}
 
 
-def _open(admin: KafkaAdminClient) -> Sequence[OpenTransaction]:
+def _list_open(admin: KafkaAdminClient) -> Sequence[OpenTransaction]:
     partitions = [
         TopicPartition(topic["name"], partition["partition_index"])
         for topic in admin.describe_topics()

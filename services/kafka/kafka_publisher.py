@@ -1,4 +1,4 @@
-"""Storing records in Kafka: connects when needed, and anew when the connection has died."""
+"""The publisher on Kafka: connects when needed, and replaces a broken connection."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from typing import Any
 from services.errors import Unavailable
 from services.kafka.connection import Kafka, kafka_arguments
 from services.kafka.producer import KafkaConnection, open_producer
-from services.kafka.publisher import Confirmation, OutgoingRecord, failed
+from services.kafka.publisher import Confirmation, OutgoingRecord, failed_confirmation
 
 _DISCARD_S = 1.0
 """Seconds that a broken producer gets to fail the records it still holds."""
@@ -17,17 +17,17 @@ _DISCARD_S = 1.0
 class KafkaPublisher:
     """Stores records in Kafka with one idempotent producer, shared by all threads.
 
-    The connection is made by the first send or check, and made anew by the next one when it is broken. Records
-    that are on their way over a broken connection fail then, and may be sent again.
+    The first send or check connects; the next one after the connection broke replaces it. Records in flight on a
+    broken connection fail then, and may be sent again.
 
     Args:
-        kafka: how Kafka is reached; its files are read again for each connection.
-        timeout_s: the producer gives up on a record after it, seconds.
+        kafka: connection settings; their files are read again for each connection.
+        timeout_s: seconds until the producer fails an unconfirmed record.
         make_producer: makes a producer from its configuration, see `open_producer`.
     """
 
     def __init__(self, kafka: Kafka, timeout_s: float, make_producer: Callable[..., Any] = open_producer) -> None:
-        kafka_arguments(kafka)  # a file that is missing is known at the start
+        kafka_arguments(kafka)  # raises at the start if a file is missing
         self._kafka, self._config = kafka, _producer_config(timeout_s)
         self._make_producer = make_producer
         self._timeout_s = timeout_s
@@ -36,34 +36,34 @@ class KafkaPublisher:
         self._closed = False
 
     def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
-        """Send the records over the connection, which is made or replaced first if need be."""
+        """Send the records over the connection, which is opened or replaced first if need be."""
         deadline_s = time.monotonic() + timeout_s
         try:
-            connection = self._connected(timeout_s)
+            connection = self._ensure_connection(timeout_s)
         except Exception as error:
-            return [failed(error) for _ in records]
+            return [failed_confirmation(error) for _ in records]
         return connection.send(records, deadline_s)
 
     def check(self, timeout_s: float) -> None:
-        """See `KafkaConnection.check`; kafka.errors.KafkaError or TimeoutError if there is no connection to be had."""
-        self._connected(timeout_s).check(timeout_s)
+        """See `KafkaConnection.check`; kafka.errors.KafkaError or TimeoutError if no connection can be opened."""
+        self._ensure_connection(timeout_s).check(timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Flush and close the connection; what is sent later fails."""
+        """Flush and close the connection; later sends fail."""
         with self._connecting:
             self._closed = True
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close(timeout_s)
 
-    def _connected(self, timeout_s: float) -> KafkaConnection:
+    def _ensure_connection(self, timeout_s: float) -> KafkaConnection:
         if not self._connecting.acquire(timeout=max(0.0, timeout_s)):
             raise TimeoutError("no connection to Kafka yet")
         try:
             if self._closed:
                 raise Unavailable("the publisher is closed")
             if self._connection is not None and self._connection.is_broken():
-                # Under the lock: what the old one still gets stored comes before what the new one sends.
+                # Under the lock: records that the old one still stores come before those of the new one.
                 self._connection.close(_DISCARD_S)
                 self._connection = None
             if self._connection is None:

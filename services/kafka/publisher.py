@@ -1,6 +1,6 @@
-"""Storing records: one verb, whose outcome comes later; the protocol and a fake.
+"""The publisher protocol and its fake: records are sent, and their outcome is a future.
 
-Knows nothing of entries or gRPC. A record counts as stored only when it is confirmed on all in-sync replicas.
+Knows nothing of entries or gRPC. A record counts as stored only when all in-sync replicas have confirmed it.
 """
 
 import threading
@@ -12,17 +12,17 @@ from typing import Protocol
 from services.errors import Unavailable
 
 Confirmation = Future[None]
-"""Ends without error when a record is stored, with one when that is not known."""
+"""Completes without error when a record is stored, with an error when that is not known."""
 
 
 @dataclass(frozen=True)
 class OutgoingRecord:
-    """A record to store.
+    """A record to publish.
 
     Args:
         topic: full topic name.
         key: record key.
-        partition_key: what is hashed for the partition; equal keys go to one partition in the order given.
+        partition_key: hashed to choose the partition; records of equal keys go to one partition, in the order given.
         value: record value.
         headers: record headers.
     """
@@ -35,68 +35,68 @@ class OutgoingRecord:
 
 
 class Publisher(Protocol):
-    """Stores records."""
+    """Stores records asynchronously."""
 
     def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
-        """Begin to store the records, in order; wait at most about `timeout_s` seconds for that beginning.
+        """Send the records in order; blocks at most about `timeout_s` seconds.
 
-        Returns one confirmation per record. All end, by and by; a record whose confirmation fails may still be
-        stored later, and sending it again may store it twice. After a record that could not be sent the rest is
-        not sent. Callbacks run on the publisher's thread and must not wait for anything.
+        Returns one confirmation per record; all of them complete eventually. A record whose confirmation fails may
+        still be stored later, and sending it again may store it twice. After a record that could not be sent, the
+        rest is not sent. Callbacks run on the publisher's thread and must not block.
         """
         ...
 
     def check(self, timeout_s: float) -> None:
-        """Return if records can be stored as far as is known; raise what speaks against it.
+        """Return if, as far as is known, records can be stored; raise the reason otherwise.
 
-        Asks at most `timeout_s` seconds, and only if no record was confirmed since the last check. To be called
-        from time to time: it also replaces a connection that has died while nobody sends.
+        Asks the brokers, for at most `timeout_s` seconds, only if no record was confirmed since the last check. To be
+        called periodically: it also replaces a connection that broke while no records are sent.
         """
         ...
 
     def close(self, timeout_s: float) -> None:
-        """Wait at most `timeout_s` seconds for records on their way, then let go of the connection."""
+        """Wait at most `timeout_s` seconds for records in flight, then close the connection."""
         ...
 
 
-def all_known(confirmations: Sequence[Confirmation]) -> Confirmation:
-    """Ends, always without error, when all of them have ended."""
-    known, lock, left = Confirmation(), threading.Lock(), len(confirmations)
+def all_completed(confirmations: Sequence[Confirmation]) -> Confirmation:
+    """Completes, always without error, when all of them have."""
+    completed, lock, left = Confirmation(), threading.Lock(), len(confirmations)
 
-    def one_known(_: Confirmation) -> None:
+    def count_down(_: Confirmation) -> None:
         nonlocal left
         with lock:
             left -= 1
             last = not left
         if last:
-            known.set_result(None)
+            completed.set_result(None)
 
     if not confirmations:
-        known.set_result(None)
+        completed.set_result(None)
     for confirmation in confirmations:
-        confirmation.add_done_callback(one_known)
-    return known
+        confirmation.add_done_callback(count_down)
+    return completed
 
 
-def all_stored(confirmations: Sequence[Confirmation]) -> Confirmation:
-    """Ends when all of these have ended: without error if every one did, else with the first one's in their order."""
+def combine(confirmations: Sequence[Confirmation]) -> Confirmation:
+    """Completes when all of these have: without error if every one did, else with the first error in their order."""
     if len(confirmations) == 1:
         return confirmations[0]
-    stored = Confirmation()
+    combined = Confirmation()
 
-    def settle(_: Confirmation) -> None:
+    def complete(_: Confirmation) -> None:
         errors = [error for error in (confirmation.exception() for confirmation in confirmations) if error is not None]
         if errors:
-            stored.set_exception(errors[0])
+            combined.set_exception(errors[0])
         else:
-            stored.set_result(None)
+            combined.set_result(None)
 
-    all_known(confirmations).add_done_callback(settle)
-    return stored
+    all_completed(confirmations).add_done_callback(complete)
+    return combined
 
 
-def outcome(confirmation: Confirmation) -> Exception | None:
-    """What is known by now: None if the record is stored, else why it may not be."""
+def confirmation_error(confirmation: Confirmation) -> Exception | None:
+    """None if the record is stored by now, else the reason why it may not be."""
     if not confirmation.done():
         return _LATE
     error = confirmation.exception()
@@ -108,7 +108,7 @@ def outcome(confirmation: Confirmation) -> Exception | None:
 _LATE = TimeoutError("not confirmed in time")
 
 
-def failed(error: Exception) -> Confirmation:
+def failed_confirmation(error: Exception) -> Confirmation:
     """The confirmation of a record that was not sent."""
     confirmation = Confirmation()
     confirmation.set_exception(error)
@@ -117,10 +117,10 @@ def failed(error: Exception) -> Confirmation:
 
 @dataclass
 class MemoryPublisher:
-    """Keeps records in memory; the fake.
+    """Stores records in memory; the fake.
 
     Args:
-        failures: outcomes of the coming records by position in their batch; the rest succeed.
+        failures: errors of the next records by position in their batch; the others succeed.
         holding: records are confirmed only by `release`, as if Kafka were slow.
     """
 
@@ -132,23 +132,23 @@ class MemoryPublisher:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
-        """Append the records that are not told to fail, now or when released."""
+        """Store the records without a failure, now or when released."""
         del timeout_s
         if self.closed:
-            return [failed(Unavailable("the publisher is closed")) for _ in records]
-        confirmations = [self._begun(record, self.failures.get(place)) for place, record in enumerate(records)]
+            return [failed_confirmation(Unavailable("the publisher is closed")) for _ in records]
+        confirmations = [self._begin(record, self.failures.get(number)) for number, record in enumerate(records)]
         if not self.holding:
             self.release()
         return confirmations
 
-    def held(self, count: int, timeout_s: float = 30.0) -> int:
-        """How many records are held, once they are at least `count`, or after `timeout_s` seconds."""
+    def wait_for_held(self, count: int, timeout_s: float = 30.0) -> int:
+        """The number of held records, once they are at least `count`, or after `timeout_s` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._held) >= count, timeout_s)
             return len(self._held)
 
     def release(self, error: Exception | None = None) -> None:
-        """Store what is held, or fail it."""
+        """Store the held records, or fail them with `error`."""
         with self._changed:
             held, self._held = self._held, []
             self.stored += [record for record, _ in held if error is None]
@@ -159,7 +159,7 @@ class MemoryPublisher:
                 confirmation.set_result(None)
 
     def check(self, timeout_s: float) -> None:
-        """Raise what the first record would fail with."""
+        """Raise the error of the first record."""
         del timeout_s
         if self.closed:
             raise Unavailable("the publisher is closed")
@@ -167,14 +167,14 @@ class MemoryPublisher:
             raise self.failures[0]
 
     def close(self, timeout_s: float) -> None:
-        """Remember that it was closed; what is held is stored."""
+        """Record that it was closed; held records are stored."""
         del timeout_s
         self.closed = True
         self.release()
 
-    def _begun(self, record: OutgoingRecord, failure: Exception | None) -> Confirmation:
+    def _begin(self, record: OutgoingRecord, failure: Exception | None) -> Confirmation:
         if failure:
-            return failed(failure)
+            return failed_confirmation(failure)
         confirmation = Confirmation()
         with self._changed:
             self._held.append((record, confirmation))

@@ -1,112 +1,132 @@
-"""What the commands that look at topics and groups share: a reader outside any group, and errors said in one way."""
+"""Reading a topic outside any consumer group: its offsets, first records, and all records up to the end.
 
+Committed records only. Commits nothing.
+"""
+
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka import errors as kafka_errors
 
-from services.kafka.connection import Kafka, brokers_of, kafka_arguments
+from services.kafka.connection import WAIT_S, Kafka, KafkaUnavailable, kafka_arguments, translate_errors
 from services.kafka.patches import apply_patches
-from services.kafka.record_source import KafkaUnavailable
-from services.kafka.topics import identify
+from services.kafka.record_source import Record
 
-WAIT_S = 10.0
-"""Longest wait for the brokers, seconds."""
+SILENCE_S = 30.0
+"""Seconds without a record after which the brokers count as unavailable."""
 
-PAUSE_S = 0.1
-"""Between two tries to be answered."""
 
-T = TypeVar("T")
+class TopicReader:
+    """Reads topics; partitions are given by number.
+
+    Args:
+        consumer: a consumer without a group that reads committed records.
+    """
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+
+    def partitions(self, topic: str) -> list[int]:
+        """The topic's partitions in order; none if there is no such topic."""
+        return sorted(self._consumer.partitions_for_topic(topic) or ())
+
+    def beginning_offsets(self, topic: str) -> dict[int, int]:
+        """The first offset of each partition that Kafka still has."""
+        return _by_number(self._consumer.beginning_offsets(self._all(topic)))
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """The offset after the last committed record of each partition."""
+        return _by_number(self._consumer.end_offsets(self._all(topic)))
+
+    def offsets_at(self, topic: str, time_s: float) -> dict[int, int]:
+        """The offset of each partition's first record that Kafka got at `time_s` (seconds since 1970) or later.
+
+        The end where there is none. 0: the beginning; infinity: the end.
+        """
+        if time_s <= 0:
+            return self.beginning_offsets(topic)
+        ends = self.end_offsets(topic)
+        if math.isinf(time_s):
+            return ends
+        found = self._consumer.offsets_for_times(dict.fromkeys(self._all(topic), int(time_s * 1000)))
+        return ends | {at.partition: first.offset for at, first in found.items() if first}
+
+    def first_records(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Record]:
+        """The first record at or after an offset of each partition; partitions that hold none are left out.
+
+        Raises KafkaUnavailable when the brokers return none for longer than WAIT_S.
+        """
+        consumer, ends = self._consumer, self.end_offsets(topic) if offsets else {}
+        left = {TopicPartition(topic, number) for number, offset in offsets.items() if offset < ends[number]}
+        found: dict[int, Record] = {}
+        self._seek(topic, {partition.partition: offsets[partition.partition] for partition in left})
+        deadline = time.monotonic() + WAIT_S
+        while left:
+            for partition, records in consumer.poll(timeout_ms=200).items():
+                found.setdefault(partition.partition, as_record(records[0]))
+            done = {p for p in left if p.partition in found or consumer.position(p) >= ends[p.partition]}
+            consumer.pause(*done)
+            left -= done
+            if left and time.monotonic() > deadline:
+                raise KafkaUnavailable(f"no answer within {WAIT_S:g} s")
+        return found
+
+    def records(self, topic: str, starts: Mapping[int, int]) -> Iterator[Record]:
+        """The records of these partitions from an offset each to what is the end now.
+
+        Raises KafkaUnavailable after SILENCE_S seconds without a record.
+        """
+        consumer = self._consumer
+        ends = {number: end for number, end in self.end_offsets(topic).items() if number in starts}
+        self._seek(topic, starts)
+        received_s = time.monotonic()
+        while any(consumer.position(TopicPartition(topic, number)) < end for number, end in ends.items()):
+            polled = consumer.poll(timeout_ms=500)
+            if polled:
+                received_s = time.monotonic()
+            elif time.monotonic() - received_s > SILENCE_S:
+                raise KafkaUnavailable(f"no answer within {SILENCE_S:g} s")
+            for partition, records in polled.items():
+                yield from (as_record(record) for record in records if record.offset < ends[partition.partition])
+
+    def _all(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in self.partitions(topic)]
+
+    def _seek(self, topic: str, offsets: Mapping[int, int]) -> None:
+        partitions = {TopicPartition(topic, number): offset for number, offset in offsets.items()}
+        self._consumer.assign(list(partitions))
+        for partition, offset in partitions.items():
+            self._consumer.seek(partition, offset)
 
 
 @contextmanager
-def reachable(kafka: Kafka) -> Iterator[None]:
-    """Turns what Kafka's client raises into KafkaUnavailable."""
-    try:
-        yield
-    except kafka_errors.KafkaError as error:
-        reason = f"{type(error).__name__}: {error}"
-        brokers = brokers_of(kafka)
-        raise KafkaUnavailable(f"Kafka at {brokers} cannot be reached or does not answer: {reason}") from error
-
-
-def retry_until_ready(ask: Callable[[], T], wait_s: float = WAIT_S) -> T:
-    """The answer to what Kafka cannot answer at once: while a coordinator moves or loads, it is asked again."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            return ask()
-        except (kafka_errors.NotCoordinatorError, kafka_errors.CoordinatorLoadInProgressError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(PAUSE_S)
-
-
-def partition_counts(kafka: Kafka) -> Callable[[str], int]:
-    """How many partitions a topic has, asked of the brokers once per topic. The calls raise KafkaUnavailable."""
-
-    @cache
-    def count(topic: str) -> int:
-        with reachable(kafka):
-            return identify(kafka, topic, WAIT_S).partitions
-
-    return count
-
-
-@contextmanager
-def reader(kafka: Kafka, max_poll_records: int = 500) -> Iterator[KafkaConsumer]:
-    """A consumer of committed records that is in no group."""
+def open_reader(kafka: Kafka, max_poll_records: int = 500) -> Iterator[TopicReader]:
+    """A TopicReader. Errors of Kafka's client within the context are raised as KafkaUnavailable."""
     apply_patches()
-    consumer = KafkaConsumer(
-        **kafka_arguments(kafka),
-        bootstrap_timeout_ms=int(WAIT_S * 1000),
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_poll_records=max_poll_records,
-        fetch_max_wait_ms=50,
-    )
-    try:
-        yield consumer
-    finally:
-        consumer.close()
+    with translate_errors(kafka):
+        consumer = KafkaConsumer(
+            **kafka_arguments(kafka),
+            bootstrap_timeout_ms=int(WAIT_S * 1000),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=max_poll_records,
+            fetch_max_wait_ms=50,
+        )
+        try:
+            yield TopicReader(consumer)
+        finally:
+            consumer.close()
 
 
-def offsets_at(consumer: KafkaConsumer, partitions: Sequence[TopicPartition], time_s: float) -> list[int]:
-    """The offset of each partition's first record that Kafka got at `time_s` (seconds since 1970) or later.
-
-    The end where there is none; 0: the beginning.
-    """
-    if time_s <= 0:
-        begins = consumer.beginning_offsets(partitions)
-        return [begins[partition] for partition in partitions]
-    found = consumer.offsets_for_times(dict.fromkeys(partitions, int(time_s * 1000)))
-    ends = consumer.end_offsets(partitions)
-    return [found[p].offset if found.get(p) else ends[p] for p in partitions]
+def as_record(record: Any) -> Record:
+    """A record as kafka-python returns it, as a Record."""
+    headers, time_s = list(record.headers), record.timestamp / 1000
+    return Record(record.topic, record.partition, record.offset, record.key, record.value, headers, time_s)
 
 
-def first_records(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
-    """The first record at or after an offset of each partition; partitions that hold none are left out.
-
-    Raises KafkaUnavailable when the brokers keep it back for longer than WAIT_S.
-    """
-    ends = consumer.end_offsets(list(offsets)) if offsets else {}
-    left = {partition for partition, offset in offsets.items() if offset < ends[partition]}
-    found: dict[TopicPartition, Any] = {}
-    consumer.assign(list(left))
-    for partition in left:
-        consumer.seek(partition, offsets[partition])
-    deadline = time.monotonic() + WAIT_S
-    while left:
-        for partition, records in consumer.poll(timeout_ms=200).items():
-            found.setdefault(partition, records[0])
-        done = {p for p in left if p in found or consumer.position(p) >= ends[p]}
-        consumer.pause(*done)
-        left -= done
-        if left and time.monotonic() > deadline:
-            raise KafkaUnavailable(f"no answer within {WAIT_S:g} s")
-    return found
+def _by_number(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
+    return dict(sorted((partition.partition, offset) for partition, offset in offsets.items()))

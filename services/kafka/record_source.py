@@ -1,6 +1,6 @@
-"""The log behind a consumer: one topic, read by a group, with outputs and offsets committed together.
+"""The record source of a consumer: one topic read by a consumer group, outputs and offsets committed together.
 
-One Protocol, the fake beside it; the real one is in kafka_log.py. Knows nothing of what records mean.
+One Protocol and its fake; the real one is `KafkaRecordSource` (consumer.py). Knows nothing of what records mean.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,13 @@ from services.errors import CrossRecError
 Headers = list[tuple[str, bytes | None]]
 
 
-class KafkaUnavailable(CrossRecError):
-    """The log cannot be reached or did not confirm; what was committed is only known after a rewind."""
-
-
 class LostPartitions(CrossRecError):
-    """Another consumer owns the partitions of the batch now, or may do so soon."""
+    """Another consumer owns the partitions of the batch, or may own them soon."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A record as it was read."""
+    """A record as it was consumed."""
 
     topic: str
     partition: int
@@ -31,14 +27,14 @@ class Record:
     value: bytes | None
     headers: Headers = field(default_factory=list)
     time_s: float = 0.0
-    """When the broker appended it, or the producer made it where the topic says so; seconds since 1970."""
+    """When the broker appended it, or the producer made it if the topic is configured so; seconds since 1970."""
 
 
 @dataclass(frozen=True)
 class OutputRecord:
-    """A record to write together with the offsets of the batch it comes from; it has a key or a value.
+    """A record to produce in one transaction with the offsets of the batch that it comes from.
 
-    Without a partition the key decides.
+    It has a key or a value. Without a partition the key decides the partition.
     """
 
     topic: str
@@ -49,7 +45,7 @@ class OutputRecord:
 
 
 class RecordSource(Protocol):
-    """A group's view of a topic."""
+    """One topic, read as a member of a consumer group."""
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch, in offset order per partition; empty after `wait_s` seconds without records.
@@ -59,14 +55,14 @@ class RecordSource(Protocol):
         ...
 
     def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
-        """Write outputs and the offsets after `records`, the next of the last batch that are not committed.
+        """Write outputs, and the offsets after `records`: the first records of the last batch not committed yet.
 
-        All or nothing. Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
+        Atomic. Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
         """
         ...
 
     def keep_alive(self, wait_s: float) -> bool:
-        """Stay in the group for up to `wait_s` seconds without reading; False if the batch may no longer be ours.
+        """Stay in the group for up to `wait_s` seconds without reading; False if the partitions may be reassigned.
 
         Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
         """
@@ -82,14 +78,14 @@ class RecordSource(Protocol):
 
 
 class MemoryRecordSource:
-    """A log in memory, read by one member of one group; the fake.
+    """A topic in memory, read by one member of one group; the fake.
 
     Args:
-        records: what was written, in the order in which it is polled.
+        records: the topic's records, in the order in which they are polled.
         batch: most records per poll.
 
-    `poll_failures` and `commit_failures` hold errors that the coming calls raise, in order; a failed commit
-    commits nothing. `rebalances` holds what the coming `keep_alive` calls answer; then True.
+    `poll_failures`, `commit_failures` and `rewind_failures` hold errors that the next calls raise, in order; a failed
+    commit commits nothing. `rebalances` holds the answers of the next `keep_alive` calls; then they answer True.
     """
 
     def __init__(self, records: Sequence[Record], batch: int = 1000) -> None:
@@ -113,14 +109,14 @@ class MemoryRecordSource:
         return batch
 
     def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
-        """Keep the outputs and the position after the records."""
+        """Store the outputs and the position after the records."""
         if self.commit_failures:
             raise self.commit_failures.pop(0)
         self.outputs += outputs
         self.committed += len(records)
 
     def keep_alive(self, wait_s: float) -> bool:
-        """Count the waits; answer what the script says."""
+        """Count the call; return the next answer of `rebalances`."""
         del wait_s
         self.waits += 1
         return self.rebalances.pop(0) if self.rebalances else True
@@ -133,5 +129,5 @@ class MemoryRecordSource:
         self.position = self.committed
 
     def close(self) -> None:
-        """Remember that it was closed."""
+        """Record that it was closed."""
         self.closed = True

@@ -1,7 +1,7 @@
-"""Records to a Kafka topic: a producer of its own, opened when there is something to write, and anew after a failure.
+"""A best-effort sink of records on a Kafka topic: its producer is opened at the first write, and again after a failure.
 
-Only the log's thread calls it, so it may wait, within bounds. While Kafka is away records are lost, one log line says
-so and another when it is over.
+Only the served log's thread calls it, so it may block for a bounded time. While Kafka is unavailable records are lost;
+begin and end of an outage are logged.
 """
 
 import logging
@@ -14,10 +14,10 @@ from services.kafka.connection import Kafka, kafka_arguments
 from services.server.logging import log_event
 
 TIMEOUT_S = 5.0
-"""Longest that a batch may take."""
+"""Longest time for a batch, seconds."""
 
 PAUSE_S = 5.0
-"""Seconds without a try after a failure."""
+"""Seconds after a failure without another attempt."""
 
 _logger = logging.getLogger(__name__)
 
@@ -31,22 +31,22 @@ class KeyedRecord:
 
 
 class RecordSink(Protocol):
-    """Where records go."""
+    """Writes records somewhere, best effort."""
 
     def ready(self) -> bool:
-        """Whether it is worth trying to write now; False during a pause after a failure."""
+        """Whether a write may be attempted now; False during the pause after a failure."""
         ...
 
     def write(self, records: Sequence[KeyedRecord]) -> int:
-        """Write the records; returns how many are safe. Takes bounded time; failures are its own matter to report."""
+        """Write the records; returns how many are stored. Takes bounded time; logs failures itself."""
         ...
 
     def close(self) -> None:
-        """Let go of everything; takes bounded time."""
+        """Release all resources; takes bounded time."""
         ...
 
 
-def open_producer(kafka: Kafka) -> Any:
+def open_sink_producer(kafka: Kafka) -> Any:
     """A connected `kafka.KafkaProducer`; kafka.errors.KafkaError if no broker answers in time."""
     # Imported here, so that a server without a served log does not load the client.
     from kafka import KafkaProducer
@@ -54,7 +54,7 @@ def open_producer(kafka: Kafka) -> Any:
     timeout_ms = int(TIMEOUT_S * 1000)
     return KafkaProducer(
         **kafka_arguments(kafka),
-        # A lost or repeated record harms no one: no idempotence, which a broker that was away for long can stall.
+        # A lost or repeated record does no harm: no idempotence, with which a producer can stall after a long outage.
         enable_idempotence=False,
         acks=1,
         linger_ms=5,
@@ -83,14 +83,14 @@ class KafkaSink:
         self._topic, self._make_producer, self._clock = topic, make_producer, clock
         self._producer: Any = None
         self._paused_until = -float("inf")
-        self._away = False
+        self._failing = False
 
     def ready(self) -> bool:
-        """Whether no pause is on."""
+        """Whether the pause after a failure is over."""
         return self._clock() >= self._paused_until
 
     def write(self, records: Sequence[KeyedRecord]) -> int:
-        """Send the records and wait for Kafka to have them; returns how many it has."""
+        """Send the records and wait for the confirmations; returns how many were confirmed."""
         written = 0
         deadline_s = self._clock() + TIMEOUT_S
         try:
@@ -100,10 +100,10 @@ class KafkaSink:
                 sent.get(timeout=max(deadline_s - self._clock(), 0.001))
                 written += 1
         except Exception as error:
-            # Whatever a client library raises: the log is never worth more than the server.
-            self._failed(error)
+            # Whatever the client library raises: the served log must not fail the server.
+            self._on_failure(error)
         else:
-            self._well()
+            self._on_success()
         return written
 
     def close(self) -> None:
@@ -115,14 +115,16 @@ class KafkaSink:
             except Exception as error:
                 log_event(_logger, "served_log_not_closed", level=logging.WARNING, error=type(error).__name__)
 
-    def _failed(self, error: Exception) -> None:
+    def _on_failure(self, error: Exception) -> None:
         self._paused_until = self._clock() + PAUSE_S
-        if not self._away:
-            self._away = True
-            log_event(_logger, "served_log_away", level=logging.WARNING, topic=self._topic, error=type(error).__name__)
+        if not self._failing:
+            self._failing = True
+            log_event(
+                _logger, "served_log_unavailable", level=logging.WARNING, topic=self._topic, error=type(error).__name__
+            )
         self.close()
 
-    def _well(self) -> None:
-        if self._away:
-            self._away = False
-            log_event(_logger, "served_log_back", topic=self._topic)
+    def _on_success(self) -> None:
+        if self._failing:
+            self._failing = False
+            log_event(_logger, "served_log_recovered", topic=self._topic)

@@ -1,23 +1,28 @@
-"""The Kafka topics: what each carries, its partitions, and how long it keeps what."""
+"""The Kafka topics: what each carries, its partitions, its retention; creating and describing them.
 
-from collections.abc import Sequence
+Imports kafka-python inside functions only, so that processes that open no topic do not load it.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from services.errors import ConfigurationError, TopicMismatch
-from services.kafka.connection import Kafka, kafka_arguments
+from services.kafka.connection import WAIT_S, Kafka, kafka_arguments, translate_errors
 from services.settings.infrastructure import RetentionSettings
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 RETENTION = ("retention.ms", "delete.retention.ms")
-"""Kafka's names for how long a topic keeps records, and a compacted one the deletions among them."""
+"""Kafka's settings for how long a topic keeps records, and a compacted topic its tombstones."""
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
 RANKED = "ranked"
-"""Suffix of the topic of what was answered."""
+"""Suffix of the topic of served rankings."""
 
 _BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
 """Retention and the bounds on event times count from arrival: by the producer's time, a replayed history would expire
@@ -31,7 +36,7 @@ class TopicSpec:
     name: str
     partitions: int
     config: dict[str, str]
-    what: str
+    description: str
     """What it carries, and its key."""
 
 
@@ -41,8 +46,8 @@ class TopicIdentity:
 
     Args:
         name: its name.
-        topic_id: what the broker calls it; a re-created topic gets another one.
-        partitions: how many it has.
+        topic_id: the broker's id of it; a re-created topic gets another one.
+        partitions: number of partitions.
     """
 
     name: str
@@ -53,22 +58,22 @@ class TopicIdentity:
 def topic_specs(
     prefix: str = "crossrec", partitions: int = 4, retention: RetentionSettings | None = None
 ) -> tuple[TopicSpec, ...]:
-    """All topics; `partitions` is for those that scale with load.
+    """All topics; `partitions` is the count of those that scale with load.
 
-    The partition counts of behaviour and items are fixed once data flows: another count would give a key to
-    another partition, and with it another writer.
+    The partition counts of behaviour and items are fixed once data flows: with another count a key would move to
+    another partition, and its rows to another writer.
     """
-    kept = retention or RetentionSettings()
-    compacted, letters = _compacted(kept.deletion_days), _dead_letter(kept.dead_letter_days)
-    behavior, activity, ranked = map(_expiring, (kept.behavior_days, kept.activity_days, kept.ranked_days))
+    days = retention or RetentionSettings()
+    compacted, dead_letter = _compacted(days.deletion_days), _dead_letter(days.dead_letter_days)
+    behavior, activity, ranked = map(_expiring, (days.behavior_days, days.activity_days, days.ranked_days))
     return (
         TopicSpec(f"{prefix}.behavior", partitions, behavior, "behaviour events, by user_id"),
         TopicSpec(f"{prefix}.items", partitions, compacted, "item upserts and deletions, by item_id"),
-        # One partition: its consumer also keeps the index of scenarios and must be its only writer.
+        # One partition: its consumer also keeps the index of scenarios, which must have one writer.
         TopicSpec(f"{prefix}.scenarios", 1, compacted, "scenario upserts and deletions, by scenario_id"),
         TopicSpec(f"{prefix}.activity", partitions, activity, "activity deltas, by item or scenario"),
-        TopicSpec(f"{prefix}.dead-letter", 1, letters, "records that could not be used, with the reason"),
-        TopicSpec(f"{prefix}.{RANKED}", partitions, ranked, "answers and their features, by user_id"),
+        TopicSpec(f"{prefix}.dead-letter", 1, dead_letter, "records that could not be used, with the reason"),
+        TopicSpec(f"{prefix}.{RANKED}", partitions, ranked, "served rankings and their features, by user_id"),
     )
 
 
@@ -81,7 +86,7 @@ def _expiring(days: float) -> dict[str, str]:
 
 
 def _compacted(days: int) -> dict[str, str]:
-    # Deletions stay readable for days, so that a consumer that was away still sees them.
+    # Tombstones stay readable for days, so that a consumer that was stopped still reads them.
     return {"cleanup.policy": "compact", "delete.retention.ms": str(days * _DAY_MS), **_BROKERS_TIME}
 
 
@@ -105,10 +110,8 @@ def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: 
 
     Raises:
         TopicMismatch: A topic exists with another number of partitions.
-        kafka.errors.KafkaError: Kafka cannot be reached or refuses.
+        KafkaUnavailable: Kafka cannot be reached, or rejects a topic.
     """
-    from kafka.admin import KafkaAdminClient
-
     # With one confirmed copy an acknowledged event dies with its broker.
     durability = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
     wanted = {
@@ -119,7 +122,7 @@ def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: 
         }
         for spec in specs
     }
-    with KafkaAdminClient(**kafka_arguments(kafka)) as admin:
+    with _open_admin(kafka) as admin:
         answers = admin.create_topics(wanted, raise_errors=False)["topics"]
         created = [answer["name"] for answer in answers if not _exists_already(answer)]
         admin.wait_for_topics(list(wanted))
@@ -128,15 +131,15 @@ def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: 
 
 
 def apply_retention(kafka: Kafka, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
-    """Have topics that exist keep what they carry for as long as the specs say; what else they are stays.
+    """Set the retention of topics that exist to that of the specs; their other settings stay.
 
-    Returns by topic what was changed. Raises ConfigurationError if Kafka refuses, kafka.errors.KafkaError.
+    Returns the changed settings by topic. Raises ConfigurationError if Kafka rejects a change, KafkaUnavailable.
     """
-    from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+    from kafka.admin import ConfigResource, ConfigResourceType
 
-    with KafkaAdminClient(**kafka_arguments(kafka)) as admin:
-        asked = [ConfigResource(ConfigResourceType.TOPIC, spec.name, list(_retention(spec))) for spec in specs]
-        found = admin.describe_configs(asked, config_filter="all")["topic"]
+    with _open_admin(kafka) as admin:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name, list(_retention(spec))) for spec in specs]
+        found = admin.describe_configs(resources, config_filter="all")["topic"]
         changes = {spec.name: _difference(_retention(spec), found[spec.name]) for spec in specs}
         changes = {name: change for name, change in changes.items() if change}
         answers = admin.alter_configs(
@@ -144,7 +147,7 @@ def apply_retention(kafka: Kafka, specs: Sequence[TopicSpec]) -> dict[str, dict[
         )
     for topic, answer in answers.get("topic", {}).items():
         if answer != "OK":
-            raise ConfigurationError(f"retention: Kafka does not change topic {topic}: {answer}")
+            raise ConfigurationError(f"retention: Kafka rejects the change of topic {topic}: {answer}")
     return changes
 
 
@@ -156,16 +159,51 @@ def _difference(wanted: dict[str, str], found: dict[str, dict[str, str]]) -> dic
     return {name: value for name, value in wanted.items() if found[name]["value"] != value}
 
 
-def identify(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
-    """The topic as the brokers have it; kafka.errors.KafkaError if they cannot be reached, or have none."""
-    from kafka.admin import KafkaAdminClient
+def describe_topic(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
+    """The topic as the brokers have it. KafkaUnavailable if they cannot be reached, or have no such topic."""
     from kafka.errors import for_code
 
-    with KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=timeout_s * 1000) as admin:
+    with _open_admin(kafka, bootstrap_timeout_ms=timeout_s * 1000) as admin:
         (found,) = admin.describe_topics([topic])
-    if found["error_code"]:
-        raise for_code(found["error_code"])(f"topic {topic}")
+        if found["error_code"]:
+            raise for_code(found["error_code"])(f"topic {topic}")
     return TopicIdentity(topic, str(found["topic_id"]), len(found["partitions"]))
+
+
+def list_topics(kafka: Kafka, timeout_s: float) -> set[str]:
+    """Names of all topics; KafkaUnavailable if no broker answers within about `timeout_s` seconds."""
+    with _open_admin(kafka, bootstrap_timeout_ms=int(timeout_s * 1000)) as admin:
+        return set(admin.list_topics())
+
+
+def partition_counts(kafka: Kafka) -> Callable[[str], int]:
+    """A function that returns a topic's number of partitions, read from the brokers once per topic.
+
+    Its calls raise KafkaUnavailable.
+    """
+
+    @cache
+    def count(topic: str) -> int:
+        return describe_topic(kafka, topic, WAIT_S).partitions
+
+    return count
+
+
+def partition_of(partition_key: bytes, partitions: Collection[int]) -> int:
+    """The partition that Kafka's default partitioner gives a record whose key is `partition_key`."""
+    from kafka.partitioner.default import murmur2
+
+    numbers = sorted(partitions)
+    digest: int = murmur2(partition_key)
+    return numbers[(digest & 0x7FFFFFFF) % len(numbers)]
+
+
+@contextmanager
+def _open_admin(kafka: Kafka, **arguments: float) -> "Iterator[KafkaAdminClient]":
+    from kafka.admin import KafkaAdminClient
+
+    with translate_errors(kafka), KafkaAdminClient(**kafka_arguments(kafka), **arguments) as admin:
+        yield admin
 
 
 def _exists_already(answer: dict[str, object]) -> bool:

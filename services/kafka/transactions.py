@@ -1,8 +1,8 @@
-"""Transactions on Apache Kafka that write outputs and a group's offsets together.
+"""Transactions on Apache Kafka that write outputs and a group's offsets atomically.
 
-The transactional id is the group's with its lowest assigned partition, so a consumer that takes a crashed one's
-place ends what that left open; where the number of consumers changed, it may have to wait for the time-out. Offsets
-go with the membership under which the batch was read: Kafka refuses those of a member that lost its partitions.
+The transactional id is the group and its lowest assigned partition, so a consumer that replaces a crashed one ends the
+transaction that this left open; if the number of consumers changed, it may have to wait for the time-out. Offsets are
+committed with the membership under which the batch was read: Kafka rejects those of a member that lost its partitions.
 """
 
 import logging
@@ -14,17 +14,17 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata
 
-from services.kafka.connection import Kafka, kafka_arguments
-from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord
+from services.kafka.connection import Kafka, KafkaUnavailable, kafka_arguments
+from services.kafka.record_source import LostPartitions, OutputRecord
 from services.server.logging import log_event
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
-"""Dead letters carry headers on top of records of the largest size."""
+"""Room for a dead letter: headers on top of a record of the largest size."""
 
 BATCH_BYTES = 512 * 1024
-"""Of a request; with kafka-python's own 16 kB a transaction would be some hundred round trips."""
+"""Bytes per batch; with kafka-python's default of 16 kB a transaction would take some hundred round trips."""
 
-LOST = (
+LOST_OWNERSHIP = (
     kafka_errors.CommitFailedError,
     kafka_errors.IllegalGenerationError,
     kafka_errors.UnknownMemberIdError,
@@ -32,38 +32,38 @@ LOST = (
     kafka_errors.ProducerFencedError,
     kafka_errors.InvalidProducerEpochError,
 )
-"""What Kafka says to a member that is no longer the owner."""
+"""Errors that Kafka returns to a member that no longer owns its partitions."""
 
 RECONNECT_MS = 2_000
-"""Longest wait between two attempts to reach a broker, milliseconds; kafka-python's own is half a minute."""
+"""Longest wait between two connection attempts, milliseconds; kafka-python's default is half a minute."""
 
 _logger = logging.getLogger(__name__)
 
 
-class _Producer(KafkaProducer):  # type: ignore[misc]
-    """A producer that can be closed while its broker is away."""
+class _ClosableProducer(KafkaProducer):  # type: ignore[misc]
+    """A producer that can be closed while its broker is unreachable."""
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait for what was sent; the futures tell whether it was stored."""
-        # close() flushes first; were the time-out to end it there, the I/O thread would live on for good.
+        """Wait for the records sent; the futures hold the outcome."""
+        # close() flushes first; if the time-out were raised there, the I/O thread would never end.
         with suppress(kafka_errors.KafkaError):
             super().flush(timeout)
 
 
 class TransactionalProducer:
-    """One transaction at a time, by one producer that is made anew after every failure.
+    """Runs one transaction at a time, with a producer that is replaced after every failure.
 
     Args:
-        kafka: how Kafka is reached.
+        kafka: connection settings.
         group: the consumer group.
-        timeout_ms: after which Kafka aborts a transaction that nobody ends; also the longest wait for Kafka.
+        timeout_ms: milliseconds until Kafka aborts a transaction that was not ended; also the longest wait for Kafka.
     """
 
     def __init__(self, kafka: Kafka, group: str, timeout_ms: int) -> None:
         self._kafka, self._group, self._timeout_ms = kafka, group, timeout_ms
-        self._producer: _Producer | None = None
+        self._producer: _ClosableProducer | None = None
         self._transactional_id = ""
-        self._unsettled = False
+        self._outcome_unknown = False
 
     def commit(
         self,
@@ -72,33 +72,33 @@ class TransactionalProducer:
         offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: ConsumerGroupMetadata,
     ) -> None:
-        """Write outputs and offsets, all or nothing; `lowest` is the lowest assigned partition.
+        """Write outputs and offsets atomically; `lowest` is the lowest assigned partition.
 
-        Raises LostPartitions, or KafkaUnavailable when the outcome is not known before `settle`.
+        Raises LostPartitions, or KafkaUnavailable; then the outcome is known only after `end_unknown`.
         """
         try:
-            producer = self._ready(f"{self._group}-{lowest}")
+            producer = self._open_producer(f"{self._group}-{lowest}")
             self._within_timeout(lambda: self._commit(producer, outputs, offsets, membership))
-        except LOST as error:
+        except LOST_OWNERSHIP as error:
             self._abort()
             raise LostPartitions(type(error).__name__) from error
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:  # ValueError: there is no such partition
-            self._unsettled = True
+            self._outcome_unknown = True
             self.close()
             raise KafkaUnavailable(f"transaction: {type(error).__name__}: {error}") from error
 
-    def take_over(self, lowest: int) -> None:
-        """End what a former owner with the same lowest partition left open."""
-        self._ready(f"{self._group}-{lowest}")
+    def fence_predecessor(self, lowest: int) -> None:
+        """End the open transaction of a former owner with the same lowest partition."""
+        self._open_producer(f"{self._group}-{lowest}")
 
-    def settle(self) -> None:
-        """End a transaction whose outcome is not known, so that its offsets are committed or never will be."""
-        if self._unsettled:
-            self._ready(self._transactional_id)
-            self._unsettled = False
+    def end_unknown(self) -> None:
+        """End a transaction whose outcome is unknown: afterwards its offsets are committed or never will be."""
+        if self._outcome_unknown:
+            self._open_producer(self._transactional_id)
+            self._outcome_unknown = False
 
     def close(self) -> None:
-        """Let go of the producer; the next one with its transactional id ends what it left open."""
+        """Close the producer; the next one with its transactional id ends its open transaction."""
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
@@ -108,7 +108,7 @@ class TransactionalProducer:
 
     @staticmethod
     def _commit(
-        producer: _Producer,
+        producer: _ClosableProducer,
         outputs: Sequence[OutputRecord],
         offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: ConsumerGroupMetadata,
@@ -123,11 +123,11 @@ class TransactionalProducer:
             future.get(timeout=0)
         producer.commit_transaction()
 
-    def _ready(self, transactional_id: str) -> _Producer:
+    def _open_producer(self, transactional_id: str) -> _ClosableProducer:
         if self._producer is None or transactional_id != self._transactional_id:
             self.close()
             self._transactional_id = transactional_id
-            producer = _Producer(
+            producer = _ClosableProducer(
                 **kafka_arguments(self._kafka),
                 transactional_id=transactional_id,
                 transaction_timeout_ms=self._timeout_ms,
@@ -148,17 +148,17 @@ class TransactionalProducer:
         return self._producer
 
     def _abort(self) -> None:
-        """Abort at once what would otherwise hold up readers of committed data until it times out."""
+        """Abort now: readers of committed records would wait for the open transaction until it times out."""
         producer = self._producer
         if producer is not None:
             try:
                 self._within_timeout(producer.abort_transaction)
-            except Exception as error:  # a fenced producer cannot; its successor has done it
+            except Exception as error:  # a fenced producer cannot abort; its successor has done so
                 log_event(_logger, "transaction_not_aborted", level=logging.DEBUG, error=type(error).__name__)
         self.close()
 
     def _within_timeout(self, call: Callable[[], object]) -> None:
-        """Run a call that kafka-python would wait in without end while brokers are away, deaf to any stop."""
+        """Run a call in which kafka-python would wait without limit while brokers are unreachable."""
         outcome: list[Exception | None] = []
 
         def run() -> None:

@@ -6,6 +6,11 @@ from pydantic import Field, model_validator
 
 from services.settings.section import SettingsSection
 
+CONSUMED_TOPICS = {"behavior": "behavior", "item": "items", "scenario": "scenarios", "activity": "activity"}
+"""Kind of consumer to the suffix of the topic that it reads."""
+
+CONSUMER_KINDS = tuple(CONSUMED_TOPICS)
+
 
 class GatewaySettings(SettingsSection):
     """The event gateway."""
@@ -67,6 +72,10 @@ class ConsumerSettings(SettingsSection):
         description="Where a consumer serves /metrics (Prometheus), /live and /ready over HTTP, like 127.0.0.1:9101; "
         "one per process, port 0: any free one, in the log; empty: nowhere.",
     )
+
+    def group(self, kind: str) -> str:
+        """Name of the consumer group of a kind of consumer."""
+        return f"{self.group_prefix}-{kind}"
 
 
 class RankingSettings(SettingsSection):

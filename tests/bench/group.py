@@ -18,10 +18,10 @@ from kafka.errors import GroupIdNotFoundError, RetriableError
 from crossrec.events.v1.events_pb2 import Entry
 from export.harness.environment import HarnessError
 from export.harness.stage import PRODUCER_BATCH_BYTES, DatasetStage
-from services.consumers.kinds import TOPICS
 from services.events.codec import encode
 from services.events.routing import route_entry, topic_name
 from services.kafka.connection import kafka_arguments
+from services.settings.processes import CONSUMED_TOPICS
 
 WITHIN_S = 900.0
 """Without having folded everything by then, something hangs."""
@@ -147,7 +147,7 @@ def append(stage: DatasetStage, producer: KafkaProducer, entries: Iterable[Entry
 def _end(stage: DatasetStage) -> int:
     """How many offsets the behaviour topic has given away, markers of transactions among them."""
     kafka = stage.settings.kafka
-    topic = topic_name(kafka.topic_prefix, TOPICS["behavior"])
+    topic = topic_name(kafka.topic_prefix, CONSUMED_TOPICS["behavior"])
     with KafkaConsumer(**kafka_arguments(kafka)) as consumer:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
         return int(sum(consumer.end_offsets(partitions).values()))

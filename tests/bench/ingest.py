@@ -19,11 +19,11 @@ from crossrec.events.v1.events_pb2 import Entry
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment, HarnessError
 from export.harness.stage import DATASET, DatasetStage, first_events, open_catalogue, open_topics, set_stage
-from services.consumers.kinds import TOPICS
 from services.events.routing import topic_name
 from services.features.rows import Row
 from services.features.schema import View, build_schema
 from services.kafka.connection import kafka_arguments
+from services.settings.processes import CONSUMED_TOPICS
 from services.store.connect import feature_store
 from services.store.feast_api import FeatureStore
 from services.store.protocol import Key, read_rows
@@ -125,7 +125,7 @@ def _forget_rows(stage: DatasetStage) -> None:
 def bare_poll_rate(stage: DatasetStage, events: int) -> float:
     """Events per second of a loop that polls the topic and does nothing else, from its first batch to its last."""
     kafka = stage.settings.kafka
-    topic = topic_name(kafka.topic_prefix, TOPICS["behavior"])
+    topic = topic_name(kafka.topic_prefix, CONSUMED_TOPICS["behavior"])
     consumer = KafkaConsumer(
         **kafka_arguments(kafka),
         isolation_level="read_committed",

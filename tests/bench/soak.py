@@ -18,12 +18,12 @@ from rich.console import Console
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
 from export.harness.stage import DATASET, open_ranking, open_topics, set_stage
-from services.consumers.kinds import KINDS
 from services.load.client_pool import ClientPool
 from services.load.latencies import Latencies
 from services.load.schedule import Step
 from services.load.stats import OK, StepStats
 from services.load.target import Target
+from services.settings.processes import CONSUMER_KINDS
 from tests.bench.calls import RankCalls
 from tests.bench.freshness import background_load
 from tests.bench.rank import CANDIDATES, CAPACITY_S, IN_FLIGHT, PACKAGES, workload
@@ -97,7 +97,7 @@ def start(environment: Environment) -> None:
     """The servers, one after the other, and the consumers."""
     environment.start_gateway()
     environment.start_ranking()
-    for kind in KINDS:
+    for kind in CONSUMER_KINDS:
         environment.processes.start(f"consumer-{kind}", "consume", kind)
 
 

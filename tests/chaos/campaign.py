@@ -29,7 +29,7 @@ from tests.chaos import compare
 from tests.chaos.compare import Difference
 from tests.chaos.faults import INJECT, SERVERS, Fault, draw
 from tests.chaos.feeder import Feeder
-from tests.chaos.system import PREFIX, Stuck, System, started, until
+from tests.chaos.system import PREFIX, Stuck, System, started, wait_for
 from tests.chaos.topics import read
 from tests.chaos.workload import ITEMS, Shares, Workload
 from tests.unit.consumers.streams import fold_catalogue, item_update
@@ -113,13 +113,13 @@ def run(plan: Plan, directory: Path) -> Report:
         fold_catalogue(system.store, updates, compare.SCHEMA)
         for consumer in system.consumers.values():
             consumer.start()
-        until(system.is_complete, "the consumers to join")
+        wait_for(system.is_complete, "the consumers to join")
         lap("start")
         feeder = Feeder(system, workload.records(), plan.events // BACKLOGS, "re-sends" in plan.leave_out)
         _torment(system, plan, feeder, report)
         lap("faults")
         # One that was killed at last may still be on its way: it would not hear that it shall stop.
-        until(lambda: system.is_complete() and _all_committed(system), "the groups to commit everything")
+        wait_for(lambda: system.is_complete() and _all_committed(system), "the groups to commit everything")
         lap("catching up")
         for consumer in system.consumers.values():
             consumer.stop()
@@ -161,9 +161,9 @@ def _torment(system: System, plan: Plan, feeder: Feeder, report: Report) -> None
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for fault in faults:
-                until(partial(is_due, fault), "records to be sent")
+                wait_for(partial(is_due, fault), "records to be sent")
                 running.append(pool.submit(inject, fault))
-            until(is_over, "the rest to be sent")
+            wait_for(is_over, "the rest to be sent")
     finally:
         feeder.stop()
         feeder.join()

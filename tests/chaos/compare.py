@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import redis
 
-from services.consumers.activity_deltas import read_deltas
+from crossrec.events.v1.activity_pb2 import ActivityDeltas
 from services.consumers.loop import ConsumerLoop
 from services.consumers.main import build_handler
 from services.features.rows import Row
@@ -69,7 +69,7 @@ def newest_positions(epoch: int, records: Iterable[Record]) -> dict[str, dict[Ke
     newest: dict[str, dict[Key, tuple[int, int, int]]] = {view: {} for view in ACTIVITY_VIEWS}
     for record in records:
         position = (epoch, record.partition, record.offset)
-        for delta in read_deltas(record.value or b""):
+        for delta in ActivityDeltas.FromString(record.value or b"").deltas:
             match delta.WhichOneof("subject"):
                 case "item_id":
                     newest["item_activity"][(delta.item_id,)] = position

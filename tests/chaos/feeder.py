@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord
-from tests.chaos.system import PREFIX, System, until
+from tests.chaos.system import PREFIX, System, wait_for
 from tests.chaos.topics import tail
 from tests.unit.kafka.publisher_suite import outcomes
 
@@ -48,7 +48,7 @@ class Feeder(threading.Thread):
     def run(self) -> None:
         try:
             while (chunk := list(itertools.islice(self._records, CHUNK))) and not self._stopped.is_set():
-                until(self._is_due, "the consumers to catch up")
+                wait_for(self._is_due, "the consumers to catch up")
                 self._send(chunk)
         except BaseException as error:
             self.error = error
@@ -85,7 +85,7 @@ class Feeder(threading.Thread):
                 return False
             return True
 
-        until(look, "Kafka to be back")
+        wait_for(look, "Kafka to be back")
         return [record for record in records if record.value not in found[0]]
 
     def _is_due(self) -> bool:

@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from pathlib import Path
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from services.consumers.kinds import TOPICS
 from services.features.schema import build_schema
 from services.infra.commands import InfraConfig, down, up
 from services.infra.ports import choose_port
@@ -23,13 +20,14 @@ from services.infra.state import load_state
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
-from services.settings.processes import ConsumerSettings
+from services.settings.processes import CONSUMED_TOPICS, ConsumerSettings
 from services.store.connect import open_rows_for_batches
 from services.store.protocol import RowStore
 from tests.chaos.proxy import Proxy
+from tests.waiting import wait_until
 
 PREFIX = "chaos"
-PATIENCE_S = 180.0
+TIMEOUT_S = 180.0
 """Without any progress for so long, something hangs."""
 
 POLL_S = 0.1
@@ -105,7 +103,7 @@ class System:
         """Kill a server as a crash would, and start it again."""
         process = self._process(server)
         os.kill(process.pid, signal.SIGKILL)
-        until(lambda: not is_alive(process), f"{server} to die")
+        wait_for(lambda: not is_alive(process), f"{server} to die")
         up(self.infra)
 
     @contextmanager
@@ -132,7 +130,7 @@ class System:
 
     def end(self, kind: str) -> int:
         """How many offsets the topic has given away."""
-        topic = f"{PREFIX}.{TOPICS[kind]}"
+        topic = f"{PREFIX}.{CONSUMED_TOPICS[kind]}"
         with KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers) as consumer:
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
             return int(sum(consumer.end_offsets(partitions).values()))
@@ -147,13 +145,12 @@ class System:
             consumer.check()
 
 
-def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait until the condition holds; raises Stuck after `patience_s` seconds."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Stuck(f"waited in vain for {what}")
-        threading.Event().wait(POLL_S)
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until the condition holds; raises Stuck after `timeout_s` seconds."""
+    try:
+        wait_until(condition, timeout_s=timeout_s, interval_s=POLL_S, what=what)
+    except AssertionError as error:
+        raise Stuck(str(error)) from error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.kafka.record_source import KafkaUnavailable
+from services.kafka.connection import KafkaUnavailable
 from services.store.protocol import FencedWrite, StoreUnavailable
 from tests.contract.alert_rules import Looks, text_of
 from tests.unit.consumers.test_observer import RECORDS, Scene
@@ -18,9 +18,9 @@ class Consumer:
     before: str = ""
 
     def __post_init__(self) -> None:
-        self.scene.watch.assigned([0])
+        self.scene.observer.on_assigned([0])
         self.scene.clock.now_s = RECORDS[2].time_s + 1
-        self.scene.watch.reached({0: (3, 3)})
+        self.scene.observer.on_positions({0: (3, 3)})
         self.scene.handler.counts = Counter({("click", "folded"): 3})
         self.scene.loop.step()
         self.before = text_of(self.scene.registry)
@@ -36,7 +36,7 @@ def folding_stands_still(_: Path) -> Looks:
     texts: list[Looks] = []
 
     def look(_seconds: float) -> bool:
-        scene.watch.reached({0: (6, 6)})
+        scene.observer.on_positions({0: (6, 6)})
         scene.clock.now_s += 120
         texts.append(consumer.looks())
         return True
@@ -77,8 +77,8 @@ def polls_fail(_: Path) -> Looks:
 def consumers_come_and_go(_: Path) -> Looks:
     consumer = Consumer()
     for _ in range(8):
-        consumer.scene.watch.revoked()
-        consumer.scene.watch.assigned([0])
+        consumer.scene.observer.on_revoked()
+        consumer.scene.observer.on_assigned([0])
     return consumer.looks()
 
 

@@ -110,7 +110,7 @@ def kafka_is_slow(_: Path) -> Looks:
         texts.append(text_of(scene.registry))
         scene.publisher.holding = True
         publishing = pool.submit(scene.publish, *[click() for _ in range(9)])
-        assert 9 == scene.publisher.held(9)
+        assert 9 == scene.publisher.wait_for_held(9)
         texts.append(text_of(scene.registry))
         scene.publisher.release()
         assert grpc.StatusCode.OK == publishing.result()
@@ -121,7 +121,7 @@ def kafka_takes_its_time(_: Path) -> Looks:
     with gateway() as scene, watched(scene) as texts, ThreadPoolExecutor(1) as pool:
         scene.publisher.holding = True
         publishing = pool.submit(scene.publish, click())
-        assert 1 == scene.publisher.held(1)
+        assert 1 == scene.publisher.wait_for_held(1)
         threading.Event().wait(1.1)
         scene.publisher.release()
         assert grpc.StatusCode.OK == publishing.result()

@@ -227,7 +227,7 @@ def test_calls_of_a_client_at_once_are_bounded(tmp_path: Path) -> None:
     with event_gateway.running(publisher, protection=protection) as gateway:
         first = threading.Thread(target=publish, args=(gateway.channel, tokens["shop"]))
         first.start()
-        assert 1 == publisher.held(1)
+        assert 1 == publisher.wait_for_held(1)
         assert ("RESOURCE_EXHAUSTED", "OVERLOADED") == refused(gateway.channel, tokens["shop"])
         publisher.holding = False
         publish(gateway.channel, tokens["app"])

@@ -11,7 +11,7 @@ from nicegui import ui
 from nicegui.testing import User
 
 from services.console.system import System
-from services.kafka.record_source import KafkaUnavailable
+from services.kafka.connection import KafkaUnavailable
 from tests.contract.console_system import at_the_console, press, running_chain, running_system, sees
 from tests.contract.live_chain import LiveChain
 

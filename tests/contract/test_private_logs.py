@@ -22,8 +22,9 @@ from services.consumers.observer import ConsumerObserver
 from services.events.codec import CONTENT_TYPE, JSON
 from services.features.rows import Block
 from services.gateway.traced_publisher import TracedPublisher
+from services.kafka.connection import KafkaUnavailable
 from services.kafka.publisher import MemoryPublisher
-from services.kafka.record_source import KafkaUnavailable, MemoryRecordSource, Record
+from services.kafka.record_source import MemoryRecordSource, Record
 from services.ranking.metrics import RankingMetrics
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
@@ -74,19 +75,22 @@ class LeftLog(MemoryRecordSource):
         return super().keep_alive(wait_s)
 
 
-def consume(log: MemoryRecordSource, handler: BatchHandler, watch: ConsumerObserver | None = None) -> None:
+def consume(log: MemoryRecordSource, handler: BatchHandler, observer: ConsumerObserver | None = None) -> None:
     """Run the loop until everything is committed."""
-    loop = ConsumerLoop(log, handler, "crossrec.dead-letter", Stop(), watch=watch)
+    loop = ConsumerLoop(log, handler, "crossrec.dead-letter", Stop(), observer=observer)
     for _ in range(20):
         loop.step()
     assert len(log.records) == log.committed
 
 
-def shown(recorded: Recorded, *watches: ConsumerObserver) -> list[str]:
+def shown(recorded: Recorded, *observers: ConsumerObserver) -> list[str]:
     """All spans, which are some, and all metrics."""
     spans = recorded.spans()
     assert spans
-    return [*(span.to_json() for span in spans), *(generate_latest(watch.registry).decode() for watch in watches)]
+    return [
+        *(span.to_json() for span in spans),
+        *(generate_latest(observer.registry).decode() for observer in observers),
+    ]
 
 
 def query(number: int, **changes: object) -> Entry:
@@ -127,13 +131,15 @@ def test_consumers_log_nobody() -> None:
         StoreUnavailable("online store: away"), FencedWrite("1 rows of view user hold newer positions")
     )
     decoder, recorded = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), Recorded()
-    watch = ConsumerObserver("behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior"))
+    observer = ConsumerObserver(
+        "behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior")
+    )
     with logs() as stream:
-        rows = MeteredRowStore(store, watch.stored)
-        consume(log, BehaviorHandler(rows, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1), watch)
+        rows = MeteredRowStore(store, observer.on_store_call)
+        consume(log, BehaviorHandler(rows, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1), observer)
         deltas = [Record("crossrec.activity", 0, n, USER.encode(), record.value) for n, record in enumerate(BAD)]
         consume(MemoryRecordSource(deltas), ActivityHandler(MemoryRowStore(), SCHEMA, 1))
-    assert_private(stream, "dead_letters", "recovered", shown=shown(recorded, watch))
+    assert_private(stream, "dead_letters", "recovered", shown=shown(recorded, observer))
 
 
 @dataclass
@@ -229,13 +235,17 @@ def test_the_stores_password_is_in_no_log_or_error(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
     url = f"127.0.0.1:{port},password={PASSWORD}"
     settings = Settings(store=StoreSettings(url=url, registry=tmp_path / "registry.db", offline_dir=tmp_path))
-    decoder, watch, stop = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), ConsumerObserver("behavior"), Stop()
+    decoder, observer, stop = (
+        Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0),
+        ConsumerObserver("behavior"),
+        Stop(),
+    )
     log = LeftLog(records([query(0)]), stop)
     with logs() as stream:
-        store = MeteredRowStore(open_rows_for_batches(settings), watch.stored)
+        store = MeteredRowStore(open_rows_for_batches(settings), observer.on_store_call)
         handler = BehaviorHandler(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1)
-        ConsumerLoop(log, handler, "crossrec.dead-letter", stop, watch=watch).run()
+        ConsumerLoop(log, handler, "crossrec.dead-letter", stop, observer=observer).run()
         with pytest.raises(StoreUnavailable) as caught:
             read_rows(store, SCHEMA["user"], [(USER,)])
-    told = [str(caught.value), generate_latest(watch.registry).decode(), str(watch.health.ready())]
+    told = [str(caught.value), generate_latest(observer.registry).decode(), str(observer.health.ready())]
     assert_private(stream, "store_unavailable", shown=told)

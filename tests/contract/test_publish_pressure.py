@@ -59,7 +59,7 @@ def test_beyond_the_pending_bound_batches_are_refused_and_accepted_ones_are_kept
     budget = PendingBudget(max_bytes=1_000_000, max_records=10)
     with slow(Bounds(budget)) as gateway, ThreadPoolExecutor(1) as pool:
         first = pool.submit(gateway.publish, *[VALID] * 8)
-        assert gateway.publisher.held(8) == 8
+        assert gateway.publisher.wait_for_held(8) == 8
         text, delay_ms = refused(gateway, entries=3)
         assert "nothing was stored" in text
         assert delay_ms == 1000
@@ -77,7 +77,7 @@ def test_a_caller_that_no_longer_waits_frees_no_room() -> None:
     with slow(Bounds(budget)) as gateway:
         with pytest.raises(grpc.RpcError):
             gateway.stub.Publish(PublishRequest(entries=[VALID] * 2), timeout=0.3, wait_for_ready=True)
-        assert gateway.publisher.held(2) == 2
+        assert gateway.publisher.wait_for_held(2) == 2
         refused(gateway)
         gateway.publisher.release(TimeoutError())
         assert budget.pending == (0, 0)
@@ -86,7 +86,7 @@ def test_a_caller_that_no_longer_waits_frees_no_room() -> None:
 def test_rejected_entries_need_no_room() -> None:
     with slow(Bounds(PendingBudget(max_bytes=1, max_records=1))) as gateway, ThreadPoolExecutor(1) as pool:
         pool.submit(gateway.publish, VALID)
-        gateway.publisher.held(1)
+        gateway.publisher.wait_for_held(1)
         (result,) = gateway.publish(Entry())
         assert result.rejected.field == "entry"
         gateway.publisher.release()
@@ -97,7 +97,7 @@ def test_beyond_the_batches_served_at_once_callers_are_refused_and_health_answer
     with slow(Bounds(max_batches=2)) as gateway, ThreadPoolExecutor(2) as pool:
         for _ in range(2):
             pool.submit(gateway.publish, VALID)
-        assert gateway.publisher.held(2) == 2
+        assert gateway.publisher.wait_for_held(2) == 2
         text, delay_ms = refused(gateway)
         assert (text, delay_ms) == ("2 batches are being stored already", 100)
         health = health_pb2_grpc.HealthStub(gateway.channel)

@@ -31,7 +31,7 @@ class Peak(MemoryPublisher):
 
     def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
         confirmations = super().send(records, timeout_s)
-        self.peak = max(self.peak, self.held(0))
+        self.peak = max(self.peak, self.wait_for_held(0))
         return confirmations
 
 
@@ -89,7 +89,7 @@ def test_an_answer_comes_when_kafka_has_stored_it_and_not_before() -> None:
         stream.send(1, scenario(1))
         stream.send(2, Entry())
         assert stream.answer().sequence == 2
-        gateway.publisher.held(1)
+        gateway.publisher.wait_for_held(1)
         gateway.publisher.release()
         assert stream.answer().sequence == 1
 
@@ -138,7 +138,7 @@ def test_while_too_much_is_unconfirmed_nothing_more_is_read(bounds: Bounds) -> N
         stream.done()
         answers = pool.submit(list, stream.call)
         for stored in range(0, 50, 5):
-            assert publisher.held(5) == 5
+            assert publisher.wait_for_held(5) == 5
             assert len(publisher.stored) == stored
             publisher.release()
         assert len(answers.result(30)) == 50
@@ -190,7 +190,7 @@ def test_a_request_out_of_bounds_ends_the_stream_after_what_came_before(count: i
         stream = Stream(gateway)
         stream.send(1, scenario(1))
         stream.send(2, *[VALID] * count)
-        gateway.publisher.held(1)
+        gateway.publisher.wait_for_held(1)
         gateway.publisher.release()
         assert stream.answer().sequence == 1
         error = stream.error()
@@ -224,7 +224,7 @@ def test_open_streams_leave_batches_and_health_alone_and_are_bounded() -> None:
         streams = [Stream(gateway) for _ in range(3)]
         for number, stream in enumerate(streams):
             stream.send(number, scenario(number))
-        gateway.publisher.held(3)
+        gateway.publisher.wait_for_held(3)
         error = Stream(gateway).error()
         assert (error.code(), error.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "3 streams are open already")
         assert dict(error.trailing_metadata())[RETRY_PUSHBACK] == "1000"
@@ -280,7 +280,7 @@ def test_a_gateway_that_stops_answers_what_it_has_read_and_ends_the_stream() -> 
         idle.send(1, Entry())
         idle.answer()
         busy.send(2, scenario(2))
-        gateway.publisher.held(1)
+        gateway.publisher.wait_for_held(1)
         gateway.service.stop()
         assert idle.error().code() == grpc.StatusCode.UNAVAILABLE
         gateway.publisher.release()

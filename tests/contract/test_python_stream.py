@@ -94,7 +94,7 @@ def test_what_has_no_answer_is_sent_again_when_the_gateway_comes_back(
         assert stream.publish(scenario("answered")).result()[0].HasField("accepted")
         gateway.publisher.holding = True
         futures = [stream.publish(scenario(number)) for number in range(3)]
-        assert 3 == gateway.publisher.held(3)
+        assert 3 == gateway.publisher.wait_for_held(3)
         before.backend = other.built.address
         gateway.built.server.stop(0).wait()
         ids = [future.result()[0].accepted.event_id for future in futures]
@@ -165,7 +165,7 @@ def test_an_error_leads_out_at_once(gateway: Gateway, clients: Any) -> None:
         events.stream() as stream,
     ):
         future = stream.publish(scenario("tv"))
-        assert 1 == gateway.publisher.held(1)
+        assert 1 == gateway.publisher.wait_for_held(1)
         raise RuntimeError("of the caller")
     with pytest.raises(CallFailed, match="CANCELLED"):
         future.result()

@@ -1,10 +1,15 @@
 """One real Kafka and one real Valkey for the whole session, in a temporary directory."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from services.infra.commands import Endpoints, InfraConfig, down, up
+
+if TYPE_CHECKING:
+    from tests.integration.consumer_harness import Stage
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,3 +32,13 @@ def infra(infra_config: InfraConfig) -> Iterator[Endpoints]:
         yield up(infra_config)
     finally:
         down(infra_config)
+
+
+@pytest.fixture
+def stage(infra: Endpoints, tmp_path: Path) -> "Iterator[Stage]":
+    """Topics, a Feast project and consumer groups of the test's own."""
+    # Imported here: it takes seconds, and most tests need none.
+    from tests.integration.consumer_harness import staged
+
+    with staged(infra, tmp_path) as stage:
+        yield stage

@@ -112,8 +112,8 @@ def _noise(chance: random.Random, _: Message, record: Made) -> Made:
 
 
 def _bare_delta(_: random.Random, message: Message, record: Made) -> Made:
-    """As earlier versions wrote it."""
-    return replace(record, value=message.SerializeToString())
+    """A delta outside of an ActivityDeltas."""
+    return replace(record, value=message.SerializeToString(), folds=False)
 
 
 def _raw_header(chance: random.Random, _: Message, record: Made) -> Made:

@@ -16,8 +16,9 @@ from services.errors import ConfigurationError
 from services.features.rows import pack_rows
 from services.infra.commands import Endpoints
 from services.store.protocol import read_rows
-from tests.integration.test_consumers import SCHEMA, UPDATES, USER_VIEWS, Stage, folded, running, staged, until
+from tests.integration.consumer_harness import SCHEMA, UPDATES, USER_VIEWS, Stage, folded, running, staged
 from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, erasure, fold_catalogue, replayed
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -46,8 +47,8 @@ def fill(stage: Stage, history: list[Entry]) -> None:
 def drain(stage: Stage) -> None:
     """Fold everything that is in Kafka."""
     with running(stage, "behavior"), running(stage, "activity"):
-        until(lambda: folded(stage, "behavior"))
-        until(lambda: folded(stage, "activity"))
+        wait_until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "activity"))
 
 
 def moment_now() -> str:
@@ -142,7 +143,7 @@ def test_rows_are_rebuilt_from_a_moment_on(stage: Stage) -> None:
 def test_running_consumers_are_not_pulled_from_under(stage: Stage, act: Callable[[Stage], object]) -> None:
     """Stop them first; nothing was changed."""
     with running(stage, "behavior"):
-        until(lambda: stage.shares("behavior") == [4])
+        wait_until(lambda: stage.shares("behavior") == [4])
         with pytest.raises(ConfigurationError, match="-behavior has 1 running consumers: stop them first"):
             act(stage)
 

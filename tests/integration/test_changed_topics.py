@@ -1,29 +1,20 @@
 """Topics that are not those whose positions the rows hold, on a real Kafka."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from services.consumers.main import consume
 from services.errors import TopicChanged
-from services.infra.commands import Endpoints
-from services.kafka.partitioning import partition_of
-from services.kafka.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, partition_of, topic_specs
 from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
-from tests.integration.test_consumers import PATIENCE_S, SCHEMA, Stage, clicks, folded, running, staged, until
+from tests.integration.consumer_harness import SCHEMA, TIMEOUT_S, Stage, clicks, folded, running
 from tests.unit.consumers.streams import behavior_event
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
-    with staged(infra, tmp_path) as stage:
-        yield stage
 
 
 def ended(stage: Stage, kind: str) -> BaseException | None:
@@ -38,7 +29,7 @@ def ended(stage: Stage, kind: str) -> BaseException | None:
 
     worker = threading.Thread(target=run)
     worker.start()
-    worker.join(PATIENCE_S)
+    worker.join(TIMEOUT_S)
     assert not worker.is_alive()
     return found[0] if found else None
 
@@ -47,10 +38,10 @@ def test_a_topic_that_was_made_anew_is_refused_until_its_epoch_is_raised(stage: 
     """Its first records would look like repetitions; under a new epoch they are new."""
     stage.send([behavior_event(n) for n in range(3)])
     with running(stage, "behavior"):
-        until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "behavior"))
     topic = stage.topic("behavior")
     stage.admin.delete_topics([topic])
-    until(lambda: topic not in stage.admin.list_topics())
+    wait_until(lambda: topic not in stage.admin.list_topics())
     create_topics(stage.settings.kafka.bootstrap_servers, topic_specs(stage.settings.kafka.topic_prefix))
     stage.send([behavior_event(n) for n in range(3, 5)])
     error = ended(stage, "behavior")
@@ -59,7 +50,7 @@ def test_a_topic_that_was_made_anew_is_refused_until_its_epoch_is_raised(stage: 
     kafka = stage.settings.kafka.model_copy(update={"topic_epoch": 2})
     stage = replace(stage, settings=stage.settings.model_copy(update={"kafka": kafka}))
     with running(stage, "behavior"):
-        until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "behavior"))
     assert 5.0 == pytest.approx(clicks(stage, "u0"), abs=1e-4)
 
 
@@ -72,7 +63,7 @@ def test_the_activity_topic_has_the_partitions_that_the_broker_says(stage: Stage
     stage = replace(stage, settings=stage.settings.model_copy(update={"kafka": kafka}))
     stage.send([behavior_event(0, item_id=item.decode())])
     with running(stage, "behavior"), running(stage, "activity"):
-        until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+        wait_until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
     (row,) = read_rows(stage.store, SCHEMA["item_activity"], [(item.decode(),)])
     assert row is not None
     assert homes[4] == row["position"][1]
@@ -83,16 +74,16 @@ def test_an_activity_topic_that_got_more_partitions_is_refused_until_the_epoch_i
     stage.send([behavior_event(0)])
     with running(stage, "behavior"):
         with running(stage, "activity"):
-            until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+            wait_until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
         stage.admin.create_partitions({stage.topic("activity"): 6})
         stage.send([behavior_event(1)])
-        until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "behavior"))
     assert "it has 6 partitions, the rows were folded from 4" in str(ended(stage, "activity"))
     kafka = stage.settings.kafka.model_copy(update={"topic_epoch": 2})
     stage = replace(stage, settings=stage.settings.model_copy(update={"kafka": kafka}))
     stage.send([behavior_event(2)])
     with running(stage, "behavior"), running(stage, "activity"):
-        until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+        wait_until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
     (row,) = read_rows(stage.store, SCHEMA["scenario_activity"], [("s0",)])
     assert row is not None
     assert 3.0 == pytest.approx(float(row["counts"].max()), abs=1e-4)
@@ -105,16 +96,16 @@ def test_deltas_wait_while_the_activity_topic_lacks_their_partition(stage: Stage
     stage.send([behavior_event(0)])
     topic, bootstrap = stage.topic("activity"), stage.settings.kafka.bootstrap_servers
     with running(stage, "behavior"):
-        until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "behavior"))
         stage.admin.delete_topics([topic])
-        until(lambda: topic not in stage.admin.list_topics())
+        wait_until(lambda: topic not in stage.admin.list_topics())
         (spec,) = (spec for spec in topic_specs(stage.settings.kafka.topic_prefix) if spec.name == topic)
         create_topics(bootstrap, [replace(spec, partitions=1)])
         stage.send([behavior_event(n, item_id=f"i{n}") for n in range(1, 9)])
-        until(lambda: clicks(stage, "u0") > 8.9)
+        wait_until(lambda: clicks(stage, "u0") > 8.9)
     assert not folded(stage, "behavior")
     with running(stage, "behavior"), running(stage, "activity"):
-        until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
+        wait_until(lambda: folded(stage, "behavior") and folded(stage, "activity"))
     rows = read_rows(stage.store, SCHEMA["item_activity"], [(f"i{n}",) for n in range(1, 9)])
     assert [1.0] * 8 == pytest.approx([float(row["counts"].max()) for row in rows if row], abs=1e-4)
 
@@ -123,6 +114,6 @@ def test_a_topic_that_got_more_partitions_is_refused(stage: Stage) -> None:
     """Keys have moved to partitions whose offsets say nothing about their rows."""
     stage.send([behavior_event(0)])
     with running(stage, "behavior"):
-        until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "behavior"))
     stage.admin.create_partitions({stage.topic("behavior"): 6})
     assert "it has 6 partitions, the rows were folded from 4" in str(ended(stage, "behavior"))

@@ -12,7 +12,7 @@ from services.events.routing import route_entry
 from services.infra.commands import Endpoints
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.record_source import Record, RecordSource
-from tests.integration.test_consumers import Stage, staged
+from tests.integration.consumer_harness import Stage, staged
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
 from tests.unit.consumers.streams import CONFIG
 

@@ -14,18 +14,9 @@ from services.infra.process import is_alive
 from services.infra.state import load_state
 from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
-from tests.integration.test_consumers import (
-    PATIENCE_S,
-    SCHEMA,
-    UPDATES,
-    USER_VIEWS,
-    Stage,
-    folded,
-    running,
-    staged,
-    until,
-)
+from tests.integration.consumer_harness import SCHEMA, TIMEOUT_S, UPDATES, USER_VIEWS, Stage, folded, running, staged
 from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, fold_catalogue, replayed
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -48,13 +39,13 @@ def kill(servers: InfraConfig, name: str) -> None:
     process = load_state(servers.data_dir).of(name).process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
-    until(lambda: not is_alive(process))
+    wait_until(lambda: not is_alive(process))
 
 
 def beyond(stage: Stage, count: int) -> None:
     """Wait until `count` more records are committed."""
     target = stage.committed("behavior") + count
-    until(lambda: stage.committed("behavior") >= target)
+    wait_until(lambda: stage.committed("behavior") >= target)
 
 
 def test_killed_servers_cost_no_record(servers: InfraConfig, tmp_path: Path) -> None:
@@ -68,8 +59,8 @@ def test_killed_servers_cost_no_record(servers: InfraConfig, tmp_path: Path) -> 
                 beyond(stage, 200)
                 kill(servers, name)
                 up(servers)
-            until(lambda: folded(stage, "behavior"))
-            until(lambda: folded(stage, "activity"))
+            wait_until(lambda: folded(stage, "behavior"))
+            wait_until(lambda: folded(stage, "activity"))
         assert_rows(replayed(UPDATES, events, SCHEMA), stage.store, (*USER_VIEWS, *ACTIVITY), SCHEMA)
 
 
@@ -99,8 +90,8 @@ def test_a_consumer_waits_for_servers_that_are_not_there_yet(servers: InfraConfi
     worker.start()
     try:
         up(servers)
-        until(lambda: all(read_rows(stage.store, SCHEMA["user"], [("u0",)])))
+        wait_until(lambda: all(read_rows(stage.store, SCHEMA["user"], [("u0",)])))
     finally:
         stop.set()
-        worker.join(PATIENCE_S)
+        worker.join(TIMEOUT_S)
     assert not worker.is_alive()

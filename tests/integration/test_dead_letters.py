@@ -1,7 +1,6 @@
 """The commands that look at consumers and dead letters, against a real Kafka; a bad record repaired and folded."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +8,16 @@ import pytest
 from google.protobuf import json_format
 from typer.testing import CliRunner
 
-from services.consumers import status
-from services.consumers.dead_letters.record import replay
 from services.consumers.dead_letters.replay import ReplayRefused
-from services.infra.commands import Endpoints
-from services.kafka import reader as kafka_edge
-from services.kafka.partitioning import partition_of
-from services.kafka.record_source import KafkaUnavailable
+from services.kafka import exclusive_writer, groups, reader
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.topics import partition_of
 from services.main import app
-from tests.integration.test_consumers import Stage, clicks, folded, running, staged, until
+from tests.integration.consumer_harness import Stage, clicks, folded, running
 from tests.unit.consumers.streams import behavior_event
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
-    with staged(infra, tmp_path) as stage:
-        yield stage
 
 
 def run(stage: Stage, *arguments: str) -> str:
@@ -52,7 +43,7 @@ def test_a_dead_letter_is_repaired_and_folded(stage: Stage, tmp_path: Path) -> N
     with running(stage, "behavior"):
         send(stage, "behavior", bad.SerializeToString(), [("trace", b"t1")])
         send(stage, "behavior", b"\xff\x00", [])
-        until(lambda: len(letters(stage)) == 2)
+        wait_until(lambda: len(letters(stage)) == 2)
         first, second = letters(stage)
         assert ("behavior_event.scenario_id: is empty", None) == (first["reason"], first["replayed"])
         number = str(first["number"])
@@ -67,13 +58,13 @@ def test_a_dead_letter_is_repaired_and_folded(stage: Stage, tmp_path: Path) -> N
             run(stage, "dead-letters", "replay", number, "--edit", str(repaired))
         repaired.write_text(json_format.MessageToJson(behavior_event(1)))
         assert "sent to" in run(stage, "dead-letters", "replay", number, "--edit", str(repaired))
-        until(lambda: clicks(stage, "u0") == 1.0)
+        wait_until(lambda: clicks(stage, "u0") == 1.0)
         assert letters(stage)[0]["replayed"]
         with pytest.raises(ReplayRefused, match=f"replayed before: {number}"):
             run(stage, "dead-letters", "replay", number, str(second["number"]))
         assert 2 == len(letters(stage))
         run(stage, "dead-letters", "replay", number, "--again")
-        until(lambda: len(letters(stage)) == 3)
+        wait_until(lambda: len(letters(stage)) == 3)
     assert letters(stage)[2]["reason"] == first["reason"]
 
 
@@ -83,10 +74,10 @@ def test_records_go_back_as_they_were_to_the_partition_of_their_key(stage: Stage
     with running(stage, "item"), running(stage, "behavior"):
         send(stage, "items", b"a", headers, b"i1\x1fs2")
         send(stage, "behavior", b"b", headers, None)
-        until(lambda: len(letters(stage)) == 2)
+        wait_until(lambda: len(letters(stage)) == 2)
         begun = letters(stage)
         run(stage, "dead-letters", "replay", *(str(letter["number"]) for letter in begun))
-        until(lambda: len(letters(stage)) == 4)
+        wait_until(lambda: len(letters(stage)) == 4)
     assert 2 == len(letters(stage, "--topic", "items")) == len(letters(stage, "--limit", "2"))
     assert [] == letters(stage, "--since", "2200-01-01")
     before, after = letters(stage, "--topic", "items")
@@ -96,18 +87,18 @@ def test_records_go_back_as_they_were_to_the_partition_of_their_key(stage: Stage
     assert partition_of(b"i1", range(4)) == after["partition"]
 
 
-def groups(stage: Stage) -> dict[str, Any]:
+def statuses(stage: Stage) -> dict[str, Any]:
     return {group["kind"]: group for group in json.loads(run(stage, "consumers", "status", "--json"))}
 
 
 def test_status_shows_members_and_what_is_left(stage: Stage) -> None:
     """Before there are groups, while one folds, and after it has left with records unread."""
     stage.send([behavior_event(1)])
-    assert {"absent"} == {group["state"] for group in groups(stage).values()}
-    assert (1, True) == (groups(stage)["behavior"]["lag_records"], groups(stage)["behavior"]["lag_s"] > 0)
+    assert {"absent"} == {group["state"] for group in statuses(stage).values()}
+    assert (1, True) == (statuses(stage)["behavior"]["lag_records"], statuses(stage)["behavior"]["lag_s"] > 0)
     with running(stage, "behavior"):
-        until(lambda: folded(stage, "behavior"))
-        found = groups(stage)["behavior"]
+        wait_until(lambda: folded(stage, "behavior"))
+        found = statuses(stage)["behavior"]
         assert ("Stable", [0, 1, 2, 3], 0, 0.0) == (
             found["state"],
             found["members"][0]["partitions"],
@@ -115,12 +106,12 @@ def test_status_shows_members_and_what_is_left(stage: Stage) -> None:
             found["lag_s"],
         )
     stage.send([behavior_event(2), behavior_event(3)])
-    found = groups(stage)["behavior"]
+    found = statuses(stage)["behavior"]
     assert ("Empty", [], 2) == (found["state"], found["members"], found["lag_records"])
     # The activity topic ends with the marker of a transaction.
     with running(stage, "activity"):
-        until(lambda: folded(stage, "activity"))
-    assert 0 == groups(stage)["activity"]["lag_records"]
+        wait_until(lambda: folded(stage, "activity"))
+    assert 0 == statuses(stage)["activity"]["lag_records"]
     table = run(stage, "consumers", "status")
     assert "behavior" in table
     assert "Empty" in table
@@ -133,7 +124,7 @@ def test_what_is_not_there_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch
     bare = stage.variables() | {"CROSSREC_KAFKA__TOPIC_PREFIX": "bare"}
     result = CliRunner().invoke(app, ["consumers", "status", "--json"], env=bare)
     assert {"no topic"} == {group["state"] for group in json.loads(result.output)}
-    for module in (kafka_edge, replay, status):
+    for module in (exclusive_writer, groups, reader):
         monkeypatch.setattr(module, "WAIT_S", 1.0)
     for command in (["consumers", "status"], ["dead-letters", "list"], ["dead-letters", "replay", "1"]):
         away = CliRunner().invoke(app, command, env={"CROSSREC_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})

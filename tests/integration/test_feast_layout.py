@@ -2,8 +2,6 @@
 
 import socket
 import subprocess
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,6 +26,7 @@ from services.store.protocol import FencedWrite, Key, RowStore, read_rows
 from services.store.redis.feast_rows import FeastRowStore
 from services.store.redis.online_store import TYPE
 from tests.unit.store.row_store_suite import DELETABLE, VIEW, RowStoreSuite
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -184,13 +183,13 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     try:
         clients = [redis.Redis("127.0.0.1", port) for port in ports]
         for client in clients:
-            _until(lambda client=client: _answers(client))
+            wait_until(lambda client=client: _answers(client))
         for client, slots in zip(clients, ((0, 8191), (8192, 16383)), strict=True):
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[1])
         for client in clients:
-            _until(lambda client=client: client.cluster("INFO")["cluster_state"] == "ok")
-            _until(lambda client=client: len(client.execute_command("CLUSTER SLOTS")) == 2)
+            wait_until(lambda client=client: client.cluster("INFO")["cluster_state"] == "ok")
+            wait_until(lambda client=client: len(client.execute_command("CLUSTER SLOTS")) == 2)
             client.close()
         yield ",".join(f"127.0.0.1:{port}" for port in ports)
     finally:
@@ -212,13 +211,6 @@ def _answers(client: redis.Redis) -> bool:
             return bool(client.ping())
     except (OSError, redis.ConnectionError):
         return False
-
-
-def _until(condition: object) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.02)
 
 
 def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: FeastRowStore) -> None:

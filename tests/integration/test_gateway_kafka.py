@@ -31,9 +31,8 @@ from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.events.codec import decode
 from services.infra.commands import Endpoints
 from services.kafka.kafka_publisher import KafkaPublisher
-from services.kafka.partitioning import partition_of
 from services.kafka.publisher import OutgoingRecord, Publisher
-from services.kafka.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, partition_of, topic_specs
 from tests.contract.event_gateway import RULES, Gateway, running
 from tests.unit.kafka.publisher_suite import PublisherSuite, outcomes
 

@@ -112,16 +112,16 @@ def test_data_and_ports_survive_a_restart(own: InfraConfig, stop: Callable[[Infr
 
 
 @pytest.mark.parametrize("by", ["up", "command"])
-def test_a_transaction_that_was_committed_when_kafka_died_is_whole_after_the_restart(
+def test_a_transaction_committed_before_a_kill_of_kafka_is_complete_after_the_restart(
     own: InfraConfig, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """Its commit was confirmed: what it wrote is read, however few of its partitions had heard of that.
+    """Its commit was confirmed, so its records are read, even if markers of its partitions were not written.
 
-    Whether Kafka dies before or after they have is up to chance, mostly before. A Kafka that `up` did not start is
-    mended by a command.
+    Whether Kafka dies before or after writing them is up to chance, mostly before. For a Kafka that `up` did not start,
+    a command finishes the transactions.
     """
     if by == "command":
-        monkeypatch.setattr(KafkaServer, "settle", lambda *_: None)
+        monkeypatch.setattr(KafkaServer, "recover", lambda *_: None)
     partitions = 50
     endpoints = up(own)
     create_topics(endpoints.kafka_bootstrap, [TopicSpec("wide", partitions, {}, "what was committed")])
@@ -138,8 +138,8 @@ def test_a_transaction_that_was_committed_when_kafka_died_is_whole_after_the_res
         endpoints = up(own)
     if by == "command":
         monkeypatch.setenv("CROSSREC_KAFKA__BOOTSTRAP_SERVERS", endpoints.kafka_bootstrap)
-        assert 0 == CliRunner().invoke(consumers_app, ["mend"]).exit_code
-        assert "no transaction is torn\n" == CliRunner().invoke(consumers_app, ["mend"]).output
+        assert 0 == CliRunner().invoke(consumers_app, ["abort-hanging-transactions"]).exit_code
+        assert "no transaction hangs\n" == CliRunner().invoke(consumers_app, ["abort-hanging-transactions"]).output
     with KafkaConsumer(
         bootstrap_servers=endpoints.kafka_bootstrap, isolation_level="read_committed", consumer_timeout_ms=5000
     ) as consumer:

@@ -2,30 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from services.consumers.observer import ConsumerObserver
-from services.infra.commands import Endpoints
-from services.infra.process import wait_until
+from services.kafka.connection import KafkaUnavailable
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
-from services.kafka.record_source import KafkaUnavailable, Record
-from tests.integration.test_consumers import Stage, staged
+from services.kafka.record_source import Record
+from tests.integration.consumer_harness import Stage
 from tests.unit.consumers.streams import behavior_event
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
 BATCH = 10
 POLLS = 60
-
-
-@pytest.fixture
-def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
-    with staged(infra, tmp_path) as stage:
-        yield stage
 
 
 @pytest.fixture
@@ -104,7 +97,7 @@ def test_what_is_committed_is_asked_anew_after_an_answer_that_came_too_late(
     member, partition = log._consumer(), TopicPartition(first[0].topic, first[0].partition)
     with pytest.raises(KafkaTimeoutError):
         member.committed(partition, timeout_ms=0)
-    assert wait_until(lambda: all(late.is_done for late in member._coordinator._offset_fetch_futures.values()), 30)
+    wait_until(lambda: all(late.is_done for late in member._coordinator._offset_fetch_futures.values()))
     further = first[-1].offset + 6
     member.commit({partition: OffsetAndMetadata(further, "", -1)})
     assert further == member.committed(partition, timeout_ms=30_000)

@@ -20,16 +20,15 @@ from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from deploy.grafana.dashboard import PATH, text
-from services.infra.commands import Endpoints
 from services.infra.ports import choose_port
 from services.registry.reader import Registry, Version
 from services.registry.rollout import Arm, Plan, Serving, serving_bytes
 from services.text.encoder import EncoderInfo
 from tests.contract.alert_rules import grouping, rules, samples, selectors
-from tests.contract.test_rank_workers import wait_until
-from tests.integration.test_consumers import SCHEMA, Stage, running, staged
+from tests.integration.consumer_harness import SCHEMA, Stage, running
 from tests.unit.consumers.streams import behavior_event, item_update
 from tests.unit.ranking.model.tiny_models import ENCODER, register
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -87,12 +86,6 @@ def answers(address: str) -> bool:
 def read(address: str) -> str:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
         return str(answer.read().decode())
-
-
-@pytest.fixture
-def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
-    with staged(infra, tmp_path) as stage:
-        yield stage
 
 
 def prepare(directory: Path) -> None:

@@ -1,9 +1,8 @@
 """Records that cannot be folded, on every topic of a real Kafka, and fenced writes on a real Valkey."""
 
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, ScenarioUpdate
-from services.consumers.kinds import TOPICS
 from services.consumers.main import consume
 from services.events.codec import encode
 from services.features.rows import Row, pack_rows
@@ -21,11 +19,12 @@ from services.infra.commands import Endpoints
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
-from services.settings.processes import ConsumerSettings
+from services.settings.processes import CONSUMED_TOPICS, ConsumerSettings
 from services.store.connect import open_rows
 from services.store.protocol import FencedWrite, RowStore, read_rows
 from services.text.protocol import HashingEncoder
 from tests.unit.consumers.streams import ANY_AGE
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -72,14 +71,6 @@ def system(infra: Endpoints, tmp_path: Path) -> Iterator[System]:
         producer.close()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds; fails after PATIENCE_S seconds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.05)
-
-
 def good(kind: str, schema: Schema) -> tuple[bytes, list[tuple[str, bytes]]]:
     """A record that folds."""
     entry = Entry()
@@ -120,7 +111,7 @@ FOLDED = {
 @pytest.mark.parametrize("kind", FOLDED)
 def test_poison_goes_to_dead_letters_and_the_next_record_is_folded(system: System, kind: str) -> None:
     """The dead letter has the record as it was, with reason, topic, partition and offset in its headers."""
-    topic = TOPICS[kind]
+    topic = CONSUMED_TOPICS[kind]
     offset = system.send(
         topic, b"\xff\x00 not a message", [("content-type", b"application/x-protobuf"), ("who", b"me")]
     )
@@ -129,7 +120,7 @@ def test_poison_goes_to_dead_letters_and_the_next_record_is_folded(system: Syste
     worker = threading.Thread(target=consume, args=(kind, system.settings, system.store, stop, HashingEncoder))
     worker.start()
     try:
-        wait_for(lambda: system.row(*FOLDED[kind]) is not None)
+        wait_until(lambda: system.row(*FOLDED[kind]) is not None)
         (letter,) = dead_letters(system, 1)
     finally:
         stop.set()
@@ -158,7 +149,7 @@ def dead_letters(system: System, count: int) -> list[object]:
             found.extend(record for records in consumer.poll(timeout_ms=200).values() for record in records)
             return len(found) >= count
 
-        wait_for(enough)
+        wait_until(enough)
         return found
     finally:
         consumer.close()
@@ -175,7 +166,7 @@ def test_json_records_are_folded(system: System) -> None:
     worker = threading.Thread(target=consume, args=("behavior", system.settings, system.store, stop, HashingEncoder))
     worker.start()
     try:
-        wait_for(lambda: system.row("user_scenario", "u", "tv") is not None)
+        wait_until(lambda: system.row("user_scenario", "u", "tv") is not None)
     finally:
         stop.set()
         worker.join(PATIENCE_S)

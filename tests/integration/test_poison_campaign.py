@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from services.consumers.kinds import KINDS
 from services.consumers.main import build_handler
 from services.infra.commands import Endpoints
 from services.kafka.record_source import Record
+from services.settings.processes import CONSUMER_KINDS
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
+from tests.integration.consumer_harness import SCHEMA, Stage, folded, running, staged
 from tests.integration.mutations import MUTATIONS, Made, stream
-from tests.integration.test_consumers import SCHEMA, Stage, folded, running, staged, until
 from tests.unit.consumers.streams import assert_rows
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -28,14 +29,14 @@ def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
         yield stage
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CONSUMER_KINDS)
 def test_every_broken_record_becomes_one_dead_letter_and_every_good_one_is_folded(kind: str, stage: Stage) -> None:
     """What is broken by construction is a letter, what is good by construction is not, the rest as the rules say."""
     made = stream(kind, COUNT, seed=1, schema=SCHEMA)
     assert {"good", *MUTATIONS[kind]} == {record.how for record in made}
     offsets = _sent(stage, kind, made)
     with running(stage, kind):
-        until(lambda: folded(stage, kind))
+        wait_until(lambda: folded(stage, kind))
     letters = _dead_letters(stage, kind)
     assert len(letters) == len(set(letters))
     broken = set(letters)

@@ -34,8 +34,9 @@ from services.settings.load import Settings
 from services.settings.security import PrivacySettings
 from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder
-from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
+from tests.integration.consumer_harness import Stage, folded, running
 from tests.integration.test_gateway_kafka import stored
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +63,7 @@ def keys(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def named(stage: Stage, present: Path, *previous: Path) -> Settings:  # noqa: F811
+def named(stage: Stage, present: Path, *previous: Path) -> Settings:
     """The stage's settings under keys."""
     privacy = PrivacySettings(pseudonym_key_file=present, previous_pseudonym_key_files=previous)
     return stage.settings.model_copy(update={"privacy": privacy})
@@ -90,13 +91,13 @@ def publish(settings: Settings, entries: list[Entry]) -> None:
     assert {"accepted"} == {result.WhichOneof("result") for result in answer.results}
 
 
-def fold(stage: Stage, *kinds: str) -> None:  # noqa: F811
+def fold(stage: Stage, *kinds: str) -> None:
     for kind in kinds:
         with running(stage, kind):
-            until(lambda kind=kind: folded(stage, kind))
+            wait_until(lambda kind=kind: folded(stage, kind))
 
 
-def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:  # noqa: F811
+def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:
     """What a ranking server of the settings answers."""
     rows = open_ranking_rows(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0)
     ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), name_of=open_pseudonymizer(settings.privacy).pseudonymize)
@@ -128,7 +129,7 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(stage: Stage) -> Run:  # noqa: F811
+def run(stage: Stage) -> Run:
     """The command line under the settings."""
 
     def run(settings: Settings, *arguments: str) -> str:
@@ -146,7 +147,7 @@ def run(stage: Stage) -> Run:  # noqa: F811
 
 def test_ids_reach_neither_kafka_nor_valkey_and_still_rank(
     infra: Endpoints,
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     keys: list[Path],
     run: Run,
 ) -> None:
@@ -177,7 +178,7 @@ def test_ids_reach_neither_kafka_nor_valkey_and_still_rank(
 
 
 def test_an_erasure_reaches_what_was_stored_under_an_earlier_key(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     keys: list[Path],
     run: Run,
 ) -> None:

@@ -4,9 +4,8 @@ Feast's path is `get_online_features` with Feast's own Redis store; the fast pat
 that only the refresher brings up to date.
 """
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -35,6 +34,7 @@ from services.store.protocol import ChangeFeed, Key
 from services.store.redis.feast_rows import FeastRowStore
 from tests.bench.feast_path import FeastPath
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, WideModel
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -121,12 +121,6 @@ class Overheard:
 
     def close(self) -> None:
         self._changes.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again and again; the test's time-out bounds it."""
-    while not condition():
-        threading.Event().wait(0.01)
 
 
 @pytest.fixture(scope="module")

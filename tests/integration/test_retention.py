@@ -18,8 +18,9 @@ from services.main import app
 from services.settings.load import Settings
 from services.store.connect import feature_store, open_rows_for_batches
 from services.store.redis.layout import RedisLayout
-from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
+from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, erasure, item_update
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -70,7 +71,7 @@ TimeLeft = Callable[[str, tuple[str, ...]], int]
 
 
 @pytest.fixture
-def left_s(stage: Stage) -> TimeLeft:  # noqa: F811
+def left_s(stage: Stage) -> TimeLeft:
     """Seconds that a row's entity has; -1: it does not expire, -2: there is none."""
 
     def left_s(view: str, ids: tuple[str, ...]) -> int:
@@ -81,19 +82,19 @@ def left_s(stage: Stage) -> TimeLeft:  # noqa: F811
     return left_s
 
 
-def keeping(stage: Stage, days: int) -> Stage:  # noqa: F811
+def keeping(stage: Stage, days: int) -> Stage:
     """The same stage, whose writers let users expire."""
     store = stage.settings.store.model_copy(update={"user_retention_days": days})
     settings: Settings = stage.settings.model_copy(update={"store": store})
     return replace(stage, settings=settings, store=open_rows_for_batches(settings))
 
 
-def fold(stage: Stage, kind: str = "behavior") -> None:  # noqa: F811
+def fold(stage: Stage, kind: str = "behavior") -> None:
     with running(stage, kind):
-        until(lambda: folded(stage, kind))
+        wait_until(lambda: folded(stage, kind))
 
 
-def test_users_expire_unless_they_act(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+def test_users_expire_unless_they_act(stage: Stage, left_s: TimeLeft) -> None:
     """Every write begins the days anew; items do not expire; with the setting off nobody does."""
     brief, long = keeping(stage, 1), keeping(stage, 9)
     stage.send([item_update(1, attributes={}), behavior_event(1), behavior_event(2, user_id="u1", scenario_id="s1")])
@@ -113,7 +114,7 @@ def test_users_expire_unless_they_act(stage: Stage, left_s: TimeLeft) -> None:  
     assert [-1, -1] == [left_s("user", ("u0",)), left_s("user_scenario", ("u0", "s0"))]
 
 
-def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> None:
     """Those who would stay longer; who goes earlier, and what is left of who was erased, keeps its own time."""
     stage.send([*(behavior_event(number, user_id=f"u{number}") for number in range(4)), erasure("u3")])
     fold(stage)
@@ -130,7 +131,7 @@ def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> No
             assert (day - 1) * DAY_S < left_s(view, (user, *ids)) <= day * DAY_S
 
 
-def test_the_mark_of_an_erasure_outlives_everything(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+def test_the_mark_of_an_erasure_outlives_everything(stage: Stage, left_s: TimeLeft) -> None:
     """Fences go a day after the topic has dropped what was before; the mark stays, and who came back expires again."""
     retention = stage.settings.retention.model_copy(update={"behavior_days": 4})
     settings = stage.settings.model_copy(update={"retention": retention})
@@ -146,7 +147,7 @@ def test_the_mark_of_an_erasure_outlives_everything(stage: Stage, left_s: TimeLe
     assert -1 == left_s("erased_user", ("u0",))
 
 
-def test_feasts_own_writes_through_this_store_expire_too(stage: Stage, left_s: TimeLeft) -> None:  # noqa: F811
+def test_feasts_own_writes_through_this_store_expire_too(stage: Stage, left_s: TimeLeft) -> None:
     """`write_to_online_store` takes the same script."""
     brief = keeping(stage, 1)
     stage.send([behavior_event(1)])

@@ -12,8 +12,9 @@ from services.store.connect import feature_store, open_rows, open_rows_for_batch
 from services.store.lineage import read_lineage
 from services.store.protocol import IncompatibleSchema, StaleSchema, read_rows
 from services.text.protocol import HashingEncoder
-from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
+from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, item_update
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -22,21 +23,21 @@ NEW = FeatureConfig(attributes=(WEIGHT,))
 OLD_SCHEMA, NEW_SCHEMA = build_schema(FeatureConfig()), build_schema(NEW)
 
 
-def under(stage: Stage, features: FeatureConfig) -> Stage:  # noqa: F811
+def under(stage: Stage, features: FeatureConfig) -> Stage:
     """The same deployment with other features settings, started anew."""
     settings = stage.settings.model_copy(update={"features": features})
     return replace(stage, settings=settings, store=open_rows_for_batches(settings))
 
 
-def fold(stage: Stage, *numbers: int) -> None:  # noqa: F811
+def fold(stage: Stage, *numbers: int) -> None:
     """Clicks of one user through behaviour and activity consumers."""
     stage.send([behavior_event(number) for number in numbers])
     with running(stage, "behavior"), running(stage, "activity"):
-        until(lambda: folded(stage, "behavior"))
-        until(lambda: folded(stage, "activity"))
+        wait_until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "activity"))
 
 
-def schemas(stage: Stage, view: str, key: tuple[str, ...], features: FeatureConfig) -> tuple[int, float]:  # noqa: F811
+def schemas(stage: Stage, view: str, key: tuple[str, ...], features: FeatureConfig) -> tuple[int, float]:
     """The schema of a row and how many clicks it counts, as a ranking server reads it."""
     settings = stage.settings.model_copy(update={"features": features})
     (row,) = read_rows(open_rows(settings), build_schema(features)[view], [key])
@@ -44,11 +45,11 @@ def schemas(stage: Stage, view: str, key: tuple[str, ...], features: FeatureConf
     return int(row["schema"]), float(row["counts"][5])
 
 
-def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:  # noqa: F811
+def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:
     """Written by the old process, folded on by the new one; then the old one is refused and has changed nothing."""
     stage.send([item_update(0, attributes={})])
     with running(stage, "item"):
-        until(lambda: folded(stage, "item"))
+        wait_until(lambda: folded(stage, "item"))
     fold(stage, 1, 2)
     # As a registry is that was made before the view existed.
     feature_store(stage.settings).delete_feature_view("schema_lineage")

@@ -24,11 +24,9 @@ from services.errors import Unavailable
 from services.gateway.main import build_intake
 from services.infra.kafka import KafkaServer, default_cache_dir
 from services.infra.ports import choose_port
-from services.infra.process import wait_until
-from services.kafka.connection import kafka_arguments
+from services.kafka.connection import KafkaUnavailable, kafka_arguments
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord
-from services.kafka.record_source import KafkaUnavailable
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.infrastructure import KafkaSettings
 from services.settings.load import Settings
@@ -38,6 +36,7 @@ from services.text.protocol import HashingEncoder
 from tests.contract.certificates import Authority
 from tests.contract.private import logs
 from tests.unit.consumers.streams import ANY_AGE, CONFIG, behavior_event, item_update, scenario_update
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -118,11 +117,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     made = Secured(port, folder)
     with server.log.open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         plain = made.kafka(sasl_mechanism="PLAIN", sasl_password_file=folder / "password")
-        assert wait_until(lambda: process.poll() is not None or answers(plain), PATIENCE_S), server.log.read_text()
+        wait_until(lambda: process.poll() is not None or answers(plain), what=f"Kafka, whose log is {server.log}")
         with KafkaAdminClient(**kafka_arguments(plain)) as admin:
             mechanism = ScramMechanism.SCRAM_SHA_512
             admin.alter_user_scram_credentials([UserScramCredentialUpsertion(USER, mechanism, SCRAM_PASSWORD)])
-        assert wait_until(lambda: answers(made.kafka()), PATIENCE_S)
+        wait_until(lambda: answers(made.kafka()))
         yield made
         process.terminate()
     gc.collect()  # sockets that kafka-python left, while their warnings are still expected
@@ -154,7 +153,7 @@ def test_events_go_all_the_way_over_tls_with_a_password(secured: Secured) -> Non
     for worker in workers:
         worker.start()
     try:
-        assert wait_until(lambda: is_read(settings), PATIENCE_S)
+        wait_until(lambda: is_read(settings))
     finally:
         stop.set()
         for worker in workers:

@@ -18,7 +18,6 @@ from services.doctor.check import State
 from services.doctor.reach import store_checks
 from services.features.schema import build_schema
 from services.infra.ports import choose_port
-from services.infra.process import wait_until
 from services.infra.valkey import server_binary
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
@@ -30,6 +29,7 @@ from tests.chaos.proxy import Proxy
 from tests.contract.certificates import Authority
 from tests.contract.private import logs
 from tests.contract.rank_server import SCHEMA, History
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +88,7 @@ def valkey(port: int, folder: Path) -> Iterator[None]:
     options = {"bind": "127.0.0.1", "port": port, "dir": folder, "save": "", "aclfile": folder / "users.acl"}
     command = [str(server_binary()), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
     with (folder / "valkey.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        assert wait_until(lambda: answers(port), timeout_s=30)
+        wait_until(lambda: answers(port))
         yield
         process.terminate()
 
@@ -116,7 +116,7 @@ def test_rows_are_written_and_read_over_tls_with_a_password(secured: Secured) ->
         heard.update({name: keys for name, keys in (changes.take(0.5) or {}).items() if keys})
         return "scenario" in heard
 
-    assert wait_until(hear, timeout_s=30)
+    wait_until(hear)
     assert {("tv",)} == heard["scenario"]
     assert [True, True, False] == [row is not None for row in read_rows(reader, view, [("shelf",), ("tv",), ("none",)])]
     changes.close()

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,25 +10,19 @@ from typer.testing import CliRunner
 
 from crossrec.events.v1.events_pb2 import Entry
 from export.monitoring.served_log import read_answers, read_behaviour
-from services.infra.commands import Endpoints
 from services.infra.ports import choose_port
-from services.kafka.sink import KafkaSink, open_producer
+from services.kafka.sink import KafkaSink, open_sink_producer
 from services.main import app
 from services.ranking.served_log.log import ServedLog
 from services.ranking.served_log.open import open_served_log
 from tests.contract.rank_server import SCHEMA, request
-from tests.integration.test_consumers import Stage, staged, until
+from tests.integration.consumer_harness import Stage
 from tests.unit.consumers.streams import behavior_event, erasure, timestamp
 from tests.unit.export.monitoring.attribution.campaign import CTR, NDCG, PREDICTED, answers, outcomes
 from tests.unit.ranking.served_log.answers import answer, ranker_with
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
-    with staged(infra, tmp_path) as stage:
-        yield stage
 
 
 def log_of(stage: Stage) -> ServedLog:
@@ -60,7 +53,7 @@ def test_answers_to_users_who_were_erased_since_are_left_out(stage: Stage) -> No
     log.start()
     for user in ("ann", "bob"):
         answer(ranker, request(user_id=user))
-    until(lambda: log.written == 2)
+    wait_until(lambda: log.written == 2)
     stage.send([erasure("ann", time.time())])
     answer(ranker, request(user_id="ann"))
     log.stop()
@@ -80,12 +73,12 @@ def test_ranking_goes_on_without_kafka(stage: Stage) -> None:
     servers = [f"127.0.0.1:{choose_port(0, None, ())}"]
     now_s = [0.0]
     topic = f"{stage.settings.kafka.topic_prefix}.ranked"
-    sink = KafkaSink(topic, lambda: open_producer(servers[0]), lambda: now_s[0])
+    sink = KafkaSink(topic, lambda: open_sink_producer(servers[0]), lambda: now_s[0])
     log = ServedLog(sink, SCHEMA.fingerprint, 1.0, 64, 32)
     ranker = ranker_with(log)
     log.start()
     assert 3 == len(answer(ranker, request()).items)
-    until(lambda: log.dropped == 1)
+    wait_until(lambda: log.dropped == 1)
     servers[0], now_s[0] = stage.settings.kafka.bootstrap_servers, 60.0
     assert 3 == len(answer(ranker, request(user_id="bob")).items)
     log.stop()

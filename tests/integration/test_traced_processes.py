@@ -22,11 +22,12 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.infra.commands import Endpoints
 from services.text.encoder import EncoderInfo
 from tests.contract.private import SECRETS, SENT_ALONG, TEXT, USER
-from tests.integration.test_consumers import SCHEMA, Stage, folded, staged, until
+from tests.integration.consumer_harness import SCHEMA, Stage, folded, staged
 from tests.unit.consumers.streams import behavior_event
 from tests.unit.ranking.model.tiny_models import ENCODER, register
 from tests.unit.server.telemetry.collector import collecting
 from tests.unit.server.telemetry.recorded import TRACEPARENT
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -98,7 +99,7 @@ def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: P
             stub = EventServiceStub(channel)
             stub.Publish(request, timeout=60, wait_for_ready=True, metadata=metadata)
             stub.Publish(request, timeout=60, metadata=SENT_ALONG)
-            until(lambda: stage.end("behavior") > 0 and folded(stage, "behavior"))
+            wait_until(lambda: stage.end("behavior") > 0 and folded(stage, "behavior"))
             with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
                 metrics = answer.read().decode()
         topic = f"{stage.settings.kafka.topic_prefix}.behavior"

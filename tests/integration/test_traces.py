@@ -26,9 +26,10 @@ from services.text.protocol import HashingEncoder
 from tests.contract.event_gateway import RULES, Gateway
 from tests.contract.event_gateway import running as running_gateway
 from tests.contract.private import TEXT, USER, logs
-from tests.integration.test_consumers import PATIENCE_S, SCHEMA, Stage, folded, staged, until
+from tests.integration.consumer_harness import SCHEMA, TIMEOUT_S, Stage, folded, staged
 from tests.unit.consumers.streams import START_S, behavior_event, item_update, scenario_update
 from tests.unit.server.telemetry.recorded import PARENT_ID, TRACEPARENT, Recorded, named, tree
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +51,7 @@ class Traced:
     def spans(self, *kinds: str) -> list[ReadableSpan]:
         """What was recorded once these kinds of consumer have folded everything, and all were stopped."""
         for kind in kinds:
-            until(lambda kind=kind: folded(self.stage, kind))
+            wait_until(lambda kind=kind: folded(self.stage, kind))
         self.stops.close()
         return self.recorded.spans()
 
@@ -65,7 +66,7 @@ def consuming(stage: Stage, kind: str, recorded: Recorded) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        worker.join(PATIENCE_S)
+        worker.join(TIMEOUT_S)
     assert not worker.is_alive()
 
 
@@ -109,7 +110,7 @@ def test_a_trace_leads_from_publish_to_the_row(traced: Traced) -> None:
     with logs() as lines:
         publish(traced, [*queries(1), *CATALOGUE], SAMPLED)
         publish(traced, queries(2))
-        until(lambda: folded(traced.stage, "behavior") and counted(traced.stage))
+        wait_until(lambda: folded(traced.stage, "behavior") and counted(traced.stage))
         spans = traced.spans("behavior", "item", "scenario", "activity")
     prefix = traced.stage.settings.kafka.topic_prefix
     method, behavior, activity = (
@@ -168,7 +169,7 @@ def ranking(store: RowStore, recorded: Recorded) -> Iterator[RankingServiceStub]
 def test_a_trace_leads_through_the_stages_of_rank(traced: Traced) -> None:
     """In the order of the pipeline, without gaps; an answer names its trace and its request."""
     publish(traced, [*CATALOGUE, *queries(1)])
-    until(lambda: all(folded(traced.stage, kind) for kind in ("behavior", "item", "scenario")))
+    wait_until(lambda: all(folded(traced.stage, kind) for kind in ("behavior", "item", "scenario")))
     wanted = RankRequest(user_id=USER, scenario_id="s0", item_ids=["i0", USER])
     with ranking(traced.stage.store, traced.recorded) as stub:
         begun_ns = time.time_ns()

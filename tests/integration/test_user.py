@@ -16,8 +16,9 @@ from services.features.schema import SCALAR, Feature, build_schema
 from services.main import app
 from services.store.feast_api import field_hash
 from services.store.lineage import join_lineage
-from tests.integration.test_consumers import Stage, folded, running, stage, until  # noqa: F401 - a fixture
+from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, item_update
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -28,7 +29,7 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: F811
+def run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line against the stage's servers."""
     for name, value in stage.variables().items():
         monkeypatch.setenv(name, value)
@@ -41,7 +42,7 @@ def run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: F811
     return run
 
 
-def stored(stage: Stage, text: str) -> dict[bytes, dict[bytes, bytes]]:  # noqa: F811
+def stored(stage: Stage, text: str) -> dict[bytes, dict[bytes, bytes]]:
     """Every hash of the stage's project whose key or fields hold the text."""
     host, port = stage.settings.store.url.split(":")
     found = {}
@@ -53,16 +54,16 @@ def stored(stage: Stage, text: str) -> dict[bytes, dict[bytes, bytes]]:  # noqa:
     return found
 
 
-def fold(stage: Stage) -> None:  # noqa: F811
+def fold(stage: Stage) -> None:
     with running(stage, "behavior"):
-        until(lambda: folded(stage, "behavior"))
+        wait_until(lambda: folded(stage, "behavior"))
 
 
-def test_a_user_sees_what_is_stored_and_is_forgotten(stage: Stage, run: Run) -> None:  # noqa: F811
+def test_a_user_sees_what_is_stored_and_is_forgotten(stage: Stage, run: Run) -> None:
     """Published, folded, exported; erased, folded, and in Valkey nothing is left but the mark and the fences, apart."""
     stage.send([item_update(1, attributes={}), item_update(2, attributes={})])
     with running(stage, "item"):
-        until(lambda: folded(stage, "item"))
+        wait_until(lambda: folded(stage, "item"))
     clicks = [behavior_event(n, user_id=USER, scenario_id=f"s{n % 2}", item_id=f"i{n % 3}") for n in range(4)]
     query = behavior_event(9, user_id=USER, type="EVENT_TYPE_QUERY", item_id="", text="green tea")
     stage.send([*clicks, query, behavior_event(10, user_id="bob")])
@@ -91,7 +92,7 @@ def test_a_user_sees_what_is_stored_and_is_forgotten(stage: Stage, run: Run) -> 
     assert {fence for fields in left if fields != mark for fence in fields} == fences
 
 
-def test_features_that_left_the_schema_are_erased_too(stage: Stage, run: Run) -> None:  # noqa: F811
+def test_features_that_left_the_schema_are_erased_too(stage: Stage, run: Run) -> None:
     """Their fields stay in rows that were rewritten under a newer schema, until the user goes."""
     once = Feature("once", "string", SCALAR, "a feature of an older schema", "")
     views = (replace(v, features=(*v.features, once)) if v.name == "user" else v for v in SCHEMA.views)

@@ -11,12 +11,12 @@ from crossrec.events.v1.events_pb2 import Entry
 from export.replay.history import History, ItemScenarios
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests
-from services.consumers.kinds import KINDS
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
 from services.infra.commands import Endpoints, InfraConfig, down, up
+from services.settings.processes import CONSUMER_KINDS
 from services.store.memory import MemoryRowStore
-from tests.integration.test_consumers import Stage, folded, running, staged, until
+from tests.integration.consumer_harness import Stage, folded, running, staged
 from tests.unit.consumers.streams import (
     CONFIG,
     ENCODER,
@@ -29,6 +29,7 @@ from tests.unit.consumers.streams import (
     item_update,
     pair_update,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.parity
 
@@ -102,7 +103,7 @@ def item_state(entry: Entry) -> ItemState:
 def send_and_wait(stage: Stage, entries: Sequence[Entry], kinds: Sequence[str]) -> None:
     stage.send(entries)
     for kind in kinds:
-        until(lambda kind=kind: folded(stage, kind))
+        wait_until(lambda kind=kind: folded(stage, kind))
 
 
 def test_streamed_rows_are_the_replayed_rows(infra: Endpoints, tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_streamed_rows_are_the_replayed_rows(infra: Endpoints, tmp_path: Path) -
 
     settings = {"max_poll_records": 300, "item_cache_age_s": 0.0}
     with staged(infra, tmp_path, CONFIG, **settings) as stage, ExitStack() as consumers:
-        for kind in KINDS:
+        for kind in CONSUMER_KINDS:
             consumers.enter_context(running(stage, kind))
         send_and_wait(stage, first, ["item", "scenario"])
         send_and_wait(stage, events[:half], ["behavior"])

@@ -61,6 +61,13 @@ def test_services_import_only_what_lies_below(part: str) -> None:
                 assert module.split(".")[1] in ALLOWED[part], f"{path} imports {module}"
 
 
+def test_kafkas_client_stays_in_one_package() -> None:
+    """Other packages use services.kafka, and meet none of the client's types or errors."""
+    for path in [*(ROOT / "services").rglob("*.py"), *(ROOT / "export").rglob("*.py")]:
+        if ROOT / "services" / "kafka" not in path.parents:
+            assert "kafka" not in {module.partition(".")[0] for module in imported(path)}, path
+
+
 def loaded(module: str) -> set[str]:
     """Top-level packages in memory after importing a module in a fresh process."""
     code = f"import sys, {module}; print('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"

@@ -1,4 +1,4 @@
-"""`crossrec dead-letters ...`: see what could not be folded and why, repair it, send it again."""
+"""`crossrec dead-letters list|show|replay`: records that could not be folded, the reasons, repair and replay."""
 
 import json
 from dataclasses import asdict
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from services.consumers.dead_letters.topic import ListedDeadLetter
 
 dead_letters_app = typer.Typer(
-    no_args_is_help=True, help="See records that could not be folded and why; send them again, repaired if need be."
+    no_args_is_help=True,
+    help="List records that could not be folded, with the reasons; repair and replay them.",
 )
 
-Number = Annotated[int, typer.Argument(help="The letter's number, as `list` shows it.", min=0)]
+Number = Annotated[int, typer.Argument(help="The dead letter's number, as `list` shows it.", min=0)]
 
 
 @dead_letters_app.command("list")
 def list_command(
     topic: Annotated[str, typer.Option(help="Only of this topic: behavior, items, ..., or its full name.")] = "",
     since: Annotated[datetime | None, typer.Option(help="Only from this time on (UTC).")] = None,
-    limit: Annotated[int, typer.Option(help="Most letters shown, the newest.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="Most dead letters shown, the newest.", min=1)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List dead letters, oldest first. Reasons may quote what producers wrote."""
@@ -38,31 +39,31 @@ def list_command(
     settings = load_settings()
     names = {topic, topic_name(settings.kafka.topic_prefix, topic)}
     since_s = utc_seconds(since) if since else 0.0
-    letters = list_dead_letters(settings, lambda letter: not topic or letter.topic in names, since_s, limit)
+    found = list_dead_letters(settings, lambda each: not topic or each.topic in names, since_s, limit)
     if as_json:
-        typer.echo(json.dumps([_as_json(listed) for listed in letters], indent=2))
+        typer.echo(json.dumps([_as_json(listed) for listed in found], indent=2))
     else:
-        Console().print(_table(letters))
+        Console().print(_table(found))
 
 
 @dead_letters_app.command()
 def show(number: Number) -> None:
-    """Show a dead letter: reason, where the record was, its key, headers, and its value as far as it can be read."""
-    from services.consumers.dead_letters.parse import printable, shown_value
+    """Show a dead letter: reason, position of the record, its key, headers, and value (a hex dump if not parsable)."""
+    from services.consumers.dead_letters.parse import format_value, printable
     from services.consumers.dead_letters.topic import read_dead_letter
     from services.events.routing import topic_name
 
     settings = load_settings()
-    letter = read_dead_letter(settings, number)
-    form, value = shown_value(letter, topic_name(settings.kafka.topic_prefix, "activity"))
+    found = read_dead_letter(settings, number)
+    form, value = format_value(found, topic_name(settings.kafka.topic_prefix, "activity"))
     lines = [
-        f"number     {letter.number}",
-        f"when       {_time(letter.time_s)}",
-        f"reason     {letter.reason}",
-        f"record     {letter.topic} partition {letter.partition} offset {letter.offset}",
-        f"key        {_bytes(letter.key)}",
-        *(f"header     {name}: {_bytes(content)}" for name, content in letter.headers),
-        f"value      {form}, {len(letter.value or b'')} bytes",
+        f"number     {found.number}",
+        f"when       {_time(found.time_s)}",
+        f"reason     {found.reason}",
+        f"record     {found.topic} partition {found.partition} offset {found.offset}",
+        f"key        {_bytes(found.key)}",
+        *(f"header     {name}: {_bytes(content)}" for name, content in found.headers),
+        f"value      {form}, {len(found.value or b'')} bytes",
         value,
     ]
     for line in lines:
@@ -71,25 +72,25 @@ def show(number: Number) -> None:
 
 @dead_letters_app.command()
 def replay(
-    numbers: Annotated[list[int], typer.Argument(help="The letters' numbers, as `list` shows them.")],
+    numbers: Annotated[list[int], typer.Argument(help="The dead letters' numbers, as `list` shows them.")],
     edit: Annotated[
         Path | None, typer.Option(help="Send this Entry in protobuf JSON instead.", exists=True, dir_okay=False)
     ] = None,
     value: Annotated[
         Path | None, typer.Option(help="Send the bytes of this file as the value instead.", exists=True, dir_okay=False)
     ] = None,
-    again: Annotated[bool, typer.Option(help="Send also what was replayed before.")] = False,
+    again: Annotated[bool, typer.Option(help="Also replay dead letters that were replayed before.")] = False,
 ) -> None:
     """Send dead letters back to their topics, all or none: key, value and headers as they were, or a repaired value.
 
-    A repaired value is judged as the consumer will judge it, and sent under the key of what it holds.
+    A repaired value is validated as the consumer will validate it, and sent under the key of its entry.
     """
-    from services.consumers.dead_letters.replay import replay as replay_letters
+    from services.consumers.dead_letters.replay import replay as replay_dead_letters
 
     repair = _repair(edit, value)
     if repair and len(set(numbers)) != 1:
-        raise typer.BadParameter("a repaired value is for one letter", param_hint="NUMBERS")
-    for sent in replay_letters(load_settings(), numbers, repair, again):
+        raise typer.BadParameter("a repaired value needs exactly one number", param_hint="NUMBERS")
+    for sent in replay_dead_letters(load_settings(), numbers, repair, again):
         typer.echo(f"dead letter {sent.number} sent to {sent.topic} partition {sent.partition} offset {sent.offset}")
 
 
@@ -103,26 +104,26 @@ def _repair(edit: Path | None, value: Path | None) -> "Repair | None":
     return Repair("value", value.read_bytes()) if value else None
 
 
-def _table(letters: "list[ListedDeadLetter]") -> Table:
+def _table(dead_letters: "list[ListedDeadLetter]") -> Table:
     from rich.text import Text
 
     from services.consumers.dead_letters.parse import printable
 
     table = Table("number", "when", "record", "reason", "size", "replayed")
-    for listed in letters:
-        letter = listed.letter
-        place = f"{letter.topic}/{letter.partition}/{letter.offset}"
+    for listed in dead_letters:
+        found = listed.dead_letter
+        position = f"{found.topic}/{found.partition}/{found.offset}"
         replayed = _time(listed.replayed_s) if listed.replayed_s else ""
-        cells = (str(letter.number), _time(letter.time_s), place, letter.reason, f"{listed.size:,}", replayed)
+        cells = (str(found.number), _time(found.time_s), position, found.reason, f"{listed.size:,}", replayed)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 
 def _as_json(listed: "ListedDeadLetter") -> dict[str, object]:
-    letter = asdict(listed.letter)
-    kept = {name: letter[name] for name in ("number", "reason", "topic", "partition", "offset")}
+    fields = asdict(listed.dead_letter)
+    kept = {name: fields[name] for name in ("number", "reason", "topic", "partition", "offset")}
     replayed = _time(listed.replayed_s) if listed.replayed_s else None
-    return {**kept, "time": _time(listed.letter.time_s), "size": listed.size, "replayed": replayed}
+    return {**kept, "time": _time(listed.dead_letter.time_s), "size": listed.size, "replayed": replayed}
 
 
 def _bytes(value: bytes | None) -> str:

@@ -1,21 +1,20 @@
-"""Dead letters as they are read back: what was wrong with which record, and whether it was replayed. Pure.
+"""Parsing of records of the dead-letter topic: the failed record, the reason, and replay markers. Pure.
 
-A letter's number is its offset on the dead-letter topic. That it was replayed stands in a marker: a record on the
-same topic with the header `replay-of`, written in one transaction with what was sent. It outlives its letter.
+A dead letter's number is its offset on the dead-letter topic. A replay is recorded by a marker: a record on the same
+topic with the header `replay-of`, written in one transaction with the replayed record. Being newer, it expires later.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
+from crossrec.events.v1.activity_pb2 import ActivityDeltas
 from services.consumers.dead_letters.record import ORIGINAL
 from services.events.codec import BadRecord, decode
-from services.kafka.record_source import OutputRecord
+from services.kafka.record_source import OutputRecord, Record
 
 MARKER_KEY = b"replayed"
 REPLAY_OF = "replay-of"
@@ -25,15 +24,15 @@ _HEX_COLUMNS = 16
 
 @dataclass(frozen=True)
 class ParsedDeadLetter:
-    """A dead letter.
+    """A dead letter as it is read back.
 
     Args:
         number: its offset on the dead-letter topic.
         time_s: when it was written, seconds since 1970.
         reason: why the record could not be folded.
-        topic: where the record was.
-        partition: there.
-        offset: there.
+        topic: topic of the failed record.
+        partition: its partition.
+        offset: its offset.
         key: the record's key.
         value: the record's value.
         headers: the record's own headers.
@@ -50,13 +49,15 @@ class ParsedDeadLetter:
     headers: Sequence[tuple[str, bytes]]
 
 
-def parse_dead_letter(record: Any) -> ParsedDeadLetter:
-    """The letter in a record of the dead-letter topic, as kafka-python gives it."""
+def parse_dead_letter(record: Record) -> ParsedDeadLetter:
+    """The dead letter in a record of the dead-letter topic."""
     own = {name: value or b"" for name, value in record.headers if not name.startswith(ORIGINAL)}
-    originals = [(name.removeprefix(ORIGINAL), value) for name, value in record.headers if name.startswith(ORIGINAL)]
+    originals = [
+        (name.removeprefix(ORIGINAL), value or b"") for name, value in record.headers if name.startswith(ORIGINAL)
+    ]
     return ParsedDeadLetter(
         number=record.offset,
-        time_s=record.timestamp / 1000,
+        time_s=record.time_s,
         reason=_text(own.get("reason", b"")),
         topic=_text(own.get("topic", b"")),
         partition=int(own.get("partition", b"-1")),
@@ -67,24 +68,24 @@ def parse_dead_letter(record: Any) -> ParsedDeadLetter:
     )
 
 
-def replay_of(record: Any) -> int | None:
-    """The number of the letter that a marker is about; None if the record is a letter."""
-    # A letter's headers are its own four and originals under their prefix: nobody can slip a marker in.
+def replayed_number(record: Record) -> int | None:
+    """The number of the dead letter that a replay marker names; None if the record is a dead letter."""
+    # A dead letter has its own four headers and prefixed originals, so producers cannot forge a marker.
     named = [value for name, value in record.headers if name == REPLAY_OF]
-    return int(named[0]) if named else None
+    return int(named[0] or b"") if named else None
 
 
-def marker(topic: str, number: int) -> OutputRecord:
-    """The record that says that a letter was replayed."""
+def replay_marker(topic: str, number: int) -> OutputRecord:
+    """The record that marks a dead letter as replayed."""
     return OutputRecord(topic, MARKER_KEY, None, [(REPLAY_OF, str(number).encode())])
 
 
-def shown_value(letter: ParsedDeadLetter, activity_topic: str) -> tuple[str, str]:
-    """What the value is, and the value as text: as far as it can be understood, else as a hex dump."""
-    value = letter.value
+def format_value(dead_letter: ParsedDeadLetter, activity_topic: str) -> tuple[str, str]:
+    """The value's format, and the value as text: a message or JSON if it can be parsed, else a hex dump."""
+    value = dead_letter.value
     if value is None:
         return "null", ""
-    message = _message(letter, value, activity_topic)
+    message = _parse_message(dead_letter, value, activity_topic)
     if message is not None:
         return message.DESCRIPTOR.name, json_format.MessageToJson(message)
     try:
@@ -93,23 +94,18 @@ def shown_value(letter: ParsedDeadLetter, activity_topic: str) -> tuple[str, str
         return "bytes", hex_dump(value)
 
 
-def _message(letter: ParsedDeadLetter, value: bytes, activity_topic: str) -> Message | None:
-    """The message in the value; None if there is none, or nothing in it that is known."""
+def _parse_message(dead_letter: ParsedDeadLetter, value: bytes, activity_topic: str) -> Message | None:
+    """The message in the value; None if there is none, or no field of it is known."""
     try:
-        found = _deltas(value) if letter.topic == activity_topic else decode(value, letter.headers)
+        is_activity = dead_letter.topic == activity_topic
+        found = ActivityDeltas.FromString(value) if is_activity else decode(value, dead_letter.headers)
         return found if found.ListFields() and json_format.MessageToJson(found) else None
     except (BadRecord, DecodeError, ValueError, RecursionError, json_format.Error):
         return None
 
 
-def _deltas(value: bytes) -> Message:
-    """What a record of the activity topic holds: deltas, or in those of earlier versions a single one."""
-    deltas = ActivityDeltas.FromString(value)
-    return deltas if deltas.deltas else ActivityDelta.FromString(value)
-
-
 def hex_dump(value: bytes) -> str:
-    """Offset, bytes and what of them is ASCII, 16 a line."""
+    """Offset, bytes in hex and as ASCII, 16 bytes per line."""
     lines = []
     for start in range(0, len(value), _HEX_COLUMNS):
         part = value[start : start + _HEX_COLUMNS]
@@ -119,7 +115,7 @@ def hex_dump(value: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey."""
+    """The text with control characters replaced, so that a terminal executes none."""
     return "".join(
         character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
     )

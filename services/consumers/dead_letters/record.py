@@ -1,4 +1,4 @@
-"""Records that can never be folded: where they go, with what, and what is logged about them."""
+"""Dead letters as consumers write them: the record that cannot be folded, its headers on the topic, the log line."""
 
 import logging
 import re
@@ -12,37 +12,37 @@ from services.server.logging import log_event
 SUFFIX = "dead-letter"
 
 ORIGINAL = "original-"
-"""Stands before the names of the record's own headers."""
+"""Prefix of the names of the record's own headers."""
 
 MAX_ORIGINAL_HEADER_BYTES = 256 * 1024
-"""Original headers beyond it are left out: many tiny ones would outgrow what the topic takes."""
+"""Original headers beyond this size are dropped: many tiny ones would exceed the topic's largest message."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record and why it cannot be folded, for people."""
+    """A record that cannot be folded, and the reason, for people."""
 
     record: Record
     reason: str
 
     def output(self, topic: str) -> OutputRecord:
-        """The record as it was, with reason and position in its headers; own headers get the prefix `original-`."""
+        """The record for the dead-letter topic: reason and position in headers, own headers prefixed `original-`."""
         record = self.record
         headers = [
             ("reason", self.reason.encode(errors="replace")),
             ("topic", record.topic.encode()),
             ("partition", str(record.partition).encode()),
             ("offset", str(record.offset).encode()),
-            *_originals(record.headers),
+            *_original_headers(record.headers),
         ]
-        # Kafka takes no record that has neither key nor value.
+        # Kafka accepts no record without key and value.
         key = b"" if record.key is None and record.value is None else record.key
         return OutputRecord(topic, key, record.value, headers)
 
 
-def _originals(headers: Headers) -> list[tuple[str, bytes]]:
+def _original_headers(headers: Headers) -> list[tuple[str, bytes]]:
     kept: list[tuple[str, bytes]] = []
     size = 0
     for name, value in headers:
@@ -53,14 +53,16 @@ def _originals(headers: Headers) -> list[tuple[str, bytes]]:
     return kept
 
 
-def log_dead_letters(letters: Sequence[DeadLetter]) -> None:
-    """One line per batch: topic, how many, and how many of which kind; never a record's content."""
-    if letters:
-        kinds = Counter(kind_of(letter.reason) for letter in letters)
-        topic = letters[0].record.topic
-        log_event(_logger, "dead_letters", level=logging.WARNING, topic=topic, count=len(letters), reasons=dict(kinds))
+def log_dead_letters(dead_letters: Sequence[DeadLetter]) -> None:
+    """Log one line per batch: topic, count, and count per kind of reason; never a record's content."""
+    if dead_letters:
+        kinds = Counter(reason_kind(each.reason) for each in dead_letters)
+        topic = dead_letters[0].record.topic
+        log_event(
+            _logger, "dead_letters", level=logging.WARNING, topic=topic, count=len(dead_letters), reasons=dict(kinds)
+        )
 
 
-def kind_of(reason: str) -> str:
-    """The part of a reason that quotes nothing from the record: the field, or what the value is not."""
+def reason_kind(reason: str) -> str:
+    """The part of a reason that quotes nothing from the record: the field, or the format that the value lacks."""
     return re.split(r"[\[:'\"\d]", reason, maxsplit=1)[0].strip()

@@ -17,7 +17,8 @@ from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.main import build_handler
 from services.features.rows import Block
 from services.features.schema import View
-from services.kafka.record_source import KafkaUnavailable, LostPartitions, OutputRecord, Record, RecordSource
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.record_source import LostPartitions, OutputRecord, Record, RecordSource
 from services.settings.load import Settings
 from services.store.protocol import Key, ReadRequest, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (

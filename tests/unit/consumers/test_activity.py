@@ -13,13 +13,13 @@ from services.consumers.activity_deltas import RECORD_BYTES, activity_deltas, pa
 from services.features.activity import compute_deltas
 from services.features.event_types import EVENT_TYPES
 from services.features.schema import build_schema
-from services.kafka.partitioning import partition_of
 from services.kafka.record_source import Record
+from services.kafka.topics import partition_of
 from services.store.folding import fold_users
 from services.store.lineage import join_lineage
 from services.store.memory import MemoryRowStore
 from services.store.protocol import StaleSchema
-from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, assert_rows, behavior
+from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior
 
 PARTITIONS = 3
 LENGTH = SCHEMA.count_length
@@ -135,16 +135,6 @@ def test_a_record_is_folded_whole_or_not_at_all() -> None:
     outcome = ActivityHandler(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, None, value)])
     assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]
     assert not any(store.rows.values())
-
-
-@pytest.mark.parametrize("delta", [item_delta(), scenario_delta()])
-def test_records_of_earlier_versions_are_folded(delta: ActivityDelta) -> None:
-    """They hold a bare delta; what lay in the topic at the upgrade counts as it would have."""
-    stores = MemoryRowStore(), MemoryRowStore()
-    bare = replace(record(delta), key=b"key", value=delta.SerializeToString())
-    for store, read in zip(stores, (bare, record(delta)), strict=True):
-        assert [] == ActivityHandler(store, SCHEMA, 1).fold([read]).dead_letters
-    assert_rows(stores[1], stores[0], [view for view, rows in stores[1].rows.items() if rows])
 
 
 def test_deltas_of_a_subject_keep_their_partition_and_records_stay_small() -> None:

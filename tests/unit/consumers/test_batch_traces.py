@@ -33,20 +33,20 @@ class Batches:
         """Rows are read and written; the fold is two seconds."""
         for operation in ("read", "write"):
             self.now_s += 1
-            self.traces.stored(operation, "user", 7, 1.0)
-        self.traces.folded(2.0)
+            self.traces.on_store_call(operation, "user", 7, 1.0)
+        self.traces.on_folded(2.0)
 
     def commit(self, records: list[Record], outputs: list[OutputRecord]) -> list[OutputRecord]:
-        outgoing = self.traces.outgoing(records, outputs)
+        outgoing = self.traces.add_trace_headers(records, outputs)
         self.now_s += 1
-        self.traces.committed(len(records), 1.0)
+        self.traces.on_committed(len(records), 1.0)
         return list(outgoing)
 
 
 def test_a_recorded_trace_leads_through_the_batch() -> None:
     """From the append to the commit, each at its time; what other traces' records are in the batch is only a number."""
     batches, records = Batches(), [record(5), record(6, TRACEPARENT), record(7, UNSAMPLED), record(8, TRACEPARENT)]
-    batches.traces.polled(records)
+    batches.traces.on_polled(records)
     batches.fold()
     batches.commit(records, [])
     spans = batches.recorded.spans()
@@ -71,10 +71,10 @@ def test_outputs_carry_every_trace_on() -> None:
     """A header for each, with the batch's span as the parent; outputs of a batch without traces stay as they are."""
     batches, outputs = Batches(), [OutputRecord("t.activity", b"k", b"v", [("a", b"b")])]
     records = [record(0, TRACEPARENT), record(1, traceparent(7))]
-    batches.traces.polled(records)
+    batches.traces.on_polled(records)
     batches.fold()
     (output,) = batches.commit(records, outputs)
-    batches.traces.polled([record(2)])
+    batches.traces.on_polled([record(2)])
     batches.fold()
     assert outputs == batches.commit([record(2)], outputs)
     spans = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
@@ -86,7 +86,7 @@ def test_outputs_carry_every_trace_on() -> None:
 def test_a_record_may_be_of_several_traces() -> None:
     """As those are that sum up events."""
     batches, records = Batches(), [record(0, TRACEPARENT, traceparent(7))]
-    batches.traces.polled(records)
+    batches.traces.on_polled(records)
     batches.fold()
     batches.commit(records, [])
     spans = batches.recorded.spans()
@@ -96,11 +96,11 @@ def test_a_record_may_be_of_several_traces() -> None:
 def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:
     """What an erasure cuts off is committed by itself."""
     batches, records = Batches(), [record(0, TRACEPARENT), record(1, traceparent(7))]
-    batches.traces.polled(records)
+    batches.traces.on_polled(records)
     for part in (records[:1], records[1:]):
         batches.fold()
         batches.commit(part, [])
-    batches.traces.polled([])
+    batches.traces.on_polled([])
     spans = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
     assert [(TRACE_ID, StatusCode.UNSET), (7, StatusCode.UNSET)] == [
         (span.context.trace_id, span.status.status_code) for span in spans
@@ -110,11 +110,11 @@ def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:
 def test_a_batch_that_is_given_up_failed() -> None:
     """And what had failed before is told as it happened; the batch comes again, with spans of its own."""
     batches, records = Batches(), [record(0, TRACEPARENT)]
-    batches.traces.polled(records)
-    batches.traces.stored("read", "user", 7, 0.0)
-    batches.traces.failed("store unavailable")
-    batches.traces.dropped()
-    batches.traces.polled(records)
+    batches.traces.on_polled(records)
+    batches.traces.on_store_call("read", "user", 7, 0.0)
+    batches.traces.on_failure("store unavailable")
+    batches.traces.on_dropped()
+    batches.traces.on_polled(records)
     batches.fold()
     batches.commit(records, [])
     lost, done = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
@@ -126,7 +126,7 @@ def test_a_batch_that_is_given_up_failed() -> None:
 def test_the_number_of_traces_is_bounded() -> None:
     """So that a batch in which everything is recorded stays a batch; how many are missing is told."""
     batches, records = Batches(), [record(n, traceparent(n + 1)) for n in range(MAX_TRACES + 5)]
-    batches.traces.polled(records)
+    batches.traces.on_polled(records)
     batches.fold()
     batches.commit(records, [])
     spans = [span for span in batches.recorded.spans() if span.name == "process t.behavior"]
@@ -136,7 +136,7 @@ def test_the_number_of_traces_is_bounded() -> None:
 
 def test_headers_that_are_no_traceparent_are_passed_over() -> None:
     batches, records = Batches(), [record(0, "", "nonsense", "\xff" * 400)]
-    batches.traces.polled(records)
+    batches.traces.on_polled(records)
     batches.fold()
     batches.commit(records, [])
     assert [] == batches.recorded.spans()

@@ -8,14 +8,15 @@ import pytest
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
-from services.consumers.kinds import KINDS, TOPICS
 from services.consumers.loop import ConsumerLoop
 from services.consumers.main import build_handler
 from services.errors import ConfigurationError, CrossRecError
 from services.features.rows import Block
 from services.features.schema import View
-from services.kafka.record_source import KafkaUnavailable, LostPartitions, MemoryRecordSource, OutputRecord, Record
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.record_source import LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.settings.load import Settings
+from services.settings.processes import CONSUMED_TOPICS, CONSUMER_KINDS
 from services.store.folding import scenario_ids
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key, ReadRequest, RowStore, StoreUnavailable
@@ -132,7 +133,7 @@ def entries_with_erasures() -> list[Entry]:
 
 def poison(kind: str) -> Record:
     """A record that can never be folded, whatever the topic."""
-    return Record(f"crossrec.{TOPICS[kind]}", 2, 41, b"key", b"\xff\xff", [("trace", b"t")])
+    return Record(f"crossrec.{CONSUMED_TOPICS[kind]}", 2, 41, b"key", b"\xff\xff", [("trace", b"t")])
 
 
 def good(kind: str) -> Record:
@@ -169,7 +170,7 @@ def test_rows_survive_a_crash_between_write_and_commit(batch: int, failures: lis
     assert_rows(replayed(catalogue(ITEMS, SCENARIOS), events), store)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CONSUMER_KINDS)
 def test_a_store_that_comes_and_goes_changes_nothing(kind: str) -> None:
     """Calls fail before or after their work; no record is skipped, none counted twice."""
     updates, deltas = (
@@ -244,7 +245,7 @@ def test_a_fence_that_stays_is_never_passed() -> None:
     assert (0, [], 5) == (log.committed, log.outputs, log.rewinds)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CONSUMER_KINDS)
 def test_a_poison_record_does_not_stop_its_topic(kind: str) -> None:
     """It becomes a dead letter with its position, and the record behind it is folded in the same commit."""
     store, log = MemoryRowStore(), MemoryRecordSource([poison(kind), good(kind)])
@@ -252,7 +253,7 @@ def test_a_poison_record_does_not_stop_its_topic(kind: str) -> None:
     (letter,) = [output for output in outputs if output.topic == "crossrec.dead-letter"]
     headers = dict(letter.headers)
     assert headers.pop("reason")
-    topic = f"crossrec.{TOPICS[kind]}".encode()
+    topic = f"crossrec.{CONSUMED_TOPICS[kind]}".encode()
     assert {"topic": topic, "partition": b"2", "offset": b"41", "original-trace": b"t"} == headers
     assert (b"key", b"\xff\xff") == (letter.key, letter.value)
     view = {"behavior": "user", "item": "item", "scenario": "scenario", "activity": "item_activity"}[kind]

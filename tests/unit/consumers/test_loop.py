@@ -10,7 +10,8 @@ import pytest
 
 from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.loop import BACKOFF_S, BatchResult, ConsumerLoop
-from services.kafka.record_source import KafkaUnavailable, LostPartitions, MemoryRecordSource, OutputRecord, Record
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.record_source import LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StaleSchema, StoreUnavailable
 

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.loop import BatchResult, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
-from services.kafka.record_source import KafkaUnavailable, MemoryRecordSource, Record
+from services.kafka.connection import KafkaUnavailable
+from services.kafka.record_source import MemoryRecordSource, Record
 from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StoreUnavailable
 
@@ -54,9 +55,11 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock, self.registry = Clock(), CollectorRegistry()
-        self.watch = ConsumerObserver("behavior", self.registry, self.clock)
+        self.observer = ConsumerObserver("behavior", self.registry, self.clock)
         self.log, self.handler = MemoryRecordSource(RECORDS, batch=3), FakeHandler()
-        self.loop = ConsumerLoop(self.log, self.handler, "crossrec.dead-letter", Stop(), random.Random(0), self.watch)
+        self.loop = ConsumerLoop(
+            self.log, self.handler, "crossrec.dead-letter", Stop(), random.Random(0), self.observer
+        )
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"crossrec_consumer_{name}", {"kind": "behavior", **labels})
@@ -101,7 +104,7 @@ def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
 
     scene.log.keep_alive = look  # type: ignore[method-assign]
     scene.handler.failures = [StoreUnavailable("away")] * 2
-    scene.watch.reached({0: (3, 6)})
+    scene.observer.on_positions({0: (3, 6)})
     assert scene.value("freshness_seconds") is None
     scene.loop.step()
     assert [(6, 10), (6, 15)] == seen
@@ -121,7 +124,7 @@ def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptu
         scene.loop.step()
     begin, end = lines(caplog)
     assert ("store_unavailable", "behavior", "away") == (begin["event"], begin["kind"], begin["reason"])
-    assert ("recovered", ["store unavailable"], 4) == (end["event"], end["after"], end["tries"])
+    assert ("recovered", ["store unavailable"], 4) == (end["event"], end["after"], end["failures"])
     assert end["took_s"] == scene.clock.now_s - NOW_S > 0
     assert 4 == scene.value("failures_total", what="store")
 
@@ -129,14 +132,14 @@ def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptu
 def test_an_empty_poll_ends_a_series(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """The log is there again, and there is nothing to do: that is all well."""
     scene.log.records = []
-    scene.watch.assigned([0])
+    scene.observer.on_assigned([0])
     scene.log.poll_failures = [KafkaUnavailable("down")]
     scene.loop.step()
-    assert not scene.watch.health.ready().ok
+    assert not scene.observer.health.ready().ok
     with caplog.at_level(logging.INFO, "services.consumers"):
         scene.loop.step()
-    assert scene.watch.health.ready().ok
-    assert ["log_unavailable", "recovered"] == [line["event"] for line in lines(caplog)]
+    assert scene.observer.health.ready().ok
+    assert ["kafka_unavailable", "recovered"] == [line["event"] for line in lines(caplog)]
 
 
 def test_fenced_writes_and_dropped_batches_are_counted(scene: Scene) -> None:
@@ -151,10 +154,10 @@ def test_fenced_writes_and_dropped_batches_are_counted(scene: Scene) -> None:
 def test_a_rebalance_is_one_line(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """With what is assigned now, and how long nobody had it."""
     with caplog.at_level(logging.INFO, "services.consumers"):
-        scene.watch.assigned([0, 1])
-        scene.watch.revoked()
+        scene.observer.on_assigned([0, 1])
+        scene.observer.on_revoked()
         scene.clock.now_s += 1.5
-        scene.watch.assigned([1])
+        scene.observer.on_assigned([1])
     found = [(line["event"], line["partitions"], line["took_s"]) for line in lines(caplog)]
     assert [("rebalanced", [0, 1], None), ("rebalanced", [1], 1.5)] == found
     assert 2 == scene.value("rebalances_total")
@@ -162,7 +165,7 @@ def test_a_rebalance_is_one_line(scene: Scene, caplog: pytest.LogCaptureFixture)
 
 def test_a_stop_shows_in_the_health(scene: Scene) -> None:
     """Before the group is left."""
-    scene.watch.assigned([0])
+    scene.observer.on_assigned([0])
     scene.loop._stop.set()
     scene.loop.run()
-    assert ["stopping"] == scene.watch.health.ready().reasons
+    assert ["stopping"] == scene.observer.health.ready().reasons

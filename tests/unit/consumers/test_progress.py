@@ -12,12 +12,12 @@ def test_what_is_in_hand_is_not_committed_yet() -> None:
     """Lag counts from the first record in hand, in records up to the end and in seconds since its append."""
     progress = ConsumerProgress()
     batch = [record(0, 5, 100.0), record(0, 6, 101.0), record(1, 9, 90.0)]
-    progress.reached({0: (7, 20), 1: (10, 10), 2: (3, 3)})
-    progress.took(batch)
+    progress.on_positions({0: (7, 20), 1: (10, 10), 2: (3, 3)})
+    progress.on_polled(batch)
     assert {0: PartitionLag(15, 10.0), 1: PartitionLag(1, 20.0), 2: PartitionLag(0, 0.0)} == progress.lags(110.0)
-    progress.committed(batch[:1])
+    progress.on_committed(batch[:1])
     assert {0: PartitionLag(14, 9.0), 1: PartitionLag(1, 20.0), 2: PartitionLag(0, 0.0)} == progress.lags(110.0)
-    progress.committed(batch[1:])
+    progress.on_committed(batch[1:])
     assert {0: PartitionLag(13, 0.0), 1: PartitionLag(0, 0.0), 2: PartitionLag(0, 0.0)} == progress.lags(110.0)
     assert 101.0 == progress.newest_committed_s
 
@@ -25,9 +25,9 @@ def test_what_is_in_hand_is_not_committed_yet() -> None:
 def test_the_age_of_what_waits_grows_while_nothing_is_committed() -> None:
     """As long as it is in hand; a batch that was given up is another's."""
     progress = ConsumerProgress()
-    progress.reached({0: (7, 20)})
-    progress.took([record(0, 6, 100.0)])
+    progress.on_positions({0: (7, 20)})
+    progress.on_polled([record(0, 6, 100.0)])
     assert [1.0, 500.0] == [progress.lags(now_s)[0].seconds for now_s in (101.0, 600.0)]
-    progress.dropped()
+    progress.on_dropped()
     assert {0: PartitionLag(13, 0.0)} == progress.lags(600.0)
     assert progress.newest_committed_s is None

@@ -1,8 +1,7 @@
-"""How groups stand, out of what Kafka says."""
+"""Status of consumer groups: positions and lag."""
 
-from dataclasses import replace
-
-from services.consumers.status import ABSENT, GroupMember, PartitionStatus, described, partition_status
+from services.consumers.status import GroupStatus, PartitionStatus, partition_status
+from services.kafka.groups import ABSENT, GroupMember
 
 
 def test_lag_counts_from_what_is_committed() -> None:
@@ -18,29 +17,15 @@ def test_without_an_unread_record_there_is_no_lag() -> None:
     assert 0.0 == partition_status(0, 99, (0, 100), 1001.0, 1000.0).lag_s
 
 
-def test_groups_have_members_and_totals() -> None:
-    """Records add up, the furthest behind counts."""
-    assignment = {"assigned_partitions": [{"topic": "t", "partitions": [3, 1]}], "user_data": ""}
-    answer = {
-        "group_state": "Stable",
-        "members": [
-            {"member_id": "a", "client_host": "/10.0.0.1", "member_assignment": assignment},
-            {"member_id": "b", "client_host": "/10.0.0.2", "member_assignment": b""},
-        ],
-    }
-    group = described("item", "crossrec-item", "crossrec.items", answer)
-    assert ("Stable", (GroupMember("a", "10.0.0.1", [1, 3]), GroupMember("b", "10.0.0.2", []))) == (
-        group.state,
-        group.members,
-    )
-    stand = [PartitionStatus(0, 1, 4, 3, 7.5), PartitionStatus(1, 9, 9, 0, 0.0), PartitionStatus(2, 0, 2, 2, 1.0)]
-    group = replace(group, partitions=stand)
+def test_groups_have_totals() -> None:
+    """The sum of the records, and the largest lag in seconds."""
+    partitions = [PartitionStatus(0, 1, 4, 3, 7.5), PartitionStatus(1, 9, 9, 0, 0.0), PartitionStatus(2, 0, 2, 2, 1.0)]
+    group = GroupStatus("item", "crossrec-item", "crossrec.items", "Stable", [GroupMember("a", "h", [0])], partitions)
     assert (5, 7.5) == (group.lag_records, group.lag_s)
     assert (5, 7.5, 3) == (group.as_json()["lag_records"], group.as_json()["lag_s"], len(group.as_json()["partitions"]))
 
 
-def test_groups_that_never_were_are_absent() -> None:
-    """However Kafka puts it."""
-    for answer in (None, {"group_state": "Dead", "members": []}):
-        group = described("item", "crossrec-item", "crossrec.items", answer)
-        assert (ABSENT, (), 0, 0.0) == (group.state, group.members, group.lag_records, group.lag_s)
+def test_absent_groups_have_no_lag() -> None:
+    """They have neither members nor partitions."""
+    group = GroupStatus("item", "crossrec-item", "crossrec.items", ABSENT, (), ())
+    assert (0, 0.0) == (group.lag_records, group.lag_s)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from services.consumers.kinds import KINDS
 from services.settings.load import load_settings
+from services.settings.processes import CONSUMER_KINDS
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
@@ -26,9 +26,11 @@ OWN = {name: service for name, service in services().items() if service["image"]
 
 def test_every_process_of_the_program_is_there() -> None:
     """Both servers, a consumer of each kind, and the one that prepares topics."""
-    wanted = {"gateway", "ranking", "setup", *(f"consumer-{kind}" for kind in KINDS)}
+    wanted = {"gateway", "ranking", "setup", *(f"consumer-{kind}" for kind in CONSUMER_KINDS)}
     assert wanted == set(OWN)
-    assert [["consume", kind] for kind in KINDS] == [OWN[f"consumer-{kind}"]["command"] for kind in KINDS]
+    assert [["consume", kind] for kind in CONSUMER_KINDS] == [
+        OWN[f"consumer-{kind}"]["command"] for kind in CONSUMER_KINDS
+    ]
 
 
 @pytest.mark.parametrize("name", OWN)

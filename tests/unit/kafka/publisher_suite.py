@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, outcome
+from services.kafka.publisher import Confirmation, OutgoingRecord, Publisher, confirmation_error
 
 TIMEOUT_S = 20.0
 
@@ -15,7 +15,7 @@ TIMEOUT_S = 20.0
 def outcomes(confirmations: Sequence[Confirmation], timeout_s: float) -> list[Exception | None]:
     """What is known after at most `timeout_s` seconds, per record: None if it is stored, else why it may not be."""
     wait(confirmations, timeout_s)
-    return [outcome(confirmation) for confirmation in confirmations]
+    return [confirmation_error(confirmation) for confirmation in confirmations]
 
 
 class PublisherSuite(ABC):

@@ -60,7 +60,7 @@ class FakeProducer:
         self.partitions.append(partition)
         return FakeFuture(self.failing.get(value))
 
-    def answers(self, timeout_s: float) -> bool:
+    def broker_answers(self, timeout_s: float) -> bool:
         assert timeout_s >= 0
         return not self.silent
 

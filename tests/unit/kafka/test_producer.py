@@ -42,7 +42,7 @@ class Producer:
         self.sent.append(Sent())
         return self.sent[-1]
 
-    def answers(self, timeout_s: float) -> bool:
+    def broker_answers(self, timeout_s: float) -> bool:
         del timeout_s
         self.asked += 1
         return True

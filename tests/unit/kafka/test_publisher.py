@@ -2,7 +2,14 @@
 
 import pytest
 
-from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord, Publisher, all_known, failed
+from services.kafka.publisher import (
+    Confirmation,
+    MemoryPublisher,
+    OutgoingRecord,
+    Publisher,
+    all_completed,
+    failed_confirmation,
+)
 from tests.unit.kafka.publisher_suite import PublisherSuite, outcomes
 
 
@@ -44,27 +51,27 @@ def test_a_slow_fake_confirms_when_it_is_told_to() -> None:
     confirmations = publisher.send(records(b"1", b"2"), 1.0)
     assert [type(found) for found in outcomes(confirmations, 0.0)] == [TimeoutError, TimeoutError]
     assert publisher.stored == []
-    assert publisher.held(2) == 2
+    assert publisher.wait_for_held(2) == 2
     publisher.release()
     assert outcomes(confirmations, 0.0) == [None, None]
     assert len(publisher.stored) == 2
 
 
 def test_what_is_late_is_not_known() -> None:
-    """The outcome of a record does not wait for those of its neighbours beyond the time-out."""
+    """The confirmation_error of a record does not wait for those of its neighbours beyond the time-out."""
     stored, failure = Confirmation(), KeyError()
     stored.set_result(None)
     assert [None, failure, TimeoutError] == [
         found if index < 2 else type(found)
-        for index, found in enumerate(outcomes([stored, failed(failure), Confirmation()], 0.0))
+        for index, found in enumerate(outcomes([stored, failed_confirmation(failure), Confirmation()], 0.0))
     ]
 
 
 def test_all_is_known_when_the_last_confirmation_has_ended() -> None:
     """However it ended; of none everything is known."""
-    assert all_known([]).done()
+    assert all_completed([]).done()
     late = Confirmation()
-    known = all_known([failed(KeyError()), late])
+    known = all_completed([failed_confirmation(KeyError()), late])
     assert not known.done()
     late.set_result(None)
     assert known.result(0.0) is None

@@ -48,7 +48,7 @@ def test_an_outage_is_told_of_once_and_so_is_its_end(caplog: pytest.LogCaptureFi
     assert (True, 0, False) == (sink.ready(), sink.write(RECORDS), sink.ready())
     now_s[0] += PAUSE_S
     assert (2, True, 2) == (sink.write(RECORDS), sink.ready(), sink.write(RECORDS))
-    assert ["served_log_away", "served_log_back"] == [line.message for line in caplog.records]
+    assert ["served_log_unavailable", "served_log_recovered"] == [line.message for line in caplog.records]
     assert [1, 1, 0] == [producer.closed for producer in producers]
     sink.close()
     assert 1 == producers[2].closed
@@ -62,5 +62,5 @@ def test_without_a_broker_nothing_is_written(caplog: pytest.LogCaptureFixture) -
 
     sink = KafkaSink("x.ranked", refuse)
     assert (0, False) == (sink.write(RECORDS), sink.ready())
-    assert ["served_log_away"] == [line.message for line in caplog.records]
+    assert ["served_log_unavailable"] == [line.message for line in caplog.records]
     sink.close()

@@ -82,11 +82,11 @@ def test_nobody_there_ends_with_1(servicer: HealthServicer) -> None:
 
 def test_readiness_over_http_ends_with_the_reasons() -> None:
     """As consumers and the supervisor of ranking workers tell it."""
-    watch = ConsumerObserver("item")
-    with serve_metrics("consumers.metrics_listen", "127.0.0.1:0", watch.registry, watch.health) as listen:
+    observer = ConsumerObserver("item")
+    with serve_metrics("consumers.metrics_listen", "127.0.0.1:0", observer.registry, observer.health) as listen:
         url = f"http://{listen}/ready"
         assert (1, f"{url}: 503: no partitions assigned yet\n") == ask(url)
-        watch.assigned([0])
+        observer.on_assigned([0])
         assert (0, f"{url}: serving\n") == ask(url)
     assert 1 == ask(url)[0]
 

@@ -15,13 +15,13 @@ SETTING = "consumers.metrics_listen"
 
 
 @pytest.fixture
-def watch() -> ConsumerObserver:
+def observer() -> ConsumerObserver:
     return ConsumerObserver("item")
 
 
 @pytest.fixture
-def address(watch: ConsumerObserver) -> Iterator[str]:
-    with serve_metrics(SETTING, "127.0.0.1:0", watch.registry, watch.health) as address:
+def address(observer: ConsumerObserver) -> Iterator[str]:
+    with serve_metrics(SETTING, "127.0.0.1:0", observer.registry, observer.health) as address:
         yield address
 
 
@@ -34,11 +34,11 @@ def get(address: str, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_probes_answer_with_the_reasons(address: str, watch: ConsumerObserver) -> None:
+def test_probes_answer_with_the_reasons(address: str, observer: ConsumerObserver) -> None:
     """503 while there are any."""
     code, body = get(address, "/ready")
     assert (503, ["no partitions assigned yet"]) == (code, json.loads(body)["reasons"])
-    watch.assigned([2])
+    observer.on_assigned([2])
     assert (200, {"ok": True, "reasons": [], "partitions": [2]}) == (
         get(address, "/ready")[0],
         json.loads(get(address, "/ready")[1]),
@@ -46,9 +46,9 @@ def test_probes_answer_with_the_reasons(address: str, watch: ConsumerObserver) -
     assert 200 == get(address, "/live")[0]
 
 
-def test_metrics_are_prometheus_text(address: str, watch: ConsumerObserver) -> None:
+def test_metrics_are_prometheus_text(address: str, observer: ConsumerObserver) -> None:
     """Of this consumer alone."""
-    watch.assigned([2])
+    observer.on_assigned([2])
     code, body = get(address, "/metrics")
     assert 200 == code
     assert 'crossrec_consumer_rebalances_total{kind="item"} 1.0' in body
@@ -58,13 +58,13 @@ def test_metrics_are_prometheus_text(address: str, watch: ConsumerObserver) -> N
 @pytest.mark.parametrize(
     ("listen", "message"), [("9101", "is not host:port"), ("127.0.0.1:x", "is not"), ("127.0.0.1:99999", "cannot")]
 )
-def test_a_wrong_address_is_named(listen: str, message: str, watch: ConsumerObserver) -> None:
+def test_a_wrong_address_is_named(listen: str, message: str, observer: ConsumerObserver) -> None:
     """With the setting."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: .*{message}"):
-        serve_metrics(SETTING, listen, watch.registry, watch.health).__enter__()
+        serve_metrics(SETTING, listen, observer.registry, observer.health).__enter__()
 
 
-def test_a_port_that_is_taken_is_an_error(address: str, watch: ConsumerObserver) -> None:
+def test_a_port_that_is_taken_is_an_error(address: str, observer: ConsumerObserver) -> None:
     """Two processes need two ports."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: cannot listen on {address}: .*in use"):
-        serve_metrics(SETTING, address, watch.registry, watch.health).__enter__()
+        serve_metrics(SETTING, address, observer.registry, observer.health).__enter__()

@@ -1,31 +1,28 @@
 """Dead letters as they are read back."""
 
-from collections import namedtuple
-
 import pytest
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas
 from services.consumers.dead_letters.parse import (
     ParsedDeadLetter,
+    format_value,
     hex_dump,
-    marker,
     parse_dead_letter,
     printable,
-    replay_of,
-    shown_value,
+    replay_marker,
+    replayed_number,
 )
 from services.consumers.dead_letters.record import DeadLetter
 from services.kafka.record_source import OutputRecord, Record
 from tests.unit.consumers.streams import behavior_event
 
-Stored = namedtuple("Stored", "offset timestamp key value headers")
 DELTA = ActivityDelta(item_id="i7")
 ACTIVITY = "crossrec.activity"
 
 
-def stored(output: OutputRecord, offset: int = 3) -> Stored:
-    """As Kafka's client gives a record back."""
-    return Stored(offset, 1_700_000_000_500, output.key, output.value, output.headers)
+def stored(output: OutputRecord, offset: int = 3) -> Record:
+    """The record as it is read back."""
+    return Record(output.topic, 0, offset, output.key, output.value, list(output.headers), 1_700_000_000.5)
 
 
 def letter(
@@ -48,9 +45,9 @@ def test_what_a_consumer_wrote_comes_back() -> None:
 
 def test_markers_are_told_from_letters() -> None:
     """By a header that no record can smuggle in, since its own get a prefix."""
-    assert 17 == replay_of(stored(marker("d", 17)))
+    assert 17 == replayed_number(stored(replay_marker("d", 17)))
     forged = DeadLetter(Record("t", 0, 0, b"replayed", None, [("replay-of", b"4")]), "why").output("d")
-    assert replay_of(stored(forged)) is None
+    assert replayed_number(stored(forged)) is None
 
 
 @pytest.mark.parametrize(
@@ -59,7 +56,6 @@ def test_markers_are_told_from_letters() -> None:
         (letter(behavior_event(1).SerializeToString()), "Entry", '"userId": "u0"'),
         (letter(b'{"behaviorEvent": {"userId": "u7"}}', content_type=b"application/json"), "Entry", '"userId": "u7"'),
         (letter(b'{"user": ["u7"]}', content_type=b"text/plain"), "JSON", '"user": ['),
-        (letter(DELTA.SerializeToString(), ACTIVITY), "ActivityDelta", '"itemId": "i7"'),
         (letter(ActivityDeltas(deltas=[DELTA]).SerializeToString(), ACTIVITY), "ActivityDeltas", '"itemId": "i7"'),
         (letter(b"\x08", ACTIVITY), "bytes", "00000000  08"),
         (letter(b"\xff\x00A"), "bytes", "00000000  ff 00 41 "),
@@ -70,7 +66,7 @@ def test_markers_are_told_from_letters() -> None:
 )
 def test_values_are_shown_as_far_as_they_can_be_read(found: ParsedDeadLetter, form: str, part: str) -> None:
     """Entries as protobuf JSON, JSON indented, the rest as a hex dump."""
-    shown = shown_value(found, ACTIVITY)
+    shown = format_value(found, ACTIVITY)
     assert form == shown[0]
     assert part in shown[1]
 

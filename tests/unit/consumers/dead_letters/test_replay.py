@@ -5,7 +5,7 @@ from google.protobuf import json_format
 
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.dead_letters.parse import ParsedDeadLetter
-from services.consumers.dead_letters.replay import Repair, ReplayRefused, Sending, prepared
+from services.consumers.dead_letters.replay import PreparedReplay, Repair, ReplayRefused, prepare_replay
 from services.events.routing import route_entry
 from services.kafka.record_source import OutputRecord
 from services.settings.load import Settings
@@ -21,8 +21,8 @@ def letter(
     return ParsedDeadLetter(7, START_S, "why", topic, 2, 9, key, value, HEADERS)
 
 
-def sending(found: ParsedDeadLetter, repair: Repair | None = None) -> Sending:
-    return prepared(found, SETTINGS, repair, lambda: START_S + 100)
+def sending(found: ParsedDeadLetter, repair: Repair | None = None) -> PreparedReplay:
+    return prepare_replay(found, SETTINGS, repair, lambda: START_S + 100)
 
 
 def as_json(entry: Entry) -> bytes:
@@ -31,8 +31,8 @@ def as_json(entry: Entry) -> bytes:
 
 def test_without_a_repair_the_record_is_sent_as_it_was() -> None:
     """Key, value and headers."""
-    assert Sending(OutputRecord("crossrec.behavior", b"u", b"\xff", HEADERS), b"u") == sending(letter())
-    assert Sending(OutputRecord("crossrec.behavior", b"u", None, HEADERS), b"u") == sending(letter(value=None))
+    assert PreparedReplay(OutputRecord("crossrec.behavior", b"u", b"\xff", HEADERS), b"u") == sending(letter())
+    assert PreparedReplay(OutputRecord("crossrec.behavior", b"u", None, HEADERS), b"u") == sending(letter(value=None))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_an_edited_entry_is_sent_as_the_gateway_would_send_it() -> None:
         entry.SerializeToString(),
         [("content-type", b"application/x-protobuf"), ("trace", b"t")],
     )
-    assert Sending(expected, b"u9") == sending(letter(), Repair("entry", as_json(entry)))
+    assert PreparedReplay(expected, b"u9") == sending(letter(), Repair("entry", as_json(entry)))
     update = pair_update(1, 2)
     update.item_scenario_update.attributes.clear()
     pair = sending(letter("crossrec.items"), Repair("entry", as_json(update)))
@@ -90,9 +90,9 @@ def test_repaired_bytes_keep_the_headers() -> None:
         (letter(), Repair("entry", as_json(item_update(1))), "entry: item_update does not belong on this topic"),
         (letter(), Repair("value", b"x"), "unknown content-type 'text/plain'"),
         (letter("crossrec.activity"), Repair("value", b"\xff"), "not ActivityDeltas"),
-        (letter("crossrec.activity"), Repair("entry", b"{}"), "no entries"),
-        (letter("other.behavior"), None, "its topic 'other.behavior' is none that consumers fold"),
-        (letter("crossrec.ranked"), None, "its topic 'crossrec.ranked' is none"),
+        (letter("crossrec.activity"), Repair("entry", b"{}"), "not entries"),
+        (letter("other.behavior"), None, "no consumer reads its topic 'other.behavior'"),
+        (letter("crossrec.ranked"), None, "no consumer reads its topic 'crossrec.ranked'"),
     ],
 )
 def test_what_would_fail_again_is_refused(found: ParsedDeadLetter, repair: Repair | None, reason: str) -> None:

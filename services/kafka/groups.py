@@ -1,0 +1,131 @@
+"""Consumer groups, seen through the admin client: members, committed offsets, and setting offsets of a stopped group.
+
+Joins no group. Requests that a group coordinator cannot answer yet are retried.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
+
+from services.kafka.connection import WAIT_S, Kafka, kafka_arguments, translate_errors
+
+PAUSE_S = 0.1
+"""Seconds between two tries."""
+
+NOT_READY = (
+    kafka_errors.NotCoordinatorError,
+    kafka_errors.CoordinatorLoadInProgressError,
+    kafka_errors.CoordinatorNotAvailableError,
+)
+"""Errors of a coordinator that moves, loads, or, on a new broker, does not exist before the first request for it."""
+
+ABSENT = "absent"
+"""State of a group that does not exist."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class GroupMember:
+    """A consumer process in a group.
+
+    Args:
+        member_id: Kafka's id of the member.
+        host: address that it connects from.
+        partitions: partitions assigned to it.
+    """
+
+    member_id: str
+    host: str
+    partitions: Sequence[int]
+
+
+@dataclass(frozen=True)
+class GroupDescription:
+    """State and members of a group.
+
+    Args:
+        state: Kafka's name of the state (Stable, Empty, PreparingRebalance, ...), or ABSENT.
+        members: its consumers.
+    """
+
+    state: str
+    members: Sequence[GroupMember]
+
+
+class GroupAdmin:
+    """Reads and sets what Kafka stores of consumer groups.
+
+    Args:
+        admin: a connected admin client.
+    """
+
+    def __init__(self, admin: KafkaAdminClient) -> None:
+        self._admin = admin
+
+    def describe(self, group: str) -> GroupDescription:
+        """State and members of the group."""
+        try:
+            return parse_group(retry_until_ready(lambda: self._admin.describe_groups([group])[group]))
+        except kafka_errors.GroupIdNotFoundError:
+            return parse_group(None)
+
+    def committed_offsets(self, group: str, topic: str) -> dict[int, int]:
+        """The committed offset per partition of the topic; partitions without one are left out."""
+        try:
+            offsets = retry_until_ready(lambda: self._admin.list_group_offsets([group])[group])
+        except kafka_errors.GroupIdNotFoundError:
+            return {}
+        return {at.partition: found.offset for at, found in offsets.items() if at.topic == topic and found.offset >= 0}
+
+    def set_offsets(self, group: str, topic: str, offsets: Sequence[int]) -> None:
+        """Commit these offsets, one per partition of the topic, for a group without members."""
+        partitions = {TopicPartition(topic, number): offset for number, offset in enumerate(offsets)}
+        answers = retry_until_ready(lambda: self._admin.reset_group_offsets(group, dict(partitions)))
+        for partition, answer in answers.items():
+            if answer["error"].errno:
+                raise answer["error"](f"group {group}, {partition}")
+
+
+@contextmanager
+def open_group_admin(kafka: Kafka) -> Iterator[GroupAdmin]:
+    """A GroupAdmin. Errors of Kafka's client within the context are raised as KafkaUnavailable."""
+    with (
+        translate_errors(kafka),
+        KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin,
+    ):
+        yield GroupAdmin(admin)
+
+
+def parse_group(answer: Mapping[str, Any] | None) -> GroupDescription:
+    """State and members from Kafka's description of a group; None: there is no such group."""
+    # Kafka calls Dead a group that never existed, and one with offsets whose coordinator has forgotten it.
+    if answer is None or answer["group_state"] == "Dead":
+        return GroupDescription(ABSENT, ())
+    return GroupDescription(answer["group_state"], tuple(map(_parse_member, answer["members"])))
+
+
+def _parse_member(answer: Mapping[str, Any]) -> GroupMember:
+    # During a rebalance the assignment is empty bytes.
+    assignment = answer["member_assignment"]
+    topics = assignment["assigned_partitions"] if isinstance(assignment, Mapping) else ()
+    partitions = sorted(partition for topic in topics for partition in topic["partitions"])
+    return GroupMember(answer["member_id"], answer["client_host"].lstrip("/"), partitions)
+
+
+def retry_until_ready(request: Callable[[], T], wait_s: float = WAIT_S) -> T:
+    """The answer to a request; while the group coordinator is not ready, it is retried for up to `wait_s` seconds."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return request()
+        except NOT_READY:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_S)

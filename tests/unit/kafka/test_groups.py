@@ -1,0 +1,68 @@
+"""Consumer groups: parsing Kafka's descriptions, and retries while the coordinator is not ready."""
+
+import pytest
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    NotCoordinatorError,
+    UnknownTopicOrPartitionError,
+)
+
+from services.kafka import groups
+from services.kafka.groups import ABSENT, GroupDescription, GroupMember, parse_group, retry_until_ready
+
+
+def request(*answers: object) -> tuple[list[object], object]:
+    """The answers left after the first one that is no error, and that one."""
+    left = list(answers)
+
+    def ask() -> object:
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return left, retry_until_ready(ask, wait_s=60)
+
+
+def test_requests_are_retried_while_the_coordinator_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it moves, loads or does not exist yet."""
+    monkeypatch.setattr(groups, "PAUSE_S", 0.0)
+    errors = NotCoordinatorError(), CoordinatorLoadInProgressError(), CoordinatorNotAvailableError()
+    assert ([], "answer") == request(*errors, "answer")
+
+
+def test_other_errors_are_raised_at_once() -> None:
+    """Without a retry."""
+    with pytest.raises(UnknownTopicOrPartitionError):
+        request(UnknownTopicOrPartitionError(), "answer")
+
+
+def test_retries_end_after_the_time_limit() -> None:
+    """With the last error."""
+
+    def ask() -> None:
+        raise NotCoordinatorError
+
+    with pytest.raises(NotCoordinatorError):
+        retry_until_ready(ask, wait_s=0)
+
+
+def test_groups_have_a_state_and_members() -> None:
+    """A member without an assignment has no partitions."""
+    assignment = {"assigned_partitions": [{"topic": "t", "partitions": [3, 1]}], "user_data": ""}
+    answer = {
+        "group_state": "Stable",
+        "members": [
+            {"member_id": "a", "client_host": "/10.0.0.1", "member_assignment": assignment},
+            {"member_id": "b", "client_host": "/10.0.0.2", "member_assignment": b""},
+        ],
+    }
+    members = (GroupMember("a", "10.0.0.1", [1, 3]), GroupMember("b", "10.0.0.2", []))
+    assert GroupDescription("Stable", members) == parse_group(answer)
+
+
+def test_groups_that_do_not_exist_are_absent() -> None:
+    """Both without an answer and in the state Dead."""
+    for answer in (None, {"group_state": "Dead", "members": []}):
+        assert GroupDescription(ABSENT, ()) == parse_group(answer)
