@@ -1,1 +1,1 @@
-"""The event gateway: takes entries over gRPC, judges them one by one, and answers when Kafka has stored them."""
+"""The event gateway: receives entries over gRPC, validates each one, and answers when Kafka has stored them."""

@@ -1,6 +1,6 @@
-"""The gateway's health: SERVING while Kafka is known to take records.
+"""The gateway's health: SERVING while Kafka is known to accept records.
 
-Asks a `Publisher` from time to time; one failed check is not yet an outage, one good one not yet its end.
+Checks a `Publisher` periodically; one failed check is not yet an outage, one successful check not yet its end.
 """
 
 import logging
@@ -19,11 +19,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass
 class Hysteresis:
-    """Not ready until the first good check; then it takes several of a kind in a row to change.
+    """Readiness with hysteresis: ready after the first success, then changed by several equal checks in a row.
 
     Args:
-        failures: failed checks in a row until it is not ready.
-        successes: good checks in a row until it is ready again.
+        failures: consecutive failed checks until it is not ready.
+        successes: consecutive successful checks until it is ready again.
     """
 
     failures: int = 3
@@ -33,7 +33,7 @@ class Hysteresis:
     _against: int = 0
 
     def observe(self, good: bool) -> bool:
-        """Take note of a check; whether `ready` changed."""
+        """Add the result of a check; returns whether `ready` changed."""
         if good == self.ready:
             self._against = 0
             return False
@@ -45,14 +45,14 @@ class Hysteresis:
 
 
 class KafkaHealth:
-    """Keeps the health service up to date, on a thread of its own.
+    """Keeps the health service up to date with Kafka's availability, on a thread of its own.
 
     Args:
-        health: where it is told.
+        health: the health service.
         service: full name of the service that needs Kafka; the server's overall health follows it.
-        publisher: what is asked.
+        publisher: is checked.
         interval_s: seconds between checks.
-        timeout_s: the longest a check takes, seconds.
+        timeout_s: longest duration of a check, seconds.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class KafkaHealth:
         self._thread = threading.Thread(target=self._run, name="kafka-health", daemon=True)
 
     def start(self) -> None:
-        """Check once, so that health is true from the first call on, and go on checking."""
+        """Check once, so that health is correct from the first call on, then periodically."""
         self._set()
         self.check()
         if not self._state.ready:
@@ -74,31 +74,31 @@ class KafkaHealth:
         self._thread.start()
 
     def stop(self) -> None:
-        """Check no more; waits for a check in progress."""
+        """Stop checking; waits for a check in progress."""
         self._stop.set()
         self._thread.join()
 
     @property
     def serving(self) -> bool:
-        """Whether Kafka is known to take records."""
+        """Whether Kafka is known to accept records."""
         return self._state.ready
 
     def live(self) -> HealthReport:
-        """The process answers; that Kafka is away is no reason to replace it."""
+        """Always ok: an unavailable Kafka is no reason to restart the process."""
         return HealthReport(ok=True, reasons=[], details={})
 
     def ready(self) -> HealthReport:
         """Whether events can be stored."""
         stopping = ["stopping"] if self._stop.is_set() else []
-        reasons = [*stopping, *([] if self.serving else ["Kafka does not take records, as far as is known"])]
+        reasons = [*stopping, *([] if self.serving else ["Kafka is not known to accept records"])]
         return HealthReport(not reasons, reasons, {})
 
     def check(self) -> None:
-        """Ask once; tell and log what has changed."""
+        """Check once; publish and log a change."""
         error: Exception | None = None
         try:
             self._publisher.check(self._timeout_s)
-        except Exception as caught:  # whatever it is, nothing can be stored
+        except Exception as caught:  # whatever the error, nothing can be stored
             error = caught
         if not self._state.observe(error is None):
             return

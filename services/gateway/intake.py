@@ -1,231 +1,168 @@
-"""From entries to confirmations: judges entries, counts what is pending, has the accepted ones stored.
+"""Intake of batches: validates entries, bounds what is pending, and publishes the accepted ones.
 
-What both RPCs share; knows nothing of gRPC.
+Shared by both RPCs; knows nothing of gRPC.
 """
 
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
-from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected, Unconfirmed
-from services.errors import InvalidRequest, Overloaded, Unavailable
-from services.events.codec import encode
-from services.events.routing import route_entry, topic_name
-from services.events.validation import find_violation, stamp_entry
-from services.features.config import FeatureConfig
-from services.gateway.naming import renamed
+from crossrec.events.v1.events_pb2 import Entry, EntryResult, Unconfirmed
+from services.errors import Overloaded, Unavailable
+from services.gateway.batch import IntakeConfig, ValidatedBatch, validate_batch
 from services.gateway.pressure import PendingBudget
-from services.gateway.watch import EntryObserver, NullEntryObserver, type_of
 from services.kafka.publisher import (
     Confirmation,
-    OutgoingRecord,
     Publisher,
     all_completed,
     combine,
     confirmation_error,
     failed_confirmation,
 )
-from services.server.security.pseudonyms import Pseudonymizer
-
-MAX_ENTRIES = 1000
 
 RETRY_AFTER_S = 1.0
-"""What who finds the gateway full is told to wait, seconds."""
+"""Retry delay that callers receive while the gateway is full, seconds."""
 
 
-@dataclass(frozen=True)
-class IntakeConfig:
-    """What the answers depend on besides the request.
+class EntryObserver(Protocol):
+    """Notified of the outcome of entries, by their types; must be quick and must not raise."""
 
-    Args:
-        features: declares the numeric attributes.
-        topic_prefix: topics are named `<prefix>.<suffix>`.
-        future_tolerance_s: how far ahead of the clock an event may be, seconds.
-        max_age_s: how far behind the clock a behaviour event may be, seconds.
-        kafka_timeout_s: seconds until an entry that Kafka has not confirmed is answered as unconfirmed.
-        pseudonyms: what users are called in what is stored.
-    """
+    def on_rejected(self, types: Sequence[str]) -> None:
+        """Entries of these types are invalid."""
+        ...
 
-    features: FeatureConfig
-    topic_prefix: str
-    future_tolerance_s: float
-    max_age_s: float
-    kafka_timeout_s: float
-    pseudonyms: Pseudonymizer = field(default_factory=Pseudonymizer)
+    def on_completed(self, stored: Sequence[str], unconfirmed: Sequence[str], seconds: float) -> None:
+        """The outcome of valid entries of these types is known, `seconds` after they were sent."""
+        ...
 
 
-@dataclass(frozen=True)
-class ValidatedBatch:
-    """A batch of which it is known what may be stored.
+class NullEntryObserver:
+    """Ignores all outcomes."""
 
-    Args:
-        results: per entry, in order; accepted ones stand for entries that are still to be stored.
-        records: the accepted ones, in order.
-        shares: how many of the records each accepted entry has, in order.
-        types: types of the accepted entries, in order.
-    """
+    def on_rejected(self, types: Sequence[str]) -> None:
+        """Do nothing."""
 
-    results: list[EntryResult] = field(default_factory=list)
-    records: list[OutgoingRecord] = field(default_factory=list)
-    shares: list[int] = field(default_factory=list)
-    types: list[str] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the records' keys and values."""
-        return sum(len(record.key) + len(record.value) for record in self.records)
+    def on_completed(self, stored: Sequence[str], unconfirmed: Sequence[str], seconds: float) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A judged batch whose records are on their way.
+    """A validated batch whose records are being published.
 
     Args:
-        results: as judged.
+        results: results of validation.
         confirmations: per accepted entry, in order.
-        known: ends when all of these have ended.
+        completed: completes when all of these have.
     """
 
     results: list[EntryResult]
     confirmations: list[Confirmation]
-    known: Confirmation
+    completed: Confirmation
 
     def failures(self, timeout_s: float) -> list[Exception]:
-        """What is known to have failed, or not known, of the accepted entries after at most `timeout_s` seconds."""
-        wait([self.known], max(0.0, timeout_s))
+        """Errors of the accepted entries that failed, or are not confirmed after at most `timeout_s` seconds."""
+        wait([self.completed], max(0.0, timeout_s))
         return [found for found in map(confirmation_error, self.confirmations) if found is not None]
 
     def answer(self) -> list[EntryResult]:
-        """Per entry, what is known by now: accepted means stored."""
+        """The result per entry as of now: accepted means stored."""
         confirmations = iter(self.confirmations)
         return [
-            _confirmed(result, confirmation_error(next(confirmations))) if result.HasField("accepted") else result
+            _confirm(result, confirmation_error(next(confirmations))) if result.HasField("accepted") else result
             for result in self.results
         ]
 
 
 class Intake:
-    """Takes batches in.
+    """Validates and publishes batches.
 
     Args:
         publisher: stores records.
-        rules: see `IntakeConfig`.
+        config: see `IntakeConfig`.
         budget: bounds what is pending.
         now_s: the clock, seconds since 1970.
         make_id: makes unique event ids.
-        watch: hears what becomes of entries.
+        observer: notified of the outcome of entries.
     """
 
     def __init__(
         self,
         publisher: Publisher,
-        rules: IntakeConfig,
+        config: IntakeConfig,
         budget: PendingBudget,
         now_s: Callable[[], float] = time.time,
         make_id: Callable[[], str] = lambda: uuid.uuid4().hex,
-        watch: EntryObserver | None = None,
+        observer: EntryObserver | None = None,
     ) -> None:
-        self.rules, self.budget = rules, budget
-        self._watch = watch or NullEntryObserver()
+        self.config, self.budget = config, budget
+        self._observer = observer or NullEntryObserver()
         self._publisher = publisher
         self._now_s = now_s
         self._make_id = make_id
 
-    def judge(self, entries: Sequence[Entry]) -> ValidatedBatch:
+    def validate(self, entries: Sequence[Entry]) -> ValidatedBatch:
         """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
-        check_length(entries)
-        now_s = self._now_s()
-        judged, rejected = ValidatedBatch(), list[str]()
-        for given in entries:
-            entry = stamp_entry(given, now_s, self._make_id)
-            rules = self.rules
-            found = find_violation(entry, rules.features, now_s, rules.future_tolerance_s, rules.max_age_s)
-            if found:
-                judged.results.append(EntryResult(rejected=Rejected(field=found.field, reason=found.reason)))
-                rejected.append(type_of(entry))
-            else:
-                judged.results.append(EntryResult(accepted=Accepted(event_id=_event_id(entry))))
-                records = [self._record(named) for named in renamed(entry, self.rules.pseudonyms)]
-                judged.records.extend(records)
-                judged.shares.append(len(records))
-                judged.types.append(type_of(entry))
-        self._watch.rejected(rejected)
-        return judged
+        batch = validate_batch(entries, self.config, self._now_s(), self._make_id)
+        self._observer.on_rejected(batch.rejected_types)
+        return batch
 
-    def submit(self, judged: ValidatedBatch, timeout_s: float) -> Submission:
-        """Begin to store; Overloaded if there is no room now. Nothing is begun then."""
-        if not judged.records:
-            return _submission(judged, [])
-        if not self.budget.take(judged.size, len(judged.records)):
+    def submit(self, batch: ValidatedBatch, timeout_s: float) -> Submission:
+        """Begin to publish; Overloaded, and nothing is published, if the budget has no room now."""
+        if not batch.records:
+            return _submission(batch, [])
+        if not self.budget.take(batch.size, len(batch.records)):
             raise Overloaded(
-                "Kafka is slow or away, and as much is waiting for it as the gateway may hold; nothing was stored",
+                "Kafka is slow or unavailable, and the gateway's budget of pending records is full; nothing was stored",
                 RETRY_AFTER_S,
             )
-        return self._send(judged, timeout_s)
+        return self._publish(batch, timeout_s)
 
-    def submit_when_room(self, judged: ValidatedBatch, timeout_s: float, unless: Callable[[], bool]) -> Submission:
-        """Begin to store when there is room; unconfirmed if that takes `timeout_s` seconds, or `unless` holds."""
-        if not judged.records:
-            return _submission(judged, [])
-        if not self.budget.take(judged.size, len(judged.records), timeout_s, unless):
-            full = Unavailable("Kafka is slow or away, and the gateway may hold no more; not stored")
-            return _submission(judged, [failed_confirmation(full) for _ in judged.records])
-        return self._send(judged, timeout_s)
+    def submit_when_room(self, batch: ValidatedBatch, timeout_s: float, unless: Callable[[], bool]) -> Submission:
+        """Begin to publish when the budget has room; unconfirmed after `timeout_s` seconds, or if `unless` holds."""
+        if not batch.records:
+            return _submission(batch, [])
+        if not self.budget.take(batch.size, len(batch.records), timeout_s, unless):
+            full = Unavailable("Kafka is slow or unavailable, and the budget of pending records is full; not stored")
+            return _submission(batch, [failed_confirmation(full) for _ in batch.records])
+        return self._publish(batch, timeout_s)
 
-    def _send(self, judged: ValidatedBatch, timeout_s: float) -> Submission:
+    def _publish(self, batch: ValidatedBatch, timeout_s: float) -> Submission:
         begun_s = time.perf_counter()
         try:
-            confirmations = self._publisher.send(judged.records, timeout_s)
+            confirmations = self._publisher.send(batch.records, timeout_s)
         except BaseException:
-            self.budget.give_back(judged.size, len(judged.records))
+            self.budget.give_back(batch.size, len(batch.records))
             raise
-        submission = _submission(judged, confirmations)
-        size, count, types = judged.size, len(judged.records), judged.types
+        submission = _submission(batch, confirmations)
+        size, count, types = batch.size, len(batch.records), batch.types
 
-        def known(_: Confirmation) -> None:
+        def complete(_: Confirmation) -> None:
             self.budget.give_back(size, count)
-            self._tell(types, submission.confirmations, time.perf_counter() - begun_s)
+            self._report(types, submission.confirmations, time.perf_counter() - begun_s)
 
-        submission.known.add_done_callback(known)
+        submission.completed.add_done_callback(complete)
         return submission
 
-    def _tell(self, types: Sequence[str], confirmations: Sequence[Confirmation], seconds: float) -> None:
-        found = [
-            (name, confirmation_error(confirmation)) for name, confirmation in zip(types, confirmations, strict=True)
-        ]
+    def _report(self, types: Sequence[str], confirmations: Sequence[Confirmation], seconds: float) -> None:
+        found = list(zip(types, map(confirmation_error, confirmations), strict=True))
         stored, unconfirmed = [n for n, error in found if not error], [n for n, error in found if error]
-        self._watch.ended(stored, unconfirmed, seconds)
-
-    def _record(self, entry: Entry) -> OutgoingRecord:
-        way = route_entry(entry)
-        value, headers = encode(entry)
-        topic = topic_name(self.rules.topic_prefix, way.suffix)
-        return OutgoingRecord(topic, way.key, way.partition_key, value, headers)
+        self._observer.on_completed(stored, unconfirmed, seconds)
 
 
-def check_length(entries: Sequence[Entry]) -> None:
-    """InvalidRequest for a batch that is empty or too long."""
-    if not 1 <= len(entries) <= MAX_ENTRIES:
-        raise InvalidRequest("entries", f"has {len(entries)} entries, must have 1 to {MAX_ENTRIES}")
-
-
-def _submission(judged: ValidatedBatch, confirmations: list[Confirmation]) -> Submission:
-    if len(judged.shares) == len(confirmations):
-        return Submission(judged.results, confirmations, all_completed(confirmations))
+def _submission(batch: ValidatedBatch, confirmations: list[Confirmation]) -> Submission:
+    if len(batch.record_counts) == len(confirmations):
+        return Submission(batch.results, confirmations, all_completed(confirmations))
     each = iter(confirmations)
-    per_entry = [combine(list(islice(each, share))) for share in judged.shares]
-    return Submission(judged.results, per_entry, all_completed(per_entry))
+    per_entry = [combine(list(islice(each, count))) for count in batch.record_counts]
+    return Submission(batch.results, per_entry, all_completed(per_entry))
 
 
-def _event_id(entry: Entry) -> str:
-    event_id: str = getattr(entry, entry.WhichOneof("entry") or "").event_id
-    return event_id
-
-
-def _confirmed(accepted: EntryResult, error: Exception | None) -> EntryResult:
+def _confirm(accepted: EntryResult, error: Exception | None) -> EntryResult:
     if error is None:
         return accepted
     # The client library's text is for the log, not for callers.

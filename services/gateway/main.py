@@ -1,33 +1,48 @@
-"""The gateway process: settings in, everything wired by hand, serves until a signal."""
+"""The gateway process: wires intake, service, gRPC server, metrics and health, and serves until a signal."""
 
 import logging
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from crossrec.events.v1 import events_pb2
+from crossrec.events.v1.events_pb2_grpc import add_EventServiceServicer_to_server
+from services.gateway.batch import IntakeConfig
 from services.gateway.health import KafkaHealth
-from services.gateway.intake import Intake, IntakeConfig
+from services.gateway.intake import EntryObserver, Intake
 from services.gateway.metrics import GatewayLoadMetrics, GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.server import EVENT_SERVICE, build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
-from services.gateway.watch import EntryObserver
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import Publisher
+from services.server.call_observer import Observe
+from services.server.grpc_server import BoundServer
+from services.server.grpc_server import build_server as build_grpc_server
 from services.server.lifecycle import serve_until_signal
 from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import serve_metrics
-from services.server.security.protection import open_protection
+from services.server.security.protection import UNPROTECTED, Protection, open_protection
 from services.server.security.pseudonyms import open_pseudonymizer
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 
+if TYPE_CHECKING:
+    from services.server.telemetry.opentelemetry import Tracing
+
+EVENT_SERVICE = events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
+
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+
+SPARE_THREADS = 4
+"""Threads beyond one per batch and stream, so that rejections and health checks need not wait for one of those."""
+
 DRAIN_S = 10.0
-"""Seconds that calls in progress get after the stop signal, and records on their way after that."""
+"""Seconds for calls in progress after the stop signal, and then again for records in flight."""
 
 MAX_CHECK_S = 3.0
-"""Seconds until Kafka counts as away for a health check."""
+"""Seconds after which a health check counts Kafka as unavailable."""
 
 METRICS_LISTEN = "gateway.metrics_listen"
 
@@ -37,7 +52,7 @@ _logger = logging.getLogger(__name__)
 def run_gateway(settings: Settings) -> None:
     """Serve EventService until SIGTERM or SIGINT; main thread only.
 
-    Starts without Kafka too: health is NOT_SERVING and requests are answered UNAVAILABLE until it is there.
+    Starts without Kafka too: until Kafka is available, health is NOT_SERVING and requests are answered UNAVAILABLE.
     """
     configure_logging()
     gateway, kafka = settings.gateway, settings.kafka
@@ -52,7 +67,7 @@ def run_gateway(settings: Settings) -> None:
     intake, rates = build_intake(settings, publisher, metrics), build_rates(settings)
     service = build_service(settings, intake, rates)
     protection = open_protection(settings.security)
-    built = build_server(service, gateway.listen, protection, observe=metrics.called, tracing=tracing)
+    built = build_server(service, gateway.listen, protection, observe=metrics.on_call, tracing=tracing)
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
     health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)
@@ -72,20 +87,20 @@ def run_gateway(settings: Settings) -> None:
 
 
 def build_service(settings: Settings, intake: Intake, rates: RateLimits) -> EventService:
-    """EventService as the settings have it."""
+    """EventService with the limits of the settings."""
     gateway = settings.gateway
     return EventService(intake, rates, StreamLimits(gateway.stream_window), gateway.max_workers, gateway.max_streams)
 
 
 def build_rates(settings: Settings) -> RateLimits:
-    """How much clients may send, as the settings have it."""
+    """The rate limits of the settings."""
     return RateLimits(settings.gateway.rate_limit_events_per_s, settings.gateway.rate_limit_burst)
 
 
-def build_intake(settings: Settings, publisher: Publisher, watch: EntryObserver | None = None) -> Intake:
-    """What judges entries and has them stored, as the settings have it; `watch` hears what becomes of them."""
+def build_intake(settings: Settings, publisher: Publisher, observer: EntryObserver | None = None) -> Intake:
+    """The intake with the settings' configuration; `observer` is notified of the outcome of entries."""
     gateway = settings.gateway
-    rules = IntakeConfig(
+    config = IntakeConfig(
         features=settings.features,
         topic_prefix=settings.kafka.topic_prefix,
         future_tolerance_s=gateway.future_tolerance_s,
@@ -94,4 +109,35 @@ def build_intake(settings: Settings, publisher: Publisher, watch: EntryObserver 
         pseudonyms=open_pseudonymizer(settings.privacy),
     )
     budget = PendingBudget(gateway.max_pending_bytes, gateway.max_pending_records)
-    return Intake(publisher, rules, budget, watch=watch)
+    return Intake(publisher, config, budget, observer=observer)
+
+
+def build_server(
+    service: EventService,
+    listen: str,
+    protection: Protection = UNPROTECTED,
+    *,
+    observe: Observe | None = None,
+    tracing: "Tracing | None" = None,
+) -> BoundServer:
+    """Bind EventService with health and reflection to `listen`.
+
+    `observe` is called for every call that ended, `tracing` makes spans of them.
+    """
+
+    def register(server: object) -> None:
+        add_EventServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+
+    # The service itself limits concurrency: calls waiting in the queue of a thread pool could not be rejected, and a
+    # stream keeps its thread for as long as it is open.
+    threads = service.max_calls + SPARE_THREADS
+    return build_grpc_server(
+        EVENT_SERVICE,
+        register,
+        listen,
+        threads,
+        MAX_REQUEST_BYTES,
+        protection=protection,
+        observe=observe,
+        tracing=tracing,
+    )

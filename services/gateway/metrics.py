@@ -1,6 +1,6 @@
 """The metrics of the event gateway: every name, unit and label is in this file.
 
-Knows no HTTP; the registry is the caller's. All names begin with `crossrec_gateway_`.
+Knows no HTTP; the caller passes the registry. All names begin with `crossrec_gateway_`.
 """
 
 from collections import Counter as Counts
@@ -31,37 +31,37 @@ _CODES = (
 
 
 class GatewayMetrics:
-    """What is counted and measured of calls and entries.
+    """Counters and histograms of calls and entries.
 
     Args:
-        registry: where the metrics go.
+        registry: registry of the metrics.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        what = "Calls that ended, by the code of their answer; CANCELLED where nobody waited for it any more."
+        what = "Ended calls by status code; CANCELLED where the caller had left."
         self._calls = Counter(f"{PREFIX}_calls", what, ("method", "code"), registry=registry)
-        what = "A call in the gateway; a stream for as long as it was open."
+        what = "Seconds per call; of a stream, as long as it was open."
         self._call_s = Histogram(f"{PREFIX}_call_seconds", what, ("method",), registry=registry, buckets=_SECONDS)
-        what = "Entries by type (of event, for behaviour events) and what became of them."
+        what = "Entries by type (for behaviour events, the event type) and outcome."
         self._entries = Counter(f"{PREFIX}_entries", what, ("type", "outcome"), registry=registry)
-        what = "From the sending of a request's records to what Kafka said of the last of them."
+        what = "Seconds from sending a request's records to the outcome of the last one."
         self._confirmed_s = Histogram(f"{PREFIX}_confirmation_seconds", what, registry=registry, buckets=_SECONDS)
-        # What has not happened yet is 0, not absent: rates see the first time, too.
+        # Export zeros before the first occurrence, so that rates include it.
         for method in METHODS:
             for code in _CODES:
                 self._calls.labels(method, code.name)
 
-    def called(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
-        """A call has ended."""
+    def on_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """A call ended."""
         self._calls.labels(method, code.name).inc()
         self._call_s.labels(method).observe(seconds)
 
-    def rejected(self, types: Sequence[str]) -> None:
-        """Entries of these types are not valid."""
+    def on_rejected(self, types: Sequence[str]) -> None:
+        """Entries of these types are invalid."""
         self._count(types, "rejected")
 
-    def ended(self, stored: Sequence[str], unconfirmed: Sequence[str], seconds: float) -> None:
-        """It is known what became of valid entries of these types, so long after they were sent."""
+    def on_completed(self, stored: Sequence[str], unconfirmed: Sequence[str], seconds: float) -> None:
+        """The outcome of valid entries of these types is known, `seconds` after they were sent."""
         self._confirmed_s.observe(seconds)
         self._count(stored, "accepted")
         self._count(unconfirmed, "unconfirmed")
@@ -72,13 +72,13 @@ class GatewayMetrics:
 
 
 class GatewayLoadMetrics:
-    """Looks at what the gateway holds when it is asked (the protocol of prometheus_client's collectors).
+    """Gauges of the gateway's load, read at each scrape (the protocol of prometheus_client's collectors).
 
     Args:
-        budget: what is pending.
-        rates: limits of clients.
+        budget: pending bytes and records.
+        rates: rate limits of clients.
         service: open streams.
-        health: of Kafka.
+        health: health of Kafka.
     """
 
     def __init__(self, budget: PendingBudget, rates: RateLimits, service: EventService, health: KafkaHealth) -> None:
@@ -88,14 +88,14 @@ class GatewayLoadMetrics:
         """The metrics, as of now."""
         size, records = self._budget.pending
         gauges = (
-            ("pending_bytes", "Bytes accepted that Kafka has not confirmed.", size),
-            ("pending_bytes_limit", "Most of them.", self._budget.max_bytes),
-            ("pending_records", "Records accepted that Kafka has not confirmed.", records),
-            ("pending_records_limit", "Most of them.", self._budget.max_records),
-            ("streams_open", "Streams open.", self._service.streams),
-            ("kafka_up", "1 while Kafka is known to take records, else 0.", int(self._health.serving)),
+            ("pending_bytes", "Accepted bytes that Kafka has not confirmed.", size),
+            ("pending_bytes_limit", "Limit of pending_bytes.", self._budget.max_bytes),
+            ("pending_records", "Accepted records that Kafka has not confirmed.", records),
+            ("pending_records_limit", "Limit of pending_records.", self._budget.max_records),
+            ("streams_open", "Open streams.", self._service.streams),
+            ("kafka_up", "1 while Kafka is known to accept records, else 0.", int(self._health.serving)),
         )
         for name, what, value in gauges:
             yield GaugeMetricFamily(f"{PREFIX}_{name}", what, value=value)
-        what = "Times that a client was over its rate: refused, or as a stream made to wait."
+        what = "Times that a client exceeded its rate: batches rejected, streams delayed."
         yield CounterMetricFamily(f"{PREFIX}_rate_limited", what, value=self._rates.limited)

@@ -1,4 +1,4 @@
-"""What the gateway takes on: a bound on what Kafka has not confirmed yet, and a rate per client.
+"""Back-pressure of the gateway: a budget of records that Kafka has not confirmed, and a rate limit per client.
 
 Pure bookkeeping under a lock; knows nothing of gRPC or Kafka. The clock is an argument.
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 
 class PendingBudget:
-    """Counts records that were accepted and are not confirmed, up to a number of bytes and of records.
+    """Bounds accepted but unconfirmed records, by bytes and by number.
 
-    A batch larger than the whole budget is let in when nothing else is pending: it would never be otherwise.
+    A batch larger than the whole budget is admitted when nothing else is pending; otherwise it never would be.
 
     Args:
         max_bytes: most bytes pending.
@@ -34,7 +34,7 @@ class PendingBudget:
     def take(self, size: int, records: int, timeout_s: float = 0.0, unless: Callable[[], bool] | None = None) -> bool:
         """Count `records` of together `size` bytes as pending if there is room, within `timeout_s` seconds.
 
-        `unless` ends the waiting early; who makes it true calls `wake`.
+        `unless` ends the waiting early; call `wake` after it becomes true.
         """
         with self._changed:
             self._changed.wait_for(
@@ -47,14 +47,14 @@ class PendingBudget:
             return True
 
     def give_back(self, size: int, records: int = 1) -> None:
-        """Records are confirmed, or known to be on their way no longer."""
+        """Records are confirmed or have failed."""
         with self._changed:
             self._bytes -= size
             self._records -= records
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Have those who wait look at their `unless` again."""
+        """Let waiting calls of `take` check their `unless` again."""
         with self._changed:
             self._changed.notify_all()
 
@@ -70,15 +70,15 @@ class _Bucket:
 
 
 class RateLimits:
-    """A token bucket per client.
+    """Rate limits: a token bucket per client.
 
-    A call for more events than a bucket holds is granted when the bucket is full, and paid off afterwards. Of more
-    clients than `max_clients` the longest unheard are forgotten; to them a full bucket is given when they return.
+    A call for more events than a bucket holds is granted when the bucket is full; its tokens then become negative.
+    Beyond `max_clients` the least recently seen clients are evicted; they start again with a full bucket.
 
     Args:
-        events_per_s: events that a client may send per second in the long run; 0: any number.
+        events_per_s: events per second that a client may send on average; 0: no limit.
         burst: events that a client may send at once after a pause.
-        max_clients: clients remembered.
+        max_clients: most clients with a bucket.
         clock_s: the clock, seconds.
     """
 
@@ -94,14 +94,14 @@ class RateLimits:
         self._clock_s = clock_s
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self.limited = 0  # times so far that a client was told to wait
+        self.limited = 0  # how often a client exceeded its rate
 
     def delay_s(self, client: str, events: int) -> float:
-        """0 if `client` may send so many events now, which takes them off; else how long it has to wait, seconds."""
+        """0 if `client` may send so many events now, and takes the tokens; else seconds until it may."""
         if not self.events_per_s:
             return 0.0
         with self._lock:
-            bucket = self._refilled(client)
+            bucket = self._refill(client)
             missing = min(events, self.burst) - bucket.tokens
             if missing > 0:
                 self.limited += 1
@@ -110,10 +110,10 @@ class RateLimits:
             return 0.0
 
     def __len__(self) -> int:
-        """Clients remembered."""
+        """Clients with a bucket."""
         return len(self._buckets)
 
-    def _refilled(self, client: str) -> _Bucket:
+    def _refill(self, client: str) -> _Bucket:
         now_s = self._clock_s()
         bucket = self._buckets.setdefault(client, _Bucket(self.burst, now_s))
         self._buckets.move_to_end(client)

@@ -1,6 +1,6 @@
-"""EventService: what the gateway answers over gRPC.
+"""EventService: the gateway's RPCs.
 
-Admits calls, finds out who calls and how long they wait, and raises errors instead of setting statuses.
+Limits concurrent calls, identifies the client, respects its deadline, and raises errors instead of setting statuses.
 """
 
 import threading
@@ -18,28 +18,29 @@ from crossrec.events.v1.events_pb2 import (
 )
 from crossrec.events.v1.events_pb2_grpc import EventServiceServicer
 from services.errors import DeadlinePassed, Overloaded, Unavailable
-from services.gateway.intake import RETRY_AFTER_S, Intake, Submission, check_length
+from services.gateway.batch import check_length
+from services.gateway.intake import RETRY_AFTER_S, Intake, Submission
 from services.gateway.pressure import RateLimits
 from services.gateway.stream import EntryStream, StreamLimits
 from services.server.security.caller import CURRENT_GRANT, client_of
 from services.server.security.expiry import end_on_expiry
 
 _BUSY_S = 0.1
-"""What who finds all batches taken is told to wait, seconds: about as long as Kafka takes for one."""
+"""Retry delay when the limit of concurrent batches is reached, seconds: about as long as Kafka takes for one."""
 
 _ANSWER_MARGIN_S = 0.05
-"""Kept of the caller's deadline, so that UNAVAILABLE arrives before the caller gives up without a reason."""
+"""Subtracted from the caller's deadline, so that UNAVAILABLE arrives before the call times out without a reason."""
 
 
 class EventService(EventServiceServicer):
-    """Admits batches and streams.
+    """Serves batches and streams.
 
     Args:
-        intake: judges and stores entries.
-        rates: how many events a client may send.
+        intake: validates and stores entries.
+        rates: rate limits of clients.
         stream_limits: bounds of each stream.
-        max_batches: Publish calls served at once.
-        max_streams: streams open at once.
+        max_batches: most concurrent Publish calls.
+        max_streams: most open streams.
     """
 
     def __init__(
@@ -58,29 +59,29 @@ class EventService(EventServiceServicer):
             self._check_rate(context, len(request.entries))
             timeout_s = self._timeout_s(context)
             deadline_s = time.monotonic() + timeout_s
-            submission = self._intake.submit(self._intake.judge(request.entries), timeout_s)
+            submission = self._intake.submit(self._intake.validate(request.entries), timeout_s)
             _wait(submission, deadline_s - time.monotonic())
             return PublishResponse(results=submission.answer())
 
     def PublishStream(  # noqa: N802
         self, request_iterator: Iterator[PublishStreamRequest], context: grpc.ServicerContext
     ) -> Iterator[PublishStreamResponse]:
-        """Answer every request when what became of its entries is known."""
+        """Answer every request when the outcome of its entries is known."""
         client = client_of(context)
         stream = EntryStream(
             self._intake, self._stream_limits, lambda entries: self._rates.delay_s(client, entries), context.cancel
         )
         with self._open(stream), end_on_expiry(CURRENT_GRANT.get(), stream.stop):
-            if context.add_callback(stream.leave):
+            if context.add_callback(stream.disconnect):
                 yield from stream.answers(request_iterator)
 
     @property
     def streams(self) -> int:
-        """Streams open now."""
+        """Number of open streams."""
         return len(self._streams)
 
     def stop(self) -> None:
-        """Have every stream answer what it has read, and end; new ones are not opened."""
+        """Let every stream answer the requests it has read, then end it; reject new ones."""
         with self._lock:
             self._stopping = True
             streams = list(self._streams)
@@ -103,7 +104,7 @@ class EventService(EventServiceServicer):
     def _open(self, stream: EntryStream) -> Iterator[None]:
         with self._lock:
             if self._stopping:
-                raise Unavailable("the gateway stops")
+                raise Unavailable("the gateway is stopping")
             if len(self._streams) >= self._max_streams:
                 raise Overloaded(f"{self._max_streams} streams are open already", RETRY_AFTER_S)
             self._streams.add(stream)
@@ -112,7 +113,7 @@ class EventService(EventServiceServicer):
         finally:
             with self._lock:
                 self._streams.discard(stream)
-            stream.leave()
+            stream.disconnect()
 
     def _check_rate(self, context: grpc.ServicerContext, entries: int) -> None:
         delay_s = self._rates.delay_s(client_of(context), entries)
@@ -122,14 +123,14 @@ class EventService(EventServiceServicer):
     def _timeout_s(self, context: grpc.ServicerContext) -> float:
         remaining_s = context.time_remaining()
         if remaining_s is None:
-            return self._intake.rules.kafka_timeout_s
+            return self._intake.config.kafka_timeout_s
         if remaining_s <= _ANSWER_MARGIN_S:
             raise DeadlinePassed("the deadline leaves no time to store anything; nothing was stored")
-        return min(self._intake.rules.kafka_timeout_s, remaining_s - _ANSWER_MARGIN_S)
+        return min(self._intake.config.kafka_timeout_s, remaining_s - _ANSWER_MARGIN_S)
 
 
 def _wait(submission: Submission, timeout_s: float) -> None:
-    """Return when everything is confirmed; Unavailable if that is not so in time."""
+    """Return when everything is confirmed; Unavailable after `timeout_s` seconds."""
     failures = submission.failures(timeout_s)
     if failures:
         raise Unavailable(

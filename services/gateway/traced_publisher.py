@@ -1,7 +1,7 @@
-"""A publisher whose records carry on the trace of the request that they come from.
+"""A publisher whose records continue the trace of their request.
 
-One PRODUCER span per topic and batch, from the first record's sending to the last one's confirmation; its context is
-the `traceparent` header of the records. Records of requests that are not recorded stay as they are.
+One PRODUCER span per topic and batch, from sending the first record to the confirmation of the last one; its context is
+the `traceparent` header of the records. Records of requests that are not sampled stay as they are.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from services.server.telemetry.request import current_request
 
 
 class TracedPublisher:
-    """Passes everything on to another publisher.
+    """Delegates to another publisher.
 
     Args:
         publisher: stores records.
@@ -27,12 +27,12 @@ class TracedPublisher:
         self._publisher, self._tracing = publisher, tracing
 
     def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
-        """As the other publisher does, with the request's trace in the headers."""
+        """Send through the other publisher, with the request's trace in the headers."""
         request = current_request()
         if request is None or request.span is None:
             return self._publisher.send(records, timeout_s)
         topics = [record.topic for record in records]
-        spans = {topic: self._begun(request.span, topic, topics.count(topic)) for topic in dict.fromkeys(topics)}
+        spans = {topic: self._begin(request.span, topic, topics.count(topic)) for topic in dict.fromkeys(topics)}
         headers = {topic: (TRACEPARENT, traceparent_of(span).encode()) for topic, span in spans.items()}
         stamped = [replace(record, headers=[*record.headers, headers[record.topic]]) for record in records]
         confirmations = self._publisher.send(stamped, timeout_s)
@@ -49,7 +49,7 @@ class TracedPublisher:
         """As the other publisher does."""
         self._publisher.close(timeout_s)
 
-    def _begun(self, parent: Span, topic: str, records: int) -> Span:
+    def _begin(self, parent: Span, topic: str, records: int) -> Span:
         attributes: dict[str, Any] = {
             "messaging.system": "kafka",
             "messaging.operation.name": "send",

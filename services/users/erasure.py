@@ -32,11 +32,11 @@ def request_erasure(intake: Intake, user_id: str, time_s: float) -> None:
     """
     entry = Entry(user_erasure=UserErasure(user_id=user_id))
     entry.user_erasure.time.FromMicroseconds(round(time_s * 1e6))
-    judged = intake.judge([entry])
-    (result,) = judged.results
+    batch = intake.validate([entry])
+    (result,) = batch.results
     if result.HasField("rejected"):
         raise InvalidRequest(result.rejected.field, result.rejected.reason)
-    timeout_s = intake.rules.kafka_timeout_s
-    failures = intake.submit(judged, timeout_s).failures(timeout_s)
+    timeout_s = intake.config.kafka_timeout_s
+    failures = intake.submit(batch, timeout_s).failures(timeout_s)
     if failures:
         raise Unavailable(f"Kafka has not confirmed the erasure ({type(failures[0]).__name__}): ask again")

@@ -15,17 +15,17 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.gateway.health import KafkaHealth
 from services.gateway.intake import Intake
+from services.gateway.main import EVENT_SERVICE
+from services.gateway.main import build_server as build_gateway
 from services.gateway.metrics import GatewayLoadMetrics as GatewayLoad
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.server import EVENT_SERVICE
-from services.gateway.server import build_server as build_gateway
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.kafka.publisher import MemoryPublisher
 from tests.contract.alert_rules import Looks, text_of
+from tests.contract.event_gateway import INTAKE_CONFIG
 from tests.contract.event_gateway import NOW_S as GATEWAY_NOW_S
-from tests.contract.event_gateway import RULES
 
 
 @dataclass
@@ -62,9 +62,9 @@ def click(user_id: str = "ann") -> Entry:
 def gateway(records: int = 50_000) -> Iterator[Gateway]:
     registry, publisher = CollectorRegistry(), MemoryPublisher()
     metrics, budget, rates = GatewayMetrics(registry), PendingBudget(1 << 20, records), RateLimits(0.0, 1000)
-    intake = Intake(publisher, RULES, budget, now_s=lambda: GATEWAY_NOW_S, watch=metrics)
+    intake = Intake(publisher, INTAKE_CONFIG, budget, now_s=lambda: GATEWAY_NOW_S, observer=metrics)
     service = EventService(intake, rates, StreamLimits(5000), 8, 4)
-    built = build_gateway(service, "127.0.0.1:0", observe=metrics.called)
+    built = build_gateway(service, "127.0.0.1:0", observe=metrics.on_call)
     health = KafkaHealth(HealthServicer(), EVENT_SERVICE, publisher, 60.0, 1.0)
     health.check()
     registry.register(GatewayLoad(budget, rates, service, health))

@@ -9,9 +9,10 @@ import grpc
 from crossrec.events.v1.events_pb2 import Entry, EntryResult, PublishRequest
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from services.features.config import Attribute, FeatureConfig
-from services.gateway.intake import Intake, IntakeConfig
+from services.gateway.batch import IntakeConfig
+from services.gateway.intake import Intake
+from services.gateway.main import build_server
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.server import build_server
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.kafka.publisher import MemoryPublisher, Publisher
@@ -20,7 +21,7 @@ from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.opentelemetry import Tracing
 
 NOW_S = 1_800_000_000.0
-RULES = IntakeConfig(
+INTAKE_CONFIG = IntakeConfig(
     features=FeatureConfig(
         attributes=(Attribute("weight", "item"), Attribute("margin", "item_scenario"), Attribute("hour", "context"))
     ),
@@ -56,23 +57,25 @@ class Gateway:
         return list(self.stub.Publish(PublishRequest(entries=entries), timeout=30, wait_for_ready=True).results)
 
 
-def event_service(publisher: Publisher, rules: IntakeConfig = RULES, bounds: Bounds | None = None) -> EventService:
+def event_service(
+    publisher: Publisher, config: IntakeConfig = INTAKE_CONFIG, bounds: Bounds | None = None
+) -> EventService:
     """A service with a clock that stands still at NOW_S."""
     chosen = bounds or Bounds()
-    intake = Intake(publisher, rules, chosen.budget, now_s=lambda: NOW_S, make_id=lambda: "made")
+    intake = Intake(publisher, config, chosen.budget, now_s=lambda: NOW_S, make_id=lambda: "made")
     return EventService(intake, chosen.rates, chosen.stream, chosen.max_batches, chosen.max_streams)
 
 
 @contextmanager
 def running(
     publisher: Publisher,
-    rules: IntakeConfig = RULES,
+    config: IntakeConfig = INTAKE_CONFIG,
     bounds: Bounds | None = None,
     protection: Protection = UNPROTECTED,
     tracing: Tracing | None = None,
 ) -> Iterator[Gateway]:
     """Serve on a free port of the loopback interface."""
-    service = event_service(publisher, rules, bounds)
+    service = event_service(publisher, config, bounds)
     built = build_server(service, "127.0.0.1:0", protection, tracing=tracing)
     built.server.start()
     try:

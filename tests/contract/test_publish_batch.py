@@ -19,7 +19,7 @@ from crossrec.events.v1.events_pb2 import (
 )
 from services.errors import ConfigurationError
 from services.events.codec import decode
-from services.gateway.server import EVENT_SERVICE, build_server
+from services.gateway.main import EVENT_SERVICE, build_server
 from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from tests.contract.event_gateway import NOW_S, Gateway, event_service, running
 

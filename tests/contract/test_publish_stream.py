@@ -16,7 +16,7 @@ from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.stream import StreamLimits
 from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.server.error_interceptor import RETRY_PUSHBACK
-from tests.contract.event_gateway import RULES, Bounds, Gateway, running
+from tests.contract.event_gateway import INTAKE_CONFIG, Bounds, Gateway, running
 from tests.contract.event_stream import Stream, scenario
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
@@ -45,7 +45,7 @@ def gateway() -> Iterator[Gateway]:
 def slow(bounds: Bounds | None = None, kafka_timeout_s: float = 30.0) -> Iterator[Gateway]:
     """A gateway whose Kafka confirms only when the test says so."""
     publisher = MemoryPublisher(holding=True)
-    with running(publisher, replace(RULES, kafka_timeout_s=kafka_timeout_s), bounds) as gateway:
+    with running(publisher, replace(INTAKE_CONFIG, kafka_timeout_s=kafka_timeout_s), bounds) as gateway:
         try:
             yield gateway
         finally:
@@ -155,7 +155,7 @@ def test_without_room_for_long_entries_are_unconfirmed_and_the_stream_lives_on()
         reasons = {
             answer.sequence: answer.results[0].unconfirmed.reason for answer in (stream.answer(), stream.answer())
         }
-        assert "the gateway may hold no more" in reasons[2]
+        assert "the budget of pending records is full" in reasons[2]
         gateway.publisher.holding = False
         gateway.publisher.release()
         stream.send(3, scenario(3))

@@ -19,7 +19,7 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
-from services.gateway.server import EVENT_SERVICE
+from services.gateway.main import EVENT_SERVICE
 from services.kafka.publisher import MemoryPublisher
 from tests.contract.event_gateway import NOW_S, Gateway, running
 

@@ -33,7 +33,7 @@ from services.infra.commands import Endpoints
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord, Publisher
 from services.kafka.topics import create_topics, partition_of, topic_specs
-from tests.contract.event_gateway import RULES, Gateway, running
+from tests.contract.event_gateway import INTAKE_CONFIG, Gateway, running
 from tests.unit.kafka.publisher_suite import PublisherSuite, outcomes
 
 pytestmark = pytest.mark.integration
@@ -58,7 +58,7 @@ def publisher(infra: Endpoints) -> Iterator[KafkaPublisher]:
 
 @pytest.fixture
 def gateway(publisher: KafkaPublisher, prefix: str) -> Iterator[Gateway]:
-    with running(publisher, replace(RULES, topic_prefix=prefix, kafka_timeout_s=20.0)) as gateway:
+    with running(publisher, replace(INTAKE_CONFIG, topic_prefix=prefix, kafka_timeout_s=20.0)) as gateway:
         yield gateway
 
 
@@ -208,7 +208,7 @@ def test_a_missing_topic_is_unavailable_and_not_created(infra: Endpoints) -> Non
     from kafka.admin import KafkaAdminClient
 
     publisher = KafkaPublisher(infra.kafka_bootstrap, 1.0)
-    with running(publisher, replace(RULES, topic_prefix="nowhere", kafka_timeout_s=1.0)) as gateway:
+    with running(publisher, replace(INTAKE_CONFIG, topic_prefix="nowhere", kafka_timeout_s=1.0)) as gateway:
         with pytest.raises(grpc.RpcError) as caught:
             gateway.publish(click(1, 1))
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -234,7 +234,7 @@ def test_without_a_broker_the_answer_is_unavailable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         publisher = KafkaPublisher(f"127.0.0.1:{unused.getsockname()[1]}", 0.5)
-        with running(publisher, replace(RULES, kafka_timeout_s=0.5)) as gateway:
+        with running(publisher, replace(INTAKE_CONFIG, kafka_timeout_s=0.5)) as gateway:
             gateway.publish(Entry())  # rejected, and the channel is up
             for timeout in (30, 0.4):
                 with pytest.raises(grpc.RpcError) as caught:

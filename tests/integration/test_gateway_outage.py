@@ -15,14 +15,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from crossrec.events.v1.events_pb2 import PublishRequest, PublishStreamRequest
 from services.gateway.health import KafkaHealth
+from services.gateway.main import EVENT_SERVICE
 from services.gateway.pressure import PendingBudget
-from services.gateway.server import EVENT_SERVICE
 from services.gateway.stream import StreamLimits
 from services.infra.commands import Endpoints, InfraConfig, down, status, up
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.topics import create_topics, topic_specs
 from services.server.error_interceptor import RETRY_PUSHBACK
-from tests.contract.event_gateway import RULES, Bounds, Gateway, running
+from tests.contract.event_gateway import INTAKE_CONFIG, Bounds, Gateway, running
 from tests.integration.test_gateway_kafka import click, entry_of, stored
 
 pytestmark = pytest.mark.integration
@@ -145,7 +145,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_piles_up_without_the_broker(
     budget, tally, stop = RecordedBudget(10_000_000, MAX_RECORDS), Tally(), threading.Event()
     publisher = KafkaPublisher(infra.kafka_bootstrap, KAFKA_TIMEOUT_S)
     bounds = Bounds(budget, stream=StreamLimits(STREAMED))
-    with running(publisher, replace(RULES, kafka_timeout_s=KAFKA_TIMEOUT_S), bounds) as gateway, ExitStack() as stack:
+    with (
+        running(publisher, replace(INTAKE_CONFIG, kafka_timeout_s=KAFKA_TIMEOUT_S), bounds) as gateway,
+        ExitStack() as stack,
+    ):
         health = KafkaHealth(gateway.built.health, EVENT_SERVICE, publisher, interval_s=0.2, timeout_s=1.0)
         health.start()
         stack.callback(health.stop)

@@ -17,7 +17,7 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.gateway.main import build_intake, build_rates, build_service
-from services.gateway.server import build_server as build_gateway
+from services.gateway.main import build_server as build_gateway
 from services.infra.commands import Endpoints
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.topics import topic_specs

@@ -142,7 +142,7 @@ def test_events_go_all_the_way_over_tls_with_a_password(secured: Secured) -> Non
     publisher = KafkaPublisher(settings.kafka, 30.0)
     entries = [scenario_update(0), item_update(0), *(behavior_event(number) for number in range(20))]
     intake = build_intake(settings, publisher)
-    submission = intake.submit(intake.judge(entries), 30.0)
+    submission = intake.submit(intake.validate(entries), 30.0)
     assert [] == submission.failures(PATIENCE_S)
     publisher.check(30.0)
     (poison,) = publisher.send([OutgoingRecord("secured.behavior", b"k", b"k", b"\xff", [])], 30.0)

@@ -23,7 +23,7 @@ from services.ranking.service import RankingService, build_server
 from services.registry.model import FakeModel
 from services.store.protocol import RowStore, read_rows
 from services.text.protocol import HashingEncoder
-from tests.contract.event_gateway import RULES, Gateway
+from tests.contract.event_gateway import INTAKE_CONFIG, Gateway
 from tests.contract.event_gateway import running as running_gateway
 from tests.contract.private import TEXT, USER, logs
 from tests.integration.consumer_harness import SCHEMA, TIMEOUT_S, Stage, folded, staged
@@ -78,7 +78,7 @@ def traced(infra: object, tmp_path: object) -> Iterator[Traced]:
         kafka = stage.settings.kafka
         publisher = KafkaPublisher(kafka.bootstrap_servers, 20.0)
         stops.callback(publisher.close, 10.0)
-        rules = replace(RULES, topic_prefix=kafka.topic_prefix, features=SCHEMA.config, kafka_timeout_s=20.0)
+        rules = replace(INTAKE_CONFIG, topic_prefix=kafka.topic_prefix, features=SCHEMA.config, kafka_timeout_s=20.0)
         publishing = running_gateway(TracedPublisher(publisher, recorded.tracing), rules, tracing=recorded.tracing)
         gateway = stops.enter_context(publishing)
         for kind in ("behavior", "item", "scenario", "activity"):

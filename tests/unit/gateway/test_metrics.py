@@ -4,12 +4,12 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate
+from services.gateway.batch import entry_type
 from services.gateway.intake import Intake
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.watch import type_of
 from services.kafka.publisher import MemoryPublisher
-from tests.contract.event_gateway import NOW_S, RULES
+from tests.contract.event_gateway import INTAKE_CONFIG, NOW_S
 
 
 def event(number: int, kind: str, user_id: str = "ann") -> Entry:
@@ -22,9 +22,9 @@ def test_entries_count_when_their_fate_is_known() -> None:
     """By type: rejected at once, the others when Kafka has spoken, even after the caller has left."""
     registry, publisher = CollectorRegistry(), MemoryPublisher({1: TimeoutError("late")}, holding=True)
     metrics = GatewayMetrics(registry)
-    intake = Intake(publisher, RULES, PendingBudget(1 << 20, 10), now_s=lambda: NOW_S, watch=metrics)
+    intake = Intake(publisher, INTAKE_CONFIG, PendingBudget(1 << 20, 10), now_s=lambda: NOW_S, observer=metrics)
     entries = [event(number, "EVENT_TYPE_CLICK") for number in range(3)] + [event(3, "EVENT_TYPE_PURCHASE", user_id="")]
-    submission = intake.submit(intake.judge(entries), 1.0)
+    submission = intake.submit(intake.validate(entries), 1.0)
 
     def count(kind: str, outcome: str) -> float | None:
         return registry.get_sample_value("crossrec_gateway_entries_total", {"type": kind, "outcome": outcome})
@@ -39,10 +39,10 @@ def test_entries_count_when_their_fate_is_known() -> None:
 def test_types_are_few_whatever_is_sent() -> None:
     """Numbers that no type has are one."""
     assert ["item_update", "unknown", "unknown", "unspecified"] == [
-        type_of(Entry(item_update=ItemUpdate())),
-        type_of(Entry()),
-        type_of(Entry(behavior_event=BehaviorEvent(type=77))),  # type: ignore[arg-type]
-        type_of(Entry(behavior_event=BehaviorEvent())),
+        entry_type(Entry(item_update=ItemUpdate())),
+        entry_type(Entry()),
+        entry_type(Entry(behavior_event=BehaviorEvent(type=77))),  # type: ignore[arg-type]
+        entry_type(Entry(behavior_event=BehaviorEvent())),
     ]
 
 
@@ -50,7 +50,7 @@ def test_calls_count_by_method_and_code() -> None:
     """From 0 on."""
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
-    metrics.called("Publish", grpc.StatusCode.OK, 0.1)
+    metrics.on_call("Publish", grpc.StatusCode.OK, 0.1)
     name = "crossrec_gateway_calls_total"
     assert 1 == registry.get_sample_value(name, {"method": "Publish", "code": "OK"})
     assert 0 == registry.get_sample_value(name, {"method": "PublishStream", "code": "UNAVAILABLE"})

@@ -1,4 +1,4 @@
-"""What entries are stored under, from the outside: through an intake and a publisher in memory."""
+"""Pseudonyms in stored entries, through an intake and a publisher in memory."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from services.gateway.intake import Intake
 from services.gateway.pressure import PendingBudget
 from services.kafka.publisher import MemoryPublisher
 from services.server.security.pseudonyms import Pseudonymizer
-from tests.contract.event_gateway import NOW_S, RULES
+from tests.contract.event_gateway import INTAKE_CONFIG, NOW_S
 
 NAMES = Pseudonymizer((b"k" * 32, b"o" * 32))
 CLICK = Entry(behavior_event=BehaviorEvent(user_id="ann", scenario_id="s", item_id="i", type="EVENT_TYPE_CLICK"))
@@ -15,19 +15,21 @@ ERASURE = Entry(user_erasure=UserErasure(user_id="ann"))
 ITEM = Entry(item_update=ItemUpdate(item_id="ann"))
 
 
-def taken_in(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonymizer = NAMES) -> list[EntryResult]:
+def publish(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonymizer = NAMES) -> list[EntryResult]:
     """The answer to a batch."""
     budget = PendingBudget(1 << 20, 100)
-    intake = Intake(publisher, replace(RULES, pseudonyms=names), budget, now_s=lambda: NOW_S, make_id=lambda: "made")
-    results = intake.submit(intake.judge(entries), 1.0).answer()
-    assert budget.take(1 << 20, 100, 0.0), "what was pending is not any more"
+    intake = Intake(
+        publisher, replace(INTAKE_CONFIG, pseudonyms=names), budget, now_s=lambda: NOW_S, make_id=lambda: "made"
+    )
+    results = intake.submit(intake.validate(entries), 1.0).answer()
+    assert budget.take(1 << 20, 100, 0.0), "nothing is pending any more"
     return results
 
 
 def test_events_are_stored_under_the_pseudonym() -> None:
     """Value, key and partition; what the caller sent is not changed."""
     publisher = MemoryPublisher()
-    (result,) = taken_in([CLICK], publisher)
+    (result,) = publish([CLICK], publisher)
     (record,) = publisher.stored
     pseudonym = NAMES.pseudonymize("ann")
     assert pseudonym == Entry.FromString(record.value).behavior_event.user_id
@@ -38,7 +40,7 @@ def test_events_are_stored_under_the_pseudonym() -> None:
 def test_an_erasure_is_stored_under_every_key() -> None:
     """One answer for all of them, and the others keep their places."""
     publisher = MemoryPublisher()
-    results = taken_in([CLICK, ERASURE, ITEM], publisher)
+    results = publish([CLICK, ERASURE, ITEM], publisher)
     assert ["accepted"] * 3 == [result.WhichOneof("result") for result in results]
     stored = [Entry.FromString(record.value) for record in publisher.stored]
     erased = [entry.user_erasure.user_id for entry in stored if entry.HasField("user_erasure")]
@@ -49,14 +51,14 @@ def test_an_erasure_is_stored_under_every_key() -> None:
 def test_an_erasure_of_which_a_part_is_not_stored_is_not_confirmed() -> None:
     """So that it is sent again; what is before and after it has outcomes of its own."""
     for failing in (1, 2):
-        results = taken_in([CLICK, ERASURE, ITEM], MemoryPublisher({failing: TimeoutError("late")}))
+        results = publish([CLICK, ERASURE, ITEM], MemoryPublisher({failing: TimeoutError("late")}))
         assert ["accepted", "unconfirmed", "accepted"] == [result.WhichOneof("result") for result in results]
 
 
-def test_a_rejected_entry_is_told_of_as_it_came() -> None:
+def test_a_rejected_entry_is_reported_as_it_was_sent() -> None:
     """Lengths are those of the id, not of its pseudonym."""
     publisher = MemoryPublisher()
-    results = taken_in(
+    results = publish(
         [Entry(user_erasure=UserErasure(user_id="x" * 129)), Entry(user_erasure=UserErasure())], publisher
     )
     assert ["is 129 bytes long, at most 128", "is empty"] == [result.rejected.reason for result in results]
@@ -65,5 +67,5 @@ def test_a_rejected_entry_is_told_of_as_it_came() -> None:
 
 def test_without_a_key_ids_stay() -> None:
     publisher = MemoryPublisher()
-    taken_in([CLICK, ERASURE], publisher, Pseudonymizer())
+    publish([CLICK, ERASURE], publisher, Pseudonymizer())
     assert [b"ann", b"ann"] == [record.key for record in publisher.stored]
