@@ -24,8 +24,8 @@ from services.server.security.pseudonyms import Pseudonymizer, open_pseudonymize
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
 from services.store.folding import fold_activity
-from services.store.lineage import join_lineage
 from services.store.protocol import Key, RowStore, read_block
+from services.store.schema_lineage import join_lineage
 from services.text.encoder import open_encoder
 
 CHUNK_ROWS = 65_536

@@ -6,8 +6,8 @@ from services.features.schema import build_schema
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS
 from services.settings.times import parse_time_s
-from services.store.lineage import join_lineage
 from services.store.protocol import RowStore
+from services.store.schema_lineage import join_lineage
 
 KINDS = ("behavior", "activity")
 """Consumers whose rows sum events: an event must not be both in the history and in the stream."""

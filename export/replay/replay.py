@@ -17,12 +17,12 @@ from services.features.events import Events
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.store.folding import (
+    attach_items,
     fold_activity,
     fold_item_scenarios,
     fold_states,
     fold_users,
     index_scenarios,
-    with_items,
 )
 from services.store.protocol import Key, RowStore
 from services.text.protocol import Encoder
@@ -102,7 +102,7 @@ class Replay:
         texts = self._history.behavior_text[window]
         if texts.astype(bool).any():
             events = replace(events, text_vector=self._encoder.encode(texts.tolist()))
-        events = with_items(self._store, self._schema, events, self._encoder.fingerprint)
+        events = attach_items(self._store, self._schema, events, self._encoder.fingerprint)
         flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         for view, ids in ACTIVITY_GROUPS.items():
             deltas = activity.compute_deltas(self._schema, events, flags, *ids)

@@ -13,7 +13,7 @@ from services.features.feature_rows import FeatureRows, assemble_rows
 from services.features.hashing import keys64
 from services.features.rows import Floats, Ints
 from services.features.schema import Schema
-from services.store.folding import grouped, read_facets
+from services.store.folding import group_keys, read_facets
 from services.store.protocol import Key, RowStore, read_block
 
 Strings = NDArray[np.object_]
@@ -48,8 +48,8 @@ def read_feature_rows(
         sources: source scenarios, in the order of the tensors.
         requests: all of one time.
     """
-    users, pair_request = grouped([(user,) for user in requests.user])
-    items, pair_item = grouped([(item,) for item in requests.item])
+    users, pair_request = group_keys([(user,) for user in requests.user])
+    items, pair_item = group_keys([(item,) for item in requests.item])
     scenarios: list[Key] = [(scenario,) for scenario in sources]
     user_pairs = [(*user, *scenario) for user in users for scenario in scenarios]
     item_pairs = [(*item, *scenario) for item in items for scenario in scenarios]

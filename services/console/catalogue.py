@@ -15,7 +15,7 @@ from services.features.decay import decay_factors
 from services.features.events import engagement_by_type
 from services.features.rows import Block, counts_by_type
 from services.features.schema import Schema, View
-from services.store.folding import scenario_ids
+from services.store.folding import read_scenario_ids
 from services.store.protocol import Key, RowStore, read_block, read_rows
 
 MOST_ITEMS = 20_000
@@ -117,7 +117,7 @@ def read_titles(store: RowStore, title_rows: View, items: Sequence[str]) -> dict
 
 def read_scenarios(store: RowStore, schema: Schema) -> tuple[dict[str, str], float]:
     """Name by scenario, and the time of the newest event in any, seconds since 1970."""
-    ids = scenario_ids(store, schema)
+    ids = read_scenario_ids(store, schema)
     keys: list[Key] = [(scenario,) for scenario in ids]
     rows = read_rows(store, schema["scenario"], keys)
     newest = read_block(store, schema["scenario_activity"], keys).floats("time_s")

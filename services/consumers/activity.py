@@ -12,8 +12,8 @@ from services.events.codec import BadRecord
 from services.features.schema import Schema
 from services.kafka.record_source import Record
 from services.store.folding import fold_activity
-from services.store.lineage import KnownSchemas, read_lineage
 from services.store.protocol import RowStore
+from services.store.schema_lineage import SchemaCompatibility, read_lineage
 
 Part = tuple[tuple[str, ...], Record, ActivityDelta | ScenarioCounts]
 
@@ -32,7 +32,7 @@ class ActivityHandler:
 
     def __init__(self, store: RowStore, schema: Schema, epoch: int) -> None:
         self._store, self._schema, self._epoch = store, schema, epoch
-        self._schemas = KnownSchemas(schema, lambda: read_lineage(store), newer=False)
+        self._schemas = SchemaCompatibility(schema, lambda: read_lineage(store), newer=False)
 
     def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write activity rows. Raises StaleSchema for deltas of a newer schema than this consumer's."""
@@ -40,7 +40,7 @@ class ActivityHandler:
         parts: dict[str, list[Part]] = {view: [] for view in (*VIEWS.values(), "item_scenario_activity")}
         for record in records:
             try:
-                deltas = parse_deltas(self._schema, record.value, self._schemas.may_fold)
+                deltas = parse_deltas(self._schema, record.value, self._schemas.can_fold)
             except BadRecord as error:
                 dead_letters.append(DeadLetter(record, str(error)))
                 continue

@@ -16,7 +16,7 @@ from services.features.events import Events
 from services.features.hashing import NO_KEY, key64
 from services.features.schema import Schema
 from services.kafka.record_source import Record
-from services.store.folding import erase_user, fold_users, with_items, without_erased
+from services.store.folding import attach_items, drop_erased_events, erase_user, fold_users
 from services.store.protocol import RowStore
 from services.text.protocol import Encoder
 
@@ -63,7 +63,7 @@ class BehaviorHandler:
         if 0 in erasures:
             self._erase(*good.pop(0))
         read = self._events(good)
-        events = without_erased(self._store, self._schema, read)
+        events = drop_erased_events(self._store, self._schema, read)
         flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         deltas = activity_deltas(self._schema, events, flags)
         outputs = pack_deltas(self._topic, deltas, self._partitions()) if deltas else []
@@ -95,7 +95,7 @@ class BehaviorHandler:
             facet_key=np.zeros((rows, len(config.facets)), np.int64),
             text_vector=vectors,
         )
-        return with_items(self._store, self._schema, events, self._encoder.fingerprint) if rows else events
+        return attach_items(self._store, self._schema, events, self._encoder.fingerprint) if rows else events
 
 
 def _counts(events: Events, flags: EventFlags, erased: int, erasures: int) -> Counter[tuple[str, str]]:

@@ -27,10 +27,10 @@ from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS, CONSUMER_KINDS
 from services.store.cached_item_rows import CachedItemRowStore
-from services.store.lineage import join_lineage
 from services.store.metered_rows import MeteredRowStore
 from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
-from services.store.topic_state import admit
+from services.store.schema_lineage import join_lineage
+from services.store.topic_state import check_topic
 from services.text.encoder import open_encoder
 from services.text.protocol import Encoder
 
@@ -92,7 +92,7 @@ def consume(
 
     def admit_topic() -> list[int]:
         join_lineage(store, schema)
-        return admit(store, schema, describe_topic(kafka, config.topic), kafka.topic_epoch)
+        return check_topic(store, schema, describe_topic(kafka, config.topic), kafka.topic_epoch)
 
     # Reject an incompatible schema before joining the group; an unavailable store is asked again later.
     with suppress(StoreUnavailable, FencedWrite):

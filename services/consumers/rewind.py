@@ -15,9 +15,9 @@ from services.kafka.reader import open_reader
 from services.kafka.topics import describe_topic
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS
-from services.store.lineage import join_lineage
 from services.store.protocol import OnlineStore, RowStore
-from services.store.topic_state import begin
+from services.store.schema_lineage import join_lineage
+from services.store.topic_state import record_topic
 
 REBUILT_VIEWS = {
     "behavior": ("user", "user_scenario"),
@@ -84,7 +84,7 @@ def set_start_offsets(settings: Settings, schema: Schema, rows: RowStore, kind: 
     """Have a kind of consumer fold its topic from `offsets` on, one per partition, and no record before them."""
     topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
     found = describe_topic(settings.kafka, topic)
-    begin(rows, schema, found, settings.kafka.topic_epoch, offsets)
+    record_topic(rows, schema, found, settings.kafka.topic_epoch, offsets)
     with open_group_admin(settings.kafka) as admin:
         admin.set_offsets(settings.consumers.group(kind), topic, offsets)
 

@@ -2,7 +2,7 @@
 
 A schema may add views and features, let features go, and add attributes at their end: rows of the older one are
 read with defaults for what is new. Whatever would give stored numbers another meaning is a conflict. Pure; where
-layouts are kept is `services.store.lineage`'s matter.
+layouts are kept is `services.store.schema_lineage`'s matter.
 """
 
 import json

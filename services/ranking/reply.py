@@ -11,7 +11,7 @@ import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.registry.model import Scores
-from services.store.redis.varints import varint
+from services.store.redis.varints import encode_varint
 
 _ITEMS = b"\x0a"
 """RankResponse.items: field 1, a message."""
@@ -52,8 +52,8 @@ def serialised(
 @lru_cache(4096)
 def _item_head(size: int, width: int) -> bytes:
     """What stands before the id, of `size` bytes, of an item that has `width` bytes of numbers."""
-    own = varint(size)
-    return _ITEMS + varint(len(_ID) + len(own) + size + width) + _ID + own
+    own = encode_varint(size)
+    return _ITEMS + encode_varint(len(_ID) + len(own) + size + width) + _ID + own
 
 
 def _numbers(scores: Scores, chosen: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""The online store behind read and write verbs: rows of the schema's views by entity ids."""
+"""The online store: reads, writes and deletes rows of the schema's views by entity ids."""

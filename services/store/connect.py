@@ -1,4 +1,4 @@
-"""Opens the feature store of the settings: applies the repository's definitions and connects."""
+"""Opens the online store of the settings: applies the definitions of feature_repo and connects."""
 
 import os
 from pathlib import Path
@@ -12,11 +12,11 @@ from services.store.redis.online_store import TYPE
 REPOSITORY = Path(__file__).resolve().parents[2] / "feature_repo"
 
 BATCH_TIMEOUT_S = 20.0
-"""Seconds until the store counts as away for those who write batches."""
+"""Read time-out, in seconds, of processes that write batches."""
 
 
-def feature_store(settings: Settings) -> FeatureStore:
-    """The Feast feature store of the settings, connected lazily; nothing is applied."""
+def open_feature_store(settings: Settings) -> FeatureStore:
+    """The Feast feature store of the settings, connected lazily; applies no definitions."""
     timeouts = f"socket_timeout={settings.store.read_timeout_s},socket_connect_timeout={settings.store.read_timeout_s}"
     config = RepoConfig(
         project=settings.store.project,
@@ -45,44 +45,44 @@ def apply_definitions(settings: Settings) -> FeatureStore:
         raise FileNotFoundError(f"no definitions in {REPOSITORY}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    store = feature_store(settings)
+    store = open_feature_store(settings)
     store.apply(list(module.definitions(settings).values()))
     return store
 
 
 def open_rows(settings: Settings) -> FeastRowStore:
-    """A RowStore for readers: rows of newer feature schemas are read where they can be.
+    """The online store for processes that only read: rows of newer feature schemas are read where possible.
 
-    The definitions are applied first if the registry lacks some.
+    Applies the definitions first if the registry lacks some.
     """
     return _open(settings, newer=True)
 
 
 def open_rows_for_batches(settings: Settings) -> FeastRowStore:
-    """A RowStore for writers: rows of newer feature schemas are refused, time-outs are those of wide rows.
+    """The online store for processes that write: rows of newer feature schemas are refused, time-outs fit wide rows.
 
-    The definitions are applied first if the registry lacks some.
+    Applies the definitions first if the registry lacks some.
     """
     timeout_s = max(settings.store.read_timeout_s, BATCH_TIMEOUT_S)
-    patient = settings.store.model_copy(update={"read_timeout_s": timeout_s})
-    return _open(settings.model_copy(update={"store": patient}), newer=False)
+    store = settings.store.model_copy(update={"read_timeout_s": timeout_s})
+    return _open(settings.model_copy(update={"store": store}), newer=False)
 
 
 def _open(settings: Settings, *, newer: bool) -> FeastRowStore:
-    schema, store = build_schema(settings.features), feature_store(settings)
-    if not (settings.store.registry.exists() and _knows(store, schema)):
+    schema, store = build_schema(settings.features), open_feature_store(settings)
+    if not (settings.store.registry.exists() and _is_registered(store, schema)):
         store = apply_definitions(settings)
     return FeastRowStore(store, schema, newer=newer)
 
 
-def _knows(store: FeatureStore, schema: Schema) -> bool:
+def _is_registered(store: FeatureStore, schema: Schema) -> bool:
     """Whether the registry has all views and features of the schema; it may have more."""
-    found = {view.name: {feature.name for feature in view.features} for view in store.list_feature_views()}
-    return all({f.name for f in view.features} <= found.get(view.name, set()) for view in schema.views)
+    registered = {view.name: {feature.name for feature in view.features} for view in store.list_feature_views()}
+    return all({f.name for f in view.features} <= registered.get(view.name, set()) for view in schema.views)
 
 
 def feast_environment(settings: Settings) -> dict[str, str]:
-    """Environment under which the `feast` command reads feature_repo/feature_store.yaml with these settings."""
+    """Environment variables for the `feast` command to read feature_repo/feature_store.yaml with these settings."""
     store = settings.store
     files = ("password_file", "ca_file", "certificate_file", "key_file")
     access = {

@@ -1,18 +1,18 @@
-"""What is used of Feast, imported in one place, without torch and without Feast's plans for metrics.
+"""The used parts of Feast, imported in one place, without torch and without Feast's metrics files.
 
-Feast imports torch whenever it is installed, which costs a serving process seconds and hundreds of megabytes for
-nothing. While Feast is imported here, torch counts as not installed; afterwards everything is as before.
+Feast imports torch whenever it is installed, which costs a serving process seconds and hundreds of megabytes. While
+this module imports Feast, torch counts as not installed; afterwards the import system is as before.
 
-For a server of its own that is not used here, Feast sets the variables that switch prometheus_client to values in files
-(feast/metrics.py), for this process if prometheus_client is imported later, and for every process that it starts.
-Metrics here are per process: prometheus_client comes first, and the environment is as before.
+For its own server, which is not used here, Feast sets the variables that make prometheus_client keep values in files
+(feast/metrics.py), for this process if it imports prometheus_client later, and for every process that it starts.
+Metrics here are per process: prometheus_client is imported first, and the environment is restored.
 """
 
 import os
 import sys
 import warnings
 
-import prometheus_client  # noqa: F401 - decides on import where it keeps values
+import prometheus_client  # noqa: F401 - decides on import where it keeps its values
 
 _TORCH = "torch"
 _hidden = _TORCH not in sys.modules
@@ -21,7 +21,7 @@ _environment = {name: os.environ.get(name) for name in _METRIC_FILES}
 if _hidden:
     sys.modules[_TORCH] = None  # type: ignore[assignment]
 try:
-    with warnings.catch_warnings():  # Feast turns deprecation warnings of all packages on
+    with warnings.catch_warnings():  # Feast enables deprecation warnings of all packages
         from feast import FeatureStore, FeatureView, RepoConfig
         from feast.infra.online_stores.helpers import _mmh3 as field_hash
         from feast.infra.online_stores.helpers import _redis_key as redis_key

@@ -1,7 +1,7 @@
-"""Read, fold, write: what happens to a batch of events or updates between the log and the store.
+"""Folding of a batch of events or updates into stored rows: read the rows, fold, write them.
 
-Consumers run it on Kafka's batches against the online store, the replay on stretches of history against
-memory: the same code, so training and serving rows agree. Knows no broker and no protobuf.
+Consumers fold Kafka's batches into the online store, the replay folds stretches of history into memory: with the same
+code, so that training and serving rows agree. Knows no broker and no protobuf.
 """
 
 from collections.abc import Sequence
@@ -21,43 +21,43 @@ from services.features.schema import Schema, View
 from services.store.protocol import Key, RowStore, read_block, read_rows
 
 SCENARIO_INDEX_KEY: Key = ("all",)
-"""Key of the one row that lists all scenarios."""
+"""Key of the row that lists all scenarios."""
 
 
-def grouped(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
+def group_keys(keys: Sequence[Key]) -> tuple[list[Key], Ints]:
     """The distinct keys in order of first appearance, and the index of each given key among them."""
     index: dict[Key, int] = {}
     rows = np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
     return list(index), rows
 
 
-def facets_of(items: Block) -> tuple[list[Key], Ints]:
-    """Keys in `facet_activity` of all facets of rows of `item`, and the place of each facet among them, [I, F].
+def collect_facets(items: Block) -> tuple[list[Key], Ints]:
+    """Keys in `facet_activity` of all facets of rows of `item`, and the index of each facet among them, [I, F].
 
-    'No facet' is among them like any other: there is no row of its key.
+    The key of 'no facet' is included; it has no row.
     """
     keys = items.ints("facet_keys")
-    distinct, place = np.unique(keys, return_inverse=True)
-    return [(str(key),) for key in distinct.tolist()], place.reshape(keys.shape)
+    distinct, index = np.unique(keys, return_inverse=True)
+    return [(str(key),) for key in distinct.tolist()], index.reshape(keys.shape)
 
 
 def read_facets(store: RowStore, schema: Schema, items: Block) -> tuple[Block, Ints]:
     """Activity of the facets of items: rows [G], and the row of each facet of each item, [I, F]."""
-    keys, place = facets_of(items)
-    return read_block(store, schema["facet_activity"], keys), place
+    keys, index = collect_facets(items)
+    return read_block(store, schema["facet_activity"], keys), index
 
 
-def with_items(store: RowStore, schema: Schema, events: Events, encoder: int) -> Events:
-    """The events with facets and text vectors of their items, as the store knows them now."""
-    items, index = grouped([(item,) for item in events.item])
+def attach_items(store: RowStore, schema: Schema, events: Events, encoder: int) -> Events:
+    """The events with facets and text vectors of their items, as the store holds them now."""
+    items, index = group_keys([(item,) for item in events.item])
     known = [key for key in items if key[0]]
     block = read_block(store, schema["item"], known)
     same = (block.ints("encoder") == encoder)[:, None]
     facets = np.zeros((len(items), len(schema.config.facets)), np.int64)
     vectors = np.zeros((len(items), schema.config.text_dims))
-    place = [number for number, key in enumerate(items) if key[0]]
-    facets[place] = block.ints("facet_keys")
-    vectors[place] = np.where(same, block.floats("text_vector"), 0.0)
+    rows = [number for number, key in enumerate(items) if key[0]]
+    facets[rows] = block.ints("facet_keys")
+    vectors[rows] = np.where(same, block.floats("text_vector"), 0.0)
     return replace(
         events,
         item_key=keys64(key[0] for key in items)[index],
@@ -67,25 +67,25 @@ def with_items(store: RowStore, schema: Schema, events: Events, encoder: int) ->
 
 
 def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> EventFlags:
-    """Fold events, enriched by `with_items`, into the rows of their users; returns the flags of each.
+    """Fold events, enriched by `attach_items`, into the rows of their users; returns the flags of each.
 
-    Rows per scenario are written first: the row of the user, written last, lists them and holds the flags.
+    Rows per scenario are written first: the row of the user, written last, lists their scenarios and holds the flags.
     """
     if not len(events):
         return EventFlags(np.zeros(0, bool), np.zeros((0, 1 + len(schema.config.facets)), bool))
-    users, user_row = grouped([(user,) for user in events.user])
+    users, user_row = group_keys([(user,) for user in events.user])
     block = read_block(store, schema["user"], users)
     flags = classify_events(schema, block, user_row, events)
-    pairs, pair_row = grouped(list(zip(events.user, events.scenario, strict=True)))
+    pairs, pair_row = group_keys(list(zip(events.user, events.scenario, strict=True)))
     pair_block = read_block(store, schema["user_scenario"], pairs)
     store.write(pairs, behavior.fold(schema, pair_block, pair_row, events, flags, encoder))
     block = behavior.fold(schema, block, user_row, events, flags, encoder)
-    store.write(users, _with_scenarios(block, users, pairs))
+    store.write(users, _add_scenarios(block, users, pairs))
     return flags
 
 
-def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
-    """The user rows with the scenarios of `pairs` added to what they list."""
+def _add_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
+    """The user rows with the scenarios of `pairs` added to their lists."""
     seen: dict[str, set[str]] = {user: set() for (user,) in users}
     for user, scenario in pairs:
         seen[user].add(scenario)
@@ -97,9 +97,9 @@ def _with_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
 
 
 def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, position: Sequence[int]) -> None:
-    """Delete every row of a user that was not written by a later event than the erasure at `position`.
+    """Delete every row of a user that holds no later event than the erasure at `position`.
 
-    A mark stays, so that events from before the erasure at `time_s` (seconds since 1970) bring nothing back.
+    A mark remains, so that events from before the erasure at `time_s` (seconds since 1970) restore nothing.
     """
     mark, view, key = schema["erased_user"], schema["user"], (user,)
     (known,) = read_rows(store, mark, [key])
@@ -115,9 +115,9 @@ def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, positi
     store.delete(view, [key], position)
 
 
-def without_erased(store: RowStore, schema: Schema, events: Events) -> Events:
-    """The events without those from before an erasure of their user: by their time, or by their place in the log."""
-    users, row = grouped([(user,) for user in events.user])
+def drop_erased_events(store: RowStore, schema: Schema, events: Events) -> Events:
+    """The events without those from before an erasure of their user, by time or by position in the log."""
+    users, row = group_keys([(user,) for user in events.user])
     marks = read_block(store, schema["erased_user"], users)
     erased_s, position = marks.floats("erased_s")[row], marks.ints("position")[row]
     erased = (events.time_s <= erased_s) | is_folded(events.position, position)
@@ -128,7 +128,7 @@ def fold_activity(store: RowStore, schema: Schema, view: str, deltas: DeltaColum
     """Fold deltas [G] at `position` [G, 3] into the rows of an activity view."""
     if not len(deltas):
         return
-    keys, row = grouped([tuple(ids) for ids in deltas.group.tolist()])
+    keys, row = group_keys([tuple(ids) for ids in deltas.group.tolist()])
     block = activity.fold(schema, read_block(store, schema[view], keys), row, deltas, position)
     store.write(keys, block)
 
@@ -140,7 +140,7 @@ def fold_item_scenarios(
     if not len(keys):
         return
     view = schema["item_scenario"]
-    distinct, row = grouped(keys)
+    distinct, row = group_keys(keys)
     block = catalogue.fold_item_scenarios(schema, read_block(store, view, distinct), row, time_s, attributes, position)
     store.write(distinct, block)
 
@@ -168,7 +168,7 @@ def fold_states(
 
 
 def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str], position: Sequence[int]) -> None:
-    """Add scenarios to the row that lists them all."""
+    """Add scenarios to the row that lists all scenarios."""
     view = schema["scenario_index"]
     (row,) = unpack_rows(read_block(store, view, [SCENARIO_INDEX_KEY]))
     known = set(row["scenario_ids"].tolist())
@@ -182,7 +182,7 @@ def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str]
     store.write([SCENARIO_INDEX_KEY], pack_rows(view, [new]))
 
 
-def scenario_ids(store: RowStore, schema: Schema) -> list[str]:
+def read_scenario_ids(store: RowStore, schema: Schema) -> list[str]:
     """All scenarios, sorted by id."""
     (row,) = read_rows(store, schema["scenario_index"], [SCENARIO_INDEX_KEY])
     return [] if row is None else [str(scenario) for scenario in row["scenario_ids"].tolist()]

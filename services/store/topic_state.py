@@ -1,8 +1,8 @@
-"""What the rows know of a topic: which topic their positions speak of, and from which offsets on it is folded.
+"""The state of a topic in the store: the topic whose positions the rows hold, and the offsets it is folded from.
 
-A topic that was re-created, or got more partitions, would be miscounted in silence: old offsets would hide new
-records, keys would move to other partitions and lose their place. So the store remembers the topic's identity and
-refuses another one under the same epoch. Knows no Kafka.
+A topic that was re-created, or got more partitions, would be miscounted silently: old offsets would hide new records,
+and keys would move to other partitions, where their positions say nothing. So the store records the topic's identity
+and refuses another one under the same epoch. Knows no Kafka.
 """
 
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ from services.kafka.topics import TopicIdentity
 from services.store.protocol import RowStore, read_rows
 
 
-def admit(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int) -> list[int]:
-    """The offset per partition from which the topic is to be folded, if the rows may be folded from it.
+def check_topic(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int) -> list[int]:
+    """The offsets per partition from which the topic is folded into the rows.
 
-    A topic that is new to the store, or comes with a higher epoch, is remembered. Raises TopicChanged for another
-    topic under the same epoch, or a lower epoch; StoreUnavailable.
+    A topic that is new to the store, or has a higher epoch, is recorded. Raises TopicChanged for another topic under
+    the same epoch, or a lower epoch; StoreUnavailable.
     """
     view = schema["topic_state"]
     (row,) = read_rows(store, view, [(topic.name,)])
     known = None if row is None else int(row["position"][0])
     if row is None or known is None or known < epoch:
-        return begin(store, schema, topic, epoch, [0] * topic.partitions)
+        return record_topic(store, schema, topic, epoch, [0] * topic.partitions)
     if known > epoch:
         raise TopicChanged(
-            topic.name, f"the rows know epoch {known}, kafka.topic_epoch is {epoch}: raise it to {known}"
+            topic.name, f"the rows hold epoch {known}, kafka.topic_epoch is {epoch}: raise it to {known}"
         )
     if str(row["topic_id"]) != topic.topic_id:
         raise TopicChanged(
             topic.name,
-            "it was re-created: the rows hold positions of its predecessor. Fold what is left of that one, or do "
-            f"without; then set kafka.topic_epoch to {epoch + 1}, and its records count as new",
+            "it was re-created: the rows hold positions of its predecessor. Fold the rest of the predecessor, or give "
+            f"it up; then set kafka.topic_epoch to {epoch + 1}, and all records count as new",
         )
     if int(row["partitions"]) != topic.partitions:
         raise TopicChanged(
@@ -47,8 +47,10 @@ def admit(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int) -> 
     return [int(offset) for offset in row["from_offsets"]]
 
 
-def begin(store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int, offsets: Sequence[int]) -> list[int]:
-    """Remember the topic, and that records below `offsets` (per partition) are no longer to be folded."""
+def record_topic(
+    store: RowStore, schema: Schema, topic: TopicIdentity, epoch: int, offsets: Sequence[int]
+) -> list[int]:
+    """Record the topic, and that records below `offsets` (one per partition) are not folded."""
     values = {
         "topic_id": np.array(topic.topic_id, object),
         "partitions": np.array(topic.partitions),

@@ -14,7 +14,7 @@ from services.features.event_types import EVENT_TYPES
 from services.features.hashing import key64
 from services.features.rows import Row
 from services.features.schema import VARIABLE, Feature, Schema, View
-from services.store.folding import scenario_ids
+from services.store.folding import read_scenario_ids
 from services.store.protocol import Key, RowStore, read_rows
 
 ItemNames = dict[int, dict[str, str]]
@@ -77,7 +77,7 @@ def _rows_of(store: RowStore, schema: Schema, user_id: str) -> Rows:
     (user,) = read_rows(store, schema["user"], [(user_id,)])
     listed = [] if user is None else user["scenario_ids"].tolist()
     # A crash may have left rows that the user's own does not list yet.
-    scenarios = sorted({*listed, *scenario_ids(store, schema)})
+    scenarios = sorted({*listed, *read_scenario_ids(store, schema)})
     pairs: list[Key] = [(user_id, scenario) for scenario in scenarios]
     each = zip(pairs, read_rows(store, schema["user_scenario"], pairs), strict=True)
     return {

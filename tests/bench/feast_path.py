@@ -15,7 +15,7 @@ from services.features.hashing import keys64
 from services.features.rows import DTYPES, Block, Row, default_value, pack_rows
 from services.features.schema import VARIABLE, Feature, Schema, View
 from services.store.feast_api import FeatureStore
-from services.store.folding import facets_of
+from services.store.folding import collect_facets
 from services.store.protocol import Key
 
 Asked = tuple[str, ...]
@@ -48,7 +48,7 @@ class FeastPath:
             blocks |= zip(asked, self._read(asked, wanted), strict=True)
         asked = ("item_scenario", "item_scenario_activity")
         blocks |= zip(asked, self._read(asked, pairs), strict=True)
-        facets, item_facet = facets_of(blocks["item"])
+        facets, item_facet = collect_facets(blocks["item"])
         (blocks["facet_activity"],) = self._read(("facet_activity",), facets)
         return assemble_rows(
             self._schema,

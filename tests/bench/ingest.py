@@ -24,7 +24,7 @@ from services.features.rows import Row
 from services.features.schema import View, build_schema
 from services.kafka.connection import kafka_arguments
 from services.settings.processes import CONSUMED_TOPICS
-from services.store.connect import feature_store
+from services.store.connect import open_feature_store
 from services.store.feast_api import FeatureStore
 from services.store.protocol import Key, read_rows
 from services.store.redis.connection import redis_arguments
@@ -162,7 +162,7 @@ def feast_rate(stage: DatasetStage, entries: list[Entry]) -> float:
     for view, keys in ((schema["user"], users), (schema["user_scenario"], pairs)):
         rows = read_rows(store, view, keys)
         frames.append([(view.name, pd.DataFrame([_record(view, k, row)])) for k, row in zip(keys, rows, strict=True)])
-    feast: FeatureStore = feature_store(stage.settings)
+    feast: FeatureStore = open_feature_store(stage.settings)
     feast.write_to_online_store(*frames[0][0])  # connects
     begin = time.perf_counter()
     for event in zip(*frames, strict=True):

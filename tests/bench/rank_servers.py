@@ -21,7 +21,7 @@ from services.registry.model import Model
 from services.server.grpc_server import build_server
 from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.settings.load import load_settings
-from services.store.connect import feature_store
+from services.store.connect import open_feature_store
 from services.text.encoder import read_encoder_info
 from tests.bench.feast_path import FeastPath
 
@@ -81,7 +81,7 @@ def main(name: str, address: str) -> None:
     """Serve until SIGTERM."""
     settings = load_settings()
     schema, models = build_schema(settings.features), build_models(settings)
-    path = FeastPath(feature_store(settings), schema, read_encoder_info(settings.encoder_dir).fingerprint)
+    path = FeastPath(open_feature_store(settings), schema, read_encoder_info(settings.encoder_dir).fingerprint)
     service = SERVERS[name](path, schema, models.choose("").model)
 
     def register(server: grpc.Server) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from services.features.schema import build_schema
 from services.settings.load import Settings
 from services.store.connect import apply_definitions, open_rows_for_batches
-from services.store.lineage import join_lineage
 from services.store.protocol import Key
 from services.store.redis.feast_rows import FeastRowStore
+from services.store.schema_lineage import join_lineage
 from tests.bench.scale_rows import SyntheticShop, item_id
 
 PROCESSES = 2

@@ -32,12 +32,12 @@ from services.server.grpc_server import BoundServer
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.opentelemetry import Tracing
 from services.store.folding import (
+    attach_items,
     fold_activity,
     fold_item_scenarios,
     fold_states,
     fold_users,
     index_scenarios,
-    with_items,
 )
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, ReadRequest, RowStore
@@ -141,7 +141,7 @@ class History:
             facet_key=np.zeros((count, len(SCHEMA.config.facets)), np.int64),
             text_vector=np.zeros((count, SCHEMA.config.text_dims)),
         )
-        enriched = with_items(self.store, SCHEMA, made, ENCODER)
+        enriched = attach_items(self.store, SCHEMA, made, ENCODER)
         flags = fold_users(self.store, SCHEMA, enriched, ENCODER)
         views = {
             "item_activity": ("item",),

@@ -20,7 +20,7 @@ from services.infra.ports import choose_port
 from services.infra.valkey import server_binary
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import feature_store, open_rows_for_batches
+from services.store.connect import open_feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.protocol import FencedWrite, Key, RowStore, read_rows
 from services.store.redis.feast_rows import FeastRowStore
@@ -156,7 +156,7 @@ def test_feasts_writes_through_this_store_are_fenced(settings: Settings, ours: F
     ours.write([key], pack_rows(view, [new]))
     record = {"index_id": key[0], **{name: value.tolist() for name, value in old.items()}, "event_timestamp": moment}
     with pytest.raises(FencedWrite):
-        feature_store(settings).write_to_online_store(view.name, pd.DataFrame([record]))
+        open_feature_store(settings).write_to_online_store(view.name, pd.DataFrame([record]))
     assert_same([new], read_rows(ours, view, [key]))
 
 
@@ -216,7 +216,7 @@ def _answers(client: redis.Redis) -> bool:
 def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: FeastRowStore) -> None:
     """Each node holds a part; fences hold there, and a client that knows the slots as they were asks anew."""
     del ours  # has applied the definitions
-    base = feature_store(settings).config
+    base = open_feature_store(settings).config
     online = {"type": TYPE, "redis_type": "redis_cluster", "connection_string": cluster}
     config = RepoConfig(
         project=base.project,

@@ -19,7 +19,7 @@ from services.infra.commands import Endpoints
 from services.registry.model import Scores
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import REPOSITORY, feast_environment, feature_store, open_rows
+from services.store.connect import REPOSITORY, feast_environment, open_feature_store, open_rows
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.folding import erase_user, read_facets
 from services.store.memory import MemoryRowStore
@@ -190,7 +190,7 @@ def test_rows_in_valkey_are_the_rows_in_memory(online: RowStore, memory: MemoryR
 def plain(settings: Settings, online: RowStore) -> FeatureStore:
     """Feast as anybody configures it: the same registry, Feast's own Redis store."""
     del online  # only has to be written
-    ours = feature_store(settings).config
+    ours = open_feature_store(settings).config
     redis = {"type": "redis", "connection_string": settings.store.url}
     return FeatureStore(
         config=RepoConfig(

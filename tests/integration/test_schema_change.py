@@ -8,9 +8,9 @@ import pytest
 from services.consumers.main import consume
 from services.features.config import Attribute, FeatureConfig
 from services.features.schema import build_schema
-from services.store.connect import feature_store, open_rows, open_rows_for_batches
-from services.store.lineage import read_lineage
+from services.store.connect import open_feature_store, open_rows, open_rows_for_batches
 from services.store.protocol import IncompatibleSchema, StaleSchema, read_rows
+from services.store.schema_lineage import read_lineage
 from services.text.protocol import HashingEncoder
 from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, item_update
@@ -52,7 +52,7 @@ def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:
         wait_until(lambda: folded(stage, "item"))
     fold(stage, 1, 2)
     # As a registry is that was made before the view existed.
-    feature_store(stage.settings).delete_feature_view("schema_lineage")
+    open_feature_store(stage.settings).delete_feature_view("schema_lineage")
     new = under(stage, NEW)
     (item,) = read_rows(new.store, NEW_SCHEMA["item"], [("i0",)])
     assert item is not None
@@ -64,7 +64,7 @@ def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:
             assert NEW_SCHEMA.fingerprint == fingerprint
             assert clicks == pytest.approx(3.0, abs=1e-3)
     assert (OLD_SCHEMA.fingerprint, NEW_SCHEMA.fingerprint) == read_lineage(new.store).fingerprints
-    with pytest.raises(StaleSchema, match=f"the store is at the newer {NEW_SCHEMA.fingerprint}"):
+    with pytest.raises(StaleSchema, match=f"the store has the newer {NEW_SCHEMA.fingerprint}"):
         consume("behavior", stage.settings, stage.store, Event(), HashingEncoder)
     with pytest.raises(StaleSchema, match="start it with the newer features settings"):
         read_rows(stage.store, OLD_SCHEMA["user"], [("u0",)])

@@ -15,7 +15,7 @@ from services.features.config import FeatureConfig
 from services.features.schema import SCALAR, Feature, build_schema
 from services.main import app
 from services.store.feast_api import field_hash
-from services.store.lineage import join_lineage
+from services.store.schema_lineage import join_lineage
 from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, item_update
 from tests.waiting import wait_until

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.features.rows import Block, pack_rows
 from services.features.schema import Schema
-from services.store.folding import scenario_ids
+from services.store.folding import read_scenario_ids
 from services.store.protocol import Key, RowStore, StoreUnavailable, read_block
 
 
@@ -72,7 +72,7 @@ class ScenarioCache:
         self._known, self._read_at = scenarios, self._clock()
 
     def _read(self) -> Scenarios:
-        ids = scenario_ids(self._store, self._schema)
+        ids = read_scenario_ids(self._store, self._schema)
         keys: list[Key] = [(scenario,) for scenario in ids]
         rows = read_block(self._store, self._schema["scenario"], keys)
         activity = read_block(self._store, self._schema["scenario_activity"], keys)

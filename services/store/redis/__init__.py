@@ -1,1 +1,1 @@
-"""What speaks to Redis or Valkey: connections, Feast's layout of rows, fenced writes, change notifications."""
+"""The online store on Redis or Valkey: connections, Feast's layout of rows, fenced writes, the change feed."""

@@ -1,6 +1,6 @@
-"""How the online store is reached: the one place where addresses, TLS and passwords become arguments of a client.
+"""Connection arguments of redis-py: addresses, TLS and passwords of the online store, from the settings.
 
-Every client of the store is made with `redis_options`. Opens nothing.
+Every client of the store is made with `redis_options`. Opens no connection.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from services.settings.section import read_secret, readable_paths
 
 
 def redis_options(store: StoreSettings) -> dict[str, Any]:
-    """How a client of redis-py logs in and encrypts. ConfigurationError if a file cannot be read."""
+    """Login and TLS arguments of a redis-py client. Raises ConfigurationError if a file cannot be read."""
     options: dict[str, Any] = {}
     if store.username:
         options["username"] = store.username
@@ -23,7 +23,7 @@ def redis_options(store: StoreSettings) -> dict[str, Any]:
 
 
 def redis_arguments(store: StoreSettings) -> dict[str, Any]:
-    """What a `redis.Redis` of the store's first node is made with."""
+    """Arguments of a `redis.Redis` for the store's first node."""
     parts = [part.strip() for part in store.url.split(",")]
     host, _, port = next(part for part in parts if "=" not in part).partition(":")
     given = dict(part.split("=", 1) for part in parts if "=" in part)

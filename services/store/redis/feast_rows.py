@@ -24,7 +24,6 @@ from services.features.rows import (
 )
 from services.features.schema import SCALAR, Feature, Schema, View
 from services.store.feast_api import FeatureStore, Value
-from services.store.lineage import KnownSchemas, read_lineage
 from services.store.protocol import Key, ReadRequest, StaleSchema, StoreUnavailable
 from services.store.redis import row_admin
 from services.store.redis.change_feed import RedisChangeFeed
@@ -33,6 +32,7 @@ from services.store.redis.layout import RedisLayout, encode_positions, encode_ti
 from services.store.redis.online_store import TYPE, FencedRedisOnlineStore
 from services.store.redis.pipeline import Client, encode_arguments, execute_pipeline
 from services.store.redis.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
+from services.store.schema_lineage import SchemaCompatibility, read_lineage
 
 _UNREACHABLE = (
     redis.ConnectionError,
@@ -62,7 +62,7 @@ class FeastRowStore:
     def __init__(self, feast: FeatureStore, schema: Schema, *, newer: bool = False) -> None:
         self._feast = feast
         self._fingerprint = schema.fingerprint
-        self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
+        self._schemas = SchemaCompatibility(schema, lambda: read_lineage(self), newer=newer)
         self._provider = feast._get_provider()
         self._tables = {view.name: feast.get_feature_view(view.name) for view in schema.views}
         self._commands: dict[int, tuple[View, RowCommands]] = {}
@@ -132,7 +132,7 @@ class FeastRowStore:
     def _layout_and_fields(self, view: View) -> tuple[RedisLayout, list[bytes]]:
         """The layout of a view, and the fields of all features that it has or had under other schemas."""
         layout, registered = self._layout(view), self._tables[view.name].features
-        names = {*(feature.name for feature in registered), *self._schemas.former(view)}
+        names = {*(feature.name for feature in registered), *self._schemas.former_features(view)}
         return layout, layout.fields_of(sorted(names))
 
     def _expiry_ms(self, view: View) -> int:

@@ -1,7 +1,7 @@
 """Protobuf's variable-length integers, whole arrays at once.
 
-A varint has seven bits of the number in each byte, lowest first. Eight bytes of it are one 64-bit word, whose
-sevens are pushed together, or apart, for all numbers at the same time; the ninth and tenth byte are extra.
+A varint has seven bits of the number in each byte, lowest first. Its first eight bytes are one 64-bit word, whose
+groups of seven bits are compacted, or spread, for all numbers at the same time; the ninth and tenth byte are extra.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.features.rows import Ints
 
 MAX_BYTES = 10
-"""Of a 64-bit number; negative ones always take that many."""
+"""Of a 64-bit number; negative numbers always take that many."""
 
 MORE = 0x80
 """Bit of every byte but the last."""
@@ -20,14 +20,14 @@ MORE = 0x80
 _WORD = 8
 _PLACES = np.arange(MAX_BYTES)
 _STEPS = (
-    # Keep, move, by how many bits: pairs of bytes, then of pairs, then of fours.
+    # Bits that stay, bits that move, and by how many: pairs of bytes, pairs of pairs, pairs of fours.
     (0x007F007F007F007F, 0x7F007F007F007F00, 1),
     (0x00003FFF00003FFF, 0x3FFF00003FFF0000, 2),
     (0x000000000FFFFFFF, 0x0FFFFFFF00000000, 4),
 )
 _STEPS_U64 = [(np.uint64(keep), np.uint64(move), np.uint64(bits)) for keep, move, bits in _STEPS]
 _WORD_MASK = np.array([(1 << 8 * min(size, _WORD)) - 1 for size in range(MAX_BYTES + 1)], np.uint64)
-"""The bytes of a word that belong to a number of that many bytes."""
+"""The bytes of a word that belong to a number, by its number of bytes."""
 
 _FLAGS = np.array([[MORE * (place < size - 1) for place in _PLACES] for size in range(MAX_BYTES + 1)], np.uint8)
 """MORE in every byte but the last, by the number of bytes."""
@@ -37,8 +37,8 @@ _IN_WORD = np.uint64(7 * _WORD)
 Unsigned = NDArray[np.uint64]
 
 
-def varint(number: int) -> bytes:
-    """One number from 0 on."""
+def encode_varint(number: int) -> bytes:
+    """One number, not negative."""
     result = bytearray()
     while number >= MORE:
         result.append(number & 0x7F | MORE)
@@ -48,13 +48,13 @@ def varint(number: int) -> bytes:
 
 
 def encode(values: Ints) -> tuple[bytes, Ints]:
-    """Signed numbers [N] one after the other, and the number of bytes of each, [N]."""
+    """Signed numbers [N] as consecutive varints, and the number of bytes of each, [N]."""
     unsigned = np.ascontiguousarray(values, np.int64).view(np.uint64)
     size = np.ones(len(values), np.int64)
     for place in _PLACES[1:]:
         size += unsigned >= np.uint64(1 << 7 * int(place))
     data = np.empty((len(values), MAX_BYTES), np.uint8)
-    data[:, :_WORD] = _apart(unsigned).astype("<u8").view(np.uint8).reshape(-1, _WORD)
+    data[:, :_WORD] = _spread_sevens(unsigned).astype("<u8").view(np.uint8).reshape(-1, _WORD)
     rest = unsigned >> _IN_WORD
     data[:, _WORD] = rest & np.uint64(0x7F)
     data[:, _WORD + 1] = rest >> np.uint64(7)
@@ -63,43 +63,43 @@ def encode(values: Ints) -> tuple[bytes, Ints]:
 
 
 def decode(payloads: Sequence[bytes]) -> tuple[Ints, Ints]:
-    """The numbers of all payloads, and how many each has. Raises ValueError for what are no varints."""
+    """The numbers of all payloads, and how many each has. Raises ValueError for bytes that are not varints."""
     ends = np.fromiter(map(len, payloads), np.int64, len(payloads)).cumsum()
     if not len(ends) or not ends[-1]:
         return np.zeros(0, np.int64), np.zeros(len(payloads), np.int64)
-    # Zeros behind the last number, so that ten bytes can be taken from every place.
+    # Zeros after the last number, so that ten bytes can be taken from every place.
     data = np.frombuffer(b"".join([*payloads, bytes(MAX_BYTES)]), np.uint8)
     last = (data[: ends[-1]] < MORE).nonzero()[0]
     starts = np.zeros(len(last), np.int64)
     np.add(last[:-1], 1, out=starts[1:])
     size = last - starts + 1
     upto = last.searchsorted(ends - 1, side="right")
-    # Every payload that is not empty must end where a number does; an empty one ends where the one before does.
+    # Every payload that is not empty must end where a number ends; an empty one ends where the one before ends.
     whole = np.concatenate([[-1], last])[upto] == ends - 1
     if not whole.all() or size.max() > MAX_BYTES:
         raise ValueError("not a list of varints")
-    # The eight bytes from every place on, as one number: words that overlap.
+    # The eight bytes from every place, as one number: overlapping words.
     words: Unsigned = np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
-    values = _together(words[starts].astype(np.uint64, copy=False) & _WORD_MASK[size])
+    values = _compact_sevens(words[starts].astype(np.uint64, copy=False) & _WORD_MASK[size])
     long = (size > _WORD).nonzero()[0]
-    values[long] |= _rest(data, starts[long] + _WORD, size[long])
+    values[long] |= _decode_high_bytes(data, starts[long] + _WORD, size[long])
     return values.view(np.int64), np.diff(upto, prepend=0)
 
 
-def _rest(data: NDArray[np.uint8], place: Ints, size: Ints) -> Unsigned:
-    """The ninth and, of those that have one, the tenth byte of numbers, where they belong in the number."""
+def _decode_high_bytes(data: NDArray[np.uint8], place: Ints, size: Ints) -> Unsigned:
+    """The ninth byte of numbers, and the tenth where there is one, shifted to their bits of the number."""
     ninth = (data[place] & np.uint8(0x7F)).astype(np.uint64)
     tenth = np.where(size == MAX_BYTES, data[place + 1] & np.uint8(0x7F), np.uint8(0)).astype(np.uint64)
     return (ninth | tenth << np.uint64(7)) << _IN_WORD
 
 
-def _together(word: Unsigned) -> Unsigned:
+def _compact_sevens(word: Unsigned) -> Unsigned:
     for keep, move, bits in _STEPS_U64:
         word = (word & keep) | ((word & move) >> bits)
     return word
 
 
-def _apart(number: Unsigned) -> Unsigned:
+def _spread_sevens(number: Unsigned) -> Unsigned:
     word = number & np.uint64((1 << 7 * _WORD) - 1)
     for keep, move, bits in reversed(_STEPS_U64):
         word = (word & keep) | ((word << bits) & move)

@@ -1,8 +1,8 @@
 """Columns of rows to Feast's serialised Value messages and back, many at once, without making the messages.
 
-A packed list of doubles is its little-endian bytes behind two tags and lengths, a list of int64 its varints behind
-them: numpy converts whole columns. What is not encoded the one way protobuf's own encoders choose (another client's
-work) is parsed by protobuf and encoded anew. Knows no store and no keys.
+A packed list of doubles is its little-endian bytes after two tags and lengths, a list of int64 its varints after them:
+numpy converts whole columns. Values that are not encoded the way protobuf's own encoders do it (another client wrote
+them) are parsed by protobuf and encoded anew. Knows no store and no keys.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from services.features.rows import Block, Floats, Ints, Ragged, default_value
 from services.features.schema import SCALAR, VARIABLE, Feature, View
 from services.store.redis import varints
-from services.store.redis.varints import MORE, varint
+from services.store.redis.varints import MORE, encode_varint
 
 Cells = Sequence[bytes | None]
 """Serialised values of one feature, row by row; None or empty: not set."""
 
-Canonical = Callable[[bytes], bytes]
+Reserialize = Callable[[bytes], bytes]
 """Parses a serialised Value, however it is encoded, and serialises it as protobuf does."""
 
 _LIST_TAG = {"string": b"\x62", "int64": b"\x72", "float64": b"\x7a"}
@@ -32,71 +32,71 @@ _SCALAR_TAG = {"string": b"\x12", "int64": b"\x20", "float64": b"\x29"}
 _ITEM_TAG = b"\x0a"
 _MAX_LENGTH_BYTES = 5
 _HEADS = 1 << 16
-"""Heads of lists are remembered, by their length."""
+"""Heads of lists that are cached, by length."""
 
 _DOUBLE = np.dtype("<f8")
 
 
 class NotCanonical(ValueError):
-    """A value is not encoded as protobuf's own encoders do it, or not of the type that the schema says."""
+    """A value is not encoded as protobuf's own encoders do it, or not of the type in the schema."""
 
 
 def encode_block(block: Block) -> dict[str, list[bytes]]:
     """The serialised Values of each feature, row by row."""
-    return {feature.name: _encoded(feature, block) for feature in block.view.features}
+    return {feature.name: _encode_feature(feature, block) for feature in block.view.features}
 
 
-def decode_block(view: View, columns: Mapping[str, Cells], rows: int, canonical: Canonical) -> Block:
-    """The rows whose serialised Values are `columns`; what is not set takes the feature's default.
+def decode_block(view: View, columns: Mapping[str, Cells], rows: int, reserialize: Reserialize) -> Block:
+    """The rows whose serialised Values are `columns`; values that are not set take the feature's default.
 
-    Raises NotCanonical where a value is of another type or length than the schema says.
+    Raises NotCanonical for a value of another type or length than in the schema.
     """
-    cells = {feature.name: _whole(feature, columns[feature.name]) for feature in view.features}
+    cells = {feature.name: _fill_defaults(feature, columns[feature.name]) for feature in view.features}
     try:
-        decoded = _decoded_all(view.features, cells, rows)
+        decoded = _decode_features(view.features, cells, rows)
     except NotCanonical:
-        again = {name: [canonical(cell) for cell in column] for name, column in cells.items()}
-        decoded = _decoded_all(view.features, again, rows)
+        reserialized = {name: [reserialize(cell) for cell in column] for name, column in cells.items()}
+        decoded = _decode_features(view.features, reserialized, rows)
     fixed = {name: column for name, column in decoded.items() if not isinstance(column, Ragged)}
     return Block(view, rows, fixed, {name: column for name, column in decoded.items() if isinstance(column, Ragged)})
 
 
-def decode_column(feature: Feature, cells: Cells, canonical: Canonical) -> NDArray[np.generic] | Ragged:
+def decode_column(feature: Feature, cells: Cells, reserialize: Reserialize) -> NDArray[np.generic] | Ragged:
     """One feature of all rows: [R], [R, length] or ragged. Raises NotCanonical as `decode_block` does."""
-    whole = _whole(feature, cells)
+    filled = _fill_defaults(feature, cells)
     try:
-        return _decoded(feature, whole)
+        return _decode_feature(feature, filled)
     except NotCanonical:
-        return _decoded(feature, [canonical(cell) for cell in whole])
+        return _decode_feature(feature, [reserialize(cell) for cell in filled])
 
 
-def _whole(feature: Feature, cells: Cells) -> list[bytes]:
-    """The cells with the default where nothing is set."""
+def _fill_defaults(feature: Feature, cells: Cells) -> list[bytes]:
+    """The cells, with the feature's default for those that are not set."""
     if all(cells):
         return cells  # type: ignore[return-value]
-    unset = _default_cell(feature)
+    unset = _encode_default(feature)
     return [cell or unset for cell in cells]
 
 
-def _decoded_all(
+def _decode_features(
     features: Sequence[Feature], cells: Mapping[str, Sequence[bytes]], rows: int
 ) -> dict[str, NDArray[np.generic] | Ragged]:
-    """All features of some rows: the numbers of each type are decoded at once, whichever feature they are of."""
-    decoded = {f.name: _decoded(f, cells[f.name]) for f in features if f.dtype == "string"}
+    """All features of some rows: the numbers of each type are decoded at once, across features."""
+    decoded = {f.name: _decode_feature(f, cells[f.name]) for f in features if f.dtype == "string"}
     for dtype in ("int64", "float64"):
         group = [feature for feature in features if feature.dtype == dtype]
         if not group:
             continue
-        payloads = [payload for feature in group for payload in _payloads(feature, cells[feature.name])]
-        values, lengths = _numbers(group[0], payloads)
+        payloads = [payload for feature in group for payload in _payloads_of(feature, cells[feature.name])]
+        values, lengths = _decode_numbers(group[0], payloads)
         ends = _ends(lengths)[::rows].tolist() if rows else [0] * (len(group) + 1)
         for number, feature in enumerate(group):
             of_rows = lengths[number * rows : (number + 1) * rows]
-            decoded[feature.name] = _shaped(feature, values[ends[number] : ends[number + 1]], of_rows)
+            decoded[feature.name] = _shape_column(feature, values[ends[number] : ends[number + 1]], of_rows)
     return decoded
 
 
-def _payloads(feature: Feature, cells: Sequence[bytes]) -> list[bytes]:
+def _payloads_of(feature: Feature, cells: Sequence[bytes]) -> list[bytes]:
     """The packed numbers of each cell."""
     if feature.length != SCALAR:
         return _list_payloads(_LIST_TAG[feature.dtype], cells)
@@ -106,8 +106,8 @@ def _payloads(feature: Feature, cells: Sequence[bytes]) -> list[bytes]:
     return [cell[1:] for cell in cells]
 
 
-def _shaped(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> NDArray[np.generic] | Ragged:
-    """Numbers of all rows as the feature has them."""
+def _shape_column(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> NDArray[np.generic] | Ragged:
+    """Numbers of all rows as a column of the feature's length."""
     if feature.length == VARIABLE:
         return Ragged(values, lengths)
     width = 1 if feature.length == SCALAR else feature.length
@@ -118,32 +118,32 @@ def _shaped(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> NDA
     return values if feature.length == SCALAR else values.reshape(len(lengths), width)
 
 
-def _encoded(feature: Feature, block: Block) -> list[bytes]:
+def _encode_feature(feature: Feature, block: Block) -> list[bytes]:
     if feature.length == VARIABLE:
         ragged = block.ragged[feature.name]
-        return _lists(feature, ragged.values, ragged.lengths)
+        return _encode_lists(feature, ragged.values, ragged.lengths)
     column = block.fixed[feature.name]
     if feature.length == SCALAR:
-        return _scalars(feature, column)
-    return _lists(feature, column.reshape(-1), np.full(block.size, feature.length, np.int64))
+        return _encode_scalars(feature, column)
+    return _encode_lists(feature, column.reshape(-1), np.full(block.size, feature.length, np.int64))
 
 
-def _scalars(feature: Feature, column: NDArray[np.generic]) -> list[bytes]:
+def _encode_scalars(feature: Feature, column: NDArray[np.generic]) -> list[bytes]:
     tag = _SCALAR_TAG[feature.dtype]
     if feature.dtype == "string":
-        return [_delimited(tag, text.encode()) for text in column.tolist()]
-    return [tag + part for part in _number_parts(feature, column, np.ones(len(column), np.int64))]
+        return [_encode_delimited(tag, text.encode()) for text in column.tolist()]
+    return [tag + part for part in _encode_numbers(feature, column, np.ones(len(column), np.int64))]
 
 
-def _lists(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> list[bytes]:
+def _encode_lists(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> list[bytes]:
     tag = _LIST_TAG[feature.dtype]
     if feature.dtype == "string":
-        items = [_delimited(_ITEM_TAG, text.encode()) for text in values.tolist()]
-        return [_delimited(tag, b"".join(items[a:b])) for a, b in pairwise(_ends(lengths).tolist())]
-    return [_list_head(tag, len(part)) + part for part in _number_parts(feature, values, lengths)]
+        items = [_encode_delimited(_ITEM_TAG, text.encode()) for text in values.tolist()]
+        return [_encode_delimited(tag, b"".join(items[a:b])) for a, b in pairwise(_ends(lengths).tolist())]
+    return [_list_head(tag, len(part)) + part for part in _encode_numbers(feature, values, lengths)]
 
 
-def _number_parts(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> Iterator[bytes]:
+def _encode_numbers(feature: Feature, values: NDArray[np.generic], lengths: Ints) -> Iterator[bytes]:
     """The packed numbers of each row."""
     if feature.dtype == "float64":
         data, ends = values.astype(_DOUBLE, copy=False).tobytes(), _ends(8 * lengths)
@@ -159,18 +159,18 @@ def _ends(sizes: Ints) -> Ints:
     return ends
 
 
-def _decoded(feature: Feature, cells: Sequence[bytes]) -> NDArray[np.generic] | Ragged:
+def _decode_feature(feature: Feature, cells: Sequence[bytes]) -> NDArray[np.generic] | Ragged:
     if feature.dtype != "string":
-        return _shaped(feature, *_numbers(feature, _payloads(feature, cells)))
+        return _shape_column(feature, *_decode_numbers(feature, _payloads_of(feature, cells)))
     if feature.length == SCALAR:
-        texts = [_texts(_SCALAR_TAG["string"], cell) for cell in cells]
+        texts = [_decode_strings(_SCALAR_TAG["string"], cell) for cell in cells]
     else:
-        texts = [_texts(_ITEM_TAG, payload) for payload in _list_payloads(_LIST_TAG["string"], cells)]
+        texts = [_decode_strings(_ITEM_TAG, payload) for payload in _list_payloads(_LIST_TAG["string"], cells)]
     values: NDArray[np.generic] = np.array([*chain.from_iterable(texts)], object)
-    return _shaped(feature, values, np.array([len(row) for row in texts], np.int64))
+    return _shape_column(feature, values, np.array([len(row) for row in texts], np.int64))
 
 
-def _numbers(feature: Feature, payloads: Sequence[bytes]) -> tuple[Floats | Ints, Ints]:
+def _decode_numbers(feature: Feature, payloads: Sequence[bytes]) -> tuple[Floats | Ints, Ints]:
     """The numbers of all rows, and how many each has."""
     if feature.dtype == "int64":
         try:
@@ -180,16 +180,16 @@ def _numbers(feature: Feature, payloads: Sequence[bytes]) -> tuple[Floats | Ints
     sizes = np.fromiter(map(len, payloads), np.int64, len(payloads))
     if (sizes % _DOUBLE.itemsize).any():
         raise NotCanonical(f"{feature.name}: not a list of doubles")
-    # Of a bytearray, so that the array can be written to.
+    # From a bytearray, so that the array is writeable.
     values = np.frombuffer(bytearray().join(payloads), _DOUBLE).astype(np.float64, copy=False)
     return values, sizes // _DOUBLE.itemsize
 
 
 def _list_payloads(tag: bytes, cells: Iterable[bytes]) -> list[bytes]:
-    """What each list holds: its packed numbers, or its tagged strings."""
+    """The payload of each list: its packed numbers, or its tagged strings."""
     payloads = []
     for cell in cells:
-        head = _head_of(tag, len(cell))
+        head = _find_list_head(tag, len(cell))
         if not cell.startswith(head):
             raise NotCanonical("not a list in its shortest form")
         payloads.append(cell[len(head) :])
@@ -197,14 +197,14 @@ def _list_payloads(tag: bytes, cells: Iterable[bytes]) -> list[bytes]:
 
 
 @lru_cache(_HEADS)
-def _head_of(tag: bytes, size: int) -> bytes:
-    """What stands before the payload of a list in a serialised Value of `size` bytes."""
+def _find_list_head(tag: bytes, size: int) -> bytes:
+    """What precedes the payload of a list in a serialised Value of `size` bytes."""
     packed = tag != _LIST_TAG["string"]
     for head_bytes in range(2, 2 * (1 + _MAX_LENGTH_BYTES) + 1):
         payload = size - head_bytes
         if payload < 0:
             break
-        head = _list_head(tag, payload) if packed else tag + varint(payload)
+        head = _list_head(tag, payload) if packed else tag + encode_varint(payload)
         if len(head) == head_bytes:
             return head
     raise NotCanonical(f"no list is {size} bytes long")
@@ -212,25 +212,25 @@ def _head_of(tag: bytes, size: int) -> bytes:
 
 @lru_cache(_HEADS)
 def _list_head(tag: bytes, payload: int) -> bytes:
-    """What stands before `payload` bytes of packed numbers."""
-    item = _ITEM_TAG + varint(payload) if payload else b""
-    return tag + varint(len(item) + payload) + item
+    """What precedes `payload` bytes of packed numbers."""
+    item = _ITEM_TAG + encode_varint(payload) if payload else b""
+    return tag + encode_varint(len(item) + payload) + item
 
 
-def _texts(tag: bytes, data: bytes) -> list[str]:
-    """Strings that stand one after the other, each behind `tag` and its length."""
+def _decode_strings(tag: bytes, data: bytes) -> list[str]:
+    """Consecutive strings, each after `tag` and its length."""
     texts, place = [], 0
     while place < len(data):
         if data[place : place + 1] != tag:
             raise NotCanonical("not a list of strings")
-        size, place = _varint_at(data, place + 1)
+        size, place = _decode_varint(data, place + 1)
         texts.append(data[place : place + size].decode())
         place += size
     return texts
 
 
-def _varint_at(data: bytes, place: int) -> tuple[int, int]:
-    """A varint, and the place after it."""
+def _decode_varint(data: bytes, place: int) -> tuple[int, int]:
+    """The varint at `place`, and the place after it."""
     number = shift = 0
     while True:
         byte = data[place]
@@ -239,13 +239,13 @@ def _varint_at(data: bytes, place: int) -> tuple[int, int]:
             return number, place
 
 
-def _delimited(tag: bytes, payload: bytes) -> bytes:
-    return tag + varint(len(payload)) + payload
+def _encode_delimited(tag: bytes, payload: bytes) -> bytes:
+    return tag + encode_varint(len(payload)) + payload
 
 
 @lru_cache
-def _default_cell(feature: Feature) -> bytes:
+def _encode_default(feature: Feature) -> bytes:
     default = default_value(feature).reshape(-1)
     if feature.length == SCALAR:
-        return _scalars(feature, default)[0]
-    return _lists(feature, default, np.array([len(default)]))[0]
+        return _encode_scalars(feature, default)[0]
+    return _encode_lists(feature, default, np.array([len(default)]))[0]

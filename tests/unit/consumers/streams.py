@@ -25,12 +25,12 @@ from services.features.schema import Schema, build_schema
 from services.kafka.record_source import Record
 from services.settings.processes import GatewaySettings
 from services.store.folding import (
+    attach_items,
     fold_activity,
     fold_item_scenarios,
     fold_states,
     fold_users,
     index_scenarios,
-    with_items,
 )
 from services.store.memory import MemoryRowStore
 from services.store.protocol import RowStore, read_rows
@@ -210,7 +210,7 @@ def fold_catalogue(store: RowStore, entries: Sequence[Entry], schema: Schema = S
 
 def fold_behavior(store: RowStore, entries: Sequence[Entry], schema: Schema = SCHEMA) -> None:
     """What the replay does with behaviour events, all at once."""
-    events = with_items(store, schema, arrays(entries, schema), ENCODER.fingerprint)
+    events = attach_items(store, schema, arrays(entries, schema), ENCODER.fingerprint)
     flags = fold_users(store, schema, events, ENCODER.fingerprint)
     for view, ids in ACTIVITY.items():
         deltas = compute_deltas(schema, events, flags, *ids)

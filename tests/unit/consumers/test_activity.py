@@ -16,9 +16,9 @@ from services.features.schema import build_schema
 from services.kafka.record_source import Record
 from services.kafka.topics import partition_of
 from services.store.folding import fold_users
-from services.store.lineage import join_lineage
 from services.store.memory import MemoryRowStore
 from services.store.protocol import StaleSchema
+from services.store.schema_lineage import join_lineage
 from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior
 
 PARTITIONS = 3
@@ -197,6 +197,6 @@ def test_deltas_of_a_newer_schema_stop_the_consumer() -> None:
         join_lineage(store, schema)
     delta = item_delta()
     delta.schema_fingerprint = newer.fingerprint % 2**64
-    with pytest.raises(StaleSchema, match=f"the store is at the newer {newer.fingerprint}"):
+    with pytest.raises(StaleSchema, match=f"the store has the newer {newer.fingerprint}"):
         ActivityHandler(store, SCHEMA, 1).fold([record(item_delta()), record(delta, 1)])
     assert not store.rows["item_activity"]

@@ -8,7 +8,7 @@ import pytest
 from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemHandler, ScenarioHandler
 from services.consumers.decoding import Decoder
 from services.kafka.record_source import Record
-from services.store.folding import scenario_ids
+from services.store.folding import read_scenario_ids
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.streams import (
     CONFIG,
@@ -68,7 +68,7 @@ def test_any_batch_split_gives_the_replays_rows(
     expected = MemoryRowStore()
     fold_catalogue(expected, updates)
     for rows in expected.rows["scenario_index"].values():
-        assert rows["scenario_ids"].tolist() == scenario_ids(store, SCHEMA)
+        assert rows["scenario_ids"].tolist() == read_scenario_ids(store, SCHEMA)
     assert_rows(expected, store, ["item", "item_scenario", "scenario"])
 
 
@@ -123,7 +123,7 @@ def test_a_scenario_is_listed_though_its_row_was_written_before_a_crash(
     fold(scenarios, log)
     store.rows["scenario_index"].clear()
     fold(scenarios, log)
-    assert ["s0"] == scenario_ids(store, SCHEMA)
+    assert ["s0"] == read_scenario_ids(store, SCHEMA)
 
 
 def test_bad_records_are_dead_letters_and_the_rest_is_folded(store: MemoryRowStore, items: ItemHandler) -> None:

@@ -17,7 +17,7 @@ from services.kafka.connection import KafkaUnavailable
 from services.kafka.record_source import LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS, CONSUMER_KINDS
-from services.store.folding import scenario_ids
+from services.store.folding import read_scenario_ids
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key, ReadRequest, RowStore, StoreUnavailable
 from tests.unit.consumers.streams import (
@@ -282,7 +282,7 @@ def test_the_index_of_scenarios_grows() -> None:
     seen = []
     for end in range(1, len(log) + 1):
         consume("scenario", MemoryRecordSource(log[:end], 1), store)
-        seen.append(scenario_ids(store, SCHEMA))
+        seen.append(read_scenario_ids(store, SCHEMA))
     assert [["s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s1", "s2"]] == seen
 
 

@@ -11,7 +11,7 @@ from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.encode import Tensors, encode, tensor_names
 from services.features.events import Events
 from services.features.schema import Schema, build_schema
-from services.store.folding import fold_states, fold_users, with_items
+from services.store.folding import attach_items, fold_states, fold_users
 from services.store.memory import MemoryRowStore
 from tests.unit.features.conftest import START_S, make_events
 
@@ -28,7 +28,7 @@ def store(schema: Schema, events: Events) -> MemoryRowStore:
     states = [ItemState(START_S, f"item {n}", "", (f"c{n % 2}", f"d{n % 4}"), f"b{n % 3}") for n in range(8)]
     vectors = np.eye(4)[np.arange(8) % 4]
     fold_states(filled, schema, schema["item"], items, states, [(1, 0, n) for n in range(8)], vectors, ENCODER)
-    enriched = with_items(filled, schema, replace(events, text_vector=np.zeros((300, 4))), ENCODER)
+    enriched = attach_items(filled, schema, replace(events, text_vector=np.zeros((300, 4))), ENCODER)
     fold_users(filled, schema, enriched, ENCODER)
     return filled
 

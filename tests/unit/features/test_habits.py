@@ -14,7 +14,7 @@ from services.features.encode import encode, tensor_names
 from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.schema import Schema
-from services.store.folding import fold_activity, fold_states, fold_users, with_items
+from services.store.folding import attach_items, fold_activity, fold_states, fold_users
 from services.store.memory import MemoryRowStore
 from tests.unit.features.conftest import START_S, make_events
 
@@ -67,7 +67,7 @@ def fold(store: MemoryRowStore, schema: Schema) -> None:
             position=np.array([[1, 0, number]]),
             text_vector=np.zeros((1, 4)),
         )
-        event = with_items(store, schema, event, ENCODER)
+        event = attach_items(store, schema, event, ENCODER)
         flags = fold_users(store, schema, event, ENCODER)
         for view, ids in ACTIVITY_GROUPS.items():
             deltas = compute_deltas(schema, event, flags, *ids)

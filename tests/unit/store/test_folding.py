@@ -8,13 +8,13 @@ import pytest
 from services.features.hashing import NO_KEY, key64
 from services.features.rows import pack_rows
 from services.store.folding import (
+    attach_items,
+    drop_erased_events,
     erase_user,
     fold_users,
-    grouped,
+    group_keys,
     index_scenarios,
-    scenario_ids,
-    with_items,
-    without_erased,
+    read_scenario_ids,
 )
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, read_block
@@ -44,9 +44,9 @@ def keys(store: MemoryRowStore) -> set[tuple[str, ...]]:
 
 def test_keys_are_grouped_in_order_of_appearance() -> None:
     """Every given key is found among the distinct ones."""
-    distinct, index = grouped([("b",), ("a",), ("b",)])
+    distinct, index = group_keys([("b",), ("a",), ("b",)])
     assert ([("b",), ("a",)], [0, 1, 0]) == (distinct, index.tolist())
-    assert ([], []) == (grouped([])[0], grouped([])[1].tolist())
+    assert ([], []) == (group_keys([])[0], group_keys([])[1].tolist())
 
 
 def test_missing_rows_are_read_as_defaults(store: MemoryRowStore) -> None:
@@ -58,7 +58,7 @@ def test_missing_rows_are_read_as_defaults(store: MemoryRowStore) -> None:
 
 def test_events_learn_what_is_known_of_their_items(store: MemoryRowStore) -> None:
     """Facets and text of the item; the event's own text is added; an unknown item has its key alone."""
-    events = with_items(
+    events = attach_items(
         store,
         SCHEMA,
         arrays(
@@ -82,7 +82,7 @@ def test_events_learn_what_is_known_of_their_items(store: MemoryRowStore) -> Non
 
 def test_texts_of_another_encoder_are_left_out(store: MemoryRowStore) -> None:
     """Facets are not: they depend on no encoder."""
-    events = with_items(store, SCHEMA, arrays([behavior_event(1, item_id="i1")]), ENCODER.fingerprint + 1)
+    events = attach_items(store, SCHEMA, arrays([behavior_event(1, item_id="i1")]), ENCODER.fingerprint + 1)
     assert not events.text_vector.any()
     assert events.facet_key.any()
 
@@ -163,7 +163,7 @@ def test_events_from_before_an_erasure_are_left_out(
     events = arrays([behavior_event(1), behavior_event(2, user_id="u1")])
     position = np.tile((1, partition, offset), (2, 1))
     events = replace(events, time_s=np.full(2, time_s), position=position)
-    assert expected + 1 == len(without_erased(store, SCHEMA, events))
+    assert expected + 1 == len(drop_erased_events(store, SCHEMA, events))
 
 
 def test_the_newest_erasure_counts(store: MemoryRowStore) -> None:
@@ -176,12 +176,12 @@ def test_the_newest_erasure_counts(store: MemoryRowStore) -> None:
 
 def test_the_index_is_written_when_it_grows_and_not_otherwise(store: MemoryRowStore) -> None:
     """An update of a known scenario at an older position is no reason for a fence."""
-    assert [] == scenario_ids(store, SCHEMA)
+    assert [] == read_scenario_ids(store, SCHEMA)
     index_scenarios(store, SCHEMA, ["s1", "s0", "s1"], (1, 0, 5))
     index_scenarios(store, SCHEMA, ["s0"], (1, 0, 2))
-    assert ["s0", "s1"] == scenario_ids(store, SCHEMA)
+    assert ["s0", "s1"] == read_scenario_ids(store, SCHEMA)
     index_scenarios(store, SCHEMA, ["s2"], (1, 0, 6))
-    assert ["s0", "s1", "s2"] == scenario_ids(store, SCHEMA)
+    assert ["s0", "s1", "s2"] == read_scenario_ids(store, SCHEMA)
     (row,) = store.rows["scenario_index"].values()
     assert ([1, 0, 6], SCHEMA.fingerprint) == (row["position"].tolist(), row["schema"])
 

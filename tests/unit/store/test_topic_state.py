@@ -10,7 +10,7 @@ from services.features.schema import build_schema
 from services.kafka.topics import TopicIdentity
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite
-from services.store.topic_state import admit, begin
+from services.store.topic_state import check_topic, record_topic
 
 SCHEMA = build_schema(FeatureConfig())
 TOPIC = TopicIdentity("crossrec.behavior", "abc", 3)
@@ -19,15 +19,15 @@ TOPIC = TopicIdentity("crossrec.behavior", "abc", 3)
 @pytest.fixture
 def store() -> MemoryRowStore:
     store = MemoryRowStore()
-    assert [0, 0, 0] == admit(store, SCHEMA, TOPIC, 1)
+    assert [0, 0, 0] == check_topic(store, SCHEMA, TOPIC, 1)
     return store
 
 
 def test_the_same_topic_is_folded_from_where_it_was_said(store: MemoryRowStore) -> None:
     """From the beginning, until a backfill says otherwise."""
-    assert [0, 0, 0] == admit(store, SCHEMA, TOPIC, 1)
-    begin(store, SCHEMA, TOPIC, 1, [5, 0, 7])
-    assert [5, 0, 7] == admit(store, SCHEMA, TOPIC, 1)
+    assert [0, 0, 0] == check_topic(store, SCHEMA, TOPIC, 1)
+    record_topic(store, SCHEMA, TOPIC, 1, [5, 0, 7])
+    assert [5, 0, 7] == check_topic(store, SCHEMA, TOPIC, 1)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_same_topic_is_folded_from_where_it_was_said(store: MemoryRowStore) 
     [
         (replace(TOPIC, topic_id="def"), 1, "crossrec.behavior: it was re-created.*set kafka.topic_epoch to 2"),
         (replace(TOPIC, partitions=6), 1, "has 6 partitions, the rows were folded from 3.*kafka.topic_epoch to 2"),
-        (TOPIC, 0, "the rows know epoch 1, kafka.topic_epoch is 0"),
+        (TOPIC, 0, "the rows hold epoch 1, kafka.topic_epoch is 0"),
     ],
 )
 def test_another_topic_is_refused_with_instructions(
@@ -44,16 +44,16 @@ def test_another_topic_is_refused_with_instructions(
     """Again and again: a refusal remembers nothing."""
     for _ in range(2):
         with pytest.raises(TopicChanged, match=reason):
-            admit(store, SCHEMA, changed, epoch)
-    assert [0, 0, 0] == admit(store, SCHEMA, TOPIC, 1)
+            check_topic(store, SCHEMA, changed, epoch)
+    assert [0, 0, 0] == check_topic(store, SCHEMA, TOPIC, 1)
 
 
 def test_a_higher_epoch_admits_it_from_its_beginning(store: MemoryRowStore) -> None:
     """And whoever still has the lower epoch is out."""
-    begin(store, SCHEMA, TOPIC, 1, [5, 0, 7])
+    record_topic(store, SCHEMA, TOPIC, 1, [5, 0, 7])
     other = TopicIdentity(TOPIC.name, "def", 4)
-    assert [0, 0, 0, 0] == admit(store, SCHEMA, other, 2)
+    assert [0, 0, 0, 0] == check_topic(store, SCHEMA, other, 2)
     with pytest.raises(TopicChanged):
-        admit(store, SCHEMA, TOPIC, 1)
+        check_topic(store, SCHEMA, TOPIC, 1)
     with pytest.raises(FencedWrite):
-        begin(store, SCHEMA, TOPIC, 1, [0, 0, 0])
+        record_topic(store, SCHEMA, TOPIC, 1, [0, 0, 0])

@@ -39,7 +39,7 @@ def test_numbers_come_back_row_by_row() -> None:
 
 @pytest.mark.parametrize("number", [0, 127, 128, 300, 2**40])
 def test_one_number_is_encoded_as_protobuf_does(number: int) -> None:
-    assert protobufs(number) == varints.varint(number)
+    assert protobufs(number) == varints.encode_varint(number)
 
 
 @pytest.mark.parametrize("payloads", [[b"\x80"], [b"\x01", b"\x80\x80"], [b"\x80" * 10 + b"\x01"]])

@@ -11,9 +11,9 @@ from services.features.event_types import EVENT_TYPES
 from services.features.rows import Block, Row, pack_rows
 from services.features.schema import Feature, Schema, View, build_schema
 from services.store.folding import fold_users
-from services.store.lineage import KnownSchemas, join_lineage, read_lineage
 from services.store.memory import MemoryRowStore
 from services.store.protocol import IncompatibleSchema, Key, ReadRequest, StaleSchema, read_rows
+from services.store.schema_lineage import SchemaCompatibility, join_lineage, read_lineage
 from tests.unit.consumers.streams import (
     CONFIG,
     ENCODER,
@@ -36,7 +36,7 @@ class Rows(MemoryRowStore):
         super().__init__()
         if other is not None:
             self.rows, self._fences = other.rows, other._fences
-        self._schemas = KnownSchemas(schema, lambda: read_lineage(self), newer=newer)
+        self._schemas = SchemaCompatibility(schema, lambda: read_lineage(self), newer=newer)
 
     def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         rows = [(view, [self._adapted(view, self.rows[view.name].get(key)) for key in keys]) for view, keys in requests]
@@ -76,7 +76,7 @@ def test_every_writer_joins_once(old: Rows) -> None:
 def test_an_older_writer_is_refused_when_it_starts(old: Rows) -> None:
     """Both schemas are named, and what to do."""
     join_lineage(old, WIDE)
-    expected = f"feature schema {SCHEMA.fingerprint}, the store is at the newer {WIDE.fingerprint}: start it with"
+    expected = f"feature schema {SCHEMA.fingerprint}, the store has the newer {WIDE.fingerprint}: start it with"
     with pytest.raises(StaleSchema, match=expected):
         join_lineage(old, SCHEMA)
     assert WIDE.fingerprint == read_lineage(old).fingerprints[-1]
@@ -127,7 +127,7 @@ def test_a_writer_stops_at_a_row_of_an_unknown_schema(old: Rows) -> None:
     """Somebody wrote without joining."""
     click(old, SCHEMA, 1)
     old.rows["user"][("u0",)] = {**old.rows["user"][("u0",)], "schema": np.array(5)}
-    with pytest.raises(StaleSchema, match="under feature schema 5, which the store does not list"):
+    with pytest.raises(StaleSchema, match="under feature schema 5, which is not in the store's lineage"):
         click(old, SCHEMA, 2)
 
 
@@ -185,5 +185,5 @@ def test_features_that_left_are_still_known(old: Rows) -> None:
     features = tuple(feature for feature in SCHEMA["user"].features if feature.name != "language")
     less = replace(SCHEMA, views=tuple(replace(v, features=features) if v.name == "user" else v for v in SCHEMA.views))
     join_lineage(old, less)
-    known = KnownSchemas(less, lambda: read_lineage(old), newer=False)
-    assert (["language"], []) == (known.former(less["user"]), known.former(less["item"]))
+    known = SchemaCompatibility(less, lambda: read_lineage(old), newer=False)
+    assert (["language"], []) == (known.former_features(less["user"]), known.former_features(less["item"]))
