@@ -1,1 +1,1 @@
-"""Experiments on what transfer between scenarios and what features bring: the same rows, fitted again and again."""
+"""Experiments: models trained repeatedly on the same rows, to measure transfer, sources and feature groups."""

@@ -1,18 +1,27 @@
-"""Ablation: what each group of features brings, by training without it, and on request with it and those before.
+"""Ablation: the change in test metrics when a group of features is left out of training.
 
-A dropped feature stands at its mean in every row, so the network keeps its size.
+A dropped feature has its mean in every row, so the network keeps its size. The cumulative form adds group by group.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from export.experiments.fits import Experiment, Fit, Measures, Row, changes, seeds, spread, values
+from export.experiments.fits import (
+    Experiment,
+    Fit,
+    Measures,
+    ResultRow,
+    differences,
+    mean_and_deviation,
+    metric_values,
+    seed_values,
+)
 from export.rows.selection import Selection
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is dropped.
+    """Choices of the experiment.
 
     Args:
         kind: kind of model.
@@ -41,14 +50,14 @@ class Ablation:
         return self._fits(f"without {group}", self.groups[group])
 
     def up_to(self, group: str) -> list[Fit]:
-        """The model on the groups up to and with this one, per seed."""
+        """The model on the groups up to and including this one, per seed."""
         names = list(self.groups)
         later = names[names.index(group) + 1 :]
         return self._fits(f"up to {group}", frozenset[str]().union(*(self.groups[name] for name in later)))
 
-    def rows(self, done: Mapping[str, Measures]) -> list[Row]:
-        """First the full model, then a row per group whose fits are done."""
-        before = values(done, self.full(), "test", "all", "auc")
+    def rows(self, done: Mapping[str, Measures]) -> list[ResultRow]:
+        """First the full model, then a row per group with finished fits."""
+        before = metric_values(done, self.full(), "test", "all", "auc")
         if not before:
             return []
         arms = [("full", "", self.full())]
@@ -56,15 +65,15 @@ class Ablation:
         arms += [("up to", group, self.up_to(group)) for group in self.groups] if self.cumulative else []
         result = []
         for arm, group, fits in arms:
-            if found := values(done, fits, "test", "all", "auc"):
-                ndcg = values(done, fits, "test", "all", "ndcg_at_10")
+            if auc := metric_values(done, fits, "test", "all", "auc"):
+                ndcg = metric_values(done, fits, "test", "all", "ndcg_at_10")
                 row = {"arm": arm, "group": group, "features": len(self.groups.get(group, ()))}
-                row |= {**spread("auc", found), **spread("ndcg_at_10", ndcg)}
-                result.append({**row, **spread("auc_change", changes(found, before)), **seeds(found)})
+                row |= {**mean_and_deviation("auc", auc), **mean_and_deviation("ndcg_at_10", ndcg)}
+                result.append({**row, **mean_and_deviation("auc_change", differences(auc, before)), **seed_values(auc)})
         return result
 
     def experiment(self) -> Experiment:
-        """The experiment; the first seed of everything comes first."""
+        """The experiment; all fits of the first seed come first."""
         fits = [*self.full(), *(fit for group in self.groups for fit in self.without(group))]
         if self.cumulative:
             fits += [fit for group in self.groups for fit in self.up_to(group)]

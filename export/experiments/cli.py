@@ -1,6 +1,6 @@
-"""`crossrec experiment`: what transfer and features bring, measured by fitting again and again on the same rows.
+"""`crossrec experiment`: measures transfer, sources and feature groups by training repeatedly on the same rows.
 
-Knows flags, what is printed, and where results go: `<data_dir>/<data>/experiments/<name>.json`.
+Knows flags, the printed tables, and the result files: `<data_dir>/<data>/experiments/<name>.json`.
 """
 
 from dataclasses import dataclass
@@ -11,33 +11,34 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from export.models.kinds import KINDS
 from services.settings.load import load_settings
 
 if TYPE_CHECKING:
-    from export.experiments.fits import Experiment, Row
-    from export.experiments.run import Plan
-    from export.experiments.trainer import RunTrainer
+    from export.experiments.fits import Experiment, ResultRow
+    from export.experiments.run import RemainingWork
+    from export.experiments.trainer import RowsTrainer
 
 experiment_app = typer.Typer(
-    help="Measure what transfer, sources and features bring. Finished fits are kept: an experiment "
-    "that was stopped goes on, and more seeds are added to it.",
+    help="Measure the effect of transfer, source scenarios and feature groups. Finished fits are kept: an interrupted "
+    "experiment resumes, and more seeds only add their own fits.",
     no_args_is_help=True,
 )
 console = Console()
 
 Data = Annotated[str, typer.Option(help="Name of a replayed data set: a directory below data_dir.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Repetitions; each takes other users, rows and weights.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Repetitions; each draws other users, rows and initial weights.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Most passes over the training rows of a fit.")]
-UserShare = Annotated[float, typer.Option(min=0, max=1, help="Share of the users that are trained on.")]
-Model = Annotated[str, typer.Option(help="Kind of model.")]
+UserShare = Annotated[float, typer.Option(min=0, max=1, help="Share of the users whose rows are trained on.")]
+Model = Annotated[str, typer.Option(help=f"Kind of model: {', '.join(KINDS)}.")]
 Device = Annotated[str, typer.Option(help="PyTorch device, like cpu or cuda.")]
 Targets = Annotated[list[str] | None, typer.Option("--target", help="Target scenario; may be repeated. Default: all.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Drop finished fits of an earlier run.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Discard finished fits of an earlier run.")]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What all experiments are told."""
+class ExperimentOptions:
+    """Options of all experiments."""
 
     data: str
     model: str
@@ -59,13 +60,13 @@ def scarcity(
     restart: Restart = False,
 ) -> None:
     """Train with 0, 1, 2, 5, 10 and 100 % of a target scenario's rows: jointly, alone, and pooled."""
-    from export.experiments.groups import telling_scenario
+    from export.experiments.groups import scenario_identifying_features
     from export.experiments.scarcity import Scarcity
 
-    options = Options(data, model, epochs, user_share, device, restart)
+    options = ExperimentOptions(data, model, epochs, user_share, device, restart)
     trainer = _trainer(options)
-    untold = telling_scenario(trainer.tensors)
-    chosen = Scarcity(model, trainer.chosen(target), trainer.trained, untold, seeds, user_share)
+    hidden = scenario_identifying_features(trainer.tensors)
+    chosen = Scarcity(model, trainer.select_targets(target), trainer.training_targets, hidden, seeds, user_share)
     _run(chosen.experiment(), trainer, options)
 
 
@@ -79,13 +80,13 @@ def sources(
     device: Device = "cpu",
     restart: Restart = False,
 ) -> None:
-    """Take each source scenario's transfer weight away, after training and before."""
+    """Set each source scenario's transfer weight to 0, after training and in training."""
     from export.experiments.sources import Sources
 
-    options = Options(data, model, epochs, user_share, device, restart)
+    options = ExperimentOptions(data, model, epochs, user_share, device, restart)
     trainer = _trainer(options)
-    trainer.need_transfer(model)
-    _run(Sources(model, trainer.sources, trainer.tested, seeds, user_share).experiment(), trainer, options)
+    trainer.require_transfer(model)
+    _run(Sources(model, trainer.sources, trainer.test_targets, seeds, user_share).experiment(), trainer, options)
 
 
 @experiment_app.command()
@@ -95,7 +96,9 @@ def ablation(
     epochs: Epochs = 4,
     user_share: UserShare = 1.0,
     model: Model = "neural",
-    cumulative: Annotated[bool, typer.Option("--cumulative", help="Also train on the groups up to each.")] = False,
+    cumulative: Annotated[
+        bool, typer.Option("--cumulative", help="Also train on each group together with those before it.")
+    ] = False,
     device: Device = "cpu",
     restart: Restart = False,
 ) -> None:
@@ -103,26 +106,26 @@ def ablation(
     from export.experiments.ablation import Ablation
     from export.experiments.groups import feature_groups
 
-    options = Options(data, model, epochs, user_share, device, restart)
+    options = ExperimentOptions(data, model, epochs, user_share, device, restart)
     trainer = _trainer(options)
     chosen = Ablation(model, feature_groups(trainer.tensors), seeds, user_share, cumulative)
     _run(chosen.experiment(), trainer, options)
 
 
-def _trainer(options: Options) -> "RunTrainer":
-    from export.experiments.trainer import RunTrainer
+def _trainer(options: ExperimentOptions) -> "RowsTrainer":
+    from export.experiments.trainer import RowsTrainer
 
-    return RunTrainer(_directory(options) / "rows", options.epochs, options.device)
+    return RowsTrainer(_directory(options) / "rows", options.epochs, options.device)
 
 
-def _directory(options: Options) -> Path:
+def _directory(options: ExperimentOptions) -> Path:
     return load_settings(options.data).data_dir / options.data
 
 
-def _run(experiment: "Experiment", trainer: "RunTrainer", options: Options) -> None:
-    """Say what there is to do, do it, and print the rows."""
-    from export.experiments.results import Results
-    from export.experiments.run import plan, run
+def _run(experiment: "Experiment", trainer: "RowsTrainer", options: ExperimentOptions) -> None:
+    """Print the remaining work, run it, and print the results."""
+    from export.experiments.results import ExperimentResults
+    from export.experiments.run import remaining_work, run_experiment
 
     settings = {
         "data": options.data,
@@ -133,28 +136,28 @@ def _run(experiment: "Experiment", trainer: "RunTrainer", options: Options) -> N
         "counts": trainer.info["counts"],
     }
     path = _directory(options) / "experiments" / f"{experiment.name}.json"
-    results = Results(path, settings, restart=options.restart)
-    _say("to do", plan(experiment, trainer, results))
-    rows = run(experiment, trainer, results, _say)
-    _print(experiment.name, rows)
+    results = ExperimentResults(path, settings, restart=options.restart)
+    _print_remaining("planned", remaining_work(experiment, trainer, results))
+    rows = run_experiment(experiment, trainer, results, _print_remaining)
+    _print_results(experiment.name, rows)
     console.print(f"written to {path}", highlight=False)
 
 
-def _say(what: str, left: "Plan") -> None:
-    told = "measured" if left.measured else "assumed; measured after the first fit"
+def _print_remaining(event: str, work: "RemainingWork") -> None:
+    source = "measured" if work.measured else "assumed; measured after the first fit"
     console.print(
-        f"{what}: {left.done} fits done, {left.fits} left; at most {left.row_passes:,} rows through the network, "
-        f"about {left.seconds / 60:.1f} min ({told})",
+        f"{event}: {work.done} fits done, {work.fits} left; at most {work.row_passes:,} rows through the network, "
+        f"about {work.seconds / 60:.1f} min ({source})",
         highlight=False,
     )
 
 
-def _print(name: str, rows: list["Row"]) -> None:
-    """A table of everything but the values of single seeds."""
-    shown = [column for column in (rows[0] if rows else {}) if column != "seeds"]
-    table = Table(*shown, title=name)
+def _print_results(name: str, rows: list["ResultRow"]) -> None:
+    """Print a table of the result rows, without the values of single seeds."""
+    columns = [column for column in (rows[0] if rows else {}) if column != "seeds"]
+    table = Table(*columns, title=name)
     for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in shown))
+        table.add_row(*(_cell(column, row[column]) for column in columns))
     console.print(table)
 
 

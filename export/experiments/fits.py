@@ -1,6 +1,6 @@
-"""What the experiments are made of: fits to do, what is measured of each, and rows of means over seeds.
+"""The parts of an experiment: fits, their measures, and result rows of means over seeds.
 
-Knows nothing of torch or files: a `Trainer` does a fit and answers with its measures.
+Knows nothing of torch or files: a `Trainer` runs a fit and returns its measures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +13,14 @@ from export.rows.selection import Selection
 from services.errors import CrossRecError
 
 Measures = dict[str, dict[str, dict[str, float]]]
-"""By what was scored ("test", "validation", or "without X": the test rows with source X at weight 0), then by target
-scenario or "all": `auc` and `ndcg_at_10`, NaN where they are not defined."""
+"""`auc` and `ndcg_at_10`, NaN where undefined; by scored rows ("test", "validation", or "without X": test rows with
+source X at weight 0), then by target scenario or "all"."""
 
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 
 
 class ExperimentError(CrossRecError):
-    """An experiment cannot be done on these rows, or with these options."""
+    """An experiment cannot run on these rows or with these options."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Fit:
     """One model to train and measure.
 
     Args:
-        name: what sets it apart within its experiment, whatever the seed.
+        name: identifies it within its experiment, without the seed.
         kind: kind of model.
-        seed: of weights, order and selection.
+        seed: of initial weights, row order and selection.
         selection: which rows, features and sources; its seed is this seed.
-        removed: sources whose weight is set to 0 in scoring alone, one at a time, once the model is trained.
+        removed: sources whose weight is 0 in scoring only, one at a time, after training.
     """
 
     name: str
@@ -43,15 +43,15 @@ class Fit:
 
     @property
     def key(self) -> str:
-        """Its name in the results."""
+        """Its key in the results."""
         return f"{self.name}, seed {self.seed}"
 
 
 class Trainer(Protocol):
-    """Does fits on one set of training rows."""
+    """Runs fits on one set of training rows."""
 
     def row_passes(self, fit: Fit) -> int:
-        """How many rows go through the network, at most: training and validation rows in every epoch, test rows."""
+        """Upper bound of rows through the network: training and validation rows per epoch, test rows."""
         ...
 
     def measure(self, fit: Fit) -> Measures:
@@ -61,37 +61,39 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment's fits, cheap to list, and how their measures become rows.
+    """The fits of an experiment, and the function that makes result rows of their measures.
 
     Args:
-        name: of the command and the file.
-        fits: in the order in which they are done.
-        rows: rows from the measures of the fits that are done, by key; a row appears once all its fits are.
+        name: name of the command and the result file.
+        fits: in the order in which they run.
+        rows: makes result rows of the measures of finished fits, by key; a row needs all its fits.
     """
 
     name: str
     fits: tuple[Fit, ...]
-    rows: Callable[[Mapping[str, Measures]], list[Row]]
+    rows: Callable[[Mapping[str, Measures]], list[ResultRow]]
 
 
-def values(done: Mapping[str, Measures], fits: Sequence[Fit], scored: str, target: str, metric: str) -> list[float]:
-    """A metric of each fit; empty if one of them is not done or does not have it."""
+def metric_values(
+    done: Mapping[str, Measures], fits: Sequence[Fit], scored: str, target: str, metric: str
+) -> list[float]:
+    """A metric of each fit; empty if one of them is not finished or lacks it."""
     if any(target not in done.get(fit.key, {}).get(scored, {}) for fit in fits):
         return []
     return [done[fit.key][scored][target][metric] for fit in fits]
 
 
-def spread(name: str, found: Sequence[float]) -> Row:
-    """Mean, and deviation over seeds (0 for one seed), to 5 decimals."""
-    deviation = float(np.std(found, ddof=1)) if len(found) > 1 else 0.0
-    return {name: round(float(np.mean(found)), 5), f"{name}_sd": round(deviation, 5)}
+def mean_and_deviation(name: str, per_seed: Sequence[float]) -> ResultRow:
+    """Mean, and deviation over seeds (0 for one seed), rounded to 5 decimals."""
+    deviation = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
+    return {name: round(float(np.mean(per_seed)), 5), f"{name}_sd": round(deviation, 5)}
 
 
-def seeds(found: Sequence[float]) -> Row:
-    """The value of each seed, to 5 decimals."""
-    return {"seeds": [round(value, 5) for value in found]}
+def seed_values(per_seed: Sequence[float]) -> ResultRow:
+    """The value of each seed, rounded to 5 decimals."""
+    return {"seeds": [round(value, 5) for value in per_seed]}
 
 
-def changes(after: Sequence[float], before: Sequence[float]) -> list[float]:
-    """What each seed gained."""
+def differences(after: Sequence[float], before: Sequence[float]) -> list[float]:
+    """After minus before, per seed."""
     return [new - old for new, old in zip(after, before, strict=True)]

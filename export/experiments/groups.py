@@ -1,29 +1,25 @@
-"""Features in groups, by their names: what an ablation takes away together.
+"""Groups of features by name: the units that an ablation leaves out.
 
-Knows patterns of `tensor/name`; a feature belongs to the first group whose pattern is found in it, and one that
-none knows is a declared attribute.
+Knows patterns of `tensor/name`; a feature belongs to the first group that has a pattern found in it, and a feature
+without such a group is a declared attribute.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 
-KIND = "(category|brand|facet|department|manufacturer|type|kind)"
-USER = "/user_(scenario_)?"
-
 RULES = (
-    ("language", r"^language/|^item_text/|similarity"),
-    ("scenario features", r"^scenario/"),
-    ("learned factors", r"factor|embedding|latent"),
-    ("behaviour totals", r"^behavior/"),
-    ("price", r"price|value"),
-    ("impressions and click rates", r"impression|exposure|ctr|rate_|_rate|conversion|shown"),
-    ("repeat and interval", rf"repeat|returns_per_day|interval|since|recency|repurchase|{USER}\w*age_days"),
-    ("user x item", rf"{USER}item_"),
-    ("user x kind", rf"{USER}"),
-    ("kind popularity", rf"/(item_)?(scenario_)?{KIND}_"),
-    ("item popularity", r"engagement|popularity|unique_users"),
+    ("language", (r"^language/", r"^item_text/", r"similarity")),
+    ("scenario features", (r"^scenario/",)),
+    ("behaviour totals", (r"^behavior/",)),
+    ("price", (r"price", r"value")),
+    ("impressions", (r"impression",)),
+    ("repeat and interval", (r"repeat", r"returns_per_day", r"/user_\w*age_days")),
+    ("user x item", (r"/user_item_", r"/user_scenario_item_")),
+    ("user x kind", (r"/user_",)),
+    ("kind popularity", (r"/category_", r"/brand_")),
+    ("item popularity", (r"engagement", r"unique_users")),
 )
-"""Group and pattern; the first pattern that is found decides."""
+"""Group and patterns; the first group with a pattern found in the name decides. A kind is a category or brand."""
 
 OTHERS = "declared attributes"
 
@@ -33,36 +29,35 @@ CUMULATIVE = (
     "item popularity",
     "kind popularity",
     "repeat and interval",
-    "impressions and click rates",
+    "impressions",
     "price",
     OTHERS,
     "behaviour totals",
     "scenario features",
     "language",
-    "learned factors",
 )
 """Groups in the order in which a cumulative ablation adds them."""
 
 
 def group_of(feature: str) -> str:
     """The group of a feature `tensor/name`."""
-    return next((group for group, pattern in RULES if re.search(pattern, feature)), OTHERS)
+    return next((group for group, patterns in RULES if any(re.search(p, feature) for p in patterns)), OTHERS)
 
 
 def feature_groups(tensors: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     """The features `tensor/name` of each group that has any, in the order of CUMULATIVE."""
     members: dict[str, set[str]] = {group: set() for group in CUMULATIVE}
-    for feature in features_of(tensors):
+    for feature in feature_names(tensors):
         members[group_of(feature)].add(feature)
     return {group: frozenset(features) for group, features in members.items() if features}
 
 
-def features_of(tensors: Mapping[str, Sequence[str]]) -> list[str]:
+def feature_names(tensors: Mapping[str, Sequence[str]]) -> list[str]:
     """All features as `tensor/name`."""
     return [f"{tensor}/{name}" for tensor, names in tensors.items() for name in names]
 
 
-def telling_scenario(tensors: Mapping[str, Sequence[str]]) -> frozenset[str]:
-    """What would tell a pooled network which scenario a row is of: scenario features, the user's totals in it."""
+def scenario_identifying_features(tensors: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """Features that identify a row's scenario to a pooled network: scenario features, the user's totals in it."""
     pattern = re.compile(r"^scenario/|^behavior/scenario_")
-    return frozenset(feature for feature in features_of(tensors) if pattern.search(feature))
+    return frozenset(feature for feature in feature_names(tensors) if pattern.search(feature))

@@ -1,6 +1,6 @@
-"""Results of an experiment on disk: every finished fit is kept at once, so that what was stopped goes on from there.
+"""Results of an experiment on disk: every finished fit is written at once, so an interrupted experiment can resume.
 
-Knows the file's form; knows nothing of what the measures mean.
+Knows the file's format; knows nothing of the measures' meaning.
 """
 
 import json
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from export.experiments.fits import ExperimentError, Fit, Measures, Row
+from export.experiments.fits import ExperimentError, Fit, Measures, ResultRow
 
 
-class Results:
+class ExperimentResults:
     """The file `<experiment>.json`: {"settings", "rows", "fits": {key: {"seconds", "row_passes", "measures"}}}.
 
     Args:
-        path: of the file.
-        settings: what all fits share. A file of other settings raises ExperimentError, naming what differs.
-        restart: drop what is there.
+        path: path of the file.
+        settings: settings of all fits. A file with other settings raises ExperimentError, naming the differences.
+        restart: discard an existing file.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
@@ -31,8 +31,8 @@ class Results:
         theirs = held["settings"]
         names = sorted(set(theirs) | set(self._settings))
         if differing := [name for name in names if theirs.get(name) != self._settings.get(name)]:
-            found = "; ".join(f"{n} was {theirs.get(n)}, is {self._settings.get(n)}" for n in differing)
-            raise ExperimentError(f"{self.path} holds fits of other settings ({found}): pass --restart to drop them")
+            parts = "; ".join(f"{n} was {theirs.get(n)}, is {self._settings.get(n)}" for n in differing)
+            raise ExperimentError(f"{self.path} holds fits of other settings ({parts}): pass --restart to discard them")
         self._fits = held["fits"]
 
     @property
@@ -42,16 +42,16 @@ class Results:
 
     @property
     def seconds_per_pass(self) -> float | None:
-        """What a row cost so far each time; None before the first fit."""
+        """Measured seconds per row and pass; None before the first fit."""
         rows = sum(fit["row_passes"] for fit in self._fits.values())
         return sum(fit["seconds"] for fit in self._fits.values()) / rows if rows else None
 
-    def keep(self, fit: Fit, measures: Measures, seconds: float, row_passes: int) -> None:
-        """Hold a finished fit; `write` puts it on disk."""
+    def add(self, fit: Fit, measures: Measures, seconds: float, row_passes: int) -> None:
+        """Add a finished fit; `write` writes it to disk."""
         self._fits[fit.key] = {"seconds": round(seconds, 2), "row_passes": row_passes, "measures": measures}
 
-    def write(self, rows: list[Row]) -> None:
-        """Replace the file, at once or not at all."""
+    def write(self, rows: list[ResultRow]) -> None:
+        """Replace the file atomically."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         content = {"settings": self._settings, "rows": rows, "fits": self._fits}
         staged = self.path.with_suffix(".tmp")

@@ -1,19 +1,28 @@
-"""Sources: what each source scenario gives, by taking its transfer weight away.
+"""Sources: the change in test metrics when a source scenario's transfer weight is 0.
 
-Once from the trained model (M[:, j] = 0 in scoring), and once from training on: the difference is what the others
-can make up for.
+Once in scoring with the trained model (M[:, j] = 0), and once in training and scoring: the difference is what other
+sources replace.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from export.experiments.fits import Experiment, Fit, Measures, Row, changes, seeds, spread, values
+from export.experiments.fits import (
+    Experiment,
+    Fit,
+    Measures,
+    ResultRow,
+    differences,
+    mean_and_deviation,
+    metric_values,
+    seed_values,
+)
 from export.rows.selection import Selection
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What is taken away.
+    """Choices of the experiment.
 
     Args:
         kind: kind of model; must have transfer weights.
@@ -30,7 +39,7 @@ class Sources:
     user_share: float = 1.0
 
     def full(self) -> list[Fit]:
-        """The model with all sources, per seed; scored without each."""
+        """The model with all sources, per seed; also scored without each of them."""
         selections = [Selection(user_share=self.user_share, seed=seed) for seed in range(self.seeds)]
         return [Fit("full", self.kind, s.seed, s, removed=tuple(self.sources)) for s in selections]
 
@@ -40,22 +49,26 @@ class Sources:
         selections = [Selection({}, self.user_share, seed, dropped_sources=left_out) for seed in range(self.seeds)]
         return [Fit(f"without {source}", self.kind, selection.seed, selection) for selection in selections]
 
-    def rows(self, done: Mapping[str, Measures]) -> list[Row]:
-        """Rows whose fits are done."""
+    def rows(self, done: Mapping[str, Measures]) -> list[ResultRow]:
+        """Rows with finished fits."""
         result = []
         for target in ("all", *self.targets):
-            before = values(done, self.full(), "test", target, "auc")
+            before = metric_values(done, self.full(), "test", target, "auc")
             for source in self.sources:
-                retrained = values(done, self.without(source), "test", target, "auc")
+                retrained = metric_values(done, self.without(source), "test", target, "auc")
                 if not before or not retrained:
                     continue
-                removed = values(done, self.full(), f"without {source}", target, "auc")
-                row = {"target": target, "removed": source, **spread("auc_change", changes(removed, before))}
-                row |= spread("retrained_auc_change", changes(retrained, before))
-                result.append({**row, **seeds(changes(removed, before))})
+                removed = metric_values(done, self.full(), f"without {source}", target, "auc")
+                row = {
+                    "target": target,
+                    "removed": source,
+                    **mean_and_deviation("auc_change", differences(removed, before)),
+                }
+                row |= mean_and_deviation("retrained_auc_change", differences(retrained, before))
+                result.append({**row, **seed_values(differences(removed, before))})
         return result
 
     def experiment(self) -> Experiment:
-        """The experiment; the first seed of everything comes first."""
+        """The experiment; all fits of the first seed come first."""
         fits = [*self.full(), *(fit for source in self.sources for fit in self.without(source))]
         return Experiment("sources", tuple(sorted(fits, key=lambda fit: fit.seed)), self.rows)

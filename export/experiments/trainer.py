@@ -1,6 +1,6 @@
-"""Fits of an experiment on replayed training rows.
+"""Runs the fits of experiments on replayed training rows.
 
-Knows how rows are read and models trained and scored; knows nothing of experiments.
+Knows rows, training and scoring; knows nothing of the single experiments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from export.rows.selection import Selection
 from export.training.train import ScoredRows, fit, score_rows
 
 STEPS, LEAST_BATCH, MOST_EPOCHS = 300, 128, 40
-"""A fit makes at least so many steps: with few rows by smaller batches and more passes, within these."""
+"""A fit makes at least STEPS steps: with few rows, by smaller batches and more epochs within the other two bounds."""
 
 
-class RunTrainer:
+class RowsTrainer:
     """Trains and measures fits; a `Trainer`.
 
     Args:
@@ -36,48 +36,48 @@ class RunTrainer:
         self.info: dict[str, Any] = everything["train"].info
         self.tensors: Mapping[str, Sequence[str]] = everything["train"].tensors
         self.sources = everything["train"].sources
-        self.trained = self._present(everything["train"])
-        self.tested = self._present(everything["test"])
-        if not self.tested or not self.trained:
+        self.training_targets = self._targets_with_rows(everything["train"])
+        self.test_targets = self._targets_with_rows(everything["test"])
+        if not self.test_targets or not self.training_targets:
             raise ExperimentError(f"{directory}: experiments need rows of the splits train and test")
         self._sizes = {split: len(source) for split, source in everything.items()}
         self._columns = {s: source.columns("label", "target", "request_id") for s, source in everything.items()}
 
-    def _present(self, source: RowSource) -> list[str]:
+    def _targets_with_rows(self, source: RowSource) -> list[str]:
         return [name for name, rows in zip(self.sources, source.rows_per_target, strict=True) if rows]
 
-    def chosen(self, targets: Sequence[str] | None) -> list[str]:
-        """The given targets, or all that are trained and tested; ExperimentError names one that is not."""
-        usable = [target for target in self.trained if target in self.tested]
+    def select_targets(self, targets: Sequence[str] | None) -> list[str]:
+        """The given targets, or all that have training and test rows; ExperimentError names a target without them."""
+        usable = [target for target in self.training_targets if target in self.test_targets]
         if unknown := [target for target in targets or () if target not in usable]:
             raise ExperimentError(
                 f"target: no training and test rows of {', '.join(unknown)}; choose {', '.join(usable)}"
             )
         return list(targets or usable)
 
-    def need_transfer(self, kind: str) -> None:
+    def require_transfer(self, kind: str) -> None:
         """ExperimentError if models of the kind have no transfer weights."""
         if not load_kind(kind).has_transfer:
             raise ExperimentError(f"model: {kind} has no transfer weights; choose {' or '.join(kinds_with_transfer())}")
 
     def row_passes(self, fit: Fit) -> int:
-        """Training and validation rows in every epoch, then both scored splits."""
+        """Training and validation rows per epoch, then both scored splits."""
         rows, scored = self._rows(fit.selection), self._sizes["validation"]
-        epochs = self._overrides(rows)["epochs"]
+        epochs = self._choices(rows)["epochs"]
         return epochs * (rows + scored) + scored + self._sizes["test"] * (1 + len(fit.removed))
 
     def measure(self, fit_: Fit) -> Measures:
-        """Train and score; empty if there is nothing to train on."""
+        """Train and score; empty without training rows."""
         if not (rows := self._rows(fit_.selection)):
             return {}
-        overrides = {**self._overrides(rows), "seed": fit_.seed, "device": self._device}
+        overrides = {**self._choices(rows), "seed": fit_.seed, "device": self._device}
         config = config_of(fit_.kind, overrides)
         model, _ = fit(self._directory, fit_.kind, config, fit_.selection)
         selections = {split: (split, fit_.selection) for split in ("validation", "test")}
         for source in fit_.removed:
             selections[f"without {source}"] = ("test", replace(fit_.selection, dropped_sources=frozenset({source})))
         found = {
-            name: self._measured(split, score_rows(model, RowSource(self._directory, split, selection)))
+            name: self._split_measures(split, score_rows(model, RowSource(self._directory, split, selection)))
             for name, (split, selection) in selections.items()
         }
         return {name: measures for name, measures in found.items() if measures}
@@ -85,14 +85,14 @@ class RunTrainer:
     def _rows(self, selection: Selection) -> int:
         return len(RowSource(self._directory, "train", selection))
 
-    def _overrides(self, rows: int) -> dict[str, int]:
-        """Batches and passes with which a fit of so many rows learns."""
+    def _choices(self, rows: int) -> dict[str, int]:
+        """Batch size, epochs and patience of a fit on a number of rows."""
         most = config_of("neural").batch_rows
         batch_rows = min(most, max(LEAST_BATCH, rows * self._epochs // STEPS))
         epochs = max(self._epochs, min(MOST_EPOCHS, -(-STEPS * LEAST_BATCH // max(rows, 1))))
         return {"epochs": epochs, "batch_rows": batch_rows, "patience": max(2, epochs // 4)}
 
-    def _measured(self, split: str, scored: ScoredRows) -> dict[str, dict[str, float]]:
+    def _split_measures(self, split: str, scored: ScoredRows) -> dict[str, dict[str, float]]:
         """AUC and NDCG@10 over all rows and per target; empty without rows."""
         if not len(scored.row):
             return {}

@@ -6,8 +6,8 @@ import pytest
 
 from export.experiments.ablation import Ablation
 from export.experiments.fits import ExperimentError, Fit, Measures
-from export.experiments.results import Results
-from export.experiments.run import SECONDS_PER_PASS, plan, run
+from export.experiments.results import ExperimentResults
+from export.experiments.run import SECONDS_PER_PASS, remaining_work, run_experiment
 from export.experiments.scarcity import Scarcity
 from export.experiments.sources import Sources
 from export.rows.selection import Selection
@@ -59,7 +59,7 @@ def test_arms_differ_in_rows_and_features() -> None:
 
 def test_scarcity_rows_hold_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
     """In order of fraction, with the value of each seed."""
-    rows = run(scarcity().experiment(), ArithmeticTrainer(), Results(tmp_path / "s.json", {}))
+    rows = run_experiment(scarcity().experiment(), ArithmeticTrainer(), ExperimentResults(tmp_path / "s.json", {}))
     assert len(rows) == 2 * (2 + 3 + 3)
     assert rows[0] == {
         "target": "mail",
@@ -76,12 +76,14 @@ def test_scarcity_rows_hold_mean_and_deviation_over_seeds(tmp_path: Path) -> Non
 def test_finished_fits_are_not_done_again(tmp_path: Path) -> None:
     """Another seed adds its own fits only, and the rows are those of one run through."""
     trainer = ArithmeticTrainer()
-    run(scarcity(1).experiment(), trainer, Results(tmp_path / "s.json", {"epochs": 2}))
+    run_experiment(scarcity(1).experiment(), trainer, ExperimentResults(tmp_path / "s.json", {"epochs": 2}))
     first = list(trainer.fitted)
-    more = run(scarcity(2).experiment(), trainer, Results(tmp_path / "s.json", {"epochs": 2}))
+    more = run_experiment(scarcity(2).experiment(), trainer, ExperimentResults(tmp_path / "s.json", {"epochs": 2}))
     assert trainer.fitted[: len(first)] == first
     assert all(key.endswith("seed 1") for key in trainer.fitted[len(first) :])
-    assert more == run(scarcity(2).experiment(), ArithmeticTrainer(), Results(tmp_path / "once.json", {}))
+    assert more == run_experiment(
+        scarcity(2).experiment(), ArithmeticTrainer(), ExperimentResults(tmp_path / "once.json", {})
+    )
 
 
 def test_what_was_stopped_left_its_finished_fits(tmp_path: Path) -> None:
@@ -94,27 +96,27 @@ def test_what_was_stopped_left_its_finished_fits(tmp_path: Path) -> None:
             return super().measure(fit)
 
     with pytest.raises(KeyboardInterrupt):
-        run(scarcity().experiment(), Failing(), Results(tmp_path / "s.json", {}))
-    assert len(Results(tmp_path / "s.json", {}).done) == 2
+        run_experiment(scarcity().experiment(), Failing(), ExperimentResults(tmp_path / "s.json", {}))
+    assert len(ExperimentResults(tmp_path / "s.json", {}).done) == 2
 
 
 def test_results_of_other_settings_are_an_error_that_names_them(tmp_path: Path) -> None:
     """They are dropped on request alone."""
-    run(scarcity(1).experiment(), ArithmeticTrainer(), Results(tmp_path / "s.json", {"epochs": 2}))
+    run_experiment(scarcity(1).experiment(), ArithmeticTrainer(), ExperimentResults(tmp_path / "s.json", {"epochs": 2}))
     with pytest.raises(ExperimentError, match="epochs was 2, is 3"):
-        Results(tmp_path / "s.json", {"epochs": 3})
-    assert Results(tmp_path / "s.json", {"epochs": 3}, restart=True).done == {}
+        ExperimentResults(tmp_path / "s.json", {"epochs": 3})
+    assert ExperimentResults(tmp_path / "s.json", {"epochs": 3}, restart=True).done == {}
 
 
 def test_the_plan_says_what_is_left(tmp_path: Path) -> None:
     """Assumed seconds a pass before the first fit, measured ones after."""
     experiment, trainer = scarcity(1).experiment(), ArithmeticTrainer()
-    results = Results(tmp_path / "s.json", {})
-    before = plan(experiment, trainer, results)
+    results = ExperimentResults(tmp_path / "s.json", {})
+    before = remaining_work(experiment, trainer, results)
     assert (before.fits, before.done, before.measured) == (14, 0, False)
     assert before.seconds == before.row_passes * SECONDS_PER_PASS
-    results.keep(experiment.fits[0], trainer.measure(experiment.fits[0]), 20.0, 100)
-    after = plan(experiment, trainer, results)
+    results.add(experiment.fits[0], trainer.measure(experiment.fits[0]), 20.0, 100)
+    after = remaining_work(experiment, trainer, results)
     assert (after.fits, after.done, after.measured) == (13, 1, True)
     assert after.seconds == pytest.approx(0.2 * after.row_passes)
 
@@ -123,7 +125,7 @@ def test_sources_are_removed_in_scoring_and_from_training(tmp_path: Path) -> Non
     """Every target and all of them, against the full model of the same seed."""
     experiment = Sources("neural", ("home", *TARGETS), TARGETS, seeds=2).experiment()
     assert len(experiment.fits) == 2 * (1 + 3)
-    rows = run(experiment, ArithmeticTrainer(), Results(tmp_path / "s.json", {}))
+    rows = run_experiment(experiment, ArithmeticTrainer(), ExperimentResults(tmp_path / "s.json", {}))
     assert [(row["target"], row["removed"]) for row in rows[:4]] == [
         ("all", "home"),
         ("all", "mail"),
@@ -137,8 +139,10 @@ def test_sources_are_removed_in_scoring_and_from_training(tmp_path: Path) -> Non
 def test_ablation_drops_each_group_and_adds_them_up(tmp_path: Path) -> None:
     """Changes are against the full model; `up to` the last group is the full model again."""
     groups = {"counts": frozenset({"item/a", "item/b"}), "price": frozenset({"item/c"})}
-    rows = run(
-        Ablation("neural", groups, 1, cumulative=True).experiment(), ArithmeticTrainer(), Results(tmp_path / "a", {})
+    rows = run_experiment(
+        Ablation("neural", groups, 1, cumulative=True).experiment(),
+        ArithmeticTrainer(),
+        ExperimentResults(tmp_path / "a", {}),
     )
     assert [(row["arm"], row["group"], row["features"], row["auc_change"]) for row in rows] == [
         ("full", "", 0, 0.0),

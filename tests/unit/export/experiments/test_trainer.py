@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from export.experiments.cli import experiment_app
 from export.experiments.fits import ExperimentError, Fit
-from export.experiments.trainer import RunTrainer
+from export.experiments.trainer import RowsTrainer
 from export.rows.selection import Selection
 from tests.unit.export.rows.made_rows import SOURCES, write_rows
 
@@ -25,11 +25,11 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def trainer(data: Path) -> RunTrainer:
-    return RunTrainer(data / "rows", epochs=1, device="cpu")
+def trainer(data: Path) -> RowsTrainer:
+    return RowsTrainer(data / "rows", epochs=1, device="cpu")
 
 
-def test_a_fit_is_measured_on_both_splits_and_without_sources(trainer: RunTrainer) -> None:
+def test_a_fit_is_measured_on_both_splits_and_without_sources(trainer: RowsTrainer) -> None:
     """Over all rows and per target; a source at weight 0 ranks otherwise."""
     measures = trainer.measure(Fit("full", "affine", 0, removed=("mail",)))
     assert list(measures) == ["validation", "test", "without mail"]
@@ -38,7 +38,7 @@ def test_a_fit_is_measured_on_both_splits_and_without_sources(trainer: RunTraine
     assert measures["test"]["all"]["auc"] != measures["without mail"]["all"]["auc"]
 
 
-def test_fits_of_few_rows_make_more_passes(trainer: RunTrainer) -> None:
+def test_fits_of_few_rows_make_more_passes(trainer: RowsTrainer) -> None:
     """So that they learn at all; the plan counts them."""
     whole, few = Fit("whole", "affine", 0), Fit("few", "affine", 0, Selection({"mail": 0.02, "shelf": 0.02}))
     train, validation, test = 240, 120, 120
@@ -46,29 +46,29 @@ def test_fits_of_few_rows_make_more_passes(trainer: RunTrainer) -> None:
     assert trainer.row_passes(few) < trainer.row_passes(whole)
 
 
-def test_a_fit_without_rows_measures_nothing(trainer: RunTrainer) -> None:
+def test_a_fit_without_rows_measures_nothing(trainer: RowsTrainer) -> None:
     """A percent of few rows may be none."""
     assert trainer.measure(Fit("none", "affine", 0, Selection(dict.fromkeys(TARGETS, 0.0)))) == {}
 
 
-def test_targets_are_scenarios_with_rows(trainer: RunTrainer) -> None:
+def test_targets_are_scenarios_with_rows(trainer: RowsTrainer) -> None:
     """`home` is a source alone."""
-    assert trainer.chosen(None) == TARGETS
-    assert trainer.chosen(["shelf"]) == ["shelf"]
+    assert trainer.select_targets(None) == TARGETS
+    assert trainer.select_targets(["shelf"]) == ["shelf"]
     with pytest.raises(ExperimentError, match="no training and test rows of home; choose mail, shelf"):
-        trainer.chosen(["home"])
+        trainer.select_targets(["home"])
 
 
-def test_sources_need_a_model_with_transfer_weights(trainer: RunTrainer) -> None:
+def test_sources_need_a_model_with_transfer_weights(trainer: RowsTrainer) -> None:
     """The error names those that have them."""
     with pytest.raises(ExperimentError, match="pooled has no transfer weights; choose affine or neural"):
-        trainer.need_transfer("pooled")
+        trainer.require_transfer("pooled")
 
 
 def test_rows_without_a_test_split_are_refused(tmp_path: Path) -> None:
     """Before anything is trained."""
     with pytest.raises(ExperimentError, match="need rows of the splits train and test"):
-        RunTrainer(write_rows(tmp_path, splits=("train", "validation")), 1, "cpu")
+        RowsTrainer(write_rows(tmp_path, splits=("train", "validation")), 1, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_rows_without_a_test_split_are_refused(tmp_path: Path) -> None:
 def test_commands_write_their_results_and_go_on_from_them(
     data: Path, arguments: list[str], fits: int, rows: int
 ) -> None:
-    """Plan first, then a table; repeated, nothing is left to do."""
+    """RemainingWork first, then a table; repeated, nothing is left to do."""
     command = [*arguments, "--data", "made", "--seeds", "1", "--epochs", "1", "--model", "affine"]
     first, second = CliRunner().invoke(experiment_app, command), CliRunner().invoke(experiment_app, command)
     assert (first.exit_code, second.exit_code) == (0, 0)
