@@ -123,7 +123,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Workers that died",
             "none",
             ((f"sum(increase({RANKING}_worker_deaths_total[$__rate_interval]))", "died"),),
-            "The log says how (ranking_worker_gone).",
+            "The log says how (ranking_worker_exited).",
         ),
     ),
     "Ranking: what answers rest on": (
@@ -167,7 +167,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"max({RANKING}_model_problems)", "problems"),
                 (f"sum(increase({RANKING}_model_swaps_total[$__rate_interval]))", "swaps, over all workers"),
             ),
-            "The log says what is wrong (model_refused).",
+            "The log says what is wrong (model_rejected).",
         ),
         Panel(
             "Probability by scenario, median",

@@ -33,7 +33,7 @@ METRICS = (
     "services.ranking.metrics:LoadMetrics",
     "services.ranking.model.metrics:ModelMetrics",
     "services.ranking.served_log.metrics:ServedLogMetrics",
-    "services.ranking.process.worker_pool:Fleet",
+    "services.ranking.process.worker_pool:WorkerPool",
 )
 """Everything that a process registers with Prometheus."""
 

@@ -14,7 +14,7 @@ from skl2onnx.common.data_types import FloatTensorType
 from export.onnx_check import check_difference, open_session
 from export.recognition.calibration import FLOOR
 from export.recognition.forest import ForestRecogniser
-from services.ranking.recognise import INPUT, OUTPUT
+from services.ranking.model.onnx_recogniser import INPUT, OUTPUT
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 IR_VERSION = 10

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from services.console.choice import iso
 from services.consumers.status import GroupStatus
 from services.features.schema import build_schema
-from services.registry.description import FIELDS_OF_ALL, Server, metrics_of, shown
-from services.registry.promotion import serving_of
+from services.registry.description import FIELDS_OF_ALL, ServerRequirements, list_fields, read_metrics
+from services.registry.promotion import read_serving_state
 from services.registry.reader import Registry
-from services.registry.rollout import described
+from services.registry.rollout import describe_rollout
 from services.settings.load import Settings
 from services.text.encoder import find_fingerprint
 
@@ -44,7 +44,7 @@ class ServedModel:
         versions: field and value by NAME/VERSION.
     """
 
-    plan: str
+    rollout: str
     versions: dict[str, Sequence[tuple[str, str]]]
 
 
@@ -80,15 +80,16 @@ def served_model(settings: Settings) -> ServedModel:
     """What serves according to the registry. Raises CrossRecError."""
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
     encoder = find_fingerprint(settings.encoder_dir)
-    server, plan = Server(build_schema(settings.features), encoder), serving_of(registry, settings.ranking.model).plan
+    server = ServerRequirements(build_schema(settings.features), encoder)
+    rollout = read_serving_state(registry, settings.ranking.model).rollout
     versions: dict[str, Sequence[tuple[str, str]]] = {}
-    for version in plan.models:
+    for version in rollout.models:
         manifest = registry.manifest(version, FIELDS_OF_ALL)
         fit = server.fit(manifest, registry.sizes(version))
-        versions[str(version)] = [("fits this server", fit), *shown(manifest, metrics_of(registry, version))]
+        versions[str(version)] = [("fits this server", fit), *list_fields(manifest, read_metrics(registry, version))]
     pinned = settings.ranking.version
     said = f"; ranking.version pins {pinned} for servers with these settings" if pinned else ""
-    return ServedModel(described(plan) + said, versions)
+    return ServedModel(describe_rollout(rollout) + said, versions)
 
 
 def newest_event(newest_s: float, now_s: float) -> str:

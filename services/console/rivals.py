@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.model.ab_split import OneModel
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker, rank
 from services.registry.description import FIELDS_OF_ALL, RECOGNISER
-from services.registry.model import Model
-from services.registry.promotion import roles_of
+from services.registry.model import ScoringModel
+from services.registry.promotion import list_roles
 from services.registry.reader import Registry, Version
 from services.settings.load import Settings
 
@@ -33,10 +33,14 @@ class Rivals:
     """
 
     def __init__(
-        self, registry: Registry, name: str, load: Callable[[Version], Model], open_ranker: Callable[[Model], Ranker]
+        self,
+        registry: Registry,
+        name: str,
+        load: Callable[[Version], ScoringModel],
+        open_ranker: Callable[[ScoringModel], Ranker],
     ) -> None:
         self._registry, self._name, self._load, self._open = registry, name, load, open_ranker
-        self._lock, self._loaded = threading.Lock(), dict[Version, Model]()
+        self._lock, self._loaded = threading.Lock(), dict[Version, ScoringModel]()
         self._ranker: Ranker | None = None
 
     def versions(self) -> dict[str, str]:
@@ -44,10 +48,10 @@ class Rivals:
 
         Raises CrossRecError if the registry cannot be read.
         """
-        self._registry.forget_listings()
+        self._registry.invalidate_listings()
         doing: dict[Version, str] = {}
         if self._registry.newest(self._name):
-            for version, role in roles_of(self._registry, self._name):
+            for version, role in list_roles(self._registry, self._name):
                 doing[version] = f"{doing[version]}, {role}" if version in doing else role
         all_of_them = [version for name in self._registry.names() for version in self._registry.versions(name)]
         found = [*doing, *(version for version in all_of_them if version not in doing and self._ranks(version))]
@@ -68,7 +72,7 @@ class Rivals:
             model = self._loaded[version]
             if self._ranker is None:
                 self._ranker = self._open(model)
-            return replace(self._ranker, models=OneModel(model))
+            return replace(self._ranker, models=FixedModel(model))
 
     def _ranks(self, version: Version) -> bool:
         return self._registry.manifest(version, FIELDS_OF_ALL).get("kind") != RECOGNISER
@@ -80,7 +84,7 @@ def open_rivals(settings: Settings) -> Rivals:
 
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
 
-    def load(version: Version) -> Model:
+    def load(version: Version) -> ScoringModel:
         from services.ranking.model.loader import ModelLoader
         from services.text.encoder import read_encoder_info
 
@@ -88,9 +92,9 @@ def open_rivals(settings: Settings) -> Rivals:
         encoder = read_encoder_info(settings.encoder_dir).fingerprint
         return ModelLoader(registry, schema, encoder, ("CPUExecutionProvider",))(version)
 
-    def open_ranker(model: Model) -> Ranker:
+    def open_ranker(model: ScoringModel) -> Ranker:
         from services.ranking.wiring import build_ranker
 
-        return build_ranker(settings, OneModel(model))[0]
+        return build_ranker(settings, FixedModel(model))[0]
 
     return Rivals(registry, settings.ranking.model, load, open_ranker)

@@ -8,8 +8,8 @@ from services.errors import CrossRecError
 from services.features.schema import build_schema
 from services.kafka.connection import KafkaUnavailable
 from services.kafka.topics import list_topics, topic_specs
-from services.registry.compatibility import config_differences, differences
-from services.registry.reader import MANY, Registry, wanted_version
+from services.registry.compatibility import config_differences, model_differences
+from services.registry.reader import BATCHED, Registry, find_version
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
 from services.store.redis.connection import redis_arguments
@@ -81,16 +81,16 @@ def model_checks(settings: Settings) -> Iterator[Check]:
         yield wrong("text encoder", found, "set features.text_dims to the encoder's, or build another one")
     try:
         registry = Registry(settings.registry_dir, settings.registry_cache_dir)
-        version = wanted_version(registry, chosen.model, chosen.version)
+        version = find_version(registry, chosen.model, chosen.version)
         manifest, where = registry.manifest(version), registry.where(version)
     except CrossRecError as error:
         yield wrong("model", str(error), "`crossrec train`, or set ranking.model and ranking.version")
         return
     # Other choices change names in every tensor: those say nothing more.
-    if differs := config_differences(manifest, schema) or differences(manifest, schema, encoder.fingerprint):
+    if differs := config_differences(manifest, schema) or model_differences(manifest, schema, encoder.fingerprint):
         yield wrong("model", f"{where} does not fit: {'; '.join(differs)}", "train it again with these settings")
     else:
         yield ok("model", f"{where} fits schema and encoder")
-    if chosen.batch_wait_ms > 0 and MANY not in manifest.get("files", {}):
+    if chosen.batch_wait_ms > 0 and BATCHED not in manifest.get("files", {}):
         found = "ranking.batch_wait_ms is set, but the model has no graph for several requests"
         yield warning("batching", found, "train the model again, or set ranking.batch_wait_ms to 0")

@@ -1,4 +1,4 @@
-"""A histogram that takes all values of a request at once: prometheus_client's own takes them one by one."""
+"""A histogram that observes all values of a request in one call: prometheus_client's own takes one value a call."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -7,26 +7,26 @@ import numpy as np
 from prometheus_client.core import HistogramMetricFamily
 
 
-class Distribution:
-    """Values by label in a few buckets (the protocol of prometheus_client's collectors). Safe between threads.
+class BatchHistogram:
+    """A histogram with labels (a prometheus_client collector). Safe between threads.
 
     Args:
         name: of the metric.
-        what: it measures.
+        help_text: what it measures.
         labels: names of the labels.
-        bounds: upper bounds of the buckets, ascending, the last one aside.
+        bounds: upper bounds of the buckets, ascending, without the last bucket's (infinity).
     """
 
-    def __init__(self, name: str, what: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
-        self._name, self._what, self._labels = name, what, tuple(labels)
+    def __init__(self, name: str, help_text: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._name, self._help, self._labels = name, help_text, tuple(labels)
         self._bounds = np.array(bounds, np.float32)
         self._names = [*(str(float(bound)) for bound in bounds), "+Inf"]
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, ...], np.ndarray] = {}
         self._sums: dict[tuple[str, ...], float] = {}
 
-    def add(self, labels: tuple[str, ...], values: np.ndarray) -> None:
-        """Take values."""
+    def observe(self, labels: tuple[str, ...], values: np.ndarray) -> None:
+        """Add values."""
         counts = np.bincount(self._bounds.searchsorted(values), minlength=len(self._names))
         total = float(values.sum())
         with self._lock:
@@ -35,7 +35,7 @@ class Distribution:
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """The histogram, as of now."""
-        family = HistogramMetricFamily(self._name, self._what, labels=self._labels)
+        family = HistogramMetricFamily(self._name, self._help, labels=self._labels)
         with self._lock:
             for labels, counts in self._counts.items():
                 buckets = list(zip(self._names, counts.cumsum().tolist(), strict=True))

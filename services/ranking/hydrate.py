@@ -1,4 +1,4 @@
-"""The rows that a request rests on, and what is missing of them: the user's first, then all of them."""
+"""The stages that read the rows of a request, the user's first, then all of them, and note what is missing."""
 
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,11 @@ from services.features.catalogue import attribute_values
 from services.features.feature_rows import FeatureRows
 from services.features.rows import Block, default_block
 from services.features.schema import Schema
-from services.ranking.cache.last_known import LastKnown, size_of
-from services.ranking.cache.ranking_rows import RankingRows
+from services.ranking.cache.last_known import LastKnownRows, block_bytes
+from services.ranking.cache.row_sources import RowSources
 from services.ranking.cache.scenario_cache import Scenarios
-from services.ranking.degraded import Degraded
-from services.ranking.validate import Request
+from services.ranking.request_state import Degradations
+from services.ranking.validate import RankQuery
 from services.store.protocol import StoreUnavailable
 from services.store.read_deadline import read_deadline
 
@@ -28,7 +28,7 @@ class UserRows:
     Args:
         user: the user's row.
         user_scenario: [J] the user's rows per scenario.
-        known: whether the store has the user's row, as far as is known.
+        known: whether the store has the user's row, as of the last successful read.
         available: whether the store could be read in time.
         age_s: seconds since the rows were read; 0: just now.
     """
@@ -41,17 +41,17 @@ class UserRows:
 
 
 @dataclass(frozen=True)
-class Hydration:
-    """The rows of a request.
+class RequestRows:
+    """The rows of a query.
 
     Args:
-        hydrated: as encoding wants them.
+        features: the rows as the encoder takes them.
         newest_user_event_s: time of the user's newest known event, seconds since 1970, 0 if none.
         oldest_item_read_s: seconds since the oldest item row was read.
         user_read_s: seconds since the user's rows were read; 0: just now.
     """
 
-    hydrated: FeatureRows
+    features: FeatureRows
     newest_user_event_s: float
     oldest_item_read_s: float
     user_read_s: float
@@ -59,61 +59,65 @@ class Hydration:
 
 def read_user(
     schema: Schema,
-    rows: RankingRows,
-    last_known: LastKnown[UserRows],
+    rows: RowSources,
+    last_known: LastKnownRows[UserRows],
     user_id: str,
     scenarios: Scenarios,
     time_left_s: float,
 ) -> UserRows:
-    """One batched read within a share of the time left; the last known rows, or else defaults, if it fails.
+    """Read the user's rows in one batch within a share of the time left.
 
-    Never raises StoreUnavailable.
+    If that fails, returns the last known rows, or else defaults; never raises StoreUnavailable.
     """
     try:
         with read_deadline(READ_SHARE * time_left_s):
             user, each = rows.read_user(user_id, scenarios.ids)
     except StoreUnavailable:
-        found = last_known.find(user_id, scenarios.ids)
-        if found is not None:
-            return replace(found[0], available=False, age_s=found[1])
+        known = last_known.get(user_id, scenarios.ids)
+        if known is not None:
+            return replace(known[0], available=False, age_s=known[1])
         user, each = default_block(schema["user"], 1), default_block(schema["user_scenario"], len(scenarios.ids))
         return UserRows(user, each, known=False, available=False)
     read = UserRows(user, each, known=bool(user.ints("schema")[0]), available=True)
     if read.known:
-        last_known.keep(user_id, scenarios.ids, read, size_of(read.user) + size_of(read.user_scenario))
+        last_known.put(user_id, scenarios.ids, read, block_bytes(read.user) + block_bytes(read.user_scenario))
     else:
-        last_known.forget(user_id)
+        last_known.remove(user_id)
     return read
 
 
 def hydrate(
-    schema: Schema, rows: RankingRows, request: Request, scenarios: Scenarios, user: UserRows, degraded: Degraded
-) -> Hydration:
-    """Put items and scenarios from memory beside the user's rows, and note what is missing."""
-    cached = rows.items.rows(request.item_ids, scenarios.ids)
-    if not (user.available and scenarios.available and cached.available):
-        degraded.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the store could not be read: last known rows serve")
+    schema: Schema, rows: RowSources, query: RankQuery, scenarios: Scenarios, user: UserRows, degradations: Degradations
+) -> RequestRows:
+    """Join items and scenarios from memory with the user's rows, and note what is missing."""
+    items = rows.items.lookup(query.item_ids, scenarios.ids)
+    if not (user.available and scenarios.available and items.available):
+        degradations.add(
+            pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the online store could not be read: last known rows are used"
+        )
     if not user.available and user.known:
-        degraded.add(pb.DEGRADATION_REASON_STALE_USER, f"the user's rows are as of {user.age_s:.0f} s ago")
+        degradations.add(pb.DEGRADATION_REASON_STALE_USER, f"the user's rows were read {user.age_s:.0f} s ago")
     elif not user.available:
-        # The model on a new user's rows: what others do in the target scenario decides, and scores stay scores.
-        degraded.add(pb.DEGRADATION_REASON_POPULARITY, "nothing is known of the user: ranked by what others do")
+        # The model scores a new user's rows: popularity in the target scenario decides, and scores stay comparable.
+        degradations.add(
+            pb.DEGRADATION_REASON_POPULARITY, "the user's rows could not be read: ranked by what other users do"
+        )
     elif not user.known:
-        degraded.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "the user has no features: ranked by what others do")
-    unknown = len(cached.known) - int(np.count_nonzero(cached.known))
+        degradations.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "the user has no features: ranked by what other users do")
+    unknown = len(items.known) - int(np.count_nonzero(items.known))
     if unknown:
-        detail = f"{unknown} of {len(cached.known)} candidates have no features: ranked by defaults"
-        degraded.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, detail, unknown)
-    hydrated = FeatureRows(
-        time_s=request.time_s,
+        detail = f"{unknown} of {len(items.known)} candidates have no features: ranked by defaults"
+        degradations.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, detail, unknown)
+    features = FeatureRows(
+        time_s=query.time_s,
         encoder=rows.encoder,
         scenario=scenarios.rows,
         scenario_activity=scenarios.activity,
         user=user.user,
         user_scenario=user.user_scenario,
-        **cached.fields,
-        pair_request=np.zeros(len(cached.known), np.int64),
-        pair_item=np.arange(len(cached.known)),
-        context=attribute_values(schema.config, "context", request.context)[None],
+        **items.fields,
+        pair_request=np.zeros(len(items.known), np.int64),
+        pair_item=np.arange(len(items.known)),
+        context=attribute_values(schema.config, "context", query.context)[None],
     )
-    return Hydration(hydrated, float(user.user.floats("time_s")[0]), cached.age_s, user.age_s)
+    return RequestRows(features, float(user.user.floats("time_s")[0]), items.age_s, user.age_s)

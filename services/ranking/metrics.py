@@ -1,7 +1,7 @@
-"""The metrics of the ranking server: every name, unit and label is here and, about models, in serving/metrics.py.
+"""Prometheus metrics of the ranking server: every name, unit and label is here or, for models, in model/metrics.py.
 
-Knows no HTTP; the registry is the caller's. All names begin with `crossrec_ranking_`. Of several worker processes each
-has its own; `merging.py` makes one of them, and has to know of gauges that must not be summed.
+Knows no HTTP; the registry is the caller's. All names begin with `crossrec_ranking_`. Each worker process has its own
+metrics; `process/metrics_aggregation.py` aggregates them, and has to list the gauges that must not be summed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,16 +11,17 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.admission.admission import Admission
+from services.ranking.admission.admission import AdmissionController
 from services.ranking.cache.item_cache import ItemCache
-from services.ranking.histogram import Distribution
-from services.ranking.outcome import Answered, Ranking
-from services.ranking.stage_timings import WAIT
+from services.ranking.histogram import BatchHistogram
+from services.ranking.outcome import RankOutcome, RankTrace
+from services.ranking.request_state import WAIT_STAGE
+from services.ranking.served_log.log import ServedLog
 
 PREFIX = "crossrec_ranking"
 
 MAX_SCENARIOS = 20
-"""Scenarios with a label of their own, the first ones seen; more are OTHER, and as sources they are left out."""
+"""Scenarios with a label of their own, the first ones seen; further ones are OTHER, and left out as sources."""
 
 OTHER = "other"
 
@@ -50,104 +51,141 @@ _REASONS = {
 
 
 class RankingMetrics:
-    """What is counted and measured of requests: an observer of the pipeline and of the server's calls.
+    """Metrics of requests: an observer of the pipeline and of the server's calls.
 
     Args:
-        registry: where the metrics go.
+        registry: gets the metrics.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry, self._names = registry, dict[str, str]()
-        what = "Rank calls by the code of their answer; CANCELLED where nobody waited for it any more."
+        what = "Rank calls by status code; CANCELLED if the client had left."
         self._requests = self._counter("requests", what, "code")
-        self._request_s = self._histogram("request_seconds", "A Rank call in the server, waiting included.", _SECONDS)
-        self._stage_s = self._histogram("stage_seconds", "A stage of an answered request.", _STAGE_SECONDS, "stage")
-        self._waiting_s = self._histogram("waiting_seconds", "Waiting for the turn, of answered requests.", _SECONDS)
+        self._request_s = self._histogram(
+            "request_seconds", "Time of a Rank call in the server, waiting included.", _SECONDS
+        )
+        self._stage_s = self._histogram(
+            "stage_seconds", "Time of a stage of an answered request.", _STAGE_SECONDS, "stage"
+        )
+        self._waiting_s = self._histogram("waiting_seconds", "Time that answered requests waited for a slot.", _SECONDS)
         self._candidates = self._histogram("candidates", "Candidates of an answered request.", _CANDIDATES)
         self._answers = self._counter("answers", "Answers by model and arm.", "model", "arm")
-        what = "Answers that had to do without something, by reason; one answer may have several."
+        what = "Degraded answers by reason; one answer may have several."
         self._degraded = self._counter("degraded", what, "reason")
-        what = "Age of the oldest item row that an answer rests on: since it was read or known to be unchanged."
+        what = "Age of the oldest item row behind an answer: time since it was read or known to be unchanged."
         self._item_age_s = self._histogram("item_age_seconds", what, _AGES_S)
         what = "Time from the newest event in a user's rows to the request."
         self._event_age_s = self._histogram("user_event_age_seconds", what, _EVENT_AGES_S)
-        what = f"Probabilities of candidates by target scenario; those beyond {MAX_SCENARIOS} are `{OTHER}`."
-        self._probability = Distribution(f"{PREFIX}_probability", what, ("scenario",), _PROBABILITIES)
+        what = f"Probabilities of candidates by target scenario; scenarios beyond {MAX_SCENARIOS} are `{OTHER}`."
+        self._probability = BatchHistogram(f"{PREFIX}_probability", what, ("scenario",), _PROBABILITIES)
         registry.register(self._probability)
         what = f"Transfer weights by target and source scenario; sources beyond {MAX_SCENARIOS} are left out."
         self._weight = self._histogram("transfer_weight", what, _WEIGHTS, "scenario", "source")
-        # What has not happened yet is 0, not absent: rates see the first time, too.
+        # Labels that have not occurred yet start at 0, so that rates see the first occurrence.
         for code in _CODES:
             self._requests.labels(code.name)
         for reason in _REASONS.values():
             self._degraded.labels(reason)
 
-    def called(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+    def on_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
         """A call has ended."""
         del method  # there is one
         self._requests.labels(code.name).inc()
         self._request_s.observe(seconds)
 
-    def answered(self, answered: Answered) -> None:
-        """An answer is made."""
-        for stage, begin_ns, end_ns in answered.stages.steps:
-            (self._waiting_s if stage == WAIT else self._stage_s.labels(stage)).observe((end_ns - begin_ns) / 1e9)
-        self._candidates.observe(len(answered.request.item_ids))
-        self._answers.labels(answered.served.model.version, answered.served.arm).inc()
-        for degradation in answered.degraded.reasons:
+    def on_ranked(self, outcome: RankOutcome) -> None:
+        """An answer is ready."""
+        for stage, begin_ns, end_ns in outcome.timings.steps:
+            (self._waiting_s if stage == WAIT_STAGE else self._stage_s.labels(stage)).observe((end_ns - begin_ns) / 1e9)
+        self._candidates.observe(len(outcome.query.item_ids))
+        self._answers.labels(outcome.assignment.model.version, outcome.assignment.arm).inc()
+        for degradation in outcome.degradations.reasons:
             self._degraded.labels(_REASONS[degradation.reason]).inc()
-        if answered.ranking is not None:
-            self._ranked(answered.ranking, answered.request.time_s)
+        if outcome.trace is not None:
+            self._observe_trace(outcome.trace, outcome.query.time_s)
 
-    def _ranked(self, ranking: Ranking, time_s: float) -> None:
-        self._item_age_s.observe(ranking.rows.oldest_item_read_s)
-        if ranking.rows.newest_user_event_s > 0:
-            self._event_age_s.observe(max(0.0, time_s - ranking.rows.newest_user_event_s))
-        sources = ranking.scenarios.ids
-        target = self._name(ranking.target) if ranking.target in sources else OTHER
-        self._probability.add((target,), ranking.scores.probability)
-        weights = ranking.scores.transfer[:MAX_SCENARIOS].tolist()
-        for source, weight in zip(map(self._name, sources), weights, strict=False):
+    def _observe_trace(self, trace: RankTrace, time_s: float) -> None:
+        self._item_age_s.observe(trace.rows.oldest_item_read_s)
+        if trace.rows.newest_user_event_s > 0:
+            self._event_age_s.observe(max(0.0, time_s - trace.rows.newest_user_event_s))
+        sources = trace.scenarios.ids
+        target = self._label(trace.target) if trace.target in sources else OTHER
+        self._probability.observe((target,), trace.scores.probability)
+        weights = trace.scores.transfer[:MAX_SCENARIOS].tolist()
+        for source, weight in zip(map(self._label, sources), weights, strict=False):
             if source != OTHER:
                 self._weight.labels(target, source).observe(weight)
 
-    def _name(self, scenario: str) -> str:
-        """The label of a known scenario; what a caller made up never is one."""
+    def _label(self, scenario: str) -> str:
+        """The label of a known scenario. Callers pass known scenarios only, so that clients cannot create labels."""
         name = self._names.get(scenario)
         if name is None and len(self._names) < MAX_SCENARIOS:
             name = self._names.setdefault(scenario, scenario)
         return name or OTHER
 
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", what, labels, registry=self._registry)
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", help_text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(f"{PREFIX}_{name}", what, labels, registry=self._registry, buckets=buckets)
+    def _histogram(self, name: str, help_text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", help_text, labels, registry=self._registry, buckets=buckets)
 
 
-class LoadMetrics:
-    """Looks at admission and item cache when it is asked (the protocol of prometheus_client's collectors).
+class AdmissionMetrics:
+    """Collects the state of admission control (a prometheus_client collector).
 
     Args:
-        admission: lets requests in.
-        items: the item cache.
+        admission: admission control of the server.
     """
 
-    def __init__(self, admission: Admission, items: ItemCache) -> None:
-        self._admission, self._items = admission, items
+    def __init__(self, admission: AdmissionController) -> None:
+        self._admission = admission
 
     def collect(self) -> Iterable[Metric]:
         """The metrics, as of now."""
-        what = "Requests in the server that wait for their turn or have it."
-        yield GaugeMetricFamily(f"{PREFIX}_admitted", what, value=self._admission.inside)
-        what = "Requests that may be in the server at once; follows the waiting."
+        what = "Requests in the server that wait for a slot or hold one."
+        yield GaugeMetricFamily(f"{PREFIX}_admitted", what, value=self._admission.admitted)
+        what = "Requests that may be in the server at the same time; adapts to the wait."
         yield GaugeMetricFamily(f"{PREFIX}_admission_limit", what, value=self._admission.limit)
-        shed = CounterMetricFamily(f"{PREFIX}_shed", "Requests refused because there was no room.", labels=["priority"])
-        for priority, count in self._admission.refused.items():
+        shed = CounterMetricFamily(f"{PREFIX}_shed", "Requests rejected at the admission limit.", labels=["priority"])
+        for priority, count in self._admission.rejected.items():
             shed.add_metric([priority.value], count)
         yield shed
-        what = "Items that requests asked for: in memory and young enough, or to be read from the store."
-        asked = CounterMetricFamily(f"{PREFIX}_item_cache_requests", what, labels=["outcome"])
-        asked.add_metric(["hit"], self._items.hits)
-        asked.add_metric(["miss"], self._items.misses)
-        yield asked
+
+
+class ItemCacheMetrics:
+    """Collects the counters of the item cache (a prometheus_client collector).
+
+    Args:
+        items: the item cache.
+    """
+
+    def __init__(self, items: ItemCache) -> None:
+        self._items = items
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics, as of now."""
+        what = "Items of requests: hit (in memory and fresh) or miss (read from the store)."
+        requests = CounterMetricFamily(f"{PREFIX}_item_cache_requests", what, labels=["outcome"])
+        requests.add_metric(["hit"], self._items.hits)
+        requests.add_metric(["miss"], self._items.misses)
+        yield requests
+
+
+class ServedLogMetrics:
+    """Collects the counters of the served log (a prometheus_client collector).
+
+    Args:
+        log: the served log.
+    """
+
+    def __init__(self, log: ServedLog) -> None:
+        self._log = log
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics, as of now."""
+        what = "Sampled answers by outcome of their record."
+        records = CounterMetricFamily("crossrec_ranking_served_records", what, labels=("outcome",))
+        outcomes = {"written": self._log.written, "dropped": self._log.dropped, "failed": self._log.failed}
+        for outcome, count in outcomes.items():
+            records.add_metric((outcome,), count)
+        yield records

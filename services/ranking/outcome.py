@@ -1,4 +1,4 @@
-"""What is known of a request when its answer is made, for those who watch: metrics, traces, logs."""
+"""What is known of a request when its answer is ready, for observers: metrics, traces, logs."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,33 +7,32 @@ import numpy as np
 
 from services.features.encode import Tensors
 from services.ranking.cache.scenario_cache import Scenarios
-from services.ranking.degraded import Degraded
-from services.ranking.hydrate import Hydration
-from services.ranking.model.ab_split import Served
-from services.ranking.stage_timings import Stages
-from services.ranking.validate import Request
+from services.ranking.hydrate import RequestRows
+from services.ranking.model.ab_split import Assignment
+from services.ranking.request_state import Degradations, StageTimings
+from services.ranking.validate import RankQuery
 from services.registry.model import Scores
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankTrace:
     """How the candidates were ranked.
 
     Args:
-        target: the scenario that the answer names.
-        scenarios: the J.
+        target: the target scenario in the answer.
+        scenarios: the J scenarios.
         posterior: [J] of the target scenario.
-        rows: what the features were made of.
-        tensors: the features, of all candidates.
+        rows: the rows that the features were computed from.
+        tensors: the features of all candidates.
         scores: of all candidates.
-        chosen: [K] places of the candidates in the answer, best first.
+        chosen: [K] positions of the returned candidates, best first.
         reply: the answer, a serialised RankResponse.
     """
 
     target: str
     scenarios: Scenarios
     posterior: np.ndarray
-    rows: Hydration
+    rows: RequestRows
     tensors: Tensors
     scores: Scores
     chosen: np.ndarray
@@ -41,32 +40,27 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A request and what became of it. Nothing of it may be changed.
+class RankOutcome:
+    """A request and its result. Observers must not modify it.
 
     Args:
-        request: as validated.
-        served: what ranked.
-        degraded: what was done without.
-        stages: when its stages ended, waiting for its turn among them where it had to.
-        ranking: how it was ranked; None where no scenario is known.
+        query: the validated request.
+        assignment: the model that ranked, and its arm.
+        degradations: why the answer is degraded.
+        timings: when its stages ended, the wait for a slot included.
+        trace: how it was ranked; None if no scenario is known.
     """
 
-    request: Request
-    served: Served
-    degraded: Degraded
-    stages: Stages
-    ranking: Ranking | None = None
+    query: RankQuery
+    assignment: Assignment
+    degradations: Degradations
+    timings: StageTimings
+    trace: RankTrace | None = None
 
 
 class Observer(Protocol):
-    """Hears of answered requests, on their threads: has to be quick, and must not raise."""
+    """Is notified of ranked requests, on the request's thread: must return quickly and must not raise."""
 
-    def answered(self, answered: Answered) -> None:
-        """An answer is made, and about to be sent."""
+    def on_ranked(self, outcome: RankOutcome) -> None:
+        """An answer is ready, and about to be sent."""
         ...
-
-
-def target_of(request: Request, scenarios: Scenarios, posterior: np.ndarray) -> str:
-    """The scenario that an answer names: that of the request, or else the likeliest."""
-    return request.scenario_id or scenarios.ids[int(np.argmax(posterior))]

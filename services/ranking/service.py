@@ -1,4 +1,4 @@
-"""RankingService over gRPC: admits requests, hands them to the pipeline, keeps deadlines."""
+"""RankingService over gRPC: admits requests, runs the pipeline, passes on deadlines."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -8,11 +8,10 @@ import grpc
 from crossrec.ranking.v1 import ranking_pb2
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceServicer
 from services.errors import Unavailable
-from services.ranking.admission.admission import Admission
-from services.ranking.admission.concurrency_limit import WaitLimit
-from services.ranking.admission.priority import priority_of
+from services.ranking.admission.admission import AdmissionController, parse_priority
+from services.ranking.admission.concurrency_limit import ConcurrencyLimit
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.stage_timings import WAIT, Stages
+from services.ranking.request_state import WAIT_STAGE, StageTimings
 from services.server.call_observer import Observe
 from services.server.grpc_server import BoundServer
 from services.server.grpc_server import build_server as build_grpc_server
@@ -28,40 +27,40 @@ RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
 SPARE_THREADS = 4
-"""Threads beyond one per admitted request: refusals and health checks need not wait for a ranking to end."""
+"""Threads beyond one per admitted request, so that rejections and health checks need not wait for a ranking to end."""
 
 SPARE_CALLS = 64
-"""Calls beyond the threads that may stand before them; more are refused by gRPC itself, without an own thread."""
+"""Calls that may wait for a thread; gRPC itself rejects more, without a thread."""
 
 
 class RankingService(RankingServiceServicer):
-    """The servicer.
+    """The servicer of Rank.
 
     Args:
         ranker: what ranking needs.
-        max_workers: requests ranked at once; the others wait for their turn.
-        max_waiting: most requests in the server at once; more get RESOURCE_EXHAUSTED.
-        target_wait_s: waiting longer than this, as long as it lasts, lets in fewer.
+        max_workers: requests ranked at the same time; the others wait for a slot.
+        max_waiting: most requests in the server at the same time; more get RESOURCE_EXHAUSTED.
+        target_wait_s: while requests wait longer than this, fewer are admitted.
     """
 
     def __init__(self, ranker: Ranker, max_workers: int, max_waiting: int, target_wait_s: float = 0.05) -> None:
         self._ranker, self.max_waiting = ranker, max_waiting
-        self.admission = Admission(max_workers, WaitLimit(max_workers, max_waiting, target_wait_s))
+        self.admission = AdmissionController(max_workers, ConcurrencyLimit(max_workers, max_waiting, target_wait_s))
 
     def Rank(  # noqa: N802 - named by the contract
         self, request: ranking_pb2.RankRequest, context: grpc.ServicerContext
     ) -> bytes:
-        """Rank the candidates of a request; the answer is a serialised RankResponse."""
+        """Rank the candidates of a request; returns a serialised RankResponse."""
 
         def time_left_s() -> float:
             left = context.time_remaining()
             return float("inf") if left is None else left
 
-        attach_timeline(stages := Stages())
-        with self.admission.turn(priority_of(context.invocation_metadata()), time_left_s()):
-            stages.end(WAIT)
+        attach_timeline(timings := StageTimings())
+        with self.admission.admit(parse_priority(context.invocation_metadata()), time_left_s()):
+            timings.end(WAIT_STAGE)
             try:
-                return rank(self._ranker, request, time_left_s, stages)
+                return rank(self._ranker, request, time_left_s, timings)
             except StaleSchema as error:
                 raise Unavailable(str(error)) from error
 
@@ -75,15 +74,15 @@ def build_server(
     observe: Observe | None = None,
     tracing: "Tracing | None" = None,
 ) -> BoundServer:
-    """Bind RankingService with health and reflection to `listen`; a `shared` port may be others' too.
+    """Bind RankingService with health and reflection to `listen`; a `shared` port may have several listeners.
 
-    `observe` hears of every call that ended, `tracing` makes spans of them.
+    `observe` is called when a call ends, `tracing` creates a span for it.
     """
 
     def register(server: grpc.Server) -> None:
         register_rank(server, service.Rank)
 
-    # The service itself limits what is ranked at once: in the queue of a thread pool requests could not be refused.
+    # The service itself limits concurrent rankings: in the queue of a thread pool requests could not be rejected.
     threads = service.max_waiting + SPARE_THREADS
     calls = threads + SPARE_CALLS
     return build_grpc_server(
@@ -101,7 +100,7 @@ def build_server(
 
 
 def register_rank(server: grpc.Server, rank: Callable[[ranking_pb2.RankRequest, grpc.ServicerContext], bytes]) -> None:
-    """Have a server answer Rank; not by the generated code, for answers are serialised already."""
+    """Register the handler of Rank; not by the generated code, because answers are serialised already."""
     handler: grpc.RpcMethodHandler[ranking_pb2.RankRequest, bytes] = grpc.unary_unary_rpc_method_handler(
         rank, request_deserializer=ranking_pb2.RankRequest.FromString, response_serializer=None
     )

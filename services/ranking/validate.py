@@ -1,4 +1,4 @@
-"""A Rank request, checked: every rule of ranking.proto, each with the field at fault."""
+"""The stage that validates a Rank request: every rule of ranking.proto, each error with the field."""
 
 import json
 import math
@@ -17,10 +17,11 @@ EARLIEST_S = 315_532_800
 
 
 @dataclass(frozen=True)
-class Request:
-    """A valid request. `scenario_id` "" if it is to be recognised; `top_k` 0 for all; times in seconds since 1970.
+class RankQuery:
+    """A validated request: the candidates, for whom and where to rank them.
 
-    `user_id` is what the user is called in the online store.
+    `user_id` is the id in the online store; `scenario_id` is "" if the scenario is to be recognised; `top_k` is 0 for
+    all; times are in seconds since 1970.
     """
 
     user_id: str
@@ -34,42 +35,42 @@ class Request:
 
 
 def validate(
-    message: pb.RankRequest, config: FeatureConfig, now_s: float, name_of: Callable[[str], str] = str
-) -> Request:
-    """The request, if it keeps the contract; else InvalidRequest with field and reason.
+    message: pb.RankRequest, config: FeatureConfig, now_s: float, pseudonymize: Callable[[str], str] = str
+) -> RankQuery:
+    """The request as a query; raises InvalidRequest with field and reason if it breaks the contract.
 
-    `name_of` says what a user is called in the online store.
+    `pseudonymize` maps the user id of the request to the id in the online store.
     """
-    _id("user_id", message.user_id, required=True)
-    _id("scenario_id", message.scenario_id, required=False)
+    _check_id("user_id", message.user_id, required=True)
+    _check_id("scenario_id", message.scenario_id, required=False)
     item_ids = tuple(message.item_ids)
-    _items(item_ids)
+    _check_items(item_ids)
     if message.top_k > MAX_ITEMS:
         raise InvalidRequest("top_k", f"is {message.top_k}, at most {MAX_ITEMS} is allowed")
-    _context(message.context.attributes, config)
+    _check_context(message.context.attributes, config)
     diversity = message.options.diversity
     if not 0 <= diversity <= 1:  # NaN too
         raise InvalidRequest("options.diversity", f"is {diversity:g}, must be 0 to 1")
-    return Request(
-        user_id=name_of(message.user_id),
+    return RankQuery(
+        user_id=pseudonymize(message.user_id),
         scenario_id=message.scenario_id,
         item_ids=item_ids,
         top_k=message.top_k,
-        time_s=_time(message, now_s),
+        time_s=_parse_time(message, now_s),
         context=dict(message.context.attributes),
         explain=message.options.explain,
         diversity=diversity,
     )
 
 
-def _id(field: str, value: str, *, required: bool) -> None:
+def _check_id(field: str, value: str, *, required: bool) -> None:
     if required and not value:
         raise InvalidRequest(field, "is empty")
     if len(value.encode()) > MAX_ID_BYTES:
         raise InvalidRequest(field, f"is longer than {MAX_ID_BYTES} bytes")
 
 
-def _items(ids: Sequence[str]) -> None:
+def _check_items(ids: Sequence[str]) -> None:
     if not ids:
         raise InvalidRequest("item_ids", "is empty, at least one candidate is needed")
     if len(ids) > MAX_ITEMS:
@@ -78,13 +79,13 @@ def _items(ids: Sequence[str]) -> None:
         return
     seen: set[str] = set()
     for number, item in enumerate(ids):
-        _id(f"item_ids[{number}]", item, required=True)
+        _check_id(f"item_ids[{number}]", item, required=True)
         if item in seen:
             raise InvalidRequest(f"item_ids[{number}]", "repeats an earlier candidate")
         seen.add(item)
 
 
-def _context(attributes: Mapping[str, float], config: FeatureConfig) -> None:
+def _check_context(attributes: Mapping[str, float], config: FeatureConfig) -> None:
     declared = {attribute.name for attribute in config.attributes_of("context")}
     for name, value in attributes.items():
         field = f"context.attributes[{json.dumps(name[:MAX_ID_BYTES], ensure_ascii=False)}]"
@@ -94,7 +95,7 @@ def _context(attributes: Mapping[str, float], config: FeatureConfig) -> None:
             raise InvalidRequest(field, f"is {value:g}, must be finite")
 
 
-def _time(message: pb.RankRequest, now_s: float) -> float:
+def _parse_time(message: pb.RankRequest, now_s: float) -> float:
     if not message.HasField("request_time"):
         return now_s
     nanos = message.request_time.nanos

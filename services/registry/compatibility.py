@@ -1,4 +1,4 @@
-"""Whether what a manifest says fits this code: feature schema, tensors, encoder, choices. Knows no files."""
+"""Whether a manifest fits this code: feature schema, tensors, text encoder, feature settings. Knows no files."""
 
 import json
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from services.features.recognition import recognition_names
 from services.features.schema import Schema
 
 
-def differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> list[str]:
-    """What differs between what the model was trained on and what this code has; empty if nothing."""
+def model_differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> list[str]:
+    """Differences between the features that the model was trained on and those of this code; empty if it fits."""
     found = config_differences(manifest, schema)
     here = tensor_names(schema)
     for tensor in dict.fromkeys((*here, *manifest["tensors"])):
@@ -30,7 +30,7 @@ def differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> li
 
 
 def config_differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]:
-    """Choices behind the features that differ between the manifest and this code."""
+    """Feature settings that differ between the manifest and this code."""
     theirs, ours = manifest["features"], json.loads(json.dumps(asdict(schema.config)))
     fields = sorted(set(ours) | set(theirs))
     return [
@@ -41,7 +41,7 @@ def config_differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]
 
 
 def recogniser_differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]:
-    """What differs between what the recogniser was trained on and what this code has; empty if nothing."""
+    """Differences between the features that the recogniser was trained on and those of this code; empty if it fits."""
     found = config_differences(manifest, schema)
     expected, given = recognition_names(schema.config, manifest["sources"]), manifest["inputs"]
     if list(expected) != given:

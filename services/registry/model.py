@@ -1,4 +1,4 @@
-"""What a registered model is to whoever scores with it: one verb, its answer, and a fake. Knows no graph."""
+"""The interface of a scoring model: one method, its result, and a fake. Knows no graph."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from services.features.encode import Tensors
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model says: P [N, J], M [J], R [N] and R / sum M [N]."""
+    """The outputs of a model: P [N, J], M [J], R [N] and R / sum M [N]."""
 
     preference: np.ndarray
     transfer: np.ndarray
@@ -19,7 +19,7 @@ class Scores:
     probability: np.ndarray
 
 
-class Model(Protocol):
+class ScoringModel(Protocol):
     """Scores one request."""
 
     version: str
@@ -27,7 +27,7 @@ class Model(Protocol):
     def score(self, tensors: Tensors, target: np.ndarray, time_left_s: float = ..., /) -> Scores:
         """Scores of the candidates; target [J] is the posterior over target scenarios.
 
-        A model that waits for other requests does so for no longer than `time_left_s` allows.
+        A model that batches requests waits for others no longer than `time_left_s` allows.
         """
         ...
 

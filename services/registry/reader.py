@@ -1,7 +1,7 @@
-"""The registry as the server reads it: where versions lie, what their manifests say, and whether they fit this server.
+"""Reads the model registry: its versions, their manifests and their files.
 
-A directory, or object storage by any URL that fsspec opens. A version is there when its manifest is: that is written
-last. Knows files and the feature schema; knows nothing of graphs or requests.
+A directory, or object storage at any URL that fsspec opens. A version exists when its manifest does, because the
+manifest is written last. Knows files; knows nothing of graphs or requests.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from fsspec.implementations.local import LocalFileSystem
 from services.errors import CrossRecError
 
 MANIFEST, MODEL, METRICS = "manifest.json", "model.onnx", "metrics.json"
-MANY = "many.onnx"
-"""Lies beside a graph that has a form for several requests at once."""
+BATCHED = "batched.onnx"
+"""The graph for batches of requests, beside model.onnx, if the kind of model has one."""
 
-MANIFEST_FIELDS = ("name", "version", "schema_fingerprint", "encoder_fingerprint", "tensors", "features")
+MANIFEST_FIELDS = ("name", "version", "schema_fingerprint", "encoder_fingerprint", "tensors", "features", "files")
 FORMAT = 1
-"""Of the manifests that this code reads."""
+"""Format of the manifests that this code reads."""
 
 
 class ModelMismatch(CrossRecError):
@@ -33,11 +33,11 @@ class ModelMismatch(CrossRecError):
 
 
 class ModelUnavailable(CrossRecError):
-    """The registry holds no such model, its files are broken, or the machine lacks what it needs."""
+    """The registry has no such model, its files are broken, or the machine lacks a requirement."""
 
 
 class RegistryUnavailable(CrossRecError):
-    """The registry cannot be read now; trying again may help."""
+    """The registry cannot be read now; a retry may help."""
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +49,7 @@ class Version:
 
     @classmethod
     def parse(cls, text: str, field: str = "version") -> Self:
-        """NAME/VERSION; ModelUnavailable naming `field` for anything else."""
+        """Parse NAME/VERSION; raises ModelUnavailable naming `field` for any other text."""
         name, _, number = text.rpartition("/")
         if not name or name.startswith(".") or "/" in name or not (number.isascii() and number.isdigit()):
             raise ModelUnavailable(f"{field}: {text!r} is not NAME/VERSION, like neural/3")
@@ -64,7 +64,7 @@ class Registry:
 
     Args:
         location: a directory, or a URL like s3://bucket/models.
-        cache_dir: where files of a registry that is no directory are copied, so that ONNX Runtime can open them.
+        cache_dir: local copies of the files of a registry in object storage, so that ONNX Runtime can open them.
     """
 
     def __init__(self, location: str | Path, cache_dir: str | Path = "data/registry-cache") -> None:
@@ -78,8 +78,8 @@ class Registry:
         digest = hashlib.sha256(self.location.encode()).hexdigest()[:12]
         self._cache = Path(cache_dir) / digest
 
-    def forget_listings(self) -> None:
-        """See what others wrote: clients of object storage remember what they listed."""
+    def invalidate_listings(self) -> None:
+        """Drop cached listings, to see versions written by others: clients of object storage cache listings."""
         self._files.invalidate_cache()
 
     def names(self) -> list[str]:
@@ -88,19 +88,19 @@ class Registry:
         return sorted(name for name in found if not name.startswith(".") and self.newest(name))
 
     def versions(self, name: str) -> list[Version]:
-        """The registered versions of a model, newest first; what is half-written is none."""
-        return [version for version in self._numbered(name) if self.has(version)]
+        """The registered versions of a model, newest first; incomplete ones are left out."""
+        return [version for version in self._list_versions(name) if self.has(version)]
 
     def newest(self, name: str) -> Version | None:
         """The newest version of a model."""
-        return next((version for version in self._numbered(name) if self.has(version)), None)
+        return next((version for version in self._list_versions(name) if self.has(version)), None)
 
     def has(self, version: Version) -> bool:
         """Whether a version is complete."""
         return self.read(f"{version}/{MANIFEST}") is not None
 
     def stamp(self, version: Version) -> str:
-        """Changes when the files of a version do; "" if there are none."""
+        """A hash that changes when the files of a version do; "" if there are none."""
         marks = ("size", "mtime", "created", "ETag", "etag", "md5Hash", "LastModified", "updated")
         files = sorted((e["name"], *(str(e.get(mark)) for mark in marks)) for e in self._list(str(version)))
         return hashlib.sha256(repr(files).encode()).hexdigest() if files else ""
@@ -110,7 +110,7 @@ class Registry:
         return {entry["name"].rsplit("/", 1)[-1]: entry["size"] for entry in self._list(str(version))}
 
     def manifest(self, version: Version, fields: Sequence[str] = MANIFEST_FIELDS) -> dict[str, Any]:
-        """The manifest of a version, if it is one that this code understands and has the `fields`."""
+        """The manifest of a version; raises ModelMismatch if its format is unknown or it lacks one of `fields`."""
         where, text = self.where(version), self.read(f"{version}/{MANIFEST}")
         if text is None:
             raise ModelUnavailable(f"model {where}: it has no {MANIFEST}")
@@ -127,29 +127,28 @@ class Registry:
         return result
 
     def where(self, version: Version) -> str:
-        """The location of a version, for people."""
+        """The location of a version, for messages."""
         return f"{self.location}/{version}"
 
-    def local(self, version: Version, manifest: Mapping[str, Any]) -> Path:
-        """A directory on this machine with the files of a version, each with the size and SHA-256 of the manifest.
+    def fetch(self, version: Version, manifest: Mapping[str, Any]) -> Path:
+        """A local directory with the files of a version, verified against the size and SHA-256 in the manifest.
 
-        Manifests that name no files (of before they did) promise model.onnx alone. Raises ModelUnavailable naming
-        the file that is missing or another.
+        Copies them from object storage if necessary. Raises ModelUnavailable naming a file that is missing or differs.
         """
-        wanted = files_of(manifest)
+        wanted = manifest_files(manifest)
         if self._local:
-            return self._checked(Path(self._root) / str(version), wanted, version)
+            return self._verify(Path(self._root) / str(version), wanted, version)
         digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:12]
         directory = self._cache / version.name / f"{version.number}-{digest}"
         try:
-            return self._checked(directory, wanted, version)
-        except ModelUnavailable:  # not copied yet, or gone bad
+            return self._verify(directory, wanted, version)
+        except ModelUnavailable:  # not copied yet, or damaged
             shutil.rmtree(directory, ignore_errors=True)
             self._copy(version, wanted, directory)
             return directory
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file, None if it is not there; RegistryUnavailable if that cannot be told."""
+        """The content of a file, None if it does not exist; raises RegistryUnavailable if it cannot be read."""
         try:
             content: bytes = self._files.cat_file(f"{self._root}/{path}")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -159,19 +158,19 @@ class Registry:
         return content
 
     def write(self, path: str, content: bytes) -> None:
-        """Replace a file at once: who reads sees the old content or the new. Its directory exists."""
+        """Replace a file atomically: readers see the old content or the new. Its directory must exist."""
         target = f"{self._root}/{path}"
         try:
             if self._local:
-                beside = Path(target).with_name(f".{uuid.uuid4().hex}")
-                beside.write_bytes(content)
-                beside.replace(target)
-            else:  # object storage shows an object when all of it is there
+                temporary = Path(target).with_name(f".{uuid.uuid4().hex}")
+                temporary.write_bytes(content)
+                temporary.replace(target)
+            else:  # object storage publishes complete objects only
                 self._files.pipe_file(target, content)
         except OSError as error:
             raise RegistryUnavailable(f"registry {self.location}: cannot write {path}: {error}") from error
 
-    def _checked(self, directory: Path, wanted: Mapping[str, Mapping[str, Any]], version: Version) -> Path:
+    def _verify(self, directory: Path, wanted: Mapping[str, Mapping[str, Any]], version: Version) -> Path:
         for name, expected in wanted.items():
             check_file(directory / name, expected, self.where(version))
         return directory
@@ -185,8 +184,8 @@ class Registry:
                 if content is None:
                     raise ModelUnavailable(f"model {self.where(version)}: {name} is missing")
                 (staging / name).write_bytes(content)
-            self._checked(staging, wanted, version)
-            if not directory.exists():  # another process may have been faster
+            self._verify(staging, wanted, version)
+            if not directory.exists():  # another process may have copied it meanwhile
                 staging.rename(directory)
         except OSError as error:
             if not directory.exists():
@@ -194,7 +193,7 @@ class Registry:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def _numbered(self, name: str) -> list[Version]:
+    def _list_versions(self, name: str) -> list[Version]:
         entries = (entry["name"].rsplit("/", 1)[-1] for entry in self._list(name))
         numbers = {int(entry) for entry in entries if entry.isascii() and entry.isdigit()}
         return [Version(name, number) for number in sorted(numbers, reverse=True)]
@@ -210,45 +209,47 @@ class Registry:
         return [{**entry, "name": entry["name"].rstrip("/")} for entry in entries if entry["name"].rstrip("/") != where]
 
 
-def files_of(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name of each file beside the manifest that serving reads, with its `bytes` and `sha256`."""
-    files = manifest.get("files", {MODEL: {}})
-    if not isinstance(files, dict) or MODEL not in files or any(not _is_name(name) for name in files):
-        raise ModelUnavailable(f"model {manifest['name']}/{manifest['version']}: files in its manifest: {files!r}")
+def manifest_files(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The files that serving reads, by name, with `bytes` and `sha256`; raises ModelUnavailable if they are invalid."""
+    files = manifest["files"]
+    if not isinstance(files, dict) or MODEL not in files or not all(map(_is_entry, files.items())):
+        model = f"{manifest['name']}/{manifest['version']}"
+        raise ModelUnavailable(f"model {model}: invalid files in its manifest: {files!r}")
     return files
 
 
-def _is_name(name: str) -> bool:
-    return Path(name).name == name
+def _is_entry(entry: tuple[str, Any]) -> bool:
+    name, file = entry
+    return Path(name).name == name and isinstance(file, dict) and {"bytes", "sha256"} <= file.keys()
 
 
 def check_file(path: Path, expected: Mapping[str, Any], model: str) -> None:
-    """ModelUnavailable if a file is not the one that was registered."""
+    """Raise ModelUnavailable if a file differs from the registered one."""
     if not path.is_file():
         raise ModelUnavailable(f"model {model}: {path.name} is missing")
-    if "bytes" in expected and (size := path.stat().st_size) != expected["bytes"]:
-        raise ModelUnavailable(f"model {model}: {path.name} has {size} bytes, registered were {expected['bytes']}")
-    if "sha256" in expected and described_file(path)["sha256"] != expected["sha256"]:
-        raise ModelUnavailable(f"model {model}: {path.name} has another SHA-256 than was registered")
+    if (size := path.stat().st_size) != expected["bytes"]:
+        raise ModelUnavailable(f"model {model}: {path.name} has {size} bytes, registered with {expected['bytes']}")
+    if describe_file(path)["sha256"] != expected["sha256"]:
+        raise ModelUnavailable(f"model {model}: {path.name} has a SHA-256 that differs from the registered one")
 
 
-def described_file(path: Path) -> dict[str, Any]:
-    """What a manifest says of a file beside it."""
+def describe_file(path: Path) -> dict[str, Any]:
+    """The manifest's entry of a file."""
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def wanted_version(
+def find_version(
     registry: Registry, name: str, number: str = "", setting: str = "ranking.model", command: str = "crossrec train"
 ) -> Version:
-    """A version of a model, the newest for "".
+    """Find a version of a model, the newest for "".
 
-    Raises ModelUnavailable naming the `setting` that asks for it and the `command` that makes it.
+    Raises ModelUnavailable naming the `setting` that requires it and the `command` that creates one.
     """
     found = registry.newest(name) if not number else Version(name, int(number)) if number.isdigit() else None
     if found is None or not registry.has(found):
         raise ModelUnavailable(
-            f"{setting}: no version {number or 'at all'} of {name} in {registry.location}; "
-            f"models there: {', '.join(registry.names()) or 'none'}; `{command}` makes one"
+            f"{setting}: no version{f' {number}' if number else ''} of {name} in {registry.location}; "
+            f"models there: {', '.join(registry.names()) or 'none'}; `{command}` creates one"
         )
     return found

@@ -1,6 +1,6 @@
-"""Sample requests that lie beside a model: tensors, and what the model said of them where it was exported.
+"""Sample requests beside a model: tensors, and the scores of the model where it was exported.
 
-A server scores them before a version serves: another runtime, provider or file would show. Knows the file's format.
+A server scores them before a version serves, to detect a different runtime, provider or file. Knows the file's format.
 """
 
 import io
@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from services.features.encode import Tensors
-from services.registry.model import Model, Scores
+from services.registry.model import Scores, ScoringModel
 from services.registry.reader import ModelMismatch
 
 SAMPLES = "samples.npz"
 TOLERANCE = 1e-3
-"""Largest difference from an expected value, absolute, or relative to it where it is above 1. Between processors
-rounding differs by about 1e-6; what a graphics card multiplies in TensorFloat-32 by a few 1e-4."""
+"""Largest difference from an expected value, absolute, or relative to it where it is above 1. Rounding differs between
+CPUs by about 1e-6; products in TensorFloat-32 on a GPU differ by a few 1e-4."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One request and its answer.
+    """One request and its scores.
 
     Args:
         tensors: of the request.
         target: [J] the posterior over target scenarios.
-        expected: what the exported graph computes.
+        expected: the outputs of the exported graph.
     """
 
     tensors: Tensors
@@ -48,7 +48,7 @@ def write_samples(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def read_samples(content: bytes) -> list[Sample]:
-    """Samples of a file's content; ModelMismatch if it holds none."""
+    """Parse the content of a samples file; raises ModelMismatch if it is invalid."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             count = len({name.partition(".")[0] for name in arrays.files})
@@ -61,11 +61,11 @@ def read_samples(content: bytes) -> list[Sample]:
                 for number in range(count)
             ]
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise ModelMismatch(f"{SAMPLES} holds no sample requests: {error}") from error
+        raise ModelMismatch(f"{SAMPLES} cannot be read as sample requests: {error}") from error
 
 
-def largest_difference(model: Model, sample: Sample) -> tuple[str, float]:
-    """The output of a sample that is furthest from what is expected, and how far, as TOLERANCE counts."""
+def largest_difference(model: ScoringModel, sample: Sample) -> tuple[str, float]:
+    """The output of a sample with the largest difference from its expected value, and that difference."""
     found, worst = model.score(sample.tensors, sample.target), ("score", 0.0)
     for field in fields(Scores):
         actual, expected = getattr(found, field.name), getattr(sample.expected, field.name)
@@ -77,13 +77,13 @@ def largest_difference(model: Model, sample: Sample) -> tuple[str, float]:
     return worst
 
 
-def check_samples(model: Model, samples: Sequence[Sample]) -> float:
-    """The largest difference over all samples; ModelMismatch if it is above TOLERANCE."""
+def check_samples(model: ScoringModel, samples: Sequence[Sample]) -> float:
+    """The largest difference over all samples; raises ModelMismatch if it is above TOLERANCE."""
     found = [(number, *largest_difference(model, sample)) for number, sample in enumerate(samples)]
     number, output, worst = max(found, key=lambda line: line[2], default=(0, "", 0.0))
     if worst > TOLERANCE:
         raise ModelMismatch(
-            f"its {output} of sample request {number} differs by {worst:.2g} from what was exported, "
+            f"its {output} of sample request {number} differs by {worst:.2g} from the exported value, "
             f"allowed: {TOLERANCE:g}"
         )
     return worst

@@ -1,8 +1,9 @@
-"""The model registry: `<dir>/<name>/<version>/` with model.onnx, manifest.json, metrics.json and samples.npz.
+"""Writes versions into the model registry.
 
-Where a kind has a graph for several requests at once, it is many.onnx. In a directory a version appears at once and
-complete: it is written beside and renamed. In object storage its manifest is written last, and without that it is no
-version. Knows files only.
+A version is `<dir>/<name>/<version>/` with model.onnx, manifest.json, metrics.json and samples.npz. If a kind of model
+has a graph for batches of requests, it is batched.onnx. In a directory a version appears atomically: it is
+written to a temporary directory and renamed. In object storage its manifest is written last, and a directory
+without a manifest is not a version. Knows files only.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from services.registry.reader import FORMAT, MANIFEST, MANY, METRICS, MODEL, described_file
+from services.registry.reader import BATCHED, FORMAT, MANIFEST, METRICS, MODEL, describe_file
 from services.registry.samples import SAMPLES, Sample, write_samples
 
 _VERSIONED = ("crossrec", "torch", "scikit-learn", "skl2onnx", "onnx", "onnxruntime-gpu", "numpy", "feast")
@@ -30,13 +31,13 @@ def register(
     manifest: dict[str, Any],
     metrics: dict[str, Any],
     samples: Sequence[Sample] = (),
-    many: Path | None = None,
+    batched: Path | None = None,
 ) -> str:
-    """Add a model as the newest version of a directory or URL; returns where it is.
+    """Add a model as the newest version of a registry (directory or URL); returns its location.
 
-    `manifest` says what the model is and needs (kind, fingerprints, tensors, features, data); name, version, time,
-    package versions, and size and SHA-256 of the files that serving reads are added here. `samples` are scored by
-    a server before the version serves. `many` is the graph for several requests at once, if the kind has one. Two
+    `manifest` describes the model and its requirements (kind, fingerprints, tensors, features, data); name, version,
+    time, package versions, and size and SHA-256 of the files that serving reads are added here. A server scores
+    `samples` before the version serves. `batched` is the graph for batches of requests, if the kind has one. Two
     processes that register the same name in object storage at the same time may take the same number; in a directory
     one of them fails.
     """
@@ -45,8 +46,8 @@ def register(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         shutil.copyfile(onnx, made / MODEL)
-        if many:
-            shutil.copyfile(many, made / MANY)
+        if batched:
+            shutil.copyfile(batched, made / BATCHED)
         if samples:
             write_samples(made / SAMPLES, samples)
         version = _next_version(files, parent)
@@ -58,7 +59,7 @@ def register(
             "versions": {package: metadata.version(package) for package in _VERSIONED},
             **manifest,
             "metrics": metrics["test"]["all"] if "test" in metrics else {},
-            "files": {path.name: described_file(path) for path in sorted(made.iterdir())},
+            "files": {path.name: describe_file(path) for path in sorted(made.iterdir())},
         }
         (made / MANIFEST).write_text(json.dumps(complete, indent=2) + "\n")
         (made / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")

@@ -23,10 +23,10 @@ from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
 from export.harness.stage import DATASET, open_ranking, set_stage
 from services.ranking import pipeline
-from services.ranking.model.ab_split import OneModel
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.wiring import build_models, build_ranker
-from services.registry.model import Model, Scores
+from services.registry.model import Scores, ScoringModel
 from services.server.lifecycle import freeze_heap
 from tests.bench.rank import CANDIDATES, HOUSEHOLDS, PACKAGES, workload
 
@@ -71,7 +71,7 @@ def run_bench_profile(requests: int, calls: int, out: Path = Path("build/bench/p
 class TimedModel:
     """A model that says how long it takes."""
 
-    def __init__(self, model: Model, timed: Callable[..., Any]) -> None:
+    def __init__(self, model: ScoringModel, timed: Callable[..., Any]) -> None:
         self.version, self._score = model.version, timed("score", model.score)
 
     def score(self, tensors: Any, target: np.ndarray, left_s: float = FOREVER_S, /) -> Scores:
@@ -96,11 +96,11 @@ def measured(ranker: Ranker, asked: Sequence[pb.RankRequest]) -> tuple[float, di
         return call
 
     stages = {name: timed(name, getattr(pipeline, name)) for name in STAGES if name != "score"}
-    model = TimedModel(ranker.models.choose("").model, timed)
+    model = TimedModel(ranker.models.assign("").model, timed)
     with ExitStack() as swapped:
         for name, stage in stages.items():
             swapped.enter_context(patch.object(pipeline, name, stage))
-        run(replace(ranker, models=OneModel(model)), asked)
+        run(replace(ranker, models=FixedModel(model)), asked)
     return whole, {name: float(np.median(each)) for name, each in taken.items() if each}
 
 

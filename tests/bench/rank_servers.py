@@ -14,10 +14,10 @@ import numpy as np
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.encode import Tensors, encode
 from services.features.schema import Schema, build_schema
-from services.ranking.reply import serialised
+from services.ranking.respond import serialize_reply
 from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE, register_rank
 from services.ranking.wiring import build_models
-from services.registry.model import Model
+from services.registry.model import ScoringModel
 from services.server.grpc_server import build_server
 from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.settings.load import load_settings
@@ -37,7 +37,7 @@ class FeastServer:
         model: scores candidates.
     """
 
-    def __init__(self, path: FeastPath, schema: Schema, model: Model) -> None:
+    def __init__(self, path: FeastPath, schema: Schema, model: ScoringModel) -> None:
         self._path, self._schema, self._model = path, schema, model
 
     def tensors(self, request: pb.RankRequest) -> Tensors:
@@ -56,13 +56,13 @@ class FeastServer:
             model_version=self._model.version,
         )
         order = np.argsort(-scores.score, kind="stable")
-        return serialised(head, tuple(request.item_ids), scores, order, explain=request.options.explain)
+        return serialize_reply(head, tuple(request.item_ids), scores, order, explain=request.options.explain)
 
 
 class FloorServer(FeastServer):
     """The same without features: the tensors of the first request of a size serve all others of that size."""
 
-    def __init__(self, path: FeastPath, schema: Schema, model: Model) -> None:
+    def __init__(self, path: FeastPath, schema: Schema, model: ScoringModel) -> None:
         super().__init__(path, schema, model)
         self._ready: dict[int, Tensors] = {}
 
@@ -82,7 +82,7 @@ def main(name: str, address: str) -> None:
     settings = load_settings()
     schema, models = build_schema(settings.features), build_models(settings)
     path = FeastPath(open_feature_store(settings), schema, read_encoder_info(settings.encoder_dir).fingerprint)
-    service = SERVERS[name](path, schema, models.choose("").model)
+    service = SERVERS[name](path, schema, models.assign("").model)
 
     def register(server: grpc.Server) -> None:
         register_rank(server, service.rank)

@@ -96,7 +96,7 @@ def register_model(settings: Settings) -> None:
     torch.manual_seed(0)
     model = PreferenceTransfer(tensors, config.hidden, config.hidden_g, config.dropout, config.members)
     export_onnx(model, out / "model.onnx")
-    export_batched(model, out / "many.onnx")
+    export_batched(model, out / "batched.onnx")
     manifest = {
         "kind": kind,
         "schema_fingerprint": schema.fingerprint,
@@ -106,7 +106,7 @@ def register_model(settings: Settings) -> None:
         "sources": list(SCENARIOS),
         "data": {"dataset": "made up, untrained"},
     }
-    register(settings.registry_dir, kind, out / "model.onnx", manifest, {}, many=out / "many.onnx")
+    register(settings.registry_dir, kind, out / "model.onnx", manifest, {}, batched=out / "batched.onnx")
 
 
 def open_shop(environment: Environment, items: int, users: int, requests: int) -> ShopServer:

@@ -13,10 +13,10 @@ import numpy as np
 
 from export.evaluation.machine import machine, versions
 from services.features.encode import Tensors
-from services.ranking.model.batching import BatchedModel
-from services.ranking.model.execution import execution_of
+from services.ranking.model.batching import BatchingModel
+from services.ranking.model.execution import build_execution
 from services.ranking.model.onnx_model import INPUTS, OnnxModel
-from services.registry.reader import MODEL, Registry, wanted_version
+from services.registry.reader import MODEL, Registry, find_version
 from services.settings.load import Settings
 from services.settings.processes import RankingSettings
 
@@ -42,12 +42,12 @@ def run_bench_score(settings: Settings, providers: Sequence[str], runs: int) -> 
     """
     chosen = settings.ranking
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
-    version = wanted_version(registry, chosen.model, chosen.version)
+    version = find_version(registry, chosen.model, chosen.version)
     manifest = registry.manifest(version)
-    path = registry.local(version, manifest) / MODEL
+    path = registry.fetch(version, manifest) / MODEL
     measured = {}
     for asked in [_alone(provider) for provider in providers] or [chosen.providers]:
-        execution = execution_of(chosen.model_copy(update={"providers": asked}))
+        execution = build_execution(chosen.model_copy(update={"providers": asked}))
         # Any wait at all has the graph of several requests loaded.
         execution = replace(execution, batch_wait_ms=1.0, batch_requests=max(REQUESTS))
         model = OnnxModel(path, str(version), asked, execution)
@@ -73,13 +73,13 @@ def _measure(model: OnnxModel, manifest: Mapping[str, Any], runs: int) -> dict[s
     for items in CANDIDATES:
         request = made_up(manifest, items, random)
         found["candidates"][str(items)] = _timed(lambda request=request: model.score(*request), runs)  # type: ignore[misc]
-    if model.takes_many:
+    if model.supports_batching:
         found["requests_in_one_run"] = {"candidates_each": TOGETHER}
         for count in REQUESTS:
             requests = [made_up(manifest, TOGETHER, random) for _ in range(count)]
-            timed = _timed(lambda requests=requests: model.score_many(requests), runs)  # type: ignore[misc]
+            timed = _timed(lambda requests=requests: model.score_batch(requests), runs)  # type: ignore[misc]
             found["requests_in_one_run"][str(count)] = timed
-        batched = BatchedModel(model, WAIT_S, max(REQUESTS))
+        batched = BatchingModel(model, WAIT_S, max(REQUESTS))
         found["concurrent"] = {
             "threads": THREADS,
             "candidates_each": TOGETHER,

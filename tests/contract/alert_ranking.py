@@ -14,15 +14,15 @@ from prometheus_client import CollectorRegistry
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.features.encode import Tensors
 from services.ranking.cache.item_cache import ItemCache
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.metrics import LoadMetrics, RankingMetrics
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.metrics import AdmissionMetrics, ItemCacheMetrics, RankingMetrics
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.model.loader import ModelLoader
 from services.ranking.model.metrics import ModelMetrics
-from services.ranking.model.shadow import Shadow
+from services.ranking.model.shadow import ShadowScorer
 from services.ranking.model.watcher import WatchedModels
 from services.ranking.pipeline import Ranker
-from services.ranking.process.worker_pool import Fleet
+from services.ranking.process.worker_pool import WorkerPool
 from services.ranking.service import RankingService, build_server
 from services.registry.model import FakeModel, Scores
 from services.registry.reader import Registry
@@ -79,12 +79,13 @@ class Ranking:
 def ranking(turns: int = 4, room: int = 8) -> Iterator[Ranking]:
     registry, store, model, clock_s = CollectorRegistry(), filled_store(), Moody(), [0.0]
     metrics = RankingMetrics(registry)
-    rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+    rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
     rows = replace(rows, items=ItemCache(store, SCHEMA, ENCODER, 1000, 3600.0, clock=lambda: clock_s[0]))
-    ranker = Ranker(SCHEMA, rows, OneModel(model), clock=lambda: NOW_S, observers=(metrics,))
+    ranker = Ranker(SCHEMA, rows, FixedModel(model), clock=lambda: NOW_S, observers=(metrics,))
     service = RankingService(ranker, turns, room)
-    registry.register(LoadMetrics(service.admission, rows.items))
-    built = build_server(service, "127.0.0.1:0", observe=metrics.called)
+    registry.register(AdmissionMetrics(service.admission))
+    registry.register(ItemCacheMetrics(rows.items))
+    built = build_server(service, "127.0.0.1:0", observe=metrics.on_call)
     built.server.start()
     try:
         with grpc.insecure_channel(built.address) as channel:
@@ -177,39 +178,39 @@ def new_model_is_broken(directory: Path) -> Looks:
     register(directory, SCHEMA, 1)
     registry, collected = Registry(directory), CollectorRegistry()
     load = ModelLoader(registry, SCHEMA, ENCODER, CPU)
-    models = WatchedModels(registry, "tiny", "", load, Shadow(1.0, 1), 60.0)
+    models = WatchedModels(registry, "tiny", "", load, ShadowScorer(1.0, 1), 60.0)
     models.open()
     collected.register(ModelMetrics(models))
     before = text_of(collected)
     register(directory, SCHEMA, 2, spoil=truncate)
-    models.look()
+    models.poll()
     return Looks(before, text_of(collected))
 
 
-def _fleet() -> tuple[Fleet, CollectorRegistry]:
-    fleet, registry = Fleet(2), CollectorRegistry()
-    registry.register(fleet)
+def _pool() -> tuple[WorkerPool, CollectorRegistry]:
+    pool, registry = WorkerPool(2), CollectorRegistry()
+    registry.register(pool)
     for pid in (1, 2):
-        fleet.started(pid)
-        fleet.became_ready(pid)
-    return fleet, registry
+        pool.on_started(pid)
+        pool.on_ready(pid)
+    return pool, registry
 
 
 def workers_die(_: Path) -> Looks:
-    fleet, registry = _fleet()
+    pool, registry = _pool()
     before = text_of(registry)
     for pid in range(1, 5):
-        fleet.gone(pid, "killed by SIGKILL")
-        fleet.started(pid + 2)
-        fleet.became_ready(pid + 2)
+        pool.on_exit(pid, "killed by SIGKILL")
+        pool.on_started(pid + 2)
+        pool.on_ready(pid + 2)
     return Looks(before, text_of(registry))
 
 
 def no_worker_starts(_: Path) -> Looks:
-    fleet, registry = _fleet()
+    pool, registry = _pool()
     before = text_of(registry)
     for pid in (1, 2):
-        fleet.gone(pid, "ended with status 1")
+        pool.on_exit(pid, "ended with status 1")
     return Looks(before, text_of(registry))
 
 

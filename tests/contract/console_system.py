@@ -19,10 +19,10 @@ from services.console.system import System
 from services.consumers.status import GroupMember, GroupStatus, PartitionStatus
 from services.features.encode import Tensors
 from services.load.target import Target
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker
-from services.registry.model import Model, Scores
+from services.registry.model import Scores, ScoringModel
 from services.registry.reader import Registry, Version
 from services.settings.load import Settings
 from services.store.memory import MemoryRowStore
@@ -108,7 +108,12 @@ def registered(directory: Path) -> Path:
         version = directory / "registry" / "affine" / str(number)
         version.mkdir(parents=True, exist_ok=True)
         about = {"format": 1, "name": "affine", "version": number, "schema_fingerprint": SCHEMA.fingerprint}
-        about |= {"encoder_fingerprint": ENCODER, "features": {}, "tensors": {}, "files": {"model.onnx": {}}}
+        about |= {
+            "encoder_fingerprint": ENCODER,
+            "features": {},
+            "tensors": {},
+            "files": {"model.onnx": {"bytes": 0, "sha256": ""}},
+        }
         (version / "manifest.json").write_text(json.dumps(about))
     return directory / "registry"
 
@@ -116,12 +121,12 @@ def registered(directory: Path) -> Path:
 def rivals(store: MemoryRowStore, settings: Settings) -> Rivals:
     """Both versions, over the rows of the store."""
 
-    def load(version: Version) -> Model:
+    def load(version: Version) -> ScoringModel:
         return [AffineModel, Reversed][version.number]()
 
-    def open_ranker(model: Model) -> Ranker:
-        rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, 0.0, 0.0)
-        return Ranker(SCHEMA, rows, OneModel(model), clock=lambda: NOW_S)
+    def open_ranker(model: ScoringModel) -> Ranker:
+        rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 0.0, 0.0)
+        return Ranker(SCHEMA, rows, FixedModel(model), clock=lambda: NOW_S)
 
     return Rivals(Registry(settings.registry_dir), settings.ranking.model, load, open_ranker)
 

@@ -19,15 +19,15 @@ from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.rows import Block
 from services.features.schema import build_schema
-from services.ranking.cache.last_known import LastKnown
-from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.cache.last_known import LastKnownRows
+from services.ranking.cache.row_sources import open_row_sources
 from services.ranking.hydrate import UserRows
 from services.ranking.metrics import RankingMetrics
-from services.ranking.model.ab_split import Models, OneModel
+from services.ranking.model.ab_split import FixedModel, ServingModels
 from services.ranking.pipeline import Ranker
 from services.ranking.recognise import Recogniser
 from services.ranking.service import RankingService, build_server
-from services.registry.model import FakeModel, Model, Scores
+from services.registry.model import FakeModel, Scores, ScoringModel
 from services.server.grpc_server import BoundServer
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.opentelemetry import Tracing
@@ -182,12 +182,12 @@ class RankServer:
 @contextmanager
 def running(
     store: RowStore,
-    model: Model | None = None,
+    model: ScoringModel | None = None,
     max_workers: int = 4,
     max_waiting: int = 64,
     cache_age_s: float = 0.0,
     recogniser: Recogniser | None = None,
-    models: Models | None = None,
+    models: ServingModels | None = None,
     user_rows_max_age_s: float = 0.0,
     protection: Protection = UNPROTECTED,
     tracing: Tracing | None = None,
@@ -197,10 +197,10 @@ def running(
 
     Rows in memory are read again for every request, unless `cache_age_s` says otherwise.
     """
-    rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s)
-    known: LastKnown[UserRows] = LastKnown(user_rows_max_age_s, 1 << 20)
-    chosen = models or OneModel(model or FakeModel())
-    observers, observe = ((metrics,), metrics.called) if metrics else ((), None)
+    rows = open_row_sources(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s)
+    known: LastKnownRows[UserRows] = LastKnownRows(user_rows_max_age_s, 1 << 20)
+    chosen = models or FixedModel(model or FakeModel())
+    observers, observe = ((metrics,), metrics.on_call) if metrics else ((), None)
     ranker = Ranker(SCHEMA, rows, chosen, lambda: NOW_S, recogniser, known, observers)
     service = RankingService(ranker, max_workers, max_waiting)
     built = build_server(service, "127.0.0.1:0", protection=protection, tracing=tracing, observe=observe)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from google.protobuf.message import DecodeError
 
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
-from services.ranking.admission.priority import PRIORITY
+from services.ranking.admission.admission import PRIORITY
 from services.ranking.service import MAX_REQUEST_BYTES
 from tests.contract.rank_server import ITEMS, NOW_S
 

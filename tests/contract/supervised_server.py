@@ -14,14 +14,14 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from services.features.encode import Tensors
-from services.ranking.cache.ranking_rows import open_ranking_rows
+from services.ranking.cache.row_sources import open_row_sources
 from services.ranking.metrics import RankingMetrics
-from services.ranking.model.ab_split import OneModel
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker
-from services.ranking.process.metrics_aggregation import Gathered
-from services.ranking.process.supervisor import Supervisor, held_port
-from services.ranking.process.worker import Supervised
-from services.ranking.process.worker_pool import Fleet
+from services.ranking.process.metrics_aggregation import MetricsAggregator
+from services.ranking.process.supervisor import Supervisor, reserved_port
+from services.ranking.process.worker import SupervisorConnection
+from services.ranking.process.worker_pool import WorkerPool
 from services.ranking.service import RankingService, build_server
 from services.registry.model import FakeModel, Scores
 from services.server.logging import configure_logging
@@ -42,27 +42,27 @@ class NamedModel(FakeModel):
         return super().score(tensors, target)
 
 
-def work(address: str, work_s: float, directory: Path, supervised: Supervised) -> None:
+def work(address: str, work_s: float, directory: Path, supervised: SupervisorConnection) -> None:
     """A worker."""
     configure_logging()
     if (directory / "broken").exists():
         os._exit(3)
-    rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
-    metrics, models = RankingMetrics(supervised.registry), OneModel(NamedModel(work_s, directory / "begun"))
+    rows = open_row_sources(filled_store(), SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+    metrics, models = RankingMetrics(supervised.registry), FixedModel(NamedModel(work_s, directory / "begun"))
     ranker = Ranker(SCHEMA, rows, models, clock=lambda: NOW_S, observers=(metrics,))
-    built = build_server(RankingService(ranker, 4, 64), address, shared=True, observe=metrics.called)
+    built = build_server(RankingService(ranker, 4, 64), address, shared=True, observe=metrics.on_call)
     supervised.serve(built.server, built.health)
 
 
 def main(workers: int, work_s: float, directory: Path) -> None:
     """Say where it listens and where it tells of itself, then supervise."""
     configure_logging()
-    fleet, gathered, registry = Fleet(workers), Gathered(), CollectorRegistry()
-    registry.register(fleet)
-    registry.register(gathered)
-    with held_port("127.0.0.1:0") as address, serve_metrics("test", "127.0.0.1:0", registry, fleet) as probes:
+    pool, aggregator, registry = WorkerPool(workers), MetricsAggregator(), CollectorRegistry()
+    registry.register(pool)
+    registry.register(aggregator)
+    with reserved_port("127.0.0.1:0") as address, serve_metrics("test", "127.0.0.1:0", registry, pool) as probes:
         print(address, probes, flush=True)  # noqa: T201 - for the test
-        Supervisor(fleet, partial(work, address, work_s, directory), gathered).run()
+        Supervisor(pool, partial(work, address, work_s, directory), aggregator).run()
 
 
 if __name__ == "__main__":

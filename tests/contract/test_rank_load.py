@@ -148,6 +148,6 @@ def test_batch_requests_are_refused_first(store: SwitchedStore) -> None:
 
 def test_an_unknown_priority_is_named(server: RankServer) -> None:
     """It is a mistake in the request."""
-    with pytest.raises(grpc.RpcError, match="x-crossrec-priority: 'urgent' is none of") as refused:
+    with pytest.raises(grpc.RpcError, match="x-crossrec-priority: 'urgent' is not one of") as refused:
         server.stub.Rank(request(), timeout=30, wait_for_ready=True, metadata=(("x-crossrec-priority", "urgent"),))
     assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()

@@ -11,7 +11,7 @@ from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from export.recognition.forest import ForestConfig
 from export.recognition.train import train_recogniser
 from services.features.config import DAY_S, HOUR_S
-from services.ranking.recognise import OnnxRecogniser, open_recogniser
+from services.ranking.model.onnx_recogniser import OnnxRecogniser, open_recogniser
 from services.registry.reader import Registry
 from services.settings.load import Settings
 from services.store.protocol import StoreUnavailable

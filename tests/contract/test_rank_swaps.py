@@ -14,11 +14,11 @@ import pytest
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.encode import Tensors
 from services.ranking.model.loader import ModelLoader
-from services.ranking.model.shadow import Shadow
+from services.ranking.model.shadow import ShadowScorer
 from services.ranking.model.watcher import WatchedModels
 from services.registry.model import FakeModel, Scores
 from services.registry.reader import Registry, Version
-from services.registry.rollout import Arm, Plan, Serving, serving_bytes
+from services.registry.rollout import Arm, Rollout, ServingState, serialize_serving
 from tests.contract.rank_server import (
     SCHEMA,
     RankServer,
@@ -34,10 +34,10 @@ from tests.unit.ranking.model.tiny_models import CPU, ENCODER, register, truncat
 SWAPS = 20
 
 
-def watched(registry: Path, shadow: Shadow | None = None) -> WatchedModels:
+def watched(registry: Path, shadow: ShadowScorer | None = None) -> WatchedModels:
     opened = Registry(registry)
     load = ModelLoader(opened, SCHEMA, ENCODER, CPU)
-    models = WatchedModels(opened, "tiny", "", load, shadow or Shadow(1.0, 8), 0.005)
+    models = WatchedModels(opened, "tiny", "", load, shadow or ShadowScorer(1.0, 8), 0.005)
     models.open()
     return models
 
@@ -53,7 +53,7 @@ def watching(models: WatchedModels) -> Iterator[WatchedModels]:
 
 def wait_for(models: WatchedModels, version: str) -> None:
     pause = threading.Event()
-    while models.serving.arms[0].served.model.version != version:
+    while models.deployment.arms[0].assignment.model.version != version:
         pause.wait(0.002)
 
 
@@ -116,15 +116,15 @@ def test_broken_versions_between_good_ones_never_answer(tmp_path: Path, store: S
             stop.set()
         answered = {version for client in clients for _, version, _ in client.result()}
     assert answered <= {"tiny/1", "tiny/3", "tiny/5", "tiny/7"}
-    assert "tiny/7" == models.choose("ann").model.version
+    assert "tiny/7" == models.assign("ann").model.version
 
 
 def test_an_answer_names_the_arm_that_ranked(tmp_path: Path, store: SwitchedStore) -> None:
     """And its version, also where nothing is known to rank by; the same user gets the same arm, by its scores too."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2, slope=-1.0)
-    plan = Plan((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("tiny", 2), 0.5)), "test")
-    Registry(tmp_path).write("tiny/serving.json", serving_bytes(Serving(plan)))
+    rollout = Rollout((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("tiny", 2), 0.5)), "test")
+    Registry(tmp_path).write("tiny/serving.json", serialize_serving(ServingState(rollout)))
     models, users = watched(tmp_path), [f"user {number}" for number in range(40)]
     with running(store, models=models) as server:
         answers = {user: [server.rank(request(user_id=user)) for _ in range(2)] for user in users}
@@ -171,9 +171,9 @@ def test_a_shadow_neither_delays_nor_changes_answers(
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2)
     opened, load = Registry(tmp_path), ModelLoader(Registry(tmp_path), SCHEMA, ENCODER, CPU)
-    plan = Plan((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2))
-    opened.write("tiny/serving.json", serving_bytes(Serving(plan)))
-    shadow = Shadow(1.0, 2)
+    rollout = Rollout((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2))
+    opened.write("tiny/serving.json", serialize_serving(ServingState(rollout)))
+    shadow = ShadowScorer(1.0, 2)
     models = WatchedModels(
         opened, "tiny", "", lambda version: candidate if version.number == 2 else load(version), shadow, 60.0
     )

@@ -20,7 +20,7 @@ import pytest
 
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.errors import ConfigurationError
-from services.ranking.process.supervisor import held_port
+from services.ranking.process.supervisor import reserved_port
 from tests.contract.rank_server import request
 from tests.waiting import wait_until
 
@@ -240,7 +240,7 @@ def test_a_port_that_is_taken_is_an_error(shared: bool) -> None:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        wanted = held_port(f"127.0.0.1:{taken.getsockname()[1]}")
+        wanted = reserved_port(f"127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(ConfigurationError, match="listen: cannot bind"), wanted:
             pass
 

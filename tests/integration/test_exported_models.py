@@ -20,7 +20,7 @@ from export.models.onnx_export import (
 from export.models.preference_transfer import PreferenceTransfer, export_batched
 from export.onnx_check import ExportMismatch, open_session
 from export.rows.reader import RowSource
-from services.ranking.model.execution import Execution
+from services.ranking.model.execution import ExecutionConfig
 from services.ranking.model.onnx_model import OnnxModel
 from services.ranking.model.onnx_session import PaddedGraph
 from services.registry.samples import check_samples, read_samples, write_samples
@@ -70,9 +70,11 @@ def test_the_kinds_with_transfer_weights_have_a_graph_of_several_requests(
         assert check_batched(single, batched, RowSource(directory, "validation")) <= 1e-5
 
 
-@pytest.mark.parametrize("execution", [Execution(buckets=(4, 16)), Execution(buckets=(4, 16), cuda_graph=True)])
+@pytest.mark.parametrize(
+    "execution", [ExecutionConfig(buckets=(4, 16)), ExecutionConfig(buckets=(4, 16), cuda_graph=True)]
+)
 def test_exported_graphs_run_in_padded_and_in_fixed_shapes(
-    trained: dict[str, Model], tmp_path: Path, execution: Execution
+    trained: dict[str, Model], tmp_path: Path, execution: ExecutionConfig
 ) -> None:
     """Fixing the names of the free axes fixes the shapes; a session of its own for each, as CUDA graphs need it."""
     model, path = trained["neural"], tmp_path / "model.onnx"

@@ -22,7 +22,7 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from deploy.grafana.dashboard import PATH, text
 from services.infra.ports import choose_port
 from services.registry.reader import Registry, Version
-from services.registry.rollout import Arm, Plan, Serving, serving_bytes
+from services.registry.rollout import Arm, Rollout, ServingState, serialize_serving
 from services.text.encoder import EncoderInfo
 from tests.contract.alert_rules import grouping, rules, samples, selectors
 from tests.integration.consumer_harness import SCHEMA, Stage, running
@@ -92,8 +92,8 @@ def prepare(directory: Path) -> None:
     """Two models, one of them as a shadow, and the encoder that they fit."""
     for number in (1, 2):
         register(directory / "models", SCHEMA, number, name="neural")
-    plan = Plan((Arm("", Version("neural", 1), 1.0),), "", Version("neural", 2))
-    Registry(directory / "models").write("neural/serving.json", serving_bytes(Serving(plan)))
+    rollout = Rollout((Arm("", Version("neural", 1), 1.0),), "", Version("neural", 2))
+    Registry(directory / "models").write("neural/serving.json", serialize_serving(ServingState(rollout)))
     (directory / "encoder").mkdir()
     EncoderInfo(ENCODER, SCHEMA.config.text_dims, 0, "made").save(directory / "encoder")
 

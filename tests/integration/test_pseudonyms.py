@@ -22,8 +22,8 @@ from services.infra.commands import Endpoints
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.topics import topic_specs
 from services.main import app
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker
 from services.ranking.service import RankingService
 from services.ranking.service import build_server as build_ranking
@@ -99,8 +99,9 @@ def fold(stage: Stage, *kinds: str) -> None:
 
 def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:
     """What a ranking server of the settings answers."""
-    rows = open_ranking_rows(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0)
-    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), name_of=open_pseudonymizer(settings.privacy).pseudonymize)
+    rows = open_row_sources(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0)
+    pseudonymize = open_pseudonymizer(settings.privacy).pseudonymize
+    ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), pseudonymize=pseudonymize)
     with serving(build_ranking(RankingService(ranker, 1, 8), "127.0.0.1:0")) as channel:
         request = RankRequest(user_id=user, scenario_id="tv", item_ids=["tea"])
         return RankingServiceStub(channel).Rank(request, timeout=60)

@@ -20,9 +20,9 @@ from services.features.encode import encode
 from services.features.feature_rows import FeatureRows
 from services.features.recognition import user_prior
 from services.infra.commands import Endpoints
-from services.ranking.cache.ranking_rows import RankingRows, open_ranking_rows
 from services.ranking.cache.refresh import Refresher
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import RowSources, open_row_sources
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker, rank
 from services.registry.model import Scores
 from services.settings.infrastructure import StoreSettings
@@ -165,11 +165,11 @@ def plain(settings: Settings, shop: Shop) -> FeatureStore:
 class FastPath:
     """What the server does with a request, and the refresher beside it."""
 
-    rows: RankingRows
+    rows: RowSources
     overheard: Overheard
 
     def rank(self, request: RankRequest) -> RankResponse:
-        ranker = Ranker(SCHEMA, self.rows, OneModel(WideModel()), clock=lambda: NOW_S)
+        ranker = Ranker(SCHEMA, self.rows, FixedModel(WideModel()), clock=lambda: NOW_S)
         return RankResponse.FromString(rank(ranker, request, lambda: 60.0))
 
 
@@ -184,7 +184,7 @@ def catch_up(shop: Shop, *paths: FastPath) -> None:
 def fast_path(shop: Shop, cache_size: int) -> Iterator[FastPath]:
     """A fast path, warm, with its refresher at work."""
     store = cast(FeastRowStore, shop.store)
-    rows = open_ranking_rows(store, SCHEMA, ENCODER, cache_size, NEVER_STALE_S, scenario_age_s=0.0)
+    rows = open_row_sources(store, SCHEMA, ENCODER, cache_size, NEVER_STALE_S, scenario_age_s=0.0)
     overheard = Overheard(store.changes([SCHEMA[name] for name in TRACKED]))
     refresher = Refresher(rows.items, rows.scenarios, overheard, [key[0] for key in store.ids(SCHEMA["item"])])
     assert refresher.warm(60.0)

@@ -11,7 +11,7 @@ from export.models.base import TENSORS
 from export.models.onnx_export import export_onnx
 from export.models.preference_transfer import PreferenceTransfer, export_batched
 from services.features.encode import Tensors, tensor_names
-from services.ranking.model.execution import Execution
+from services.ranking.model.execution import ExecutionConfig
 from services.ranking.model.onnx_model import OnnxModel
 from services.ranking.model.onnx_session import CUDA, open_session
 from services.registry.model import Scores
@@ -25,9 +25,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.gpu]
 
 CPU = "CPUExecutionProvider"
 WAYS = {
-    "free": Execution(batch_wait_ms=1.0),
-    "padded": Execution(buckets=(64, 256), batch_wait_ms=1.0),
-    "captured": Execution(buckets=(64, 256), batch_wait_ms=1.0, cuda_graph=True),
+    "free": ExecutionConfig(batch_wait_ms=1.0),
+    "padded": ExecutionConfig(buckets=(64, 256), batch_wait_ms=1.0),
+    "captured": ExecutionConfig(buckets=(64, 256), batch_wait_ms=1.0, cuda_graph=True),
 }
 SIZES = [1, 64, 65, 200, 256, 600, 3]
 
@@ -43,7 +43,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tensors = {name: [f"{name}_{k}" for k in range(WIDTHS[name])] for name in TENSORS}
     model = PreferenceTransfer(tensors, (32, 16), (8,), members=3)
     export_onnx(model, folder / "model.onnx")
-    export_batched(model, folder / "many.onnx")
+    export_batched(model, folder / "batched.onnx")
     return folder
 
 
@@ -75,7 +75,7 @@ def test_the_device_scores_several_requests_as_the_processor_scores_each(directo
     here, there = OnnxModel(path, "made/1", [CPU]), OnnxModel(path, "made/1", [CUDA, CPU], WAYS[way])
     for sizes in ([5, 60], [1, 2, 3, 4, 5, 6, 7, 8], [200, 200]):
         requests = [asked(items) for items in sizes]
-        for one, found in zip(requests, there.score_many(requests), strict=True):
+        for one, found in zip(requests, there.score_batch(requests), strict=True):
             assert_close(here.score(*one), found)
 
 
@@ -84,19 +84,19 @@ def test_a_server_on_the_device_answers_as_one_on_the_processor(tmp_path: Path) 
     """Over gRPC, several callers at once, whose requests are scored together."""
     model = PreferenceTransfer(tensor_names(rank_server.SCHEMA), (32, 16), (8,), members=3)
     export_onnx(model, tmp_path / "model.onnx")
-    export_batched(model, tmp_path / "many.onnx")
+    export_batched(model, tmp_path / "batched.onnx")
     store, items = rank_server.filled_store(), [f"item {number}" for number in range(200)]
     history = rank_server.History(store, epoch=2)
     history.items(*items, texts=[number % 4 for number in range(200)])
     history.events(*[("ann", "shelf", item) for number, item in enumerate(items) for _ in range(number % 7)])
     requests = [rank_server.request(items=items[: 40 * size], explain=True) for size in range(1, 6)] * 8
 
-    def answers(providers: list[str], execution: Execution) -> list[dict[str, float]]:
+    def answers(providers: list[str], execution: ExecutionConfig) -> list[dict[str, float]]:
         model = OnnxModel(tmp_path / "model.onnx", "made/1", providers, execution)
         with rank_server.running(store, model, max_workers=8) as server, ThreadPoolExecutor(8) as pool:
             return [rank_server.scores(answer) for answer in pool.map(server.rank, requests)]
 
-    expected = answers([CPU], Execution())
+    expected = answers([CPU], ExecutionConfig())
     for way, execution in WAYS.items():
         for one, found in zip(expected, answers([CUDA, CPU], execution), strict=True):
             assert found == pytest.approx(one, rel=1e-5, abs=1e-6), way

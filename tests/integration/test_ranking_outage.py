@@ -13,8 +13,8 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.schema import build_schema
 from services.infra.commands import InfraConfig, down, status, up
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker, rank
 from services.registry.model import FakeModel
 from services.settings.infrastructure import StoreSettings
@@ -79,7 +79,7 @@ def test_answers_go_on_while_valkey_hangs_or_is_gone(own: InfraConfig, tmp_path:
     fill(rows, settings)
     schema = build_schema(settings.features)
     breaker = CircuitBreaker(rows, CircuitState(store.retry_after_s, store.failures))
-    ranker = Ranker(schema, open_ranking_rows(breaker, schema, 7, 100, 0.0, 0.0), OneModel(FakeModel()))
+    ranker = Ranker(schema, open_row_sources(breaker, schema, 7, 100, 0.0, 0.0), FixedModel(FakeModel()))
     assert [pb.DEGRADATION_REASON_UNKNOWN_USER] == reasons(ranker)
     pid = next(server.pid for server in status(own) if server.name == "valkey") or 0
     os.kill(pid, signal.SIGSTOP)

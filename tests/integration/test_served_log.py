@@ -14,7 +14,7 @@ from services.infra.ports import choose_port
 from services.kafka.sink import KafkaSink, open_sink_producer
 from services.main import app
 from services.ranking.served_log.log import ServedLog
-from services.ranking.served_log.open import open_served_log
+from services.ranking.wiring import open_served_log
 from tests.contract.rank_server import SCHEMA, request
 from tests.integration.consumer_harness import Stage
 from tests.unit.consumers.streams import behavior_event, erasure, timestamp

@@ -9,7 +9,7 @@ import pytest
 from services.features.rows import pack_rows
 from services.features.schema import Schema, build_schema
 from services.infra.commands import Endpoints
-from services.ranking.cache.ranking_rows import open_ranking_rows, open_refresher
+from services.ranking.cache.row_sources import open_refresher, open_row_sources
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_rows, open_rows_for_batches
@@ -109,7 +109,7 @@ def test_a_cache_that_is_told_reads_nothing_but_what_changes(
     for number in range(5):
         write(writer, schema, "item", f"i{number}", price=float(number))
     store = open_rows(settings)
-    rows = open_ranking_rows(store, schema, 7, 100, 3600.0, 3600.0)
+    rows = open_row_sources(store, schema, 7, 100, 3600.0, 3600.0)
     refresher = open_refresher(rows, store, schema)
     assert refresher.warm(WAIT_S)
     assert 5 == len(rows.items)
@@ -118,6 +118,6 @@ def test_a_cache_that_is_told_reads_nothing_but_what_changes(
         write(writer, schema, "item", "i3", price=99.0)
         prices = [0.0]
         while prices != pytest.approx([np.log1p(99.0), np.log1p(4.0)]):
-            prices = rows.items.rows(["i3", "i4"], ()).fields["items"].fixed[:, 1].tolist()
+            prices = rows.items.lookup(["i3", "i4"], ()).fields["items"].fixed[:, 1].tolist()
     finally:
         refresher.stop()

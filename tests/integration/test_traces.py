@@ -16,8 +16,8 @@ from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.consumers.main import consume
 from services.gateway.traced_publisher import TracedPublisher
 from services.kafka.kafka_publisher import KafkaPublisher
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker
 from services.ranking.service import RankingService, build_server
 from services.registry.model import FakeModel
@@ -157,8 +157,8 @@ def test_a_stream_carries_its_trace_on(traced: Traced) -> None:
 
 @contextmanager
 def ranking(store: RowStore, recorded: Recorded) -> Iterator[RankingServiceStub]:
-    rows = open_ranking_rows(store, SCHEMA, HashingEncoder().fingerprint, 1000, 0.0, 0.0)
-    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: START_S + 100)
+    rows = open_row_sources(store, SCHEMA, HashingEncoder().fingerprint, 1000, 0.0, 0.0)
+    ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: START_S + 100)
     built = build_server(RankingService(ranker, 2, 8), "127.0.0.1:0", tracing=recorded.tracing)
     built.server.start()
     with grpc.insecure_channel(built.address) as channel:

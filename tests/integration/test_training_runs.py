@@ -54,7 +54,7 @@ def test_a_run_says_what_it_was_and_how_good(out: Path) -> None:
     assert run["onnx_batched_difference_max"] <= 1e-5
     manifest = json.loads((Path(run["registered"]) / "manifest.json").read_text())
     assert ("neural", 1, SOURCES) == (manifest["name"], manifest["version"], manifest["sources"])
-    assert {"model.onnx", "many.onnx", "samples.npz"} == set(manifest["files"])
+    assert {"model.onnx", "batched.onnx", "samples.npz"} == set(manifest["files"])
     assert not (out / "checkpoint.pt").exists()
 
 

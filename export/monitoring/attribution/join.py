@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.monitoring.served_log import ObservedEvent
-from services.ranking.attribution import BadToken, attribution_of
+from services.ranking.attribution import InvalidAttributionToken, parse_attribution_token
 
 AnswerGroup = tuple[str, str, str]
 """Target scenario, model, arm."""
@@ -72,8 +72,8 @@ def group_of(answer: ServedRanking) -> AnswerGroup:
 def _find_answer(event: ObservedEvent, by_id: dict[str, ServedRanking]) -> ServedRanking | str:
     """The answer that showed the item, or the reason why there is none."""
     try:
-        answer = by_id.get(attribution_of(event.token).answer_id)
-    except BadToken:
+        answer = by_id.get(parse_attribution_token(event.token).answer_id)
+    except InvalidAttributionToken:
         return "invalid token"
     if answer is None:
         return "answer not in the log"

@@ -20,7 +20,7 @@ from export.replay.history import History, load_history
 from services.errors import CrossRecError
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
-from services.ranking.served_log.tensors import BadTensor, unpacked
+from services.ranking.served_log.tensors import InvalidTensor, unpack_tensors
 from services.server.security.pseudonyms import open_pseudonymizer
 from services.settings.load import Settings
 from services.text.encoder import open_encoder
@@ -87,9 +87,9 @@ class SkewAccumulator:
     def add(self, record: ServedRanking, replayed: Tensors) -> None:
         """Compare one request."""
         try:
-            served = unpacked(record.features.tensors)
+            served = unpack_tensors(record.features.tensors)
             shapes = {name: served[name].shape == getattr(replayed, name).shape for name in self._names}
-        except (BadTensor, KeyError):
+        except (InvalidTensor, KeyError):
             shapes = {"": False}
         if not all(shapes.values()):
             self.unreadable += 1

@@ -106,7 +106,7 @@ def show_freshness(newest: str) -> None:
 
 def show_model(found: ServedModel) -> None:
     """What serves, with all that `crossrec models show` says."""
-    facts([("Serves", found.plan)])
+    facts([("Serves", found.rollout)])
     for version, lines in found.versions.items():
         with ui.expansion(f"What the registry says of {version}").classes("w-full").props("dense"):
             rows = [[field, value] for field, value in lines]

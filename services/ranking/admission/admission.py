@@ -1,37 +1,48 @@
-"""Which requests are let in, and when it is a request's turn to be worked on.
+"""Admission control: which requests are accepted, and when an accepted request gets a slot to run in.
 
-Room is a limit that follows the waiting (`limit.py`); turns are handed out in order of arrival, interactive before
-batch. Safe between threads; knows no gRPC.
+The number of accepted requests is bounded by a limit that adapts to queueing delay (`concurrency_limit.py`). Slots are
+granted in order of arrival, interactive requests before batch requests. Safe between threads; knows no gRPC.
 """
 
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 
-from services.errors import DeadlinePassed, Overloaded
-from services.ranking.admission.concurrency_limit import WaitLimit
-from services.ranking.admission.priority import Priority
+from services.errors import DeadlinePassed, InvalidRequest, Overloaded
+from services.ranking.admission.concurrency_limit import ConcurrencyLimit
+
+PRIORITY = "x-crossrec-priority"
+"""The metadata key of a request's priority."""
+
+
+class Priority(Enum):
+    """Interactive: a user waits for the answer. Batch: no user waits, so that it is rejected first."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
 
 BATCH_SHARE = 0.5
-"""Batch requests are let in while less than this share of the limit is taken, by whomever."""
+"""Batch requests are accepted while less than this share of the limit is used, by requests of either priority."""
 
 RETRY_AFTER_S = {Priority.INTERACTIVE: 0.1, Priority.BATCH: 1.0}
-"""What who is refused is told to wait on average, seconds: each between half and one and a half of it, by chance, so
-that those who were refused together do not come back together."""
+"""Mean retry delay of a rejected request, seconds. Each delay is drawn uniformly from 0.5 to 1.5 times the mean, so
+that requests that were rejected together are not retried together."""
 
-HOPELESS = 0.5
-"""A waiting request is given up when its time left is less than this share of what rankings took of late: not all
-are of one size."""
+MIN_TIME_SHARE = 0.5
+"""A queued request is given up when its time left is less than this share of the mean ranking time: requests differ in
+size."""
 
 SMOOTHING = 0.1
-"""Weight of the newest ranking in the average of what they take."""
+"""Weight of the newest ranking in the mean ranking time."""
 
 
-class _Waiting:
-    """A request that waits for its turn."""
+class _QueuedRequest:
+    """A request that waits for a slot."""
 
     def __init__(self) -> None:
         self.signal = threading.Lock()
@@ -39,100 +50,112 @@ class _Waiting:
         self.granted = False
 
 
-class Admission:
-    """Room and turns.
+class AdmissionController:
+    """Accepts or rejects requests, and grants slots.
 
     Args:
-        turns: requests worked on at once.
-        limit: requests in the server at once.
+        slots: requests that run at the same time.
+        limit: requests in the server at the same time.
         clock: monotonic seconds.
-        chance: uniform in [0, 1).
+        draw: a random number, uniform in [0, 1).
     """
 
     def __init__(
         self,
-        turns: int,
-        limit: WaitLimit,
+        slots: int,
+        limit: ConcurrencyLimit,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        self._free, self._limit, self._clock, self._chance = turns, limit, clock, chance
+        self._free, self._limit, self._clock, self._draw = slots, limit, clock, draw
         self._lock = threading.Lock()
-        self._inside = 0
-        self._waiting: dict[Priority, deque[_Waiting]] = {priority: deque() for priority in Priority}
-        self._takes_s = 0.0
-        self.refused = dict.fromkeys(Priority, 0)  # requests so far that found no room
+        self._admitted = 0
+        self._queues: dict[Priority, deque[_QueuedRequest]] = {priority: deque() for priority in Priority}
+        self._mean_s = 0.0
+        self.rejected = dict.fromkeys(Priority, 0)  # requests rejected so far
 
     @property
     def limit(self) -> int:
-        """Requests that may be inside at once now."""
+        """Requests that may be in the server at the same time now."""
         return self._limit.limit
 
     @property
-    def inside(self) -> int:
-        """Requests that wait for their turn or have it."""
-        return self._inside
+    def admitted(self) -> int:
+        """Requests that wait for a slot or hold one."""
+        return self._admitted
 
     @contextmanager
-    def turn(self, priority: Priority, time_left_s: float) -> Iterator[None]:
-        """Wait for the turn and hold it meanwhile.
+    def admit(self, priority: Priority, time_left_s: float) -> Iterator[None]:
+        """Wait for a slot and hold it.
 
-        Raises Overloaded if there is no room, DeadlinePassed if what is left of the time cannot suffice any more;
-        a request that need not wait is always worked on.
+        Raises Overloaded if the limit is reached, DeadlinePassed if the time left while waiting becomes too short. A
+        request that finds a free slot always runs.
         """
-        waiting = self._enter(priority, time_left_s)
-        if waiting:
-            self._wait(waiting, priority, time_left_s)
+        queued = self._enter(priority, time_left_s)
+        if queued:
+            self._wait(queued, priority, time_left_s)
         begun_s = self._clock()
         try:
             yield
         finally:
             self._leave(begun_s)
 
-    def _enter(self, priority: Priority, time_left_s: float) -> _Waiting | None:
-        """Take room, and the turn if one is free; otherwise what to wait for."""
+    def _enter(self, priority: Priority, time_left_s: float) -> _QueuedRequest | None:
+        """Accept the request and take a free slot; without a free slot, the place in the queue."""
         with self._lock:
             limit = self._limit.limit
-            if self._inside >= (limit if priority is Priority.INTERACTIVE else max(1, int(BATCH_SHARE * limit))):
-                self._refuse(priority)
-            self._inside += 1
+            if self._admitted >= (limit if priority is Priority.INTERACTIVE else max(1, int(BATCH_SHARE * limit))):
+                self._reject(priority)
+            self._admitted += 1
             if self._free:
                 self._free -= 1
-                self._limit.waited(0.0, time_left_s, self._clock())
+                self._limit.on_wait(0.0, time_left_s, self._clock())
                 return None
-            waiting = _Waiting()
-            self._waiting[priority].append(waiting)
-            return waiting
+            queued = _QueuedRequest()
+            self._queues[priority].append(queued)
+            return queued
 
-    def _refuse(self, priority: Priority) -> None:
-        self.refused[priority] += 1
+    def _reject(self, priority: Priority) -> None:
+        self.rejected[priority] += 1
         if priority is Priority.INTERACTIVE:
-            self._limit.refused()
-        after_s = RETRY_AFTER_S[priority] * (0.5 + self._chance())
-        text = f"{self._inside} requests are being ranked already, too many for another {priority.value} one"
-        raise Overloaded(f"{text}; try again later", after_s)
+            self._limit.on_rejection()
+        after_s = RETRY_AFTER_S[priority] * (0.5 + self._draw())
+        text = f"{self._admitted} requests are in progress, too many to accept another {priority.value} request"
+        raise Overloaded(f"{text}; retry later", after_s)
 
-    def _wait(self, waiting: _Waiting, priority: Priority, time_left_s: float) -> None:
+    def _wait(self, queued: _QueuedRequest, priority: Priority, time_left_s: float) -> None:
         begun_s = self._clock()
-        patience_s = max(0.0, time_left_s - HOPELESS * self._takes_s)
-        granted = waiting.signal.acquire(timeout=min(patience_s, threading.TIMEOUT_MAX))
+        longest_s = max(0.0, time_left_s - MIN_TIME_SHARE * self._mean_s)
+        granted = queued.signal.acquire(timeout=min(longest_s, threading.TIMEOUT_MAX))
         with self._lock:
             now_s = self._clock()
-            self._limit.waited(now_s - begun_s, time_left_s, now_s)
-            if granted or waiting.granted:  # perhaps at the last moment
+            self._limit.on_wait(now_s - begun_s, time_left_s, now_s)
+            if granted or queued.granted:  # the slot may be granted just after the time-out
                 return
-            self._waiting[priority].remove(waiting)
-            self._inside -= 1
-        raise DeadlinePassed("the deadline was too near when the request still waited for its turn")
+            self._queues[priority].remove(queued)
+            self._admitted -= 1
+        raise DeadlinePassed("the deadline was too near when the request still waited for a slot")
 
     def _leave(self, begun_s: float) -> None:
         with self._lock:
-            self._inside -= 1
-            self._takes_s += SMOOTHING * (self._clock() - begun_s - self._takes_s)
-            line = self._waiting[Priority.INTERACTIVE] or self._waiting[Priority.BATCH]
-            if not line:
+            self._admitted -= 1
+            self._mean_s += SMOOTHING * (self._clock() - begun_s - self._mean_s)
+            queue = self._queues[Priority.INTERACTIVE] or self._queues[Priority.BATCH]
+            if not queue:
                 self._free += 1
                 return
-            waiting = line.popleft()
-            waiting.granted = True
-            waiting.signal.release()
+            queued = queue.popleft()
+            queued.granted = True
+            queued.signal.release()
+
+
+def parse_priority(metadata: Iterable[tuple[str, str | bytes]]) -> Priority:
+    """The priority in a call's metadata, interactive if there is none. Raises InvalidRequest for an unknown one."""
+    for key, value in metadata:
+        if key == PRIORITY:
+            try:
+                return Priority(value)
+            except ValueError as error:
+                known = ", ".join(priority.value for priority in Priority)
+                raise InvalidRequest(PRIORITY, f"{value!r} is not one of {known}") from error
+    return Priority.INTERACTIVE

@@ -1,1 +1,1 @@
-"""Rows that requests find in memory: items as columns, scenarios, last known users, and their refresh."""
+"""Feature rows in memory: items as columns, scenarios, users' last known rows, and the refresh of all of them."""

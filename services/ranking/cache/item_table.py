@@ -1,7 +1,7 @@
-"""Items in memory as columns: what is settled about each, an array per feature and a row per item.
+"""Items in memory as columns: precomputed features, an array per feature and a row per item.
 
-Facets, and items in scenarios, are kept once each; items point at them. Bounded: when full, the items asked for
-longest ago leave. Knows rows, ids and times; does no I/O and takes no locks.
+Facets, and rows of an item in a scenario (pairs), are kept once each; items refer to them. Bounded: when full, the
+least recently used items are evicted. Knows rows, ids and times; does no I/O and takes no locks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,15 +21,15 @@ from services.features.item_columns import (
 from services.features.rows import Block, Floats, Ints, pack_rows
 from services.features.schema import Schema
 
-NEVER, NOBODY = -np.inf, np.inf
-"""Times of reading: of a row that is yet to be read, and of one that is free."""
+NEVER, FREE = -np.inf, np.inf
+"""Read times of a row that was not read yet, and of a row that is not in use."""
 
 FIRST_ROWS = 1024
-NOTHING = 0
-"""The facet that is none, and the pair that was never written: rows of defaults."""
+DEFAULT_ROW = 0
+"""Row of default values: for items without a facet, and for pairs that the store does not have."""
 
 UNKNOWN = -1
-"""Slot of an item that is not here."""
+"""Slot of an item that is not in memory."""
 
 ITEM_VIEWS = ("item", "item_activity")
 PAIR_VIEWS = ("item_scenario", "item_scenario_activity")
@@ -39,22 +39,22 @@ FACET_VIEW = "facet_activity"
 C = TypeVar("C", bound=ColumnSet)
 
 
-class Rows(Generic[C]):
-    """Columns with room to grow, and free rows.
+class RowPool(Generic[C]):
+    """Columns that grow, and the rows of them that are free.
 
     Args:
-        columns: one row, that takes number `NOTHING`.
+        columns: one row, which becomes `DEFAULT_ROW`.
     """
 
     def __init__(self, columns: C) -> None:
         self.columns, self.used, self._free = columns, 1, list[int]()
 
-    def free(self, rows: Iterable[int]) -> None:
-        """Rows to be given out again."""
+    def release(self, rows: Iterable[int]) -> None:
+        """Make rows available again."""
         self._free.extend(rows)
 
-    def take(self, count: int) -> list[int]:
-        """Numbers of so many new rows; those of another that is used alike are the same."""
+    def allocate(self, count: int) -> list[int]:
+        """Numbers of `count` rows; two pools that are used in the same way give the same numbers."""
         again = [self._free.pop() for _ in range(min(count, len(self._free)))]
         first, self.used = self.used, self.used + count - len(again)
         if self.used > len(self.columns):
@@ -63,12 +63,12 @@ class Rows(Generic[C]):
 
 
 class ItemTable:
-    """What is known of items, their facets, and their pairs with scenarios.
+    """Items, their facets, and their pairs with scenarios.
 
     Args:
         schema: the feature schema.
         encoder: fingerprint of the trusted text encoder.
-        size: most items held.
+        size: capacity in items.
     """
 
     def __init__(self, schema: Schema, encoder: int, size: int) -> None:
@@ -76,18 +76,18 @@ class ItemTable:
         blocks = {name: pack_rows(schema[name], [None]) for name in (*ITEM_VIEWS, *PAIR_VIEWS, FACET_VIEW)}
         facet = np.zeros((1, len(schema.config.facets)), np.int32)
         described = blocks["item"], blocks["item_activity"]
-        self._items = Rows(precompute_items(schema.config, encoder, np.zeros(1, np.int64), facet, *described))
-        self._activity = Rows(precompute_activity(schema.config, blocks["item_activity"]))
-        self._pairs = Rows(precompute_item_scenarios(schema.config, *(blocks[name] for name in PAIR_VIEWS)))
-        self._facets = Rows(precompute_activity(schema.config, blocks[FACET_VIEW]))
+        self._items = RowPool(precompute_items(schema.config, encoder, np.zeros(1, np.int64), facet, *described))
+        self._activity = RowPool(precompute_activity(schema.config, blocks["item_activity"]))
+        self._pairs = RowPool(precompute_item_scenarios(schema.config, *(blocks[name] for name in PAIR_VIEWS)))
+        self._facets = RowPool(precompute_activity(schema.config, blocks[FACET_VIEW]))
         self._slots: dict[str, int] = {}
         self._ids: list[str] = [""]
-        self._facet_slots: dict[int, int] = {NO_KEY: NOTHING}
+        self._facet_slots: dict[int, int] = {NO_KEY: DEFAULT_ROW}
         self._scenarios: dict[str, int] = {}
         self._known, self._pair_slots = np.zeros(1, bool), np.zeros((1, 0), np.int32)
-        self._read_s, self._used_s = np.full(1, NOBODY), np.zeros(1)
+        self._read_s, self._used_s = np.full(1, FREE), np.zeros(1)
         self._all_read = True
-        self._facet_key, self._facet_read_s = np.zeros(1, np.int64), np.full(1, NOBODY)
+        self._facet_key, self._facet_read_s = np.zeros(1, np.int64), np.full(1, FREE)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -96,36 +96,36 @@ class ItemTable:
         return item in self._slots
 
     def holds_facet(self, key: int) -> bool:
-        """Whether an item that is or was held has this facet."""
+        """Whether an item that is or was in memory has this facet."""
         return key in self._facet_slots
 
-    def slots(self, items: Sequence[str]) -> Ints:
-        """The slot of each item, UNKNOWN where it is not here."""
+    def slots_of(self, items: Sequence[str]) -> Ints:
+        """The slot of each item, UNKNOWN if it is not in memory."""
         return np.fromiter(map(self._slots.get, items, repeat(UNKNOWN)), np.int64, len(items))
 
-    def ask_for(self, slots: Ints, now_s: float) -> None:
-        """Items in these slots leave after all that were asked for before."""
+    def touch(self, slots: Ints, now_s: float) -> None:
+        """The items in these slots are used now; least recently used items are evicted first."""
         self._used_s[slots] = now_s
 
-    def columns_of(self, scenarios: Sequence[str]) -> Ints:
-        """The column of each scenario among the pairs; of one that is new all items have to be read again."""
+    def scenario_columns(self, scenarios: Sequence[str]) -> Ints:
+        """The column of each scenario among the pairs; a new scenario marks all items stale."""
         if new := [scenario for scenario in dict.fromkeys(scenarios) if scenario not in self._scenarios]:
             first = len(self._scenarios)
             self._scenarios |= {scenario: first + number for number, scenario in enumerate(new)}
             self._pair_slots = np.pad(self._pair_slots, ((0, 0), (0, len(new))))
-            self.forget_ages()
+            self.mark_all_stale()
         return np.array([self._scenarios[scenario] for scenario in scenarios], np.int64)
 
     def oldest_read_s(self, slots: Ints) -> float:
-        """When the one of the items that was read first was read."""
+        """The earliest read time of the items."""
         return float(self._read_s[slots].min())
 
     def put_items(
         self, items: Sequence[str], item: Block, activity: Block, read_s: Floats, keep: Iterable[str] = ()
     ) -> None:
-        """Rows of `item` and `item_activity`, each with the time at which it was read; none of `keep` leaves for it."""
+        """Store rows of `item` and `item_activity`, each with its read time; items in `keep` are not evicted."""
         facets = item.ints("facet_keys")
-        slots, places = self._slots_for(items, float(read_s.max()), keep), self._facets_for(facets)
+        slots, places = self._allocate_slots(items, float(read_s.max()), keep), self._allocate_facets(facets)
         config = self._schema.config
         self._items.columns.put(slots, precompute_items(config, self._encoder, keys64(items), places, item, activity))
         self._activity.columns.put(slots, precompute_activity(config, activity))
@@ -133,29 +133,29 @@ class ItemTable:
         self._all_read &= bool((read_s > NEVER).all())
 
     def put_pairs(self, pairs: Sequence[tuple[str, str]], pair: Block, activity: Block) -> None:
-        """Rows of `item_scenario` and `item_scenario_activity`; those of items that are not here are left out."""
+        """Store rows of `item_scenario` and `item_scenario_activity`, except those of items that are not in memory."""
         held = np.array([item in self._slots for item, _ in pairs], bool)
         there = (pair.ints("schema") != 0) | (activity.ints("schema") != 0)
-        self._free_pairs([pairs[place] for place in np.flatnonzero(held & ~there).tolist()])
+        self._release_pairs([pairs[place] for place in np.flatnonzero(held & ~there).tolist()])
         chosen = np.flatnonzero(held & there)
-        slots, columns = self._places([pairs[place] for place in chosen.tolist()])
+        slots, columns = self._pair_positions([pairs[place] for place in chosen.tolist()])
         rows = self._pair_slots[slots, columns]
-        new = np.flatnonzero(rows == NOTHING)
-        rows[new] = self._pairs.take(len(new))
+        new = np.flatnonzero(rows == DEFAULT_ROW)
+        rows[new] = self._pairs.allocate(len(new))
         self._pair_slots[slots, columns] = rows
         self._pairs.columns.put(rows, precompute_item_scenarios(self._schema.config, pair, activity).take(chosen))
 
     def put_facets(self, keys: Sequence[int], activity: Block, read_s: Floats) -> None:
-        """Rows of `facet_activity`, each with the time at which it was read."""
-        slots = self._facets_for(np.array(keys, np.int64))
+        """Store rows of `facet_activity`, each with its read time."""
+        slots = self._allocate_facets(np.array(keys, np.int64))
         self._facets.columns.put(slots, precompute_activity(self._schema.config, activity))
         self._facet_read_s[slots] = read_s
         self._all_read &= bool((read_s > NEVER).all())
 
     def stale(self, slots: Ints, before_s: float, synced_s: float) -> np.ndarray:
-        """Which items, or facets of theirs, are not known to be as they were at `before_s`: [N].
+        """Which items are stale, [N]: they or one of their facets are not known to be up to date at `before_s`.
 
-        What was read at any time holds at `synced_s`, for changes since the reading are known until then.
+        Rows that were read at any time are up to date at `synced_s`, because all changes until then have been applied.
         """
         if synced_s >= before_s and self._all_read:
             return np.zeros(len(slots), bool)
@@ -164,27 +164,27 @@ class ItemTable:
         result: np.ndarray = read_s == NEVER if synced_s >= before_s else read_s < before_s
         return result
 
-    def unread_facets(self, keys: Iterable[int], before_s: float) -> list[int]:
-        """Those facets that are not here, or were not read after a time."""
+    def facets_to_read(self, keys: Iterable[int], before_s: float) -> list[int]:
+        """The facets that are not in memory, or were not read after `before_s`."""
         slots, read_s = self._facet_slots, self._facet_read_s
         return [key for key in keys if key not in slots or read_s[slots[key]] <= before_s]
 
-    def oldest(self, count: int, before_s: float) -> list[str]:
-        """At most so many of the items that were not read after a time; those asked for last come first."""
+    def due_for_refresh(self, count: int, before_s: float) -> list[str]:
+        """At most `count` of the items that were not read after `before_s`; most recently used first."""
         old = np.flatnonzero(self._read_s <= before_s)
         self._all_read = not len(old) and not (self._facet_read_s == NEVER).any()
         if count < len(old):
             old = old[np.argpartition(-self._used_s[old], count)[:count]]
         return [self._ids[slot] for slot in old[np.argsort(-self._used_s[old])].tolist()]
 
-    def forget_ages(self) -> None:
-        """Take nothing for young any more."""
+    def mark_all_stale(self) -> None:
+        """Mark all items and facets stale."""
         for read_s in (self._read_s, self._facet_read_s):
-            read_s[read_s < NOBODY] = NEVER
+            read_s[read_s < FREE] = NEVER
         self._all_read = False
 
-    def hydrated(self, slots: Ints, columns: Ints) -> dict[str, Any]:
-        """The fields of Hydrated that are about the items in `slots`, in scenarios `columns`; copies."""
+    def gather_fields(self, slots: Ints, columns: Ints) -> dict[str, Any]:
+        """The fields of FeatureRows that hold the items in `slots`, in scenarios `columns`; copies."""
         items = self._items.columns.take(slots)
         facets, place = np.unique(items.facet, return_inverse=True)
         pairs = self._pair_slots.take(slots, axis=0).take(columns, axis=1).ravel()
@@ -200,68 +200,68 @@ class ItemTable:
         """Which of the items the store has."""
         return self._known[slots]
 
-    def _places(self, pairs: Sequence[tuple[str, str]]) -> tuple[Ints, Ints]:
+    def _pair_positions(self, pairs: Sequence[tuple[str, str]]) -> tuple[Ints, Ints]:
         """Slot and column of each pair."""
-        return self.slots([item for item, _ in pairs]), self.columns_of([scenario for _, scenario in pairs])
+        return self.slots_of([item for item, _ in pairs]), self.scenario_columns([scenario for _, scenario in pairs])
 
-    def _free_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
-        slots, columns = self._places(pairs)
+    def _release_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
+        slots, columns = self._pair_positions(pairs)
         rows = self._pair_slots[slots, columns]
-        self._pairs.free(rows[rows != NOTHING].tolist())
-        self._pair_slots[slots, columns] = NOTHING
+        self._pairs.release(rows[rows != DEFAULT_ROW].tolist())
+        self._pair_slots[slots, columns] = DEFAULT_ROW
 
-    def _slots_for(self, items: Sequence[str], now_s: float, keep: Iterable[str]) -> Ints:
+    def _allocate_slots(self, items: Sequence[str], now_s: float, keep: Iterable[str]) -> Ints:
         new = [item for item in items if item not in self._slots]
         if new:
             if len(self._slots) + len(new) > self._size:
                 self._evict(max(len(self._slots) + len(new) - self._size, self._size // 10), {*items, *keep})
-            taken = self._items.take(len(new))
-            self._activity.take(len(new))
+            taken = self._items.allocate(len(new))
+            self._activity.allocate(len(new))
             self._grow(self._items.used)
             for item, slot in zip(new, taken, strict=True):
                 self._slots[item], self._ids[slot] = slot, item
-            self._pair_slots[taken], self._used_s[taken], self._read_s[taken] = NOTHING, now_s, NEVER
-        return self.slots(items)
+            self._pair_slots[taken], self._used_s[taken], self._read_s[taken] = DEFAULT_ROW, now_s, NEVER
+        return self.slots_of(items)
 
     def _grow(self, size: int) -> None:
         if size <= len(self._read_s):
             return
         more = len(self._items.columns) - len(self._read_s)
         self._ids.extend([""] * more)
-        self._known, self._used_s = _longer(self._known, more), _longer(self._used_s, more)
-        self._read_s, self._pair_slots = _longer(self._read_s, more, NOBODY), _longer(self._pair_slots, more)
+        self._known, self._used_s = _extend(self._known, more), _extend(self._used_s, more)
+        self._read_s, self._pair_slots = _extend(self._read_s, more, FREE), _extend(self._pair_slots, more)
 
     def _evict(self, count: int, kept: set[str]) -> None:
-        leaving = self._read_s < NOBODY
+        leaving = self._read_s < FREE
         leaving[[self._slots[item] for item in kept if item in self._slots]] = False
         held = np.flatnonzero(leaving)
         if count < len(held):
             held = held[np.argpartition(self._used_s[held], count)[:count]]
         pairs = self._pair_slots[held]
-        self._pairs.free(pairs[pairs != NOTHING].tolist())
+        self._pairs.release(pairs[pairs != DEFAULT_ROW].tolist())
         for slot in held.tolist():
             del self._slots[self._ids[slot]]
             self._ids[slot] = ""
-        self._read_s[held] = NOBODY
-        self._items.free(held.tolist())
-        self._activity.free(held.tolist())
+        self._read_s[held] = FREE
+        self._items.release(held.tolist())
+        self._activity.release(held.tolist())
 
-    def _facets_for(self, keys: Ints) -> np.ndarray:
+    def _allocate_facets(self, keys: Ints) -> np.ndarray:
         distinct, place = np.unique(keys, return_inverse=True)
         new = [key for key in distinct.tolist() if key not in self._facet_slots]
-        taken = self._facets.take(len(new))
+        taken = self._facets.allocate(len(new))
         more = len(self._facets.columns) - len(self._facet_key)
         if more:
-            self._facet_key = _longer(self._facet_key, more)
-            self._facet_read_s = _longer(self._facet_read_s, more, NOBODY)
+            self._facet_key = _extend(self._facet_key, more)
+            self._facet_read_s = _extend(self._facet_read_s, more, FREE)
         self._facet_slots |= dict(zip(new, taken, strict=True))
         self._facet_key[taken], self._facet_read_s[taken] = new, NEVER
         slots = np.array([self._facet_slots[key] for key in distinct.tolist()], np.int32)
         return slots[place].reshape(keys.shape)
 
 
-def _longer(array: np.ndarray, more: int, fill: float = 0) -> np.ndarray:
-    """A copy with more rows; where they are 0 they take no memory before they are written."""
+def _extend(array: np.ndarray, more: int, fill: float = 0) -> np.ndarray:
+    """A copy with more rows; rows of zeros take no memory until they are written."""
     result = np.zeros((len(array) + more, *array.shape[1:]), array.dtype)
     result[: len(array)] = array
     if fill:

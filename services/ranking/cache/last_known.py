@@ -1,7 +1,7 @@
-"""What was last read of users, for when the store is slow or away.
+"""Users' last known rows, for when the store is slow or unavailable.
 
-Bounded in bytes and in age. What the store has forgotten is forgotten here with the next read, and after the age in
-any case: a user who was erased may be answered from here for that long, while the store cannot be read.
+Bounded in bytes and in age. Rows that the store has deleted are removed with the next read, and after the age in any
+case: an erased user may be answered from here for that long, while the store cannot be read.
 """
 
 import threading
@@ -15,11 +15,11 @@ from services.features.rows import Block
 T = TypeVar("T")
 
 
-class LastKnown(Generic[T]):
-    """Rows by user; when there is no room, those kept longest ago leave. Safe between threads.
+class LastKnownRows(Generic[T]):
+    """Rows by user; when full, the rows that were put first are evicted. Safe between threads.
 
     Args:
-        max_age_s: rows kept longer ago are not given; 0: nothing is kept.
+        max_age_s: older rows are not returned; 0: no rows are kept.
         max_bytes: of all rows together, about.
         clock: monotonic seconds.
     """
@@ -31,28 +31,28 @@ class LastKnown(Generic[T]):
         self._bytes = 0
 
     def __len__(self) -> int:
-        """Users of whom something is kept."""
+        """Users whose rows are kept."""
         return len(self._kept)
 
-    def keep(self, user_id: str, scenarios: tuple[str, ...], rows: T, size: int) -> None:
-        """Rows of `size` bytes that were just read, which are about these scenarios."""
+    def put(self, user_id: str, scenarios: tuple[str, ...], rows: T, size: int) -> None:
+        """Keep rows of `size` bytes that were just read, for these scenarios."""
         if not self._max_age_s:
             return
         with self._lock:
-            self._drop(user_id)
+            self._evict(user_id)
             self._kept[user_id] = rows, scenarios, self._clock(), size
             self._bytes += size
             while self._bytes > self._max_bytes:
-                self._drop(next(iter(self._kept)))
+                self._evict(next(iter(self._kept)))
 
-    def forget(self, user_id: str) -> None:
-        """The store has nothing of the user."""
+    def remove(self, user_id: str) -> None:
+        """Remove the rows of a user that the store does not have."""
         if user_id in self._kept:
             with self._lock:
-                self._drop(user_id)
+                self._evict(user_id)
 
-    def find(self, user_id: str, scenarios: tuple[str, ...]) -> tuple[T, float] | None:
-        """The rows and their age, seconds; None if there are none, they are too old or about other scenarios."""
+    def get(self, user_id: str, scenarios: tuple[str, ...]) -> tuple[T, float] | None:
+        """The rows and their age, seconds; None if there are none, they are too old or for other scenarios."""
         with self._lock:
             kept = self._kept.get(user_id)
         if kept is None or kept[1] != scenarios:
@@ -60,13 +60,13 @@ class LastKnown(Generic[T]):
         age_s = self._clock() - kept[2]
         return (kept[0], age_s) if age_s <= self._max_age_s else None
 
-    def _drop(self, user_id: str) -> None:
+    def _evict(self, user_id: str) -> None:
         kept = self._kept.pop(user_id, None)
         if kept is not None:
             self._bytes -= kept[3]
 
 
-def size_of(block: Block) -> int:
+def block_bytes(block: Block) -> int:
     """Bytes of the values of a block."""
     ragged = sum(part.values.nbytes + part.lengths.nbytes for part in block.ragged.values())
     return sum(column.nbytes for column in block.fixed.values()) + ragged

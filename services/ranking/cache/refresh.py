@@ -1,7 +1,7 @@
-"""Keeps the caches young in the background, so that requests find their rows in memory.
+"""Refreshes the caches in the background, so that requests find fresh rows in memory.
 
-The store tells which rows were written, and those alone are read again; where it does not (no permission, no such
-command) rows are read again by age. Knows caches and what tells of changes; runs in a thread of its own.
+The store's change feed reports which rows were written, and only those are read again; without a change feed (no
+permission, no such command) rows are read again by age. Knows caches and the change feed; runs in a thread of its own.
 """
 
 import logging
@@ -18,10 +18,10 @@ from services.server.logging import log_event
 from services.store.protocol import ChangeFeed
 
 BATCH = 128
-"""Items read at once: requests wait for no longer than their columns take to fill in."""
+"""Items per read: requests wait no longer than it takes to fill their columns in."""
 
-TOLD_S = 0.2
-"""Seconds between looks at what has changed."""
+POLL_S = 0.2
+"""Seconds between polls of the change feed."""
 
 _logger = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ class Refresher:
     Args:
         items: the items in memory.
         scenarios: the scenarios in memory.
-        changes: tells what changes.
-        every_item: ids to begin with; the first ones that the cache has room for are read.
-        clock: monotonic seconds, the caches' own.
+        changes: the change feed.
+        every_item: ids to read at the start, up to the capacity of the cache.
+        clock: monotonic seconds, the same as the caches'.
     """
 
     def __init__(
@@ -52,19 +52,19 @@ class Refresher:
         self._failing = ""
 
     def warm(self, limit_s: float) -> bool:
-        """Read items until all are there, True, or for so many seconds; `start` goes on with the others.
+        """Read items until all are in memory (True) or `limit_s` is over; `start` continues with the others.
 
         Raises StoreUnavailable.
         """
         until_s = self._clock() + limit_s
-        self._listen(0.0)
+        self._apply_changes(0.0)
         while self._clock() < until_s:
-            if not self._read_more():
+            if not self._read_next():
                 return True
         return False
 
     def start(self) -> None:
-        """Go on in the background."""
+        """Start the background thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -76,24 +76,24 @@ class Refresher:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.step(TOLD_S)
+                self.step(POLL_S)
             except CrossRecError as error:
-                self._note(str(error))
-                self._stopping.wait(TOLD_S)
+                self._log_state(str(error))
+                self._stopping.wait(POLL_S)
             else:
-                self._note("")
+                self._log_state("")
 
     def step(self, wait_s: float) -> None:
-        """Bring scenarios, changed rows, and some that are old or were never read. Raises StoreUnavailable."""
-        ids = self._scenarios.keep_young().ids
-        waiting = self._items.oldest(BATCH)
-        if waiting:
-            self._items.read(waiting, ids)
-        more = self._read_more()
-        self._listen(0.0 if more or len(waiting) == BATCH else wait_s)
+        """Read scenarios, changed rows, and a batch of stale or new ones. Raises StoreUnavailable."""
+        ids = self._scenarios.refresh_if_due().ids
+        due = self._items.due_for_refresh(BATCH)
+        if due:
+            self._items.read(due, ids)
+        more = self._read_next()
+        self._apply_changes(0.0 if more or len(due) == BATCH else wait_s)
 
-    def _read_more(self) -> bool:
-        """Read the next items of those to begin with; whether there were any."""
+    def _read_next(self) -> bool:
+        """Read the next of the initial items; False if there are none left."""
         batch = list(islice(self._to_read, BATCH))
         if batch:
             self._items.read(batch, self._scenarios.current().ids)
@@ -101,20 +101,20 @@ class Refresher:
             self.filled.set()
         return bool(batch)
 
-    def _listen(self, wait_s: float) -> None:
+    def _apply_changes(self, wait_s: float) -> None:
         begun_s = self._clock()
         changed = self._changes.take(wait_s)
         if changed is None:
-            self._items.forget_ages()
+            self._items.mark_all_stale()
             return
         facets = {int(key) for (key,) in changed.pop(FACET_VIEW, set())}
         items = {key[0] for keys in changed.values() for key in keys}
         if items or facets:
-            self._items.note(items, facets)
-            self._items.reread_changed(items, facets, self._scenarios.current().ids)
-        self._items.synced(begun_s)
+            self._items.mark_changed(items, facets)
+            self._items.refresh_changed(items, facets, self._scenarios.current().ids)
+        self._items.mark_synced(begun_s)
 
-    def _note(self, failing: str) -> None:
+    def _log_state(self, failing: str) -> None:
         if failing and failing != self._failing:
             log_event(_logger, "refresh_failing", level=logging.WARNING, reason=failing)
         if self._failing and not failing:

@@ -1,6 +1,6 @@
 """The known scenarios and their rows, read again when they are older than the bound.
 
-The last known ones serve while the store is away.
+While the store is unavailable the last known ones are used.
 """
 
 import threading
@@ -16,7 +16,7 @@ from services.store.protocol import Key, RowStore, StoreUnavailable, read_block
 
 @dataclass(frozen=True)
 class Scenarios:
-    """The scenarios, sorted by id: the J of every tensor."""
+    """The known scenarios, sorted by id: axis J of every tensor."""
 
     ids: tuple[str, ...]
     rows: Block
@@ -24,7 +24,7 @@ class Scenarios:
     available: bool
 
     def index(self, scenario: str) -> int | None:
-        """Place of a scenario, None if it is not known."""
+        """Position of a scenario, None if it is not known."""
         return self.ids.index(scenario) if scenario in self.ids else None
 
 
@@ -32,7 +32,7 @@ class ScenarioCache:
     """Reads scenarios through a store.
 
     Args:
-        store: where rows come from.
+        store: the online store.
         schema: the feature schema.
         age_s: seconds until they are read again.
         clock: monotonic seconds.
@@ -48,27 +48,27 @@ class ScenarioCache:
         self._known = Scenarios((), nothing[0], nothing[1], available=True)
 
     def current(self) -> Scenarios:
-        """The scenarios, at most `age_s` seconds old unless the store is away."""
+        """The scenarios, at most `age_s` seconds old unless the store is unavailable."""
         with self._lock:
             if self._clock() - self._read_at > self._age_s:
                 try:
-                    self._take(self._read())
+                    self._replace(self._read())
                 except StoreUnavailable:
                     return Scenarios(self._known.ids, self._known.rows, self._known.activity, available=False)
             return self._known
 
-    def keep_young(self) -> Scenarios:
-        """Read the scenarios again if half their time is over, while requests go on with the known ones.
+    def refresh_if_due(self) -> Scenarios:
+        """Read the scenarios again if they are older than `age_s` / 2; meanwhile requests use the known ones.
 
         Raises StoreUnavailable.
         """
         if self._clock() - self._read_at > self._age_s / 2:
             read = self._read()
             with self._lock:
-                self._take(read)
+                self._replace(read)
         return self._known
 
-    def _take(self, scenarios: Scenarios) -> None:
+    def _replace(self, scenarios: Scenarios) -> None:
         self._known, self._read_at = scenarios, self._clock()
 
     def _read(self) -> Scenarios:

@@ -1,4 +1,4 @@
-"""What ranks at a moment: arms with their models, the split of users over them, the shadow."""
+"""The A/B split: the models that serve, the assignment of users to the arms of an experiment, the shadow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,90 +9,91 @@ from typing import Protocol
 import numpy as np
 
 from services.features.encode import Tensors
-from services.registry.model import Model, Scores
+from services.registry.model import Scores, ScoringModel
 
 
 @dataclass(frozen=True)
-class Served:
-    """What ranks one request.
+class Assignment:
+    """The model and arm of one request.
 
     Args:
         model: scores the candidates.
-        arm: the experiment's arm; "" where none runs.
+        arm: the experiment's arm; "" if no experiment runs.
     """
 
-    model: Model
+    model: ScoringModel
     arm: str = ""
 
 
-class Models(Protocol):
-    """Decides what ranks a request, and hears how it did."""
+class ServingModels(Protocol):
+    """Assigns a model to each user, and is notified of the scores."""
 
-    def choose(self, user_id: str) -> Served:
-        """What ranks for a user; holds for the whole request, whatever is promoted meanwhile."""
+    def assign(self, user_id: str) -> Assignment:
+        """The model of a user; holds for the whole request, even if another version is promoted meanwhile."""
         ...
 
-    def observe(self, served: Served, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
-        """Hear what was scored, after the answer is made; returns at once. The arrays must not change later."""
+    def observe(self, assignment: Assignment, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
+        """Called with the scores after the answer is ready; returns at once. The arrays must not change later."""
         ...
 
 
-class OneModel:
-    """A model for everybody."""
+class FixedModel:
+    """One model for all users."""
 
-    def __init__(self, model: Model) -> None:
-        self._served = Served(model)
+    def __init__(self, model: ScoringModel) -> None:
+        self._assignment = Assignment(model)
 
-    def choose(self, user_id: str) -> Served:
+    def assign(self, user_id: str) -> Assignment:
         """The model."""
         del user_id
-        return self._served
+        return self._assignment
 
-    def observe(self, served: Served, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
-        """Nothing listens."""
+    def observe(self, assignment: Assignment, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
+        """Does nothing."""
 
 
 @dataclass(frozen=True)
 class WeightedArm:
     """An arm and its share of the users."""
 
-    served: Served
+    assignment: Assignment
     weight: float
 
 
 @dataclass(frozen=True)
-class ServedSet:
-    """What ranks for all users; replaced as a whole.
+class Deployment:
+    """The models of all users; replaced as a whole.
 
     Args:
         arms: at least one.
-        experiment: its name.
-        shadow: scores after the answer, for comparison.
+        experiment: name of the experiment; "" if none runs.
+        shadow: a model that scores after the answer, for comparison.
     """
 
     arms: tuple[WeightedArm, ...]
     experiment: str = ""
-    shadow: Model | None = None
+    shadow: ScoringModel | None = None
 
-    def choose(self, user_id: str) -> Served:
-        """The user's arm."""
+    def assign(self, user_id: str) -> Assignment:
+        """The model and arm of a user."""
         if len(self.arms) == 1:
-            return self.arms[0].served
-        return self.arms[place_of(user_id, self.experiment, [(a.served.arm, a.weight) for a in self.arms])].served
+            return self.arms[0].assignment
+        arms = [(arm.assignment.arm, arm.weight) for arm in self.arms]
+        return self.arms[assign_arm(user_id, self.experiment, arms)].assignment
 
 
-def place_of(user_id: str, experiment: str, arms: Sequence[tuple[str, float]]) -> int:
-    """The place of a user's arm among (name, weight): the same for the same user, experiment and arms.
+def assign_arm(user_id: str, experiment: str, arms: Sequence[tuple[str, float]]) -> int:
+    """The index of a user's arm among (name, weight): the same for the same user, experiment and arms.
 
     Weighted rendezvous hashing: each arm draws an exponential time of rate `weight` from a hash, the shortest one
-    wins. Shares are as the weights, and a weight that changes moves only those users that enter or leave its arm.
+    wins. Shares are proportional to the weights, and a changed weight moves only users that enter or leave its arm.
     """
     times = [-log(_uniform(experiment, arm, user_id)) / weight for arm, weight in arms]
     return times.index(min(times))
 
 
 def _uniform(*parts: str) -> float:
-    """A number in (0, 1) that is a hash of the parts."""
+    """A hash of the parts, as a number in (0, 1)."""
     digest = blake2b(digest_size=8)
     for part in parts:
         encoded = part.encode(errors="surrogatepass")

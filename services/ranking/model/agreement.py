@@ -1,4 +1,4 @@
-"""How far two models agree on the candidates of a request, and the means of it over requests."""
+"""Agreement of two models on the candidates of a request, and its means over requests."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one request.
+    """Agreement of two models on one request.
 
     Args:
         score_difference: mean over the candidates of |R - R'|.
         probability_difference: the same of the probabilities.
-        rank_correlation: Spearman's, over the candidates; NaN where a model gives all of them one score.
-        top10_overlap: share of the ten best that are the same items; of all, where there are fewer.
+        rank_correlation: Spearman's, over the candidates; NaN if a model gives all of them the same score.
+        top10_overlap: share of the ten best items that both models have; of all items if there are fewer.
     """
 
     score_difference: float
@@ -28,16 +28,16 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What a shadow was found to do, so far. Means are NaN before the first request.
+class ShadowComparison:
+    """How a shadow compares with a served version, so far. Means are NaN before the first request.
 
     Args:
         served: version that answered.
-        candidate: version in the shadow.
-        requests: compared.
-        failed: that the candidate could not score.
-        dropped: not compared because the queue was full.
-        mean: of the agreements; of the rank correlations, over the requests that have one.
+        candidate: version that runs as shadow.
+        requests: number of requests compared.
+        failed: requests that the candidate failed to score.
+        dropped: requests not compared because the queue was full.
+        mean: mean agreement; the rank correlation's is over the requests that have one.
     """
 
     served: str
@@ -48,8 +48,8 @@ class Comparison:
     mean: Agreement
 
 
-def agreement(served: Scores, candidate: Scores) -> Agreement:
-    """How far the candidate agrees with what served; scores of the same candidates."""
+def compare_scores(served: Scores, candidate: Scores) -> Agreement:
+    """Agreement of the candidate model with the served one; scores of the same items."""
     count = min(TOP, len(served.score))
     best = [set(np.argsort(-scores.score, kind="stable")[:count].tolist()) for scores in (served, candidate)]
     return Agreement(

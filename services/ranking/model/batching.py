@@ -1,7 +1,7 @@
-"""Scores requests that come at about the same time in one run of the model.
+"""Dynamic batching: concurrent requests are scored in one run of the model.
 
-The first of a batch waits for others, as long as nobody in the batch runs out of time, runs the model for all and
-hands out what it found. Knows threads and the model's two verbs; knows nothing of graphs or gRPC.
+The first request of a batch waits for others, as long as every request of the batch has time left, runs the model for
+all and distributes the scores. Knows threads and the model's two methods; knows nothing of graphs or gRPC.
 """
 
 import logging
@@ -21,14 +21,14 @@ from services.server.logging import log_event
 _logger = logging.getLogger(__name__)
 
 SLOWER = 2.0
-"""A run may take this many times the mean of past ones; that much of a request's time is left to it."""
+"""A run may take this many times the mean run time; that much of a request's time is reserved for it."""
 
-REMEMBERED = 0.1
-"""Weight of the last run in the mean."""
+SMOOTHING = 0.1
+"""Weight of the last run in the mean run time."""
 
 
-class ManyModel(Protocol):
-    """Scores one request or several of as many scenarios."""
+class BatchModel(Protocol):
+    """Scores one request, or a batch of requests with the same number of scenarios."""
 
     version: str
 
@@ -36,14 +36,14 @@ class ManyModel(Protocol):
         """Scores of one request."""
         ...
 
-    def score_many(self, requests: Sequence[tuple[Tensors, np.ndarray]]) -> list[Scores]:
-        """Scores of each request, with its target posterior."""
+    def score_batch(self, requests: Sequence[tuple[Tensors, np.ndarray]]) -> list[Scores]:
+        """Scores of each request; a request is its tensors and target posterior."""
         ...
 
 
 @dataclass
-class _Batch:
-    """What is scored together: requests, until when others may join, and what came of it."""
+class _PendingBatch:
+    """Requests that are scored together, until when others may join, and their scores."""
 
     closes_at: float
     requests: list[tuple[Tensors, np.ndarray]] = field(default_factory=list)
@@ -52,33 +52,35 @@ class _Batch:
     done: threading.Event = field(default_factory=threading.Event)
 
 
-class BatchedModel:
-    """A model whose concurrent requests are scored together.
+class BatchingModel:
+    """A model that scores concurrent requests in batches.
 
     Args:
-        model: scores them.
-        wait_s: longest that a request waits for others, seconds.
-        most: requests scored together at most.
-        clock: seconds, never set back.
+        model: scores the batches.
+        wait_s: longest time that a request waits for others, seconds.
+        most: largest batch.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, model: ManyModel, wait_s: float, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, model: BatchModel, wait_s: float, most: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._model, self._wait_s, self._most, self._clock = model, wait_s, most, clock
         self.version = model.version
         self._changed = threading.Condition()
-        self._open: dict[int, _Batch] = {}
+        self._open: dict[int, _PendingBatch] = {}
         self._run_s = 0.0
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for others now."""
+        """Requests that wait for a batch now."""
         with self._changed:
             return sum(len(batch.requests) for batch in self._open.values())
 
     def score(self, tensors: Tensors, target: np.ndarray, time_left_s: float = math.inf) -> Scores:
-        """Scores of one request; it waits for others no longer than `time_left_s` allows.
+        """Scores of one request; waits for others no longer than `time_left_s` allows.
 
-        Raises what scoring this request alone raises: a request at which a batch fails does not fail the others.
+        Raises what scoring this request alone raises: a request that makes its batch fail does not fail the others.
         """
         batch, place = self._join(tensors, target, time_left_s)
         if place == 0:
@@ -87,11 +89,11 @@ class BatchedModel:
             batch.done.wait()
         return batch.scores[place] if batch.scores else self._model.score(tensors, target)
 
-    def _join(self, tensors: Tensors, target: np.ndarray, time_left_s: float) -> tuple[_Batch, int]:
-        """The batch of requests of as many scenarios that is open, or a new one, and the request's place in it."""
+    def _join(self, tensors: Tensors, target: np.ndarray, time_left_s: float) -> tuple[_PendingBatch, int]:
+        """The open batch for this number of scenarios, or a new one, and the request's index in it."""
         now, sources = self._clock(), len(target)
         with self._changed:
-            batch = self._open.setdefault(sources, _Batch(now + self._wait_s))
+            batch = self._open.setdefault(sources, _PendingBatch(now + self._wait_s))
             batch.requests.append((tensors, target))
             batch.closes_at = min(batch.closes_at, now + time_left_s - SLOWER * self._run_s)
             if len(batch.requests) >= self._most:
@@ -99,8 +101,8 @@ class BatchedModel:
             self._changed.notify_all()
             return batch, len(batch.requests) - 1
 
-    def _lead(self, batch: _Batch, sources: int) -> None:
-        """Wait for the others and run; they go on whatever happens."""
+    def _lead(self, batch: _PendingBatch, sources: int) -> None:
+        """Wait for other requests and run the batch; the others continue even if the run fails."""
         try:
             with self._changed:
                 while not batch.full and (left_s := batch.closes_at - self._clock()) > 0:
@@ -111,17 +113,17 @@ class BatchedModel:
         finally:
             batch.done.set()
 
-    def _run(self, batch: _Batch) -> None:
+    def _run(self, batch: _PendingBatch) -> None:
         begin = self._clock()
         try:
-            batch.scores = self._model.score_many(batch.requests)
+            batch.scores = self._model.score_batch(batch.requests)
         except Exception as error:
-            # Each request is scored alone now, and raises its own if it is the one at fault.
+            # Each request is scored alone now, and the one at fault raises its own error.
             log_event(_logger, "batch_failed", level=logging.WARNING, exc_info=error, requests=len(batch.requests))
         else:
-            self._run_s += REMEMBERED * (self._clock() - begin - self._run_s)
+            self._run_s += SMOOTHING * (self._clock() - begin - self._run_s)
 
-    def _close(self, batch: _Batch, sources: int) -> None:
+    def _close(self, batch: _PendingBatch, sources: int) -> None:
         batch.full = True
         if self._open.get(sources) is batch:
             del self._open[sources]

@@ -1,30 +1,31 @@
-"""How graphs are run, as a value: on which shapes, captured or not, several requests at once or not.
+"""How graphs are run: in which shapes, as CUDA graphs or not, in batches of requests or not.
 
 Knows the settings; knows nothing of ONNX Runtime.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from services.settings.processes import RankingSettings
 
 BUCKETS = (64, 128, 256, 512, 1024, 2048)
-"""Numbers of candidates to which runs on a device are filled up."""
+"""Numbers of candidates to which runs on a device are padded."""
 
 PROCESSOR = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
-class Execution:
-    """How graphs are run; the defaults are the processor's.
+class ExecutionConfig:
+    """How graphs are run; the defaults are for CPUs.
 
     Args:
         provider_options: options of providers, as ONNX Runtime takes them: name of the provider, option, value.
-        buckets: ascending numbers of candidates to which runs are filled up; empty: runs have the request's shape.
-            A larger request is cut into several runs.
+        buckets: ascending numbers of candidates to which runs are padded; empty: runs have the request's shape.
+            A larger request is split into several runs.
         cuda_graph: capture each shape's run as a CUDA graph; needs CUDAExecutionProvider and buckets.
-        batch_wait_ms: longest that a request waits for others to be scored with, milliseconds; 0: it does not.
-        batch_requests: most requests that are scored together.
+        batch_wait_ms: longest time that a request waits for a batch, milliseconds; 0: no batching.
+        batch_requests: largest batch, requests.
     """
 
     provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -34,15 +35,27 @@ class Execution:
     batch_requests: int = 8
 
 
-def execution_of(chosen: RankingSettings) -> Execution:
-    """What the settings say; buckets that are not set are BUCKETS where a device comes first, else none."""
+def build_execution(chosen: RankingSettings) -> ExecutionConfig:
+    """The settings' configuration; buckets default to BUCKETS if the first provider is a device, else to none."""
     buckets = chosen.candidate_buckets
     if buckets is None:
         buckets = () if chosen.providers[0] == PROCESSOR else BUCKETS
-    return Execution(
+    return ExecutionConfig(
         provider_options=chosen.provider_options,
         buckets=buckets,
         cuda_graph=chosen.cuda_graph,
         batch_wait_ms=chosen.batch_wait_ms,
         batch_requests=chosen.batch_requests,
     )
+
+
+def split_evenly(count: int, most: int) -> list[slice]:
+    """Slices of `count` rows: as few as possible with at most `most` rows, of nearly equal length."""
+    parts = max(1, -(-count // most))
+    bounds = [count * part // parts for part in range(parts + 1)]
+    return [slice(begin, end) for begin, end in pairwise(bounds)]
+
+
+def bucket_for(count: int, buckets: Sequence[int]) -> int:
+    """The smallest of the ascending `buckets` that holds `count` rows; the last one must hold them."""
+    return next(size for size in buckets if size >= count)

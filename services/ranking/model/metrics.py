@@ -1,4 +1,4 @@
-"""Prometheus metrics of the models that serve: every name, unit and label is in this file.
+"""Prometheus metrics of the models that serve: every name, unit and label.
 
 Knows no HTTP; the registry is the caller's. All names begin with `crossrec_ranking_`.
 """
@@ -12,19 +12,19 @@ from services.ranking.model.agreement import Agreement
 from services.ranking.model.watcher import WatchedModels
 
 PREFIX = "crossrec_ranking"
-_MEANINGS = {
-    "score_difference": "Mean absolute difference of the scores of a candidate and of what served.",
-    "probability_difference": "Mean absolute difference of the probabilities.",
-    "rank_correlation": "Mean of Spearman's rank correlation over the items of a request.",
-    "top10_overlap": "Mean share of the ten best items that both have.",
+_HELP_TEXTS = {
+    "score_difference": "Mean absolute difference between the scores of a shadow and of the served model.",
+    "probability_difference": "Mean absolute difference between the probabilities of a shadow and of the served model.",
+    "rank_correlation": "Mean rank correlation (Spearman) of a shadow and the served model over the items.",
+    "top10_overlap": "Mean share of the ten best items that a shadow and the served model have in common.",
 }
 
 
 class ModelMetrics:
-    """Looks at the models when it is asked (the protocol of prometheus_client's collectors).
+    """Collects the state of the models (a prometheus_client collector).
 
     Args:
-        models: what serves.
+        models: the models that serve.
     """
 
     def __init__(self, models: WatchedModels) -> None:
@@ -32,31 +32,31 @@ class ModelMetrics:
 
     def collect(self) -> Iterable[Metric]:
         """The metrics, as of now."""
-        serving = self._models.serving
-        what = "Share of the users that a model ranks for; a shadow has 0."
+        deployment = self._models.deployment
+        what = "Share of the users that a model ranks for; 0 for a shadow."
         weight = GaugeMetricFamily(f"{PREFIX}_model_weight", what, labels=("model", "arm"))
-        for arm in serving.arms:
-            weight.add_metric((arm.served.model.version, arm.served.arm), arm.weight)
-        if serving.shadow is not None:
-            weight.add_metric((serving.shadow.version, "shadow"), 0.0)
+        for arm in deployment.arms:
+            weight.add_metric((arm.assignment.model.version, arm.assignment.arm), arm.weight)
+        if deployment.shadow is not None:
+            weight.add_metric((deployment.shadow.version, "shadow"), 0.0)
         yield weight
-        what = "Models or serving files that should be in use and cannot be, by the last look at the registry."
+        what = "Models or serving files that should be used and cannot be, as of the last poll of the registry."
         yield GaugeMetricFamily(f"{PREFIX}_model_problems", what, value=len(self._models.problems))
-        what = "Times that what serves changed, in all workers together."
+        what = "Changes of the models that serve, in all workers together."
         yield CounterMetricFamily(f"{PREFIX}_model_swaps", what, value=self._models.swaps)
         yield from self._shadow()
 
     def _shadow(self) -> Iterable[Metric]:
         labels, comparisons = ("served", "candidate"), self._models.shadow.comparisons()
-        what = "Requests offered to a shadow, by what became of them."
+        what = "Requests offered to a shadow by outcome."
         requests = CounterMetricFamily(f"{PREFIX}_shadow_requests", what, labels=(*labels, "outcome"))
-        for found in comparisons:
-            outcomes = {"compared": found.requests, "failed": found.failed, "dropped": found.dropped}
+        for comparison in comparisons:
+            outcomes = {"compared": comparison.requests, "failed": comparison.failed, "dropped": comparison.dropped}
             for outcome, count in outcomes.items():
-                requests.add_metric((found.served, found.candidate, outcome), count)
+                requests.add_metric((comparison.served, comparison.candidate, outcome), count)
         yield requests
         for field in fields(Agreement):
-            gauge = GaugeMetricFamily(f"{PREFIX}_shadow_{field.name}", _MEANINGS[field.name], labels=labels)
-            for found in comparisons:
-                gauge.add_metric((found.served, found.candidate), getattr(found.mean, field.name))
+            gauge = GaugeMetricFamily(f"{PREFIX}_shadow_{field.name}", _HELP_TEXTS[field.name], labels=labels)
+            for comparison in comparisons:
+                gauge.add_metric((comparison.served, comparison.candidate), getattr(comparison.mean, field.name))
             yield gauge

@@ -1,7 +1,7 @@
-"""The shadow: a candidate scores what was answered already, on a thread of its own, and is compared.
+"""Shadow scoring: a candidate model scores answered requests on a thread of its own, and is compared.
 
-A request leaves its tensors and goes; where the candidate cannot keep up, requests are dropped and counted. Knows
-models and tensors; knows nothing of registries or answers.
+A request only enqueues its tensors; when the candidate is too slow, requests are dropped and stats. Knows models and
+tensors; knows nothing of registries or answers.
 """
 
 import logging
@@ -18,22 +18,22 @@ from typing import Any
 import numpy as np
 
 from services.features.encode import Tensors
-from services.ranking.model.agreement import Agreement, Comparison, agreement
-from services.registry.model import Model, Scores
+from services.ranking.model.agreement import Agreement, ShadowComparison, compare_scores
+from services.registry.model import Scores, ScoringModel
 from services.server.logging import log_event
 
 LOG_INTERVAL_S = 60.0
 IDLE_S = 0.5
-"""How long the thread waits for a request before it looks whether it should stop or log."""
+"""How long the thread waits for a request before it checks whether to stop or log."""
 
 _logger = logging.getLogger(__name__)
 _Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class _Offered:
+class _ShadowRequest:
     served: str
-    candidate: Model
+    candidate: ScoringModel
     tensors: Tensors
     target: np.ndarray
     scores: Scores
@@ -44,62 +44,62 @@ class _Offered:
 
 
 @dataclass
-class _Counted:
-    """What was counted of a pair; sums and numbers of values of an agreement's fields."""
+class _PairStats:
+    """Counts of a pair of models; sums and numbers of values of the fields of Agreement."""
 
     counts: Counter[str] = field(default_factory=Counter)
     sums: np.ndarray = field(default_factory=lambda: np.zeros(4))
     numbers: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
 
-class Shadow:
-    """Scores and compares.
+class ShadowScorer:
+    """Scores a sample of the answered requests with a candidate model, and compares the scores.
 
     Args:
-        share: of the requests, drawn at random.
-        capacity: requests waiting; more are dropped.
+        share: of the requests, sampled at random.
+        capacity: longest queue; more requests are dropped.
         clock: monotonic seconds.
     """
 
     def __init__(self, share: float, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._share, self._clock = share, clock
-        self._queue: queue.Queue[_Offered] = queue.Queue(capacity)
-        self._lock, self._counted = threading.Lock(), dict[_Pair, _Counted]()
+        self._queue: queue.Queue[_ShadowRequest] = queue.Queue(capacity)
+        self._lock, self._stats = threading.Lock(), dict[_Pair, _PairStats]()
         self._candidate = ""
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._stop = threading.Event()
 
     def start(self) -> None:
-        """Begin to score."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after what is being scored; what waits is let go."""
+        """Stop after the current request; queued requests are dropped."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    def offer(self, served: str, candidate: Model, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
-        """Have a candidate score a request, some time or never; returns at once."""
+    def offer(self, served: str, candidate: ScoringModel, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
+        """Enqueue a request for a candidate, or drop it; returns at once."""
         if random.random() >= self._share:  # noqa: S311 - a sample, not a secret
             return
-        offered = _Offered(served, candidate, tensors, target, scores)
+        request = _ShadowRequest(served, candidate, tensors, target, scores)
         try:
-            self._queue.put_nowait(offered)
+            self._queue.put_nowait(request)
         except queue.Full:
             with self._lock:
-                self._of(offered.pair).counts["dropped"] += 1
+                self._stats_of(request.pair).counts["dropped"] += 1
 
-    def comparisons(self) -> list[Comparison]:
-        """What was found of the present candidate, one per version that answered."""
+    def comparisons(self) -> list[ShadowComparison]:
+        """The comparisons of the current candidate, one per version that answered."""
         with self._lock:
-            return [_comparison(pair, counted) for pair, counted in sorted(self._counted.items())]
+            return [_summarize_pair(pair, stats) for pair, stats in sorted(self._stats.items())]
 
-    def _of(self, pair: _Pair) -> _Counted:
-        if pair[1] != self._candidate:  # what is known of earlier candidates was logged
+    def _stats_of(self, pair: _Pair) -> _PairStats:
+        if pair[1] != self._candidate:  # comparisons of earlier candidates are in the log
             self._candidate = pair[1]
-            self._counted.clear()
-        return self._counted.setdefault(pair, _Counted())
+            self._stats.clear()
+        return self._stats.setdefault(pair, _PairStats())
 
     def _run(self) -> None:
         logged_at = self._clock()
@@ -110,38 +110,38 @@ class Shadow:
                 logged_at = self._clock()
                 self._log()
 
-    def _compare(self, offered: _Offered) -> None:
+    def _compare(self, request: _ShadowRequest) -> None:
         try:
-            found = agreement(offered.scores, offered.candidate.score(offered.tensors, offered.target))
+            comparison = compare_scores(request.scores, request.candidate.score(request.tensors, request.target))
         except Exception as error:
-            # A candidate may break in any way; that must end neither the thread nor the comparison.
-            self._failed(offered, error)
+            # A candidate may fail in any way; that must end neither the thread nor the comparison.
+            self._count_failure(request, error)
             return
-        values = np.array(astuple(found))
+        values = np.array(astuple(comparison))
         with self._lock:
-            counted = self._of(offered.pair)
-            counted.counts["requests"] += 1
-            counted.sums += np.nan_to_num(values)
-            counted.numbers += ~np.isnan(values)
+            stats = self._stats_of(request.pair)
+            stats.counts["requests"] += 1
+            stats.sums += np.nan_to_num(values)
+            stats.numbers += ~np.isnan(values)
 
-    def _failed(self, offered: _Offered, error: Exception) -> None:
+    def _count_failure(self, request: _ShadowRequest, error: Exception) -> None:
         with self._lock:
-            counts = self._of(offered.pair).counts
+            counts = self._stats_of(request.pair).counts
             counts["failed"] += 1
             first = counts["failed"] == 1
         if first:
-            served, candidate = offered.pair
+            served, candidate = request.pair
             level = logging.WARNING
             log_event(_logger, "shadow_failed", level=level, exc_info=error, served=served, candidate=candidate)
 
     def _log(self) -> None:
-        for found in self.comparisons():
-            fields: dict[str, Any] = asdict(found)
+        for comparison in self.comparisons():
+            fields: dict[str, Any] = asdict(comparison)
             means = {name: round(value, 6) for name, value in fields.pop("mean").items()}
             log_event(_logger, "shadow_compared", **fields, **means)
 
 
-def _comparison(pair: _Pair, counted: _Counted) -> Comparison:
-    means = np.divide(counted.sums, counted.numbers, out=np.full(4, np.nan), where=counted.numbers > 0)
-    requests, failed, dropped = (counted.counts[name] for name in ("requests", "failed", "dropped"))
-    return Comparison(*pair, requests, failed, dropped, Agreement(*means.tolist()))
+def _summarize_pair(pair: _Pair, stats: _PairStats) -> ShadowComparison:
+    means = np.divide(stats.sums, stats.numbers, out=np.full(4, np.nan), where=stats.numbers > 0)
+    requests, failed, dropped = (stats.counts[name] for name in ("requests", "failed", "dropped"))
+    return ShadowComparison(*pair, requests, failed, dropped, Agreement(*means.tolist()))

@@ -1,7 +1,7 @@
-"""Several ranking workers on one port: starts them, replaces those that die, exchanges them, drains them.
+"""Supervises several ranking workers on one port: starts them, replaces those that die, restarts and drains them.
 
-Loads no model: what a worker does is its `serve`. Connections are shared out by the kernel
-(SO_REUSEPORT). Nobody listens while no worker is ready, so that clients get UNAVAILABLE and try again.
+Loads no model: `serve` is the work of a worker. The kernel distributes connections (SO_REUSEPORT). No socket listens
+while no worker is ready, so that clients get UNAVAILABLE and retry.
 """
 
 import logging
@@ -16,9 +16,9 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from services.errors import ConfigurationError, CrossRecError
-from services.ranking.process.metrics_aggregation import Gathered
-from services.ranking.process.worker import DRAIN_S, END_S, READY, STOP, Supervised, run_worker
-from services.ranking.process.worker_pool import Fleet, State
+from services.ranking.process.metrics_aggregation import MetricsAggregator
+from services.ranking.process.worker import DRAIN_S, END_S, READY, STOP, SupervisorConnection, run_worker
+from services.ranking.process.worker_pool import WorkerPool, WorkerState
 from services.server.logging import log_event
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -27,156 +27,159 @@ _logger = logging.getLogger(__name__)
 
 
 class WorkerFailed(CrossRecError):
-    """The first workers cannot serve, for a reason that starting them again does not change."""
+    """The first workers cannot serve, for a reason that a restart does not change."""
 
 
 class Supervisor:
-    """Keeps a fleet at its size. Main thread only: signals are for it.
+    """Keeps a worker pool at its size. Main thread only, because it handles signals.
 
     Args:
-        fleet: decides.
-        serve: what a worker does; has to be picklable, and is given its end of the pipe.
-        gathered: gets the workers' metrics.
+        pool: decides which workers to start and drain.
+        serve: the work of a worker; has to be picklable, and gets the connection to the supervisor.
+        aggregator: gets the workers' metrics.
     """
 
-    def __init__(self, fleet: Fleet, serve: Callable[[Supervised], None], gathered: Gathered) -> None:
-        self._fleet, self._serve, self._gathered = fleet, serve, gathered
+    def __init__(
+        self, pool: WorkerPool, serve: Callable[[SupervisorConnection], None], aggregator: MetricsAggregator
+    ) -> None:
+        self._pool, self._serve, self._aggregator = pool, serve, aggregator
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
         self._served = False
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT, after which all workers drain; SIGHUP exchanges them one after another.
+        """Run until SIGTERM or SIGINT, after which all workers drain; SIGHUP restarts them one after another.
 
         A second SIGTERM or SIGINT has its default effect: the process ends, and then the workers do. Raises
-        WorkerFailed if a worker says that it cannot serve before any did.
+        WorkerFailed if a worker reports that it cannot serve before any worker did.
         """
         try:
             with _signals() as signals:
-                while not self._stopped(signals):
+                while not self._handle_signals(signals):
                     self._step(signals)
             log_event(_logger, "ranking_draining", workers=len(self._workers))
         finally:
             self._stop()
 
-    def _stopped(self, signals: socket.socket) -> bool:
-        for number in _received(signals):
+    def _handle_signals(self, signals: socket.socket) -> bool:
+        """Apply the received signals; True if one of them stops the server."""
+        for number in _read_signals(signals):
             if number != signal.SIGHUP:
                 return True
-            self._fleet.replace_all()
-            log_event(_logger, "ranking_restart_begun", workers=self._fleet.replacing)
+            self._pool.replace_all()
+            log_event(_logger, "ranking_restart_begun", workers=self._pool.replacing)
         return False
 
     def _step(self, signals: socket.socket) -> None:
-        for _ in range(self._fleet.due()):
+        for _ in range(self._pool.workers_to_start()):
             self._start()
-        if (old := self._fleet.to_drain()) is not None:
+        if (old := self._pool.worker_to_drain()) is not None:
             self._drain(old)
-        self._look(signals, self._fleet.next_start_s() or None)
+        self._poll(signals, self._pool.next_start_s() or None)
 
     def _start(self) -> None:
-        (ours, theirs), (metrics, told) = self._context.Pipe(), self._context.Pipe()
-        process = self._context.Process(target=run_worker, args=(theirs, told, self._serve), daemon=True)
+        (ours, theirs), (metrics, responder) = self._context.Pipe(), self._context.Pipe()
+        process = self._context.Process(target=run_worker, args=(theirs, responder, self._serve), daemon=True)
         process.start()
         theirs.close()
-        told.close()
+        responder.close()
         pid = process.pid or 0
         self._workers[pid] = process, ours
-        self._gathered.started(pid, metrics)
-        self._fleet.started(pid)
+        self._aggregator.on_started(pid, metrics)
+        self._pool.on_started(pid)
         log_event(_logger, "ranking_worker_started", worker=pid)
 
     def _drain(self, pid: int) -> None:
-        self._fleet.draining(pid)
+        self._pool.on_draining(pid)
         try:
             self._workers[pid][1].send(STOP)
         except OSError:
-            log_event(_logger, "ranking_worker_is_gone_already", level=logging.DEBUG, worker=pid)
+            log_event(_logger, "ranking_worker_already_exited", level=logging.DEBUG, worker=pid)
 
-    def _look(self, signals: socket.socket | None, timeout_s: float | None) -> None:
-        """Wait until something happens, and note what workers say and which have ended."""
+    def _poll(self, signals: socket.socket | None, timeout_s: float | None) -> None:
+        """Wait for messages, signals or ended workers, and handle them."""
         pipes = {pipe: pid for pid, (_, pipe) in self._workers.items() if not pipe.closed}
-        ends = {process.sentinel: pid for pid, (process, _) in self._workers.items()}
-        happened: list[Any] = wait([*pipes, *ends, *([signals] if signals else [])], timeout_s)
-        for one in happened:
-            if one in pipes:
-                self._hear(pipes[one], one)
-        for one in happened:
-            if one in ends:
-                self._bury(ends[one])
+        sentinels = {process.sentinel: pid for pid, (process, _) in self._workers.items()}
+        ready: list[Any] = wait([*pipes, *sentinels, *([signals] if signals else [])], timeout_s)
+        for source in ready:
+            if source in pipes:
+                self._receive(pipes[source], source)
+        for source in ready:
+            if source in sentinels:
+                self._reap(sentinels[source])
 
-    def _hear(self, pid: int, pipe: Connection) -> None:
+    def _receive(self, pid: int, pipe: Connection) -> None:
         try:
             kind, text = pipe.recv()
         except (EOFError, OSError):
-            pipe.close()  # it is ending
+            pipe.close()  # the worker is ending
             return
         if kind == READY:
             self._served = True
-            self._fleet.became_ready(pid)
+            self._pool.on_ready(pid)
             log_event(_logger, "ranking_worker_ready", worker=pid)
             return
         log_event(_logger, "ranking_worker_failed", level=logging.ERROR, worker=pid, error=text)
-        if not (self._served or self._fleet.stopping):
+        if not (self._served or self._pool.stopping):
             raise WorkerFailed(text)
 
-    def _bury(self, pid: int) -> None:
+    def _reap(self, pid: int) -> None:
         process, pipe = self._workers.pop(pid)
         process.join()
         pipe.close()
-        self._gathered.gone(pid)
-        reason = _reason(process.exitcode)
-        state = self._fleet.gone(pid, reason)
-        level = logging.INFO if state is State.DRAINING else logging.ERROR
-        log_event(_logger, "ranking_worker_gone", level=level, worker=pid, was=state.value, reason=reason)
-        if state is State.STARTING and self._fleet.crash_loop:
-            report = self._fleet.ready()
+        self._aggregator.on_exit(pid)
+        reason = _exit_reason(process.exitcode)
+        state = self._pool.on_exit(pid, reason)
+        level = logging.INFO if state is WorkerState.DRAINING else logging.ERROR
+        log_event(_logger, "ranking_worker_exited", level=level, worker=pid, was=state.value, reason=reason)
+        if state is WorkerState.STARTING and self._pool.crash_loop:
+            report = self._pool.ready()
             log_event(_logger, "ranking_crash_loop", level=logging.ERROR, serves=report.ok, reasons=report.reasons)
 
     def _stop(self) -> None:
-        """Have all workers drain, each within the bound, and wait for them."""
-        self._fleet.stop()
+        """Drain all workers, each within the bound, and wait for them to end."""
+        self._pool.stop()
         for pid in list(self._workers):
             self._drain(pid)
-        clock, until_s = self._fleet.clock, self._fleet.clock() + DRAIN_S + END_S
+        clock, until_s = self._pool.clock, self._pool.clock() + DRAIN_S + END_S
         while self._workers and (left_s := until_s - clock()) > 0:
-            self._look(None, left_s)
+            self._poll(None, left_s)
         for process, _ in list(self._workers.values()):
             process.kill()
         while self._workers:
-            self._look(None, None)
+            self._poll(None, None)
 
 
-def _reason(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     return f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with status {code}"
 
 
 @contextmanager
-def held_port(listen: str) -> Iterator[str]:
-    """Keep a port for this process' workers without listening on it; yields the address, host:port.
+def reserved_port(listen: str) -> Iterator[str]:
+    """Reserve a port for the workers without listening on it; yields the address, host:port.
 
-    Port 0 is any free one. Raises ConfigurationError if the port is taken or `listen` is no address.
+    Port 0 is any free port. Raises ConfigurationError if the port is taken or `listen` is not an address.
     """
     host, _, port = listen.rpartition(":")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as alone:
-            # Others that share their port would share it with us, too: at first it must be free of anybody.
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            alone.bind(address)
-            bound = alone.getsockname()
-        held = socket.socket(family, kind)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(bound)
+        with socket.socket(family, kind) as exclusive:
+            # A process that shares this port would share it with the workers, too: first it must be free.
+            exclusive.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            exclusive.bind(address)
+            bound = exclusive.getsockname()
+        reserved = socket.socket(family, kind)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(bound)
     except OSError as error:
         raise ConfigurationError(f"listen: cannot bind {listen}: {error}") from error
-    with held:
+    with reserved:
         yield f"{host}:{bound[1]}"
 
 
 @contextmanager
 def _signals() -> Iterator[socket.socket]:
-    """A socket from which the numbers of received signals can be read; previous handlers come back at the end."""
+    """A socket from which the numbers of received signals can be read; previous handlers are restored at the end."""
     here, there = socket.socketpair()
     here.setblocking(False)
     there.setblocking(False)
@@ -192,13 +195,13 @@ def _signals() -> Iterator[socket.socket]:
         there.close()
 
 
-def _received(signals: socket.socket) -> list[int]:
+def _read_signals(signals: socket.socket) -> list[int]:
     try:
         return [number for number in signals.recv(100) if number in SIGNALS]
     except BlockingIOError:
         return []
 
 
-def cores() -> int:
-    """Cores that this process may use."""
+def available_cores() -> int:
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -1,6 +1,6 @@
-"""A worker process as it sees its supervisor: a pipe, over which it says that it serves and hears when to stop.
+"""A worker process and its connection to the supervisor: a pipe for the messages ready, failed and stop.
 
-The end of the pipe is the end of the supervisor, however it died: then the worker drains and ends, too.
+A closed pipe means that the supervisor has ended, for whatever reason: then the worker drains and ends, too.
 """
 
 import os
@@ -14,51 +14,51 @@ import grpc
 from grpc_health.v1.health import HealthServicer
 
 from services.errors import CrossRecError
-from services.ranking.process.metrics_aggregation import Telling
+from services.ranking.process.metrics_aggregation import MetricsResponder
 from services.server.lifecycle import drain
 from services.server.logging import log_crash
 
 READY, STOP = "ready", "stop"
 
 DRAIN_S = 10.0
-"""Seconds that requests in progress get after the stop signal."""
+"""Seconds that requests in progress have after the stop signal."""
 
 END_S = 5.0
-"""Seconds beyond those until a worker that does not end is ended."""
+"""Further seconds after which a worker that still runs is killed."""
 
 
-class Supervised:
-    """The worker's end of the pipe.
+class SupervisorConnection:
+    """The worker's connection to its supervisor.
 
     Args:
         pipe: to the supervisor.
-        metrics: another one, over which it asks for metrics.
+        metrics: to the supervisor, for requests for metrics.
     """
 
     def __init__(self, pipe: Connection, metrics: Connection) -> None:
-        self._pipe, self._telling = pipe, Telling(metrics)
-        self.registry = self._telling.registry
+        self._pipe, self._metrics = pipe, MetricsResponder(metrics)
+        self.registry = self._metrics.registry
         self.stop = threading.Event()
         self._serving = False
         threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
 
     def serve(self, server: grpc.Server, health: HealthServicer) -> None:
-        """Start the server, say so, and return when it was told to stop and is drained."""
+        """Start the server, report it as ready, and return when it has been stopped and is drained."""
         self._serving = True
         server.start()
-        self._say((READY, ""))
+        self._send((READY, ""))
         self.stop.wait()
         drain(server, health, DRAIN_S)
-        self._telling.tell()
+        self._metrics.report()
 
-    def failed(self, error: CrossRecError) -> None:
-        """Say why there will be nothing to serve."""
-        self._say(("failed", str(error)))
+    def report_failure(self, error: CrossRecError) -> None:
+        """Report why the worker cannot serve."""
+        self._send(("failed", str(error)))
 
-    def _say(self, message: tuple[str, str]) -> None:
+    def _send(self, message: tuple[str, str]) -> None:
         try:
             self._pipe.send(message)
-        except OSError:  # nobody is there any more
+        except OSError:  # the supervisor has ended
             self.stop.set()
 
     def _listen(self) -> None:
@@ -71,17 +71,17 @@ class Supervised:
         os._exit(1)
 
 
-def run_worker(pipe: Connection, metrics: Connection, serve: Callable[[Supervised], None]) -> None:
-    """The whole life of a worker process. SIGTERM drains it; what a terminal sends is for the supervisor."""
-    supervised = Supervised(pipe, metrics)
-    signal.signal(signal.SIGTERM, lambda *_: supervised.stop.set())
+def run_worker(pipe: Connection, metrics: Connection, serve: Callable[[SupervisorConnection], None]) -> None:
+    """The main function of a worker process. SIGTERM drains it; SIGINT and SIGHUP are for the supervisor alone."""
+    connection = SupervisorConnection(pipe, metrics)
+    signal.signal(signal.SIGTERM, lambda *_: connection.stop.set())
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        serve(supervised)
+        serve(connection)
     except CrossRecError as error:
-        supervised.failed(error)
+        connection.report_failure(error)
         raise SystemExit(1) from None
-    except Exception as error:  # multiprocessing would print what it says
+    except Exception as error:  # multiprocessing would print its message
         log_crash(error)
         raise SystemExit(1) from None

@@ -1,6 +1,6 @@
-"""What is known of the worker processes, and what follows from it: whom to start, whom to stop, whether it serves.
+"""The state of the worker processes, and the decisions that follow: which to start and drain, whether to be ready.
 
-Numbers in, decisions out: starts and stops no process. The clock is an argument. Told by one thread, asked by others.
+Numbers in, decisions out: starts and stops no process. The clock is an argument. Updated by one thread, read by others.
 """
 
 import time
@@ -14,71 +14,71 @@ from services.server.metrics_endpoint import HealthReport
 
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0
-"""Before a worker is started after one that died before it was ready: the first pause, doubled up to this bound."""
+"""Pause before a new worker after one that died before it was ready, seconds: the first, doubled up to this bound."""
 
 CRASH_LOOP = 3
-"""Workers in a row that died before they were ready: the next one is not likely to fare better."""
+"""Consecutive workers that died before they were ready: the next one is likely to fail, too."""
 
 
-class State(Enum):
-    """Where a worker is in its life."""
+class WorkerState(Enum):
+    """The state of a worker."""
 
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
 
 
-class Fleet:
+class WorkerPool:
     """The workers by process id.
 
-    A worker that was ready is replaced at once when it dies; those that die before are replaced more and more slowly.
+    A worker that was ready is replaced at once when it dies; workers that die earlier are replaced with growing pauses.
 
     Args:
-        wanted: how many workers should be ready.
+        target: number of workers that should be ready.
         clock: monotonic seconds.
     """
 
-    def __init__(self, wanted: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.wanted, self.clock = wanted, clock
-        self._workers: dict[int, State] = {}
+    def __init__(self, target: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.target, self.clock = target, clock
+        self._workers: dict[int, WorkerState] = {}
         self._to_replace: list[int] = []
         self._crashes, self._not_before_s, self.stopping = 0, 0.0, False
         self._last_death = ""
         self.deaths = 0
 
-    def started(self, pid: int) -> None:
-        """A worker begins to load."""
-        self._workers[pid] = State.STARTING
+    def on_started(self, pid: int) -> None:
+        """A worker has been started, and loads."""
+        self._workers[pid] = WorkerState.STARTING
 
-    def became_ready(self, pid: int) -> None:
+    def on_ready(self, pid: int) -> None:
         """A worker serves."""
-        self._workers[pid] = State.READY
+        self._workers[pid] = WorkerState.READY
         self._crashes, self._not_before_s = 0, 0.0
 
-    def draining(self, pid: int) -> None:
-        """A worker was told to finish what it has and end."""
-        self._workers[pid] = State.DRAINING
+    def on_draining(self, pid: int) -> None:
+        """A worker has been asked to finish its requests and end."""
+        self._workers[pid] = WorkerState.DRAINING
         self._to_replace = [old for old in self._to_replace if old != pid]
 
-    def gone(self, pid: int, reason: str) -> State:
-        """A worker has ended; returns where it was in its life."""
+    def on_exit(self, pid: int, reason: str) -> WorkerState:
+        """A worker has ended; returns the state that it was in."""
         state = self._workers.pop(pid)
         self._to_replace = [old for old in self._to_replace if old != pid]
-        if state is not State.DRAINING:
+        if state is not WorkerState.DRAINING:
             self.deaths += 1
             self._last_death = reason
-        if state is State.STARTING:
-            self._to_replace = []  # what is new does not start: what is old goes on
+        if state is WorkerState.STARTING:
+            self._to_replace = []  # new workers do not start: keep the old ones
             self._not_before_s = self.clock() + min(FIRST_PAUSE_S * 2**self._crashes, MAX_PAUSE_S)
             self._crashes += 1
         return state
 
     def replace_all(self) -> None:
-        """Exchange the workers one after another: each new one is ready before its old one drains."""
-        self._to_replace = self._in(State.READY)
+        """Replace the workers one after another: each new one is ready before an old one drains."""
+        self._to_replace = self._in(WorkerState.READY)
 
     def stop(self) -> None:
-        """Nobody is started any more."""
+        """No worker is started any more."""
         self.stopping = True
 
     @property
@@ -91,52 +91,52 @@ class Fleet:
         """Workers that are still to be replaced."""
         return len(self._to_replace)
 
-    def due(self) -> int:
-        """How many workers to start now."""
+    def workers_to_start(self) -> int:
+        """Number of workers to start now."""
         if self.stopping or self.clock() < self._not_before_s:
             return 0
-        extra = bool(self._to_replace) and not self._in(State.DRAINING)
-        return max(0, self.wanted + extra - len(self._in(State.STARTING, State.READY)))
+        extra = bool(self._to_replace) and not self._in(WorkerState.DRAINING)
+        return max(0, self.target + extra - len(self._in(WorkerState.STARTING, WorkerState.READY)))
 
     def next_start_s(self) -> float:
         """Seconds until starting is allowed again."""
         return max(0.0, self._not_before_s - self.clock())
 
-    def to_drain(self) -> int | None:
-        """A worker that is to drain now, because a newer one is ready in its place."""
-        if self._to_replace and not self._in(State.STARTING) and len(self._in(State.READY)) > self.wanted:
+    def worker_to_drain(self) -> int | None:
+        """A worker to drain now, because a newer one is ready in its place; None if there is none."""
+        if self._to_replace and not self._in(WorkerState.STARTING) and len(self._in(WorkerState.READY)) > self.target:
             return self._to_replace[0]
         return None
 
-    def counts(self) -> dict[State, int]:
+    def counts(self) -> dict[WorkerState, int]:
         """Workers by state."""
         counted = Counter(list(self._workers.values()))
-        return {state: counted[state] for state in State}
+        return {state: counted[state] for state in WorkerState}
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics, as of now (the protocol of prometheus_client's collectors)."""
-        gauge = GaugeMetricFamily("crossrec_ranking_workers", "Worker processes by where they are.", labels=("state",))
+        """The metrics, as of now (a prometheus_client collector)."""
+        gauge = GaugeMetricFamily("crossrec_ranking_workers", "Worker processes by state.", labels=("state",))
         for state, number in self.counts().items():
             gauge.add_metric((state.value,), number)
         yield gauge
-        text = "Worker processes that ended without having been told to."
+        text = "Worker processes that ended without being asked to."
         yield CounterMetricFamily("crossrec_ranking_worker_deaths", text, value=self.deaths)
 
     def live(self) -> HealthReport:
-        """The process that answers is the one that would start workers."""
+        """Always live: the process that responds is the one that starts workers."""
         return HealthReport(ok=True, reasons=[], details={})
 
     def ready(self) -> HealthReport:
-        """Whether requests are answered: some worker is ready. What is not as it should be is told in any case."""
+        """Ready if any worker is ready; the reasons list problems in either case."""
         counts = self.counts()
-        reasons = [] if counts[State.READY] else ["no worker is ready"]
+        reasons = [] if counts[WorkerState.READY] else ["no worker is ready"]
         if self.crash_loop:
             reasons.append(f"the last {self._crashes} workers died before they were ready: {self._last_death}")
         if self.stopping:
             reasons.append("stopping")
-        details = {"workers_wanted": self.wanted, "worker_deaths": self.deaths}
+        details = {"workers_wanted": self.target, "worker_deaths": self.deaths}
         details |= {f"workers_{state.value}": number for state, number in counts.items()}
-        return HealthReport(bool(counts[State.READY]) and not self.stopping, reasons, details)
+        return HealthReport(bool(counts[WorkerState.READY]) and not self.stopping, reasons, details)
 
-    def _in(self, *states: State) -> list[int]:
+    def _in(self, *states: WorkerState) -> list[int]:
         return [pid for pid, state in list(self._workers.items()) if state in states]

@@ -1,1 +1,1 @@
-"""The served log: a share of the answers, with the features that they rest on, in the topic `<prefix>.ranked`."""
+"""The served log: a sample of the answers, with the features behind them, in the topic `<prefix>.ranked`."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.reader import ModelUnavailable
+from services.registry.reader import ModelUnavailable, describe_file
 from services.settings.load import Settings
 from services.settings.processes import RankingSettings
 from tests.bench.score import CANDIDATES, REQUESTS, run_bench_score
-from tests.unit.ranking.model.graphs import write_many, write_one
+from tests.unit.ranking.model.graphs import write_batched, write_one
 
 TENSORS = {name: ["a", "b"] for name in ("scenario", "behavior", "language", "item", "item_text", "cross")}
 
@@ -19,9 +19,10 @@ def settings_of(folder: Path, **fields: object) -> Settings:
     directory = folder / "small" / "1"
     directory.mkdir(parents=True)
     write_one(directory / "model.onnx")
-    write_many(directory / "many.onnx")
+    write_batched(directory / "batched.onnx")
     known = {"schema_fingerprint": 1, "encoder_fingerprint": 1, "features": {}, "sources": ["x", "y", "z"]}
-    manifest = {"format": 1, "name": "small", "version": 1, "tensors": TENSORS, **known, **fields}
+    files = {path.name: describe_file(path) for path in directory.iterdir()}
+    manifest = {"format": 1, "name": "small", "version": 1, "tensors": TENSORS, "files": files, **known, **fields}
     (directory / "manifest.json").write_text(json.dumps(manifest))
     return Settings(registry_dir=folder, ranking=RankingSettings(model="small"))
 
@@ -40,8 +41,11 @@ def test_every_number_of_candidates_and_requests_is_timed(tmp_path: Path) -> Non
 def test_a_model_without_a_graph_of_several_requests_is_timed_one_by_one(tmp_path: Path) -> None:
     """As it is served."""
     settings = settings_of(tmp_path)
-    (path,) = tmp_path.rglob("many.onnx")
-    path.unlink()
+    (path,) = tmp_path.rglob("manifest.json")
+    manifest = json.loads(path.read_text())
+    del manifest["files"]["batched.onnx"]
+    path.write_text(json.dumps(manifest))
+    path.with_name("batched.onnx").unlink()
     assert {"candidates"} == set(run_bench_score(settings, [], 1)["providers"]["CPUExecutionProvider"])
 
 

@@ -3,18 +3,18 @@
 import numpy as np
 from prometheus_client import CollectorRegistry, Histogram
 
-from services.ranking.histogram import Distribution
+from services.ranking.histogram import BatchHistogram
 
 
 def test_it_is_the_histogram_that_the_library_makes_value_by_value() -> None:
     """Bounds belong to the bucket below them."""
     registry, expected = CollectorRegistry(), CollectorRegistry()
     bounds = (0.25, 0.5, 1.0)
-    made = Distribution("p", "Values.", ("scenario",), bounds)
+    made = BatchHistogram("p", "Values.", ("scenario",), bounds)
     registry.register(made)
     usual = Histogram("p", "Values.", ("scenario",), registry=expected, buckets=bounds)
     for scenario, values in (("tv", [0.0, 0.25, 0.375, 1.0, 7.0]), ("tv", [0.5]), ("shelf", [0.75, 0.75])):
-        made.add((scenario,), np.array(values, np.float32))
+        made.observe((scenario,), np.array(values, np.float32))
         for value in values:
             usual.labels(scenario).observe(value)
     for metric in expected.collect():

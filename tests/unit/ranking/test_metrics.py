@@ -5,14 +5,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.metrics import MAX_SCENARIOS, RankingMetrics
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.metrics import MAX_SCENARIOS, RankingMetrics, ServedLogMetrics
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker, rank
+from services.ranking.served_log.log import ServedLog
 from services.registry.model import FakeModel
 from services.store.memory import MemoryRowStore
 from services.store.protocol import RowStore
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, filled_store, request
+from tests.unit.ranking.served_log.answers import MemorySink, answer, ranker_with
 
 STAGES = ["validate", "read_user", "recognise", "hydrate", "encode", "score", "select", "respond"]
 
@@ -22,9 +24,9 @@ class Scene:
 
     def __init__(self, store: RowStore) -> None:
         self.registry = CollectorRegistry()
-        rows = open_ranking_rows(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+        rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
         observers = (RankingMetrics(self.registry),)
-        self.ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: NOW_S, observers=observers)
+        self.ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: NOW_S, observers=observers)
 
     def rank(self, wanted: pb.RankRequest) -> pb.RankResponse:
         return pb.RankResponse.FromString(rank(self.ranker, wanted, lambda: 10.0))
@@ -86,7 +88,7 @@ def test_calls_are_counted_by_their_codes() -> None:
     """Codes that did not occur are 0, so that rates see their first time."""
     registry = CollectorRegistry()
     metrics = RankingMetrics(registry)
-    metrics.called("Rank", grpc.StatusCode.OK, 0.02)
+    metrics.on_call("Rank", grpc.StatusCode.OK, 0.02)
     name = "crossrec_ranking_requests_total"
     assert 1 == registry.get_sample_value(name, {"code": "OK"})
     assert 0 == registry.get_sample_value(name, {"code": "INTERNAL"})
@@ -99,3 +101,20 @@ def test_nothing_of_a_user_is_a_label() -> None:
     scene.rank(request("tv", user_id="ann", items=["milk"]))
     shown = {value for metric in scene.registry.collect() for s in metric.samples for value in s.labels.values()}
     assert not shown & {"ann", "milk"}
+
+
+def test_records_are_counted_by_what_became_of_them() -> None:
+    """Two wait, one is dropped; the two are written."""
+    log = ServedLog(MemorySink(), SCHEMA.fingerprint, 1.0, 2, 32)
+    ranker = ranker_with(log)
+    for _ in range(3):
+        answer(ranker, request())
+    log.start()
+    log.stop()
+    collected = CollectorRegistry()
+    collected.register(ServedLogMetrics(log))
+    outcomes = {
+        outcome: collected.get_sample_value("crossrec_ranking_served_records_total", {"outcome": outcome})
+        for outcome in ("written", "dropped", "failed")
+    }
+    assert {"written": 2.0, "dropped": 1.0, "failed": 0.0} == outcomes

@@ -13,10 +13,11 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.encode import Tensors
 from services.features.rows import Block
 from services.features.schema import build_schema
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.degraded import Degraded
-from services.ranking.model.ab_split import OneModel
-from services.ranking.pipeline import Ranker, diversify, rank, select, warm_up
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.diversify import diversify, select
+from services.ranking.model.ab_split import FixedModel
+from services.ranking.pipeline import Ranker, rank, warm_up
+from services.ranking.request_state import Degradations
 from services.registry.model import FakeModel, Scores
 from services.store.folding import fold_states, index_scenarios
 from services.store.memory import MemoryRowStore
@@ -133,7 +134,7 @@ def test_select_takes_the_head(top_k: int, expected: list[int]) -> None:
 
 def test_a_reason_is_noted_once() -> None:
     """The first detail stays."""
-    degraded = Degraded()
+    degraded = Degradations()
     degraded.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, "two", 2)
     degraded.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, "three", 3)
     degraded.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "who")
@@ -147,7 +148,7 @@ def ranker() -> Ranker:
     fold_states(store, SCHEMA, view, [("tv",)], [ScenarioState(1e9)], positions, np.zeros((1, 3)), 7)
     index_scenarios(store, SCHEMA, ["tv"], positions[0])
     return Ranker(
-        SCHEMA, open_ranking_rows(store, SCHEMA, 7, 10, 1.0, 1.0), OneModel(CountingModel()), clock=lambda: NOW_S
+        SCHEMA, open_row_sources(store, SCHEMA, 7, 10, 1.0, 1.0), FixedModel(CountingModel()), clock=lambda: NOW_S
     )
 
 
@@ -162,7 +163,7 @@ def test_ranking_stops_when_nobody_waits_any_more(ranker: Ranker, checks: int, m
     """Before the user is read, before items are, before the model runs, after it, and before the answer is made."""
     with pytest.raises(DeadlinePassed):
         rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(checks))
-    assert ranker.models.choose("").model.calls == model_calls  # type: ignore[attr-defined]
+    assert ranker.models.assign("").model.calls == model_calls  # type: ignore[attr-defined]
 
 
 def test_in_time_ranking_answers(ranker: Ranker) -> None:
@@ -174,7 +175,7 @@ def test_in_time_ranking_answers(ranker: Ranker) -> None:
 def test_warming_up_runs_the_model_without_any_row(ranker: Ranker) -> None:
     """The schema's tensors with two candidates, once."""
     warm_up(ranker)
-    assert ranker.models.choose("").model.calls == 1  # type: ignore[attr-defined]
+    assert ranker.models.assign("").model.calls == 1  # type: ignore[attr-defined]
 
 
 def test_reading_the_user_leaves_time_for_the_rest(ranker: Ranker) -> None:

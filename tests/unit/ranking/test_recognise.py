@@ -11,16 +11,16 @@ from services.features.recognition import recognition_names
 from services.features.rows import Block, pack_rows
 from services.features.schema import build_schema
 from services.ranking.cache.scenario_cache import Scenarios
-from services.ranking.degraded import Degraded
 from services.ranking.recognise import recognise
-from services.ranking.validate import Request
+from services.ranking.request_state import Degradations
+from services.ranking.validate import RankQuery
 
 NOW_S = 1_800_000_000.0
 SCHEMA = build_schema(FeatureConfig(text_dims=3, attributes=(Attribute("hour", "context"),)))
 
 
-def request(scenario: str = "", time_s: float = NOW_S) -> Request:
-    return Request("u", scenario, ("a", "b"), 0, time_s, {}, explain=False, diversity=0.0)
+def request(scenario: str = "", time_s: float = NOW_S) -> RankQuery:
+    return RankQuery("u", scenario, ("a", "b"), 0, time_s, {}, explain=False, diversity=0.0)
 
 
 def activity(view: str, events: list[float], time_s: float = NOW_S) -> Block:
@@ -40,7 +40,7 @@ def scenarios_of(events: list[float]) -> Scenarios:
 
 def recognised(scenario: str, everybody: list[float], own: list[float], time_s: float = NOW_S) -> list[float]:
     rows = activity("user_scenario", own)
-    posterior = recognise(None, SCHEMA, request(scenario, time_s), scenarios_of(everybody), rows, Degraded())
+    posterior = recognise(None, SCHEMA, request(scenario, time_s), scenarios_of(everybody), rows, Degradations())
     result: list[float] = posterior.tolist()
     return result
 
@@ -52,7 +52,7 @@ def test_a_named_scenario_is_certain() -> None:
 
 def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
     """Not the user's habits: the request said where it is, and it is none of these."""
-    degraded = Degraded()
+    degraded = Degradations()
     posterior = recognise(None, SCHEMA, request("x"), scenarios_of([1, 3]), activity("user_scenario", [4, 0]), degraded)
     assert posterior.tolist() == [0.5, 0.5]
     assert [line.reason for line in degraded.reasons] == [pb.DEGRADATION_REASON_UNKNOWN_SCENARIO]
@@ -104,14 +104,19 @@ def test_the_recogniser_decides_among_its_scenarios() -> None:
     for hour, expected in ((1.0, [0.75, 0, 0, 0.25]), (-1.0, [0.375, 0, 0.375, 0.25])):
         asked = replace(request(), context={"hour": hour})
         rows = activity("user_scenario", [1, 9, 1, 2 / 3])
-        found = recognise(DeviceRecogniser(), SCHEMA, asked, scenarios_of([3, 7, 3, 2]), rows, Degraded())
+        found = recognise(DeviceRecogniser(), SCHEMA, asked, scenarios_of([3, 7, 3, 2]), rows, Degradations())
         assert found.tolist() == pytest.approx(expected)
 
 
 def test_a_named_scenario_needs_no_recogniser() -> None:
     """Even one that the recogniser thinks impossible."""
     found = recognise(
-        DeviceRecogniser(), SCHEMA, request("s1"), scenarios_of([1, 1]), activity("user_scenario", [0, 0]), Degraded()
+        DeviceRecogniser(),
+        SCHEMA,
+        request("s1"),
+        scenarios_of([1, 1]),
+        activity("user_scenario", [0, 0]),
+        Degradations(),
     )
     assert found.tolist() == [0, 1]
 
@@ -125,7 +130,9 @@ def test_the_recogniser_sees_rows_by_scenario_whatever_their_place() -> None:
             seen.append(features)
             return super().posterior(features)
 
-    recognise(Recording(), SCHEMA, request(), scenarios_of([1, 1, 1]), activity("user_scenario", [1, 2, 3]), Degraded())
+    recognise(
+        Recording(), SCHEMA, request(), scenarios_of([1, 1, 1]), activity("user_scenario", [1, 2, 3]), Degradations()
+    )
     names = recognition_names(SCHEMA.config, DeviceRecogniser.sources)
     longest = f"{SCHEMA.config.half_lives_s[-1]:g}s"
     shares = [seen[0][0, names.index(f"own_share_{longest}[{name}]")] for name in DeviceRecogniser.sources]

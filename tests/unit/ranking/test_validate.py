@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from crossrec.ranking.v1.ranking_pb2 import RankOptions, RankRequest, RequestContext
 from services.errors import InvalidRequest
 from services.features.config import Attribute, FeatureConfig
-from services.ranking.validate import Request, validate
+from services.ranking.validate import RankQuery, validate
 
 NOW_S = 1_800_000_000.0
 CONFIG = FeatureConfig(attributes=(Attribute("hour", "context"), Attribute("age", "context")))
@@ -14,7 +14,7 @@ CONFIG = FeatureConfig(attributes=(Attribute("hour", "context"), Attribute("age"
 
 def test_what_is_left_out_gets_its_default() -> None:
     """The time is the clock's, all items are wanted, by score alone."""
-    expected = Request("u", "", ("b", "a"), 0, NOW_S, {}, explain=False, diversity=0.0)
+    expected = RankQuery("u", "", ("b", "a"), 0, NOW_S, {}, explain=False, diversity=0.0)
     assert expected == validate(RankRequest(user_id="u", item_ids=["b", "a"]), CONFIG, NOW_S)
 
 
@@ -37,7 +37,7 @@ def test_everything_that_is_given_arrives() -> None:
         context=RequestContext(attributes={"hour": 21.0}),
         options=RankOptions(explain=True, diversity=0.25),
     )
-    expected = Request("u", "tv", ("a",), 7, 1_000_000_000.25, {"hour": 21.0}, explain=True, diversity=0.25)
+    expected = RankQuery("u", "tv", ("a",), 7, 1_000_000_000.25, {"hour": 21.0}, explain=True, diversity=0.25)
     assert expected == validate(message, CONFIG, NOW_S)
 
 

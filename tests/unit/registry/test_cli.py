@@ -14,7 +14,7 @@ from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.main import app
 from services.registry.reader import Registry, Version
-from services.registry.rollout import read_serving
+from services.registry.rollout import parse_serving
 from tests.unit.ranking.model.tiny_models import change_manifest, register
 
 SCHEMA = build_schema(FeatureConfig())
@@ -54,9 +54,9 @@ def cells(output: str, version: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│").split("│")]
 
 
-def plan_of(registry: Path, name: str = "tiny") -> list[tuple[str, str, float]]:
-    plan = read_serving((registry / name / "serving.json").read_bytes(), name).plan
-    return [(arm.arm, str(arm.model), arm.weight) for arm in plan.arms]
+def arms_of(registry: Path, name: str = "tiny") -> list[tuple[str, str, float]]:
+    rollout = parse_serving((registry / name / "serving.json").read_bytes(), name).rollout
+    return [(arm.arm, str(arm.model), arm.weight) for arm in rollout.arms]
 
 
 @pytest.mark.usefixtures("registry")
@@ -65,7 +65,7 @@ def test_list_says_what_versions_are_and_do() -> None:
     output = run("list")
     first, third = cells(output, "tiny/1"), cells(output, "tiny/3")
     assert ["tiny/1", "neural", "2026-07-01T00:00:00", "0.7010"] == first[:4]
-    assert ["", "yes, if its text encoder is the one; none is here"] == first[-2:]
+    assert ["", "yes, if the server has its text encoder; none is on this machine"] == first[-2:]
     assert "serves" == third[-2]
     assert "no: feature schema 1 in the model" in third[-1]
     assert "no: inputs" in cells(output, "recogniser/1")[-1]
@@ -84,30 +84,30 @@ def test_list_names_arms_and_shadows(registry: Path) -> None:
     assert "shadow of tiny, serves" == ", ".join(sorted(cells(output, "other/1")[-2].split(", "), reverse=True))
     (registry / "other" / "serving.json").write_text("[]")
     output = run("list")
-    assert "it is no serving file" in output
+    assert "not a serving file" in output
     assert "shadow of tiny" == cells(output, "other/1")[-2]
 
 
 def test_promote_and_rollback_go_forth_and_back(registry: Path) -> None:
     """What is said is what is in the file."""
-    assert "tiny: tiny/2 to all\nbefore: tiny/3 to all\n" in run("promote", "tiny/2")
+    assert "tiny: tiny/2 to all\npreviously: tiny/3 to all\n" in run("promote", "tiny/2")
     run("promote", "tiny/1")
-    assert [("", "tiny/1", 1.0)] == plan_of(registry)
+    assert [("", "tiny/1", 1.0)] == arms_of(registry)
     assert "tiny: tiny/1 as control to 90.0%, tiny/2 as b to 10.0%" in run(
         "promote", "tiny/2", "--arm", "b", "--weight", "0.1"
     )
-    assert [("control", "tiny/1", 0.9), ("b", "tiny/2", 0.1)] == plan_of(registry)
+    assert [("control", "tiny/1", 0.9), ("b", "tiny/2", 0.1)] == arms_of(registry)
     for expected in ("tiny/1", "tiny/2", "tiny/3"):
         assert f"tiny: {expected} to all" in run("rollback", "tiny")
-        assert [("", expected, 1.0)] == plan_of(registry)
-    assert "history: nothing served before" in refused("rollback", "tiny")
+        assert [("", expected, 1.0)] == arms_of(registry)
+    assert "history: no earlier rollout" in refused("rollback", "tiny")
 
 
 def test_rollback_without_a_decision_goes_to_the_version_before(registry: Path) -> None:
     """When a new version turns out bad, one command is enough."""
     assert "tiny: tiny/2 to all" in run("rollback", "tiny")
-    assert [("", "tiny/2", 1.0)] == plan_of(registry)
-    assert "nothing served before" in refused("rollback", "other")
+    assert [("", "tiny/2", 1.0)] == arms_of(registry)
+    assert "no earlier rollout" in refused("rollback", "other")
 
 
 def test_rollback_to_what_is_gone_is_refused(registry: Path) -> None:
@@ -116,7 +116,7 @@ def test_rollback_to_what_is_gone_is_refused(registry: Path) -> None:
     run("promote", "tiny/2")
     (registry / "tiny" / "1" / "manifest.json").unlink()
     before = (registry / "tiny" / "serving.json").read_bytes()
-    assert "history: tiny/1 served before, but is not in" in refused("rollback", "tiny")
+    assert "history: tiny/1 served before, but is no longer in" in refused("rollback", "tiny")
     assert before == (registry / "tiny" / "serving.json").read_bytes()
 
 
@@ -130,8 +130,8 @@ def test_rollback_to_what_is_gone_is_refused(registry: Path) -> None:
         (["recogniser/1"], "version: recogniser/1 is a recogniser"),
         (["tiny/2", "--arm", "b"], "weight: a share of the users needs --arm and --weight"),
         (["tiny/2", "--weight", "0.1"], "arm: a share of the users needs"),
-        (["tiny/2", "--arm", "b", "--weight", "1.5"], "weight: 1.5 is no multiple"),
-        (["tiny/2", "--arm", "b", "--weight", "0.1", "--shadow"], "shadow: it takes no arm"),
+        (["tiny/2", "--arm", "b", "--weight", "1.5"], "weight: 1.5 is not a multiple"),
+        (["tiny/2", "--arm", "b", "--weight", "0.1", "--shadow"], "shadow: cannot be combined with arm"),
     ],
 )
 def test_promote_refuses_what_could_not_serve(registry: Path, arguments: list[str], reason: str) -> None:
@@ -145,7 +145,7 @@ def test_broken_files_are_named_and_not_promoted(registry: Path) -> None:
     (registry / "tiny" / "2" / "samples.npz").unlink()
     (registry / "tiny" / "1" / "model.onnx").write_bytes(b"x")
     output = run("list")
-    assert "no: model.onnx has 1 bytes, registered were" in cells(output, "tiny/1")[-1]
+    assert "no: model.onnx has 1 bytes, registered with" in cells(output, "tiny/1")[-1]
     assert "no: samples.npz is missing" == cells(output, "tiny/2")[-1]
     assert "model.onnx has 1 bytes" in refused("promote", "tiny/1")
     assert "samples.npz is missing" in refused("promote", "tiny/2")
@@ -156,7 +156,7 @@ def test_broken_files_are_named_and_not_promoted(registry: Path) -> None:
 def test_a_pinned_version_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """The promotion has no effect on such servers."""
     monkeypatch.setenv("CROSSREC_RANKING__VERSION", "3")
-    assert "ranking.version pins it" in run("promote", "tiny/1")
+    assert "ranking.version pins version 3" in run("promote", "tiny/1")
 
 
 @pytest.mark.usefixtures("registry")
@@ -181,7 +181,7 @@ def test_diff_names_features_of_one_side(registry: Path) -> None:
     manifest["tensors"]["item"].reverse()
     path.write_text(json.dumps(manifest))
     output = run("diff", "tiny/1", "tiny/2")
-    assert ["language: only there", "weather", "text_0"] == cells(output, "language: only there")
+    assert ["language: only in", "weather", "text_0"] == cells(output, "language: only in")
     assert ["item", "the same features", "in another order"] == cells(output, "item")
 
 
@@ -196,5 +196,5 @@ def test_decisions_reach_a_registry_in_object_storage(tmp_path: Path, monkeypatc
     assert 0 == done.returncode, done.stderr
     assert "tiny: tiny/1 to all" in done.stdout
     assert [Version("tiny", 1)] == [
-        arm.model for arm in read_serving(Registry(tmp_path).read("tiny/serving.json") or b"", "").plan.arms
+        arm.model for arm in parse_serving(Registry(tmp_path).read("tiny/serving.json") or b"", "").rollout.arms
     ]

@@ -10,10 +10,10 @@ import pytest
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.model.loader import ModelLoader
-from services.ranking.model.shadow import Shadow
+from services.ranking.model.shadow import ShadowScorer
 from services.ranking.model.watcher import WatchedModels
 from services.registry.reader import ModelUnavailable, Registry, Version
-from services.registry.rollout import Plan, Serving, serving_bytes
+from services.registry.rollout import Rollout, ServingState, serialize_serving
 from tests.unit.ranking.model.tiny_models import CPU, ENCODER, other_graph, register, upload
 
 SCHEMA = build_schema(FeatureConfig(text_dims=3))
@@ -22,11 +22,11 @@ SCHEMA = build_schema(FeatureConfig(text_dims=3))
 def watched(location: str, cache: Path) -> WatchedModels:
     registry = Registry(location, cache)
     load = ModelLoader(registry, SCHEMA, ENCODER, CPU)
-    return WatchedModels(registry, "tiny", "", load, Shadow(1.0, 8), 60.0)
+    return WatchedModels(registry, "tiny", "", load, ShadowScorer(1.0, 8), 60.0)
 
 
 def serving(models: WatchedModels) -> list[str]:
-    return [arm.served.model.version for arm in models.serving.arms]
+    return [arm.assignment.model.version for arm in models.deployment.arms]
 
 
 @pytest.fixture
@@ -44,14 +44,14 @@ def test_a_registry_in_object_storage_is_served_from_local_copies(tmp_path: Path
     models.open()
     assert ["tiny/1"] == serving(models)
     upload(register(tmp_path / "made", SCHEMA, 2, spoil=other_graph), remote)
-    models.look()
+    models.poll()
     assert ["tiny/1"] == serving(models)
-    assert "another SHA-256" in models.problems[0]
+    assert "a SHA-256 that differs" in models.problems[0]
     upload(register(tmp_path / "made", SCHEMA, 3), remote)
-    models.look()
+    models.poll()
     assert (["tiny/3"], ()) == (serving(models), models.problems)
-    Registry(remote).write("tiny/serving.json", serving_bytes(Serving(Plan.of(Version("tiny", 1)))))
-    models.look()
+    Registry(remote).write("tiny/serving.json", serialize_serving(ServingState(Rollout.of(Version("tiny", 1)))))
+    models.poll()
     assert ["tiny/1"] == serving(models)
     copies = sorted(path.name.partition("-")[0] for path in (tmp_path / "cache").glob("*/tiny/*"))
     assert ["1", "3"] == copies
@@ -88,8 +88,8 @@ def test_a_registry_that_cannot_be_read_leaves_what_serves_and_is_asked_again(
                 raise failure
 
             patch.setattr(models._registry._files, "ls", fail)
-            models.look()
+            models.poll()
             assert ["tiny/1"] == serving(models)
             assert str(failure) in models.problems[0]
-    models.look()
+    models.poll()
     assert (["tiny/2"], ()) == (serving(models), models.problems)

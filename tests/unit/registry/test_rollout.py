@@ -6,42 +6,42 @@ import pytest
 
 from services.registry.reader import ModelUnavailable, Version
 from services.registry.rollout import (
-    Plan,
-    PlanError,
-    Serving,
-    described,
-    promoted,
-    read_serving,
-    rolled_back,
-    serving_bytes,
+    Rollout,
+    RolloutError,
+    ServingState,
+    describe_rollout,
+    parse_serving,
+    serialize_serving,
     with_arm,
+    with_previous,
     with_shadow,
+    with_version,
 )
 
 ONE, TWO, THREE = (Version("tiny", number) for number in (1, 2, 3))
-START = Serving(Plan.of(ONE))
+START = ServingState(Rollout.of(ONE))
 NOW = "2026-07-02T10:00:00+00:00"
 
 
-def shares(serving: Serving) -> dict[str, float]:
-    return {f"{arm.arm}:{arm.model.number}": arm.weight for arm in serving.plan.arms}
+def shares(serving: ServingState) -> dict[str, float]:
+    return {f"{arm.arm}:{arm.model.number}": arm.weight for arm in serving.rollout.arms}
 
 
 def test_a_promotion_serves_all_and_ends_experiment_and_shadow() -> None:
     """What served before is kept."""
     begun = with_shadow(with_arm(START, TWO, "b", 0.1, "", NOW), THREE, NOW)
-    ended = promoted(begun, TWO, NOW)
+    ended = with_version(begun, TWO, NOW)
     assert {":2": 1.0} == shares(ended)
-    assert ("", None) == (ended.plan.experiment, ended.plan.shadow)
-    assert (START.plan, with_arm(START, TWO, "b", 0.1, "", NOW).plan, begun.plan) == ended.history
+    assert ("", None) == (ended.rollout.experiment, ended.rollout.shadow)
+    assert (START.rollout, with_arm(START, TWO, "b", 0.1, "", NOW).rollout, begun.rollout) == ended.history
 
 
 def test_the_first_arm_begins_an_experiment_against_what_serves() -> None:
     """Its name is the model's and the time's, unless one is given."""
     begun = with_arm(START, TWO, "b", 0.1, "", NOW)
     assert {"control:1": 0.9, "b:2": 0.1} == shares(begun)
-    assert f"tiny {NOW}" == begun.plan.experiment
-    assert "prices" == with_arm(START, TWO, "b", 0.1, "prices", NOW).plan.experiment
+    assert f"tiny {NOW}" == begun.rollout.experiment
+    assert "prices" == with_arm(START, TWO, "b", 0.1, "prices", NOW).rollout.experiment
 
 
 def test_another_arm_leaves_the_others_their_proportions_and_the_experiment_its_name() -> None:
@@ -49,14 +49,14 @@ def test_another_arm_leaves_the_others_their_proportions_and_the_experiment_its_
     begun = with_arm(START, TWO, "b", 0.25, "", NOW)
     third = with_arm(begun, THREE, "c", 0.333, "", "later")
     assert {"control:1": 0.501, "b:2": 0.166, "c:3": 0.333} == shares(third)
-    assert begun.plan.experiment == third.plan.experiment
+    assert begun.rollout.experiment == third.rollout.experiment
     assert {"control:1": 0.5, "b:3": 0.5} == shares(with_arm(begun, THREE, "b", 0.5, "", "later"))
 
 
 @pytest.mark.parametrize("weight", [0.0, -0.1, 1.0, 1.5, 0.0005, 0.1234, float("nan")])
 def test_weights_are_thousandths_below_one(weight: float) -> None:
     """The message names the field and the weight."""
-    with pytest.raises(PlanError, match=r"weight: .* is no multiple of 0\.001"):
+    with pytest.raises(RolloutError, match=r"weight: .* is not a multiple of 0\.001"):
         with_arm(START, TWO, "b", weight, "", NOW)
 
 
@@ -64,39 +64,42 @@ def test_changes_that_make_no_sense_are_refused() -> None:
     """Each with its reason."""
     begun = with_arm(START, TWO, "b", 0.999, "", NOW)
     for change, reason in [
-        (lambda: promoted(START, ONE, NOW), "nothing changes: tiny/1 to all already"),
+        (lambda: with_version(START, ONE, NOW), "no change: tiny/1 to all already"),
         (lambda: with_shadow(START, ONE, NOW), "shadow: tiny/1 serves"),
-        (lambda: with_arm(START, TWO, "control", 0.1, "", NOW), "arm: control is the arm of what serves now"),
+        (
+            lambda: with_arm(START, TWO, "control", 0.1, "", NOW),
+            "arm: control is the arm of the version that serves",
+        ),
         (lambda: with_arm(START, TWO, "", 0.1, "", NOW), "arm: it needs a name"),
         (lambda: with_arm(begun, THREE, "c", 0.999, "", NOW), "weight: it leaves 0.001 for 2 other arms"),
-        (lambda: rolled_back(START), "history: nothing served before"),
+        (lambda: with_previous(START), "history: no earlier rollout is known"),
     ]:
-        with pytest.raises(PlanError, match=reason):
+        with pytest.raises(RolloutError, match=reason):
             change()
 
 
 def test_rolling_back_goes_through_history_backwards() -> None:
     """Arms and shadow included."""
     begun = with_arm(START, TWO, "b", 0.1, "", NOW)
-    ended = promoted(begun, TWO, NOW)
-    assert begun.plan == rolled_back(ended).plan
-    assert START == rolled_back(rolled_back(ended))
+    ended = with_version(begun, TWO, NOW)
+    assert begun.rollout == with_previous(ended).rollout
+    assert START == with_previous(with_previous(ended))
 
 
 def test_history_is_bounded() -> None:
     """The newest stay."""
     serving = START
     for number in range(200):
-        serving = promoted(serving, Version("tiny", 2 + number % 2), NOW)
-    assert 50 == len(serving.history) == len(read_serving(serving_bytes(serving), "x").history)
+        serving = with_version(serving, Version("tiny", 2 + number % 2), NOW)
+    assert 50 == len(serving.history) == len(parse_serving(serialize_serving(serving), "x").history)
     assert THREE != serving.history[-1].arms[0].model == TWO
 
 
 def test_a_file_holds_all_of_a_plan() -> None:
     """What is written is read again."""
     serving = with_shadow(with_arm(START, TWO, "b", 0.1, "", NOW), THREE, NOW)
-    assert serving == read_serving(serving_bytes(serving), "x")
-    assert "tiny/1 as control to 90.0%, tiny/2 as b to 10.0%, tiny/3 in the shadow" == described(serving.plan)
+    assert serving == parse_serving(serialize_serving(serving), "x")
+    assert "tiny/1 as control to 90.0%, tiny/2 as b to 10.0%, tiny/3 as shadow" == describe_rollout(serving.rollout)
 
 
 @pytest.mark.parametrize(
@@ -107,19 +110,19 @@ def test_a_file_holds_all_of_a_plan() -> None:
         ({"arms": [{"arm": "", "model": "tiny/1", "weight": 0.4}]}, "arms: their weights sum to 0.4"),
         ({"arms": [{"arm": "", "model": "tiny", "weight": 1}]}, "arms.model: 'tiny' is not NAME/VERSION"),
         ({"arms": [{"arm": "", "model": "../tiny/1", "weight": 1}]}, "is not NAME/VERSION"),
-        ({"arms": [{"arm": "a", "model": "tiny/1", "weight": 0.5}] * 2}, "each needs a name of its own"),
+        ({"arms": [{"arm": "a", "model": "tiny/1", "weight": 0.5}] * 2}, "each needs a distinct name"),
         ({"arms": [{"arm": a, "model": "tiny/1", "weight": 0.5} for a in "ab"]}, "experiment: several arms need"),
         ({"arms": [{"arm": "", "model": "tiny/1", "weight": float("inf")}]}, "weight: inf of arm"),
-        ({"arms": 3}, "it is no serving file"),
-        ({"history": None}, "it is no serving file"),
-        ({"shadow": 7}, "it is no serving file"),
+        ({"arms": 3}, "not a serving file"),
+        ({"history": None}, "not a serving file"),
+        ({"shadow": 7}, "not a serving file"),
     ],
 )
 def test_a_file_that_breaks_a_rule_is_refused(changes: dict[str, object], reason: str) -> None:
     """Naming file and field."""
-    content = {**json.loads(serving_bytes(START)), **changes}
-    with pytest.raises(PlanError, match=f"^some/serving.json: .*{reason}"):
-        read_serving(json.dumps(content).encode(), "some/serving.json")
+    content = {**json.loads(serialize_serving(START)), **changes}
+    with pytest.raises(RolloutError, match=f"^some/serving.json: .*{reason}"):
+        parse_serving(json.dumps(content).encode(), "some/serving.json")
 
 
 @pytest.mark.parametrize("text", ["tiny", "/1", "tiny/", "tiny/x", "tiny/²", ".x/1", "a/b/1", "tiny/-1"])

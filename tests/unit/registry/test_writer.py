@@ -13,7 +13,7 @@ from services.features.encode import tensor_names
 from services.features.schema import build_schema
 from services.ranking.model.loader import ModelLoader
 from services.ranking.model.onnx_model import OnnxModel
-from services.registry.reader import Registry, Version, described_file
+from services.registry.reader import Registry, Version, describe_file
 from services.registry.writer import register
 from tests.unit.ranking.model.tiny_models import CPU, ENCODER, samples_of, write_graph
 
@@ -52,7 +52,7 @@ def test_what_is_registered_serves(location: str, graph: Path, tmp_path: Path) -
     manifest = registry.manifest(Version("tiny", 2))
     assert ("tiny", 2, {"auc": 0.7}) == (manifest["name"], manifest["version"], manifest["metrics"])
     assert {"model.onnx", "samples.npz"} == set(manifest["files"])
-    assert described_file(graph) == manifest["files"]["model.onnx"]
+    assert describe_file(graph) == manifest["files"]["model.onnx"]
     assert "tiny/2" == ModelLoader(registry, SCHEMA, ENCODER, CPU)(Version("tiny", 2)).version
 
 

@@ -19,7 +19,7 @@ from export.recognition.samples import Samples, make_samples
 from export.recognition.train import TrainedRecogniser, train_recogniser
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from services.ranking.recognise import open_recogniser
+from services.ranking.model.onnx_recogniser import open_recogniser
 from services.registry.reader import ModelMismatch, ModelUnavailable, Registry
 from services.settings.load import Settings
 from tests.unit.export.recognition.devices import SCENARIOS_OF_ALL, config, write_devices

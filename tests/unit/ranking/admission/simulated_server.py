@@ -5,7 +5,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from services.ranking.admission.concurrency_limit import WaitLimit
+from services.ranking.admission.concurrency_limit import ConcurrencyLimit
 
 
 @dataclass
@@ -28,8 +28,8 @@ class SimulatedServer:
         seed: of the arrivals and of how long a request takes.
     """
 
-    def __init__(self, limit: WaitLimit, turns: int, seed: int = 0) -> None:
-        self._limit, self._free, self._chance = limit, turns, random.Random(seed)
+    def __init__(self, limit: ConcurrencyLimit, slots: int, seed: int = 0) -> None:
+        self._limit, self._free, self._chance = limit, slots, random.Random(seed)
         self._line: deque[float] = deque()
         self._ends: list[tuple[float, float]] = []
         self._inside, self.now_s = 0, 0.0
@@ -45,7 +45,7 @@ class SimulatedServer:
 
     def _arrive(self, takes_s: float, deadline_s: float, outcome: Outcome) -> None:
         if self._inside >= self._limit.limit:
-            self._limit.refused()
+            self._limit.on_rejection()
             outcome.refused += 1
             return
         self._inside += 1
@@ -56,7 +56,7 @@ class SimulatedServer:
     def _begin(self, now_s: float, takes_s: float, deadline_s: float, outcome: Outcome) -> None:
         came_s = self._line.popleft()
         self._free -= 1
-        self._limit.waited(now_s - came_s, deadline_s, now_s)
+        self._limit.on_wait(now_s - came_s, deadline_s, now_s)
         outcome.waits_s.append(now_s - came_s)
         heapq.heappush(self._ends, (now_s + self._chance.expovariate(1 / takes_s), came_s))
 
@@ -67,7 +67,7 @@ class SimulatedServer:
             outcome.good, outcome.late = outcome.good + in_time, outcome.late + (not in_time)
             self._free, self._inside = self._free + 1, self._inside - 1
             while self._line and now_s - self._line[0] > deadline_s:
-                self._limit.waited(now_s - self._line.popleft(), deadline_s, now_s)
+                self._limit.on_wait(now_s - self._line.popleft(), deadline_s, now_s)
                 self._inside -= 1
                 outcome.lost += 1
             if self._line:

@@ -6,35 +6,34 @@ from contextlib import ExitStack
 
 import pytest
 
-from services.errors import DeadlinePassed, Overloaded
-from services.ranking.admission.admission import Admission
-from services.ranking.admission.concurrency_limit import WaitLimit
-from services.ranking.admission.priority import Priority
+from services.errors import DeadlinePassed, InvalidRequest, Overloaded
+from services.ranking.admission.admission import PRIORITY, AdmissionController, Priority, parse_priority
+from services.ranking.admission.concurrency_limit import ConcurrencyLimit
 from tests.waiting import wait_until
 
 INTERACTIVE, BATCH = Priority.INTERACTIVE, Priority.BATCH
 LONG_S = 1e9
 
 
-def admission(turns: int = 1, most: int = 8) -> Admission:
+def admission(slots: int = 1, most: int = 8) -> AdmissionController:
     """With the limit at its upper bound."""
-    return Admission(turns, WaitLimit(turns, most), chance=lambda: 0.5)
+    return AdmissionController(slots, ConcurrencyLimit(slots, most), draw=lambda: 0.5)
 
 
 class Queue:
     """Requests that come one after another while the only turn is taken, and say when they have theirs."""
 
-    def __init__(self, tried: Admission, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, tried: AdmissionController, pool: ThreadPoolExecutor) -> None:
         self._tried, self._pool, self.order = tried, pool, list[str]()
 
     def come(self, name: str, priority: Priority = INTERACTIVE, time_left_s: float = LONG_S) -> "Future[None]":
-        inside = self._tried.inside
+        admitted = self._tried.admitted
         future = self._pool.submit(self._take, name, priority, time_left_s)
-        wait_until(lambda: self._tried.inside > inside or future.done())
+        wait_until(lambda: self._tried.admitted > admitted or future.done())
         return future
 
     def _take(self, name: str, priority: Priority, time_left_s: float) -> None:
-        with self._tried.turn(priority, time_left_s):
+        with self._tried.admit(priority, time_left_s):
             self.order.append(name)
 
 
@@ -43,31 +42,34 @@ def test_turns_go_in_order_of_arrival_and_interactive_first() -> None:
     tried = admission()
     with ThreadPoolExecutor(4) as pool:
         queue = Queue(tried, pool)
-        with tried.turn(INTERACTIVE, LONG_S):
+        with tried.admit(INTERACTIVE, LONG_S):
             queue.come("batch", BATCH)
             for name in ("first", "second", "third"):
                 queue.come(name)
     assert ["first", "second", "third", "batch"] == queue.order
-    assert 0 == tried.inside
+    assert 0 == tried.admitted
 
 
 def test_batch_is_refused_first() -> None:
     """At half of the limit; interactive ones are let in up to all of it. Each is told when to come back."""
-    tried = admission(turns=8)
+    tried = admission(slots=8)
     with ExitStack() as taken:
         for _ in range(4):
-            taken.enter_context(tried.turn(BATCH, LONG_S))
-        with pytest.raises(Overloaded, match=r"4 requests .* another batch one") as refused, tried.turn(BATCH, LONG_S):
+            taken.enter_context(tried.admit(BATCH, LONG_S))
+        with (
+            pytest.raises(Overloaded, match=r"4 requests .* another batch") as refused,
+            tried.admit(BATCH, LONG_S),
+        ):
             pass
         assert 1.0 == refused.value.retry_after_s
         for _ in range(4):
-            taken.enter_context(tried.turn(INTERACTIVE, LONG_S))
-        with pytest.raises(Overloaded, match="8 requests") as refused, tried.turn(INTERACTIVE, LONG_S):
+            taken.enter_context(tried.admit(INTERACTIVE, LONG_S))
+        with pytest.raises(Overloaded, match="8 requests") as refused, tried.admit(INTERACTIVE, LONG_S):
             pass
         assert 0.1 == refused.value.retry_after_s
-    assert 0 == tried.inside
-    with tried.turn(BATCH, LONG_S):
-        assert 1 == tried.inside
+    assert 0 == tried.admitted
+    with tried.admit(BATCH, LONG_S):
+        assert 1 == tried.admitted
 
 
 def test_who_waits_beyond_the_deadline_is_given_up_and_gives_the_room_back() -> None:
@@ -75,23 +77,23 @@ def test_who_waits_beyond_the_deadline_is_given_up_and_gives_the_room_back() -> 
     tried = admission()
     with ThreadPoolExecutor(2) as pool:
         queue = Queue(tried, pool)
-        with tried.turn(INTERACTIVE, LONG_S):
+        with tried.admit(INTERACTIVE, LONG_S):
             late = queue.come("late", time_left_s=0.01)
             queue.come("patient")
-            with pytest.raises(DeadlinePassed, match="waited for its turn"):
+            with pytest.raises(DeadlinePassed, match="waited for a slot"):
                 late.result()
-            assert 2 == tried.inside
+            assert 2 == tried.admitted
     assert ["patient"] == queue.order
 
 
 def test_what_cannot_be_in_time_is_given_up_at_once() -> None:
     """By what rankings took of late; but a request that need not wait is worked on, or nobody would ever learn."""
     now_s = [0.0]
-    tried = Admission(1, WaitLimit(1, 8), lambda: now_s[0])
+    tried = AdmissionController(1, ConcurrencyLimit(1, 8), lambda: now_s[0])
     for _ in range(100):
-        with tried.turn(INTERACTIVE, 0.1):
+        with tried.admit(INTERACTIVE, 0.1):
             now_s[0] += 1.0
-    with ThreadPoolExecutor(1) as pool, tried.turn(INTERACTIVE, 0.1), pytest.raises(DeadlinePassed):
+    with ThreadPoolExecutor(1) as pool, tried.admit(INTERACTIVE, 0.1), pytest.raises(DeadlinePassed):
         Queue(tried, pool).come("hopeless", time_left_s=0.4).result()
 
 
@@ -99,18 +101,18 @@ def test_an_error_while_ranking_gives_the_turn_back() -> None:
     """Whatever it is."""
     tried = admission(most=1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), tried.turn(INTERACTIVE, LONG_S):
+        with pytest.raises(ZeroDivisionError), tried.admit(INTERACTIVE, LONG_S):
             raise ZeroDivisionError
-    assert 0 == tried.inside
+    assert 0 == tried.admitted
 
 
 def test_many_threads_lose_neither_turn_nor_room() -> None:
     """Never more at once than turns, and all is free at the end."""
-    tried, lock, at_once, most = admission(turns=3, most=6), threading.Lock(), [0], [0]
+    tried, lock, at_once, most = admission(slots=3, most=6), threading.Lock(), [0], [0]
 
     def take(number: int) -> str:
         try:
-            with tried.turn(BATCH if number % 3 else INTERACTIVE, 0.0002 * (number % 7)):
+            with tried.admit(BATCH if number % 3 else INTERACTIVE, 0.0002 * (number % 7)):
                 with lock:
                     at_once[0] += 1
                     most[0] = max(most[0], at_once[0])
@@ -124,7 +126,28 @@ def test_many_threads_lose_neither_turn_nor_room() -> None:
         outcomes = set(pool.map(take, range(5000)))
     assert "ranked" in outcomes
     assert most[0] <= 3
-    assert 0 == tried.inside
+    assert 0 == tried.admitted
     with ExitStack() as all_turns:
         for _ in range(3):
-            all_turns.enter_context(tried.turn(INTERACTIVE, 0.0))
+            all_turns.enter_context(tried.admit(INTERACTIVE, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ((), Priority.INTERACTIVE),
+        ((("user-agent", "x"),), Priority.INTERACTIVE),
+        (((PRIORITY, "interactive"),), Priority.INTERACTIVE),
+        ((("user-agent", "x"), (PRIORITY, "batch")), Priority.BATCH),
+    ],
+)
+def test_what_is_not_said_is_interactive(metadata, expected) -> None:
+    """Other keys say nothing."""
+    assert expected == parse_priority(metadata)
+
+
+@pytest.mark.parametrize("value", ["", "Batch", "urgent", b"batch"])
+def test_an_unknown_priority_is_named(value) -> None:
+    """With the key and what there is."""
+    with pytest.raises(InvalidRequest, match=r"x-crossrec-priority: .* is not one of interactive, batch"):
+        parse_priority(((PRIORITY, value),))

@@ -4,16 +4,16 @@ from statistics import mean
 
 import pytest
 
-from services.ranking.admission.concurrency_limit import WaitLimit
+from services.ranking.admission.concurrency_limit import ConcurrencyLimit
 from tests.unit.ranking.admission.simulated_server import SimulatedServer
 
 TURNS, TAKES_S, CAPACITY = 4, 0.01, 400.0
 TARGET_S = 0.05
 
 
-def server(most: int = 256) -> tuple[WaitLimit, SimulatedServer]:
+def server(most: int = 256) -> tuple[ConcurrencyLimit, SimulatedServer]:
     """At rest."""
-    limit = WaitLimit(TURNS, most, TARGET_S)
+    limit = ConcurrencyLimit(TURNS, most, TARGET_S)
     return limit, SimulatedServer(limit, TURNS)
 
 
@@ -75,15 +75,15 @@ def test_after_an_overload_all_are_let_in_again() -> None:
     assert 0 == simulated.run(10, 0.7 * CAPACITY, TAKES_S).refused
 
 
-@pytest.mark.parametrize(("turns", "most", "expected"), [(4, 64, 5), (4, 2, 2), (1, 1, 1)])
-def test_its_bounds(turns: int, most: int, expected: int) -> None:
+@pytest.mark.parametrize(("slots", "most", "expected"), [(4, 64, 5), (4, 2, 2), (1, 1, 1)])
+def test_its_bounds(slots: int, most: int, expected: int) -> None:
     """However long the waiting, the turns stay busy; it starts at the upper bound."""
-    limit = WaitLimit(turns, most)
+    limit = ConcurrencyLimit(slots, most)
     assert most == limit.limit
     for second in range(1000):
-        limit.waited(10.0, 60.0, float(second))
+        limit.on_wait(10.0, 60.0, float(second))
     assert expected == limit.limit
     for second in range(1000, 3000):
-        limit.refused()
-        limit.waited(0.0, 60.0, float(second))
+        limit.on_rejection()
+        limit.on_wait(0.0, 60.0, float(second))
     assert most == limit.limit

@@ -10,7 +10,7 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.hashing import keys64
 from services.features.rows import Block, pack_rows
 from services.features.schema import build_schema
-from services.ranking.cache.item_cache import CachedItems, ItemCache
+from services.ranking.cache.item_cache import ItemCache, ItemLookup
 from services.ranking.cache.item_table import ItemTable
 from services.store.protocol import Key, ReadRequest, StaleSchema, StoreUnavailable
 from tests.unit.ranking.recording_store import Clock, RecordingStore
@@ -62,18 +62,18 @@ def cache(store: RecordingStore, clock: Clock) -> ItemCache:
     return cache_over(store, clock)
 
 
-def sizes(found: CachedItems) -> list[float]:
+def sizes(found: ItemLookup) -> list[float]:
     """The attribute of each item; unknown items have the default, -1."""
     return found.fields["items"].fixed[:, 4].tolist()
 
 
-def margins(found: CachedItems) -> list[list[float]]:
+def margins(found: ItemLookup) -> list[list[float]]:
     """The attribute of each item in each scenario; where there is none the default, 0.5."""
     return found.fields["pairs"].values[:, -1].reshape(-1, len(SCENARIOS)).tolist()
 
 
-def unique_users(found: CachedItems) -> list[float]:
-    """The unique_users of each item's broadest facet."""
+def unique_users(found: ItemLookup) -> list[float]:
+    """The unique users of each item's broadest facet."""
     return found.fields["facet_activity"].unique_users[found.fields["items"].facet[:, 0]].tolist()
 
 
@@ -84,8 +84,8 @@ def read_items(store: RecordingStore) -> set[str]:
     return read
 
 
-def rows(cache: ItemCache, items: Iterable[str], scenarios: Sequence[str] = SCENARIOS) -> CachedItems:
-    return cache.rows(list(items), scenarios)
+def rows(cache: ItemCache, items: Iterable[str], scenarios: Sequence[str] = SCENARIOS) -> ItemLookup:
+    return cache.lookup(list(items), scenarios)
 
 
 def test_rows_come_in_the_order_of_the_items(cache: ItemCache) -> None:
@@ -108,9 +108,9 @@ def test_unknown_items_have_defaults(cache: ItemCache) -> None:
 
 
 def test_vectors_of_another_encoder_are_missing(store: RecordingStore, clock: Clock) -> None:
-    found = ItemCache(store, SCHEMA, ENCODER + 1, 10, AGE_S, clock).rows(["a"], SCENARIOS)
+    found = ItemCache(store, SCHEMA, ENCODER + 1, 10, AGE_S, clock).lookup(["a"], SCENARIOS)
     assert [[0.0, 0.0]] == found.fields["items"].text.tolist()
-    assert [[0.5, 1.0]] == cache_over(store, clock).rows(["a"], SCENARIOS).fields["items"].text.tolist()
+    assert [[0.5, 1.0]] == cache_over(store, clock).lookup(["a"], SCENARIOS).fields["items"].text.tolist()
 
 
 def test_what_is_young_is_not_read(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
@@ -129,11 +129,11 @@ def test_what_is_known_to_be_unchanged_stays_young(cache: ItemCache, store: Reco
     rows(cache, "ab")
     read_items(store)
     clock.now_s += 100 * AGE_S
-    cache.synced(clock.now_s)
+    cache.mark_synced(clock.now_s)
     clock.now_s += 1.0
     assert rows(cache, "ab").age_s == 1.0
     assert set() == read_items(store)
-    cache.forget_ages()
+    cache.mark_all_stale()
     rows(cache, "ab")
     assert {"a", "b"} <= read_items(store)
 
@@ -145,10 +145,10 @@ def test_changed_rows_are_read_again_if_they_are_held(cache: ItemCache, store: R
     put(store, "facet_activity", ("11",), unique_users=5.0)
     read_items(store)
     clock.now_s += 1.0
-    cache.note({"a", "b"}, {11, 12})
-    cache.reread_changed({"a", "b"}, {11, 12}, SCENARIOS)
+    cache.mark_changed({"a", "b"}, {11, 12})
+    cache.refresh_changed({"a", "b"}, {11, 12}, SCENARIOS)
     assert {"a", "11"} == read_items(store)
-    cache.synced(clock.now_s)
+    cache.mark_synced(clock.now_s)
     found = rows(cache, "a")
     assert ([9.0], [5.0]) == (sizes(found), unique_users(found))
     assert set() == read_items(store)
@@ -163,8 +163,8 @@ def test_what_changes_while_it_is_read_is_read_again(cache: ItemCache, store: Re
         if requests[0][0].name == "item" and changing.pop():
             describe(store, "a", 9.0)
             clock.now_s += 0.1
-            cache.note({"a"}, set())
-            cache.synced(clock.now_s)
+            cache.mark_changed({"a"}, set())
+            cache.mark_synced(clock.now_s)
             changing.append(False)
         return found
 
@@ -292,8 +292,8 @@ def test_a_scenario_that_appears_later_has_its_pairs(cache: ItemCache, store: Re
 def test_a_scenario_named_twice_has_one_column() -> None:
     """Pairs name a scenario once per item: a column for each would take kilobytes per item."""
     table = ItemTable(SCHEMA, ENCODER, 10)
-    assert [0, 1, 0] == table.columns_of(["tv", "web", "tv"]).tolist()
-    assert [1, 2] == table.columns_of(["web", "late"]).tolist()
+    assert [0, 1, 0] == table.scenario_columns(["tv", "web", "tv"]).tolist()
+    assert [1, 2] == table.scenario_columns(["web", "late"]).tolist()
 
 
 def test_the_oldest_are_those_that_will_soon_be_too_old(cache: ItemCache, clock: Clock) -> None:
@@ -301,8 +301,8 @@ def test_the_oldest_are_those_that_will_soon_be_too_old(cache: ItemCache, clock:
     for item in "abc":
         rows(cache, item)
         clock.now_s += 0.1
-    assert [] == cache.oldest(2)
+    assert [] == cache.due_for_refresh(2)
     clock.now_s += AGE_S / 2
-    assert ["c", "b"] == cache.oldest(2)
-    cache.synced(clock.now_s)
-    assert [] == cache.oldest(2)
+    assert ["c", "b"] == cache.due_for_refresh(2)
+    cache.mark_synced(clock.now_s)
+    assert [] == cache.due_for_refresh(2)

@@ -61,7 +61,7 @@ def test_warming_up_reads_every_item(refresher: Refresher, items: ItemCache, sto
     assert BATCH + 10 == len(items)
     refresher.step(0.0)
     store.reads.clear()
-    assert [3.0, 130.0] == sizes(items.rows(["i3", "i130"], ()))
+    assert [3.0, 130.0] == sizes(items.lookup(["i3", "i130"], ()))
     assert [] == store.reads
 
 
@@ -83,7 +83,7 @@ def test_changed_items_are_read_again_alone(
     told.news.append({"item": {("i3",)}, "item_scenario": {("gone", "tv")}, "facet_activity": set()})
     refresher.step(0.0)
     store.reads.clear()
-    assert [99.0, 4.0] == sizes(items.rows(["i3", "i4"], ()))
+    assert [99.0, 4.0] == sizes(items.lookup(["i3", "i4"], ()))
     assert [] == store.reads
 
 
@@ -97,7 +97,7 @@ def test_after_changes_were_missed_everything_is_read_again(
     for _ in range(4):
         refresher.step(0.0)
     store.reads.clear()
-    assert [99.0] == sizes(items.rows(["i3"], ()))
+    assert [99.0] == sizes(items.lookup(["i3"], ()))
     assert [] == store.reads
 
 
@@ -113,7 +113,7 @@ def test_without_being_told_rows_are_read_again_by_age(
             refresher.step(0.0)
     clock.now_s += AGE_S * 0.6
     store.reads.clear()
-    assert [3.0] == sizes(items.rows(["i3"], ()))
+    assert [3.0] == sizes(items.lookup(["i3"], ()))
     assert [] == store.reads
 
 

@@ -37,7 +37,7 @@ one (float[scenarios, 2] scenario, float[1, scenarios, 2] behavior, float[1, sce
     probability = Div (score, total)
 }}
 """
-_MANY = f"""{_HEAD}
+_BATCHED = f"""{_HEAD}
 many (float[requests, scenarios, 2] scenario, float[requests, scenarios, 2] behavior,
       float[requests, scenarios, 2] language, float[items, 2] item, float[items, 2] item_text,
       float[items, scenarios, 2] cross, float[requests, scenarios] target, int64[items] request)
@@ -68,9 +68,9 @@ def write_one(path: Path) -> Path:
     return path
 
 
-def write_many(path: Path) -> Path:
+def write_batched(path: Path) -> Path:
     """Write the graph of several requests."""
-    onnx.save(onnx.parser.parse_model(_MANY), path)
+    onnx.save(onnx.parser.parse_model(_BATCHED), path)
     return path
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from services.ranking.model.ab_split import OneModel, Served, ServedSet, WeightedArm, place_of
+from services.ranking.model.ab_split import Assignment, Deployment, FixedModel, WeightedArm, assign_arm
 from services.registry.model import FakeModel
 
 USERS = [f"user-{number}" for number in range(100_000)]
@@ -12,7 +12,7 @@ USERS = [f"user-{number}" for number in range(100_000)]
 
 def places(experiment: str, *weights: float) -> list[int]:
     arms = [(f"arm{number}", weight) for number, weight in enumerate(weights)]
-    return [place_of(user, experiment, arms) for user in USERS]
+    return [assign_arm(user, experiment, arms) for user in USERS]
 
 
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.9, 0.1), (0.999, 0.001), (0.2, 0.3, 0.5)])
@@ -46,6 +46,9 @@ def test_a_raised_weight_moves_users_into_its_arm_only() -> None:
 
 def test_one_arm_is_everybodys() -> None:
     """Without an experiment no arm is named."""
-    served = Served(FakeModel())
-    assert served is ServedSet((WeightedArm(served, 1.0),)).choose("ann")
-    assert ("fake/1", "") == (OneModel(FakeModel()).choose("ann").model.version, OneModel(FakeModel()).choose("").arm)
+    served = Assignment(FakeModel())
+    assert served is Deployment((WeightedArm(served, 1.0),)).assign("ann")
+    assert ("fake/1", "") == (
+        FixedModel(FakeModel()).assign("ann").model.version,
+        FixedModel(FakeModel()).assign("").arm,
+    )

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from services.features.encode import Tensors
-from services.ranking.model.batching import BatchedModel
-from services.ranking.model.execution import Execution
+from services.ranking.model.batching import BatchingModel
+from services.ranking.model.execution import ExecutionConfig
 from services.ranking.model.onnx_model import OnnxModel
 from services.registry.model import Scores
-from tests.unit.ranking.model.graphs import Asked, asked, assert_same, expected, write_many, write_one
+from tests.unit.ranking.model.graphs import Asked, asked, assert_same, expected, write_batched, write_one
 
 CPU = ("CPUExecutionProvider",)
 FOREVER_S = 3600.0
@@ -31,26 +31,26 @@ class RecordingModel:
         self.runs.append(1)
         return self._model.score(tensors, target)
 
-    def score_many(self, requests: Sequence[Asked]) -> list[Scores]:
+    def score_batch(self, requests: Sequence[Asked]) -> list[Scores]:
         self.runs.append(len(requests))
-        return self._model.score_many(requests)
+        return self._model.score_batch(requests)
 
 
 @pytest.fixture(params=[(), (8, 64)], ids=["free shapes", "padded"])
 def model(tmp_path: Path, request: pytest.FixtureRequest) -> RecordingModel:
     write_one(tmp_path / "model.onnx")
-    write_many(tmp_path / "many.onnx")
-    execution = Execution(buckets=request.param, batch_wait_ms=1.0, batch_requests=4)
+    write_batched(tmp_path / "batched.onnx")
+    execution = ExecutionConfig(buckets=request.param, batch_wait_ms=1.0, batch_requests=4)
     return RecordingModel(OnnxModel(tmp_path / "model.onnx", "small/3", CPU, execution))
 
 
-def start(pool: ThreadPoolExecutor, model: BatchedModel, requests: list[Asked]) -> list[Future[Scores]]:
+def start(pool: ThreadPoolExecutor, model: BatchingModel, requests: list[Asked]) -> list[Future[Scores]]:
     return [pool.submit(model.score, *request) for request in requests]
 
 
 def test_a_batch_runs_when_it_is_full(model: RecordingModel) -> None:
     """Requests of any numbers of candidates in one run, each with its own answer."""
-    batched, requests = BatchedModel(model, FOREVER_S, 4), [asked(items) for items in (5, 1, 30, 2)]
+    batched, requests = BatchingModel(model, FOREVER_S, 4), [asked(items) for items in (5, 1, 30, 2)]
     with ThreadPoolExecutor(4) as pool:
         for request, found in zip(requests, start(pool, batched, requests), strict=True):
             assert_same(expected(*request), found.result())
@@ -59,7 +59,7 @@ def test_a_batch_runs_when_it_is_full(model: RecordingModel) -> None:
 
 def test_many_threads_get_what_they_would_get_alone(model: RecordingModel) -> None:
     """Whoever they meet."""
-    batched = BatchedModel(model, 0.001, 4)
+    batched = BatchingModel(model, 0.001, 4)
     requests = [asked(1 + seed % 90, scenarios=2 + seed % 2, seed=seed) for seed in range(400)]
     with ThreadPoolExecutor(16) as pool:
         for request, found in zip(requests, start(pool, batched, requests), strict=True):
@@ -70,7 +70,7 @@ def test_many_threads_get_what_they_would_get_alone(model: RecordingModel) -> No
 
 def test_requests_of_other_numbers_of_scenarios_are_not_mixed(model: RecordingModel) -> None:
     """A scenario was created between them: each number has a batch of its own."""
-    batched, requests = BatchedModel(model, FOREVER_S, 2), [asked(3, scenarios) for scenarios in (2, 3, 2, 3)]
+    batched, requests = BatchingModel(model, FOREVER_S, 2), [asked(3, scenarios) for scenarios in (2, 3, 2, 3)]
     with ThreadPoolExecutor(4) as pool:
         for request, found in zip(requests, start(pool, batched, requests), strict=True):
             assert_same(expected(*request), found.result())
@@ -80,13 +80,13 @@ def test_requests_of_other_numbers_of_scenarios_are_not_mixed(model: RecordingMo
 def test_a_request_without_time_does_not_wait(model: RecordingModel) -> None:
     """It is scored alone at once."""
     request = asked(3)
-    assert_same(expected(*request), BatchedModel(model, FOREVER_S, 4).score(*request, time_left_s=0.0))
+    assert_same(expected(*request), BatchingModel(model, FOREVER_S, 4).score(*request, time_left_s=0.0))
     assert model.runs == [1]
 
 
 def test_who_joins_without_time_lets_the_others_wait_no_longer(model: RecordingModel) -> None:
     """The batch runs for both, though the first one had all the time of the world."""
-    batched, (first, second) = BatchedModel(model, FOREVER_S, 4), (asked(3), asked(4))
+    batched, (first, second) = BatchingModel(model, FOREVER_S, 4), (asked(3), asked(4))
     with ThreadPoolExecutor(1) as pool:
         patient = pool.submit(batched.score, *first, math.inf)
         while not batched.waiting:
@@ -100,7 +100,7 @@ def test_an_error_stays_with_who_made_it(model: RecordingModel, caplog: pytest.L
     """The others are scored; that the batch failed is logged."""
     good, (tensors, target) = [asked(items) for items in (5, 2)], asked(4)
     bad = (replace(tensors, cross=tensors.cross[:, :, :1]), target)
-    batched = BatchedModel(model, FOREVER_S, 3)
+    batched = BatchingModel(model, FOREVER_S, 3)
     with ThreadPoolExecutor(3) as pool:
         *found, failed = start(pool, batched, [*good, bad])
         for request, scores in zip(good, found, strict=True):
@@ -114,7 +114,7 @@ def test_an_error_stays_with_who_made_it(model: RecordingModel, caplog: pytest.L
 def test_batches_go_on_after_an_error(model: RecordingModel) -> None:
     """Nothing of a failed batch is left."""
     tensors, target = asked(4)
-    batched, request = BatchedModel(model, 0.0, 3), asked(6)
+    batched, request = BatchingModel(model, 0.0, 3), asked(6)
     with pytest.raises(Exception, match="cross"):
         batched.score(replace(tensors, cross=tensors.cross[:, :, :1]), target)
     assert_same(expected(*request), batched.score(*request))

@@ -8,10 +8,10 @@ from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.model.loader import ModelLoader
 from services.ranking.model.metrics import ModelMetrics
-from services.ranking.model.shadow import Shadow
+from services.ranking.model.shadow import ShadowScorer
 from services.ranking.model.watcher import WatchedModels
 from services.registry.reader import Registry, Version
-from services.registry.rollout import Arm, Plan, Serving, serving_bytes
+from services.registry.rollout import Arm, Rollout, ServingState, serialize_serving
 from tests.unit.ranking.model.tiny_models import CPU, ENCODER, register, samples_of, truncate
 
 SCHEMA = build_schema(FeatureConfig(text_dims=3))
@@ -22,13 +22,13 @@ def test_arms_problems_swaps_and_the_shadow_are_told(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         register(tmp_path, SCHEMA, number, slope=number)
     registry = Registry(tmp_path)
-    shadow = Shadow(1.0, 1)
+    shadow = ShadowScorer(1.0, 1)
     models = WatchedModels(registry, "tiny", "", ModelLoader(registry, SCHEMA, ENCODER, CPU), shadow, 60.0)
     models.open()
     arms = (Arm("control", Version("tiny", 1), 0.75), Arm("b", Version("tiny", 2), 0.25))
-    registry.write("tiny/serving.json", serving_bytes(Serving(Plan(arms, "test", Version("tiny", 3)))))
-    models.look()
-    served = models.choose("ann")
+    registry.write("tiny/serving.json", serialize_serving(ServingState(Rollout(arms, "test", Version("tiny", 3)))))
+    models.poll()
+    served = models.assign("ann")
     sample = samples_of(served.model, SCHEMA)[1]
     for _ in range(2):
         models.observe(served, sample.tensors, sample.target, sample.expected)
@@ -51,5 +51,5 @@ def test_arms_problems_swaps_and_the_shadow_are_told(tmp_path: Path) -> None:
     assert (collected.get_sample_value("crossrec_ranking_shadow_score_difference", pair) or 0) > 0
     register(tmp_path, SCHEMA, 4, spoil=truncate)
     (tmp_path / "tiny" / "serving.json").unlink()
-    models.look()
+    models.poll()
     assert 1 == collected.get_sample_value("crossrec_ranking_model_problems")

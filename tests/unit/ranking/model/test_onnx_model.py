@@ -12,20 +12,20 @@ from services.errors import CrossRecError
 from services.features.config import DAY_S, FeatureConfig
 from services.features.encode import tensor_names
 from services.features.schema import Schema, build_schema
-from services.ranking.model.batching import BatchedModel
-from services.ranking.model.execution import Execution
+from services.ranking.model.batching import BatchingModel
+from services.ranking.model.execution import ExecutionConfig
 from services.ranking.model.loader import ModelLoader
 from services.ranking.model.onnx_model import OnnxModel
-from services.registry.compatibility import differences
-from services.registry.model import FakeModel, Model
-from services.registry.reader import ModelMismatch, ModelUnavailable, Registry, wanted_version
-from tests.unit.ranking.model.graphs import write_many
+from services.registry.compatibility import model_differences
+from services.registry.model import FakeModel, ScoringModel
+from services.registry.reader import ModelMismatch, ModelUnavailable, Registry, describe_file, find_version
+from tests.unit.ranking.model.graphs import write_batched
 from tests.unit.ranking.model.tiny_models import tensors_of, write_graph
 
 SCHEMA = build_schema(FeatureConfig(text_dims=3))
 ENCODER = 7
 CPU = ("CPUExecutionProvider",)
-AS_USUAL = Execution()
+AS_USUAL = ExecutionConfig()
 
 
 def open_model(
@@ -35,11 +35,11 @@ def open_model(
     schema: Schema,
     encoder: int,
     providers: tuple[str, ...],
-    execution: Execution = AS_USUAL,
-) -> Model:
+    execution: ExecutionConfig = AS_USUAL,
+) -> ScoringModel:
     """The newest version of a model, or the given one, as a server opens it."""
     opened = Registry(registry)
-    return ModelLoader(opened, schema, encoder, providers, execution)(wanted_version(opened, name, version))
+    return ModelLoader(opened, schema, encoder, providers, execution)(find_version(opened, name, version))
 
 
 def manifest_of(schema: Schema = SCHEMA, **fields: Any) -> dict[str, Any]:
@@ -52,6 +52,7 @@ def manifest_of(schema: Schema = SCHEMA, **fields: Any) -> dict[str, Any]:
         "encoder_fingerprint": ENCODER,
         "tensors": tensor_names(schema),
         "features": asdict(schema.config),
+        "files": {},
         **fields,
     }
     result: dict[str, Any] = json.loads(json.dumps(manifest))
@@ -63,7 +64,8 @@ def register(registry: Path, version: int = 1, name: str = "tiny", **fields: Any
     directory = registry / name / str(version)
     directory.mkdir(parents=True)
     write_graph(directory / "model.onnx", SCHEMA)
-    manifest = manifest_of(**{"name": name, "version": version, **fields})
+    files = {"model.onnx": describe_file(directory / "model.onnx")}
+    manifest = manifest_of(**{"name": name, "version": version, "files": files, **fields})
     (directory / "manifest.json").write_text(json.dumps(manifest))
     return directory
 
@@ -93,7 +95,7 @@ def test_the_newest_version_is_opened_unless_one_is_named(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "version", "expected"),
     [
-        ("other", "", "no version at all of other"),
+        ("other", "", "no version of other"),
         ("tiny", "3", "no version 3 of tiny"),
         ("tiny", "newest", "no version newest of tiny"),
     ],
@@ -159,13 +161,13 @@ def test_a_model_that_does_not_fit_is_refused_with_all_that_differs(tmp_path: Pa
 
 def test_a_model_trained_on_what_this_code_has_fits() -> None:
     """Also after a way through JSON, that knows no tuples."""
-    assert differences(manifest_of(), SCHEMA, ENCODER) == []
+    assert model_differences(manifest_of(), SCHEMA, ENCODER) == []
 
 
 def test_a_changed_setting_is_named() -> None:
     """With both values, also where no tensor changes."""
     config = replace(SCHEMA.config, user_items=99)
-    assert differences(manifest_of(build_schema(config)), SCHEMA, ENCODER) == [
+    assert model_differences(manifest_of(build_schema(config)), SCHEMA, ENCODER) == [
         "features.user_items is 99 in the model, 512 here"
     ]
 
@@ -174,7 +176,7 @@ def test_a_setting_that_only_one_side_knows_is_named() -> None:
     """The model is older or newer than the code."""
     features = {**asdict(SCHEMA.config), "zoom": 2}
     del features["event_ids"]
-    assert differences(manifest_of(features=features), SCHEMA, ENCODER) == [
+    assert model_differences(manifest_of(features=features), SCHEMA, ENCODER) == [
         "features.event_ids is None in the model, 64 here",
         "features.zoom is 2 in the model, None here",
     ]
@@ -183,7 +185,9 @@ def test_a_setting_that_only_one_side_knows_is_named() -> None:
 def test_tensor_features_of_one_side_are_named() -> None:
     """Those of the model and those of the code."""
     changed = build_schema(replace(SCHEMA.config, half_lives_s=(60.0, DAY_S, 30 * DAY_S)))
-    found = differences(manifest_of(features=asdict(SCHEMA.config), tensors=tensor_names(changed)), SCHEMA, ENCODER)
+    found = model_differences(
+        manifest_of(features=asdict(SCHEMA.config), tensors=tensor_names(changed)), SCHEMA, ENCODER
+    )
     (only_there,) = [line for line in found if line.startswith("tensor cross: only in the model")]
     (only_here,) = [line for line in found if line.startswith("tensor cross: only here")]
     assert "item_scenario_engagement_60s" in only_there
@@ -194,7 +198,7 @@ def test_tensor_features_of_one_side_are_named() -> None:
 def test_a_tensor_that_the_model_lacks_is_named() -> None:
     """All its features are only here."""
     tensors = {name: names for name, names in tensor_names(SCHEMA).items() if name != "language"}
-    assert differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
+    assert model_differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
         "tensor language: only here: text_0, text_1, text_2"
     ]
 
@@ -202,7 +206,7 @@ def test_a_tensor_that_the_model_lacks_is_named() -> None:
 def test_a_tensor_that_only_the_model_has_is_named() -> None:
     """The graph would wait for an input that this code does not make."""
     tensors = {**tensor_names(SCHEMA), "weather": ("rain", "sun")}
-    assert differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
+    assert model_differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
         "tensor weather: only in the model: rain, sun"
     ]
 
@@ -211,19 +215,19 @@ def test_the_same_features_in_another_order_do_not_fit() -> None:
     """Each number would be taken for another."""
     tensors = dict(tensor_names(SCHEMA))
     tensors["item"] = tensors["item"][::-1]
-    assert differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
+    assert model_differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
         "tensor item: the same features in another order"
     ]
 
 
 def test_another_text_encoder_is_named() -> None:
     """Vectors of two encoders cannot be compared."""
-    assert differences(manifest_of(), SCHEMA, 8) == ["text encoder 7 in the model, 8 here"]
+    assert model_differences(manifest_of(), SCHEMA, 8) == ["text encoder 7 in the model, 8 here"]
 
 
 def test_where_nothing_else_differs_the_fingerprint_decides() -> None:
     """The meaning of a stored feature may change under the same name."""
-    found = differences(manifest_of(schema_fingerprint=1), SCHEMA, ENCODER)
+    found = model_differences(manifest_of(schema_fingerprint=1), SCHEMA, ENCODER)
     assert found == [f"feature schema 1 in the model, {SCHEMA.fingerprint} here"]
 
 
@@ -240,10 +244,10 @@ def test_a_provider_that_is_not_obtained_is_refused(tmp_path: Path, provider: st
 
 def test_requests_are_batched_where_it_is_asked_for_and_the_model_can(tmp_path: Path) -> None:
     """Its graph of several requests lies beside the other."""
-    write_many(register(tmp_path) / "many.onnx")
+    write_batched(register(tmp_path) / "batched.onnx")
     assert isinstance(open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU), OnnxModel)
-    batched = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, Execution(batch_wait_ms=1))
-    assert isinstance(batched, BatchedModel)
+    batched = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, ExecutionConfig(batch_wait_ms=1))
+    assert isinstance(batched, BatchingModel)
     assert batched.version == "tiny/1"
 
 
@@ -251,7 +255,7 @@ def test_a_model_without_that_graph_is_served_unbatched(tmp_path: Path, caplog: 
     """And the log says so."""
     register(tmp_path)
     with caplog.at_level("INFO"):
-        found = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, Execution(batch_wait_ms=1))
+        found = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, ExecutionConfig(batch_wait_ms=1))
     assert isinstance(found, OnnxModel)
     assert "model_unbatched" in [record.getMessage() for record in caplog.records]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.ranking.model.execution import BUCKETS, Execution, execution_of
+from services.ranking.model.execution import BUCKETS, ExecutionConfig, build_execution
 from services.ranking.model.onnx_model import INPUTS
 from services.ranking.model.onnx_session import CUDA, PAIRS_PER_RUN, PaddedGraph, open_graph, open_session
 from services.registry.model import Scores
@@ -15,8 +15,8 @@ from services.settings.processes import RankingSettings
 from tests.unit.ranking.model.graphs import Asked, asked, assert_same, expected, write_one
 
 CPU = ("CPUExecutionProvider",)
-PADDED = Execution(buckets=(4, 16))
-CAPTURED = Execution(buckets=(4, 16), cuda_graph=True)
+PADDED = ExecutionConfig(buckets=(4, 16))
+CAPTURED = ExecutionConfig(buckets=(4, 16), cuda_graph=True)
 """On the processor there is nothing to capture; fixed shapes, own sessions and the one thread are the same."""
 
 
@@ -35,17 +35,17 @@ def test_candidates_beyond_a_run_are_scored_in_pieces(path: Path, items: int) ->
     """In the request's order, with one answer of what is the same for all."""
     assert PAIRS_PER_RUN // 3 == 512
     request = asked(items)
-    assert_same(expected(*request), Scores(*open_graph(path, CPU, Execution()).run(inputs(request))))
+    assert_same(expected(*request), Scores(*open_graph(path, CPU, ExecutionConfig()).run(inputs(request))))
 
 
 def test_more_scenarios_than_fit_a_run_are_scored_candidate_by_candidate(path: Path) -> None:
     """A piece has at least one candidate."""
     request = asked(3, PAIRS_PER_RUN + 1)
-    assert_same(expected(*request), Scores(*open_graph(path, CPU, Execution()).run(inputs(request))))
+    assert_same(expected(*request), Scores(*open_graph(path, CPU, ExecutionConfig()).run(inputs(request))))
 
 
 @pytest.mark.parametrize("execution", [PADDED, CAPTURED])
-def test_padded_rows_are_cut_off(path: Path, execution: Execution) -> None:
+def test_padded_rows_are_cut_off(path: Path, execution: ExecutionConfig) -> None:
     """Below, at and above a bucket, above the largest, and after a larger request in the same one."""
     graph = PaddedGraph(path, CPU, execution)
     for items, sources in [(16, 3), (5, 3), (4, 3), (1, 3), (5, 2), (40, 3), (7, 3)]:
@@ -54,7 +54,7 @@ def test_padded_rows_are_cut_off(path: Path, execution: Execution) -> None:
 
 
 @pytest.mark.parametrize("execution", [PADDED, CAPTURED])
-def test_an_answer_stays_as_it_was_when_the_buffers_are_used_again(path: Path, execution: Execution) -> None:
+def test_an_answer_stays_as_it_was_when_the_buffers_are_used_again(path: Path, execution: ExecutionConfig) -> None:
     """It is a copy."""
     graph, first, second = PaddedGraph(path, CPU, execution), asked(4, seed=1), asked(4, seed=2)
     found = Scores(*graph.run(inputs(first)))
@@ -63,7 +63,7 @@ def test_an_answer_stays_as_it_was_when_the_buffers_are_used_again(path: Path, e
 
 
 @pytest.mark.parametrize("execution", [PADDED, CAPTURED])
-def test_threads_share_the_buffers_of_a_shape(path: Path, execution: Execution) -> None:
+def test_threads_share_the_buffers_of_a_shape(path: Path, execution: ExecutionConfig) -> None:
     """One after another: nobody reads what another wrote."""
     graph, requests = PaddedGraph(path, CPU, execution), [asked(1 + seed % 16, seed=seed) for seed in range(200)]
     with ThreadPoolExecutor(8) as pool:
@@ -75,11 +75,11 @@ def test_threads_share_the_buffers_of_a_shape(path: Path, execution: Execution) 
     ("execution", "providers", "message"),
     [
         (CAPTURED, CPU, "ranking.cuda_graph: needs CUDAExecutionProvider among ranking.providers"),
-        (Execution(cuda_graph=True), (CUDA, *CPU), "ranking.candidate_buckets must not be empty"),
+        (ExecutionConfig(cuda_graph=True), (CUDA, *CPU), "ranking.candidate_buckets must not be empty"),
     ],
 )
 def test_captures_need_the_device_and_fixed_shapes(
-    path: Path, execution: Execution, providers: tuple[str, ...], message: str
+    path: Path, execution: ExecutionConfig, providers: tuple[str, ...], message: str
 ) -> None:
     """What is missing is named with its setting."""
     with pytest.raises(ModelUnavailable, match=message):
@@ -103,7 +103,7 @@ def test_options_reach_the_provider(path: Path) -> None:
 )
 def test_runs_are_padded_where_a_device_comes_first(chosen: dict[str, object], buckets: tuple[int, ...]) -> None:
     """Unless the settings say otherwise."""
-    assert buckets == execution_of(RankingSettings(**chosen)).buckets
+    assert buckets == build_execution(RankingSettings(**chosen)).buckets
 
 
 @pytest.mark.parametrize("buckets", [(8, 4), (4, 4), (0, 4)])

@@ -1,4 +1,4 @@
-"""What is found when a candidate scores in the shadow."""
+"""What is found when a candidate scores as shadow."""
 
 import json
 import logging
@@ -11,8 +11,8 @@ import pytest
 from services.features.config import FeatureConfig
 from services.features.encode import Tensors
 from services.features.schema import build_schema
-from services.ranking.model.agreement import agreement, rank_correlation
-from services.ranking.model.shadow import Shadow
+from services.ranking.model.agreement import compare_scores, rank_correlation
+from services.ranking.model.shadow import ShadowScorer
 from services.registry.model import FakeModel, Scores
 from services.server.logging import JsonFormatter
 from tests.unit.ranking.model.tiny_models import tensors_of
@@ -53,19 +53,19 @@ def test_rank_correlation_is_spearmans(first: list[float], second: list[float], 
 
 def test_agreement_of_two_models() -> None:
     """Differences are means over the candidates; the ten best are those of all, where there are fewer."""
-    found = agreement(scores(0.1, 0.2, 0.3), scores(0.2, 0.2, 0.1))
+    found = compare_scores(scores(0.1, 0.2, 0.3), scores(0.2, 0.2, 0.1))
     assert (0.1, 0.05, 1.0) == pytest.approx(
         (found.score_difference, found.probability_difference, found.top10_overlap)
     )
-    many = agreement(scores(*range(20)), scores(*(-value if value == 19 else value for value in range(20))))
+    many = compare_scores(scores(*range(20)), scores(*(-value if value == 19 else value for value in range(20))))
     assert 0.9 == many.top10_overlap
 
 
-def offer(shadow: Shadow, candidate: FakeModel, served: str = "fake/1") -> None:
+def offer(shadow: ShadowScorer, candidate: FakeModel, served: str = "fake/1") -> None:
     shadow.offer(served, candidate, TENSORS, TARGET, FakeModel().score(TENSORS, TARGET))
 
 
-def wait_for(shadow: Shadow, requests: int, candidate: str = "fake/1") -> None:
+def wait_for(shadow: ShadowScorer, requests: int, candidate: str = "fake/1") -> None:
     pause = threading.Event()
     while sum(found.requests for found in shadow.comparisons() if found.candidate == candidate) < requests:
         pause.wait(0.001)
@@ -73,7 +73,7 @@ def wait_for(shadow: Shadow, requests: int, candidate: str = "fake/1") -> None:
 
 def test_means_are_kept_per_pair_of_versions() -> None:
     """Of the present candidate; what was found of earlier ones is let go."""
-    shadow = Shadow(1.0, 100)
+    shadow = ShadowScorer(1.0, 100)
     shadow.start()
     try:
         for served in ("fake/1", "fake/1", "fake/2"):
@@ -96,7 +96,7 @@ def test_means_are_kept_per_pair_of_versions() -> None:
 
 def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
     """Nobody takes from the queue here."""
-    shadow = Shadow(1.0, 3)
+    shadow = ShadowScorer(1.0, 3)
     for _ in range(8):
         offer(shadow, FakeModel())
     (found,) = shadow.comparisons()
@@ -106,7 +106,7 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
 
 def test_a_share_of_the_requests_is_taken() -> None:
     """None for 0."""
-    shadow = Shadow(0.0, 1)
+    shadow = ShadowScorer(0.0, 1)
     for _ in range(8):
         offer(shadow, FakeModel())
     assert [] == shadow.comparisons()
@@ -116,7 +116,7 @@ def test_what_was_found_is_logged_every_minute(caplog: pytest.LogCaptureFixture)
     """With counts and means, in numbers that JSON holds."""
     caplog.set_level(logging.INFO, "services.ranking.model.shadow")
     now_s = [0.0]
-    shadow = Shadow(1.0, 8, clock=lambda: now_s[0])
+    shadow = ShadowScorer(1.0, 8, clock=lambda: now_s[0])
     shadow.start()
     pause = threading.Event()
     try:

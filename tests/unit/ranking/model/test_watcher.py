@@ -14,11 +14,11 @@ from services.errors import CrossRecError
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.ranking.model.loader import ModelLoader
-from services.ranking.model.shadow import Shadow
+from services.ranking.model.shadow import ShadowScorer
 from services.ranking.model.watcher import WatchedModels
-from services.registry.model import Model
+from services.registry.model import ScoringModel
 from services.registry.reader import ModelMismatch, ModelUnavailable, Registry, Version
-from services.registry.rollout import Arm, Plan, PlanError, Serving, serving_bytes
+from services.registry.rollout import Arm, Rollout, RolloutError, ServingState, serialize_serving
 from tests.unit.ranking.model.tiny_models import (
     CPU,
     ENCODER,
@@ -39,14 +39,14 @@ class CountingLoader:
     def __init__(self, registry: Registry) -> None:
         self._load, self.asked = ModelLoader(registry, SCHEMA, ENCODER, CPU), list[str]()
 
-    def __call__(self, version: Version) -> Model:
+    def __call__(self, version: Version) -> ScoringModel:
         self.asked.append(str(version))
         return self._load(version)
 
 
 def watched(location: str | Path, pinned: str = "", cache: Path = Path("unused")) -> WatchedModels:
     registry = Registry(location, cache)
-    return WatchedModels(registry, "tiny", pinned, CountingLoader(registry), Shadow(1.0, 8), 0.001)
+    return WatchedModels(registry, "tiny", pinned, CountingLoader(registry), ShadowScorer(1.0, 8), 0.001)
 
 
 def asked(models: WatchedModels) -> list[str]:
@@ -54,11 +54,11 @@ def asked(models: WatchedModels) -> list[str]:
 
 
 def serving(models: WatchedModels) -> list[str]:
-    return [arm.served.model.version for arm in models.serving.arms]
+    return [arm.assignment.model.version for arm in models.deployment.arms]
 
 
-def decide(registry: Path, plan: Plan) -> None:
-    Registry(registry).write("tiny/serving.json", serving_bytes(Serving(plan)))
+def decide(registry: Path, plan: Rollout) -> None:
+    Registry(registry).write("tiny/serving.json", serialize_serving(ServingState(plan)))
 
 
 def test_the_newest_version_takes_over_when_it_appears(tmp_path: Path) -> None:
@@ -66,12 +66,12 @@ def test_the_newest_version_takes_over_when_it_appears(tmp_path: Path) -> None:
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
-    before = models.serving
-    models.look()
-    assert before is models.serving
+    before = models.deployment
+    models.poll()
+    assert before is models.deployment
     register(tmp_path, SCHEMA, 2)
-    models.look()
-    models.look()
+    models.poll()
+    models.poll()
     assert ["tiny/2"] == serving(models)
     assert ["tiny/1", "tiny/2"] == asked(models)
     assert () == models.problems
@@ -82,11 +82,11 @@ def test_a_request_in_flight_keeps_its_model(tmp_path: Path) -> None:
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
-    held = models.choose("ann")
+    held = models.assign("ann")
     gone = weakref.ref(held.model)
     register(tmp_path, SCHEMA, 2)
-    models.look()
-    assert ("tiny/1", "tiny/2") == (held.model.version, models.choose("ann").model.version)
+    models.poll()
+    assert ("tiny/1", "tiny/2") == (held.model.version, models.assign("ann").model.version)
     assert gone() is not None
     del held
     assert gone() is None
@@ -96,11 +96,11 @@ def test_a_request_in_flight_keeps_its_model(tmp_path: Path) -> None:
     ("spoil", "problem"),
     [
         (truncate, "ONNX Runtime cannot open"),
-        (other_graph, "model.onnx has another SHA-256 than was registered"),
-        (lambda path: (path / "model.onnx").write_bytes(b""), "model.onnx has 0 bytes, registered were"),
+        (other_graph, "model.onnx has a SHA-256 that differs from the registered one"),
+        (lambda path: (path / "model.onnx").write_bytes(b""), "model.onnx has 0 bytes, registered with"),
         (lambda path: (path / "model.onnx").unlink(), "model.onnx is missing"),
         (lambda path: (path / "samples.npz").unlink(), "samples.npz is missing"),
-        (disagree, r"its probability of sample request \d differs by 0.01\d* from what was exported, allowed: 0.001"),
+        (disagree, r"its probability of sample request \d differs by 0.01\d* from the exported value, allowed: 0.001"),
         (change_manifest(encoder_fingerprint=8), "text encoder 8 in the model, 7 here"),
         (change_manifest(schema_fingerprint=1), "feature schema 1 in the model"),
         (change_manifest(format=2), "format 2"),
@@ -128,14 +128,14 @@ def test_what_is_broken_never_serves(tmp_path: Path, spoil: Callable[[Path], Non
     models.open()
     broken = register(tmp_path, SCHEMA, 2, spoil=spoil)
     for _ in range(3):
-        models.look()
+        models.poll()
         (told,) = models.problems
         assert re.search(problem, told), told
         assert ["tiny/1"] == serving(models)
     assert ["tiny/1", "tiny/2"] == asked(models)
     shutil.rmtree(broken)
     register(tmp_path, SCHEMA, 2)
-    models.look()
+    models.poll()
     assert (["tiny/2"], ()) == (serving(models), models.problems)
 
 
@@ -148,10 +148,10 @@ def test_a_half_written_version_is_not_taken(tmp_path: Path) -> None:
     half = tmp_path / "tiny" / "2"
     half.mkdir()
     for name in ("model.onnx", "samples.npz", "manifest.json"):
-        models.look()
+        models.poll()
         assert (["tiny/1"], ()) == (serving(models), models.problems)
         shutil.copy(complete / name, half / name)
-    models.look()
+    models.poll()
     assert ["tiny/2"] == serving(models)
 
 
@@ -164,20 +164,20 @@ def test_a_manifest_that_arrives_before_its_files_is_tried_again(tmp_path: Path)
     half = tmp_path / "tiny" / "2"
     half.mkdir()
     shutil.copy(complete / "manifest.json", half)
-    models.look()
+    models.poll()
     assert ["tiny/1"] == serving(models)
     (half / "model.onnx").write_bytes((complete / "model.onnx").read_bytes()[:100])
-    models.look()
+    models.poll()
     assert ["tiny/1"] == serving(models)
     shutil.copy(complete / "model.onnx", half)
     shutil.copy(complete / "samples.npz", half)
-    models.look()
+    models.poll()
     assert (["tiny/2"], ()) == (serving(models), models.problems)
 
 
-def test_old_manifests_without_samples_serve(tmp_path: Path) -> None:
-    """They name no files either."""
-    register(tmp_path, SCHEMA, 1, samples=False, files={"model.onnx": {}})
+def test_a_version_without_samples_serves(tmp_path: Path) -> None:
+    """Samples are optional."""
+    register(tmp_path, SCHEMA, 1, samples=False)
     models = watched(tmp_path)
     models.open()
     assert (["tiny/1"], ()) == (serving(models), models.problems)
@@ -191,7 +191,7 @@ def test_a_server_does_not_start_with_what_is_broken(
     register(tmp_path, SCHEMA, 1, spoil=spoil)
     with pytest.raises(error):
         watched(tmp_path).open()
-    with pytest.raises(ModelUnavailable, match="no version at all of tiny"):
+    with pytest.raises(ModelUnavailable, match="no version of tiny"):
         watched(tmp_path / "empty").open()
 
 
@@ -199,15 +199,15 @@ def test_the_serving_file_decides(tmp_path: Path) -> None:
     """Over newer versions; without it the newest serves again."""
     for number in (1, 2, 3):
         register(tmp_path, SCHEMA, number)
-    decide(tmp_path, Plan.of(Version("tiny", 2)))
+    decide(tmp_path, Rollout.of(Version("tiny", 2)))
     models = watched(tmp_path)
     models.open()
     assert ["tiny/2"] == serving(models)
-    decide(tmp_path, Plan.of(Version("tiny", 1)))
-    models.look()
+    decide(tmp_path, Rollout.of(Version("tiny", 1)))
+    models.poll()
     assert ["tiny/1"] == serving(models)
     (tmp_path / "tiny" / "serving.json").unlink()
-    models.look()
+    models.poll()
     assert ["tiny/3"] == serving(models)
 
 
@@ -215,10 +215,10 @@ def test_a_pinned_version_is_served_whatever_is_promoted(tmp_path: Path) -> None
     """As long as it is there."""
     for number in (1, 2):
         register(tmp_path, SCHEMA, number)
-    decide(tmp_path, Plan.of(Version("tiny", 2)))
+    decide(tmp_path, Rollout.of(Version("tiny", 2)))
     models = watched(tmp_path, pinned="1")
     models.open()
-    models.look()
+    models.poll()
     assert ["tiny/1"] == serving(models)
     with pytest.raises(ModelUnavailable, match="no version 9 of tiny"):
         watched(tmp_path, pinned="9").open()
@@ -230,14 +230,14 @@ def test_a_serving_file_that_is_none_leaves_what_serves(tmp_path: Path) -> None:
     models = watched(tmp_path)
     models.open()
     plan = {"format": 1, "arms": [{"arm": "", "model": "tiny/1", "weight": 0.5}], "history": []}
-    for text, problem in [("{", "it is no serving file"), (json.dumps(plan), "arms: their weights sum to 0.5")]:
+    for text, problem in [("{", "not a serving file"), (json.dumps(plan), "arms: their weights sum to 0.5")]:
         (tmp_path / "tiny" / "serving.json").write_text(text)
-        models.look()
+        models.poll()
         (told,) = models.problems
         assert str(tmp_path / "tiny" / "serving.json") in told
         assert problem in told
         assert ["tiny/1"] == serving(models)
-    with pytest.raises(PlanError):
+    with pytest.raises(RolloutError):
         watched(tmp_path).open()
 
 
@@ -248,30 +248,30 @@ def test_an_experiment_begins_when_all_its_arms_are_ready(tmp_path: Path) -> Non
     models = watched(tmp_path)
     models.open()
     arms = (Arm("control", Version("tiny", 1), 0.9), Arm("b", Version("other", 1), 0.1))
-    decide(tmp_path, Plan(arms, "test"))
-    models.look()
+    decide(tmp_path, Rollout(arms, "test"))
+    models.poll()
     assert ["tiny/1"] == serving(models)
-    assert {""} == {models.choose(f"user {n}").arm for n in range(100)}
+    assert {""} == {models.assign(f"user {n}").arm for n in range(100)}
     shutil.rmtree(tmp_path / "other" / "1")
     register(tmp_path, SCHEMA, 1, name="other")
-    models.look()
+    models.poll()
     assert ["tiny/1", "other/1"] == serving(models)
-    chosen = [models.choose(f"user {n}") for n in range(200)]
+    chosen = [models.assign(f"user {n}") for n in range(200)]
     assert {("control", "tiny/1"), ("b", "other/1")} == {(served.arm, served.model.version) for served in chosen}
     loads = len(asked(models))
-    decide(tmp_path, Plan((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("other", 1), 0.5)), "test"))
-    models.look()
-    assert ([0.5, 0.5], loads) == ([arm.weight for arm in models.serving.arms], len(asked(models)))
+    decide(tmp_path, Rollout((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("other", 1), 0.5)), "test"))
+    models.poll()
+    assert ([0.5, 0.5], loads) == ([arm.weight for arm in models.deployment.arms], len(asked(models)))
 
 
 def test_a_broken_shadow_does_not_keep_its_arms_from_serving(tmp_path: Path) -> None:
     """It is left out and told."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2, spoil=truncate)
-    decide(tmp_path, Plan((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))
+    decide(tmp_path, Rollout((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))
     models = watched(tmp_path)
     models.open()
-    assert (["tiny/1"], None) == (serving(models), models.serving.shadow)
+    assert (["tiny/1"], None) == (serving(models), models.deployment.shadow)
     assert "tiny/2" in models.problems[0]
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, save
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema
 from services.ranking.model.onnx_model import OnnxModel
-from services.registry.reader import described_file
+from services.registry.reader import describe_file
 from services.registry.samples import Sample, write_samples
 
 ENCODER = 7
@@ -115,7 +115,7 @@ def register(
         "sources": ["shelf", "tv"],
         "data": {"dataset": "made"},
         "metrics": {"auc": 0.7 + number / 1000},
-        "files": {path.name: described_file(path) for path in staging.iterdir()},
+        "files": {path.name: describe_file(path) for path in staging.iterdir()},
         **fields_of_manifest,
     }
     (staging / "metrics.json").write_text(json.dumps({"training": {"epochs": number}, "test": {}}))
@@ -137,7 +137,7 @@ def rehash(directory: Path) -> None:
     """Let the manifest describe the files that are there."""
     path = directory / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["files"] = {name: described_file(directory / name) for name in manifest["files"]}
+    manifest["files"] = {name: describe_file(directory / name) for name in manifest["files"]}
     path.write_text(json.dumps(manifest))
 
 

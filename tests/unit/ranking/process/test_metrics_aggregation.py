@@ -1,33 +1,42 @@
 """What workers tell their supervisor, over real pipes."""
 
+import math
 from multiprocessing import Pipe
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import Metric
 
-from services.ranking.process.metrics_aggregation import Gathered, Telling
+from services.ranking.process.metrics_aggregation import (
+    GAUGE_AGGREGATIONS,
+    MetricsAggregator,
+    MetricsResponder,
+    aggregate,
+    mean,
+    select_cumulative,
+)
 
 
 class Worker:
     """A worker's end, with something to count."""
 
-    def __init__(self, gathered: Gathered, pid: int) -> None:
+    def __init__(self, aggregator: MetricsAggregator, pid: int) -> None:
         ours, theirs = Pipe()
-        gathered.started(pid, ours)
-        self.pipe, self.telling = theirs, Telling(theirs)
+        aggregator.on_started(pid, ours)
+        self.pipe, self.telling = theirs, MetricsResponder(theirs)
         self.calls = Counter("calls", "Calls.", registry=self.telling.registry)
         self.waiting = Gauge("waiting", "Now.", registry=self.telling.registry)
 
 
-def registry_of(gathered: Gathered) -> CollectorRegistry:
+def registry_of(aggregator: MetricsAggregator) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(gathered)
+    registry.register(aggregator)
     return registry
 
 
 def test_every_look_asks_all_workers() -> None:
     """How things stand now."""
-    gathered = Gathered()
-    registry, workers = registry_of(gathered), [Worker(gathered, pid) for pid in (1, 2)]
+    aggregator = MetricsAggregator()
+    registry, workers = registry_of(aggregator), [Worker(aggregator, pid) for pid in (1, 2)]
     for expected in (2, 4):
         for worker in workers:
             worker.calls.inc()
@@ -36,25 +45,71 @@ def test_every_look_asks_all_workers() -> None:
 
 def test_last_words_count_on() -> None:
     """What a worker said at its end, unasked; its gauges end with it."""
-    gathered = Gathered()
-    registry, workers = registry_of(gathered), [Worker(gathered, pid) for pid in (1, 2)]
+    aggregator = MetricsAggregator()
+    registry, workers = registry_of(aggregator), [Worker(aggregator, pid) for pid in (1, 2)]
     for worker in workers:
         worker.calls.inc(3)
         worker.waiting.set(1)
-    workers[0].telling.tell()
-    gathered.gone(1)
+    workers[0].telling.report()
+    aggregator.on_exit(1)
     assert (6, 1) == (registry.get_sample_value("calls_total"), registry.get_sample_value("waiting"))
 
 
 def test_a_worker_that_hangs_or_died_counts_as_when_it_last_answered() -> None:
     """So the sum never falls, and a look takes no longer than the time-out."""
-    gathered = Gathered()
-    (ours, theirs), registry, told = Pipe(), registry_of(gathered), CollectorRegistry()
-    gathered.started(1, ours)
+    aggregator = MetricsAggregator()
+    (ours, theirs), registry, told = Pipe(), registry_of(aggregator), CollectorRegistry()
+    aggregator.on_started(1, ours)
     Counter("calls", "Calls.", registry=told).inc(5)
     theirs.send(list(told.collect()))
     assert 5 == registry.get_sample_value("calls_total")
     theirs.close()
     assert 5 == registry.get_sample_value("calls_total")
-    gathered.gone(1)
+    aggregator.on_exit(1)
     assert 5 == registry.get_sample_value("calls_total")
+
+
+WEIGHT = "crossrec_ranking_model_weight"
+
+
+def told(code: str, seconds: float, waiting: float, weight: float) -> list[Metric]:
+    """What one process tells."""
+    registry = CollectorRegistry()
+    Counter("calls", "Calls.", ("code",), registry=registry).labels(code).inc(2)
+    Histogram("took", "Time.", registry=registry, buckets=(0.1, 1)).observe(seconds)
+    Gauge("waiting", "Now.", registry=registry).set(waiting)
+    Gauge(WEIGHT, "Of users.", registry=registry).set(weight)
+    return list(registry.collect())
+
+
+def values(metrics: list[Metric]) -> dict[str, float]:
+    return {f"{s.name}{dict(sorted(s.labels.items()))}": s.value for metric in metrics for s in metric.samples}
+
+
+def test_what_is_counted_adds_up() -> None:
+    """By name and labels; the weight of a model is the same in all."""
+    assert {
+        "calls_total{'code': 'OK'}": 4,
+        "calls_total{'code': 'INTERNAL'}": 2,
+        "took_bucket{'le': '0.1'}": 2,
+        "took_bucket{'le': '1.0'}": 3,
+        "took_bucket{'le': '+Inf'}": 3,
+        "took_count{}": 3,
+        "took_sum{}": 0.75,
+        "waiting{}": 6,
+        f"{WEIGHT}{{}}": 0.5,
+    } == values(aggregate([told("OK", 0.0625, 1, 0.5), told("INTERNAL", 0.0625, 2, 0.5), told("OK", 0.625, 3, 0.5)]))
+
+
+def test_what_was_counted_outlives_its_process() -> None:
+    """Gauges do not."""
+    first, second = told("OK", 0.5, 1, 0.5), told("OK", 0.5, 1, 0.5)
+    found = values(aggregate([select_cumulative(first), second]))
+    assert (4, 1) == (found["calls_total{'code': 'OK'}"], found["waiting{}"])
+
+
+def test_a_mean_is_of_those_that_have_one() -> None:
+    """Workers whose shadow has scored nothing say NaN."""
+    assert 0.5 == mean([0.25, float("nan"), 0.75])
+    assert math.isnan(mean([float("nan")]))
+    assert mean is GAUGE_AGGREGATIONS["crossrec_ranking_shadow_top10_overlap"]

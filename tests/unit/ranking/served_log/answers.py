@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.kafka.sink import KeyedRecord
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.model.ab_split import OneModel
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.model.ab_split import FixedModel
 from services.ranking.outcome import Observer
 from services.ranking.pipeline import Ranker, rank
 from services.registry.model import FakeModel
@@ -16,8 +16,8 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 def ranker_with(observer: Observer) -> Ranker:
     """Ranks for ann and bob, at a clock that stands still."""
-    rows = open_ranking_rows(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True)
-    return Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: NOW_S, observers=(observer,))
+    rows = open_row_sources(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True)
+    return Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: NOW_S, observers=(observer,))
 
 
 def answer(ranker: Ranker, request: RankRequest) -> RankResponse:

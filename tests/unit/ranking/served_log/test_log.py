@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ranking.outcome import Answered
+from services.ranking.outcome import RankOutcome
 from services.ranking.served_log.log import ServedLog
 from tests.contract.rank_server import NOW_S, SCHEMA, request
 from tests.unit.ranking.served_log.answers import MemorySink, answer, ranker_with
@@ -56,9 +56,9 @@ def test_what_the_sink_does_not_take_is_dropped() -> None:
 def test_a_share_of_the_answers_is_taken(share: float, least: int, most: int) -> None:
     """At random: of 1,000 with a share of a quarter, 180 to 320 is 5 standard deviations."""
     log = log_over(MemorySink(), share=share, waiting=1)
-    kept = Answered(None, None, None, None, ranking=object())  # type: ignore[arg-type]
+    kept = RankOutcome(None, None, None, None, trace=object())  # type: ignore[arg-type]
     for _ in range(1000):
-        log.answered(kept)
+        log.on_ranked(kept)
     assert least <= log.dropped + 1 <= most
 
 
@@ -67,7 +67,7 @@ def test_an_answer_that_makes_no_record_does_not_end_the_log(caplog: pytest.LogC
     sink = MemorySink()
     log = log_over(sink)
     for _ in range(2):
-        log.answered(Answered(None, None, None, None, ranking=object()))  # type: ignore[arg-type]
+        log.on_ranked(RankOutcome(None, None, None, None, trace=object()))  # type: ignore[arg-type]
     answer(ranker_with(log), request())
     log.start()
     log.stop()

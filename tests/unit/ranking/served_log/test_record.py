@@ -6,10 +6,10 @@ import pytest
 from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.features.encode import Tensors, encode
-from services.ranking.attribution import attribution_of
-from services.ranking.outcome import Answered
-from services.ranking.served_log.record import record_of
-from services.ranking.served_log.tensors import PER_ITEM, unpacked
+from services.ranking.attribution import parse_attribution_token
+from services.ranking.outcome import RankOutcome
+from services.ranking.served_log.record import build_record
+from services.ranking.served_log.tensors import PER_ITEM, unpack_tensors
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, order, request
 from tests.unit.ranking.served_log.answers import answer, ranker_with
 
@@ -18,19 +18,19 @@ class Listening:
     """Keeps what it hears of."""
 
     def __init__(self) -> None:
-        self.heard: list[Answered] = []
+        self.heard: list[RankOutcome] = []
 
-    def answered(self, answered: Answered) -> None:
-        self.heard.append(answered)
+    def on_ranked(self, outcome: RankOutcome) -> None:
+        self.heard.append(outcome)
 
 
-def recorded(asked: RankRequest, feature_items: int = 32) -> tuple[RankResponse, Answered, ServedRanking]:
+def recorded(asked: RankRequest, feature_items: int = 32) -> tuple[RankResponse, RankOutcome, ServedRanking]:
     listening = Listening()
     replied = answer(ranker_with(listening), asked)
-    (answered,) = listening.heard
-    assert answered.ranking
-    made = record_of(answered.request, answered.ranking, NOW_S + 2, SCHEMA.fingerprint, feature_items)
-    return replied, answered, made
+    (outcome,) = listening.heard
+    assert outcome.trace
+    made = build_record(outcome.query, outcome.trace, NOW_S + 2, SCHEMA.fingerprint, feature_items)
+    return replied, outcome, made
 
 
 def test_the_answer_is_in_the_record_without_its_explanations() -> None:
@@ -42,7 +42,7 @@ def test_the_answer_is_in_the_record_without_its_explanations() -> None:
     for item in replied.items:
         item.ClearField("contributions")
     assert replied == record.answer
-    assert attribution_of(replied.attribution_token).answer_id == record.answer_id
+    assert parse_attribution_token(replied.attribution_token).answer_id == record.answer_id
     assert ("ann", True, 3) == (record.user_id, record.scenario_given, record.candidates)
     assert (NOW_S + 2, NOW_S) == (record.served_time.seconds, record.request_time.seconds)
     assert {"hour": 3.5} == dict(record.context.attributes)
@@ -61,21 +61,21 @@ def test_the_time_of_the_request_is_kept_to_the_last_bit(time_s: float) -> None:
     """A replay that decays to another moment would differ."""
     asked = request()
     asked.request_time.FromNanoseconds(round(time_s * 1e9))
-    _, answered, record = recorded(asked)
-    assert answered.request.time_s == record.request_time.seconds + record.request_time.nanos / 1e9
+    _, outcome, record = recorded(asked)
+    assert outcome.query.time_s == record.request_time.seconds + record.request_time.nanos / 1e9
 
 
 def test_features_are_those_of_the_first_items_in_the_order_of_the_answer() -> None:
     """Every value as the model saw it; the tensors of user and scenarios are whole."""
-    replied, answered, record = recorded(request(), feature_items=2)
+    replied, outcome, record = recorded(request(), feature_items=2)
     assert ["tea", "milk"] == order(replied)[:2]
     assert (2, SCHEMA.fingerprint, ENCODER) == (
         record.features.items,
         record.features.schema_fingerprint,
         record.features.encoder_fingerprint,
     )
-    served = unpacked(record.features.tensors)
-    expected = encode(SCHEMA, answered.ranking.rows.hydrated)
+    served = unpack_tensors(record.features.tensors)
+    expected = encode(SCHEMA, outcome.trace.rows.features)
     assert {*Tensors.__dataclass_fields__} == {*served}
     for name, values in served.items():
         whole = getattr(expected, name)
@@ -90,9 +90,9 @@ def test_no_features_of_items_are_kept_where_none_are_wanted() -> None:
 
 def test_the_position_of_the_user_s_row_is_kept() -> None:
     """Epoch, partition and offset of the newest record in it; none for users without a row."""
-    _, answered, record = recorded(request())
+    _, outcome, record = recorded(request())
     position = record.user.topic_epoch, record.user.partition, record.user.offset
-    assert position == tuple(answered.ranking.rows.hydrated.user.ints("position")[0].tolist())
+    assert position == tuple(outcome.trace.rows.features.user.ints("position")[0].tolist())
     assert 1 == record.user.topic_epoch
     nobody = recorded(request(user_id="nobody"))[2].user
     assert (-1, -1, -1) == (nobody.topic_epoch, nobody.partition, nobody.offset)

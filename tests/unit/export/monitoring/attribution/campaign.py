@@ -9,7 +9,7 @@ import math
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.monitoring.served_log import ObservedEvent
-from services.ranking.attribution import attribution_of, attribution_token
+from services.ranking.attribution import make_attribution_token, parse_attribution_token
 
 ITEMS, PROBABILITIES = ("a", "b", "c"), (0.8, 0.5, 0.2)
 CTR, NDCG = 2 / 5, (1 + 1 / math.log2(3)) / 2
@@ -17,8 +17,8 @@ PREDICTED = (0.8 + 0.5 + 0.2 + 0.8 + 0.5) / 5
 
 
 def answer(user: str, arm: str, served_s: float = 1000.0) -> ServedRanking:
-    token = attribution_token("m/1", arm, "tv", served_s)
-    made = ServedRanking(user_id=user, answer_id=attribution_of(token).answer_id, candidates=3)
+    token = make_attribution_token("m/1", arm, "tv", served_s)
+    made = ServedRanking(user_id=user, answer_id=parse_attribution_token(token).answer_id, candidates=3)
     made.served_time.FromMicroseconds(round(served_s * 1e6))
     made.answer.scenario_id, made.answer.model_version, made.answer.experiment_arm = "tv", "m/1", arm
     made.answer.attribution_token = token

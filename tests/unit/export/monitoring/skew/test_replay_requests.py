@@ -15,11 +15,11 @@ from services.features import behavior as folding
 from services.features.config import DAY_S
 from services.features.decay import decay_factors
 from services.features.encode import tensor_names
-from services.ranking.cache.ranking_rows import open_ranking_rows
-from services.ranking.model.ab_split import OneModel
-from services.ranking.outcome import Answered
+from services.ranking.cache.row_sources import open_row_sources
+from services.ranking.model.ab_split import FixedModel
+from services.ranking.outcome import RankOutcome
 from services.ranking.pipeline import Ranker, rank
-from services.ranking.served_log.record import record_of
+from services.ranking.served_log.record import build_record
 from services.registry.model import FakeModel
 from services.store.memory import MemoryRowStore
 from tests.parity.test_stream_parity import history_of, time_us
@@ -39,16 +39,16 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.records: list[ServedRanking] = []
 
-    def answered(self, answered: Answered) -> None:
-        assert answered.ranking
-        self.records.append(record_of(answered.request, answered.ranking, ASKED_S + 5, SCHEMA.fingerprint, 8))
+    def on_ranked(self, outcome: RankOutcome) -> None:
+        assert outcome.trace
+        self.records.append(build_record(outcome.query, outcome.trace, ASKED_S + 5, SCHEMA.fingerprint, 8))
 
 
 def rank_requests(store: MemoryRowStore) -> list[ServedRanking]:
     """Records of requests of all users, at two moments, with and without a scenario."""
     log = RecordingObserver()
-    rows = open_ranking_rows(store, SCHEMA, ENCODER.fingerprint, 1000, 0.0, 0.0, positions=True)
-    ranker = Ranker(SCHEMA, rows, OneModel(FakeModel()), clock=lambda: ASKED_S + 10, observers=(log,))
+    rows = open_row_sources(store, SCHEMA, ENCODER.fingerprint, 1000, 0.0, 0.0, positions=True)
+    ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: ASKED_S + 10, observers=(log,))
     for number, user in enumerate(USERS):
         request = RankRequest(user_id=user, item_ids=ITEMS, scenario_id="s1" if number % 2 else "")
         request.request_time.FromMicroseconds(round((ASKED_S + number % 2) * 1e6) + number % 2)

@@ -1,12 +1,12 @@
 """Stages of a request and how long they took."""
 
-from services.ranking.stage_timings import Stages
+from services.ranking.request_state import StageTimings
 
 
 def test_a_mark_ends_the_stage_that_the_one_before_began() -> None:
     """Without gaps, in order; stages of one name may come again."""
     clock = iter([5, 7, 10, 30])
-    stages = Stages(lambda: next(clock))
+    stages = StageTimings(lambda: next(clock))
     stages.end("validate")
     stages.end("hydrate")
     stages.end("validate")
@@ -14,6 +14,6 @@ def test_a_mark_ends_the_stage_that_the_one_before_began() -> None:
 
 
 def test_notes_are_numbers_and_versions() -> None:
-    stages = Stages()
+    stages = StageTimings()
     stages.note("neural/3", candidates=200, sources=6)
     assert {"crossrec.model.version": "neural/3", "crossrec.candidates": 200, "crossrec.sources": 6} == stages.notes

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.ranking.reply import serialised
+from services.ranking.respond import serialize_reply
 from services.registry.model import Scores
 
 IDS = ("a", "x" * 127, "y" * 128, "\N{SNOWMAN}" * 42, "z")
@@ -24,5 +24,5 @@ def test_an_answer_is_the_message_with_these_items(chosen: list[int], explain: b
         for preference, weight in zip(PREFERENCE[place], TRANSFER, strict=True):
             if explain:
                 item.contributions.add(preference=preference, contribution=preference * weight)
-    data = serialised(head, IDS, SCORES, np.array(chosen, np.int64), explain=explain)
+    data = serialize_reply(head, IDS, SCORES, np.array(chosen, np.int64), explain=explain)
     assert expected == pb.RankResponse.FromString(data)

@@ -1,4 +1,4 @@
-"""Where the features of a request come from: user rows straight from the store, the rest from memory."""
+"""Sources of the feature rows of a request: user rows from the store, all others from memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from services.ranking.cache.refresh import Refresher
 from services.ranking.cache.scenario_cache import ScenarioCache
 from services.store.protocol import Key, ReadRequest, RowStore, StoreAdmin
 
-NOT_RANKED_BY = ("event_ids", "event_seqs", "event_engaged_before", "scenario_ids", "position")
-"""Features of users that only consumers read."""
+CONSUMER_ONLY = ("event_ids", "event_seqs", "event_engaged_before", "scenario_ids", "position")
+"""User features that only consumers read."""
 
 
 @dataclass(frozen=True)
-class RankingRows:
+class RowSources:
     """The sources of rows.
 
     Args:
         store: the online store, for user rows.
-        users: the views of users' rows, `user` and `user_scenario`, as far as ranking reads them.
+        users: the views `user` and `user_scenario`, without the features that ranking does not read.
         scenarios: the scenarios, in memory.
         items: items, facets and items per scenario, in memory.
         encoder: fingerprint of the text encoder that this server trusts.
@@ -44,7 +44,7 @@ class RankingRows:
         return user, user_scenario
 
 
-def open_ranking_rows(
+def open_row_sources(
     store: RowStore,
     schema: Schema,
     encoder: int,
@@ -53,19 +53,19 @@ def open_ranking_rows(
     scenario_age_s: float,
     *,
     positions: bool = False,
-) -> RankingRows:
-    """Caches over a store; `positions`: read how far the user's row goes, too, which a served log wants to know."""
-    user = schema["user"].without(*(name for name in NOT_RANKED_BY if not positions or name != "position"))
-    return RankingRows(
+) -> RowSources:
+    """Open caches over a store; `positions`: read the stream position of the user's row, too, for the served log."""
+    user = schema["user"].without(*(name for name in CONSUMER_ONLY if not positions or name != "position"))
+    return RowSources(
         store,
-        (user, schema["user_scenario"].without(*NOT_RANKED_BY)),
+        (user, schema["user_scenario"].without(*CONSUMER_ONLY)),
         ScenarioCache(store, schema, scenario_age_s),
         ItemCache(store, schema, encoder, cache_size, item_age_s),
         encoder,
     )
 
 
-def open_refresher(rows: RankingRows, store: StoreAdmin, schema: Schema) -> Refresher:
-    """What keeps the caches of `rows` young: it begins with all items of the store, and goes by its changes."""
+def open_refresher(rows: RowSources, store: StoreAdmin, schema: Schema) -> Refresher:
+    """The background refresh of the caches: reads all items of the store first, then the rows that change."""
     changes = store.changes([schema[name] for name in ("item", "item_scenario", "facet_activity")])
     return Refresher(rows.items, rows.scenarios, changes, (item for (item,) in store.ids(schema["item"])))

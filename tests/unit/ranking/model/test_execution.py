@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ranking.model.shapes import bucket, pieces
+from services.ranking.model.execution import bucket_for, split_evenly
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ from services.ranking.model.shapes import bucket, pieces
 )
 def test_pieces_are_few_and_even(count: int, most: int, expected: list[tuple[int, int]]) -> None:
     """Together they are everything, in order; nothing is one empty piece."""
-    assert expected == [(part.start, part.stop) for part in pieces(count, most)]
+    assert expected == [(part.start, part.stop) for part in split_evenly(count, most)]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 64), (64, 64), (65, 128), (128, 128)])
 def test_the_smallest_bucket_that_holds_all_is_taken(count: int, expected: int) -> None:
     """A full one is not passed over."""
-    assert expected == bucket(count, (64, 128))
+    assert expected == bucket_for(count, (64, 128))
