@@ -30,9 +30,10 @@ METRICS = (
     "services.gateway.metrics:GatewayLoadMetrics",
     "services.consumers.metrics:ConsumerMetrics",
     "services.ranking.metrics:RankingMetrics",
-    "services.ranking.metrics:LoadMetrics",
+    "services.ranking.metrics:AdmissionMetrics",
+    "services.ranking.metrics:ItemCacheMetrics",
+    "services.ranking.metrics:ServedLogMetrics",
     "services.ranking.model.metrics:ModelMetrics",
-    "services.ranking.served_log.metrics:ServedLogMetrics",
     "services.ranking.process.worker_pool:WorkerPool",
 )
 """Everything that a process registers with Prometheus."""
@@ -40,7 +41,7 @@ METRICS = (
 STAND_INS = {
     "kind": "behavior",
     "clock": time.time,
-    "wanted": 1,
+    "target": 1,
     "budget": MagicMock(pending=(0, 0)),
     "progress": MagicMock(newest_committed_s=None),
 }
