@@ -99,7 +99,7 @@ def test_a_recogniser_that_is_missing_is_an_error_only_if_it_was_chosen(
     """The message names the setting, the registry and the command."""
     assert open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=False) is None
     assert open_recogniser(Registry(Path(trained.directory).parents[1]), "", SCHEMA, required=True) is None
-    with pytest.raises(ModelUnavailable, match=r"ranking\.recogniser: no version at all.*train-recogniser"):
+    with pytest.raises(ModelUnavailable, match=r"ranking\.recogniser: no version of recogniser.*train-recogniser"):
         open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=True)
     with pytest.raises(ModelUnavailable, match="no version 7 of recogniser"):
         open_recogniser(Registry(Path(trained.directory).parents[1]), "recogniser/7", SCHEMA, required=False)
