@@ -36,7 +36,7 @@ def pack_tensors(tensors: Tensors, chosen: np.ndarray) -> list[pb.ServedTensor]:
 
 
 def unpack_tensors(tensors: Iterable[pb.ServedTensor]) -> Mapping[str, np.ndarray]:
-    """The tensors by name, in single precision. Raises BadTensor."""
+    """The tensors by name, in single precision. Raises InvalidTensor."""
     return {tensor.name: _unpack_tensor(tensor) for tensor in tensors}
 
 
