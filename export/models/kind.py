@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.models.base import Model, TorchModel
+from export.models.base import Model, ModelError, TorchModel
 from export.models.config import TrainingConfig
 from export.models.onnx_export import export_onnx
 from export.rows.reader import RowSource
@@ -51,4 +51,4 @@ class Kind:
 
     def __post_init__(self) -> None:
         if (self.build is None) == (self.fit is None):
-            raise TypeError(f"kind {self.name}: needs either build or fit")
+            raise ModelError(f"kind {self.name}: needs either build or fit")

@@ -1,1 +1,1 @@
-"""Trains preference and transfer models on replayed rows, evaluates them and exports them for serving."""
+"""Trains models of any kind on replayed rows: the training loop, checkpoints, runs, and the command."""

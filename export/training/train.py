@@ -73,7 +73,7 @@ def fit(
     if chosen.fit:
         return chosen.fit(source, validation, config, log), []
     if not chosen.build:
-        raise TypeError(f"kind {kind} has neither fit nor build")
+        raise ModelError(f"kind {kind} has neither build nor fit")
     torch.manual_seed(config.seed)
     model = chosen.build(source, config)
     model.prepare(source)
