@@ -1,1 +1,1 @@
-"""Feature consumers: fold Kafka's topics into the online store, a process and consumer group per kind."""
+"""Feature consumers: fold Kafka's topics into the online store; each kind is a consumer group of its own."""

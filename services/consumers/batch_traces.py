@@ -1,7 +1,7 @@
 """Batches in the traces of the requests that their records come from.
 
-A batch holds records of many traces. Each trace that is recorded gets spans of its own here, as children of the
-context in the records' `traceparent`, so that it leads from the request to the row by itself:
+A batch holds records of many traces. Each sampled trace gets its own spans, as children of the context in the records'
+`traceparent`, so that it leads from the request to the row:
 
     poll <topic>         from the append of its oldest record to the end of the poll that brought it
     process <topic>      from then on until the batch is committed
@@ -9,11 +9,11 @@ context in the records' `traceparent`, so that it leads from the request to the 
         read|write <view>    calls of the store, for the whole batch
       commit
 
-One batch with links to all its records' traces would be cheaper and is what OpenTelemetry's conventions name first;
-but with it nobody sees a request's way in one piece. With few requests recorded, few batches hold more than one. Beyond
-MAX_TRACES a batch's traces are left out, and their number is noted on the spans of the others.
+One span per batch with links to all its records' traces would be cheaper and is what OpenTelemetry's conventions name
+first; but then no trace shows the whole path of a request. With few sampled requests, few batches hold more than one.
+Beyond MAX_TRACES, further traces of a batch are left out; their number is an attribute of the spans of the others.
 
-Outputs sum up events of several traces, so they carry one `traceparent` for each, with `process` as the parent.
+Outputs sum up events of several traces, so they have one `traceparent` for each, with `process` as the parent.
 """
 
 import time
@@ -36,14 +36,14 @@ from services.server.telemetry.opentelemetry import (
 )
 
 MAX_TRACES = 32
-"""Traces that a batch appears in at most: a span costs about 20 us of the consumer's time."""
+"""Most traces that a batch appears in: a span costs about 20 us of the consumer's time."""
 
 _COMMIT = "commit"
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Something that was done with the batch, in nanoseconds since 1970."""
+    """A step of processing the batch; times in nanoseconds since 1970."""
 
     name: str
     kind: SpanKind
@@ -54,15 +54,15 @@ class _Step:
 
 @dataclass
 class _TracedBatch:
-    """What is known of the records in hand; nothing is noted while none of them is in a recorded trace.
+    """The current batch; steps and failures are recorded only if one of its records is in a sampled trace.
 
     Args:
-        polled_ns: when they were there, nanoseconds since 1970.
-        records: those that are not committed.
-        traces: the contexts of recorded traces among their headers' values.
-        spans: the `process` spans that are under way.
-        steps: what was done with them.
-        failures: what failed, and when.
+        polled_ns: end of the poll, nanoseconds since 1970.
+        records: its records that are not committed.
+        traces: `traceparent` value to context, of the sampled traces in the records' headers.
+        spans: the open `process` spans.
+        steps: the steps done so far.
+        failures: kind and time of each failure, nanoseconds since 1970.
     """
 
     polled_ns: int
@@ -74,11 +74,11 @@ class _TracedBatch:
 
 
 class BatchTraces:
-    """Told what a consumer does, one batch after the other; makes spans when a batch is done.
+    """Notified of the steps of each batch; makes its spans when it ends.
 
     Args:
         tracing: makes spans.
-        topic: the consumer's.
+        topic: the consumer's topic.
         group: the consumer group.
         clock_ns: nanoseconds since 1970.
     """
@@ -93,12 +93,12 @@ class BatchTraces:
         self._batch = _TracedBatch(0, [], {})
 
     def on_polled(self, records: Sequence[Record]) -> None:
-        """A batch is there; one that was in hand until now was given up."""
+        """A batch was polled; what is left of the previous one was dropped."""
         self.on_dropped()
-        self._batch = _TracedBatch(self._clock_ns(), records, self._recorded(records))
+        self._batch = _TracedBatch(self._clock_ns(), records, self._sampled_contexts(records))
 
     def on_store_call(self, operation: str, view: str, rows: int, seconds: float) -> None:
-        """The store was called, until now."""
+        """A store call has ended now, after `seconds`."""
         if self._batch.traces:
             attributes: Attributes = {
                 "db.system.name": "redis",
@@ -106,65 +106,65 @@ class BatchTraces:
                 "db.collection.name": view,
                 "db.operation.batch.size": rows,
             }
-            self._note(f"{operation} {view}", SpanKind.CLIENT, seconds, attributes)
+            self._add_step(f"{operation} {view}", SpanKind.CLIENT, seconds, attributes)
 
     def on_folded(self, seconds: float) -> None:
-        """The batch, or the first part of it, was folded, until now."""
+        """The batch, or its first part, was folded; it has ended now, after `seconds`."""
         if self._batch.traces:
-            self._note("fold", SpanKind.INTERNAL, seconds, {})
+            self._add_step("fold", SpanKind.INTERNAL, seconds, {})
 
     def on_failure(self, what: str) -> None:
-        """A try failed; it will be tried again."""
+        """An attempt failed and will be retried."""
         if self._batch.traces:
             self._batch.failures.append((what, self._clock_ns()))
 
     def add_trace_headers(self, records: Sequence[Record], outputs: Sequence[OutputRecord]) -> Sequence[OutputRecord]:
-        """Records are folded and will be committed with these outputs; returns them with the records' traces."""
+        """The outputs, to be committed with the folded records, with headers that continue the records' traces."""
         batch = self._batch
         if not batch.traces:
             return outputs
-        batch.spans = self._begun(records)
+        batch.spans = self._begin_spans(records)
         headers = [(TRACEPARENT, traceparent_of(span).encode()) for span in batch.spans]
         return [replace(output, headers=[*output.headers, *headers]) for output in outputs]
 
     def on_committed(self, records: int, seconds: float) -> None:
-        """So many records, which were `outgoing`, are committed, which took until now."""
+        """So many records, given to `add_trace_headers` before, were committed; it has ended now, after `seconds`."""
         batch = self._batch
         if batch.traces:
-            self._note(_COMMIT, SpanKind.CLIENT, seconds, {})
-            self._end("")
+            self._add_step(_COMMIT, SpanKind.CLIENT, seconds, {})
+            self._end_spans("")
             self._batch = _TracedBatch(batch.polled_ns, batch.records[records:], batch.traces)
 
     def on_dropped(self) -> None:
-        """What is left of the batch in hand was given up."""
+        """What is left of the current batch was dropped."""
         batch = self._batch
         if batch.traces:
-            batch.spans = batch.spans or self._begun(batch.records)
-            self._end("batch dropped")
+            batch.spans = batch.spans or self._begin_spans(batch.records)
+            self._end_spans("batch dropped")
         self._batch = _TracedBatch(0, [], {})
 
-    def _note(self, name: str, kind: SpanKind, seconds: float, attributes: Attributes) -> None:
+    def _add_step(self, name: str, kind: SpanKind, seconds: float, attributes: Attributes) -> None:
         now_ns = self._clock_ns()
         self._batch.steps.append(_Step(name, kind, now_ns - round(seconds * 1e9), now_ns, attributes))
 
-    def _recorded(self, records: Sequence[Record]) -> dict[bytes, Context]:
-        """The contexts in the records' headers whose traces are recorded."""
+    def _sampled_contexts(self, records: Sequence[Record]) -> dict[bytes, Context]:
+        """The contexts in the records' headers whose traces are sampled."""
         found = dict.fromkeys(value for record in records for value in _traceparents(record))
         contexts = {value: context_from(value.decode(errors="replace")) for value in found}
         return {value: context for value, context in contexts.items() if is_sampled(context)}
 
-    def _begun(self, records: Sequence[Record]) -> list[Span]:
-        """The `process` spans of what is being committed; their `poll` spans are over."""
+    def _begin_spans(self, records: Sequence[Record]) -> list[Span]:
+        """Begin the `process` spans of the records to commit, after making their `poll` spans."""
         own: dict[bytes, list[Record]] = {}
         for record in records:
             for value in _traceparents(record):
                 if value in self._batch.traces:
                     own.setdefault(value, []).append(record)
-        shown = list(own.items())[:MAX_TRACES]
+        included = list(own.items())[:MAX_TRACES]
         left_out = {"crossrec.traces_left_out": len(own) - MAX_TRACES} if len(own) > MAX_TRACES else {}
-        return [self._process(value, of_trace, len(records), left_out) for value, of_trace in shown]
+        return [self._begin_process(value, of_trace, len(records), left_out) for value, of_trace in included]
 
-    def _process(self, value: bytes, records: Sequence[Record], batch: int, more: Attributes) -> Span:
+    def _begin_process(self, value: bytes, records: Sequence[Record], batch: int, more: Attributes) -> Span:
         parent, polled_ns, first = self._batch.traces[value], self._batch.polled_ns, records[0]
         attributes = {
             **self._attributes,
@@ -182,31 +182,31 @@ class BatchTraces:
         name = f"process {self._topic}"
         return self._tracing.start_span(name, SpanKind.CONSUMER, parent, attributes | named, polled_ns)
 
-    def _end(self, error_type: str) -> None:
-        """End the `process` spans, which get their children now."""
+    def _end_spans(self, error_type: str) -> None:
+        """Make the children of the `process` spans, and end these."""
         ended_ns = self._clock_ns()
         for span in self._batch.spans:
             self._add_steps(span)
             for what, at_ns in self._batch.failures:
-                span.add_event("tried again", {"error.type": what}, at_ns)
+                span.add_event("retry", {"error.type": what}, at_ns)
             if error_type:
                 fail(span, error_type)
             span.end(ended_ns)
 
     def _add_steps(self, span: Span) -> None:
-        """Calls of the store come before the fold that they are part of; those of a fold that failed have none."""
+        """Make a child span per step. Store calls precede their fold; a failed fold has no span of its own."""
         parent = context_of(span)
         inside: list[_Step] = []
         for step in self._batch.steps:
             if step.kind is SpanKind.CLIENT and step.name != _COMMIT:
                 inside.append(step)
                 continue
-            made = self._made(step, parent)
+            made = self._make_span(step, parent)
             for part in inside:
-                self._made(part, context_of(made) if part.begun_ns >= step.begun_ns else parent)
+                self._make_span(part, context_of(made) if part.begun_ns >= step.begun_ns else parent)
             inside = []
 
-    def _made(self, step: _Step, parent: Context) -> Span:
+    def _make_span(self, step: _Step, parent: Context) -> Span:
         made = self._tracing.start_span(step.name, step.kind, parent, step.attributes, step.begun_ns)
         made.end(step.ended_ns)
         return made

@@ -1,4 +1,4 @@
-"""The behaviour consumer: user rows, and what the batch adds to the activity of items and scenarios."""
+"""The behaviour consumer: folds events into user rows, and outputs activity deltas of items, facets and scenarios."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,12 +27,12 @@ class BehaviorHandler:
     """Folds behaviour events and user erasures.
 
     Args:
-        store: holds user rows; items are looked up in it.
+        store: holds user rows, and the item rows that events refer to.
         schema: the feature schema.
         encoder: encodes queries and comments.
         decoder: parses and checks records.
-        activity_topic: where deltas go.
-        activity_partitions: how many partitions it has; may raise KafkaUnavailable.
+        activity_topic: topic of the deltas.
+        activity_partitions: returns its number of partitions; may raise KafkaUnavailable.
         epoch: the topics' epoch.
     """
 
@@ -53,13 +53,13 @@ class BehaviorHandler:
     def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write user rows; the outputs are activity deltas.
 
-        An erasure begins a batch of its own: what was before it must be committed, for its rows are gone afterwards.
+        An erasure begins a batch of its own: the records before it must be committed first, since it deletes rows.
         """
-        good, letters = self._decoder.split(records)
-        place = {id(record): number for number, record in enumerate(records)}
-        erasures = [place[id(record)] for record, entry in good if entry.WhichOneof("entry") == "user_erasure"]
+        good, dead_letters = self._decoder.split(records)
+        number_of = {id(record): number for number, record in enumerate(records)}
+        erasures = [number_of[id(record)] for record, entry in good if entry.WhichOneof("entry") == "user_erasure"]
         taken = next((number for number in erasures if number > 0), len(records))
-        good = [pair for pair in good if place[id(pair[0])] < taken]
+        good = [pair for pair in good if number_of[id(pair[0])] < taken]
         if 0 in erasures:
             self._erase(*good.pop(0))
         read = self._events(good)
@@ -67,9 +67,9 @@ class BehaviorHandler:
         flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
         deltas = activity_deltas(self._schema, events, flags)
         outputs = pack_deltas(self._topic, deltas, self._partitions()) if deltas else []
-        letters = [letter for letter in letters if place[id(letter.record)] < taken]
+        dead_letters = [each for each in dead_letters if number_of[id(each.record)] < taken]
         counts = _counts(events, flags, erased=len(read) - len(events), erasures=int(0 in erasures))
-        return BatchResult(outputs, letters, taken, counts)
+        return BatchResult(outputs, dead_letters, taken, counts)
 
     def _erase(self, record: Record, entry: Entry) -> None:
         position = (self._epoch, record.partition, record.offset)
@@ -99,7 +99,7 @@ class BehaviorHandler:
 
 
 def _counts(events: Events, flags: EventFlags, erased: int, erasures: int) -> Counter[tuple[str, str]]:
-    """What became of the events, by type; `erased` are those whose user was erased after they happened."""
+    """Number of events by type and outcome; `erased` counts those from before their user's erasure."""
     outcomes = ("folded" if counted else "repeated" for counted in flags.counted.tolist())
     counts = Counter(zip((EVENT_TYPES[number] for number in events.type.tolist()), outcomes, strict=True))
     return counts + Counter({("any", "erased"): erased, ("user_erasure", "folded"): erasures})
@@ -110,5 +110,5 @@ def _objects(values: list[str]) -> NDArray[np.object_]:
 
 
 def _event_key(record: Record, event: BehaviorEvent) -> int:
-    """Key of the event id; an event without one is known by its position."""
+    """Key of the event id; the position identifies an event without one."""
     return key64(event.event_id or f"{record.topic}/{record.partition}/{record.offset}")

@@ -1,4 +1,4 @@
-"""The item and scenario consumers: rows of the catalogue, from updates and tombstones."""
+"""The item and scenario consumers: fold updates and tombstones into rows of the catalogue."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -26,7 +26,7 @@ PairChange = tuple[Key, float, Mapping[str, float], tuple[int, int, int]]
 
 
 class _CatalogueHandler(ABC):
-    """What both kinds share: decoding, tombstones, texts.
+    """Base of both handlers: decoding, tombstones, text encoding.
 
     Args:
         store: holds the rows.
@@ -42,26 +42,26 @@ class _CatalogueHandler(ABC):
 
     def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write rows."""
-        # A null value with a key is how a compacted topic says that something is gone.
-        gone = [record for record in records if _is_tombstone(record)]
-        good, letters = self._decoder.split([record for record in records if not _is_tombstone(record)])
+        # A null value with a key is a tombstone: the deletion of its key in a compacted topic.
+        tombstones = [record for record in records if _is_tombstone(record)]
+        good, dead_letters = self._decoder.split([record for record in records if not _is_tombstone(record)])
         changes: list[tuple[Record, Entry | None]] = list(good)
-        for record in gone:
+        for record in tombstones:
             if self._ids_of(record) is None:
-                letters.append(DeadLetter(record, "key: not an id in UTF-8"))
+                dead_letters.append(DeadLetter(record, "key: not an id in UTF-8"))
             else:
                 changes.append((record, None))
         changes.sort(key=lambda change: (change[0].partition, change[0].offset))
         self._fold_changes(changes)
         kinds = (entry.WhichOneof("entry") if entry else "tombstone" for _, entry in changes)
-        return BatchResult(dead_letters=letters, counts=Counter((str(kind), "folded") for kind in kinds))
+        return BatchResult(dead_letters=dead_letters, counts=Counter((str(kind), "folded") for kind in kinds))
 
     @abstractmethod
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
-        """Write the rows of changes in offset order; None stands for a tombstone."""
+        """Write the rows of the changes, given in offset order; None is a tombstone."""
 
     def _ids(self, key: str) -> Key:
-        """The ids that a record's key holds."""
+        """The ids in a record's key."""
         return (key,)
 
     def _ids_of(self, record: Record) -> Key | None:
@@ -86,7 +86,7 @@ class ItemHandler(_CatalogueHandler):
     """Folds updates of items, and of items in scenarios."""
 
     def _ids(self, key: str) -> Key:
-        """Item, or item and scenario."""
+        """The item id, or item id and scenario id."""
         return tuple(key.split(KEY_SEPARATOR, 1))
 
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
@@ -99,7 +99,7 @@ class ItemHandler(_CatalogueHandler):
                 if len(ids) == 1:
                     items.append((ids, None, position))
                     continue
-                # A tombstone takes the time of what it replaces, so that must be in the row first.
+                # A tombstone takes the time of the update it deletes, so that update must be in the row first.
                 if any(key == ids for key, *_ in pairs):
                     self._fold_pairs(pairs)
                     pairs = []
@@ -129,7 +129,7 @@ class ItemHandler(_CatalogueHandler):
 
 
 class ScenarioHandler(_CatalogueHandler):
-    """Folds updates of scenarios and keeps the index of all of them."""
+    """Folds updates of scenarios, and keeps the index of all scenarios."""
 
     def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
         states: list[Change] = []

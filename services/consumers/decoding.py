@@ -1,4 +1,4 @@
-"""Records to entries: parse, check the kind, check the rules; what fails has a reason."""
+"""Decoding of records: parse the entry, check its kind, validate it; failures have a reason."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Decoder:
     """Turns records of one topic into valid entries.
 
     Args:
-        kinds: kinds of entry that belong on the topic.
-        config: for the declared attributes.
-        clock: seconds since 1970; stands in for records that came without a time.
-        future_tolerance_s: how far ahead of its record's time an event time may be.
-        max_age_s: how far behind it a behaviour event may be.
+        kinds: kinds of entry allowed on the topic.
+        config: declares the attributes.
+        clock: seconds since 1970; used for records without a time.
+        future_tolerance_s: how far ahead of its record's time an event time may be, seconds.
+        max_age_s: how far behind it a behaviour event may be, seconds.
     """
 
     kinds: frozenset[str]
@@ -32,7 +32,7 @@ class Decoder:
     max_age_s: float = float("inf")
 
     def split(self, records: Sequence[Record]) -> tuple[list[tuple[Record, Entry]], list[DeadLetter]]:
-        """Good records with their entries, and bad ones with the reason."""
+        """Valid records with their entries, and dead letters for the others."""
         good, bad = [], []
         for record in records:
             try:
@@ -42,32 +42,32 @@ class Decoder:
         return good, bad
 
     def _entry(self, record: Record) -> Entry:
-        entry = _parsed(record)
+        entry = _parse(record)
         kind = entry.WhichOneof("entry")
         if kind not in self.kinds:
             raise BadRecord(f"entry: {kind or 'nothing'} does not belong on this topic")
-        # Producers that write to Kafka themselves may leave the id out: the position identifies the record.
+        # Producers that write to Kafka directly may omit the id: the position identifies the record.
         message = getattr(entry, kind)
-        nameless = not message.event_id
-        if nameless:
+        without_id = not message.event_id
+        if without_id:
             message.event_id = "-"
-        # By the record's own time, so that a batch that is folded again is judged as it was the first time.
+        # By the record's own time, so that a repeated batch is validated with the same result.
         now_s = record.time_s if record.time_s > 0 else self.clock()
         found = find_violation(entry, self.config, now_s, self.future_tolerance_s, self.max_age_s)
-        if nameless:
+        if without_id:
             message.event_id = ""
         if found:
             raise BadRecord(f"{found.field}: {found.reason}")
         return entry
 
 
-def _parsed(record: Record) -> Entry:
+def _parse(record: Record) -> Entry:
     try:
         return decode(record.value, record.headers)
     except BadRecord:
         raise
     except Exception as error:
-        # Whatever a parser makes of hostile bytes (too deep a nesting, say), one record must not stop the rest.
+        # Whatever a parser raises for hostile bytes (too deep nesting, say), one record must not stop the rest.
         raise BadRecord(f"not an Entry: {type(error).__name__}") from error
 
 

@@ -1,1 +1,1 @@
-"""Dead letters: records that can never be folded. How they are written, read back, repaired and replayed."""
+"""Dead letters: records that cannot be folded; written, parsed, repaired and replayed."""
