@@ -118,7 +118,7 @@ def run(plan: Plan, directory: Path) -> Report:
         feeder = Feeder(system, workload.records(), plan.events // BACKLOGS, "re-sends" in plan.leave_out)
         _torment(system, plan, feeder, report)
         lap("faults")
-        # One that was killed at last may still be on its way: it would not hear that it shall stop.
+        # A consumer killed last may still be starting, and would ignore the stop signal.
         wait_for(lambda: system.is_complete() and _all_committed(system), "the groups to commit everything")
         lap("catching up")
         for consumer in system.consumers.values():
@@ -231,7 +231,7 @@ def _options() -> tuple[Plan, Path]:
 
 def main() -> int:
     """Run a campaign as the options say; the exit status is 0 if nothing differs."""
-    # Whoever ends it ends its servers and consumers too.
+    # Ending the campaign ends its servers and consumers, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plan, directory = _options()
     directory.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,7 @@ def row_counts(address: str) -> Counter[str]:
 
 
 def letter_differences(expected: Sequence[OutputRecord], actual: Sequence[Record]) -> list[Difference]:
-    """Dead letters that are missing, too many or of something else, told by the position in their headers."""
+    """Dead letters that are missing, too many or of something else, identified by the position in their headers."""
     wanted = Counter(_origin(dict(letter.headers)) for letter in expected)
     there = Counter(_origin(dict(letter.headers)) for letter in actual)
     return [

@@ -58,7 +58,7 @@ class Feeder(threading.Thread):
             self._let_go()
 
     def stop(self) -> None:
-        """End after the chunk in hand."""
+        """Stop after the current chunk."""
         self._stopped.set()
 
     def _send(self, chunk: Sequence[OutgoingRecord]) -> None:
@@ -89,7 +89,7 @@ class Feeder(threading.Thread):
         return [record for record in records if record.value not in found[0]]
 
     def _is_due(self) -> bool:
-        """Whether the consumers are close enough behind; False while that cannot be told."""
+        """Whether the consumers are close enough behind; False while that is unknown."""
         self._system.check()
         group, topic = f"{PREFIX}-behavior", f"{PREFIX}.behavior"
         try:

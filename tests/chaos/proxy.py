@@ -87,6 +87,6 @@ class Proxy:
                 sink.write(chunk)
                 await sink.drain()
         except OSError:
-            pass  # either side went away; so does the other
+            pass  # one side disconnected; so does the other
         finally:
             sink.transport.abort() if self._is_cut else sink.close()

@@ -1,4 +1,4 @@
-"""What the campaign torments: a real Kafka and Valkey behind proxies, topics, a store, and consumer processes."""
+"""The system under test: a real Kafka and Valkey behind proxies, topics, a store, and consumer processes."""
 
 import os
 import signal
@@ -77,7 +77,7 @@ class ConsumerProcess:
             code = self._process.wait(60)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise Stuck(f"{self.name} did not hear SIGTERM; its log is {self.log}") from error
+            raise Stuck(f"{self.name} ignored SIGTERM; its log is {self.log}") from error
         if code:
             raise Stuck(f"{self.name} ended with {code}; its log is {self.log}")
 
@@ -129,7 +129,7 @@ class System:
             return sum(max(at.offset, 0) for at in admin.list_group_offsets([group])[group].values())
 
     def end(self, kind: str) -> int:
-        """How many offsets the topic has given away."""
+        """The sum of the end offsets of the topic's partitions."""
         topic = f"{PREFIX}.{CONSUMED_TOPICS[kind]}"
         with KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers) as consumer:
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]

@@ -39,7 +39,7 @@ DEAD = -9
 """Exit status of a process that SIGKILL ended."""
 
 UNKNOWN_GROUP = (GroupIdNotFoundError, RetriableError)
-"""What Kafka answers before the first member has joined, and while it comes up."""
+"""Errors before the first member has joined, and while Kafka starts."""
 
 
 @dataclass
@@ -74,14 +74,14 @@ class Stage:
         return sum(max(at.offset, 0) for at in offsets.values())
 
     def end(self, kind: str) -> int:
-        """How many offsets the topic has given away."""
+        """The sum of the end offsets of the topic's partitions."""
         topic = self.topic(kind)
         with KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers) as consumer:
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
             return sum(consumer.end_offsets(partitions).values())
 
     def shares(self, kind: str) -> list[int]:
-        """How many partitions each member of the group has; empty while they are being handed out."""
+        """How many partitions each member of the group has; empty during a rebalance."""
         try:
             described = self.admin.describe_groups([self.group(kind)])[self.group(kind)]
         except UNKNOWN_GROUP:
@@ -136,7 +136,7 @@ def staged(
 
 @contextmanager
 def running(stage: Stage, kind: str, store: RowStore | None = None) -> Iterator[threading.Event]:
-    """A consumer in a thread; yields what stops it. It must end by itself once stopped."""
+    """A consumer in a thread; yields its stop event. It must end by itself once stopped."""
     stop = threading.Event()
     arguments = (kind, stage.settings, store or stage.store, stop, HashingEncoder)
     worker = threading.Thread(target=consume, args=arguments)
@@ -150,7 +150,7 @@ def running(stage: Stage, kind: str, store: RowStore | None = None) -> Iterator[
 
 
 class Gate:
-    """A store whose next write of users' rows is held up until it may go on."""
+    """A store whose next write of user rows blocks until it is opened."""
 
     def __init__(self, store: RowStore) -> None:
         self._store = store

@@ -135,7 +135,7 @@ MOST_FAILURES = 5
 
 
 class Impatient(threading.Event):
-    """A stop event on which nobody really waits."""
+    """A stop event whose waits return at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
         del timeout
@@ -237,7 +237,7 @@ class ConsumerBehaviours:
 
     @pytest.mark.parametrize("kind", ["behavior", "activity"])
     def test_a_store_that_comes_and_goes_costs_nothing(self, world: World, kind: str) -> None:
-        """Calls fail before or after their work; the batch is tried again until they do not."""
+        """Calls fail before or after their work; the batch is retried until they succeed."""
         events = behavior(100)
         prepared(world, events)
         stores = {"behavior": world.store, "activity": world.store}

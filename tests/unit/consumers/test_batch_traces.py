@@ -108,7 +108,7 @@ def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:
 
 
 def test_a_batch_that_is_given_up_failed() -> None:
-    """And what had failed before is told as it happened; the batch comes again, with spans of its own."""
+    """With the failures before it as events; the repeated batch has spans of its own."""
     batches, records = Batches(), [record(0, TRACEPARENT)]
     batches.traces.on_polled(records)
     batches.traces.on_store_call("read", "user", 7, 0.0)
@@ -124,7 +124,7 @@ def test_a_batch_that_is_given_up_failed() -> None:
 
 
 def test_the_number_of_traces_is_bounded() -> None:
-    """So that a batch in which everything is recorded stays a batch; how many are missing is told."""
+    """So that a batch in which everything is recorded stays a batch; how many are missing is an attribute."""
     batches, records = Batches(), [record(n, traceparent(n + 1)) for n in range(MAX_TRACES + 5)]
     batches.traces.on_polled(records)
     batches.fold()

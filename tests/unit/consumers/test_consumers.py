@@ -43,7 +43,7 @@ USER_VIEWS = ["user", "user_scenario"]
 
 
 class Impatient(threading.Event):
-    """A stop event on which nobody really waits."""
+    """A stop event whose waits return at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
         del timeout

@@ -19,7 +19,7 @@ RECORDS = [Record("crossrec.behavior", 0, offset, b"u", b"v%d" % offset) for off
 
 
 class Stop(threading.Event):
-    """A stop event on which nobody really waits; remembers for how long they would have."""
+    """A stop event whose waits return at once; records the time-outs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Stop(threading.Event):
 
 
 class FakeHandler:
-    """Folds by remembering; raises what it was told to, first."""
+    """Records the batches it folds; raises the given failures first."""
 
     def __init__(self) -> None:
         self.folded: list[list[int]] = []
@@ -151,7 +151,7 @@ def test_while_the_store_is_away_the_same_batch_is_tried_again(
 def test_partitions_that_move_while_the_store_is_away_drop_the_batch(
     loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler
 ) -> None:
-    """Whoever has them now folds the batch; here the reading goes on from the committed offsets."""
+    """Their new owner folds the batch; this consumer continues from the committed offsets."""
     handler.failures = [StoreUnavailable("down")]
     log.rebalances = [False]
     assert 0 == loop.step()

@@ -30,7 +30,7 @@ class Clock:
 
 
 class Stop(threading.Event):
-    """Nobody really waits on it."""
+    """Its waits return at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
         del timeout
@@ -51,7 +51,7 @@ class FakeHandler:
 
 
 class Scene:
-    """A loop over RECORDS that is watched."""
+    """A loop over RECORDS with an observer."""
 
     def __init__(self) -> None:
         self.clock, self.registry = Clock(), CollectorRegistry()
@@ -94,7 +94,7 @@ def test_events_count_when_they_are_committed(scene: Scene) -> None:
 
 
 def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
-    """While the store is away the age of what waits grows; once it is committed, freshness says how new it is."""
+    """While the store is unavailable the lag in seconds grows; once it is committed, freshness says how new it is."""
     seen: list[tuple[float | None, float | None]] = []
 
     def look(_: float) -> bool:
@@ -116,7 +116,7 @@ def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
 
 
 def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """One at its beginning, one at its end with how long it took and how many tries; all tries are counted."""
+    """One at its beginning, one at its end with how long it took and how many failures; all failures are counted."""
     scene.handler.failures = [StoreUnavailable("away")] * 4
     scene.log.keep_alive = lambda _: setattr(scene.clock, "now_s", scene.clock.now_s + 2) or True  # type: ignore[method-assign]
     with caplog.at_level(logging.INFO, "services.consumers"):
@@ -130,7 +130,7 @@ def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptu
 
 
 def test_an_empty_poll_ends_a_series(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """The log is there again, and there is nothing to do: that is all well."""
+    """Kafka answers again without records: that is a success."""
     scene.log.records = []
     scene.observer.on_assigned([0])
     scene.log.poll_failures = [KafkaUnavailable("down")]
@@ -152,7 +152,7 @@ def test_fenced_writes_and_dropped_batches_are_counted(scene: Scene) -> None:
 
 
 def test_a_rebalance_is_one_line(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """With what is assigned now, and how long nobody had it."""
+    """With the assigned partitions, and how long the rebalance took."""
     with caplog.at_level(logging.INFO, "services.consumers"):
         scene.observer.on_assigned([0, 1])
         scene.observer.on_revoked()

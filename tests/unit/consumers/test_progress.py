@@ -9,7 +9,7 @@ def record(partition: int, offset: int, time_s: float) -> Record:
 
 
 def test_what_is_in_hand_is_not_committed_yet() -> None:
-    """Lag counts from the first record in hand, in records up to the end and in seconds since its append."""
+    """Lag counts from the first record of the batch, in records up to the end and in seconds since its append."""
     progress = ConsumerProgress()
     batch = [record(0, 5, 100.0), record(0, 6, 101.0), record(1, 9, 90.0)]
     progress.on_positions({0: (7, 20), 1: (10, 10), 2: (3, 3)})
@@ -23,7 +23,7 @@ def test_what_is_in_hand_is_not_committed_yet() -> None:
 
 
 def test_the_age_of_what_waits_grows_while_nothing_is_committed() -> None:
-    """As long as it is in hand; a batch that was given up is another's."""
+    """Only until the batch is dropped."""
     progress = ConsumerProgress()
     progress.on_positions({0: (7, 20)})
     progress.on_polled([record(0, 6, 100.0)])

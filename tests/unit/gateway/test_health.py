@@ -43,15 +43,15 @@ SERVING, NOT_SERVING = 1, 2
 
 
 class Health(HealthServicer):
-    """Remembers what it was told."""
+    """Records the statuses it is given."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: dict[str, list[int]] = {}
+        self.statuses: dict[str, list[int]] = {}
         self.serving = threading.Event()
 
     def set(self, service: str, status: int) -> None:
-        self.told.setdefault(service, []).append(status)
+        self.statuses.setdefault(service, []).append(status)
         super().set(service, status)
         if status == SERVING:
             self.serving.set()
@@ -72,7 +72,7 @@ def test_health_falls_and_rises_with_kafka_and_the_log_says_why(caplog: pytest.L
     for _ in range(2):
         monitor.check()
     monitor.stop()
-    assert health.told == {name: [NOT_SERVING, SERVING, NOT_SERVING, SERVING] for name in ("", "the.Service")}
+    assert health.statuses == {name: [NOT_SERVING, SERVING, NOT_SERVING, SERVING] for name in ("", "the.Service")}
     lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
     assert [line["event"] for line in lines] == [
         "gateway_waits_for_kafka",
@@ -91,4 +91,4 @@ def test_checks_go_on_by_themselves() -> None:
     publisher.failures = {}
     assert health.serving.wait(30)
     monitor.stop()
-    assert health.told["the.Service"] == [NOT_SERVING, SERVING]
+    assert health.statuses["the.Service"] == [NOT_SERVING, SERVING]

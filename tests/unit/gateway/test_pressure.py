@@ -91,7 +91,7 @@ def test_more_than_a_burst_is_granted_by_a_full_bucket_and_paid_off() -> None:
 
 
 def test_without_a_rate_anything_goes() -> None:
-    """And nobody is remembered."""
+    """And no client has a bucket."""
     rates = RateLimits(0.0, 1)
     assert [rates.delay_s("a", 1000) for _ in range(3)] == [0.0] * 3
     assert len(rates) == 0

@@ -37,7 +37,7 @@ class PublisherSuite(ABC):
         assert self.stored(publisher, topic) == [(b"k", number.encode()) for number in numbers]
 
     def test_a_confirmed_record_is_there(self, publisher: Publisher, topic: str) -> None:
-        """Whoever waited for the confirmation finds the record."""
+        """When a confirmation completes, the record is stored."""
         (confirmation,) = publisher.send(self.records(topic, "1"), TIMEOUT_S)
         assert confirmation.result(TIMEOUT_S) is None
         assert self.stored(publisher, topic) == [(b"k", b"1")]

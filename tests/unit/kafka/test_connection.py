@@ -127,7 +127,7 @@ def test_secrets_are_given_once(files: Path) -> None:
 
 
 def test_every_client_is_made_with_these_arguments() -> None:
-    """A client of Kafka that is told of brokers in another way would reach only those that nothing protects."""
+    """A Kafka client configured otherwise could reach unprotected brokers only."""
     files = [*(ROOT / "services").rglob("*.py"), *(ROOT / "export").rglob("*.py")]
     strays = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

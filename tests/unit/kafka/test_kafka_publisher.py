@@ -70,15 +70,15 @@ class FakeProducer:
 
 
 class Kafka:
-    """Hands out fake producers, or fails to connect while `away`."""
+    """Opens fake producers, or fails to connect while `unavailable`."""
 
     def __init__(self) -> None:
         self.producers: list[FakeProducer] = []
-        self.away = False
+        self.unavailable = False
 
     def connect(self, **config: Any) -> FakeProducer:
-        if self.away:
-            raise RetriableFailure("away")
+        if self.unavailable:
+            raise RetriableFailure("unavailable")
         self.producers.append(FakeProducer(**config))
         return self.producers[-1]
 
@@ -141,9 +141,9 @@ def test_no_time_left_sends_nothing(kafka: Kafka, publisher: KafkaPublisher) -> 
 
 def test_a_failed_connection_is_every_records_outcome_and_tried_again(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """The gateway starts before Kafka does, and works once Kafka is there."""
-    kafka.away = True
+    kafka.unavailable = True
     assert [RetriableFailure] * 2 == [type(error) for error in published(publisher, records(b"1", b"2"), 5.0)]
-    kafka.away = False
+    kafka.unavailable = False
     assert published(publisher, records(b"1"), 5.0) == [None]
 
 
@@ -207,10 +207,10 @@ def test_a_check_replaces_a_producer_that_nobody_sends_with(kafka: Kafka, publis
 
 def test_a_check_fails_while_there_is_no_connection_or_no_answer(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """And passes when there is again."""
-    kafka.away = True
+    kafka.unavailable = True
     with pytest.raises(RetriableFailure):
         publisher.check(1.0)
-    kafka.away = False
+    kafka.unavailable = False
     publisher.check(1.0)
     kafka.producers[0].silent = True
     with pytest.raises(Unavailable, match="no Kafka broker answers"):

@@ -1,6 +1,6 @@
 """Header names that are no text: their records are read, and those around them as ever.
 
-What else is mended needs a broker: tests/integration/test_kafka_log.py.
+The other patches need a broker: tests/integration/test_kafka_record_source.py.
 """
 
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder

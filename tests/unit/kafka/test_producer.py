@@ -124,7 +124,7 @@ def test_a_record_that_others_overtake_for_too_long_means_broken(
 
 
 def test_closing_fails_what_the_producer_has_left(connection: KafkaConnection) -> None:
-    """Nobody waits for a confirmation that cannot come; a late one is not heard."""
+    """Unconfirmed records fail at once; a late confirmation is ignored."""
     confirmations = send(connection, 2)
     connection.close(1.0)
     assert [Unavailable] * 2 == [type(found) for found in outcomes(confirmations, 0.0)]
