@@ -1,7 +1,7 @@
-"""What the online store knows by name: scenarios, a bounded sample of items and users, and titles.
+"""Names in the online store: scenarios, a bounded sample of items and users, and titles.
 
-Rows of items and scenarios hold the names that people gave them, so names come from where rankings do. Knows rows;
-asks no server.
+Rows of items and scenarios hold their names, so that names and rankings come from the same store. Knows rows; calls no
+server.
 """
 
 import threading
@@ -19,7 +19,7 @@ from services.store.folding import read_scenario_ids
 from services.store.protocol import Key, RowStore, read_block, read_rows
 
 MOST_ITEMS = 20_000
-"""Items that are looked at to say which are popular: of a larger catalogue a sample."""
+"""Most items that are read to find the popular ones; of a larger catalogue a sample."""
 
 MOST_USERS = 100
 READ_ROWS = 2000
@@ -28,25 +28,25 @@ READ_ROWS = 2000
 LONG_AGO_S = 7 * 86_400.0
 
 
-class NamedRows(RowStore, Protocol):
-    """A store that can also say of whom it has rows."""
+class ListableRows(RowStore, Protocol):
+    """A store that can list its keys, too."""
 
     def ids(self, view: View) -> Iterator[Key]:
-        """Keys of which the view may have rows. Raises StoreUnavailable."""
+        """Keys of rows that the view may have. Raises StoreUnavailable."""
         ...
 
 
 @dataclass(frozen=True)
-class Known:
-    """What there is to choose from.
+class KnownNames:
+    """The names that forms suggest.
 
     Args:
         scenarios: name by id, in the order of ids.
-        items: ids of items that were looked at, the most engaged with first.
-        titles: title by item, as far as known.
+        items: ids of the read items, most popular first.
+        titles: title by item, where known.
         users: ids of some users.
-        newest_s: time of the newest event that any scenario knows of, seconds since 1970; 0: none.
-        sampled: whether there are more items than were looked at.
+        newest_s: time of the newest event of any scenario, seconds since 1970; 0: none.
+        sampled: whether there are more items than were read.
     """
 
     scenarios: Mapping[str, str] = field(default_factory=dict)
@@ -57,29 +57,29 @@ class Known:
     sampled: bool = False
 
     def is_past(self, now_s: float) -> bool:
-        """Whether nothing happened lately, so that rankings as of now would rest on nothing."""
+        """Whether the newest event is so old that features have decayed by now."""
         return 0 < self.newest_s < now_s - LONG_AGO_S
 
 
 class Catalogue:
-    """Names, read again when they are older than the bound. Safe between threads.
+    """Names of the online store, read again when they are older than `age_s`. Thread-safe.
 
     Args:
-        store: where rows are.
+        store: the online store.
         schema: the feature schema.
         age_s: seconds until they are read again.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, store: NamedRows, schema: Schema, age_s: float = 60.0, clock: Callable[[], float] = time.monotonic
+        self, store: ListableRows, schema: Schema, age_s: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store, self._schema, self._age_s, self._clock = store, schema, age_s, clock
         self._title_rows = _only(schema["item"], "title")
-        self._lock, self._known, self._read_at = threading.Lock(), Known(), -float("inf")
+        self._lock, self._known, self._read_at = threading.Lock(), KnownNames(), -float("inf")
 
-    def current(self) -> Known:
-        """What there is to choose from. Raises StoreUnavailable."""
+    def current(self) -> KnownNames:
+        """The names that forms suggest. Raises StoreUnavailable."""
         with self._lock:
             if self._clock() - self._read_at > self._age_s:
                 self._known, self._read_at = read_known(self._store, self._schema, self._title_rows), self._clock()
@@ -93,8 +93,8 @@ class Catalogue:
         return {item: found.get(item) or item for item in items}
 
 
-def read_known(store: NamedRows, schema: Schema, title_rows: View) -> Known:
-    """All of it, in a few reads. Raises StoreUnavailable."""
+def read_known(store: ListableRows, schema: Schema, title_rows: View) -> KnownNames:
+    """Read all names, in a few reads. Raises StoreUnavailable."""
     ids = [item for (item,) in islice(store.ids(schema["item"]), MOST_ITEMS + 1)]
     items, sampled = ids[:MOST_ITEMS], len(ids) > MOST_ITEMS
     popular = popularity(schema, read_in_parts(store, _only(schema["item_activity"], "counts", "time_s"), items))
@@ -103,7 +103,7 @@ def read_known(store: NamedRows, schema: Schema, title_rows: View) -> Known:
     order = sorted(range(len(items)), key=lambda place: (-popular[place], items[place]))
     users = tuple(sorted(user for (user,) in islice(store.ids(schema["user"]), MOST_USERS)))
     described = tuple(items[place] for place in order if items[place] in titles)
-    return Known(names, described, titles, users, newest_s, sampled)
+    return KnownNames(names, described, titles, users, newest_s, sampled)
 
 
 def read_titles(store: RowStore, title_rows: View, items: Sequence[str]) -> dict[str, str]:
@@ -148,6 +148,6 @@ def _parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _only(view: View, *names: str) -> View:
-    """The view with these features and its bookkeeping: what is not shown is not read."""
+    """The view with these features and its bookkeeping columns only."""
     others = {feature.name for feature in view.features} - {*names, "position", "schema"}
     return view.without(*others)

@@ -1,12 +1,12 @@
-"""ECharts options of the plots. Colours can be told apart by the colour-blind; every value also stands in text."""
+"""ECharts options of the plots. Colours suit the colour-blind; every value is also in a table."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from services.console.ranking_view import Line, Source
+from services.console.ranking_view import RankedLine, SourceWeight
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F", "#F0E442", "#332288", "#882255")
-"""Okabe and Ito (2008), made longer by two of Tol's; more sources than that are told apart by patterns."""
+"""Okabe and Ito (2008), extended by two of Tol's; more sources than that are distinguished by patterns."""
 
 SEQUENCE = ("#F7FBFF", "#C6DBEF", "#6BAED6", "#2171B5", "#08306B")
 """One hue, light to dark."""
@@ -18,18 +18,20 @@ LABEL, WIDE_LABEL = 136, 300
 WIDE = 600
 MOST_BARS = 20
 DARK = 0.65
-"""From here on a cell's value is white."""
+"""From this weight on a cell's text is white."""
 
 MOST_LABELLED = 8
 """Columns up to which cells of a heatmap have room for their values."""
 
 
 def colour(place: int) -> str:
-    """Of the source scenario at a place; the same everywhere."""
+    """The colour of the source scenario at a position; the same on all pages."""
     return PALETTE[place % len(PALETTE)]
 
 
-def contributions_chart(lines: Sequence[Line], sources: Sequence[Source], most: int = MOST_BARS) -> dict[str, Any]:
+def contributions_chart(
+    lines: Sequence[RankedLine], sources: Sequence[SourceWeight], most: int = MOST_BARS
+) -> dict[str, Any]:
     """Stacked bars: each of the first items' score, split into what each source scenario contributes."""
     shown = lines[:most]
     labels = [f"{line.place}. {line.title}" for line in shown]
@@ -62,7 +64,7 @@ def contributions_chart(lines: Sequence[Line], sources: Sequence[Source], most: 
     return {"baseOption": base, "media": [{"query": {"minWidth": WIDE}, "option": wide}]}
 
 
-def _bars(place: int, source: Source, shown: Sequence[Line], count: int) -> dict[str, Any]:
+def _bars(place: int, source: SourceWeight, shown: Sequence[RankedLine], count: int) -> dict[str, Any]:
     style: dict[str, Any] = {"color": colour(place)}
     if count > len(PALETTE) and place >= len(PALETTE):
         style["decal"] = {"symbol": "line", "dashArrayX": [1, 0], "dashArrayY": [2, 3], "rotation": 0.8}

@@ -1,4 +1,4 @@
-"""`crossrec console`: which options there are and what they become; heavy imports wait until the command runs."""
+"""`crossrec console`: its options and what is built from them; heavy modules are imported when the command runs."""
 
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,14 @@ server = partial(Option, rich_help_panel="The servers")
 
 Ranking = Annotated[str, server(help="Ranking server, host:port. Default: ranking.listen of the settings.")]
 Gateway = Annotated[str, server(help="Event gateway, host:port. Default: gateway.listen of the settings.")]
-ServerToken = Annotated[Path | None, server(help="File that holds a bearer token to send to both servers.")]
-GatewayToken = Annotated[Path | None, server(help="The same for the gateway, where it takes another.")]
-Deadline = Annotated[float, server(help="Of each call: seconds.", min=0.1)]
-Publish = Annotated[bool, server("--publish", help="Allow to publish events; otherwise the console is read-only.")]
-Host = Annotated[str, page(help="Address to listen on; one beyond this machine needs --token-file.")]
+ServerToken = Annotated[Path | None, server(help="File with the bearer token to send to both servers.")]
+GatewayToken = Annotated[Path | None, server(help="File with the gateway's token, where it differs.")]
+Deadline = Annotated[float, server(help="Deadline of each call: seconds.", min=0.1)]
+Publish = Annotated[bool, server("--publish", help="Allow publishing events; otherwise the console is read-only.")]
+Host = Annotated[str, page(help="Address to listen on; other than loopback it needs --token-file.")]
 Port = Annotated[int, page(help="Port of the pages.", min=1, max=65535)]
-PageToken = Annotated[Path | None, page("--token-file", help="File that holds the token that opens the pages.")]
-Skew = Annotated[Path | None, page(help="Report to show: the file of `crossrec skew --json FILE`.")]
+PageToken = Annotated[Path | None, page("--token-file", help="File with the token that opens the pages.")]
+Skew = Annotated[Path | None, page(help="Skew report to show: the file of `crossrec skew --json FILE`.")]
 
 
 def console_command(
@@ -43,11 +43,11 @@ def console_command(
 ) -> None:
     """Open a web page on a running system: rank, see what transfers, publish and watch, compare models, health.
 
-    It asks the servers like any client and reads names in the online store of the settings; Compare opens models of
-    the registry itself.
+    It calls the servers like any client and reads names from the online store of the settings; Compare loads models
+    from the registry itself.
     """
-    from services.console.gate import check_listen
-    from services.console.main import Options, run_console
+    from services.console.main import ConsoleOptions, run_console
+    from services.console.token_auth import check_listen
     from services.load.target import Target, read_metadata, read_tls, read_token
     from services.settings.load import load_settings
 
@@ -57,7 +57,7 @@ def console_command(
     access = read_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name)
     to_ranking = read_metadata(server_token_file, option="--server-token-file")
     to_gateway = read_metadata(gateway_token_file, option="--gateway-token-file") or to_ranking
-    options = Options(
+    options = ConsoleOptions(
         host,
         port,
         token,

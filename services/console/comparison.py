@@ -1,4 +1,4 @@
-"""Two orders of the same items side by side: places, differences, rank correlation, overlap."""
+"""Compares two rankings of the same items: positions, differences, rank correlation, overlap."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ TOP = 10
 
 
 @dataclass(frozen=True)
-class Placed:
-    """An item in one of the orders.
+class ComparedItem:
+    """An item of one of the rankings.
 
     Args:
         item_id: its id.
         title: its name, or the id.
-        change: places that the second model puts it higher than the first does (lower: negative).
+        change: positions by which the second model ranks it higher than the first (lower: negative).
     """
 
     item_id: str
@@ -26,19 +26,19 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two answers to one request.
+class RankingComparison:
+    """Two answers to one request, compared.
 
     Args:
-        pairs: by place, what the first and the second model put there.
+        pairs: per position, the items of the first and of the second model.
         correlation: Spearman's rank correlation, -1 to 1; None for a single item.
-        top: how many of the first items are looked at for `overlap`.
-        overlap: items that are among the first `top` of both.
-        mean_move: mean difference of an item's places.
-        largest_move: title of the item whose places differ most, and by how much; None if none does.
+        top: how many of the first items `overlap` considers.
+        overlap: number of items among the first `top` of both.
+        mean_move: mean difference of an item's positions.
+        largest_move: title of the item whose positions differ most, and the difference; None: no item moves.
     """
 
-    pairs: Sequence[tuple[Placed, Placed]]
+    pairs: Sequence[tuple[ComparedItem, ComparedItem]]
     correlation: float | None
     top: int
     overlap: int
@@ -46,17 +46,17 @@ class Comparison:
     largest_move: tuple[str, int] | None
 
 
-def compare(first: pb.RankResponse, second: pb.RankResponse, titles: Mapping[str, str]) -> Comparison:
+def compare(first: pb.RankResponse, second: pb.RankResponse, titles: Mapping[str, str]) -> RankingComparison:
     """Compare answers that hold the same items."""
     orders = [[item.item_id for item in answer.items] for answer in (first, second)]
     places = [{item: place for place, item in enumerate(order, start=1)} for order in orders]
     change = {item: places[0][item] - places[1][item] for item in orders[0]}
-    placed = {item: Placed(item, titles.get(item) or item, change[item]) for item in orders[0]}
+    placed = {item: ComparedItem(item, titles.get(item) or item, change[item]) for item in orders[0]}
     pairs = [(placed[ours], placed[theirs]) for ours, theirs in zip(*orders, strict=True)]
     differences = np.array([change[item] for item in orders[0]], np.float64)
     top = min(TOP, len(pairs))
     furthest = max(orders[0], key=lambda item: abs(change[item]))
-    return Comparison(
+    return RankingComparison(
         pairs,
         spearman(differences),
         top,
@@ -67,7 +67,7 @@ def compare(first: pb.RankResponse, second: pb.RankResponse, titles: Mapping[str
 
 
 def spearman(differences: np.ndarray) -> float | None:
-    """Rank correlation of two orders without ties from the differences d of places [N].
+    """Rank correlation of two orders without ties from the differences d of positions [N].
 
     1 - 6 sum d^2 / (N (N^2 - 1)); None for fewer than two items.
     """

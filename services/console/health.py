@@ -1,9 +1,9 @@
-"""How the system stands, as tables: consumers by partition, and the models that serve."""
+"""Status of the system as tables: consumers by partition, and the served models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.console.choice import iso
+from services.console.rank_form import format_time
 from services.consumers.status import GroupStatus
 from services.features.schema import build_schema
 from services.registry.description import FIELDS_OF_ALL, ServerRequirements, list_fields, read_metrics
@@ -16,14 +16,14 @@ from services.text.encoder import find_fingerprint
 
 @dataclass(frozen=True)
 class GroupView:
-    """A kind's consumers.
+    """The consumers of one kind.
 
     Args:
-        kind: of consumers.
-        state: Kafka's word.
-        members: how many processes.
-        lag: records and seconds behind, in words.
-        fine: whether somebody folds and nothing is long behind.
+        kind: kind of consumers.
+        state: state of the group in Kafka.
+        members: number of processes.
+        lag: lag in records and seconds, as text.
+        fine: whether the group has members and a lag below LATE_S.
         rows: partition, committed, end, lag in records, lag in seconds.
     """
 
@@ -37,10 +37,10 @@ class GroupView:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What serves, and what `crossrec models show` says of each version.
+    """The served models, and the output of `crossrec models show` for each version.
 
     Args:
-        plan: in words.
+        plan: the rollout, as text.
         versions: field and value by NAME/VERSION.
     """
 
@@ -49,7 +49,7 @@ class ServedModel:
 
 
 LATE_S = 60.0
-"""A record that has been waiting longer is a sign of trouble."""
+"""A lag above this is a problem, seconds."""
 
 
 def group_views(groups: Sequence[GroupStatus]) -> list[GroupView]:
@@ -77,7 +77,7 @@ def group_views(groups: Sequence[GroupStatus]) -> list[GroupView]:
 
 
 def served_model(settings: Settings) -> ServedModel:
-    """What serves according to the registry. Raises CrossRecError."""
+    """The served models according to the registry. Raises CrossRecError."""
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
     encoder = find_fingerprint(settings.encoder_dir)
     server = ServerRequirements(build_schema(settings.features), encoder)
@@ -88,16 +88,16 @@ def served_model(settings: Settings) -> ServedModel:
         fit = server.fit(manifest, registry.sizes(version))
         versions[str(version)] = [("fits this server", fit), *list_fields(manifest, read_metrics(registry, version))]
     pinned = settings.ranking.version
-    said = f"; ranking.version pins {pinned} for servers with these settings" if pinned else ""
-    return ServedModel(describe_rollout(rollout) + said, versions)
+    pin = f"; ranking.version pins {pinned} for servers with these settings" if pinned else ""
+    return ServedModel(describe_rollout(rollout) + pin, versions)
 
 
 def newest_event(newest_s: float, now_s: float) -> str:
-    """When something last happened, and how long ago."""
+    """Time of the newest event, and how long ago it was."""
     if not newest_s:
         return "no event is known"
     ago_s = max(0.0, now_s - newest_s)
     for unit, seconds in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if ago_s >= 2 * seconds:
-            return f"{iso(newest_s)} UTC, {ago_s / seconds:,.0f} {unit} ago"
-    return f"{iso(newest_s)} UTC, {ago_s:.0f} s ago"
+            return f"{format_time(newest_s)} UTC, {ago_s / seconds:,.0f} {unit} ago"
+    return f"{format_time(newest_s)} UTC, {ago_s:.0f} s ago"

@@ -1,4 +1,4 @@
-"""The process that serves the pages: everything wired by hand, serves until told to stop."""
+"""The console process: wires everything and serves the pages until a signal."""
 
 import time
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from nicegui import app, ui
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from services.console.catalogue import Catalogue
-from services.console.gate import LOOPBACK_NAMES, Gate, check_listen, is_loopback
-from services.console.pages.frame import build
-from services.console.rivals import open_rivals
-from services.console.servers import Servers
-from services.console.system import System
+from services.console.context import ConsoleContext
+from services.console.offline_ranker import open_offline_ranker
+from services.console.pages.frame import build_tab
+from services.console.servers import ServerConnections
+from services.console.token_auth import LOOPBACK_NAMES, TokenAuthMiddleware, check_listen, is_loopback
 from services.consumers.status import GroupStatus, read_groups
 from services.features.schema import build_schema
 from services.load.target import Target
@@ -25,21 +25,21 @@ ICON = (
 )
 
 DRAIN_S = 2
-"""Seconds that open pages get to leave when the console stops."""
+"""Seconds that open pages get to close when the console stops."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line says.
+class ConsoleOptions:
+    """Options of the command line.
 
     Args:
         host: address to listen on.
         port: of the pages.
-        token: that opens them; "": none.
-        ranking: how to reach the ranking server.
-        gateway: how to reach the event gateway.
+        token: required to open the pages; "": none.
+        ranking: the ranking server.
+        gateway: the event gateway.
         publish: whether events may be published.
-        skew: report to show.
+        skew: skew report to show; None: none.
     """
 
     host: str
@@ -51,25 +51,27 @@ class Options:
     skew: Path | None
 
 
-def build_system(settings: Settings, options: Options) -> System:
-    """Everything that pages look at; nothing is asked yet."""
+def build_context(settings: Settings, options: ConsoleOptions) -> ConsoleContext:
+    """Wire everything that pages read from; nothing is read yet."""
     catalogue = Catalogue(open_rows(settings), build_schema(settings.features))
-    servers = Servers(options.ranking, options.gateway)
+    servers = ServerConnections(options.ranking, options.gateway)
 
     def groups() -> list[GroupStatus]:
         return read_groups(settings, time.time())
 
-    return System(settings, servers, catalogue, open_rivals(settings), groups, options.publish, options.skew)
+    return ConsoleContext(
+        settings, servers, catalogue, open_offline_ranker(settings), groups, options.publish, options.skew
+    )
 
 
-def run_console(settings: Settings, options: Options) -> None:
-    """Serve the pages until SIGTERM or SIGINT. Raises ConfigurationError for an address that is open to others."""
+def run_console(settings: Settings, options: ConsoleOptions) -> None:
+    """Serve the pages until SIGTERM or SIGINT. ConfigurationError if other machines need no token to reach them."""
     check_listen(options.host, options.token)
-    system = build_system(settings, options)
-    app.on_shutdown(system.servers.close)
-    guard(options.host, options.token)
+    context = build_context(settings, options)
+    app.on_shutdown(context.servers.close)
+    add_access_control(options.host, options.token)
     ui.run(
-        lambda: build(system),
+        lambda: build_tab(context),
         host=options.host,
         port=options.port,
         title="CrossRec console",
@@ -83,9 +85,9 @@ def run_console(settings: Settings, options: Options) -> None:
     )
 
 
-def guard(host: str, token: str) -> None:
-    """Put before the pages what they need where they listen."""
+def add_access_control(host: str, token: str) -> None:
+    """Add the middleware that the address needs: host check on loopback, token authentication."""
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
     if token:
-        app.add_middleware(Gate, token=token)
+        app.add_middleware(TokenAuthMiddleware, token=token)

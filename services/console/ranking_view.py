@@ -1,14 +1,14 @@
-"""An answer of Rank as pages show it: lines, contributions, weights, facts, and what was degraded."""
+"""An answer of Rank as pages show it: lines, contributions, weights, facts, and degradations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.console.choice import iso
+from services.console.rank_form import format_time
 
 
 @dataclass(frozen=True)
-class Line:
+class RankedLine:
     """One ranked item.
 
     Args:
@@ -29,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceWeight:
     """A source scenario and its transfer weight M[i,j]."""
 
     scenario_id: str
@@ -45,12 +45,12 @@ class RankingView:
         lines: best first.
         sources: in the order of the contributions.
         facts: label and value.
-        warnings: what was missing or replaced, in words.
+        warnings: degradations, as text.
         posterior: name and probability of each scenario, if the target was recognised; likeliest first.
     """
 
-    lines: Sequence[Line]
-    sources: Sequence[Source]
+    lines: Sequence[RankedLine]
+    sources: Sequence[SourceWeight]
     facts: Sequence[tuple[str, str]]
     warnings: Sequence[str]
     posterior: Sequence[tuple[str, float]]
@@ -59,9 +59,9 @@ class RankingView:
 def ranking_view(
     answer: pb.RankResponse, titles: Mapping[str, str], names: Mapping[str, str], took_ms: float
 ) -> RankingView:
-    """What a page shows of an answer that came after `took_ms` milliseconds."""
+    """The view of an answer that took `took_ms` milliseconds."""
     lines = [
-        Line(
+        RankedLine(
             place,
             item.item_id,
             titles.get(item.item_id) or item.item_id,
@@ -72,27 +72,31 @@ def ranking_view(
         for place, item in enumerate(answer.items, start=1)
     ]
     sources = [
-        Source(w.scenario_id, names.get(w.scenario_id, w.scenario_id), w.weight) for w in answer.transfer_weights
+        SourceWeight(w.scenario_id, names.get(w.scenario_id, w.scenario_id), w.weight) for w in answer.transfer_weights
     ]
     posterior = sorted(answer.scenario_posterior, key=lambda line: -line.probability)
     return RankingView(
         lines,
         sources,
         [
-            ("Target scenario", named(answer.scenario_id, names)),
+            ("Target scenario", scenario_label(answer.scenario_id, names)),
             ("Model", answer.model_version),
             ("Experiment arm", answer.experiment_arm or "no experiment"),
             *freshness(answer.freshness),
-            ("Answer took", f"{took_ms:,.0f} ms, as seen from here"),
+            ("Answer took", f"{took_ms:,.0f} ms, measured by the console"),
         ],
-        [degraded(line) for line in answer.degraded],
-        [(named(line.scenario_id, names), line.probability) for line in posterior],
+        [describe_degradation(line) for line in answer.degraded],
+        [(scenario_label(line.scenario_id, names), line.probability) for line in posterior],
     )
 
 
 def freshness(found: pb.FeatureFreshness) -> list[tuple[str, str]]:
-    """How fresh the features are, as label and value."""
-    newest = f"{iso(found.newest_user_event.seconds)} UTC" if found.HasField("newest_user_event") else "none is known"
+    """Freshness of the features, as labels and values."""
+    newest = (
+        f"{format_time(found.newest_user_event.seconds)} UTC"
+        if found.HasField("newest_user_event")
+        else "none is known"
+    )
     read = f"{found.user_read_ms:,} ms ago" if found.user_read_ms else "for this answer"
     return [
         ("User's newest event", newest),
@@ -101,14 +105,14 @@ def freshness(found: pb.FeatureFreshness) -> list[tuple[str, str]]:
     ]
 
 
-def degraded(found: pb.Degradation) -> str:
-    """Why the answer is not what it could be."""
+def describe_degradation(found: pb.Degradation) -> str:
+    """A degradation as text."""
     kind = pb.DegradationReason.Name(found.reason) if found.reason in pb.DegradationReason.values() else found.reason
     reason = str(kind).removeprefix("DEGRADATION_REASON_").replace("_", " ").capitalize()
     return f"{reason}: {found.detail}"
 
 
-def named(scenario_id: str, names: Mapping[str, str]) -> str:
+def scenario_label(scenario_id: str, names: Mapping[str, str]) -> str:
     """A scenario's name with its id; the id alone where it has no other name."""
     name = names.get(scenario_id, scenario_id)
     return name if name == scenario_id else f"{name} ({scenario_id})"

@@ -1,4 +1,4 @@
-"""The servers as the console asks them: gRPC calls with deadlines, and what to say when one does not answer."""
+"""The console's connections to the servers: gRPC calls with deadlines, and error texts for people."""
 
 import time
 from collections.abc import Callable
@@ -14,31 +14,31 @@ from services.client.channel import open_channel
 from services.errors import CrossRecError
 from services.load.target import Target
 
-WORDS = {
-    grpc.StatusCode.UNAVAILABLE: "is away",
+FAILURES = {
+    grpc.StatusCode.UNAVAILABLE: "is unavailable",
     grpc.StatusCode.UNAUTHENTICATED: "does not accept the token (--server-token-file)",
     grpc.StatusCode.PERMISSION_DENIED: "does not allow this with the token (--server-token-file)",
-    grpc.StatusCode.INVALID_ARGUMENT: "refuses the request",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "has too much to do",
+    grpc.StatusCode.INVALID_ARGUMENT: "rejects the request",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "is overloaded",
 }
 
 T = TypeVar("T")
 
 
-class CallFailed(CrossRecError):
-    """A server did not do what it was asked; the text says which one and why."""
+class ServerCallFailed(CrossRecError):
+    """A call of a server failed; the text names the server and the reason."""
 
 
 @dataclass(frozen=True)
-class Health:
-    """How a server answers the standard health check.
+class ServerHealth:
+    """The answer of a server to the standard health check.
 
     Args:
         name: which server.
         address: host:port.
-        state: SERVING, NOT_SERVING, or "away".
-        detail: why, if it is away.
-        took_ms: until the answer, milliseconds.
+        state: SERVING, NOT_SERVING, or "unavailable".
+        detail: the reason, if it is unavailable.
+        took_ms: duration of the check, milliseconds.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Health:
     took_ms: float
 
 
-class Server:
-    """A gRPC server; connects at the first call. Safe between threads; its calls block.
+class ServerConnection:
+    """A connection to a gRPC server, opened at the first call. Thread-safe; calls block.
 
     Args:
-        name: what to call it.
-        target: how to reach it.
+        name: name of the server, for people.
+        target: address, TLS, metadata and deadline.
     """
 
     def __init__(self, name: str, target: Target) -> None:
@@ -61,69 +61,72 @@ class Server:
         self.channel = open_channel(target.address, target.tls)
 
     def call(self, method: Callable[..., T], request: Any) -> T:
-        """One call with the deadline; raises CallFailed."""
+        """One call with the deadline; raises ServerCallFailed."""
         try:
             return method(request, timeout=self.target.deadline_s, metadata=self.target.metadata)
         except grpc.RpcError as error:
-            raise CallFailed(self.said(error.code(), error.details() or "")) from error
+            raise ServerCallFailed(self._describe_failure(error.code(), error.details() or "")) from error
 
-    def said(self, code: grpc.StatusCode, details: str) -> str:
-        """A failure in words."""
+    def _describe_failure(self, code: grpc.StatusCode, details: str) -> str:
+        """The text of a failure."""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             words = f"did not answer within {self.target.deadline_s:g} s"
         else:
-            words = WORDS.get(code, f"answers {code.name}")
+            words = FAILURES.get(code, f"answers {code.name}")
         return f"The {self.name} at {self.target.address} {words}: {details}"
 
-    def health(self) -> Health:
-        """What the standard health check says; never raises CallFailed."""
+    def health(self) -> ServerHealth:
+        """Run the standard health check; never raises ServerCallFailed."""
         begun_s = time.perf_counter()
         try:
             stub = health_pb2_grpc.HealthStub(self.channel)
             reply = self.call(stub.Check, health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
             state, detail = health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status), ""
-        except CallFailed as error:
-            state, detail = "away", str(error)
-        return Health(self.name, self.target.address, state, detail, (time.perf_counter() - begun_s) * 1000)
+        except ServerCallFailed as error:
+            state, detail = "unavailable", str(error)
+        return ServerHealth(self.name, self.target.address, state, detail, (time.perf_counter() - begun_s) * 1000)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self.channel.close()
 
 
-class Servers:
-    """Both servers.
+class ServerConnections:
+    """Connections to both servers.
 
     Args:
-        ranking: how to reach the ranking server.
-        gateway: how to reach the event gateway.
+        ranking: the ranking server.
+        gateway: the event gateway.
     """
 
     def __init__(self, ranking: Target, gateway: Target) -> None:
-        self.ranking, self.gateway = Server("ranking server", ranking), Server("event gateway", gateway)
+        self.ranking, self.gateway = (
+            ServerConnection("ranking server", ranking),
+            ServerConnection("event gateway", gateway),
+        )
         self._rank = ranking_pb2_grpc.RankingServiceStub(self.ranking.channel).Rank  # type: ignore[no-untyped-call]
         events = events_pb2_grpc.EventServiceStub(self.gateway.channel)  # type: ignore[no-untyped-call]
         self._publish = events.Publish
 
     def rank(self, request: ranking_pb2.RankRequest) -> ranking_pb2.RankResponse:
-        """Rank; raises CallFailed."""
+        """Rank; raises ServerCallFailed."""
         answer: ranking_pb2.RankResponse = self.ranking.call(self._rank, request)
         return answer
 
     def publish(self, event: events_pb2.BehaviorEvent) -> str:
-        """Publish one event and return its id; raises CallFailed, also if the gateway rejects it."""
+        """Publish one event and return its id; raises ServerCallFailed, also if the gateway rejects it."""
         request = events_pb2.PublishRequest(entries=[events_pb2.Entry(behavior_event=event)])
         reply: events_pb2.PublishResponse = self.gateway.call(self._publish, request)
         (result,) = reply.results
         if result.WhichOneof("result") != "accepted":
-            raise CallFailed(f"The event is rejected: {result.rejected.field}: {result.rejected.reason}")
+            raise ServerCallFailed(f"The event was rejected: {result.rejected.field}: {result.rejected.reason}")
         return result.accepted.event_id
 
-    def health(self) -> list[Health]:
-        """Of both."""
+    def health(self) -> list[ServerHealth]:
+        """Check both servers."""
         return [self.ranking.health(), self.gateway.health()]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.ranking.close()
         self.gateway.close()

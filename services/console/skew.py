@@ -1,6 +1,6 @@
-"""The report that `crossrec skew --json FILE` writes, as far as the console shows it.
+"""The report that `crossrec skew --json FILE` writes, as the console shows it.
 
-Reads leniently: only `features` with a `name` each is needed; what else a line holds is shown if it is a plain value.
+Only `features` with a `name` each is required; other plain values of a feature become columns.
 """
 
 import json
@@ -17,7 +17,7 @@ FIRST = ("name", "compared", "different", "largest")
 
 
 class BadSkewReport(CrossRecError):
-    """The file is not there, or not such a report."""
+    """The file is missing or not a skew report."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SkewReport:
 
 
 def read_skew(path: Path) -> SkewReport:
-    """The report in a file; BadSkewReport naming the file and what is wrong with it."""
+    """The report in a file; BadSkewReport with the file and the error."""
     try:
         content, written_s = json.loads(path.read_bytes()), path.stat().st_mtime
     except OSError as error:

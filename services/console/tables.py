@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from html import escape
 
 MOST_ROWS = 100
-"""Rows that a table shows; more would only slow the page down."""
+"""Most rows of a table; more would slow the page down."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A cell that is more than a text.
+class TableCell:
+    """A cell with more than a text.
 
     Args:
-        text: what it says.
-        note: smaller, below.
+        text: its text.
+        note: a smaller text below.
         share: 0 to 1, drawn as a bar below; None: no bar.
         colour: a swatch before the text, and of the bar, like #0072B2; "": no swatch.
-        mark: a class of CSS, like `up`.
+        mark: a CSS class, like `up`.
     """
 
     text: str
@@ -27,19 +27,19 @@ class Cell:
     mark: str = ""
 
 
-Rows = Sequence[Sequence[Cell | str]]
-"""Of a table: cells in the order of its columns."""
+Rows = Sequence[Sequence[TableCell | str]]
+"""Rows of a table: cells in the order of its columns."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its heading, and whether its values are numbers, which stand to the right."""
+class TableColumn:
+    """A column: its heading, and whether its values are numbers, which are right-aligned."""
 
     title: str
     numeric: bool = False
 
 
-def table_html(caption: str, columns: Sequence[Column], rows: Rows, most: int = 0) -> str:
+def table_html(caption: str, columns: Sequence[TableColumn], rows: Rows, most: int = 0) -> str:
     """A table with a caption; of more than `most` rows (0: MOST_ROWS) the first, and how many there are."""
     most = most or MOST_ROWS
     head = "".join(f'<th scope="col"{_side(column)}>{escape(column.title)}</th>' for column in columns)
@@ -51,11 +51,11 @@ def table_html(caption: str, columns: Sequence[Column], rows: Rows, most: int = 
     )
 
 
-def _row(columns: Sequence[Column], row: Sequence[Cell | str]) -> str:
+def _row(columns: Sequence[TableColumn], row: Sequence[TableCell | str]) -> str:
     return "".join(_cell(column, value) for column, value in zip(columns, row, strict=True))
 
 
-def _cell(column: Column, value: Cell | str) -> str:
+def _cell(column: TableColumn, value: TableCell | str) -> str:
     if isinstance(value, str):
         return f"<td{_side(column)}>{escape(value)}</td>"
     colour = escape(value.colour, quote=True)
@@ -65,7 +65,7 @@ def _cell(column: Column, value: Cell | str) -> str:
     return f"<td{_side(column)}>{swatch}<span{mark}>{escape(value.text)}</span>{note}{_bar(value, colour)}</td>"
 
 
-def _bar(value: Cell, colour: str) -> str:
+def _bar(value: TableCell, colour: str) -> str:
     if value.share is None:
         return ""
     width = f"{100 * min(max(value.share, 0.0), 1.0):.1f}%"
@@ -73,5 +73,5 @@ def _bar(value: Cell, colour: str) -> str:
     return f'<span class="cr-bar" aria-hidden="true"><span style="{style}"></span></span>'
 
 
-def _side(column: Column) -> str:
+def _side(column: TableColumn) -> str:
     return ' class="cr-number"' if column.numeric else ""

@@ -1,10 +1,10 @@
-"""The matrix M[i,j] of a user: one answer of Rank per target scenario i holds a row of it."""
+"""The transfer matrix M[i,j] of a user: the answer of Rank for target scenario i holds row i."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.console.ranking_view import degraded
+from services.console.ranking_view import describe_degradation
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Transfer:
         targets: ids of target scenarios i.
         sources: ids of source scenarios j.
         matrix: M[i,j].
-        warnings: what was missing in any of the answers, each once.
+        warnings: degradations of the answers, each once.
     """
 
     targets: Sequence[str]
@@ -39,9 +39,9 @@ class Transfer:
 
 
 def transfer_of(answers: Mapping[str, pb.RankResponse]) -> Transfer:
-    """The matrix out of the answers by target scenario; a source that an answer lacks weighs 0 in its row."""
+    """The matrix from the answers by target scenario; a source that an answer lacks has weight 0 in its row."""
     sources = list(dict.fromkeys(w.scenario_id for answer in answers.values() for w in answer.transfer_weights))
     rows = [{w.scenario_id: w.weight for w in answer.transfer_weights} for answer in answers.values()]
     matrix = [[row.get(source, 0.0) for source in sources] for row in rows]
-    warnings = dict.fromkeys(degraded(line) for answer in answers.values() for line in answer.degraded)
+    warnings = dict.fromkeys(describe_degradation(line) for answer in answers.values() for line in answer.degraded)
     return Transfer(list(answers), sources, matrix, list(warnings))

@@ -30,7 +30,7 @@ Message = TypeVar("Message")
 
 
 class ClientPool(ExitStack):
-    """LoadClient processes that are connected to a server; a context manager, on the main thread only.
+    """Client processes that are connected to a server; a context manager, on the main thread only.
 
     Args:
         target: the server.

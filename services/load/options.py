@@ -38,7 +38,7 @@ Seed = Annotated[int, profile(help="Seed of arrivals, users and candidates.", mi
 
 Deadline = Annotated[float, server(help="Deadline of each request: seconds from sending.")]
 Retry = Annotated[bool, server("--retry", help="Retry UNAVAILABLE and RESOURCE_EXHAUSTED, four attempts in all.")]
-Clients = Annotated[int, server(help="LoadClient processes.", min=1, max=64)]
+Clients = Annotated[int, server(help="Client processes.", min=1, max=64)]
 Channels = Annotated[int, server(help="Connections per client process.", min=1, max=256)]
 UseTls = Annotated[bool, server("--tls", help="Use TLS; implied by --tls-ca and --tls-cert.")]
 TlsCa = Annotated[Path | None, server(help="PEM file: certificate authorities of the server.")]

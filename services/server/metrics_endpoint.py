@@ -107,5 +107,5 @@ def metrics_application(
 
 
 def _answer(report: HealthReport, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("200 OK" if report.ok else "503 Service Unavailable", [("Content-Type", "metrics_application/json")])
+    start_response("200 OK" if report.ok else "503 Service Unavailable", [("Content-Type", "application/json")])
     return [json.dumps(report.as_json()).encode() + b"\n"]

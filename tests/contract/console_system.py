@@ -12,10 +12,10 @@ from nicegui.testing.user_simulation import user_simulation
 
 from crossrec.events.v1 import events_pb2
 from services.console.catalogue import Catalogue
-from services.console.pages.frame import build
-from services.console.rivals import Rivals
-from services.console.servers import Servers
-from services.console.system import System
+from services.console.context import ConsoleContext
+from services.console.offline_ranker import OfflineRanker
+from services.console.pages.frame import build_tab
+from services.console.servers import ServerConnections
 from services.consumers.status import GroupMember, GroupStatus, PartitionStatus
 from services.features.encode import Tensors
 from services.load.target import Target
@@ -55,7 +55,7 @@ class Reversed(AffineModel):
         return Scores(preference, scores.transfer, score, score / scores.transfer.sum())
 
 
-class Folded(Servers):
+class Folded(ServerConnections):
     """Servers whose events are folded at once, as consumers would a little later."""
 
     def __init__(self, chain: LiveChain, ranking: str, gateway: str) -> None:
@@ -91,13 +91,15 @@ def running_system(
     ranking: str = "",
     skew: Path | None = None,
     groups: Callable[[], Sequence[GroupStatus]] = lambda: GROUPS,
-) -> Iterator[System]:
+) -> Iterator[ConsoleContext]:
     """The console's view of the chain; `ranking` is an address to ask instead of its server."""
     servers = Folded(chain, ranking or chain.server.built.address, chain.gateway.built.address)
     settings = Settings(registry_dir=registered(directory), encoder_dir=directory, ranking={"model": "affine"})
     catalogue = Catalogue(chain.store, SCHEMA, age_s=0.0)
     try:
-        yield System(settings, servers, catalogue, rivals(chain.store, settings), groups, publish, skew, lambda: NOW_S)
+        yield ConsoleContext(
+            settings, servers, catalogue, offline_ranker(chain.store, settings), groups, publish, skew, lambda: NOW_S
+        )
     finally:
         servers.close()
 
@@ -118,7 +120,7 @@ def registered(directory: Path) -> Path:
     return directory / "registry"
 
 
-def rivals(store: MemoryRowStore, settings: Settings) -> Rivals:
+def offline_ranker(store: MemoryRowStore, settings: Settings) -> OfflineRanker:
     """Both versions, over the rows of the store."""
 
     def load(version: Version) -> ScoringModel:
@@ -128,13 +130,13 @@ def rivals(store: MemoryRowStore, settings: Settings) -> Rivals:
         rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 0.0, 0.0)
         return Ranker(SCHEMA, rows, FixedModel(model), clock=lambda: NOW_S)
 
-    return Rivals(Registry(settings.registry_dir), settings.ranking.model, load, open_ranker)
+    return OfflineRanker(Registry(settings.registry_dir), settings.ranking.model, load, open_ranker)
 
 
 @asynccontextmanager
-async def at_the_console(system: System, path: str = "/") -> AsyncIterator[User]:
+async def at_the_console(system: ConsoleContext, path: str = "/") -> AsyncIterator[User]:
     """A person who has opened a page."""
-    async with user_simulation(lambda: build(system)) as user:
+    async with user_simulation(lambda: build_tab(system)) as user:
         await user.open(path)
         yield user
 

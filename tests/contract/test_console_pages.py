@@ -10,7 +10,7 @@ import pytest
 from nicegui import ui
 from nicegui.testing import User
 
-from services.console.system import System
+from services.console.context import ConsoleContext
 from services.kafka.connection import KafkaUnavailable
 from tests.contract.console_system import at_the_console, press, running_chain, running_system, sees
 from tests.contract.live_chain import LiveChain
@@ -23,12 +23,12 @@ def chain() -> Iterator[LiveChain]:
 
 
 @pytest.fixture
-def system(chain: LiveChain, tmp_path: Path) -> Iterator[System]:
+def system(chain: LiveChain, tmp_path: Path) -> Iterator[ConsoleContext]:
     with running_system(chain, tmp_path) as system:
         yield system
 
 
-def at(system: System, path: str, does: Callable[[User], Awaitable[Any]]) -> Any:
+def at(system: ConsoleContext, path: str, does: Callable[[User], Awaitable[Any]]) -> Any:
     """Let somebody do something at a page."""
 
     async def visit() -> Any:
@@ -44,14 +44,14 @@ def charts(user: User) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/", "/transfer", "/live", "/compare", "/health"])
-def test_every_page_opens_and_leads_to_the_others(system: System, path: str) -> None:
+def test_every_page_opens_and_leads_to_the_others(system: ConsoleContext, path: str) -> None:
     async def look(user: User) -> None:
         await sees(user, "CrossRec console", "Rank", "Transfer", "Live", "Compare", "Health")
 
     at(system, path, look)
 
 
-def test_a_ranking_shows_titles_contributions_and_weights(system: System) -> None:
+def test_a_ranking_shows_titles_contributions_and_weights(system: ConsoleContext) -> None:
     """The form is filled with what there is, so that one press shows a ranking."""
 
     async def rank(user: User) -> None:
@@ -65,7 +65,7 @@ def test_a_ranking_shows_titles_contributions_and_weights(system: System) -> Non
     at(system, "/", rank)
 
 
-def test_a_request_that_cannot_be_made_says_what_to_enter(system: System) -> None:
+def test_a_request_that_cannot_be_made_says_what_to_enter(system: ConsoleContext) -> None:
     async def rank(user: User) -> None:
         await sees(user, "Rank for a user")
         user.find("User id").clear()
@@ -75,7 +75,7 @@ def test_a_request_that_cannot_be_made_says_what_to_enter(system: System) -> Non
     at(system, "/", rank)
 
 
-def test_an_unknown_user_is_ranked_and_the_page_says_so(system: System) -> None:
+def test_an_unknown_user_is_ranked_and_the_page_says_so(system: ConsoleContext) -> None:
     async def rank(user: User) -> None:
         await sees(user, "Rank for a user")
         user.find("User id").clear().type("nobody")
@@ -89,13 +89,13 @@ def test_a_server_that_is_away_is_said_and_the_page_stays_up(chain: LiveChain, t
     async def rank(user: User) -> None:
         await sees(user, "Rank for a user")
         await press(user, "Rank")
-        await sees(user, "The ranking server at 127.0.0.1:9 is away", "Rank for a user")
+        await sees(user, "The ranking server at 127.0.0.1:9 is unavailable", "Rank for a user")
 
     with running_system(chain, tmp_path, ranking="127.0.0.1:9") as system:
         at(system, "/", rank)
 
 
-def test_the_matrix_has_a_row_per_target_scenario(system: System) -> None:
+def test_the_matrix_has_a_row_per_target_scenario(system: ConsoleContext) -> None:
     async def show(user: User) -> None:
         await sees(user, "Transfer between scenarios")
         await press(user, "Show weights")
@@ -107,7 +107,7 @@ def test_the_matrix_has_a_row_per_target_scenario(system: System) -> None:
     at(system, "/transfer", show)
 
 
-def test_a_published_event_changes_the_ranking(system: System, chain: LiveChain) -> None:
+def test_a_published_event_changes_the_ranking(system: ConsoleContext, chain: LiveChain) -> None:
     """It went through the gateway, was folded, and the page shows places before and after."""
     stored = len(chain.gateway.publisher.stored)
 
@@ -129,7 +129,7 @@ def test_without_permission_nothing_can_be_published(chain: LiveChain, tmp_path:
         at(system, "/live", look)
 
 
-def test_two_versions_are_compared_on_one_request(system: System) -> None:
+def test_two_versions_are_compared_on_one_request(system: ConsoleContext) -> None:
     """One of them turns the other's order around."""
 
     async def compare(user: User) -> None:
@@ -157,8 +157,8 @@ def test_what_is_away_takes_nothing_else_of_health_away(chain: LiveChain, tmp_pa
         raise KafkaUnavailable("Kafka at 127.0.0.1:9 cannot be reached")
 
     async def look(user: User) -> None:
-        await sees(user, "Kafka at 127.0.0.1:9 cannot be reached", "ranking server at 127.0.0.1:9 is away")
-        await sees(user, "affine/1 to all", "No report is named", "SERVING")
+        await sees(user, "Kafka at 127.0.0.1:9 cannot be reached", "ranking server at 127.0.0.1:9 is unavailable")
+        await sees(user, "affine/1 to all", "There is no report", "SERVING")
 
     with running_system(chain, tmp_path, ranking="127.0.0.1:9", groups=no_groups) as system:
         at(system, "/health", look)

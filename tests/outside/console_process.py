@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nicegui import app, ui
 
-from services.console.main import DRAIN_S, guard
-from services.console.pages.frame import build
+from services.console.main import DRAIN_S, add_access_control
+from services.console.pages.frame import build_tab
 from tests.contract.console_system import running_chain, running_system
 
 READY = "ready"
@@ -24,9 +24,9 @@ def main() -> None:
         tempfile.TemporaryDirectory() as directory,
         running_system(chain, Path(directory)) as system,
     ):
-        guard("127.0.0.1", "")
+        add_access_control("127.0.0.1", "")
         ui.run(
-            lambda: build(system),
+            lambda: build_tab(system),
             host="127.0.0.1",
             port=int(sys.argv[1]),
             title="CrossRec console",

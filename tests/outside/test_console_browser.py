@@ -29,7 +29,7 @@ PRESSED = {
     "transfer": ("/transfer", "Show weights", "The same as a table"),
     "live": ("/live", "Publish and watch", "Visible in Rank after"),
     "compare": ("/compare", "Compare", "How alike they are"),
-    "health": ("/health", "Look again", "The standard gRPC health check"),
+    "health": ("/health", "Refresh", "The standard gRPC health check"),
 }
 """Path, button, and what is there afterwards."""
 

@@ -1,1 +1,1 @@
-"""The pages: they lay out what the functions of services.console make, and pass on what people choose."""
+"""The pages: lay out what the functions of services.console return, and pass on what users enter."""

@@ -2,15 +2,15 @@
 
 from nicegui import ui
 
-from services.console.catalogue import Known
-from services.console.choice import candidates, rank_request
-from services.console.comparison import Comparison, Placed, compare
-from services.console.live import change_in_words
-from services.console.pages.form import request_form, what_is_known
-from services.console.pages.parts import card, facts, fill, lead, message, on_press, place, table
-from services.console.ranking_view import degraded
-from services.console.system import Session
-from services.console.tables import Cell, Column, Rows
+from services.console.catalogue import KnownNames
+from services.console.comparison import ComparedItem, RankingComparison, compare
+from services.console.context import Session
+from services.console.live import format_change
+from services.console.pages.form import describe_names, request_form
+from services.console.pages.parts import card, facts, lead, load_into, load_on_click, message, slot, table
+from services.console.rank_form import rank_request, select_candidates
+from services.console.ranking_view import describe_degradation
+from services.console.tables import Rows, TableCell, TableColumn
 
 Versions = tuple[str, str]
 """NAME/VERSION of the first and of the second model."""
@@ -18,34 +18,34 @@ Versions = tuple[str, str]
 
 async def compare_page(session: Session) -> None:
     """The page."""
-    where, system = place(), session.system
-    await fill(
+    where, context = slot(), session.context
+    await load_into(
         where,
         "Reading names and the model registry",
-        lambda: (system.catalogue.current(), system.rivals.versions()),
+        lambda: (context.catalogue.current(), context.offline_ranker.versions()),
         lambda found: _form(session, *found),
     )
 
 
-def _form(session: Session, known: Known, versions: dict[str, str]) -> None:
-    session.choice.prefill(known, session.system.clock())
+def _form(session: Session, known: KnownNames, versions: dict[str, str]) -> None:
+    session.form.prefill(known, session.context.clock())
     with card("Compare two models"):
         lead(
             "The server deals its models out by user. Here the console opens two versions of the registry itself, with "
             "the same rows of the online store, and ranks one request with both. "
-            + what_is_known(known, session.system.clock())
+            + describe_names(known, session.context.clock())
         )
         if not versions:
             message("info", "The registry holds no model yet; `crossrec train` makes one.")
             return
-        request_form(session.choice, known)
+        request_form(session.form, known)
         chosen = list(versions)
         labels = {version: f"{version}, {role}" if role else version for version, role in versions.items()}
         with ui.element("div").classes("grid grid-cols-1 sm:grid-cols-2 gap-x-4 gap-y-2 w-full"):
             first = ui.select(labels, value=chosen[0], label="First model").classes("w-full")
             second = ui.select(labels, value=chosen[min(1, len(chosen) - 1)], label="Second model").classes("w-full")
         button = ui.button("Compare").props("no-caps unelevated")
-    answer = place()
+    answer = slot()
     with answer, card("Both orders"):
         lead(
             "Nothing is compared yet."
@@ -56,29 +56,31 @@ def _form(session: Session, known: Known, versions: dict[str, str]) -> None:
     def chosen_pair() -> Versions:
         return str(first.value), str(second.value)
 
-    on_press(
+    load_on_click(
         button,
         answer,
         "Opening models and ranking",
-        lambda: compared(session, known, chosen_pair()),
+        lambda: compare_models(session, known, chosen_pair()),
         lambda found: show(*found),
     )
 
 
-def compared(session: Session, known: Known, pair: Versions) -> tuple[Comparison, list[str], Versions]:
+def compare_models(
+    session: Session, known: KnownNames, pair: Versions
+) -> tuple[RankingComparison, list[str], Versions]:
     """Rank with both; also what was degraded, and the pair. Blocks; raises CrossRecError."""
-    system = session.system
-    items = candidates(session.choice, known)
+    context = session.context
+    items = select_candidates(session.form, known)
     # Both as of one moment: features decay.
-    request = rank_request(session.choice, items)
+    request = rank_request(session.form, items)
     if not request.HasField("request_time"):
-        request.request_time.FromMilliseconds(int(system.clock() * 1000))
-    first, second = (system.rivals.rank(version, request) for version in pair)
-    warnings = dict.fromkeys(degraded(line) for answer in (first, second) for line in answer.degraded)
-    return compare(first, second, system.catalogue.titles(items)), list(warnings), pair
+        request.request_time.FromMilliseconds(int(context.clock() * 1000))
+    first, second = (context.offline_ranker.rank(version, request) for version in pair)
+    warnings = dict.fromkeys(describe_degradation(line) for answer in (first, second) for line in answer.degraded)
+    return compare(first, second, context.catalogue.titles(items)), list(warnings), pair
 
 
-def show(found: Comparison, warnings: list[str], pair: Versions) -> None:
+def show(found: RankingComparison, warnings: list[str], pair: Versions) -> None:
     """Figures and both orders."""
     for warning in warnings:
         message("warning", warning)
@@ -96,14 +98,14 @@ def show(found: Comparison, warnings: list[str], pair: Versions) -> None:
             ]
         )
     with card("Both orders"):
-        columns = [Column("Place", numeric=True), *(Column(version) for version in pair)]
+        columns = [TableColumn("Place", numeric=True), *(TableColumn(version) for version in pair)]
         rows: Rows = [
             [str(place), _cell(ours), _cell(theirs)] for place, (ours, theirs) in enumerate(found.pairs, start=1)
         ]
         table("Under each item: how many places higher (▲) or lower (▼) the second model puts it", columns, rows)
 
 
-def _cell(item: Placed) -> Cell:
+def _cell(item: ComparedItem) -> TableCell:
     known = "" if item.title == item.item_id else item.item_id
-    moved = change_in_words(item.change) if item.change else ""
-    return Cell(item.title, " ".join(part for part in (known, moved) if part))
+    moved = format_change(item.change) if item.change else ""
+    return TableCell(item.title, " ".join(part for part in (known, moved) if part))

@@ -4,74 +4,74 @@ from collections.abc import Callable
 
 from nicegui import ui
 
-from services.console.catalogue import Known
-from services.console.choice import MOST_CANDIDATES, PASTED, SOURCES, Choice
-from services.console.pages.parts import fill, place
-from services.console.ranking_view import named
-from services.console.system import Session
+from services.console.catalogue import KnownNames
+from services.console.context import Session
+from services.console.pages.parts import load_into, slot
+from services.console.rank_form import MOST_CANDIDATES, PASTED, SOURCES, RankForm
+from services.console.ranking_view import scenario_label
 
-Form = Callable[[Session, Known], None]
+Form = Callable[[Session, KnownNames], None]
 
 RECOGNISE = "Let the server recognise it"
 
 
 async def open_form(session: Session, form: Form) -> None:
-    """A page that begins with a form: read the names to choose from, meanwhile say so, and lay the form out."""
-    await fill(
-        place(),
+    """Read the names that the form suggests, then lay the form out."""
+    await load_into(
+        slot(),
         "Reading names in the online store",
-        session.system.catalogue.current,
+        session.context.catalogue.current,
         lambda known: form(session, known),
     )
 
 
 def fields() -> ui.element:
-    """Where inputs stand: side by side as far as there is room."""
+    """A grid for inputs: side by side if there is room."""
     return ui.element("div").classes(
         "grid grid-cols-1 sm:grid-cols-2 lg:grid-cols-5 gap-x-4 gap-y-2 w-full items-start"
     )
 
 
 def text(value: str | None) -> str:
-    """What is in an input, which has None when it was cleared."""
+    """The text of an input; None after it was cleared becomes empty."""
     return value or ""
 
 
-def request_form(choice: Choice, known: Known, *, scenario: bool = True, candidates: bool = True) -> None:
-    """Inputs bound to `choice`, with what there is to choose from."""
+def request_form(form: RankForm, known: KnownNames, *, scenario: bool = True, candidates: bool = True) -> None:
+    """Inputs bound to `form`, with suggestions."""
     with fields():
-        user = ui.input("User id", value=choice.user_id, autocomplete=list(known.users)).classes("w-full")
-        user.bind_value_to(choice, "user_id", forward=text)
+        user = ui.input("User id", value=form.user_id, autocomplete=list(known.users)).classes("w-full")
+        user.bind_value_to(form, "user_id", forward=text)
         if scenario:
-            names = {"": RECOGNISE, **{name: named(name, known.scenarios) for name in known.scenarios}}
-            if choice.scenario_id not in names:
-                choice.scenario_id = ""
-            select = ui.select(names, value=choice.scenario_id, label="Scenario").classes("w-full")
-            select.bind_value_to(choice, "scenario_id")
+            names = {"": RECOGNISE, **{name: scenario_label(name, known.scenarios) for name in known.scenarios}}
+            if form.scenario_id not in names:
+                form.scenario_id = ""
+            select = ui.select(names, value=form.scenario_id, label="Scenario").classes("w-full")
+            select.bind_value_to(form, "scenario_id")
         if candidates:
-            _candidates(choice)
-        moment = ui.input("Moment, UTC; empty: now", value=choice.moment).props("clearable").classes("w-full")
-        moment.bind_value_to(choice, "moment", forward=text)
+            _candidates(form)
+        moment = ui.input("Moment, UTC; empty: now", value=form.moment).props("clearable").classes("w-full")
+        moment.bind_value_to(form, "moment", forward=text)
 
 
-def _candidates(choice: Choice) -> None:
-    source = ui.select(list(SOURCES), value=choice.source, label="Candidates").classes("w-full")
-    source.bind_value_to(choice, "source")
-    number = ui.number("How many", value=choice.count, min=1, max=MOST_CANDIDATES, precision=0).classes("w-full")
-    number.bind_value_to(choice, "count", forward=lambda value: int(value or 0))
+def _candidates(form: RankForm) -> None:
+    source = ui.select(list(SOURCES), value=form.source, label="Candidates").classes("w-full")
+    source.bind_value_to(form, "source")
+    number = ui.number("How many", value=form.count, min=1, max=MOST_CANDIDATES, precision=0).classes("w-full")
+    number.bind_value_to(form, "count", forward=lambda value: int(value or 0))
     number.bind_visibility_from(source, "value", backward=lambda value: value != PASTED)
     label = "Item ids, separated by spaces, commas or lines"
-    area = ui.textarea(label, value=choice.pasted).props("rows=3 autogrow").classes("w-full")
-    area.bind_value_to(choice, "pasted", forward=text)
+    area = ui.textarea(label, value=form.pasted).props("rows=3 autogrow").classes("w-full")
+    area.bind_value_to(form, "pasted", forward=text)
     area.bind_visibility_from(source, "value", value=PASTED)
 
 
-def what_is_known(known: Known, now_s: float) -> str:
-    """What the form's suggestions rest on, in words."""
+def describe_names(known: KnownNames, now_s: float) -> str:
+    """What the form's suggestions come from, as a sentence."""
     if not known.items and not known.scenarios:
         return "The online store knows no items and no scenarios yet."
     items = f"{len(known.items):,} of its items, a sample" if known.sampled else f"its {len(known.items):,} items"
-    said = f"The online store knows {len(known.scenarios)} scenarios; candidates come from {items}."
+    sentence = f"The online store knows {len(known.scenarios)} scenarios; candidates come from {items}."
     if known.is_past(now_s):
-        said += " Its newest event is long past, so the moment is set to it."
-    return said
+        sentence += " Its newest event is long past, so the moment is set to it."
+    return sentence

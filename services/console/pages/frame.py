@@ -1,17 +1,17 @@
-"""The frame around the pages: title, navigation, and which page belongs to which path."""
+"""The frame of the pages: title, navigation, and the page of each path."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from nicegui import ui
 
+from services.console.context import ConsoleContext, Session
 from services.console.pages.compare import compare_page
 from services.console.pages.health import health_page
 from services.console.pages.live import live_page
 from services.console.pages.rank import rank_page
 from services.console.pages.style import CSS
 from services.console.pages.transfer import transfer_page
-from services.console.system import Session, System
 
 PAGES: dict[str, tuple[str, Callable[[Session], Awaitable[None]]]] = {
     "/": ("Rank", rank_page),
@@ -23,9 +23,9 @@ PAGES: dict[str, tuple[str, Callable[[Session], Awaitable[None]]]] = {
 """Heading and builder by path."""
 
 
-def build(system: System) -> None:
-    """All of what a browser tab shows; each has a form of its own."""
-    session = Session(system)
+def build_tab(context: ConsoleContext) -> None:
+    """Build a browser tab; each has forms of its own."""
+    session = Session(context)
     ui.add_css(CSS)
     ui.colors(primary="#0b5394")
     with ui.header(elevated=False).classes("cr-header items-center gap-x-6 gap-y-0"):

@@ -7,49 +7,49 @@ from html import escape
 
 from nicegui import ui
 
-from services.console.choice import iso
+from services.console.context import ConsoleContext, Session
 from services.console.health import GroupView, ServedModel, group_views, newest_event, served_model
-from services.console.pages.parts import card, facts, fill, html, lead, place, table
-from services.console.servers import Health
+from services.console.pages.parts import card, facts, html, lead, load_into, slot, table
+from services.console.rank_form import format_time
+from services.console.servers import ServerHealth
 from services.console.skew import SkewReport, read_skew
-from services.console.system import Session, System
-from services.console.tables import Cell, Column, Rows, table_html
+from services.console.tables import Rows, TableCell, TableColumn, table_html
 
 REFRESH_S = 5.0
 
 
 async def health_page(session: Session) -> None:
-    """The page; looks again on demand, or every few seconds."""
-    system = session.system
+    """The page; refreshes on demand, or every few seconds."""
+    context = session.context
     with card("Health"):
-        lead("What answers, how far the feature consumers are behind, what serves, and whether features are skewed.")
+        lead("Health of the servers, lag of the feature consumers, the served models, and feature skew.")
         with ui.row().classes("items-center gap-4"):
-            again = ui.button("Look again").props("no-caps unelevated")
+            again = ui.button("Refresh").props("no-caps unelevated")
             every = ui.switch(f"every {REFRESH_S:g} s")
     with card("Servers"):
-        servers = place()
+        servers = slot()
     with card("Feature consumers"):
-        consumers = place()
+        consumers = slot()
     with card("Freshness"):
-        fresh = place()
+        fresh = slot()
     with card("Model"):
-        model = place()
+        model = slot()
     with card("Skew between serving and training features"):
-        skew = place()
+        skew = slot()
 
     async def quick() -> None:
         await asyncio.gather(
-            fill(servers, "Asking", system.servers.health, show_servers),
-            fill(
+            load_into(servers, "Asking", context.servers.health, show_servers),
+            load_into(
                 consumers,
                 "Asking Kafka",
-                lambda: group_views(system.groups()),
+                lambda: group_views(context.groups()),
                 show_groups,
             ),
-            fill(
+            load_into(
                 fresh,
                 "Reading",
-                lambda: newest_event(system.catalogue.current().newest_s, system.clock()),
+                lambda: newest_event(context.catalogue.current().newest_s, context.clock()),
                 show_freshness,
             ),
         )
@@ -57,8 +57,8 @@ async def health_page(session: Session) -> None:
     async def look() -> None:
         await asyncio.gather(
             quick(),
-            fill(model, "Reading the registry", lambda: served_model(system.settings), show_model),
-            _skew(system, skew),
+            load_into(model, "Reading the registry", lambda: served_model(context.settings), show_model),
+            _skew(context, skew),
         )
 
     again.on_click(look)
@@ -67,22 +67,26 @@ async def health_page(session: Session) -> None:
     await look()
 
 
-def show_servers(found: list[Health]) -> None:
+def show_servers(found: list[ServerHealth]) -> None:
     """Both servers."""
     rows: Rows = [
         [
-            Cell(health.name.capitalize(), health.address),
-            Cell(health.state, health.detail, mark="good" if health.state == "SERVING" else "bad"),
+            TableCell(health.name.capitalize(), health.address),
+            TableCell(health.state, health.detail, mark="good" if health.state == "SERVING" else "bad"),
             f"{health.took_ms:,.0f}",
         ]
         for health in found
     ]
-    table("The standard gRPC health check", [Column("Server"), Column("State"), Column("Took, ms", numeric=True)], rows)
+    table(
+        "The standard gRPC health check",
+        [TableColumn("Server"), TableColumn("State"), TableColumn("Took, ms", numeric=True)],
+        rows,
+    )
 
 
 def show_groups(groups: list[GroupView]) -> None:
     """The consumer groups, partition by partition."""
-    columns = [Column(name, numeric=True) for name in ("Partition", "Committed", "End", "Lag", "Lag, s")]
+    columns = [TableColumn(name, numeric=True) for name in ("Partition", "Committed", "End", "Lag", "Lag, s")]
     with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-2 gap-x-8 gap-y-4 w-full"):
         for group in groups:
             said = f"{group.state}, {_count(group.members, 'consumer')}, {group.lag} behind"
@@ -105,23 +109,25 @@ def show_freshness(newest: str) -> None:
 
 
 def show_model(found: ServedModel) -> None:
-    """What serves, with all that `crossrec models show` says."""
+    """The served models, with the output of `crossrec models show`."""
     facts([("Serves", found.rollout)])
     for version, lines in found.versions.items():
-        with ui.expansion(f"What the registry says of {version}").classes("w-full").props("dense"):
+        with ui.expansion(f"Registry entry of {version}").classes("w-full").props("dense"):
             rows = [[field, value] for field, value in lines]
-            html(f'<div class="cr-wide">{table_html(version, [Column("Field"), Column("Value")], rows)}</div>')
+            html(
+                f'<div class="cr-wide">{table_html(version, [TableColumn("Field"), TableColumn("Value")], rows)}</div>'
+            )
 
 
-async def _skew(system: System, where: ui.column) -> None:
-    if system.skew is None:
+async def _skew(context: ConsoleContext, where: ui.column) -> None:
+    if context.skew is None:
         where.clear()
         with where:
             lead(
-                "No report is named: write one with `crossrec skew --json FILE` and start the console with --skew FILE."
+                "There is no report: write one with `crossrec skew --json FILE` and start the console with --skew FILE."
             )
         return
-    await fill(where, "Reading the report", partial(read_skew, system.skew), show_skew)
+    await load_into(where, "Reading the report", partial(read_skew, context.skew), show_skew)
 
 
 def show_skew(report: SkewReport) -> None:
@@ -129,8 +135,8 @@ def show_skew(report: SkewReport) -> None:
     if not report.rows:
         lead("The report compares no feature.")
         return
-    columns: Sequence[Column] = [Column(name, numeric=place > 0) for place, name in enumerate(report.columns)]
+    columns: Sequence[TableColumn] = [TableColumn(name, numeric=place > 0) for place, name in enumerate(report.columns)]
     content = table_html(
-        f"By feature, the most different first; written {iso(report.written_s)} UTC", columns, report.rows
+        f"By feature, the most different first; written {format_time(report.written_s)} UTC", columns, report.rows
     )
     html(f'<div class="cr-wide">{content}</div>')

@@ -1,4 +1,4 @@
-"""What pages are made of: cards, messages, facts, tables, and places that fill while something is asked."""
+"""Components of pages: cards, messages, facts, tables, and slots whose content is loaded in the background."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from nicegui import ui
 
-from services.console.tables import Column, Rows, table_html
+from services.console.tables import Rows, TableColumn, table_html
 from services.errors import CrossRecError
 
 T = TypeVar("T")
@@ -16,51 +16,51 @@ T = TypeVar("T")
 
 @contextmanager
 def card(title: str) -> Iterator[ui.column]:
-    """A titled box; what is made inside belongs to it."""
+    """A titled box; elements that are made inside the block belong to it."""
     with ui.column().classes("cr-card") as box:
         html(f"<h2>{escape(title)}</h2>")
         yield box
 
 
 def html(content: str) -> ui.html:
-    """HTML in which everything that came from outside is escaped already."""
+    """An HTML element; the content must be escaped already."""
     return ui.html(content, sanitize=False).classes("cr-fill")
 
 
 def lead(text: str) -> None:
-    """What a page or a box is about, in small print."""
+    """An introduction, in small print."""
     html(f'<p class="cr-lead">{escape(text)}</p>')
 
 
 def message(kind: Literal["error", "warning", "info"], text: str) -> None:
-    """Something to take notice of."""
+    """An error, a warning or an information."""
     role = "alert" if kind == "error" else "status"
     html(f'<div class="cr-message cr-{kind}" role="{role}">{escape(text)}</div>')
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> None:
-    """Labels and values, side by side as far as there is room."""
+    """Labels and values, side by side if there is room."""
     body = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in pairs)
     html(f'<dl class="cr-facts">{body}</dl>')
 
 
-def table(caption: str, columns: Sequence[Column], rows: Rows) -> None:
+def table(caption: str, columns: Sequence[TableColumn], rows: Rows) -> None:
     """A table."""
     html(table_html(caption, columns, rows))
 
 
 def chart(options: dict[str, object], height_px: int) -> None:
-    """A plot over the whole width, as text and shapes that a screen reader finds."""
+    """A plot over the whole width, as SVG that a screen reader can read."""
     ui.echart(options, renderer="svg").classes("w-full").style(f"height: {height_px}px")
 
 
-def place() -> ui.column:
-    """Where something appears later; said to screen readers when it does."""
+def slot() -> ui.column:
+    """A container for content that comes later; screen readers announce it."""
     return ui.column().classes("cr-fill gap-4").props('aria-live="polite"')
 
 
-async def fill(where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]) -> None:
-    """Do blocking work beside the event loop and show what it gives; meanwhile, and if it fails, say so there."""
+async def load_into(where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]) -> None:
+    """Do blocking work beside the event loop and show its result in the slot; meanwhile a spinner, or the error."""
     where.clear()
     with where, ui.row().classes("items-center gap-3"):
         ui.spinner(size="24px")
@@ -70,19 +70,21 @@ async def fill(where: ui.column, doing: str, work: Callable[[], T], show: Callab
     except CrossRecError as error:
         _replace(where, lambda text=str(error): message("error", text))  # type: ignore[misc]
     except Exception:
-        _replace(where, lambda: message("error", "Something unexpected went wrong; the console's log says what."))
+        _replace(where, lambda: message("error", "An unexpected error occurred; see the console's log."))
         raise
     else:
         _replace(where, lambda: show(result))
 
 
-def on_press(button: ui.button, where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]) -> None:
+def load_on_click(
+    button: ui.button, where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]
+) -> None:
     """Let a button `fill` a place, one press at a time."""
 
     async def press() -> None:
         button.disable()
         try:
-            await fill(where, doing, work, show)
+            await load_into(where, doing, work, show)
         finally:
             button.enable()
 
@@ -90,7 +92,7 @@ def on_press(button: ui.button, where: ui.column, doing: str, work: Callable[[],
 
 
 def _replace(where: ui.column, show: Callable[[], None]) -> None:
-    if where.is_deleted:  # the page was left meanwhile
+    if where.is_deleted:  # the page was left
         return
     where.clear()
     with where:

@@ -4,14 +4,14 @@ import time
 
 from nicegui import ui
 
-from services.console.catalogue import Known
+from services.console.catalogue import KnownNames
 from services.console.charts import MOST_BARS, bars_height, colour, contributions_chart
-from services.console.choice import candidates, rank_request
-from services.console.pages.form import open_form, request_form, what_is_known
-from services.console.pages.parts import card, chart, facts, lead, message, on_press, place, table
+from services.console.context import Session
+from services.console.pages.form import describe_names, open_form, request_form
+from services.console.pages.parts import card, chart, facts, lead, load_on_click, message, slot, table
+from services.console.rank_form import rank_request, select_candidates
 from services.console.ranking_view import RankingView, ranking_view
-from services.console.system import Session
-from services.console.tables import Cell, Column, Rows
+from services.console.tables import Rows, TableCell, TableColumn
 
 
 async def rank_page(session: Session) -> None:
@@ -19,28 +19,28 @@ async def rank_page(session: Session) -> None:
     await open_form(session, _form)
 
 
-def _form(session: Session, known: Known) -> None:
-    session.choice.prefill(known, session.system.clock())
+def _form(session: Session, known: KnownNames) -> None:
+    session.form.prefill(known, session.context.clock())
     with card("Rank for a user"):
-        lead(what_is_known(known, session.system.clock()))
-        request_form(session.choice, known)
+        lead(describe_names(known, session.context.clock()))
+        request_form(session.form, known)
         button = ui.button("Rank").props("no-caps unelevated")
-    answer = place()
+    answer = slot()
     with answer, card("Ranking"):
         lead("Nothing is ranked yet: choose a user and candidates, then Rank.")
 
-    on_press(button, answer, "Ranking", lambda: ranked(session, known), show)
+    load_on_click(button, answer, "Ranking", lambda: request_ranking(session, known), show)
 
 
-def ranked(session: Session, known: Known) -> RankingView:
+def request_ranking(session: Session, known: KnownNames) -> RankingView:
     """Ask the server. Blocks; raises CrossRecError."""
-    system = session.system
-    items = candidates(session.choice, known)
-    request = rank_request(session.choice, items)
+    context = session.context
+    items = select_candidates(session.form, known)
+    request = rank_request(session.form, items)
     begun_s = time.perf_counter()
-    answer = system.servers.rank(request)
+    answer = context.servers.rank(request)
     took_ms = (time.perf_counter() - begun_s) * 1000
-    return ranking_view(answer, system.catalogue.titles(items), known.scenarios, took_ms)
+    return ranking_view(answer, context.catalogue.titles(items), known.scenarios, took_ms)
 
 
 def show(view: RankingView) -> None:
@@ -75,34 +75,43 @@ def _weights(view: RankingView) -> None:
             lead("There are none: no scenario is known.")
             return
         rows: Rows = [
-            [Cell(s.name, s.scenario_id if s.name != s.scenario_id else "", s.weight, colour(n)), f"{s.weight:.3f}"]
+            [
+                TableCell(s.name, s.scenario_id if s.name != s.scenario_id else "", s.weight, colour(n)),
+                f"{s.weight:.3f}",
+            ]
             for n, s in enumerate(view.sources)
         ]
         table(
             "How much preference in each source scenario counts here, 0 to 1",
-            [Column("Source scenario"), Column("M[i,j]", numeric=True)],
+            [TableColumn("Source scenario"), TableColumn("M[i,j]", numeric=True)],
             rows,
         )
 
 
 def _posterior(view: RankingView) -> None:
     with card("Recognised scenario"):
-        rows: Rows = [[Cell(name, share=probability), f"{probability:.1%}"] for name, probability in view.posterior]
-        table("How probable each target scenario is", [Column("Scenario"), Column("Probability", numeric=True)], rows)
+        rows: Rows = [
+            [TableCell(name, share=probability), f"{probability:.1%}"] for name, probability in view.posterior
+        ]
+        table(
+            "How probable each target scenario is",
+            [TableColumn("Scenario"), TableColumn("Probability", numeric=True)],
+            rows,
+        )
 
 
 def _lines(view: RankingView) -> None:
     with card("Ranked items"):
         columns = [
-            Column("Place", numeric=True),
-            Column("Item"),
-            Column("Score", numeric=True),
-            Column("Probability", numeric=True),
+            TableColumn("Place", numeric=True),
+            TableColumn("Item"),
+            TableColumn("Score", numeric=True),
+            TableColumn("Probability", numeric=True),
         ]
         rows: Rows = [
             [
                 str(line.place),
-                Cell(line.title, line.item_id if line.title != line.item_id else ""),
+                TableCell(line.title, line.item_id if line.title != line.item_id else ""),
                 f"{line.score:.4f}",
                 f"{line.probability:.4f}",
             ]

@@ -2,13 +2,13 @@
 
 from nicegui import ui
 
-from services.console.catalogue import Known
+from services.console.catalogue import KnownNames
 from services.console.charts import heatmap, heatmap_height
-from services.console.choice import BadChoice, rank_request
-from services.console.pages.form import open_form, request_form, what_is_known
-from services.console.pages.parts import card, chart, facts, html, lead, message, on_press, place
-from services.console.system import Session
-from services.console.tables import Column, table_html
+from services.console.context import Session
+from services.console.pages.form import describe_names, open_form, request_form
+from services.console.pages.parts import card, chart, facts, html, lead, load_on_click, message, slot
+from services.console.rank_form import InvalidForm, rank_request
+from services.console.tables import TableColumn, table_html
 from services.console.transfer import Transfer, transfer_of
 
 
@@ -17,37 +17,41 @@ async def transfer_page(session: Session) -> None:
     await open_form(session, _form)
 
 
-def _form(session: Session, known: Known) -> None:
-    session.choice.prefill(known, session.system.clock())
+def _form(session: Session, known: KnownNames) -> None:
+    session.form.prefill(known, session.context.clock())
     with card("Transfer between scenarios"):
         lead(
             "How much of what is known of the user in source scenario j counts in target scenario i: "
-            "one ranking per target scenario. " + what_is_known(known, session.system.clock())
+            "one ranking per target scenario. " + describe_names(known, session.context.clock())
         )
-        request_form(session.choice, known, scenario=False, candidates=False)
+        request_form(session.form, known, scenario=False, candidates=False)
         button = ui.button("Show weights").props("no-caps unelevated")
-    answer = place()
+    answer = slot()
     with answer, card("Transfer weights"):
         lead("Nothing is shown yet: choose a user, then Show weights.")
 
-    on_press(
-        button, answer, "Ranking in every scenario", lambda: weights(session, known), lambda found: show(found, known)
+    load_on_click(
+        button,
+        answer,
+        "Ranking in every scenario",
+        lambda: request_transfer(session, known),
+        lambda found: show(found, known),
     )
 
 
-def weights(session: Session, known: Known) -> Transfer:
+def request_transfer(session: Session, known: KnownNames) -> Transfer:
     """Ask the server once per scenario. Blocks; raises CrossRecError."""
     if not known.scenarios:
-        raise BadChoice("No scenario is known yet")
+        raise InvalidForm("No scenario is known yet")
     items = list(known.items[:1]) or ["any"]  # weights do not depend on the candidates
-    choice = session.choice
-    requests = {scenario: rank_request(choice, items) for scenario in known.scenarios}
+    form = session.form
+    requests = {scenario: rank_request(form, items) for scenario in known.scenarios}
     for scenario, request in requests.items():
         request.scenario_id = scenario
-    return transfer_of({scenario: session.system.servers.rank(request) for scenario, request in requests.items()})
+    return transfer_of({scenario: session.context.servers.rank(request) for scenario, request in requests.items()})
 
 
-def show(found: Transfer, known: Known) -> None:
+def show(found: Transfer, known: KnownNames) -> None:
     """The matrix."""
     for warning in found.warnings:
         message("warning", warning)
@@ -62,7 +66,7 @@ def show(found: Transfer, known: Known) -> None:
                 with card("Between different scenarios"):
                     facts([("Most, source to target", found.extremes[0]), ("Least", found.extremes[1])])
     with card("The same as a table"):
-        columns = [Column("Target i"), *(Column(source, numeric=True) for source in found.sources)]
+        columns = [TableColumn("Target i"), *(TableColumn(source, numeric=True) for source in found.sources)]
         rows = [
             [target, *(f"{weight:.3f}" for weight in row)]
             for target, row in zip(found.targets, found.matrix, strict=True)

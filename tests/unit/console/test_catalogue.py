@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.console.catalogue import Catalogue, Known
+from services.console.catalogue import Catalogue, KnownNames
 from services.store.protocol import StoreUnavailable
 from tests.contract.rank_server import NOW_S, SCHEMA, SwitchedStore, filled_store
 
@@ -47,10 +47,10 @@ def test_a_store_that_is_away_is_said(store: SwitchedStore) -> None:
 
 
 def test_an_empty_store_is_an_empty_catalogue() -> None:
-    assert Known() == Catalogue(SwitchedStore(), SCHEMA).current()
+    assert KnownNames() == Catalogue(SwitchedStore(), SCHEMA).current()
 
 
 def test_events_of_more_than_a_week_ago_are_past() -> None:
-    assert Known(newest_s=NOW_S - 8 * 86_400).is_past(NOW_S)
-    assert not Known(newest_s=NOW_S - 60).is_past(NOW_S)
-    assert not Known().is_past(NOW_S)
+    assert KnownNames(newest_s=NOW_S - 8 * 86_400).is_past(NOW_S)
+    assert not KnownNames(newest_s=NOW_S - 60).is_past(NOW_S)
+    assert not KnownNames().is_past(NOW_S)

@@ -3,24 +3,24 @@
 import numpy as np
 import pytest
 
-from services.console.comparison import Placed, compare, spearman
+from services.console.comparison import ComparedItem, compare, spearman
 from tests.unit.console.answers import answer
 
 
-def ranked(*items: str) -> dict[str, float]:
+def scores_of(*items: str) -> dict[str, float]:
     return {item: 1.0 - place / 100 for place, item in enumerate(items)}
 
 
 def test_places_and_changes_of_both_sides() -> None:
-    found = compare(answer(ranked("a", "b", "c")), answer(ranked("c", "a", "b")), {"c": "Cocoa"})
-    a, b, c = Placed("a", "a", -1), Placed("b", "b", -1), Placed("c", "Cocoa", 2)
+    found = compare(answer(scores_of("a", "b", "c")), answer(scores_of("c", "a", "b")), {"c": "Cocoa"})
+    a, b, c = ComparedItem("a", "a", -1), ComparedItem("b", "b", -1), ComparedItem("c", "Cocoa", 2)
     assert [(a, c), (b, a), (c, b)] == found.pairs
     assert ("Cocoa", 2) == found.largest_move
     assert 4 / 3 == found.mean_move
 
 
 def test_the_same_order_correlates_fully_and_the_reverse_not_at_all() -> None:
-    forward, backward = answer(ranked(*"abcd")), answer(ranked(*"dcba"))
+    forward, backward = answer(scores_of(*"abcd")), answer(scores_of(*"dcba"))
     assert 1.0 == compare(forward, forward, {}).correlation
     assert compare(forward, forward, {}).largest_move is None
     assert -1.0 == compare(forward, backward, {}).correlation
@@ -28,7 +28,7 @@ def test_the_same_order_correlates_fully_and_the_reverse_not_at_all() -> None:
 
 def test_overlap_is_that_of_the_first_ten() -> None:
     names = [f"i{n}" for n in range(20)]
-    found = compare(answer(ranked(*names)), answer(ranked(*names[5:15], *names[:5], *names[15:])), {})
+    found = compare(answer(scores_of(*names)), answer(scores_of(*names[5:15], *names[:5], *names[15:])), {})
     assert (10, 5) == (found.top, found.overlap)
 
 

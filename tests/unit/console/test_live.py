@@ -6,12 +6,19 @@ import pytest
 
 from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.console.choice import BadChoice, Choice
-from services.console.live import Draft, behavior_event, change_in_words, moves, publish_and_watch, summary
+from services.console.live import (
+    EventForm,
+    behavior_event,
+    format_change,
+    publish_and_watch,
+    rank_changes,
+    summarize_changes,
+)
+from services.console.rank_form import InvalidForm, RankForm
 from tests.unit.console.answers import answer, newest
 
 THEN_S = 1_500_000_000.0
-CHOICE = Choice(user_id="ann", scenario_id="tv")
+CHOICE = RankForm(user_id="ann", scenario_id="tv")
 BEFORE, AFTER = {"tea": 0.8, "milk": 0.4, "dust": 0.1}, {"dust": 0.9, "tea": 0.7, "milk": 0.4}
 
 
@@ -39,7 +46,7 @@ class Servers:
 def test_the_answer_is_asked_for_until_it_knows_of_the_event() -> None:
     """All answers after the first are as of the event's time, which is after all that was known."""
     servers = Servers(late=1)
-    found = publish_and_watch(servers, CHOICE, Draft("click"), list(BEFORE), clock=lambda: THEN_S)
+    found = publish_and_watch(servers, CHOICE, EventForm("click"), list(BEFORE), clock=lambda: THEN_S)
     assert ["tea", "dust"] == [found.before.items[0].item_id, found.after.items[0].item_id]
     assert found.visible_ms is not None
     assert THEN_S + 1 == found.event.time.seconds
@@ -49,7 +56,7 @@ def test_the_answer_is_asked_for_until_it_knows_of_the_event() -> None:
 
 def test_without_an_item_the_last_one_has_the_event() -> None:
     servers = Servers(late=0)
-    found = publish_and_watch(servers, CHOICE, Draft("click"), list(BEFORE), clock=lambda: THEN_S)
+    found = publish_and_watch(servers, CHOICE, EventForm("click"), list(BEFORE), clock=lambda: THEN_S)
     assert ("dust", "ann", "tv") == (found.event.item_id, found.event.user_id, found.event.scenario_id)
     assert events_pb2.EVENT_TYPE_CLICK == found.event.type
     assert [found.event] == servers.published
@@ -58,44 +65,44 @@ def test_without_an_item_the_last_one_has_the_event() -> None:
 
 def test_an_event_that_nobody_folds_is_given_up() -> None:
     found = publish_and_watch(
-        Servers(late=10), CHOICE, Draft("click"), list(BEFORE), clock=lambda: THEN_S, within_s=0.0
+        Servers(late=10), CHOICE, EventForm("click"), list(BEFORE), clock=lambda: THEN_S, within_s=0.0
     )
     assert found.visible_ms is None
-    assert "are the consumers running?" in summary(found, moves(found.before, found.after, {}))
+    assert "are the consumers running?" in summarize_changes(found, rank_changes(found.before, found.after, {}))
 
 
 def test_moves_are_in_the_new_order() -> None:
-    found = moves(answer(BEFORE), answer(AFTER), {"dust": "Dust"})
+    found = rank_changes(answer(BEFORE), answer(AFTER), {"dust": "Dust"})
     assert [("Dust", 3, 1, 2), ("tea", 1, 2, -1), ("milk", 2, 3, -1)] == [
         (move.title, move.before, move.after, move.change) for move in found
     ]
-    assert ["▲ 2", "▼ 1", "="] == [change_in_words(change) for change in (2, -1, 0)]
+    assert ["▲ 2", "▼ 1", "="] == [format_change(change) for change in (2, -1, 0)]
 
 
 def test_the_summary_says_where_the_item_went() -> None:
     servers = Servers(late=0)
-    found = publish_and_watch(servers, CHOICE, Draft("click"), list(BEFORE), clock=lambda: THEN_S)
-    said = summary(found, moves(found.before, found.after, {}))
+    found = publish_and_watch(servers, CHOICE, EventForm("click"), list(BEFORE), clock=lambda: THEN_S)
+    said = summarize_changes(found, rank_changes(found.before, found.after, {}))
     assert "3 of 3 items changed places. dust: 3 before, 1 after." in said
 
 
 @pytest.mark.parametrize(
     ("draft", "said"),
     [
-        (Draft("query", text=" "), "Text"),
-        (Draft("comment", "tea"), "Text"),
-        (Draft("rating", "tea"), "Value"),
-        (Draft("click"), "Item"),
+        (EventForm("query", text=" "), "Text"),
+        (EventForm("comment", "tea"), "Text"),
+        (EventForm("rating", "tea"), "Value"),
+        (EventForm("click"), "Item"),
     ],
 )
-def test_what_an_event_lacks_is_named(draft: Draft, said: str) -> None:
-    with pytest.raises(BadChoice, match=said):
+def test_what_an_event_lacks_is_named(draft: EventForm, said: str) -> None:
+    with pytest.raises(InvalidForm, match=said):
         behavior_event(draft, "ann", "tv", THEN_S)
 
 
 def test_a_query_has_text_and_no_item_and_a_purchase_its_price() -> None:
-    query = behavior_event(Draft("query", "tea", text="green tea"), "ann", "tv", THEN_S)
+    query = behavior_event(EventForm("query", "tea", text="green tea"), "ann", "tv", THEN_S)
     assert ("", "green tea") == (query.item_id, query.text)
-    purchase = behavior_event(Draft("purchase", "tea", value=2.5), "ann", "tv", THEN_S)
+    purchase = behavior_event(EventForm("purchase", "tea", value=2.5), "ann", "tv", THEN_S)
     assert ("tea", 2.5) == (purchase.item_id, purchase.value)
-    assert not behavior_event(Draft("click", "tea", value=2.5), "ann", "tv", THEN_S).HasField("value")
+    assert not behavior_event(EventForm("click", "tea", value=2.5), "ann", "tv", THEN_S).HasField("value")

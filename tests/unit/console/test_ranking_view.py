@@ -1,7 +1,7 @@
 """An answer as pages show it."""
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.console.ranking_view import Source, degraded, ranking_view
+from services.console.ranking_view import SourceWeight, describe_degradation, ranking_view
 from tests.unit.console.answers import answer, newest
 
 NAMES = {"tv": "Television", "shelf": "shelf"}
@@ -12,7 +12,7 @@ def test_lines_hold_place_title_and_contributions_that_add_up() -> None:
     assert [(1, "Green tea"), (2, "milk")] == [(line.place, line.title) for line in view.lines]
     for line in view.lines:
         assert abs(sum(line.contributions) - line.score) < 1e-6
-    assert [Source("shelf", "shelf", 0.5), Source("tv", "Television", 1.0)] == list(view.sources)
+    assert [SourceWeight("shelf", "shelf", 0.5), SourceWeight("tv", "Television", 1.0)] == list(view.sources)
 
 
 def test_facts_name_model_arm_and_freshness() -> None:
@@ -38,8 +38,8 @@ def test_a_recognised_target_has_its_posterior_likeliest_first() -> None:
 def test_reasons_of_degradation_are_words() -> None:
     """Kinds that are newer than this code show their number."""
     known = pb.Degradation(reason=pb.DEGRADATION_REASON_STALE_USER, detail="as of 3 s ago")
-    assert "Stale user: as of 3 s ago" == degraded(known)
-    assert "99: new" == degraded(pb.Degradation(reason=99, detail="new"))
+    assert "Stale user: as of 3 s ago" == describe_degradation(known)
+    assert "99: new" == describe_degradation(pb.Degradation(reason=99, detail="new"))
 
 
 def test_an_answer_of_a_system_that_knows_no_scenario_has_lines_without_contributions() -> None:

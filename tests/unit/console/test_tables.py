@@ -1,14 +1,14 @@
 """Tables as HTML."""
 
-from services.console.tables import Cell, Column, table_html
+from services.console.tables import TableCell, TableColumn, table_html
 
-COLUMNS = [Column("Item"), Column("Score", numeric=True)]
+COLUMNS = [TableColumn("Item"), TableColumn("Score", numeric=True)]
 
 
 def test_text_from_outside_is_escaped_everywhere() -> None:
     """Titles are other people's: none of them is markup."""
     evil = '<img src=x onerror="alert(1)">'
-    made = table_html(evil, [Column(evil)], [[evil], [Cell(evil, evil, 0.5, evil, evil)]])
+    made = table_html(evil, [TableColumn(evil)], [[evil], [TableCell(evil, evil, 0.5, evil, evil)]])
     assert "<img" not in made
     assert 8 == made.count("&lt;img")
 
@@ -27,6 +27,8 @@ def test_a_long_table_ends_and_says_so() -> None:
 
 
 def test_bars_keep_to_their_cell() -> None:
-    made = table_html("", [Column("a")], [[Cell("x", share=7.0, colour="#0072B2")], [Cell("y", share=-1.0)]])
+    made = table_html(
+        "", [TableColumn("a")], [[TableCell("x", share=7.0, colour="#0072B2")], [TableCell("y", share=-1.0)]]
+    )
     assert "width:100.0%;background:#0072B2" in made
     assert "width:0.0%" in made

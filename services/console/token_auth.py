@@ -1,7 +1,7 @@
-"""Who may see the pages: nobody from beyond this machine without the token.
+"""Access control of the pages: a token is required, except on loopback.
 
-The gate stands before every page, asset and web socket. It asks for the token once and then knows the browser by a
-cookie that is good until the console ends; scripts may send the token as a bearer token.
+The middleware protects every page, asset and web socket. It asks for the token once and then recognises the browser by
+a cookie that is valid until the console ends; scripts may send the token as a bearer token.
 """
 
 import hmac
@@ -19,11 +19,11 @@ from services.errors import ConfigurationError
 COOKIE = "crossrec-console"
 LOGIN = "/login"
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "::1", "[::1]"]
-"""Hosts that pages are asked for under where they are for this machine alone: no other site can pose as them."""
+"""Host names that are accepted on loopback: no other site can pose as them (DNS rebinding)."""
 
 POLICY_VIOLATION = 1008
-MOST_BYTES = 4096
-"""Of a form with a token."""
+MAX_FORM_BYTES = 4096
+"""Limit of the login form's body."""
 
 FORM = """<!doctype html><html lang="en-GB"><head><meta charset="utf-8"><title>CrossRec console</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
@@ -40,7 +40,7 @@ required autofocus><button>Open</button></form></body></html>"""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is for this machine alone."""
+    """Whether an address is reachable from this machine only."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -48,26 +48,26 @@ def is_loopback(host: str) -> bool:
 
 
 def check_listen(host: str, token: str) -> None:
-    """ConfigurationError if pages would be open to others without a token."""
+    """ConfigurationError if other machines could reach the pages without a token."""
     if not token and not is_loopback(host):
         raise ConfigurationError(f"--host: {host} listens beyond this machine, which needs --token-file")
 
 
-class Gate:
-    """ASGI middleware that lets nobody in without the token.
+class TokenAuthMiddleware:
+    """ASGI middleware that requires the token or the session cookie.
 
     Args:
-        app: what is behind it.
+        app: the protected application.
         token: the token.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
-        self._pass = secrets.token_urlsafe(32)
+        self._session_secret = secrets.token_urlsafe(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, or ask."""
-        if scope["type"] not in {"http", "websocket"} or self._admits(Headers(scope=scope)):
+        """Pass an authorised request on; answer others with the login form."""
+        if scope["type"] not in {"http", "websocket"} or self._is_authorised(Headers(scope=scope)):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
@@ -75,10 +75,10 @@ class Gate:
             answer = await self._answer(Request(scope, receive))
             await answer(scope, receive, send)
 
-    def _admits(self, headers: Headers) -> bool:
+    def _is_authorised(self, headers: Headers) -> bool:
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         scheme, _, sent = headers.get("authorization", "").partition(" ")
-        return _same(cookie, self._pass) or (scheme.lower() == "bearer" and _same(sent, self._token))
+        return _same(cookie, self._session_secret) or (scheme.lower() == "bearer" and _same(sent, self._token))
 
     async def _answer(self, request: Request) -> Response:
         if request.method != "POST" or request.url.path != LOGIN:
@@ -87,7 +87,7 @@ class Gate:
             return _form("<p role='alert'>That is not the token.</p>", 403)
         answer = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, self._pass, httponly=True, samesite="strict", secure=secure)
+        answer.set_cookie(COOKIE, self._session_secret, httponly=True, samesite="strict", secure=secure)
         return answer
 
 
@@ -95,7 +95,7 @@ async def _sent_token(request: Request) -> str:
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_FORM_BYTES:
             return ""
     return parse_qs(body.decode(errors="replace")).get("token", [""])[0].strip()
 

@@ -9,7 +9,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from services.console.gate import COOKIE, Gate, check_listen
+from services.console.token_auth import COOKIE, TokenAuthMiddleware, check_listen
 from services.errors import ConfigurationError
 
 TOKEN = "a-long-token"  # noqa: S105 - of a test
@@ -28,7 +28,7 @@ async def socket(websocket: WebSocket) -> None:
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     app = Starlette(routes=[Route("/", page), WebSocketRoute("/socket", socket)])
-    app.add_middleware(Gate, token=TOKEN)
+    app.add_middleware(TokenAuthMiddleware, token=TOKEN)
     with TestClient(app) as client:
         yield client
 

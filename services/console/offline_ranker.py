@@ -1,6 +1,7 @@
-"""Models of the registry, opened in this process: the same request ranked by any version.
+"""Ranks a request with any model version of the registry, in this process.
 
-The server's models are dealt out by user; here one chooses. Rows come from the same online store. Nothing is written.
+The ranking server assigns models by user; here the version is chosen. Rows come from the same online store. Nothing is
+written.
 """
 
 import threading
@@ -17,19 +18,19 @@ from services.registry.promotion import list_roles
 from services.registry.reader import Registry, Version
 from services.settings.load import Settings
 
-MOST_LOADED = 4
+MAX_LOADED = 4
 DEADLINE_S = 20.0
-"""Of a ranking here, seconds: the first one reads all rows."""
+"""Deadline of a ranking, seconds: the first one reads all rows."""
 
 
-class Rivals:
-    """Versions that can be compared. Safe between threads; its calls block.
+class OfflineRanker:
+    """Ranks with versions of the registry. Thread-safe; calls block.
 
     Args:
-        registry: where they lie.
+        registry: the model registry.
         name: model that the servers rank with.
-        load: makes a version ready to rank, or raises CrossRecError.
-        open_ranker: rows and all else that ranks with a model.
+        load: loads a version; raises CrossRecError.
+        open_ranker: builds a ranker for a model.
     """
 
     def __init__(
@@ -44,21 +45,21 @@ class Rivals:
         self._ranker: Ranker | None = None
 
     def versions(self) -> dict[str, str]:
-        """What may be compared, NAME/VERSION and what it does: what serves first, then the newest.
+        """The versions that can rank, NAME/VERSION, with their role: serving ones first, then the newest.
 
         Raises CrossRecError if the registry cannot be read.
         """
         self._registry.invalidate_listings()
-        doing: dict[Version, str] = {}
+        roles: dict[Version, str] = {}
         if self._registry.newest(self._name):
             for version, role in list_roles(self._registry, self._name):
-                doing[version] = f"{doing[version]}, {role}" if version in doing else role
+                roles[version] = f"{roles[version]}, {role}" if version in roles else role
         all_of_them = [version for name in self._registry.names() for version in self._registry.versions(name)]
-        found = [*doing, *(version for version in all_of_them if version not in doing and self._ranks(version))]
-        return {str(version): doing.get(version, "") for version in found}
+        found = [*roles, *(version for version in all_of_them if version not in roles and self._ranks(version))]
+        return {str(version): roles.get(version, "") for version in found}
 
     def rank(self, version: str, request: pb.RankRequest) -> pb.RankResponse:
-        """The answer of a version. Raises CrossRecError saying what is wrong with version, rows or request."""
+        """The answer of a version. Raises CrossRecError for a wrong version, rows or request."""
         ranker = self._ranker_with(Version.parse(version))
         until_s = time.monotonic() + DEADLINE_S
         return pb.RankResponse.FromString(rank(ranker, request, lambda: until_s - time.monotonic()))
@@ -66,7 +67,7 @@ class Rivals:
     def _ranker_with(self, version: Version) -> Ranker:
         with self._lock:
             if version not in self._loaded:
-                while len(self._loaded) >= MOST_LOADED:
+                while len(self._loaded) >= MAX_LOADED:
                     self._loaded.pop(next(iter(self._loaded)))
                 self._loaded[version] = self._load(version)
             model = self._loaded[version]
@@ -78,8 +79,8 @@ class Rivals:
         return self._registry.manifest(version, FIELDS_OF_ALL).get("kind") != RECOGNISER
 
 
-def open_rivals(settings: Settings) -> Rivals:
-    """The rivals of the settings' registry, on the processor, whatever the servers run on. Opens nothing yet."""
+def open_offline_ranker(settings: Settings) -> OfflineRanker:
+    """A ranker over the settings' registry, on the CPU, whatever the servers run on. Opens nothing yet."""
     from services.features.schema import build_schema
 
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
@@ -97,4 +98,4 @@ def open_rivals(settings: Settings) -> Rivals:
 
         return build_ranker(settings, FixedModel(model))[0]
 
-    return Rivals(registry, settings.ranking.model, load, open_ranker)
+    return OfflineRanker(registry, settings.ranking.model, load, open_ranker)
