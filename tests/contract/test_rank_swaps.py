@@ -30,6 +30,7 @@ from tests.contract.rank_server import (
     scores,
 )
 from tests.unit.ranking.model.tiny_models import CPU, ENCODER, register, truncate
+from tests.waiting import wait_until
 
 SWAPS = 20
 
@@ -52,9 +53,7 @@ def watching(models: WatchedModels) -> Iterator[WatchedModels]:
 
 
 def wait_for(models: WatchedModels, version: str) -> None:
-    pause = threading.Event()
-    while models.deployment.arms[0].assignment.model.version != version:
-        pause.wait(0.002)
+    wait_until(lambda: models.deployment.arms[0].assignment.model.version == version)
 
 
 @dataclass
@@ -109,9 +108,7 @@ def test_broken_versions_between_good_ones_never_answer(tmp_path: Path, store: S
                 if number % 2:
                     wait_for(models, f"tiny/{number}")
                 else:
-                    pause = threading.Event()
-                    while not models.problems:
-                        pause.wait(0.002)
+                    wait_until(lambda: models.problems)
         finally:
             stop.set()
         answered = {version for client in clients for _, version, _ in client.result()}
@@ -192,7 +189,5 @@ def test_a_shadow_neither_delays_nor_changes_answers(
             assert found.dropped >= 30 - 3
             candidate.gate.set()
         else:
-            pause = threading.Event()
-            while not shadow.comparisons()[0].failed:
-                pause.wait(0.002)
+            wait_until(lambda: shadow.comparisons()[0].failed)
             assert 0 == shadow.comparisons()[0].requests

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import threading
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from services.ranking.model.shadow import ShadowScorer
 from services.registry.model import FakeModel, Scores
 from services.server.logging import JsonFormatter
 from tests.unit.ranking.model.tiny_models import tensors_of
+from tests.waiting import wait_until
 
 TENSORS, TARGET = tensors_of(build_schema(FeatureConfig(text_dims=3)), 12, 2), np.array([0.25, 0.75])
 
@@ -66,9 +66,9 @@ def offer(shadow: ShadowScorer, candidate: FakeModel, served: str = "fake/1") ->
 
 
 def wait_for(shadow: ShadowScorer, requests: int, candidate: str = "fake/1") -> None:
-    pause = threading.Event()
-    while sum(found.requests for found in shadow.comparisons() if found.candidate == candidate) < requests:
-        pause.wait(0.001)
+    wait_until(
+        lambda: sum(found.requests for found in shadow.comparisons() if found.candidate == candidate) >= requests
+    )
 
 
 def test_means_are_kept_per_pair_of_versions() -> None:
@@ -118,15 +118,13 @@ def test_what_was_found_is_logged_every_minute(caplog: pytest.LogCaptureFixture)
     now_s = [0.0]
     shadow = ShadowScorer(1.0, 8, clock=lambda: now_s[0])
     shadow.start()
-    pause = threading.Event()
     try:
         offer(shadow, FakeModel())
         wait_for(shadow, 1)
         assert [] == caplog.records
         now_s[0] = 61.0
         offer(shadow, FakeModel())
-        while not caplog.records:
-            pause.wait(0.001)
+        wait_until(lambda: caplog.records)
     finally:
         shadow.stop()
     line = json.loads(JsonFormatter().format(caplog.records[0]))
