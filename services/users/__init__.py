@@ -1,1 +1,1 @@
-"""What a person may ask for: what is stored of them, and to be forgotten."""
+"""The rights of a user over the own data: export and erasure."""

@@ -1,6 +1,6 @@
-"""`crossrec user export`: what is stored of a user, as JSON.
+"""`crossrec user export`: the stored rows of a user, as JSON.
 
-Knows flags and output. `crossrec user erase` is in export/datasets/cli.py, for it may also write to data sets.
+Knows flags and output. `crossrec user erase` is in export/datasets/cli.py, because it may also write to data sets.
 """
 
 import json
@@ -16,7 +16,7 @@ UserId = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
 def export_command(user_id: UserId) -> None:
     """Print everything that the online store holds of a user, as JSON.
 
-    Looks at all item keys to name the items that the user engaged with. `found` is false if there is nothing.
+    Scans all item keys to name the items that the user engaged with. `found` is false if there is nothing.
     """
     from services.features.schema import build_schema
     from services.server.security.pseudonyms import open_pseudonymizer
@@ -26,5 +26,5 @@ def export_command(user_id: UserId) -> None:
     settings = load_settings()
     schema, rows = build_schema(settings.features), open_rows_for_batches(settings)
     items = (item for (item,) in rows.ids(schema["item"]))
-    found = export_user(rows, schema, user_id, items, open_pseudonymizer(settings.privacy).all_pseudonyms(user_id))
-    typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    exported = export_user(rows, schema, user_id, items, open_pseudonymizer(settings.privacy).all_pseudonyms(user_id))
+    typer.echo(json.dumps(exported, indent=2, ensure_ascii=False))

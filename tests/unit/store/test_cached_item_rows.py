@@ -1,4 +1,4 @@
-"""Item rows in memory for a while."""
+"""The cache of item rows."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ ITEM, USER = SCHEMA["item"], SCHEMA["user"]
 AGE_S = 5.0
 
 
-class Counting(MemoryRowStore):
-    """Remembers what it was asked for."""
+class CountedStore(MemoryRowStore):
+    """Records the keys that are read; raises StoreUnavailable while `away`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Counting(MemoryRowStore):
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """Seconds that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -43,8 +43,8 @@ class Clock:
 
 
 @pytest.fixture
-def store() -> Counting:
-    store = Counting()
+def store() -> CountedStore:
+    store = CountedStore()
     put(store, "a", "b")
     return store
 
@@ -55,7 +55,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cached(store: Counting, clock: Clock) -> CachedItemRowStore:
+def cached(store: CountedStore, clock: Clock) -> CachedItemRowStore:
     return CachedItemRowStore(store, 10, AGE_S, clock)
 
 
@@ -73,8 +73,8 @@ def prices(cached: CachedItemRowStore, *items: str) -> list[float | None]:
     ]
 
 
-def test_an_item_is_read_once_while_it_is_young(cached: CachedItemRowStore, store: Counting, clock: Clock) -> None:
-    """Rows come in the order of the keys, repeated ones too; only what is not known is read."""
+def test_an_item_is_read_once_while_it_is_young(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
+    """Rows come in the order of the keys, repeated ones too; only unknown items are read."""
     put(store, "c", price=3.0)
     assert [1.0, 1.0, 1.0] == prices(cached, "b", "a", "b")
     clock.now_s += AGE_S - 0.1
@@ -82,7 +82,7 @@ def test_an_item_is_read_once_while_it_is_young(cached: CachedItemRowStore, stor
     assert [("b",), ("a",), ("c",)] == store.asked
 
 
-def test_an_old_item_is_read_again(cached: CachedItemRowStore, store: Counting, clock: Clock) -> None:
+def test_an_old_item_is_read_again(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
     """What another process changed is seen then, and not before."""
     prices(cached, "a")
     put(store, "a", price=2.0)
@@ -92,14 +92,14 @@ def test_an_old_item_is_read_again(cached: CachedItemRowStore, store: Counting, 
     assert [("a",)] * 2 == store.asked
 
 
-def test_unknown_items_are_asked_for_every_time(cached: CachedItemRowStore, store: Counting) -> None:
+def test_unknown_items_are_asked_for_every_time(cached: CachedItemRowStore, store: CountedStore) -> None:
     """They may be described at any moment."""
     assert [None] == prices(cached, "new")
     put(store, "new", price=4.0)
     assert [4.0] == prices(cached, "new")
 
 
-def test_what_is_written_or_deleted_here_is_forgotten(cached: CachedItemRowStore) -> None:
+def test_written_and_deleted_items_leave_the_cache(cached: CachedItemRowStore) -> None:
     """The next read sees it at once."""
     prices(cached, "a", "b")
     put(cached, "a", price=7.0)
@@ -107,8 +107,8 @@ def test_what_is_written_or_deleted_here_is_forgotten(cached: CachedItemRowStore
     assert [7.0, None] == prices(cached, "a", "b")
 
 
-def test_rows_of_other_views_are_never_remembered(cached: CachedItemRowStore, store: Counting) -> None:
-    """Their only writer must read what is stored; keys of users and of items are not confused."""
+def test_rows_of_other_views_are_never_cached(cached: CachedItemRowStore, store: CountedStore) -> None:
+    """Their only writer must read the stored rows; keys of users and of items are not confused."""
     prices(cached, "a")
     for _ in range(2):
         assert [None] == read_rows(cached, USER, [("a",)])
@@ -120,8 +120,8 @@ def test_rows_of_other_views_are_never_remembered(cached: CachedItemRowStore, st
     assert [("a",)] * 5 == store.asked
 
 
-def test_the_oldest_half_leaves_when_there_are_too_many(cached: CachedItemRowStore, store: Counting) -> None:
-    """A batch larger than the bound is answered all the same, and memory stays bounded."""
+def test_the_older_half_is_evicted_beyond_the_size(cached: CachedItemRowStore, store: CountedStore) -> None:
+    """A batch larger than the bound is still returned, and memory stays bounded."""
     many = [f"m{number}" for number in range(25)]
     put(store, *many)
     prices(cached, "a")
@@ -135,8 +135,8 @@ def test_the_oldest_half_leaves_when_there_are_too_many(cached: CachedItemRowSto
         assert len(cached._items) <= 10
 
 
-def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItemRowStore, store: Counting, clock: Clock) -> None:
-    """Young rows are answered without the store; others fail until it is back."""
+def test_an_outage_is_neither_hidden_nor_cached(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
+    """Young rows are read without the store; others fail until it is available."""
     prices(cached, "a")
     store.away = True
     assert [1.0] == prices(cached, "a")
@@ -147,8 +147,8 @@ def test_an_outage_is_not_hidden_and_not_remembered(cached: CachedItemRowStore, 
     assert [1.0] == prices(cached, "a")
 
 
-def test_without_an_age_every_read_goes_to_the_store(store: Counting, clock: Clock) -> None:
-    """And what was just read is given, though it is remembered for no time."""
+def test_without_an_age_every_read_goes_to_the_store(store: CountedStore, clock: Clock) -> None:
+    """And the rows just read are returned."""
     cached = CachedItemRowStore(store, 10, 0.0, clock)
     for _ in range(2):
         assert (read_block(cached, ITEM, [("a",), ("nobody",)]).ints("schema") != 0).tolist() == [True, False]

@@ -1,4 +1,4 @@
-"""The circuit breaker before a store, with a clock and a chance that the tests turn."""
+"""The circuit breaker, with a clock and a random number that the tests set."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +15,8 @@ from services.store.read_deadline import read_deadline
 VIEW = build_schema(FeatureConfig())["user"]
 
 
-class Away(MemoryRowStore):
-    """A store that fails as long as it is told to, and may take its time."""
+class FailingStore(MemoryRowStore):
+    """Raises `failure` while it is set; a read takes `takes_s` seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,13 +31,13 @@ class Away(MemoryRowStore):
         return super().read_blocks(requests)
 
 
-def breaker(store: Away, failures: int = 3, slow_s: float = 1.0, chance: float = 0.0) -> CircuitBreaker:
-    """Rests for a second."""
+def breaker(store: FailingStore, failures: int = 3, slow_s: float = 1.0, chance: float = 0.0) -> CircuitBreaker:
+    """A breaker with a pause of a second."""
     return CircuitBreaker(store, CircuitState(1.0, failures, slow_s, lambda: store.now_s, lambda: chance))
 
 
 def outcome(breaker: CircuitBreaker) -> str:
-    """What became of a read."""
+    """The outcome of a read, in short."""
     try:
         read_rows(breaker, VIEW, [("u",)])
     except (StoreUnavailable, StaleSchema) as error:
@@ -46,8 +46,8 @@ def outcome(breaker: CircuitBreaker) -> str:
 
 
 def test_failures_in_a_row_open_it() -> None:
-    """Then the store is left alone; one good answer in between starts the count anew."""
-    store = Away()
+    """Then the store is not called; one success in between resets the count."""
+    store = FailingStore()
     tried = breaker(store)
     assert ["away", "away"] == [outcome(tried) for _ in range(2)]
     store.failure = None
@@ -58,8 +58,8 @@ def test_failures_in_a_row_open_it() -> None:
 
 
 def test_after_the_pause_one_probe_decides() -> None:
-    """A failed one opens it for another pause at once, a good one closes it for all."""
-    store = Away()
+    """A failed probe opens the circuit for another pause, a successful one closes it."""
+    store = FailingStore()
     tried = breaker(store, failures=2)
     assert ["away", "away", "not tried"] == [outcome(tried) for _ in range(3)]
     store.now_s = 1.0
@@ -71,9 +71,9 @@ def test_after_the_pause_one_probe_decides() -> None:
 
 
 @pytest.mark.parametrize(("now_s", "expected"), [(1.24, "not tried"), (1.26, "away")])
-def test_chance_makes_the_pause_longer(now_s: float, expected: str) -> None:
+def test_jitter_makes_the_pause_longer(now_s: float, expected: str) -> None:
     """By up to half of it."""
-    store = Away()
+    store = FailingStore()
     tried = breaker(store, failures=1, chance=0.5)
     outcome(tried)
     store.now_s = now_s
@@ -81,8 +81,8 @@ def test_chance_makes_the_pause_longer(now_s: float, expected: str) -> None:
 
 
 def test_others_do_not_wait_for_the_probe() -> None:
-    """While it is on its way, reads fail at once."""
-    store, begun, go = Away(), threading.Event(), threading.Event()
+    """While it runs, other reads fail at once."""
+    store, begun, go = FailingStore(), threading.Event(), threading.Event()
     tried = breaker(store, failures=1)
     outcome(tried)
     store.failure, store.now_s = None, 5.0
@@ -101,18 +101,18 @@ def test_others_do_not_wait_for_the_probe() -> None:
     assert "read" == outcome(tried)
 
 
-def test_slow_answers_count_as_failures_and_are_still_given() -> None:
-    """A store that crawls is given the same rest."""
-    store = Away()
+def test_slow_reads_count_as_failures_and_still_return() -> None:
+    """A slow store opens the circuit, too."""
+    store = FailingStore()
     store.failure, store.takes_s = None, 1.5
     tried = breaker(store)
     assert ["read", "read", "read", "not tried"] == [outcome(tried) for _ in range(4)]
 
 
 @pytest.mark.parametrize(("took_s", "expected"), [(0.01, "away"), (0.06, "not tried")])
-def test_readers_without_patience_do_not_open_it(took_s: float, expected: str) -> None:
-    """Unless they had a fair while: nobody else is to go without the store because of them."""
-    store = Away()
+def test_reads_past_their_deadline_do_not_open_it(took_s: float, expected: str) -> None:
+    """Unless they had a fair time: one short deadline must not block all other reads."""
+    store = FailingStore()
     store.takes_s = took_s
     tried = breaker(store, failures=3)
     with read_deadline(0):
@@ -120,9 +120,9 @@ def test_readers_without_patience_do_not_open_it(took_s: float, expected: str) -
         assert expected == outcome(tried)
 
 
-def test_a_probe_without_patience_leaves_it_to_the_next_one() -> None:
-    """Which is tried at once."""
-    store = Away()
+def test_a_probe_past_its_deadline_leaves_the_decision_to_the_next_one() -> None:
+    """Which runs at once."""
+    store = FailingStore()
     tried = breaker(store, failures=1)
     outcome(tried)
     store.now_s = 1.0
@@ -133,17 +133,17 @@ def test_a_probe_without_patience_leaves_it_to_the_next_one() -> None:
 
 
 def test_an_error_of_another_kind_is_an_answer() -> None:
-    """The store is there; also as the probe's, which closes it."""
-    store = Away()
+    """The store responds; as the outcome of the probe it closes the circuit."""
+    store = FailingStore()
     tried = breaker(store, failures=1)
     outcome(tried)
     store.failure, store.now_s = StaleSchema("stale"), 2.0
     assert ["stale"] * 3 == [outcome(tried) for _ in range(3)]
 
 
-def test_calls_begun_before_it_opened_do_not_prolong_the_rest() -> None:
-    """What times out late says nothing new."""
-    store = Away()
+def test_calls_begun_before_it_opened_do_not_prolong_the_pause() -> None:
+    """Their late time-out is no new evidence."""
+    store = FailingStore()
     tried = breaker(store, failures=1)
     late = tried.circuit.guard()
     late.__enter__()

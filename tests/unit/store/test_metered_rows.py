@@ -1,4 +1,4 @@
-"""What is noted about calls of a store."""
+"""Reports of the calls of a store."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,20 @@ from tests.unit.consumers.streams import SCHEMA
 USER = SCHEMA["user"]
 
 
-class Away(MemoryRowStore):
+class UnavailableStore(MemoryRowStore):
+    """Every read fails."""
+
     def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         del requests
         raise StoreUnavailable("away")
 
 
-def test_every_call_is_noted_with_rows_and_time() -> None:
-    """Also one that fails, whose error comes through."""
-    notes: list[tuple[str, str, int, float]] = []
+def test_every_call_is_reported_with_rows_and_duration() -> None:
+    """A failed call, too; its error is raised."""
+    calls: list[tuple[str, str, int, float]] = []
     ticks = iter(range(10))
-    store = MeteredRowStore(Away(), lambda *note: notes.append(note), lambda: next(ticks))
+    store = MeteredRowStore(UnavailableStore(), lambda *call: calls.append(call), lambda: next(ticks))
     store.write([("u",), ("v",)], pack_rows(USER, [None, None]))
     with pytest.raises(StoreUnavailable, match="away"):
         read_rows(store, USER, [("u",)])
-    assert [("write", "user", 2, 1), ("read", "user", 1, 1)] == notes
+    assert [("write", "user", 2, 1), ("read", "user", 1, 1)] == calls

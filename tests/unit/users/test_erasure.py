@@ -1,4 +1,4 @@
-"""Asking for a user to be forgotten."""
+"""Requests for the erasure of a user."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_a_bad_user_id_is_refused() -> None:
 
 
 def test_what_kafka_has_not_confirmed_is_an_error() -> None:
-    """It may be asked for again."""
+    """The request may be repeated."""
     publisher = MemoryPublisher(failures={0: TimeoutError("late")})
-    with pytest.raises(Unavailable, match=r"not confirmed the erasure \(TimeoutError\): ask again"):
+    with pytest.raises(Unavailable, match=r"not confirmed the erasure \(TimeoutError\): try again"):
         request_erasure(build_intake(Settings(), publisher), "ann", 1e9)
