@@ -42,7 +42,7 @@ class UserRows:
 
 @dataclass(frozen=True)
 class RequestRows:
-    """The rows of a query.
+    """The rows of a request.
 
     Args:
         features: the rows as the encoder takes them.
@@ -92,16 +92,14 @@ def hydrate(
     """Join items and scenarios from memory with the user's rows, and note what is missing."""
     items = rows.items.lookup(query.item_ids, scenarios.ids)
     if not (user.available and scenarios.available and items.available):
-        degradations.add(
-            pb.DEGRADATION_REASON_STORE_UNAVAILABLE, "the online store could not be read: last known rows are used"
-        )
+        detail = "the online store could not be read: last known rows are used"
+        degradations.add(pb.DEGRADATION_REASON_STORE_UNAVAILABLE, detail)
     if not user.available and user.known:
         degradations.add(pb.DEGRADATION_REASON_STALE_USER, f"the user's rows were read {user.age_s:.0f} s ago")
     elif not user.available:
         # The model scores a new user's rows: popularity in the target scenario decides, and scores stay comparable.
-        degradations.add(
-            pb.DEGRADATION_REASON_POPULARITY, "the user's rows could not be read: ranked by what other users do"
-        )
+        detail = "the user's rows could not be read: ranked by what other users do"
+        degradations.add(pb.DEGRADATION_REASON_POPULARITY, detail)
     elif not user.known:
         degradations.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "the user has no features: ranked by what other users do")
     unknown = len(items.known) - int(np.count_nonzero(items.known))

@@ -1,6 +1,6 @@
 """Shadow scoring: a candidate model scores answered requests on a thread of its own, and is compared.
 
-A request only enqueues its tensors; when the candidate is too slow, requests are dropped and stats. Knows models and
+A request only enqueues its tensors; when the candidate is too slow, requests are dropped and counted. Knows models and
 tensors; knows nothing of registries or answers.
 """
 
@@ -32,6 +32,8 @@ _Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class _ShadowRequest:
+    """A scored request, to be scored again by the candidate."""
+
     served: str
     candidate: ScoringModel
     tensors: Tensors
@@ -112,12 +114,12 @@ class ShadowScorer:
 
     def _compare(self, request: _ShadowRequest) -> None:
         try:
-            comparison = compare_scores(request.scores, request.candidate.score(request.tensors, request.target))
+            agreement = compare_scores(request.scores, request.candidate.score(request.tensors, request.target))
         except Exception as error:
             # A candidate may fail in any way; that must end neither the thread nor the comparison.
             self._count_failure(request, error)
             return
-        values = np.array(astuple(comparison))
+        values = np.array(astuple(agreement))
         with self._lock:
             stats = self._stats_of(request.pair)
             stats.counts["requests"] += 1

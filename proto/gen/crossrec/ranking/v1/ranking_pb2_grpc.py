@@ -49,9 +49,9 @@ class RankingServiceServicer:
     def Rank(self, request, context):
         """Scores and orders the candidates. score = sum over source scenarios j of
         transfer weight M[i,j] * preference P[j,n]. Unknown users, items and scenarios and a slow or
-        absent store get a defined answer with `degraded` reasons. INVALID_ARGUMENT with field and
-        reason (google.rpc.BadRequest) for a bad request, DEADLINE_EXCEEDED when the deadline passes,
-        RESOURCE_EXHAUSTED when the server has too much to do, UNAVAILABLE before the model is loaded.
+        unavailable store get a defined answer with `degraded` reasons. INVALID_ARGUMENT with field and
+        reason (google.rpc.BadRequest) for an invalid request, DEADLINE_EXCEEDED when the deadline passes,
+        RESOURCE_EXHAUSTED when the server is overloaded, UNAVAILABLE before the model is loaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
