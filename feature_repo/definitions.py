@@ -20,7 +20,7 @@ TYPES = {"float64": Float64, "int64": Int64, "string": String}
 def field_of(feature: Feature) -> Field:
     """One column of a feature view."""
     dtype = TYPES[feature.dtype]
-    what = f"{feature.what} (half-life {feature.half_life})" if feature.half_life else feature.what
+    what = f"{feature.description} (half-life {feature.half_life})" if feature.half_life else feature.description
     return Field(name=feature.name, dtype=dtype if feature.length == SCALAR else Array(dtype), description=what)
 
 

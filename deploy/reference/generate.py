@@ -85,7 +85,7 @@ def schema_page() -> list[str]:
                 f"`{feature.name}`",
                 feature.dtype,
                 LENGTHS.get(feature.length, feature.length),
-                feature.what,
+                feature.description,
                 feature.half_life,
             )
             for feature in view.features

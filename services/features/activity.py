@@ -1,7 +1,7 @@
-"""What happens to items, to their facets and in scenarios over all users: deltas of a batch, and rows that sum them up.
+"""Activity of items, facets and scenarios over all users: deltas of a batch of events, and the rows that sum them up.
 
-A delta is a function of the events and the verdicts on them, decayed to its newest event; deltas add up in any order.
-They are made where users' events are folded and folded where items live, with Kafka between.
+A delta is a function of the events and their flags, decayed to its newest event; deltas add up in any order.
+The behaviour consumer computes them and sends them over Kafka; the activity consumer folds them into rows.
 """
 
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ from services.features.schema import Schema
 
 @dataclass(frozen=True)
 class DeltaColumns:
-    """Additions to activity rows, one per group of events.
+    """Additions to activity rows as columns, one entry per group of events.
 
     Args:
         group: [G, k] ids that name the row: (item), (facet), (item, scenario) or (scenario).
         time_s: [G] newest event time, seconds since 1970.
         counts: [G, types * half-lives] decayed counts at time_s.
         hours: [G, 24] decayed engagement by hour of day at time_s.
-        last_value: [G] newest price paid, -1 for none.
-        last_value_s: [G] its time, 0 for none.
+        last_value: [G] newest price paid, -1 if there is none.
+        last_value_s: [G] time of last_value, 0 if there is none.
         repeat_engagement: [G, half-lives] decayed engagement at time_s of users who had engaged before.
-        unique_users: [G] first engagements.
+        unique_users: [G] number of first engagements of users.
         paid: [G, 2] decayed sum of log(1 + price paid) and number of prices at time_s.
     """
 
@@ -50,7 +50,7 @@ class DeltaColumns:
 
 
 def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str) -> DeltaColumns:
-    """What the events add per group of equal `ids` (item, scenario, or facet alone).
+    """The deltas of the events, one per group of equal `ids` (item, scenario, or facet alone).
 
     Repeats add nothing. Events without an item count for scenarios only. An event counts for each facet of its
     item; facets are named by their key in decimal.
@@ -58,8 +58,8 @@ def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str)
     Args:
         schema: the feature schema.
         events: the events.
-        flags: what they are to their users.
-        ids: what names a group.
+        flags: flags of each event, by `classify_events`.
+        ids: fields of the events that key a group.
     """
     chosen = flags.counted & events.item.astype(bool) if "item" in ids else flags.counted
     events, engaged_before = events.take(chosen), flags.engaged_before[chosen]
@@ -109,7 +109,7 @@ def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[
 
 
 def _last_value(events: Events, group: Ints, groups: int) -> tuple[Floats, Floats]:
-    """Newest price paid per group; of equal times the larger, so that order does not matter."""
+    """Newest price paid per group; at equal times the larger one, so that order does not matter."""
     paid = np.flatnonzero((events.type == PURCHASE) & np.isfinite(events.value))
     order = paid[np.lexsort((events.value[paid], events.time_s[paid]))]
     value, time_s = np.full(groups, -1.0), np.zeros(groups)
@@ -118,13 +118,13 @@ def _last_value(events: Events, group: Ints, groups: int) -> tuple[Floats, Float
 
 
 def fold(schema: Schema, block: Block, row: Ints, deltas: DeltaColumns, position: Ints) -> Block:
-    """The block after the deltas; `row` [G] says which of its rows each delta concerns.
+    """Fold deltas into a block; returns the block after them.
 
     Args:
         schema: the feature schema.
         block: rows of an activity view.
-        row: index into the block, per delta.
-        deltas: the additions, in offset order.
+        row: [G] index into the block, per delta.
+        deltas: the deltas, in offset order.
         position: [G, 3] topic epoch, partition and offset of the record that carried each delta.
     """
     new = np.flatnonzero(is_new(block, row, position))

@@ -1,8 +1,8 @@
 """Folds behaviour events into the rows of users: counts, language, tables of items and facets.
 
-The views `user` and `user_scenario` share the code; a row is told what concerns it by `row`. Folding is a sum
-of decayed contributions, so neither order nor batch borders matter; what was folded before is skipped by
-position, what a producer sent twice by the verdicts on the events.
+The views `user` and `user_scenario` share the code; `row` maps each event to its row. Folding is a sum of decayed
+contributions, so neither order nor batch borders matter. Events that were folded before are skipped by position,
+duplicates of a producer by the events' flags.
 """
 
 import numpy as np
@@ -19,14 +19,14 @@ from services.features.tables import Table, evict, merge, read_table, table_colu
 
 
 def fold(schema: Schema, block: Block, row: Ints, events: Events, flags: EventFlags, encoder: int) -> Block:
-    """The block after the events; `row` [E] says which of its rows each event concerns.
+    """Fold events into a block; returns the block after them.
 
     Args:
         schema: the feature schema.
         block: rows of the view `user` or `user_scenario`.
-        row: index into the block, per event.
+        row: [E] index into the block, per event.
         events: the events, in offset order.
-        flags: what they are to their users.
+        flags: flags of each event, by `classify_events`.
         encoder: fingerprint of the encoder of events.text_vector; a language vector of another encoder is
             dropped.
     """
@@ -43,9 +43,9 @@ def fold(schema: Schema, block: Block, row: Ints, events: Events, flags: EventFl
         "position": position,
         "schema": np.where(touched, schema.fingerprint, block.ints("schema")),
     }
-    remembers = "event_ids" in block.ragged
-    memory = record_event_ids(schema.config, block, row, events, flags) if remembers else {}
-    return block.with_columns(fixed, {**_tables(schema, block, kept_row, kept), **memory})
+    has_ids = "event_ids" in block.ragged
+    event_ids = record_event_ids(schema.config, block, row, events, flags) if has_ids else {}
+    return block.with_columns(fixed, {**_tables(schema, block, kept_row, kept), **event_ids})
 
 
 def _newest(row: Ints, time_s: Floats, rows: int) -> Floats:
@@ -75,7 +75,7 @@ def _language(schema: Schema, block: Block, row: Ints, events: Events, time_s: F
 
 
 def _tables(schema: Schema, block: Block, row: Ints, events: Events) -> dict[str, Ragged]:
-    """The tables of the rows after the events. An item or facet enters by its first engagement, or impression."""
+    """The tables of the rows after the events. An item or facet is added by its first engagement, or impression."""
     config = schema.config
     overall = block.view.name == "user"
     facets = config.user_facets if overall else config.user_scenario_facets
@@ -101,7 +101,7 @@ def _tables(schema: Schema, block: Block, row: Ints, events: Events) -> dict[str
 
 
 def _entry_values(config: FeatureConfig, name: TableName, events: Events) -> Floats:
-    """What each event adds to an entry of the table, [E, values]."""
+    """The addition of each event to its entry of the table, [E, values]."""
     if name == "seen":
         shown: Floats = (events.type == IMPRESSION).astype(np.float64)
         return shown[:, None]

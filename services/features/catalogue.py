@@ -1,7 +1,7 @@
-"""Rows of items and scenarios as their owners describe them: text, categories, price, attributes.
+"""Rows of items and scenarios from catalogue updates: text, categories, price, attributes.
 
-An update is the whole new state; the newest time wins, whatever the order of arrival. Texts come with their
-vectors: encoding them is somebody else's work.
+An update is the whole new state; the newest time wins, whatever the order of arrival. Text vectors are arguments: the
+caller encodes texts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from services.features.schema import Schema, View
 
 @dataclass(frozen=True)
 class ItemState:
-    """What an ItemUpdate says. `time_s` in seconds since 1970; `price` -1 if unknown."""
+    """The state in an ItemUpdate. `time_s` in seconds since 1970; `price` -1 if unknown."""
 
     time_s: float
     title: str = ""
@@ -31,13 +31,13 @@ class ItemState:
 
     @property
     def text(self) -> str:
-        """What the encoder reads: title, description, categories; the first line of meaning first."""
+        """The encoder's input: title, description, categories, the most telling part first."""
         return ". ".join(part for part in (self.title, self.description, ", ".join(self.categories)) if part)
 
 
 @dataclass(frozen=True)
 class ScenarioState:
-    """What a ScenarioUpdate says."""
+    """The state in a ScenarioUpdate."""
 
     time_s: float
     name: str = ""
@@ -45,7 +45,7 @@ class ScenarioState:
 
     @property
     def text(self) -> str:
-        """What the encoder reads."""
+        """The encoder's input."""
         return ". ".join(part for part in (self.name, self.description) if part)
 
 
@@ -67,7 +67,7 @@ def fold(
     text_vector: NDArray[np.float64] | None = None,
     encoder: int = 0,
 ) -> Row | None:
-    """The row of `view` after an update at `position` (topic epoch, partition, offset); None if nothing is new.
+    """Fold an update at `position` (topic epoch, partition, offset); returns the new row, None if it was folded before.
 
     A state of None (a tombstone of a compacted topic) resets the row to its defaults but keeps the position.
     """
@@ -113,13 +113,13 @@ def _replaced(schema: Schema, old: Row, state: State, text_vector: NDArray[np.fl
 def fold_item_scenarios(
     schema: Schema, block: Block, row: Ints, time_s: Floats, attributes: Floats, position: Ints
 ) -> Block:
-    """The rows of `item_scenario` after states [E] in offset order; of equal times the later record wins.
+    """Fold states [E] in offset order into rows of `item_scenario`; at equal times the later record wins.
 
     Args:
         schema: the feature schema.
         block: rows of `item_scenario`.
         row: [E] index into the block.
-        time_s: [E] when each state starts to hold, seconds since 1970; NaN: whenever what it replaces did.
+        time_s: [E] start of validity of each state, seconds since 1970; NaN: that of the state it replaces.
         attributes: [E, A] declared attributes, in order.
         position: [E, 3] topic epoch, partition, offset.
     """

@@ -1,6 +1,6 @@
-"""What a deployment may choose about its features; everything else follows from the schema table.
+"""Feature settings of a deployment; everything else about features is derived from the schema table.
 
-Plain values, no reading of files or environment: `services.settings.load` does that.
+Plain values; `services.settings.load` reads files and environment.
 """
 
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ Transform = Literal["identity", "log1p"]
 
 @dataclass(frozen=True)
 class Attribute:
-    """A numeric attribute of the user's own that becomes a feature without code.
+    """A numeric attribute declared in the settings, which becomes a feature without code.
 
     Args:
         name: key in ItemUpdate.attributes, ItemScenarioUpdate.attributes or RequestContext.attributes.
-        entity: what the attribute belongs to.
-        transform: what the model sees: the value itself, or sign(v) * log(1 + |v|).
+        entity: what the attribute describes.
+        transform: the form the model reads: the value itself, or sign(v) * log(1 + |v|).
         default: the value when it is not given.
     """
 
@@ -41,20 +41,20 @@ def _engagement() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """Choices behind the feature schema. Changing one changes the schema's fingerprint.
+    """Parameters of the feature schema. Changing one changes the schema's fingerprint.
 
     Args:
         half_lives_s: half-lives of decayed counts, seconds, shortest first.
         engagement: weight of an event type in engagement (tables of items and categories, language
-            vector, popularity); types that are not named count 0.
-        category_levels: how many category levels, broad to fine, are kept; deeper ones are ignored.
+            vector, popularity); types that are not listed have weight 0.
+        category_levels: number of category levels kept, broad to fine; deeper ones are ignored.
         text_dims: length of text vectors.
-        user_items: most items kept per user over all scenarios.
-        user_scenario_items: most items kept per user and scenario.
-        user_facets: most categories and brands kept per user over all scenarios.
-        user_scenario_facets: most categories and brands kept per user and scenario.
-        event_ids: how many recent event ids a row remembers to drop repeats.
-        attributes: numeric attributes of the user's own.
+        user_items: maximum of items kept per user over all scenarios.
+        user_scenario_items: maximum of items kept per user and scenario.
+        user_facets: maximum of categories and brands kept per user over all scenarios.
+        user_scenario_facets: maximum of categories and brands kept per user and scenario.
+        event_ids: number of recent event ids kept per row for deduplication.
+        attributes: declared numeric attributes.
     """
 
     half_lives_s: tuple[float, ...] = (HOUR_S, DAY_S, 30 * DAY_S)
@@ -69,7 +69,7 @@ class FeatureConfig:
     attributes: tuple[Attribute, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError naming the field at fault."""
+        """Validate the fields; raises ValueError naming the invalid one."""
         if not self.half_lives_s or sorted(self.half_lives_s) != list(self.half_lives_s):
             raise ValueError("features.half_lives_s: give at least one half-life, shortest first")
         if self.half_lives_s[0] <= 0:

@@ -1,7 +1,7 @@
 """Exponentially decayed sums: a value at a reference time, halved every half-life.
 
 An event of weight w at time t counts w * 2^(-(now - t) / h). States at different reference times add up after
-both are brought to the later one, so the sum does not depend on the order of arrival beyond rounding.
+both are decayed to the later one, so the sum does not depend on the order of arrival beyond rounding.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def decay_factors(elapsed_s: Floats, half_lives_s: Sequence[float]) -> Floats:
-    """What remains after `elapsed_s` [...] seconds, per half-life: [..., H]. Negative times count as none."""
+    """The share that remains after `elapsed_s` [...] seconds, per half-life: [..., H]. Negative times count as 0."""
     elapsed = np.maximum(elapsed_s, 0.0)[..., None]
     remaining: Floats = np.exp2(-elapsed / np.asarray(half_lives_s))
     return remaining

@@ -1,7 +1,7 @@
-"""Rows to model tensors at a request's time: decays, matches users' tables against candidates, scales.
+"""Encode rows as model tensors at a request's time: decay, match users' tables against candidates, scale.
 
-One call encodes any number of requests of one time with their candidates, without a loop over items or
-scenarios: the server encodes one request, the trainer a week of them, with the same arithmetic.
+One call encodes any number of requests at one time with their candidates, without a loop over items or scenarios: the
+server encodes one request, the trainer a week of requests, with the same arithmetic.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from services.features.schema import Schema
 
 @dataclass(frozen=True)
 class Tensors:
-    """What models read: float32; names of the last axis in `tensor_names`.
+    """The model's inputs, float32; names of the last axis in `tensor_names`.
 
     Args:
         scenario: [J, S] scenario features S_j.
@@ -121,10 +121,10 @@ def _language(block: Block, rows: FeatureRows) -> Singles:
 
 
 def _similarity(text: Singles, language: Singles, request: Ints) -> Singles:
-    """Of each candidate's text [N, D] to its user's language vectors [R, K, D]: [N, K]."""
+    """Similarity of each candidate's text [N, D] to its user's language vectors [R, K, D]: [N, K]."""
     if len(language) == 1:
-        alone: Singles = text @ language[0].T
-        return alone
+        single: Singles = text @ language[0].T
+        return single
     result: Singles = np.einsum("nkd,nd->nk", language[request], text)
     return result
 
@@ -132,8 +132,8 @@ def _similarity(text: Singles, language: Singles, request: Ints) -> Singles:
 def _scenario(schema: Schema, rows: FeatureRows) -> Floats:
     counts = decay_counts(schema.config, rows.time_s, rows.scenario_activity)
     types, hours = counts[:, :, -1], rows.scenario_activity.floats("hours")
-    trusted = (rows.scenario.ints("encoder") == rows.encoder)[:, None]
-    text = np.where(trusted, rows.scenario.floats("text_vector"), 0.0)
+    same_encoder = (rows.scenario.ints("encoder") == rows.encoder)[:, None]
+    text = np.where(same_encoder, rows.scenario.floats("text_vector"), 0.0)
     return np.concatenate([text, np.log1p(counts).reshape(len(counts), -1), shares(types), shares(hours)], axis=1)
 
 
@@ -155,16 +155,16 @@ def _user(rows: FeatureRows, block: Block, counts: Floats) -> Floats:
 
 
 def _item(schema: Schema, rows: FeatureRows) -> Singles:
-    """What everybody did with each candidate and its facets, what the user did, and room for one more: [N, X]."""
+    """Population and user features of each candidate and its facets, and an empty last column: [N, X]."""
     config = schema.config
-    everybody, rate = population_features(config, rows.time_s, rows.item_activity)
+    totals_and_repeats, rate = population_features(config, rows.time_s, rows.item_activity)
     of_facets, facet_rate = population_features(config, rows.time_s, rows.facet_activity)
     totals = 2 * len(config.half_lives_s)
     columns = [
-        everybody[:, :totals],
-        _described(schema, rows),
-        everybody[:, totals:],
-        of_facets.take(rows.items.facet, axis=0).reshape(len(everybody), -1),
+        totals_and_repeats[:, :totals],
+        _fixed_columns(schema, rows),
+        totals_and_repeats[:, totals:],
+        of_facets.take(rows.items.facet, axis=0).reshape(len(totals_and_repeats), -1),
         _price_level(rows),
     ]
     all_users = np.concatenate(columns, axis=1)
@@ -172,21 +172,21 @@ def _item(schema: Schema, rows: FeatureRows) -> Singles:
     matched = width + match_width(config)
     out = np.empty((len(rows.pair_item), matched + habit_width(config) + 1), np.float32)
     out[:, :width] = all_users[rows.pair_item]
-    item, facet = _found(schema, rows, rows.user, rows.pair_request)
+    item, facet = _lookup_tables(schema, rows, rows.user, rows.pair_request)
     fill_matches(config, rows, item, facet, out[:, width:matched])
     fill_habits(config, rows, item, facet, (rate, facet_rate), out[:, matched:-1])
     return out
 
 
-def _found(schema: Schema, rows: FeatureRows, block: Block, row: Ints) -> tuple[TableLookup, TableLookup]:
-    """Each candidate, and each of its facets, in the tables of rows `row` [N, ...] of a block."""
+def _lookup_tables(schema: Schema, rows: FeatureRows, block: Block, row: Ints) -> tuple[TableLookup, TableLookup]:
+    """Look up each candidate, and each of its facets, in the tables of rows `row` [N, ...] of a block."""
     config = schema.config
     wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
     item = lookup(config, block, "item", row, rows.items.key, wide)
     return item, lookup(config, block, "facet", row[..., None], rows.facet_key, rows.items.facet[wide])
 
 
-def _described(schema: Schema, rows: FeatureRows) -> Singles:
+def _fixed_columns(schema: Schema, rows: FeatureRows) -> Singles:
     """Age, prices and attributes of items, [I, ...]."""
     fixed, declared = rows.items.fixed, schema.config.attributes_of("item_scenario")
     age = rows.age_days(rows.items.created_s).astype(np.float32)[:, None]
@@ -207,7 +207,7 @@ def _price_level(rows: FeatureRows) -> Singles:
 
 
 def _cross(schema: Schema, rows: FeatureRows) -> Singles:
-    """Each candidate in each scenario: what everybody did, its attributes, what the user did, and room: [N, J, C]."""
+    """Population, attribute and user features per candidate and scenario, and an empty last column: [N, J, C]."""
     config, scenarios = schema.config, rows.scenario.size
     declared, totals = config.attributes_of("item_scenario"), 2 * len(config.half_lives_s)
     width = rows.pairs.values.shape[1] + 1
@@ -220,5 +220,5 @@ def _cross(schema: Schema, rows: FeatureRows) -> Singles:
     out = np.empty((len(rows.pair_item), scenarios, width + match_width(config) + 1), np.float32)
     out[:, :, :width] = both.reshape(len(rows.items), scenarios, width)[rows.pair_item]
     row = rows.pair_request[:, None] * scenarios + np.arange(scenarios)
-    fill_matches(config, rows, *_found(schema, rows, rows.user_scenario, row), out[:, :, width:-1])
+    fill_matches(config, rows, *_lookup_tables(schema, rows, rows.user_scenario, row), out[:, :, width:-1])
     return out

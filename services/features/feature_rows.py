@@ -1,6 +1,6 @@
-"""The rows that requests rest on, as features are made from them.
+"""The rows that requests are encoded from.
 
-Knows which rows belong together; knows nothing of where they come from or of what becomes of them.
+Knows which rows belong together; knows nothing of where they are read or how they are encoded.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from services.features.schema import Schema
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Everything that R requests over J scenarios, with N candidates among I items, rest on.
+    """All rows of R requests over J scenarios, with N candidates among I items.
 
     Args:
         time_s: the requests' time, seconds since 1970.
@@ -33,9 +33,9 @@ class FeatureRows:
         user: [R] rows of `user`.
         user_scenario: [R * J] rows, scenario fastest.
         items: [I] items.
-        item_activity: [I] what everybody did with them.
+        item_activity: [I] activity of all users with them.
         pairs: [I * J] the items in the scenarios, scenario fastest.
-        facet_activity: [G] what everybody did with the items' facets; 'no facet' has a row of defaults.
+        facet_activity: [G] activity of all users with the items' facets; 'no facet' has a row of defaults.
         facet_key: [G] keys of the facets.
         pair_request: [N] request of each candidate.
         pair_item: [N] item of each candidate.
@@ -58,7 +58,7 @@ class FeatureRows:
     context: Floats
 
     def age_days(self, time_s: Floats) -> Floats:
-        """log(1 + days since), 0 where it never happened, [...] as time_s."""
+        """log(1 + days since time_s), 0 where time_s is 0 (never), [...] as time_s."""
         days = np.maximum(self.time_s - time_s, 0.0) / DAY_S
         result: Floats = np.where(time_s > 0, np.log1p(days), 0.0)
         return result
@@ -76,9 +76,10 @@ def assemble_rows(
     pair_item: Ints,
     context: Floats,
 ) -> FeatureRows:
-    """From rows alone: `blocks` by view, in the order that Hydrated wants them.
+    """Assemble FeatureRows from blocks by view, whose rows are in the order that FeatureRows documents.
 
-    `item_facet` [I, F] says where each facet of an item is among the rows of `facet_activity`; the others are as there.
+    `item_facet` [I, F] is the index of each facet of an item in the rows of `facet_activity`; the other arguments are
+    fields of FeatureRows.
     """
     config, item = schema.config, blocks["item"]
     facet_key = np.zeros(blocks["facet_activity"].size, np.int64)

@@ -1,6 +1,6 @@
 """64-bit keys for ids and category values, the same in every process and on every machine.
 
-Tables in feature rows hold keys instead of strings: they are compared with whole candidate lists at once.
+Tables in feature rows hold keys instead of strings, so that whole candidate lists are compared at once.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_KEY = 0
-"""Stands for 'no item' or 'no such facet'; `key64` never returns it."""
+"""Key of 'no item' or 'no such facet'; `key64` never returns it."""
 
 
 def key64(text: str) -> int:

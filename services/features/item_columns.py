@@ -1,7 +1,7 @@
-"""What rows of items say whatever the time of a request and whoever asks: worked out once per version of a row.
+"""Precomputed item columns: the part of item features that depends on neither request time nor user.
 
-The server keeps these columns in memory, the trainer makes them for a week at a time; both decay and match from here.
-Single precision, as models read it, but for times. Pure functions of rows; knows nothing of users or requests.
+Computed once per version of a row. The server keeps the columns in memory, the trainer computes them for a week at a
+time; decay and matching start from them. Single precision except for times. Pure functions of rows.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from services.features.events import engagement_by_type
 from services.features.rows import Block, Floats, Ints, counts_by_type
 
 MAX_ATTRIBUTE = 1e30
-"""Largest attribute that a model sees."""
+"""Attributes are clipped to this magnitude."""
 
 Singles = NDArray[np.float32]
 Halves = NDArray[np.float16]
@@ -24,17 +24,17 @@ Halves = NDArray[np.float16]
 
 @dataclass(frozen=True)
 class ColumnSet:
-    """Rows side by side: every field is an array with a row per row. Few fields, so that taking rows is few calls."""
+    """Columns of equal length. Few wide fields, so that taking rows takes few calls."""
 
     def __len__(self) -> int:
         return len(next(iter(vars(self).values())))
 
     def take(self, rows: NDArray[np.integer]) -> Self:
-        """Some rows, in their order; a copy."""
+        """The rows at an index; a copy."""
         return type(self)(*[column.take(rows, axis=0) for column in vars(self).values()])
 
-    def resized(self, size: int) -> Self:
-        """As many rows; what is new is zeros."""
+    def resize(self, size: int) -> Self:
+        """A copy with `size` rows; new rows are zeros."""
 
         def copy(column: NDArray[np.generic]) -> NDArray[np.generic]:
             result = np.zeros((size, *column.shape[1:]), column.dtype)
@@ -44,17 +44,17 @@ class ColumnSet:
         return type(self)(*map(copy, vars(self).values()))
 
     def put(self, rows: NDArray[np.integer], source: Self) -> None:
-        """Replace rows by those of another, in place."""
+        """Overwrite rows by those of `source`, in place."""
         for name, column in vars(self).items():
             column[rows] = getattr(source, name)
 
 
 @dataclass(frozen=True)
 class ActivityColumns(ColumnSet):
-    """What everybody did with R items or facets.
+    """Activity of all users with R items or facets.
 
     Args:
-        time_s: [R] the time that sums are of, seconds since 1970.
+        time_s: [R] reference time of the sums, seconds since 1970.
         values: [R, 3 * half-lives + 3] decayed engagement, impressions, and engagement of users who had engaged
             before; users who ever engaged; decayed mean of log(1 + price paid), 0 if no price is known; whether one is.
     """
@@ -79,10 +79,10 @@ class ItemColumns(ColumnSet):
 
     Args:
         key: [R] keys of the ids.
-        facet: [R, F] row of each facet among the facets' activity.
-        text: [R, D] text vectors, 0 where there is none of the trusted encoder. They are made in half precision.
+        facet: [R, F] index of each facet in the facets' activity.
+        text: [R, D] text vectors, half precision; 0 where there is none of the given encoder.
         created_s: [R] seconds since 1970.
-        fixed: [R, 4 + A] price known, log price, last price known, log last price; attributes as models see them.
+        fixed: [R, 4 + A] price known, log price, last price known, log last price; transformed attributes.
     """
 
     key: Ints
@@ -93,7 +93,7 @@ class ItemColumns(ColumnSet):
 
     @property
     def last_price(self) -> Singles:
-        """[R, 2] whether the price last paid is known, and log(1 + it)."""
+        """[R, 2] whether the price last paid is known, and log(1 + price)."""
         return self.fixed[:, 2:4]
 
 
@@ -102,8 +102,8 @@ class ItemScenarioColumns(ColumnSet):
     """R items in scenarios.
 
     Args:
-        times_s: [R, 2] the time that sums are of, and that of the newest description, seconds since 1970.
-        values: [R, 2 * half-lives + A] decayed engagement and impressions; declared attributes as they were given.
+        times_s: [R, 2] reference time of the sums, and time of the newest update of attributes, seconds since 1970.
+        values: [R, 2 * half-lives + A] decayed engagement and impressions; declared attributes, untransformed.
     """
 
     times_s: Floats
@@ -113,15 +113,15 @@ class ItemScenarioColumns(ColumnSet):
 def precompute_items(
     config: FeatureConfig, encoder: int, key: Ints, facet: NDArray[np.integer], item: Block, activity: Block
 ) -> ItemColumns:
-    """Rows of `item` and `item_activity`; `facet` [R, F] says where their facets' activity is."""
+    """Rows of `item` and `item_activity`; `facet` [R, F] is the index of their facets' activity."""
     price, last = item.floats("price"), activity.floats("last_value")
-    trusted = (item.ints("encoder") == encoder)[:, None]
+    same_encoder = (item.ints("encoder") == encoder)[:, None]
     prices = [price >= 0, np.log1p(np.maximum(price, 0.0)), last >= 0, np.log1p(np.maximum(last, 0.0))]
     attributes = transform_attributes(item.floats("attributes"), config.attributes_of("item"))
     return ItemColumns(
         key=key,
         facet=facet.astype(np.int32, copy=False),
-        text=np.where(trusted, item.floats("text_vector"), 0.0).astype(np.float16),
+        text=np.where(same_encoder, item.floats("text_vector"), 0.0).astype(np.float16),
         created_s=item.floats("created_s"),
         fixed=np.concatenate([np.column_stack(prices), attributes], axis=1).astype(np.float32),
     )
@@ -146,10 +146,10 @@ def precompute_item_scenarios(config: FeatureConfig, pair: Block, activity: Bloc
 
 
 def transform_attributes(values: NDArray[np.floating], attributes: tuple[Attribute, ...]) -> NDArray[np.floating]:
-    """Attributes [R, A] as models see them."""
+    """Clip and transform attributes [R, A] as declared."""
     if not attributes:
         return values
-    # Beyond this a value is not finite in the single precision that models read.
+    # Larger values overflow the single precision of tensors.
     bounded: NDArray[np.floating] = np.clip(values, -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
     log = [number for number, attribute in enumerate(attributes) if attribute.transform == "log1p"]
     if log:

@@ -1,8 +1,8 @@
-"""What stored rows look like under a feature schema, and which schemas can follow each other over the same rows.
+"""Layout of stored rows under a feature schema, and compatibility of two schemas over the same rows.
 
-A schema may add views and features, let features go, and add attributes at their end: rows of the older one are
-read with defaults for what is new. Whatever would give stored numbers another meaning is a conflict. Pure; where
-layouts are kept is `services.store.schema_lineage`'s matter.
+A newer schema may add views and features, drop features, and append attributes and event types: rows of the older
+schema are read with defaults for what is new. A change that would give stored numbers another meaning is a conflict.
+Pure; `services.store.schema_lineage` stores the layouts.
 """
 
 import json
@@ -22,8 +22,8 @@ class FeatureLayout:
     Args:
         dtype: type of a value.
         length: as of `Feature.length`.
-        half_life: what the values decay with.
-        names: what the values are called, where they may grow at their end.
+        half_life: as of `Feature.half_life`.
+        names: as of `Feature.names`.
     """
 
     dtype: str
@@ -34,7 +34,7 @@ class FeatureLayout:
 
 @dataclass(frozen=True)
 class ViewLayout:
-    """How rows of a view are stored: the ids in their keys, and their features by name."""
+    """How rows of a view are stored: entity keys, and features by name."""
 
     entities: tuple[str, ...]
     features: Mapping[str, FeatureLayout]
@@ -53,12 +53,12 @@ class SchemaLayout:
     engagement: Mapping[str, float]
 
     def to_json(self) -> str:
-        """As text, for `from_json`."""
+        """Serialize to JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "SchemaLayout":
-        """What `to_json` wrote."""
+        """Parse the text of `to_json`."""
         content = json.loads(text)
         views = {}
         for name, view in content["views"].items():
@@ -83,18 +83,18 @@ def _view_layout(view: View) -> ViewLayout:
     return ViewLayout(view.entities, features)
 
 
-def conflicts(old: SchemaLayout, new: SchemaLayout) -> list[str]:
-    """Why rows of `old` cannot be read and folded on under `new`, each naming a feature; empty if they can."""
+def find_conflicts(old: SchemaLayout, new: SchemaLayout) -> list[str]:
+    """Reasons why rows of `old` cannot be read and folded on under `new`, each naming a feature; empty if they can."""
     found = []
     if list(new.engagement.items())[: len(old.engagement)] != list(old.engagement.items()):
         stored_weights, weights = _format_weights(old.engagement), _format_weights(new.engagement)
-        found.append(f"features.engagement: decayed sums have weights {stored_weights}, now {weights}")
+        found.append(f"features.engagement: stored sums were weighted {stored_weights}, now {weights}")
     for name, view in new.views.items():
         stored = old.views.get(name)
         if stored is None:
             continue
         if stored.entities != view.entities:
-            found.append(f"{name}: rows are known by {', '.join(stored.entities)}, now by {', '.join(view.entities)}")
+            found.append(f"{name}: rows are keyed by {', '.join(stored.entities)}, now by {', '.join(view.entities)}")
         found += [f"{name}.{reason}" for reason in _feature_conflicts(stored.features, view.features)]
     return found
 
@@ -105,7 +105,7 @@ def _feature_conflicts(old: Mapping[str, FeatureLayout], new: Mapping[str, Featu
         if stored is None:
             table = _table_key(name, new)
             if table != name and table in old:
-                yield f"{name}: is new beside {table}, whose entries in stored rows have no such value"
+                yield f"{name}: is new in the table of {table}, whose stored entries have no such value"
             continue
         if stored.dtype != feature.dtype:
             yield f"{name}: stored as {stored.dtype}, now {feature.dtype}"
@@ -115,14 +115,14 @@ def _feature_conflicts(old: Mapping[str, FeatureLayout], new: Mapping[str, Featu
             if feature.names[: len(stored.names)] != stored.names:
                 yield (
                     f"{name}: rows hold {_format_names(stored.names)}, now {_format_names(feature.names)}; "
-                    "new ones go after those that were there"
+                    "new names must be appended"
                 )
         elif stored.length != feature.length:
             yield f"{name}: length {stored.length} in stored rows, now {feature.length}"
 
 
 def _table_key(name: str, features: Mapping[str, FeatureLayout]) -> str:
-    """The feature whose entries those of `name` go with: the key of its table, or itself."""
+    """The key feature of the table that `name` is a column of, or `name` itself."""
     if features[name].length != VARIABLE:
         return name
     keys = [key for key, f in features.items() if f.length == VARIABLE and (key.endswith("_key") or key == "event_ids")]
@@ -130,7 +130,7 @@ def _table_key(name: str, features: Mapping[str, FeatureLayout]) -> str:
 
 
 def adapt_row(view: View, row: Row, stored: SchemaLayout) -> Row:
-    """A row written under `stored` as the view has it: defaults for what it had not, without what has left."""
+    """Convert a row written under `stored` to the view: defaults for new features, without dropped ones."""
     known = stored.views[view.name].features if view.name in stored.views else {}
     result: Row = {}
     for feature in view.features:
@@ -142,14 +142,14 @@ def adapt_row(view: View, row: Row, stored: SchemaLayout) -> Row:
     return result
 
 
-def missing_features(view: View, stored: SchemaLayout) -> list[str]:
-    """Features of the view that rows written under `stored` have not."""
+def find_missing_features(view: View, stored: SchemaLayout) -> list[str]:
+    """Features of the view that rows written under `stored` lack."""
     known = stored.views[view.name].features if view.name in stored.views else {}
     return [feature.name for feature in view.features if feature.name not in known]
 
 
 def find_unknown_event_types(layout: SchemaLayout, stored: SchemaLayout) -> list[str]:
-    """Event types that rows written under `stored` count and `layout` does not have."""
+    """Event types counted in rows written under `stored` that `layout` lacks."""
     return [name for name in stored.engagement if name not in layout.engagement]
 
 

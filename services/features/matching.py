@@ -1,7 +1,7 @@
-"""What a user did with each candidate and its kind: tables of users matched against all candidates at once.
+"""Match tables of users against all candidates at once: a user's history with each candidate and its facets.
 
-A table's entries are turned into features first, each once; then every candidate takes those of its entry, or of row 0
-where the user has none. Knows tables and candidates; knows nothing of where rows come from.
+The features of a table's entries are computed first, once per entry; then they are gathered for every candidate, from
+row 0 (zeros) where the user has no entry. Knows tables and candidates; knows nothing of where rows come from.
 """
 
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from services.features.rows import Block, Floats, Ints
 from services.features.tables import Table, read_table
 
 MAX_DENSE_CELLS = 1 << 20
-"""Up to so many (row, key) are looked up in an array of their own, which costs less than searching for each."""
+"""Up to this many (row, key) cells, a look-up uses a dense index array, which is faster than a binary search."""
 
 MIN_PRICE_COUNT = 1e-9
-"""Decayed numbers of prices below it are none."""
+"""Smaller decayed numbers of prices count as none."""
 
 
 @dataclass(frozen=True)
 class TableLookup:
-    """Entries of a table that are about candidates.
+    """Entries of a table matched to (row, key) pairs.
 
     Args:
         table: [E] the entries.
@@ -36,7 +36,7 @@ class TableLookup:
     entry_index: Ints | NDArray[np.int32]
 
     def gather(self, features: NDArray[np.floating]) -> Singles:
-        """Features [E, K] of the entries for all that was looked up, zeros where nothing was found: [..., K]."""
+        """Features [E, K] of the entries for every pair, zeros where there is no entry: [..., K]."""
         padded = np.zeros((len(features) + 1, features.shape[1]), np.float32)
         padded[1:] = features
         return padded.take(self.entry_index, axis=0)
@@ -62,12 +62,12 @@ def lookup(
 
 
 def _lookup_sparse(table: Table, row: Ints, key: Ints) -> TableLookup:
-    place = table.lookup(row, key)
+    entry = table.lookup(row, key)
     used = np.zeros(len(table.row) + 1, np.int64)
-    used[place.ravel()] = 1
-    used[-1] = 0  # where the -1 of what was not found went
+    used[entry.ravel()] = 1
+    used[-1] = 0  # index -1: pairs without an entry
     number = used.cumsum() * used
-    return TableLookup(table.take(np.flatnonzero(used)), number[place])
+    return TableLookup(table.take(np.flatnonzero(used)), number[entry])
 
 
 def match_names(config: FeatureConfig) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def match_width(config: FeatureConfig) -> int:
 
 
 def fill_matches(config: FeatureConfig, rows: FeatureRows, item: TableLookup, facet: TableLookup, out: Singles) -> None:
-    """What was found of each candidate [N, ...] and of its facets [N, ..., F], as features: out [N, ..., M]."""
+    """Write the features of the entries of each candidate [N, ...] and of its facets [N, ..., F] to out [N, ..., M]."""
     count = len(config.half_lives_s)
     features = np.ones((len(item.table), 2 + count), np.float32)
     features[:, 1] = rows.age_days(item.table.time_s)
@@ -114,16 +114,16 @@ def fill_habits(
     rates: tuple[Singles, Singles],
     out: Singles,
 ) -> None:
-    """The user's rhythm, exposure and price level with each candidate and its facets, over all scenarios: out [N, ...].
+    """Write the user's recency, exposure and price level per candidate and its facets, over all scenarios, to out.
 
-    Returns due: time since the user's last engagement times the population's rate of return, as a log.
+    Returns due: log(1 + time since the user's last engagement times the population's rate of repeat engagement).
 
     Args:
-        config: choices behind the features.
+        config: feature settings.
         rows: the requests' rows.
-        item: what was found of the candidates in the rows of `user`.
-        facet: the same of their facets.
-        rates: how often users engage again with to items [I] and to facets [G], per day.
+        item: look-up of the candidates in the rows of `user`.
+        facet: look-up of their facets.
+        rates: repeat engagements per day and user of items [I] and of facets [G].
         out: [N, 2 + 4 F].
     """
     levels, item_facet = len(config.facets), rows.items.facet[rows.pair_item]
@@ -152,7 +152,7 @@ def _elapsed_days(rows: FeatureRows, table: Table) -> Floats:
 
 
 def _values(rows: FeatureRows, table: Table, half_lives_s: tuple[float, ...], first: int = 0) -> Floats:
-    """Values of the entries, from number `first` on, one per half-life, at the requests' time: [E, half-lives]."""
+    """Values of the entries from number `first` on, one per half-life, at the requests' time: [E, half-lives]."""
     first %= table.value.shape[1]
     remaining = decay_factors(rows.time_s - table.time_s, half_lives_s)
     result: Floats = table.value[:, first : first + len(half_lives_s)] * remaining

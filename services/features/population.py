@@ -1,4 +1,4 @@
-"""What everybody does with items, categories and brands, at a request's time: popularity, returns, usual prices.
+"""Population features of items, categories and brands at a request's time: popularity, repeat engagement, usual prices.
 
 Pure functions of activity; knows nothing of users or requests.
 """
@@ -26,7 +26,7 @@ def repeat_names(config: FeatureConfig) -> tuple[str, ...]:
 
 
 def population_features(config: FeatureConfig, time_s: float, activity: ActivityColumns) -> tuple[Singles, Singles]:
-    """Activity [R] at `time_s`, seconds since 1970.
+    """Features of activity [R] at `time_s`, seconds since 1970.
 
     Returns:
         Columns [R, 3 * half-lives + 2], named by `total_names` and `repeat_names`, logs of 1 + what they name; and
@@ -42,9 +42,9 @@ def population_features(config: FeatureConfig, time_s: float, activity: Activity
 
 
 def decay_sums(config: FeatureConfig, elapsed_s: Floats, sums: Singles, out: Singles) -> None:
-    """Sums [R, kinds * half-lives] as they are `elapsed_s` [R] later: out [kinds * half-lives, R].
+    """Decay sums [R, kinds * half-lives] by `elapsed_s` [R] into out [kinds * half-lives, R].
 
-    Rows come last, for numpy is slow over short axes.
+    Rows are the last axis, since numpy is slow over short axes.
     """
     count, rows = len(config.half_lives_s), len(elapsed_s)
     halvings = np.multiply.outer(-1.0 / np.asarray(config.half_lives_s), np.maximum(elapsed_s, 0.0))
@@ -53,7 +53,7 @@ def decay_sums(config: FeatureConfig, elapsed_s: Floats, sums: Singles, out: Sin
 
 
 def decay_counts(config: FeatureConfig, time_s: float, block: Block) -> Floats:
-    """Counts of any view at `time_s`, [rows, types, half-lives]."""
+    """Counts of any view decayed to `time_s`, [rows, types, half-lives]."""
     counts = counts_by_type(block, len(config.half_lives_s))
     result: Floats = counts * decay_factors(time_s - block.floats("time_s"), config.half_lives_s)[:, None, :]
     return result

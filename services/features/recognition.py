@@ -1,6 +1,6 @@
-"""What tells in which scenario a user is: features of a moment, and a guess that only counts.
+"""Features for recognising the scenario of a request, and a prior over scenarios from event counts.
 
-Pure functions of feature rows, called by training and by serving alike. Knows nothing of forests or requests.
+Pure functions of feature rows, used by training and serving. Knows nothing of forests or requests.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ NEVER_DAYS = 9999.0
 """Days since the last event in a scenario where the user has none."""
 
 PRIOR_STRENGTH = 1.0
-"""Events that the population's habits weigh beside a user's own."""
+"""Weight of the population's shares, in events, relative to the user's own events."""
 
 _MONDAY = 3
 """1970-01-01 was a Thursday: days since then, plus this, count from a Monday."""
@@ -41,10 +41,10 @@ def recognition_names(config: FeatureConfig, sources: Sequence[str]) -> tuple[st
 def recognition_features(
     config: FeatureConfig, time_s: Floats, user_scenario: Block, activity: Block, context: Floats
 ) -> NDArray[np.float32]:
-    """What is known at R moments before the scenario is: [R, F], columns as `recognition_names` says.
+    """Features known before the scenario at R moments: [R, F], columns named by `recognition_names`.
 
     Args:
-        config: choices behind the features.
+        config: feature settings.
         time_s: [R] time of each moment, seconds since 1970; hour and weekday are UTC, as points on a circle.
         user_scenario: [R * J] rows of the moments' users per source scenario, scenario fastest.
         activity: [J] rows of `scenario_activity`.
@@ -68,7 +68,7 @@ def recognition_features(
 
 
 def user_prior(config: FeatureConfig, time_s: Floats, user_scenario: Block, activity: Block) -> Floats:
-    """Where users tend to be, [R, J]: their own decayed events plus everybody's shares; uniform if there are none.
+    """Prior over scenarios, [R, J]: the user's decayed events plus the population's shares; uniform without events.
 
     Under the longest half-life; the arguments are those of `recognition_features`.
     """
@@ -83,31 +83,30 @@ def user_prior(config: FeatureConfig, time_s: Floats, user_scenario: Block, acti
 
 
 def restrict_prior(prior: Floats, eligible: NDArray[np.bool_]) -> Floats:
-    """A prior [..., J] given that one of the `eligible` [J] scenarios is meant; uniform over them if it has no mass."""
+    """Condition a prior [..., J] on the `eligible` [J] scenarios; uniform over them if it has no mass there."""
     kept = np.where(eligible, prior, 0.0)
     total = kept.sum(axis=-1, keepdims=True)
     result: Floats = np.where(total > 0, kept / np.where(total > 0, total, 1.0), eligible / max(eligible.sum(), 1))
     return result
 
 
-def mix_posterior(prior: Floats, recognised: Floats, place: Ints, source_only: NDArray[np.bool_]) -> Floats:
-    """The posterior [J] over the scenarios there are, some of which the recogniser may not know.
+def mix_posterior(prior: Floats, recognised: Floats, index: Ints, source_only: NDArray[np.bool_]) -> Floats:
+    """The posterior [J] over all current scenarios, some of which the recogniser may not know.
 
-    The law of total probability: with the prior's probability of a scenario that appeared after training it is one
-    of those, and then as the prior says; otherwise it is as the recogniser says. Scenarios that training knew
-    as sources only are never the target.
+    Law of total probability: scenarios added after training keep their prior probability; the remaining probability
+    is distributed as the recogniser's output. Scenarios that training used as sources only are never the target.
 
     Args:
         prior: [J] of `user_prior`.
         recognised: [K] probabilities of the recogniser's scenarios.
-        place: [J] index of each scenario among those K, -1 if it is not one of them.
-        source_only: [J] whether training knew the scenario as a source that is never a target.
+        index: [J] index of each scenario among those K, -1 if it is not one of them.
+        source_only: [J] whether the scenario was a source only in training.
     """
-    known = np.where(place >= 0, recognised[place], 0.0)
+    known = np.where(index >= 0, recognised[index], 0.0)
     eligible = ~source_only
     if known.sum() <= 0:
         return restrict_prior(prior, eligible) if eligible.any() else prior
-    new = np.where((place < 0) & eligible, restrict_prior(prior, eligible), 0.0)
+    new = np.where((index < 0) & eligible, restrict_prior(prior, eligible), 0.0)
     result: Floats = new + (1 - new.sum()) * known / known.sum()
     return result
 
@@ -120,5 +119,5 @@ def _events(config: FeatureConfig, block: Block, time_s: Floats) -> Floats:
 
 
 def _on_circle(turn: Floats) -> Floats:
-    """Sine and cosine of a part of a full turn: [R, 2]."""
+    """Sine and cosine of a fraction of a full turn: [R, 2]."""
     return np.stack([np.sin(2 * np.pi * turn), np.cos(2 * np.pi * turn)], axis=1)

@@ -1,6 +1,6 @@
 """Rows of a view side by side: `Block` holds many rows as arrays, so that folding and encoding are vectorised.
 
-A `Row` is what a store keeps: one array, number or string per feature. Knows nothing of where rows come from.
+A `Row` is one stored row: an array, number or string per feature. Knows nothing of stores.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Block:
         return self.fixed[name]  # type: ignore[return-value]
 
     def with_columns(self, fixed: dict[str, NDArray[np.generic]], ragged: dict[str, Ragged] | None = None) -> "Block":
-        """The same rows with some columns replaced."""
+        """A copy with some columns replaced."""
         return replace(self, fixed={**self.fixed, **fixed}, ragged={**self.ragged, **(ragged or {})})
 
 
@@ -82,7 +82,7 @@ def default_block(view: View, rows: int) -> Block:
 
 
 def scatter_rows(block: Block, there: NDArray[np.bool_]) -> Block:
-    """The rows of a block where `there` [R], and rows that were never written elsewhere."""
+    """Place the rows of a block where `there` [R] is true; rows elsewhere take defaults."""
     result = default_block(block.view, len(there))
     for name, column in block.fixed.items():
         result.fixed[name][there] = column
@@ -104,7 +104,7 @@ def pack_rows(view: View, rows: Sequence[Row | None]) -> Block:
             lengths = np.array([len(value) for value in values], np.int64)
             ragged[feature.name] = Ragged(np.concatenate(values) if values else default, lengths)
         else:
-            # Objects of no dimensions would stay arrays inside the array.
+            # Zero-dimensional object arrays would stay arrays inside the column.
             plain = [value.item() for value in values] if feature.dtype == "string" else values
             fixed[feature.name] = np.array(plain, DTYPES[feature.dtype]).reshape(len(rows), *default.shape)
     return Block(view, len(rows), fixed, ragged)
@@ -134,10 +134,10 @@ def counts_by_type(block: Block, half_lives: int) -> Floats:
 
 
 def is_new(block: Block, row: Ints, position: Ints) -> NDArray[np.bool_]:
-    """Which records [E] at `position` [E, 3] are new to the rows they concern.
+    """Whether each record [E] at `position` [E, 3] is new to its row.
 
-    A record at or below a row's offset was folded before a crash and is skipped. Positions of another topic
-    epoch say nothing about this one.
+    A record at or below a row's offset was folded before a crash and is skipped. Positions of another topic epoch
+    are not comparable: such a record is new.
     """
     new: NDArray[np.bool_] = ~is_folded(position, block.ints("position")[row])
     return new

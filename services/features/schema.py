@@ -1,7 +1,7 @@
 """The schema table: every stored feature with its view, type, length, unit, default and updater.
 
-Feast's definitions, row packing, documentation and the fingerprint that models carry derive from it. Knows
-nothing of how rows are stored or of what a model makes of them.
+Feast's definitions, row packing, documentation and the fingerprint in model manifests derive from it. Knows nothing
+of how rows are stored or encoded for a model.
 """
 
 import json
@@ -32,9 +32,9 @@ class Feature:
         name: unique within its view.
         dtype: type of a value.
         length: SCALAR, a fixed number of values, or VARIABLE.
-        what: meaning and unit of the values, in their order.
-        default: every value of a row that was never written.
-        half_life: what the values decay with; empty: they do not.
+        description: meaning and unit of the values, in their order.
+        default: the value in a row that was never written.
+        half_life: half-life of the values; empty: no decay.
         updated_by: the module that writes it.
         names: names of the values, or of equal groups of values, in order, where more may be appended later.
     """
@@ -42,15 +42,15 @@ class Feature:
     name: str
     dtype: Dtype
     length: int
-    what: str
+    description: str
     default: float | str | tuple[float, ...] = 0.0
     half_life: str = ""
     updated_by: str = ""
     names: tuple[str, ...] | None = None
 
     def stored_form(self) -> dict[str, Any]:
-        """Everything but the words about it."""
-        return {name: value for name, value in asdict(self).items() if name not in ("what", "updated_by")}
+        """All fields but the descriptive ones."""
+        return {name: value for name, value in asdict(self).items() if name not in ("description", "updated_by")}
 
 
 Features = tuple[Feature, ...]
@@ -58,7 +58,7 @@ Features = tuple[Feature, ...]
 
 @dataclass(frozen=True)
 class View:
-    """A row type: who it is about, which process alone writes it, what it holds."""
+    """A row type: its entity keys, its single writer process and its features."""
 
     name: str
     entities: tuple[str, ...]
@@ -73,7 +73,7 @@ class View:
         raise KeyError(f"view {self.name} has no feature {name}")
 
     def without(self, *names: str) -> "View":
-        """The view for those who do not read all of it."""
+        """The view without some features, for readers that do not need them."""
         return replace(self, features=tuple(feature for feature in self.features if feature.name not in names))
 
 
@@ -94,7 +94,7 @@ class Schema:
 
     @cached_property
     def fingerprint(self) -> int:
-        """Signed 64-bit digest of everything that rows and tensors depend on; never 0. Descriptions do not count."""
+        """Signed 64-bit digest of everything that rows and tensors depend on, without descriptions; never 0."""
         views = [
             {"name": view.name, "entities": view.entities, "features": [f.stored_form() for f in view.features]}
             for view in self.views
@@ -115,10 +115,10 @@ LINEAGE = View(
     ("index_id",),
     "consumers and backfill",
     (
-        Feature("fingerprints", "int64", VARIABLE, "feature schemas that rows were written under, oldest first"),
-        Feature("layouts", "string", VARIABLE, "how rows are laid out under each, as JSON", ""),
+        Feature("fingerprints", "int64", VARIABLE, "schemas that rows were written under, oldest first"),
+        Feature("layouts", "string", VARIABLE, "layout of the rows under each, as JSON", ""),
         Feature("position", "int64", 3, "number of schemas, 0, 0", -1),
-        Feature("schema", "int64", SCALAR, "fingerprint of the newest"),
+        Feature("schema", "int64", SCALAR, "fingerprint of the newest schema"),
     ),
 )
 """Read and written under every schema, so its own features never change."""
@@ -140,7 +140,7 @@ def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYP
             View("topic_state", ("topic",), "consumers and backfill", _topic_features()),
             LINEAGE,
             View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
-            # An entity of its own: it stays when all that is stored under the user's id goes.
+            # A separate entity: it outlives the deletion of the rows under the user's id.
             View("erased_user", ("erased_user_id",), "behaviour consumer", _erasure_features()),
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
             View("item", ("item_id",), "item consumer", _item_features(config)),
@@ -177,11 +177,11 @@ def _counts(config: FeatureConfig, event_types: tuple[str, ...], updated_by: str
 
 def _table(config: FeatureConfig, name: TableName, limit: int, what: str, values: str) -> Features:
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.table_half_lives(name))
-    bound = f"at most {limit}, the weakest leave first"
+    bound = f"at most {limit}, the weakest are evicted first"
     return (
         Feature(f"{name}_key", "int64", VARIABLE, f"keys of {what}; {bound}", 0, "", "tables"),
-        Feature(f"{name}_first_s", "float64", VARIABLE, "time of the first one, seconds since 1970", 0, "", "tables"),
-        Feature(f"{name}_s", "float64", VARIABLE, "time of the newest one, seconds since 1970", 0, "", "tables"),
+        Feature(f"{name}_first_s", "float64", VARIABLE, "time of the first event, seconds since 1970", 0, "", "tables"),
+        Feature(f"{name}_s", "float64", VARIABLE, "time of the newest event, seconds since 1970", 0, "", "tables"),
         Feature(f"{name}_value", "float64", VARIABLE, f"{values} at that time", 0, half_lives, "tables"),
     )
 
@@ -205,7 +205,7 @@ def _user_features(config: FeatureConfig, counts: Features, view: Literal["user"
 
 def _event_features(config: FeatureConfig) -> Features:
     which = f"of the last {config.event_ids} events and those of the newest batch"
-    bits = "bit mask: had the user engaged before with the item, with each facet"
+    bits = "bit mask: whether the user had engaged before with the item, with each facet"
     return (
         Feature("event_ids", "int64", VARIABLE, f"keys of the ids {which}", 0, "", "dedup"),
         Feature("event_seqs", "int64", VARIABLE, "their topic epoch * 2^40 + offset", 0, "", "dedup"),
@@ -214,7 +214,7 @@ def _event_features(config: FeatureConfig) -> Features:
 
 
 def _erasure_features() -> Features:
-    erased = "earlier events of the user no longer count, seconds since 1970"
+    erased = "events of the user up to this time are ignored, seconds since 1970"
     return (Feature("erased_s", "float64", SCALAR, erased, 0, "", "folding"), *_bookkeeping())
 
 
@@ -229,21 +229,27 @@ def _text(config: FeatureConfig) -> Features:
 
 
 def _scenario_features(config: FeatureConfig) -> Features:
-    name = Feature("name", "string", SCALAR, "name for people", "", "", "catalogue")
+    name = Feature("name", "string", SCALAR, "display name", "", "", "catalogue")
     return (name, *_text(config), *_bookkeeping())
 
 
 def _index_features() -> Features:
-    return (Feature("scenario_ids", "string", VARIABLE, "all scenarios", "", "", "catalogue"), *_bookkeeping())
+    return (Feature("scenario_ids", "string", VARIABLE, "ids of all scenarios", "", "", "catalogue"), *_bookkeeping())
 
 
 def _topic_features() -> Features:
     return (
         Feature(
-            "topic_id", "string", SCALAR, "the broker's id of the topic that positions speak of", "", "", "topic_state"
+            "topic_id",
+            "string",
+            SCALAR,
+            "broker's id of the topic that positions refer to",
+            "",
+            "",
+            "topic_state",
         ),
-        Feature("partitions", "int64", SCALAR, "its partitions", 0, "", "topic_state"),
-        Feature("from_offsets", "int64", VARIABLE, "offset per partition that folding starts at", 0, "", "topic_state"),
+        Feature("partitions", "int64", SCALAR, "number of its partitions", 0, "", "topic_state"),
+        Feature("from_offsets", "int64", VARIABLE, "offset per partition where folding starts", 0, "", "topic_state"),
         *_bookkeeping(),
     )
 
@@ -256,7 +262,7 @@ def _scenario_activity(config: FeatureConfig, counts: Features) -> Features:
 
 def _item_features(config: FeatureConfig) -> Features:
     return (
-        Feature("title", "string", SCALAR, "name for people", "", "", "catalogue"),
+        Feature("title", "string", SCALAR, "display name", "", "", "catalogue"),
         *_text(config),
         Feature("created_s", "float64", SCALAR, "time of the oldest update, seconds since 1970", 0, "", "catalogue"),
         Feature("facet_keys", "int64", len(config.facets), f"keys of {', '.join(config.facets)}", 0, "", "catalogue"),
@@ -287,7 +293,7 @@ def _item_activity(config: FeatureConfig, counts: Features) -> Features:
     return (
         *counts,
         *_repeat_features(config),
-        Feature("last_value", "float64", SCALAR, "newest price paid, -1 if none was seen", -1.0, "", "activity"),
+        Feature("last_value", "float64", SCALAR, "newest price paid, -1 if none is known", -1.0, "", "activity"),
         Feature("last_value_s", "float64", SCALAR, "time of last_value, seconds since 1970", 0, "", "activity"),
         *_bookkeeping(),
     )

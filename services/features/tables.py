@@ -1,10 +1,9 @@
-"""Tables inside rows: what a user engaged with, by key, with first and newest time and decayed sums.
+"""Tables inside user rows: engaged items and facets by key, with first and newest time and decayed sums.
 
 All rows' entries lie side by side, sorted by row, then key. Merging two tables is commutative and
 associative up to rounding: the fold of a stream does not depend on its order or on batch borders, as long
-as no table overflows. A full table drops its weakest entries: least engagement, compared at the same time
-under the longest half-life (ties: larger key). What tables there are and what they
-count: `FeatureConfig.table_half_lives`.
+as no table overflows. A full table evicts its weakest entries: least engagement, compared at the same time
+under the longest half-life (ties: larger key). `FeatureConfig.table_half_lives` lists the tables and their values.
 """
 
 from collections.abc import Sequence
@@ -43,7 +42,7 @@ class Table:
         return len(self.row)
 
     def take(self, entries: Ints) -> "Table":
-        """Some of the entries."""
+        """The entries at an index."""
         return Table(
             self.row[entries], self.key[entries], self.first_s[entries], self.time_s[entries], self.value[entries]
         )
@@ -60,18 +59,18 @@ class Table:
 
 
 def mix_keys(row: Ints, key: Ints) -> NDArray[np.uint64]:
-    """One 64-bit number per (row, key), as good as unique since keys are hashes: [...]."""
+    """One 64-bit number per (row, key), practically unique since keys are hashes: [...]."""
     mixed: NDArray[np.uint64] = key.view(np.uint64) ^ ((row + 1).view(np.uint64) * _SPREAD)
     return mixed
 
 
 def lookup_sorted(known: NDArray[np.uint64], order: Ints, wanted: NDArray[np.uint64]) -> Ints:
-    """`order` at the place of each wanted number [...] among the known ones, which are sorted; -1 where it is not."""
+    """`order` at the index of each wanted number [...] in the sorted known ones; -1 where it is absent."""
     if not len(known):
         return np.full(wanted.shape, -1, np.int64)
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    place: Ints = np.where(known[at] == wanted, order[at], -1)
-    return place
+    entry: Ints = np.where(known[at] == wanted, order[at], -1)
+    return entry
 
 
 def read_table(config: FeatureConfig, block: Block, name: TableName) -> Table:
@@ -111,7 +110,7 @@ def merge(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
 
 
 def evict(table: Table, limit: int, strength: int, half_life_s: float) -> Table:
-    """At most `limit` entries per row; those with the least of value number `strength`, of that half-life, leave."""
+    """Keep at most `limit` entries per row: those with the largest value number `strength`, of that half-life."""
     if not len(table.row) or np.bincount(table.row).max() <= limit:
         return table
     strengths = log2_mass(table.value[:, strength], table.time_s, half_life_s)
@@ -127,7 +126,7 @@ def rank_in_group(group: Ints) -> Ints:
 
 
 def run_starts(group: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Where runs of equal values begin."""
+    """Mask of the first element of each run of equal values."""
     first = np.ones(len(group), bool)
     np.not_equal(group[1:], group[:-1], out=first[1:])
     return first

@@ -26,7 +26,15 @@ def schema_command() -> None:
     for view in built.views:
         for feature in view.features:
             length = {-1: "variable", -2: "1"}.get(feature.length, str(feature.length))
-            row = (view.name, feature.name, feature.dtype, length, feature.what, feature.half_life, feature.updated_by)
+            row = (
+                view.name,
+                feature.name,
+                feature.dtype,
+                length,
+                feature.description,
+                feature.half_life,
+                feature.updated_by,
+            )
             table.add_row(*row)
     console.print(table)
     console.print(f"fingerprint {built.fingerprint}")

@@ -13,10 +13,10 @@ import numpy as np
 from services.features.layout import (
     SchemaLayout,
     adapt_row,
-    conflicts,
     describe_layout,
+    find_conflicts,
+    find_missing_features,
     find_unknown_event_types,
-    missing_features,
 )
 from services.features.rows import Row, pack_rows
 from services.features.schema import LINEAGE, Schema, View
@@ -59,7 +59,7 @@ def join_lineage(store: RowStore, schema: Schema) -> None:
     layout = describe_layout(schema)
     # Rows of every schema may remain: a row is rewritten on its next event, not before.
     for fingerprint, stored in zip(known.fingerprints[::-1], known.layouts[::-1], strict=True):
-        if reasons := conflicts(stored, layout):
+        if reasons := find_conflicts(stored, layout):
             raise IncompatibleSchema(
                 f"features: rows of feature schema {fingerprint} cannot be folded on under schema {own}: "
                 f"{_format_reasons(reasons)}. Either {REMEDY}"
@@ -151,13 +151,13 @@ class SchemaCompatibility:
         newer = self.is_newer(fingerprint)
         if newer and not self._newer:
             raise StaleSchema(f"{rows}; {_describe_older(own, fingerprint)}")
-        if reasons := conflicts(mine, stored) if newer else conflicts(stored, mine):
+        if reasons := find_conflicts(mine, stored) if newer else find_conflicts(stored, mine):
             raise StaleSchema(f"{rows}, which cannot be read under {own}: {_format_reasons(reasons)}")
         if newer and (added := find_unknown_event_types(mine, stored)):
             raise StaleSchema(
                 f"{rows}, which also counts {', '.join(added)} events; {_describe_older(own, fingerprint)}"
             )
-        if newer and (removed := missing_features(view, stored)):
+        if newer and (removed := find_missing_features(view, stored)):
             raise StaleSchema(f"{rows}, which no longer has {', '.join(removed)}; {_describe_older(own, fingerprint)}")
         return stored
 

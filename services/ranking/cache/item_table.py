@@ -58,7 +58,7 @@ class RowPool(Generic[C]):
         again = [self._free.pop() for _ in range(min(count, len(self._free)))]
         first, self.used = self.used, self.used + count - len(again)
         if self.used > len(self.columns):
-            self.columns = self.columns.resized(max(2 * len(self.columns), self.used, FIRST_ROWS))
+            self.columns = self.columns.resize(max(2 * len(self.columns), self.used, FIRST_ROWS))
         return [*again, *range(first, self.used)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.features.config import DAY_S, HOUR_S, Attribute, FeatureConfig
-from services.features.layout import SchemaLayout, adapt_row, conflicts, describe_layout, missing_features
+from services.features.layout import SchemaLayout, adapt_row, describe_layout, find_conflicts, find_missing_features
 from services.features.rows import default_value
 from services.features.schema import VARIABLE, Feature, Schema, View, build_schema
 
@@ -23,7 +23,7 @@ def changed(schema: Schema, view: str, *features: Feature, without: str = "") ->
 
 
 def found(old: Schema, new: Schema) -> list[str]:
-    return conflicts(describe_layout(old), describe_layout(new))
+    return find_conflicts(describe_layout(old), describe_layout(new))
 
 
 def test_a_layout_survives_being_stored() -> None:
@@ -84,7 +84,7 @@ def test_settings_that_must_not_change(new: FeatureConfig, expected: list[str]) 
 def test_a_table_gets_no_column_later(name: str) -> None:
     """Its stored entries have no value there, and a column must be as long as its key."""
     (reason,) = found(SCHEMA, changed(SCHEMA, "user", Feature(name, "int64", VARIABLE, "")))
-    assert reason.startswith(f"user.{name}: is new beside ")
+    assert reason.startswith(f"user.{name}: is new in the table of ")
 
 
 def test_a_type_and_a_key_must_not_change() -> None:
@@ -94,7 +94,7 @@ def test_a_type_and_a_key_must_not_change() -> None:
         SCHEMA, changed(SCHEMA, "item", price, without="price")
     )
     views = (replace(v, entities=("shop_id",)) if v.name == "item" else v for v in SCHEMA.views)
-    assert ["item: rows are known by item_id, now by shop_id"] == found(SCHEMA, replace(SCHEMA, views=tuple(views)))
+    assert ["item: rows are keyed by item_id, now by shop_id"] == found(SCHEMA, replace(SCHEMA, views=tuple(views)))
 
 
 def test_rows_of_an_older_schema_get_defaults() -> None:
@@ -106,7 +106,7 @@ def test_rows_of_an_older_schema_get_defaults() -> None:
     read = adapt_row(new, row, describe_layout(SCHEMA))
     assert ([3.0, 7.0], 5.0) == (read["attributes"].tolist(), read["price"])
     assert -1.0 == adapt_row(new, row, stored)["price"]
-    assert ["price"] == missing_features(new, stored)
+    assert ["price"] == find_missing_features(new, stored)
 
 
 def test_rows_of_a_newer_schema_lose_what_is_not_known() -> None:

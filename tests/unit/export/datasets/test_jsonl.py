@@ -14,7 +14,7 @@ from export.datasets.errors import DatasetError
 from export.datasets.jsonl import load_jsonl
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
-from export.datasets.tables import Dataset
+from export.datasets.tables import ROW_TYPES, Dataset
 from export.datasets.validation import check, check_order
 
 CLICK = {"user_id": "u", "scenario_id": "tv", "item_id": "i", "type": "click", "time": "2026-01-01T10:00:00Z"}
@@ -62,7 +62,7 @@ def test_times_are_rfc_3339_or_epoch_milliseconds(tmp_path: Path) -> None:
         ("user_id", 1.5, "1.5 is neither a string nor an integer"),
         ("text", 5, "5 is not a string"),
         ("itemid", "i", "is not a column; did you mean item_id?"),
-        ("type", "tap", "is none of impression, click, add_to_cart, purchase, rating, query, comment, candidate"),
+        ("type", "tap", f"is none of {', '.join(ROW_TYPES)}"),
         ("item_id", None, "is missing; only a query has no item"),
     ],
 )
