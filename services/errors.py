@@ -1,44 +1,15 @@
-"""The error tree: every error that CrossRec raises on purpose derives from `CrossRecError`.
+"""The root of all errors that CrossRec raises on purpose, and the errors that several packages share.
 
-    CrossRecError
-    +-- EncoderMismatch         a text encoder's files are not the ones it was built from (services.text)
-    +-- ModelMismatch           a model was trained on other features than this server has (services.ranking)
-    +-- ModelUnavailable        the registry holds no such model, or it cannot run here (services.ranking)
-    +-- RegistryUnavailable     the model registry cannot be read now; trying again may help (services.ranking)
-    +-- PlanError               what should serve, or a change of it, breaks a rule (services.ranking)
-    +-- WorkerFailed            the first worker processes cannot serve (services.ranking)
-    +-- StoreUnavailable        the online store is away or late; trying again may help (services.store)
-    +-- FencedWrite             rows hold newer positions than the writer's (services.store)
-    +-- StaleSchema             rows were written under a newer or unknown feature schema (services.store)
-    +-- IncompatibleSchema      stored rows cannot be folded on under this feature schema (services.store)
-    +-- BadRecord               a Kafka record is not an entry (services.events)
-    +-- ConfigurationError      a setting is missing, unknown or out of range
-    +-- InfraUnavailable        this machine lacks what the embedded infrastructure needs
-    +-- InfraFailed             a server of the embedded infrastructure does not start or stop
-    +-- LoadFailed              a load run cannot start or go on (services.load)
-    +-- NotServing              a server that was asked for its health does not serve
-    +-- CallFailed              a server did not do what the console asked of it (services.console)
-    +-- BadChoice               a form of the console does not make a request (services.console)
-    +-- BadSkewReport           a file holds no skew report to show (services.console)
-    +-- TopicMismatch           a Kafka topic exists with another number of partitions
-    +-- TopicChanged            a Kafka topic is not the one that rows were folded from
-    +-- RequestError            answered to a gRPC caller with a status of its own
-        +-- InvalidRequest      INVALID_ARGUMENT: the caller must change the request
-        +-- Unauthenticated     UNAUTHENTICATED: no token, or none that counts
-        |   +-- TokenExpired    the same: it counted once
-        +-- PermissionDenied    PERMISSION_DENIED: the token does not allow this
-        +-- Overloaded          RESOURCE_EXHAUSTED: more than the server admits, try again after the delay it names
-        +-- DeadlinePassed      DEADLINE_EXCEEDED: the caller no longer waits
-        +-- Unavailable         UNAVAILABLE: something behind the server is away, try again
-
-`services.server.error_interceptor` turns the tree into statuses; this module knows nothing of gRPC.
+Every such error derives from `CrossRecError`; those of one package stand in its modules (`make reference` lists all).
+`RequestError` and its subclasses are answers to a gRPC caller: `services.server.error_interceptor` maps them to
+statuses; this module knows nothing of gRPC.
 """
 
 from typing import ClassVar
 
 
 class CrossRecError(Exception):
-    """Root of the errors that name what is wrong and can be shown as they are."""
+    """Root of the errors whose text names the problem and can be shown to users."""
 
 
 class ConfigurationError(CrossRecError):
@@ -49,7 +20,7 @@ class InfraUnavailable(CrossRecError):
     """This machine lacks a package or program that the embedded infrastructure needs.
 
     Args:
-        missing: what is not there, as a sentence without its full stop.
+        missing: what is missing, as a sentence without its full stop.
     """
 
     def __init__(self, missing: str) -> None:
@@ -64,12 +35,12 @@ class InfraFailed(CrossRecError):
 
 
 class TopicMismatch(CrossRecError):
-    """A topic exists with another number of partitions than wanted.
+    """A topic exists with a number of partitions other than expected.
 
     Args:
         topic: name of the topic.
-        found: partitions it has.
-        wanted: partitions it should have.
+        found: its number of partitions.
+        wanted: the expected number.
     """
 
     def __init__(self, topic: str, found: int, wanted: int) -> None:
@@ -80,7 +51,7 @@ class TopicMismatch(CrossRecError):
 
 
 class TopicChanged(CrossRecError):
-    """A topic is not the one whose positions the rows hold; the text says what to do.
+    """A topic was re-created or changed, so that positions in stored rows do not refer to it; the text has the remedy.
 
     Args:
         topic: name of the topic.
@@ -93,7 +64,7 @@ class TopicChanged(CrossRecError):
 
 
 class RequestError(CrossRecError):
-    """A request that gets an error as its answer; the text is shown to the caller.
+    """An error that is the answer to a request; the text is sent to the caller.
 
     `reason` is the machine-readable reason of `google.rpc.ErrorInfo`, in the domain `crossrec`.
     """
@@ -102,11 +73,11 @@ class RequestError(CrossRecError):
 
 
 class InvalidRequest(RequestError):
-    """The request breaks a rule of its contract.
+    """The request violates its contract.
 
     Args:
-        field: the field at fault, as a path below the request, like `entries` or `context.time`.
-        description: what is wrong with it, for people.
+        field: the invalid field, as a path below the request, like `entries` or `context.time`.
+        description: the problem, for people.
     """
 
     reason = "INVALID_REQUEST"
@@ -118,13 +89,13 @@ class InvalidRequest(RequestError):
 
 
 class Unauthenticated(RequestError):
-    """The caller has no token that counts; the text never shows one."""
+    """The caller has no valid token; the text never shows a token."""
 
     reason = "UNAUTHENTICATED"
 
 
 class TokenExpired(Unauthenticated):
-    """The caller's token was valid and is not any more."""
+    """The caller's token has expired."""
 
     reason = "TOKEN_EXPIRED"
 
@@ -136,11 +107,11 @@ class PermissionDenied(RequestError):
 
 
 class Overloaded(RequestError):
-    """More than the server admits; the same request may succeed later.
+    """The server is overloaded; the same request may succeed later.
 
     Args:
-        description: what there is too much of, for people.
-        retry_after_s: when to try again, seconds from now.
+        description: the exceeded limit, for people.
+        retry_after_s: retry delay, seconds.
     """
 
     reason = "OVERLOADED"
@@ -151,12 +122,12 @@ class Overloaded(RequestError):
 
 
 class DeadlinePassed(RequestError):
-    """The caller's deadline passed, or leaves no time for an answer."""
+    """The caller's deadline passed, or is too near for an answer."""
 
     reason = "DEADLINE_PASSED"
 
 
 class Unavailable(RequestError):
-    """Something the server needs cannot be reached; the same request may succeed later."""
+    """A service that the server depends on is unavailable; the same request may succeed later."""
 
     reason = "UNAVAILABLE"

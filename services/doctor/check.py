@@ -1,12 +1,12 @@
-"""What a check found, as a value."""
+"""Result of a check, as a value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
-    """How bad it is: only `wrong` keeps the settings from working."""
+class CheckState(StrEnum):
+    """Severity of a result: only `wrong` keeps the settings from working."""
 
     OK = "ok"
     WARNING = "warning"
@@ -18,33 +18,33 @@ class Check:
     """One line of the report.
 
     Args:
-        name: what was looked at.
-        state: how bad it is.
-        found: what there is.
-        advice: what to do about it; empty where all is well.
+        name: what was checked.
+        state: severity.
+        found: the observed state.
+        advice: what to do; empty for `ok`.
     """
 
     name: str
-    state: State
+    state: CheckState
     found: str
     advice: str = ""
 
 
 def ok(name: str, found: str) -> Check:
-    """All is well."""
-    return Check(name, State.OK, found)
+    """A passed check."""
+    return Check(name, CheckState.OK, found)
 
 
 def warning(name: str, found: str, advice: str) -> Check:
-    """It works, but not as well as it could."""
-    return Check(name, State.WARNING, found, advice)
+    """A check that passed with a restriction."""
+    return Check(name, CheckState.WARNING, found, advice)
 
 
 def wrong(name: str, found: str, advice: str) -> Check:
-    """What the settings ask for cannot be had."""
-    return Check(name, State.WRONG, found, advice)
+    """A failed check: something that the settings require is missing."""
+    return Check(name, CheckState.WRONG, found, advice)
 
 
 def exit_code(checks: Sequence[Check]) -> int:
-    """1 if something is wrong, else 0."""
-    return int(any(check.state is State.WRONG for check in checks))
+    """1 if a check failed, else 0."""
+    return int(any(check.state is CheckState.WRONG for check in checks))

@@ -10,19 +10,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.doctor.check import Check, State, exit_code
+from services.doctor.check import Check, CheckState, exit_code
 from services.settings.load import Settings, load_settings
 
-COLOURS = {State.OK: "green", State.WARNING: "yellow", State.WRONG: "red"}
+COLOURS = {CheckState.OK: "green", CheckState.WARNING: "yellow", CheckState.WRONG: "red"}
 
 
 def doctor_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a list of checks, instead of a table.")] = False,
 ) -> None:
-    """Check what this machine has against what the settings ask for, and say what to do about what is missing.
+    """Check whether this machine has what the settings require, and print what to do about what is missing.
 
-    Looks at ONNX Runtime's providers (by making a session with each), CUDA, processor, limits, packages, Kafka, the
-    online store, the model and the text encoder. Exits with 1 if something that the settings ask for cannot be had.
+    Checks ONNX Runtime's providers (by creating a session with each), CUDA, processor, limits, packages, Kafka, the
+    online store, the model and the text encoder. Exits with 1 if something that the settings require is missing.
     """
     checks = list(all_checks(load_settings()))
     if as_json:
@@ -46,8 +46,8 @@ def all_checks(settings: Settings) -> Iterator[Check]:
 
 
 def table(checks: Sequence[Check]) -> Table:
-    """The checks as people read them."""
-    result = Table("", "what", "found", "what to do")
+    """The checks as a table."""
+    result = Table("", "check", "found", "what to do")
     for check in checks:
         result.add_row(
             f"[{COLOURS[check.state]}]{check.state}[/]", check.name, escape(check.found), escape(check.advice)

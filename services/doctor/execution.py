@@ -1,6 +1,6 @@
-"""Checks of what models run on: ONNX Runtime's providers, CUDA's libraries and the driver.
+"""Checks of ONNX Runtime's execution providers, CUDA's libraries and the driver.
 
-A provider counts as there only if a session was really made with it.
+A provider counts as available only if a session was created with it.
 """
 
 import base64
@@ -20,54 +20,52 @@ from services.registry.reader import ModelUnavailable
 IDENTITY = base64.b64decode("CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=")
 """The smallest graph: y [1] = Identity(x [1])."""
 
-UNASKED = "; ranking.providers does not ask for it"
+UNREQUESTED = "; not in ranking.providers"
 
-UNNEEDED = "; only a CUDA provider needs it"
+UNNEEDED = "; needed by CUDA providers only"
 
 CUDA_PACKAGES = "onnxruntime-gpu[cuda,cudnn]"
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
 SMI_S = 10.0
 
 
-def execution_checks(asked: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> Iterator[Check]:
-    """Providers, asked for ones first in importance, and what those of NVIDIA need."""
+def execution_checks(requested: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> Iterator[Check]:
+    """Checks of the providers, and of what NVIDIA's need."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "identity.onnx"
         path.write_bytes(IDENTITY)
-        yield from provider_checks(path, asked, options)
-    needed = bool(set(asked) & set(ON_CUDA))
+        yield from provider_checks(path, requested, options)
+    needed = bool(set(requested) & set(ON_CUDA))
     if needed or set(onnxruntime.get_available_providers()) & set(ON_CUDA):
         yield driver_check(needed=needed)
-        yield from library_checks(library_names(str(onnxruntime.cuda_version), asked), needed=needed)
+        yield from library_checks(library_names(str(onnxruntime.cuda_version), requested), needed=needed)
 
 
-def provider_checks(path: Path, asked: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> Iterator[Check]:
-    """Each provider that is compiled in or asked for, tried with the graph at `path`."""
+def provider_checks(path: Path, requested: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> Iterator[Check]:
+    """Check each provider that is compiled in or requested, with the graph at `path`."""
     compiled = onnxruntime.get_available_providers()
-    for provider in dict.fromkeys((*asked, *compiled)):
+    for provider in dict.fromkeys((*requested, *compiled)):
         name = f"provider {provider}"
         if provider not in compiled:
             known = ", ".join(compiled)
             yield wrong(name, "not compiled into ONNX Runtime", f"set ranking.providers to some of {known}")
             continue
-        if not (reason := _refused(path, provider, options)):
-            yield ok(
-                name, "a session runs on it" + ("" if provider in asked else "; ranking.providers does not ask for it")
-            )
-        elif provider in asked:
-            yield wrong(name, reason, "see the lines on CUDA below, or set ranking.providers to what there is")
+        if not (reason := _session_error(path, provider, options)):
+            yield ok(name, "a session runs on it" + ("" if provider in requested else UNREQUESTED))
+        elif provider in requested:
+            yield wrong(name, reason, "see the CUDA checks below, or set ranking.providers to available ones")
         else:
-            yield ok(name, "compiled in, not obtainable here" + UNASKED)
+            yield ok(name, "compiled in, not available here" + UNREQUESTED)
 
 
-def _refused(path: Path, provider: str, options: Mapping[str, Mapping[str, str]]) -> str:
-    """Why a session cannot be made with a provider; empty if it can."""
-    # ONNX Runtime's own lines would stand between those of the report.
+def _session_error(path: Path, provider: str, options: Mapping[str, Mapping[str, str]]) -> str:
+    """Why a session with a provider cannot be created; empty if it can."""
+    # ONNX Runtime's own output would mix with the report.
     onnxruntime.set_default_logger_severity(4)
     try:
         open_session(path, [provider], options)
     except ModelUnavailable:
-        return "ONNX Runtime makes its session without it"
+        return "ONNX Runtime creates the session without it"
     except Exception as error:  # what providers raise has no common type
         return f"{type(error).__name__}: {error}"
     finally:
@@ -75,16 +73,16 @@ def _refused(path: Path, provider: str, options: Mapping[str, Mapping[str, str]]
     return ""
 
 
-def library_names(cuda_version: str, asked: Sequence[str]) -> list[str]:
-    """What the CUDA provider loads, by name; with TensorRT's where it is asked for."""
+def library_names(cuda_version: str, requested: Sequence[str]) -> list[str]:
+    """Names of the libraries that the CUDA provider loads; TensorRT's too if it is requested."""
     major = cuda_version.partition(".")[0] or "12"
     names = [f"lib{name}.so.{major}" for name in ("cudart", "cublas", "cublasLt", "nvrtc")]
     names += ["libcurand.so.10", f"libcufft.so.{12 if int(major) >= 13 else 11}", "libcudnn.so.9"]
-    return [*names, "libnvinfer.so.10"] if "TensorrtExecutionProvider" in asked else names
+    return [*names, "libnvinfer.so.10"] if "TensorrtExecutionProvider" in requested else names
 
 
 def library_checks(names: Sequence[str], *, needed: bool) -> Iterator[Check]:
-    """Whether the loader finds each library, also in Python packages."""
+    """Check whether the loader finds each library, also in Python packages."""
     load_cuda()
     missing = [name for name in names if not loads(name)]
     if found := [name for name in names if name not in missing]:
@@ -106,7 +104,7 @@ def loads(name: str) -> bool:
 
 
 def driver_check(*, needed: bool, command: Sequence[str] = NVIDIA_SMI) -> Check:
-    """What nvidia-smi says of devices and driver."""
+    """Check devices and driver with nvidia-smi."""
     name = "NVIDIA driver"
     if not shutil.which(command[0]):
         advice = "install the driver; start a container with the devices"

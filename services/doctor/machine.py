@@ -1,4 +1,4 @@
-"""Checks of processor, memory, limits and Python packages. Reads /proc and /sys, where there are such."""
+"""Checks of processor, memory, limits and Python packages. Reads /proc and /sys where they exist."""
 
 import os
 import platform
@@ -23,16 +23,16 @@ PACKAGES = (
 )
 
 FLAGS = {"x86_64": ("avx512f", "avx2", "fma"), "aarch64": ("asimd",)}
-"""What matrix products on the processor use, most important first."""
+"""Instructions that matrix products on the processor use, most important first."""
 
 OPEN_FILES = 4096
-"""A server holds a file per connection, besides those of Kafka, the store and the model."""
+"""A server needs a file per connection, besides those of Kafka, the store and the model."""
 
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def machine_checks() -> Iterator[Check]:
-    """Everything about the machine."""
+    """All checks of the machine."""
     yield processor_check(Path("/proc/cpuinfo"))
     yield cores_check(CGROUP)
     yield memory_check(CGROUP)
@@ -42,7 +42,7 @@ def machine_checks() -> Iterator[Check]:
 
 
 def native_checks() -> Iterator[Check]:
-    """Whether the clients of store and Kafka use the compiled packages that they go without if they must."""
+    """Check whether the clients of store and Kafka use their optional compiled packages."""
     from redis.utils import HIREDIS_AVAILABLE
 
     for name, used, without in (
@@ -66,13 +66,13 @@ def version_of(package: str) -> str:
 
 
 def processor_check(cpuinfo: Path) -> Check:
-    """Instructions that matrix products use."""
+    """Check the instructions that matrix products use."""
     wanted = FLAGS.get(platform.machine(), ())
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    told = [line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features"))]
-    if not told or not wanted:
+    flags = [line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features"))]
+    if not flags or not wanted:
         return ok("processor", f"{platform.machine()}, instructions unknown")
-    found = [flag for flag in wanted if flag in told[0]]
+    found = [flag for flag in wanted if flag in flags[0]]
     text = f"{platform.machine()} with {', '.join(found) or 'none of ' + ', '.join(wanted)}"
     if wanted[0] in found:
         return ok("processor", text)
@@ -80,17 +80,17 @@ def processor_check(cpuinfo: Path) -> Check:
 
 
 def cores_check(cgroup: Path) -> Check:
-    """Cores that this process may use, and how much of them a container lets it."""
+    """Check the cores that this process may use, and a container's limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota(cgroup)
     if quota is not None and quota < 1:
         text = f"{cores}, limited to {quota:g}"
-        return warning("cores", text, "give each process a whole core: below it, requests stall within their periods")
+        return warning("cores", text, "give each process a whole core: below it, requests are throttled")
     return ok("cores", f"{cores}" + (f", limited to {quota:g}" if quota is not None else ", no limit"))
 
 
 def cpu_quota(cgroup: Path) -> float | None:
-    """Cores that a control group (version 2, else 1) allows; None: all."""
+    """CPU limit of the control group (version 2, else 1), cores; None: no limit."""
     if (two := cgroup / "cpu.max").exists():
         quota, period = two.read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -101,7 +101,7 @@ def cpu_quota(cgroup: Path) -> float | None:
 
 
 def memory_check(cgroup: Path) -> Check:
-    """Memory of the machine, and how much of it a container lets this process use."""
+    """Check the memory of the machine, and a container's limit."""
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     for file in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
         limit = file.read_text().strip() if file.exists() else "max"
@@ -111,7 +111,7 @@ def memory_check(cgroup: Path) -> Check:
 
 
 def open_files_check(limit: int) -> Check:
-    """How many files and connections a process may hold."""
+    """Check the limit of open files and connections of a process."""
     if limit == resource.RLIM_INFINITY:
         return ok("open files", "no limit")
     if limit < OPEN_FILES:

@@ -1,4 +1,4 @@
-"""Checks of the settings' security: whether its files can be used, for how long, and what is open."""
+"""Checks of the security settings: whether the files are valid, until when, and what is open."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,21 +12,21 @@ from services.settings.load import Settings
 from services.settings.security import SecuritySettings
 
 SOON = timedelta(days=14)
-"""A certificate that ends so soon should have been replaced."""
+"""A certificate that expires within this time should be replaced."""
 
 LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
 def protection_checks(settings: Settings) -> Iterator[Check]:
-    """Who could reach the servers, and what they need."""
+    """Check TLS, tokens and who can reach the servers."""
     security = settings.security
     try:
         open_protection(security)
     except ConfigurationError as error:
-        yield wrong("security", str(error), "mend the file, or the setting: servers do not start like this")
+        yield wrong("security", str(error), "fix the file or the setting: servers do not start with it")
         return
-    there = {"TLS": security.certificate_file, "tokens": security.needs_tokens}
-    lacks = [what for what, is_there in there.items() if not is_there]
+    configured = {"TLS": security.certificate_file, "tokens": security.needs_tokens}
+    lacks = [what for what, is_set in configured.items() if not is_set]
     outside = [at for at in (settings.gateway.listen, settings.ranking.listen) if not at.startswith(LOOPBACK)]
     if lacks and outside:
         found = f"without {' and '.join(lacks)}, and reachable at {', '.join(outside)}"
@@ -42,6 +42,6 @@ def _certificate_checks(security: SecuritySettings, now: datetime) -> Iterator[C
     ends = x509.load_pem_x509_certificates(security.certificate_file.read_bytes())[0].not_valid_after_utc
     until = f"valid until {ends:%Y-%m-%d %H:%M} UTC"
     if ends - now < SOON:
-        yield warning("certificate", until, "replace it: servers take the new one without a restart")
+        yield warning("certificate", until, "replace it: servers load the new one without a restart")
     else:
         yield ok("certificate", until)

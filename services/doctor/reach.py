@@ -1,4 +1,4 @@
-"""Checks of what the settings point at: Kafka, the online store, the model registry and the text encoder."""
+"""Checks of the configured Kafka, online store, model registry and text encoder."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,18 +16,18 @@ from services.store.redis.connection import redis_arguments
 from services.text.encoder import read_encoder_info
 
 WAIT_S = 3.0
-"""Longest wait for a broker or a store, seconds."""
+"""Time-out of a broker or a store, seconds."""
 
 
 def reach_checks(settings: Settings) -> Iterator[Check]:
-    """Everything that the settings point at."""
+    """All checks of configured services and files."""
     yield kafka_check(settings.kafka)
     yield from store_checks(settings.store)
     yield from model_checks(settings)
 
 
 def kafka_check(kafka: KafkaSettings) -> Check:
-    """Whether the brokers answer and hold the topics."""
+    """Check whether the brokers answer and have the topics."""
     name, servers = "Kafka", kafka.bootstrap_servers
     try:
         there = list_topics(kafka, WAIT_S)
@@ -40,7 +40,7 @@ def kafka_check(kafka: KafkaSettings) -> Check:
 
 
 def store_checks(store: StoreSettings) -> Iterator[Check]:
-    """Whether the store answers, and whether it may throw features away."""
+    """Check whether the store answers, and whether it may evict features."""
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
@@ -62,12 +62,12 @@ def store_checks(store: StoreSettings) -> Iterator[Check]:
     yield ok(name, f"{address} answers, version {version}")
     policy = about.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        advice = "set maxmemory-policy noeviction: rows that are thrown away are features that are lost"
+        advice = "set maxmemory-policy noeviction: evicted rows are lost features"
         yield warning("store eviction", policy, advice)
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:
-    """Whether encoder and model are there and fit the schema of the settings."""
+    """Check whether encoder and model exist and fit the schema of the settings."""
     chosen, schema = settings.ranking, build_schema(settings.features)
     try:
         encoder = read_encoder_info(settings.encoder_dir)
@@ -86,9 +86,9 @@ def model_checks(settings: Settings) -> Iterator[Check]:
     except CrossRecError as error:
         yield wrong("model", str(error), "`crossrec train`, or set ranking.model and ranking.version")
         return
-    # Other choices change names in every tensor: those say nothing more.
+    # Other feature settings change names in every tensor: their differences add nothing.
     if differs := config_differences(manifest, schema) or model_differences(manifest, schema, encoder.fingerprint):
-        yield wrong("model", f"{where} does not fit: {'; '.join(differs)}", "train it again with these settings")
+        yield wrong("model", f"{where} does not fit: {'; '.join(differs)}", "train the model again with these settings")
     else:
         yield ok("model", f"{where} fits schema and encoder")
     if chosen.batch_wait_ms > 0 and BATCHED not in manifest.get("files", {}):

@@ -9,29 +9,31 @@ from services.settings.section import OptionalPath, SettingsSection
 
 
 class KafkaSettings(SettingsSection):
-    """Where events travel."""
+    """The Kafka cluster and its topics."""
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
     topic_prefix: str = Field("crossrec", description="Topics are named <prefix>.behavior and so on.")
     partitions: int = Field(4, ge=1, description="Partitions of the behaviour, items and activity topics.")
     replication_factor: int = Field(1, ge=1, description="Copies of each partition; 3 in production.")
-    topic_epoch: int = Field(1, ge=1, description="Raise by one when a topic was re-created: old positions are void.")
+    topic_epoch: int = Field(
+        1, ge=1, description="Increase by one when a topic was re-created: positions in stored rows become invalid."
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How brokers are spoken to: SSL encrypts, SASL logs in."
+        "PLAINTEXT", description="Protocol to the brokers: SSL encrypts, SASL authenticates."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="How SASL logs in."
+        "SCRAM-SHA-512", description="SASL mechanism."
     )
-    sasl_username: str = Field("", description="Who logs in; required with SASL.")
+    sasl_username: str = Field("", description="SASL user name; required with SASL.")
     sasl_password: SecretStr = Field(
-        SecretStr(""), description="The password, by environment variable; or see sasl_password_file."
+        SecretStr(""), description="SASL password, by environment variable; or use sasl_password_file."
     )
-    sasl_password_file: OptionalPath = Field(None, description="A file with the password; read at each connection.")
+    sasl_password_file: OptionalPath = Field(None, description="File with the SASL password; read at each connection.")
     ca_file: OptionalPath = Field(
-        None, description="PEM file with the authorities that sign brokers; not set: those that the system trusts."
+        None, description="PEM file with certificate authorities of the brokers; not set: those of the system."
     )
-    certificate_file: OptionalPath = Field(None, description="PEM file with the client's certificate: mutual TLS.")
-    key_file: OptionalPath = Field(None, description="PEM file with its private key, not encrypted.")
+    certificate_file: OptionalPath = Field(None, description="PEM file with the client's certificate, for mutual TLS.")
+    key_file: OptionalPath = Field(None, description="PEM file with its private key, unencrypted.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -48,35 +50,40 @@ class KafkaSettings(SettingsSection):
 
 
 class StoreSettings(SettingsSection):
-    """Where features are kept online."""
+    """The online feature store."""
 
     url: str = Field(
-        "127.0.0.1:6379", description="Redis or Valkey, host:port[,db=0][,ssl=true]; of a cluster several host:port."
+        "127.0.0.1:6379", description="Redis or Valkey, host:port[,db=0][,ssl=true]; several host:port for a cluster."
     )
-    username: str = Field("", description="Who logs in to the store; empty: its default user.")
+    username: str = Field("", description="User name at the store; empty: its default user.")
     password: SecretStr = Field(
-        SecretStr(""), description="The store's password, by environment variable; or see password_file."
+        SecretStr(""), description="The store's password, by environment variable; or use password_file."
     )
-    password_file: OptionalPath = Field(None, description="A file with the password; read when the process starts.")
+    password_file: OptionalPath = Field(None, description="File with the password; read when the process starts.")
     ca_file: OptionalPath = Field(
-        None, description="PEM file with the authorities that sign the store: TLS; with ssl=true those of the system."
+        None,
+        description="PEM file with certificate authorities of the store, for TLS; with ssl=true those of the system.",
     )
-    certificate_file: OptionalPath = Field(None, description="PEM file with the client's certificate: mutual TLS.")
-    key_file: OptionalPath = Field(None, description="PEM file with its private key, not encrypted.")
+    certificate_file: OptionalPath = Field(None, description="PEM file with the client's certificate, for mutual TLS.")
+    key_file: OptionalPath = Field(None, description="PEM file with its private key, unencrypted.")
     project: str = Field("crossrec", description="Feast project; part of every key.")
     registry: Path = Field(Path("data/feast/registry.db"), description="Feast's registry file.")
     offline_dir: Path = Field(Path("data/offline"), description="Parquet files behind get_historical_features.")
-    retry_after_s: float = Field(1.0, ge=0, description="Seconds that rankings do without a store that failed.")
-    read_timeout_s: float = Field(0.5, gt=0, description="Seconds until a read counts as failed.")
-    failures: int = Field(3, ge=1, description="Failed or late reads in a row until rankings do without the store.")
+    retry_after_s: float = Field(
+        1.0,
+        ge=0,
+        description="Seconds that the circuit breaker stays open after the store failed: rankings do not read it.",
+    )
+    read_timeout_s: float = Field(0.5, gt=0, description="Time-out of a read, seconds.")
+    failures: int = Field(3, ge=1, description="Failed or late reads in a row that open the circuit breaker.")
     user_retention_days: int = Field(
-        0, ge=0, description="Days without an event after which a user's rows expire, in the store itself; 0: never."
+        0, ge=0, description="Days without an event after which the store expires a user's rows; 0: never."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _keep_secrets_apart(cls, given: Any) -> Any:
-        """A password within the url, as Feast has it, becomes the password: urls are shown and logged."""
+        """Move a password within the url, as Feast writes it, to `password`: urls are printed and logged."""
         if not isinstance(given, dict) or not isinstance(given.get("url"), str):
             return given
         parts = [part.strip() for part in given["url"].split(",")]
@@ -94,21 +101,22 @@ class StoreSettings(SettingsSection):
 
 
 class RetentionSettings(SettingsSection):
-    """Days per topic; `crossrec setup` applies them, also to topics that exist."""
+    """Retention per topic; `crossrec setup` applies it, also to existing topics."""
 
     behavior_days: int = Field(30, ge=1, description="Days that behaviour events and erasures stay in Kafka.")
     activity_days: int = Field(7, ge=1, description="Days that deltas of item and scenario activity stay in Kafka.")
-    dead_letter_days: int = Field(30, ge=1, description="Days that records which could not be used stay in Kafka.")
+    dead_letter_days: int = Field(30, ge=1, description="Days that dead letters stay in Kafka.")
     ranked_days: int = Field(
         7,
         ge=1,
-        description="Days that answers of the served log stay in Kafka; at most behavior_days, where erasures are.",
+        description="Days that the served log stays in Kafka; at most behavior_days, since erasures are "
+        "read from there.",
     )
     deletion_days: int = Field(
         7,
         ge=1,
-        description="Days that Kafka keeps the deletion of an item or scenario; of those that are not deleted the "
-        "newest record stays.",
+        description="Days that Kafka keeps the deletion of an item or scenario; of existing ones the newest record "
+        "stays.",
     )
 
     @model_validator(mode="after")

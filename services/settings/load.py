@@ -36,20 +36,22 @@ def _text(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """All settings."""
 
     model_config = SettingsConfigDict(
         env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    data_dir: Path = Field(Path("data"), description="Where imported data, training rows and models live.")
+    data_dir: Path = Field(Path("data"), description="Directory of imported data, training rows and models.")
     registry_dir: Annotated[str, BeforeValidator(_text)] = Field(
         "data/registry",
         description="Model registry, <dir>/<name>/<version>/; a directory, or a URL like s3://bucket/x.",
     )
-    registry_cache_dir: Path = Field(Path("data/registry-cache"), description="Copies of models that a URL leads to.")
+    registry_cache_dir: Path = Field(
+        Path("data/registry-cache"), description="Local copies of models from a registry URL."
+    )
     encoder_dir: Path = Field(Path("data/encoder"), description="The text encoder's directory.")
-    features: FeatureConfig = Field(FeatureConfig(), description="Choices behind the feature schema.")
+    features: FeatureConfig = Field(FeatureConfig(), description="Parameters of the feature schema.")
     kafka: KafkaSettings = KafkaSettings()
     store: StoreSettings = StoreSettings()
     gateway: GatewaySettings = GatewaySettings()

@@ -9,13 +9,13 @@ from services.settings.section import SettingsSection
 
 
 class DatasetSettings(SettingsSection):
-    """Labels, negatives and splits of own data that brings none; what the data itself says wins."""
+    """Labels, negatives and splits of own data that has none; values in the data take precedence."""
 
     label_events: tuple[EngagementType, ...] = Field(
-        (), description="Event types that make a positive; empty: no labels are made."
+        (), description="Event types that make a positive label; empty: no labels are made."
     )
     rating_threshold: float | None = Field(
-        None, description="A rating of at least this is positive; needed where label_events names rating."
+        None, description="Least rating that is positive; required if label_events contains rating."
     )
     label_window_s: float = Field(
         3600.0, gt=0, description="Seconds after an impression, or a first touch, in which an engagement counts for it."
@@ -25,21 +25,21 @@ class DatasetSettings(SettingsSection):
     )
     negatives_per_positive: int = Field(4, ge=1, description="Negatives drawn per positive where they are sampled.")
     negative_sampling: Literal["uniform", "popularity"] = Field(
-        "uniform", description="Draw from all items there were, or as often as they had been engaged with till then."
+        "uniform", description="Draw from all items equally, or by their number of engagements so far."
     )
     split: Literal["time", "user"] = Field("time", description="Split labelled rows by time, or by a hash of the user.")
     train_share: float = Field(0.8, gt=0, lt=1, description="Share of labelled rows, or users, to train on.")
-    validation_share: float = Field(0.1, gt=0, lt=1, description="The share after that; what is left is for testing.")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="Share for validation; the rest is for testing.")
     validation_from: AwareDatetime | None = Field(
-        None, description="Time split: first moment of validation, with time zone, instead of the shares."
+        None, description="Time split: begin of validation, with time zone, instead of the shares."
     )
-    test_from: AwareDatetime | None = Field(None, description="Time split: first moment of the test rows.")
+    test_from: AwareDatetime | None = Field(None, description="Time split: begin of the test rows.")
     seed: int = Field(0, ge=0, description="Seed of sampled negatives and of the user split.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if "rating" in self.label_events and self.rating_threshold is None:
-            raise ValueError("rating_threshold is missing, but label_events names rating")
+            raise ValueError("rating_threshold is missing, but label_events contains rating")
         if self.train_share + self.validation_share >= 1:
             raise ValueError("train_share and validation_share leave nothing to test on")
         if (self.validation_from is None) != (self.test_from is None):
@@ -52,7 +52,7 @@ class DatasetSettings(SettingsSection):
 
 
 class TrainingSettings(SettingsSection):
-    """How models are trained; what is not set is each kind's own choice."""
+    """Training of models; settings that are not set use the kind's own default."""
 
     device: str | None = Field(None, description="PyTorch device, like cpu or cuda; default cpu.")
     epochs: int | None = Field(None, ge=1, description="Most passes over the training rows.")

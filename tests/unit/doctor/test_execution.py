@@ -6,7 +6,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from services.doctor.check import Check, State, exit_code
+from services.doctor.check import Check, CheckState, exit_code
 from services.doctor.execution import (
     IDENTITY,
     driver_check,
@@ -36,35 +36,35 @@ def named(checks: list[Check], name: str) -> Check:
 def test_the_processor_can_always_be_had(path: Path) -> None:
     """A session was made with it."""
     found = named(list(provider_checks(path, [CPU], {})), f"provider {CPU}")
-    assert (State.OK, "a session runs on it") == (found.state, found.found)
+    assert (CheckState.OK, "a session runs on it") == (found.state, found.found)
 
 
 def test_a_provider_that_is_not_compiled_in_is_wrong_if_asked_for(path: Path) -> None:
     """With those that are."""
     found = named(list(provider_checks(path, ["NoSuchExecutionProvider", CPU], {})), "provider NoSuchExecutionProvider")
-    assert State.WRONG == found.state
+    assert CheckState.WRONG == found.state
     assert CPU in found.advice
 
 
 @pytest.mark.skipif(ON_A_DEVICE, reason="this machine has an NVIDIA device: CUDA may be obtained")
-@pytest.mark.parametrize(("asked", "state"), [([CUDA, CPU], State.WRONG), ([CPU], State.OK)])
-def test_a_provider_without_its_libraries_is_wrong_only_if_asked_for(asked: list[str], state: State) -> None:
+@pytest.mark.parametrize(("asked", "state"), [([CUDA, CPU], CheckState.WRONG), ([CPU], CheckState.OK)])
+def test_a_provider_without_its_libraries_is_wrong_only_if_asked_for(asked: list[str], state: CheckState) -> None:
     """It is compiled in, but ONNX Runtime would go on without it. So with driver and libraries."""
     checks = list(execution_checks(asked, {}))
     assert state == named(checks, f"provider {CUDA}").state
     assert state == named(checks, "NVIDIA driver").state
-    assert int(state is State.WRONG) == exit_code(checks)
+    assert int(state is CheckState.WRONG) == exit_code(checks)
     assert onnxruntime.get_available_providers() != [CPU]
 
 
 def test_wrong_options_are_said(path: Path) -> None:
     """Whatever the provider raises."""
     found = named(list(provider_checks(path, [CUDA], {CUDA: {"no_such_option": "1"}})), f"provider {CUDA}")
-    assert State.WRONG == found.state
+    assert CheckState.WRONG == found.state
 
 
-@pytest.mark.parametrize(("needed", "state"), [(True, State.WRONG), (False, State.OK)])
-def test_missing_libraries_are_named(needed: bool, state: State) -> None:
+@pytest.mark.parametrize(("needed", "state"), [(True, CheckState.WRONG), (False, CheckState.OK)])
+def test_missing_libraries_are_named(needed: bool, state: CheckState) -> None:
     """All in one line."""
     (found,) = library_checks(["libnosuch.so.1", "libnone.so.2"], needed=needed)
     assert state == found.state
@@ -88,12 +88,12 @@ def test_libraries_are_those_of_the_version_that_was_built_against(
 @pytest.mark.parametrize(
     ("code", "state", "found"),
     [
-        ("print('H100, 580.1, 81559 MiB')", State.OK, "H100, 580.1, 81559 MiB"),
-        ("", State.WARNING, "nvidia-smi lists no device"),
-        ("raise SystemExit(9)", State.WRONG, "nvidia-smi fails"),
+        ("print('H100, 580.1, 81559 MiB')", CheckState.OK, "H100, 580.1, 81559 MiB"),
+        ("", CheckState.WARNING, "nvidia-smi lists no device"),
+        ("raise SystemExit(9)", CheckState.WRONG, "nvidia-smi fails"),
     ],
 )
-def test_the_driver_says_what_there_is(code: str, state: State, found: str) -> None:
+def test_the_driver_says_what_there_is(code: str, state: CheckState, found: str) -> None:
     """Devices, none, or that it does not work."""
     check = driver_check(needed=True, command=(sys.executable, "-c", code))
     assert state == check.state

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.doctor.check import State
+from services.doctor.check import CheckState
 from services.doctor.machine import (
     FLAGS,
     cores_check,
@@ -22,12 +22,12 @@ from services.doctor.machine import (
 @pytest.mark.parametrize(
     ("flags", "state", "found"),
     [
-        ("fma avx2 avx512f", State.OK, "x86_64 with avx512f, avx2, fma"),
-        ("sse2 avx2", State.WARNING, "x86_64 with avx2"),
-        ("sse2", State.WARNING, "x86_64 with none of avx512f, avx2, fma"),
+        ("fma avx2 avx512f", CheckState.OK, "x86_64 with avx512f, avx2, fma"),
+        ("sse2 avx2", CheckState.WARNING, "x86_64 with avx2"),
+        ("sse2", CheckState.WARNING, "x86_64 with none of avx512f, avx2, fma"),
     ],
 )
-def test_instructions_that_matter_are_named(tmp_path: Path, flags: str, state: State, found: str) -> None:
+def test_instructions_that_matter_are_named(tmp_path: Path, flags: str, state: CheckState, found: str) -> None:
     """Best first; without the best one it is slower, and works."""
     (tmp_path / "cpuinfo").write_text(f"model name\t: X\nflags\t\t: {flags}\n")
     check = processor_check(tmp_path / "cpuinfo")
@@ -57,7 +57,7 @@ def test_less_than_a_core_is_a_warning(tmp_path: Path) -> None:
     """With what to do."""
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     check = cores_check(tmp_path)
-    assert State.WARNING == check.state
+    assert CheckState.WARNING == check.state
     assert check.found.endswith("limited to 0.5")
 
 
@@ -70,9 +70,9 @@ def test_a_memory_limit_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "state"), [(1024, State.WARNING), (4096, State.OK), (resource.RLIM_INFINITY, State.OK)]
+    ("limit", "state"), [(1024, CheckState.WARNING), (4096, CheckState.OK), (resource.RLIM_INFINITY, CheckState.OK)]
 )
-def test_few_open_files_are_a_warning(limit: int, state: State) -> None:
+def test_few_open_files_are_a_warning(limit: int, state: CheckState) -> None:
     """A busy server would run out of them."""
     assert state == open_files_check(limit).state
 
@@ -80,4 +80,4 @@ def test_few_open_files_are_a_warning(limit: int, state: State) -> None:
 def test_clients_use_their_compiled_packages_here() -> None:
     """The locked environment brings both."""
     found = {check.name: check.state for check in machine_checks()}
-    assert (State.OK, State.OK) == (found["hiredis"], found["crc32c"])
+    assert (CheckState.OK, CheckState.OK) == (found["hiredis"], found["crc32c"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.doctor.check import State
+from services.doctor.check import CheckState
 from services.doctor.protection import protection_checks
 from services.settings.load import Settings
 from services.settings.processes import GatewaySettings
@@ -12,15 +12,16 @@ from services.settings.security import SecuritySettings
 from tests.contract.certificates import Authority
 
 
-def states(security: SecuritySettings, listen: str = "127.0.0.1:1") -> dict[str, State]:
+def states(security: SecuritySettings, listen: str = "127.0.0.1:1") -> dict[str, CheckState]:
     settings = Settings(security=security, gateway=GatewaySettings(listen=listen))
     return {check.name: check.state for check in protection_checks(settings)}
 
 
 @pytest.mark.parametrize(
-    ("listen", "state"), [("127.0.0.1:1", State.OK), ("localhost:1", State.OK), ("0.0.0.0:1", State.WARNING)]
+    ("listen", "state"),
+    [("127.0.0.1:1", CheckState.OK), ("localhost:1", CheckState.OK), ("0.0.0.0:1", CheckState.WARNING)],
 )
-def test_open_ports_are_for_loopback(listen: str, state: State) -> None:
+def test_open_ports_are_for_loopback(listen: str, state: CheckState) -> None:
     assert {"security": state} == states(SecuritySettings(), listen)
 
 
@@ -29,8 +30,8 @@ def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
     certificate, key = Authority().sign("server").write(tmp_path, "server")
     (tmp_path / "tokens").write_text("# nobody yet")
     security = SecuritySettings(certificate_file=certificate, key_file=key, tokens_file=tmp_path / "tokens")
-    assert {"security": State.OK, "certificate": State.WARNING} == states(security, "0.0.0.0:1")
+    assert {"security": CheckState.OK, "certificate": CheckState.WARNING} == states(security, "0.0.0.0:1")
 
 
 def test_files_that_cannot_be_used_are_wrong(tmp_path: Path) -> None:
-    assert {"security": State.WRONG} == states(SecuritySettings(tokens_file=tmp_path / "absent"))
+    assert {"security": CheckState.WRONG} == states(SecuritySettings(tokens_file=tmp_path / "absent"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.doctor.check import State
+from services.doctor.check import CheckState
 from services.doctor.reach import model_checks, store_checks
 from services.features.config import FeatureConfig
 from services.settings.infrastructure import StoreSettings
@@ -34,33 +34,33 @@ def made(folder: Path, **ranking: Any) -> Settings:
     return Settings(**places, features=SCHEMA.config, ranking=chosen)
 
 
-def states(settings: Settings) -> dict[str, State]:
+def states(settings: Settings) -> dict[str, CheckState]:
     return {check.name: check.state for check in model_checks(settings)}
 
 
 def test_a_store_that_does_not_answer_is_wrong() -> None:
     """With its address, and what starts one."""
     (check,) = store_checks(StoreSettings(url=f"{CLOSED},password=secret"))
-    assert State.WRONG == check.state
+    assert CheckState.WRONG == check.state
     assert CLOSED in check.found
     assert "secret" not in check.found + check.advice
 
 
 def test_a_model_that_fits_is_well(settings: Settings) -> None:
     """So is the encoder."""
-    assert {"text encoder": State.OK, "model": State.OK} == states(settings)
+    assert {"text encoder": CheckState.OK, "model": CheckState.OK} == states(settings)
 
 
 def test_a_missing_encoder_is_wrong(tmp_path: Path, settings: Settings) -> None:
     """What fits it cannot be said then."""
     (tmp_path / "encoder" / "encoder.json").unlink()
-    assert {"text encoder": State.WRONG} == states(settings)
+    assert {"text encoder": CheckState.WRONG} == states(settings)
 
 
 def test_a_missing_model_is_wrong(tmp_path: Path, settings: Settings) -> None:
     """The version that is asked for is not there."""
-    assert State.OK == states(settings)["model"]
-    assert State.WRONG == states(made(tmp_path, version="9"))["model"]
+    assert CheckState.OK == states(settings)["model"]
+    assert CheckState.WRONG == states(made(tmp_path, version="9"))["model"]
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path, settings: Settings) -> None:
@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, settings: Settings) -> None:
     changed["features"]["half_lives_s"] = [60.0]
     manifest.write_text(json.dumps(changed))
     (check,) = [check for check in model_checks(settings) if check.name == "model"]
-    assert State.WRONG == check.state
+    assert CheckState.WRONG == check.state
     assert "features.half_lives_s is [60.0] in the model" in check.found
     assert "tensor" not in check.found
 
@@ -78,10 +78,10 @@ def test_what_does_not_fit_is_named(tmp_path: Path, settings: Settings) -> None:
 def test_an_encoder_of_other_dimensions_is_wrong(settings: Settings) -> None:
     """Its vectors would count as missing."""
     other = settings.model_copy(update={"features": FeatureConfig(text_dims=2)})
-    assert State.WRONG == states(other)["text encoder"]
+    assert CheckState.WRONG == states(other)["text encoder"]
 
 
 def test_batching_needs_a_model_that_can(tmp_path: Path, settings: Settings) -> None:
     """A warning: it is served unbatched."""
     assert "batching" not in states(settings)
-    assert State.WARNING == states(made(tmp_path, batch_wait_ms=1.0))["batching"]
+    assert CheckState.WARNING == states(made(tmp_path, batch_wait_ms=1.0))["batching"]

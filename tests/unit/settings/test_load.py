@@ -99,7 +99,7 @@ def test_a_worker_process_gets_the_settings_of_the_data_set() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('label_events = ["rating"]', "rating_threshold is missing, but label_events names rating"),
+        ('label_events = ["rating"]', "rating_threshold is missing, but label_events contains rating"),
         ('label_events = ["impression"]', "dataset.label_events.0: Input should be 'click'"),
         ("train_share = 0.9\nvalidation_share = 0.1", "leave nothing to test on"),
         ("test_from = 2026-01-01T00:00:00Z", "validation_from and test_from go together"),
