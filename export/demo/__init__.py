@@ -1,1 +1,1 @@
-"""The demo: the main job on real data, with every process a real one, and its result checked."""
+"""The demo: the whole pipeline on real data with real processes; it checks its own result."""

@@ -1,4 +1,4 @@
-"""Ranks a week's impressions through the live server and compares with the replay's scores."""
+"""Ranks a week's impressions with the live server and compares the scores with the replay's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from export.rows.reader import RowBatch, RowSource
 from services.client import RankingClient
 
 AGREEMENT = 1e-5
-"""Largest difference of scores that counts as agreement."""
+"""Largest difference of scores that still counts as agreement."""
 
 
 @dataclass(frozen=True)
 class Impressions:
-    """The labelled rows of one time: R rows in batches, and what they are about.
+    """The labelled rows of one time: R rows in batches, with their ids.
 
     Args:
         batches: the rows' tensors.
@@ -40,15 +40,15 @@ class Impressions:
 def impressions_at(rows_dir: Path, time_s: float) -> Impressions:
     """The test rows whose request time is `time_s`."""
     source = RowSource(rows_dir, "test")
-    batches = [part for batch in source.batches() if len(part := _at(batch, time_s))]
+    batches = [part for batch in source.batches() if len(part := _rows_at(batch, time_s))]
     row = np.concatenate([np.empty(0, np.int64), *(batch.row for batch in batches)])
     columns = source.columns("label", "target", "user_id", "item_id", "request_id")
     place = np.searchsorted(columns.pop("row"), row)
-    found = {name: values[place] for name, values in columns.items()}
-    return Impressions(batches=batches, time_s=time_s, user=found.pop("user_id"), **found)
+    selected = {name: values[place] for name, values in columns.items()}
+    return Impressions(batches=batches, time_s=time_s, user=selected.pop("user_id"), **selected)
 
 
-def _at(batch: RowBatch, time_s: float) -> RowBatch:
+def _rows_at(batch: RowBatch, time_s: float) -> RowBatch:
     contexts = np.flatnonzero(batch.time_s == time_s)
     rows = np.flatnonzero(np.isin(batch.row_context, contexts))
     return batch.take(rows, contexts, np.searchsorted(contexts, batch.row_context[rows]))
@@ -74,10 +74,10 @@ class ScoreComparison:
         return {"auc": auc(label, score), "ndcg_at_10": ndcg_at(10, label, score, self.rows.request_id)}
 
 
-def rank_request(
+def build_rank_request(
     rows: Impressions, members: np.ndarray, scenario: str, *, explain: bool = False
 ) -> ranking_pb2.RankRequest:
-    """The Rank request of one user's impressions in one scenario."""
+    """The Rank request for one user's impressions in one scenario."""
     first = members[0]
     return ranking_pb2.RankRequest(
         user_id=rows.user[first],
@@ -88,10 +88,10 @@ def rank_request(
     )
 
 
-def compare(
+def compare_scores(
     address: str, model: Path, rows: Impressions, sources: list[str], progress: Callable[[int, int], None]
 ) -> ScoreComparison:
-    """Rank every impression live, and score it offline with the same model."""
+    """Rank every impression with the server, and score it offline with the same model."""
     starts = np.cumsum([0, *map(len, rows.batches)])
     requests = [
         start + members for start, batch in zip(starts, rows.batches, strict=False) for members, _ in requests_of(batch)
@@ -99,7 +99,7 @@ def compare(
     live, degraded = np.full(len(rows.label), np.nan), 0
     with RankingClient(address, deadline_s=30) as client:
         for number, members in enumerate(requests):
-            request = rank_request(rows, members, sources[rows.target[members[0]]])
+            request = build_rank_request(rows, members, sources[rows.target[members[0]]])
             reply = client.send(request)
             degraded += len(reply.degraded) > 0
             score = {item.item_id: item.score for item in reply.items}

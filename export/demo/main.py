@@ -18,10 +18,10 @@ from crossrec.events.v1 import events_pb2
 from export.datasets.completejourney.source import week_start_ms
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
-from export.demo.compare import AGREEMENT, ScoreComparison, compare, impressions_at
+from export.demo.compare import AGREEMENT, ScoreComparison, compare_scores, impressions_at
 from export.demo.show import show_fresh_event, show_household
 from export.harness.environment import Environment, HarnessError
-from export.harness.stream import ConsumerLagProbe, PublishResult, entries_between, publish
+from export.harness.stream import ConsumerLagProbe, PublishResult, entries_between, publish_entries
 from export.models.runs import read_run
 from export.replay.backfill import fill_store
 from export.replay.history import History, load_history
@@ -50,7 +50,7 @@ def run_demo(households: int, out: Path, stay: bool | None = None, *, kill_consu
         kill_consumer: kill the behaviour consumer with SIGKILL in the middle of the stream and start it again.
     """
     console = Console()
-    # As an interrupt does: the context manager below then stops every process that was started.
+    # Handled like an interrupt: the context manager below then stops every started process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Environment(out, DATASET) as environment:
         demo = Demo(console, environment, load_settings())
@@ -65,7 +65,7 @@ def run_demo(households: int, out: Path, stay: bool | None = None, *, kill_consu
 
 
 class Demo:
-    """The steps, sharing what earlier ones found; the summary grows as they go."""
+    """The steps of the demo; each adds its results to the summary."""
 
     def __init__(self, console: Console, environment: Environment, settings: Settings) -> None:
         self._console, self._environment, self._settings = console, environment, settings
@@ -113,56 +113,58 @@ class Demo:
             self._environment.start_servers()
 
     def stream(self, *, kill_consumer: bool) -> None:
-        """Publish the streamed week in time order and wait until it is folded."""
+        """Publish the streamed week in time order and wait until the consumers have folded it."""
         entries = entries_between(self._history, self._settings.features, self._begin_s, self._end_s)
-        broken = events_pb2.Entry(behavior_event=events_pb2.BehaviorEvent(scenario_id="s0"))
+        invalid = events_pb2.Entry(behavior_event=events_pb2.BehaviorEvent(scenario_id="s0"))
         half = len(entries) // 2
         with self._step(f"publish week {STREAMED_WEEK}: {len(entries):,} events and updates") as report:
-            published = publish(self._environment.gateway_address, [*entries[:half], broken])
+            published = publish_entries(self._environment.gateway_address, [*entries[:half], invalid])
             if kill_consumer:
                 self._environment.processes.kill("consumer-behavior")
                 self._environment.processes.start("consumer-behavior", "consume", "behavior")
             report(half, len(entries))
-            rest = publish(self._environment.gateway_address, entries[half:], lambda n: report(half + n, len(entries)))
+            rest = publish_entries(
+                self._environment.gateway_address, entries[half:], lambda n: report(half + n, len(entries))
+            )
         published.accepted += rest.accepted
         published.rejected += rest.rejected
-        lag = ConsumerLagProbe(self._settings)
+        probe = ConsumerLagProbe(self._settings)
         with self._step("wait for the consumers") as report:
-            lag.wait(self._environment.processes.check, lambda behind: report(len(entries) - behind, len(entries)))
-            # The server may answer from rows of items and scenarios that are this old, and on a busy machine it does.
+            probe.wait(self._environment.processes.check, lambda lag: report(len(entries) - lag, len(entries)))
+            # The server may answer from cached rows of items and scenarios of this age; on a busy machine it does.
             time.sleep(max(self._settings.ranking.item_cache_age_s, self._settings.ranking.scenario_cache_age_s))
-        dead = lag.dead_lettered()
-        lag.close()
-        self._record_stream(published, len(entries) + 1, dead)
+        dead_letters = probe.count_dead_letters()
+        probe.close()
+        self._record_stream(published, len(entries) + 1, dead_letters)
 
-    def _record_stream(self, published: PublishResult, sent: int, dead: int) -> None:
-        folded = published.accepted - dead
+    def _record_stream(self, published: PublishResult, sent: int, dead_letters: int) -> None:
+        folded = published.accepted - dead_letters
         self._summary |= {
             "events_sent": sent,
             "events_published": published.accepted,
             "events_rejected": len(published.rejected),
             "events_folded": folded,
-            "dead_lettered": dead,
+            "dead_lettered": dead_letters,
         }
-        self._console.print(f"  published {published.accepted:,}, folded {folded:,}, dead-lettered {dead}")
+        self._console.print(f"  published {published.accepted:,}, folded {folded:,}, dead-lettered {dead_letters}")
         for rejected in published.rejected:
-            self._console.print(f"  rejected on purpose: {rejected.field}: {rejected.reason}")
+            self._console.print(f"  rejected as intended: {rejected.field}: {rejected.reason}")
 
     def rank(self) -> bool:
-        """Rank the next week live, compare with the replay, show one household; True if the scores agree."""
+        """Rank the next week live, compare with the replay, print one household; True if the scores agree."""
         rows_dir, address = self._directory / "rows", self._environment.ranking_address
         rows, sources = impressions_at(rows_dir, self._end_s), read_info(rows_dir)["sources"]
         if not len(rows.label):
             raise HarnessError(f"no impressions in week {RANKED_WEEK}: take more households")
         with self._step(f"rank week {RANKED_WEEK}: {len(rows.label):,} impressions") as report:
-            comparison = compare(address, self._model / "model.onnx", rows, sources, report)
+            comparison = compare_scores(address, self._model / "model.onnx", rows, sources, report)
         titles = {item: state.title for item, state in self._history.items}
         names = {scenario: state.name for scenario, state in self._history.scenarios}
         request = show_household(self._console, address, rows, sources, titles, names)
         gateway = self._environment.gateway_address
         delay = show_fresh_event(self._console, gateway, address, request, titles, FRESH_EVENTS)
         self._summary["publish_to_visible_ms"] = round(delay, 1)
-        self._console.print(f"From Publish to visible in Rank: {delay:.0f} ms (median of {FRESH_EVENTS}).")
+        self._console.print(f"From Publish until visible in Rank: {delay:.0f} ms (median of {FRESH_EVENTS}).")
         return self._record_comparison(comparison)
 
     def _record_comparison(self, comparison: ScoreComparison) -> bool:
@@ -179,8 +181,8 @@ class Demo:
         }
         for name, quality in (("live", live), ("replayed", offline)):
             self._console.print(f"{name:>9}: AUC {quality['auc']:.6f}, NDCG@10 {quality['ndcg_at_10']:.6f}")
-        verdict = "agree" if agree else "DO NOT AGREE"
-        self._console.print(f"Scores {verdict}: largest difference {comparison.difference_max:.2g}.")
+        result = "agree" if agree else "DO NOT AGREE"
+        self._console.print(f"Scores {result}: largest difference {comparison.difference_max:.2g}.")
         return agree
 
     def write_summary(self) -> None:
@@ -190,15 +192,15 @@ class Demo:
         self._console.print(f"Summary in {path}")
 
     def invite(self) -> None:
-        """Say what to try, and wait for an interrupt."""
+        """Print an example request, and wait for an interrupt."""
         address, user = self._environment.ranking_address, self._history.requests.user[-1]
         items = '", "'.join(dict.fromkeys(self._history.requests.item[-5:]))
-        moment = datetime.fromtimestamp(self._end_s, UTC).isoformat().replace("+00:00", "Z")
+        request_time = datetime.fromtimestamp(self._end_s, UTC).isoformat().replace("+00:00", "Z")
         body = (
             f'{{"user_id": "{user}", "scenario_id": "s3", "item_ids": ["{items}"], '
-            f'"request_time": "{moment}", "options": {{"explain": true}}}}'
+            f'"request_time": "{request_time}", "options": {{"explain": true}}}}'
         )
-        self._console.print("\nEverything stays up; press Ctrl-C to stop. Try (grpcurl, server reflection is on):")
+        self._console.print("\nThe servers stay up; press Ctrl-C to stop. Try (grpcurl, server reflection is on):")
         call = f"  grpcurl -plaintext -d '{body}' {address} crossrec.ranking.v1.RankingService/Rank"
         self._console.print(call, soft_wrap=True, markup=False, highlight=False)
         try:

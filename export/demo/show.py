@@ -1,4 +1,4 @@
-"""One household's ranking for people: names, scores, weights, and what a fresh event changes."""
+"""Prints one household's ranking: names, scores, transfer weights, and the effect of new events."""
 
 import time
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2
-from export.demo.compare import Impressions, rank_request
+from export.demo.compare import Impressions, build_rank_request
 from export.harness.environment import HarnessError
 from export.harness.stream import timestamp
 from services.client import EventClient, RankingClient
@@ -26,13 +26,13 @@ def show_household(
     titles: Mapping[str, str],
     names: Mapping[str, str],
 ) -> ranking_pb2.RankRequest:
-    """Print one household's ranking in the two scenarios where it was shown most; returns the first's request."""
+    """Print a household's ranking in its two scenarios with the most impressions; returns the first request."""
     users, counts = np.unique(rows.user.astype(str), return_counts=True)
     user = users[counts.argmax()]
     members = np.flatnonzero(rows.user.astype(str) == user)
     targets, shown = np.unique(rows.target[members], return_counts=True)
     chosen = [sources[target] for target in targets[np.argsort(-shown)][:2]]
-    requests = [rank_request(rows, members, scenario, explain=True) for scenario in chosen]
+    requests = [build_rank_request(rows, members, scenario, explain=True) for scenario in chosen]
     with RankingClient(address, deadline_s=30) as client:
         replies = [client.send(request) for request in requests]
     for scenario, reply in zip(chosen, replies, strict=True):
@@ -64,29 +64,29 @@ def show_fresh_event(
     titles: Mapping[str, str],
     times: int,
 ) -> float:
-    """Let the household buy what is ranked last, `times` times; print how it climbs.
+    """Publish `times` purchases of the item ranked last and print its rank and score before and after.
 
     Returns:
-        Median milliseconds from the call of Publish to the first answer of Rank that knows of the event.
+        Median milliseconds from the call of Publish to the first answer of Rank that includes the event.
     """
     delays = []
     with EventClient(gateway) as events, RankingClient(ranking, deadline_s=30) as ranks:
-        asked = ranking_pb2.RankRequest()
-        asked.CopyFrom(request)
+        timed_request = ranking_pb2.RankRequest()
+        timed_request.CopyFrom(request)
         start_s = request.request_time.ToMilliseconds() / 1000
-        asked.request_time.CopyFrom(timestamp(start_s + 3600))
-        before = ranks.send(asked)
+        timed_request.request_time.CopyFrom(timestamp(start_s + 3600))
+        before = ranks.send(timed_request)
         item = before.items[-1]
         for number in range(times):
             event = events_pb2.BehaviorEvent(
-                user_id=asked.user_id,
-                scenario_id=asked.scenario_id,
+                user_id=timed_request.user_id,
+                scenario_id=timed_request.scenario_id,
                 type=events_pb2.EVENT_TYPE_PURCHASE,
                 item_id=item.item_id,
                 time=timestamp(start_s + 60 * (number + 1)),
             )
-            delays.append(_publish_and_wait(events, ranks, event, asked))
-        after = ranks.send(asked)
+            delays.append(_publish_and_wait(events, ranks, event, timed_request))
+        after = ranks.send(timed_request)
     place = {answer.item_id: rank for rank, answer in enumerate(after.items, start=1)}[item.item_id]
     score = after.items[place - 1].score
     console.print(
@@ -105,7 +105,7 @@ def _publish_and_wait(
     begin = time.perf_counter()
     [result] = events.publish([events_pb2.Entry(behavior_event=event)])
     if result.WhichOneof("result") != "accepted":
-        raise HarnessError(f"a good event was rejected: {result.rejected}")
+        raise HarnessError(f"a valid event was rejected: {result.rejected}")
     while time.perf_counter() - begin < VISIBLE_WITHIN_S:
         newest = ranks.send(request).freshness.newest_user_event
         if newest.ToMilliseconds() >= event.time.ToMilliseconds():

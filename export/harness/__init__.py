@@ -1,1 +1,1 @@
-"""Sets a stage of real processes and data for demo, benchmarks and tests."""
+"""Harness: real infrastructure, processes and data for the demo, the benchmarks and the parity tests."""

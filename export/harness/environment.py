@@ -1,4 +1,4 @@
-"""Where the demo keeps things and the processes it starts; nothing of it outlives the demo."""
+"""A local environment: embedded Kafka and Valkey, settings, and child processes, all stopped at exit."""
 
 import os
 import shutil
@@ -19,20 +19,20 @@ from services.settings.processes import CONSUMER_KINDS
 
 CONFIG = Path(__file__).resolve().parents[1] / "datasets" / "completejourney.toml"
 STOP_S = 20.0
-"""Seconds that a process gets to stop by itself."""
+"""Seconds from SIGTERM until a process is killed."""
 
 
 class HarnessError(CrossRecError):
-    """A step of the demo did not do what it must."""
+    """A step of the demo or of a benchmark failed."""
 
 
-_PROTECTING = ("SECURITY_PROTOCOL", "SASL_", "USERNAME", "PASSWORD", "CA_FILE", "CERTIFICATE_FILE", "KEY_FILE")
-FOREIGN = (
+_SECURITY_SETTINGS = ("SECURITY_PROTOCOL", "SASL_", "USERNAME", "PASSWORD", "CA_FILE", "CERTIFICATE_FILE", "KEY_FILE")
+REMOVED_VARIABLES = (
     "CROSSREC_SECURITY__",
-    *(f"CROSSREC_KAFKA__{name}" for name in _PROTECTING),
-    *(f"CROSSREC_STORE__{name}" for name in _PROTECTING),
+    *(f"CROSSREC_KAFKA__{name}" for name in _SECURITY_SETTINGS),
+    *(f"CROSSREC_STORE__{name}" for name in _SECURITY_SETTINGS),
 )
-"""How variables begin that protect other servers than the environment's own, which are on loopback and open."""
+"""Prefixes of variables that secure other servers; the environment's own are open, on loopback."""
 
 
 @dataclass
@@ -47,20 +47,20 @@ class Processes:
         self.start_python(name, "-c", "from services.main import main; main()", *arguments)
 
     def start_python(self, name: str, *arguments: str) -> None:
-        """Start `python <arguments>` likewise."""
+        """Start `python <arguments>`; its output is appended to <logs>/<name>.log."""
         self.logs.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, *arguments]
         with (self.logs / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(command, stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:
-        """End a process with SIGKILL, as a crash would."""
+        """Kill a process with SIGKILL, to simulate a crash."""
         process = self.running.pop(name)
         process.kill()
         process.wait()
 
     def stop_one(self, name: str) -> None:
-        """Ask a process to stop and wait until it has; HarnessError if it does not, or fails."""
+        """Send SIGTERM to a process and wait for its end; HarnessError if its exit status is not 0."""
         process = self.running[name]
         process.send_signal(signal.SIGTERM)
         status = process.wait(STOP_S)
@@ -69,20 +69,20 @@ class Processes:
             raise HarnessError(f"{name} ended with status {status}: see {self.logs / name}.log")
 
     def finish(self, name: str) -> None:
-        """Wait until a process has ended by itself; HarnessError if it failed."""
+        """Wait until a process has ended by itself; HarnessError if its exit status is not 0."""
         status = self.running.pop(name).wait()
         if status:
             raise HarnessError(f"{name} ended with status {status}: see {self.logs / name}.log")
 
     def check(self) -> None:
-        """Raise HarnessError if a process ended by itself."""
+        """Raise HarnessError, with the end of its log, if a process has ended."""
         for name, process in self.running.items():
             if process.poll() is not None:
                 tail = "\n".join((self.logs / f"{name}.log").read_text(errors="replace").splitlines()[-15:])
                 raise HarnessError(f"{name} ended with status {process.returncode}:\n{tail}")
 
     def stop(self) -> None:
-        """Ask all to stop, kill those that do not."""
+        """Send SIGTERM to all processes; kill those that do not end in time."""
         for process in self.running.values():
             process.send_signal(signal.SIGTERM)
         for process in self.running.values():
@@ -95,15 +95,16 @@ class Processes:
 
 
 class Environment:
-    """Infrastructure, settings by environment variables, and processes; a context manager.
+    """Infrastructure, settings in environment variables, and processes; a context manager.
 
     Args:
-        out: directory for everything; what an earlier run left there is removed.
+        out: directory for all files; removed first.
         dataset: name of the data set, a directory below the data directory.
+        healthy_within_s: default time-out of `wait_healthy`, seconds.
     """
 
-    def __init__(self, out: Path, dataset: str) -> None:
-        self.out, self.dataset = out.resolve(), dataset
+    def __init__(self, out: Path, dataset: str, healthy_within_s: float = 60.0) -> None:
+        self.out, self.dataset, self._healthy_within_s = out.resolve(), dataset, healthy_within_s
         self.data = self.out / "data"
         self.infra = InfraConfig(self.out / "infra")
         self.processes = Processes(self.out / "logs")
@@ -117,7 +118,7 @@ class Environment:
         endpoints = up(self.infra)
         self.started_in_s = endpoints.started_in_s
         self._environment = dict(os.environ)
-        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        for name in [name for name in os.environ if name.startswith(REMOVED_VARIABLES)]:
             del os.environ[name]
         os.environ.update(self._variables(endpoints))
         return self
@@ -148,21 +149,21 @@ class Environment:
         }
 
     def infra_pids(self) -> list[int]:
-        """Processes of Kafka and Valkey."""
+        """Process ids of Kafka and Valkey."""
         return [each.pid for each in status(self.infra) if each.pid]
 
     def start_ranking(self) -> None:
-        """Start the ranking server alone and wait until it answers healthy."""
+        """Start the ranking server alone and wait until it is healthy."""
         self.processes.start("ranking", "serve", "ranking")
         self.wait_healthy(self.ranking_address)
 
     def start_gateway(self) -> None:
-        """Start the event gateway alone and wait until it answers healthy."""
+        """Start the event gateway alone and wait until it is healthy."""
         self.processes.start("gateway", "serve", "gateway")
         self.wait_healthy(self.gateway_address)
 
     def start_servers(self) -> None:
-        """Start gateway, ranking server and consumers, and wait until both servers answer healthy."""
+        """Start gateway, ranking server and consumers, and wait until both servers are healthy."""
         self.processes.start("gateway", "serve", "gateway")
         self.processes.start("ranking", "serve", "ranking")
         for kind in CONSUMER_KINDS:
@@ -170,12 +171,14 @@ class Environment:
         for address in (self.gateway_address, self.ranking_address):
             self.wait_healthy(address)
 
-    def wait_healthy(self, address: str, timeout_s: float = 60.0) -> None:
-        """Return when a server answers healthy; HarnessError if a process ended or it does not serve."""
+    def wait_healthy(self, address: str, timeout_s: float | None = None) -> None:
+        """Wait until a server's health check passes; HarnessError if a process ended or it does not serve."""
         with grpc.insecure_channel(address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             # wait_for_ready lets gRPC itself retry the connection until the server listens.
-            reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s, wait_for_ready=True)  # type: ignore[attr-defined]
+            check = stub.Check  # type: ignore[attr-defined]
+            request = health_pb2.HealthCheckRequest()
+            reply = check(request, timeout=timeout_s or self._healthy_within_s, wait_for_ready=True)
         self.processes.check()
         if reply.status != health_pb2.HealthCheckResponse.SERVING:
             raise HarnessError(f"{address} is up but not serving")

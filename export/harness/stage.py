@@ -1,6 +1,6 @@
-"""What every benchmark needs before it can measure: data, text encoder, topics, views, rows, and real events.
+"""Prepares an environment for benchmarks and parity tests: data, text encoder, topics, feature views, rows, events.
 
-Knows the demo's environment and the Complete Journey data; measures nothing.
+Knows the environment and the Complete Journey data; measures nothing.
 """
 
 import os
@@ -26,13 +26,13 @@ PRODUCER_BATCH_BYTES = 256 * 1024
 
 @dataclass
 class DatasetStage:
-    """An environment with a data set in it.
+    """An environment with an imported data set.
 
     Args:
         environment: infrastructure and processes.
-        settings: of this environment.
+        settings: settings of this environment.
         reader: the imported data set.
-        history: the same as arrays.
+        history: the data set as arrays.
     """
 
     environment: Environment
@@ -41,11 +41,11 @@ class DatasetStage:
     history: History
 
     def rows(self) -> OnlineStore:
-        """The online store, patient enough for batches."""
+        """The online store, with the time-outs of batch jobs."""
         return open_rows_for_batches(self.settings)
 
-    def apart(self, name: str) -> "DatasetStage":
-        """The same data with topics, groups and rows of their own, for this process and those that it starts."""
+    def isolate(self, name: str) -> "DatasetStage":
+        """The same data with separate topics, groups and rows, for this process and its child processes."""
         registry = self.environment.data / "feast" / f"{name}.db"
         os.environ |= {
             "CROSSREC_KAFKA__TOPIC_PREFIX": name,
@@ -56,12 +56,12 @@ class DatasetStage:
         return replace(self, settings=load_settings())
 
     def describe(self, households: int) -> str:
-        """The data in words."""
-        taken = f"{households} households" if households else "all households"
-        return f"Complete Journey, {taken}, seed 0"
+        """Description of the data for a report."""
+        sample = f"{households} households" if households else "all households"
+        return f"Complete Journey, {sample}, seed 0"
 
 
-def set_stage(environment: Environment, households: int) -> DatasetStage:
+def prepare_stage(environment: Environment, households: int) -> DatasetStage:
     """Import households of Complete Journey (0: all of them) and build their text encoder."""
     settings = load_settings()
     directory = environment.data / DATASET
@@ -71,21 +71,21 @@ def set_stage(environment: Environment, households: int) -> DatasetStage:
     return DatasetStage(environment, settings, reader, load_history(reader, settings.features))
 
 
-def open_topics(stage: DatasetStage, partitions: int = 0) -> None:
-    """Create the topics; 0: with as many partitions as the settings say."""
+def create_stage_topics(stage: DatasetStage, partitions: int = 0) -> None:
+    """Create the topics; 0 partitions: the number in the settings."""
     kafka = stage.settings.kafka
     specs = topic_specs(kafka.topic_prefix, partitions or kafka.partitions)
     create_topics(kafka, specs, kafka.replication_factor)
 
 
-def open_catalogue(stage: DatasetStage) -> None:
-    """Create the views, and fill in items and scenarios as they were before the first event."""
+def prepare_catalogue(stage: DatasetStage) -> None:
+    """Create the feature views, and backfill items and scenarios as of the first event."""
     apply_definitions(stage.settings)
     fill_store(stage.settings, stage.reader.path, float(stage.history.behavior.time_s[0]))
 
 
-def open_ranking(stage: DatasetStage) -> None:
-    """Train a model for one pass over the rows, and fill the store with all history; views are there afterwards."""
+def prepare_ranking(stage: DatasetStage) -> None:
+    """Train a model for one epoch, create the feature views and backfill the whole history."""
     replay_rows(stage.settings, stage.reader, stage.reader.path / "rows", 0.0)
     train_run(stage.settings, DATASET, "neural", overrides={"epochs": 1})
     apply_definitions(stage.settings)

@@ -1,4 +1,4 @@
-"""Publishes a stretch of a data set's history through the gateway, and watches the consumers follow."""
+"""Publishes a part of a data set's history through the gateway, and measures consumer lag."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ BATCH = 500
 
 @dataclass
 class PublishResult:
-    """What the gateway answered."""
+    """Answers of the gateway: number of accepted entries, and rejections."""
 
     accepted: int = 0
     rejected: list[events_pb2.Rejected] = field(default_factory=list)
@@ -45,7 +45,7 @@ def entries_between(history: History, config: FeatureConfig, begin_s: float, end
 
 
 def behavior_entries(history: History, rows: slice) -> list[events_pb2.Entry]:
-    """The behaviour events of these rows."""
+    """Entries of the behaviour events in the given rows."""
     return [entry for _, entry in _behavior(history, range(*rows.indices(len(history.behavior))))]
 
 
@@ -80,10 +80,10 @@ def _updates(
         yield states.time_s[row], events_pb2.Entry(item_scenario_update=update)
 
 
-def publish(
+def publish_entries(
     address: str, entries: Sequence[events_pb2.Entry], progress: Callable[[int], None] = lambda _: None
 ) -> PublishResult:
-    """Send the entries in batches, in order."""
+    """Publish the entries in batches, in order."""
     result = PublishResult()
     with EventClient(address, deadline_s=60) as client:
         for begin in range(0, len(entries), BATCH):
@@ -98,7 +98,7 @@ def publish(
 
 
 class ConsumerLagProbe:
-    """How far the consumer groups are behind their topics."""
+    """Reads the lag of the consumer groups: records of their topics that they have not committed."""
 
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.kafka.topic_prefix
@@ -114,8 +114,8 @@ class ConsumerLagProbe:
         """Close the connections."""
         self._connections.close()
 
-    def behind(self) -> dict[str, int]:
-        """Records that each group has not yet committed, per group with any."""
+    def lag_by_group(self) -> dict[str, int]:
+        """Lag in records, per group with any."""
         result = {}
         for group, topic in self._topics.items():
             committed = self._admin.committed_offsets(group, topic)
@@ -125,21 +125,21 @@ class ConsumerLagProbe:
         return result
 
     def records(self, suffix: str) -> int:
-        """Records ever written to a topic, by its prefix-less name; transaction markers count as records."""
+        """End offsets of a topic, summed; takes the name without prefix. Includes transaction markers."""
         return sum(self._reader.end_offsets(f"{self._prefix}.{suffix}").values())
 
-    def dead_lettered(self) -> int:
-        """Records in the dead-letter topic that were committed."""
+    def count_dead_letters(self) -> int:
+        """Number of committed records in the dead-letter topic."""
         topic = f"{self._prefix}.dead-letter"
         return sum(1 for _ in self._reader.records(topic, self._reader.beginning_offsets(topic)))
 
     def wait(self, check: Callable[[], None], progress: Callable[[int], None], timeout_s: float = 180.0) -> None:
         """Wait until every group has caught up; HarnessError after `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
-        while behind := self.behind():
-            progress(sum(behind.values()))
+        while lag := self.lag_by_group():
+            progress(sum(lag.values()))
             check()
             if time.monotonic() > deadline:
-                raise HarnessError(f"consumers do not catch up: {behind} records behind")
+                raise HarnessError(f"consumers did not catch up within {timeout_s:g} s; lag in records: {lag}")
             time.sleep(0.1)
         progress(0)

@@ -1,6 +1,6 @@
-"""`crossrec replay` and `crossrec backfill`: history into training rows, and into the online store.
+"""`crossrec replay` and `crossrec backfill`: replay history into training rows, or into the online store.
 
-Knows flags and what is printed; heavy imports wait until a command runs.
+Knows flags and printed output; heavy imports are delayed until a command runs.
 """
 
 import time
@@ -59,15 +59,15 @@ def backfill_command(
     stream_from: Annotated[
         str,
         typer.Option(
-            help="Where streaming goes on: end (the history holds all that Kafka got until now), beginning (it holds "
-            "nothing of it), or the time (UTC, ISO 8601) from which on Kafka got what the history does not hold."
+            help="Where streaming continues: end (the history contains all records now in Kafka), beginning (it "
+            "contains none of them), or a time (UTC, ISO 8601): later records are not in the history."
         ),
     ] = "end",
-    workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0: one per core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Number of processes; 0: one per core.")] = 0,
 ) -> None:
-    """Fold a data set's history straight into the online store; streaming goes on from there.
+    """Fold a data set's history directly into the online store; streaming continues from there.
 
-    Consumers must be stopped. The position from which they go on is recorded in the store.
+    Consumers must be stopped. The offsets at which they continue are recorded in the store.
     """
     from export.datasets.storage import DatasetReader
     from export.replay.backfill import fill_store
@@ -86,4 +86,4 @@ def backfill_command(
         console.print(f"{view}: {count:,} rows")
     console.print(f"{filled.events:,} events folded in {time.monotonic() - begun:.1f} s")
     for topic, offsets in starts.items():
-        console.print(f"streaming of {topic} goes on at offsets {', '.join(map(str, offsets))}")
+        console.print(f"streaming of {topic} continues at offsets {', '.join(map(str, offsets))}")

@@ -1,4 +1,4 @@
-"""Calls of Rank for benchmarks: answers are checked to be whole once, then taken as bytes, which costs less."""
+"""Rank calls for benchmarks: one answer is checked, the others stay bytes, which costs the client less."""
 
 import os
 import threading
@@ -15,23 +15,23 @@ TIMEOUT_S = 30.0
 
 
 class RankCalls:
-    """Calls of one server.
+    """Rank calls to one server.
 
     Args:
-        channel: to the server.
+        channel: channel to the server.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{RANKING_SERVICE}/Rank")
 
     def check(self, request: pb.RankRequest) -> None:
-        """Ask once and read the answer; RuntimeError if it is not whole."""
+        """Send one request and parse its answer; RuntimeError if it is incomplete or degraded."""
         reply = pb.RankResponse.FromString(self._call(request.SerializeToString(), timeout=TIMEOUT_S))
         if len(reply.items) != len(request.item_ids) or reply.degraded:
-            raise RuntimeError(f"the answer is not whole: {len(reply.items)} items, degraded: {reply.degraded}")
+            raise RuntimeError(f"the answer is incomplete: {len(reply.items)} items, degraded: {reply.degraded}")
 
-    def one_by_one(self, asked: Sequence[pb.RankRequest]) -> list[float]:
-        """Milliseconds of each request, one after another."""
+    def measure_latencies(self, asked: Sequence[pb.RankRequest]) -> list[float]:
+        """Latency of each request in milliseconds, sent one after another."""
         milliseconds = []
         self.check(asked[0])
         for body in [request.SerializeToString() for request in asked]:
@@ -40,8 +40,8 @@ class RankCalls:
             milliseconds.append((time.perf_counter() - begin) * 1000)
         return milliseconds
 
-    def capacity_per_s(self, asked: Sequence[pb.RankRequest], in_flight: int, seconds: float) -> float:
-        """Answers per second with always so many requests in flight."""
+    def measure_capacity(self, asked: Sequence[pb.RankRequest], in_flight: int, seconds: float) -> float:
+        """Answers per second with a constant number of requests in flight."""
         bodies = [request.SerializeToString() for request in asked]
         until_s = time.monotonic() + seconds
         done = [0] * in_flight
@@ -60,7 +60,7 @@ class RankCalls:
         return sum(done) / (time.monotonic() - begun_s)
 
 
-def processor_s(pid: int) -> float:
-    """Processor time that a process has used, seconds."""
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

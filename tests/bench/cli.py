@@ -1,4 +1,4 @@
-"""`crossrec bench ...`: flags of the benchmarks; each starts its own Kafka and Valkey and stops them."""
+"""`crossrec bench ...`: flags of the benchmarks; each starts its own Kafka and Valkey, and stops them."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-bench_app = typer.Typer(help="Measure a running system; prints and writes workload, versions and machine.")
+bench_app = typer.Typer(help="Benchmarks; each prints and writes its results with workload, versions and machine.")
 
-JsonOption = Annotated[Path, typer.Option("--json", help="Where to write the figures.")]
+JsonOption = Annotated[Path, typer.Option("--json", help="Write the results as JSON to this file.")]
 
 
 @bench_app.command()
@@ -17,9 +17,9 @@ def rank(
     json_file: JsonOption,
     requests: Annotated[int, typer.Option(help="Requests per server.")] = 1_000,
 ) -> None:
-    """Rank 200 items for a user: the server beside its floor (no features) and beside Feast's way, in one run.
+    """Rank 200 items: the server, a floor without features, and one that reads through Feast, in one run.
 
-    Starts its own Kafka, Valkey and servers on 100 households of Complete Journey; the servers get a core of their own.
+    Starts its own Kafka, Valkey and servers on 100 households of Complete Journey; the servers have their own core.
     """
     from tests.bench.rank import run_bench_rank
 
@@ -29,10 +29,10 @@ def rank(
 @bench_app.command()
 def overload(
     json_file: JsonOption,
-    times: Annotated[float, typer.Option(help="How many times its capacity the server is offered.")] = 3.0,
-    seconds: Annotated[float, typer.Option(help="For how long, seconds.")] = 60.0,
+    times: Annotated[float, typer.Option(help="Offered load as a multiple of the capacity.")] = 3.0,
+    seconds: Annotated[float, typer.Option(help="Duration of the overload, seconds.")] = 60.0,
 ) -> None:
-    """Offer the ranking server several times what it can do: what is answered, how late, and how soon it recovers.
+    """Overload the ranking server: measure goodput, latency and the time to recovery.
 
     Starts its own Kafka, Valkey and server on 100 households of Complete Journey.
     """
@@ -44,10 +44,10 @@ def overload(
 @bench_app.command()
 def profile(
     json_file: JsonOption,
-    requests: Annotated[int, typer.Option(help="Requests, of 200 candidates.")] = 300,
-    calls: Annotated[int, typer.Option(help="Functions of a call profile to print as well; 0: none.")] = 0,
+    requests: Annotated[int, typer.Option(help="Number of requests, of 200 candidates each.")] = 300,
+    calls: Annotated[int, typer.Option(help="Functions of the call profile to print; 0: none.")] = 0,
 ) -> None:
-    """Say where the time of a Rank request goes, stage by stage, in one process over a real store."""
+    """Profile a Rank request: CPU time per stage, in one process over a real store."""
     from tests.bench.profile import run_bench_profile
 
     _write(json_file, run_bench_profile(requests, calls))
@@ -56,13 +56,13 @@ def profile(
 @bench_app.command()
 def scale(
     json_file: JsonOption,
-    items: Annotated[str, typer.Option(help="Items of each shop, the smallest first.")] = "10000,1000000",
-    users: Annotated[str, typer.Option(help="Users of each shop.")] = "1000,1000000",
+    items: Annotated[str, typer.Option(help="Items of each catalogue, the smallest first.")] = "10000,1000000",
+    users: Annotated[str, typer.Option(help="Users of each catalogue.")] = "1000,1000000",
     requests: Annotated[int, typer.Option(help="Requests per server.")] = 1_000,
 ) -> None:
-    """Rank 200 items with a small and with a large catalogue: latency, memory per item, cost of keeping it young.
+    """Rank 200 items with a small and with a large catalogue: latency, memory per item, cost of refreshing rows.
 
-    Starts its own Kafka, Valkey and servers on made-up shops. A million items and users take Valkey 17 GB.
+    Starts its own Kafka, Valkey and servers on synthetic data. A million items and users take Valkey 17 GB.
     """
     from tests.bench.scale import run_bench_scale
 
@@ -72,12 +72,14 @@ def scale(
 @bench_app.command()
 def ingest(
     json_file: JsonOption,
-    households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 300,
+    households: Annotated[int, typer.Option(help="Households of Complete Journey; 0: all.")] = 300,
     events: Annotated[int, typer.Option(help="Events to fold: the first ones in time order.")] = 150_000,
-    consumers: Annotated[int, typer.Option(min=1, help="Processes in one group; several are compared with one.")] = 1,
-    users: Annotated[int, typer.Option(min=0, help="Give the events to so many users; 0: those of the data.")] = 0,
+    consumers: Annotated[int, typer.Option(min=1, help="Consumers in the group; more than 1 are compared with 1.")] = 1,
+    users: Annotated[
+        int, typer.Option(min=0, help="Distribute the events over this many users; 0: the users of the data.")
+    ] = 0,
 ) -> None:
-    """Fold real events from Kafka into the online store with behaviour consumers, as fast as they can.
+    """Measure how fast behaviour consumers fold real events from Kafka into the online store.
 
     Compares with a bare poll loop over the same topic and with Feast's write_to_online_store.
     """
@@ -89,11 +91,11 @@ def ingest(
 @bench_app.command()
 def freshness(
     json_file: JsonOption,
-    households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 300,
-    probes: Annotated[int, typer.Option(help="Events whose way is measured.")] = 500,
-    events_per_s: Annotated[int, typer.Option(help="Events per second that come in besides.")] = 1_000,
+    households: Annotated[int, typer.Option(help="Households of Complete Journey; 0: all.")] = 300,
+    probes: Annotated[int, typer.Option(help="Number of measured events.")] = 500,
+    events_per_s: Annotated[int, typer.Option(help="Background load, events per second.")] = 1_000,
 ) -> None:
-    """Measure from the call of Publish until Rank knows of an event, under a load of other events.
+    """Measure the time from the call of Publish until Rank includes the event, under background load.
 
     Starts its own Kafka, Valkey, gateway, behaviour consumer and ranking server.
     """
@@ -105,14 +107,16 @@ def freshness(
 @bench_app.command()
 def soak(
     json_file: JsonOption,
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60.0,
-    households: Annotated[int, typer.Option(help="Households of Complete Journey to take; 0: all.")] = 100,
-    events_per_s: Annotated[int, typer.Option(min=1, help="Events per second that come in meanwhile.")] = 200,
-    share: Annotated[float, typer.Option(min=0.01, max=1, help="Of the server's capacity that is asked for.")] = 0.5,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Duration, minutes.")] = 60.0,
+    households: Annotated[int, typer.Option(help="Households of Complete Journey; 0: all.")] = 100,
+    events_per_s: Annotated[int, typer.Option(min=1, help="Background load, events per second.")] = 200,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Request rate as a share of the server's capacity.")
+    ] = 0.5,
 ) -> None:
-    """Rank for an hour at half of the server's capacity while events come in: memory and latency, minute by minute.
+    """Rank for an hour at half of the server's capacity under background load: memory and latency per minute.
 
-    Starts its own Kafka, Valkey, gateway, consumers and ranking server. Ctrl-C ends it early, with figures.
+    Starts its own Kafka, Valkey, gateway, consumers and ranking server. Ctrl-C ends it early, with results.
     """
     from tests.bench.soak import run_bench_soak
 
@@ -124,13 +128,13 @@ def score(
     json_file: JsonOption,
     provider: Annotated[
         list[str] | None,
-        typer.Option(help="Execution provider to measure; several: each alone. Default: as set."),
+        typer.Option(help="Execution provider; repeat to measure several, each alone. Default: the setting."),
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Runs per number of candidates and requests.")] = 200,
+    runs: Annotated[int, typer.Option(min=1, help="Runs per number of candidates and of requests.")] = 200,
 ) -> None:
-    """Time the model alone, on made-up features: per provider, number of candidates, and requests in one run.
+    """Time the model alone on random features: per provider, number of candidates, and requests in one run.
 
-    Takes the model that the settings name; starts nothing.
+    Uses the model of the settings; starts no server.
     """
     from services.settings.load import load_settings
     from tests.bench.score import run_bench_score

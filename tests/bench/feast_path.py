@@ -1,6 +1,6 @@
-"""The features of a request as any Feast client gets them: get_online_features, then the same encoding.
+"""Reads the features of a request through Feast's public API: get_online_features, then the same encoding.
 
-What the ranking server's own way to the rows is compared with, in speed and in scores. Knows Feast's public API.
+Baseline for the ranking server's direct reads, in speed and in scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ from services.store.feast_api import FeatureStore
 from services.store.folding import collect_facets
 from services.store.protocol import Key
 
-Asked = tuple[str, ...]
-"""Views that are asked for in one call: those of the same entities."""
+ViewNames = tuple[str, ...]
+"""Names of the views that one call reads: those of the same entities."""
 
 
 class FeastPath:
@@ -37,7 +37,7 @@ class FeastPath:
         self.scenarios: list[str] = sorted(index.ragged["scenario_ids"].values.tolist())
 
     def hydrate(self, request: pb.RankRequest) -> FeatureRows:
-        """The rows of a request whose time is set."""
+        """Read the rows of a request; its time must be set."""
         user, items, scenarios = request.user_id, list(request.item_ids), self.scenarios
         pairs: list[Key] = [(item, scenario) for item in items for scenario in scenarios]
         names = ("scenario", "scenario_activity"), ("user",), ("user_scenario",), ("item", "item_activity")
@@ -62,7 +62,7 @@ class FeastPath:
             context=attribute_values(self._schema.config, "context", request.context.attributes)[None],
         )
 
-    def _read(self, names: Asked, keys: Sequence[Key]) -> list[Block]:
+    def _read(self, names: ViewNames, keys: Sequence[Key]) -> list[Block]:
         views = [self._schema[name] for name in names]
         wanted = [f"{view.name}:{feature.name}" for view in views for feature in view.features]
         entities = [dict(zip(views[0].entities, key, strict=True)) for key in keys]

@@ -1,7 +1,7 @@
-"""`crossrec bench freshness`: how long until Rank knows of an event, while a thousand others a second come in.
+"""`crossrec bench freshness`: time until Rank includes an event, under a background load of a thousand events a second.
 
-A probe is an event of a user nobody heard of before. It is published, then Rank is asked about the user, one request
-after the other, until it shows the event; the time from the call of Publish to that answer counts.
+A probe is an event of a new user. It is published, then Rank is called for the user repeatedly until the answer
+includes the event; the result is the time from the call of Publish to that answer.
 """
 
 import json
@@ -22,15 +22,15 @@ from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment, HarnessError
-from export.harness.stage import DatasetStage, first_events, open_ranking, open_topics, set_stage
+from export.harness.stage import DatasetStage, create_stage_topics, first_events, prepare_ranking, prepare_stage
 from services.client import CallFailed, EventClient, RankingClient
 from tests.bench.timed_consumer import PROBE
 
 CONSUMER = "consumer-behavior"
 ITEMS = 20
 BATCHES_PER_S = 50
-ASK_PAUSE_S = 0.01
-"""Between two questions about a probe, seconds: asking without pause would take the processor from what is measured."""
+POLL_PAUSE_S = 0.01
+"""Seconds between two Rank calls for a probe: polling without pause would take CPU time from the measured processes."""
 
 PROBE_PAUSE_S = 0.02
 WARM_UP = 20
@@ -42,7 +42,7 @@ PACKAGES = ("crossrec", "feast", "grpcio", "kafka-python", "redis", "hiredis", "
 
 @dataclass(frozen=True)
 class Probe:
-    """One event on its way: when Publish was called, when it returned and when Rank showed it, seconds since 1970."""
+    """One probe: times of the call of Publish, of its return, and of the answer with the event, seconds since 1970."""
 
     user: str
     called_s: float
@@ -57,14 +57,14 @@ def run_bench_freshness(
     console = Console(stderr=True)
     with Environment(out, "completejourney") as environment:
         console.print("preparing data, a model, topics and the online store")
-        stage = set_stage(environment, households)
-        open_topics(stage)
-        open_ranking(stage)
+        stage = prepare_stage(environment, households)
+        create_stage_topics(stage)
+        prepare_ranking(stage)
         lines = environment.out / "marks.jsonl"
         environment.start_gateway()
         environment.start_ranking()
         environment.processes.start_python(CONSUMER, "-W", "ignore", "-m", "tests.bench.timed_consumer", str(lines))
-        send_probes(stage, 1, STARTED_WITHIN_S)  # answered when the consumer has started
+        send_probes(stage, 1, STARTED_WITHIN_S)  # returns when the consumer has started
         console.print(f"measuring {probes} probes under {events_per_s:,} events/s")
         with background_load(stage, events_per_s) as load:
             measured = send_probes(stage, probes + WARM_UP)[WARM_UP:]
@@ -76,7 +76,7 @@ def run_bench_freshness(
         "events_per_s": events_per_s,
         "events_per_s_reached": round(load.rate()),
         "candidates": ITEMS,
-        "clock": "from the call of Publish to the first answer of Rank that shows the event",
+        "clock": "from the call of Publish to the first answer of Rank that includes the event",
         "processes": "gateway, behaviour consumer, ranking server, Kafka, Valkey and this client on one machine",
     }
     return {
@@ -88,12 +88,12 @@ def run_bench_freshness(
 
 
 class BackgroundLoad:
-    """Publishes events at a fixed rate until it is stopped; what it cannot send in time is sent late, not left out.
+    """Publishes events at a fixed rate until stopped; events that are overdue are sent late, not dropped.
 
     Args:
-        address: of the gateway.
-        events: what to publish, over and over.
-        events_per_s: how fast.
+        address: address of the gateway.
+        events: events to publish, in a cycle.
+        events_per_s: rate.
     """
 
     def __init__(self, address: str, events: Sequence[events_pb2.Entry], events_per_s: int) -> None:
@@ -136,7 +136,7 @@ class BackgroundLoad:
 
 @contextmanager
 def background_load(stage: DatasetStage, events_per_s: int) -> Iterator[BackgroundLoad]:
-    """The load, in a thread; HarnessError if it broke down."""
+    """Run the background load in a thread; HarnessError if publishing failed."""
     load = BackgroundLoad(stage.environment.gateway_address, first_events(stage, LOAD_EVENTS), events_per_s)
     worker = threading.Thread(target=load.run)
     worker.start()
@@ -146,11 +146,11 @@ def background_load(stage: DatasetStage, events_per_s: int) -> Iterator[Backgrou
         load.stop.set()
         worker.join()
     if load.failure:
-        raise HarnessError(f"the background load broke down: {load.failure}")
+        raise HarnessError(f"the background load failed: {load.failure}")
 
 
 def send_probes(stage: DatasetStage, count: int, within_s: float = VISIBLE_WITHIN_S) -> list[Probe]:
-    """Probes one after the other. Raises HarnessError if one is not visible within so many seconds."""
+    """Send probes one after the other. Raises HarnessError if one is not visible within `within_s` seconds."""
     environment, history = stage.environment, stage.history
     items = [item for item, _ in history.items[:ITEMS]]
     scenario = history.scenarios[0][0]
@@ -165,7 +165,7 @@ def send_probes(stage: DatasetStage, count: int, within_s: float = VISIBLE_WITHI
                 user_id=user, scenario_id=scenario, type=events_pb2.EVENT_TYPE_CLICK, item_id=items[0], time=_now()
             )
             asked = ranking_pb2.RankRequest(user_id=user, scenario_id=scenario, item_ids=items)
-            probes.append(_probe(events, ranks, event, asked, within_s))
+            probes.append(_send_probe(events, ranks, event, asked, within_s))
             environment.processes.check()
             time.sleep(PROBE_PAUSE_S)
     return probes
@@ -177,7 +177,7 @@ def _now() -> Timestamp:
     return stamp
 
 
-def _probe(
+def _send_probe(
     events: EventClient,
     ranks: RankingClient,
     event: events_pb2.BehaviorEvent,
@@ -188,23 +188,23 @@ def _probe(
     [result] = events.publish([events_pb2.Entry(behavior_event=event)])
     stored_s = time.time()
     if result.WhichOneof("result") != "accepted":
-        raise HarnessError(f"a good event was rejected: {result.rejected}")
+        raise HarnessError(f"a valid event was rejected: {result.rejected}")
     while time.time() - called_s < within_s:
-        time.sleep(ASK_PAUSE_S)
+        time.sleep(POLL_PAUSE_S)
         if ranks.send(asked).freshness.HasField("newest_user_event"):
             return Probe(asked.user_id, called_s, stored_s, time.time())
     raise HarnessError(f"an event was not visible to Rank within {within_s:g} s")
 
 
 def summarize_probes(probes: Sequence[Probe], marks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Percentiles of the whole way, and medians of its parts."""
+    """Percentiles of the total time and of its parts."""
     polled = {mark["user"]: mark["polled_s"] for mark in marks if "polled_s" in mark}
     written = {mark["user"]: mark for mark in marks if "written_s" in mark}
     parts: dict[str, list[float]] = {"publish": [], "append_to_poll": [], "fold": [], "write": [], "rank": []}
     for probe in probes:
         at = written[probe.user]
         parts["publish"].append(probe.stored_s - probe.called_s)
-        # Kafka may hand the event to the consumer before the gateway has its confirmation.
+        # Kafka may deliver the event to the consumer before the gateway has its acknowledgement.
         parts["append_to_poll"].append(max(polled[probe.user] - probe.stored_s, 0.0))
         parts["fold"].append(at["written_s"] - at["write_s"] - polled[probe.user])
         parts["write"].append(at["write_s"])

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.ghz`: the load client and ghz, turn by turn, on one ranking server with a fake model.
+"""`python -m tests.bench.ghz`: compares the load client with ghz, in turns, on one ranking server with a fake model.
 
-Both offer the same requests at the same constant rate in an open loop. ghz counts from sending, so that the time
-to compare is the load client's `service_ms`. Runs in the repository's root; needs ghz on the PATH, or where --ghz says:
+Both send the same requests at the same constant rate in an open loop. ghz measures from sending, so its latency
+compares with the load client's `service_ms`. Run it in the repository's root; needs ghz on the PATH, or --ghz PATH:
 `go install github.com/bojand/ghz/cmd/ghz@latest`.
 """
 
@@ -32,7 +32,7 @@ CONNECTIONS = 4
 
 
 def serve(pipe: Connection) -> None:
-    """The main of the server's process: says its address, and serves until it is told to end."""
+    """Main of the server's process: sends its address through the pipe, and serves until a message arrives."""
     store = SwitchedStore()
     history = History(store)
     history.scenarios("shelf", "tv")
@@ -44,8 +44,8 @@ def serve(pipe: Connection) -> None:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The address of a server in a process of its own."""
+def running_server() -> Iterator[str]:
+    """Start a server in a child process; yields its address."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=serve, args=(theirs,))
@@ -57,8 +57,10 @@ def served() -> Iterator[str]:
         process.join()
 
 
-def by_ghz(ghz: str, address: str, asked: list[RankRequest], rate: float, duration_s: float) -> dict[str, float]:
-    """Percentiles that ghz measures, milliseconds."""
+def measure_with_ghz(
+    ghz: str, address: str, asked: list[RankRequest], rate: float, duration_s: float
+) -> dict[str, float]:
+    """Percentiles measured by ghz, milliseconds."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as data:
         json.dump([MessageToDict(message) for message in asked], data)
         data.flush()
@@ -71,8 +73,8 @@ def by_ghz(ghz: str, address: str, asked: list[RankRequest], rate: float, durati
     return {"p50": at["p50"], "p90": at["p90"], "p99": at["p99"], "answered": found["statusCodeDistribution"]["OK"]}
 
 
-def by_us(address: str, asked: list[RankRequest], rate: float, duration_s: float) -> dict[str, float]:
-    """The same by the load client, from sending."""
+def measure_with_crossrec(address: str, asked: list[RankRequest], rate: float, duration_s: float) -> dict[str, float]:
+    """The same percentiles measured by the load client, from sending."""
     profile = Profile(STEADY, [rate], duration_s, CONSTANT, seed=0)
     bodies = [message.SerializeToString() for message in asked]
     with ClientPool(Target(address, CONNECTIONS, deadline_s=10), bodies, clients=1) as pool:
@@ -81,7 +83,7 @@ def by_us(address: str, asked: list[RankRequest], rate: float, duration_s: float
 
 
 def main() -> None:
-    """Measure in turns, print every round and the ratio of the medians."""
+    """Measure in turns, and print every round and the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ghz", default="ghz")
     parser.add_argument("--rate", type=float, default=50)
@@ -90,11 +92,11 @@ def main() -> None:
     chosen = parser.parse_args()
     asked = [request("tv", f"user{number}", ITEMS) for number in range(1000)]
     turns: dict[str, list[dict[str, float]]] = {"ghz": [], "crossrec": []}
-    with served() as address:
-        by_us(address, asked, chosen.rate, 2)  # the server's first requests are slow
+    with running_server() as address:
+        measure_with_crossrec(address, asked, chosen.rate, 2)  # the server's first requests are slow
         for _ in range(chosen.rounds):
-            turns["ghz"].append(by_ghz(chosen.ghz, address, asked, chosen.rate, chosen.duration))
-            turns["crossrec"].append(by_us(address, asked, chosen.rate, chosen.duration))
+            turns["ghz"].append(measure_with_ghz(chosen.ghz, address, asked, chosen.rate, chosen.duration))
+            turns["crossrec"].append(measure_with_crossrec(address, asked, chosen.rate, chosen.duration))
             print(*(f"{name}: {rounds[-1]}" for name, rounds in turns.items()), sep="\n", flush=True)  # noqa: T201
     for name in ("p50", "p90", "p99"):
         ghz, ours = ([turn[name] for turn in turns[who]] for who in ("ghz", "crossrec"))

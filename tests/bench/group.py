@@ -1,6 +1,6 @@
-"""Runs behaviour consumers as one group over events that all become visible at once, and reads their clocks.
+"""Runs behaviour consumers as one group over events that become visible at once, and reads their timings.
 
-Knows processes and the group's offsets; what the clocks are made into is `ingest.py`'s.
+Knows processes and the group's offsets; ingest.py computes the results.
 """
 
 import json
@@ -23,26 +23,26 @@ from services.events.routing import route_entry, topic_name
 from services.kafka.connection import kafka_arguments
 from services.settings.processes import CONSUMED_TOPICS
 
-WITHIN_S = 900.0
-"""Without having folded everything by then, something hangs."""
+TIMEOUT_S = 900.0
+"""Time-out of joining and of folding, seconds."""
 
 CHUNK = 20_000
-"""Events in the producer's hands at once."""
+"""Events that the producer buffers at once."""
 
 CHECK_INTERVAL_S = 0.2
 
 CommitSamples = list[dict[str, Any]]
-"""What one consumer wrote down after each commit."""
+"""Timings that one consumer logged after each commit."""
 
 
 @dataclass(frozen=True)
 class ConsumerGroup:
-    """Consumers that have joined.
+    """A consumer group whose members have joined.
 
     Args:
-        stage: where they run.
-        names: of their processes.
-        admin: asks Kafka about the group.
+        stage: its environment and settings.
+        names: names of the consumer processes.
+        admin: Kafka admin client.
     """
 
     stage: DatasetStage
@@ -50,17 +50,17 @@ class ConsumerGroup:
     admin: KafkaAdminClient
 
     def fold(self, entries: Iterable[Entry]) -> list[CommitSamples]:
-        """Let the consumers fold entries, which they see all at once; returns what each wrote down meanwhile."""
+        """Let the consumers fold entries, which become visible at once; returns the timings of each consumer."""
         with transaction(self.stage) as producer:
-            append(self.stage, producer, entries)
+            append_entries(self.stage, producer, entries)
             begin_s = time.perf_counter()
-        end = _end(self.stage)
+        end = _end_offset(self.stage)
         self._wait(lambda: self._committed() >= end, "fold all events")
         samples = [self._lines(name) for name in self.names]
         return [[line for line in lines if line["wall_s"] > begin_s] for lines in samples]
 
     def wait_until_joined(self) -> None:
-        """Until every consumer has partitions."""
+        """Wait until every consumer has partitions."""
         self._wait(self._joined, "join")
 
     def _joined(self) -> bool:
@@ -89,17 +89,17 @@ class ConsumerGroup:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + WITHIN_S
+        deadline = time.monotonic() + TIMEOUT_S
         while not condition():
             self.stage.environment.processes.check()
             if time.monotonic() > deadline:
-                raise HarnessError(f"the consumers did not {what} within {WITHIN_S:g} s")
+                raise HarnessError(f"the consumers did not {what} within {TIMEOUT_S:g} s")
             time.sleep(CHECK_INTERVAL_S)
 
 
 @contextmanager
-def running(stage: DatasetStage, consumers: int) -> Iterator[ConsumerGroup]:
-    """So many behaviour consumers, all of them with partitions; they are stopped in the end."""
+def running_consumers(stage: DatasetStage, consumers: int) -> Iterator[ConsumerGroup]:
+    """Start behaviour consumers, wait until all have partitions, and stop them at exit."""
     processes, prefix = stage.environment.processes, stage.settings.consumers.group_prefix
     names = [f"{prefix}-{number}" for number in range(consumers)]
     for name in names:
@@ -115,11 +115,11 @@ def running(stage: DatasetStage, consumers: int) -> Iterator[ConsumerGroup]:
 
 @contextmanager
 def transaction(stage: DatasetStage) -> Iterator[KafkaProducer]:
-    """A producer whose records are seen when the context ends."""
+    """A transactional producer; its records become visible when the context ends."""
     with KafkaProducer(
         **kafka_arguments(stage.settings.kafka),
         transactional_id=f"{stage.settings.consumers.group_prefix}-bench",
-        transaction_timeout_ms=int(WITHIN_S * 1000),
+        transaction_timeout_ms=int(TIMEOUT_S * 1000),
         acks="all",
         linger_ms=20,
         batch_size=PRODUCER_BATCH_BYTES,
@@ -130,22 +130,22 @@ def transaction(stage: DatasetStage) -> Iterator[KafkaProducer]:
         producer.commit_transaction()
 
 
-def append(stage: DatasetStage, producer: KafkaProducer, entries: Iterable[Entry]) -> None:
-    """Send entries to their topics as a backend that writes to Kafka itself does, some at a time."""
-    prefix, left = stage.settings.kafka.topic_prefix, iter(entries)
-    while chunk := list(islice(left, CHUNK)):
+def append_entries(stage: DatasetStage, producer: KafkaProducer, entries: Iterable[Entry]) -> None:
+    """Send entries to their topics as the gateway does, in chunks."""
+    prefix, remaining = stage.settings.kafka.topic_prefix, iter(entries)
+    while chunk := list(islice(remaining, CHUNK)):
         futures = []
         for entry in chunk:
-            way = route_entry(entry)
+            target = route_entry(entry)
             value, headers = encode(entry)
-            futures.append(producer.send(topic_name(prefix, way.suffix), value, way.key, headers))
+            futures.append(producer.send(topic_name(prefix, target.suffix), value, target.key, headers))
         producer.flush()
         for future in futures:
             future.get(timeout=0)
 
 
-def _end(stage: DatasetStage) -> int:
-    """How many offsets the behaviour topic has given away, markers of transactions among them."""
+def _end_offset(stage: DatasetStage) -> int:
+    """End offsets of the behaviour topic, summed; includes transaction markers."""
     kafka = stage.settings.kafka
     topic = topic_name(kafka.topic_prefix, CONSUMED_TOPICS["behavior"])
     with KafkaConsumer(**kafka_arguments(kafka)) as consumer:

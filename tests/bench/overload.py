@@ -1,8 +1,8 @@
-"""`crossrec bench overload`: the ranking server at several times what it can do, and after.
+"""`crossrec bench overload`: the ranking server under several times its capacity, and its recovery.
 
-An open loop offers half of the capacity, then several times of it, then half again, from one client on a core of its
-own. Goodput is what is answered in time against the capacity; recovery is how long after the overload the last request
-is refused or late.
+An open loop offers half of the capacity, then a multiple of it, then half again, from one client on a core of its own.
+Goodput is the rate of answers within the deadline; recovery is the time from the end of the overload to the last
+rejected or late request.
 """
 
 import os
@@ -16,23 +16,23 @@ from rich.console import Console
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
-from export.harness.stage import DATASET, open_ranking, set_stage
+from export.harness.stage import DATASET, prepare_ranking, prepare_stage
 from services.load.client_pool import ClientPool
 from services.load.results import summarize_seconds, summarize_stats
 from services.load.schedule import Step
 from services.load.stats import OK, RunRecord
 from services.load.target import Target
 from tests.bench.calls import RankCalls
-from tests.bench.cores import CLIENT_CORE, SERVER_CORE, apart, pin
-from tests.bench.rank import CANDIDATES, CAPACITY_S, HOUSEHOLDS, IN_FLIGHT, PACKAGES, WARM_UP, workload
+from tests.bench.cores import CLIENT_CORE, SERVER_CORE, has_separate_cores, pin
+from tests.bench.rank import CANDIDATES, CAPACITY_S, HOUSEHOLDS, IN_FLIGHT, PACKAGES, WARM_UP, seeded_requests
 
 REQUESTS = 500
 HALF = 0.5
 BEFORE_S, AFTER_S = 10.0, 15.0
 DEADLINE_S = 0.5
 CHANNELS = 16
-APART = apart()
-"""Before anything is pinned."""
+APART = has_separate_cores()
+"""Determined before any process is pinned."""
 
 
 def run_bench_overload(times: float, seconds_of_it: float, out: Path = Path("build/bench/overload")) -> dict[str, Any]:
@@ -40,22 +40,22 @@ def run_bench_overload(times: float, seconds_of_it: float, out: Path = Path("bui
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
-        stage = set_stage(environment, HOUSEHOLDS)
-        open_ranking(stage)
-        asked = workload(stage.history, REQUESTS, CANDIDATES)
+        stage = prepare_stage(environment, HOUSEHOLDS)
+        prepare_ranking(stage)
+        asked = seeded_requests(stage.history, REQUESTS, CANDIDATES)
         pid = start_server(environment)
         calls = RankCalls(grpc.insecure_channel(environment.ranking_address))
-        calls.one_by_one(asked[:WARM_UP])
-        capacity = calls.capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
+        calls.measure_latencies(asked[:WARM_UP])
+        capacity = calls.measure_capacity(asked, IN_FLIGHT, CAPACITY_S)
         steps = [Step(HALF * capacity, BEFORE_S), Step(times * capacity, seconds_of_it), Step(HALF * capacity, AFTER_S)]
-        console.print(f"capacity {capacity:.0f}/s; offering {times:g} times as much for {seconds_of_it:g} s")
-        record = offer(environment.ranking_address, asked, steps)
-        os.kill(pid, 0)  # ProcessLookupError if it did not survive
-    return report(record, capacity, steps)
+        console.print(f"capacity {capacity:.0f}/s; offering {times:g} times the capacity for {seconds_of_it:g} s")
+        record = offer_load(environment.ranking_address, asked, steps)
+        os.kill(pid, 0)  # ProcessLookupError if the server has ended
+    return summarize_overload(record, capacity, steps)
 
 
 def start_server(environment: Environment) -> int:
-    """The ranking server on a core of its own; its process id."""
+    """Start the ranking server on a core of its own; returns its process id."""
     environment.start_ranking()
     pid = environment.processes.running["ranking"].pid
     if APART:
@@ -65,15 +65,15 @@ def start_server(environment: Environment) -> int:
     return pid
 
 
-def offer(address: str, asked: Sequence[pb.RankRequest], steps: Sequence[Step]) -> RunRecord:
-    """What a client saw of the steps."""
+def offer_load(address: str, asked: Sequence[pb.RankRequest], steps: Sequence[Step]) -> RunRecord:
+    """Offer the steps from one client; returns its record."""
     target = Target(address, CHANNELS, DEADLINE_S)
     with ClientPool(target, [request.SerializeToString() for request in asked], clients=1) as pool:
         return pool.offer(steps)
 
 
-def report(record: RunRecord, capacity: float, steps: Sequence[Step]) -> dict[str, Any]:
-    """What was measured, on what, with what."""
+def summarize_overload(record: RunRecord, capacity: float, steps: Sequence[Step]) -> dict[str, Any]:
+    """The results, with workload, versions and machine."""
     before, during, after = (
         summarize_stats(tally, lasted_s) for tally, lasted_s in zip(record.steps, record.lasted_s, strict=True)
     )
@@ -107,9 +107,9 @@ def report(record: RunRecord, capacity: float, steps: Sequence[Step]) -> dict[st
 
 
 def recovered_within_s(rows: Sequence[Mapping[str, Any]], ends_s: float, late_ms: float) -> float | None:
-    """Whole seconds after the overload until nothing is refused or later than `late_ms` any more; None: never.
+    """Whole seconds after the overload until no request is rejected or later than `late_ms`; None: never.
 
-    `rows` are the seconds of the run as `services.load.results.seconds` has them.
+    `rows` are the seconds of the run from `services.load.results.seconds` has them.
     """
     after = [row for row in rows if row["second"] >= int(ends_s)]
     bad = [row["second"] for row in after if set(row["codes"]) - {OK} or (row["p99_ms"] or 0.0) > late_ms]

@@ -1,7 +1,7 @@
-"""`crossrec bench profile`: where the time of a request goes, stage by stage, in one process over a real store.
+"""`crossrec bench profile`: CPU time of a Rank request per stage, in one process over a real store.
 
-Processor time of this thread, so that what else the machine does counts little. Each stage is timed alone, the whole
-without any timing; what a stage calls can be looked at with `--calls`.
+Measures CPU time of this thread, so that other load on the machine matters little. Each stage is timed separately, the
+total without stage timing; `--calls` prints a call profile.
 """
 
 import cProfile
@@ -21,14 +21,14 @@ from rich.table import Table
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
-from export.harness.stage import DATASET, open_ranking, set_stage
+from export.harness.stage import DATASET, prepare_ranking, prepare_stage
 from services.ranking import pipeline
 from services.ranking.model.ab_split import FixedModel
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.wiring import build_models, build_ranker
 from services.registry.model import Scores, ScoringModel
 from services.server.lifecycle import freeze_heap
-from tests.bench.rank import CANDIDATES, HOUSEHOLDS, PACKAGES, workload
+from tests.bench.rank import CANDIDATES, HOUSEHOLDS, PACKAGES, seeded_requests
 
 STAGES = ("validate", "read_user", "recognise", "hydrate", "encode", "score", "diversify", "select", "respond")
 WARM_S = 120.0
@@ -36,20 +36,20 @@ FOREVER_S = 1e9
 
 
 def run_bench_profile(requests: int, calls: int, out: Path = Path("build/bench/profile")) -> dict[str, Any]:
-    """Prepare data, store and model, rank in this process, print the table; `calls` functions of the profile too."""
+    """Prepare data, store and model, rank in this process, print the table, and `calls` profile entries."""
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
-        stage = set_stage(environment, HOUSEHOLDS)
-        open_ranking(stage)
-        asked = workload(stage.history, requests, CANDIDATES)
+        stage = prepare_stage(environment, HOUSEHOLDS)
+        prepare_ranking(stage)
+        asked = seeded_requests(stage.history, requests, CANDIDATES)
         models = build_models(stage.settings)
         ranker, refresher = build_ranker(stage.settings, models)
         refresher.warm(WARM_S)
         freeze_heap()
         refresher.start()
         try:
-            whole, stages = measured(ranker, asked)
+            whole, stages = measure_stages(ranker, asked)
             if calls:
                 show_calls(ranker, asked, calls)
         finally:
@@ -57,33 +57,33 @@ def run_bench_profile(requests: int, calls: int, out: Path = Path("build/bench/p
     table = Table("stage", "microseconds")
     for name, microseconds in stages.items():
         table.add_row(name, f"{microseconds:.0f}")
-    table.add_row("all of it, without timing", f"{whole:.0f}")
+    table.add_row("total, without stage timing", f"{whole:.0f}")
     console.print(table)
     return {
         "request_us": round(whole, 1),
         "stages_us": {name: round(microseconds, 1) for name, microseconds in stages.items()},
-        "workload": {"requests": requests, "candidates": CANDIDATES, "explain": True, "time": "processor, one thread"},
+        "workload": {"requests": requests, "candidates": CANDIDATES, "explain": True, "time": "CPU time of one thread"},
         "versions": versions(PACKAGES),
         "machine": machine(),
     }
 
 
 class TimedModel:
-    """A model that says how long it takes."""
+    """Wraps a model and times its scoring."""
 
     def __init__(self, model: ScoringModel, timed: Callable[..., Any]) -> None:
         self.version, self._score = model.version, timed("score", model.score)
 
     def score(self, tensors: Any, target: np.ndarray, left_s: float = FOREVER_S, /) -> Scores:
-        """As the model does."""
+        """Score with the wrapped model."""
         scores: Scores = self._score(tensors, target, left_s)
         return scores
 
 
-def measured(ranker: Ranker, asked: Sequence[pb.RankRequest]) -> tuple[float, dict[str, float]]:
-    """Microseconds of a request, and of each stage: medians."""
-    run(ranker, asked)
-    whole = run(ranker, asked)
+def measure_stages(ranker: Ranker, asked: Sequence[pb.RankRequest]) -> tuple[float, dict[str, float]]:
+    """Median microseconds of a request, and of each stage."""
+    run_requests(ranker, asked)
+    whole = run_requests(ranker, asked)
     taken: dict[str, list[float]] = {name: [] for name in STAGES}
 
     def timed(name: str, stage: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,12 +100,12 @@ def measured(ranker: Ranker, asked: Sequence[pb.RankRequest]) -> tuple[float, di
     with ExitStack() as swapped:
         for name, stage in stages.items():
             swapped.enter_context(patch.object(pipeline, name, stage))
-        run(replace(ranker, models=FixedModel(model)), asked)
+        run_requests(replace(ranker, models=FixedModel(model)), asked)
     return whole, {name: float(np.median(each)) for name, each in taken.items() if each}
 
 
-def run(ranker: Ranker, asked: Sequence[pb.RankRequest]) -> float:
-    """Median microseconds of processor time of the requests."""
+def run_requests(ranker: Ranker, asked: Sequence[pb.RankRequest]) -> float:
+    """Median CPU time of the requests, microseconds."""
     taken = []
     for request in asked:
         begun = time.thread_time_ns()
@@ -115,7 +115,7 @@ def run(ranker: Ranker, asked: Sequence[pb.RankRequest]) -> float:
 
 
 def show_calls(ranker: Ranker, asked: Sequence[pb.RankRequest], calls: int) -> None:
-    """Print the functions that take the most time with what they call."""
+    """Print the functions with the most cumulative time."""
     with cProfile.Profile() as profile:
-        run(ranker, asked)
+        run_requests(ranker, asked)
     pstats.Stats(profile).sort_stats("cumulative").print_stats(calls)

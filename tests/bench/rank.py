@@ -1,7 +1,7 @@
-"""`crossrec bench rank`: the ranking server beside its floor and beside Feast's way to the same answers, in one run.
+"""`crossrec bench rank`: the ranking server, a floor without features, and one that reads through Feast, in one run.
 
-Each server is one process on a core of its own; the client, Valkey and the rest share the other. What is measured:
-latency of requests one after another, processor time per request, and under load at 60 % of what the server can do.
+The servers are single processes on one core; the client, Valkey and the rest share the other. Measures latency and CPU
+time of sequential requests, capacity, and latency under load at 60 % of the capacity.
 """
 
 import json
@@ -18,20 +18,20 @@ from rich.console import Console
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
-from export.harness.stage import DATASET, open_ranking, set_stage
+from export.harness.stage import DATASET, prepare_ranking, prepare_stage
 from export.harness.stream import timestamp
 from export.replay.history import History
 from services.infra.ports import choose_port
 from services.load.workload import write_requests
-from tests.bench.calls import RankCalls, processor_s
-from tests.bench.cores import CLIENT_CORE, SERVER_CORE, apart, pin
+from tests.bench.calls import RankCalls, cpu_seconds
+from tests.bench.cores import CLIENT_CORE, SERVER_CORE, has_separate_cores, pin
 
 HOUSEHOLDS = 100
 CANDIDATES = 200
 MANY = 2_000
 WARM_UP = 100
 ROUNDS = 5
-"""Servers take turns: what disturbs the machine disturbs all of them."""
+"""Servers take turns, so that other load on the machine affects all of them."""
 
 IN_FLIGHT = 4
 CAPACITY_S = 8.0
@@ -42,14 +42,14 @@ PACKAGES = ("crossrec", "feast", "grpcio", "onnxruntime-gpu", "redis", "hiredis"
 
 @dataclass
 class MeasuredServer:
-    """A running server and what was measured of it."""
+    """A running server and its measurements."""
 
     name: str
     address: str
     pid: int
     calls: RankCalls
     milliseconds: list[float]
-    processor_s: float = 0.0
+    cpu_s: float = 0.0
 
 
 def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[str, Any]:
@@ -57,25 +57,27 @@ def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
-        stage = set_stage(environment, HOUSEHOLDS)
-        open_ranking(stage)
-        asked, many = (workload(stage.history, requests, count) for count in (CANDIDATES, MANY))
+        stage = prepare_stage(environment, HOUSEHOLDS)
+        prepare_ranking(stage)
+        asked, many = (seeded_requests(stage.history, requests, count) for count in (CANDIDATES, MANY))
         servers = start_servers(environment)
         console.print(f"measuring {requests} requests per server, {ROUNDS} turns")
-        measure(servers, asked)
+        measure_sequentially(servers, asked)
         ours = servers["ours"]
         found = summarize_servers(servers, requests)
         console.print("measuring 2,000 candidates, capacity, and latency under load")
-        found["p50_ms_of_2000"] = _rounded(np.median(ours.calls.one_by_one(many[: requests // 3])))
+        found["p50_ms_of_2000"] = _rounded(np.median(ours.calls.measure_latencies(many[: requests // 3])))
         found["ratio_2000_to_200"] = _rounded(found["p50_ms_of_2000"] / found["p50_ms"])
-        found |= under_load(environment, ours, asked)
-        found |= {f"floor_{name}": figure for name, figure in under_load(environment, servers["floor"], asked).items()}
+        found |= measure_under_load(environment, ours, asked)
+        found |= {
+            f"floor_{name}": figure for name, figure in measure_under_load(environment, servers["floor"], asked).items()
+        }
     return found
 
 
 def start_servers(environment: Environment) -> dict[str, MeasuredServer]:
-    """The three servers on one core, and everything else on the other."""
-    if pinned := apart():
+    """Start the three servers on one core; all other processes run on the other."""
+    if pinned := has_separate_cores():
         for pid in (os.getpid(), *environment.infra_pids()):
             pin(pid, CLIENT_CORE)
     processes = environment.processes
@@ -95,20 +97,20 @@ def start_servers(environment: Environment) -> dict[str, MeasuredServer]:
     }
 
 
-def measure(servers: dict[str, MeasuredServer], asked: Sequence[pb.RankRequest]) -> None:
-    """Requests one after another, the servers taking turns; Feast gets a tenth of them, for it takes so long."""
+def measure_sequentially(servers: dict[str, MeasuredServer], asked: Sequence[pb.RankRequest]) -> None:
+    """Send sequential requests, the servers taking turns; the Feast server, being slow, gets a tenth of them."""
     for server in servers.values():
-        server.calls.one_by_one(asked[: WARM_UP // 10 if server.name == "feast" else WARM_UP])
+        server.calls.measure_latencies(asked[: WARM_UP // 10 if server.name == "feast" else WARM_UP])
     for turn in range(ROUNDS):
         for server in servers.values():
             own = asked[turn::ROUNDS][:: 10 if server.name == "feast" else 1]
-            begun_s = processor_s(server.pid)
-            server.milliseconds += server.calls.one_by_one(own)
-            server.processor_s += processor_s(server.pid) - begun_s
+            begun_s = cpu_seconds(server.pid)
+            server.milliseconds += server.calls.measure_latencies(own)
+            server.cpu_s += cpu_seconds(server.pid) - begun_s
 
 
-def workload(history: History, requests: int, candidates: int) -> list[pb.RankRequest]:
-    """Seeded requests of real users for real items in scenarios that have labelled rows."""
+def seeded_requests(history: History, requests: int, candidates: int) -> list[pb.RankRequest]:
+    """Seeded requests of users, items and scenarios of the labelled rows."""
     generator = np.random.default_rng(0)
     users, items = np.unique(history.requests.user.astype(str)), np.unique(history.requests.item.astype(str))
     scenarios = np.unique(history.requests.scenario.astype(str))
@@ -125,9 +127,11 @@ def workload(history: History, requests: int, candidates: int) -> list[pb.RankRe
     ]
 
 
-def under_load(environment: Environment, server: MeasuredServer, asked: Sequence[pb.RankRequest]) -> dict[str, Any]:
-    """What the server can do, and latency counted from when requests are due, at a share of it, by the load client."""
-    capacity_per_s = server.calls.capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
+def measure_under_load(
+    environment: Environment, server: MeasuredServer, asked: Sequence[pb.RankRequest]
+) -> dict[str, Any]:
+    """Capacity of the server, and latency from due time at a share of it, by the load client."""
+    capacity_per_s = server.calls.measure_capacity(asked, IN_FLIGHT, CAPACITY_S)
     requests, found = environment.out / "requests.jsonl", environment.out / "load.json"
     write_requests(requests, asked)
     options = ["--rate", f"{SHARE * capacity_per_s:.1f}", "--duration", f"{LOAD_S:g}", "--json", str(found)]
@@ -146,7 +150,7 @@ def under_load(environment: Environment, server: MeasuredServer, asked: Sequence
 
 
 def summarize_servers(servers: dict[str, MeasuredServer], requests: int) -> dict[str, Any]:
-    """What was measured, on what, with what."""
+    """The results, with workload, versions and machine."""
     percentiles = {name: np.percentile(server.milliseconds, [50, 99]) for name, server in servers.items()}
     ours, p50 = servers["ours"], percentiles["ours"][0]
     return {
@@ -157,8 +161,8 @@ def summarize_servers(servers: dict[str, MeasuredServer], requests: int) -> dict
         "feast_p99_ms": _rounded(percentiles["feast"][1]),
         "ratio_to_floor_p50": _rounded(p50 / percentiles["floor"][0]),
         "speedup_over_feast_p50": _rounded(percentiles["feast"][0] / p50),
-        "cpu_ms_per_request": _rounded(ours.processor_s / len(ours.milliseconds) * 1000),
-        "floor_cpu_ms_per_request": _rounded(servers["floor"].processor_s / len(servers["floor"].milliseconds) * 1000),
+        "cpu_ms_per_request": _rounded(ours.cpu_s / len(ours.milliseconds) * 1000),
+        "floor_cpu_ms_per_request": _rounded(servers["floor"].cpu_s / len(servers["floor"].milliseconds) * 1000),
         "workload": {
             "data": f"Complete Journey, {HOUSEHOLDS} households, seed 0",
             "requests": requests,
@@ -167,7 +171,7 @@ def summarize_servers(servers: dict[str, MeasuredServer], requests: int) -> dict
             "explain": True,
             "arrivals": f"one after another; capacity: {IN_FLIGHT} in flight; under load: Poisson, {LOAD_S:g} s",
             "cores": "server on one, client, Valkey and Kafka on the other",
-            "floor": "the same messages and model on tensors that lie ready",
+            "floor": "the same messages and model on precomputed tensors",
             "feast": "get_online_features, to_dict, the same encoding and model; a tenth of the requests",
         },
         "versions": versions(PACKAGES),

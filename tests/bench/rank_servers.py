@@ -1,6 +1,6 @@
-"""What the ranking server is measured against: two servers of the same contract, each a process of its own.
+"""Baselines of the ranking benchmark: two servers of the same contract, each a process of its own.
 
-    floor   the same messages and the same model on tensors that lie ready: no features
+    floor   the same messages and the same model on precomputed tensors: no features
     feast   get_online_features, as Feast's documentation shows, then the same encoding and the same model
 
 `python -m tests.bench.rank_servers floor|feast ADDRESS`, with the settings of the environment.
@@ -29,7 +29,7 @@ THREADS = 4
 
 
 class FeastServer:
-    """Answers as the ranking server does, from what Feast gives.
+    """Answers like the ranking server, with features read through Feast.
 
     Args:
         path: reads the rows of requests.
@@ -45,7 +45,7 @@ class FeastServer:
         return encode(self._schema, self._path.hydrate(request))
 
     def rank(self, request: pb.RankRequest, _: grpc.ServicerContext) -> bytes:
-        """The answer to a request that names its scenario and its time."""
+        """The answer to a request; its scenario and time must be set."""
         scenarios = self._path.scenarios
         target = np.eye(len(scenarios))[scenarios.index(request.scenario_id)]
         scores = self._model.score(self.tensors(request), target)
@@ -60,14 +60,14 @@ class FeastServer:
 
 
 class FloorServer(FeastServer):
-    """The same without features: the tensors of the first request of a size serve all others of that size."""
+    """The same without features: the tensors of the first request of each size are reused for that size."""
 
     def __init__(self, path: FeastPath, schema: Schema, model: ScoringModel) -> None:
         super().__init__(path, schema, model)
         self._ready: dict[int, Tensors] = {}
 
     def tensors(self, request: pb.RankRequest) -> Tensors:
-        """Tensors that lie ready."""
+        """Precomputed tensors."""
         size = len(request.item_ids)
         if size not in self._ready:
             self._ready[size] = super().tensors(request)

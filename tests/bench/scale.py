@@ -1,7 +1,7 @@
-"""`crossrec bench scale`: the ranking server with a small catalogue beside one with a large one, in one run.
+"""`crossrec bench scale`: the ranking server with a small and with a large catalogue, in one run.
 
-Both shops are made up and lie in one Valkey, as projects of their own; each has a server, and the servers take turns.
-Memory is what the server with the large catalogue has more when both are warm, before the first request.
+Both catalogues are synthetic and stored in one Valkey, as separate projects; each has a server, and the servers take
+turns. Memory per item is the difference between the two warmed-up servers before the first request.
 """
 
 import json
@@ -34,17 +34,17 @@ from services.settings.load import Settings, load_settings
 from services.store.connect import open_rows_for_batches
 from services.store.redis.connection import redis_arguments
 from services.text.encoder import EncoderInfo
-from tests.bench.calls import RankCalls, processor_s
-from tests.bench.scale_fill import fill, writing
+from tests.bench.calls import RankCalls, cpu_seconds
+from tests.bench.scale_fill import background_writes, fill_shop
 from tests.bench.scale_rows import ENCODER, NOW_S, SCENARIOS, SyntheticShop, item_id, user_id
 
 CANDIDATES = 200
 ROUNDS = 5
-"""Servers take turns: what disturbs the machine disturbs both."""
+"""Servers take turns, so that other load on the machine affects both."""
 
 WARM_UP = 50
-WATCHED_S = 15.0
-"""Seconds for which a server that nobody asks is watched."""
+IDLE_S = 15.0
+"""Seconds for which the CPU use of an idle server is measured."""
 
 ROWS_PER_S = 1_000
 WARM_S = 3600.0
@@ -54,7 +54,7 @@ PACKAGES = ("crossrec", "feast", "grpcio", "onnxruntime-gpu", "redis", "hiredis"
 
 @dataclass
 class ShopServer:
-    """A running server over a shop, and what was measured of it."""
+    """A running server over a synthetic shop, and its measurements."""
 
     shop: SyntheticShop
     settings: Settings
@@ -63,7 +63,7 @@ class ShopServer:
     asked: Sequence[pb.RankRequest]
     figures: dict[str, Any]
     milliseconds: list[float] = field(default_factory=list)
-    processor_s: float = 0.0
+    cpu_s: float = 0.0
 
 
 def run_bench_scale(
@@ -72,26 +72,28 @@ def run_bench_scale(
     """Fill the store with each shop, start a server over each, measure, stop everything."""
     console = Console(stderr=True)
     with Environment(out, "scale") as environment:
-        # What is written is not worth the disk.
+        # The data is synthetic: no need to persist it.
         _valkey().config_set("appendonly", "no")
         register_model(load_settings())
         servers = []
         for shop_items, shop_users in zip(items, users, strict=True):
-            console.print(f"{shop_items:,} items, {shop_users:,} users: filling the store, warming a server")
+            console.print(
+                f"{shop_items:,} items, {shop_users:,} users: filling the store, starting and warming up a server"
+            )
             servers.append(open_shop(environment, shop_items, shop_users, requests))
         console.print(f"measuring {requests} requests per server, {ROUNDS} turns")
-        measure(servers)
-        console.print(f"watching each server for {WATCHED_S:g} s, and while {ROWS_PER_S:,} rows/s are written")
+        measure_in_turns(servers)
+        console.print(f"measuring idle CPU for {IDLE_S:g} s per server, then with {ROWS_PER_S:,} rows/s written")
         for server in servers:
-            watch(server)
-    return report(servers, requests)
+            measure_idle_cpu(server)
+    return summarize_shops(servers, requests)
 
 
 def register_model(settings: Settings) -> None:
-    """An untrained model of the best kind: what it computes takes as long as what a trained one does."""
+    """Register an untrained model of the default kind: it takes as long to compute as a trained one."""
     schema, kind, out = build_schema(settings.features), "neural", settings.data_dir
     settings.encoder_dir.mkdir(parents=True)
-    EncoderInfo(ENCODER, schema.config.text_dims, 0, "made up").save(settings.encoder_dir)
+    EncoderInfo(ENCODER, schema.config.text_dims, 0, "synthetic").save(settings.encoder_dir)
     config, tensors = config_of(kind), tensor_names(schema)
     torch.manual_seed(0)
     model = PreferenceTransfer(tensors, config.hidden, config.hidden_g, config.dropout, config.members)
@@ -104,7 +106,7 @@ def register_model(settings: Settings) -> None:
         "tensors": tensors,
         "features": asdict(schema.config),
         "sources": list(SCENARIOS),
-        "data": {"dataset": "made up, untrained"},
+        "data": {"dataset": "synthetic, untrained"},
     }
     register(settings.registry_dir, kind, out / "model.onnx", manifest, {}, batched=out / "batched.onnx")
 
@@ -122,11 +124,11 @@ def open_shop(environment: Environment, items: int, users: int, requests: int) -
     }
     settings, log = load_settings(), environment.processes.logs / f"{name}.log"
     shop, before = SyntheticShop(build_schema(settings.features), items, users), _valkey_bytes()
-    filled_s = fill(settings, shop)
+    filled_s = fill_shop(settings, shop)
     environment.processes.start(name, "serve", "ranking")
     pid = environment.processes.running[name].pid
     environment.wait_healthy(address, WARM_S)
-    cpu_s = processor_s(pid)
+    cpu_s = cpu_seconds(pid)
     time.sleep(SETTLED_S)
     found = {
         "items": items,
@@ -135,13 +137,15 @@ def open_shop(environment: Environment, items: int, users: int, requests: int) -
         "valkey_bytes": _valkey_bytes() - before,
         "warm_up_s": warm_up_s(log.read_text().splitlines(), items),
         "started_cpu_s": round(cpu_s, 1),
-        "rss_bytes": memory(pid, "VmRSS"),
-        "rss_peak_bytes": memory(pid, "VmHWM"),
+        "rss_bytes": memory_bytes_of(pid, "VmRSS"),
+        "rss_peak_bytes": memory_bytes_of(pid, "VmHWM"),
     }
-    return ShopServer(shop, settings, pid, RankCalls(grpc.insecure_channel(address)), workload(shop, requests), found)
+    return ShopServer(
+        shop, settings, pid, RankCalls(grpc.insecure_channel(address)), shop_requests(shop, requests), found
+    )
 
 
-def workload(shop: SyntheticShop, requests: int) -> list[pb.RankRequest]:
+def shop_requests(shop: SyntheticShop, requests: int) -> list[pb.RankRequest]:
     """Seeded requests of random users for random items in a random scenario."""
     random = np.random.default_rng(0)
     return [
@@ -157,7 +161,7 @@ def workload(shop: SyntheticShop, requests: int) -> list[pb.RankRequest]:
 
 
 def warm_up_s(lines: Sequence[str], items: int) -> float:
-    """How long the server says that it read items for; RuntimeError if it has not read all of them."""
+    """Seconds of item warm-up in the server's log; RuntimeError if it has not read all items."""
     events = [json.loads(line) for line in lines if line.startswith("{")]
     read = [event for event in events if event.get("event") == "items_read"]
     if not read or read[0]["items"] != items or not read[0]["complete"]:
@@ -165,48 +169,48 @@ def warm_up_s(lines: Sequence[str], items: int) -> float:
     return float(read[0]["took_s"])
 
 
-def measure(servers: Sequence[ShopServer]) -> None:
-    """Requests one after another, the servers taking turns."""
+def measure_in_turns(servers: Sequence[ShopServer]) -> None:
+    """Send sequential requests, the servers taking turns."""
     for server in servers:
-        server.calls.one_by_one(server.asked[:WARM_UP])
+        server.calls.measure_latencies(server.asked[:WARM_UP])
     for turn in range(ROUNDS):
         for server in servers:
-            begun_s = processor_s(server.pid)
-            took = server.calls.one_by_one(server.asked[turn::ROUNDS])
-            server.processor_s += processor_s(server.pid) - begun_s
+            begun_s = cpu_seconds(server.pid)
+            took = server.calls.measure_latencies(server.asked[turn::ROUNDS])
+            server.cpu_s += cpu_seconds(server.pid) - begun_s
             server.milliseconds += took
             server.figures.setdefault("p50_ms_by_turn", []).append(_rounded(np.median(took)))
 
 
-def watch(server: ShopServer) -> None:
-    """What the server does while nobody asks it: at rest, and while rows of items are written."""
+def measure_idle_cpu(server: ShopServer) -> None:
+    """CPU use of the server without requests: idle, and while item rows are written."""
     server.figures["idle_cpu_percent"] = _busy_percent(server.pid, nullcontext)
     rows = open_rows_for_batches(server.settings)
-    writes = writing(rows, server.shop, ROWS_PER_S)
+    writes = background_writes(rows, server.shop, ROWS_PER_S)
     server.figures["written_cpu_percent"] = _busy_percent(server.pid, lambda: writes)
-    server.figures["rss_bytes_at_the_end"] = memory(server.pid, "VmRSS")
+    server.figures["rss_bytes_at_the_end"] = memory_bytes_of(server.pid, "VmRSS")
 
 
 def _busy_percent(pid: int, meanwhile: Callable[[], AbstractContextManager[Any]]) -> float:
-    """Share of a core that a process uses."""
+    """CPU use of a process, percent of a core."""
     with meanwhile():
-        cpu_s, begun_s = processor_s(pid), time.monotonic()
-        time.sleep(WATCHED_S)
-        return _rounded(100 * (processor_s(pid) - cpu_s) / (time.monotonic() - begun_s))
+        cpu_s, begun_s = cpu_seconds(pid), time.monotonic()
+        time.sleep(IDLE_S)
+        return _rounded(100 * (cpu_seconds(pid) - cpu_s) / (time.monotonic() - begun_s))
 
 
-def report(servers: Sequence[ShopServer], requests: int) -> dict[str, Any]:
-    """What was measured, on what, with what; growth is from the first shop to the last."""
+def summarize_shops(servers: Sequence[ShopServer], requests: int) -> dict[str, Any]:
+    """The results, with workload, versions and machine; growth is from the first shop to the last."""
     for server in servers:
         p50, p99 = np.percentile(server.milliseconds, [50, 99])
-        cpu_ms = server.processor_s / len(server.milliseconds) * 1000
+        cpu_ms = server.cpu_s / len(server.milliseconds) * 1000
         server.figures |= {"p50_ms": _rounded(p50), "p99_ms": _rounded(p99), "cpu_ms_per_request": _rounded(cpu_ms)}
     small, large = servers[0].figures, servers[-1].figures
     return {
         "shops": [server.figures for server in servers],
-        **growth(small, large),
+        **compare_growth(small, large),
         "workload": {
-            "data": "made up, seed 0; items in 1 or 2 of 6 scenarios, users in 2",
+            "data": "synthetic, seed 0; items in 1 or 2 of 6 scenarios, users in 2",
             "requests": requests,
             "candidates": CANDIDATES,
             "explain": True,
@@ -220,20 +224,20 @@ def report(servers: Sequence[ShopServer], requests: int) -> dict[str, Any]:
     }
 
 
-def growth(small: dict[str, Any], large: dict[str, Any]) -> dict[str, float]:
-    """How a larger shop differs from a smaller one: times as ratios, memory per item that it has more."""
-    more = large["items"] - small["items"]
+def compare_growth(small: dict[str, Any], large: dict[str, Any]) -> dict[str, float]:
+    """Growth from the smaller to the larger shop: ratios of times, and memory per additional item."""
+    added = large["items"] - small["items"]
     found = {
         f"{name}_ratio": _rounded(large[name] / small[name]) for name in ("p50_ms", "p99_ms", "cpu_ms_per_request")
     }
-    if more:
-        found["bytes_per_item"] = _rounded((large["rss_bytes"] - small["rss_bytes"]) / more)
-        found["peak_bytes_per_item"] = _rounded((large["rss_peak_bytes"] - small["rss_peak_bytes"]) / more)
+    if added:
+        found["bytes_per_item"] = _rounded((large["rss_bytes"] - small["rss_bytes"]) / added)
+        found["peak_bytes_per_item"] = _rounded((large["rss_peak_bytes"] - small["rss_peak_bytes"]) / added)
     return found
 
 
-def memory(pid: int, name: str) -> int:
-    """Bytes of memory of a process: VmRSS now, VmHWM at most."""
+def memory_bytes_of(pid: int, name: str) -> int:
+    """Memory of a process in bytes: VmRSS (current) or VmHWM (peak)."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(lines[name].split()[0]) * 1024
 

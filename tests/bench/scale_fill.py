@@ -1,6 +1,6 @@
-"""Fills the online store with a made-up shop, several processes at once, and keeps writing some of its rows.
+"""Fills the online store with a synthetic shop, in several processes, and writes some of its rows continuously.
 
-ActivityWriter as consumers do, through FeastRowStore; knows nothing of what reads.
+Writes through FeastRowStore, as consumers do; knows nothing of readers.
 """
 
 import threading
@@ -22,13 +22,13 @@ from tests.bench.scale_rows import SyntheticShop, item_id
 
 PROCESSES = 2
 PART = 20
-"""Chunks that a process takes at once."""
+"""Chunks per task of a process."""
 
 WRITES_PER_S = 20
 
 
-def fill(settings: Settings, shop: SyntheticShop) -> float:
-    """Write all rows; returns the seconds that it took."""
+def fill_shop(settings: Settings, shop: SyntheticShop) -> float:
+    """Write all rows; returns the elapsed seconds."""
     begun_s = time.monotonic()
     apply_definitions(settings)
     join_lineage(open_rows_for_batches(settings), shop.schema)
@@ -37,7 +37,7 @@ def fill(settings: Settings, shop: SyntheticShop) -> float:
         for kind, (_, chunks) in enumerate(shop.chunks())
         for begin in range(0, chunks, PART)
     ]
-    # Processes of their own from the beginning: a fork would share this one's connections.
+    # Spawned, not forked: a fork would share this process's connections.
     with ProcessPoolExecutor(PROCESSES, get_context("spawn"), _open, (settings, shop.items, shop.users)) as pool:
         for written in [pool.submit(_write, *part) for part in parts]:
             written.result()
@@ -45,7 +45,7 @@ def fill(settings: Settings, shop: SyntheticShop) -> float:
 
 
 class _Writer:
-    """What one process of the pool writes with."""
+    """State of one process of the pool."""
 
     shop: SyntheticShop
     rows: FeastRowStore
@@ -66,12 +66,12 @@ def _write(kind: int, chunks: range) -> None:
 
 
 class ActivityWriter:
-    """Writes activity of random items at a fixed rate until it is stopped; what is late is not left out.
+    """Writes activity of random items at a fixed rate until stopped; overdue writes are done late, not dropped.
 
     Args:
         rows: the online store.
-        shop: whose items.
-        rows_per_s: how fast.
+        shop: the shop with the items.
+        rows_per_s: rate.
     """
 
     def __init__(self, rows: FeastRowStore, shop: SyntheticShop, rows_per_s: int) -> None:
@@ -91,8 +91,8 @@ class ActivityWriter:
 
 
 @contextmanager
-def writing(rows: FeastRowStore, shop: SyntheticShop, rows_per_s: int) -> Iterator[ActivityWriter]:
-    """The writes, in a thread, and an error of theirs afterwards."""
+def background_writes(rows: FeastRowStore, shop: SyntheticShop, rows_per_s: int) -> Iterator[ActivityWriter]:
+    """Run the writes in a thread; raises their error at exit."""
     writes = ActivityWriter(rows, shop, rows_per_s)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(writes.run)

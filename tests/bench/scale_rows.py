@@ -1,7 +1,7 @@
-"""A made-up shop of any size: seeded rows of items, facets, scenarios and users, a chunk at a time.
+"""A synthetic shop of any size: seeded rows of items, facets, scenarios and users, in chunks.
 
-Chunk k is the same whatever the size of the shop, but for brands, of which a larger shop has more, and for what users
-engaged with. Counts are long-tailed as in shops. Knows the feature schema and numbers; knows no store.
+Chunk k does not depend on the size of the shop, except for brands (a larger shop has more) and the items that users
+engaged with. Counts are long-tailed as in real shops. Knows the feature schema and numbers; knows no store.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,17 +20,17 @@ from services.store.folding import SCENARIO_INDEX_KEY
 from services.store.protocol import Key
 
 ENCODER = 7
-"""Fingerprint of the text encoder that never was."""
+"""Fingerprint of a text encoder that does not exist."""
 
 NOW_S = 1_700_000_000.0
 """Time of the newest rows, seconds since 1970."""
 
 SCENARIOS = tuple(f"scenario-{number}" for number in range(6))
 CHUNK = 1000
-"""Items, users or facets that are made at once."""
+"""Items, users or facets per chunk."""
 
 BROADEST, CHILDREN = 40, 10
-"""Categories of the broadest level, and how many a category has below it."""
+"""Categories of the broadest level, and subcategories per category."""
 
 ITEMS_PER_BRAND = 20
 BOTH = 0.5
@@ -52,7 +52,7 @@ NO_LISTS: Mapping[str, Ragged] = {}
 
 @dataclass(frozen=True)
 class SyntheticShop:
-    """How large the shop is.
+    """A synthetic shop.
 
     Args:
         schema: the feature schema.
@@ -71,7 +71,7 @@ class SyntheticShop:
         return [*categories, max(1, self.items // ITEMS_PER_BRAND)]
 
     def chunks(self) -> list[tuple[Callable[[int], Iterator[Written]], int]]:
-        """What makes rows, and how many chunks of them there are."""
+        """Row generators, each with its number of chunks."""
         made = (self.scenario_rows, 1), (self.facet_rows, sum(self.levels))
         return [
             (make, -(-size // CHUNK))
@@ -90,17 +90,17 @@ class SyntheticShop:
         yield [SCENARIO_INDEX_KEY], self._block("scenario_index", 1, {}, index)
 
     def facet_rows(self, chunk: int) -> Iterator[Written]:
-        """What everybody did with some of the facets."""
+        """Activity of all users on a chunk of facets."""
         random = np.random.default_rng([1, chunk])
         names = [(level, number) for level, count in enumerate(self.levels) for number in range(count)]
         keys: list[Key] = [(str(facet_key(*name)),) for name in names[chunk * CHUNK : (chunk + 1) * CHUNK]]
         yield keys, self._block("facet_activity", len(keys), self._activity(len(keys), random))
 
     def item_rows(self, chunk: int) -> Iterator[Written]:
-        """Some items: descriptions, activity, and both in one or two scenarios."""
+        """A chunk of items: descriptions, activity, and both in one or two scenarios."""
         random, ids = np.random.default_rng([2, chunk]), [item_id(number) for number in _numbers(chunk, self.items)]
         keys: list[Key] = [(item,) for item in ids]
-        yield keys, self._block("item", len(ids), self._described(len(ids), random))
+        yield keys, self._block("item", len(ids), self._item_columns(len(ids), random))
         yield keys, self.item_activity(len(ids), random)
         pairs = _pairs(ids, random, BOTH)
         described = {
@@ -111,12 +111,12 @@ class SyntheticShop:
         yield pairs, self._block("item_scenario_activity", len(pairs), self._counts(len(pairs), random))
 
     def item_activity(self, count: int, random: np.random.Generator) -> Block:
-        """What everybody did with so many items."""
+        """Activity of all users on `count` items."""
         last = {"last_value": random.lognormal(2.0, 1.0, count), "last_value_s": _times(count, random)}
         return self._block("item_activity", count, {**last, **self._activity(count, random)})
 
     def user_rows(self, chunk: int) -> Iterator[Written]:
-        """Some users, and each of them in two scenarios."""
+        """A chunk of users, each in two scenarios."""
         random, ids = np.random.default_rng([3, chunk]), [user_id(number) for number in _numbers(chunk, self.users)]
         pairs, events = _pairs(ids, random, 1.0), np.full(len(ids), EVENT_IDS)
         lists = {"scenario_ids": Ragged(np.array([scenario for _, scenario in pairs], object), np.full(len(ids), 2))}
@@ -125,7 +125,7 @@ class SyntheticShop:
         yield [(user,) for user in ids], self._user("user", len(ids), USER_TABLES, lists, random)
         yield pairs, self._user("user_scenario", len(pairs), SCENARIO_TABLES, {}, random)
 
-    def _described(self, count: int, random: np.random.Generator) -> Columns:
+    def _item_columns(self, count: int, random: np.random.Generator) -> Columns:
         """Columns of `item`."""
         *categories, brands = self.levels
         finest = random.integers(categories[-1], size=count)
@@ -176,7 +176,7 @@ class SyntheticShop:
         return np.array([facet_key(*name) for name in zip(level.tolist(), numbers.tolist(), strict=True)], np.int64)
 
     def _texts(self, count: int, random: np.random.Generator) -> Columns:
-        """Unit vectors of an encoder."""
+        """Random unit text vectors."""
         vectors = random.normal(size=(count, self.schema.config.text_dims))
         return {
             "text_vector": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
@@ -184,12 +184,12 @@ class SyntheticShop:
         }
 
     def _counts(self, count: int, random: np.random.Generator) -> Columns:
-        """Decayed events: a few rows have most of them."""
+        """Decayed event counts: a few rows have most of them."""
         shape = count, self.schema.count_length
         return {"time_s": _times(count, random), "counts": random.lognormal(0.0, 2.0, shape)}
 
     def _activity(self, count: int, random: np.random.Generator) -> Columns:
-        """What everybody did with items or facets."""
+        """Activity of all users on items or facets."""
         prices = random.exponential(5.0, count)
         return {
             **self._counts(count, random),
@@ -202,7 +202,7 @@ class SyntheticShop:
         return len(self.schema.config.attributes_of(entity))
 
     def _block(self, view: str, count: int, columns: Columns, lists: Mapping[str, Ragged] = NO_LISTS) -> Block:
-        """Rows that were written under the schema; what is not given has its default."""
+        """Rows under the current schema; missing columns have their defaults."""
         written = {"position": np.zeros((count, 3), np.int64), "schema": np.full(count, self.schema.fingerprint)}
         return default_block(self.schema[view], count).with_columns({**columns, **written}, dict(lists))
 
@@ -228,12 +228,12 @@ def _numbers(chunk: int, count: int) -> range:
 
 
 def _times(count: int, random: np.random.Generator) -> Floats:
-    """Times before NOW_S, most of them of the last days."""
+    """Times before NOW_S, most within the last days."""
     return NOW_S - random.exponential(3 * DAY_S, count)
 
 
 def _pairs(ids: Sequence[str], random: np.random.Generator, both: float) -> list[Key]:
-    """Each id with a scenario, and with this probability with another one."""
+    """Each id with one scenario, and with probability `both` with a second one."""
     first = random.integers(len(SCENARIOS), size=len(ids))
     second = (first + random.integers(1, len(SCENARIOS), size=len(ids))) % len(SCENARIOS)
     two = random.random(len(ids)) < both

@@ -1,6 +1,6 @@
-"""`crossrec bench score`: the registered model alone, per execution provider, on made-up features.
+"""`crossrec bench score`: the registered model alone, per execution provider, on random features.
 
-Times the same calls as the server makes: runs in pieces on the processor, padded ones on a device.
+Times the same calls as the server makes: chunked runs on the CPU, padded runs on a device.
 """
 
 import time
@@ -22,21 +22,21 @@ from services.settings.processes import RankingSettings
 
 CANDIDATES = (1, 50, 200, 500, 1000, 2000)
 REQUESTS = (2, 4, 8)
-TOGETHER = 50
-"""Candidates of each request of those that are scored in one run."""
+BATCHED_CANDIDATES = 50
+"""Candidates per request when several requests are scored in one run."""
 
 THREADS = 16
-"""Requests at the same time, alone and batched."""
+"""Concurrent requests, alone and batched."""
 
 WAIT_S = 0.001
-"""Longest that one of them waits for others."""
+"""Longest wait of a request for its batch, seconds."""
 
 WARM_UP = 10
 PACKAGES = ("crossrec", "onnxruntime-gpu", "numpy")
 
 
 def run_bench_score(settings: Settings, providers: Sequence[str], runs: int) -> dict[str, Any]:
-    """Milliseconds per provider, each alone with the processor behind it; without any, as the settings say.
+    """Milliseconds per provider, each alone with the CPU as fallback; without any, the providers of the settings.
 
     Raises ModelUnavailable if there is no model, or a provider is not obtained.
     """
@@ -46,9 +46,9 @@ def run_bench_score(settings: Settings, providers: Sequence[str], runs: int) -> 
     manifest = registry.manifest(version)
     path = registry.fetch(version, manifest) / MODEL
     measured = {}
-    for asked in [_alone(provider) for provider in providers] or [chosen.providers]:
+    for asked in [_providers_of(provider) for provider in providers] or [chosen.providers]:
         execution = build_execution(chosen.model_copy(update={"providers": asked}))
-        # Any wait at all has the graph of several requests loaded.
+        # Any wait above 0 loads the graph that scores several requests.
         execution = replace(execution, batch_wait_ms=1.0, batch_requests=max(REQUESTS))
         model = OnnxModel(path, str(version), asked, execution)
         measured[asked[0]] = _measure(model, manifest, runs)
@@ -61,7 +61,7 @@ def run_bench_score(settings: Settings, providers: Sequence[str], runs: int) -> 
     }
 
 
-def _alone(provider: str) -> tuple[str, ...]:
+def _providers_of(provider: str) -> tuple[str, ...]:
     processor = RankingSettings().providers
     return processor if provider in processor else (provider, *processor)
 
@@ -71,26 +71,26 @@ def _measure(model: OnnxModel, manifest: Mapping[str, Any], runs: int) -> dict[s
     random = np.random.default_rng(0)
     found: dict[str, Any] = {"candidates": {}}
     for items in CANDIDATES:
-        request = made_up(manifest, items, random)
-        found["candidates"][str(items)] = _timed(lambda request=request: model.score(*request), runs)  # type: ignore[misc]
+        request = random_request(manifest, items, random)
+        found["candidates"][str(items)] = _time_calls(lambda request=request: model.score(*request), runs)  # type: ignore[misc]
     if model.supports_batching:
-        found["requests_in_one_run"] = {"candidates_each": TOGETHER}
+        found["requests_in_one_run"] = {"candidates_each": BATCHED_CANDIDATES}
         for count in REQUESTS:
-            requests = [made_up(manifest, TOGETHER, random) for _ in range(count)]
-            timed = _timed(lambda requests=requests: model.score_batch(requests), runs)  # type: ignore[misc]
+            requests = [random_request(manifest, BATCHED_CANDIDATES, random) for _ in range(count)]
+            timed = _time_calls(lambda requests=requests: model.score_batch(requests), runs)  # type: ignore[misc]
             found["requests_in_one_run"][str(count)] = timed
         batched = BatchingModel(model, WAIT_S, max(REQUESTS))
         found["concurrent"] = {
             "threads": THREADS,
-            "candidates_each": TOGETHER,
-            "alone_per_s": _per_second(lambda: model.score(*requests[0]), runs),
-            "batched_per_s": _per_second(lambda: batched.score(*requests[0]), runs),
+            "candidates_each": BATCHED_CANDIDATES,
+            "alone_per_s": _calls_per_s(lambda: model.score(*requests[0]), runs),
+            "batched_per_s": _calls_per_s(lambda: batched.score(*requests[0]), runs),
         }
     return found
 
 
-def made_up(manifest: Mapping[str, Any], items: int, random: np.random.Generator) -> tuple[Tensors, np.ndarray]:
-    """Tensors of the model's widths, and a target posterior."""
+def random_request(manifest: Mapping[str, Any], items: int, random: np.random.Generator) -> tuple[Tensors, np.ndarray]:
+    """Random tensors of the model's widths, and a target posterior."""
     sources = len(manifest["sources"])
     shapes = {
         "scenario": (sources,),
@@ -105,8 +105,8 @@ def made_up(manifest: Mapping[str, Any], items: int, random: np.random.Generator
     return Tensors(**made), np.eye(sources)[0]
 
 
-def _per_second(call: Callable[[], object], runs: int) -> float:
-    """Calls a second of THREADS threads that make `runs` calls each."""
+def _calls_per_s(call: Callable[[], object], runs: int) -> float:
+    """Calls per second of THREADS threads that make `runs` calls each."""
 
     def run(times: int) -> None:
         for _ in range(times):
@@ -119,8 +119,8 @@ def _per_second(call: Callable[[], object], runs: int) -> float:
         return round(THREADS * runs / (time.perf_counter() - begin), 1)
 
 
-def _timed(call: Callable[[], object], runs: int) -> dict[str, float]:
-    """Milliseconds of a call: median and 99th percentile, and of processor time the mean."""
+def _time_calls(call: Callable[[], object], runs: int) -> dict[str, float]:
+    """Milliseconds of a call: median and 99th percentile, and mean CPU time."""
     for _ in range(WARM_UP):
         call()
     took, busy = [], time.process_time()

@@ -1,8 +1,7 @@
-"""`crossrec bench soak`: the ranking server for an hour or more at a part of its capacity, while events come in.
+"""`crossrec bench soak`: the ranking server for an hour or more at a share of its capacity, under background load.
 
-Requests arrive in an open loop and latency counts from when they are due. Each minute says what the server holds in
-memory and how long answers took; what an hour shows and a minute does not are the slope of the memory, and whether the
-last third is slower than the first.
+Requests arrive in an open loop; latency counts from due time. Memory and latency are recorded per minute; the results
+are the slope of the memory and the latency of the last third against the first.
 """
 
 from collections import Counter
@@ -17,7 +16,7 @@ from rich.console import Console
 
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
-from export.harness.stage import DATASET, open_ranking, open_topics, set_stage
+from export.harness.stage import DATASET, create_stage_topics, prepare_ranking, prepare_stage
 from services.load.client_pool import ClientPool
 from services.load.latencies import Latencies
 from services.load.schedule import Step
@@ -26,21 +25,21 @@ from services.load.target import Target
 from services.settings.processes import CONSUMER_KINDS
 from tests.bench.calls import RankCalls
 from tests.bench.freshness import background_load
-from tests.bench.rank import CANDIDATES, CAPACITY_S, IN_FLIGHT, PACKAGES, workload
+from tests.bench.rank import CANDIDATES, CAPACITY_S, IN_FLIGHT, PACKAGES, seeded_requests
 
 REQUESTS = 2_000
-"""Distinct requests, which are sent over and over."""
+"""Distinct requests, sent in a cycle."""
 
 INTERVAL_S = 60.0
 LEAST_INTERVALS = 6
-"""Shorter runs have shorter intervals, so that a slope and thirds can be told at all."""
+"""Shorter runs have shorter intervals, so that slope and thirds can be computed."""
 
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class SoakedServer:
-    """The server that is asked: where it listens, and its process."""
+    """The measured server: address and process id."""
 
     address: str
     pid: int
@@ -48,11 +47,11 @@ class SoakedServer:
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of the run.
+    """An interval of the run.
 
     Args:
-        end_s: since the beginning, seconds.
-        memory_bytes: resident at the end, of the server and its workers.
+        end_s: end of the interval, seconds since the start.
+        memory_bytes: resident memory of the server and its workers at the end.
         tally: what the clients saw.
     """
 
@@ -68,19 +67,19 @@ def run_bench_soak(
     console = Console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {households} households, a model, topics and the online store")
-        stage = set_stage(environment, households)
-        open_topics(stage)
-        open_ranking(stage)
-        start(environment)
-        asked = workload(stage.history, REQUESTS, CANDIDATES)
+        stage = prepare_stage(environment, households)
+        create_stage_topics(stage)
+        prepare_ranking(stage)
+        start_processes(environment)
+        asked = seeded_requests(stage.history, REQUESTS, CANDIDATES)
         server = SoakedServer(environment.ranking_address, environment.processes.running["ranking"].pid)
         with background_load(stage, events_per_s) as load:
             with grpc.insecure_channel(environment.ranking_address) as channel:
-                capacity = RankCalls(channel).capacity_per_s(asked, IN_FLIGHT, CAPACITY_S)
+                capacity = RankCalls(channel).measure_capacity(asked, IN_FLIGHT, CAPACITY_S)
             console.print(f"{minutes:g} minutes at {share * capacity:.0f} requests/s, {share:.0%} of the capacity")
             bodies = [request.SerializeToString() for request in asked]
-            intervals = soak(server, bodies, share * capacity, minutes, environment.processes.check)
-    described = {
+            intervals = run_soak(server, bodies, share * capacity, minutes, environment.processes.check)
+    workload = {
         "data": stage.describe(households),
         "minutes": minutes,
         "candidates": CANDIDATES,
@@ -90,26 +89,26 @@ def run_bench_soak(
         "processes": "gateway, four consumers, ranking server, Kafka, Valkey and this client on one machine",
     }
     found = {"capacity_per_s": round(capacity, 1), **summarize_intervals(intervals)}
-    return {**found, "workload": described, "versions": versions(PACKAGES), "machine": machine()}
+    return {**found, "workload": workload, "versions": versions(PACKAGES), "machine": machine()}
 
 
-def start(environment: Environment) -> None:
-    """The servers, one after the other, and the consumers."""
+def start_processes(environment: Environment) -> None:
+    """Start the servers, one after the other, and the consumers."""
     environment.start_gateway()
     environment.start_ranking()
     for kind in CONSUMER_KINDS:
         environment.processes.start(f"consumer-{kind}", "consume", kind)
 
 
-def soak(
+def run_soak(
     server: SoakedServer, bodies: Sequence[bytes], rate: float, minutes: float, check: Callable[[], None] = lambda: None
 ) -> list[Interval]:
-    """Offer serialised requests, interval by interval, and say what was seen; Ctrl-C ends it early.
+    """Send serialised requests, interval by interval, and record the results; Ctrl-C ends it early.
 
     `check` is called after each interval, and may raise. Raises LoadFailed.
     """
     console, intervals = Console(stderr=True, highlight=False), list[Interval]()
-    count, seconds = intervals_of(minutes)
+    count, seconds = split_intervals(minutes)
     with ClientPool(Target(server.address), bodies, clients=1) as pool:
         for number in range(count):
             record = pool.offer([Step(rate, seconds, seed=number)])
@@ -121,8 +120,8 @@ def soak(
     return intervals
 
 
-def intervals_of(minutes: float) -> tuple[int, float]:
-    """Into how many intervals of how many seconds a run is divided."""
+def split_intervals(minutes: float) -> tuple[int, float]:
+    """Number and seconds of the intervals of a run."""
     count = max(LEAST_INTERVALS, round(minutes * 60 / INTERVAL_S))
     return count, minutes * 60 / count
 
@@ -136,9 +135,9 @@ def memory_bytes(pid: int) -> int:
 
 
 def summarize_intervals(intervals: Sequence[Interval]) -> dict[str, Any]:
-    """What a run shows: per interval, and over time."""
+    """Results per interval, and trends over the run."""
     third = max(1, len(intervals) // 3)
-    first, last = (_merged(part) for part in (intervals[:third], intervals[-third:]))
+    first, last = (_merge_latencies(part) for part in (intervals[:third], intervals[-third:]))
     p99_first, p99_last = (latency.milliseconds([99])[0] for latency in (first, last))
     codes = sum((interval.tally.codes for interval in intervals), Counter[str]())
     memory = [interval.memory_bytes for interval in intervals]
@@ -149,23 +148,23 @@ def summarize_intervals(intervals: Sequence[Interval]) -> dict[str, Any]:
         "p99_last_to_first_third": round(p99_last / p99_first, 3) if p99_first else None,
         "answered_share": round(codes[OK] / max(1, codes.total()), 6),
         "codes": dict(codes.most_common()),
-        "intervals": [_figures(interval) for interval in intervals],
+        "intervals": [_summarize_interval(interval) for interval in intervals],
     }
 
 
 def slope_per_hour(at_s: Sequence[float], values: Sequence[float]) -> float:
-    """By how much the values grow in an hour: the least-squares line; 0 for a single one."""
+    """Growth of the values per hour: least-squares slope; 0 for a single value."""
     return float(np.polyfit(np.array(at_s) / 3600, values, 1)[0]) if len(at_s) > 1 else 0.0
 
 
-def _merged(intervals: Sequence[Interval]) -> Latencies:
+def _merge_latencies(intervals: Sequence[Interval]) -> Latencies:
     merged = Latencies()
     for interval in intervals:
         merged.add(interval.tally.latency)
     return merged
 
 
-def _figures(interval: Interval) -> dict[str, Any]:
+def _summarize_interval(interval: Interval) -> dict[str, Any]:
     p50, p99 = interval.tally.latency.milliseconds([50, 99])
     return {
         "end_s": round(interval.end_s, 1),
@@ -177,10 +176,10 @@ def _figures(interval: Interval) -> dict[str, Any]:
 
 
 def _line(interval: Interval) -> str:
-    found = _figures(interval)
+    summary = _summarize_interval(interval)
     return (
-        f"{found['end_s']:7.0f} s  {found['memory_mib']:8.1f} MiB  p50 {found['p50_ms']:.2f} ms  "
-        f"p99 {found['p99_ms']:.2f} ms"
+        f"{summary['end_s']:7.0f} s  {summary['memory_mib']:8.1f} MiB  p50 {summary['p50_ms']:.2f} ms  "
+        f"p99 {summary['p99_ms']:.2f} ms"
     )
 
 

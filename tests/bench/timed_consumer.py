@@ -1,7 +1,8 @@
-"""`crossrec consume behavior` that also writes down where its time goes: `python -m tests.bench.timed_consumer FILE`.
+"""`crossrec consume behavior` with timings: `python -m tests.bench.timed_consumer FILE`.
 
-The consumer is wired by the same function; only its store and its log are wrapped in clocks. After every commit
-one line of JSON goes to FILE, and two for every event of a probe: when it was polled, when its user's row was written.
+The consumer is wired by the same function; only its store and its record source are wrapped in timers. After every
+commit one line of JSON goes to FILE, and two for every event of a probe: when it was polled, and when its user's row
+was written.
 """
 
 import json
@@ -25,14 +26,14 @@ from services.store.protocol import Key, ReadRequest, RowStore
 from services.text.encoder import open_encoder
 
 PROBE = "probe-"
-"""Users whose ids begin with it are watched."""
+"""Prefix of the user ids of probes."""
 
 
-class Clocks:
-    """Wall and processor seconds spent per part, and a line of all of them per commit.
+class PhaseTimer:
+    """Wall and CPU seconds per phase, logged after every commit.
 
     Args:
-        out: where the lines go.
+        out: file for the lines.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -42,8 +43,8 @@ class Clocks:
         self._records = 0
 
     @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Count the time inside to `name`."""
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time inside the context to the phase `name`."""
         begin, begin_cpu = time.perf_counter(), time.process_time()
         try:
             yield
@@ -51,17 +52,17 @@ class Clocks:
             self._spent[name] += time.perf_counter() - begin
             self._cpu[name] += time.process_time() - begin_cpu
 
-    def polled(self, records: int) -> None:
-        """Remember how many records came."""
+    def add_records(self, records: int) -> None:
+        """Add to the number of polled records."""
         self._records += records
 
-    def committed(self) -> None:
-        """Write down where things stand: wall and processor seconds since any beginning, records and parts."""
+    def log_totals(self) -> None:
+        """Log the totals: wall and CPU seconds since an arbitrary start, records, and phases."""
         now = {"wall_s": time.perf_counter(), "cpu_s": time.process_time(), "records": self._records}
         self._line({**now, "parts_s": self._spent, "parts_cpu_s": self._cpu})
 
-    def seen(self, users: Iterable[str], name: str, **figures: float) -> None:
-        """Write down what happens now to the probes among the users, by the clock of the day."""
+    def log_probes(self, users: Iterable[str], name: str, **figures: float) -> None:
+        """Log an event of the probes among the users, with the current time."""
         for user in users:
             if user.startswith(PROBE):
                 self._line({"user": user, name: time.time(), **figures})
@@ -71,64 +72,64 @@ class Clocks:
         self._out.flush()
 
 
-class TimedRows:
-    """A RowStore with clocks."""
+class TimedRowStore:
+    """A RowStore with timers."""
 
-    def __init__(self, store: RowStore, clocks: Clocks) -> None:
-        self._store, self._clocks = store, clocks
+    def __init__(self, store: RowStore, timer: PhaseTimer) -> None:
+        self._store, self._timer = store, timer
 
     def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
-        """As the store does."""
-        with self._clocks.part("read"):
+        """Forward to the store."""
+        with self._timer.phase("read"):
             return self._store.read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
-        """As the store does."""
+        """Forward to the store."""
         begin = time.perf_counter()
-        with self._clocks.part("write"):
+        with self._timer.phase("write"):
             self._store.write(keys, block)
         if block.view.name == "user":
-            self._clocks.seen((user for (user,) in keys), "written_s", write_s=time.perf_counter() - begin)
+            self._timer.log_probes((user for (user,) in keys), "written_s", write_s=time.perf_counter() - begin)
 
     def delete(self, *arguments: Any) -> None:
-        """As the store does."""
-        with self._clocks.part("write"):
+        """Forward to the store."""
+        with self._timer.phase("write"):
             self._store.delete(*arguments)
 
 
-class TimedLog(KafkaRecordSource):
-    """The consumers' log with clocks."""
+class TimedRecordSource(KafkaRecordSource):
+    """The consumers' record source with timers."""
 
-    def __init__(self, clocks: Clocks, *arguments: Any) -> None:
+    def __init__(self, timer: PhaseTimer, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._clocks = clocks
+        self._timer = timer
 
     def poll(self, wait_s: float) -> list[Record]:
-        """As the log does."""
-        with self._clocks.part("poll"):
+        """Forward to the record source."""
+        with self._timer.phase("poll"):
             records = super().poll(wait_s)
-        self._clocks.polled(len(records))
-        self._clocks.seen(((record.key or b"").decode() for record in records), "polled_s")
+        self._timer.add_records(len(records))
+        self._timer.log_probes(((record.key or b"").decode() for record in records), "polled_s")
         return records
 
     def commit(self, *arguments: Any) -> None:
-        """As the log does."""
-        with self._clocks.part("commit"):
+        """Forward to the record source."""
+        with self._timer.phase("commit"):
             super().commit(*arguments)
-        self._clocks.committed()
+        self._timer.log_totals()
 
 
-def run(out: Path) -> None:
+def run_timed_consumer(out: Path) -> None:
     """Consume behaviour events until a signal."""
     configure_logging()
     settings = load_settings()
     with out.open("w") as lines, stop_event() as stop:
-        clocks = Clocks(lines)
-        store = TimedRows(open_rows_for_batches(settings), clocks)
+        timer = PhaseTimer(lines)
+        store = TimedRowStore(open_rows_for_batches(settings), timer)
         freeze_heap()
         encoder = lambda: open_encoder(settings.encoder_dir)  # noqa: E731
-        consume("behavior", settings, store, stop, encoder, lambda *arguments: TimedLog(clocks, *arguments))
+        consume("behavior", settings, store, stop, encoder, lambda *arguments: TimedRecordSource(timer, *arguments))
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    run_timed_consumer(Path(sys.argv[1]))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.soak import SoakedServer, soak, summarize_intervals
+from tests.bench.soak import SoakedServer, run_soak, summarize_intervals
 from tests.contract.lone_server import lone_server
 from tests.contract.rank_server import request
 
@@ -12,7 +12,7 @@ from tests.contract.rank_server import request
 def test_every_interval_says_what_the_server_holds_and_how_long_answers_took(tmp_path: Path) -> None:
     """Six of a second; all requests are answered."""
     with lone_server("ranking", tmp_path) as server:
-        run = soak(
+        run = run_soak(
             SoakedServer(server.address, server.pid), [request().SerializeToString()] * 3, rate=20.0, minutes=0.1
         )
     found = summarize_intervals(run)
@@ -32,7 +32,7 @@ def test_a_server_that_is_gone_ends_it(tmp_path: Path) -> None:
         raise Gone
 
     with lone_server("ranking", tmp_path) as server, pytest.raises(Gone):
-        soak(
+        run_soak(
             SoakedServer(server.address, server.pid),
             [request().SerializeToString()],
             rate=5.0,

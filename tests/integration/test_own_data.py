@@ -104,7 +104,7 @@ def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypat
     assert "owndata.behavior" in run("setup")
     answer = run("backfill", "--data", "mine", "--workers", "2")
     assert "user_scenario:" in answer
-    assert "streaming of owndata.behavior goes on at offsets 0, 0, 0, 0" in answer
+    assert "streaming of owndata.behavior continues at offsets 0, 0, 0, 0" in answer
     assert_backfilled(DatasetReader(tmp_path / "data" / "mine"))
     ranker, _ = build_ranker(load_settings(), build_models(load_settings()))
     films = [f"film{n}" for n in range(20)]

@@ -8,7 +8,7 @@ import pytest
 
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from tests.bench.scale import CANDIDATES, growth, memory, warm_up_s, workload
+from tests.bench.scale import CANDIDATES, compare_growth, memory_bytes_of, shop_requests, warm_up_s
 from tests.bench.scale_rows import SyntheticShop
 
 
@@ -43,22 +43,22 @@ def test_growth_is_memory_per_item_more_and_ratios_of_times() -> None:
         "bytes_per_item": 600.0,
         "peak_bytes_per_item": 700.0,
     }
-    assert expected == growth(small, large)
+    assert expected == compare_growth(small, large)
 
 
 def test_shops_of_as_many_items_say_nothing_of_memory_per_item() -> None:
     same = figures(1_000, rss_bytes=500_000, rss_peak_bytes=600_000)
-    assert {"p50_ms_ratio", "p99_ms_ratio", "cpu_ms_per_request_ratio"} == growth(same, same).keys()
+    assert {"p50_ms_ratio", "p99_ms_ratio", "cpu_ms_per_request_ratio"} == compare_growth(same, same).keys()
 
 
 def test_memory_is_that_of_the_process() -> None:
-    assert 0 < memory(os.getpid(), "VmRSS") <= memory(os.getpid(), "VmHWM")
+    assert 0 < memory_bytes_of(os.getpid(), "VmRSS") <= memory_bytes_of(os.getpid(), "VmHWM")
 
 
 def test_requests_are_of_users_and_distinct_items_of_the_shop() -> None:
     shop = SyntheticShop(build_schema(FeatureConfig()), items=300, users=2)
-    asked = workload(shop, 20)
+    asked = shop_requests(shop, 20)
     assert {len(set(request.item_ids)) for request in asked} == {CANDIDATES}
     assert {request.user_id for request in asked} == {"user-0000000", "user-0000001"}
     assert all(item <= "item-0000299" for request in asked for item in request.item_ids)
-    assert asked == workload(shop, 20)
+    assert asked == shop_requests(shop, 20)

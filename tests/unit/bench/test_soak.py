@@ -5,7 +5,7 @@ import os
 import pytest
 
 from services.load.stats import OK, StepStats
-from tests.bench.soak import Interval, intervals_of, memory_bytes, slope_per_hour, summarize_intervals
+from tests.bench.soak import Interval, memory_bytes, slope_per_hour, split_intervals, summarize_intervals
 
 MIB = 1 << 20
 
@@ -41,7 +41,7 @@ def test_a_third_is_all_of_its_requests() -> None:
 
 
 def test_short_runs_have_short_intervals() -> None:
-    assert [(60, 60.0), (6, 10.0), (6, 1.0)] == [intervals_of(minutes) for minutes in (60, 1, 0.1)]
+    assert [(60, 60.0), (6, 10.0), (6, 1.0)] == [split_intervals(minutes) for minutes in (60, 1, 0.1)]
 
 
 def test_one_value_has_no_slope() -> None:
