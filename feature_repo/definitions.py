@@ -1,7 +1,7 @@
 """Feast's entities, views and feature services, looped from the schema table.
 
-Feast imports this file as a top-level module; it holds definitions only. Columns and lengths are decided in
-services/features/schema.py, nowhere else.
+Feast imports this file as a top-level module; it holds definitions only. services/features/schema.py defines columns
+and lengths.
 """
 
 from datetime import timedelta
@@ -40,23 +40,23 @@ def feature_view_of(view: View, entities: dict[str, Entity], offline_dir: Path) 
     )
 
 
-def definitions(settings: Settings) -> dict[str, Entity | FeatureView | FeatureService]:
-    """Everything that Feast must know under these settings, by name."""
+def build_definitions(settings: Settings) -> dict[str, Entity | FeatureView | FeatureService]:
+    """Feast objects under these settings, by name."""
     schema = build_schema(settings.features)
     names = dict.fromkeys(entity for view in schema.views for entity in view.entities)
     entities = {
         name: Entity(name=name.removesuffix("_id"), join_keys=[name], value_type=ValueType.STRING) for name in names
     }
     views = {view.name: feature_view_of(view, entities, settings.store.offline_dir) for view in schema.views}
-    own = ("scenario_index", "topic_state", "schema_lineage", "erased_user")
+    internal = ("scenario_index", "topic_state", "schema_lineage", "erased_user")
     ranking = FeatureService(
         name="ranking",
-        description="everything that the ranking server reads for a request",
-        features=[view for name, view in views.items() if name not in own],
+        description="all features that the ranking server reads for a request",
+        features=[view for name, view in views.items() if name not in internal],
     )
     user_behavior = FeatureService(
         name="user_behavior",
-        description="what a user did, over all scenarios and in one",
+        description="behaviour of a user, over all scenarios and per scenario",
         features=[views["user"], views["user_scenario"]],
     )
     return {
@@ -67,5 +67,5 @@ def definitions(settings: Settings) -> dict[str, Entity | FeatureView | FeatureS
     }
 
 
-# Feast takes what a module's globals hold.
-globals().update(definitions(Settings()))
+# Feast collects the objects in a module's globals.
+globals().update(build_definitions(Settings()))

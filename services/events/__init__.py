@@ -1,5 +1,5 @@
-"""Entries (events and updates) as they travel: their rules, their bytes on Kafka, and where they go.
+"""Entries (events and updates): validation rules, encoding as Kafka records, and routing to topics.
 
-Shared by the gateway, which stores entries, and the consumers, which read them. Pure: knows nothing of gRPC,
+Shared by the gateway, which writes entries, and the consumers, which read them. Pure: knows nothing of gRPC,
 Kafka clients or features.
 """

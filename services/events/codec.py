@@ -1,7 +1,7 @@
 """Entries as Kafka record values, in two formats named by the record header `content-type`.
 
-`application/x-protobuf` is what the gateway writes and what a record without the header is taken for;
-`application/json` is canonical protobuf JSON, for producers that have no protobuf.
+`application/x-protobuf` is the gateway's format and the default of records without the header; `application/json` is
+canonical protobuf JSON, for producers without protobuf.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,22 +19,22 @@ JSON = "application/json"
 Headers = list[tuple[str, bytes]]
 
 _PROTOBUF_HEADERS: Headers = [(CONTENT_TYPE, PROTOBUF.encode())]
-"""What the gateway writes."""
+"""Headers of the gateway's records."""
 
 _MAX_REASON_CHARS = 300
 
 
 class BadRecord(CrossRecError):
-    """A record's value is not an entry; the text says why."""
+    """A record's value is not an entry; the message is the reason."""
 
 
 def encode(entry: Entry) -> tuple[bytes, Headers]:
-    """The value and headers of the record that holds `entry`."""
+    """Encode an entry as record value and headers."""
     return entry.SerializeToString(), list(_PROTOBUF_HEADERS)
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Entry:
-    """The entry in a record, not validated; BadRecord if there is none."""
+    """Decode the entry of a record, without validation; raises BadRecord if there is none."""
     if not value:
         raise BadRecord("the value is empty")
     content_type = PROTOBUF if headers == _PROTOBUF_HEADERS else _content_type(headers)
@@ -45,7 +45,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
 
 
 def _content_type(headers: Iterable[tuple[str, bytes | None]]) -> str:
-    """The media type without parameters; the last header counts, as in Kafka's own clients."""
+    """The media type without parameters, of the last such header, as in Kafka's own clients."""
     named = [value or b"" for name, value in headers if name.lower() == CONTENT_TYPE]
     return named[-1].decode(errors="replace").partition(";")[0].strip().lower() if named else PROTOBUF
 

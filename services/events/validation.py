@@ -1,7 +1,7 @@
-"""The rules of the events contract, one small check each; the comments of events.proto are their text.
+"""Validation rules of the events contract, one small check each; events.proto documents them.
 
-Pure: the clock and the declared attributes are arguments. Lengths are in UTF-8 bytes. Rules are tried in the
-order of the table, and the first that is broken is the answer.
+Pure: the clock and the declared attributes are arguments. Lengths are in UTF-8 bytes. Rules are checked in the order of
+the table, and the first broken one is returned.
 """
 
 import json
@@ -49,7 +49,7 @@ class Violation:
 
     Args:
         field: path below the entry, like `item_update.categories[2]`.
-        reason: what is wrong, for people.
+        reason: readable text.
     """
 
     field: str
@@ -58,7 +58,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What the rules depend on besides the entry."""
+    """Inputs of the rules besides the entry."""
 
     config: FeatureConfig
     latest_s: float
@@ -75,11 +75,11 @@ def find_violation(
     """The first broken rule of a stamped entry, or None.
 
     Args:
-        entry: an entry that went through `stamp_entry`: without id or time it is in violation.
-        config: declares the numeric attributes.
-        now_s: the clock, seconds since 1970.
-        future_tolerance_s: how far ahead of `now_s` an event may be, seconds.
-        max_age_s: how far behind `now_s` a behaviour event may be, seconds.
+        entry: an entry after `stamp_entry`; a missing id or time is a violation.
+        config: feature settings with the declared attributes.
+        now_s: current time, seconds since 1970.
+        future_tolerance_s: maximum time of an event after `now_s`, seconds.
+        max_age_s: maximum age of a behaviour event, seconds.
     """
     kind = entry.WhichOneof("entry")
     if kind is None:
@@ -93,7 +93,7 @@ def find_violation(
 
 
 def stamp_entry(entry: Entry, now_s: float, make_id: Callable[[], str]) -> Entry:
-    """A copy with event_id and time where they were missing, and without fields the contract doesn't know."""
+    """A copy with event_id and time filled in where missing, and without unknown fields."""
     copy = Entry()
     copy.CopyFrom(entry)
     copy.DiscardUnknownFields()
@@ -153,7 +153,9 @@ def _event_age(message: Any, limits: RuleContext) -> Violation | None:
     age_s = limits.now_s - message.time.seconds
     if age_s <= limits.max_age_s:
         return None
-    return Violation("time", f"is {age_s / DAY_S:.1f} days ago; after {limits.max_age_s / DAY_S:g} days nothing counts")
+    return Violation(
+        "time", f"is {age_s / DAY_S:.1f} days ago; events older than {limits.max_age_s / DAY_S:g} days are not counted"
+    )
 
 
 def _event_type(message: Any, _: RuleContext) -> Violation | None:
@@ -182,7 +184,7 @@ def _event_text(message: Any, _: RuleContext) -> Violation | None:
 
 
 def _passes_fast_check(event: Any, now_s: float, latest_s: float, max_age_s: float) -> bool:
-    """Whether a behaviour event breaks no rule, at a glance, as nearly all do; if not, the rules have to say."""
+    """Fast check that accepts most valid behaviour events; if it fails, the rules decide."""
     time = event.time
     seconds, user, scenario, item = time.seconds, event.user_id, event.scenario_id, event.item_id
     return (
@@ -198,7 +200,7 @@ def _passes_fast_check(event: Any, now_s: float, latest_s: float, max_age_s: flo
         and len(item.encode()) <= MAX_ID_BYTES
         and 4 * len(event.text) <= MAX_EVENT_TEXT_BYTES
         and 4 * len(event.attribution_token) <= MAX_TOKEN_BYTES
-        and -MAX_NUMBER <= event.value <= MAX_NUMBER  # 0 if it is not set
+        and -MAX_NUMBER <= event.value <= MAX_NUMBER  # 0 if not set
     )
 
 
@@ -273,4 +275,4 @@ RULES: Mapping[str, tuple[Check, ...]] = {
     ),
     "user_erasure": (_required("event_id"), _required("user_id"), _time),
 }
-"""The rules of every kind of entry, in the order in which they are tried."""
+"""The rules of every kind of entry, in the order in which they are checked."""

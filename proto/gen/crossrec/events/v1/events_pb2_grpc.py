@@ -52,31 +52,32 @@ class EventServiceServicer:
     """
 
     def Publish(self, request, context):
-        """Stores a batch of entries. Answers when Kafka has stored every accepted entry on all in-sync
-        replicas. Entries are judged one by one: a bad entry is rejected with field and reason and does
-        not harm its neighbours. Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
-        and with UNAVAILABLE when Kafka does not confirm in time: then the batch may be sent again with
-        the same event ids, repeats are dropped by event id. RESOURCE_EXHAUSTED: the gateway holds as much
-        unconfirmed as it may, or the caller is over its rate; nothing was stored, google.rpc.RetryInfo and
-        the trailing metadata grpc-retry-pushback-ms say when to try again.
+        """Stores a batch of entries. Returns when Kafka has stored every accepted entry on all in-sync
+        replicas. Entries are validated one by one: an invalid entry is rejected with field and reason and
+        does not affect the others. Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
+        and with UNAVAILABLE when Kafka does not confirm in time: retry with the same event ids, duplicates
+        are dropped by event id. RESOURCE_EXHAUSTED: the gateway's limit of unconfirmed entries or the
+        client's rate limit is reached; nothing was stored, google.rpc.RetryInfo and the trailing metadata
+        grpc-retry-pushback-ms give the retry delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PublishStream(self, request_iterator, context):
-        """Stores entries for as long as the stream is open. Every request is answered once, when it is known
-        of each of its entries what became of it: in any order, by the sequence number of the request.
-        Entries are stored in the order in which they were sent, per user and per item; one that is sent
-        again because it was unconfirmed comes after what was stored meanwhile.
-        Flow control: while too much is unconfirmed, unread by the client, or over the client's rate, the
-        gateway reads no further, and the client's writes wait. A client must therefore read answers while
-        it writes; one that takes none for a minute while its window is full is cut off.
-        Ends OK after the client has closed its side and everything is answered. INVALID_ARGUMENT, after the
-        requests before it are answered, for a request without entries or with too many. UNAVAILABLE, after
-        what was read is answered, when the gateway stops: open another stream. RESOURCE_EXHAUSTED at once,
-        with a delay as above, when too many streams are open. What has no answer when a stream ends may or
-        may not be stored: send it again with the same event ids.
+        """Stores entries while the stream is open. Every request gets one response, when the results of all its
+        entries are known: in any order, matched by the sequence number of the request.
+        Entries are stored in the order in which they were sent, per user and per item; an unconfirmed entry
+        that is retried is stored after the entries stored meanwhile.
+        Flow control: while too many entries are unconfirmed, responses are unread, or the client's rate limit
+        is exceeded, the gateway stops reading, and the client's writes wait. A client must therefore read
+        responses while it writes; the gateway closes a stream whose client reads none for a minute while its
+        window is full.
+        Ends with OK after the client has closed its side and all requests have a response. INVALID_ARGUMENT,
+        after the responses to earlier requests, for a request without entries or with too many. UNAVAILABLE,
+        after the responses to all requests read, when the gateway stops: open another stream.
+        RESOURCE_EXHAUSTED at once, with a retry delay as above, when too many streams are open. Entries
+        without a result when a stream ends may or may not be stored: retry them with the same event ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
