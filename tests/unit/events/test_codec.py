@@ -33,7 +33,7 @@ def test_json_is_canonical_protobuf_json(content_type: str) -> None:
 
 
 def test_json_takes_enum_names_and_rfc_3339_times() -> None:
-    """The JSON that people write by hand is understood."""
+    """Hand-written JSON is parsed."""
     value = b"""{"behaviorEvent": {"eventId": "e", "userId": "\xc3\xbc", "scenarioId": "tv",
         "type": "EVENT_TYPE_CLICK", "itemId": "i", "time": "1970-01-01T00:00:09Z"}}"""
     assert decode(value, JSON_HEADER) == CLICK
@@ -69,7 +69,7 @@ def test_the_last_content_type_counts() -> None:
 def test_what_is_not_an_entry_is_a_bad_record_with_a_reason(
     value: bytes | None, headers: list[tuple[str, bytes | None]], reason: str
 ) -> None:
-    """The reason goes to the dead-letter topic, so it says what is wrong, in bounded length."""
+    """The reason goes to the dead-letter topic, so it names the problem, in bounded length."""
     with pytest.raises(BadRecord) as caught:
         decode(value, headers)
     assert reason in str(caught.value)

@@ -31,7 +31,7 @@ from services.events.routing import EntryRoute, route_entry, topic_name
     ids=lambda value: value.WhichOneof("entry") if isinstance(value, Entry) else "",
 )
 def test_every_kind_has_its_topic_and_key(entry: Entry, expected: EntryRoute) -> None:
-    """Records of one user, or of one item with its scenarios, share what decides the partition."""
+    """Records of one user, or of one item with its scenarios, share the partition key."""
     assert expected == route_entry(entry)
 
 

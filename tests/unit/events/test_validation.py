@@ -49,7 +49,7 @@ def test_stamping_leaves_an_entry_without_kind_alone() -> None:
 
 
 def test_stamping_drops_fields_that_the_contract_does_not_know() -> None:
-    """What no rule has bounded is not stored."""
+    """Fields without a rule are not stored."""
     unknown = b"\x92\x3f\x03abc"  # field 1010, 3 bytes
     event = BehaviorEvent(event_id="e", user_id="u", time=Timestamp(seconds=5)).SerializeToString() + unknown
     entry = Entry.FromString(b"\x0a" + bytes([len(event)]) + event)
@@ -76,7 +76,7 @@ def test_a_malformed_timestamp_is_in_violation() -> None:
 
 @pytest.mark.parametrize(("days", "ahead_s"), [(1e9, 300.0), (30.0, 0.0)])
 def test_what_is_sound_at_a_glance_breaks_no_rule(days: float, ahead_s: float) -> None:
-    """Events with values at and around every bound, several at once: the answer is that of the rules one by one."""
+    """Events with values at and around every bound, several at once: the result equals that of the rules one by one."""
     chance, limits = random.Random(1), RuleContext(CONFIG, NOW_S + ahead_s, NOW_S, days * DAY_S)
     words = ("", "i", "x" * 128, "x" * 129, "й" * 32, "й" * 64, "й" * 65, "x" * 512, "й" * 257, "x" * 4096, "й" * 2049)
     times = (0, 315_532_799, 315_532_800, 1_800_000_000, 1_800_000_300, 1_800_000_301, 1_800_000_000 - 30 * 86_400)
@@ -98,7 +98,7 @@ def test_what_is_sound_at_a_glance_breaks_no_rule(days: float, ahead_s: float) -
 
 
 def test_the_alphabetically_first_bad_attribute_is_named() -> None:
-    """The answer does not depend on the order of a hash map."""
+    """The result does not depend on the order of a hash map."""
     update = ItemUpdate(item_id="i", event_id="e", time=Timestamp(seconds=1_700_000_000))
     update.attributes.update({"z": 1.0, "a": 1.0, "weight": 1.0})
     expected = Violation('item_update.attributes["a"]', "is not declared for entity item")
@@ -106,7 +106,7 @@ def test_the_alphabetically_first_bad_attribute_is_named() -> None:
 
 
 def test_a_long_attribute_name_is_shortened_in_the_path() -> None:
-    """A rejection is never much longer than its entry deserves."""
+    """The reason of a rejection is bounded in length."""
     update = ItemUpdate(item_id="i", event_id="e", time=Timestamp(seconds=1_700_000_000))
     update.attributes["x" * 10_000] = 1.0
     found = judged(Entry(item_update=update))

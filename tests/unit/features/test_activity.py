@@ -15,7 +15,7 @@ from services.features.schema import Schema
 
 
 def deltas_of(schema: Schema, events: Events, *ids: str) -> DeltaColumns:
-    """Deltas of events that are all to be counted, of users who are new to everything."""
+    """Deltas of events that all count, of users without history."""
     size = len(events)
     flags = EventFlags(np.ones(size, bool), np.zeros((size, 1 + len(schema.config.facets)), bool))
     return compute_deltas(schema, events, flags, *ids)
@@ -72,7 +72,7 @@ def test_folding_a_delta_twice_changes_nothing(schema: Schema, events: Events) -
 
 
 def test_repeats_add_nothing(schema: Schema, events: Events) -> None:
-    """What was judged a repeat is in no sum."""
+    """An event flagged as a repeat is in no sum."""
     counted = np.arange(300) < 200
     flags = EventFlags(counted, np.zeros((300, 1 + len(schema.config.facets)), bool))
     for ids in (("item",), ("facet",), ("scenario",), ("item", "scenario")):

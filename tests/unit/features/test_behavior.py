@@ -17,7 +17,7 @@ from tests.unit.features.conftest import START_S, make_events, renumbered
 ENCODER = 7
 
 ARRIVAL = ("position", "event_ids", "event_seqs", "event_engaged_before", "scenario_ids")
-"""Features that say how a row came about."""
+"""Features that depend on the order of arrival."""
 
 
 def fold(schema: Schema, block: Block, events: Events) -> Block:
@@ -36,7 +36,7 @@ def empty(schema: Schema, rows: int = 5) -> Block:
 
 
 def values(block: Block) -> list[dict[str, object]]:
-    """The rows without what says how they came about."""
+    """The rows without features that depend on the order of arrival."""
     return [{k: v for k, v in row.items() if k not in ARRIVAL} for row in unpack_rows(block)]
 
 
@@ -107,7 +107,7 @@ def test_counts_decay_by_half_per_half_life(schema: Schema) -> None:
 
 
 def test_full_table_drops_the_weakest() -> None:
-    """With room for two items the one with least engagement at a common time leaves."""
+    """With room for two items the one with least engagement at a common time is evicted."""
     small = build_schema(FeatureConfig(text_dims=4, category_levels=2, user_items=2))
     events = make_events(small, 3, users=1)
     day = 86400.0
@@ -134,7 +134,7 @@ def test_language_of_another_encoder_is_dropped(schema: Schema, events: Events) 
 
 
 def test_impressions_are_no_engagement(schema: Schema) -> None:
-    """Impressions count, but enter no table and no language vector."""
+    """Impressions count, but are added to no table and no language vector."""
     events = replace(make_events(schema, 4, users=1), type=np.zeros(4, np.int64))
     (row,) = unpack_rows(fold(schema, empty(schema, 1), events))
     assert 0 == len(row["item_key"])

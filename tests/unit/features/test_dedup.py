@@ -1,4 +1,4 @@
-"""Verdicts on events: repeats, and who engaged before."""
+"""Flags of events: repeats, and earlier engagement of their users."""
 
 from dataclasses import replace
 
@@ -70,7 +70,7 @@ def resent(events: Events, seed: int = 3) -> Events:
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_verdicts_do_not_depend_on_batch_borders(schema: Schema, events: Events, size: int) -> None:
+def test_flags_do_not_depend_on_batch_borders(schema: Schema, events: Events, size: int) -> None:
     """Repeats in the same batch and across batches; first engagements in order of arrival, late ones among them."""
     events = resent(events)
     block, parts = empty(schema), []
@@ -88,8 +88,8 @@ def test_verdicts_do_not_depend_on_batch_borders(schema: Schema, events: Events,
 
 @pytest.mark.parametrize("size", [1, 13, 100, 1000])
 @pytest.mark.parametrize("event_ids", [1, 64])
-def test_a_batch_folded_again_meets_the_verdicts_of_the_first_time(size: int, event_ids: int) -> None:
-    """However the repetition is cut, also when it goes on behind where the crash was; rows stay as they were."""
+def test_a_batch_folded_again_gets_the_flags_of_the_first_time(size: int, event_ids: int) -> None:
+    """Whatever the batch borders of the repetition, also when it continues past the crash; rows do not change."""
     schema = build_schema(FeatureConfig(text_dims=4, category_levels=2, event_ids=event_ids))
     events = resent(make_events(schema, 300))
     start, _ = folded(schema, empty(schema), events.take(np.arange(100)))
@@ -110,7 +110,7 @@ def test_a_batch_folded_again_meets_the_verdicts_of_the_first_time(size: int, ev
 
 
 def test_what_is_read_again_from_long_ago_counts_no_more(schema: Schema, events: Events) -> None:
-    """Records below what the row remembers were committed: offsets that are set back add nothing to activity."""
+    """Records below the oldest stored id were committed: offsets that are set back add nothing to activity."""
     block = empty(schema)
     for begin in range(0, 300, 30):
         block, _ = folded(schema, block, events.take(np.arange(begin, begin + 30)))
@@ -135,7 +135,7 @@ def test_rows_remember_no_more_than_they_must(schema: Schema) -> None:
 
 
 def test_an_engagement_at_the_same_moment_is_none_before(schema: Schema) -> None:
-    """Things in one basket do not make each other old; an impression makes nothing old."""
+    """Events at the same time are no earlier engagement of each other; an impression is no engagement."""
     events = make_events(schema, 4, users=1, items=1)
     events = replace(
         events, time_s=START_S + np.array([0.0, 1.0, 1.0, 2.0]), type=np.array([0, 3, 3, 3])
@@ -145,7 +145,7 @@ def test_an_engagement_at_the_same_moment_is_none_before(schema: Schema) -> None
 
 
 def test_what_was_committed_is_forgotten_but_for_the_newest(schema: Schema) -> None:
-    """A history folded in one go remembers no more than a stream of it."""
+    """A history folded at once keeps no more ids than a stream of it."""
     few = build_schema(replace(schema.config, event_ids=3))
     events = make_events(few, 40, users=2)
     block, _ = folded(few, empty(few, 2), events)

@@ -107,7 +107,7 @@ def test_category_matches_count_all_items_of_the_category(
 
 
 def test_unknown_user_and_item_are_all_defaults(store: MemoryRowStore, schema: Schema) -> None:
-    """Nothing known gives zeros, but declared attributes keep their defaults."""
+    """Unknown users and items give zeros, but declared attributes keep their defaults."""
     made = tensors(store, schema, ["nobody"], ["nothing"])
     assert not made.language.any()
     assert not made.item_text.any()

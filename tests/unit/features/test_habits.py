@@ -27,7 +27,7 @@ IMPRESSION_DAYS = [1, 2, 3]
 
 
 def decay(days: float) -> float:
-    """What is left under the longest half-life, 30 days."""
+    """The remaining share under the longest half-life, 30 days."""
     return 2.0 ** (-days / 30)
 
 
@@ -75,7 +75,7 @@ def fold(store: MemoryRowStore, schema: Schema) -> None:
 
 
 def test_who_returns_is_told_from_who_comes_first(item: dict[str, float]) -> None:
-    """Two users ever engaged; ann's second and third purchase are returns, of the item and of its category."""
+    """Two users ever engaged; ann's second and third purchase are repeat engagements with the item and its category."""
     returns = decay(30) + decay(10)
     for name in ("item", "category_0", "category_1", "brand"):
         assert np.log1p(2) == pytest.approx(item[f"{name}_unique_users"], rel=1e-5)
@@ -83,7 +83,7 @@ def test_who_returns_is_told_from_who_comes_first(item: dict[str, float]) -> Non
 
 
 def test_returns_due_is_time_since_times_the_rate_of_return(item: dict[str, float]) -> None:
-    """The rate is decayed returns over decayed time at risk, with a prior of a quarter return in a half-life."""
+    """The rate is decayed repeat engagements over decayed time at risk; the prior is a quarter per half-life."""
     returns, firsts = decay(30) + decay(10), decay(40) + decay(35)
     rate = (returns + 0.25) / (30 / np.log(2) * (2 - firsts) + 30)
     assert np.log1p(rate) == pytest.approx(item["item_returns_per_day"], rel=1e-4)
@@ -105,7 +105,7 @@ def test_prices_are_compared_with_the_usual_and_with_the_users_habit(item: dict[
 
 
 def test_what_was_shown_counts_per_facet(item: dict[str, float]) -> None:
-    """Impressions of a facet's items, decayed; they are no engagement and no return."""
+    """Impressions of a facet's items, decayed; they are no engagement."""
     shown = sum(decay(40 - day) for day in IMPRESSION_DAYS)
     assert np.log1p(shown) == pytest.approx(item["user_category_0_impression"], rel=1e-5)
     assert np.log1p(10) == pytest.approx(item["user_category_0_age_days"], rel=1e-5)

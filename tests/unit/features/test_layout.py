@@ -53,8 +53,8 @@ def test_a_layout_survives_being_stored() -> None:
     ],
     ids=["same", "attributes", "bounds", "transform", "feature", "list", "left", "table", "view"],
 )
-def test_what_may_change(new: Schema) -> None:
-    """Additions, bounds, what only encoding knows, and features that leave."""
+def test_compatible_changes(new: Schema) -> None:
+    """Additions, bounds, settings of encoding alone, and dropped features."""
     assert [] == found(SCHEMA, new)
 
 
@@ -88,7 +88,7 @@ def test_a_table_gets_no_column_later(name: str) -> None:
 
 
 def test_a_type_and_a_key_must_not_change() -> None:
-    """A feature that is added later under the name of one that left counts as the same."""
+    """A feature that is added later under the name of a dropped one counts as the same."""
     price = Feature("price", "int64", SCHEMA["item"]["price"].length, "")
     assert ["item.price: stored as float64, now int64"] == found(
         SCHEMA, changed(SCHEMA, "item", price, without="price")

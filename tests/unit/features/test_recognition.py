@@ -128,12 +128,12 @@ def test_moments_do_not_touch_each_other() -> None:
 def test_new_scenarios_keep_what_habits_give_them(
     prior: list[float], place: list[int], source_only: list[bool], expected: list[float]
 ) -> None:
-    """The recogniser shares out the rest; a source that is never a target gets nothing."""
+    """The rest is distributed by the recogniser; a source that is never a target gets 0."""
     made = mix_posterior(np.array(prior), np.array([0.8, 0.2]), np.array(place), np.array(source_only))
     assert pytest.approx(expected) == made.tolist()
     assert pytest.approx(1.0) == made.sum()
 
 
 def test_among_is_uniform_where_the_prior_rules_all_out() -> None:
-    """Nobody was ever seen in any of the eligible ones."""
+    """The prior has no mass in any eligible scenario."""
     assert [0.0, 0.5, 0.5] == restrict_prior(np.array([1.0, 0.0, 0.0]), np.array([False, True, True])).tolist()
