@@ -12,44 +12,49 @@ from services.features.schema import Schema
 
 def model_differences(manifest: Mapping[str, Any], schema: Schema, encoder: int) -> list[str]:
     """Differences between the features that the model was trained on and those of this code; empty if it fits."""
-    found = config_differences(manifest, schema)
+    differences = config_differences(manifest, schema)
     here = tensor_names(schema)
     for tensor in dict.fromkeys((*here, *manifest["tensors"])):
         names, trained = here.get(tensor, ()), manifest["tensors"].get(tensor, [])
         if only := [name for name in trained if name not in names]:
-            found.append(f"tensor {tensor}: only in the model: {', '.join(only)}")
+            differences.append(f"tensor {tensor}: only in the model: {', '.join(only)}")
         if only := [name for name in names if name not in trained]:
-            found.append(f"tensor {tensor}: only here: {', '.join(only)}")
+            differences.append(f"tensor {tensor}: only here: {', '.join(only)}")
         if sorted(trained) == sorted(names) and list(trained) != list(names):
-            found.append(f"tensor {tensor}: the same features in another order")
+            differences.append(f"tensor {tensor}: the same features in another order")
     if manifest["encoder_fingerprint"] != encoder:
-        found.append(f"text encoder {manifest['encoder_fingerprint']} in the model, {encoder} here")
-    if not found and manifest["schema_fingerprint"] != schema.fingerprint:
-        found.append(f"feature schema {manifest['schema_fingerprint']} in the model, {schema.fingerprint} here")
-    return found
+        differences.append(f"text encoder {manifest['encoder_fingerprint']} in the model, {encoder} here")
+    if not differences and manifest["schema_fingerprint"] != schema.fingerprint:
+        differences.append(f"feature schema {manifest['schema_fingerprint']} in the model, {schema.fingerprint} here")
+    return differences
 
 
 def config_differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]:
     """Feature settings that differ between the manifest and this code."""
-    theirs, ours = manifest["features"], json.loads(json.dumps(asdict(schema.config)))
-    fields = sorted(set(ours) | set(theirs))
+    trained, current = manifest["features"], json.loads(json.dumps(asdict(schema.config)))
+    fields = sorted(set(current) | set(trained))
     return [
-        f"features.{field} is {theirs.get(field)} in the model, {ours.get(field)} here"
+        f"features.{field} is {trained.get(field)} in the model, {current.get(field)} here"
         for field in fields
-        if theirs.get(field) != ours.get(field)
+        if trained.get(field) != current.get(field)
     ]
 
 
 def recogniser_differences(manifest: Mapping[str, Any], schema: Schema) -> list[str]:
     """Differences between the features that the recogniser was trained on and those of this code; empty if it fits."""
-    found = config_differences(manifest, schema)
+    differences = config_differences(manifest, schema)
     expected, given = recognition_names(schema.config, manifest["sources"]), manifest["inputs"]
     if list(expected) != given:
-        odd = sorted(set(expected) ^ set(given))
-        found.append(f"inputs: {', '.join(odd) + ' on one side only' if odd else 'the same in another order'}")
+        differing = sorted(set(expected) ^ set(given))
+        text = f"{', '.join(differing)} on one side only" if differing else "the same in another order"
+        differences.append(f"inputs: {text}")
     targets = set(manifest["sources"]) - set(manifest["source_only"])
     if not manifest["scenarios"] or not set(manifest["scenarios"]) <= targets:
-        found.append(f"scenarios {manifest['scenarios']} are not among the targets of its sources {sorted(targets)}")
-    if not found and manifest["schema_fingerprint"] != schema.fingerprint:
-        found.append(f"feature schema {manifest['schema_fingerprint']} in the recogniser, {schema.fingerprint} here")
-    return found
+        differences.append(
+            f"scenarios {manifest['scenarios']} are not among the targets of its sources {sorted(targets)}"
+        )
+    if not differences and manifest["schema_fingerprint"] != schema.fingerprint:
+        differences.append(
+            f"feature schema {manifest['schema_fingerprint']} in the recogniser, {schema.fingerprint} here"
+        )
+    return differences

@@ -43,8 +43,8 @@ class ServerRequirements:
         """Why a version does not fit; empty if it does. An encoder that is not on this machine is assumed to fit."""
         if manifest.get("kind") == RECOGNISER:
             return recogniser_differences(manifest, self.schema)
-        theirs = manifest["encoder_fingerprint"]
-        return model_differences(manifest, self.schema, theirs if self.encoder is None else self.encoder)
+        encoder = manifest["encoder_fingerprint"]
+        return model_differences(manifest, self.schema, encoder if self.encoder is None else self.encoder)
 
     def fit(self, manifest: Mapping[str, Any], sizes: Mapping[str, int]) -> str:
         """Text: whether a version with files of these sizes fits, or why not."""

@@ -44,12 +44,12 @@ def register(
     files, root = fsspec.core.url_to_fs(str(registry))
     parent = f"{str(root).rstrip('/')}/{name}"
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder)
-        shutil.copyfile(onnx, made / MODEL)
+        staged = Path(folder)
+        shutil.copyfile(onnx, staged / MODEL)
         if batched:
-            shutil.copyfile(batched, made / BATCHED)
+            shutil.copyfile(batched, staged / BATCHED)
         if samples:
-            write_samples(made / SAMPLES, samples)
+            write_samples(staged / SAMPLES, samples)
         version = _next_version(files, parent)
         complete = {
             "format": FORMAT,
@@ -59,14 +59,14 @@ def register(
             "versions": {package: metadata.version(package) for package in _VERSIONED},
             **manifest,
             "metrics": metrics["test"]["all"] if "test" in metrics else {},
-            "files": {path.name: describe_file(path) for path in sorted(made.iterdir())},
+            "files": {path.name: describe_file(path) for path in sorted(staged.iterdir())},
         }
-        (made / MANIFEST).write_text(json.dumps(complete, indent=2) + "\n")
-        (made / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
+        (staged / MANIFEST).write_text(json.dumps(complete, indent=2) + "\n")
+        (staged / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
         if isinstance(files, LocalFileSystem):
-            _rename(made, Path(parent) / str(version))
+            _rename(staged, Path(parent) / str(version))
         else:
-            _upload(files, made, f"{parent}/{version}")
+            _upload(files, staged, f"{parent}/{version}")
     return f"{str(registry).rstrip('/')}/{name}/{version}"
 
 
@@ -77,17 +77,17 @@ def _next_version(files: fsspec.AbstractFileSystem, parent: str) -> int:
     return max((int(name) for name in names if name.isdigit()), default=0) + 1
 
 
-def _rename(made: Path, target: Path) -> None:
+def _rename(staged: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=target.parent))
     try:
-        shutil.copytree(made, staging, dirs_exist_ok=True)
+        shutil.copytree(staged, staging, dirs_exist_ok=True)
         staging.chmod(0o755)
         staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _upload(files: fsspec.AbstractFileSystem, made: Path, target: str) -> None:
-    for path in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):
+def _upload(files: fsspec.AbstractFileSystem, staged: Path, target: str) -> None:
+    for path in sorted(staged.iterdir(), key=lambda path: path.name == MANIFEST):
         files.pipe_file(f"{target}/{path.name}", path.read_bytes())

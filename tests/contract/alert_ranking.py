@@ -33,7 +33,7 @@ from tests.unit.ranking.model.tiny_models import CPU, register, truncate
 
 
 class Moody(FakeModel):
-    """Ranks when `goes_on` is set; says that it `began`; raises `failure`."""
+    """Signals `began`, ranks when `goes_on` is set, raises `failure`."""
 
     def __init__(self) -> None:
         self.goes_on, self.began = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""A ranking server on a real channel, with rows in memory and a model whose scores can be said in advance."""
+"""A ranking server on a real channel, with rows in memory and a model with predictable scores."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -193,7 +193,7 @@ def running(
     tracing: Tracing | None = None,
     metrics: RankingMetrics | None = None,
 ) -> Iterator[RankServer]:
-    """Serve on a free port of the loopback interface, with a clock that stands still at NOW_S.
+    """Serve on a free port of the loopback interface, with a clock fixed at NOW_S.
 
     Rows in memory are read again for every request, unless `cache_age_s` says otherwise.
     """
@@ -213,7 +213,7 @@ def running(
 
 
 def filled_store() -> SwitchedStore:
-    """Two scenarios, three items, and a user who does more in the shelf than on tv."""
+    """Two scenarios, three items, and a user with more events in the shelf than on tv."""
     store = SwitchedStore()
     history = History(store)
     history.scenarios("shelf", "tv")

@@ -1,4 +1,4 @@
-"""A supervised ranking server whose workers rank with rows in memory and name themselves in every answer.
+"""A supervised ranking server whose workers rank with rows in memory and name their process in every answer.
 
 `python -m tests.contract.supervised_server WORKERS WORK_S DIRECTORY`: each request takes WORK_S of the worker's time
 and adds a byte to the file `begun`; workers that find a file `broken` end before they serve.
@@ -30,7 +30,7 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 
 class NamedModel(FakeModel):
-    """Says which process ranked, and takes its time."""
+    """Names the process that ranked, and takes `work_s`."""
 
     def __init__(self, work_s: float, begun: Path) -> None:
         self.version, self._work_s, self._begun = f"fake/{os.getpid()}", work_s, begun
@@ -55,7 +55,7 @@ def work(address: str, work_s: float, directory: Path, supervised: SupervisorCon
 
 
 def main(workers: int, work_s: float, directory: Path) -> None:
-    """Say where it listens and where it tells of itself, then supervise."""
+    """Print the addresses of the server and of its probes, then supervise."""
     configure_logging()
     pool, aggregator, registry = WorkerPool(workers), MetricsAggregator(), CollectorRegistry()
     registry.register(pool)

@@ -100,7 +100,7 @@ def test_the_answer_names_model_scenario_and_freshness(server: RankServer) -> No
 
 
 def test_the_attribution_token_is_made_per_answer_and_names_no_user(server: RankServer) -> None:
-    """It fits BehaviorEvent.attribution_token and says what was answered."""
+    """It fits BehaviorEvent.attribution_token and names the answer."""
     first, second = (server.rank(request()).attribution_token for _ in range(2))
     assert first != second
     assert len(first) <= 512

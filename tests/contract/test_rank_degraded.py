@@ -24,7 +24,7 @@ from tests.contract.rank_server import (
 AWAY = {pb.DEGRADATION_REASON_STORE_UNAVAILABLE: 0}
 
 
-def test_an_unknown_user_is_ranked_by_what_others_do(server: RankServer) -> None:
+def test_an_unknown_user_is_ranked_by_what_other_users_do(server: RankServer) -> None:
     """The same order, no time of a newest event, and the reason."""
     answer = server.rank(request(user_id="nobody"))
     assert order(answer) == ["tea", "milk", "dust"]
@@ -93,7 +93,7 @@ def test_an_outage_serves_the_last_known_item_rows(server: RankServer, store: Sw
 @pytest.mark.parametrize(
     "view", ["scenario_index", "scenario_activity", "user", "user_scenario", "item", "item_scenario_activity"]
 )
-def test_an_outage_of_any_single_read_is_told(server: RankServer, store: SwitchedStore, view: str) -> None:
+def test_an_outage_of_any_single_read_is_reported(server: RankServer, store: SwitchedStore, view: str) -> None:
     """A request has several reads, and the store may fail at each; the candidates are all there."""
     server.rank(request())
     store.failure, store.failing_view = StoreUnavailable("away"), view
@@ -104,7 +104,7 @@ def test_an_outage_of_any_single_read_is_told(server: RankServer, store: Switche
 
 
 def test_an_outage_serves_the_last_known_rows_of_users(store: SwitchedStore) -> None:
-    """As they were, with their age; of a user who was never read nothing is known."""
+    """As last read, with their age; for a user who was never read the ranking is by popularity."""
     with running(store, user_rows_max_age_s=3600) as server:
         before = server.rank(request(""))
         store.failure = StoreUnavailable("away")
@@ -118,7 +118,7 @@ def test_an_outage_serves_the_last_known_rows_of_users(store: SwitchedStore) -> 
         assert reasons(server.rank(request(""))) == {}
 
 
-def test_a_user_whom_the_store_has_forgotten_is_forgotten(store: SwitchedStore) -> None:
+def test_a_user_deleted_in_the_store_is_removed(store: SwitchedStore) -> None:
     """An erasure that was read is not undone by an outage."""
     with running(store, user_rows_max_age_s=3600) as server:
         server.rank(request())
@@ -129,7 +129,7 @@ def test_a_user_whom_the_store_has_forgotten_is_forgotten(store: SwitchedStore) 
 
 
 def test_a_user_read_as_absent_is_unknown_whatever_else_fails(server: RankServer, store: SwitchedStore) -> None:
-    """The store said so before it failed."""
+    """The store reported it before it failed."""
     server.rank(request())
     store.failure, store.failing_view = StoreUnavailable("away"), "item"
     assert reasons(server.rank(request(user_id="nobody"))) == {
@@ -168,7 +168,7 @@ def test_an_outage_at_the_start_is_answered(store: SwitchedStore) -> None:
 
 
 def test_rows_of_another_schema_are_unavailable(server: RankServer, store: SwitchedStore) -> None:
-    """They cannot be read as these features: an error that says so, and nothing is served from memory."""
+    """They cannot be read as these features: an error reports it, and memory is not used."""
     server.rank(request())
     store.failure = StaleSchema("rows of view item were written under feature schema 1, this code has 2")
     error = server.refused(request())

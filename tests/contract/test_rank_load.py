@@ -1,4 +1,4 @@
-"""Rank under load, through a real channel: admission, turns, deadlines, requests side by side."""
+"""Rank under load, through a real channel: admission, slots, deadlines, concurrent requests."""
 
 import threading
 from collections import Counter
@@ -15,7 +15,7 @@ from tests.contract.rank_server import RankServer, SwitchedStore, order, posteri
 
 
 class GatedModel(FakeModel):
-    """Says when a request has reached it, and scores only after `gate` is opened."""
+    """Signals when a request has reached it, and scores only after `gate` is opened."""
 
     def __init__(self) -> None:
         self.reached, self.gate = threading.Semaphore(0), threading.Event()
@@ -27,7 +27,7 @@ class GatedModel(FakeModel):
 
 
 class SlowModel(FakeModel):
-    """Takes a hundredth of a second, and says when it is done."""
+    """Takes a hundredth of a second, and signals when it is done."""
 
     def __init__(self) -> None:
         self.done = threading.Semaphore(0)
@@ -48,7 +48,7 @@ def outcome(server: RankServer, timeout_s: float = 30) -> grpc.StatusCode | None
 
 
 def test_more_requests_than_admitted_are_refused(store: SwitchedStore) -> None:
-    """Also those that wait for a worker count; health is still told, and the admitted ones are answered."""
+    """Those that wait for a worker count, too; health checks work, and the admitted ones are answered."""
     model = GatedModel()
     with running(store, model, max_workers=1, max_waiting=2) as server, ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(outcome, server) for _ in range(3)]
@@ -62,7 +62,7 @@ def test_more_requests_than_admitted_are_refused(store: SwitchedStore) -> None:
         assert [call.result() for call in admitted] == [None, None]
 
 
-def test_a_request_whose_turn_does_not_come_in_time_is_dropped(store: SwitchedStore) -> None:
+def test_a_request_that_gets_no_slot_in_time_is_dropped(store: SwitchedStore) -> None:
     """DEADLINE_EXCEEDED, and the model never sees it; the one before it is answered."""
     model = GatedModel()
     with running(store, model, max_workers=1) as server, ThreadPoolExecutor(1) as pool:
@@ -108,7 +108,7 @@ def code_of(call: grpc.Future) -> grpc.StatusCode:
     return grpc.StatusCode.OK if error is None else error.code()  # type: ignore[attr-defined]
 
 
-def test_three_times_what_it_can_do_leaves_it_doing_what_it_can(store: SwitchedStore) -> None:
+def test_three_times_the_capacity_leaves_the_goodput_at_capacity(store: SwitchedStore) -> None:
     """For every ranking done three requests come: nine tenths of what is done is in time, the others know at once.
 
     With all that may wait in the queue, everything would be late. Afterwards nobody is refused.
@@ -126,7 +126,7 @@ def test_three_times_what_it_can_do_leaves_it_doing_what_it_can(store: SwitchedS
 
 
 def test_batch_requests_are_refused_first(store: SwitchedStore) -> None:
-    """With half of the places taken; interactive ones are still let in. Both are told when to come again."""
+    """At half of the limit; interactive ones are still admitted. Both get a retry delay."""
     model = GatedModel()
     batch = (("x-crossrec-priority", "batch"),)
     with running(store, model, max_workers=2, max_waiting=4) as server, ThreadPoolExecutor(2) as pool:

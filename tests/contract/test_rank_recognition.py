@@ -97,7 +97,9 @@ def test_a_named_scenario_is_not_questioned(server: RankServer) -> None:
     assert (answer.scenario_id, posterior(answer)) == ("desktop", {})
 
 
-def test_a_scenario_that_came_after_training_gets_what_habits_give_it(server: RankServer, store: SwitchedStore) -> None:
+def test_a_scenario_added_after_training_gets_the_probability_from_habits(
+    server: RankServer, store: SwitchedStore
+) -> None:
     """Ann moves to the radio: the recogniser shares out only what is left."""
     before = posterior(server.rank(at(21)))
     history = History(store, epoch=2)
@@ -111,7 +113,7 @@ def test_a_scenario_that_came_after_training_gets_what_habits_give_it(server: Ra
 
 
 def test_an_unknown_user_is_recognised_by_time_and_device(server: RankServer) -> None:
-    """Of whom nothing is known but the moment."""
+    """For an unknown user, from the time alone."""
     office, evening = at(11), at(21)
     for wanted in (office, evening):
         wanted.user_id = "nobody"

@@ -164,7 +164,7 @@ class BrokenModel(FakeModel):
 def test_a_shadow_neither_delays_nor_changes_answers(
     tmp_path: Path, store: SwitchedStore, candidate: FakeModel
 ) -> None:
-    """Not even one that never returns, or always fails; what it cannot take is dropped and counted."""
+    """Not even one that never returns, or always fails; requests that it cannot take are dropped and counted."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2)
     opened, load = Registry(tmp_path), ModelLoader(Registry(tmp_path), SCHEMA, ENCODER, CPU)

@@ -97,7 +97,9 @@ def server() -> Iterator[RankServer]:
         pytest.param(request(options=RankOptions(diversity=INF)), "options.diversity", "is inf", id="diversity inf"),
     ],
 )
-def test_what_breaks_a_rule_is_refused(server: RankServer, bad: RankRequest, field: str, reason: str) -> None:
+def test_a_request_that_breaks_a_rule_is_rejected(
+    server: RankServer, bad: RankRequest, field: str, reason: str
+) -> None:
     """INVALID_ARGUMENT, with the field and the reason as google.rpc.BadRequest."""
     error = server.refused(bad)
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -139,7 +141,7 @@ def test_bounds_are_inside(server: RankServer, good: RankRequest) -> None:
 
 
 def test_the_first_broken_rule_is_named_whatever_the_server_knows() -> None:
-    """Requests are checked before any row is looked for: also without scenarios a bad one is refused."""
+    """Requests are validated before any row is read: an invalid one is rejected without scenarios, too."""
     with running(MemoryRowStore()) as server:
         assert server.refused(request(user_id="")).code() == grpc.StatusCode.INVALID_ARGUMENT
 

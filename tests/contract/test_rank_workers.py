@@ -41,7 +41,7 @@ RETRIES = {
         }
     ]
 }
-"""What the README tells clients to set."""
+"""The client settings of the README."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ def supervised(directory: Path, workers: int = 2, work_s: float = 0.005, settle:
 
 @dataclass
 class Client:
-    """Asks without pause on a connection of its own, and notes who answered and what failed."""
+    """Sends requests without pause on its own connection, and records the answering workers and the failures."""
 
     address: str
     retries: bool
@@ -107,7 +107,7 @@ class Client:
     _channel: list[grpc.Channel] = field(default_factory=list)
 
     def leave(self) -> None:
-        """Wait for nobody any more."""
+        """Cancel the call."""
         for channel in self._channel:
             channel.close()
 
@@ -148,7 +148,7 @@ def asking(server: Server, clients: int = 6, *, retries: bool) -> Iterator[list[
 
 
 def kill_one(server: Server) -> str:
-    """Kill the oldest worker and wait until there are two again; returns whom."""
+    """Kill the oldest worker and wait until there are two again; returns its pid."""
     pid, deaths = min(server.workers()), server.deaths()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: server.deaths() > deaths and server.settled(2))
@@ -169,7 +169,7 @@ def test_twenty_kills_and_an_exchange_cost_a_retrying_client_nothing(tmp_path: P
     assert not {client.answered[-1] for client in clients} & (killed | set(map(str, before)))
 
 
-def test_without_retries_a_kill_costs_what_the_killed_worker_held(tmp_path: Path) -> None:
+def test_without_retries_a_kill_fails_the_requests_of_the_killed_worker(tmp_path: Path) -> None:
     """Requests fail that were sent over a connection to a killed worker before it was known to be gone, no others.
 
     They say UNAVAILABLE, and their clients are answered again without doing anything.
@@ -203,7 +203,7 @@ def test_a_stop_under_load_loses_nothing_that_was_begun(tmp_path: Path) -> None:
 
 
 def test_a_crash_loop_shows_and_ends_when_its_cause_does(tmp_path: Path) -> None:
-    """/ready says why; old workers go on while new ones crash."""
+    """/ready reports the reason; old workers continue while new ones crash."""
     broken = tmp_path / "broken"
     broken.touch()
     with supervised(tmp_path, workers=1, settle=False) as server:

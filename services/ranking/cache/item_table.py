@@ -135,9 +135,9 @@ class ItemTable:
     def put_pairs(self, pairs: Sequence[tuple[str, str]], pair: Block, activity: Block) -> None:
         """Store rows of `item_scenario` and `item_scenario_activity`, except those of items that are not in memory."""
         held = np.array([item in self._slots for item, _ in pairs], bool)
-        there = (pair.ints("schema") != 0) | (activity.ints("schema") != 0)
-        self._release_pairs([pairs[place] for place in np.flatnonzero(held & ~there).tolist()])
-        chosen = np.flatnonzero(held & there)
+        stored = (pair.ints("schema") != 0) | (activity.ints("schema") != 0)
+        self._release_pairs([pairs[place] for place in np.flatnonzero(held & ~stored).tolist()])
+        chosen = np.flatnonzero(held & stored)
         slots, columns = self._pair_positions([pairs[place] for place in chosen.tolist()])
         rows = self._pair_slots[slots, columns]
         new = np.flatnonzero(rows == DEFAULT_ROW)
@@ -215,12 +215,12 @@ class ItemTable:
         if new:
             if len(self._slots) + len(new) > self._size:
                 self._evict(max(len(self._slots) + len(new) - self._size, self._size // 10), {*items, *keep})
-            taken = self._items.allocate(len(new))
+            allocated = self._items.allocate(len(new))
             self._activity.allocate(len(new))
             self._grow(self._items.used)
-            for item, slot in zip(new, taken, strict=True):
+            for item, slot in zip(new, allocated, strict=True):
                 self._slots[item], self._ids[slot] = slot, item
-            self._pair_slots[taken], self._used_s[taken], self._read_s[taken] = DEFAULT_ROW, now_s, NEVER
+            self._pair_slots[allocated], self._used_s[allocated], self._read_s[allocated] = DEFAULT_ROW, now_s, NEVER
         return self.slots_of(items)
 
     def _grow(self, size: int) -> None:
@@ -249,13 +249,13 @@ class ItemTable:
     def _allocate_facets(self, keys: Ints) -> np.ndarray:
         distinct, place = np.unique(keys, return_inverse=True)
         new = [key for key in distinct.tolist() if key not in self._facet_slots]
-        taken = self._facets.allocate(len(new))
+        allocated = self._facets.allocate(len(new))
         more = len(self._facets.columns) - len(self._facet_key)
         if more:
             self._facet_key = _extend(self._facet_key, more)
             self._facet_read_s = _extend(self._facet_read_s, more, FREE)
-        self._facet_slots |= dict(zip(new, taken, strict=True))
-        self._facet_key[taken], self._facet_read_s[taken] = new, NEVER
+        self._facet_slots |= dict(zip(new, allocated, strict=True))
+        self._facet_key[allocated], self._facet_read_s[allocated] = new, NEVER
         slots = np.array([self._facet_slots[key] for key in distinct.tolist()], np.int32)
         return slots[place].reshape(keys.shape)
 

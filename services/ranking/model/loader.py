@@ -55,9 +55,9 @@ class ModelLoader:
         Raises ModelMismatch or ModelUnavailable naming the problem, RegistryUnavailable if a retry may help.
         """
         manifest = self._registry.manifest(version)
-        if found := model_differences(manifest, self._schema, self._encoder):
+        if differences := model_differences(manifest, self._schema, self._encoder):
             where = self._registry.where(version)
-            raise ModelMismatch(f"model {where} does not fit this server: {'; '.join(found)}")
+            raise ModelMismatch(f"model {where} does not fit this server: {'; '.join(differences)}")
         directory = self._registry.fetch(version, manifest)
         try:
             model = OnnxModel(directory / MODEL, str(version), self._providers, self._execution)

@@ -54,9 +54,9 @@ def open_recogniser(registry: Registry, wanted: str, schema: Schema, *, required
         return None
     version = find_version(registry, name, number, "ranking.recogniser", "crossrec train-recogniser")
     manifest = registry.manifest(version, MANIFEST_FIELDS)
-    if found := recogniser_differences(manifest, schema):
+    if differences := recogniser_differences(manifest, schema):
         raise ModelMismatch(
-            f"recogniser {registry.where(version)} does not fit this server: {'; '.join(found)}; `crossrec "
+            f"recogniser {registry.where(version)} does not fit this server: {'; '.join(differences)}; `crossrec "
             "train-recogniser` trains one that fits, an empty ranking.recogniser disables it"
         )
     return OnnxRecogniser(registry.fetch(version, manifest), manifest)

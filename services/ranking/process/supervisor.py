@@ -180,19 +180,19 @@ def reserved_port(listen: str) -> Iterator[str]:
 @contextmanager
 def _signals() -> Iterator[socket.socket]:
     """A socket from which the numbers of received signals can be read; previous handlers are restored at the end."""
-    here, there = socket.socketpair()
-    here.setblocking(False)
-    there.setblocking(False)
+    receiver, sender = socket.socketpair()
+    receiver.setblocking(False)
+    sender.setblocking(False)
     previous = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
-    previous_fd = signal.set_wakeup_fd(there.fileno())
+    previous_fd = signal.set_wakeup_fd(sender.fileno())
     try:
-        yield here
+        yield receiver
     finally:
         signal.set_wakeup_fd(previous_fd)
         for number, handler in previous.items():
             signal.signal(number, handler)
-        here.close()
-        there.close()
+        receiver.close()
+        sender.close()
 
 
 def _read_signals(signals: socket.socket) -> list[int]:

@@ -1,4 +1,4 @@
-"""A store that remembers what was read and can be away, and a clock that stands still."""
+"""A store that records its reads and can be unavailable, and a manual clock."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from services.store.protocol import ReadRequest
 
 
 class RecordingStore(MemoryRowStore):
-    """Remembers the first entity of the keys of each read; raises `failure` while it is set."""
+    """Records the first entity of the keys of each read; raises `failure` while it is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class RecordingStore(MemoryRowStore):
 
 
 class Clock:
-    """Seconds that pass only when told to."""
+    """A clock that tests set."""
 
     now_s = 100.0
 

@@ -12,7 +12,7 @@ from services.ranking.attribution import (
 )
 
 
-def test_a_token_says_what_it_was_made_of() -> None:
+def test_a_token_holds_its_fields() -> None:
     """Model, arm, scenario and time come back; the answer's id is a new one each time."""
     first, second = (parse_attribution_token(make_attribution_token("m/1", "b", "tv", 12.5)) for _ in range(2))
     assert Attribution(first.answer_id, "m/1", "b", "tv", 12.5) == first

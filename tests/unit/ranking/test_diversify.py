@@ -19,7 +19,7 @@ def tensors_of(text: list[list[float]]) -> Tensors:
 
 
 def test_without_diversity_the_score_alone_decides() -> None:
-    """Ties keep the order of the request; texts are not looked at."""
+    """Ties keep the order of the request; texts are not used."""
     order = diversify(scores_of([0.1, 0.5, 0.5, 0.9]), tensors_of([[1, 0]] * 4), 0.0)
     assert order.tolist() == [3, 1, 2, 0]
 
@@ -32,7 +32,7 @@ def test_diversity_puts_the_unlike_before_the_alike() -> None:
 
 
 def test_many_equal_scores_keep_the_order_of_the_request() -> None:
-    """As many as no sort keeps in order by chance."""
+    """So many that an unstable sort would not keep them in order."""
     order = diversify(scores_of([0.5] * 500), tensors_of([[1.0, 0.0]] * 500), 0.0)
     assert order.tolist() == list(range(500))
 
@@ -54,7 +54,7 @@ def test_items_without_text_are_like_nothing() -> None:
     assert diversify(scores_of([0.2, 0.9, 0.5]), tensors_of([[0.0, 0.0]] * 3), 0.9).tolist() == [1, 2, 0]
 
 
-def test_what_reads_as_the_opposite_comes_before_what_reads_as_nothing() -> None:
+def test_an_opposite_text_comes_before_an_unrelated_one() -> None:
     """A similarity below 0 counts as one: at equal probabilities the opposite of the first comes next."""
     text = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]
     assert diversify(scores_of([0.9, 0.5, 0.5]), tensors_of(text), 0.5).tolist() == [0, 2, 1]

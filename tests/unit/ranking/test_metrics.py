@@ -1,4 +1,4 @@
-"""What is measured of requests."""
+"""The metrics of requests."""
 
 import grpc
 import pytest
@@ -40,7 +40,7 @@ class Scene:
         return {tuple(s.labels.values()) for metric in metrics for s in metric.samples if s.name.endswith("_count")}
 
 
-def test_an_answer_shows_in_everything_that_is_measured_of_it() -> None:
+def test_an_answer_is_counted_in_every_metric() -> None:
     """Once."""
     scene = Scene(filled_store())
     answer = scene.rank(request("tv", items=["milk", "tea", "unheard-of"]))
@@ -69,8 +69,8 @@ def test_an_answer_without_scenarios_counts_too() -> None:
     assert set() == scene.labels("probability")
 
 
-def test_callers_cannot_make_up_labels() -> None:
-    """Scenarios that nobody knows are one, and so are known ones beyond a number."""
+def test_clients_cannot_create_labels() -> None:
+    """Unknown scenarios share one label, and so do known ones beyond a number."""
     store = filled_store()
     History(store, epoch=2).scenarios(*(f"s{number:03d}" for number in range(2 * MAX_SCENARIOS)))
     scene = Scene(store)
@@ -103,7 +103,7 @@ def test_nothing_of_a_user_is_a_label() -> None:
     assert not shown & {"ann", "milk"}
 
 
-def test_records_are_counted_by_what_became_of_them() -> None:
+def test_records_are_counted_by_outcome() -> None:
     """Two wait, one is dropped; the two are written."""
     log = ServedLog(MemorySink(), SCHEMA.fingerprint, 1.0, 2, 32)
     ranker = ranker_with(log)

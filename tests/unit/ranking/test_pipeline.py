@@ -66,7 +66,7 @@ def passing_after(checks: int) -> Callable[[], float]:
 
 
 @pytest.mark.parametrize(("checks", "model_calls"), [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1)])
-def test_ranking_stops_when_nobody_waits_any_more(ranker: Ranker, checks: int, model_calls: int) -> None:
+def test_ranking_stops_when_the_deadline_has_passed(ranker: Ranker, checks: int, model_calls: int) -> None:
     """Before the user is read, before items are, before the model runs, after it, and before the answer is made."""
     with pytest.raises(DeadlinePassed):
         rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(checks))

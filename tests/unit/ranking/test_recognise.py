@@ -51,7 +51,7 @@ def test_a_named_scenario_is_certain() -> None:
 
 
 def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
-    """Not the user's habits: the request said where it is, and it is none of these."""
+    """Not from the user's habits: the request named another scenario."""
     degraded = Degradations()
     posterior = recognise(None, SCHEMA, request("x"), scenarios_of([1, 3]), activity("user_scenario", [4, 0]), degraded)
     assert posterior.tolist() == [0.5, 0.5]
@@ -122,7 +122,7 @@ def test_a_named_scenario_needs_no_recogniser() -> None:
 
 
 def test_the_recogniser_sees_rows_by_scenario_whatever_their_place() -> None:
-    """Its sources' rows in its own order; a scenario that is gone looks as if nothing had happened there."""
+    """The rows of its sources in its own order; a deleted scenario has a row without events."""
     seen: list[np.ndarray] = []
 
     class Recording(DeviceRecogniser):

@@ -12,14 +12,14 @@ NOW_S = 1_800_000_000.0
 CONFIG = FeatureConfig(attributes=(Attribute("hour", "context"), Attribute("age", "context")))
 
 
-def test_what_is_left_out_gets_its_default() -> None:
+def test_absent_fields_get_their_defaults() -> None:
     """The time is the clock's, all items are wanted, by score alone."""
     expected = RankQuery("u", "", ("b", "a"), 0, NOW_S, {}, explain=False, diversity=0.0)
     assert expected == validate(RankRequest(user_id="u", item_ids=["b", "a"]), CONFIG, NOW_S)
 
 
 def test_the_user_goes_by_another_name() -> None:
-    """Rules are about the id that was given; nobody is called by what is missing."""
+    """Rules apply to the id in the request; an empty id is not mapped."""
     named = validate(RankRequest(user_id="u", item_ids=["a"]), CONFIG, NOW_S, lambda user: f"{user}!" * 100)
     assert "u!" * 100 == named.user_id
     with pytest.raises(InvalidRequest, match="user_id: is empty"):
@@ -41,7 +41,7 @@ def test_everything_that_is_given_arrives() -> None:
     assert expected == validate(message, CONFIG, NOW_S)
 
 
-def test_an_undeclared_attribute_is_told_what_there_is() -> None:
+def test_an_undeclared_attribute_is_answered_with_the_declared_ones() -> None:
     """Sorted, or that there is none."""
     message = RankRequest(user_id="u", item_ids=["a"], context=RequestContext(attributes={"x": 1.0}))
     for config, declared in ((CONFIG, "age, hour"), (FeatureConfig(), "none")):

@@ -1,4 +1,4 @@
-"""`crossrec models` as an operator meets it."""
+"""`crossrec models` as an operator uses it."""
 
 import json
 import re
@@ -60,8 +60,8 @@ def arms_of(registry: Path, name: str = "tiny") -> list[tuple[str, str, float]]:
 
 
 @pytest.mark.usefixtures("registry")
-def test_list_says_what_versions_are_and_do() -> None:
-    """The newest serves while nobody decided, also where it does not fit: the reason stands beside it."""
+def test_list_shows_versions_and_roles() -> None:
+    """Without a promotion the newest serves, even if it does not fit: the reason is shown."""
     output = run("list")
     first, third = cells(output, "tiny/1"), cells(output, "tiny/3")
     assert ["tiny/1", "neural", "2026-07-01T00:00:00", "0.7010"] == first[:4]
@@ -74,7 +74,7 @@ def test_list_says_what_versions_are_and_do() -> None:
 
 
 def test_list_names_arms_and_shadows(registry: Path) -> None:
-    """Also of models under another name; a serving file that cannot be read is said beside the rest."""
+    """Also of models under another name; an invalid serving file is reported beside the table."""
     run("promote", "tiny/1")
     run("promote", "tiny/2", "--arm", "b", "--weight", "0.25")
     run("promote", "other/1", "--shadow", "--for", "tiny")
@@ -89,7 +89,7 @@ def test_list_names_arms_and_shadows(registry: Path) -> None:
 
 
 def test_promote_and_rollback_go_forth_and_back(registry: Path) -> None:
-    """What is said is what is in the file."""
+    """The output matches the file."""
     assert "tiny: tiny/2 to all\npreviously: tiny/3 to all\n" in run("promote", "tiny/2")
     run("promote", "tiny/1")
     assert [("", "tiny/1", 1.0)] == arms_of(registry)
@@ -103,14 +103,14 @@ def test_promote_and_rollback_go_forth_and_back(registry: Path) -> None:
     assert "history: no earlier rollout" in refused("rollback", "tiny")
 
 
-def test_rollback_without_a_decision_goes_to_the_version_before(registry: Path) -> None:
-    """When a new version turns out bad, one command is enough."""
+def test_rollback_without_a_promotion_goes_to_the_previous_version(registry: Path) -> None:
+    """One command replaces a bad new version."""
     assert "tiny: tiny/2 to all" in run("rollback", "tiny")
     assert [("", "tiny/2", 1.0)] == arms_of(registry)
     assert "no earlier rollout" in refused("rollback", "other")
 
 
-def test_rollback_to_what_is_gone_is_refused(registry: Path) -> None:
+def test_rollback_to_a_deleted_version_is_rejected(registry: Path) -> None:
     """Nothing is written."""
     run("promote", "tiny/1")
     run("promote", "tiny/2")
@@ -134,14 +134,14 @@ def test_rollback_to_what_is_gone_is_refused(registry: Path) -> None:
         (["tiny/2", "--arm", "b", "--weight", "0.1", "--shadow"], "shadow: cannot be combined with arm"),
     ],
 )
-def test_promote_refuses_what_could_not_serve(registry: Path, arguments: list[str], reason: str) -> None:
+def test_promote_rejects_versions_that_could_not_serve(registry: Path, arguments: list[str], reason: str) -> None:
     """Naming the field and the reason; nothing is written."""
     assert re.search(reason, refused("promote", *arguments))
     assert not (registry / "tiny" / "serving.json").exists()
 
 
 def test_broken_files_are_named_and_not_promoted(registry: Path) -> None:
-    """Before a server refuses them."""
+    """Before a server rejects them."""
     (registry / "tiny" / "2" / "samples.npz").unlink()
     (registry / "tiny" / "1" / "model.onnx").write_bytes(b"x")
     output = run("list")
@@ -153,7 +153,7 @@ def test_broken_files_are_named_and_not_promoted(registry: Path) -> None:
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_pinned_version_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pinned_version_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The promotion has no effect on such servers."""
     monkeypatch.setenv("CROSSREC_RANKING__VERSION", "3")
     assert "ranking.version pins version 3" in run("promote", "tiny/1")

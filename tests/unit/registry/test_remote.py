@@ -58,7 +58,7 @@ def test_a_registry_in_object_storage_is_served_from_local_copies(tmp_path: Path
 
 
 def test_a_copy_that_went_bad_is_made_again(tmp_path: Path, remote: str) -> None:
-    """Nobody has to clean up."""
+    """No manual clean-up is needed."""
     upload(register(tmp_path / "made", SCHEMA, 1), remote)
     watched(remote, cache=tmp_path / "cache").open()
     (copy,) = (tmp_path / "cache").glob("*/tiny/*/model.onnx")
@@ -73,7 +73,7 @@ def test_a_url_that_nothing_opens_is_named() -> None:
         Registry("nosuch://models")
 
 
-def test_a_registry_that_cannot_be_read_leaves_what_serves_and_is_asked_again(
+def test_an_unreadable_registry_leaves_the_deployment_and_is_polled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network comes back without any file having changed."""

@@ -1,4 +1,4 @@
-"""Plans of what serves: rules, changes of them, and the file they are kept in."""
+"""Rollouts: rules, changes, and the serving file."""
 
 import json
 
@@ -28,7 +28,7 @@ def shares(serving: ServingState) -> dict[str, float]:
 
 
 def test_a_promotion_serves_all_and_ends_experiment_and_shadow() -> None:
-    """What served before is kept."""
+    """The previous rollout is kept."""
     begun = with_shadow(with_arm(START, TWO, "b", 0.1, "", NOW), THREE, NOW)
     ended = with_version(begun, TWO, NOW)
     assert {":2": 1.0} == shares(ended)
@@ -36,7 +36,7 @@ def test_a_promotion_serves_all_and_ends_experiment_and_shadow() -> None:
     assert (START.rollout, with_arm(START, TWO, "b", 0.1, "", NOW).rollout, begun.rollout) == ended.history
 
 
-def test_the_first_arm_begins_an_experiment_against_what_serves() -> None:
+def test_the_first_arm_begins_an_experiment_against_the_serving_version() -> None:
     """Its name is the model's and the time's, unless one is given."""
     begun = with_arm(START, TWO, "b", 0.1, "", NOW)
     assert {"control:1": 0.9, "b:2": 0.1} == shares(begun)
@@ -60,7 +60,7 @@ def test_weights_are_thousandths_below_one(weight: float) -> None:
         with_arm(START, TWO, "b", weight, "", NOW)
 
 
-def test_changes_that_make_no_sense_are_refused() -> None:
+def test_invalid_changes_are_rejected() -> None:
     """Each with its reason."""
     begun = with_arm(START, TWO, "b", 0.999, "", NOW)
     for change, reason in [
@@ -95,7 +95,7 @@ def test_history_is_bounded() -> None:
     assert THREE != serving.history[-1].arms[0].model == TWO
 
 
-def test_a_file_holds_all_of_a_plan() -> None:
+def test_a_file_holds_all_of_a_rollout() -> None:
     """What is written is read again."""
     serving = with_shadow(with_arm(START, TWO, "b", 0.1, "", NOW), THREE, NOW)
     assert serving == parse_serving(serialize_serving(serving), "x")
@@ -118,7 +118,7 @@ def test_a_file_holds_all_of_a_plan() -> None:
         ({"shadow": 7}, "not a serving file"),
     ],
 )
-def test_a_file_that_breaks_a_rule_is_refused(changes: dict[str, object], reason: str) -> None:
+def test_a_file_that_breaks_a_rule_is_rejected(changes: dict[str, object], reason: str) -> None:
     """Naming file and field."""
     content = {**json.loads(serialize_serving(START)), **changes}
     with pytest.raises(RolloutError, match=f"^some/serving.json: .*{reason}"):

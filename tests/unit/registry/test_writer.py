@@ -1,4 +1,4 @@
-"""Registering models: what lies in a version, and that the server takes it."""
+"""Registering models: the files of a version, and that a server loads it."""
 
 import json
 from dataclasses import asdict
@@ -41,7 +41,7 @@ def graph(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_registered_serves(location: str, graph: Path, tmp_path: Path) -> None:
+def test_a_registered_version_serves(location: str, graph: Path, tmp_path: Path) -> None:
     """From a directory or object storage, with its samples; versions count up."""
     samples = samples_of(OnnxModel(graph, "", CPU), SCHEMA)
     for number in (1, 2):

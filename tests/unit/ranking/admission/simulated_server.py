@@ -1,4 +1,4 @@
-"""A server of some turns under random arrivals, in simulated time: what the limit makes of it."""
+"""A simulated server with a number of slots under random arrivals, to test the limit."""
 
 import heapq
 import random
@@ -10,7 +10,7 @@ from services.ranking.admission.concurrency_limit import ConcurrencyLimit
 
 @dataclass
 class Outcome:
-    """What became of the requests of a phase; seconds of simulated time."""
+    """Outcomes of the requests of a phase; seconds of simulated time."""
 
     good: int = 0
     refused: int = 0
@@ -20,10 +20,10 @@ class Outcome:
 
 
 class SimulatedServer:
-    """First come, first served; requests have a deadline, and are dropped when it passes before their turn.
+    """First come, first served; requests have a deadline, and are dropped when it passes before they get a slot.
 
     Args:
-        limit: says who is let in.
+        limit: the limit under test.
         turns: requests served at once.
         seed: of the arrivals and of how long a request takes.
     """

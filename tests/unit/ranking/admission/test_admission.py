@@ -1,4 +1,4 @@
-"""Room and turns, with real threads and a chance that is none."""
+"""Admission and slots, with real threads and fixed random numbers."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +21,7 @@ def admission(slots: int = 1, most: int = 8) -> AdmissionController:
 
 
 class Queue:
-    """Requests that come one after another while the only turn is taken, and say when they have theirs."""
+    """Requests that arrive one after another while the only slot is taken, and record when they get it."""
 
     def __init__(self, tried: AdmissionController, pool: ThreadPoolExecutor) -> None:
         self._tried, self._pool, self.order = tried, pool, list[str]()
@@ -37,8 +37,8 @@ class Queue:
             self.order.append(name)
 
 
-def test_turns_go_in_order_of_arrival_and_interactive_first() -> None:
-    """Nobody overtakes who came before with the same priority."""
+def test_slots_go_in_order_of_arrival_and_interactive_first() -> None:
+    """No request overtakes an earlier one of the same priority."""
     tried = admission()
     with ThreadPoolExecutor(4) as pool:
         queue = Queue(tried, pool)
@@ -50,8 +50,8 @@ def test_turns_go_in_order_of_arrival_and_interactive_first() -> None:
     assert 0 == tried.admitted
 
 
-def test_batch_is_refused_first() -> None:
-    """At half of the limit; interactive ones are let in up to all of it. Each is told when to come back."""
+def test_batch_is_rejected_first() -> None:
+    """At half of the limit; interactive ones are admitted up to all of it. Each gets a retry delay."""
     tried = admission(slots=8)
     with ExitStack() as taken:
         for _ in range(4):
@@ -72,8 +72,8 @@ def test_batch_is_refused_first() -> None:
         assert 1 == tried.admitted
 
 
-def test_who_waits_beyond_the_deadline_is_given_up_and_gives_the_room_back() -> None:
-    """The next in line has the turn."""
+def test_a_request_that_waits_beyond_the_deadline_is_given_up() -> None:
+    """It leaves the queue, and the next one gets the slot."""
     tried = admission()
     with ThreadPoolExecutor(2) as pool:
         queue = Queue(tried, pool)
@@ -86,8 +86,8 @@ def test_who_waits_beyond_the_deadline_is_given_up_and_gives_the_room_back() -> 
     assert ["patient"] == queue.order
 
 
-def test_what_cannot_be_in_time_is_given_up_at_once() -> None:
-    """By what rankings took of late; but a request that need not wait is worked on, or nobody would ever learn."""
+def test_a_request_that_cannot_be_in_time_is_given_up_at_once() -> None:
+    """By the mean ranking time; but a request that need not wait runs, so that the mean is updated."""
     now_s = [0.0]
     tried = AdmissionController(1, ConcurrencyLimit(1, 8), lambda: now_s[0])
     for _ in range(100):
@@ -97,7 +97,7 @@ def test_what_cannot_be_in_time_is_given_up_at_once() -> None:
         Queue(tried, pool).come("hopeless", time_left_s=0.4).result()
 
 
-def test_an_error_while_ranking_gives_the_turn_back() -> None:
+def test_an_error_while_ranking_releases_the_slot() -> None:
     """Whatever it is."""
     tried = admission(most=1)
     for _ in range(3):
@@ -106,8 +106,8 @@ def test_an_error_while_ranking_gives_the_turn_back() -> None:
     assert 0 == tried.admitted
 
 
-def test_many_threads_lose_neither_turn_nor_room() -> None:
-    """Never more at once than turns, and all is free at the end."""
+def test_many_threads_lose_no_slot() -> None:
+    """Never more at the same time than slots, and all are free at the end."""
     tried, lock, at_once, most = admission(slots=3, most=6), threading.Lock(), [0], [0]
 
     def take(number: int) -> str:
@@ -141,13 +141,13 @@ def test_many_threads_lose_neither_turn_nor_room() -> None:
         ((("user-agent", "x"), (PRIORITY, "batch")), Priority.BATCH),
     ],
 )
-def test_what_is_not_said_is_interactive(metadata, expected) -> None:
-    """Other keys say nothing."""
+def test_the_default_is_interactive(metadata, expected) -> None:
+    """Other keys are ignored."""
     assert expected == parse_priority(metadata)
 
 
 @pytest.mark.parametrize("value", ["", "Batch", "urgent", b"batch"])
 def test_an_unknown_priority_is_named(value) -> None:
-    """With the key and what there is."""
+    """With the key and the known priorities."""
     with pytest.raises(InvalidRequest, match=r"x-crossrec-priority: .* is not one of interactive, batch"):
         parse_priority(((PRIORITY, value),))

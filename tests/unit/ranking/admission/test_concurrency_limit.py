@@ -1,4 +1,4 @@
-"""The limit on a simulated server with 4 turns of 10 ms: 400 requests a second, in simulated time."""
+"""The limit on a simulated server with 4 slots of 10 ms: 400 requests a second, in simulated time."""
 
 from statistics import mean
 
@@ -18,7 +18,7 @@ def server(most: int = 256) -> tuple[ConcurrencyLimit, SimulatedServer]:
 
 
 def test_three_times_the_capacity_leaves_the_goodput_at_capacity() -> None:
-    """And who is let in waits about as long as the target, not for a full server."""
+    """Admitted requests wait about as long as the target."""
     _, simulated = server()
     simulated.run(10, 3 * CAPACITY, TAKES_S)
     loaded = simulated.run(30, 3 * CAPACITY, TAKES_S)
@@ -27,7 +27,7 @@ def test_three_times_the_capacity_leaves_the_goodput_at_capacity() -> None:
     assert loaded.lost == loaded.late == 0
 
 
-def test_it_settles_at_turns_and_target_times_capacity() -> None:
+def test_it_settles_at_slots_and_target_times_capacity() -> None:
     """Little's law; after the load has been there for a while."""
     limit, simulated = server()
     simulated.run(10, 3 * CAPACITY, TAKES_S)
@@ -40,7 +40,7 @@ def test_it_settles_at_turns_and_target_times_capacity() -> None:
 
 
 def test_slower_requests_lower_it_and_faster_ones_raise_it_again() -> None:
-    """Nobody tells it what a request costs."""
+    """The limit does not know the cost of a request."""
     limit, simulated = server()
     simulated.run(20, 3 * CAPACITY, TAKES_S)
     before = limit.limit
@@ -52,7 +52,7 @@ def test_slower_requests_lower_it_and_faster_ones_raise_it_again() -> None:
 
 
 def test_deadlines_shorter_than_the_target_shorten_the_queue() -> None:
-    """Who is let in is answered in time; with the target alone all would be worked on too late."""
+    """Admitted requests are answered in time; with the target alone all would run too late."""
     _, simulated = server()
     simulated.run(10, 3 * CAPACITY, TAKES_S, deadline_s=0.06)
     loaded = simulated.run(20, 3 * CAPACITY, TAKES_S, deadline_s=0.06)
@@ -60,14 +60,14 @@ def test_deadlines_shorter_than_the_target_shorten_the_queue() -> None:
 
 
 @pytest.mark.parametrize(("load", "refused"), [(0.5, 0.0), (0.8, 0.001), (0.9, 0.01)])
-def test_below_the_capacity_nearly_nobody_is_refused(load: float, refused: float) -> None:
-    """Bursts are let in; near the capacity there are some that stand."""
+def test_below_the_capacity_nearly_no_request_is_rejected(load: float, refused: float) -> None:
+    """Bursts are admitted; near the capacity a few requests are rejected."""
     _, simulated = server()
     calm = simulated.run(60, load * CAPACITY, TAKES_S)
     assert calm.refused <= refused * 60 * load * CAPACITY
 
 
-def test_after_an_overload_all_are_let_in_again() -> None:
+def test_after_an_overload_all_are_admitted_again() -> None:
     """Within seconds."""
     _, simulated = server()
     simulated.run(20, 10 * CAPACITY, TAKES_S)
@@ -77,7 +77,7 @@ def test_after_an_overload_all_are_let_in_again() -> None:
 
 @pytest.mark.parametrize(("slots", "most", "expected"), [(4, 64, 5), (4, 2, 2), (1, 1, 1)])
 def test_its_bounds(slots: int, most: int, expected: int) -> None:
-    """However long the waiting, the turns stay busy; it starts at the upper bound."""
+    """However long the wait, the slots stay busy; the limit starts at the upper bound."""
     limit = ConcurrencyLimit(slots, most)
     assert most == limit.limit
     for second in range(1000):

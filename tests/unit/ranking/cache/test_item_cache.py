@@ -1,4 +1,4 @@
-"""Item rows in memory: what is read again and when, what leaves, and what an outage leaves."""
+"""Item rows in memory: refresh, eviction, and outages."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -78,7 +78,7 @@ def unique_users(found: ItemLookup) -> list[float]:
 
 
 def read_items(store: RecordingStore) -> set[str]:
-    """What was read since the last call, whatever of it."""
+    """The entities read since the last call."""
     read = {key for keys in store.reads for key in keys}
     store.reads.clear()
     return read
@@ -113,8 +113,8 @@ def test_vectors_of_another_encoder_are_missing(store: RecordingStore, clock: Cl
     assert [[0.5, 1.0]] == cache_over(store, clock).lookup(["a"], SCENARIOS).fields["items"].text.tolist()
 
 
-def test_what_is_young_is_not_read(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
-    """What is missing is read in two batches, alone; what has the age is read again."""
+def test_fresh_rows_are_not_read_again(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    """Missing items alone are read, in two batches; stale ones are read again."""
     rows(cache, "ab")
     read_items(store)
     clock.now_s += AGE_S
@@ -125,7 +125,7 @@ def test_what_is_young_is_not_read(cache: ItemCache, store: RecordingStore, cloc
     assert {"a", "b", "0", "11", "12"} >= read_items(store) >= {"a", "b", "11", "12"}
 
 
-def test_what_is_known_to_be_unchanged_stays_young(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+def test_unchanged_rows_stay_fresh(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
     rows(cache, "ab")
     read_items(store)
     clock.now_s += 100 * AGE_S
@@ -154,8 +154,10 @@ def test_changed_rows_are_read_again_if_they_are_held(cache: ItemCache, store: R
     assert set() == read_items(store)
 
 
-def test_what_changes_while_it_is_read_is_read_again(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
-    """The reading may have seen the row as it was before: it does not make the row young."""
+def test_a_row_that_changes_while_it_is_read_is_read_again(
+    cache: ItemCache, store: RecordingStore, clock: Clock
+) -> None:
+    """The read may have returned the old row: it does not make the row fresh."""
     original, changing = store.read_blocks, [True]
 
     def read_and_change(requests: Sequence[ReadRequest]) -> list[Block]:
@@ -175,7 +177,7 @@ def test_what_changes_while_it_is_read_is_read_again(cache: ItemCache, store: Re
     assert [9.0] == sizes(rows(cache, "a"))
 
 
-def test_a_row_deleted_in_the_store_is_forgotten(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+def test_a_row_deleted_in_the_store_is_removed(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
     rows(cache, "ab")
     for view in ("item", "item_scenario"):
         store.rows[view].clear()
@@ -185,7 +187,7 @@ def test_a_row_deleted_in_the_store_is_forgotten(cache: ItemCache, store: Record
     assert [[0.5, 0.5]] * 2 == margins(found)
 
 
-def test_what_was_given_out_does_not_change(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+def test_returned_rows_do_not_change(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
     found = rows(cache, "a")
     describe(store, "a", 9.0)
     clock.now_s += AGE_S + 1
@@ -193,8 +195,8 @@ def test_what_was_given_out_does_not_change(cache: ItemCache, store: RecordingSt
     assert [1.0] == sizes(found)
 
 
-def test_during_an_outage_the_last_known_rows_serve(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
-    """And say how old they are; what was never read has defaults, and is read when the store is back."""
+def test_during_an_outage_the_last_known_rows_are_used(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+    """With their age; items that were never read have defaults, and are read after the outage."""
     rows(cache, "a")
     store.failure = StoreUnavailable("away")
     clock.now_s += AGE_S + 2
@@ -214,7 +216,7 @@ def test_rows_of_another_schema_are_an_error_each_time(cache: ItemCache, store: 
             rows(cache, "a")
 
 
-def test_the_items_asked_for_longest_ago_leave(store: RecordingStore, clock: Clock) -> None:
+def test_the_least_recently_used_items_are_evicted(store: RecordingStore, clock: Clock) -> None:
     cache = cache_over(store, clock, size=2)
     for item in "aba":
         clock.now_s += 0.1
@@ -229,13 +231,13 @@ def test_the_items_asked_for_longest_ago_leave(store: RecordingStore, clock: Clo
     assert [[0.5, 20.0]] == margins(found)
 
 
-def test_a_request_larger_than_the_bound_is_whole(store: RecordingStore, clock: Clock) -> None:
+def test_a_request_larger_than_the_capacity_is_complete(store: RecordingStore, clock: Clock) -> None:
     cache = cache_over(store, clock, size=2)
     assert [1.0, 2.0, 3.0] == sizes(rows(cache, "abc"))
 
 
-def test_what_a_request_reads_does_not_drive_out_what_it_has(store: RecordingStore, clock: Clock) -> None:
-    """Those that are held, and were asked for longest ago, are asked for now; however small the bound is."""
+def test_the_items_of_a_request_do_not_evict_each_other(store: RecordingStore, clock: Clock) -> None:
+    """Its items in memory that were least recently used are in use now; however small the capacity is."""
     for size in (1, 2):
         cache = cache_over(store, clock, size=size)
         for item in "ab":
@@ -246,8 +248,8 @@ def test_what_a_request_reads_does_not_drive_out_what_it_has(store: RecordingSto
         assert [True] * 3 == found.known.tolist()
 
 
-def test_what_others_read_meanwhile_drives_out_what_nobody_asks_for(store: RecordingStore, clock: Clock) -> None:
-    """A request that waits for the store for some of its items keeps the others."""
+def test_concurrent_reads_evict_the_least_recently_used(store: RecordingStore, clock: Clock) -> None:
+    """The items of a request that waits for the store stay in memory."""
     for number in range(10):
         describe(store, f"other {number}", 9.0)
     cache = cache_over(store, clock, size=10)
@@ -283,7 +285,7 @@ def test_many_items_come_and_go_and_each_keeps_its_own(store: RecordingStore, cl
 
 
 def test_a_scenario_that_appears_later_has_its_pairs(cache: ItemCache, store: RecordingStore) -> None:
-    """Those too that were there before anybody asked for the scenario."""
+    """Those too that were stored before the first request for the scenario."""
     assert [[0.5, 10.0]] == margins(rows(cache, "a", ["tv", "web"]))
     put(store, "item_scenario", ("a", "late"), attributes=[7.0])
     assert [[10.0, 7.0]] == margins(rows(cache, "a", ["web", "late"]))
@@ -296,8 +298,8 @@ def test_a_scenario_named_twice_has_one_column() -> None:
     assert [1, 2] == table.scenario_columns(["web", "late"]).tolist()
 
 
-def test_the_oldest_are_those_that_will_soon_be_too_old(cache: ItemCache, clock: Clock) -> None:
-    """Those asked for last come first."""
+def test_rows_are_due_before_they_become_stale(cache: ItemCache, clock: Clock) -> None:
+    """The most recently used come first."""
     for item in "abc":
         rows(cache, item)
         clock.now_s += 0.1

@@ -1,4 +1,4 @@
-"""What was last read of users, with a clock that stands still."""
+"""Users' last known rows, with a manual clock."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from tests.unit.ranking.recording_store import Clock
 TV = ("tv",)
 
 
-def test_rows_are_given_with_their_age_until_they_are_too_old() -> None:
+def test_rows_are_returned_with_their_age_until_they_are_too_old() -> None:
     """The newest of a user."""
     clock = Clock()
     known: LastKnownRows[str] = LastKnownRows(10, 1000, clock)
@@ -24,15 +24,15 @@ def test_rows_are_given_with_their_age_until_they_are_too_old() -> None:
     assert known.get("ann", TV) is None
 
 
-def test_rows_about_other_scenarios_are_not_given() -> None:
+def test_rows_for_other_scenarios_are_not_returned() -> None:
     """Their order is that of the scenarios."""
     known: LastKnownRows[str] = LastKnownRows(10, 1000)
     known.put("ann", TV, "rows", 1)
     assert known.get("ann", ("shelf", "tv")) is None
 
 
-def test_when_there_is_no_room_those_kept_longest_ago_leave() -> None:
-    """Kept again counts; one that is too large for all of it is not kept."""
+def test_when_full_the_rows_put_first_are_evicted() -> None:
+    """Rows that are put again count as new; rows larger than the bound are not kept."""
     known: LastKnownRows[str] = LastKnownRows(10, 10, Clock())
     for user in ("ann", "bob", "ann", "eve"):
         known.put(user, TV, user, 4)
@@ -41,8 +41,8 @@ def test_when_there_is_no_room_those_kept_longest_ago_leave() -> None:
     assert known.get("big", TV) is None
 
 
-def test_who_is_forgotten_takes_no_room() -> None:
-    """And whom nobody knows may be forgotten."""
+def test_removed_users_take_no_memory() -> None:
+    """An unknown user may be removed."""
     known: LastKnownRows[str] = LastKnownRows(10, 10)
     for _ in range(3):
         known.put("ann", TV, "rows", 9)

@@ -1,4 +1,4 @@
-"""What the background does for the caches, with changes that a test tells."""
+"""The background refresh of the caches, with changes from a test."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from tests.unit.ranking.cache.test_item_cache import AGE_S, ENCODER, SCHEMA, des
 from tests.unit.ranking.recording_store import Clock, RecordingStore
 
 
-class Told:
-    """Tells what a test put in; None at first, as the real one."""
+class FakeChangeFeed:
+    """A change feed with the changes of a test; None at first, as the real one."""
 
     def __init__(self) -> None:
         self.news: list[dict[str, set[Key]] | Exception | None] = [None]
@@ -46,14 +46,14 @@ def items(store: RecordingStore, clock: Clock) -> ItemCache:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def feed() -> FakeChangeFeed:
+    return FakeChangeFeed()
 
 
 @pytest.fixture
-def refresher(items: ItemCache, store: RecordingStore, told: Told, clock: Clock) -> Refresher:
+def refresher(items: ItemCache, store: RecordingStore, feed: FakeChangeFeed, clock: Clock) -> Refresher:
     every = [f"i{number}" for number in range(BATCH + 10)]
-    return Refresher(items, ScenarioCache(store, SCHEMA, 2.0, clock), told, every, clock)
+    return Refresher(items, ScenarioCache(store, SCHEMA, 2.0, clock), feed, every, clock)
 
 
 def test_warming_up_reads_every_item(refresher: Refresher, items: ItemCache, store: RecordingStore) -> None:
@@ -65,7 +65,7 @@ def test_warming_up_reads_every_item(refresher: Refresher, items: ItemCache, sto
     assert [] == store.reads
 
 
-def test_what_there_was_no_time_for_is_read_later(refresher: Refresher, items: ItemCache) -> None:
+def test_items_beyond_the_time_limit_are_read_later(refresher: Refresher, items: ItemCache) -> None:
     assert not refresher.warm(0.0)
     assert 0 == len(items)
     refresher.step(0.0)
@@ -74,13 +74,13 @@ def test_what_there_was_no_time_for_is_read_later(refresher: Refresher, items: I
 
 
 def test_changed_items_are_read_again_alone(
-    refresher: Refresher, items: ItemCache, store: RecordingStore, told: Told, clock: Clock
+    refresher: Refresher, items: ItemCache, store: RecordingStore, feed: FakeChangeFeed, clock: Clock
 ) -> None:
     refresher.warm(60.0)
     refresher.step(0.0)
     clock.now_s += 10 * AGE_S
     describe(store, "i3", 99.0)
-    told.news.append({"item": {("i3",)}, "item_scenario": {("gone", "tv")}, "facet_activity": set()})
+    feed.news.append({"item": {("i3",)}, "item_scenario": {("gone", "tv")}, "facet_activity": set()})
     refresher.step(0.0)
     store.reads.clear()
     assert [99.0, 4.0] == sizes(items.lookup(["i3", "i4"], ()))
@@ -88,12 +88,12 @@ def test_changed_items_are_read_again_alone(
 
 
 def test_after_changes_were_missed_everything_is_read_again(
-    refresher: Refresher, items: ItemCache, store: RecordingStore, told: Told
+    refresher: Refresher, items: ItemCache, store: RecordingStore, feed: FakeChangeFeed
 ) -> None:
     refresher.warm(60.0)
     refresher.step(0.0)
     describe(store, "i3", 99.0)
-    told.news.append(None)
+    feed.news.append(None)
     for _ in range(4):
         refresher.step(0.0)
     store.reads.clear()
@@ -101,13 +101,13 @@ def test_after_changes_were_missed_everything_is_read_again(
     assert [] == store.reads
 
 
-def test_without_being_told_rows_are_read_again_by_age(
-    refresher: Refresher, items: ItemCache, store: RecordingStore, told: Told, clock: Clock
+def test_without_a_change_feed_rows_are_read_again_by_age(
+    refresher: Refresher, items: ItemCache, store: RecordingStore, feed: FakeChangeFeed, clock: Clock
 ) -> None:
     refresher.warm(60.0)
     refresher.step(0.0)
     clock.now_s += AGE_S * 0.6
-    told.news.extend([StoreUnavailable("no permission")] * 3)
+    feed.news.extend([StoreUnavailable("no permission")] * 3)
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="no permission"):
             refresher.step(0.0)
@@ -117,9 +117,9 @@ def test_without_being_told_rows_are_read_again_by_age(
     assert [] == store.reads
 
 
-def test_a_thread_of_its_own_does_it_until_it_is_stopped(refresher: Refresher, items: ItemCache, told: Told) -> None:
+def test_a_thread_refreshes_until_it_is_stopped(refresher: Refresher, items: ItemCache, feed: FakeChangeFeed) -> None:
     refresher.start()
     refresher.filled.wait()
     refresher.stop()
     assert BATCH + 10 == len(items)
-    assert told.closed
+    assert feed.closed

@@ -1,4 +1,4 @@
-"""Scenarios in memory: when they are read again, and what serves while the store is away."""
+"""Scenarios in memory: when they are read again, and which are used while the store is unavailable."""
 
 import numpy as np
 import pytest

@@ -31,14 +31,14 @@ def test_a_user_keeps_the_arm() -> None:
 
 
 def test_experiments_are_independent() -> None:
-    """Who is in an arm of one is in an arm of the other by chance."""
+    """The arms of two experiments are independent."""
     both = Counter(zip(places("prices", 0.5, 0.5), places("pictures", 0.5, 0.5), strict=True))
     for count in both.values():
         assert abs(count - len(USERS) / 4) < 4 * (0.25 * 0.75 * len(USERS)) ** 0.5
 
 
 def test_a_raised_weight_moves_users_into_its_arm_only() -> None:
-    """Nobody else changes, so that what was measured of them stays comparable."""
+    """No other user changes, so that their measurements stay comparable."""
     before, after = places("prices", 0.6, 0.3, 0.1), places("prices", 0.4, 0.2, 0.4)
     moved = Counter((b, a) for b, a in zip(before, after, strict=True) if b != a)
     assert {(0, 2), (1, 2)} == set(moved)

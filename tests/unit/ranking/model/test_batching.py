@@ -1,4 +1,4 @@
-"""Requests scored together: equal answers, no waiting past a deadline, errors stay with who made them."""
+"""Dynamic batching: equal answers, no waiting past a deadline, an error fails its own request alone."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from tests.unit.ranking.model.graphs import Asked, asked, assert_same, expected,
 
 CPU = ("CPUExecutionProvider",)
 FOREVER_S = 3600.0
-"""Longer than a test may take: who waits that long hangs."""
+"""Longer than a test may take: a request that waits this long hangs."""
 
 
 class RecordingModel:
@@ -57,8 +57,8 @@ def test_a_batch_runs_when_it_is_full(model: RecordingModel) -> None:
     assert model.runs == [4]
 
 
-def test_many_threads_get_what_they_would_get_alone(model: RecordingModel) -> None:
-    """Whoever they meet."""
+def test_many_threads_get_the_scores_of_single_requests(model: RecordingModel) -> None:
+    """Whatever the composition of their batches."""
     batched = BatchingModel(model, 0.001, 4)
     requests = [asked(1 + seed % 90, scenarios=2 + seed % 2, seed=seed) for seed in range(400)]
     with ThreadPoolExecutor(16) as pool:
@@ -84,7 +84,7 @@ def test_a_request_without_time_does_not_wait(model: RecordingModel) -> None:
     assert model.runs == [1]
 
 
-def test_who_joins_without_time_lets_the_others_wait_no_longer(model: RecordingModel) -> None:
+def test_a_request_without_time_left_closes_its_batch(model: RecordingModel) -> None:
     """The batch runs for both, though the first one had all the time of the world."""
     batched, (first, second) = BatchingModel(model, FOREVER_S, 4), (asked(3), asked(4))
     with ThreadPoolExecutor(1) as pool:
@@ -96,7 +96,7 @@ def test_who_joins_without_time_lets_the_others_wait_no_longer(model: RecordingM
     assert model.runs == [2]
 
 
-def test_an_error_stays_with_who_made_it(model: RecordingModel, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_fails_its_own_request_alone(model: RecordingModel, caplog: pytest.LogCaptureFixture) -> None:
     """The others are scored; that the batch failed is logged."""
     good, (tensors, target) = [asked(items) for items in (5, 2)], asked(4)
     bad = (replace(tensors, cross=tensors.cross[:, :, :1]), target)

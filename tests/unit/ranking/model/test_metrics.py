@@ -17,7 +17,7 @@ from tests.unit.ranking.model.tiny_models import CPU, ENCODER, register, samples
 SCHEMA = build_schema(FeatureConfig(text_dims=3))
 
 
-def test_arms_problems_swaps_and_the_shadow_are_told(tmp_path: Path) -> None:
+def test_arms_problems_swaps_and_the_shadow_are_collected(tmp_path: Path) -> None:
     """With labels for models and arms; means of the shadow are NaN until it has scored."""
     for number in (1, 2, 3):
         register(tmp_path, SCHEMA, number, slope=number)

@@ -100,7 +100,9 @@ def test_the_newest_version_is_opened_unless_one_is_named(tmp_path: Path) -> Non
         ("tiny", "newest", "no version newest of tiny"),
     ],
 )
-def test_a_missing_model_is_named_with_what_there_is(tmp_path: Path, name: str, version: str, expected: str) -> None:
+def test_a_missing_model_is_named_with_the_existing_ones(
+    tmp_path: Path, name: str, version: str, expected: str
+) -> None:
     """And with the command that makes one."""
     register(tmp_path)
     with pytest.raises(ModelUnavailable, match=expected) as caught:
@@ -108,7 +110,7 @@ def test_a_missing_model_is_named_with_what_there_is(tmp_path: Path, name: str, 
     assert "models there: tiny; `crossrec train`" in str(caught.value)
 
 
-def test_models_whose_first_versions_are_gone_are_named(tmp_path: Path) -> None:
+def test_models_whose_first_versions_were_deleted_are_named(tmp_path: Path) -> None:
     """Once each, whatever their versions; what is being written is none."""
     for version in (7, 12):
         register(tmp_path, version)
@@ -118,14 +120,14 @@ def test_models_whose_first_versions_are_gone_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", [None, 2, "1"])
-def test_a_manifest_of_another_format_is_refused(tmp_path: Path, written: object) -> None:
+def test_a_manifest_of_another_format_is_rejected(tmp_path: Path, written: object) -> None:
     """With both formats, before anything in it is believed."""
     register(tmp_path, format=written)
     with pytest.raises(ModelMismatch, match=f"its manifest has format {written}, this server reads 1"):
         open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU)
 
 
-def test_a_manifest_that_lacks_fields_is_refused_with_their_names(tmp_path: Path) -> None:
+def test_a_manifest_that_lacks_fields_is_rejected_with_their_names(tmp_path: Path) -> None:
     """Not with a traceback."""
     path = register(tmp_path) / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -136,7 +138,7 @@ def test_a_manifest_that_lacks_fields_is_refused_with_their_names(tmp_path: Path
 
 
 @pytest.mark.parametrize(("text", "expected"), [("{", "is not JSON"), ("[]", "has format None")])
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_invalid_manifest_is_rejected(tmp_path: Path, text: str, expected: str) -> None:
     """Cut off, or another kind of file."""
     (register(tmp_path) / "manifest.json").write_text(text)
     with pytest.raises(CrossRecError, match=expected):
@@ -149,7 +151,7 @@ def test_a_registry_that_does_not_exist_holds_none(tmp_path: Path) -> None:
         open_model(tmp_path / "registry", "tiny", "", SCHEMA, ENCODER, CPU)
 
 
-def test_a_model_that_does_not_fit_is_refused_with_all_that_differs(tmp_path: Path) -> None:
+def test_a_model_that_does_not_fit_is_rejected_with_all_differences(tmp_path: Path) -> None:
     """Before its graph is loaded."""
     directory = register(tmp_path, schema=build_schema(FeatureConfig(text_dims=2)), encoder_fingerprint=8)
     (directory / "model.onnx").unlink()
@@ -159,7 +161,7 @@ def test_a_model_that_does_not_fit_is_refused_with_all_that_differs(tmp_path: Pa
         assert part in str(caught.value)
 
 
-def test_a_model_trained_on_what_this_code_has_fits() -> None:
+def test_a_model_trained_on_the_same_features_fits() -> None:
     """Also after a way through JSON, that knows no tuples."""
     assert model_differences(manifest_of(), SCHEMA, ENCODER) == []
 
@@ -243,7 +245,7 @@ def test_a_provider_that_is_not_obtained_is_refused(tmp_path: Path, provider: st
 
 
 def test_requests_are_batched_where_it_is_asked_for_and_the_model_can(tmp_path: Path) -> None:
-    """Its graph of several requests lies beside the other."""
+    """The batched graph is beside the other."""
     write_batched(register(tmp_path) / "batched.onnx")
     assert isinstance(open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU), OnnxModel)
     batched = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, ExecutionConfig(batch_wait_ms=1))
@@ -252,7 +254,7 @@ def test_requests_are_batched_where_it_is_asked_for_and_the_model_can(tmp_path: 
 
 
 def test_a_model_without_that_graph_is_served_unbatched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """And the log says so."""
+    """The log reports it."""
     register(tmp_path)
     with caplog.at_level("INFO"):
         found = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, ExecutionConfig(batch_wait_ms=1))

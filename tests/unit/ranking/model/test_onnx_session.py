@@ -64,7 +64,7 @@ def test_an_answer_stays_as_it_was_when_the_buffers_are_used_again(path: Path, e
 
 @pytest.mark.parametrize("execution", [PADDED, CAPTURED])
 def test_threads_share_the_buffers_of_a_shape(path: Path, execution: ExecutionConfig) -> None:
-    """One after another: nobody reads what another wrote."""
+    """One after another: no run reads the output of another."""
     graph, requests = PaddedGraph(path, CPU, execution), [asked(1 + seed % 16, seed=seed) for seed in range(200)]
     with ThreadPoolExecutor(8) as pool:
         for request, found in zip(requests, pool.map(graph.run, map(inputs, requests)), strict=True):

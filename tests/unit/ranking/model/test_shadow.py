@@ -1,4 +1,4 @@
-"""What is found when a candidate scores as shadow."""
+"""Comparisons of a candidate that scores as shadow."""
 
 import json
 import logging
@@ -94,8 +94,8 @@ def test_means_are_kept_per_pair_of_versions() -> None:
         shadow.stop()
 
 
-def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
-    """Nobody takes from the queue here."""
+def test_requests_beyond_the_queue_are_dropped_and_counted() -> None:
+    """No thread reads the queue here."""
     shadow = ShadowScorer(1.0, 3)
     for _ in range(8):
         offer(shadow, FakeModel())
@@ -112,7 +112,7 @@ def test_a_share_of_the_requests_is_taken() -> None:
     assert [] == shadow.comparisons()
 
 
-def test_what_was_found_is_logged_every_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_comparisons_are_logged_every_minute(caplog: pytest.LogCaptureFixture) -> None:
     """With counts and means, in numbers that JSON holds."""
     caplog.set_level(logging.INFO, "services.ranking.model.shadow")
     now_s = [0.0]

@@ -1,4 +1,4 @@
-"""Models that follow their registry: what takes over, what never serves, and what is let go."""
+"""Models that follow their registry: swaps, versions that never serve, and unloading."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def decide(registry: Path, plan: Rollout) -> None:
 
 
 def test_the_newest_version_takes_over_when_it_appears(tmp_path: Path) -> None:
-    """Loaded once; looking again changes nothing."""
+    """Loaded once; another poll changes nothing."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
@@ -78,7 +78,7 @@ def test_the_newest_version_takes_over_when_it_appears(tmp_path: Path) -> None:
 
 
 def test_a_request_in_flight_keeps_its_model(tmp_path: Path) -> None:
-    """What was chosen scores on after the swap, and is gone when nobody holds it any more."""
+    """An assigned model scores after the swap, and is freed when it is no longer referenced."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
@@ -121,8 +121,8 @@ def test_a_request_in_flight_keeps_its_model(tmp_path: Path) -> None:
         "json",
     ],
 )
-def test_what_is_broken_never_serves(tmp_path: Path, spoil: Callable[[Path], None], problem: str) -> None:
-    """The last good version stays, the problem is told, and nothing is tried again until the files change."""
+def test_a_broken_version_never_serves(tmp_path: Path, spoil: Callable[[Path], None], problem: str) -> None:
+    """The last good version stays, the problem is reported, and it is not retried until the files change."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
@@ -139,7 +139,7 @@ def test_what_is_broken_never_serves(tmp_path: Path, spoil: Callable[[Path], Non
     assert (["tiny/2"], ()) == (serving(models), models.problems)
 
 
-def test_a_half_written_version_is_not_taken(tmp_path: Path) -> None:
+def test_a_half_written_version_is_not_loaded(tmp_path: Path) -> None:
     """Without its manifest it is no version, also under its final name."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
@@ -155,7 +155,7 @@ def test_a_half_written_version_is_not_taken(tmp_path: Path) -> None:
     assert ["tiny/2"] == serving(models)
 
 
-def test_a_manifest_that_arrives_before_its_files_is_tried_again(tmp_path: Path) -> None:
+def test_a_manifest_that_arrives_before_its_files_is_retried(tmp_path: Path) -> None:
     """A copy in any order ends well."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
@@ -184,7 +184,7 @@ def test_a_version_without_samples_serves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "error"), [(NO_SCENARIOS, ModelMismatch), (truncate, ModelUnavailable)])
-def test_a_server_does_not_start_with_what_is_broken(
+def test_a_server_does_not_start_with_a_broken_version(
     tmp_path: Path, spoil: Callable[[Path], None], error: type[CrossRecError]
 ) -> None:
     """There is no last good version yet."""
@@ -224,7 +224,7 @@ def test_a_pinned_version_is_served_whatever_is_promoted(tmp_path: Path) -> None
         watched(tmp_path, pinned="9").open()
 
 
-def test_a_serving_file_that_is_none_leaves_what_serves(tmp_path: Path) -> None:
+def test_an_invalid_serving_file_leaves_the_deployment(tmp_path: Path) -> None:
     """The problem names the file and the field."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
@@ -265,7 +265,7 @@ def test_an_experiment_begins_when_all_its_arms_are_ready(tmp_path: Path) -> Non
 
 
 def test_a_broken_shadow_does_not_keep_its_arms_from_serving(tmp_path: Path) -> None:
-    """It is left out and told."""
+    """It is left out and reported."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2, spoil=truncate)
     decide(tmp_path, Rollout((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))

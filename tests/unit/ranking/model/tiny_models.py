@@ -127,7 +127,7 @@ def register(
 
 
 def truncate(directory: Path) -> None:
-    """Cut the graph off, and say so in the manifest: only ONNX Runtime can tell."""
+    """Truncate the graph and update the manifest: only ONNX Runtime can detect it."""
     path = directory / "model.onnx"
     path.write_bytes(path.read_bytes()[:-200])
     rehash(directory)

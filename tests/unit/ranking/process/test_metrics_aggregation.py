@@ -1,4 +1,4 @@
-"""What workers tell their supervisor, over real pipes."""
+"""The metrics of workers at their supervisor, over real pipes."""
 
 import math
 from multiprocessing import Pipe
@@ -34,7 +34,7 @@ def registry_of(aggregator: MetricsAggregator) -> CollectorRegistry:
 
 
 def test_every_look_asks_all_workers() -> None:
-    """How things stand now."""
+    """The current metrics."""
     aggregator = MetricsAggregator()
     registry, workers = registry_of(aggregator), [Worker(aggregator, pid) for pid in (1, 2)]
     for expected in (2, 4):
@@ -43,8 +43,8 @@ def test_every_look_asks_all_workers() -> None:
         assert expected == registry.get_sample_value("calls_total")
 
 
-def test_last_words_count_on() -> None:
-    """What a worker said at its end, unasked; its gauges end with it."""
+def test_the_last_report_stays_in_the_totals() -> None:
+    """The unrequested report of a worker before it ends; its gauges end with it."""
     aggregator = MetricsAggregator()
     registry, workers = registry_of(aggregator), [Worker(aggregator, pid) for pid in (1, 2)]
     for worker in workers:
@@ -56,7 +56,7 @@ def test_last_words_count_on() -> None:
 
 
 def test_a_worker_that_hangs_or_died_counts_as_when_it_last_answered() -> None:
-    """So the sum never falls, and a look takes no longer than the time-out."""
+    """The sum never falls, and a scrape takes no longer than the time-out."""
     aggregator = MetricsAggregator()
     (ours, theirs), registry, told = Pipe(), registry_of(aggregator), CollectorRegistry()
     aggregator.on_started(1, ours)
@@ -72,8 +72,8 @@ def test_a_worker_that_hangs_or_died_counts_as_when_it_last_answered() -> None:
 WEIGHT = "crossrec_ranking_model_weight"
 
 
-def told(code: str, seconds: float, waiting: float, weight: float) -> list[Metric]:
-    """What one process tells."""
+def metrics_of(code: str, seconds: float, waiting: float, weight: float) -> list[Metric]:
+    """The metrics of one process."""
     registry = CollectorRegistry()
     Counter("calls", "Calls.", ("code",), registry=registry).labels(code).inc(2)
     Histogram("took", "Time.", registry=registry, buckets=(0.1, 1)).observe(seconds)
@@ -86,7 +86,7 @@ def values(metrics: list[Metric]) -> dict[str, float]:
     return {f"{s.name}{dict(sorted(s.labels.items()))}": s.value for metric in metrics for s in metric.samples}
 
 
-def test_what_is_counted_adds_up() -> None:
+def test_counters_and_histograms_are_summed() -> None:
     """By name and labels; the weight of a model is the same in all."""
     assert {
         "calls_total{'code': 'OK'}": 4,
@@ -98,18 +98,22 @@ def test_what_is_counted_adds_up() -> None:
         "took_sum{}": 0.75,
         "waiting{}": 6,
         f"{WEIGHT}{{}}": 0.5,
-    } == values(aggregate([told("OK", 0.0625, 1, 0.5), told("INTERNAL", 0.0625, 2, 0.5), told("OK", 0.625, 3, 0.5)]))
+    } == values(
+        aggregate(
+            [metrics_of("OK", 0.0625, 1, 0.5), metrics_of("INTERNAL", 0.0625, 2, 0.5), metrics_of("OK", 0.625, 3, 0.5)]
+        )
+    )
 
 
-def test_what_was_counted_outlives_its_process() -> None:
+def test_counters_outlive_their_process() -> None:
     """Gauges do not."""
-    first, second = told("OK", 0.5, 1, 0.5), told("OK", 0.5, 1, 0.5)
+    first, second = metrics_of("OK", 0.5, 1, 0.5), metrics_of("OK", 0.5, 1, 0.5)
     found = values(aggregate([select_cumulative(first), second]))
     assert (4, 1) == (found["calls_total{'code': 'OK'}"], found["waiting{}"])
 
 
 def test_a_mean_is_of_those_that_have_one() -> None:
-    """Workers whose shadow has scored nothing say NaN."""
+    """Workers whose shadow has scored no request report NaN."""
     assert 0.5 == mean([0.25, float("nan"), 0.75])
     assert math.isnan(mean([float("nan")]))
     assert mean is GAUGE_AGGREGATIONS["crossrec_ranking_shadow_top10_overlap"]

@@ -1,4 +1,4 @@
-"""What follows from starts, readiness and deaths of workers, with a clock that the tests turn."""
+"""The worker pool's decisions after starts, readiness and deaths of workers, with a manual clock."""
 
 import pytest
 
@@ -13,7 +13,7 @@ class Watched(WorkerPool):
         super().__init__(target, lambda: self.now_s)
 
     def start_due(self) -> list[int]:
-        """Start whom there is to start; returns them."""
+        """Start the workers that are due; returns them."""
         new = [self.last + 1 + n for n in range(self.workers_to_start())]
         for pid in new:
             self.on_started(pid)
@@ -63,7 +63,7 @@ def test_those_that_die_before_they_are_ready_are_replaced_more_and_more_slowly(
     assert pytest.approx(0.1) == pool.next_start_s()
 
 
-def test_a_crash_loop_is_told() -> None:
+def test_a_crash_loop_is_reported() -> None:
     """Not ready, with the reason of the last death; alive all the same."""
     pool = Watched(1)
     for _ in range(CRASH_LOOP):
@@ -81,7 +81,7 @@ def test_a_crash_loop_is_told() -> None:
 
 
 def test_workers_that_serve_are_not_given_up_for_others_that_crash() -> None:
-    """Ready, but the reason is told."""
+    """Ready, with the reason."""
     pool = Watched(2).up()
     pool.on_exit(1, "killed by SIGKILL")
     for _ in range(CRASH_LOOP):
@@ -109,7 +109,7 @@ def test_all_are_replaced_one_after_another() -> None:
     assert ([], None, 0) == (pool.start_due(), pool.worker_to_drain(), pool.deaths)
 
 
-def test_what_does_not_start_replaces_nothing() -> None:
+def test_a_worker_that_does_not_start_replaces_none() -> None:
     """The old ones go on."""
     pool = Watched(2).up()
     pool.replace_all()
@@ -132,7 +132,7 @@ def test_a_death_meanwhile_is_made_good_before_anybody_drains() -> None:
     assert 2 == pool.worker_to_drain()
 
 
-def test_nobody_is_started_after_the_stop() -> None:
+def test_no_worker_is_started_after_the_stop() -> None:
     """And it is not ready."""
     pool = Watched(1).up()
     pool.stop()

@@ -15,7 +15,7 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 
 def ranker_with(observer: Observer) -> Ranker:
-    """Ranks for ann and bob, at a clock that stands still."""
+    """Ranks for ann and bob, at a fixed time."""
     rows = open_row_sources(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True)
     return Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: NOW_S, observers=(observer,))
 
@@ -26,7 +26,7 @@ def answer(ranker: Ranker, request: RankRequest) -> RankResponse:
 
 @dataclass
 class MemorySink:
-    """Keeps what is written, unless it is told to be away."""
+    """Keeps the written records, unless it is unavailable."""
 
     kept: list[KeyedRecord] = field(default_factory=list)
     away: bool = False

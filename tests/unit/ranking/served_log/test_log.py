@@ -26,7 +26,7 @@ def test_every_answer_is_written_under_its_user() -> None:
     assert sink.closed
 
 
-def test_answers_beyond_what_may_wait_are_dropped_and_counted() -> None:
+def test_answers_beyond_the_queue_are_dropped_and_counted() -> None:
     """The answer itself is as ever."""
     log = log_over(MemorySink(), waiting=2)
     ranker = ranker_with(log)
@@ -37,7 +37,7 @@ def test_answers_beyond_what_may_wait_are_dropped_and_counted() -> None:
     assert (2, 3) == (log.written, log.dropped)
 
 
-def test_what_the_sink_does_not_take_is_dropped() -> None:
+def test_records_that_the_sink_rejects_are_dropped() -> None:
     """And the log goes on when it takes again."""
     sink = MemorySink(away=True)
     log = log_over(sink)
@@ -63,7 +63,7 @@ def test_a_share_of_the_answers_is_taken(share: float, least: int, most: int) ->
 
 
 def test_an_answer_that_makes_no_record_does_not_end_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """It is counted, and told of once."""
+    """It is counted, and logged once."""
     sink = MemorySink()
     log = log_over(sink)
     for _ in range(2):

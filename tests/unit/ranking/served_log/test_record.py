@@ -15,7 +15,7 @@ from tests.unit.ranking.served_log.answers import answer, ranker_with
 
 
 class Listening:
-    """Keeps what it hears of."""
+    """Keeps the outcomes."""
 
     def __init__(self) -> None:
         self.heard: list[RankOutcome] = []
@@ -82,7 +82,7 @@ def test_features_are_those_of_the_first_items_in_the_order_of_the_answer() -> N
         np.testing.assert_array_equal(whole[[2, 1]] if name in PER_ITEM else whole, values, err_msg=name)
 
 
-def test_no_features_of_items_are_kept_where_none_are_wanted() -> None:
+def test_without_feature_items_no_item_features_are_kept() -> None:
     """The rest of the record is as ever."""
     _, _, record = recorded(request(), feature_items=0)
     assert (0, 3) == (record.features.items, len(record.answer.items))

@@ -1,4 +1,4 @@
-"""Tensors in records that are broken; whole ones are tested with the record."""
+"""Invalid tensors in records; valid ones are tested with the record."""
 
 import pytest
 
