@@ -1,4 +1,4 @@
-"""Writes dashboard.json out of panels.py: `python -m deploy.grafana.dashboard`. A panel is a line there, not forty."""
+"""Generates dashboard.json from panels.py: `python -m deploy.grafana.dashboard`."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 24, 8
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard, as Grafana reads it."""
+    """The dashboard in Grafana's JSON model."""
     panels: list[dict[str, Any]] = []
     top = 0
     for title, row in ROWS.items():
@@ -69,7 +69,7 @@ def _place(x: int, y: int, w: int, h: int) -> dict[str, int]:
 
 
 def text() -> str:
-    """The file."""
+    """The content of dashboard.json."""
     return json.dumps(dashboard(), indent=1) + "\n"
 
 

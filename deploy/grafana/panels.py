@@ -1,6 +1,6 @@
-"""The rows and panels of the dashboard: what is asked of Prometheus, and what to make of the answer.
+"""The rows and panels of the dashboard: queries to Prometheus, and how to read the results.
 
-Knows names of metrics; what they mean is told in services/*/metrics.py.
+Knows names of metrics; services/*/metrics.py document them.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Panel:
     """A panel.
 
     Args:
-        title: says what is shown.
-        unit: of the values, in Grafana's words.
+        title: what it shows.
+        unit: of the values, as Grafana names it.
         queries: expression and legend of each.
-        help: what to make of it.
+        help: how to read it.
         stat: one number instead of a plot.
-        stacked: whether the series add up to something.
+        stacked: whether the series are stacked.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Panel:
 
 
 def rate(metric: str, *by: str) -> str:
-    """Per second, summed."""
+    """The sum of a rate per second."""
     return f"sum{_by(by)} (rate({metric}[$__rate_interval]))"
 
 
@@ -67,10 +67,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((f"{rate(f'{RANKING}_requests_total{{{_FAILED}}}')} / {rate(f'{RANKING}_requests_total')}", ""),),
             stat=True,
         ),
-        Panel("Refused", "reqps", ((rate(f"{RANKING}_shed_total"), ""),), stat=True),
+        Panel("Rejected", "reqps", ((rate(f"{RANKING}_shed_total"), ""),), stat=True),
         Panel("Events stored", "cps", ((rate(f'{GATEWAY}_entries_total{{outcome="accepted"}}'), ""),), stat=True),
-        Panel("Kafka takes records", "bool_yes_no", ((f"min({GATEWAY}_kafka_up)", ""),), stat=True),
-        Panel("Features behind", "s", ((f"max({CONSUMER}_lag_seconds)", ""),), stat=True),
+        Panel("Kafka available", "bool_yes_no", ((f"min({GATEWAY}_kafka_up)", ""),), stat=True),
+        Panel("Consumer lag", "s", ((f"max({CONSUMER}_lag_seconds)", ""),), stat=True),
         Panel("Model problems", "none", ((f"max({RANKING}_model_problems)", ""),), stat=True),
     ),
     "Ranking: latency": (
@@ -78,7 +78,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Rank calls",
             "s",
             quantiles(f"{RANKING}_request_seconds", 0.5, 0.95, 0.99),
-            "In the server, waiting for the turn included; the network is not.",
+            "Time in the server, queueing included; without the network.",
         ),
         Panel(
             "Stages, mean",
@@ -87,7 +87,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (mean(f"{RANKING}_stage_seconds", "stage"), "{{stage}}"),
                 (mean(f"{RANKING}_waiting_seconds"), "waiting"),
             ),
-            "Together they are the mean of an answered request.",
+            "They add up to the mean of an answered request.",
             stacked=True,
         ),
         Panel(
@@ -103,7 +103,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Ranking: load": (
         Panel("Calls by code", "reqps", ((rate(f"{RANKING}_requests_total", "code"), "{{code}}"),), stacked=True),
         Panel(
-            "Room",
+            "Admission",
             "none",
             (
                 (f"sum({RANKING}_admitted)", "admitted"),
@@ -112,21 +112,21 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "The limit falls while requests wait longer than ranking.target_wait_s.",
         ),
         Panel(
-            "Refused by priority",
+            "Rejected by priority",
             "reqps",
             ((rate(f"{RANKING}_shed_total", "priority"), "{{priority}}"),),
-            "Batch requests are refused first.",
+            "Batch requests are rejected first.",
         ),
         Panel("Candidates of a request", "none", quantiles(f"{RANKING}_candidates", 0.5, 0.95)),
         Panel("Workers", "none", ((f"sum by (state) ({RANKING}_workers)", "{{state}}"),)),
         Panel(
-            "Workers that died",
+            "Worker deaths",
             "none",
             ((f"sum(increase({RANKING}_worker_deaths_total[$__rate_interval]))", "died"),),
-            "The log says how (ranking_worker_exited).",
+            "The log has the exit status (ranking_worker_exited).",
         ),
     ),
-    "Ranking: what answers rest on": (
+    "Ranking: data quality": (
         Panel(
             "Degraded answers",
             "percentunit",
@@ -134,17 +134,17 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Share of the answers; one may have several reasons.",
         ),
         Panel(
-            "Items in memory",
+            "Item cache hits",
             "percentunit",
             ((f"{rate(_HITS)} / {rate(f'{RANKING}_item_cache_requests_total')}", "hit"),),
-            "Those that are not, or are too old, are read from the store while the request waits.",
+            "Missing or too old items are read from the store while the request waits.",
         ),
         Panel("Age of the oldest item row", "s", quantiles(f"{RANKING}_item_age_seconds", 0.5, 0.95)),
         Panel(
             "Time since the user's newest event",
             "s",
             quantiles(f"{RANKING}_user_event_age_seconds", 0.1, 0.5, 0.9),
-            "p10 falls to seconds where users act and are ranked for in one visit; if it rises, features come late.",
+            "p10 is seconds if users act and get rankings in one visit; if it rises, features are late.",
         ),
     ),
     "Models": (
@@ -158,7 +158,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Share of the users",
             "percentunit",
             ((f"max by (model, arm) ({RANKING}_model_weight)", "{{model}} {{arm}}"),),
-            "What is promoted; a shadow has 0.",
+            "Shares of the rollout; a shadow has 0.",
         ),
         Panel(
             "Problems and swaps",
@@ -167,13 +167,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"max({RANKING}_model_problems)", "problems"),
                 (f"sum(increase({RANKING}_model_swaps_total[$__rate_interval]))", "swaps, over all workers"),
             ),
-            "The log says what is wrong (model_rejected).",
+            "The log has the reason (model_rejected).",
         ),
         Panel(
             "Probability by scenario, median",
             "percentunit",
             ((quantile(0.5, f"{RANKING}_probability", "scenario"), "{{scenario}}"),),
-            "Of all candidates. A jump without a new model means that features or candidates have changed.",
+            "Over all candidates. A jump without a new model means that features or candidates have changed.",
         ),
         Panel(
             "Probability by scenario, mean",
@@ -184,10 +184,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Transfer weight, mean",
             "percentunit",
             ((mean(f"{RANKING}_transfer_weight", "scenario", "source"), "{{source}} for {{scenario}}"),),
-            "How much what is known from a source counts in a target scenario.",
+            "How much preference in the source scenario counts in the target scenario.",
         ),
         Panel(
-            "Shadow: the ten best in common",
+            "Shadow: top-10 overlap",
             "percentunit",
             ((f"avg by (served, candidate) ({RANKING}_shadow_top10_overlap)", "{{candidate}} beside {{served}}"),),
         ),
@@ -207,10 +207,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (quantile(0.99, f"{GATEWAY}_confirmation_seconds"), "Kafka p99"),
                 (quantile(0.5, f"{GATEWAY}_confirmation_seconds"), "Kafka p50"),
             ),
-            "Kafka: from sending a request's records to the confirmation of the last. Streams: how long open.",
+            "Kafka: from sending a request's records to the confirmation of the last. Streams: time open.",
         ),
         Panel(
-            "Entries by what became of them",
+            "Entries by outcome",
             "cps",
             ((rate(f"{GATEWAY}_entries_total", "outcome"), "{{outcome}}"),),
             stacked=True,
@@ -228,7 +228,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"max({GATEWAY}_pending_bytes / {GATEWAY}_pending_bytes_limit)", "of the bytes"),
                 (f"max({GATEWAY}_pending_records / {GATEWAY}_pending_records_limit)", "of the records"),
             ),
-            "Of what a gateway may hold; at 1 batches are refused and streams wait.",
+            "Share of the gateway's limits; at 1 batches are rejected and streams wait.",
         ),
         Panel(
             "Streams and limits",
@@ -240,25 +240,25 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
     ),
     "Consumers": (
-        Panel("Behind", "s", ((f"max by (kind) ({CONSUMER}_lag_seconds)", "{{kind}}"),)),
-        Panel("Behind, records", "none", ((f"sum by (kind) ({CONSUMER}_lag_records)", "{{kind}}"),)),
+        Panel("Lag, seconds", "s", ((f"max by (kind) ({CONSUMER}_lag_seconds)", "{{kind}}"),)),
+        Panel("Lag, records", "none", ((f"sum by (kind) ({CONSUMER}_lag_records)", "{{kind}}"),)),
         Panel(
-            "Since the newest folded event",
+            "Time since the newest folded event",
             "s",
             ((f"min by (kind) ({CONSUMER}_freshness_seconds)", "{{kind}}"),),
-            "Grows on a silent topic, too.",
+            "Grows on an idle topic, too.",
         ),
         Panel(
-            "From Kafka to the store",
+            "Delay from Kafka to the store",
             "s",
             (
                 (quantile(0.5, f"{CONSUMER}_delay_seconds", "kind"), "{{kind}} p50"),
                 (quantile(0.99, f"{CONSUMER}_delay_seconds", "kind"), "{{kind}} p99"),
             ),
-            "Of the oldest record of each batch.",
+            "Delay of the oldest record of each batch.",
         ),
         Panel(
-            "Records by what became of them",
+            "Records by outcome",
             "cps",
             ((rate(f"{CONSUMER}_events_total", "kind", "outcome"), "{{kind}} {{outcome}}"),),
             stacked=True,
@@ -274,10 +274,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
-            "Tries that failed",
+            "Failed attempts",
             "cps",
             ((rate(f"{CONSUMER}_failures_total", "kind", "what"), "{{kind}}: {{what}}"),),
-            "They are tried again until they succeed; nothing is skipped.",
+            "They are retried until they succeed; nothing is skipped.",
         ),
         Panel(
             "Folding and store, p99",
@@ -288,7 +288,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
-            "Partitions handed out, writes fenced",
+            "Rebalances and fenced writes",
             "none",
             (
                 (f"sum by (kind) (increase({CONSUMER}_rebalances_total[$__rate_interval]))", "{{kind}} rebalances"),
