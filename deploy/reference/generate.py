@@ -23,7 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 from services.commands import COMMANDS, load_command  # noqa: E402 - after the path to it
 from services.features.schema import build_schema  # noqa: E402
-from services.settings.load import Settings, described  # noqa: E402
+from services.settings.describe import describe_settings  # noqa: E402
+from services.settings.load import Settings  # noqa: E402
 
 METRICS = (
     "services.gateway.metrics:GatewayMetrics",
@@ -65,7 +66,7 @@ def settings_page() -> list[str]:
     """Every setting with its default and meaning."""
     rows = [
         (f"`{setting.name}`", f"`{setting.default}`", setting.meaning)
-        for setting in described(Settings.model_construct())
+        for setting in describe_settings(Settings.model_construct())
     ]
     return [
         "A setting has the value of its environment variable (`kafka.partitions`: `CROSSREC_KAFKA__PARTITIONS`),",
