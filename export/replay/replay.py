@@ -12,7 +12,7 @@ import numpy as np
 from export.replay.history import REPLAYED, History
 from export.rows.requests import LabelledRequests, Strings
 from services.features import activity
-from services.features.catalogue import State
+from services.features.catalogue import CatalogueState
 from services.features.events import Events
 from services.features.rows import Floats
 from services.features.schema import Schema
@@ -126,7 +126,7 @@ class Replay:
         times, attributes = states.time_s[window], states.attributes[window]
         fold_item_scenarios(self._store, self._schema, keys, times, attributes, position.reshape(-1, 3))
 
-    def _fold_states(self, view: str, states: Sequence[tuple[str, State]], first: int) -> None:
+    def _fold_states(self, view: str, states: Sequence[tuple[str, CatalogueState]], first: int) -> None:
         if not states:
             return
         keys: list[Key] = [(identifier,) for identifier, _ in states]

@@ -11,7 +11,7 @@ from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
 from services.events.routing import KEY_SEPARATOR
-from services.features.catalogue import ItemState, ScenarioState, State, attribute_values
+from services.features.catalogue import CatalogueState, ItemState, ScenarioState, attribute_values
 from services.features.schema import Schema, View
 from services.kafka.record_source import Record
 from services.store.folding import fold_item_scenarios, fold_states, index_scenarios
@@ -21,7 +21,7 @@ from services.text.protocol import Encoder
 ITEM_ENTRIES = frozenset({"item_update", "item_scenario_update"})
 SCENARIO_ENTRIES = frozenset({"scenario_update"})
 
-Change = tuple[Key, State | None, tuple[int, int, int]]
+Change = tuple[Key, CatalogueState | None, tuple[int, int, int]]
 PairChange = tuple[Key, float, Mapping[str, float], tuple[int, int, int]]
 
 

@@ -49,7 +49,7 @@ class ScenarioState:
         return ". ".join(part for part in (self.name, self.description) if part)
 
 
-State = ItemState | ScenarioState
+CatalogueState = ItemState | ScenarioState
 
 
 def attribute_values(config: FeatureConfig, entity: AttributeEntity, given: Mapping[str, float]) -> NDArray[np.float64]:
@@ -62,7 +62,7 @@ def fold(
     schema: Schema,
     view: View,
     row: Row | None,
-    state: State | None,
+    state: CatalogueState | None,
     position: Sequence[int],
     text_vector: NDArray[np.float64] | None = None,
     encoder: int = 0,
@@ -79,15 +79,17 @@ def fold(
     elif row is not None and state.time_s < float(old["updated_s"]):
         new = {**old, "created_s": np.array(state.time_s)} if _is_older(old, state) else dict(old)
     else:
-        new = _replaced(schema, old, state, text_vector, encoder)
+        new = _replace_state(schema, old, state, text_vector, encoder)
     return {**new, "position": np.array(position, np.int64), "schema": np.array(schema.fingerprint, np.int64)}
 
 
-def _is_older(old: Row, state: State) -> bool:
+def _is_older(old: Row, state: CatalogueState) -> bool:
     return "created_s" in old and state.time_s < float(old["created_s"])
 
 
-def _replaced(schema: Schema, old: Row, state: State, text_vector: NDArray[np.float64] | None, encoder: int) -> Row:
+def _replace_state(
+    schema: Schema, old: Row, state: CatalogueState, text_vector: NDArray[np.float64] | None, encoder: int
+) -> Row:
     config = schema.config
     vector = np.zeros(config.text_dims) if text_vector is None else text_vector
     new: Row = {

@@ -56,15 +56,15 @@ def classify_events(schema: Schema, block: Block, row: Ints, events: Events) -> 
     stored = mix_keys(ids.row, ids.values.astype(np.int64))
     order = np.argsort(stored)
     known = lookup_sorted(stored[order], order, mix_keys(row, events.event_key))
-    remembered = known >= 0
-    if remembered.any():
-        remembered[remembered] = seqs[known[remembered]] == sequence_of(events.position)[remembered]
-    counted = np.where(new, known < 0, remembered)
+    is_known = known >= 0
+    if is_known.any():
+        is_known[is_known] = seqs[known[is_known]] == sequence_of(events.position)[is_known]
+    counted = np.where(new, known < 0, is_known)
     counted[new] &= _first_occurrence(mix_keys(row, events.event_key)[new])
     engaged_before = _engaged_before(schema.config, block, row, events, counted & new)
     bits = block.ragged["event_engaged_before"].values.astype(np.int64)
-    if remembered.any():
-        engaged_before[remembered] = _unpack_bits(bits[known[remembered]], engaged_before.shape[1])
+    if is_known.any():
+        engaged_before[is_known] = _unpack_bits(bits[known[is_known]], engaged_before.shape[1])
     return EventFlags(counted, engaged_before)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from services.features.config import DAY_S
 from services.features.item_columns import (
-    ActivityColumns,
-    ItemColumns,
-    ItemScenarioColumns,
+    PrecomputedActivity,
+    PrecomputedItems,
+    PrecomputedItemScenarios,
     precompute_activity,
     precompute_item_scenarios,
     precompute_items,
@@ -48,10 +48,10 @@ class FeatureRows:
     scenario_activity: Block
     user: Block
     user_scenario: Block
-    items: ItemColumns
-    item_activity: ActivityColumns
-    pairs: ItemScenarioColumns
-    facet_activity: ActivityColumns
+    items: PrecomputedItems
+    item_activity: PrecomputedActivity
+    pairs: PrecomputedItemScenarios
+    facet_activity: PrecomputedActivity
     facet_key: Ints
     pair_request: Ints
     pair_item: Ints

@@ -50,7 +50,7 @@ class ColumnSet:
 
 
 @dataclass(frozen=True)
-class ActivityColumns(ColumnSet):
+class PrecomputedActivity(ColumnSet):
     """Activity of all users with R items or facets.
 
     Args:
@@ -74,7 +74,7 @@ class ActivityColumns(ColumnSet):
 
 
 @dataclass(frozen=True)
-class ItemColumns(ColumnSet):
+class PrecomputedItems(ColumnSet):
     """R items.
 
     Args:
@@ -98,7 +98,7 @@ class ItemColumns(ColumnSet):
 
 
 @dataclass(frozen=True)
-class ItemScenarioColumns(ColumnSet):
+class PrecomputedItemScenarios(ColumnSet):
     """R items in scenarios.
 
     Args:
@@ -112,13 +112,13 @@ class ItemScenarioColumns(ColumnSet):
 
 def precompute_items(
     config: FeatureConfig, encoder: int, key: Ints, facet: NDArray[np.integer], item: Block, activity: Block
-) -> ItemColumns:
+) -> PrecomputedItems:
     """Rows of `item` and `item_activity`; `facet` [R, F] is the index of their facets' activity."""
     price, last = item.floats("price"), activity.floats("last_value")
     same_encoder = (item.ints("encoder") == encoder)[:, None]
     prices = [price >= 0, np.log1p(np.maximum(price, 0.0)), last >= 0, np.log1p(np.maximum(last, 0.0))]
     attributes = transform_attributes(item.floats("attributes"), config.attributes_of("item"))
-    return ItemColumns(
+    return PrecomputedItems(
         key=key,
         facet=facet.astype(np.int32, copy=False),
         text=np.where(same_encoder, item.floats("text_vector"), 0.0).astype(np.float16),
@@ -127,20 +127,20 @@ def precompute_items(
     )
 
 
-def precompute_activity(config: FeatureConfig, activity: Block) -> ActivityColumns:
+def precompute_activity(config: FeatureConfig, activity: Block) -> PrecomputedActivity:
     """Rows of `item_activity` or `facet_activity`."""
     paid, prices = activity.floats("paid").T
     known = prices > 0
     others = [activity.floats("unique_users"), paid / np.where(known, prices, 1.0), known]
     values = [_engagement(config, activity), activity.floats("repeat_engagement"), np.column_stack(others)]
-    return ActivityColumns(activity.floats("time_s"), np.concatenate(values, axis=1).astype(np.float32))
+    return PrecomputedActivity(activity.floats("time_s"), np.concatenate(values, axis=1).astype(np.float32))
 
 
-def precompute_item_scenarios(config: FeatureConfig, pair: Block, activity: Block) -> ItemScenarioColumns:
+def precompute_item_scenarios(config: FeatureConfig, pair: Block, activity: Block) -> PrecomputedItemScenarios:
     """Rows of `item_scenario` and `item_scenario_activity`."""
     times = np.column_stack([activity.floats("time_s"), pair.floats("updated_s")])
     attributes = np.clip(pair.floats("attributes"), -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
-    return ItemScenarioColumns(
+    return PrecomputedItemScenarios(
         times, np.concatenate([_engagement(config, activity), attributes], axis=1).astype(np.float32)
     )
 

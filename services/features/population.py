@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from services.features.config import DAY_S, FeatureConfig
 from services.features.decay import decay_factors
-from services.features.item_columns import ActivityColumns, Singles
+from services.features.item_columns import PrecomputedActivity, Singles
 from services.features.rows import Block, Floats, counts_by_type
 
 PRIOR_RETURNS = 0.25
@@ -25,7 +25,7 @@ def repeat_names(config: FeatureConfig) -> tuple[str, ...]:
     return (*(f"repeat_engagement_{h:g}s" for h in config.half_lives_s), "unique_users", "returns_per_day")
 
 
-def population_features(config: FeatureConfig, time_s: float, activity: ActivityColumns) -> tuple[Singles, Singles]:
+def population_features(config: FeatureConfig, time_s: float, activity: PrecomputedActivity) -> tuple[Singles, Singles]:
     """Features of activity [R] at `time_s`, seconds since 1970.
 
     Returns:

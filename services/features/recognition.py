@@ -34,7 +34,7 @@ def recognition_names(config: FeatureConfig, sources: Sequence[str]) -> tuple[st
         *(f"own_share_{half_life}[{source}]" for source in sources for half_life in half_lives),
         *(f"days_since[{source}]" for source in sources),
         *(f"last[{source}]" for source in sources),
-        *(f"everybody_share_{half_life}[{source}]" for source in sources for half_life in half_lives),
+        *(f"population_share_{half_life}[{source}]" for source in sources for half_life in half_lives),
     )
 
 
@@ -52,7 +52,7 @@ def recognition_features(
     """
     moments, sources = len(time_s), activity.size
     own = _events(config, user_scenario, np.repeat(time_s, sources)).reshape(moments, sources, -1)
-    everybody = _events(config, activity, time_s[:, None])
+    population = _events(config, activity, time_s[:, None])
     newest = user_scenario.floats("time_s").reshape(moments, sources)
     days = np.where(newest > 0, np.maximum(time_s[:, None] - newest, 0.0) / DAY_S, NEVER_DAYS)
     parts = [
@@ -62,7 +62,7 @@ def recognition_features(
         shares(own, axis=1).reshape(moments, -1),
         np.minimum(days, NEVER_DAYS),
         np.where(newest > 0, np.eye(sources)[newest.argmax(axis=1)], 0.0),
-        shares(everybody, axis=1).reshape(moments, -1),
+        shares(population, axis=1).reshape(moments, -1),
     ]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -74,9 +74,9 @@ def user_prior(config: FeatureConfig, time_s: Floats, user_scenario: Block, acti
     """
     moments, sources = len(time_s), activity.size
     own = _events(config, user_scenario, np.repeat(time_s, sources))[:, -1].reshape(moments, sources)
-    everybody = _events(config, activity, time_s[:, None])[:, :, -1]
-    total = everybody.sum(axis=1, keepdims=True)
-    shares = np.where(total > 0, everybody / np.where(total > 0, total, 1.0), 1 / sources)
+    population = _events(config, activity, time_s[:, None])[:, :, -1]
+    total = population.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, population / np.where(total > 0, total, 1.0), 1 / sources)
     weight = own + PRIOR_STRENGTH * shares
     result: Floats = weight / weight.sum(axis=1, keepdims=True)
     return result

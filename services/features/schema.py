@@ -129,6 +129,7 @@ def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYP
     user_counts, counts = (_counts(config, event_types, module) for module in ("behavior", "activity"))
     seen = _table(config, "seen", config.user_facets, "categories and brands of items shown", "impressions")
     user = (*_user_features(config, user_counts, "user"), *seen, *_event_features(config))
+    pair = ("item_id", "scenario_id")
     user_scenario = _user_features(config, user_counts, "user_scenario")
     scenario_ids = Feature("scenario_ids", "string", VARIABLE, "scenarios in which the user has a row", "", "", "user")
     return Schema(
@@ -145,14 +146,9 @@ def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYP
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
             View("item", ("item_id",), "item consumer", _item_features(config)),
             View("item_activity", ("item_id",), "activity consumer", _item_activity(config, counts)),
-            View("item_scenario", ("item_id", "scenario_id"), "item consumer", _item_scenario_features(config)),
+            View("item_scenario", pair, "item consumer", _item_scenario_features(config)),
             View("facet_activity", ("facet_key",), "activity consumer", _facet_activity(config, counts)),
-            View(
-                "item_scenario_activity",
-                ("item_id", "scenario_id"),
-                "activity consumer",
-                (*counts, *_bookkeeping()),
-            ),
+            View("item_scenario_activity", pair, "activity consumer", (*counts, *_bookkeeping())),
         ),
         event_types,
     )
@@ -190,12 +186,11 @@ def _user_features(config: FeatureConfig, counts: Features, view: Literal["user"
     items = config.user_items if view == "user" else config.user_scenario_items
     facets = config.user_facets if view == "user" else config.user_scenario_facets
     longest = f"{config.half_lives_s[-1]:g} s"
+    vectors = "sum of engaged texts' vectors at time_s"
     paid = "engagement by half-life, sum of log(1 + price paid), number of prices"
     return (
         *counts,
-        Feature(
-            "language", "float64", config.text_dims, "sum of engaged texts' vectors at time_s", 0, longest, "behavior"
-        ),
+        Feature("language", "float64", config.text_dims, vectors, 0, longest, "behavior"),
         Feature("encoder", "int64", SCALAR, "fingerprint of the encoder behind language", 0, "", "behavior"),
         *_table(config, "item", items, "engaged items", "engagement by half-life"),
         *_table(config, "facet", facets, "categories and brands of engaged items", paid),
@@ -220,9 +215,7 @@ def _erasure_features() -> Features:
 
 def _text(config: FeatureConfig) -> Features:
     return (
-        Feature(
-            "text_vector", "float64", config.text_dims, "unit vector of the text, 0 without text", 0, "", "catalogue"
-        ),
+        Feature("text_vector", "float64", config.text_dims, "unit vector, 0 without text", 0, "", "catalogue"),
         Feature("encoder", "int64", SCALAR, "fingerprint of the encoder behind text_vector", 0, "", "catalogue"),
         Feature("updated_s", "float64", SCALAR, "time of the newest update, seconds since 1970", 0, "", "catalogue"),
     )
@@ -239,15 +232,7 @@ def _index_features() -> Features:
 
 def _topic_features() -> Features:
     return (
-        Feature(
-            "topic_id",
-            "string",
-            SCALAR,
-            "broker's id of the topic that positions refer to",
-            "",
-            "",
-            "topic_state",
-        ),
+        Feature("topic_id", "string", SCALAR, "broker's id of the topic of stored positions", "", "", "topic_state"),
         Feature("partitions", "int64", SCALAR, "number of its partitions", 0, "", "topic_state"),
         Feature("from_offsets", "int64", VARIABLE, "offset per partition where folding starts", 0, "", "topic_state"),
         *_bookkeeping(),
@@ -275,13 +260,12 @@ def _item_features(config: FeatureConfig) -> Features:
 def _repeat_features(config: FeatureConfig) -> Features:
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
     longest = f"{config.half_lives_s[-1]:g} s"
+    paid = "sum of log(1 + price paid), number of prices, at time_s"
     repeat = "decayed engagement at time_s of users who had engaged with it before, by half-life"
     return (
         Feature("repeat_engagement", "float64", len(config.half_lives_s), repeat, 0, half_lives, "activity"),
         Feature("unique_users", "float64", SCALAR, "users who ever engaged with it", 0, "", "activity"),
-        Feature(
-            "paid", "float64", 2, "sum of log(1 + price paid), number of prices, at time_s", 0, longest, "activity"
-        ),
+        Feature("paid", "float64", 2, paid, 0, longest, "activity"),
     )
 
 
@@ -300,10 +284,9 @@ def _item_activity(config: FeatureConfig, counts: Features) -> Features:
 
 
 def _item_scenario_features(config: FeatureConfig) -> Features:
-    updated = Feature(
-        "updated_s", "float64", SCALAR, "time of the newest update, seconds since 1970", 0, "", "catalogue"
-    )
-    return (_attributes(config, "item_scenario"), updated, *_bookkeeping())
+    updated = "time of the newest update, seconds since 1970"
+    updated_s = Feature("updated_s", "float64", SCALAR, updated, 0, "", "catalogue")
+    return (_attributes(config, "item_scenario"), updated_s, *_bookkeeping())
 
 
 def _attributes(config: FeatureConfig, entity: Literal["item", "item_scenario"]) -> Feature:

@@ -150,7 +150,7 @@ def fold_states(
     schema: Schema,
     view: View,
     keys: Sequence[Key],
-    states: Sequence[catalogue.State | None],
+    states: Sequence[catalogue.CatalogueState | None],
     positions: Sequence[Sequence[int]],
     text_vectors: NDArray[np.float64],
     encoder: int,

@@ -107,7 +107,7 @@ def test_a_scenario_added_after_training_gets_the_probability_from_habits(
     assert posterior(server.rank(at(21))) == pytest.approx({**before, "radio": 0.0})
     history.events(*[("ann", "radio", "milk")] * 8, time_s=MIDNIGHT_S - DAY_S)
     after = posterior(server.rank(at(21)))
-    # 8 of 16 own events, and half of everybody's.
+    # 8 of 16 own events, and half of the population's.
     assert after["radio"] == pytest.approx(0.5, abs=1e-6)
     assert sum(after.values()) == pytest.approx(1)
 

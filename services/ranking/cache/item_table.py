@@ -13,7 +13,7 @@ import numpy as np
 from services.features.hashing import NO_KEY, keys64
 from services.features.item_columns import (
     ColumnSet,
-    ItemColumns,
+    PrecomputedItems,
     precompute_activity,
     precompute_item_scenarios,
     precompute_items,
@@ -189,7 +189,9 @@ class ItemTable:
         facets, place = np.unique(items.facet, return_inverse=True)
         pairs = self._pair_slots.take(slots, axis=0).take(columns, axis=1).ravel()
         return {
-            "items": ItemColumns(items.key, place.reshape(len(slots), -1), items.text, items.created_s, items.fixed),
+            "items": PrecomputedItems(
+                items.key, place.reshape(len(slots), -1), items.text, items.created_s, items.fixed
+            ),
             "item_activity": self._activity.columns.take(slots),
             "pairs": self._pairs.columns.take(pairs),
             "facet_activity": self._facets.columns.take(facets),

@@ -14,7 +14,7 @@ NOW_S = 1_800_000_000.25
 CONFIG = FeatureConfig(attributes=(Attribute("weight", "item"),))
 
 
-def judged(entry: Entry) -> Violation | None:
+def first_violation(entry: Entry) -> Violation | None:
     return find_violation(entry, CONFIG, NOW_S, future_tolerance_s=300.0)
 
 
@@ -59,9 +59,9 @@ def test_stamping_drops_fields_that_the_contract_does_not_know() -> None:
 def test_an_entry_that_was_not_stamped_is_in_violation() -> None:
     """A consumer that forgets to stamp a foreign record does not fold it without id or time."""
     erasure = UserErasure(user_id="u", event_id="e")
-    assert Violation("user_erasure.time", "is not set") == judged(Entry(user_erasure=erasure))
+    assert Violation("user_erasure.time", "is not set") == first_violation(Entry(user_erasure=erasure))
     timed = UserErasure(user_id="u", time=Timestamp(seconds=1_700_000_000))
-    assert Violation("user_erasure.event_id", "is empty") == judged(Entry(user_erasure=timed))
+    assert Violation("user_erasure.event_id", "is empty") == first_violation(Entry(user_erasure=timed))
 
 
 def test_a_malformed_timestamp_is_in_violation() -> None:
@@ -69,7 +69,7 @@ def test_a_malformed_timestamp_is_in_violation() -> None:
     erasure = UserErasure(user_id="u", event_id="e")
     erasure.time.seconds = 1_700_000_000
     erasure.time.nanos = -1
-    found = judged(Entry(user_erasure=erasure))
+    found = first_violation(Entry(user_erasure=erasure))
     assert found is not None
     assert found.field == "user_erasure.time"
 
@@ -102,13 +102,13 @@ def test_the_alphabetically_first_bad_attribute_is_named() -> None:
     update = ItemUpdate(item_id="i", event_id="e", time=Timestamp(seconds=1_700_000_000))
     update.attributes.update({"z": 1.0, "a": 1.0, "weight": 1.0})
     expected = Violation('item_update.attributes["a"]', "is not declared for entity item")
-    assert expected == judged(Entry(item_update=update))
+    assert expected == first_violation(Entry(item_update=update))
 
 
 def test_a_long_attribute_name_is_shortened_in_the_path() -> None:
     """The reason of a rejection is bounded in length."""
     update = ItemUpdate(item_id="i", event_id="e", time=Timestamp(seconds=1_700_000_000))
     update.attributes["x" * 10_000] = 1.0
-    found = judged(Entry(item_update=update))
+    found = first_violation(Entry(item_update=update))
     assert found is not None
     assert found.field == 'item_update.attributes["' + "x" * 128 + '"]'

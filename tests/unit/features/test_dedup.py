@@ -118,8 +118,8 @@ def test_what_is_read_again_from_long_ago_counts_no_more(schema: Schema, events:
     flags = classify_events(small, block, rows_of(events), events)
     again, _ = folded(small, block, events)
     np.testing.assert_array_equal(block.floats("counts"), again.floats("counts"))
-    remembered = sum(len(row["event_ids"]) for row in unpack_rows(block))
-    assert remembered == flags.counted.sum()
+    stored_ids = sum(len(row["event_ids"]) for row in unpack_rows(block))
+    assert stored_ids == flags.counted.sum()
 
 
 def test_rows_remember_no_more_than_they_must(schema: Schema) -> None:

@@ -93,7 +93,7 @@ def test_returns_due_is_time_since_times_the_rate_of_return(item: dict[str, floa
 
 
 def test_prices_are_compared_with_the_usual_and_with_the_users_habit(item: dict[str, float]) -> None:
-    """Logs of the last price against decayed means: everybody's for the item and its facets, ann's for facets."""
+    """Logs of the last price against decayed means: the population's for the item and its facets, ann's for facets."""
     days, prices = np.array([40, 35, 30, 10]), np.log1p([2.0, 4.0, 3.0, 3.0])
     weights = 2.0 ** (-days / 30)
     usual = weights @ prices / weights.sum()

@@ -31,9 +31,9 @@ def rows(view: str, events: list[float], times: list[float]) -> Block:
 
 
 def features(
-    time_s: float, own: list[float], times: list[float], everybody: tuple[float, float] = (1, 3), device: float = 0.0
+    time_s: float, own: list[float], times: list[float], population: tuple[float, float] = (1, 3), device: float = 0.0
 ) -> dict[str, float]:
-    activity = rows("scenario_activity", list(everybody), [MONDAY_S, MONDAY_S])
+    activity = rows("scenario_activity", list(population), [MONDAY_S, MONDAY_S])
     block = rows("user_scenario", own, times)
     (made,) = recognition_features(CONFIG, np.array([time_s]), block, activity, np.array([[device]]))
     return dict(zip(recognition_names(CONFIG, SOURCES), made.tolist(), strict=True))
@@ -65,7 +65,7 @@ def test_own_behaviour_is_decayed_to_the_moment() -> None:
     assert pytest.approx(3.0) == made["own_events_86400s"]
     assert (1.0, 0.0) == (made["days_since[shelf]"], made["days_since[tv]"])
     assert (0.0, 1.0) == (made["last[shelf]"], made["last[tv]"])
-    assert (0.25, 0.75) == (made["everybody_share_86400s[shelf]"], made["everybody_share_86400s[tv]"])
+    assert (0.25, 0.75) == (made["population_share_86400s[shelf]"], made["population_share_86400s[tv]"])
 
 
 def test_nothing_known_is_zeros_and_never() -> None:

@@ -38,15 +38,15 @@ def scenarios_of(events: list[float]) -> Scenarios:
     )
 
 
-def recognised(scenario: str, everybody: list[float], own: list[float], time_s: float = NOW_S) -> list[float]:
+def recognised(scenario: str, population: list[float], own: list[float], time_s: float = NOW_S) -> list[float]:
     rows = activity("user_scenario", own)
-    posterior = recognise(None, SCHEMA, request(scenario, time_s), scenarios_of(everybody), rows, Degradations())
+    posterior = recognise(None, SCHEMA, request(scenario, time_s), scenarios_of(population), rows, Degradations())
     result: list[float] = posterior.tolist()
     return result
 
 
 def test_a_named_scenario_is_certain() -> None:
-    """Whatever the user or everybody did."""
+    """Whatever the user or other users did."""
     assert recognised("s1", [5, 0, 1], [9, 0, 0]) == [0, 1, 0]
 
 
@@ -59,7 +59,7 @@ def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("everybody", "own", "expected"),
+    ("population", "own", "expected"),
     [
         ([0, 0], [0, 0], [0.5, 0.5]),
         ([1, 3], [0, 0], [0.25, 0.75]),
@@ -67,13 +67,13 @@ def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
         ([1, 3], [3, 0], [3.25 / 4, 0.75 / 4]),
         ([1000, 3000], [3, 0], [3.25 / 4, 0.75 / 4]),
     ],
-    ids=["nothing known", "only everybody", "only the user", "both", "everybody counts as one event"],
+    ids=["nothing known", "only population", "only the user", "both", "population counts as one event"],
 )
-def test_a_scenario_is_recognised_by_own_events_and_everybodys_shares(
-    everybody: list[float], own: list[float], expected: list[float]
+def test_a_scenario_is_recognised_by_own_events_and_population_shares(
+    population: list[float], own: list[float], expected: list[float]
 ) -> None:
     """In proportion, with one event's weight for the population."""
-    assert recognised("", everybody, own) == pytest.approx(expected)
+    assert recognised("", population, own) == pytest.approx(expected)
 
 
 def test_own_events_fade_out_of_the_posterior() -> None:
