@@ -72,7 +72,7 @@ def fold(
     A state of None (a tombstone of a compacted topic) resets the row to its defaults but keeps the position.
     """
     old = row or {feature.name: default_value(feature) for feature in view.features}
-    if is_folded(position, old["position"]):
+    if is_folded(position, old["position"].tolist()):
         return None
     if state is None:
         new = {feature.name: default_value(feature) for feature in view.features}
