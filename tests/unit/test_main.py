@@ -75,6 +75,13 @@ def test_unknown_consumer_lists_the_known_ones() -> None:
     assert "behavior, item, scenario, activity" in output
 
 
+def test_an_unknown_outcome_lists_the_known_ones() -> None:
+    """They follow the table of event types."""
+    code, output = run("attribution", "--outcome", "impression")
+    assert 2 == code
+    assert "click, add_to_cart, purchase" in output
+
+
 @pytest.mark.parametrize("path", COMMANDS)
 def test_the_summary_of_a_command_is_in_step_with_its_help(path: str) -> None:
     """The table's target exists, and its dependency group is one of pyproject.toml's."""

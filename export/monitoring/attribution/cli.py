@@ -13,11 +13,19 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from services.features.event_types import EngagementType
+from services.features.event_types import ENGAGEMENT_TYPES
 from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
     from export.monitoring.attribution.metrics import Estimate, GroupMetrics
+
+
+def check_outcomes(chosen: list[str] | None) -> list[str] | None:
+    """The event types chosen. Raises typer.BadParameter for one that is no engagement."""
+    for name in chosen or ():
+        if name not in ENGAGEMENT_TYPES:
+            raise typer.BadParameter(f"{name}: choose one of {', '.join(ENGAGEMENT_TYPES)}")
+    return chosen
 
 
 def attribution_command(
@@ -28,7 +36,12 @@ def attribution_command(
         typer.Option(help="End of the time window of answers, exclusive (UTC); outcomes may come later."),
     ] = None,
     outcome: Annotated[
-        list[EngagementType] | None, typer.Option(help="Event type that counts as a click; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE",
+            callback=check_outcomes,
+            help=f"Event type that counts as a click: {', '.join(ENGAGEMENT_TYPES)}; may be repeated. Default: click.",
+        ),
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Length of the list for NDCG.")] = 10,
     resamples: Annotated[int, typer.Option(min=40, help="Bootstrap resamples of the users.")] = 1000,
