@@ -46,7 +46,7 @@ def apply_definitions(settings: Settings) -> FeatureStore:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     store = open_feature_store(settings)
-    store.apply(list(module.definitions(settings).values()))
+    store.apply(list(module.build_definitions(settings).values()))
     return store
 
 
