@@ -16,12 +16,12 @@ FIRST = ("name", "compared", "different", "largest")
 """Columns that come first, if they are there."""
 
 
-class BadSkewReport(CrossRecError):
+class InvalidSkewReport(CrossRecError):
     """The file is missing or not a skew report."""
 
 
 @dataclass(frozen=True)
-class SkewReport:
+class SkewTable:
     """The report as a table.
 
     Args:
@@ -35,20 +35,20 @@ class SkewReport:
     written_s: float
 
 
-def read_skew(path: Path) -> SkewReport:
-    """The report in a file; BadSkewReport with the file and the error."""
+def read_skew(path: Path) -> SkewTable:
+    """The report in a file; InvalidSkewReport with the file and the error."""
     try:
         content, written_s = json.loads(path.read_bytes()), path.stat().st_mtime
     except OSError as error:
-        raise BadSkewReport(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidSkewReport(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise BadSkewReport(f"{path} is not JSON: {error}") from error
+        raise InvalidSkewReport(f"{path} is not JSON: {error}") from error
     lines = content.get("features") if isinstance(content, dict) else None
     if not isinstance(lines, list) or not all(isinstance(line, dict) and "name" in line for line in lines):
-        raise BadSkewReport(f"{path} holds no `features` with a `name` each")
+        raise InvalidSkewReport(f"{path} holds no `features` with a `name` each")
     columns = _columns(lines)
     rows = [[_text(line.get(column)) for column in columns] for line in sorted(lines, key=_severity)]
-    return SkewReport(columns, rows, written_s)
+    return SkewTable(columns, rows, written_s)
 
 
 def _columns(lines: Sequence[dict[str, Any]]) -> list[str]:

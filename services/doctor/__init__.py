@@ -1,1 +1,1 @@
-"""`crossrec doctor`: whether this machine and what the settings name can do what the settings ask for."""
+"""`crossrec doctor`: checks that this machine and the configured services fulfil the settings."""

@@ -1,1 +1,1 @@
-"""The load client: offers requests to a ranking server on a schedule of its own, and measures the answers."""
+"""The load client: sends requests to a ranking server on a fixed schedule (open loop) and measures the answers."""

@@ -57,13 +57,13 @@ def load_command_with(requests_of_data: "RequestsOfData") -> Callable[..., None]
         """
         from services.load.command import make_workload, run_load_command
         from services.load.knee import Search
-        from services.load.profiles import Bounds, check_positive, make_profile
+        from services.load.profiles import StepBounds, check_positive, make_profile
         from services.load.target import Target, read_metadata, read_tls
         from services.load.workload import Shape, check_shape, set_options
         from services.settings.load import load_settings
 
         shape = check_shape(Shape(distinct, candidates, users, seed))
-        search, bounds = Search(ramp_start, ramp_factor, ramp_highest, precision), Bounds(min_goodput, max_p99)
+        search, bounds = Search(ramp_start, ramp_factor, ramp_highest, precision), StepBounds(min_goodput, max_p99)
         only_save = bool(save_requests) and rate is None and not steps and not ramp
         profile = None
         if not only_save:

@@ -16,7 +16,7 @@ from services.load.run import run_load
 from services.load.stats import OK
 from services.load.summary import findings, format_number, notices
 from services.load.target import Target
-from services.load.workload import Shape, Workload, read_requests, write_requests
+from services.load.workload import RequestWorkload, Shape, read_requests, write_requests
 
 RequestsOfData = Callable[[str, Shape], Sequence[RankRequest]]
 """Makes requests of an imported data set, by its name."""
@@ -24,24 +24,24 @@ RequestsOfData = Callable[[str, Shape], Sequence[RankRequest]]
 console = Console(highlight=False)
 
 
-def make_workload(file: Path | None, data: str, shape: Shape, requests_of_data: RequestsOfData) -> Workload:
+def make_workload(file: Path | None, data: str, shape: Shape, requests_of_data: RequestsOfData) -> RequestWorkload:
     """The requests of a file or of a data set; ConfigurationError unless exactly one is given."""
     if (file is None) == (not data):
         raise ConfigurationError("workload: give one of --requests and --data")
     if file:
-        return Workload(read_requests(file), {"requests": str(file)})
+        return RequestWorkload(read_requests(file), {"requests": str(file)})
     source: dict[str, str | int] = {
         "data": data,
         "candidates": shape.candidates,
         "users": shape.users,
         "seed": shape.seed,
     }
-    return Workload(requests_of_data(data, shape), source)
+    return RequestWorkload(requests_of_data(data, shape), source)
 
 
 def run_load_command(
     target: Target,
-    workload: Workload,
+    workload: RequestWorkload,
     profile: Profile | None,
     clients: int,
     save_requests: Path | None,
@@ -63,7 +63,7 @@ def run_load_command(
         _write(report, render_report(results))
 
 
-def _measure(target: Target, workload: Workload, profile: Profile, clients: int) -> dict[str, Any]:
+def _measure(target: Target, workload: RequestWorkload, profile: Profile, clients: int) -> dict[str, Any]:
     """Run the profile, print each step when it ends, and return the results."""
     bodies = [request.SerializeToString() for request in workload.requests]
     with ClientPool(target, bodies, clients) as pool, console.status(f"offering load to {target.address}"):

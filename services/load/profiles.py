@@ -11,7 +11,7 @@ STEADY, STEPPED, RAMP = "steady", "steps", "ramp"
 
 
 @dataclass(frozen=True)
-class Bounds:
+class StepBounds:
     """The bounds within which a step counts as held.
 
     Args:
@@ -43,7 +43,7 @@ class Profile:
     step_s: float
     arrivals: str
     seed: int
-    bounds: Bounds = Bounds()
+    bounds: StepBounds = StepBounds()
     search: Search | None = None
     warm_up_s: float = 0.0
 
@@ -68,7 +68,7 @@ def make_profile(
     step_duration_s: float,
     ramp: bool,
     search: Search,
-    bounds: Bounds,
+    bounds: StepBounds,
     arrivals: str,
     seed: int,
     warm_up_s: float,

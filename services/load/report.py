@@ -91,7 +91,7 @@ def steps_table(results: dict[str, Any]) -> ReportTable:
 
 
 def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """Workload, client, versions and machine."""
+    """RequestWorkload, client, versions and machine."""
     parts = {name: results[name] for name in ("target", "workload", "clients", "versions", "client_machine")}
     return [(name.replace("_", " "), format_fields(part)) for name, part in parts.items()]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.load.knee import Knee
 from services.load.latencies import Latencies
-from services.load.profiles import Bounds
+from services.load.profiles import StepBounds
 from services.load.schedule import Step
 from services.load.stats import OK, RunRecord, StepStats
 
@@ -20,7 +20,7 @@ BUSY = 0.9
 """A client whose event loop is busy for more than this share of the time soon falls behind."""
 
 
-def summarize_step(step: Step, stats: StepStats, lasted_s: float, bounds: Bounds) -> dict[str, Any]:
+def summarize_step(step: Step, stats: StepStats, lasted_s: float, bounds: StepBounds) -> dict[str, Any]:
     """Results of one step, with whether it kept the bounds."""
     results = {"rate": step.rate, **summarize_stats(stats, lasted_s)}
     return {**results, "held": meets_bounds(results, bounds)}
@@ -49,7 +49,7 @@ def summarize_stats(stats: StepStats, lasted_s: float) -> dict[str, Any]:
     return {**results, "client_behind": is_client_behind(results)}
 
 
-def meets_bounds(results: dict[str, Any], bounds: Bounds) -> bool:
+def meets_bounds(results: dict[str, Any], bounds: StepBounds) -> bool:
     """Whether goodput and p99 are within the bounds."""
     return bool(results["goodput_share"] >= bounds.goodput and results["latency_ms"]["p99"] <= bounds.p99_ms)
 
@@ -98,7 +98,7 @@ def summarize_client(whole: dict[str, Any], steps: Sequence[dict[str, Any]], bus
     return {"behind": behind, "busy_share": round(busy_share, 3), "lag_ms": whole["client_lag_ms"], "summary": summary}
 
 
-def summarize_capacity(knee: Knee, steps: Sequence[dict[str, Any]], bounds: Bounds, ended: str) -> dict[str, Any]:
+def summarize_capacity(knee: Knee, steps: Sequence[dict[str, Any]], bounds: StepBounds, ended: str) -> dict[str, Any]:
     """The knee as values and as a sentence; `ended` is why the search ended early, if it did."""
     kept = f"at least {bounds.goodput:.0%} answered in time and p99 at most {bounds.p99_ms:g} ms"
     if knee.held and knee.failed is None:

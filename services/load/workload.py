@@ -36,7 +36,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Workload:
+class RequestWorkload:
     """Requests to offer, in order.
 
     Args:

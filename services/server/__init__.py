@@ -1,1 +1,1 @@
-"""What every server process has: gRPC, security, telemetry, health, metrics endpoint, logging, lifecycle."""
+"""The base of every server process: gRPC, security, telemetry, health, metrics endpoint, logging, lifecycle."""

@@ -12,7 +12,7 @@ from services.console.health import GroupView, ServedModel, group_views, newest_
 from services.console.pages.parts import card, facts, html, lead, load_into, slot, table
 from services.console.rank_form import format_time
 from services.console.servers import ServerHealth
-from services.console.skew import SkewReport, read_skew
+from services.console.skew import SkewTable, read_skew
 from services.console.tables import Rows, TableCell, TableColumn, table_html
 
 REFRESH_S = 5.0
@@ -89,14 +89,14 @@ def show_groups(groups: list[GroupView]) -> None:
     columns = [TableColumn(name, numeric=True) for name in ("Partition", "Committed", "End", "Lag", "Lag, s")]
     with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-2 gap-x-8 gap-y-4 w-full"):
         for group in groups:
-            said = f"{group.state}, {_count(group.members, 'consumer')}, {group.lag} behind"
+            summary = f"{group.state}, {_count(group.members, 'consumer')}, {group.lag} behind"
             with ui.column().classes("min-w-0 gap-1"):
                 mark, sign = ("good", "✓") if group.fine else ("bad", "!")
                 html(f'<div class="cr-{mark}">{sign}&nbsp;{escape(group.kind)}</div>')
                 if group.rows:
-                    table(said, columns, group.rows)
+                    table(summary, columns, group.rows)
                 else:
-                    lead(f"{said}; it has no partitions.")
+                    lead(f"{summary}; it has no partitions.")
 
 
 def _count(number: int, what: str) -> str:
@@ -130,7 +130,7 @@ async def _skew(context: ConsoleContext, where: ui.column) -> None:
     await load_into(where, "Reading the report", partial(read_skew, context.skew), show_skew)
 
 
-def show_skew(report: SkewReport) -> None:
+def show_skew(report: SkewTable) -> None:
     """The report, the worst first."""
     if not report.rows:
         lead("The report compares no feature.")

@@ -1,1 +1,1 @@
-"""Who may connect and call: TLS, bearer tokens and scopes of the servers; how Kafka and the store are reached."""
+"""TLS, bearer tokens and scopes of the gRPC servers; pseudonyms of user ids."""

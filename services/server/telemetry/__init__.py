@@ -1,1 +1,1 @@
-"""Requests as operators follow them: an id for each, and OpenTelemetry traces where a collector is named."""
+"""Request ids, and OpenTelemetry traces if a collector is configured."""

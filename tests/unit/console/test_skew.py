@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.console.skew import BadSkewReport, read_skew
+from services.console.skew import InvalidSkewReport, read_skew
 
 
 def written(path: Path, content: object) -> Path:
@@ -25,13 +25,13 @@ def test_known_columns_come_first_and_the_worst_feature_on_top(tmp_path: Path) -
 
 @pytest.mark.parametrize("content", [[], {}, {"features": 3}, {"features": [{"compared": 1}]}, {"features": ["a"]}])
 def test_what_is_no_report_is_named(tmp_path: Path, content: object) -> None:
-    with pytest.raises(BadSkewReport, match=r"skew\.json holds no"):
+    with pytest.raises(InvalidSkewReport, match=r"skew\.json holds no"):
         read_skew(written(tmp_path / "skew.json", content))
 
 
 def test_a_file_that_is_missing_or_no_json_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadSkewReport, match=r"cannot read .*none\.json"):
+    with pytest.raises(InvalidSkewReport, match=r"cannot read .*none\.json"):
         read_skew(tmp_path / "none.json")
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(BadSkewReport, match="not JSON"):
+    with pytest.raises(InvalidSkewReport, match="not JSON"):
         read_skew(tmp_path / "broken.json")

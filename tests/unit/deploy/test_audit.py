@@ -22,12 +22,12 @@ UNKNOWN = {"name": "unknown", "skip_reason": "not found"}
     [
         ([CLEAN, UNKNOWN], 0, "audit: 0 known vulnerabilities, 1 packages, 1 not known"),
         ([CLEAN, FLAWED], 1, "flawed 2.0: PYSEC-1, fixed in 2.1"),
-        ([UNKNOWN, UNKNOWN], 0, "audit: not done, the service in reach knows none of the 2 packages"),
+        ([UNKNOWN, UNKNOWN], 0, "audit: not done, the vulnerability service knows none of the 2 packages"),
     ],
 )
 def test_only_known_vulnerabilities_fail(
     capsys: pytest.CaptureFixture[str], packages: list[dict[str, object]], status: int, line: str
 ) -> None:
     """A service that knows nothing is no clean bill of health, and no reason to stop."""
-    assert status == audit.said(packages)
+    assert status == audit.print_findings(packages)
     assert line in capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 
 from services.errors import ConfigurationError
 from services.load.knee import Search
-from services.load.profiles import RAMP, STEADY, STEPPED, Bounds, Profile, make_profile
+from services.load.profiles import RAMP, STEADY, STEPPED, Profile, StepBounds, make_profile
 from services.load.schedule import CONSTANT, Step
 
 DEFAULTS: dict[str, Any] = {
@@ -16,7 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "step_duration_s": 10.0,
     "ramp": False,
     "search": Search(50),
-    "bounds": Bounds(),
+    "bounds": StepBounds(),
     "arrivals": CONSTANT,
     "seed": 1,
     "warm_up_s": 0.0,
@@ -68,8 +68,8 @@ def test_warming_up_takes_the_first_rate() -> None:
         ({"ramp": True, "search": Search(50, highest=10)}, "--ramp-highest"),
         ({"ramp": True, "search": Search(0)}, "--ramp-start: 0"),
         ({"ramp": True, "search": Search(50, precision=0)}, "--precision: 0"),
-        ({"rate": 5.0, "bounds": Bounds(goodput=1.5)}, "--min-goodput: 1.5"),
-        ({"rate": 5.0, "bounds": Bounds(p99_ms=0)}, "--max-p99: 0"),
+        ({"rate": 5.0, "bounds": StepBounds(goodput=1.5)}, "--min-goodput: 1.5"),
+        ({"rate": 5.0, "bounds": StepBounds(p99_ms=0)}, "--max-p99: 0"),
     ],
 )
 def test_bad_options_name_themselves(options: dict[str, Any], named: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.load.knee import Search
-from services.load.profiles import RAMP, STEADY, STEPPED, Bounds, Profile
+from services.load.profiles import RAMP, STEADY, STEPPED, Profile, StepBounds
 from services.load.report import render_report
 from services.load.run import run_load
 from services.load.schedule import CONSTANT, Step
@@ -44,7 +44,7 @@ class Simulated:
 
 
 def profile(kind: str, rates: Sequence[float] = (), **more: Any) -> Profile:
-    return Profile(kind, rates, 2.0, CONSTANT, 0, bounds=Bounds(p99_ms=300), **more)
+    return Profile(kind, rates, 2.0, CONSTANT, 0, bounds=StepBounds(p99_ms=300), **more)
 
 
 def reported(results: dict[str, Any]) -> dict[str, Any]:
