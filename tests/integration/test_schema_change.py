@@ -3,14 +3,18 @@
 from dataclasses import replace
 from threading import Event
 
+import numpy as np
 import pytest
 
 from services.consumers.main import consume
 from services.features.config import Attribute, FeatureConfig
-from services.features.schema import build_schema
+from services.features.event_types import EVENT_TYPES
+from services.features.rows import Row, default_value, pack_rows
+from services.features.schema import Schema, build_schema
 from services.store.connect import open_feature_store, open_rows, open_rows_for_batches
 from services.store.protocol import IncompatibleSchema, StaleSchema, read_rows
-from services.store.schema_lineage import read_lineage
+from services.store.redis.feast_rows import FeastRowStore
+from services.store.schema_lineage import join_lineage, read_lineage
 from services.text.protocol import HashingEncoder
 from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, item_update
@@ -71,3 +75,31 @@ def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:
     other = under(stage, FeatureConfig(text_dims=32))
     with pytest.raises(IncompatibleSchema, match=r"scenario\.text_vector: length 64 in stored rows, now 32"):
         consume("behavior", other.settings, other.store, Event(), lambda: HashingEncoder(32))
+
+
+def user_row(schema: Schema, offset: int) -> Row:
+    """A row of `user` that counts 1, 2, 3... events."""
+    row = {feature.name: default_value(feature) for feature in schema["user"].features}
+    counts = np.arange(1.0, schema.count_length + 1)
+    position, fingerprint = np.array([1, 0, offset]), np.array(schema.fingerprint)
+    return {**row, "time_s": np.array(1.7e9), "counts": counts, "position": position, "schema": fingerprint}
+
+
+def test_an_event_type_is_appended_to_stored_rows(stage: Stage) -> None:
+    """Rows without the type are read with zeros, alone and beside rows that count it, which older readers refuse."""
+    config = FeatureConfig(engagement={"click": 1.0})
+    fewer, more = (build_schema(config, types) for types in (EVENT_TYPES[:-1], EVENT_TYPES))
+    feast = open_feature_store(stage.settings)
+    old, new, reader = FeastRowStore(feast, fewer), FeastRowStore(feast, more), FeastRowStore(feast, fewer, newer=True)
+    join_lineage(old, fewer)
+    old.write([("old",)], pack_rows(fewer["user"], [user_row(fewer, 1)]))
+    join_lineage(new, more)
+    new.write([("new",)], pack_rows(more["user"], [user_row(more, 2)]))
+    expected = [*range(1, fewer.count_length + 1), *[0] * (more.count_length - fewer.count_length)]
+    for keys in ([("old",)], [("new",), ("old",)]):
+        row = read_rows(new, more["user"], keys)[-1]
+        assert row is not None
+        assert expected == row["counts"].tolist()
+    assert read_rows(reader, fewer["user"], [("old",)])[0] is not None
+    with pytest.raises(StaleSchema, match=EVENT_TYPES[-1]):
+        read_rows(reader, fewer["user"], [("new",)])
