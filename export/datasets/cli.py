@@ -20,7 +20,7 @@ ADAPTER_HELP = "What to import: completejourney (grocery data from an installed 
 
 def import_command(
     adapter: Annotated[str, typer.Argument(help=ADAPTER_HELP)],
-    out: Annotated[Path | None, typer.Option(help="Directory to write. Default: data/<adapter>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output directory. Default: data/<adapter>.")] = None,
     source: Annotated[
         Path | None,
         typer.Option(
@@ -32,22 +32,20 @@ def import_command(
     items: Annotated[Path | None, typer.Option(help="jsonl: the items file.")] = None,
     scenarios: Annotated[Path | None, typer.Option(help="jsonl: the scenarios file.")] = None,
     households: Annotated[
-        int | None, typer.Option(help="completejourney: take a random sample of this many households. Default: all.")
+        int | None, typer.Option(help="completejourney: random sample of this many households. Default: all.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="completejourney: seed of everything random. Default: 0.")] = None,
-    negatives: Annotated[
-        int | None, typer.Option(help="completejourney: unbought candidates per bought one. Default: 4.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="completejourney: random seed. Default: 0.")] = None,
+    negatives: Annotated[int | None, typer.Option(help="completejourney: negatives per positive. Default: 4.")] = None,
 ) -> None:
     """Convert a data set to the events, items and scenarios tables that training and replay read.
 
-    Writes events.parquet, items.parquet, scenarios.parquet and dataset.json, or nothing if anything is
-    wrong; what is wrong is listed with its file, line and column. For jsonl, the settings' [dataset] section says
-    how labels, negatives and splits are made where the events bring none.
+    Writes events.parquet, items.parquet, scenarios.parquet and dataset.json, or nothing if there is any error;
+    errors are listed with file, line and column. For jsonl, the settings' [dataset] section defines how labels,
+    negatives and splits are made if the events have none.
     """
     from export.datasets.registry import import_dataset
 
-    given = {
+    arguments = {
         "source": source,
         "events": events,
         "items": items,
@@ -56,7 +54,7 @@ def import_command(
         "seed": seed,
         "negatives": negatives,
     }
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in arguments.items() if value is not None}
     if adapter == "jsonl":
         options["settings"] = load_settings().dataset
     console = Console()
@@ -74,14 +72,14 @@ def import_command(
         raise typer.Exit(1) from None
     for warning in summary.warnings:
         errors.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(event_table(summary.events))
+    console.print(build_event_table(summary.events))
     rows = ", ".join(f"{count:,} {table}" for table, count in summary.rows.items())
     console.print(f"{rows} from {summary.first:%Y-%m-%d} to {summary.last:%Y-%m-%d}", highlight=False)
     console.print(f"written to {summary.out} in {summary.seconds:.1f} s", highlight=False)
 
 
-def event_table(events: list[dict[str, str | int | None]]) -> Table:
-    """Rows and share of positives per type, split and scenario."""
+def build_event_table(events: list[dict[str, str | int | None]]) -> Table:
+    """Table of rows and share of positives per type, split and scenario."""
     table = Table("type", "split", "scenario", title="Events")
     table.add_column("rows", justify="right")
     table.add_column("positive", justify="right")

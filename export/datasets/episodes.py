@@ -1,6 +1,6 @@
-"""Episodes: a user's first touch of an item, and what follows within a window.
+"""Episodes: a user's first action on an item, and the following ones within a window.
 
-A click, the cart and the purchase a minute later are one decision: one labelled row, which must stand before the
+A click, add-to-cart and purchase within minutes are one decision: one labelled row, which must be earlier than the
 first of them. Pure numpy on codes and milliseconds.
 """
 
@@ -14,38 +14,38 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Episodes:
-    """Touches by user, item and time; an episode begins at each of `starts` and ends before the next."""
+    """Actions sorted by user, item and time; an episode begins at each of `starts` and ends before the next."""
 
-    touch: Ints
+    action: Ints
     starts: Ints
 
     @classmethod
-    def of(cls, user: Ints, item: Ints, time: Ints, touches: Ints, window_ms: int) -> "Episodes":
-        """The episodes of the events `touches` (row numbers into `user`, `item` and `time`)."""
-        touch = touches[np.lexsort((time[touches], item[touches], user[touches]))]
-        new = (np.diff(user[touch]) != 0) | (np.diff(item[touch]) != 0)
-        return cls(touch, _starts(np.concatenate([[True], new]), time[touch], window_ms))
+    def find(cls, user: Ints, item: Ints, time: Ints, actions: Ints, window_ms: int) -> "Episodes":
+        """Find the episodes of the events `actions` (row numbers into `user`, `item` and `time`)."""
+        action = actions[np.lexsort((time[actions], item[actions], user[actions]))]
+        new = (np.diff(user[action]) != 0) | (np.diff(item[action]) != 0)
+        return cls(action, _starts(np.concatenate([[True], new]), time[action], window_ms))
 
-    def decided(
+    def decisions(
         self, wanted: npt.NDArray[np.bool_], positive: npt.NDArray[np.bool_]
     ) -> tuple[Ints, Ints, npt.NDArray[np.int8]]:
-        """Per episode with a wanted event: row of its first touch, of its first positive or else wanted one; label.
+        """Per episode with a wanted event: row of its first action, of its first positive or else wanted event; label.
 
         Args:
-            wanted: [E] the event is of a type that makes labels.
-            positive: [E] it also makes a positive.
+            wanted: [E] the event has a type that makes labels.
+            positive: [E] the event makes a positive.
         """
-        place = np.arange(len(self.touch))
-        never = len(self.touch)
-        first_positive = np.minimum.reduceat(np.where(positive[self.touch], place, never), self.starts)
-        first_wanted = np.minimum.reduceat(np.where(wanted[self.touch], place, never), self.starts)
+        place = np.arange(len(self.action))
+        never = len(self.action)
+        first_positive = np.minimum.reduceat(np.where(positive[self.action], place, never), self.starts)
+        first_wanted = np.minimum.reduceat(np.where(wanted[self.action], place, never), self.starts)
         chosen = np.where(first_positive < never, first_positive, first_wanted)
         kept = chosen < never
-        return self.touch[self.starts[kept]], self.touch[chosen[kept]], (first_positive[kept] < never).astype(np.int8)
+        return self.action[self.starts[kept]], self.action[chosen[kept]], (first_positive[kept] < never).astype(np.int8)
 
 
 def _starts(new: npt.NDArray[np.bool_], time: Ints, window_ms: int) -> Ints:
-    """Places where episodes begin: at each new pair, then at the first touch later than the window, and so on."""
+    """Indices where episodes begin: at each new pair, then at the first action after the window, and so on."""
     pair = np.cumsum(new) - 1
     key = pair * (np.ptp(time) + window_ms + 1) + (time - time.min())
     current = np.flatnonzero(new)

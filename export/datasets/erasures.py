@@ -1,7 +1,6 @@
-"""Users of a data set who asked to be forgotten: kept beside its tables, and left out whenever its events are read.
+"""Erased users of a data set: stored beside its tables, and applied whenever its events are read.
 
-The tables' own files stay as they are, so that an erasure can be added at any time; a new import keeps those that
-were there.
+The tables' files do not change, so that an erasure can be added at any time; a new import keeps existing erasures.
 """
 
 from pathlib import Path
@@ -16,30 +15,30 @@ FILE = f"{ERASURES.name}.parquet"
 
 
 def read_erasures(directory: Path) -> pa.Table:
-    """The erasures of the data set in `directory`; no rows if nobody was forgotten."""
+    """Read the erasures of the data set in `directory`; an empty table if there are none."""
     path = directory / FILE
     return pq.read_table(path, schema=ERASURES.schema) if path.exists() else ERASURES.schema.empty_table()
 
 
 def write_erasures(directory: Path, erasures: pa.Table) -> None:
-    """Add erasures to those of the data set, in one step; what was there already is not repeated."""
-    known = read_erasures(directory)
-    both = pa.concat_tables([known, erasures]).group_by(["user_id", "time"]).aggregate([])
-    if both.num_rows > known.num_rows:
-        columns = {name: both[name] for name in ("user_id", "time")}
+    """Add erasures to those of the data set, atomically and without duplicates."""
+    existing = read_erasures(directory)
+    merged = pa.concat_tables([existing, erasures]).group_by(["user_id", "time"]).aggregate([])
+    if merged.num_rows > existing.num_rows:
+        columns = {name: merged[name] for name in ("user_id", "time")}
         staged = directory / f".{FILE}"
-        pq.write_table(sort_by_time(from_columns(ERASURES, columns, both.num_rows)), staged, compression="zstd")
+        pq.write_table(sort_by_time(from_columns(ERASURES, columns, merged.num_rows)), staged, compression="zstd")
         staged.replace(directory / FILE)
 
 
 def add_erasure(directory: Path, user_id: str, time_s: float) -> None:
-    """Have a user forgotten up to `time_s`, seconds since 1970."""
+    """Erase a user's events up to `time_s`, seconds since 1970."""
     time_ms = pa.array([int(time_s * 1000)]).cast(ERASURES.column("time").type)
     write_erasures(directory, from_columns(ERASURES, {"user_id": [user_id], "time": time_ms}, 1))
 
 
-def without_erased(events: pa.Table, erasures: pa.Table) -> pa.Table:
-    """The events without those of users up to their last erasure; needs the columns user_id and time."""
+def drop_erased_events(events: pa.Table, erasures: pa.Table) -> pa.Table:
+    """Drop the events of erased users up to their last erasure; needs the columns user_id and time."""
     if not erasures.num_rows:
         return events
     last = erasures.group_by("user_id").aggregate([("time", "max")])

@@ -1,6 +1,6 @@
-"""Errors of data set import: what is wrong, in which table or file, row and column.
+"""Errors of data set import: the problem, its table or file, row and column.
 
-Knows how problems are worded; doesn't know how they are found.
+Knows how problems are formatted; knows nothing of the rules.
 """
 
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from services.errors import CrossRecError
 
-SHOWN_PROBLEMS = 20
+MAX_LISTED_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken cell: `place` is a table row or a file line, `column` is empty for a whole row."""
+    """One invalid cell: `place` is a table row or a file line, `column` is empty for a whole row."""
 
     place: str
     column: str
@@ -26,12 +26,12 @@ class Problem:
 
 
 class DatasetError(CrossRecError):
-    """A data set cannot be read, or breaks the rules of the three tables."""
+    """A data set cannot be read, or violates the rules of the three tables."""
 
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         self.problems = tuple(problems)
-        shown = [f"  {problem}" for problem in self.problems[:SHOWN_PROBLEMS]]
-        more = len(self.problems) - len(shown)
+        lines = [f"  {problem}" for problem in self.problems[:MAX_LISTED_PROBLEMS]]
+        more = len(self.problems) - len(lines)
         if more > 0:
-            shown.append(f"  ... and {more} more")
-        super().__init__("\n".join([message, *shown]))
+            lines.append(f"  ... and {more} more")
+        super().__init__("\n".join([message, *lines]))

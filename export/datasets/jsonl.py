@@ -1,8 +1,7 @@
-"""The `jsonl` adapter: the project's own format, for data of one's own.
+"""The `jsonl` adapter: imports own data in the project's format.
 
-A directory with `events`, `items` and `scenarios` files, as JSON lines or Parquet, with the columns of the
-three tables; and `erasures` if users asked to be forgotten. Knows what is filled in where optional columns or
-whole tables are missing.
+A directory with `events`, `items` and `scenarios` files, as JSON lines or Parquet, with the columns of the three
+tables; and `erasures` if users were erased. Knows the defaults of optional columns and tables.
 """
 
 import hashlib
@@ -18,8 +17,8 @@ import pyarrow.compute as pc
 
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.jsonl_files import BATCH_ROWS, SUFFIXES, RawTable, find_files, read_files
-from export.datasets.labels import with_labels
-from export.datasets.splits import with_splits
+from export.datasets.labels import make_labels
+from export.datasets.splits import assign_splits
 from export.datasets.tables import (
     ERASURES,
     ITEMS,
@@ -31,15 +30,15 @@ from export.datasets.tables import (
     sort_by_time,
     sort_events,
 )
-from export.datasets.validation import check
+from export.datasets.validation import validate_dataset
 from services.settings.training import DatasetSettings
 
 NO_LABELS = (
     "no event has a label: features can be replayed, but training needs labelled candidates or impressions: "
-    "give column label, or name dataset.label_events in the settings to have labels made"
+    "add a column label, or set dataset.label_events in the settings to derive labels"
 )
-LABELS_GIVEN = "events have labels of their own: dataset.label_events is not applied"
-# What tells two events apart when they have no id.
+LABELS_GIVEN = "the events have labels: dataset.label_events is not applied"
+# Columns that identify an event without an id.
 CONTENT_COLUMNS = ("user_id", "scenario_id", "item_id", "type", "time", "value", "text", "label", "request_id")
 
 Report = Callable[[str], None]
@@ -56,24 +55,24 @@ def load_jsonl(
 ) -> Dataset:
     """Read `source`, a directory, or single files; those given by name take precedence.
 
-    Only events are required; `settings` say how labels and splits are made where the events bring none. Raises
-    DatasetError with file, line, column and reason of what is wrong.
+    Only events are required; `settings` define how labels and splits are made if the events have none. Raises
+    DatasetError with file, line, column and reason of each problem.
     """
     rules = settings or DatasetSettings()
     paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
-    broken: list[Problem] = []
+    problems: list[Problem] = []
     raw = {}
     for spec in (*TABLES, ERASURES):
         report(f"reading {spec.name}")
-        raw[spec.name] = read_files(spec, paths[spec.name], broken)
-    if broken:
-        raise DatasetError(f"{len(broken)} values cannot be read", broken)
-    report("filling in and checking")
-    dataset = _completed(raw, rules)
-    check(dataset, lambda table, row: raw[table].place(row))
+        raw[spec.name] = read_files(spec, paths[spec.name], problems)
+    if problems:
+        raise DatasetError(f"{len(problems)} invalid values", problems)
+    report("applying defaults and validating")
+    dataset = _apply_defaults(raw, rules)
+    validate_dataset(dataset, lambda table, row: raw[table].place(row))
     if rules.label_events and dataset.events["label"].null_count == len(dataset.events):
         report("making labels")
-        dataset = with_labels(dataset, rules)
+        dataset = make_labels(dataset, rules)
     return replace(
         dataset,
         events=sort_events(dataset.events),
@@ -97,37 +96,39 @@ def _paths(source: Path | None, named: dict[str, Path | None]) -> dict[str, list
     return paths
 
 
-def _completed(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset:
-    """The raw tables with defaults; rows that are added come last, so that row numbers still name lines."""
+def _apply_defaults(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset:
+    """The raw tables with defaults; added rows come last, so that row numbers still match lines."""
     warnings: list[str] = []
-    events = _completed_events(raw["events"].table, rules, warnings)
-    first = _opening(events, rules)
-    items = _with(raw["items"].table, "time", lambda t: pc.fill_null(t["time"], first))
-    items = _with(
+    events = _apply_event_defaults(raw["events"].table, rules, warnings)
+    first = _start_time(events, rules)
+    items = _replace_column(raw["items"].table, "time", lambda t: pc.fill_null(t["time"], first))
+    items = _replace_column(
         items, "title", lambda t: pc.if_else(t["scenario_id"].is_null(), pc.fill_null(t["title"], ""), t["title"])
     )
-    scenarios = _with(raw["scenarios"].table, "time", lambda t: pc.fill_null(t["time"], first))
-    scenarios = _with(scenarios, "name", lambda t: pc.coalesce(t["name"], t["scenario_id"]))
-    scenarios = _with(scenarios, "description", lambda t: pc.fill_null(t["description"], ""))
+    scenarios = _replace_column(raw["scenarios"].table, "time", lambda t: pc.fill_null(t["time"], first))
+    scenarios = _replace_column(scenarios, "name", lambda t: pc.coalesce(t["name"], t["scenario_id"]))
+    scenarios = _replace_column(scenarios, "description", lambda t: pc.fill_null(t["description"], ""))
     listed = items["item_id"].filter(items["scenario_id"].is_null())
-    items = _extended(ITEMS, items, _unlisted([events["item_id"], items["item_id"]], listed), first, warnings)
+    items = _add_missing_rows(ITEMS, items, _unlisted([events["item_id"], items["item_id"]], listed), first, warnings)
     places = [events["scenario_id"], items["scenario_id"]]
     unlisted = _unlisted(places, scenarios["scenario_id"])
-    scenarios = _extended(SCENARIOS, scenarios, unlisted, first, warnings)
+    scenarios = _add_missing_rows(SCENARIOS, scenarios, unlisted, first, warnings)
     return Dataset(events, items, scenarios, warnings=tuple(warnings), erasures=raw["erasures"].table)
 
 
-def _opening(events: pa.Table, rules: DatasetSettings) -> pa.Scalar:
-    """The time from which things without a time hold: the first event's, or that of the label made for it."""
-    made = rules.label_events and events["label"].null_count == len(events)
-    return pc.subtract(pc.min(events["time"]), pa.scalar(timedelta(milliseconds=1 if made else 0), pa.duration("ms")))
+def _start_time(events: pa.Table, rules: DatasetSettings) -> pa.Scalar:
+    """Start of validity of rows without a time: the time of the first event, or of the label derived from it."""
+    derived = rules.label_events and events["label"].null_count == len(events)
+    return pc.subtract(
+        pc.min(events["time"]), pa.scalar(timedelta(milliseconds=1 if derived else 0), pa.duration("ms"))
+    )
 
 
-def _completed_events(events: pa.Table, rules: DatasetSettings, warnings: list[str]) -> pa.Table:
+def _apply_event_defaults(events: pa.Table, rules: DatasetSettings, warnings: list[str]) -> pa.Table:
     if not len(events):
         raise DatasetError("there are no events")
     if events["event_id"].null_count:
-        events = _with(events, "event_id", _event_ids)
+        events = _replace_column(events, "event_id", _event_ids)
     if events["label"].null_count == len(events):
         if not rules.label_events:
             warnings.append(NO_LABELS)
@@ -135,22 +136,22 @@ def _completed_events(events: pa.Table, rules: DatasetSettings, warnings: list[s
     if rules.label_events:
         warnings.append(LABELS_GIVEN)
     if events["split"].null_count == len(events) and not (events["time"].null_count or events["user_id"].null_count):
-        events = with_splits(events, rules, warnings)
+        events = assign_splits(events, rules, warnings)
     return events
 
 
-def _with(table: pa.Table, column: str, values: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
-    """The table with `column` computed anew."""
+def _replace_column(table: pa.Table, column: str, values: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
+    """The table with `column` replaced by the computed values."""
     at = table.schema.get_field_index(column)
     return table.set_column(at, table.schema.field(column), values(table))
 
 
 def _event_ids(events: pa.Table) -> pa.Array:
-    """The ids given, else a hash of the event's content and of how many the same stand before it."""
+    """The given ids; otherwise a hash of the event's content, with a counter for equal events."""
     seen: Counter[str] = Counter()
     ids: list[str] = []
     times = events["time"].cast(pa.int64())
-    for batch in _with_plain_time(events, times).to_batches(max_chunksize=BATCH_ROWS):
+    for batch in _content_table(events, times).to_batches(max_chunksize=BATCH_ROWS):
         given = batch.column(0).to_pylist()
         content = zip(*(column.to_pylist() for column in batch.columns[1:]), strict=True)
         ids.extend(
@@ -159,7 +160,7 @@ def _event_ids(events: pa.Table) -> pa.Array:
     return pa.array(ids, pa.string())
 
 
-def _with_plain_time(events: pa.Table, times: pa.ChunkedArray) -> pa.Table:
+def _content_table(events: pa.Table, times: pa.ChunkedArray) -> pa.Table:
     """Id and content columns only, time as a number."""
     arrays = [times if name == "time" else events[name] for name in ("event_id", *CONTENT_COLUMNS)]
     return pa.Table.from_arrays(arrays, names=["event_id", *CONTENT_COLUMNS])
@@ -172,17 +173,21 @@ def _content_id(row: tuple[object, ...], seen: Counter[str]) -> str:
 
 
 def _unlisted(uses: list[pa.ChunkedArray], listed: pa.ChunkedArray) -> list[str]:
-    """Ids in `uses` that `listed` doesn't have, in order of appearance; empty ones are left to the check."""
+    """Ids in `uses` that `listed` lacks, in order of appearance; empty ids are reported by the validation."""
     used = pc.unique(pa.chunked_array([chunk for use in uses for chunk in use.chunks], pa.string()))
     known = set(listed.to_pylist())
     return [name for name in used.to_pylist() if name and name not in known]
 
 
-def _extended(spec: TableSpec, table: pa.Table, ids: list[str], time: pa.Scalar, warnings: list[str]) -> pa.Table:
-    """The table with a row without words for each of the ids."""
+def _add_missing_rows(
+    spec: TableSpec, table: pa.Table, ids: list[str], time: pa.Scalar, warnings: list[str]
+) -> pa.Table:
+    """The table with an added row without text for each of the ids."""
     if not ids:
         return table
-    warnings.append(f"{len(ids)} {spec.name} are used but not described: created without text, {ids[0]} is one")
+    warnings.append(
+        f"{len(ids)} {spec.name} are used but not in the {spec.name} table: created without text, for example {ids[0]}"
+    )
     empty: dict[str, object] = {"time": pa.repeat(time, len(ids))}
     if spec is ITEMS:
         empty |= {

@@ -1,6 +1,6 @@
-"""Files of the `jsonl` adapter: JSON lines or Parquet to Arrow, remembering which line each row was.
+"""Reads the files of the `jsonl` adapter, JSON lines or Parquet, into Arrow, with the line number of each row.
 
-Knows where files may lie and how a broken line or cell is worded. Doesn't know defaults or table rules.
+Knows file names and the messages for invalid lines and cells; knows nothing of defaults or table rules.
 """
 
 import difflib
@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export.datasets.cells import Converter, converter
+from export.datasets.cells import Converter, converter_for
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.tables import TIME, TableSpec
-from export.datasets.validation import table_row
+from export.datasets.validation import describe_row
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 SUFFIXES = (*JSON_SUFFIXES, ".parquet")
@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 
 def find_files(directory: Path, table: str) -> list[Path]:
-    """Files of a table in a directory: `events.jsonl`, or parts such as `events-00.parquet`."""
+    """Find the files of a table in a directory: `events.jsonl`, or parts such as `events-00.parquet`."""
     named = [p for p in directory.iterdir() if p.name.startswith((f"{table}.", f"{table}-"))]
     return sorted(p for p in named if p.name.endswith(SUFFIXES))
 
@@ -43,16 +43,16 @@ class RawTable:
     files: list[tuple[int, Path, list[int] | None]]
 
     def place(self, row: int) -> str:
-        """File and line, or file and row, of a row; for rows added to the files' own, the table's row."""
+        """File and line, or file and row, of a row; for rows that are not from a file, the table's row."""
         if row >= len(self.table):
-            return table_row(self.spec.name, row)
+            return describe_row(self.spec.name, row)
         at = bisect_right([start for start, _, _ in self.files], row) - 1
         start, path, lines = self.files[at]
         return f"{path.name} row {row - start + 1}" if lines is None else f"{path.name}:{lines[row - start]}"
 
 
 def read_files(spec: TableSpec, paths: list[Path], problems: list[Problem]) -> RawTable:
-    """All rows of the files; what cannot be converted is null, and a problem."""
+    """Read all rows of the files; a value that cannot be converted becomes null and is reported in `problems`."""
     reader = _Reader(spec, problems)
     files: list[tuple[int, Path, list[int] | None]] = []
     for path in paths:
@@ -76,7 +76,7 @@ class _Reader:
     unknown: set[tuple[Path, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.convert: dict[str, Converter] = {c.name: converter(c) for c in self.spec.columns}
+        self.convert: dict[str, Converter] = {c.name: converter_for(c) for c in self.spec.columns}
         self.cells: dict[str, list[Any]] = {c.name: [] for c in self.spec.columns}
         self.chunks: list[pa.Table] = []
         self.empty: Row = {c.name: [] if pa.types.is_nested(c.type) else None for c in self.spec.columns}
@@ -86,7 +86,7 @@ class _Reader:
         return pa.concat_tables(self.chunks) if self.chunks else self.spec.schema.empty_table()
 
     def read_json_lines(self, path: Path, lines: list[int]) -> None:
-        for number, row in _json_rows(path, self.problems):
+        for number, row in _read_json_rows(path, self.problems):
             lines.append(number)
             self._add(path, f"{path.name}:{number}", row)
 
@@ -95,7 +95,7 @@ class _Reader:
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(BATCH_ROWS):
-                    for row in _utc(batch).to_pylist():
+                    for row in _convert_to_utc(batch).to_pylist():
                         self._add(path, f"{path.name} row {self.rows - first + 1}", row)
         except pa.ArrowInvalid as error:
             raise DatasetError(f"{path} is not a Parquet file: {error}") from error
@@ -105,12 +105,12 @@ class _Reader:
             self._report_unknown(path, place, name)
         for name, cells in self.cells.items():
             value = row.get(name)
-            cells.append(self.empty[name] if value is None else self._converted(place, name, value))
+            cells.append(self.empty[name] if value is None else self._convert(place, name, value))
         self.rows += 1
         if len(self.cells[self.spec.columns[0].name]) >= BATCH_ROWS:
             self._flush()
 
-    def _converted(self, place: str, name: str, value: Any) -> Any:
+    def _convert(self, place: str, name: str, value: Any) -> Any:
         try:
             return self.convert[name](value)
         except (TypeError, ValueError, OverflowError) as error:
@@ -118,7 +118,7 @@ class _Reader:
             return self.empty[name]
 
     def _report_unknown(self, path: Path, place: str, name: str) -> None:
-        """A misspelt column would silently be missing; reported once per file."""
+        """Report an unknown column once per file: a misspelt one would silently be missing."""
         if (path, name) in self.unknown:
             return
         self.unknown.add((path, name))
@@ -132,16 +132,16 @@ class _Reader:
         self.cells = {name: [] for name in self.cells}
 
 
-def _utc(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Timestamps as UTC; those without a time zone are taken as UTC, as Parquet writers mean them."""
+def _convert_to_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Timestamps as UTC; those without a time zone are interpreted as UTC, as Parquet writers do."""
     columns = [
         column.cast(TIME, safe=False) if pa.types.is_timestamp(column.type) else column for column in batch.columns
     ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _json_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
-    """Line number (from 1) and object of each line that isn't blank."""
+def _read_json_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
+    """Line number (from 1) and object of each non-blank line."""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():

@@ -1,7 +1,7 @@
-"""Labels for own data that has none: shown impressions, ratings, or engagements with sampled negatives.
+"""Derives labels for data without labels: from impressions, ratings, or engagements with sampled negatives.
 
-Knows what the settings' `[dataset]` section means. Point in time: a row stands strictly before the user touches the
-item, or at the impression, so that no feature of it holds what decides its label. Behaviour events stay as they are.
+Knows the settings' `[dataset]` section. Point in time: a row is strictly earlier than the user's first action on the
+item, or at the impression, so that its features do not contain its label. Behaviour events stay unchanged.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from export.datasets.episodes import Episodes
 from export.datasets.errors import DatasetError
 from export.datasets.negatives import NONE, EngagementIndex, Ints, ItemPool, draw_negatives
-from export.datasets.splits import with_splits
+from export.datasets.splits import assign_splits
 from export.datasets.tables import EVENTS, Dataset, from_columns
 from services.features.event_types import ENGAGEMENT_TYPES
 from services.settings.training import DatasetSettings
@@ -25,7 +25,7 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class EncodedEvents:
-    """Events with ids as codes; items by their place in the items table's distinct ids, NONE for a query."""
+    """Events with ids as codes; an item's code is its index in the items table's distinct ids, NONE for a query."""
 
     table: pa.Table
     items: pa.Array
@@ -33,32 +33,32 @@ class EncodedEvents:
     scenario: Ints
     item: Ints
     time: Ints
-    touch: Mask
+    action: Mask
     wanted: Mask
     positive: Mask
 
 
-def with_labels(dataset: Dataset, settings: DatasetSettings) -> Dataset:
-    """The data set with labels and splits as `settings` say; the dataset must be valid and without labels.
+def make_labels(dataset: Dataset, settings: DatasetSettings) -> Dataset:
+    """The data set with labels and splits according to `settings`; it must be valid and without labels.
 
     Raises DatasetError naming the setting that does not fit the data.
     """
-    events = _coded(dataset, settings)
+    events = _encode_events(dataset, settings)
     if not events.positive.any():
-        raise DatasetError(f"dataset.label_events: no event of {', '.join(settings.label_events)} is a positive")
+        raise DatasetError(f"dataset.label_events: no event of {', '.join(settings.label_events)} is positive")
     warnings = list(dataset.warnings)
     if settings.negatives == "shown" and pc.any(pc.equal(events.table["type"], "impression")).as_py():
-        table = _shown(events, settings, warnings)
+        table = _label_impressions(events, settings, warnings)
     else:
         if settings.negatives == "shown" and settings.label_events != ("rating",):
             raise DatasetError(
                 'dataset.negatives: "shown" needs impressions, and there are none; use "sampled", or ratings alone'
             )
-        table = _candidates(events, _created(dataset, events.items), settings, warnings)
-    return replace(dataset, events=with_splits(table, settings, warnings), warnings=tuple(warnings))
+        table = _add_candidates(events, _creation_times(dataset, events.items), settings, warnings)
+    return replace(dataset, events=assign_splits(table, settings, warnings), warnings=tuple(warnings))
 
 
-def _coded(dataset: Dataset, settings: DatasetSettings) -> EncodedEvents:
+def _encode_events(dataset: Dataset, settings: DatasetSettings) -> EncodedEvents:
     events = dataset.events
     items = pc.unique(dataset.items["item_id"])
     wanted = pc.is_in(events["type"], pa.array(settings.label_events, pa.string())).to_numpy()
@@ -83,20 +83,20 @@ def _codes(column: pa.ChunkedArray) -> Ints:
     return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _created(dataset: Dataset, items: pa.Array) -> Ints:
-    """When each item's first version begins, milliseconds."""
+def _creation_times(dataset: Dataset, items: pa.Array) -> Ints:
+    """Start of each item's first version, milliseconds."""
     own = dataset.items.filter(dataset.items["scenario_id"].is_null())
     created = np.full(len(items), np.iinfo(np.int64).max)
     np.minimum.at(created, pc.index_in(own["item_id"], items).to_numpy(), own["time"].cast(pa.int64()).to_numpy())
     return created
 
 
-def _shown(events: EncodedEvents, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
-    """Impressions labelled: 1 if an engagement follows within the window, credited to the latest impression."""
+def _label_impressions(events: EncodedEvents, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
+    """Label impressions: 1 if an engagement follows within the window, credited to the latest impression."""
     window = round(settings.label_window_s * 1000)
     impression = pc.equal(events.table["type"], "impression").to_numpy()
-    shown, taken = np.flatnonzero(impression), np.flatnonzero(events.positive)
-    both = np.concatenate([shown, taken])
+    shown, engaged = np.flatnonzero(impression), np.flatnonzero(events.positive)
+    both = np.concatenate([shown, engaged])
     triple = (events.user * (events.scenario.max() + 1) + events.scenario) * len(events.items) + events.item
     rank = np.unique(triple[both], return_inverse=True)[1].reshape(-1)
     key = rank * (np.ptp(events.time) + window + 1) + (events.time[both] - events.time.min())
@@ -109,81 +109,87 @@ def _shown(events: EncodedEvents, settings: DatasetSettings, warnings: list[str]
     decided = impression & (events.time <= events.time.max() - window)
     if not decided.any():
         raise DatasetError(
-            f"dataset.label_window_s: all {len(shown)} impressions lie in the last {settings.label_window_s:g} s of "
-            "the data, so none is decided; use a shorter window"
+            f"dataset.label_window_s: all {len(shown)} impressions are in the last {settings.label_window_s:g} s of "
+            "the data, so none has a complete window; use a shorter one"
         )
-    _tell(label[decided], "impressions", warnings)
-    _tell_rest(int(impression.sum() - decided.sum()), int((~credited).sum()), warnings)
+    _warn_labelled(label[decided], "impressions", warnings)
+    _warn_unlabelled(int(impression.sum() - decided.sum()), int((~credited).sum()), warnings)
     table = _set(events.table, "label", pa.array(label, mask=~decided))
     grouped = pc.if_else(pa.array(decided), pc.coalesce(table["request_id"], _request_ids(table)), table["request_id"])
     return _set(table, "request_id", grouped)
 
 
 def _request_ids(table: pa.Table) -> pa.ChunkedArray:
-    """Names for what was shown together where the data has none: one user, one scenario, one moment."""
-    moment = table["time"].cast(pa.int64()).cast(pa.string())
-    return pc.binary_join_element_wise("shown", table["user_id"], table["scenario_id"], moment, "/")
+    """Request ids for impressions without one: same user, scenario and time."""
+    time = table["time"].cast(pa.int64()).cast(pa.string())
+    return pc.binary_join_element_wise("shown", table["user_id"], table["scenario_id"], time, "/")
 
 
 def _set(table: pa.Table, column: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
     return table.set_column(table.schema.get_field_index(column), table.schema.field(column), values)
 
 
-def _tell(label: npt.NDArray[np.int8], rows: str, warnings: list[str]) -> None:
+def _warn_labelled(label: npt.NDArray[np.int8], rows: str, warnings: list[str]) -> None:
     warnings.append(
-        f"no event has a label: dataset.label_events made {len(label)} {rows} labelled, {label.mean():.1%} positive"
+        f"no event has a label: dataset.label_events labelled {len(label)} {rows}, {label.mean():.1%} positive"
     )
 
 
-def _tell_rest(undecided: int, uncredited: int, warnings: list[str]) -> None:
+def _warn_unlabelled(undecided: int, uncredited: int, warnings: list[str]) -> None:
     if undecided:
-        warnings.append(f"{undecided} impressions in the data's last dataset.label_window_s are undecided: no label")
+        warnings.append(f"{undecided} impressions in the last dataset.label_window_s of the data have no label")
     if uncredited:
-        warnings.append(f"{uncredited} engagements follow no impression within dataset.label_window_s: no label")
+        warnings.append(
+            f"{uncredited} engagements have no impression within dataset.label_window_s before them: no label"
+        )
 
 
-def _candidates(events: EncodedEvents, created: Ints, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
-    """The events and a candidate per labelled episode, with sampled negatives beside the positives."""
+def _add_candidates(events: EncodedEvents, created: Ints, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
+    """The events, a candidate per labelled episode, and sampled negatives for the positives."""
     window = round(settings.label_window_s * 1000)
-    touches = np.flatnonzero(events.touch)
-    episodes = Episodes.of(events.user, events.item, events.time, touches, window)
-    first, chosen, label = episodes.decided(events.wanted, events.positive)
-    moment = events.time[first] - 1
-    known = created[events.item[chosen]] <= moment
+    actions = np.flatnonzero(events.action)
+    episodes = Episodes.find(events.user, events.item, events.time, actions, window)
+    first, chosen, label = episodes.decisions(events.wanted, events.positive)
+    time_ms = events.time[first] - 1
+    known = created[events.item[chosen]] <= time_ms
     if not known.all():
-        warnings.append(f"{(~known).sum()} labelled rows are left out: their item's first version is not older")
-    chosen, label, moment = chosen[known], label[known], moment[known]
-    table = _rows(events, chosen, moment, label, None, settings)
+        warnings.append(f"{(~known).sum()} labelled rows are dropped: their item's first version is later")
+    chosen, label, time_ms = chosen[known], label[known], time_ms[known]
+    table = _candidate_rows(events, chosen, time_ms, label, None, settings)
     if settings.negatives == "sampled":
         table = pa.concat_tables(
-            [table, _sampled(events, created, chosen[label == 1], moment[label == 1], settings, warnings)]
+            [table, _sample_negatives(events, created, chosen[label == 1], time_ms[label == 1], settings, warnings)]
         )
-    # In the order of making a positive would come first, and ties in a ranking are settled by order.
+    # Shuffled: otherwise positives would come first, and ties in a ranking are broken by order.
     shuffled = table.take(pa.array(np.random.default_rng(settings.seed).permutation(len(table))))
-    _tell(shuffled["label"].to_numpy(), "candidates", warnings)
+    _warn_labelled(shuffled["label"].to_numpy(), "candidates", warnings)
     return pa.concat_tables([events.table, shuffled])
 
 
-def _sampled(
-    events: EncodedEvents, created: Ints, chosen: Ints, moment: Ints, settings: DatasetSettings, warnings: list[str]
+def _sample_negatives(
+    events: EncodedEvents, created: Ints, chosen: Ints, time_ms: Ints, settings: DatasetSettings, warnings: list[str]
 ) -> pa.Table:
-    """Candidates that are no positives, in the positives' scenarios and at their moments."""
-    user, item, time = (values[events.touch] for values in (events.user, events.item, events.time))
+    """Negative candidates with the positives' scenarios and times."""
+    user, item, time = (values[events.action] for values in (events.user, events.item, events.time))
     engaged = EngagementIndex(user, item, time, len(events.items), round(settings.label_window_s * 1000))
     popular = settings.negative_sampling == "popularity"
     pool = ItemPool.by_popularity(created, item, time) if popular else ItemPool.uniform(created)
     per_positive = settings.negatives_per_positive
-    drawn = draw_negatives(events.user[chosen], events.item[chosen], moment, per_positive, pool, engaged, settings.seed)
+    drawn = draw_negatives(
+        events.user[chosen], events.item[chosen], time_ms, per_positive, pool, engaged, settings.seed
+    )
     row, slot = np.nonzero(drawn != NONE)
     if len(row) < drawn.size:
         warnings.append(f"{drawn.size - len(row)} of {drawn.size} negatives could not be drawn: too few other items")
-    return _rows(events, chosen[row], moment[row], np.zeros(len(row), np.int8), (drawn[row, slot], slot + 1), settings)
+    return _candidate_rows(
+        events, chosen[row], time_ms[row], np.zeros(len(row), np.int8), (drawn[row, slot], slot + 1), settings
+    )
 
 
-def _rows(
+def _candidate_rows(
     events: EncodedEvents,
     at: Ints,
-    moment: Ints,
+    time_ms: Ints,
     label: npt.NDArray[np.int8],
     other: tuple[Ints, Ints] | None,
     settings: DatasetSettings,
@@ -194,7 +200,7 @@ def _rows(
     if settings.negatives == "sampled":
         request = pc.binary_join_element_wise("sampled", own["event_id"], "/")
     else:
-        day = pa.array(moment // DAY_MS).cast(pa.string())
+        day = pa.array(time_ms // DAY_MS).cast(pa.string())
         request = pc.binary_join_element_wise("day", own["user_id"], own["scenario_id"], day, "/")
     columns = {
         "event_id": pc.binary_join_element_wise("label", own["event_id"], pa.array(slot).cast(pa.string()), "/"),
@@ -202,7 +208,7 @@ def _rows(
         "scenario_id": own["scenario_id"],
         "item_id": own["item_id"] if other is None else events.items.take(pa.array(other[0])),
         "type": pa.repeat(pa.scalar("candidate"), len(at)),
-        "time": pa.array(moment).cast(EVENTS.column("time").type),
+        "time": pa.array(time_ms).cast(EVENTS.column("time").type),
         "label": pa.array(label),
         "request_id": request,
     }

@@ -1,6 +1,6 @@
-"""Items to stand beside a positive as what the user did not choose, drawn from those there were.
+"""Samples negatives for positives: items that existed and that the user did not choose.
 
-Pure numpy on codes and milliseconds. Point in time: only items that existed, and popularity only so far.
+Pure numpy on codes and milliseconds. Point in time: only items that existed, and only earlier popularity.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ NONE = -1
 
 
 class EngagementIndex:
-    """Whether a user engages with an item soon after a moment.
+    """Index of engagements: tells whether a user engages with an item within a window after a time.
 
     Args:
         user: [E] user codes of all engagements.
         item: [E] item codes, below `items`.
         time: [E] milliseconds.
         items: number of item codes.
-        window_ms: what counts as soon.
+        window_ms: length of the window.
     """
 
     def __init__(self, user: Ints, item: Ints, time: Ints, items: int, window_ms: int) -> None:
@@ -32,31 +32,31 @@ class EngagementIndex:
         self._keys = np.sort(rank.reshape(-1) * self._span + (time - self._first))
 
     def after(self, user: Ints, item: Ints, time: Ints) -> npt.NDArray[np.bool_]:
-        """Per row: an engagement at `time` or at most the window later; `time` from 1 ms before the first on."""
+        """Per row: an engagement at `time` or within the window after it; `time` is at least 1 ms before the first."""
         pair = user * self._items + item
         rank = np.minimum(np.searchsorted(self._pairs, pair), len(self._pairs) - 1)
-        moment = rank * self._span + (time - self._first)
-        begin = np.searchsorted(self._keys, moment)
-        end = np.searchsorted(self._keys, moment + self._window, side="right")
+        key = rank * self._span + (time - self._first)
+        begin = np.searchsorted(self._keys, key)
+        end = np.searchsorted(self._keys, key + self._window, side="right")
         return np.asarray((self._pairs[rank] == pair) & (end > begin))
 
 
 @dataclass(frozen=True)
 class ItemPool:
-    """Item codes in the order of `time`, milliseconds: at a moment, the entries before it can be drawn, all alike."""
+    """Item codes in the order of `time`, milliseconds: earlier entries can be drawn, with equal probability."""
 
     item: Ints
     time: Ints
 
     @classmethod
     def uniform(cls, created: Ints) -> "ItemPool":
-        """Every item once; one that appears at the very moment can be drawn."""
+        """Every item once; an item created at the time of the draw can be drawn."""
         order = np.argsort(created, kind="stable")
         return cls(order, created[order] - 1)
 
     @classmethod
     def by_popularity(cls, created: Ints, item: Ints, time: Ints) -> "ItemPool":
-        """Every item once, and once more per engagement (`item`, `time` [E]) so far."""
+        """Every item once, and once more per earlier engagement (`item`, `time` [E])."""
         known = time >= created[item]
         items = np.concatenate([np.arange(len(created)), item[known]])
         times = np.concatenate([created - 1, time[known]])
@@ -64,16 +64,16 @@ class ItemPool:
         return cls(items[order], times[order])
 
     def draw(self, time: Ints, rng: np.random.Generator) -> Ints:
-        """An item per moment; NONE where there is none yet."""
-        there = np.searchsorted(self.time, time)
-        drawn = (rng.random(len(time)) * there).astype(np.int64)
-        return np.where(there > 0, self.item[np.minimum(drawn, len(self.item) - 1)], NONE)
+        """Draw an item per time; NONE where there is none yet."""
+        available = np.searchsorted(self.time, time)
+        drawn = (rng.random(len(time)) * available).astype(np.int64)
+        return np.where(available > 0, self.item[np.minimum(drawn, len(self.item) - 1)], NONE)
 
 
 def draw_negatives(
     user: Ints, item: Ints, time: Ints, per_positive: int, pool: ItemPool, engaged: EngagementIndex, seed: int
 ) -> Ints:
-    """Distinct items [P, per_positive] for positives [P]; NONE where 30 draws found no other.
+    """Draw distinct items [P, per_positive] for positives [P]; NONE where 30 draws found no other.
 
     Never the positive itself, nor an item with which the user engages at `time` or within the window after.
     """
@@ -92,7 +92,7 @@ def draw_negatives(
 
 
 def _drop_repeats(drawn: Ints, rows: Ints) -> None:
-    """Forget what stands further left in the same row already."""
+    """Set repeated items within a row to NONE, except the first."""
     part = drawn[rows]
     for slot in range(1, part.shape[1]):
         repeated = (part[:, :slot] == part[:, slot, None]).any(axis=1)

@@ -1,6 +1,6 @@
-"""The adapters by name, and the one way to import a data set.
+"""The adapters by name, and the import of a data set.
 
-Knows which options an adapter takes; doesn't know any source format.
+Knows the options of each adapter; knows no source format.
 """
 
 import time
@@ -26,7 +26,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Adapter:
-    """Converts one source to the three tables; `options` are the keywords that `load` takes."""
+    """An adapter that converts one source to the three tables; `options` are the keyword arguments of `load`."""
 
     name: str
     summary: str
@@ -36,7 +36,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What an import wrote: rows per table, and events per (split, scenario, type)."""
+    """Summary of an import: rows per table, and events per type, split and scenario."""
 
     adapter: str
     out: Path
@@ -68,28 +68,29 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def import_dataset(adapter: str, out: Path, *, report: Report = lambda _: None, **options: Any) -> ImportSummary:
-    """Convert with the adapter and write `out`; nothing is written if anything is wrong.
+    """Convert with the adapter and write `out`; writes nothing if the data is invalid.
 
-    `report` is told each step. Raises DatasetError for an unknown adapter or option, and for bad data.
+    `report` is called with the name of each step. Raises DatasetError for an unknown adapter
+    or option, and for invalid data.
     """
     started = time.monotonic()
     chosen = ADAPTERS.get(adapter)
     if chosen is None:
-        raise DatasetError(f"unknown adapter {adapter!r}; there are {', '.join(ADAPTERS)}")
-    foreign = sorted(set(options) - chosen.options)
-    if foreign:
+        raise DatasetError(f"unknown adapter {adapter!r}; available: {', '.join(ADAPTERS)}")
+    unknown = sorted(set(options) - chosen.options)
+    if unknown:
         raise DatasetError(
-            f"{adapter} has no option {', '.join(foreign)}; it takes {', '.join(sorted(chosen.options))}"
+            f"{adapter} has no option {', '.join(unknown)}; it takes {', '.join(sorted(chosen.options))}"
         )
     dataset = chosen.load(report=report, **options)
-    report("checking and writing")
+    report("validating and writing")
     counts = count_events(dataset.events)
     times = pc.min_max(dataset.events["time"]).as_py()
     rows = {spec.name: len(dataset.table(spec.name)) for spec in TABLES}
     info = {
         "format": FORMAT_VERSION,
         "adapter": adapter,
-        "arguments": {name: _plain(value) for name, value in options.items()},
+        "arguments": {name: _json_value(value) for name, value in options.items()},
         "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": rows,
         "time_range": {"first": _iso(times["min"]), "last": _iso(times["max"])},
@@ -115,8 +116,8 @@ def count_events(events: pa.Table) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: [row[key] or "" for key in keys])
 
 
-def _plain(value: Any) -> Any:
-    """An option as JSON takes it."""
+def _json_value(value: Any) -> Any:
+    """An option as a JSON value."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return str(value) if isinstance(value, Path) else value

@@ -1,6 +1,6 @@
 """An imported data set on disk: three Parquet files and dataset.json in one directory, and erasures if there are any.
 
-Knows files and row groups; doesn't know what the rows mean beyond their schema.
+Knows files and row groups; knows nothing of the rows beyond their schema.
 """
 
 import json
@@ -13,22 +13,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export.datasets.erasures import read_erasures, without_erased, write_erasures
+from export.datasets.erasures import drop_erased_events, read_erasures, write_erasures
 from export.datasets.errors import DatasetError
 from export.datasets.tables import EVENTS, TABLES, Dataset
-from export.datasets.validation import check, check_order
+from export.datasets.validation import validate_dataset, validate_order
 
 ROW_GROUP_ROWS = 131_072
 INFO_FILE = "dataset.json"
 
 
 def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
-    """Write a sorted data set, or nothing: raises DatasetError for what is wrong with it.
+    """Write a sorted data set; raises DatasetError, and writes nothing, if it is invalid.
 
-    Files are written next to `out` and then moved in, dataset.json last. Erasures that are there already stay.
+    Files are written next to `out` and then moved in, dataset.json last. Existing erasures are kept.
     """
-    check(dataset)
-    check_order(dataset)
+    validate_dataset(dataset)
+    validate_order(dataset)
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file, not a directory")
     out.mkdir(parents=True, exist_ok=True)
@@ -48,9 +48,9 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
 
 
 class DatasetReader:
-    """Reads an imported data set; events can be streamed without holding them all in memory.
+    """Reads an imported data set; events can be streamed without loading them all.
 
-    Events of erased users, up to their erasure, are left out wherever rows are read.
+    Every read drops the events of erased users up to their erasure.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class DatasetReader:
         self._erasures = read_erasures(path)
 
     def rows(self, table: str) -> int:
-        """Number of rows of a table, those of erased users included, without reading them."""
+        """Number of rows of a table from its metadata; includes those of erased users."""
         return int(pq.read_metadata(self.path / f"{table}.parquet").num_rows)
 
     def columns(self, table: str) -> list[str]:
@@ -72,24 +72,24 @@ class DatasetReader:
         return names
 
     def schema(self, table: str) -> pa.Schema:
-        """The columns that a table has on disk."""
+        """The schema of a table on disk."""
         return pq.read_schema(self.path / f"{table}.parquet")
 
     def batches(
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = ROW_GROUP_ROWS
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a table in order, at most `batch_rows` at a time."""
+        """Read the rows of a table in order, at most `batch_rows` at a time."""
         with pq.ParquetFile(self.path / f"{table}.parquet") as file:
-            for batch in file.iter_batches(batch_rows, columns=self._needed(table, columns)):
-                yield from self._kept(table, pa.Table.from_batches([batch]), columns).to_batches()
+            for batch in file.iter_batches(batch_rows, columns=self._columns_to_read(table, columns)):
+                yield from self._without_erased(table, pa.Table.from_batches([batch]), columns).to_batches()
 
     def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A whole table."""
-        read = pq.read_table(self.path / f"{table}.parquet", columns=self._needed(table, columns))
-        return self._kept(table, read, columns)
+        """Read a whole table."""
+        read = pq.read_table(self.path / f"{table}.parquet", columns=self._columns_to_read(table, columns))
+        return self._without_erased(table, read, columns)
 
     def dataset(self) -> Dataset:
-        """All three tables in memory, and the erasures."""
+        """Read all three tables and the erasures into memory."""
         tables = {spec.name: self.table(spec.name) for spec in TABLES}
         return Dataset(
             **tables,
@@ -98,16 +98,16 @@ class DatasetReader:
             notes=tuple(self.info.get("notes", ())),
         )
 
-    def _needed(self, table: str, columns: Sequence[str] | None) -> list[str] | None:
-        """The columns to read for those that are wanted."""
+    def _columns_to_read(self, table: str, columns: Sequence[str] | None) -> list[str] | None:
+        """The requested columns, and those that erasures need."""
         if columns is None:
             return None
-        concerned = table == EVENTS.name and self._erasures.num_rows
-        return list(dict.fromkeys([*columns, *(("user_id", "time") if concerned else ())]))
+        filtered = table == EVENTS.name and self._erasures.num_rows
+        return list(dict.fromkeys([*columns, *(("user_id", "time") if filtered else ())]))
 
-    def _kept(self, table: str, read: pa.Table, columns: Sequence[str] | None) -> pa.Table:
-        """The wanted columns of the rows that may be used."""
+    def _without_erased(self, table: str, read: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+        """The requested columns, without rows of erased users."""
         if table != EVENTS.name or not self._erasures.num_rows:
             return read
-        kept = without_erased(read, self._erasures)
+        kept = drop_erased_events(read, self._erasures)
         return kept if columns is None else kept.select(list(columns))

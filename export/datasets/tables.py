@@ -1,7 +1,7 @@
-"""The three tables that every data set is converted to: events, items and scenarios; and who is left out of them.
+"""The three tables of every data set: events, items and scenarios; and erasures.
 
-Knows their columns, what each column means and how rows are ordered. Doesn't know where a data set
-comes from (the adapters do), nor what is on disk (storage.py), nor which values are wrong (validation.py).
+Knows their columns with documentation, and the order of rows. Knows nothing of sources (the adapters do), files
+(storage.py) or invalid values (validation.py).
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """One column: its Arrow type, whether a row may leave it null, and what it means."""
+    """One column: its Arrow type, whether it may be null, and its documentation."""
 
     name: str
     type: pa.DataType
@@ -34,7 +34,7 @@ class ColumnSpec:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table: its columns, what a row is, and how rows are ordered."""
+    """One table: its columns, and what a row is."""
 
     name: str
     row: str
@@ -52,10 +52,10 @@ class TableSpec:
 
 EVENTS = TableSpec(
     "events",
-    "one user action, or one labelled candidate; sorted by time, candidates before behaviour at one instant",
+    "one user action, or one labelled candidate; sorted by time, candidates before behaviour at the same time",
     (
         ColumnSpec("event_id", pa.string(), False, "Unique id."),
-        ColumnSpec("user_id", pa.string(), False, "Who acted, or whom the candidate would have been ranked for."),
+        ColumnSpec("user_id", pa.string(), False, "User who acted, or for whom the candidate would be ranked."),
         ColumnSpec("scenario_id", pa.string(), False, "Scenario of the action; must be in the scenarios table."),
         ColumnSpec("item_id", pa.string(), True, "Item acted on; must be in the items table. Null for a query."),
         ColumnSpec(
@@ -63,19 +63,21 @@ EVENTS = TableSpec(
             pa.string(),
             False,
             f"One of {', '.join(ROW_TYPES)}. A candidate is an item that a ranker was, or would have been, "
-            "asked about at `time`: a training row, not a user action, so it changes no feature.",
+            "asked to rank at `time`: a training row, not a user action, so it changes no feature.",
         ),
-        ColumnSpec("time", TIME, False, "When it happened, UTC, in milliseconds."),
+        ColumnSpec("time", TIME, False, "Time of the event, UTC, in milliseconds."),
         ColumnSpec("value", pa.float64(), True, "Unit price of a purchase, or the rating given."),
-        ColumnSpec("text", pa.string(), True, "Words of a query or comment."),
-        ColumnSpec("label", pa.int8(), True, "1 or 0: engaged or not. Candidates need it, impressions may have it."),
+        ColumnSpec("text", pa.string(), True, "Text of a query or comment."),
+        ColumnSpec(
+            "label", pa.int8(), True, "1 or 0: engaged or not. Required for candidates, optional for impressions."
+        ),
         ColumnSpec("split", pa.string(), True, f"One of {', '.join(SPLITS)}; set where `label` is."),
-        ColumnSpec("request_id", pa.string(), True, "Groups the rows that were ranked together."),
+        ColumnSpec("request_id", pa.string(), True, "Groups the rows of one ranking request."),
         ColumnSpec(
             "context",
             pa.map_(pa.string(), pa.float64()),
             True,
-            "What was known of the moment besides the time, as declared numbers (the device, say); may be empty.",
+            "Context of the request, as declared numeric attributes (for example the device); may be empty.",
         ),
     ),
 )
@@ -92,13 +94,13 @@ ITEMS = TableSpec(
             "Null: the item itself. Set: `attributes` of the item in that scenario; title, description, "
             "brand and price are null and categories are empty.",
         ),
-        ColumnSpec("time", TIME, False, "From when on, inclusive, this version holds."),
+        ColumnSpec("time", TIME, False, "Start of validity of this version, inclusive."),
         ColumnSpec("title", pa.string(), True, "Short name; may be empty, null only where `scenario_id` is set."),
-        ColumnSpec("description", pa.string(), True, "More words about the item."),
+        ColumnSpec("description", pa.string(), True, "Longer text about the item."),
         ColumnSpec("categories", pa.list_(pa.string()), False, "Category names, from broad to fine; may be empty."),
         ColumnSpec("brand", pa.string(), True, "Brand or maker."),
         ColumnSpec("price", pa.float64(), True, "List price, in the data set's currency."),
-        ColumnSpec("attributes", pa.map_(pa.string(), pa.float64()), False, "Named numbers; may be empty."),
+        ColumnSpec("attributes", pa.map_(pa.string(), pa.float64()), False, "Named numeric attributes; may be empty."),
     ),
 )
 
@@ -107,9 +109,9 @@ SCENARIOS = TableSpec(
     "one version of a scenario; sorted by time",
     (
         ColumnSpec("scenario_id", pa.string(), False, "Scenario id."),
-        ColumnSpec("time", TIME, False, "From when on, inclusive, this version holds."),
+        ColumnSpec("time", TIME, False, "Start of validity of this version, inclusive."),
         ColumnSpec("name", pa.string(), False, "Short name."),
-        ColumnSpec("description", pa.string(), False, "What the scenario is like, in words; embedded as text."),
+        ColumnSpec("description", pa.string(), False, "Description of the scenario; embedded as text."),
     ),
 )
 
@@ -117,11 +119,11 @@ TABLES = (EVENTS, ITEMS, SCENARIOS)
 
 ERASURES = TableSpec(
     "erasures",
-    "one user who asked to be forgotten; sorted by time; may be left out",
+    "one erased user; sorted by time; optional",
     (
-        ColumnSpec("user_id", pa.string(), False, "Who is forgotten."),
+        ColumnSpec("user_id", pa.string(), False, "Erased user."),
         ColumnSpec(
-            "time", TIME, False, "Up to when, inclusive: neither features nor training rows know what was before."
+            "time", TIME, False, "Events up to this time, inclusive, are in neither features nor training rows."
         ),
     ),
 )
@@ -129,7 +131,7 @@ ERASURES = TableSpec(
 
 @dataclass(frozen=True)
 class Dataset:
-    """The three tables, where they come from, and which users are left out of them."""
+    """The three tables, their source, and the erasures."""
 
     events: pa.Table
     items: pa.Table
@@ -146,7 +148,7 @@ class Dataset:
 
 
 def from_columns(spec: TableSpec, columns: dict[str, Any], rows: int) -> pa.Table:
-    """A table of `rows` rows from the given columns; the nullable ones that are absent become null."""
+    """Build a table of `rows` rows from the given columns; missing nullable ones become null."""
     arrays = []
     for c in spec.columns:
         if c.name not in columns and not c.nullable:
@@ -163,7 +165,7 @@ def _as_type(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
 
 
 def event_order(events: pa.Table) -> np.ndarray:
-    """Sort key within one instant, int8: candidates, then impressions, then what users did."""
+    """Sort key within one time, int8: candidates, then impressions, then user actions."""
     kinds = pc.index_in(events["type"], value_set=pa.array(["candidate", "impression"]))
     return np.asarray(pc.fill_null(kinds, 2).to_numpy(), dtype=np.int8)
 

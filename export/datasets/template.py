@@ -1,6 +1,6 @@
-"""A small data set to start one's own from: three tables, their settings, and what each column means.
+"""A template for own data: three small tables, their settings, and documentation of each column.
 
-Made up: a shop for films and devices, met on phone, desktop and TV. It imports, checks, replays and trains as it is.
+Synthetic: a shop for films and devices on phone, desktop and TV. It imports, checks, replays and trains unchanged.
 """
 
 import json
@@ -76,8 +76,8 @@ ITEMS = (
 
 BANNERS = (("film-04", "tv", "2025-09-03T00:00:00Z"), ("audio-01", "desktop", "2025-09-03T00:00:00Z"))
 
-# What was shown together: request, user, scenario, time, the two items.
-SHOWN = (
+# Impressions: request, user, scenario, time, the two items.
+IMPRESSIONS = (
     ("r1", "ana", "phone", "2025-09-02T08:10:00Z", ("audio-02", "film-01")),
     ("r2", "ben", "tv", "2025-09-03T20:00:00Z", ("film-03", "series-02")),
     ("r3", "ana", "desktop", "2025-09-04T12:30:00Z", ("audio-01", "screen-02")),
@@ -86,8 +86,8 @@ SHOWN = (
     ("r6", "chloe", "desktop", "2025-09-10T18:20:00Z", ("series-03", "screen-01")),
 )
 
-# What users did: user, scenario, item, type, time, value.
-DONE = (
+# Actions: user, scenario, item, type, time, value.
+ACTIONS = (
     ("ana", "phone", "audio-02", "click", "2025-09-02T08:10:20Z", None),
     ("ben", "tv", "series-02", "click", "2025-09-03T20:01:00Z", None),
     ("ana", "desktop", "audio-01", "click", "2025-09-04T12:31:00Z", None),
@@ -99,13 +99,13 @@ DONE = (
 )
 
 SETTINGS = """\
-# Settings of this data set: export CROSSREC_CONFIG to this file. `crossrec settings` lists all there are.
+# Settings of this data set: set CROSSREC_CONFIG to this file. `crossrec settings` lists all settings.
 
 [features]
 # Half-lives of decayed counts, seconds: an hour, a day, 30 days.
 half_lives_s = [3600.0, 86400.0, 2592000.0]
 
-# Numbers of your own (column attributes of items) that become features.
+# Your own numeric attributes (column attributes of items) that become features.
 [[features.attributes]]
 name = "minutes"
 entity = "item"
@@ -116,32 +116,32 @@ name = "banner"
 entity = "item_scenario"
 
 [dataset]
-# These events have no column label, so labels are made at import. Which events make a positive:
+# These events have no column label, so labels are made at import. Event types that make a positive:
 label_events = ["click", "add_to_cart", "purchase"]
-# With ratings: label_events = ["rating"], and a rating of at least this is positive.
+# With ratings: label_events = ["rating"]; a rating from this threshold on is positive.
 # rating_threshold = 4.0
-# An impression is positive if such an event follows within so many seconds.
+# An impression is positive if such an event follows within this time, seconds.
 label_window_s = 3600.0
-# "shown": the other impressions are the negatives. Without impressions: "sampled", from the items there were.
+# "shown": the other impressions are negatives. Without impressions: "sampled", from the existing items.
 negatives = "shown"
 # negatives_per_positive = 4
 # negative_sampling = "popularity" # or "uniform"
-# "time" or "user". By time: at these moments, or without them by train_share and validation_share.
+# "time" or "user". By time: at these times, or without them by train_share and validation_share.
 split = "time"
 validation_from = 2025-09-08T00:00:00Z
 test_from = 2025-09-10T00:00:00Z
 """
 
 GUIDE = """\
-# A data set of your own
+# Your data set
 
-Three tables as JSON lines (Parquet with the same columns will do too), and their settings. Replace the lines by yours;
-columns that may be null can be left out, and so can the whole items and scenarios files.
+Three tables as JSON lines (or Parquet with the same columns), and their settings. Replace the lines by yours; columns
+that may be null can be omitted, and so can the whole items and scenarios files.
 
 ```sh
 export CROSSREC_CONFIG=$PWD/crossrec.toml
-crossrec data check --dir .                          # before anything is written
-crossrec import jsonl --source . --out data/mine     # wrong lines are listed with file, line and column
+crossrec data check --dir .                          # check before import
+crossrec import jsonl --source . --out data/mine     # errors are listed with file, line and column
 crossrec data check --data mine
 crossrec replay --data mine                          # training rows
 crossrec train --data mine
@@ -150,7 +150,7 @@ crossrec train --data mine
 
 
 def write_template(directory: Path) -> list[Path]:
-    """Write the files and return their paths; DatasetError if one of them is there already."""
+    """Write the files and return their paths; DatasetError if one of them exists."""
     files = {
         "events.jsonl": _lines(sorted(_events(), key=lambda row: str(row["time"]))),
         "items.jsonl": _lines(_items()),
@@ -160,9 +160,11 @@ def write_template(directory: Path) -> list[Path]:
         "crossrec.toml": SETTINGS,
         "README.md": GUIDE + "".join(f"\n## {s.name}: {s.row}\n\n{columns_markdown(s)}\n" for s in TABLES),
     }
-    taken = [name for name in files if (directory / name).exists()]
-    if taken or (directory.exists() and not directory.is_dir()):
-        raise DatasetError(f"{directory} has {', '.join(taken) or 'no room: it is a file'}; choose a new directory")
+    existing = [name for name in files if (directory / name).exists()]
+    if existing or (directory.exists() and not directory.is_dir()):
+        raise DatasetError(
+            f"{directory} {'contains ' + ', '.join(existing) if existing else 'is a file'}; choose a new directory"
+        )
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (directory / name).write_text(text)
@@ -170,14 +172,14 @@ def write_template(directory: Path) -> list[Path]:
 
 
 def _events() -> list[Row]:
-    shown = [
+    impressions = [
         {"user_id": user, "scenario_id": scenario, "item_id": item, "type": "impression", "time": time, "request_id": r}
-        for r, user, scenario, time, items in SHOWN
+        for r, user, scenario, time, items in IMPRESSIONS
         for item in items
     ]
     names = ("user_id", "scenario_id", "item_id", "type", "time", "value")
-    done = [{name: v for name, v in zip(names, row, strict=True) if v is not None} for row in DONE]
-    return [*shown, *done]
+    actions = [{name: v for name, v in zip(names, row, strict=True) if v is not None} for row in ACTIONS]
+    return [*impressions, *actions]
 
 
 def _items() -> list[Row]:
@@ -194,8 +196,8 @@ def _items() -> list[Row]:
         }
         for item, title, text, categories, brand, price, minutes in ITEMS
     ]
-    there = [{"item_id": i, "scenario_id": s, "time": time, "attributes": {"banner": 1}} for i, s, time in BANNERS]
-    return [*rows, *there]
+    banners = [{"item_id": i, "scenario_id": s, "time": time, "attributes": {"banner": 1}} for i, s, time in BANNERS]
+    return [*rows, *banners]
 
 
 def _lines(rows: list[Row]) -> str:

@@ -1,6 +1,6 @@
-"""What makes a row of the three tables wrong, checked column-wise.
+"""Validation of the three tables, column by column.
 
-Knows the rules; doesn't know files. Rows are counted from 0 and worded by the caller's `place`.
+Knows the rules; knows nothing of files. Rows are counted from 0; the caller's `place` formats their location.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,13 +29,13 @@ from services.features.event_types import select_event_types
 WITHOUT_ITEM = select_event_types(needs_item=False)
 WITH_TEXT = select_event_types(needs_text=True)
 
-# A table name and a row number to words, such as "events row 3" or "events.jsonl:4".
+# Formats a table name and a row number, such as "events row 3" or "events.jsonl:4".
 Place = Callable[[str, int], str]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Rows for which `broken` is true have something wrong in `column`."""
+    """A rule on `column`; rows for which `broken` is true violate it."""
 
     column: str
     reason: str
@@ -46,7 +46,7 @@ def _one_of(t: pa.Table, column: str, values: tuple[str, ...]) -> pa.ChunkedArra
     return pc.is_in(t[column], value_set=pa.array(values))
 
 
-def _foreign(t: pa.Table, column: str, values: tuple[str, ...]) -> pa.ChunkedArray:
+def _unknown_value(t: pa.Table, column: str, values: tuple[str, ...]) -> pa.ChunkedArray:
     return pc.and_(t[column].is_valid(), pc.invert(_one_of(t, column, values)))
 
 
@@ -93,7 +93,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("event_id", "is empty", lambda t: pc.equal(t["event_id"], "")),
         Rule("user_id", "is empty", lambda t: pc.equal(t["user_id"], "")),
         Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),
-        Rule("type", f"is none of {', '.join(ROW_TYPES)}", lambda t: _foreign(t, "type", ROW_TYPES)),
+        Rule("type", f"is none of {', '.join(ROW_TYPES)}", lambda t: _unknown_value(t, "type", ROW_TYPES)),
         Rule(
             "item_id",
             f"is missing; only a {' or '.join(WITHOUT_ITEM)} has no item",
@@ -121,7 +121,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "is missing; a candidate needs one",
             lambda t: pc.and_(t["label"].is_null(), pc.equal(t["type"], "candidate")),
         ),
-        Rule("split", f"is none of {', '.join(SPLITS)}", lambda t: _foreign(t, "split", SPLITS)),
+        Rule("split", f"is none of {', '.join(SPLITS)}", lambda t: _unknown_value(t, "split", SPLITS)),
         Rule(
             "split",
             "is missing; a labelled row needs one",
@@ -168,34 +168,34 @@ KEYS = {
 }
 
 
-def table_row(table: str, row: int) -> str:
-    """The default wording of a row's place."""
+def describe_row(table: str, row: int) -> str:
+    """The default location of a row."""
     return f"{table} row {row}"
 
 
-def check(dataset: Dataset, place: Place = table_row) -> None:
-    """Raise DatasetError with every broken row, whatever the row order."""
-    found = [p for spec in (*TABLES, ERASURES) for p in problems(spec, dataset.table(spec.name), place)]
-    found += _dangling(dataset, place)
-    if found:
-        raise DatasetError(f"{len(found)} problem{'s' if len(found) > 1 else ''} in the data set", found)
+def validate_dataset(dataset: Dataset, place: Place = describe_row) -> None:
+    """Raise DatasetError with every invalid row; the row order does not matter."""
+    problems = [p for spec in (*TABLES, ERASURES) for p in find_problems(spec, dataset.table(spec.name), place)]
+    problems += _find_dangling_ids(dataset, place)
+    if problems:
+        raise DatasetError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in the data set", problems)
 
 
-def problems(spec: TableSpec, table: pa.Table, place: Place = table_row) -> Iterator[Problem]:
-    """Everything wrong within one table that has the table's schema."""
+def find_problems(spec: TableSpec, table: pa.Table, place: Place = describe_row) -> Iterator[Problem]:
+    """Find all problems within one table; DatasetError if it has another schema."""
     if not table.schema.equals(spec.schema):
         raise DatasetError(f"{spec.name} has schema\n{table.schema}\nbut should have\n{spec.schema}")
     for column in spec.columns:
         if not column.nullable and table[column.name].null_count:
-            yield from _worded(spec, column.name, "is missing", table[column.name].is_null(), place)
+            yield from _report_rows(spec, column.name, "is missing", table[column.name].is_null(), place)
     for rule in RULES[spec.name]:
-        yield from _worded(spec, rule.column, rule.reason, rule.broken(table), place)
-    yield from _repeated(spec, table, place)
+        yield from _report_rows(spec, rule.column, rule.reason, rule.broken(table), place)
+    yield from _find_duplicates(spec, table, place)
 
 
-def check_order(dataset: Dataset) -> None:
-    """Raise DatasetError for the first row of each table that stands before its predecessor."""
-    found = []
+def validate_order(dataset: Dataset) -> None:
+    """Raise DatasetError for the first row of each table that is earlier than its predecessor."""
+    problems = []
     for spec in TABLES:
         table = dataset.table(spec.name)
         time = table["time"].cast(pa.int64()).to_numpy()
@@ -203,18 +203,18 @@ def check_order(dataset: Dataset) -> None:
         early = (time[1:] < time[:-1]) | ((time[1:] == time[:-1]) & (kind[1:] < kind[:-1]))
         if early.any():
             row = int(np.argmax(early)) + 1
-            found.append(Problem(table_row(spec.name, row), "time", "is out of order"))
-    if found:
-        raise DatasetError("rows are not sorted", found)
+            problems.append(Problem(describe_row(spec.name, row), "time", "is out of order"))
+    if problems:
+        raise DatasetError("rows are not sorted", problems)
 
 
-def _worded(spec: TableSpec, column: str, reason: str, mask: pa.ChunkedArray, place: Place) -> Iterator[Problem]:
+def _report_rows(spec: TableSpec, column: str, reason: str, mask: pa.ChunkedArray, place: Place) -> Iterator[Problem]:
     for row in np.flatnonzero(pc.fill_null(mask, False).to_numpy()):
         yield Problem(place(spec.name, int(row)), column, reason)
 
 
-def _repeated(spec: TableSpec, table: pa.Table, place: Place) -> Iterator[Problem]:
-    """Rows whose key stands in an earlier row already."""
+def _find_duplicates(spec: TableSpec, table: pa.Table, place: Place) -> Iterator[Problem]:
+    """Find rows whose key occurs in an earlier row."""
     keys = list(KEYS[spec.name])
     if len(keys) == 1 and pc.count_distinct(table[keys[0]]).as_py() == len(table):
         return
@@ -223,11 +223,11 @@ def _repeated(spec: TableSpec, table: pa.Table, place: Place) -> Iterator[Proble
     repeated = np.ones(len(table), dtype=bool)
     repeated[first] = False
     for row in np.flatnonzero(repeated):
-        yield Problem(place(spec.name, int(row)), " + ".join(keys), "stands in an earlier row already")
+        yield Problem(place(spec.name, int(row)), " + ".join(keys), "occurs in an earlier row")
 
 
-def _dangling(dataset: Dataset, place: Place) -> Iterator[Problem]:
-    """Ids that the table they refer to doesn't have."""
+def _find_dangling_ids(dataset: Dataset, place: Place) -> Iterator[Problem]:
+    """Find ids that are missing from the table they refer to."""
     itself = dataset.items["scenario_id"].is_null()
     items = dataset.items["item_id"].filter(itself).combine_chunks()
     scenarios = dataset.scenarios["scenario_id"].combine_chunks()
@@ -239,4 +239,4 @@ def _dangling(dataset: Dataset, place: Place) -> Iterator[Problem]:
     ):
         ids = dataset.table(spec.name)[column]
         missing = pc.and_(ids.is_valid(), pc.invert(pc.is_in(ids, value_set=known)))
-        yield from _worded(spec, column, f"is not in the {target.name} table", missing, place)
+        yield from _report_rows(spec, column, f"is not in the {target.name} table", missing, place)

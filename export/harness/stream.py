@@ -124,10 +124,6 @@ class ConsumerLagProbe:
                 result[group] = lag
         return result
 
-    def records(self, suffix: str) -> int:
-        """End offsets of a topic, summed; takes the name without prefix. Includes transaction markers."""
-        return sum(self._reader.end_offsets(f"{self._prefix}.{suffix}").values())
-
     def count_dead_letters(self) -> int:
         """Number of committed records in the dead-letter topic."""
         topic = f"{self._prefix}.dead-letter"

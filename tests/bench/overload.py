@@ -23,7 +23,7 @@ from services.load.schedule import Step
 from services.load.stats import OK, RunRecord
 from services.load.target import Target
 from tests.bench.calls import RankCalls
-from tests.bench.cores import CLIENT_CORE, SERVER_CORE, has_separate_cores, pin
+from tests.bench.processes import CLIENT_CORE, SERVER_CORE, has_separate_cores, pin
 from tests.bench.rank import CANDIDATES, CAPACITY_S, HOUSEHOLDS, IN_FLIGHT, PACKAGES, WARM_UP, seeded_requests
 
 REQUESTS = 500

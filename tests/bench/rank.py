@@ -23,8 +23,8 @@ from export.harness.stream import timestamp
 from export.replay.history import History
 from services.infra.ports import choose_port
 from services.load.workload import write_requests
-from tests.bench.calls import RankCalls, cpu_seconds
-from tests.bench.cores import CLIENT_CORE, SERVER_CORE, has_separate_cores, pin
+from tests.bench.calls import RankCalls
+from tests.bench.processes import CLIENT_CORE, SERVER_CORE, cpu_seconds, has_separate_cores, pin
 
 HOUSEHOLDS = 100
 CANDIDATES = 200

@@ -34,7 +34,8 @@ from services.settings.load import Settings, load_settings
 from services.store.connect import open_rows_for_batches
 from services.store.redis.connection import redis_arguments
 from services.text.encoder import EncoderInfo
-from tests.bench.calls import RankCalls, cpu_seconds
+from tests.bench.calls import RankCalls
+from tests.bench.processes import cpu_seconds, memory_bytes
 from tests.bench.scale_fill import background_writes, fill_shop
 from tests.bench.scale_rows import ENCODER, NOW_S, SCENARIOS, SyntheticShop, item_id, user_id
 
@@ -137,8 +138,8 @@ def open_shop(environment: Environment, items: int, users: int, requests: int) -
         "valkey_bytes": _valkey_bytes() - before,
         "warm_up_s": warm_up_s(log.read_text().splitlines(), items),
         "started_cpu_s": round(cpu_s, 1),
-        "rss_bytes": memory_bytes_of(pid, "VmRSS"),
-        "rss_peak_bytes": memory_bytes_of(pid, "VmHWM"),
+        "rss_bytes": memory_bytes(pid, "VmRSS"),
+        "rss_peak_bytes": memory_bytes(pid, "VmHWM"),
     }
     return ShopServer(
         shop, settings, pid, RankCalls(grpc.insecure_channel(address)), shop_requests(shop, requests), found
@@ -188,7 +189,7 @@ def measure_idle_cpu(server: ShopServer) -> None:
     rows = open_rows_for_batches(server.settings)
     writes = background_writes(rows, server.shop, ROWS_PER_S)
     server.figures["written_cpu_percent"] = _busy_percent(server.pid, lambda: writes)
-    server.figures["rss_bytes_at_the_end"] = memory_bytes_of(server.pid, "VmRSS")
+    server.figures["rss_bytes_at_the_end"] = memory_bytes(server.pid, "VmRSS")
 
 
 def _busy_percent(pid: int, meanwhile: Callable[[], AbstractContextManager[Any]]) -> float:
@@ -234,12 +235,6 @@ def compare_growth(small: dict[str, Any], large: dict[str, Any]) -> dict[str, fl
         found["bytes_per_item"] = _rounded((large["rss_bytes"] - small["rss_bytes"]) / added)
         found["peak_bytes_per_item"] = _rounded((large["rss_peak_bytes"] - small["rss_peak_bytes"]) / added)
     return found
-
-
-def memory_bytes_of(pid: int, name: str) -> int:
-    """Memory of a process in bytes: VmRSS (current) or VmHWM (peak)."""
-    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(lines[name].split()[0]) * 1024
 
 
 def _valkey() -> Any:

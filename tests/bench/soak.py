@@ -25,6 +25,7 @@ from services.load.target import Target
 from services.settings.processes import CONSUMER_KINDS
 from tests.bench.calls import RankCalls
 from tests.bench.freshness import background_load
+from tests.bench.processes import tree_memory_bytes
 from tests.bench.rank import CANDIDATES, CAPACITY_S, IN_FLIGHT, PACKAGES, seeded_requests
 
 REQUESTS = 2_000
@@ -113,7 +114,7 @@ def run_soak(
         for number in range(count):
             record = pool.offer([Step(rate, seconds, seed=number)])
             check()
-            intervals.append(Interval((number + 1) * seconds, memory_bytes(server.pid), record.steps[0]))
+            intervals.append(Interval((number + 1) * seconds, tree_memory_bytes(server.pid), record.steps[0]))
             console.print(_line(intervals[-1]))
             if pool.interrupted:
                 break
@@ -124,14 +125,6 @@ def split_intervals(minutes: float) -> tuple[int, float]:
     """Number and seconds of the intervals of a run."""
     count = max(LEAST_INTERVALS, round(minutes * 60 / INTERVAL_S))
     return count, minutes * 60 / count
-
-
-def memory_bytes(pid: int) -> int:
-    """Resident memory of a process and its children."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    (own,) = (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(memory_bytes(int(child)) for child in children)
 
 
 def summarize_intervals(intervals: Sequence[Interval]) -> dict[str, Any]:

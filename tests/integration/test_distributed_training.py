@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.export.rows.made_rows import write_rows
+from tests.unit.export.rows.synthetic_rows import write_rows
 
 pytestmark = pytest.mark.integration
 

@@ -25,7 +25,7 @@ from services.ranking.model.onnx_model import OnnxModel
 from services.ranking.model.onnx_session import PaddedGraph
 from services.registry.samples import check_samples, read_samples, write_samples
 from tests.unit.export.models.quick_models import request, train_all
-from tests.unit.export.rows.made_rows import TENSORS, WIDTHS, write_rows
+from tests.unit.export.rows.synthetic_rows import TENSORS, WIDTHS, write_rows
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from services.registry.model import Scores
 from services.registry.reader import ModelUnavailable
 from tests.contract import rank_server
 from tests.unit.export.models.quick_models import request
-from tests.unit.export.rows.made_rows import WIDTHS
+from tests.unit.export.rows.synthetic_rows import WIDTHS
 from tests.unit.ranking.model.graphs import write_one
 
 pytestmark = [pytest.mark.integration, pytest.mark.gpu]

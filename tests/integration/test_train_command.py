@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from services.errors import ConfigurationError
 from services.main import app
-from tests.unit.export.rows.made_rows import write_rows
+from tests.unit.export.rows.synthetic_rows import write_rows
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from export.rows.selection import Selection
 from export.training.run import train_run
 from services.settings.load import Settings
 from services.settings.training import TrainingSettings
-from tests.unit.export.rows.made_rows import SOURCES, write_rows
+from tests.unit.export.rows.synthetic_rows import SOURCES, write_rows
 
 pytestmark = pytest.mark.integration
 

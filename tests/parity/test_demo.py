@@ -1,4 +1,4 @@
-"""The whole loop on real data: import, replay, train, backfill, stream through Kafka, rank over gRPC, compare."""
+"""The whole pipeline on real data: import, replay, train, backfill, stream through Kafka, rank over gRPC, compare."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.parity, pytest.mark.timeout(600)]
 
 
 def test_live_scores_agree_with_the_replay_though_a_consumer_is_killed(tmp_path: Path) -> None:
-    """With the behaviour consumer killed in mid-stream and started again, live and replayed scores agree to 1e-5."""
+    """With the behaviour consumer killed and restarted in mid-stream, live and replayed scores agree to 1e-5."""
     status = run_demo(60, tmp_path / "demo", stay=False, kill_consumer=True)
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert 0 == status

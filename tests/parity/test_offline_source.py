@@ -1,4 +1,4 @@
-"""Feast's offline source holds the rows that the replay made."""
+"""Feast's offline source returns the replayed rows."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parity
 
 
 def test_historical_features_are_the_replayed_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """get_historical_features gives, for a user at a request's time, the row as it was then, to the bit."""
+    """get_historical_features returns, for a user at a request's time, the row of that time, bit by bit."""
     monkeypatch.setenv("CROSSREC_STORE__OFFLINE_DIR", str(tmp_path / "offline"))
     monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
     store_settings = StoreSettings(registry=tmp_path / "registry.db", offline_dir=tmp_path / "offline")
@@ -36,13 +36,13 @@ def test_historical_features_are_the_replayed_rows(tmp_path: Path, monkeypatch: 
     seen: list[Row] = []
     with OfflineRecorder(memory, schema, settings.store.offline_dir) as recorder:
 
-        def stop(_: float, __: LabelledRequests) -> None:
+        def on_requests(_: float, __: LabelledRequests) -> None:
             recorder.flush()
             (row,) = read_rows(memory, schema["user_scenario"], [("u", "s0")])
             assert row is not None
             seen.append(row)
 
-        Replay(past, schema, encoder, recorder).run(T0 + 100 * DAY_S, stop)
+        Replay(past, schema, encoder, recorder).run(T0 + 100 * DAY_S, on_requests)
     stamps = pd.to_datetime(np.array(times) * 1e9, utc=True)
     entities = pd.DataFrame({"user_id": "u", "scenario_id": "s0", "event_timestamp": stamps})
     names = [feature.name for feature in schema["user_scenario"].features]

@@ -1,4 +1,4 @@
-"""The same history through Kafka, the consumers and Feast, and through the replay in memory: the same rows."""
+"""Streamed rows equal replayed rows: the same history through Kafka and the consumers, and through the replay."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -52,7 +52,7 @@ def time_us(entry: Entry) -> int:
 
 
 def later_updates(time_s: float) -> list[Entry]:
-    """Half of the items change category and brand, and what they are in one scenario."""
+    """Updates: half of the items change category and brand, and their attributes in one scenario."""
     changed = range(0, ITEMS, 2)
     items = [item_update(item, time_s, categories=["new", f"d{item % 5}"], brand="other") for item in changed]
     return items + [pair_update(item, 1, time_s, 7.0) for item in changed]
@@ -107,7 +107,7 @@ def send_and_wait(stage: Stage, entries: Sequence[Entry], kinds: Sequence[str]) 
 
 
 def test_streamed_rows_are_the_replayed_rows(infra: Endpoints, tmp_path: Path) -> None:
-    """All views, floats within 1e-9, though items change in mid-stream and the log is cut into many batches."""
+    """All views, floats within 1e-9, with item updates in mid-stream and many small batches."""
     events = behavior(EVENTS, 3, USERS, ITEMS, SCENARIOS)
     half = EVENTS // 2
     first = sorted(catalogue(ITEMS, SCENARIOS), key=time_us)

@@ -1,1 +1,1 @@
-"""`crossrec data check`: what is wrong or odd in a data set before anything is trained on it."""
+"""`crossrec data check`: finds errors and anomalies in a data set before training; the entry is data_check.py."""

@@ -1,7 +1,7 @@
-"""The tables as compact numbers: what the checks look at, read a batch at a time.
+"""Reads the tables into compact numeric columns for the checks, a batch at a time.
 
 Ids become 64-bit hashes and codes, so an event takes about 50 bytes however long its ids and texts are. Two of a
-billion ids share a hash with probability below 0.03. Knows columns; judges nothing.
+billion ids share a hash with probability below 0.03. Knows columns; checks nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,20 +27,20 @@ NONE = -1
 
 
 class TableReader(Protocol):
-    """A data set to read: `export.datasets.storage.DatasetReader`, or one in memory."""
+    """Reads the tables of a data set: `export.datasets.storage.DatasetReader`, or one in memory."""
 
     def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of a table in order."""
+        """Read the rows of a table in order."""
 
 
 class MemoryTableReader:
-    """A data set in memory, read like one on disk."""
+    """Reads a data set in memory like one on disk."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
 
     def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of a table in order."""
+        """Read the rows of a table in order."""
         whole = self._dataset.table(table)
         chosen = whole if columns is None else whole.select(list(columns))
         yield from chosen.to_batches(max_chunksize=BATCH_ROWS)
@@ -48,7 +48,7 @@ class MemoryTableReader:
 
 @dataclass(frozen=True)
 class EventColumns:
-    """Events side by side, [E] each.
+    """Events as columns, [E] each.
 
     Args:
         id: hash of the event id.
@@ -85,14 +85,14 @@ class EventColumns:
         return np.asarray(self.type != ROW_TYPES.index("candidate"))
 
     @property
-    def touch(self) -> Mask:
-        """Rows in which a user does something with an item."""
+    def actions(self) -> Mask:
+        """Rows of user actions on an item."""
         return np.asarray(self.behavior & (self.type != ROW_TYPES.index("impression")) & (self.item != NONE))
 
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """Rows of the items table side by side, [N] each; `own` rows describe the item itself."""
+    """Rows of the items table as columns, [N] each; `own` rows describe the item itself."""
 
     item: Ints
     own: Mask
@@ -108,7 +108,7 @@ class ItemColumns:
 
 @dataclass(frozen=True)
 class CheckedData:
-    """A data set as the checks see it; `described` and `scenario_time` are per scenario, [S]."""
+    """A data set as compact columns; `described` and `scenario_time` are per scenario, [S]."""
 
     events: EventColumns
     items: ItemColumns
@@ -118,7 +118,7 @@ class CheckedData:
 
 
 def read_columns(tables: TableReader) -> CheckedData:
-    """Read all three tables; needs memory for the numbers and one batch. DatasetError without any event."""
+    """Read all three tables; needs memory for the numbers and one batch. DatasetError if there are no events."""
     rows = pa.Table.from_batches(tables.batches("scenarios"))
     names = pc.unique(rows["scenario_id"]) if len(rows) else pa.array([], pa.string())
     place = pc.index_in(rows["scenario_id"], names).to_numpy()
@@ -126,7 +126,7 @@ def read_columns(tables: TableReader) -> CheckedData:
     described[place] = pc.not_equal(rows["description"], "").to_numpy()
     time = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(time, place, rows["time"].cast(pa.int64()).to_numpy())
-    events, items = _gathered(tables, "events", names), _gathered(tables, "items", names)
+    events, items = _read_table(tables, "events", names), _read_table(tables, "items", names)
     if not events:
         raise DatasetError("there are no events")
     given = events["item"] != 0
@@ -141,8 +141,8 @@ def read_columns(tables: TableReader) -> CheckedData:
     )
 
 
-def _gathered(tables: TableReader, name: str, scenarios: pa.Array) -> dict[str, Any]:
-    """The columns of events or items over all batches; names of attributes as sets."""
+def _read_table(tables: TableReader, name: str, scenarios: pa.Array) -> dict[str, Any]:
+    """Read the columns of events or items from all batches; attribute names as sets."""
     read, columns = READERS[name]
     parts = [read(batch, scenarios) for batch in tables.batches(name, columns)]
     joined: dict[str, Any] = {}
@@ -152,21 +152,21 @@ def _gathered(tables: TableReader, name: str, scenarios: pa.Array) -> dict[str, 
     return joined
 
 
-def _events(batch: pa.RecordBatch, scenarios: pa.Array) -> dict[str, Any]:
+def _event_columns(batch: pa.RecordBatch, scenarios: pa.Array) -> dict[str, Any]:
     return {
         "id": _hashes(batch["event_id"]),
         "user": _hashes(batch["user_id"]),
         "item": _hashes(batch["item_id"]),
-        "scenario": _places(batch["scenario_id"], scenarios),
-        "type": _places(batch["type"], pa.array(ROW_TYPES)),
+        "scenario": _codes(batch["scenario_id"], scenarios),
+        "type": _codes(batch["type"], pa.array(ROW_TYPES)),
         "time": batch["time"].cast(pa.int64()).to_numpy(),
         "label": pc.fill_null(batch["label"].cast(pa.int16()), NONE).to_numpy(zero_copy_only=False),
-        "split": _places(batch["split"], pa.array(SPLITS)),
+        "split": _codes(batch["split"], pa.array(SPLITS)),
         "request": _hashes(batch["request_id"]),
     }
 
 
-def _items(batch: pa.RecordBatch, _: pa.Array) -> dict[str, Any]:
+def _item_columns(batch: pa.RecordBatch, _: pa.Array) -> dict[str, Any]:
     own = batch["scenario_id"].is_null()
     return {
         "item": _hashes(batch["item_id"]),
@@ -176,18 +176,18 @@ def _items(batch: pa.RecordBatch, _: pa.Array) -> dict[str, Any]:
         "described": _is_given(batch["description"]),
         "categories": pc.fill_null(pc.list_value_length(batch["categories"]), 0).to_numpy().astype(np.int64),
         "priced": batch["price"].is_valid().to_numpy(zero_copy_only=False),
-        "attributes": _names(batch.filter(own)),
-        "scenario_attributes": _names(batch.filter(pc.invert(own))),
+        "attributes": _attribute_names(batch.filter(own)),
+        "scenario_attributes": _attribute_names(batch.filter(pc.invert(own))),
     }
 
 
 READERS = {
     "events": (
-        _events,
+        _event_columns,
         ("event_id", "user_id", "item_id", "scenario_id", "type", "time", "label", "split", "request_id"),
     ),
     "items": (
-        _items,
+        _item_columns,
         ("item_id", "scenario_id", "time", "title", "description", "categories", "price", "attributes"),
     ),
 }
@@ -201,7 +201,7 @@ def _hashes(column: pa.Array) -> Hashes:
     return np.asarray(hashes[pc.fill_null(encoded.indices, len(words)).to_numpy()])
 
 
-def _places(column: pa.Array, known: pa.Array) -> Small:
+def _codes(column: pa.Array, known: pa.Array) -> Small:
     return np.asarray(pc.fill_null(pc.index_in(column, known), NONE).to_numpy(), dtype=np.int16)
 
 
@@ -209,7 +209,7 @@ def _is_given(column: pa.Array) -> Mask:
     return np.asarray(pc.not_equal(pc.fill_null(column, ""), "").to_numpy(zero_copy_only=False))
 
 
-def _names(batch: pa.RecordBatch) -> frozenset[str]:
+def _attribute_names(batch: pa.RecordBatch) -> frozenset[str]:
     maps = batch["attributes"]
     keys = maps.keys.slice(maps.offsets[0].as_py(), maps.offsets[-1].as_py() - maps.offsets[0].as_py())
     return frozenset(pc.unique(keys).to_pylist())

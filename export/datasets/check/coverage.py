@@ -1,6 +1,6 @@
-"""Checks of what there is to learn from: labels, scenarios, users, items, texts, attributes.
+"""Checks of coverage: labels, scenarios, users, items, texts, attributes.
 
-Pure functions of compact columns. Each says what a gap means for the model.
+Pure functions of compact columns. Each finding has the consequence of a gap for the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from export.datasets.check.columns import NONE, CheckedData, EventColumns
-from export.datasets.check.findings import Finding, Level, graded
+from export.datasets.check.report import Finding, Level, level_of_share
 from export.datasets.tables import ROW_TYPES, SPLITS
 from services.features.config import Attribute
 from services.features.event_types import ENGAGEMENT_TYPES
 
 FEW_POSITIVES = 100
-"""Positives to train on below which a model learns little more than averages."""
+"""With fewer training positives a model learns little more than averages."""
 
 RARE, FREQUENT = 0.001, 0.8
-"""Shares of positives outside of which labels look like a mistake."""
+"""Shares of positives outside this range are suspicious."""
 
 
-def labels(data: CheckedData) -> list[Finding]:
-    """Whether each split has rows of both classes, and enough of them."""
+def check_labels(data: CheckedData) -> list[Finding]:
+    """Check that each split has rows of both classes, and enough of them."""
     events = data.events
     rows, positives = np.zeros(len(SPLITS), int), np.zeros(len(SPLITS), int)
     for number in range(len(SPLITS)):
@@ -29,11 +29,11 @@ def labels(data: CheckedData) -> list[Finding]:
         rows[number], positives[number] = chosen.sum(), (events.label[chosen] == 1).sum()
     counts = {
         f"{split} {what}": int(n)
-        for what, found in (("rows", rows), ("positives", positives))
-        for split, n in zip(SPLITS, found, strict=True)
+        for what, numbers in (("rows", rows), ("positives", positives))
+        for split, n in zip(SPLITS, numbers, strict=True)
     }
     if not rows.sum():
-        text = "There is nothing to train on: give column label, or set dataset.label_events to have labels made."
+        text = "There is nothing to train on: add a column label, or set dataset.label_events to derive labels."
         return [Finding("labels", "error", text, counts)]
     return [_classes(rows, positives, counts), _balance(rows, positives)]
 
@@ -41,15 +41,13 @@ def labels(data: CheckedData) -> list[Finding]:
 def _classes(rows: np.ndarray, positives: np.ndarray, counts: Mapping[str, int]) -> Finding:
     poor = [split for split, n, p in zip(SPLITS, rows, positives, strict=True) if not 0 < p < n]
     if "train" in poor:
-        text = "The training rows lack positives or negatives, so nothing can be learned: see dataset.negatives."
+        text = "The training rows lack positives or negatives, so a model cannot learn: see dataset.negatives."
         return Finding("labels", "error", text, counts)
     if poor:
-        text = (
-            f"Split {' and '.join(poor)} lacks positives or negatives: no AUC there, and no choice of the best epoch."
-        )
+        text = f"Split {' and '.join(poor)} lacks positives or negatives: AUC and the best epoch cannot be computed."
         return Finding("labels", "warning", text, counts)
     if positives[0] < FEW_POSITIVES:
-        text = f"Fewer than {FEW_POSITIVES} positives to train on: enough to try the commands, not to learn from."
+        text = f"Fewer than {FEW_POSITIVES} training positives: enough to try the commands, not to train a model."
         return Finding("labels", "warning", text, counts)
     return Finding("labels", "ok", "Every split has positives and negatives.", counts)
 
@@ -60,86 +58,86 @@ def _balance(rows: np.ndarray, positives: np.ndarray) -> Finding:
     return Finding(
         "share of positives",
         "warning" if extreme else "ok",
-        f"Outside {RARE:.1%} to {FREQUENT:.0%} labels are often a mistake: check threshold, window and negatives."
+        f"Outside {RARE:.1%} to {FREQUENT:.0%} labels are often wrong: check threshold, window and negatives."
         if extreme
-        else "Neither class drowns the other.",
+        else "The classes are balanced enough.",
         {"share": round(share, 4)},
     )
 
 
-def scenarios(data: CheckedData) -> list[Finding]:
-    """Scenarios without labels, without behaviour, without words."""
+def check_scenarios(data: CheckedData) -> list[Finding]:
+    """Find scenarios without labels, behaviour or description."""
     events, count = data.events, len(data.scenarios)
     labelled = np.bincount(events.scenario[events.labelled], minlength=count) > 0
-    lived = np.bincount(events.scenario[events.behavior], minlength=count) > 0
+    active = np.bincount(events.scenario[events.behavior], minlength=count) > 0
     return [
-        _named(
+        _scenario_finding(
             data,
             "scenarios without labels",
             ~labelled,
             "note",
-            "They serve as sources of transfer only; their own rankings are untested.",
+            "They are sources of transfer only; rankings in them are not evaluated.",
             "Every scenario has labelled rows.",
         ),
-        _named(
+        _scenario_finding(
             data,
             "scenarios without behaviour",
-            ~lived,
+            ~active,
             "warning",
-            "There is no history in them: rankings there rest on what users did elsewhere.",
+            "They have no history: rankings in them depend on behaviour in other scenarios.",
             "Every scenario has behaviour.",
         ),
-        _named(
+        _scenario_finding(
             data,
             "scenarios without description",
             ~data.described,
             "warning",
-            "Transfer to and from them cannot tell what they are like: one sentence in column description helps.",
-            "Every scenario is described in words.",
+            "Transfer to and from them lacks text features: a sentence in column description helps.",
+            "Every scenario has a description.",
         ),
     ]
 
 
-def _named(data: CheckedData, name: str, found: np.ndarray, level: Level, meaning: str, good: str) -> Finding:
-    names = [scenario for scenario, hit in zip(data.scenarios, found, strict=True) if hit]
+def _scenario_finding(data: CheckedData, name: str, mask: np.ndarray, level: Level, meaning: str, good: str) -> Finding:
+    names = [scenario for scenario, hit in zip(data.scenarios, mask, strict=True) if hit]
     if not names:
         return Finding(name, "ok", good)
     return Finding(name, level, meaning, {"scenarios": names})
 
 
-def users(data: CheckedData) -> list[Finding]:
-    """Users in one scenario only, and users of labelled rows without any behaviour."""
+def check_users(data: CheckedData) -> list[Finding]:
+    """Find users in one scenario only, and users of labelled rows without behaviour."""
     events = data.events
     pairs = np.unique(events.user[events.behavior] * len(data.scenarios) + events.scenario[events.behavior])
-    met = np.bincount(pairs // max(len(data.scenarios), 1), minlength=events.users)
-    active, single = int((met > 0).sum()), int((met == 1).sum())
-    asked = np.unique(events.user[events.labelled])
-    cold = int((met[asked] == 0).sum())
-    share, cold_share = single / max(active, 1), cold / max(len(asked), 1)
+    scenarios_of = np.bincount(pairs // max(len(data.scenarios), 1), minlength=events.users)
+    active, single = int((scenarios_of > 0).sum()), int((scenarios_of == 1).sum())
+    labelled = np.unique(events.user[events.labelled])
+    cold = int((scenarios_of[labelled] == 0).sum())
+    share, cold_share = single / max(active, 1), cold / max(len(labelled), 1)
     alone = len(data.scenarios) == 1
     return [
         Finding(
             "users in one scenario only",
-            "note" if alone else graded(share, 0.5, 0.9),
+            "note" if alone else level_of_share(share, 0.5, 0.9),
             "There is one scenario: ranking works, but there is nothing to transfer."
             if alone
-            else "For these users nothing can be transferred, the model has their one scenario; if ids differ between "
-            "scenarios, join them first.",
+            else "Transfer needs users in several scenarios; if user ids differ between scenarios, map them to common "
+            "ids first.",
             {"users": active, "in one scenario": single, "share": round(share, 4)},
         ),
         Finding(
             "labelled users without behaviour",
-            graded(cold_share, 0, 0.5),
-            "Their rows teach popularity only, as for new users; if they have a history, add it as events."
+            level_of_share(cold_share, 0, 0.5),
+            "The model learns popularity only from their rows, as for new users; add their history as events."
             if cold
             else "Every user with labels has behaviour.",
-            {"users": len(asked), "without behaviour": cold, "share": round(cold_share, 4)},
+            {"users": len(labelled), "without behaviour": cold, "share": round(cold_share, 4)},
         ),
     ]
 
 
-def items(data: CheckedData) -> list[Finding]:
-    """Items without events, words, categories or prices."""
+def check_items(data: CheckedData) -> list[Finding]:
+    """Find items without events, text, categories or price."""
     rows, count = data.items, data.items.items
     own = rows.item[rows.own]
     seen = np.zeros(count, bool)
@@ -148,26 +146,26 @@ def items(data: CheckedData) -> list[Finding]:
     listed[own] = True
     total = max(int(listed.sum()), 1)
 
-    def lacking(given: np.ndarray) -> int:
+    def count_lacking(given: np.ndarray) -> int:
         has = np.zeros(count, bool)
         has[own[given]] = True
         return int((listed & ~has).sum())
 
     gaps = {
-        "items without words": (
-            lacking((rows.titled | rows.described)[rows.own]),
+        "items without text": (
+            count_lacking((rows.titled | rows.described)[rows.own]),
             0.5,
-            "Text finds similar items where behaviour is thin; without it new items start from nothing.",
+            "Text features help where behaviour is sparse; without them new items have no signal.",
         ),
         "items without categories": (
-            lacking((rows.categories > 0)[rows.own]),
+            count_lacking((rows.categories > 0)[rows.own]),
             1.0,
-            "What users like of a kind is counted per category; without them only the items themselves count.",
+            "Preferences are also counted per category; without categories only per item.",
         ),
         "items without price": (
-            lacking(rows.priced[rows.own]),
+            count_lacking(rows.priced[rows.own]),
             1.0,
-            "The price features stay unknown, which is fine where nothing has a price.",
+            "Price features stay unknown; fine if items have no prices.",
         ),
         "items without events": (
             int((listed & ~seen).sum()),
@@ -178,39 +176,39 @@ def items(data: CheckedData) -> list[Finding]:
     return [
         Finding(
             name,
-            graded(missing / total, 0, bound),
-            meaning if missing else "None is missing.",
+            level_of_share(missing / total, 0, bound),
+            meaning if missing else "No item lacks it.",
             {"items": total, "without": missing, "share": round(missing / total, 4)},
         )
         for name, (missing, bound, meaning) in gaps.items()
     ]
 
 
-def uncounted_types(data: CheckedData, engagement: Mapping[str, float]) -> Finding:
-    """Events of types that count nothing as engagement."""
+def check_engagement_types(data: CheckedData, engagement: Mapping[str, float]) -> Finding:
+    """Find event types without weight as engagement."""
     counts = np.bincount(data.events.type, minlength=len(ROW_TYPES))
     # Other types (impressions, queries) are never engagement: they have features of their own.
-    silent = {
+    unweighted = {
         name: int(counts[number])
         for number, name in enumerate(ROW_TYPES)
         if counts[number] and name in ENGAGEMENT_TYPES and not engagement.get(name, 0.0)
     }
     return Finding(
-        "events that count nothing",
-        "warning" if silent else "ok",
-        "These types have no weight in features.engagement, so users' tastes and popularity ignore them."
-        if silent
+        "events without weight",
+        "warning" if unweighted else "ok",
+        "These types have no weight in features.engagement: preferences and popularity ignore them."
+        if unweighted
         else "Every action on an item counts as engagement.",
-        silent,
+        unweighted,
     )
 
 
-def attributes(data: CheckedData, declared: Sequence[Attribute]) -> list[Finding]:
-    """Attributes in the data that are not declared, and declared ones that are not in the data."""
+def check_attributes(data: CheckedData, declared: Sequence[Attribute]) -> list[Finding]:
+    """Find attributes that are not declared, and declared ones without values."""
     given = {"item": data.items.attributes, "item_scenario": data.items.scenario_attributes}
     names = {entity: {a.name for a in declared if a.entity == entity} for entity in given}
-    unused = [f"{entity} {name}" for entity, found in given.items() for name in sorted(found - names[entity])]
-    absent = [f"{entity} {name}" for entity, found in given.items() for name in sorted(names[entity] - found)]
+    unused = [f"{entity} {name}" for entity, present in given.items() for name in sorted(present - names[entity])]
+    absent = [f"{entity} {name}" for entity, present in given.items() for name in sorted(names[entity] - present)]
     return [
         Finding(
             "attributes not declared",
@@ -223,7 +221,7 @@ def attributes(data: CheckedData, declared: Sequence[Attribute]) -> list[Finding
         Finding(
             "declared attributes without values",
             "warning" if absent else "ok",
-            "Their feature is the default everywhere: check spelling and entity."
+            "Their feature always has its default: check spelling and entity."
             if absent
             else "Every declared attribute has values.",
             {"attributes": absent} if absent else {},
@@ -231,17 +229,17 @@ def attributes(data: CheckedData, declared: Sequence[Attribute]) -> list[Finding
     ]
 
 
-def requests(events: EventColumns) -> Finding:
-    """Labelled rows without a request, and requests of a single row."""
+def check_requests(events: EventColumns) -> Finding:
+    """Find labelled rows without a request, and requests of a single row."""
     unnamed = int((events.labelled & (events.request == 0)).sum())
     sizes = np.unique(events.request[events.labelled & (events.request != 0)], return_counts=True)[1]
     single = int((sizes == 1).sum())
     share = (unnamed + single) / max(unnamed + len(sizes), 1)
     return Finding(
         "rows ranked alone",
-        graded(share, 0.5, 0.9),
-        "NDCG compares what was ranked together; rows without request_id, or alone in one, tell it nothing."
+        level_of_share(share, 0.5, 0.9),
+        "NDCG compares rows of one request; rows without request_id, or alone in a request, do not count."
         if unnamed + single
-        else "Every labelled row was ranked with others.",
+        else "Every labelled row shares its request with others.",
         {"without request": unnamed, "requests": len(sizes), "of one row": single},
     )

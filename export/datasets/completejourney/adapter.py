@@ -1,8 +1,8 @@
 """The Complete Journey adapter: grocery purchases and promotions as cross-scenario ranking data.
 
 A scenario is the placement that exposed a product: store displays (s0 to s2) or the weekly mailer
-(s3, s4). Purchases without a promotion happen in `regular`, a source of history, never a target.
-Knows the shape of the three tables; what is chosen as a candidate is in completejourney_candidates.py.
+(s3, s4). Purchases without a promotion are in `regular`, a source of history, never a target.
+Knows the three tables; candidates.py selects the candidates.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from export.datasets.completejourney.candidates import CandidateColumns, build_candidates, regular_sellers
+from export.datasets.completejourney.candidates import CandidateColumns, build_candidates, select_eligible_products
 from export.datasets.completejourney.source import (
     DAY_MS,
     FIRST_DAY_MS,
@@ -23,8 +23,8 @@ from export.datasets.completejourney.source import (
     PlacementColumns,
     ProductColumns,
     TransactionColumns,
-    package_facts,
     packaged_directory,
+    read_package_metadata,
     read_source,
     week_start_ms,
 )
@@ -41,8 +41,8 @@ from export.datasets.tables import (
     sort_events,
 )
 
-# Not goods that a shopper chooses, or too few of them to rank.
-LEFT_OUT_DEPARTMENTS = (
+# Not products that a shopper chooses, or too few to rank.
+EXCLUDED_DEPARTMENTS = (
     "FUEL",
     "COUPON",
     "MISCELLANEOUS",
@@ -57,9 +57,9 @@ LABEL_COLUMNS = ("department", "product_category", "product_type")
 NOTES = (
     "Candidates count as impressions of the week, so exposure and click-through of earlier weeks are features.",
     "A candidate's time is the UTC midnight that opens its week; negatives are by definition not bought in "
-    "that week, so features must stop there. Candidates carry no price: the week's price shows in sales only.",
+    "that week, so features must not include it. Candidates carry no price: the week's price shows in sales only.",
     "Stores are 4 or 5 hours behind UTC: purchases of a week's last evening fall after the next week's "
-    "candidates, which then do not know of them.",
+    "candidates, whose features do not include them.",
     "Item versions with a scenario count the stores that place the product there in that week. They take the "
     "week's promotion calendar as known when the week begins.",
     "Positives follow popularity while negatives are uniform over the promoted products of the same week, store "
@@ -77,16 +77,18 @@ def load_completejourney(
     negatives: int = 4,
     report: Report = lambda _: None,
 ) -> Dataset:
-    """The data set, from the installed package or from the same files in `source`.
+    """Load the data set from the installed package, or from the same files in `source`.
 
-    `households` takes a seeded sample of that many; sales counts and promotions stay those of all.
+    `households` is the size of a seeded sample; sales counts and promotions are always those of all households.
     `negatives` is the number drawn per positive.
     """
     report("reading transactions and promotions")
     data = read_source(source or packaged_directory())
     goods = _goods(data.products)
-    eligible = regular_sellers(data.transactions, goods & data.products.table["product_category"].is_valid().to_numpy())
-    kept = data.transactions.where(_chosen_households(data.transactions, households, seed))
+    eligible = select_eligible_products(
+        data.transactions, goods & data.products.table["product_category"].is_valid().to_numpy()
+    )
+    kept = data.transactions.where(_household_mask(data.transactions, households, seed))
     report("sampling candidates")
     rng = np.random.default_rng([seed, 1])
     candidates = build_candidates(kept, data.placements, eligible, negatives, rng)
@@ -97,17 +99,17 @@ def load_completejourney(
     )
     seen = np.union1d(history.product, candidates.product)
     items = pa.concat_tables([_item_rows(data.products, seen), _placement_rows(data.placements, data.products, seen)])
-    notes = (*NOTES, f"{data.unknown_product_rows} purchases of products without any description are left out.")
-    return Dataset(sort_events(events), sort_by_time(items), _scenario_rows(), package_facts(), notes)
+    notes = (*NOTES, f"{data.unknown_product_rows} purchases of products without a description are dropped.")
+    return Dataset(sort_events(events), sort_by_time(items), _scenario_rows(), read_package_metadata(), notes)
 
 
 def _goods(products: ProductColumns) -> npt.NDArray[np.bool_]:
-    """Per product: outside the left-out departments."""
-    left_out = pc.is_in(products.table["department"], value_set=pa.array(LEFT_OUT_DEPARTMENTS))
-    return ~np.asarray(left_out.to_numpy())
+    """Per product: not in an excluded department."""
+    excluded = pc.is_in(products.table["department"], value_set=pa.array(EXCLUDED_DEPARTMENTS))
+    return ~np.asarray(excluded.to_numpy())
 
 
-def _chosen_households(transactions: TransactionColumns, households: int | None, seed: int) -> npt.NDArray[np.bool_]:
+def _household_mask(transactions: TransactionColumns, households: int | None, seed: int) -> npt.NDArray[np.bool_]:
     """Mask of the transactions of a seeded sample of households."""
     known = np.unique(transactions.household)
     if households is None:
@@ -119,13 +121,13 @@ def _chosen_households(transactions: TransactionColumns, households: int | None,
 
 
 def _candidate_events(rows: CandidateColumns, products: ProductColumns) -> pa.Table:
-    request = _joined(_text(rows.household), "-w", _text(rows.week))
+    request = _concatenate(_text(rows.household), "-w", _text(rows.week))
     opens = np.ones(len(rows), dtype=bool)
     opens[1:] = (np.diff(rows.household) != 0) | (np.diff(rows.week) != 0)
     first = np.flatnonzero(opens)
     ordinal = np.arange(len(rows)) - np.repeat(first, np.diff(np.append(first, len(rows))))
     columns = {
-        "event_id": _joined(request, "-", _text(ordinal)),
+        "event_id": _concatenate(request, "-", _text(ordinal)),
         "user_id": _text(rows.household),
         "scenario_id": _scenario_ids(rows.scenario),
         "item_id": _text(products.ids[rows.product]),
@@ -141,7 +143,7 @@ def _candidate_events(rows: CandidateColumns, products: ProductColumns) -> pa.Ta
 def _purchase_events(rows: TransactionColumns, placements: PlacementColumns, products: ProductColumns) -> pa.Table:
     item = _text(products.ids[rows.product])
     columns = {
-        "event_id": _joined(_text(rows.basket), "-", item),
+        "event_id": _concatenate(_text(rows.basket), "-", item),
         "user_id": _text(rows.household),
         "scenario_id": _scenario_ids(placements.scenario_of(rows.week, rows.store, rows.product)),
         "item_id": item,
@@ -153,7 +155,7 @@ def _purchase_events(rows: TransactionColumns, placements: PlacementColumns, pro
 
 
 def _item_rows(products: ProductColumns, seen: Array) -> pa.Table:
-    """One version of each item, from before the first purchase."""
+    """One version of each item, earlier than the first purchase."""
     rows = products.table.take(pa.array(seen)).to_pylist()
     labels = [[row[c] for c in LABEL_COLUMNS if row[c]] for row in rows]
     columns = {
@@ -169,13 +171,13 @@ def _item_rows(products: ProductColumns, seen: Array) -> pa.Table:
 
 
 def _title(labels: list[str]) -> str:
-    """The type, after the category unless it names it: a type alone is often a word like `traditional`."""
+    """Category and type, or the type alone if it contains the category: types are often words like `traditional`."""
     kind, category = plain_words(labels[-1]), plain_words(labels[1] if len(labels) > 2 else "")
     return kind if set(category.split()) <= set(kind.split()) else f"{category}: {kind}"
 
 
 def _placement_rows(placements: PlacementColumns, products: ProductColumns, seen: Array) -> pa.Table:
-    """Number of stores that place each product in each scenario, where it changed from the week before."""
+    """Number of stores that place each product in each scenario, where it differs from the week before."""
     row_of = np.full(len(products.ids), -1, dtype=np.int64)
     row_of[seen] = np.arange(len(seen))
     row = row_of[placements.product]
@@ -218,7 +220,7 @@ def _text(numbers: Array) -> pa.Array:
     return pa.array(numbers).cast(pa.string())
 
 
-def _joined(*parts: pa.Array | str) -> pa.Array:
+def _concatenate(*parts: pa.Array | str) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "")
 
 

@@ -1,7 +1,7 @@
-"""Labelled candidates of Complete Journey: what was promoted where a household shopped, bought or not.
+"""Labelled candidates of Complete Journey: products promoted where a household shopped, bought or not.
 
-Knows how positives and negatives are chosen; pure numpy, no files. A candidate belongs to a household
-and a week, and nothing of that week may be known to whoever ranks it.
+Knows how positives and negatives are selected; pure numpy, no files. A candidate belongs to a household
+and a week, and its features must not include that week.
 """
 
 from dataclasses import dataclass, fields
@@ -28,7 +28,7 @@ WEEK_BITS = 6
 
 @dataclass(frozen=True)
 class CandidateColumns:
-    """Labelled rows, sorted by (week, household, product, scenario), so the order tells nothing of labels."""
+    """Labelled rows, sorted by (week, household, product, scenario), so that the order does not reveal labels."""
 
     household: Array
     week: Array
@@ -46,7 +46,9 @@ class CandidateColumns:
         return ((self.week > TRAIN_WEEKS).astype(np.int8) + (self.week > VALIDATION_WEEKS)).astype(np.int8)
 
 
-def regular_sellers(transactions: TransactionColumns, described: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def select_eligible_products(
+    transactions: TransactionColumns, described: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
     """Per product: described, and sold at least five times in the training weeks."""
     trained = transactions.product[transactions.week <= TRAIN_WEEKS]
     return described & (np.bincount(trained, minlength=len(described)) >= MIN_SALES)
@@ -62,14 +64,14 @@ def build_candidates(
     """All positives of `transactions` with their sampled negatives; `eligible` is per product."""
     positives = first_promoted_purchases(transactions, placements, eligible)
     scenario = placements.scenario_of(positives.week, positives.store, positives.product)
-    pool = _Pool.of(placements, eligible)
-    drawn = _draw_negatives(positives, scenario, pool, _Bought.by(transactions), negatives, rng)
+    pool = _PromotedPool.of(placements, eligible)
+    drawn = _draw_negatives(positives, scenario, pool, _PurchaseIndex.by(transactions), negatives, rng)
     owner, slot = np.nonzero(drawn >= 0)
     row = np.concatenate([np.arange(len(positives)), owner])
     product = np.concatenate([positives.product, drawn[owner, slot]])
     label = np.zeros(len(row), dtype=np.int8)
     label[: len(positives)] = 1
-    return _sorted(CandidateColumns(positives.household[row], positives.week[row], product, scenario[row], label))
+    return _sort_rows(CandidateColumns(positives.household[row], positives.week[row], product, scenario[row], label))
 
 
 def first_promoted_purchases(
@@ -83,7 +85,7 @@ def first_promoted_purchases(
 
 
 @dataclass(frozen=True)
-class _Pool:
+class _PromotedPool:
     """Eligible promoted products, grouped by week, store and scenario."""
 
     product: Array
@@ -92,7 +94,7 @@ class _Pool:
     stores: int
 
     @classmethod
-    def of(cls, placements: PlacementColumns, eligible: npt.NDArray[np.bool_]) -> "_Pool":
+    def of(cls, placements: PlacementColumns, eligible: npt.NDArray[np.bool_]) -> "_PromotedPool":
         kept = eligible[placements.product]
         group = placements.shelf[kept] * SCENARIO_COUNT + placements.scenario[kept]
         size = np.bincount(group, minlength=(WEEKS + 1) * placements.stores * SCENARIO_COUNT)
@@ -109,13 +111,13 @@ class _Pool:
 
 
 @dataclass(frozen=True)
-class _Bought:
-    """What each household bought in each week."""
+class _PurchaseIndex:
+    """Index of the products that each household bought in each week."""
 
     key: Array
 
     @classmethod
-    def by(cls, transactions: TransactionColumns) -> "_Bought":
+    def by(cls, transactions: TransactionColumns) -> "_PurchaseIndex":
         return cls(np.unique(_week_product(transactions.household, transactions.week, transactions.product)))
 
     def has(self, household: Array, week: Array, product: Array) -> npt.NDArray[np.bool_]:
@@ -126,12 +128,12 @@ class _Bought:
 def _draw_negatives(
     positives: TransactionColumns,
     scenario: npt.NDArray[np.int8],
-    pool: _Pool,
-    bought: _Bought,
+    pool: _PromotedPool,
+    bought: _PurchaseIndex,
     negatives: int,
     rng: np.random.Generator,
 ) -> Array:
-    """Products that the household did not buy that week, distinct per row; -1 where draws ran out.
+    """Draw products that the household did not buy that week, distinct per row; -1 where draws ran out.
 
     Each row draws from the products promoted in its week, store and scenario, at most `MAX_DRAWS` times.
     """
@@ -156,6 +158,6 @@ def _week_product(household: Array, week: Array, product: Array) -> Array:
     return ((household << WEEK_BITS | week) << PRODUCT_BITS) | product
 
 
-def _sorted(rows: CandidateColumns) -> CandidateColumns:
+def _sort_rows(rows: CandidateColumns) -> CandidateColumns:
     order = np.lexsort((rows.scenario, rows.product, rows.household, rows.week))
     return CandidateColumns(**{f.name: getattr(rows, f.name)[order] for f in fields(rows)})

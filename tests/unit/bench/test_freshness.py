@@ -1,10 +1,10 @@
-"""What the freshness benchmark computes from its probes and the consumer's clocks."""
+"""Results of the freshness benchmark from its probes and the consumer's timings."""
 
 from tests.bench.freshness import Probe, summarize_probes
 
 
-def test_freshness_is_the_whole_way_and_its_parts_add_up() -> None:
-    """A record that was polled before the gateway had its confirmation did not wait."""
+def test_freshness_is_the_total_and_its_parts_add_up() -> None:
+    """A record polled before the gateway's acknowledgement has no waiting time."""
     probes = [Probe("probe-1", 100.0, 100.004, 100.05), Probe("probe-2", 200.0, 200.004, 200.05)]
     marks = [
         {"records": 7},

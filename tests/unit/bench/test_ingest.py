@@ -1,10 +1,10 @@
-"""What the ingest benchmark computes from the consumers' clocks."""
+"""Results of the ingest benchmark from the consumers' timings."""
 
 from tests.bench.ingest import compare_rates, summarize_samples
 
 
 def test_ingest_counts_from_the_first_commit_to_the_last() -> None:
-    """Whatever no clock ran for is the fold; what came before the first commit does not count."""
+    """Time outside the timed phases is the fold; everything before the first commit is ignored."""
     first = {"wall_s": 10.0, "cpu_s": 5.0, "records": 100, "parts_s": {"poll": 3.0}, "parts_cpu_s": {"poll": 1.0}}
     last = {"wall_s": 12.0, "cpu_s": 6.0, "records": 1100, "parts_s": {"poll": 3.5}, "parts_cpu_s": {"poll": 1.25}}
     found = summarize_samples([[first, last]])
@@ -19,7 +19,7 @@ def test_ingest_counts_from_the_first_commit_to_the_last() -> None:
     assert {"fold": 750.0, "poll": 250.0} == found["cpu_us_per_event"]
 
 
-def test_of_several_consumers_the_time_counts_in_which_all_fold() -> None:
+def test_several_consumers_are_measured_while_all_fold() -> None:
     """From the first commit of the last to make one, to the last commit of any; events and processor time add up."""
 
     def line(wall_s: float, records: int, cpu_s: float) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""When a server has recovered, from the seconds of a run."""
+"""Time to recovery, from the seconds of a run."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ OVERLOAD = [second(number, 90.0, RESOURCE_EXHAUSTED=20) for number in range(3)]
         ([second(3), second(4, 50.0), second(5, None)], 2.0),
         ([second(3), second(4, DEADLINE_EXCEEDED=1)], None),
     ],
-    ids=["at once", "last refusals", "late answers", "never"],
+    ids=["at once", "last rejections", "late answers", "never"],
 )
-def test_recovery_is_the_last_refusal_or_late_answer(after: list[dict[str, Any]], expected: float | None) -> None:
+def test_recovery_is_the_last_rejection_or_late_answer(after: list[dict[str, Any]], expected: float | None) -> None:
     assert expected == recovered_within_s([*OVERLOAD, *after], 3.0, 20.0)

@@ -1,4 +1,4 @@
-"""The made-up shop of the scale benchmark: whole, repeatable, and as the feature schema has it."""
+"""The synthetic shop of the scale benchmark: complete, repeatable, and valid under the feature schema."""
 
 from itertools import pairwise
 
@@ -45,7 +45,7 @@ def test_an_item_is_in_one_or_two_scenarios_and_a_user_in_two(rows: list[Written
 
 
 def grouped(pairs: list[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
-    """Pairs of the same entity, which follow each other."""
+    """Consecutive pairs of the same entity."""
     borders = [place for place, (a, b) in enumerate(pairwise(pairs), 1) if a[0] != b[0]]
     return [pairs[a:b] for a, b in pairwise([0, *borders, len(pairs)])]
 
@@ -64,7 +64,7 @@ def test_an_item_lies_in_the_broader_categories_of_its_finest_one(rows: list[Wri
 
 
 def test_rows_are_as_the_schema_says(rows: list[Written]) -> None:
-    """Written as the store writes them, they are read back the same."""
+    """Encoded as the store does, they decode to the same values."""
     for keys, block in rows:
         assert block.size == len(keys)
         assert set(block.ints("schema").tolist()) == {SCHEMA.fingerprint}

@@ -1,4 +1,4 @@
-"""What the benchmark of the model alone measures."""
+"""Measurements of the benchmark of the model alone."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def settings_of(folder: Path, **fields: object) -> Settings:
 
 
 def test_every_number_of_candidates_and_requests_is_timed(tmp_path: Path) -> None:
-    """On what was asked for, with the workload beside it."""
+    """Per number of candidates and requests, with the workload."""
     found = run_bench_score(settings_of(tmp_path), ["CPUExecutionProvider"], 2)
     measured = found["providers"]["CPUExecutionProvider"]
     assert {str(items) for items in CANDIDATES} == set(measured["candidates"])
@@ -39,7 +39,7 @@ def test_every_number_of_candidates_and_requests_is_timed(tmp_path: Path) -> Non
 
 
 def test_a_model_without_a_graph_of_several_requests_is_timed_one_by_one(tmp_path: Path) -> None:
-    """As it is served."""
+    """As the server does."""
     settings = settings_of(tmp_path)
     (path,) = tmp_path.rglob("manifest.json")
     manifest = json.loads(path.read_text())
@@ -51,6 +51,6 @@ def test_a_model_without_a_graph_of_several_requests_is_timed_one_by_one(tmp_pat
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has an NVIDIA device: CUDA may be obtained")
 def test_a_provider_that_is_not_obtained_is_not_timed(tmp_path: Path) -> None:
-    """The processor's figures under its name would be wrong."""
+    """Its results would be those of the CPU."""
     with pytest.raises(ModelUnavailable, match="asked for CUDAExecutionProvider"):
         run_bench_score(settings_of(tmp_path), ["CUDAExecutionProvider"], 1)

@@ -13,7 +13,7 @@ from export.datasets.completejourney.source import week_start_ms
 from export.datasets.completejourney.text import plain_words
 from export.datasets.errors import DatasetError
 from export.datasets.tables import Dataset
-from export.datasets.validation import check, check_order
+from export.datasets.validation import validate_dataset, validate_order
 
 Grocery = Callable[..., Path]
 WEEK_3 = "2017-01-10T09:00:00"
@@ -23,8 +23,8 @@ AISLE = [(p, 10, "7", "0", 3) for p in (1, 2, 3, 4, 5, 9)]
 
 def load(grocery: Grocery, sales: list[Any], promoted: list[Any], **options: Any) -> Dataset:
     dataset = load_completejourney(source=grocery(sales, promoted), **options)
-    check(dataset)
-    check_order(dataset)
+    validate_dataset(dataset)
+    validate_order(dataset)
     return dataset
 
 
@@ -65,13 +65,13 @@ def test_placement_codes(grocery: Grocery, display: str, mailer: str, scenario: 
 
 
 def test_unknown_placement_code_is_named(grocery: Grocery) -> None:
-    """A location code that nobody described is an error, not a silent non-promotion."""
+    """An unknown location code is an error, not a silent non-promotion."""
     with pytest.raises(DatasetError, match="unknown location codes: Q"):
         load(grocery, [(1, 10, 1, 1, 3, WEEK_3)], [(1, 10, "0", "Q", 3)])
 
 
 def test_placement_holds_for_its_store_and_week_only(grocery: Grocery) -> None:
-    """The same product in another store, or a week later, is bought without a promotion."""
+    """The same product in another store, or a week later, is a regular purchase."""
     sales = [(1, 11, 1, 1, 3, WEEK_3), (1, 10, 2, 1, 4, "2017-01-17T09:00:00")]
     dataset = load(grocery, sales, [*AISLE, (2, 11, "1", "0", 3)])
     assert ["regular", "regular"] == [r["scenario_id"] for r in purchases(dataset, "1")]
@@ -123,7 +123,7 @@ def test_candidates_precede_every_purchase_of_their_week(grocery: Grocery) -> No
     assert {datetime(2017, 1, 9, tzinfo=UTC)} == {r["time"] for r in candidates(dataset)}
 
 
-def test_purchase_before_its_week_is_refused(grocery: Grocery) -> None:
+def test_purchase_before_its_week_is_rejected(grocery: Grocery) -> None:
     """A calendar that would leak a label into its own features is an error."""
     with pytest.raises(DatasetError, match="outside their week, the first in basket 1 of week 3"):
         load(grocery, [(1, 10, 1, 1, 3, "2017-01-08T23:59:59")], AISLE)
@@ -146,13 +146,13 @@ def test_splits_by_week(grocery: Grocery) -> None:
     assert {"1-w40": "train", "1-w41": "validation", "1-w44": "validation", "1-w45": "test"} == splits
 
 
-def test_history_leaves_out_departments_and_unknown_products(grocery: Grocery) -> None:
-    """Fuel and products without a description are no history; rare and uncategorised products are, unranked."""
+def test_history_excludes_departments_and_unknown_products(grocery: Grocery) -> None:
+    """Fuel and products without a description are not in the history; rare and uncategorised ones are, unranked."""
     sales = [(1, 10, 1, product, 3, WEEK_3) for product in (6, 7, 8, 999)]
     dataset = load(grocery, sales, [(p, 10, "7", "0", 3) for p in (1, 6, 7, 8)])
     assert ["7", "8"] == [r["item_id"] for r in purchases(dataset, "1")]
     assert [] == candidates(dataset)
-    assert "1 purchases of products without any description are left out." in dataset.notes
+    assert "1 purchases of products without a description are dropped." in dataset.notes
 
 
 def test_purchases_keep_time_and_unit_price(grocery: Grocery) -> None:
@@ -206,7 +206,7 @@ def test_too_many_households_is_an_error(grocery: Grocery) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    """A source directory without the files says which one is missing."""
+    """The error names the missing file."""
     with pytest.raises(DatasetError, match=r"products\.parquet is missing"):
         load_completejourney(source=tmp_path)
 
@@ -222,5 +222,5 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_labels_become_words(label: str, words: str) -> None:
-    """Abbreviations are spelt out; amounts and sizes go, unless nothing else is left."""
+    """Abbreviations are expanded; amounts and sizes are removed, unless nothing else is left."""
     assert words == plain_words(label)

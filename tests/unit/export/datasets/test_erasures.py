@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from export.datasets.erasures import add_erasure, read_erasures, without_erased
+from export.datasets.erasures import add_erasure, drop_erased_events, read_erasures
 from export.datasets.errors import DatasetError
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
@@ -130,4 +130,4 @@ def test_without_erasures_nothing_changes(source: Path, tmp_path: Path) -> None:
     assert 5 == len(users(DatasetReader(tmp_path / "out").table("events")))
     assert not (tmp_path / "out" / "erasures.parquet").exists()
     empty = EVENTS.schema.empty_table()
-    assert empty == without_erased(empty, from_columns(ERASURES, {"user_id": ["a"], "time": [at(1)]}, 1))
+    assert empty == drop_erased_events(empty, from_columns(ERASURES, {"user_id": ["a"], "time": [at(1)]}, 1))

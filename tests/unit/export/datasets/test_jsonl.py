@@ -15,7 +15,7 @@ from export.datasets.jsonl import load_jsonl
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import ROW_TYPES, Dataset
-from export.datasets.validation import check, check_order
+from export.datasets.validation import validate_dataset, validate_order
 
 CLICK = {"user_id": "u", "scenario_id": "tv", "item_id": "i", "type": "click", "time": "2026-01-01T10:00:00Z"}
 ITEM = {"item_id": "i", "title": "tea", "categories": ["drinks"], "price": 2, "attributes": {"weight": 1}}
@@ -32,8 +32,8 @@ def load(directory: Path, events: list[dict[str, Any]], *, described: bool = Tru
         put(directory, "items.jsonl", [ITEM])
         put(directory, "scenarios.jsonl", [SCENARIO])
     dataset = load_jsonl(source=directory)
-    check(dataset)
-    check_order(dataset)
+    validate_dataset(dataset)
+    validate_order(dataset)
     return dataset
 
 
@@ -172,8 +172,8 @@ def test_undescribed_items_and_scenarios_are_created(tmp_path: Path) -> None:
         (r["scenario_id"], r["name"], r["description"]) for r in dataset.scenarios.to_pylist()
     ]
     assert [
-        "2 items are used but not described: created without text, i is one",
-        "1 scenarios are used but not described: created without text, tv is one",
+        "2 items are used but not in the items table: created without text, for example i",
+        "1 scenarios are used but not in the scenarios table: created without text, for example tv",
     ] == list(dataset.warnings[1:])
 
 

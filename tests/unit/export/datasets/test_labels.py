@@ -11,7 +11,7 @@ import pytest
 from export.datasets.errors import DatasetError
 from export.datasets.jsonl import load_jsonl
 from export.datasets.tables import Dataset
-from export.datasets.validation import check, check_order
+from export.datasets.validation import validate_dataset, validate_order
 from services.settings.training import DatasetSettings
 
 T0 = 1_767_225_600_000
@@ -28,8 +28,8 @@ def made(
     (directory / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
     (directory / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in items or []))
     dataset = load_jsonl(source=directory, settings=DatasetSettings(**settings))
-    check(dataset)
-    check_order(dataset)
+    validate_dataset(dataset)
+    validate_order(dataset)
     return dataset
 
 
@@ -63,16 +63,16 @@ def test_shown_impressions_are_positive_where_an_engagement_follows_in_time(tmp_
     dataset = made(tmp_path, events, label_events=("click",))
     expected = [("u", "a", 0, 0), ("u", "a", 1000, 1), ("u", "b", 0, 0), ("u", "c", 1, 0), ("u", "d", 5, 0)]
     assert [*expected, ("u", "e", 7, 1)] == labels(dataset)
-    assert "made 6 impressions labelled, 33.3% positive" in dataset.warnings[-3]
-    assert "4 engagements follow no impression" in dataset.warnings[-2]
+    assert "labelled 6 impressions, 33.3% positive" in dataset.warnings[-3]
+    assert "4 engagements have no impression" in dataset.warnings[-2]
 
 
-def test_impressions_at_the_end_are_undecided(tmp_path: Path) -> None:
+def test_impressions_at_the_end_have_no_label(tmp_path: Path) -> None:
     """What could still be engaged with after the data ends gets no label."""
     events = [event("impression", 0), event("click", 1), event("impression", 9 * HOUR + 1, "b"), LATER]
     dataset = made(tmp_path, events, label_events=("click",))
     assert [("u", "a", 0, 1)] == labels(dataset)
-    with pytest.raises(DatasetError, match=r"dataset\.label_window_s: all 2 impressions lie in the last 86400 s"):
+    with pytest.raises(DatasetError, match=r"dataset\.label_window_s: all 2 impressions are in the last 86400 s"):
         made(tmp_path, events, label_events=("click",), label_window_s=86_400)
 
 
@@ -177,13 +177,13 @@ def test_a_small_catalogue_gives_fewer_negatives(tmp_path: Path) -> None:
     assert any("6 of 8 negatives could not be drawn" in warning for warning in dataset.warnings)
 
 
-def test_rows_before_their_item_existed_are_left_out(tmp_path: Path) -> None:
+def test_rows_before_their_item_existed_are_dropped(tmp_path: Path) -> None:
     """An item that appears with its first event cannot have been ranked before it."""
     events = [event("click", 0, "a"), event("click", 5 * HOUR, "a")]
     items = [{"item_id": "a", "time": T0, "title": "x"}, {"item_id": "b", "time": T0, "title": "y"}]
     dataset = made(tmp_path, events, items, label_events=("click",), negatives="sampled")
     assert [("u", "a", 5 * HOUR - 1, 1), ("u", "b", 5 * HOUR - 1, 0)] == labels(dataset)
-    assert any("1 labelled rows are left out" in warning for warning in dataset.warnings)
+    assert any("1 labelled rows are dropped" in warning for warning in dataset.warnings)
 
 
 def test_labels_of_the_data_win(tmp_path: Path) -> None:
@@ -191,14 +191,14 @@ def test_labels_of_the_data_win(tmp_path: Path) -> None:
     events = [event("impression", 0, label=0), event("click", 1)]
     dataset = made(tmp_path, events, label_events=("click",))
     assert [("u", "a", 0, 0)] == labels(dataset)
-    assert "events have labels of their own: dataset.label_events is not applied" == dataset.warnings[0]
+    assert "the events have labels: dataset.label_events is not applied" == dataset.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"label_events": ("click",)}, r'dataset\.negatives: "shown" needs impressions'),
-        ({"label_events": ("purchase",)}, r"dataset\.label_events: no event of purchase is a positive"),
+        ({"label_events": ("purchase",)}, r"dataset\.label_events: no event of purchase is positive"),
     ],
 )
 def test_settings_that_do_not_fit_the_data_are_named(tmp_path: Path, settings: dict[str, Any], message: str) -> None:

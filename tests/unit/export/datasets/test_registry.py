@@ -26,7 +26,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 def test_unknown_adapter_lists_the_known_ones(tmp_path: Path) -> None:
     """A typo shows what there is."""
-    with pytest.raises(DatasetError, match="unknown adapter 'csv'; there are completejourney, jsonl"):
+    with pytest.raises(DatasetError, match="unknown adapter 'csv'; available: completejourney, jsonl"):
         import_dataset("csv", tmp_path)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from export.datasets.splits import with_splits
+from export.datasets.splits import assign_splits
 from export.datasets.tables import EVENTS, from_columns
 from services.settings.training import DatasetSettings
 
@@ -29,7 +29,7 @@ def splits(users: list[str], requests: list[str | None] | None = None, **setting
         },
         count,
     )
-    return with_splits(events, DatasetSettings(**settings), []).column("split").to_pylist()
+    return assign_splits(events, DatasetSettings(**settings), []).column("split").to_pylist()
 
 
 def test_shares_of_time() -> None:

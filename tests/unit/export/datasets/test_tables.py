@@ -20,7 +20,7 @@ from export.datasets.tables import (
     from_columns,
     sort_events,
 )
-from export.datasets.validation import check, check_order
+from export.datasets.validation import validate_dataset, validate_order
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 EVENT = {"event_id": "e1", "user_id": "u", "scenario_id": "s", "item_id": "i", "type": "click", "time": T0}
@@ -44,7 +44,7 @@ def dataset(
 
 def found(broken: Dataset) -> list[str]:
     with pytest.raises(DatasetError) as caught:
-        check(broken)
+        validate_dataset(broken)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -83,7 +83,7 @@ def test_broken_event_is_named(change: dict[str, Any], problem: str) -> None:
         ({"attributes": [("weight", float("inf"))]}, "column attributes: holds a value that is not finite"),
         ({"price": -1.0}, "column price: is negative"),
         ({"scenario_id": "s"}, "column categories: must be empty where scenario_id is set"),
-        ({}, "column item_id + scenario_id + time: stands in an earlier row already"),
+        ({}, "column item_id + scenario_id + time: occurs in an earlier row"),
     ],
 )
 def test_broken_item_is_named(change: dict[str, Any], problem: str) -> None:
@@ -102,13 +102,13 @@ def test_list_rules_work_on_slices() -> None:
 
 def test_repeated_event_id_is_named() -> None:
     """An event id stands once."""
-    assert ["events row 1, column event_id: stands in an earlier row already"] == found(dataset([EVENT, EVENT]))
+    assert ["events row 1, column event_id: occurs in an earlier row"] == found(dataset([EVENT, EVENT]))
 
 
 def test_message_lists_twenty_problems_and_counts_the_rest() -> None:
     """A wholly broken table gives a readable message."""
     with pytest.raises(DatasetError) as caught:
-        check(dataset([{**EVENT, "event_id": str(n), "user_id": ""} for n in range(25)]))
+        validate_dataset(dataset([{**EVENT, "event_id": str(n), "user_id": ""} for n in range(25)]))
     lines = str(caught.value).splitlines()
     assert ("25 problems in the data set", 22, "  ... and 5 more") == (lines[0], len(lines), lines[-1])
 
@@ -125,7 +125,7 @@ def test_events_sort_by_time_then_candidates_first() -> None:
 def test_unsorted_rows_are_refused() -> None:
     """A candidate after an action of the same instant would learn of it."""
     with pytest.raises(DatasetError, match="events row 1, column time: is out of order"):
-        check_order(dataset(events=[EVENT, {**CANDIDATE, "event_id": "e2"}]))
+        validate_order(dataset(events=[EVENT, {**CANDIDATE, "event_id": "e2"}]))
 
 
 def test_round_trip(tmp_path: Path) -> None:

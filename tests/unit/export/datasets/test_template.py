@@ -38,6 +38,6 @@ def test_template_documents_every_column(tmp_path: Path) -> None:
 def test_own_files_are_not_overwritten(tmp_path: Path) -> None:
     """A directory that has one of the files is left as it is."""
     (tmp_path / "events.jsonl").write_text(json.dumps({"mine": 1}))
-    with pytest.raises(DatasetError, match=r"has events\.jsonl; choose a new directory"):
+    with pytest.raises(DatasetError, match=r"contains events\.jsonl; choose a new directory"):
         write_template(tmp_path)
     assert ["events.jsonl"] == [path.name for path in tmp_path.iterdir()]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from export.datasets.check.check import check_data
+from export.datasets.check.data_check import check_data
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
@@ -81,7 +81,7 @@ VARIANTS = {
     "impressions": Variant(impressions(12)),
     "no prices": Variant(impressions(12), items=items("price"), notes=("items without price",)),
     "no categories": Variant(impressions(12), items=items("categories"), notes=("items without categories",)),
-    "no text": Variant(impressions(12), items=items("title", "description"), notes=("items without words",)),
+    "no text": Variant(impressions(12), items=items("title", "description"), notes=("items without text",)),
     "nothing but events": Variant(impressions(12), items=[], scenarios=[], notes=("scenarios without description",)),
     "one scenario": Variant(
         impressions(12, ("tv",)), scenarios=scenarios("tv"), notes=("users in one scenario only",)

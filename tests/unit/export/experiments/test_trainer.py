@@ -10,7 +10,7 @@ from export.experiments.cli import experiment_app
 from export.experiments.fits import ExperimentError, Fit
 from export.experiments.trainer import RowsTrainer
 from export.rows.selection import Selection
-from tests.unit.export.rows.made_rows import SOURCES, write_rows
+from tests.unit.export.rows.synthetic_rows import SOURCES, write_rows
 
 SPLITS = ("train", "validation", "test")
 TARGETS = SOURCES[1:]

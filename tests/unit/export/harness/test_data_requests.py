@@ -1,4 +1,4 @@
-"""Requests made of a data set."""
+"""Ranking requests from a data set."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ ITEMS = [f"item{number}" for number in range(8)]
 
 @pytest.fixture
 def reader(tmp_path: Path) -> DatasetReader:
-    """Three users with labelled rows in two scenarios, and one who only looked."""
+    """Three users with labelled rows in two scenarios, and one without labelled rows."""
     asking = [user for user, rows in USERS.items() for _ in range(rows)]
     events = [
         {
@@ -49,7 +49,7 @@ def reader(tmp_path: Path) -> DatasetReader:
     return DatasetReader(tmp_path / "made")
 
 
-def test_requests_are_of_the_users_items_and_scenarios_that_were_asked_about(reader: DatasetReader) -> None:
+def test_requests_use_users_items_and_scenarios_of_labelled_rows(reader: DatasetReader) -> None:
     """At the time of the last labelled row, with distinct candidates."""
     asked = data_requests(reader, Shape(requests=200, candidates=5, users=UNIFORM))
     assert 200 == len(asked)
@@ -60,8 +60,8 @@ def test_requests_are_of_the_users_items_and_scenarios_that_were_asked_about(rea
     assert {T0 + timedelta(minutes=63)} == {request.request_time.ToDatetime(tzinfo=UTC) for request in asked}
 
 
-def test_zipf_users_ask_the_more_the_busier_they_are(reader: DatasetReader) -> None:
-    """The second half as often as the first, the third a third as often; uniform ones alike."""
+def test_zipf_users_follow_their_activity(reader: DatasetReader) -> None:
+    """The second user half as often as the first, the third a third as often; uniform ones equally often."""
     shares = {}
     for users in (ZIPF, UNIFORM):
         counts = Counter(request.user_id for request in data_requests(reader, Shape(3000, 1, users)))
@@ -76,6 +76,6 @@ def test_a_seed_makes_the_requests(reader: DatasetReader) -> None:
     assert first != other
 
 
-def test_more_candidates_than_items_are_named(reader: DatasetReader) -> None:
+def test_more_candidates_than_items_are_rejected(reader: DatasetReader) -> None:
     with pytest.raises(DatasetError, match="--candidates: 9 is more than the 8 items"):
         data_requests(reader, Shape(candidates=9))

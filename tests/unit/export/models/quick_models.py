@@ -7,7 +7,7 @@ import numpy as np
 from export.models.base import Model
 from export.models.kinds import KINDS, config_of
 from export.training.train import fit
-from tests.unit.export.rows.made_rows import WIDTHS
+from tests.unit.export.rows.synthetic_rows import WIDTHS
 
 QUICK = {"epochs": 1, "hidden": (8, 4), "hidden_g": (4,), "batch_rows": 60, "trees": 10, "leaves": 4, "threads": 1}
 SHALLOW = {"logistic", "affine", "popularity", "past_count"}

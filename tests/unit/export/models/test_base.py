@@ -11,7 +11,7 @@ from export.models.kinds import KINDS, load_kind
 from export.models.onnx_export import requests_of
 from export.rows.reader import RowSource
 from tests.unit.export.models.quick_models import request, train_all
-from tests.unit.export.rows.made_rows import write_rows
+from tests.unit.export.rows.synthetic_rows import write_rows
 
 
 @pytest.fixture(scope="module")

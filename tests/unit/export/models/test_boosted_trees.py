@@ -9,7 +9,7 @@ import pytest
 from export.models.base import TENSORS, ModelError
 from export.models.boosted_trees import BoostedTrees, feature_matrix, flatten_features, import_lightgbm
 from export.rows.reader import RowSource
-from tests.unit.export.rows.made_rows import write_rows
+from tests.unit.export.rows.synthetic_rows import write_rows
 
 
 @pytest.fixture(scope="module")

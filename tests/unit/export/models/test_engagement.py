@@ -7,7 +7,7 @@ from export.models.base import ModelError
 from export.models.engagement import longest_half_life
 from export.models.past_count import PastCount
 from export.models.popularity import Popularity
-from tests.unit.export.rows.made_rows import TENSORS
+from tests.unit.export.rows.synthetic_rows import TENSORS
 
 
 def test_the_longest_half_life_is_found_by_number() -> None:

@@ -9,7 +9,7 @@ from export.models.known_scenarios import KnownScenarios
 from export.models.shared_bottom import SharedBottom
 from export.models.star import Star
 from export.rows.reader import RowSource
-from tests.unit.export.rows.made_rows import TENSORS, write_rows
+from tests.unit.export.rows.synthetic_rows import TENSORS, write_rows
 
 
 @pytest.fixture(scope="module")

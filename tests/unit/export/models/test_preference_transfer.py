@@ -12,7 +12,7 @@ from export.rows.reader import RowSource
 from export.rows.selection import Selection
 from export.training.train import fit
 from tests.unit.export.models.quick_models import request
-from tests.unit.export.rows.made_rows import WIDTHS, write_rows
+from tests.unit.export.rows.synthetic_rows import WIDTHS, write_rows
 
 
 @pytest.fixture(scope="module")

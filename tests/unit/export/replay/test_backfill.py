@@ -1,4 +1,4 @@
-"""Under which keys a backfill writes; what it writes is tested on a real store."""
+"""Keys that a backfill writes; the rows are tested on a real store."""
 
 import pytest
 
@@ -12,8 +12,8 @@ NAMES = Pseudonymizer((b"k" * 32,))
 
 
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
-def test_users_are_called_as_in_the_store(view) -> None:
-    """Where a key names one; all other keys stay."""
+def test_user_ids_in_keys_are_pseudonymized(view) -> None:
+    """Keys without a user id stay unchanged."""
     key = tuple(f"{entity} 1" for entity in view.entities)
     expected = tuple(NAMES.pseudonymize(part) if part == "user_id 1" else part for part in key)
     assert [expected] == list(pseudonymize_keys(view, [key], NAMES))

@@ -1,4 +1,4 @@
-"""Behaviour read in chunks and in parts is the behaviour read whole."""
+"""Behaviour read in chunks and shares equals the behaviour read at once."""
 
 import json
 from itertools import pairwise
@@ -18,17 +18,17 @@ START_MS = 1_700_000_000_000
 
 @pytest.fixture
 def reader(tmp_path: Path) -> DatasetReader:
-    """Two hundred clicks of eleven users, up to four in one moment, and candidates among them."""
+    """Two hundred clicks of eleven users, up to four at the same time, and candidates among them."""
     source = tmp_path / "source"
     source.mkdir()
     random = np.random.default_rng(0)
     events = []
-    for number, moment in enumerate(np.sort(random.integers(0, 80, 200)).tolist()):
+    for number, second in enumerate(np.sort(random.integers(0, 80, 200)).tolist()):
         row = {"user_id": f"u{number % 11}", "scenario_id": "tv", "item_id": f"i{number % 7}"}
-        events.append({**row, "type": "click", "time": START_MS + moment * 1000, "event_id": f"e{number}"})
+        events.append({**row, "type": "click", "time": START_MS + second * 1000, "event_id": f"e{number}"})
         if number % 5 == 0:
             label = {"label": number % 2, "request_id": f"r{number}"}
-            events.append({**row, **label, "type": "candidate", "time": START_MS + moment * 1000})
+            events.append({**row, **label, "type": "candidate", "time": START_MS + second * 1000})
     (source / "events.jsonl").write_text("\n".join(json.dumps(event) for event in events) + "\n")
     import_dataset("jsonl", tmp_path / "data", source=source)
     return DatasetReader(tmp_path / "data")
@@ -36,8 +36,8 @@ def reader(tmp_path: Path) -> DatasetReader:
 
 @pytest.mark.parametrize("rows", [1, 3, 50, 1000])
 @pytest.mark.parametrize("shares", [1, 3])
-def test_parts_and_chunks_are_the_whole(rows: int, shares: int, reader: DatasetReader) -> None:
-    """Every event once; users whole in one part; no moment in two chunks; positions rise."""
+def test_shares_and_chunks_are_complete(rows: int, shares: int, reader: DatasetReader) -> None:
+    """Every event once; each user in one share; no time in two chunks; positions rise."""
     whole = load_history(reader, CONFIG).behavior
     users: list[set[str]] = []
     keys: list[int] = []
@@ -53,8 +53,8 @@ def test_parts_and_chunks_are_the_whole(rows: int, shares: int, reader: DatasetR
     assert len(set(whole.user)) == sum(len(found) for found in users)
 
 
-def test_what_comes_later_is_left_out(reader: DatasetReader) -> None:
-    """From the given moment on."""
+def test_later_events_are_skipped(reader: DatasetReader) -> None:
+    """From `before_s` on."""
     whole = load_history(reader, CONFIG).behavior
     until_s = float(np.median(whole.time_s))
     found = [events for events, _ in behavior_chunks(reader, CONFIG, until_s, 0, 1, 7)]

@@ -1,4 +1,4 @@
-"""The replay: requests know the past and nothing else."""
+"""The replay: features of a request depend on the past only."""
 
 from dataclasses import replace
 
@@ -77,10 +77,10 @@ def replayed(schema: Schema, past: History) -> list[Tensors]:
     store, encoder = MemoryRowStore(), HashingEncoder()
     rows: list[Tensors] = []
 
-    def stop(_: float, requests: LabelledRequests) -> None:
+    def on_requests(_: float, requests: LabelledRequests) -> None:
         rows.append(encode(schema, read_feature_rows(store, schema, encoder.fingerprint, SOURCES, requests)))
 
-    Replay(past, schema, encoder, store).run(T0 + 100 * DAY_S, stop)
+    Replay(past, schema, encoder, store).run(T0 + 100 * DAY_S, on_requests)
     return rows
 
 
@@ -90,7 +90,7 @@ def assert_equal(left: Tensors, right: Tensors) -> None:
 
 
 def test_planted_future_event_changes_no_earlier_row(schema: Schema) -> None:
-    """An event at a request's time or later changes that request and the ones before in nothing, later ones in much."""
+    """An event at a request's time changes later requests only."""
     days = [T0 + n * DAY_S for n in range(1, 10)]
     requests = [T0 + 5 * DAY_S, T0 + 7 * DAY_S]
     clean = replayed(schema, history([d for d in days if d < T0 + 5 * DAY_S], requests, []))
@@ -99,8 +99,8 @@ def test_planted_future_event_changes_no_earlier_row(schema: Schema) -> None:
     assert not np.array_equal(clean[1].cross, planted[1].cross)
 
 
-def test_update_at_the_requests_time_is_known(schema: Schema) -> None:
-    """What holds from the moment of the request on is known to it; what holds later is not."""
+def test_update_at_the_requests_time_is_visible(schema: Schema) -> None:
+    """An update valid from the time of the request is visible; a later one is not."""
     request = T0 + 5 * DAY_S
     (none,) = replayed(schema, history([T0 + 1], [request], []))
     (now,) = replayed(schema, history([T0 + 1], [request], [(request, 9.0)]))
@@ -110,7 +110,7 @@ def test_update_at_the_requests_time_is_known(schema: Schema) -> None:
 
 
 def test_new_version_of_an_item_holds_for_later_events_only(schema: Schema) -> None:
-    """Events fold with the item as it was when they happened."""
+    """Events fold with the item's version at their time."""
     moved = history([T0 + DAY_S, T0 + 3 * DAY_S], [T0 + 5 * DAY_S], [])
     versions = [*moved.items, ("i0", ItemState(T0 + 2 * DAY_S, "tea", categories=("gifts",)))]
     store = MemoryRowStore()
@@ -120,8 +120,8 @@ def test_new_version_of_an_item_holds_for_later_events_only(schema: Schema) -> N
     assert 2 == len(row["facet_key"])
 
 
-def test_labelled_requests_see_each_other_never(schema: Schema) -> None:
-    """Candidates are no events: a request leaves no trace in the features."""
+def test_labelled_requests_do_not_affect_each_other(schema: Schema) -> None:
+    """Candidates are no events: a request does not change features."""
     one = replayed(schema, history([T0 + 1], [T0 + 5 * DAY_S], []))
     two = replayed(schema, history([T0 + 1], [T0 + 4 * DAY_S, T0 + 5 * DAY_S], []))
     assert_equal(one[0], two[1])

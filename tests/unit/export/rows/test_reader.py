@@ -9,7 +9,7 @@ import pytest
 
 from export.rows.reader import RowSource, TrainingRowsError
 from export.rows.selection import Selection, SelectionError
-from tests.unit.export.rows.made_rows import SOURCES, TENSORS, write_rows
+from tests.unit.export.rows.synthetic_rows import SOURCES, TENSORS, write_rows
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from export.rows.selection import Selection
 from export.training.checkpoint import CheckpointMismatch, Epoch
 from export.training.train import best_epoch, fit, score_rows
 from services.errors import ConfigurationError
-from tests.unit.export.rows.made_rows import write_rows
+from tests.unit.export.rows.synthetic_rows import write_rows
 
 SMALL = {"hidden": (16, 8), "hidden_g": (4,), "batch_rows": 60, "buffer_rows": 200, "learning_rate": 1e-2}
 

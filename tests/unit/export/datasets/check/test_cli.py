@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from export.datasets.check.cli import data_app, sparkline
+from export.datasets.check.cli import data_app, draw_sparkline
 from export.datasets.registry import import_dataset
 
 T0 = 1_767_225_600_000
@@ -66,7 +66,7 @@ def test_errors_end_with_status_1(source: Path) -> None:
     code, output = run("--dir", str(source))
     assert 1 == code
     assert "error    labels: train rows 0" in output
-    assert "set dataset.label_events to have labels made" in output
+    assert "set dataset.label_events to derive labels" in output
 
 
 def test_one_source_is_asked_for(source: Path) -> None:
@@ -76,5 +76,5 @@ def test_one_source_is_asked_for(source: Path) -> None:
 
 def test_sparkline() -> None:
     """Heights follow counts, a gap is blank, and long ranges are averaged."""
-    assert "▁ ▅█" == sparkline([1, 0, 50, 100])
-    assert 60 == len(sparkline(list(range(1, 400))))
+    assert "▁ ▅█" == draw_sparkline([1, 0, 50, 100])
+    assert 60 == len(draw_sparkline(list(range(1, 400))))

@@ -8,7 +8,7 @@ from export.monitoring.served_log import ServedAnswers
 from export.monitoring.skew.check import select_comparable
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
-from tests.unit.export.monitoring.skew.made import record
+from tests.unit.export.monitoring.skew.skew_records import record
 
 SCHEMA = build_schema(FeatureConfig(text_dims=2))
 ENCODER = 7

@@ -13,7 +13,7 @@ from export.monitoring.skew.exclusions import (
     SkewExclusions,
     event_keys,
 )
-from tests.unit.export.monitoring.skew.made import event, record
+from tests.unit.export.monitoring.skew.skew_records import event, record
 
 SETTLE_S = 5.0
 

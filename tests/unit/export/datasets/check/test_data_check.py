@@ -1,13 +1,13 @@
-"""The check of a data set: each flaw is found, named with its numbers, and graded; a sound data set has none."""
+"""The data set check: each defect is a finding with numbers and a level; a sound data set has none."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from export.datasets.check.check import CheckReport, check_data
 from export.datasets.check.columns import MemoryTableReader
-from export.datasets.check.findings import Finding
+from export.datasets.check.data_check import check_data
+from export.datasets.check.report import CheckReport, Finding
 from export.datasets.tables import TABLES, Dataset, from_columns
 from services.features.config import Attribute, FeatureConfig
 
@@ -61,7 +61,7 @@ def sound() -> Rows:
     return events
 
 
-def checked(
+def check_rows(
     events: Rows, items: Rows = ITEMS, scenarios: Rows = SCENARIOS, config: FeatureConfig | None = None
 ) -> CheckReport:
     numbered = [{"event_id": f"e{n}", **row} for n, row in enumerate(events)]
@@ -78,16 +78,16 @@ def finding(report: CheckReport, name: str) -> Finding:
     return found
 
 
-def test_a_sound_data_set_has_no_flaw() -> None:
+def test_a_sound_data_set_has_no_defect() -> None:
     """The only remark is that it is small."""
-    report = checked(sound())
+    report = check_rows(sound())
     assert [("labels", "warning")] == [(f.name, f.level) for f in report.findings if f.level != "ok"]
-    assert "Fewer than 100 positives" in finding(report, "labels").meaning
+    assert "Fewer than 100 training positives" in finding(report, "labels").meaning
 
 
 def test_counts() -> None:
     """Events per scenario and type, labels per scenario and split, events per day from the first day."""
-    report = checked(sound())
+    report = check_rows(sound())
     assert {"events": 60, "labelled": 40, "users": 2, "items": 5, "scenarios": 2} == report.tables
     assert {"impression": 20, "click": 10} == report.events["phone"]
     assert {"scenario": "tv", "split": "train", "rows": 12, "positives": 6} in report.labels
@@ -104,12 +104,12 @@ def test_counts() -> None:
         ),
         (
             [event("click", 240, "i3"), shown(240, "i3", 1, "test")],
-            "positives at the instant of their engagement", "note", {"same instant": 1},
+            "positives at the time of their engagement", "note", {"same time": 1},
         ),
         ([shown(239, "i3", 1, "train"), shown(239, "i4", 0, "train")], "order of the splits", "error",
          {"train rows later": 2}),
-        ([shown(234, "i3", 0, "train", request_id="u0217")], "requests in two splits", "warning", {"torn": 1}),
-        ([event("click", -1)], "events older than their item", "warning", {"events": 1, "labelled": 0}),
+        ([shown(234, "i3", 0, "train", request_id="u0217")], "requests in two splits", "warning", {"divided": 1}),
+        ([event("click", -1)], "events before their item", "warning", {"events": 1, "labelled": 0}),
         ([event("click", 24 * 31)], "times in the future", "error", {"rows": 1}),
         ([event("click", 5, event_id="e0")], "repeated event ids", "error", {"events": 1}),
         ([event("click", 55)], "repeated events", "ok", {"events": 0}),
@@ -126,9 +126,9 @@ def test_counts() -> None:
         ([shown(239, "i3", 0, "test", request_id=None)] * 80, "rows ranked alone", "note", {"without request": 80}),
     ],
 )  # fmt: skip
-def test_a_flaw_is_found(extra: Rows, name: str, level: str, numbers: dict[str, int]) -> None:
+def test_a_defect_is_found(extra: Rows, name: str, level: str, numbers: dict[str, int]) -> None:
     """One flaw more, and the finding has its level and its numbers."""
-    found = finding(checked([*sound(), *extra]), name)
+    found = finding(check_rows([*sound(), *extra]), name)
     assert level == found.level
     assert numbers == {name: found.numbers[name] for name in numbers}
 
@@ -137,15 +137,15 @@ def test_late_labels_need_a_near_engagement() -> None:
     """A touch long before a positive, or one more after it, is a history and no leak."""
     long_ago = [event("click", 238, "i3"), shown(240, "i3", 1, "test")]
     again = [event("click", 241, "i4"), shown(241.1, "i4", 1, "test"), event("click", 241.2, "i4")]
-    assert 0 == finding(checked([*sound(), *long_ago, *again]), "positives after their engagement").numbers["late"]
+    assert 0 == finding(check_rows([*sound(), *long_ago, *again]), "positives after their engagement").numbers["late"]
 
 
 def test_a_split_by_user_may_overlap_in_time() -> None:
     """Where splits share no user, their order in time says nothing."""
     users = {"train": "a", "validation": "b", "test": "c"}
     events = [shown(hour, "i0", hour % 2, split, user) for hour in range(10) for split, user in users.items()]
-    found = finding(checked(events), "order of the splits")
-    assert ("ok", "Splits share no user, so they need not follow each other in time.") == (found.level, found.meaning)
+    found = finding(check_rows(events), "order of the splits")
+    assert ("ok", "Splits share no user, so their order in time does not matter.") == (found.level, found.meaning)
 
 
 @pytest.mark.parametrize(
@@ -158,45 +158,45 @@ def test_a_split_by_user_may_overlap_in_time() -> None:
 )
 def test_labels_of_one_kind_are_graded(keep: Any, level: str, meaning: str) -> None:
     """Training needs both classes; validation and test only for their metrics."""
-    found = finding(checked([row for row in sound() if keep(row)]), "labels")
+    found = finding(check_rows([row for row in sound() if keep(row)]), "labels")
     assert level == found.level
     assert meaning in found.meaning
 
 
 def test_scenarios_and_users() -> None:
-    """Scenarios without labels, behaviour or words are named; so are users who have only one scenario."""
-    report = checked([*sound(), event("click", 1, user="u9")], scenarios=[
+    """Scenarios without labels, behaviour or description, and users in one scenario only, are reported."""
+    report = check_rows([*sound(), event("click", 1, user="u9")], scenarios=[
         *SCENARIOS, {"scenario_id": "mail", "time": T0, "name": "mail", "description": ""}])  # fmt: skip
     for name, level in (("labels", "note"), ("behaviour", "warning"), ("description", "warning")):
         found = finding(report, f"scenarios without {name}")
         assert (level, ["mail"]) == (found.level, found.numbers["scenarios"])
     assert {"users": 3, "in one scenario": 1, "share": 0.3333} == finding(report, "users in one scenario only").numbers
     alone = [{**row, "scenario_id": "tv"} for row in sound()]
-    found = finding(checked(alone, scenarios=SCENARIOS[:1]), "users in one scenario only")
+    found = finding(check_rows(alone, scenarios=SCENARIOS[:1]), "users in one scenario only")
     assert ("note", True) == (found.level, "nothing to transfer" in found.meaning)
 
 
 def test_items() -> None:
-    """Missing words, categories, prices and events are counted over items, not over versions."""
+    """Missing texts, categories, prices and events are counted over items, not over versions."""
     bare = {"item_id": "bare", "time": T0, "title": "", "categories": [], "attributes": []}
-    there = {**bare, "scenario_id": "tv", "title": None, "attributes": [("banner", 1.0)]}
-    report = checked(sound(), [*ITEMS, {**ITEMS[0], "time": T0 + timedelta(hours=1), "price": None}, bare, there])
-    for what in ("words", "categories", "price", "events"):
+    placed = {**bare, "scenario_id": "tv", "title": None, "attributes": [("banner", 1.0)]}
+    report = check_rows(sound(), [*ITEMS, {**ITEMS[0], "time": T0 + timedelta(hours=1), "price": None}, bare, placed])
+    for what in ("text", "categories", "price", "events"):
         found = finding(report, f"items without {what}")
         assert ("note", 1, 6) == (found.level, found.numbers["without"], found.numbers["items"])
 
 
 def test_attributes_and_weights() -> None:
-    """What the settings ignore, or ask for in vain, is named."""
+    """Undeclared attributes, declared ones without values, and event types without weight are reported."""
     config = FeatureConfig(engagement={"purchase": 1.0}, attributes=(Attribute("banned", "item_scenario"),))
-    there = {"item_id": "i0", "scenario_id": "tv", "time": T0, "categories": [], "attributes": [("banner", 1.0)]}
-    report = checked(sound(), [*ITEMS, there], config=config)
+    placed = {"item_id": "i0", "scenario_id": "tv", "time": T0, "categories": [], "attributes": [("banner", 1.0)]}
+    report = check_rows(sound(), [*ITEMS, placed], config=config)
     assert ["item_scenario banner"] == finding(report, "attributes not declared").numbers["attributes"]
     assert ["item_scenario banned"] == finding(report, "declared attributes without values").numbers["attributes"]
-    assert {"click": 20} == finding(report, "events that count nothing").numbers
+    assert {"click": 20} == finding(report, "events without weight").numbers
 
 
 def test_updates_after_the_last_event_are_noted() -> None:
     """A version that holds for no row is no error, but known."""
     late = {**ITEMS[0], "time": T0 + timedelta(days=12)}
-    assert 1 == finding(checked(sound(), [*ITEMS, late]), "updates after the last event").numbers["versions"]
+    assert 1 == finding(check_rows(sound(), [*ITEMS, late]), "updates after the last event").numbers["versions"]
