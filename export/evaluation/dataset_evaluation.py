@@ -1,6 +1,6 @@
 """Evaluation of a data set: reads runs and rows, measures, and writes metrics.json and report.html.
 
-Knows files and where they lie; metrics are in export.evaluation.measure, the report in export.evaluation.report.
+Knows files and directories; metrics are in export.evaluation.measure, the report in export.evaluation.report.
 
 metrics.json holds the figures of `export.evaluation.evaluate` and
 

@@ -207,15 +207,15 @@ def _reliability(rows: EvaluationRows, runs: Sequence[Predictions]) -> list[dict
 
 def _transfer(runs: Sequence[Predictions]) -> dict[str, Any] | None:
     """M averaged over seeds, with its deviation over seeds, and over contexts (mean of seeds)."""
-    found = [run.transfer for run in runs if run.transfer is not None]
-    if not found:
+    summaries = [run.transfer for run in runs if run.transfer is not None]
+    if not summaries:
         return None
-    if any(first["sources"] != second["sources"] for first, second in pairwise(found)):
+    if any(first["sources"] != second["sources"] for first, second in pairwise(summaries)):
         raise EvaluationError(f"transfer.json of {runs[0].kind}: field sources: differs between seeds: train again")
-    mean = np.array([part["mean"] for part in found], float)
+    mean = np.array([part["mean"] for part in summaries], float)
     return {
-        "sources": found[0]["sources"],
+        "sources": summaries[0]["sources"],
         "mean": mean.mean(axis=0).tolist(),
-        "over_seeds": mean.std(axis=0, ddof=1).tolist() if len(found) > 1 else None,
-        "over_contexts": np.array([part["sd"] for part in found], float).mean(axis=0).tolist(),
+        "over_seeds": mean.std(axis=0, ddof=1).tolist() if len(summaries) > 1 else None,
+        "over_contexts": np.array([part["sd"] for part in summaries], float).mean(axis=0).tolist(),
     }

@@ -78,15 +78,15 @@ def measure(
     a resample lacks a third of the users, so it shows fewer items than all users.
     """
     per_user = group_auc(rows.label, probability, rows.user, rows.users)
-    found: dict[str, Floats] = {"auc": AucMetric.build(rows.label, probability, rows.user).resample(counts)}
-    found["ece"] = ece_metric(rows, probability).resample(counts)
+    metrics: dict[str, Floats] = {"auc": AucMetric.build(rows.label, probability, rows.user).resample(counts)}
+    metrics["ece"] = ece_metric(rows, probability).resample(counts)
     rank = ranks(probability, rows.request)
     ratios = _row_ratios(rows, probability, threshold) | _request_ratios(rows, rank)
     ratios["gauc"] = _weighted(per_user, group_sum(rows.user, np.ones(len(rows.user)), rows.users))
-    found |= _resample_ratios(ratios, counts)
-    found["coverage"] = np.full(len(counts), np.nan)
-    found["coverage"][0] = _coverage(rows, rank)
-    return {name: found[name] for name in METRICS}, per_user
+    metrics |= _resample_ratios(ratios, counts)
+    metrics["coverage"] = np.full(len(counts), np.nan)
+    metrics["coverage"][0] = _coverage(rows, rank)
+    return {name: metrics[name] for name in METRICS}, per_user
 
 
 def _resample_ratios(ratios: Mapping[str, RatioMetric], counts: Floats) -> dict[str, Floats]:

@@ -76,11 +76,11 @@ class RowsTrainer:
         selections = {split: (split, fit_.selection) for split in ("validation", "test")}
         for source in fit_.removed:
             selections[f"without {source}"] = ("test", replace(fit_.selection, dropped_sources=frozenset({source})))
-        found = {
+        measures = {
             name: self._split_measures(split, score_rows(model, RowSource(self._directory, split, selection)))
             for name, (split, selection) in selections.items()
         }
-        return {name: measures for name, measures in found.items() if measures}
+        return {name: of_split for name, of_split in measures.items() if of_split}
 
     def _rows(self, selection: Selection) -> int:
         return len(RowSource(self._directory, "train", selection))

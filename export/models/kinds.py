@@ -25,7 +25,7 @@ KINDS = {
     "affine": "export.models.preference_transfer:AFFINE",
     "neural": "export.models.preference_transfer:NEURAL",
 }
-"""Where each kind stands, `module:name`; the simplest kind first."""
+"""Module and name of each kind, as `module:name`; the simplest kind first."""
 
 
 def load_kind(name: str) -> "Kind":

@@ -23,7 +23,7 @@ from services.registry.model import Scores
 from services.registry.samples import Sample
 
 SAMPLE_ITEMS = (1, 8, 32)
-"""Candidates of the sample requests that lie beside a registered model."""
+"""Candidates of each sample request that is registered with a model."""
 
 RequestInputs = tuple[NDArray[np.int64], dict[str, Floats32]]
 """The indices of a request's rows in their batch, and the graph's inputs."""
@@ -174,8 +174,8 @@ def sample_requests(path: Path, source: RowSource, seed: int = 0) -> list[Sample
             "cross": _mix_rows(batch.cross, items, random),
         }
         target = random.dirichlet(np.ones(batch.behavior.shape[1]))
-        found = session.run(OUTPUTS, {**made, "target": target.astype(np.float32)[None]})
-        samples.append(Sample(Tensors(**made), target, Scores(*found)))
+        outputs = session.run(OUTPUTS, {**made, "target": target.astype(np.float32)[None]})
+        samples.append(Sample(Tensors(**made), target, Scores(*outputs)))
     return samples
 
 

@@ -1,4 +1,4 @@
-"""Run directories of trained models: where they lie and which files they hold. Training writes them, evaluation reads.
+"""Layout of run directories of trained models, which training writes and evaluation reads.
 
     <data set>/runs/<kind>-seed<k>/                 a model of all rows, features and sources
     <data set>/ablations/<kind>-seed<k>-<digest>/   a model that leaves something out

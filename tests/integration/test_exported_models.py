@@ -97,7 +97,7 @@ def test_a_graph_of_several_requests_of_another_model_is_refused(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sample_requests_hold_what_the_graph_computes_and_are_nobodys(
+def test_sample_requests_hold_the_graphs_outputs_and_no_real_row(
     kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
 ) -> None:
     """A server's own session agrees; the same rows give the same samples, and no sample is a row."""
@@ -128,7 +128,7 @@ def test_scores_of_a_batch_come_from_the_graph_request_by_request(
 
 
 def test_mismatch_is_an_error(directory: Path, tmp_path: Path) -> None:
-    """A graph of another model is refused, with the size of the difference."""
+    """A graph of another model is an error that names the difference."""
     torch.manual_seed(1)
     export_onnx(PreferenceTransfer(TENSORS, (8,), (4,)), tmp_path / "model.onnx")
     other = PreferenceTransfer(TENSORS, (8,), (4,)).eval()

@@ -1,8 +1,8 @@
-"""A data set whose transfer weights are known: what a user likes differs by scenario, and M says what counts where.
+"""A data set with known transfer weights: preferences differ by scenario, and M says how much each counts elsewhere.
 
-Four scenarios are told apart by device (phone, tv) and company (alone, together), which their descriptions name.
+Four scenarios differ in device (phone, tv) and company (alone, together), which their descriptions name.
 In scenario j user u likes kind k of items with probability P[u,j,k], independent over j and k. Engagement in
-scenario j follows P_j alone; what is asked about in target i is engaged with by sum_j M[i,j] P_j / sum_j M[i,j].
+scenario j follows P_j alone; candidates in target i get engagement with probability sum_j M[i,j] P_j / sum_j M[i,j].
 Pure numpy until `write_rows`, which goes through the tables, the replay and the feature code as any data set does.
 """
 
@@ -145,7 +145,7 @@ def _events(
 
 def _items(config: KnownTransfer) -> pa.Table:
     kinds = np.repeat(np.arange(config.kinds), config.items_per_kind)
-    # The last row tells nothing of an item in a scenario, so that both sorts of rows are there.
+    # The last row is an item in a scenario without attributes, so that both sorts of rows are there.
     count = len(kinds) + 1
     columns = {
         "item_id": [*(f"i{n}" for n in range(len(kinds))), "i0"],

@@ -39,7 +39,7 @@ def test_ordering_counts_ties_at_half() -> None:
 
 
 def test_a_seed_draws_the_same_users_again() -> None:
-    """The first row counts everybody once; the others draw as many users as there are."""
+    """The first row counts every user once; the others draw as many users as there are."""
     first, second = user_counts(6, 50, seed=1), user_counts(6, 50, seed=1)
     assert first.tolist() == second.tolist()
     assert [1.0] * 6 == first[0].tolist()

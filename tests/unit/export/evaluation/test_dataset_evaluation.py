@@ -85,7 +85,7 @@ def test_a_run_without_all_rows_is_refused_by_name(dataset: Path) -> None:
 
 
 def test_rows_without_test_split_are_refused(dataset: Path) -> None:
-    """There is nothing to judge on."""
+    """There is nothing to evaluate on."""
     path = dataset / "rows" / "rows.parquet"
     table = pq.read_table(path)
     place = table.column_names.index("split")
@@ -95,7 +95,7 @@ def test_rows_without_test_split_are_refused(dataset: Path) -> None:
 
 
 def test_a_broken_experiment_file_is_named(dataset: Path) -> None:
-    """The error says which file and what to do."""
+    """The error names the file and what to do."""
     (dataset / "experiments").mkdir()
     (dataset / "experiments" / "ablation.json").write_text("{")
     with pytest.raises(EvaluationError, match=r"ablation.json: is not JSON"):
@@ -119,7 +119,7 @@ def test_report_shows_every_section_and_needs_nothing_else(dataset: Path, tmp_pa
 
 
 def test_missing_experiments_are_named_with_their_commands() -> None:
-    """One line says how each is made."""
+    """One line names the command of each."""
     sections = experiment_sections({}, "made")
     assert ["ablation", "scarcity", "sources", "recogniser"] == [section.key for section in sections]
     for section in sections:

@@ -19,7 +19,7 @@ def test_auc_counts_ordered_pairs() -> None:
 
 
 def test_grouped_auc_weighs_by_rows_and_leaves_out_single_classes() -> None:
-    """A user with only positives says nothing about order."""
+    """A user with only positives has no AUC."""
     label, score = np.array([1, 0, 0, 1, 1]), np.array([0.9, 0.1, 0.5, 0.2, 0.3])
     assert pytest.approx((1.0 * 2 + 0.0 * 2) / 4) == grouped_auc(label, score, groups("a", "a", "b", "b", "c"))
 

@@ -49,7 +49,7 @@ def test_all_rows_are_fitted_once_for_all_targets() -> None:
 
 
 def test_arms_differ_in_rows_and_features() -> None:
-    """Joint keeps the other scenarios, alone leaves them out, pooled is a joint fit that is not told the scenario."""
+    """Joint keeps the other scenarios, alone leaves them out, pooled is a joint fit that does not see the scenario."""
     chosen = scarcity()
     joint, alone, pooled = (chosen.fits_of("mail", 0.1, arm)[1] for arm in ("joint", "alone", "pooled"))
     assert (joint.kind, joint.selection) == ("neural", Selection({"mail": 0.1}, 0.5, 1))

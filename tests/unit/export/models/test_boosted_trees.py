@@ -40,7 +40,7 @@ def test_thresholds_in_single_precision_change_no_prediction(source: RowSource) 
 
 
 def test_a_missing_openmp_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without libgomp the error says which package to install."""
+    """Without libgomp the error names the package to install."""
     message = "libgomp.so.1: cannot open shared object file: No such file or directory"
     (tmp_path / "lightgbm.py").write_text(f"raise OSError({message!r})\n")
     monkeypatch.delitem(sys.modules, "lightgbm", raising=False)

@@ -27,7 +27,7 @@ def test_targets_of_training_are_known_and_others_are_not(source: RowSource) -> 
 
 
 def test_scenarios_of_one_description_share(source: RowSource) -> None:
-    """Membership of two that cannot be told apart is split."""
+    """Membership of two scenarios with one description is split."""
     known = KnownScenarios(TENSORS, 2)
     known.prepare(source)
     known.vectors[1] = known.vectors[0]
@@ -36,7 +36,7 @@ def test_scenarios_of_one_description_share(source: RowSource) -> None:
 
 
 def test_rows_without_descriptions_are_an_error() -> None:
-    """Nothing tells scenarios apart then."""
+    """Scenarios cannot be distinguished then."""
     with pytest.raises(ModelError, match="no feature text_"):
         KnownScenarios({**TENSORS, "scenario": ["purchase_3600s"]}, 2)
 

@@ -1,4 +1,4 @@
-"""A made-up data set in which time, device and habit tell the scenario, each a little."""
+"""A made-up data set in which the scenario depends a little on each of time, device and user."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -85,7 +85,7 @@ def test_only_engagement_makes_a_context() -> None:
 
 
 def test_targets_are_the_scenarios_of_labelled_rows() -> None:
-    """Without labelled rows, all in which somebody engaged."""
+    """Without labelled rows, all scenarios with engagement."""
     labelled = history(*BASKET, labelled=(("tv", "train", 1.0),))
     assert ["tv"] == target_scenarios(labelled, CONFIG)
     assert ["regular", "shelf", "tv"] == target_scenarios(history(*BASKET), CONFIG)

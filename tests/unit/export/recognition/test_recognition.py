@@ -1,4 +1,4 @@
-"""A recogniser from data to registry, on a data set in which time, device and habit tell the scenario."""
+"""A recogniser from data to registry, on a data set in which the scenario depends on time, device and user."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_samples_are_written_as_parquet(trained: TrainedRecogniser) -> None:
 
 
 def test_serving_opens_what_training_registered(trained: TrainedRecogniser, root: Path) -> None:
-    """The newest, or the version that is named; both say the same."""
+    """The newest, or the version that is named; both give the same."""
     newest = open_recogniser(Registry(root / "registry"), "recogniser", SCHEMA, required=False)
     named = open_recogniser(Registry(root / "registry"), "recogniser/1", SCHEMA, required=True)
     assert newest is not None
@@ -132,7 +132,7 @@ def test_a_manifest_that_does_not_fit_is_refused(
 
 
 def test_other_features_are_named(trained: TrainedRecogniser) -> None:
-    """A server with another context attribute says which choice differs."""
+    """The error of a server with another context attribute names the differing choice."""
     other = build_schema(FeatureConfig(text_dims=4))
     with pytest.raises(ModelMismatch, match=r"features\.attributes is .*big_screen"):
         open_recogniser(Registry(Path(trained.directory).parents[1]), "recogniser", other, required=False)

@@ -51,7 +51,7 @@ def test_the_best_epoch_is_kept_and_training_stops_after_it(directory: Path) -> 
 
 
 def test_without_validation_rows_the_last_epoch_counts(tmp_path: Path) -> None:
-    """All epochs run, since nothing says when to stop."""
+    """All epochs run: there is no validation AUC to stop by."""
     directory = write_rows(tmp_path / "rows", contexts=20, splits=("train",))
     _, epochs = fit(directory, "neural", config(epochs=4, patience=1))
     assert 4 == len(epochs)
@@ -112,7 +112,7 @@ def test_only_models_with_sources_can_drop_them(directory: Path, kind: str) -> N
 
 
 def test_nothing_left_to_train_on_is_an_error(directory: Path) -> None:
-    """A selection that keeps no row says so."""
+    """A selection that keeps no row is an error."""
     with pytest.raises(TrainingRowsError, match="no rows of split train are left"):
         fit(directory, "neural", config(), Selection(user_share=0.0))
 
