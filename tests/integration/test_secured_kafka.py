@@ -18,7 +18,7 @@ from services.consumers.dead_letters.topic import list_dead_letters
 from services.consumers.main import consume
 from services.consumers.rewind import end_offsets, require_stopped
 from services.consumers.status import read_groups
-from services.doctor.check import State
+from services.doctor.check import CheckState
 from services.doctor.reach import kafka_check
 from services.errors import Unavailable
 from services.gateway.main import build_intake
@@ -162,7 +162,7 @@ def test_events_go_all_the_way_over_tls_with_a_password(secured: Secured) -> Non
     assert 0 < sum(end_offsets(settings, "secured.activity"))  # written in transactions
     (listed,) = list_dead_letters(settings, lambda _: True, 0.0, 10)
     assert ["secured.behavior"] == [sent.topic for sent in replay(settings, [listed.letter.number])]
-    assert State.OK == kafka_check(settings.kafka).state
+    assert CheckState.OK == kafka_check(settings.kafka).state
 
 
 def is_read(settings: Settings) -> bool:
@@ -208,6 +208,6 @@ def test_whoever_lacks_something_stays_out_and_nothing_secret_is_said(secured: S
         (sent,) = publisher.send([OutgoingRecord("secured.behavior", b"k", b"k", b"v", [])], 2.0)
         publisher.close(1.0)
         found = kafka_check(kafka)
-    assert (True, State.WRONG) == (isinstance(sent.exception(1.0), (KafkaError, Unavailable)), found.state)
+    assert (True, CheckState.WRONG) == (isinstance(sent.exception(1.0), (KafkaError, Unavailable)), found.state)
     for secret in (PASSWORD, SCRAM_PASSWORD, "wrong-7f3e91"):
         assert secret not in f"{sent.exception()} {found} {lines.getvalue()}"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from services.doctor.check import State
+from services.doctor.check import CheckState
 from services.doctor.reach import store_checks
 from services.features.schema import build_schema
 from services.infra.ports import choose_port
@@ -136,9 +136,9 @@ def test_feast_reads_the_rows_by_its_own_settings_file(secured: Secured, monkeyp
 
 
 def test_the_doctor_gets_in_with_the_same_settings(secured: Secured) -> None:
-    assert State.OK == next(iter(store_checks(secured.settings().store))).state
+    assert CheckState.OK == next(iter(store_checks(secured.settings().store))).state
     (check,) = store_checks(secured.settings(password_file=None).store)
-    assert State.WRONG == check.state
+    assert CheckState.WRONG == check.state
 
 
 def test_without_tls_the_password_alone_opens(secured: Secured) -> None:

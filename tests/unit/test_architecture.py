@@ -1,42 +1,39 @@
 """Which part may import which: arrows point one way, and serving stays light."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from tests.unit.layers import EXPORT, SERVICES, drawing, levels
+
 ROOT = Path(__file__).resolve().parents[2]
-ALLOWED = {
-    # Ships alone, too.
-    "client": {"client"},
-    "features": {"features"},
-    "report": {"report"},
-    "errors": set(),
-    "settings": {"settings", "errors", "features"},
-    # Its health command is a client.
-    "server": {"server", "client", "settings", "errors"},
-    "text": {"text", "errors"},
-    "events": {"events", "features", "errors"},
-    "kafka": {"kafka", "server", "settings", "errors"},
-    "infra": {"infra", "kafka", "settings", "errors"},
-    "store": {"store", "kafka", "features", "settings", "errors"},
-    "registry": {"registry", "text", "features", "settings", "errors"},
-    "gateway": {"gateway", "events", "kafka", "server", "features", "settings", "errors"},
-    "consumers": {"consumers", "events", "store", "kafka", "server", "text", "features", "settings", "errors"},
-    "ranking": {"ranking", "registry", "store", "kafka", "server", "text", "features", "settings", "errors"},
-    "load": {"load", "client", "report", "server", "settings", "errors"},
-    # Commands, not services: one publishes with the gateway's own code,
-    "users": {"users", "gateway", "events", "store", "server", "features", "settings", "errors"},
-    # one looks at everything that a service needs,
-    "doctor": {"doctor", "ranking", "registry", "store", "kafka", "server", "text", "features", "settings", "errors"},
-    # one is a client of both servers that also opens models of the registry, and looks at the consumers.
-    "console": {
-        *("console", "client", "load", "ranking", "registry", "consumers", "store", "text", "features", "settings"),
-        "errors",
-    },
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder in ("services", "export", "feature_repo", "tests/bench")
+    for path in sorted((ROOT / folder).rglob("*.py"))
 }
+"""Every module of our own by its dotted name."""
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Our own modules that a file imports, but for what only type checkers see."""
+    found, tree = set(), ast.parse(path.read_text())
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level and id(node) not in skipped:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return found & MODULES.keys()
 
 
 def imported(path: Path) -> set[str]:
@@ -50,7 +47,7 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("part", ALLOWED)
+@pytest.mark.parametrize("part", SERVICES)
 def test_services_import_only_what_lies_below(part: str) -> None:
     """No service imports another, and nothing below imports what lies above; export is above all."""
     room = ROOT / "services" / part
@@ -58,7 +55,66 @@ def test_services_import_only_what_lies_below(part: str) -> None:
         for module in imported(path):
             assert not module.startswith("export"), f"{path} imports {module}"
             if module.startswith("services."):
-                assert module.split(".")[1] in ALLOWED[part], f"{path} imports {module}"
+                assert module.split(".")[1] in SERVICES[part], f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("room", EXPORT)
+def test_export_imports_only_what_lies_below(room: str) -> None:
+    """Within export, too, arrows point one way; imports inside functions count."""
+    for module, path in MODULES.items():
+        if module.split(".")[:2] == ["export", room] and path.name != "cli.py":
+            for below in imported_modules(path):
+                assert not below.startswith("export.") or below.split(".")[1] in EXPORT[room] | {room}, (
+                    f"{module}: {below}"
+                )
+
+
+@pytest.mark.parametrize("rooms", [SERVICES, EXPORT])
+def test_the_contributors_page_shows_these_layers(rooms: dict[str, set[str]]) -> None:
+    """The pictures are drawn from the tables; `python -m tests.unit.layers` prints them."""
+    assert drawing(rooms) in (ROOT / "services" / "CONTRIBUTING.md").read_text()
+
+
+@pytest.mark.parametrize("rooms", [SERVICES, EXPORT])
+def test_a_room_stands_above_all_that_it_may_import(rooms: dict[str, set[str]]) -> None:
+    """By at least one level: so no two rooms can import each other."""
+    level = {room: number for number, found in enumerate(levels(rooms)) for room in found}
+    assert rooms.keys() == level.keys()
+    for room, allowed in rooms.items():
+        assert all(level[below] < level[room] for below in allowed - {room})
+
+
+@pytest.mark.parametrize(("folder", "rooms"), [("services", SERVICES), ("export", EXPORT)])
+def test_every_room_is_in_the_table(folder: str, rooms: dict[str, set[str]]) -> None:
+    """But for the command line itself, which stands above all."""
+    found = {path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms.keys() == found - {"__init__", "main", "commands"}
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not in any circle, however long, imports inside functions included."""
+    graph = {module: imported_modules(path) for module, path in MODULES.items()}
+    order = TopologicalSorter({module: found - {module} for module, found in graph.items()})
+    order.prepare()  # raises CycleError, which names the circle
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Two classes share a name only where they implement one protocol: the name is in the list below then."""
+    places: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module)
+    assert {} == {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_every_page_links_to_what_there_is() -> None:
+    """Relative links of all Markdown pages of the repository."""
+    folders = ("deploy", "export", "feature_repo", "proto", "services", "tests")
+    pages = [path for folder in folders for path in (ROOT / folder).rglob("*.md") if "node_modules" not in path.parts]
+    for page in (*ROOT.glob("*.md"), *pages):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert page.parent.joinpath(link).exists(), f"{page} links to {link}"
 
 
 def test_kafkas_client_stays_in_one_package() -> None:
