@@ -6,5 +6,5 @@ import os
 # as long as soon as anything else runs on the machine. Read when torch is loaded, so set before.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Processes of pytest-xdist set it; a console that is made then stays that wide, whatever a test says.
+# Processes of pytest-xdist set it; a console made then keeps that width, whatever a test sets.
 os.environ.pop("COLUMNS", None)

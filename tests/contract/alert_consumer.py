@@ -1,4 +1,4 @@
-"""What can be wrong with a consumer, by alert: /metrics before it is caused and meanwhile."""
+"""Faults of a consumer, by alert: /metrics before the fault and during it."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from services.kafka.connection import KafkaUnavailable
 from services.store.protocol import FencedWrite, StoreUnavailable
-from tests.contract.alert_rules import Looks, text_of
+from tests.contract.alert_rules import Scrapes, text_of
 from tests.unit.consumers.test_observer import RECORDS, Scene
 
 
 @dataclass
 class Consumer:
-    """A consumer that has folded its first batch, and the text of its metrics then."""
+    """A consumer that has folded its first batch, and its metrics at that time."""
 
     scene: Scene = field(default_factory=Scene)
     before: str = ""
@@ -25,76 +25,76 @@ class Consumer:
         self.scene.loop.step()
         self.before = text_of(self.scene.registry)
 
-    def looks(self) -> Looks:
-        return Looks(self.before, text_of(self.scene.registry))
+    def scrapes(self) -> Scrapes:
+        return Scrapes(self.before, text_of(self.scene.registry))
 
 
-def folding_stands_still(_: Path) -> Looks:
+def folding_stalls(_: Path) -> Scrapes:
     consumer = Consumer()
     scene = consumer.scene
     scene.handler.failures = [StoreUnavailable("away")]
-    texts: list[Looks] = []
+    texts: list[Scrapes] = []
 
-    def look(_seconds: float) -> bool:
+    def scrape(_seconds: float) -> bool:
         scene.observer.on_positions({0: (6, 6)})
         scene.clock.now_s += 120
-        texts.append(consumer.looks())
+        texts.append(consumer.scrapes())
         return True
 
-    scene.log.keep_alive = look  # type: ignore[method-assign]
+    scene.log.keep_alive = scrape  # type: ignore[method-assign]
     scene.loop.step()
     return texts[0]
 
 
-def nobody_does_anything(_: Path) -> Looks:
+def consumer_is_idle(_: Path) -> Scrapes:
     consumer = Consumer()
     consumer.scene.clock.now_s += 1200
-    return consumer.looks()
+    return consumer.scrapes()
 
 
-def records_are_bad(_: Path) -> Looks:
+def records_are_bad(_: Path) -> Scrapes:
     consumer = Consumer()
     consumer.scene.handler.counts, consumer.scene.handler.dead = Counter({("click", "folded"): 2}), [1]
     consumer.scene.loop.step()
-    return consumer.looks()
+    return consumer.scrapes()
 
 
-def writes_fail(_: Path) -> Looks:
+def writes_fail(_: Path) -> Scrapes:
     consumer = Consumer()
     consumer.scene.log.keep_alive = lambda _: True  # type: ignore[method-assign]
     consumer.scene.handler.failures = [StoreUnavailable("away")]
     consumer.scene.loop.step()
-    return consumer.looks()
+    return consumer.scrapes()
 
 
-def polls_fail(_: Path) -> Looks:
+def polls_fail(_: Path) -> Scrapes:
     consumer = Consumer()
     consumer.scene.log.poll_failures = [KafkaUnavailable("away")]
     consumer.scene.loop.step()
-    return consumer.looks()
+    return consumer.scrapes()
 
 
-def consumers_come_and_go(_: Path) -> Looks:
+def consumers_rebalance(_: Path) -> Scrapes:
     consumer = Consumer()
     for _ in range(8):
         consumer.scene.observer.on_revoked()
         consumer.scene.observer.on_assigned([0])
-    return consumer.looks()
+    return consumer.scrapes()
 
 
-def rows_are_ahead(_: Path) -> Looks:
+def rows_are_ahead(_: Path) -> Scrapes:
     consumer = Consumer()
     consumer.scene.handler.failures = [FencedWrite("1 rows")]
     consumer.scene.loop.step()
-    return consumer.looks()
+    return consumer.scrapes()
 
 
 SCENES = {
-    "ConsumerBehind": folding_stands_still,
-    "ConsumerSilent": nobody_does_anything,
+    "ConsumerBehind": folding_stalls,
+    "ConsumerSilent": consumer_is_idle,
     "ConsumerDeadLetters": records_are_bad,
     "ConsumerStoreAway": writes_fail,
     "ConsumerKafkaAway": polls_fail,
-    "ConsumerRebalances": consumers_come_and_go,
+    "ConsumerRebalances": consumers_rebalance,
     "ConsumerFenced": rows_are_ahead,
 }

@@ -1,4 +1,4 @@
-"""What can be wrong with the gateway, by alert: /metrics before it is caused and meanwhile."""
+"""Faults of the gateway, by alert: /metrics before the fault and during it."""
 
 import threading
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.service import EventService
 from services.gateway.stream import StreamLimits
 from services.kafka.publisher import MemoryPublisher
-from tests.contract.alert_rules import Looks, text_of
+from tests.contract.alert_rules import Scrapes, text_of
 from tests.contract.event_gateway import INTAKE_CONFIG
 from tests.contract.event_gateway import NOW_S as GATEWAY_NOW_S
 
@@ -46,7 +46,7 @@ class Gateway:
         return grpc.StatusCode.OK
 
     def ended(self, calls: int) -> None:
-        """Wait until so many calls have been counted."""
+        """Wait until that many calls have been counted."""
         count = "crossrec_gateway_call_seconds_count", {"method": "Publish"}
         while (self.registry.get_sample_value(*count) or 0) < calls:
             threading.Event().wait(0.01)
@@ -78,8 +78,8 @@ def gateway(records: int = 50_000) -> Iterator[Gateway]:
 
 
 @contextmanager
-def watched(scene: Gateway) -> Iterator[list[str]]:
-    """A text before, after one good event, and one at the end."""
+def scraped(scene: Gateway) -> Iterator[list[str]]:
+    """The metrics after one valid event, and at the end."""
     assert grpc.StatusCode.OK == scene.publish(click())
     scene.ended(1)
     texts = [text_of(scene.registry)]
@@ -87,23 +87,23 @@ def watched(scene: Gateway) -> Iterator[list[str]]:
     texts.append(text_of(scene.registry))
 
 
-def kafka_is_away(_: Path) -> Looks:
-    with gateway() as scene, watched(scene) as texts:
+def kafka_is_unavailable(_: Path) -> Scrapes:
+    with gateway() as scene, scraped(scene) as texts:
         scene.publisher.failures = {0: TimeoutError("away")}
         for _ in range(3):
             scene.health.check()
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def kafka_confirms_nothing(_: Path) -> Looks:
-    with gateway() as scene, watched(scene) as texts:
+def kafka_confirms_nothing(_: Path) -> Scrapes:
+    with gateway() as scene, scraped(scene) as texts:
         scene.publisher.failures = {0: TimeoutError("away")}
         assert grpc.StatusCode.UNAVAILABLE == scene.publish(click())
         scene.ended(2)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def kafka_is_slow(_: Path) -> Looks:
+def kafka_is_slow(_: Path) -> Scrapes:
     texts: list[str] = []
     with ThreadPoolExecutor(1) as pool, gateway(records=10) as scene:
         assert grpc.StatusCode.OK == scene.publish(click())
@@ -114,31 +114,31 @@ def kafka_is_slow(_: Path) -> Looks:
         texts.append(text_of(scene.registry))
         scene.publisher.release()
         assert grpc.StatusCode.OK == publishing.result()
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def kafka_takes_its_time(_: Path) -> Looks:
-    with gateway() as scene, watched(scene) as texts, ThreadPoolExecutor(1) as pool:
+def kafka_confirms_late(_: Path) -> Scrapes:
+    with gateway() as scene, scraped(scene) as texts, ThreadPoolExecutor(1) as pool:
         scene.publisher.holding = True
         publishing = pool.submit(scene.publish, click())
         assert 1 == scene.publisher.wait_for_held(1)
         threading.Event().wait(1.1)
         scene.publisher.release()
         assert grpc.StatusCode.OK == publishing.result()
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def producer_sends_nonsense(_: Path) -> Looks:
-    with gateway() as scene, watched(scene) as texts:
+def producer_sends_invalid_events(_: Path) -> Scrapes:
+    with gateway() as scene, scraped(scene) as texts:
         assert grpc.StatusCode.OK == scene.publish(click(user_id=""))
         scene.ended(2)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
 SCENES = {
-    "GatewayKafkaAway": kafka_is_away,
+    "GatewayKafkaAway": kafka_is_unavailable,
     "GatewayFails": kafka_confirms_nothing,
     "GatewayFull": kafka_is_slow,
-    "GatewaySlow": kafka_takes_its_time,
-    "GatewayRejects": producer_sends_nonsense,
+    "GatewaySlow": kafka_confirms_late,
+    "GatewayRejects": producer_sends_invalid_events,
 }

@@ -1,4 +1,4 @@
-"""What can be wrong with the ranking server, by alert: /metrics before it is caused and meanwhile."""
+"""Faults of the ranking server, by alert: /metrics before the fault and during it."""
 
 import threading
 from collections.abc import Iterator
@@ -27,24 +27,24 @@ from services.ranking.service import RankingService, build_server
 from services.registry.model import FakeModel, Scores
 from services.registry.reader import Registry
 from services.store.protocol import StoreUnavailable
-from tests.contract.alert_rules import Looks, text_of
+from tests.contract.alert_rules import Scrapes, text_of
 from tests.contract.rank_server import ENCODER, ITEMS, NOW_S, SCHEMA, SwitchedStore, filled_store, request
 from tests.unit.ranking.model.tiny_models import CPU, register, truncate
 
 
-class Moody(FakeModel):
-    """Signals `began`, ranks when `goes_on` is set, raises `failure`."""
+class ControlledModel(FakeModel):
+    """Signals `started`, ranks when `resumed` is set, raises `failure`."""
 
     def __init__(self) -> None:
-        self.goes_on, self.began = threading.Event(), threading.Event()
-        self.goes_on.set()
+        self.resumed, self.started = threading.Event(), threading.Event()
+        self.resumed.set()
         self.wait_s = 0.0
         self.failure: Exception | None = None
 
     def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
-        self.began.set()
+        self.started.set()
         threading.Event().wait(self.wait_s)
-        self.goes_on.wait()
+        self.resumed.wait()
         if self.failure:
             raise self.failure
         return super().score(tensors, target)
@@ -57,7 +57,7 @@ class Ranking:
     stub: RankingServiceStub
     registry: CollectorRegistry
     store: SwitchedStore
-    model: Moody
+    model: ControlledModel
     clock_s: list[float]
 
     def rank(self, user_id: str = "ann", items: list[str] = ITEMS) -> grpc.StatusCode:
@@ -69,7 +69,7 @@ class Ranking:
         return grpc.StatusCode.OK
 
     def ended(self, calls: int) -> None:
-        """Wait until so many calls have been counted: that is after their answers are sent."""
+        """Wait until that many calls have been counted: a call is counted after its answer is sent."""
         count = "crossrec_ranking_request_seconds_count"
         while (self.registry.get_sample_value(count) or 0) < calls:
             threading.Event().wait(0.01)
@@ -77,7 +77,7 @@ class Ranking:
 
 @contextmanager
 def ranking(turns: int = 4, room: int = 8) -> Iterator[Ranking]:
-    registry, store, model, clock_s = CollectorRegistry(), filled_store(), Moody(), [0.0]
+    registry, store, model, clock_s = CollectorRegistry(), filled_store(), ControlledModel(), [0.0]
     metrics = RankingMetrics(registry)
     rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
     rows = replace(rows, items=ItemCache(store, SCHEMA, ENCODER, 1000, 3600.0, clock=lambda: clock_s[0]))
@@ -95,8 +95,8 @@ def ranking(turns: int = 4, room: int = 8) -> Iterator[Ranking]:
 
 
 @contextmanager
-def looked_at(scene: Ranking) -> Iterator[list[str]]:
-    """A text before, after one good ranking, and one at the end."""
+def scraped(scene: Ranking) -> Iterator[list[str]]:
+    """The metrics after one successful ranking, and at the end."""
     assert grpc.StatusCode.OK == scene.rank()
     scene.ended(1)
     texts = [text_of(scene.registry)]
@@ -104,77 +104,77 @@ def looked_at(scene: Ranking) -> Iterator[list[str]]:
     texts.append(text_of(scene.registry))
 
 
-def model_takes_long(_: Path) -> Looks:
-    with ranking() as scene, looked_at(scene) as texts:
+def model_takes_long(_: Path) -> Scrapes:
+    with ranking() as scene, scraped(scene) as texts:
         scene.model.wait_s = 0.3
         assert grpc.StatusCode.OK == scene.rank()
         scene.ended(2)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def model_raises(_: Path) -> Looks:
-    with ranking() as scene, looked_at(scene) as texts:
+def model_raises(_: Path) -> Scrapes:
+    with ranking() as scene, scraped(scene) as texts:
         scene.model.failure = RuntimeError("broken")
         assert grpc.StatusCode.INTERNAL == scene.rank()
         scene.ended(2)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def callers_leave(_: Path) -> Looks:
-    with ranking() as scene, looked_at(scene) as texts:
+def callers_cancel(_: Path) -> Scrapes:
+    with ranking() as scene, scraped(scene) as texts:
         calls, left = 1, 0.0
         while not left:  # the server may hear of it only when it has answered
-            scene.model.goes_on.clear()
-            scene.model.began.clear()
+            scene.model.resumed.clear()
+            scene.model.started.clear()
             call = scene.stub.Rank.future(request())
-            scene.model.began.wait()
+            scene.model.started.wait()
             call.cancel()
             threading.Event().wait(0.1)
-            scene.model.goes_on.set()
+            scene.model.resumed.set()
             calls += 1
             scene.ended(calls)
             left = scene.registry.get_sample_value("crossrec_ranking_requests_total", {"code": "CANCELLED"}) or 0.0
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def there_is_no_room(_: Path) -> Looks:
-    with ranking(turns=1, room=1) as scene, looked_at(scene) as texts:
-        scene.model.goes_on.clear()
-        scene.model.began.clear()
+def queue_is_full(_: Path) -> Scrapes:
+    with ranking(turns=1, room=1) as scene, scraped(scene) as texts:
+        scene.model.resumed.clear()
+        scene.model.started.clear()
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(scene.rank)
-            scene.model.began.wait()
+            scene.model.started.wait()
             assert grpc.StatusCode.RESOURCE_EXHAUSTED == scene.rank()
-            scene.model.goes_on.set()
+            scene.model.resumed.set()
             assert grpc.StatusCode.OK == first.result()
         scene.ended(3)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def store_fails(_: Path) -> Looks:
-    with ranking() as scene, looked_at(scene) as texts:
+def store_fails(_: Path) -> Scrapes:
+    with ranking() as scene, scraped(scene) as texts:
         scene.store.failure = StoreUnavailable("away")
         assert grpc.StatusCode.OK == scene.rank()
         scene.ended(2)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def nobody_knows_the_items(_: Path) -> Looks:
-    with ranking() as scene, looked_at(scene) as texts:
+def items_are_unknown(_: Path) -> Scrapes:
+    with ranking() as scene, scraped(scene) as texts:
         assert grpc.StatusCode.OK == scene.rank(items=["nobody", "knows"])
         scene.ended(2)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def items_are_not_read_again(_: Path) -> Looks:
-    with ranking() as scene, looked_at(scene) as texts:
+def items_are_not_read_again(_: Path) -> Scrapes:
+    with ranking() as scene, scraped(scene) as texts:
         scene.clock_s[0] += 120
         assert grpc.StatusCode.OK == scene.rank()
         scene.ended(2)
-    return Looks(*texts)
+    return Scrapes(*texts)
 
 
-def new_model_is_broken(directory: Path) -> Looks:
+def new_model_is_broken(directory: Path) -> Scrapes:
     register(directory, SCHEMA, 1)
     registry, collected = Registry(directory), CollectorRegistry()
     load = ModelLoader(registry, SCHEMA, ENCODER, CPU)
@@ -184,7 +184,7 @@ def new_model_is_broken(directory: Path) -> Looks:
     before = text_of(collected)
     register(directory, SCHEMA, 2, spoil=truncate)
     models.poll()
-    return Looks(before, text_of(collected))
+    return Scrapes(before, text_of(collected))
 
 
 def _pool() -> tuple[WorkerPool, CollectorRegistry]:
@@ -196,31 +196,31 @@ def _pool() -> tuple[WorkerPool, CollectorRegistry]:
     return pool, registry
 
 
-def workers_die(_: Path) -> Looks:
+def workers_die(_: Path) -> Scrapes:
     pool, registry = _pool()
     before = text_of(registry)
     for pid in range(1, 5):
         pool.on_exit(pid, "killed by SIGKILL")
         pool.on_started(pid + 2)
         pool.on_ready(pid + 2)
-    return Looks(before, text_of(registry))
+    return Scrapes(before, text_of(registry))
 
 
-def no_worker_starts(_: Path) -> Looks:
+def no_worker_starts(_: Path) -> Scrapes:
     pool, registry = _pool()
     before = text_of(registry)
     for pid in (1, 2):
         pool.on_exit(pid, "ended with status 1")
-    return Looks(before, text_of(registry))
+    return Scrapes(before, text_of(registry))
 
 
 SCENES = {
     "RankingSlow": model_takes_long,
     "RankingFails": model_raises,
-    "RankingTooLate": callers_leave,
-    "RankingSheds": there_is_no_room,
+    "RankingTooLate": callers_cancel,
+    "RankingSheds": queue_is_full,
     "RankingStoreAway": store_fails,
-    "RankingDegraded": nobody_knows_the_items,
+    "RankingDegraded": items_are_unknown,
     "RankingItemsOld": items_are_not_read_again,
     "RankingModelProblem": new_model_is_broken,
     "RankingWorkersDie": workers_die,

@@ -1,4 +1,4 @@
-"""The alert rules as data, and what they say of two looks at /metrics: before and while something is wrong."""
+"""The alert rules as data, evaluated on two scrapes of /metrics: before a fault and during it."""
 
 import math
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Two texts of /metrics."""
+class Scrapes:
+    """Two scrapes of /metrics: before a fault and during it."""
 
     before: str
     after: str
 
 
 def text_of(registry: CollectorRegistry) -> str:
-    """What Prometheus would read now."""
+    """What Prometheus would scrape now."""
     return generate_latest(registry).decode()
 
 
@@ -86,7 +86,7 @@ def total(selector: promql.VectorSelector, values: Samples) -> float:
 
 
 def fires(expression: Any, before: Samples, after: Samples) -> bool:
-    """Whether a rule's expression holds, as if all its series were one and what grew between the looks went on growing.
+    """Whether a rule's expression holds, as if all its series were one and growth between scrapes continued.
 
     For the forms that the rules have; what Prometheus itself makes of them is tested in tests/outside.
     """

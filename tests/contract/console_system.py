@@ -1,4 +1,4 @@
-"""The console on a running system in one process, and a person at its pages, without a browser."""
+"""The console on a running system in one process, and a user on its pages, without a browser."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -44,7 +44,7 @@ GROUPS = [
 
 
 class Reversed(AffineModel):
-    """Puts first what the other puts last."""
+    """Reverses the order of the other model."""
 
     version = "affine/1"
 
@@ -56,7 +56,7 @@ class Reversed(AffineModel):
 
 
 class Folded(ServerConnections):
-    """Servers whose events are folded at once, as consumers would a little later."""
+    """Servers whose events are folded immediately, where consumers would fold them a little later."""
 
     def __init__(self, chain: LiveChain, ranking: str, gateway: str) -> None:
         super().__init__(Target(ranking, deadline_s=30), Target(gateway, deadline_s=30))
@@ -134,8 +134,8 @@ def offline_ranker(store: MemoryRowStore, settings: Settings) -> OfflineRanker:
 
 
 @asynccontextmanager
-async def at_the_console(system: ConsoleContext, path: str = "/") -> AsyncIterator[User]:
-    """A person who has opened a page."""
+async def open_page(system: ConsoleContext, path: str = "/") -> AsyncIterator[User]:
+    """A user who has opened a page."""
     async with user_simulation(lambda: build_tab(system)) as user:
         await user.open(path)
         yield user
@@ -155,7 +155,7 @@ async def sees(user: User, *texts: str) -> None:
 
 
 async def settle(user: User, condition: Callable[[], bool]) -> None:
-    """Let the page work until a condition holds."""
+    """Run the page until a condition holds."""
     import asyncio
 
     while not condition():

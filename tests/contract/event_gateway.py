@@ -34,7 +34,7 @@ INTAKE_CONFIG = IntakeConfig(
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the gateway of a test takes on."""
+    """The limits of a test's gateway."""
 
     budget: PendingBudget = field(default_factory=lambda: PendingBudget(64 * 1024 * 1024, 50_000))
     rates: RateLimits = field(default_factory=lambda: RateLimits(0.0, 1000))
@@ -45,7 +45,7 @@ class Bounds:
 
 @dataclass
 class Gateway:
-    """A running gateway as a client sees it, and what is behind it."""
+    """A running gateway as a client sees it, and its publisher."""
 
     channel: grpc.Channel
     stub: EventServiceStub
@@ -60,7 +60,7 @@ class Gateway:
 def event_service(
     publisher: Publisher, config: IntakeConfig = INTAKE_CONFIG, bounds: Bounds | None = None
 ) -> EventService:
-    """A service with a clock that stands still at NOW_S."""
+    """A service with a clock fixed at NOW_S."""
     chosen = bounds or Bounds()
     intake = Intake(publisher, config, chosen.budget, now_s=lambda: NOW_S, make_id=lambda: "made")
     return EventService(intake, chosen.rates, chosen.stream, chosen.max_batches, chosen.max_streams)

@@ -16,7 +16,7 @@ class Stream:
     def __init__(self, gateway: Gateway) -> None:
         self._requests: queue.SimpleQueue[PublishStreamRequest | None] = queue.SimpleQueue()
         self.call: Any = gateway.stub.PublishStream(iter(self._requests.get, None), timeout=60, wait_for_ready=True)
-        self.call.add_callback(self.done)  # or the thread that gRPC takes requests on would wait for good
+        self.call.add_callback(self.done)  # otherwise gRPC's thread that reads requests would wait forever
 
     def send(self, sequence: int, *entries: Entry) -> None:
         self._requests.put(PublishStreamRequest(sequence=sequence, entries=entries))
@@ -28,7 +28,7 @@ class Stream:
         return next(self.call)
 
     def error(self) -> grpc.RpcError:
-        """What ends the stream, instead of another answer."""
+        """The error that ends the stream, where no answer follows."""
         with pytest.raises(grpc.RpcError) as caught:
             next(self.call)
         return caught.value

@@ -1,4 +1,4 @@
-"""A server in front of others that hands calls on: with TLS, for those who have a token, and with faults."""
+"""A proxy in front of other servers: with TLS, token checks and injected faults."""
 
 import socket
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import grpc
 
 @dataclass(frozen=True)
 class Seen:
-    """A call that arrived."""
+    """A call that the proxy received."""
 
     method: str
     peer: str
@@ -22,12 +22,12 @@ class Seen:
 
 @dataclass
 class Front(grpc.GenericRpcHandler):
-    """Hands calls on.
+    """Forwards calls.
 
     Args:
-        backend: address to hand on to.
-        token: calls without it are UNAUTHENTICATED; empty: all are handed on.
-        faults: errors that answer the next calls of a method, instead of the backend; with trailing metadata.
+        backend: address to forward to.
+        token: calls without it are UNAUTHENTICATED; empty: all are forwarded.
+        faults: errors that answer the next calls of a method in place of the backend; with trailing metadata.
     """
 
     backend: str = ""
@@ -37,11 +37,11 @@ class Front(grpc.GenericRpcHandler):
     address: str = ""
 
     def fail(self, method: str, code: grpc.StatusCode, times: int, *metadata: tuple[str, str]) -> None:
-        """Let the next calls of a method fail."""
+        """Make the next calls of a method fail."""
         self.faults[method] = [(code, metadata)] * times
 
     def tries(self, method: str) -> list[Seen]:
-        """The calls of a method that arrived."""
+        """The calls of a method that the proxy received."""
         return [seen for seen in self.seen if seen.method == method]
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -54,12 +54,12 @@ class Front(grpc.GenericRpcHandler):
 
     def _unary(self, path: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         self._admit(path, context, request)
-        with grpc.insecure_channel(self.backend) as channel, _handed_on(context):
+        with grpc.insecure_channel(self.backend) as channel, _forwarded(context):
             return channel.unary_unary(path)(request, timeout=context.time_remaining())
 
     def _stream(self, path: str, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         self._admit(path, context)
-        with grpc.insecure_channel(self.backend) as channel, _handed_on(context):
+        with grpc.insecure_channel(self.backend) as channel, _forwarded(context):
             yield from channel.stream_stream(path)(requests)
 
     def _admit(self, path: str, context: Any, request: bytes = b"") -> None:
@@ -74,7 +74,7 @@ class Front(grpc.GenericRpcHandler):
 
 
 @contextmanager
-def _handed_on(context: Any) -> Iterator[None]:
+def _forwarded(context: Any) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
@@ -101,6 +101,6 @@ def serving(backend: str = "", token: str = "", credentials: grpc.ServerCredenti
 
 @contextmanager
 def black_hole() -> Iterator[str]:
-    """The address of a port that takes connections and never says a word."""
+    """The address of a port that accepts connections and never sends a byte."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"

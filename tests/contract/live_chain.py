@@ -1,4 +1,4 @@
-"""Gateway, consumers and ranking server in one process: what is published over gRPC is ranked with over gRPC."""
+"""Gateway, consumers and ranking server in one process: events published over gRPC change rankings over gRPC."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ class AffineModel:
     version = "affine/0"
 
     def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
-        """M[i, j] from scenario and language of i and j; P[n, j] from everything and L_uj's likeness to the item."""
+        """M[i, j] from scenario and language of i and j; P[n, j] from all features, and L_uj times the item's text."""
         language = tensors.language[0]
         as_target = _weighed(tensors.scenario, 1.0) + _weighed(language, 2.0)
         as_source = _weighed(tensors.scenario, 3.0) + _weighed(language, 4.0)
@@ -55,10 +55,10 @@ def _sigmoid(values: np.ndarray) -> np.ndarray:
 
 @dataclass
 class LiveChain:
-    """A running system without its infrastructure.
+    """A running system without Kafka and Valkey.
 
     Args:
-        gateway: takes events.
+        gateway: accepts events.
         server: ranks.
         store: rows between them.
     """
@@ -70,13 +70,13 @@ class LiveChain:
     _followed: int = field(default=0)
 
     def publish(self, *entries: Entry) -> None:
-        """Publish, and let every consumer fold what arrived."""
+        """Publish, and let every consumer fold the records."""
         results = self.gateway.publish(*entries)
         assert ["accepted"] * len(entries) == [result.WhichOneof("result") for result in results], results
         self.follow()
 
     def follow(self) -> None:
-        """Let every consumer fold what arrived, from whomever."""
+        """Let every consumer fold the records, from any client."""
         arrived = self.gateway.publisher.stored[self._followed :]
         self._followed += len(arrived)
         for record in arrived:
@@ -91,12 +91,12 @@ class LiveChain:
     def _fold(self, record: OutgoingRecord | OutputRecord) -> None:
         self._offset += 1
         read = Record(record.topic, 0, self._offset, record.key, record.value, list(record.headers))
-        outcome = self._folder(record.topic).fold([read])
+        outcome = self._handler(record.topic).fold([read])
         assert [] == outcome.dead_letters
         for output in outcome.outputs:
             self._fold(output)
 
-    def _folder(self, topic: str) -> ActivityHandler | BehaviorHandler | ItemHandler | ScenarioHandler:
+    def _handler(self, topic: str) -> ActivityHandler | BehaviorHandler | ItemHandler | ScenarioHandler:
         encoder = HashingEncoder(SCHEMA.config.text_dims)
         encoder.fingerprint = ENCODER
         if topic == ACTIVITY_TOPIC:

@@ -1,4 +1,4 @@
-"""A server in a process of its own, so that what it holds can be looked at: memory, threads, descriptors, log.
+"""A server in its own process, so that tests can measure its memory, threads, descriptors and log.
 
 `python -m tests.contract.lone_server ranking|gateway`: prints its address, and serves until its standard input ends.
 """
@@ -40,7 +40,7 @@ class LoneServer:
 
     @property
     def threads(self) -> int:
-        """Threads that live."""
+        """Number of live threads."""
         return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
 
     @property
@@ -51,9 +51,9 @@ class LoneServer:
 
 @contextmanager
 def lone_server(kind: str, directory: Path) -> Iterator[LoneServer]:
-    """A process that serves meanwhile."""
+    """Run the server in a process of its own."""
     command = [sys.executable, "-m", "tests.contract.lone_server", kind]
-    # With an arena for each thread memory creeps for long before it is flat.
+    # With an arena for each thread, memory grows slowly for a long time before it is flat.
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}", "MALLOC_ARENA_MAX": "1"}
     log = directory / f"{kind}.log"
     with (

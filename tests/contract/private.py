@@ -1,4 +1,4 @@
-"""What nobody may find in a log, a span or a metric, and everything that this process logs."""
+"""Secrets that must not be in a log, a span or a metric, and a capture of this process's log."""
 
 import io
 import logging
@@ -15,7 +15,7 @@ PASSWORD = "pw-93ab7e"  # noqa: S105 - the same
 SECRETS = (USER, WORD, TOKEN, PASSWORD)
 
 SENT_ALONG = (("authorization", f"Bearer {TOKEN}"), ("x-request-id", USER), ("crossrec-client", USER))
-"""Metadata of a call."""
+"""Metadata of a call, with secrets in it."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def logs() -> Iterator[io.StringIO]:
 
 
 def assert_private(stream: io.StringIO, *events: str, shown: Sequence[str] = ()) -> None:
-    """These events were logged, and no secret is in any line, nor in what else was shown."""
+    """Check that these events were logged, and that no secret is in the log or in the `shown` texts."""
     lines = stream.getvalue()
     for event in events:
         assert f'"event": "{event}"' in lines, lines

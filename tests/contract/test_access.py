@@ -1,4 +1,4 @@
-"""Protected servers while they run: files that change, streams whose tokens end, clients told apart, nothing leaked."""
+"""Protected servers at run time: changing files, streams whose tokens expire, limits per client, no leaked secrets."""
 
 import contextlib
 import hashlib
@@ -86,7 +86,7 @@ def fingerprint(certificate: bytes) -> bytes:
 
 
 def test_a_new_certificate_serves_new_connections_at_once(tmp_path: Path) -> None:
-    """Connections that stand stay; a broken file keeps the certificate that there was, and says so."""
+    """Open connections stay; if a file is broken, the server keeps the earlier certificate and logs that."""
     secured.listed(tmp_path / "tokens")
     security = secured.settings(tmp_path, TLS)
     before = fingerprint((tmp_path / "server.pem").read_bytes())
@@ -106,8 +106,8 @@ def test_a_new_certificate_serves_new_connections_at_once(tmp_path: Path) -> Non
         assert "PRIVATE KEY" not in lines.getvalue()
 
 
-def test_clients_of_another_authority_are_let_in_when_it_is_added(tmp_path: Path) -> None:
-    """And not before."""
+def test_clients_of_another_authority_are_accepted_once_it_is_added(tmp_path: Path) -> None:
+    """They are rejected before."""
     token = secured.listed(tmp_path / "tokens", shop=PUBLISH)["shop"]
     other = Authority("another")
     stranger = other.sign("stranger")
@@ -124,7 +124,7 @@ def test_clients_of_another_authority_are_let_in_when_it_is_added(tmp_path: Path
         assert 1 == servers.stored
 
 
-def test_tokens_and_keys_come_and_go_without_a_restart(tmp_path: Path) -> None:
+def test_tokens_and_keys_are_added_and_removed_without_a_restart(tmp_path: Path) -> None:
     old = secured.listed(tmp_path / "tokens", shop=PUBLISH)["shop"]
     with logs() as lines, secured.running(secured.settings(tmp_path)) as servers:
         jwt = signed(claims("publish"))
@@ -154,7 +154,7 @@ def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
         assert 1 == servers.stored
 
 
-def test_nothing_is_taken_from_a_stream_whose_token_was_withdrawn(tmp_path: Path) -> None:
+def test_a_stream_whose_token_was_revoked_publishes_nothing(tmp_path: Path) -> None:
     token = secured.listed(tmp_path / "tokens", shop=PUBLISH)["shop"]
     with secured.running(secured.settings(tmp_path)) as servers:
         stream = TokenStream(servers.to_gateway, token)
@@ -166,13 +166,13 @@ def test_nothing_is_taken_from_a_stream_whose_token_was_withdrawn(tmp_path: Path
         assert 1 == servers.stored
 
 
-def test_without_tokens_servers_are_open_and_say_so() -> None:
+def test_without_tokens_servers_are_open_and_log_that() -> None:
     with logs() as lines, secured.running(SecuritySettings()) as servers:
         publish(servers.to_gateway, None)
         assert 2 == lines.getvalue().count('"tls": "none", "access": "open"')
 
 
-def test_reflection_can_be_closed(tmp_path: Path) -> None:
+def test_reflection_can_be_disabled(tmp_path: Path) -> None:
     tokens = secured.listed(tmp_path / "tokens", boss=frozenset(Scope))
     asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
     with secured.running(secured.settings(tmp_path, reflection=False)) as servers:
@@ -182,8 +182,8 @@ def test_reflection_can_be_closed(tmp_path: Path) -> None:
         assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
 
 
-def test_methods_that_nobody_listed_need_admin(tmp_path: Path) -> None:
-    """A service that is added and forgotten there is closed."""
+def test_methods_that_are_not_listed_need_admin(tmp_path: Path) -> None:
+    """A service that is added without a scope is closed to other tokens."""
     tokens = secured.listed(tmp_path / "tokens", boss=frozenset(Scope), shop=PUBLISH)
     found = []
     with secured.running(secured.settings(tmp_path)) as servers:
@@ -195,7 +195,7 @@ def test_methods_that_nobody_listed_need_admin(tmp_path: Path) -> None:
 
 
 def test_requests_are_not_read_before_the_token(tmp_path: Path) -> None:
-    """Who has none does not learn what a request may be."""
+    """A caller without a token does not learn which requests are valid."""
     secured.listed(tmp_path / "tokens")
     with secured.running(secured.settings(tmp_path)) as servers:
         for kind in ("unary_unary", "stream_stream"):
@@ -206,8 +206,8 @@ def test_requests_are_not_read_before_the_token(tmp_path: Path) -> None:
             assert ("UNAUTHENTICATED", "UNAUTHENTICATED") == reason(caught.value)
 
 
-def test_the_rate_of_a_client_goes_by_its_token(tmp_path: Path) -> None:
-    """However it names itself, and wherever it calls from; tokens of one name share a rate."""
+def test_the_rate_limit_of_a_client_follows_its_token(tmp_path: Path) -> None:
+    """Whatever client name and address it calls with; tokens of one name share a rate."""
     tokens = secured.listed(tmp_path / "tokens", shop=PUBLISH, app=PUBLISH)
     bounds = event_gateway.Bounds(rates=RateLimits(0.001, 1))
     protection = open_protection(secured.settings(tmp_path))
@@ -219,8 +219,8 @@ def test_the_rate_of_a_client_goes_by_its_token(tmp_path: Path) -> None:
         assert "RESOURCE_EXHAUSTED" == refused(gateway.channel, signed(claims("publish", sub="shop")))[0]
 
 
-def test_calls_of_a_client_at_once_are_bounded(tmp_path: Path) -> None:
-    """Those of others are not touched; a call that has ended makes room."""
+def test_concurrent_calls_of_a_client_are_bounded(tmp_path: Path) -> None:
+    """Other clients are not affected; a finished call frees its slot."""
     tokens = secured.listed(tmp_path / "tokens", shop=PUBLISH, app=PUBLISH)
     protection = open_protection(secured.settings(tmp_path, max_in_flight_per_client=1))
     publisher = MemoryPublisher(holding=True)
@@ -236,8 +236,8 @@ def test_calls_of_a_client_at_once_are_bounded(tmp_path: Path) -> None:
         assert 3 == len(publisher.stored)
 
 
-def test_no_token_is_logged_or_shown_when_something_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither one that is refused nor one that is let in, and not when the server fails with it in hand."""
+def test_no_token_is_logged_or_shown_on_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a rejected nor an accepted token, and not when the server fails during the call."""
     token = secured.listed(tmp_path / "tokens", shop=PUBLISH)["shop"]
     jwt, garbage = signed(claims("publish")), "garbage-7f3e91"
 
@@ -277,10 +277,8 @@ def refused_error(channel: grpc.Channel, token: str) -> grpc.RpcError:
         ({"certificate_file": "server.pem", "key_file": "other.key"}, "security.key_file: is not the key of"),
     ],
 )
-def test_files_that_cannot_be_used_keep_a_server_from_starting(
-    tmp_path: Path, changes: dict[str, str], reason: str
-) -> None:
-    """With the setting's name, and nothing of what is in them."""
+def test_invalid_files_prevent_the_start_of_a_server(tmp_path: Path, changes: dict[str, str], reason: str) -> None:
+    """The error names the setting, and quotes nothing of the file."""
     secured.listed(tmp_path / "tokens", shop=PUBLISH)
     for name in ("server", "other"):
         AUTHORITY.sign(name).write(tmp_path, name)
@@ -289,8 +287,8 @@ def test_files_that_cannot_be_used_keep_a_server_from_starting(
         open_protection(secured.settings(tmp_path, **paths))
 
 
-def test_names_that_anybody_watches_are_not_kept(tmp_path: Path) -> None:
-    """Health is open, so whoever reaches the port could fill the memory with them."""
+def test_unknown_names_in_health_watches_are_not_stored(tmp_path: Path) -> None:
+    """Health needs no token, so any client could fill the memory with them."""
     secured.listed(tmp_path / "tokens")
     with secured.running(secured.settings(tmp_path)) as servers:
         stub = health_pb2_grpc.HealthStub(servers.to_gateway)
@@ -302,8 +300,8 @@ def test_names_that_anybody_watches_are_not_kept(tmp_path: Path) -> None:
         assert "no.such.Service" not in servers.gateway.built.health._send_response_callbacks
 
 
-def test_the_load_client_gets_in_with_its_options(tmp_path: Path) -> None:
-    """Certificates and a token out of files."""
+def test_the_load_client_authenticates_with_its_options(tmp_path: Path) -> None:
+    """Certificates and a token from files."""
     token = secured.listed(tmp_path / "tokens", load=frozenset({Scope.RANK}))["load"]
     certificate, key = secured.CLIENT.write(tmp_path, "client")
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)

@@ -1,4 +1,4 @@
-"""Every RPC, with every kind of token, over every kind of connection: exactly the right ones pass."""
+"""Every RPC, with every kind of token, over every kind of connection: exactly the permitted ones pass."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Rpc:
     """A method as a client calls it.
 
     Args:
-        call: calls it, and returns when it has ended well.
+        call: calls it, and returns when it has succeeded.
         scope: what it needs; None: nothing.
         writes: records that are stored when it passes.
     """
@@ -155,10 +155,10 @@ def expected(transport: str, rpc: Rpc, caller: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("name", RPCS)
-def test_exactly_the_right_callers_pass(
+def test_exactly_the_permitted_callers_pass(
     servers: tuple[str, Servers], tokens: tuple[Path, dict[str, str]], name: str, caller: str
 ) -> None:
-    """The others hear why, or fail the handshake, and nothing is written."""
+    """The others get a reason or fail the handshake, and nothing is written."""
     transport, running = servers
     rpc, before = RPCS[name], running.stored
     metadata = metadata_of(caller, rpc.scope or Scope.ADMIN, tokens[1])

@@ -1,4 +1,4 @@
-"""Every alert: its condition, caused, moves what it looks at over its threshold; before it does not fire."""
+"""Every alert fires when its condition is caused, and does not fire before."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.contract.alert_rules import fires, rules, samples
 from tests.contract.alert_scenes import SCENES
 
 OWN = {"CrossRecDown"}
-"""Looks at `up`, which Prometheus itself makes."""
+"""Uses `up`, which Prometheus itself sets."""
 
 
 def test_every_alert_has_a_scene() -> None:
@@ -18,14 +18,14 @@ def test_every_alert_has_a_scene() -> None:
 
 @pytest.mark.parametrize("alert", SCENES)
 def test_an_alert_fires_when_its_condition_is_caused(alert: str, tmp_path: Path) -> None:
-    """And not when nothing has happened."""
-    looks, expression = SCENES[alert](tmp_path), promql.parse(rules()[alert]["expr"])
-    before, after = samples(looks.before), samples(looks.after)
+    """It does not fire before."""
+    scrapes, expression = SCENES[alert](tmp_path), promql.parse(rules()[alert]["expr"])
+    before, after = samples(scrapes.before), samples(scrapes.after)
     assert (False, True) == (fires(expression, before, before), fires(expression, before, after))
 
 
 @pytest.mark.parametrize("alert", rules())
-def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: str) -> None:
+def test_an_alert_has_severity_summary_and_description(alert: str) -> None:
     rule = rules()[alert]
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"]["summary"].endswith(".")

@@ -1,4 +1,4 @@
-"""The console's pages on a running system: what people see and do, without a browser."""
+"""The console's pages on a running system: what a user sees and does, without a browser."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from nicegui.testing import User
 
 from services.console.context import ConsoleContext
 from services.kafka.connection import KafkaUnavailable
-from tests.contract.console_system import at_the_console, press, running_chain, running_system, sees
+from tests.contract.console_system import open_page, press, running_chain, running_system, sees
 from tests.contract.live_chain import LiveChain
 
 
@@ -29,10 +29,10 @@ def system(chain: LiveChain, tmp_path: Path) -> Iterator[ConsoleContext]:
 
 
 def at(system: ConsoleContext, path: str, does: Callable[[User], Awaitable[Any]]) -> Any:
-    """Let somebody do something at a page."""
+    """Run a user's actions on a page."""
 
     async def visit() -> Any:
-        async with at_the_console(system, path) as user:
+        async with open_page(system, path) as user:
             return await does(user)
 
     return asyncio.run(visit())
@@ -44,7 +44,7 @@ def charts(user: User) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/", "/transfer", "/live", "/compare", "/health"])
-def test_every_page_opens_and_leads_to_the_others(system: ConsoleContext, path: str) -> None:
+def test_every_page_opens_and_links_to_the_others(system: ConsoleContext, path: str) -> None:
     async def look(user: User) -> None:
         await sees(user, "CrossRec console", "Rank", "Transfer", "Live", "Compare", "Health")
 
@@ -52,7 +52,7 @@ def test_every_page_opens_and_leads_to_the_others(system: ConsoleContext, path: 
 
 
 def test_a_ranking_shows_titles_contributions_and_weights(system: ConsoleContext) -> None:
-    """The form is filled with what there is, so that one press shows a ranking."""
+    """The form is filled with known ids, so that one press shows a ranking."""
 
     async def rank(user: User) -> None:
         await sees(user, "2 scenarios; candidates come from its 3 items")
@@ -65,7 +65,7 @@ def test_a_ranking_shows_titles_contributions_and_weights(system: ConsoleContext
     at(system, "/", rank)
 
 
-def test_a_request_that_cannot_be_made_says_what_to_enter(system: ConsoleContext) -> None:
+def test_an_incomplete_request_asks_for_the_missing_input(system: ConsoleContext) -> None:
     async def rank(user: User) -> None:
         await sees(user, "Rank for a user")
         user.find("User id").clear()
@@ -75,7 +75,7 @@ def test_a_request_that_cannot_be_made_says_what_to_enter(system: ConsoleContext
     at(system, "/", rank)
 
 
-def test_an_unknown_user_is_ranked_and_the_page_says_so(system: ConsoleContext) -> None:
+def test_an_unknown_user_is_ranked_and_the_page_reports_it(system: ConsoleContext) -> None:
     async def rank(user: User) -> None:
         await sees(user, "Rank for a user")
         user.find("User id").clear().type("nobody")
@@ -85,7 +85,7 @@ def test_an_unknown_user_is_ranked_and_the_page_says_so(system: ConsoleContext) 
     at(system, "/", rank)
 
 
-def test_a_server_that_is_away_is_said_and_the_page_stays_up(chain: LiveChain, tmp_path: Path) -> None:
+def test_an_unavailable_server_is_reported_and_the_page_stays_up(chain: LiveChain, tmp_path: Path) -> None:
     async def rank(user: User) -> None:
         await sees(user, "Rank for a user")
         await press(user, "Rank")
@@ -108,7 +108,7 @@ def test_the_matrix_has_a_row_per_target_scenario(system: ConsoleContext) -> Non
 
 
 def test_a_published_event_changes_the_ranking(system: ConsoleContext, chain: LiveChain) -> None:
-    """It went through the gateway, was folded, and the page shows places before and after."""
+    """The event goes through the gateway and is folded, and the page shows the positions before and after."""
     stored = len(chain.gateway.publisher.stored)
 
     async def publish(user: User) -> None:
@@ -130,7 +130,7 @@ def test_without_permission_nothing_can_be_published(chain: LiveChain, tmp_path:
 
 
 def test_two_versions_are_compared_on_one_request(system: ConsoleContext) -> None:
-    """One of them turns the other's order around."""
+    """One of them reverses the other's order."""
 
     async def compare(user: User) -> None:
         await sees(user, "Compare two models")
@@ -152,7 +152,7 @@ def test_health_shows_servers_consumers_models_and_skew(chain: LiveChain, tmp_pa
         at(system, "/health", look)
 
 
-def test_what_is_away_takes_nothing_else_of_health_away(chain: LiveChain, tmp_path: Path) -> None:
+def test_an_unavailable_component_does_not_hide_the_rest_of_health(chain: LiveChain, tmp_path: Path) -> None:
     def no_groups() -> list[Any]:
         raise KafkaUnavailable("Kafka at 127.0.0.1:9 cannot be reached")
 

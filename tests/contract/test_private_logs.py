@@ -1,4 +1,4 @@
-"""What users are called and write, and what opens doors, is in no log line, span or metric, whatever goes wrong."""
+"""User ids, users' texts, tokens and passwords are in no log line, span or metric, whatever fails."""
 
 import socket
 import threading
@@ -43,7 +43,7 @@ SECRET = f"{USER}: {TEXT}"
 
 
 class FailingStore(MemoryRowStore):
-    """A store whose coming reads raise what it was told to."""
+    """A store whose next reads raise the given errors."""
 
     def __init__(self, *failures: Exception) -> None:
         super().__init__()
@@ -56,15 +56,15 @@ class FailingStore(MemoryRowStore):
 
 
 class Stop(threading.Event):
-    """Nobody really waits."""
+    """An event that does not wait."""
 
     def wait(self, timeout: float | None = None) -> bool:
         del timeout
         return self.is_set()
 
 
-class LeftLog(MemoryRecordSource):
-    """A log whose consumer is told to stop while it waits for the store."""
+class StoppingSource(MemoryRecordSource):
+    """A record source that stops its consumer while it waits for the store."""
 
     def __init__(self, records: Sequence[Record], stop: threading.Event) -> None:
         super().__init__(records)
@@ -84,7 +84,7 @@ def consume(log: MemoryRecordSource, handler: BatchHandler, observer: ConsumerOb
 
 
 def shown(recorded: Recorded, *observers: ConsumerObserver) -> list[str]:
-    """All spans, which are some, and all metrics."""
+    """All spans, at least one, and all metrics."""
     spans = recorded.spans()
     assert spans
     return [
@@ -113,11 +113,11 @@ BAD = [
     raw(5, b"{}", SECRET),
     raw(6, b"\xff" + SECRET.encode(), JSON),
 ]
-"""Records that quote a user in every place at which a parser may stumble."""
+"""Records that quote a user in every place where a parser may fail."""
 
 
-def test_consumers_log_nobody() -> None:
-    """Events, erasures, records that cannot be read or are refused, and outages of store and log."""
+def test_consumers_log_no_user_data() -> None:
+    """Events, erasures, unreadable and rejected records, and outages of the store and Kafka."""
     refused = [
         query(1, event_id=USER * 20),
         query(2, user_id=USER * 20),
@@ -144,15 +144,15 @@ def test_consumers_log_nobody() -> None:
 
 @dataclass
 class Broken(MemoryPublisher):
-    """Fails unexpectedly, with what it was given in its words."""
+    """Fails unexpectedly; the error's text quotes the records."""
 
     def send(self, records: Sequence[object], timeout_s: float) -> list[object]:  # type: ignore[override]
         del timeout_s
         raise RuntimeError(f"cannot send {records} for {SECRET}")
 
 
-def test_the_gateway_logs_nobody() -> None:
-    """Accepted and rejected entries, a Kafka that does not confirm, and an error that nobody expected."""
+def test_the_gateway_logs_no_user_data() -> None:
+    """Accepted and rejected entries, a Kafka that does not confirm, and an unexpected error."""
     good = BehaviorEvent(user_id=USER, scenario_id="s", type="EVENT_TYPE_QUERY", text=TEXT)
     entries = [
         Entry(behavior_event=good),
@@ -180,8 +180,8 @@ def test_the_gateway_logs_nobody() -> None:
         (StaleSchema("rows of view user were written under feature schema 1"), "request_unavailable"),
     ],
 )
-def test_the_ranking_server_logs_nobody(failure: Exception, event: str) -> None:
-    """Answers, refusals, outages, and errors that nobody expected."""
+def test_the_ranking_server_logs_no_user_data(failure: Exception, event: str) -> None:
+    """Answers, rejections, outages and unexpected errors."""
     store, recorded, registry = rank_server.filled_store(), Recorded(), CollectorRegistry()
     metrics = RankingMetrics(registry)
     with logs() as stream, rank_server.running(store, tracing=recorded.tracing, metrics=metrics) as server:
@@ -197,7 +197,7 @@ def test_the_ranking_server_logs_nobody(failure: Exception, event: str) -> None:
 
 
 class SlowStore(SwitchedStore):
-    """Reads of users wait until the caller has left, and fail then."""
+    """Reads of users wait until the caller has cancelled, and then fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -212,8 +212,8 @@ class SlowStore(SwitchedStore):
         return super().read_blocks(requests)
 
 
-def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody hears the answer, and gRPC itself would log what the error says."""
+def test_an_error_after_the_caller_cancelled_is_logged_without_user_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No caller gets the answer, and gRPC itself would log the error's text."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")  # milliseconds after which ended spans are exported
     store, recorded = SlowStore(), Recorded()
     rank_server.History(store).scenarios("tv")
@@ -229,8 +229,8 @@ def test_what_fails_for_a_caller_that_has_left_is_logged_as_privately(monkeypatc
     assert_private(stream, "request_failed", shown=spans)
 
 
-def test_the_stores_password_is_in_no_log_or_error(tmp_path: Path) -> None:
-    """Neither while the store is away nor in what is said of it."""
+def test_the_store_password_is_in_no_log_or_error(tmp_path: Path) -> None:
+    """Neither in the log of an outage nor in the error, the metrics or the readiness reasons."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     url = f"127.0.0.1:{port},password={PASSWORD}"
@@ -240,12 +240,12 @@ def test_the_stores_password_is_in_no_log_or_error(tmp_path: Path) -> None:
         ConsumerObserver("behavior"),
         Stop(),
     )
-    log = LeftLog(records([query(0)]), stop)
+    log = StoppingSource(records([query(0)]), stop)
     with logs() as stream:
         store = MeteredRowStore(open_rows_for_batches(settings), observer.on_store_call)
         handler = BehaviorHandler(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1)
         ConsumerLoop(log, handler, "crossrec.dead-letter", stop, observer=observer).run()
         with pytest.raises(StoreUnavailable) as caught:
             read_rows(store, SCHEMA["user"], [(USER,)])
-    told = [str(caught.value), generate_latest(observer.registry).decode(), str(observer.health.ready())]
-    assert_private(stream, "store_unavailable", shown=told)
+    texts = [str(caught.value), generate_latest(observer.registry).decode(), str(observer.health.ready())]
+    assert_private(stream, "store_unavailable", shown=texts)

@@ -1,4 +1,4 @@
-"""Publish as a whole: order, stamps, batch errors, Kafka away, size, health and reflection."""
+"""Publish as a whole: order, stamps, batch errors, an unavailable Kafka, size, health and reflection."""
 
 from collections.abc import Iterator, Sequence
 
@@ -49,7 +49,7 @@ def details(error: grpc.RpcError) -> tuple[BadRequest, ErrorInfo]:
 
 
 def test_results_follow_the_order_of_the_entries(gateway: Gateway) -> None:
-    """A bad entry is rejected in its place and does not harm its neighbours."""
+    """An invalid entry is rejected at its position and does not affect the others."""
     entries = [
         Entry(user_erasure=UserErasure(user_id="u", event_id="first")),
         Entry(),
@@ -82,7 +82,7 @@ def test_a_thousand_entries_are_accepted(gateway: Gateway) -> None:
 
 
 def test_a_batch_of_rejected_entries_needs_no_kafka(gateway: Gateway) -> None:
-    """Rejections are answered even while Kafka is away."""
+    """Rejections are answered even while Kafka is unavailable."""
     gateway.publisher.failures = {0: TimeoutError()}
     (result,) = gateway.publish(Entry())
     assert result.rejected.field == "entry"
@@ -102,7 +102,7 @@ def test_batches_out_of_bounds_fail_as_a_whole(gateway: Gateway, count: int) -> 
 
 
 def test_an_unconfirmed_record_makes_the_batch_unavailable(gateway: Gateway) -> None:
-    """One entry of which storage is not known is enough: nothing is acknowledged."""
+    """A single entry without a confirmation is enough: nothing is acknowledged."""
     gateway.publisher.failures = {1: TimeoutError("secret of the client library")}
     error = failing(gateway, PublishRequest(entries=[VALID] * 3))
     assert error.code() == grpc.StatusCode.UNAVAILABLE
@@ -112,7 +112,7 @@ def test_an_unconfirmed_record_makes_the_batch_unavailable(gateway: Gateway) -> 
 
 
 class Recorder(MemoryPublisher):
-    """Remembers the time-outs it was given."""
+    """Records the time-outs that it is called with."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Recorder(MemoryPublisher):
 
 
 def test_kafka_gets_the_shorter_of_its_time_out_and_the_callers_deadline() -> None:
-    """A caller in a hurry hears UNAVAILABLE before its own deadline; others wait for the gateway's time-out."""
+    """A caller with a short deadline gets UNAVAILABLE before it; others wait for the gateway's time-out."""
     recorder = Recorder()
     request = PublishRequest(entries=[VALID])
     with running(recorder) as gateway:
@@ -137,7 +137,7 @@ def test_kafka_gets_the_shorter_of_its_time_out_and_the_callers_deadline() -> No
 
 
 def test_an_unexpected_error_is_internal_with_a_request_id() -> None:
-    """The caller gets an id to quote and nothing of the error's text."""
+    """The caller gets a request id, and nothing of the error's text."""
 
     class Broken(MemoryPublisher):
         def send(self, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Confirmation]:
@@ -176,7 +176,7 @@ def test_health_answers_until_shutdown(gateway: Gateway, service: str) -> None:
 
 
 def test_reflection_lists_the_services(gateway: Gateway) -> None:
-    """Tools find the contract without its files."""
+    """Tools find the contract without the proto files."""
     stub = reflection_pb2_grpc.ServerReflectionStub(gateway.channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     (answer,) = stub.ServerReflectionInfo(iter([request]), timeout=30, wait_for_ready=True)

@@ -1,4 +1,4 @@
-"""Publish under pressure: what the gateway refuses, with which delay, and what goes on meanwhile."""
+"""Publish under pressure: what the gateway rejects, with which delay, and what it still serves."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that only the test moves."""
 
     now_s = 0.0
 
@@ -32,7 +32,7 @@ class Clock:
 
 @contextmanager
 def slow(bounds: Bounds) -> Iterator[Gateway]:
-    """A gateway whose Kafka confirms only when the test says so."""
+    """A gateway whose Kafka confirms only when the test releases it."""
     publisher = MemoryPublisher(holding=True)
     with running(publisher, bounds=bounds) as gateway:
         try:
@@ -55,7 +55,7 @@ def refused(gateway: Gateway, entries: int = 1, metadata: tuple[tuple[str, str],
 
 
 def test_beyond_the_pending_bound_batches_are_refused_and_accepted_ones_are_kept() -> None:
-    """At once and with a delay; what was let in is stored when Kafka is back, and there is room again."""
+    """At once and with a retry delay; accepted batches are stored when Kafka is back, and there is room again."""
     budget = PendingBudget(max_bytes=1_000_000, max_records=10)
     with slow(Bounds(budget)) as gateway, ThreadPoolExecutor(1) as pool:
         first = pool.submit(gateway.publish, *[VALID] * 8)
@@ -71,8 +71,8 @@ def test_beyond_the_pending_bound_batches_are_refused_and_accepted_ones_are_kept
     assert budget.pending == (0, 0)
 
 
-def test_a_caller_that_no_longer_waits_frees_no_room() -> None:
-    """Its records are in memory until Kafka's client has let go of them."""
+def test_a_caller_that_cancels_frees_no_room() -> None:
+    """Its records stay in memory until Kafka's client releases them."""
     budget = PendingBudget(max_bytes=1_000_000, max_records=2)
     with slow(Bounds(budget)) as gateway:
         with pytest.raises(grpc.RpcError):
@@ -93,7 +93,7 @@ def test_rejected_entries_need_no_room() -> None:
 
 
 def test_beyond_the_batches_served_at_once_callers_are_refused_and_health_answers() -> None:
-    """Nobody queues behind a Kafka that does not answer."""
+    """No caller queues behind a Kafka that does not answer."""
     with slow(Bounds(max_batches=2)) as gateway, ThreadPoolExecutor(2) as pool:
         for _ in range(2):
             pool.submit(gateway.publish, VALID)
@@ -105,8 +105,8 @@ def test_beyond_the_batches_served_at_once_callers_are_refused_and_health_answer
         gateway.publisher.release()
 
 
-def test_a_client_over_its_rate_is_told_exactly_how_long_to_wait() -> None:
-    """By its name; other names and nameless callers have rates of their own."""
+def test_a_client_over_its_rate_gets_the_exact_retry_delay() -> None:
+    """Rates are per client name; other names and unnamed callers have rates of their own."""
     clock = Clock()
     with running(MemoryPublisher(), bounds=Bounds(rates=RateLimits(10.0, 5, clock_s=clock))) as gateway:
         one, other = ((("crossrec-client", name),) for name in ("shop", "app"))
@@ -121,8 +121,8 @@ def test_a_client_over_its_rate_is_told_exactly_how_long_to_wait() -> None:
         gateway.stub.Publish(PublishRequest(entries=[VALID] * 3), timeout=30, metadata=one)
 
 
-def test_nameless_callers_share_the_rate_of_their_address() -> None:
-    """Whatever connection they come over."""
+def test_unnamed_callers_share_the_rate_of_their_address() -> None:
+    """Over all of their connections."""
     with running(MemoryPublisher(), bounds=Bounds(rates=RateLimits(10.0, 5, clock_s=Clock()))) as gateway:
         gateway.publish(*[VALID] * 5)
         with grpc.insecure_channel(gateway.built.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
@@ -131,7 +131,7 @@ def test_nameless_callers_share_the_rate_of_their_address() -> None:
             assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_a_grpc_client_with_a_retry_policy_comes_back_by_itself_when_told_to() -> None:
+def test_a_grpc_client_with_a_retry_policy_retries_after_the_given_delay() -> None:
     """The delay in the trailing metadata replaces its own back-off, here of an hour."""
     policy = {
         "maxAttempts": 5,

@@ -23,7 +23,7 @@ VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
 
 
 class Peak(MemoryPublisher):
-    """Confirms when it is told to, and remembers the most it held."""
+    """Confirms when the test releases it, and records its peak of held records."""
 
     def __init__(self) -> None:
         super().__init__(holding=True)
@@ -43,7 +43,7 @@ def gateway() -> Iterator[Gateway]:
 
 @contextmanager
 def slow(bounds: Bounds | None = None, kafka_timeout_s: float = 30.0) -> Iterator[Gateway]:
-    """A gateway whose Kafka confirms only when the test says so."""
+    """A gateway whose Kafka confirms only when the test releases it."""
     publisher = MemoryPublisher(holding=True)
     with running(publisher, replace(INTAKE_CONFIG, kafka_timeout_s=kafka_timeout_s), bounds) as gateway:
         try:
@@ -53,7 +53,7 @@ def slow(bounds: Bounds | None = None, kafka_timeout_s: float = 30.0) -> Iterato
 
 
 def test_every_request_is_answered_by_its_number_and_stored_in_order(gateway: Gateway) -> None:
-    """The stream ends well after the client's side and all answers."""
+    """The stream ends with OK after the client's last request and all answers."""
     stream = Stream(gateway)
     for number in range(100):
         stream.send(number, scenario(number))
@@ -67,7 +67,7 @@ def test_every_request_is_answered_by_its_number_and_stored_in_order(gateway: Ga
 
 
 def test_a_batch_has_one_result_per_entry_in_order(gateway: Gateway) -> None:
-    """A bad entry is rejected with field and reason; its neighbours and the stream live on."""
+    """An invalid entry is rejected with field and reason; the other entries and the stream continue."""
     stream = Stream(gateway)
     stream.send(7, scenario(1), Entry(), Entry(scenario_update=ScenarioUpdate()), scenario(2))
     results = stream.answer().results
@@ -83,7 +83,7 @@ def test_a_batch_has_one_result_per_entry_in_order(gateway: Gateway) -> None:
 
 
 def test_an_answer_comes_when_kafka_has_stored_it_and_not_before() -> None:
-    """Requests do not wait for answers; the first answered is the first known."""
+    """Requests do not wait for answers; answers come in the order of confirmation."""
     with slow() as gateway:
         stream = Stream(gateway)
         stream.send(1, scenario(1))
@@ -94,8 +94,8 @@ def test_an_answer_comes_when_kafka_has_stored_it_and_not_before() -> None:
         assert stream.answer().sequence == 1
 
 
-def test_what_kafka_does_not_confirm_in_time_is_unconfirmed_and_the_stream_lives_on() -> None:
-    """It may be sent again with the same id, over the same stream."""
+def test_what_kafka_does_not_confirm_in_time_is_unconfirmed_and_the_stream_continues() -> None:
+    """The client may send it again with the same id, over the same stream."""
     with slow(kafka_timeout_s=0.2) as gateway:
         stream = Stream(gateway)
         stream.send(1, scenario(1), Entry())
@@ -110,7 +110,7 @@ def test_what_kafka_does_not_confirm_in_time_is_unconfirmed_and_the_stream_lives
 
 
 def test_a_failed_record_is_unconfirmed_at_once(gateway: Gateway) -> None:
-    """Without the text of the client library."""
+    """The answer has no text of the client library."""
     gateway.publisher.failures = {0: KeyError("secret")}
     stream = Stream(gateway)
     stream.send(1, scenario(1), scenario(2))
@@ -129,7 +129,7 @@ def test_a_failed_record_is_unconfirmed_at_once(gateway: Gateway) -> None:
     ids=["window", "records", "bytes"],
 )
 def test_while_too_much_is_unconfirmed_nothing_more_is_read(bounds: Bounds) -> None:
-    """The stream waits instead of failing, and goes on as soon as Kafka does."""
+    """The stream waits instead of failing, and continues as soon as Kafka confirms."""
     publisher = Peak()
     with running(publisher, bounds=bounds) as gateway, ThreadPoolExecutor(1) as pool:
         stream = Stream(gateway)
@@ -146,8 +146,8 @@ def test_while_too_much_is_unconfirmed_nothing_more_is_read(bounds: Bounds) -> N
     assert bounds.budget.pending == (0, 0)
 
 
-def test_without_room_for_long_entries_are_unconfirmed_and_the_stream_lives_on() -> None:
-    """Nothing was stored of them."""
+def test_without_room_for_long_entries_are_unconfirmed_and_the_stream_continues() -> None:
+    """None of them is stored."""
     with slow(Bounds(PendingBudget(1_000_000, 1)), kafka_timeout_s=0.2) as gateway:
         stream = Stream(gateway)
         stream.send(1, scenario(1))
@@ -164,7 +164,7 @@ def test_without_room_for_long_entries_are_unconfirmed_and_the_stream_lives_on()
 
 
 def test_a_client_over_its_rate_is_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not refused: it hears nothing of it."""
+    """The stream is read more slowly; no request is rejected."""
     rates = RateLimits(200.0, 1)
     waits: list[float] = []
     granted = rates.delay_s
@@ -185,7 +185,7 @@ def test_a_client_over_its_rate_is_slowed_down(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("count", [0, 1001], ids=["empty", "too long"])
 def test_a_request_out_of_bounds_ends_the_stream_after_what_came_before(count: int) -> None:
-    """INVALID_ARGUMENT through the same exit as everywhere."""
+    """INVALID_ARGUMENT through the interceptor that maps all errors."""
     with slow() as gateway:
         stream = Stream(gateway)
         stream.send(1, scenario(1))
@@ -219,7 +219,7 @@ def test_an_unexpected_error_ends_the_stream_as_internal() -> None:
 
 
 def test_open_streams_leave_batches_and_health_alone_and_are_bounded() -> None:
-    """As many as may be, all stuck: one more is refused with a delay, everything else is served."""
+    """With the maximum of streams, all blocked, one more is rejected with a delay; everything else is served."""
     with slow(Bounds(max_streams=3, max_batches=1)) as gateway:
         streams = [Stream(gateway) for _ in range(3)]
         for number, stream in enumerate(streams):
@@ -235,7 +235,7 @@ def test_open_streams_leave_batches_and_health_alone_and_are_bounded() -> None:
 
 
 def test_a_stream_that_ends_makes_room_for_another() -> None:
-    """Whether it is finished or cancelled."""
+    """Whether it finishes or is cancelled."""
     with running(MemoryPublisher(), bounds=Bounds(max_streams=1)) as gateway:
         for end in ("done", "cancel", "done"):
             stream = opened(gateway)
@@ -247,7 +247,7 @@ def test_a_stream_that_ends_makes_room_for_another() -> None:
 
 
 def opened(gateway: Gateway) -> Stream:
-    """A stream with a first answer, after a place became free: the gateway hears of a cancellation a little later."""
+    """A stream with a first answer, once a place is free: the gateway is notified of a cancellation a little later."""
     while True:
         stream = Stream(gateway)
         stream.send(1, VALID)
@@ -259,8 +259,8 @@ def opened(gateway: Gateway) -> Stream:
             return stream
 
 
-def test_a_client_that_takes_no_answers_is_cut_off() -> None:
-    """It keeps its place and its memory no longer than that."""
+def test_a_client_that_reads_no_answers_is_disconnected() -> None:
+    """Its place and its memory are freed."""
     entry = Entry(scenario_update=ScenarioUpdate(scenario_id="tv", event_id="x" * 128))
     request = PublishStreamRequest(entries=[entry] * 1000)
     bounds = Bounds(stream=StreamLimits(window=2000, stall_s=0.2), max_streams=1)
@@ -274,7 +274,7 @@ def test_a_client_that_takes_no_answers_is_cut_off() -> None:
 
 
 def test_a_gateway_that_stops_answers_what_it_has_read_and_ends_the_stream() -> None:
-    """UNAVAILABLE: the client opens another one elsewhere."""
+    """UNAVAILABLE: the client opens another stream elsewhere."""
     with slow() as gateway:
         idle, busy = Stream(gateway), Stream(gateway)
         idle.send(1, Entry())

@@ -39,7 +39,7 @@ KINDS: dict[str, Callable[[], Entry]] = {
 
 
 def entry(kind: str, **fields: object) -> Entry:
-    """The smallest valid entry of a kind, with these fields instead (None: cleared)."""
+    """The smallest valid entry of a kind, with these fields replaced (None: cleared)."""
     made = KINDS[kind]()
     message = getattr(made, kind)
     for name, value in fields.items():
@@ -127,7 +127,7 @@ def test_bytes_that_are_no_request_are_refused_as_such(gateway: Gateway, method:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_smallest_entry_of_every_kind_is_accepted(gateway: Gateway, kind: str) -> None:
-    """What the contract does not require may be left out."""
+    """Fields that the contract does not require may be omitted."""
     assert_accepted(gateway, KINDS[kind]())
 
 
@@ -138,13 +138,13 @@ def test_an_entry_without_kind_is_rejected(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(("kind", "field"), REQUIRED_IDS, ids=lambda value: value)
 def test_required_ids_must_not_be_empty(gateway: Gateway, kind: str, field: str) -> None:
-    """An event without user, or an update without subject, has nowhere to go."""
+    """An event without user, or an update without subject, has no key."""
     assert_rejected(gateway, entry(kind, **{field: None}), f"{kind}.{field}", "is empty")
 
 
 @pytest.mark.parametrize(("kind", "field", "most"), BOUNDED_TEXTS, ids=str)
 def test_texts_are_bounded_in_bytes(gateway: Gateway, kind: str, field: str, most: int) -> None:
-    """Exactly as long as allowed passes; one more byte does not; a two-byte letter counts as two."""
+    """The maximum length passes, one more byte does not; a two-byte character counts as two."""
     assert_accepted(gateway, entry(kind, **{field: "x" * most}))
     assert_rejected(gateway, entry(kind, **{field: "x" * (most + 1)}), f"{kind}.{field}", f"at most {most}")
     wide = "ü" * (most // 2) + "x"
