@@ -1,6 +1,6 @@
-"""`crossrec import` and `crossrec user erase`: a data set comes in, a person goes out.
+"""`crossrec import` and `crossrec user erase`: convert a data set and print a summary; erase a user.
 
-Knows flags and how a summary looks; what an adapter does with its options is its own matter.
+Knows flags and the summary's layout; the adapters interpret their options.
 """
 
 import time
@@ -92,9 +92,9 @@ def build_event_table(events: list[dict[str, str | int | None]]) -> Table:
 
 def erase_command(
     user_id: UserId,
-    data: Annotated[str, typer.Option(help="Leave the user out of this imported data set from now on, too.")] = "",
+    data: Annotated[str, typer.Option(help="Erase the user from this imported data set, too.")] = "",
 ) -> None:
-    """Erase a user: publish an erasure, as the gateway does, and print what happens next."""
+    """Erase a user: publish an erasure, as the gateway does, and print the next steps."""
     from export.datasets.storage import DatasetReader
     from services.gateway.main import build_intake
     from services.kafka.kafka_publisher import KafkaPublisher

@@ -25,6 +25,7 @@ from export.datasets.tables import (
     SCENARIOS,
     TABLES,
     Dataset,
+    ReportStep,
     TableSpec,
     from_columns,
     sort_by_time,
@@ -41,8 +42,6 @@ LABELS_GIVEN = "the events have labels: dataset.label_events is not applied"
 # Columns that identify an event without an id.
 CONTENT_COLUMNS = ("user_id", "scenario_id", "item_id", "type", "time", "value", "text", "label", "request_id")
 
-Report = Callable[[str], None]
-
 
 def load_jsonl(
     *,
@@ -51,7 +50,7 @@ def load_jsonl(
     items: Path | None = None,
     scenarios: Path | None = None,
     settings: DatasetSettings | None = None,
-    report: Report = lambda _: None,
+    report: ReportStep = lambda _: None,
 ) -> Dataset:
     """Read `source`, a directory, or single files; those given by name take precedence.
 

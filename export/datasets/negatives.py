@@ -14,7 +14,7 @@ NONE = -1
 
 
 class EngagementIndex:
-    """Index of engagements: tells whether a user engages with an item within a window after a time.
+    """Index of engagements, to look up whether a user engages with an item within a window after a time.
 
     Args:
         user: [E] user codes of all engagements.

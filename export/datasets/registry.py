@@ -18,10 +18,9 @@ from export.datasets.completejourney.adapter import load_completejourney
 from export.datasets.errors import DatasetError
 from export.datasets.jsonl import load_jsonl
 from export.datasets.storage import write_dataset
-from export.datasets.tables import TABLES, Dataset
+from export.datasets.tables import TABLES, Dataset, ReportStep
 
 FORMAT_VERSION = 1
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def import_dataset(adapter: str, out: Path, *, report: Report = lambda _: None, **options: Any) -> ImportSummary:
+def import_dataset(adapter: str, out: Path, *, report: ReportStep = lambda _: None, **options: Any) -> ImportSummary:
     """Convert with the adapter and write `out`; writes nothing if the data is invalid.
 
     `report` is called with the name of each step. Raises DatasetError for an unknown adapter

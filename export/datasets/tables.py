@@ -4,6 +4,7 @@ Knows their columns with documentation, and the order of rows. Knows nothing of 
 (storage.py) or invalid values (validation.py).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,9 @@ ROW_TYPES = (*EVENT_TYPES, "candidate")
 
 LABELLED_TYPES = ("impression", "candidate")
 SPLITS = ("train", "validation", "test")
+
+ReportStep = Callable[[str], None]
+"""Called with the name of each step of an import."""
 
 
 @dataclass(frozen=True)

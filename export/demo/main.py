@@ -24,7 +24,7 @@ from export.harness.environment import Environment, HarnessError
 from export.harness.stream import ConsumerLagProbe, PublishResult, entries_between, publish_entries
 from export.models.runs import read_run
 from export.replay.backfill import fill_store
-from export.replay.history import History, load_history
+from export.replay.history import DatasetHistory, load_history
 from export.replay.pipeline import ensure_encoder, replay_rows
 from export.rows.reader import read_info
 from export.training.run import train_run
@@ -75,7 +75,7 @@ class Demo:
             float(week_start_ms(np.array([week]))[0]) / 1000 for week in (STREAMED_WEEK, RANKED_WEEK)
         )
         self._model = Path()
-        self._history: History
+        self._history: DatasetHistory
 
     def prepare(self, households: int) -> None:
         """Import, encode, replay, train, register views and topics, backfill to the streamed week."""

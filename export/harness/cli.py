@@ -1,4 +1,4 @@
-"""`crossrec load`: the load client, with requests made of imported data sets. Wires the two."""
+"""`crossrec load`: wires the load client to requests from imported data sets."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def requests_of_data(data: str, shape: "Shape") -> "list[RankRequest]":
-    """Requests of the users, items and scenarios of an imported data set, by its name."""
+    """Requests from the users, items and scenarios of an imported data set, by its name."""
     from export.datasets.storage import DatasetReader
     from export.harness.data_requests import data_requests
     from services.settings.load import load_settings

@@ -12,7 +12,7 @@ from export.datasets.storage import DatasetReader
 from export.harness.environment import Environment
 from export.harness.stream import behavior_entries
 from export.replay.backfill import fill_store
-from export.replay.history import History, load_history
+from export.replay.history import DatasetHistory, load_history
 from export.replay.pipeline import ensure_encoder, replay_rows
 from export.training.run import train_run
 from services.kafka.topics import create_topics, topic_specs
@@ -38,7 +38,7 @@ class DatasetStage:
     environment: Environment
     settings: Settings
     reader: DatasetReader
-    history: History
+    history: DatasetHistory
 
     def rows(self) -> OnlineStore:
         """The online store, with the time-outs of batch jobs."""

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1 import events_pb2
 from export.harness.environment import HarnessError
-from export.replay.history import History
+from export.replay.history import DatasetHistory
 from services.client import EventClient
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
@@ -36,7 +36,9 @@ def timestamp(time_s: float) -> Timestamp:
     return stamp
 
 
-def entries_between(history: History, config: FeatureConfig, begin_s: float, end_s: float) -> list[events_pb2.Entry]:
+def entries_between(
+    history: DatasetHistory, config: FeatureConfig, begin_s: float, end_s: float
+) -> list[events_pb2.Entry]:
     """Behaviour in [begin, end) and updates of items per scenario in (begin, end], in time order."""
     rows = range(*history.behavior.time_s.searchsorted([begin_s, end_s]).tolist())
     timed = [*_behavior(history, rows), *_updates(history, config, begin_s, end_s)]
@@ -44,12 +46,12 @@ def entries_between(history: History, config: FeatureConfig, begin_s: float, end
     return [entry for _, entry in timed]
 
 
-def behavior_entries(history: History, rows: slice) -> list[events_pb2.Entry]:
+def behavior_entries(history: DatasetHistory, rows: slice) -> list[events_pb2.Entry]:
     """Entries of the behaviour events in the given rows."""
     return [entry for _, entry in _behavior(history, range(*rows.indices(len(history.behavior))))]
 
 
-def _behavior(history: History, rows: range) -> Iterator[tuple[float, events_pb2.Entry]]:
+def _behavior(history: DatasetHistory, rows: range) -> Iterator[tuple[float, events_pb2.Entry]]:
     events = history.behavior
     for row in rows:
         event = events_pb2.BehaviorEvent(
@@ -67,7 +69,7 @@ def _behavior(history: History, rows: range) -> Iterator[tuple[float, events_pb2
 
 
 def _updates(
-    history: History, config: FeatureConfig, begin_s: float, end_s: float
+    history: DatasetHistory, config: FeatureConfig, begin_s: float, end_s: float
 ) -> Iterator[tuple[float, events_pb2.Entry]]:
     states, declared = history.item_scenarios, config.attributes_of("item_scenario")
     for row in range(*states.time_s.searchsorted([begin_s, end_s], side="right")):

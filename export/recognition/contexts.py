@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.datasets.tables import SPLITS
-from export.replay.history import History
+from export.replay.history import DatasetHistory
 from export.rows.requests import LabelledRequests, Strings
 from services.errors import CrossRecError
 from services.features.config import FeatureConfig
@@ -50,7 +50,7 @@ class Contexts:
         return Contexts(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def target_scenarios(history: History, config: FeatureConfig) -> list[str]:
+def target_scenarios(history: DatasetHistory, config: FeatureConfig) -> list[str]:
     """Scenarios that requests may have: those of labelled rows; without labelled rows, those of engaged events."""
     events = history.behavior
     named = history.requests.scenario
@@ -59,7 +59,9 @@ def target_scenarios(history: History, config: FeatureConfig) -> list[str]:
     return sorted(set(named.tolist()))
 
 
-def sample_contexts(history: History, config: FeatureConfig, targets: list[str], limit: int, seed: int) -> Contexts:
+def sample_contexts(
+    history: DatasetHistory, config: FeatureConfig, targets: list[str], limit: int, seed: int
+) -> Contexts:
     """Every (user, time) with an engaged event in a target scenario, a random `limit` of them if there are more."""
     events, random = history.behavior, np.random.default_rng(seed)
     engaged = engagement_weights(config, events.type) > 0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
 from export.recognition.contexts import Contexts, RecognitionError, sample_contexts, split_starts, target_scenarios
-from export.replay.history import History, ItemScenarios, load_history, request_contexts
+from export.replay.history import DatasetHistory, ItemScenarios, load_history, request_contexts
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests
 from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
@@ -111,7 +111,7 @@ def make_samples(
     return Samples(info, contexts, split, target, features, restrict_prior(prior, eligible)[:, eligible])
 
 
-def _behavior_history(history: History, contexts: Contexts) -> History:
+def _behavior_history(history: DatasetHistory, contexts: Contexts) -> DatasetHistory:
     """The history with the contexts as its requests, and with events reduced to user, scenario, type and time."""
     events, count = len(history.behavior), len(contexts.event)
     empty = np.full(max(events, count), "", object)
@@ -126,7 +126,7 @@ def _behavior_history(history: History, contexts: Contexts) -> History:
         context=np.zeros((count, 0)),
     )
     attributes = history.item_scenarios.attributes[:0]
-    return History(
+    return DatasetHistory(
         behavior=replace(history.behavior, item=empty[:events]),
         behavior_text=empty[:events],
         requests=requests,
@@ -145,7 +145,7 @@ def _context_attributes(schema: Schema, reader: DatasetReader, contexts: Context
 
 
 def _replay_features(
-    schema: Schema, history: History, context: Floats, sources: list[str], on_progress: OnProgress
+    schema: Schema, history: DatasetHistory, context: Floats, sources: list[str], on_progress: OnProgress
 ) -> tuple[NDArray[np.float32], Floats]:
     """Features [M, F] and prior [M, J] of the history's requests, each as of strictly before it."""
     store, config, total = ColumnRowStore(schema), schema.config, len(history.requests.time_s)

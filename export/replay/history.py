@@ -34,7 +34,7 @@ class ItemScenarios:
 
 
 @dataclass(frozen=True)
-class History:
+class DatasetHistory:
     """A data set as arrays, each in time order."""
 
     behavior: Events
@@ -45,7 +45,7 @@ class History:
     scenarios: list[tuple[str, ScenarioState]]
 
 
-def load_history(reader: DatasetReader, config: FeatureConfig) -> History:
+def load_history(reader: DatasetReader, config: FeatureConfig) -> DatasetHistory:
     """Read a data set. Rows of type `candidate` are requests only; labelled impressions are both."""
     events = reader.table("events")
     behavior = _without_candidates(events)
@@ -57,12 +57,12 @@ def load_history(reader: DatasetReader, config: FeatureConfig) -> History:
     )
 
 
-def load_catalogue(reader: DatasetReader, config: FeatureConfig) -> History:
+def load_catalogue(reader: DatasetReader, config: FeatureConfig) -> DatasetHistory:
     """Read a data set's items and scenarios, without events and requests."""
     nothing = reader.schema("events").empty_table()
     items = reader.table("items")
     own = pc.is_null(items["scenario_id"])
-    return History(
+    return DatasetHistory(
         behavior=_behavior(nothing, config, 0),
         behavior_text=_strings(nothing["text"]),
         requests=_requests(nothing, config),

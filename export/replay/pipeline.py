@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export.datasets.storage import DatasetReader
-from export.replay.history import History, load_history
+from export.replay.history import DatasetHistory, load_history
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests
@@ -58,12 +58,12 @@ def replay_rows(
         )
 
 
-def end_time_s(history: History) -> float:
+def end_time_s(history: DatasetHistory) -> float:
     """A time after all events, requests and updates of the history, seconds since 1970."""
     times = [history.behavior.time_s, history.requests.time_s, history.item_scenarios.time_s]
     return max(float(values.max()) for values in times if len(values)) + 1.0
 
 
-def _progress(history: History, on_progress: OnProgress) -> Callable[[float], None]:
+def _progress(history: DatasetHistory, on_progress: OnProgress) -> Callable[[float], None]:
     total = len(history.behavior)
     return lambda time_s: on_progress(float(np.searchsorted(history.behavior.time_s, time_s)), total)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.replay.history import REPLAYED, History
+from export.replay.history import REPLAYED, DatasetHistory
 from export.rows.requests import LabelledRequests, Strings
 from services.features import activity
 from services.features.catalogue import CatalogueState
@@ -50,7 +50,7 @@ class Replay:
         store: the rows are written to it.
     """
 
-    def __init__(self, history: History, schema: Schema, encoder: Encoder, store: RowStore) -> None:
+    def __init__(self, history: DatasetHistory, schema: Schema, encoder: Encoder, store: RowStore) -> None:
         self._history, self._schema, self._encoder, self._store = history, schema, encoder, store
         self._done = dict.fromkeys(("behavior", "items", "item_scenarios", "scenarios", "requests"), 0)
         self._item_times = np.array([state.time_s for _, state in history.items])

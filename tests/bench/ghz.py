@@ -99,7 +99,7 @@ def main() -> None:
             turns["crossrec"].append(measure_with_crossrec(address, asked, chosen.rate, chosen.duration))
             print(*(f"{name}: {rounds[-1]}" for name, rounds in turns.items()), sep="\n", flush=True)  # noqa: T201
     for name in ("p50", "p90", "p99"):
-        ghz, ours = ([turn[name] for turn in turns[who]] for who in ("ghz", "crossrec"))
+        ghz, ours = ([turn[name] for turn in turns[client]] for client in ("ghz", "crossrec"))
         middle = statistics.median(ours), statistics.median(ghz)
         spread = f"{min(ours):.2f}-{max(ours):.2f} and {min(ghz):.2f}-{max(ghz):.2f}"
         print(f"{name}: crossrec {middle[0]:.2f} ms, ghz {middle[1]:.2f} ms ({spread})")  # noqa: T201

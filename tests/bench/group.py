@@ -61,9 +61,9 @@ class ConsumerGroup:
 
     def wait_until_joined(self) -> None:
         """Wait until every consumer has partitions."""
-        self._wait(self._joined, "join")
+        self._wait(self._has_joined, "join")
 
-    def _joined(self) -> bool:
+    def _has_joined(self) -> bool:
         try:
             group = self.admin.describe_groups([self._id])[self._id]
         except (GroupIdNotFoundError, RetriableError):

@@ -20,7 +20,7 @@ from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
 from export.harness.stage import DATASET, prepare_ranking, prepare_stage
 from export.harness.stream import timestamp
-from export.replay.history import History
+from export.replay.history import DatasetHistory
 from services.infra.ports import choose_port
 from services.load.workload import write_requests
 from tests.bench.calls import RankCalls
@@ -109,7 +109,7 @@ def measure_sequentially(servers: dict[str, MeasuredServer], asked: Sequence[pb.
             server.cpu_s += cpu_seconds(server.pid) - begun_s
 
 
-def seeded_requests(history: History, requests: int, candidates: int) -> list[pb.RankRequest]:
+def seeded_requests(history: DatasetHistory, requests: int, candidates: int) -> list[pb.RankRequest]:
     """Seeded requests of users, items and scenarios of the labelled rows."""
     generator = np.random.default_rng(0)
     users, items = np.unique(history.requests.user.astype(str)), np.unique(history.requests.item.astype(str))

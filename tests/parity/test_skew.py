@@ -23,7 +23,7 @@ from export.harness.stage import DatasetStage, create_stage_topics, prepare_stag
 from export.harness.stream import ConsumerLagProbe, entries_between, publish_entries, timestamp
 from export.monitoring.served_log import read_answers
 from export.replay.backfill import fill_store
-from export.replay.history import History
+from export.replay.history import DatasetHistory
 from services.features.schema import build_schema
 from services.main import app
 from services.store.connect import apply_definitions
@@ -72,7 +72,7 @@ def stream_week(stage: DatasetStage, begin_s: float) -> None:
     probe.close()
 
 
-def impression_requests(history: History, time_s: float) -> list[RankRequest]:
+def impression_requests(history: DatasetHistory, time_s: float) -> list[RankRequest]:
     """The ranked week's impressions as requests at `time_s`, one per household and scenario."""
     labelled = history.requests
     items: dict[tuple[str, str], dict[str, None]] = {}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry
-from export.replay.history import History, ItemScenarios
+from export.replay.history import DatasetHistory, ItemScenarios
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests
 from services.features.catalogue import ItemState, ScenarioState
@@ -58,11 +58,11 @@ def later_updates(time_s: float) -> list[Entry]:
     return items + [pair_update(item, 1, time_s, 7.0) for item in changed]
 
 
-def history_of(updates: Sequence[Entry], events: Sequence[Entry]) -> History:
+def history_of(updates: Sequence[Entry], events: Sequence[Entry]) -> DatasetHistory:
     """The entries as the replay reads them from a data set."""
     nothing = np.zeros(0, object)
     pairs = [entry.item_scenario_update for entry in updates if entry.WhichOneof("entry") == "item_scenario_update"]
-    return History(
+    return DatasetHistory(
         behavior=arrays(events),
         behavior_text=np.array([entry.behavior_event.text for entry in events], object),
         requests=LabelledRequests(

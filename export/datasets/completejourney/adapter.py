@@ -5,7 +5,6 @@ A scenario is the placement that exposed a product: store displays (s0 to s2) or
 Knows the three tables; candidates.py selects the candidates.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,7 @@ from export.datasets.tables import (
     SCENARIOS,
     SPLITS,
     Dataset,
+    ReportStep,
     from_columns,
     sort_by_time,
     sort_events,
@@ -66,8 +66,6 @@ NOTES = (
     "and scenario, so popularity looks better than it would live.",
 )
 
-Report = Callable[[str], None]
-
 
 def load_completejourney(
     *,
@@ -75,7 +73,7 @@ def load_completejourney(
     households: int | None = None,
     seed: int = 0,
     negatives: int = 4,
-    report: Report = lambda _: None,
+    report: ReportStep = lambda _: None,
 ) -> Dataset:
     """Load the data set from the installed package, or from the same files in `source`.
 

@@ -16,7 +16,7 @@ from export.monitoring.served_log import ObservedBehaviour, ServedAnswers, read_
 from export.monitoring.skew.differences import ColumnDifference, DifferenceStats, ServedTensors, user_columns
 from export.monitoring.skew.exclusions import REASONS, EventKey, RequestExclusions, SkewExclusions
 from export.monitoring.skew.replay_requests import items_of, replay_requests, sources_of
-from export.replay.history import History, load_history
+from export.replay.history import DatasetHistory, load_history
 from services.errors import CrossRecError
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
@@ -168,7 +168,7 @@ def _skip_reason(record: ServedRanking, schema: Schema, encoder: int) -> str:
     return "degraded" if {line.reason for line in record.answer.degraded} & NOT_COMPARABLE else ""
 
 
-def pseudonymize_users(history: History, pseudonymize: Callable[[str], str]) -> History:
+def pseudonymize_users(history: DatasetHistory, pseudonymize: Callable[[str], str]) -> DatasetHistory:
     """The history with its user ids replaced by the pseudonyms that Kafka and the store use."""
     users, place = np.unique(history.behavior.user, return_inverse=True)
     names = np.array([pseudonymize(user) for user in users.tolist()], object)

@@ -10,7 +10,7 @@ import numpy as np
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.monitoring.served_log import requested_at_s
-from export.replay.history import History
+from export.replay.history import DatasetHistory
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.catalogue import attribute_values
@@ -33,7 +33,7 @@ def items_of(record: ServedRanking) -> tuple[str, ...]:
 
 
 def replay_requests(
-    history: History,
+    history: DatasetHistory,
     schema: Schema,
     encoder: Encoder,
     records: Sequence[ServedRanking],

@@ -1,6 +1,5 @@
 """The Complete Journey adapter on a tiny grocery."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from export.datasets.completejourney.text import plain_words
 from export.datasets.errors import DatasetError
 from export.datasets.tables import Dataset
 from export.datasets.validation import validate_dataset, validate_order
+from tests.unit.export.datasets.conftest import Grocery
 
-Grocery = Callable[..., Path]
 WEEK_3 = "2017-01-10T09:00:00"
 # Products 1 to 5 and 9 promoted in store 10 in week 3, all in-aisle (s2).
 AISLE = [(p, 10, "7", "0", 3) for p in (1, 2, 3, 4, 5, 9)]

@@ -37,7 +37,7 @@ def load(directory: Path, events: list[dict[str, Any]], *, described: bool = Tru
     return dataset
 
 
-def found(directory: Path, events: list[dict[str, Any]]) -> list[str]:
+def list_problems(directory: Path, events: list[dict[str, Any]]) -> list[str]:
     with pytest.raises(DatasetError) as caught:
         load(directory, events)
     return [str(problem) for problem in caught.value.problems]
@@ -68,7 +68,7 @@ def test_times_are_rfc_3339_or_epoch_milliseconds(tmp_path: Path) -> None:
 )
 def test_errors_name_file_line_column_and_reason(tmp_path: Path, column: str, value: Any, reason: str) -> None:
     """A cell that can't be read, or breaks a rule, is found by the line it stands in."""
-    assert [f"events.jsonl:2, column {column}: {reason}"] == found(tmp_path, [CLICK, {**CLICK, column: value}])
+    assert [f"events.jsonl:2, column {column}: {reason}"] == list_problems(tmp_path, [CLICK, {**CLICK, column: value}])
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_events_may_carry_the_context_of_their_moment(tmp_path: Path) -> None:
     """Named numbers, or nothing; what is not finite or no number is found by its line."""
     dataset = load(tmp_path, [{**CLICK, "context": {"device": 1}}, CLICK])
     assert [[("device", 1.0)], []] == [row or [] for row in dataset.events["context"].to_pylist()]
-    assert ["events.jsonl:1, column context: 'tv' is not a number"] == found(
+    assert ["events.jsonl:1, column context: 'tv' is not a number"] == list_problems(
         tmp_path, [{**CLICK, "context": {"device": "tv"}}]
     )
-    assert ["events.jsonl:2, column context: holds a value that is not finite"] == found(
+    assert ["events.jsonl:2, column context: holds a value that is not finite"] == list_problems(
         tmp_path, [CLICK, {**CLICK, "context": {"device": float("inf")}}]
     )
 
@@ -153,7 +153,7 @@ def test_a_request_stays_in_one_split(tmp_path: Path) -> None:
 def test_given_splits_are_kept(tmp_path: Path) -> None:
     """A labelled row without a split among others that have one is an error, not a guess."""
     shown = {**CLICK, "type": "impression", "label": 0}
-    problems = found(tmp_path, [{**shown, "split": "test"}, shown])
+    problems = list_problems(tmp_path, [{**shown, "split": "test"}, shown])
     assert ["events.jsonl:2, column split: is missing; a labelled row needs one"] == problems
 
 

@@ -22,7 +22,7 @@ def event(kind: str, time: int, item: str = "a", user: str = "u", **more: Any) -
     return {"user_id": user, "scenario_id": "tv", "item_id": item, "type": kind, "time": T0 + time, **more}
 
 
-def made(
+def labelled_dataset(
     directory: Path, events: list[dict[str, Any]], items: list[dict[str, Any]] | None = None, **settings: Any
 ) -> Dataset:
     (directory / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
@@ -60,7 +60,7 @@ def test_shown_impressions_are_positive_where_an_engagement_follows_in_time(tmp_
         event("click", 7, "e"),
         LATER,
     ]
-    dataset = made(tmp_path, events, label_events=("click",))
+    dataset = labelled_dataset(tmp_path, events, label_events=("click",))
     expected = [("u", "a", 0, 0), ("u", "a", 1000, 1), ("u", "b", 0, 0), ("u", "c", 1, 0), ("u", "d", 5, 0)]
     assert [*expected, ("u", "e", 7, 1)] == labels(dataset)
     assert "labelled 6 impressions, 33.3% positive" in dataset.warnings[-3]
@@ -70,10 +70,10 @@ def test_shown_impressions_are_positive_where_an_engagement_follows_in_time(tmp_
 def test_impressions_at_the_end_have_no_label(tmp_path: Path) -> None:
     """What could still be engaged with after the data ends gets no label."""
     events = [event("impression", 0), event("click", 1), event("impression", 9 * HOUR + 1, "b"), LATER]
-    dataset = made(tmp_path, events, label_events=("click",))
+    dataset = labelled_dataset(tmp_path, events, label_events=("click",))
     assert [("u", "a", 0, 1)] == labels(dataset)
     with pytest.raises(DatasetError, match=r"dataset\.label_window_s: all 2 impressions are in the last 86400 s"):
-        made(tmp_path, events, label_events=("click",), label_window_s=86_400)
+        labelled_dataset(tmp_path, events, label_events=("click",), label_window_s=86_400)
 
 
 def test_what_is_shown_together_is_one_request(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_what_is_shown_together_is_one_request(tmp_path: Path) -> None:
         event("click", 2, "a"),
         LATER,
     ]
-    rows = made(tmp_path, events, label_events=("click",)).events.to_pylist()
+    rows = labelled_dataset(tmp_path, events, label_events=("click",)).events.to_pylist()
     requests = Counter(row["request_id"] for row in rows if row["label"] is not None)
     assert {f"shown/u/tv/{T0}": 2, "r": 1} == requests
 
@@ -97,7 +97,7 @@ def test_ratings_are_candidates_before_the_first_touch(tmp_path: Path) -> None:
         event("rating", 2000, "b", value=3.9),
         event("rating", 3000, "c"),
     ]
-    dataset = made(tmp_path, events, label_events=("rating",), rating_threshold=4)
+    dataset = labelled_dataset(tmp_path, events, label_events=("rating",), rating_threshold=4)
     assert [("u", "a", 499, 1), ("u", "b", 1999, 0), ("u", "c", 2999, 0)] == labels(dataset)
     assert 4 == sum(kind != "candidate" for kind in dataset.events["type"].to_pylist())
 
@@ -106,7 +106,9 @@ def test_one_decision_makes_one_row(tmp_path: Path) -> None:
     """Click, cart and purchase within the window are one positive; the next window begins another."""
     kinds = [("click", 0), ("add_to_cart", 60_000), ("purchase", HOUR), ("purchase", HOUR + 1), ("click", 9 * HOUR)]
     events = [event(kind, time) for kind, time in kinds] + [event("click", 0, "b"), event("click", 0, "c")]
-    dataset = made(tmp_path, events, label_events=("purchase",), negatives="sampled", negatives_per_positive=1)
+    dataset = labelled_dataset(
+        tmp_path, events, label_events=("purchase",), negatives="sampled", negatives_per_positive=1
+    )
     assert [time for _, item, time, label in labels(dataset) if label] == [-1, HOUR]
     assert {"a"} == {item for _, item, _, label in labels(dataset) if label}
 
@@ -122,7 +124,7 @@ def test_sampled_negatives_existed_and_are_not_engaged_with(tmp_path: Path, samp
         known = min(time // HOUR, 39)
         events.append(event("click", time, f"i{rng.integers(0, known + 1)}", f"u{rng.integers(0, 10)}"))
     settings = {"label_events": ("click",), "negatives": "sampled", "negative_sampling": sampling}
-    dataset = made(tmp_path, events, items, **settings)
+    dataset = labelled_dataset(tmp_path, events, items, **settings)
     clicks = {(e["user_id"], e["item_id"], e["time"] - T0) for e in events}
     rows = labels(dataset)
     negatives = [row for row in rows if not row[3]]
@@ -135,8 +137,8 @@ def test_sampled_negatives_existed_and_are_not_engaged_with(tmp_path: Path, samp
         if row["type"] == "candidate":
             requests.setdefault(row["request_id"], []).append(row["item_id"])
     assert all(len(set(shown)) == len(shown) <= 5 for shown in requests.values())
-    assert rows == labels(made(tmp_path, events, items, **settings))
-    assert rows != labels(made(tmp_path, events, items, **settings, seed=1))
+    assert rows == labels(labelled_dataset(tmp_path, events, items, **settings))
+    assert rows != labels(labelled_dataset(tmp_path, events, items, **settings, seed=1))
 
 
 def test_popular_items_are_drawn_more_often(tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_popular_items_are_drawn_more_often(tmp_path: Path) -> None:
     for sampling in ("uniform", "popularity"):
         drawn = [
             row[1]
-            for row in labels(made(tmp_path, hits + rest, negative_sampling=sampling, **settings))
+            for row in labels(labelled_dataset(tmp_path, hits + rest, negative_sampling=sampling, **settings))
             if not row[3] and row[0].startswith("u")
         ]
         shares.append(drawn.count("hit") / len(drawn))
@@ -159,7 +161,7 @@ def test_popular_items_are_drawn_more_often(tmp_path: Path) -> None:
 def test_the_order_of_candidates_tells_nothing(tmp_path: Path) -> None:
     """Positives do not stand first in their requests."""
     events = [event("click", n * HOUR, f"i{n % 20}", f"u{n}") for n in range(200)]
-    dataset = made(tmp_path, events, label_events=("click",), negatives="sampled")
+    dataset = labelled_dataset(tmp_path, events, label_events=("click",), negatives="sampled")
     first: dict[str, int] = {}
     for row in dataset.events.to_pylist():
         if row["type"] == "candidate":
@@ -170,7 +172,7 @@ def test_the_order_of_candidates_tells_nothing(tmp_path: Path) -> None:
 def test_a_small_catalogue_gives_fewer_negatives(tmp_path: Path) -> None:
     """Where there are no other items, negatives are missing and counted."""
     events = [event("click", 0, "a"), event("click", 5 * HOUR, "b")]
-    dataset = made(tmp_path, events, label_events=("click",), negatives="sampled")
+    dataset = labelled_dataset(tmp_path, events, label_events=("click",), negatives="sampled")
     assert [("u", "a", -1, 1), ("u", "a", 5 * HOUR - 1, 0), ("u", "b", -1, 0), ("u", "b", 5 * HOUR - 1, 1)] == labels(
         dataset
     )
@@ -181,7 +183,7 @@ def test_rows_before_their_item_existed_are_dropped(tmp_path: Path) -> None:
     """An item that appears with its first event cannot have been ranked before it."""
     events = [event("click", 0, "a"), event("click", 5 * HOUR, "a")]
     items = [{"item_id": "a", "time": T0, "title": "x"}, {"item_id": "b", "time": T0, "title": "y"}]
-    dataset = made(tmp_path, events, items, label_events=("click",), negatives="sampled")
+    dataset = labelled_dataset(tmp_path, events, items, label_events=("click",), negatives="sampled")
     assert [("u", "a", 5 * HOUR - 1, 1), ("u", "b", 5 * HOUR - 1, 0)] == labels(dataset)
     assert any("1 labelled rows are dropped" in warning for warning in dataset.warnings)
 
@@ -189,7 +191,7 @@ def test_rows_before_their_item_existed_are_dropped(tmp_path: Path) -> None:
 def test_labels_of_the_data_win(tmp_path: Path) -> None:
     """Settings change no label that is given, and say so."""
     events = [event("impression", 0, label=0), event("click", 1)]
-    dataset = made(tmp_path, events, label_events=("click",))
+    dataset = labelled_dataset(tmp_path, events, label_events=("click",))
     assert [("u", "a", 0, 0)] == labels(dataset)
     assert "the events have labels: dataset.label_events is not applied" == dataset.warnings[0]
 
@@ -204,4 +206,4 @@ def test_labels_of_the_data_win(tmp_path: Path) -> None:
 def test_settings_that_do_not_fit_the_data_are_named(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     """Nothing is guessed: the setting at fault is named."""
     with pytest.raises(DatasetError, match=message):
-        made(tmp_path, [event("click", 0)], **settings)
+        labelled_dataset(tmp_path, [event("click", 0)], **settings)

@@ -1,7 +1,6 @@
 """Adapters by name, and the import command."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from typer.testing import CliRunner
 from export.datasets.cli import import_command
 from export.datasets.errors import DatasetError
 from export.datasets.registry import ADAPTERS, import_dataset
+from tests.unit.export.datasets.conftest import Grocery
 
-Grocery = Callable[..., Path]
 AISLE = [(p, 10, "7", "0", 3) for p in (1, 2, 3, 4, 5, 9)]
 SALE = (1, 10, 1, 1, 3, "2017-01-10T09:00:00")
 

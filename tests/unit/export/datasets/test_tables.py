@@ -42,7 +42,7 @@ def dataset(
     return Dataset(*tables)
 
 
-def found(broken: Dataset) -> list[str]:
+def list_problems(broken: Dataset) -> list[str]:
     with pytest.raises(DatasetError) as caught:
         validate_dataset(broken)
     return [str(problem) for problem in caught.value.problems]
@@ -71,7 +71,7 @@ def found(broken: Dataset) -> list[str]:
 )
 def test_broken_event_is_named(change: dict[str, Any], problem: str) -> None:
     """Every rule names table, row, column and reason, and nothing else is reported."""
-    (line,) = found(dataset(events=[EVENT, {**EVENT, "event_id": "e2", **change}]))
+    (line,) = list_problems(dataset(events=[EVENT, {**EVENT, "event_id": "e2", **change}]))
     assert line.startswith(f"events row 1, {problem}")
 
 
@@ -89,7 +89,7 @@ def test_broken_event_is_named(change: dict[str, Any], problem: str) -> None:
 def test_broken_item_is_named(change: dict[str, Any], problem: str) -> None:
     """Item rules look into lists and maps too."""
     time = T0 if not change else datetime(2026, 1, 2, tzinfo=UTC)
-    assert f"items row 1, {problem}" in found(dataset(items=[ITEM, {**ITEM, "time": time, **change}]))
+    assert f"items row 1, {problem}" in list_problems(dataset(items=[ITEM, {**ITEM, "time": time, **change}]))
 
 
 def test_list_rules_work_on_slices() -> None:
@@ -97,12 +97,12 @@ def test_list_rules_work_on_slices() -> None:
     items = [{**ITEM, "item_id": str(n), "categories": ["a", "" if n == 2 else "b"]} for n in range(4)]
     whole = dataset(items=[ITEM, *items])
     part = Dataset(whole.events, pa.concat_tables([whole.items.slice(0, 2), whole.items.slice(2)]), whole.scenarios)
-    assert ["items row 3, column categories: holds an empty name"] == found(part)
+    assert ["items row 3, column categories: holds an empty name"] == list_problems(part)
 
 
 def test_repeated_event_id_is_named() -> None:
     """An event id stands once."""
-    assert ["events row 1, column event_id: occurs in an earlier row"] == found(dataset([EVENT, EVENT]))
+    assert ["events row 1, column event_id: occurs in an earlier row"] == list_problems(dataset([EVENT, EVENT]))
 
 
 def test_message_lists_twenty_problems_and_counts_the_rest() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.recognition.contexts import RecognitionError, sample_contexts, split_starts, target_scenarios
-from export.replay.history import History, ItemScenarios
+from export.replay.history import DatasetHistory, ItemScenarios
 from export.rows.requests import LabelledRequests
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
@@ -17,13 +17,13 @@ CONFIG = FeatureConfig(text_dims=2)
 NOTHING = np.array([], object)
 
 
-def history(*events: tuple[str, str, str, float], labelled: tuple[tuple[str, str, float], ...] = ()) -> History:
+def history(*events: tuple[str, str, str, float], labelled: tuple[tuple[str, str, float], ...] = ()) -> DatasetHistory:
     """Events (user, scenario, type, time) and labelled rows (scenario, split, time)."""
     count = len(events)
     text = [np.array([event[column] for event in events], object) for column in range(2)]
     requests = [np.array([row[column] for row in labelled], object) for column in range(2)]
     blank = np.full(len(labelled), "", object)
-    return History(
+    return DatasetHistory(
         behavior=Events(
             user=text[0],
             scenario=text[1],

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.replay.history import History, ItemScenarios
+from export.replay.history import DatasetHistory, ItemScenarios
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.catalogue import ItemState, ScenarioState
@@ -45,7 +45,7 @@ def purchases(times: list[float], item: str = "i0") -> Events:
     )
 
 
-def history(times: list[float], request_times: list[float], placements: list[tuple[float, float]]) -> History:
+def history(times: list[float], request_times: list[float], placements: list[tuple[float, float]]) -> DatasetHistory:
     count = len(request_times)
     requests = LabelledRequests(
         request_id=np.array([f"r{n}" for n in range(count)], object),
@@ -63,7 +63,7 @@ def history(times: list[float], request_times: list[float], placements: list[tup
         np.array([time for time, _ in placements]),
         np.array([[value] for _, value in placements]).reshape(-1, 1),
     )
-    return History(
+    return DatasetHistory(
         behavior=purchases(times),
         behavior_text=np.array([""] * len(times), object),
         requests=requests,
@@ -73,7 +73,7 @@ def history(times: list[float], request_times: list[float], placements: list[tup
     )
 
 
-def replayed(schema: Schema, past: History) -> list[Tensors]:
+def replayed(schema: Schema, past: DatasetHistory) -> list[Tensors]:
     store, encoder = MemoryRowStore(), HashingEncoder()
     rows: list[Tensors] = []
 

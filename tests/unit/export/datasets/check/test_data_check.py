@@ -40,7 +40,7 @@ def event(kind: str, hours: float, item: str | None = "i0", user: str = "u0", **
     }
 
 
-def shown(hours: float, item: str, label: int, split: str, user: str = "u0", **more: Any) -> dict[str, Any]:
+def impression(hours: float, item: str, label: int, split: str, user: str = "u0", **more: Any) -> dict[str, Any]:
     return event(
         "impression", hours, item, user, **{"label": label, "split": split, "request_id": f"{user}{hours}", **more}
     )
@@ -54,8 +54,8 @@ def sound() -> Rows:
         for user in ("u0", "u1"):
             where = {"user": user, "scenario_id": ("tv", "phone")[day % 2]}
             events += [
-                shown(24 * day + 1, "i0", 1, split, **where),
-                shown(24 * day + 1, f"i{1 + day % 4}", 0, split, **where),
+                impression(24 * day + 1, "i0", 1, split, **where),
+                impression(24 * day + 1, f"i{1 + day % 4}", 0, split, **where),
                 event("click", 24 * day + 2, "i0", **where),
             ]
     return events
@@ -99,31 +99,37 @@ def test_counts() -> None:
     ("extra", "name", "level", "numbers"),
     [
         (
-            [event("click", 240, "i3"), shown(240.1, "i3", 1, "test")],
+            [event("click", 240, "i3"), impression(240.1, "i3", 1, "test")],
             "positives after their engagement", "error", {"late": 1, "positives": 21},
         ),
         (
-            [event("click", 240, "i3"), shown(240, "i3", 1, "test")],
+            [event("click", 240, "i3"), impression(240, "i3", 1, "test")],
             "positives at the time of their engagement", "note", {"same time": 1},
         ),
-        ([shown(239, "i3", 1, "train"), shown(239, "i4", 0, "train")], "order of the splits", "error",
+        ([impression(239, "i3", 1, "train"), impression(239, "i4", 0, "train")], "order of the splits", "error",
          {"train rows later": 2}),
-        ([shown(234, "i3", 0, "train", request_id="u0217")], "requests in two splits", "warning", {"divided": 1}),
+        ([impression(234, "i3", 0, "train", request_id="u0217")], "requests in two splits", "warning", {"divided": 1}),
         ([event("click", -1)], "events before their item", "warning", {"events": 1, "labelled": 0}),
         ([event("click", 24 * 31)], "times in the future", "error", {"rows": 1}),
         ([event("click", 5, event_id="e0")], "repeated event ids", "error", {"events": 1}),
         ([event("click", 55)], "repeated events", "ok", {"events": 0}),
         ([event("click", 5), event("click", 5)], "repeated events", "warning", {"events": 1}),
         ([event("query", 5, None, text="tea")] * 2, "repeated events", "ok", {"events": 0}),
-        ([shown(1, "i0", 0, "train", scenario_id="phone")], "contradicting labels", "ok", {"rows": 0}),
-        ([shown(1, "i0", 0, "train")], "contradicting labels", "warning", {"rows": 1}),
+        ([impression(1, "i0", 0, "train", scenario_id="phone")], "contradicting labels", "ok", {"rows": 0}),
+        ([impression(1, "i0", 0, "train")], "contradicting labels", "warning", {"rows": 1}),
         ([event("click", 24 * 20)], "days without events", "warning", {"longest gap": 10, "empty": 10, "days": 21}),
-        ([shown(239, "i3", 0, "test", user="new")], "labelled users without behaviour", "ok", {"without behaviour": 0}),
+        (
+            [impression(239, "i3", 0, "test", user="new")],
+            "labelled users without behaviour", "ok", {"without behaviour": 0},
+        ),
         (
             [event("candidate", 239, "i3", "new", label=0, split="test", request_id="r")],
             "labelled users without behaviour", "note", {"without behaviour": 1},
         ),
-        ([shown(239, "i3", 0, "test", request_id=None)] * 80, "rows ranked alone", "note", {"without request": 80}),
+        (
+            [impression(239, "i3", 0, "test", request_id=None)] * 80,
+            "rows ranked alone", "note", {"without request": 80},
+        ),
     ],
 )  # fmt: skip
 def test_a_defect_is_found(extra: Rows, name: str, level: str, numbers: dict[str, int]) -> None:
@@ -135,15 +141,15 @@ def test_a_defect_is_found(extra: Rows, name: str, level: str, numbers: dict[str
 
 def test_late_labels_need_a_near_engagement() -> None:
     """A touch long before a positive, or one more after it, is a history and no leak."""
-    long_ago = [event("click", 238, "i3"), shown(240, "i3", 1, "test")]
-    again = [event("click", 241, "i4"), shown(241.1, "i4", 1, "test"), event("click", 241.2, "i4")]
+    long_ago = [event("click", 238, "i3"), impression(240, "i3", 1, "test")]
+    again = [event("click", 241, "i4"), impression(241.1, "i4", 1, "test"), event("click", 241.2, "i4")]
     assert 0 == finding(check_rows([*sound(), *long_ago, *again]), "positives after their engagement").numbers["late"]
 
 
 def test_a_split_by_user_may_overlap_in_time() -> None:
     """Where splits share no user, their order in time says nothing."""
     users = {"train": "a", "validation": "b", "test": "c"}
-    events = [shown(hour, "i0", hour % 2, split, user) for hour in range(10) for split, user in users.items()]
+    events = [impression(hour, "i0", hour % 2, split, user) for hour in range(10) for split, user in users.items()]
     found = finding(check_rows(events), "order of the splits")
     assert ("ok", "Splits share no user, so their order in time does not matter.") == (found.level, found.meaning)
 
