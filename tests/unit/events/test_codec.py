@@ -1,4 +1,4 @@
-"""Entries to record values and back."""
+"""Encoding entries as record values, and decoding them."""
 
 import pytest
 from google.protobuf import json_format
@@ -15,13 +15,13 @@ CLICK = Entry(
 JSON_HEADER = [("content-type", b"application/json")]
 
 
-def test_what_was_encoded_decodes_to_the_same_entry() -> None:
-    """Nothing is lost on the way through Kafka."""
+def test_an_encoded_entry_is_decoded_to_the_same_entry() -> None:
+    """No field is lost."""
     assert decode(*encode(CLICK)) == CLICK
 
 
 def test_a_record_without_content_type_is_protobuf() -> None:
-    """The header may be left out by producers that write what the gateway writes."""
+    """Producers that write the gateway's format may omit the header."""
     assert decode(CLICK.SerializeToString(), [("traceparent", b"x")]) == CLICK
 
 
@@ -39,7 +39,7 @@ def test_json_takes_enum_names_and_rfc_3339_times() -> None:
     assert decode(value, JSON_HEADER) == CLICK
 
 
-def test_the_last_content_type_counts() -> None:
+def test_the_last_content_type_header_is_used() -> None:
     """As in Kafka's own clients."""
     headers = [("content-type", b"application/json"), ("content-type", b"application/x-protobuf")]
     assert decode(CLICK.SerializeToString(), headers) == CLICK
@@ -66,7 +66,7 @@ def test_the_last_content_type_counts() -> None:
         ),
     ],
 )
-def test_what_is_not_an_entry_is_a_bad_record_with_a_reason(
+def test_a_value_that_is_not_an_entry_is_a_bad_record_with_a_reason(
     value: bytes | None, headers: list[tuple[str, bytes | None]], reason: str
 ) -> None:
     """The reason goes to the dead-letter topic, so it names the problem, in bounded length."""
@@ -77,5 +77,5 @@ def test_what_is_not_an_entry_is_a_bad_record_with_a_reason(
 
 
 def test_an_entry_that_breaks_rules_still_decodes() -> None:
-    """Decoding is not validating: the consumer reports a broken rule as such."""
+    """Decoding does not validate: the consumer reports the broken rule."""
     assert Entry(item_update=ItemUpdate()) == decode(b'{"itemUpdate": {}}', JSON_HEADER)

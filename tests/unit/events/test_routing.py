@@ -1,4 +1,4 @@
-"""Where entries go."""
+"""Topic and key of entries."""
 
 import pytest
 

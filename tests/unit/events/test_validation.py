@@ -1,4 +1,4 @@
-"""Rules of entries that need no channel; tests/contract has every rule of the contract through gRPC."""
+"""Validation rules of entries without gRPC; tests/contract checks every rule of the contract through gRPC."""
 
 import math
 import random
@@ -19,7 +19,7 @@ def first_violation(entry: Entry) -> Violation | None:
 
 
 def test_every_kind_of_entry_has_rules() -> None:
-    """A kind added to the contract cannot be forgotten here."""
+    """A kind added to the contract without rules fails here."""
     kinds = {field.name for field in Entry.DESCRIPTOR.oneofs_by_name["entry"].fields}
     assert kinds == set(RULES)
 
@@ -44,11 +44,11 @@ def test_stamping_does_not_change_its_argument() -> None:
 
 
 def test_stamping_leaves_an_entry_without_kind_alone() -> None:
-    """There is nothing to stamp; validation rejects it."""
+    """It has no field to stamp; validation rejects it."""
     assert Entry() == stamp_entry(Entry(), NOW_S, lambda: "id")
 
 
-def test_stamping_drops_fields_that_the_contract_does_not_know() -> None:
+def test_stamping_drops_fields_unknown_to_the_contract() -> None:
     """Fields without a rule are not stored."""
     unknown = b"\x92\x3f\x03abc"  # field 1010, 3 bytes
     event = BehaviorEvent(event_id="e", user_id="u", time=Timestamp(seconds=5)).SerializeToString() + unknown
@@ -65,7 +65,7 @@ def test_an_entry_that_was_not_stamped_is_in_violation() -> None:
 
 
 def test_a_malformed_timestamp_is_in_violation() -> None:
-    """Nanoseconds outside of a second are no time, whatever they would add up to."""
+    """Nanoseconds outside of a second are invalid, even if the sum would be a valid time."""
     erasure = UserErasure(user_id="u", event_id="e")
     erasure.time.seconds = 1_700_000_000
     erasure.time.nanos = -1
@@ -75,7 +75,7 @@ def test_a_malformed_timestamp_is_in_violation() -> None:
 
 
 @pytest.mark.parametrize(("days", "ahead_s"), [(1e9, 300.0), (30.0, 0.0)])
-def test_what_is_sound_at_a_glance_breaks_no_rule(days: float, ahead_s: float) -> None:
+def test_the_fast_check_agrees_with_the_rules(days: float, ahead_s: float) -> None:
     """Events with values at and around every bound, several at once: the result equals that of the rules one by one."""
     chance, limits = random.Random(1), RuleContext(CONFIG, NOW_S + ahead_s, NOW_S, days * DAY_S)
     words = ("", "i", "x" * 128, "x" * 129, "й" * 32, "й" * 64, "й" * 65, "x" * 512, "й" * 257, "x" * 4096, "й" * 2049)

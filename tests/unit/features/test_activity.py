@@ -1,4 +1,4 @@
-"""Deltas of batches and rows that sum them up."""
+"""Deltas of batches, and rows that are the sums of deltas."""
 
 from dataclasses import replace
 
@@ -15,13 +15,13 @@ from services.features.schema import Schema
 
 
 def deltas_of(schema: Schema, events: Events, *ids: str) -> DeltaColumns:
-    """Deltas of events that all count, of users without history."""
+    """Deltas of events without repeats, of users without history."""
     size = len(events)
     flags = EventFlags(np.ones(size, bool), np.zeros((size, 1 + len(schema.config.facets)), bool))
     return compute_deltas(schema, events, flags, *ids)
 
 
-def folded(
+def fold_rows(
     schema: Schema, view: str, ids: tuple[str, ...], batches: list[Events]
 ) -> tuple[list[tuple[str, ...]], Block]:
     names = sorted({tuple(key) for batch in batches for key in deltas_of(schema, batch, *ids).group.tolist()})
@@ -54,17 +54,17 @@ def test_batches_in_any_order_and_size_sum_to_the_same(
 ) -> None:
     """Deltas of one batch, of ten, and of ten backwards give equal rows to 1e-9."""
     tenths = [events.take(np.arange(begin, begin + 30)) for begin in range(0, 300, 30)]
-    names, expected = folded(schema, view, ids, [events])
+    names, expected = fold_rows(schema, view, ids, [events])
     for batches in (tenths, tenths[::-1]):
-        again, actual = folded(schema, view, ids, batches)
+        again, actual = fold_rows(schema, view, ids, batches)
         assert names == again
         for name in set(expected.fixed) - {"position"}:
             np.testing.assert_allclose(actual.fixed[name], expected.fixed[name], rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def test_folding_a_delta_twice_changes_nothing(schema: Schema, events: Events) -> None:
-    """A record at or below the row's position was folded before."""
-    _, block = folded(schema, "scenario_activity", ("scenario",), [events])
+    """A record at or below the row's position is skipped."""
+    _, block = fold_rows(schema, "scenario_activity", ("scenario",), [events])
     deltas = deltas_of(schema, events, "scenario")
     names = [("s0",), ("s1",), ("s2",)]
     again = activity.fold(schema, block, rows_of(names, deltas), deltas, at(0, len(deltas)))
@@ -72,7 +72,7 @@ def test_folding_a_delta_twice_changes_nothing(schema: Schema, events: Events) -
 
 
 def test_repeats_add_nothing(schema: Schema, events: Events) -> None:
-    """An event flagged as a repeat is in no sum."""
+    """An event flagged as a repeat is added to no sum."""
     counted = np.arange(300) < 200
     flags = EventFlags(counted, np.zeros((300, 1 + len(schema.config.facets)), bool))
     for ids in (("item",), ("facet",), ("scenario",), ("item", "scenario")):

@@ -1,4 +1,4 @@
-"""An event type appended to the table: rows written without it are read and folded on as if it had always existed."""
+"""An event type appended to the table: rows written without it are read and updated as if it had always existed."""
 
 from dataclasses import replace
 
@@ -48,8 +48,8 @@ def fold_items(schema: Schema, block: Block, events: Events) -> Block:
 
 
 @pytest.mark.parametrize(("view", "rows"), [("user", 5), ("item_activity", 8)])
-def test_rows_written_without_the_type_are_folded_on(schema: Schema, view: str, rows: int) -> None:
-    """To the bit: the same values as rows that were folded with the type from the start."""
+def test_rows_written_without_the_type_are_updated(schema: Schema, view: str, rows: int) -> None:
+    """Their values equal, to the bit, those of rows that were folded with the type from the start."""
     fold = fold_users if view == "user" else fold_items
     old, (early, late) = without_last(schema), halves(schema)
     stored = unpack_rows(fold(old, pack_rows(old[view], [None] * rows), early))
@@ -68,7 +68,7 @@ def values_of_last(schema: Schema, counts: np.ndarray) -> np.ndarray:
 
 
 def test_an_appended_type_is_no_conflict(schema: Schema) -> None:
-    """Whatever weight it has in engagement; the schema is another one all the same."""
+    """Its weight in engagement does not matter; the schema's fingerprint changes nevertheless."""
     old = without_last(schema)
     assert [] == find_conflicts(describe_layout(old), describe_layout(schema))
     unweighted = build_schema(replace(schema.config, engagement=old.config.engagement))
@@ -82,13 +82,13 @@ def test_an_appended_type_is_no_conflict(schema: Schema) -> None:
     ids=["removed", "reordered", "renamed", "inserted"],
 )
 def test_other_changes_of_the_types_are_conflicts(schema: Schema, types: tuple[str, ...]) -> None:
-    """Stored counts would be those of other types; the feature is named."""
+    """Stored counts would belong to other types; the reason names the feature."""
     reasons = find_conflicts(describe_layout(schema), describe_layout(build_schema(schema.config, types)))
     assert [reason for reason in reasons if reason.startswith("user.counts: rows hold impression, click")], reasons
     assert build_schema(schema.config, types).fingerprint != schema.fingerprint
 
 
-def test_types_that_a_schema_does_not_know_are_found(schema: Schema) -> None:
-    """Rows that count them are not read under it."""
+def test_types_unknown_to_a_schema_are_detected(schema: Schema) -> None:
+    """Rows that count them are not read under this schema."""
     old, new = describe_layout(without_last(schema)), describe_layout(schema)
     assert ([LAST], []) == (find_unknown_event_types(old, new), find_unknown_event_types(new, old))

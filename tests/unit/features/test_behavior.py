@@ -71,13 +71,13 @@ def test_folding_twice_changes_nothing(schema: Schema, events: Events) -> None:
             np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
-def test_repetition_that_overlaps_new_events_folds_only_those(schema: Schema, events: Events) -> None:
+def test_only_the_new_events_of_a_repeated_batch_are_folded(schema: Schema, events: Events) -> None:
     """A repeated batch with new events at its end adds just the new ones."""
     half = fold(schema, empty(schema), events.take(np.arange(150)))
     assert_same(fold(schema, empty(schema), events), fold(schema, half, events))
 
 
-def test_a_producers_repeat_counts_once(schema: Schema, events: Events) -> None:
+def test_an_event_id_that_a_producer_repeats_counts_once(schema: Schema, events: Events) -> None:
     """An event id seen at an earlier offset is dropped, within a batch and across batches."""
     again = events.take(np.arange(20))
     position = again.position.copy()
@@ -86,8 +86,8 @@ def test_a_producers_repeat_counts_once(schema: Schema, events: Events) -> None:
     assert_same(block, fold(schema, block, replace(again, position=position)))
 
 
-def test_another_topic_epoch_is_not_the_past(schema: Schema) -> None:
-    """After a topic was re-created its low offsets are new."""
+def test_offsets_of_a_newer_topic_epoch_are_new(schema: Schema) -> None:
+    """A re-created topic starts at low offsets, and they are folded."""
     first, second = make_events(schema, 10), make_events(schema, 10, seed=1)
     position = second.position.copy()
     position[:, 0] = 2
@@ -96,7 +96,7 @@ def test_another_topic_epoch_is_not_the_past(schema: Schema) -> None:
 
 
 def test_counts_decay_by_half_per_half_life(schema: Schema) -> None:
-    """A count is halved when a later event comes one half-life on."""
+    """A count is halved when the next event is one half-life later."""
     two = make_events(schema, 2, users=1)
     hour = schema.config.half_lives_s[0]
     two = replace(two, time_s=np.array([START_S, START_S + hour]), type=np.array([1, 1]))
@@ -106,8 +106,8 @@ def test_counts_decay_by_half_per_half_life(schema: Schema) -> None:
     assert 2.0 == pytest.approx(counts[1, -1], rel=1e-3)
 
 
-def test_full_table_drops_the_weakest() -> None:
-    """With room for two items the one with least engagement at a common time is evicted."""
+def test_a_full_table_evicts_the_weakest_entry() -> None:
+    """With room for two items, the item with the least engagement at a common time is evicted."""
     small = build_schema(FeatureConfig(text_dims=4, category_levels=2, user_items=2))
     events = make_events(small, 3, users=1)
     day = 86400.0
@@ -122,7 +122,7 @@ def test_full_table_drops_the_weakest() -> None:
 
 
 def test_language_of_another_encoder_is_dropped(schema: Schema, events: Events) -> None:
-    """Vectors of two encoders never add up."""
+    """Vectors of two encoders are never added."""
     row = np.zeros(len(events), np.int64)
     first = fold_rows(schema, empty(schema, 1), row[:150], events.take(np.arange(150)))
     switched = fold_rows(schema, first, row[150:], events.take(np.arange(150, 300)), ENCODER + 1)
@@ -133,7 +133,7 @@ def test_language_of_another_encoder_is_dropped(schema: Schema, events: Events) 
     assert ENCODER + 1 == switched.ints("encoder")[0]
 
 
-def test_impressions_are_no_engagement(schema: Schema) -> None:
+def test_impressions_are_not_engagement(schema: Schema) -> None:
     """Impressions count, but are added to no table and no language vector."""
     events = replace(make_events(schema, 4, users=1), type=np.zeros(4, np.int64))
     (row,) = unpack_rows(fold(schema, empty(schema, 1), events))

@@ -41,13 +41,13 @@ def test_newest_time_wins_whatever_the_order(schema: Schema) -> None:
 
 
 def test_update_at_or_below_the_position_is_skipped(schema: Schema) -> None:
-    """A repeated record gives nothing to write."""
+    """A repeated record produces no row to write."""
     row = fold(schema, None, ItemState(1.0, "a"), 3)
     assert fold(schema, row, ItemState(9.0, "b"), 3) is None
 
 
 def test_tombstone_resets_but_keeps_the_position(schema: Schema) -> None:
-    """After a deletion the row holds defaults, and an older record cannot bring the item back."""
+    """After a deletion the row holds defaults, and an older record does not restore the item."""
     row = fold(schema, fold(schema, None, ItemState(1.0, "a", price=2.0), 3), None, 4)
     assert row is not None
     assert ("", -1.0, 4) == (row["title"].item(), row["price"], row["position"][2])
@@ -64,7 +64,7 @@ def test_scenario_row(schema: Schema) -> None:
 
 
 def test_item_scenario_states(schema: Schema) -> None:
-    """The newest time wins; of equal times the later record; NaN takes the time of what it replaces."""
+    """The newest time wins; of equal times the later record; NaN takes the time of the value it replaces."""
     block = pack_rows(schema["item_scenario"], [None, None])
     row = np.array([0, 1, 0, 0])
     time_s = np.array([5.0, 1.0, 3.0, 5.0])

@@ -1,4 +1,4 @@
-"""Flags of events: repeats, and earlier engagement of their users."""
+"""Event flags: repeats, and earlier engagement of the event's user."""
 
 from dataclasses import replace
 
@@ -24,19 +24,19 @@ def empty(schema: Schema, rows: int = 5) -> Block:
     return pack_rows(schema["user"], [None] * rows)
 
 
-def folded(schema: Schema, block: Block, events: Events) -> tuple[Block, EventFlags]:
+def fold_with_flags(schema: Schema, block: Block, events: Events) -> tuple[Block, EventFlags]:
     row = rows_of(events)
     flags = classify_events(schema, block, row, events)
     return behavior.fold(schema, block, row, events, flags, ENCODER), flags
 
 
-def joined(parts: list[EventFlags]) -> tuple[list[bool], list[list[bool]]]:
+def join_flags(parts: list[EventFlags]) -> tuple[list[bool], list[list[bool]]]:
     counted, before = (np.concatenate([getattr(p, name) for p in parts]) for name in ("counted", "engaged_before"))
     return counted.tolist(), before.tolist()
 
 
-def expected(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool]]]:
-    """One event after the other, by hand."""
+def expected_flags(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool]]]:
+    """Flags computed one event at a time, without the code under test."""
     ids: set[tuple[str, int]] = set()
     first: dict[tuple[str, int, int], float] = {}
     counted, before = [], []
@@ -55,7 +55,7 @@ def expected(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool
     return counted, before
 
 
-def resent(events: Events, seed: int = 3) -> Events:
+def repeat_some(events: Events, seed: int = 3) -> Events:
     """The events with a tenth of them sent again shortly after."""
     random = np.random.default_rng(seed)
     order: list[int] = []
@@ -72,15 +72,15 @@ def resent(events: Events, seed: int = 3) -> Events:
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
 def test_flags_do_not_depend_on_batch_borders(schema: Schema, events: Events, size: int) -> None:
     """Repeats in the same batch and across batches; first engagements in order of arrival, late ones among them."""
-    events = resent(events)
+    events = repeat_some(events)
     block, parts = empty(schema), []
     for begin in range(0, len(events), size):
-        block, flags = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
+        block, flags = fold_with_flags(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
         parts.append(flags)
-    counted, before = joined(parts)
-    wanted_counted, wanted_before = expected(schema, events)
+    counted, before = join_flags(parts)
+    wanted_counted, wanted_before = expected_flags(schema, events)
     assert wanted_counted == counted
-    # What a repeat returns to is of no interest: it counts nowhere.
+    # Earlier engagement of a repeat is not compared: repeats are not counted.
     assert [r for r, c in zip(wanted_before, counted, strict=True) if c] == [
         r for r, c in zip(before, counted, strict=True) if c
     ]
@@ -89,18 +89,18 @@ def test_flags_do_not_depend_on_batch_borders(schema: Schema, events: Events, si
 @pytest.mark.parametrize("size", [1, 13, 100, 1000])
 @pytest.mark.parametrize("event_ids", [1, 64])
 def test_a_batch_folded_again_gets_the_flags_of_the_first_time(size: int, event_ids: int) -> None:
-    """Whatever the batch borders of the repetition, also when it continues past the crash; rows do not change."""
+    """For any batch borders of the repetition, also when it continues past the crash; rows do not change."""
     schema = build_schema(FeatureConfig(text_dims=4, category_levels=2, event_ids=event_ids))
-    events = resent(make_events(schema, 300))
-    start, _ = folded(schema, empty(schema), events.take(np.arange(100)))
-    once, flags = folded(schema, start, events.take(np.arange(100, 250)))
-    end, later = folded(schema, once, events.take(np.arange(250, len(events))))
+    events = repeat_some(make_events(schema, 300))
+    start, _ = fold_with_flags(schema, empty(schema), events.take(np.arange(100)))
+    once, flags = fold_with_flags(schema, start, events.take(np.arange(100, 250)))
+    end, later = fold_with_flags(schema, once, events.take(np.arange(250, len(events))))
     block, parts = once, []
     for begin in range(100, len(events), size):
-        block, part = folded(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
+        block, part = fold_with_flags(schema, block, events.take(np.arange(begin, min(begin + size, len(events)))))
         parts.append(part)
-    counted, before = joined(parts)
-    first_counted, first_before = joined([flags, later])
+    counted, before = join_flags(parts)
+    first_counted, first_before = join_flags([flags, later])
     assert first_counted[:150] == counted[:150]
     kept = np.array(first_counted[:150])
     np.testing.assert_array_equal(np.array(first_before[:150])[kept], np.array(before[:150])[kept])
@@ -109,46 +109,46 @@ def test_a_batch_folded_again_gets_the_flags_of_the_first_time(size: int, event_
         np.testing.assert_allclose(block.floats("counts"), end.floats("counts"), rtol=1e-9)
 
 
-def test_what_is_read_again_from_long_ago_counts_no_more(schema: Schema, events: Events) -> None:
-    """Records below the oldest stored id were committed: offsets that are set back add nothing to activity."""
+def test_old_records_read_again_are_not_counted(schema: Schema, events: Events) -> None:
+    """Records below the oldest stored id were committed: resetting the offsets adds nothing to activity."""
     block = empty(schema)
     for begin in range(0, 300, 30):
-        block, _ = folded(schema, block, events.take(np.arange(begin, begin + 30)))
+        block, _ = fold_with_flags(schema, block, events.take(np.arange(begin, begin + 30)))
     small = build_schema(replace(schema.config, event_ids=1))
     flags = classify_events(small, block, rows_of(events), events)
-    again, _ = folded(small, block, events)
+    again, _ = fold_with_flags(small, block, events)
     np.testing.assert_array_equal(block.floats("counts"), again.floats("counts"))
     stored_ids = sum(len(row["event_ids"]) for row in unpack_rows(block))
     assert stored_ids == flags.counted.sum()
 
 
-def test_rows_remember_no_more_than_they_must(schema: Schema) -> None:
-    """The newest ids before a batch, and those of the batch."""
+def test_rows_keep_the_newest_event_ids_only(schema: Schema) -> None:
+    """The newest ids from before a batch, and the ids of the batch."""
     few = build_schema(replace(schema.config, event_ids=3))
     events = make_events(few, 20, users=1)
     block = empty(few, 1)
     for begin in range(0, 20, 5):
-        block, _ = folded(few, block, events.take(np.arange(begin, begin + 5)))
+        block, _ = fold_with_flags(few, block, events.take(np.arange(begin, begin + 5)))
     (row,) = unpack_rows(block)
     assert events.event_key[12:].tolist() == row["event_ids"].tolist()
     assert [(1 << 40) + offset for offset in range(12, 20)] == row["event_seqs"].tolist()
 
 
-def test_an_engagement_at_the_same_moment_is_none_before(schema: Schema) -> None:
-    """Events at the same time are no earlier engagement of each other; an impression is no engagement."""
+def test_an_engagement_at_the_same_time_is_not_an_earlier_one(schema: Schema) -> None:
+    """Events with equal times are not earlier engagement of each other; an impression is not engagement."""
     events = make_events(schema, 4, users=1, items=1)
     events = replace(
         events, time_s=START_S + np.array([0.0, 1.0, 1.0, 2.0]), type=np.array([0, 3, 3, 3])
     )  # shown, bought twice, bought
-    _, flags = folded(schema, empty(schema, 1), events)
+    _, flags = fold_with_flags(schema, empty(schema, 1), events)
     assert [False, False, False, True] == flags.engaged_before[:, 0].tolist()
 
 
-def test_what_was_committed_is_forgotten_but_for_the_newest(schema: Schema) -> None:
-    """A history folded at once keeps no more ids than a stream of it."""
+def test_committed_event_ids_are_trimmed_to_the_newest(schema: Schema) -> None:
+    """A history folded in one batch keeps no more ids than the same history as a stream."""
     few = build_schema(replace(schema.config, event_ids=3))
     events = make_events(few, 40, users=2)
-    block, _ = folded(few, empty(few, 2), events)
+    block, _ = fold_with_flags(few, empty(few, 2), events)
     kept = block.with_columns({}, trim_event_ids(few.config, block))
     for user, (before, after) in enumerate(zip(unpack_rows(block), unpack_rows(kept), strict=True)):
         assert events.event_key[rows_of(events) == user].tolist() == before["event_ids"].tolist()

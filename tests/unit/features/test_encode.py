@@ -22,7 +22,7 @@ NOW_S = START_S + 61 * DAY_S
 
 @pytest.fixture
 def store(schema: Schema, events: Events) -> MemoryRowStore:
-    """A store with the events folded and eight items described."""
+    """A store with the events folded and rows of eight items."""
     filled = MemoryRowStore()
     items = [(f"i{n}",) for n in range(8)]
     states = [ItemState(START_S, f"item {n}", "", (f"c{n % 2}", f"d{n % 4}"), f"b{n % 3}") for n in range(8)]
@@ -55,7 +55,7 @@ def column(schema: Schema, made: Tensors, tensor: str, name: str) -> np.ndarray:
 
 
 def test_shapes_follow_the_names(store: MemoryRowStore, schema: Schema) -> None:
-    """The last axis of every tensor has a name for each value; everything is float32 and finite."""
+    """The last axis of every tensor has one name per value; all values are float32 and finite."""
     made = tensors(store, schema, ["u0", "u0", "u1", "nobody"], ["i0", "i1", "i1", "nothing"])
     names = tensor_names(schema)
     shapes = {
@@ -83,7 +83,7 @@ def test_one_request_is_encoded_as_in_a_batch(store: MemoryRowStore, schema: Sch
         np.testing.assert_array_equal(alone.item[0], together.item[number])
 
 
-def test_matches_agree_with_a_plain_count(store: MemoryRowStore, schema: Schema, events: Events) -> None:
+def test_matches_equal_a_plain_count(store: MemoryRowStore, schema: Schema, events: Events) -> None:
     """The decayed count of a user and an item in a scenario is the sum over its events."""
     longest = schema.config.half_lives_s[-1]
     engaged = np.isin(events.type, [1, 2, 3, 4])
@@ -98,7 +98,7 @@ def test_matches_agree_with_a_plain_count(store: MemoryRowStore, schema: Schema,
 def test_category_matches_count_all_items_of_the_category(
     store: MemoryRowStore, schema: Schema, events: Events
 ) -> None:
-    """A candidate is matched by its category, whichever of its items were engaged."""
+    """A candidate matches by its category, for any engaged item of this category."""
     longest = schema.config.half_lives_s[-1]
     even = np.isin(events.item, ["i0", "i2", "i4", "i6"]) & np.isin(events.type, [1, 2, 3, 4]) & (events.user == "u2")
     expected = np.log1p(np.exp2(-(NOW_S - events.time_s[even]) / longest).sum())
@@ -133,14 +133,14 @@ def test_declared_attributes_become_features_without_code() -> None:
     assert plain.fingerprint == build_schema(FeatureConfig(text_dims=4)).fingerprint
 
 
-def test_no_events_at_all(schema: Schema) -> None:
-    """An empty store encodes."""
+def test_an_empty_store_is_encoded(schema: Schema) -> None:
+    """Without any events."""
     made = tensors(MemoryRowStore(), schema, ["u"], ["i"])
     assert not column(schema, made, "cross", "user_scenario_item_known").any()
 
 
-def test_future_rows_do_not_grow(schema: Schema) -> None:
-    """A row newer than the request's time is taken as it is, not grown backwards."""
+def test_rows_newer_than_the_request_are_not_decayed(schema: Schema) -> None:
+    """A row newer than the request's time is used unchanged: decay backwards would increase its counts."""
     store = MemoryRowStore()
     events = make_events(schema, 50, users=1)
     fold_users(store, schema, replace(events, time_s=events.time_s + 365 * DAY_S), ENCODER)
@@ -149,7 +149,7 @@ def test_future_rows_do_not_grow(schema: Schema) -> None:
 
 
 def test_huge_attributes_stay_finite(schema: Schema) -> None:
-    """An attribute that single precision cannot hold is bounded, not infinite."""
+    """An attribute beyond the range of single precision is clipped, not infinite."""
     store, state = MemoryRowStore(), ItemState(START_S, "big", attributes={"size": 1e308})
     fold_states(store, schema, schema["item"], [("i",)], [state], [(1, 0, 0)], np.zeros((1, 4)), ENCODER)
     assert np.isfinite(tensors(store, schema, ["u"], ["i"]).item).all()

@@ -12,13 +12,13 @@ def test_the_table_matches_the_protobuf_enum() -> None:
 
 
 def test_default_engagement_is_that_of_the_table() -> None:
-    """Impressions and queries are no engagement."""
+    """Impressions and queries are not engagement."""
     assert set(ENGAGEMENT_TYPES) == set(FeatureConfig().engagement)
     assert {"impression", "query"} <= set(EVENT_TYPES) - set(ENGAGEMENT_TYPES)
 
 
-def test_types_are_selected_by_what_they_need() -> None:
-    """In the order of the table; several conditions hold together."""
+def test_types_are_selected_by_their_required_fields() -> None:
+    """In the order of the table; several conditions are combined with and."""
     assert ("query",) == select_event_types(needs_item=False)
     assert ("query", "comment") == select_event_types(needs_text=True)
     assert ("comment",) == select_event_types(needs_text=True, needs_item=True)

@@ -74,8 +74,8 @@ def fold(store: MemoryRowStore, schema: Schema) -> None:
             fold_activity(store, schema, view, deltas, np.tile([1, 0, number], (len(deltas), 1)))
 
 
-def test_who_returns_is_told_from_who_comes_first(item: dict[str, float]) -> None:
-    """Two users ever engaged; ann's second and third purchase are repeat engagements with the item and its category."""
+def test_repeat_engagement_is_counted_apart_from_unique_users(item: dict[str, float]) -> None:
+    """Two unique users; ann's second and third purchase are repeat engagements with the item and its category."""
     returns = decay(30) + decay(10)
     for name in ("item", "category_0", "category_1", "brand"):
         assert np.log1p(2) == pytest.approx(item[f"{name}_unique_users"], rel=1e-5)
@@ -92,7 +92,7 @@ def test_returns_due_is_time_since_times_the_rate_of_return(item: dict[str, floa
     assert np.log1p(40) == pytest.approx(item["user_item_tenure_days"], rel=1e-5)
 
 
-def test_prices_are_compared_with_the_usual_and_with_the_users_habit(item: dict[str, float]) -> None:
+def test_prices_are_compared_with_the_population_mean_and_the_users_mean(item: dict[str, float]) -> None:
     """Logs of the last price against decayed means: the population's for the item and its facets, ann's for facets."""
     days, prices = np.array([40, 35, 30, 10]), np.log1p([2.0, 4.0, 3.0, 3.0])
     weights = 2.0 ** (-days / 30)
@@ -104,8 +104,8 @@ def test_prices_are_compared_with_the_usual_and_with_the_users_habit(item: dict[
     assert np.log1p(3) - habit == pytest.approx(item["user_category_1_price_to_habit"], abs=1e-5)
 
 
-def test_what_was_shown_counts_per_facet(item: dict[str, float]) -> None:
-    """Impressions of a facet's items, decayed; they are no engagement."""
+def test_impressions_are_counted_per_facet(item: dict[str, float]) -> None:
+    """Impressions of a facet's items, decayed; they are not engagement."""
     shown = sum(decay(40 - day) for day in IMPRESSION_DAYS)
     assert np.log1p(shown) == pytest.approx(item["user_category_0_impression"], rel=1e-5)
     assert np.log1p(10) == pytest.approx(item["user_category_0_age_days"], rel=1e-5)

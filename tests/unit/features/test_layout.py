@@ -15,19 +15,19 @@ CONFIG = FeatureConfig(attributes=(SIZE,))
 SCHEMA = build_schema(CONFIG)
 
 
-def changed(schema: Schema, view: str, *features: Feature, without: str = "") -> Schema:
-    """The schema with more features in a view, or one less."""
+def change_view(schema: Schema, view: str, *features: Feature, without: str = "") -> Schema:
+    """The schema with additional features in a view, or one fewer."""
     kept = tuple(feature for feature in schema[view].features if feature.name != without)
     views = (replace(v, features=(*kept, *features)) if v.name == view else v for v in schema.views)
     return replace(schema, views=tuple(views))
 
 
-def found(old: Schema, new: Schema) -> list[str]:
+def conflicts(old: Schema, new: Schema) -> list[str]:
     return find_conflicts(describe_layout(old), describe_layout(new))
 
 
-def test_a_layout_survives_being_stored() -> None:
-    """As text, names of attributes included."""
+def test_a_layout_is_read_back_as_it_was_stored() -> None:
+    """It is stored as text, with the names of attributes."""
     layout = describe_layout(SCHEMA)
     assert layout == SchemaLayout.from_json(layout.to_json())
     assert ("size",) == layout.views["item"].features["attributes"].names
@@ -40,10 +40,10 @@ def test_a_layout_survives_being_stored() -> None:
         build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT, Attribute("shelves", "item_scenario")))),
         build_schema(replace(CONFIG, user_items=9, user_scenario_facets=3, event_ids=5)),
         build_schema(replace(CONFIG, attributes=(replace(SIZE, transform="log1p", default=3.0),))),
-        changed(SCHEMA, "user", Feature("visits", "float64", 3, "visits", 1.0)),
-        changed(SCHEMA, "user", Feature("friends", "string", VARIABLE, "friends", "")),
-        changed(SCHEMA, "user", without="language"),
-        changed(
+        change_view(SCHEMA, "user", Feature("visits", "float64", 3, "visits", 1.0)),
+        change_view(SCHEMA, "user", Feature("friends", "string", VARIABLE, "friends", "")),
+        change_view(SCHEMA, "user", without="language"),
+        change_view(
             SCHEMA,
             "user",
             Feature("shop_key", "int64", VARIABLE, "keys of shops"),
@@ -54,8 +54,8 @@ def test_a_layout_survives_being_stored() -> None:
     ids=["same", "attributes", "bounds", "transform", "feature", "list", "left", "table", "view"],
 )
 def test_compatible_changes(new: Schema) -> None:
-    """Additions, bounds, settings of encoding alone, and dropped features."""
-    assert [] == found(SCHEMA, new)
+    """Additions, bounds, settings that affect encoding only, and dropped features."""
+    assert [] == conflicts(SCHEMA, new)
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ def test_compatible_changes(new: Schema) -> None:
     ],
 )
 def test_settings_that_must_not_change(new: FeatureConfig, expected: list[str]) -> None:
-    """They would give stored numbers another meaning; the features concerned are named."""
-    reasons = found(SCHEMA, build_schema(new))
+    """They would change the meaning of stored numbers; the reasons name the features."""
+    reasons = conflicts(SCHEMA, build_schema(new))
     for name in expected:
         assert [reason for reason in reasons if reason.startswith(f"{name}: ")], reasons
 
 
 @pytest.mark.parametrize("name", ["item_seen", "event_places", "seen_value2"])
-def test_a_table_gets_no_column_later(name: str) -> None:
-    """Its stored entries have no value there, and a column must be as long as its key."""
-    (reason,) = found(SCHEMA, changed(SCHEMA, "user", Feature(name, "int64", VARIABLE, "")))
+def test_a_column_cannot_be_added_to_a_table(name: str) -> None:
+    """Stored entries have no value for it, and a column must be as long as its key."""
+    (reason,) = conflicts(SCHEMA, change_view(SCHEMA, "user", Feature(name, "int64", VARIABLE, "")))
     assert reason.startswith(f"user.{name}: is new in the table of ")
 
 
 def test_a_type_and_a_key_must_not_change() -> None:
     """A feature that is added later under the name of a dropped one counts as the same."""
     price = Feature("price", "int64", SCHEMA["item"]["price"].length, "")
-    assert ["item.price: stored as float64, now int64"] == found(
-        SCHEMA, changed(SCHEMA, "item", price, without="price")
+    assert ["item.price: stored as float64, now int64"] == conflicts(
+        SCHEMA, change_view(SCHEMA, "item", price, without="price")
     )
     views = (replace(v, entities=("shop_id",)) if v.name == "item" else v for v in SCHEMA.views)
-    assert ["item: rows are keyed by item_id, now by shop_id"] == found(SCHEMA, replace(SCHEMA, views=tuple(views)))
+    assert ["item: rows are keyed by item_id, now by shop_id"] == conflicts(SCHEMA, replace(SCHEMA, views=tuple(views)))
 
 
 def test_rows_of_an_older_schema_get_defaults() -> None:
@@ -102,15 +102,15 @@ def test_rows_of_an_older_schema_get_defaults() -> None:
     new = build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT)))["item"]
     row = {feature.name: default_value(feature) for feature in SCHEMA["item"].features}
     row |= {"attributes": np.array([3.0]), "price": np.array(5.0)}
-    stored = describe_layout(changed(SCHEMA, "item", without="price"))
+    stored = describe_layout(change_view(SCHEMA, "item", without="price"))
     read = adapt_row(new, row, describe_layout(SCHEMA))
     assert ([3.0, 7.0], 5.0) == (read["attributes"].tolist(), read["price"])
     assert -1.0 == adapt_row(new, row, stored)["price"]
     assert ["price"] == find_missing_features(new, stored)
 
 
-def test_rows_of_a_newer_schema_lose_what_is_not_known() -> None:
-    """A reader sees the attributes that it declares."""
+def test_rows_of_a_newer_schema_are_read_without_unknown_features() -> None:
+    """A reader gets the attributes that its schema declares."""
     wide = build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT)))
     row = {feature.name: default_value(feature) for feature in wide["item"].features}
     row["attributes"] = np.array([3.0, 4.0])

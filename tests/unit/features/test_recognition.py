@@ -1,4 +1,4 @@
-"""Features of a moment and the mix of habits and recogniser, worked out by hand."""
+"""Context features and the mix of habits and recogniser, against values computed by hand."""
 
 import numpy as np
 import pytest
@@ -49,14 +49,16 @@ def features(
     ],
     ids=["midnight", "six", "noon", "Sunday night"],
 )
-def test_time_is_a_point_on_two_circles(time_s: float, hour: tuple[float, float], weekday: tuple[float, float]) -> None:
-    """Midnight meets midnight, Sunday meets Monday, in UTC."""
+def test_times_are_points_on_two_circles(
+    time_s: float, hour: tuple[float, float], weekday: tuple[float, float]
+) -> None:
+    """The hour of the day and the day of the week wrap around, in UTC."""
     made = features(time_s, [0, 0], [0, 0])
     assert pytest.approx(hour, abs=1e-4) == (made["hour_sin"], made["hour_cos"])
     assert pytest.approx(weekday, abs=1e-4) == (made["weekday_sin"], made["weekday_cos"])
 
 
-def test_own_behaviour_is_decayed_to_the_moment() -> None:
+def test_own_behaviour_is_decayed_to_the_time_of_the_request() -> None:
     """Two events a day ago and two just now: shares per half-life, days since, and which scenario was last."""
     made = features(MONDAY_S + DAY_S, [2, 2], [MONDAY_S, MONDAY_S + DAY_S])
     tenth = 2 ** (-1 / 10)
@@ -68,8 +70,8 @@ def test_own_behaviour_is_decayed_to_the_moment() -> None:
     assert (0.25, 0.75) == (made["population_share_86400s[shelf]"], made["population_share_86400s[tv]"])
 
 
-def test_nothing_known_is_zeros_and_never() -> None:
-    """A new user where nothing ever happened: no share is divided by zero, no scenario was last."""
+def test_a_new_user_without_any_history_has_zeros() -> None:
+    """No share is divided by zero, and no scenario counts as the last one."""
     made = features(MONDAY_S, [0, 0], [0, 0], (0, 0), device=3.5)
     own = {name: value for name, value in made.items() if "[" in name or name.startswith("own_")}
     assert {0.0, NEVER_DAYS} == set(own.values())
@@ -82,8 +84,8 @@ def test_attributes_beyond_single_precision_stay_finite() -> None:
     assert np.isfinite(features(MONDAY_S, [1, 1], [1, 1], device=1e300)["context_device"])
 
 
-def test_moments_do_not_touch_each_other() -> None:
-    """Several moments at once give what each gives alone, habits included."""
+def test_requests_of_a_batch_are_independent() -> None:
+    """A batch of requests gives the features of each request alone, habits included."""
     random = np.random.default_rng(0)
     time_s = MONDAY_S + random.random(5) * DAY_S
     own = rows("user_scenario", random.random(10).tolist(), (MONDAY_S - random.random(10) * DAY_S).tolist())
@@ -125,7 +127,7 @@ def test_moments_do_not_touch_each_other() -> None:
         "sources only",
     ],
 )
-def test_new_scenarios_keep_what_habits_give_them(
+def test_new_scenarios_keep_their_share_from_habits(
     prior: list[float], place: list[int], source_only: list[bool], expected: list[float]
 ) -> None:
     """The rest is distributed by the recogniser; a source that is never a target gets 0."""
@@ -134,6 +136,6 @@ def test_new_scenarios_keep_what_habits_give_them(
     assert pytest.approx(1.0) == made.sum()
 
 
-def test_among_is_uniform_where_the_prior_rules_all_out() -> None:
+def test_the_posterior_is_uniform_where_the_prior_has_no_mass() -> None:
     """The prior has no mass in any eligible scenario."""
     assert [0.0, 0.5, 0.5] == restrict_prior(np.array([1.0, 0.0, 0.0]), np.array([False, True, True])).tolist()

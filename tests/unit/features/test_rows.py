@@ -1,4 +1,4 @@
-"""Rows side by side and back."""
+"""Rows packed into a block and unpacked again."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from services.features.schema import VARIABLE, Schema
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_rows_come_back_from_a_block(schema: Schema, count: int) -> None:
-    """As many as there were, also none; lists of different lengths keep theirs."""
+def test_a_block_returns_its_rows(schema: Schema, count: int) -> None:
+    """Any number of rows, also none; lists keep their different lengths."""
     for view in schema.views:
         rows = [{feature.name: default_value(feature) for feature in view.features} for _ in range(count)]
         for number, row in enumerate(rows):

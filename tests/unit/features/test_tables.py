@@ -31,8 +31,8 @@ def test_merge_decays_to_the_newest_time() -> None:
     np.testing.assert_allclose(merged.value[1], [1.5, 1 + 2**-0.1])
 
 
-def test_merge_with_nothing_is_the_same() -> None:
-    """Nothing is the neutral element."""
+def test_merge_with_an_empty_table_changes_nothing() -> None:
+    """An empty table is the neutral element."""
     some = table((0, 1, 1.0, 1.0))
     assert [1] == merge(NOTHING, some, HALF_LIVES).key.tolist() == merge(some, NOTHING, HALF_LIVES).key.tolist()
     assert 0 == len(merge(NOTHING, NOTHING, HALF_LIVES).row)

@@ -57,15 +57,15 @@ class RowStoreSuite:
         return empty
 
     @pytest.mark.parametrize("position", [(2, 1, 4), (2, 1, 0), (1, 1, 9), (1, 0, 9)])
-    def test_older_positions_are_refused(self, position: tuple[int, int, int], store: RowStore) -> None:
+    def test_writes_at_older_positions_are_rejected(self, position: tuple[int, int, int], store: RowStore) -> None:
         """Of the same partition, or of an older topic epoch; the row stays as it is."""
         with pytest.raises(FencedWrite, match=r"1 (of 1 )?rows of view item_scenario hold newer positions"):
             store.write([KEY], block((position, 1.0)))
         assert 50.0 == value_of(store)
 
     @pytest.mark.parametrize("position", [(2, 1, 5), (2, 1, 6), (2, 0, 3), (3, 0, 0)])
-    def test_other_positions_are_written(self, position: tuple[int, int, int], store: RowStore) -> None:
-        """The same one again, later ones, those of another partition or of a newer epoch."""
+    def test_writes_at_other_positions_are_stored(self, position: tuple[int, int, int], store: RowStore) -> None:
+        """The same position again, later ones, and those of another partition or of a newer epoch."""
         store.write([KEY], block((position, 1.0)))
         assert 1.0 == value_of(store)
 
@@ -75,7 +75,7 @@ class RowStoreSuite:
         stored, position = tuple(case.stored), tuple(case.position)
         for view in (VIEW, DELETABLE):
             empty.write([OTHER], block((stored, 1.0), view=view))
-            assert case.fenced == _is_refused(empty, view, position)
+            assert case.fenced == _is_rejected(empty, view, position)
             assert (1.0 if case.fenced else 2.0) == value_of(empty, OTHER, view)
         empty.write([KEY], block((stored, 1.0), view=DELETABLE))
         if case.fenced:
@@ -85,8 +85,8 @@ class RowStoreSuite:
             empty.delete(DELETABLE, [KEY], position)
         assert [case.fenced] == [row is not None for row in read_rows(empty, DELETABLE, [KEY])]
 
-    def test_a_refused_row_does_not_hold_up_the_others(self, store: RowStore) -> None:
-        """Every row is fenced on its own."""
+    def test_a_rejected_row_does_not_block_the_others(self, store: RowStore) -> None:
+        """Each row is fenced by its own position."""
         with pytest.raises(FencedWrite):
             store.write([KEY, OTHER], block(((2, 1, 4), 1.0), ((2, 1, 4), 2.0)))
         assert (50.0, 2.0) == (value_of(store), value_of(store, OTHER))
@@ -123,7 +123,7 @@ class RowStoreSuite:
         assert [[True, False], [], [False, True], [False]] == [existing_rows(found).tolist() for found in blocks]
 
     def test_a_missing_row_holds_defaults(self, store: RowStore) -> None:
-        """And no schema, by which it is known as missing."""
+        """Its schema is 0, which marks it as missing."""
         assert [50.0, 0.0] == read_block(store, VIEW, [KEY, OTHER]).floats("updated_s").tolist()
         assert [SCHEMA.fingerprint, 0] == read_block(store, VIEW, [KEY, OTHER]).ints("schema").tolist()
 
@@ -135,8 +135,8 @@ class RowStoreSuite:
         assert [] == read_rows(store, VIEW, [])
 
 
-def _is_refused(store: RowStore, view: View, position: tuple[int, ...]) -> bool:
-    """Whether a write of a row with the value 2 is refused."""
+def _is_rejected(store: RowStore, view: View, position: tuple[int, ...]) -> bool:
+    """Whether a write of a row with the value 2 is rejected."""
     try:
         store.write([OTHER], block((position, 2.0), view=view))  # type: ignore[arg-type]
     except FencedWrite:

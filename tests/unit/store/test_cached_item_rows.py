@@ -18,17 +18,17 @@ AGE_S = 5.0
 
 
 class CountedStore(MemoryRowStore):
-    """Records the keys that are read; raises StoreUnavailable while `away`."""
+    """Records the keys that are read; raises StoreUnavailable while `unavailable`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[Key] = []
-        self.away = False
+        self.keys_read: list[Key] = []
+        self.unavailable = False
 
     def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
-        if self.away:
+        if self.unavailable:
             raise StoreUnavailable("away")
-        self.asked += [key for _, keys in requests for key in keys]
+        self.keys_read += [key for _, keys in requests for key in keys]
         return super().read_blocks(requests)
 
 
@@ -73,34 +73,34 @@ def prices(cached: CachedItemRowStore, *items: str) -> list[float | None]:
     ]
 
 
-def test_an_item_is_read_once_while_it_is_young(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
+def test_an_item_is_read_once_while_it_is_fresh(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
     """Rows come in the order of the keys, repeated ones too; only unknown items are read."""
     put(store, "c", price=3.0)
     assert [1.0, 1.0, 1.0] == prices(cached, "b", "a", "b")
     clock.now_s += AGE_S - 0.1
     assert [1.0, 3.0] == prices(cached, "a", "c")
-    assert [("b",), ("a",), ("c",)] == store.asked
+    assert [("b",), ("a",), ("c",)] == store.keys_read
 
 
-def test_an_old_item_is_read_again(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
-    """What another process changed is seen then, and not before."""
+def test_a_stale_item_is_read_again(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
+    """Changes by another process are visible then, and not before."""
     prices(cached, "a")
     put(store, "a", price=2.0)
     assert [1.0] == prices(cached, "a")
     clock.now_s += AGE_S
     assert [2.0] == prices(cached, "a")
-    assert [("a",)] * 2 == store.asked
+    assert [("a",)] * 2 == store.keys_read
 
 
-def test_unknown_items_are_asked_for_every_time(cached: CachedItemRowStore, store: CountedStore) -> None:
-    """They may be described at any moment."""
+def test_unknown_items_are_read_every_time(cached: CachedItemRowStore, store: CountedStore) -> None:
+    """Their rows may be written at any time."""
     assert [None] == prices(cached, "new")
     put(store, "new", price=4.0)
     assert [4.0] == prices(cached, "new")
 
 
-def test_written_and_deleted_items_leave_the_cache(cached: CachedItemRowStore) -> None:
-    """The next read sees it at once."""
+def test_written_and_deleted_items_are_removed_from_the_cache(cached: CachedItemRowStore) -> None:
+    """The next read returns the stored row."""
     prices(cached, "a", "b")
     put(cached, "a", price=7.0)
     cached.delete(ITEM, [("b",)], (9, 0, 0))
@@ -117,7 +117,7 @@ def test_rows_of_other_views_are_never_cached(cached: CachedItemRowStore, store:
     cached.delete(USER, [("a",)], (9, 0, 0))
     assert [None] == read_rows(cached, USER, [("a",)])
     assert [1.0] == prices(cached, "a")
-    assert [("a",)] * 5 == store.asked
+    assert [("a",)] * 5 == store.keys_read
 
 
 def test_the_older_half_is_evicted_beyond_the_size(cached: CachedItemRowStore, store: CountedStore) -> None:
@@ -126,9 +126,9 @@ def test_the_older_half_is_evicted_beyond_the_size(cached: CachedItemRowStore, s
     put(store, *many)
     prices(cached, "a")
     assert [1.0] * 25 == prices(cached, *many)
-    store.asked.clear()
+    store.keys_read.clear()
     assert [1.0, 1.0] == prices(cached, "m24", "a")
-    assert [("a",)] == store.asked
+    assert [("a",)] == store.keys_read
     for number in range(0, 25, 5):
         prices(cached, *many[number : number + 5])
         assert cached._items is not None
@@ -136,22 +136,22 @@ def test_the_older_half_is_evicted_beyond_the_size(cached: CachedItemRowStore, s
 
 
 def test_an_outage_is_neither_hidden_nor_cached(cached: CachedItemRowStore, store: CountedStore, clock: Clock) -> None:
-    """Young rows are read without the store; others fail until it is available."""
+    """Fresh rows are returned without the store; reads of others fail until it is available."""
     prices(cached, "a")
-    store.away = True
+    store.unavailable = True
     assert [1.0] == prices(cached, "a")
     clock.now_s += AGE_S
     with pytest.raises(StoreUnavailable):
         prices(cached, "a")
-    store.away = False
+    store.unavailable = False
     assert [1.0] == prices(cached, "a")
 
 
-def test_without_an_age_every_read_goes_to_the_store(store: CountedStore, clock: Clock) -> None:
-    """And the rows just read are returned."""
+def test_with_a_maximum_age_of_zero_every_read_goes_to_the_store(store: CountedStore, clock: Clock) -> None:
+    """And returns the rows just read."""
     cached = CachedItemRowStore(store, 10, 0.0, clock)
     for _ in range(2):
         assert (read_block(cached, ITEM, [("a",), ("nobody",)]).ints("schema") != 0).tolist() == [True, False]
-    assert [("a",), ("nobody",)] * 2 == store.asked
+    assert [("a",), ("nobody",)] * 2 == store.keys_read
     store.delete(ITEM, [("a",)], (9, 0, 0))
     assert not read_block(cached, ITEM, [("a",)]).ints("schema").any()

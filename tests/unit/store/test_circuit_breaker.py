@@ -37,7 +37,7 @@ def breaker(store: FailingStore, failures: int = 3, slow_s: float = 1.0, chance:
 
 
 def outcome(breaker: CircuitBreaker) -> str:
-    """The outcome of a read, in short."""
+    """The outcome of a read: the error's text, or that the store was not called."""
     try:
         read_rows(breaker, VIEW, [("u",)])
     except (StoreUnavailable, StaleSchema) as error:
@@ -45,8 +45,8 @@ def outcome(breaker: CircuitBreaker) -> str:
     return "read"
 
 
-def test_failures_in_a_row_open_it() -> None:
-    """Then the store is not called; one success in between resets the count."""
+def test_consecutive_failures_open_the_circuit() -> None:
+    """While it is open, the store is not called; one success in between resets the count."""
     store = FailingStore()
     tried = breaker(store)
     assert ["away", "away"] == [outcome(tried) for _ in range(2)]
@@ -72,7 +72,7 @@ def test_after_the_pause_one_probe_decides() -> None:
 
 @pytest.mark.parametrize(("now_s", "expected"), [(1.24, "not tried"), (1.26, "away")])
 def test_jitter_makes_the_pause_longer(now_s: float, expected: str) -> None:
-    """By up to half of it."""
+    """By up to half of the pause."""
     store = FailingStore()
     tried = breaker(store, failures=1, chance=0.5)
     outcome(tried)
@@ -80,7 +80,7 @@ def test_jitter_makes_the_pause_longer(now_s: float, expected: str) -> None:
     assert expected == outcome(tried)
 
 
-def test_others_do_not_wait_for_the_probe() -> None:
+def test_other_reads_do_not_wait_for_the_probe() -> None:
     """While it runs, other reads fail at once."""
     store, begun, go = FailingStore(), threading.Event(), threading.Event()
     tried = breaker(store, failures=1)
@@ -102,7 +102,7 @@ def test_others_do_not_wait_for_the_probe() -> None:
 
 
 def test_slow_reads_count_as_failures_and_still_return() -> None:
-    """A slow store opens the circuit, too."""
+    """A slow store also opens the circuit."""
     store = FailingStore()
     store.failure, store.takes_s = None, 1.5
     tried = breaker(store)
@@ -110,8 +110,8 @@ def test_slow_reads_count_as_failures_and_still_return() -> None:
 
 
 @pytest.mark.parametrize(("took_s", "expected"), [(0.01, "away"), (0.06, "not tried")])
-def test_reads_past_their_deadline_do_not_open_it(took_s: float, expected: str) -> None:
-    """Unless they had a fair time: one short deadline must not block all other reads."""
+def test_reads_past_their_deadline_do_not_open_the_circuit(took_s: float, expected: str) -> None:
+    """Unless the deadline left enough time: one short deadline must not block all other reads."""
     store = FailingStore()
     store.takes_s = took_s
     tried = breaker(store, failures=3)
@@ -121,7 +121,7 @@ def test_reads_past_their_deadline_do_not_open_it(took_s: float, expected: str) 
 
 
 def test_a_probe_past_its_deadline_leaves_the_decision_to_the_next_one() -> None:
-    """Which runs at once."""
+    """The next probe runs at once."""
     store = FailingStore()
     tried = breaker(store, failures=1)
     outcome(tried)
@@ -132,8 +132,8 @@ def test_a_probe_past_its_deadline_leaves_the_decision_to_the_next_one() -> None
     assert ["read", "read"] == [outcome(tried) for _ in range(2)]
 
 
-def test_an_error_of_another_kind_is_an_answer() -> None:
-    """The store responds; as the outcome of the probe it closes the circuit."""
+def test_an_error_of_another_kind_counts_as_a_response() -> None:
+    """The store responds: as the outcome of the probe, such an error closes the circuit."""
     store = FailingStore()
     tried = breaker(store, failures=1)
     outcome(tried)
@@ -141,8 +141,8 @@ def test_an_error_of_another_kind_is_an_answer() -> None:
     assert ["stale"] * 3 == [outcome(tried) for _ in range(3)]
 
 
-def test_calls_begun_before_it_opened_do_not_prolong_the_pause() -> None:
-    """Their late time-out is no new evidence."""
+def test_calls_begun_before_it_opened_do_not_extend_the_pause() -> None:
+    """Their late time-outs are ignored."""
     store = FailingStore()
     tried = breaker(store, failures=1)
     late = tried.circuit.guard()

@@ -1,4 +1,4 @@
-"""What importing Feast leaves behind in a process: nothing but Feast."""
+"""Importing Feast has no side effects on the process."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_metrics_stay_in_the_process() -> None:
-    """Feast would have prometheus_client keep values in files that all registries share, in child processes too."""
+    """Feast would make prometheus_client keep values in files that all registries share, in child processes too."""
     code = (
         "import os, services.store.connect, prometheus_client.values as values;"
         "print(values.ValueClass.__name__, sorted(name for name in os.environ if name.startswith('PROMETHEUS_MULTI')))"

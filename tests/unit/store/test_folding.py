@@ -1,4 +1,4 @@
-"""What happens between reading rows and writing them: items looked up, users erased, scenarios listed."""
+"""Folding between reading rows and writing them: items are looked up, users erased, scenarios listed."""
 
 from dataclasses import replace
 
@@ -50,13 +50,13 @@ def test_keys_are_grouped_in_order_of_appearance() -> None:
 
 
 def test_missing_rows_are_read_as_defaults(store: MemoryRowStore) -> None:
-    """Side by side with those that exist."""
+    """In one block with rows that exist."""
     block = read_block(store, SCHEMA["item"], [("nobody",), ("i2",)])
     assert [-1.0, 3.0] == block.floats("price").tolist()
     assert 0 == read_block(store, SCHEMA["item"], []).size
 
 
-def test_events_learn_what_is_known_of_their_items(store: MemoryRowStore) -> None:
+def test_events_get_the_features_of_their_items(store: MemoryRowStore) -> None:
     """Facets and text of the item; the event's own text is added; an unknown item has its key alone."""
     events = attach_items(
         store,
@@ -81,7 +81,7 @@ def test_events_learn_what_is_known_of_their_items(store: MemoryRowStore) -> Non
 
 
 def test_texts_of_another_encoder_are_left_out(store: MemoryRowStore) -> None:
-    """Facets are not: they depend on no encoder."""
+    """Facets are kept: they do not depend on the encoder."""
     events = attach_items(store, SCHEMA, arrays([behavior_event(1, item_id="i1")]), ENCODER.fingerprint + 1)
     assert not events.text_vector.any()
     assert events.facet_key.any()
@@ -111,8 +111,8 @@ def test_erasing_deletes_every_row_of_the_user(store: MemoryRowStore) -> None:
         assert {("u1",), ("u1", "s0")} == keys(store)
 
 
-def test_an_erasure_of_the_past_spares_what_came_later(store: MemoryRowStore) -> None:
-    """A repeated erasure finds the rows of later events."""
+def test_a_repeated_erasure_keeps_rows_of_later_events(store: MemoryRowStore) -> None:
+    """Rows that are newer than the erasure are not deleted."""
     erase(store, 1, 3, 4)
     fold(store, "s1", offset=5)
     erase(store, 1, 3, 4)
@@ -120,17 +120,17 @@ def test_an_erasure_of_the_past_spares_what_came_later(store: MemoryRowStore) ->
 
 
 @pytest.mark.parametrize("position", [(2, 3, 0), (1, 0, 0)])
-def test_an_erasure_elsewhere_deletes_whatever_the_offset(
+def test_an_erasure_in_another_partition_or_epoch_deletes_at_any_offset(
     position: tuple[int, int, int], store: MemoryRowStore
 ) -> None:
-    """Offsets of another topic epoch, or of another partition, say nothing about what came first."""
+    """Offsets of another topic epoch, or of another partition, cannot be compared."""
     fold(store, "s0", offset=5)
     erase(store, *position)
     assert not keys(store)
 
 
-def test_an_erasure_cut_short_is_finished_by_its_repetition(store: MemoryRowStore) -> None:
-    """The user's row goes last, so that the others can still be found."""
+def test_an_interrupted_erasure_is_finished_by_its_repetition(store: MemoryRowStore) -> None:
+    """The user's row is deleted last, so that the other rows can still be found."""
     fold(store, "s0", "s1")
     del store.rows["user_scenario"][("u0", "s0")]
     erase(store, 1, 3, 2)
@@ -138,7 +138,7 @@ def test_an_erasure_cut_short_is_finished_by_its_repetition(store: MemoryRowStor
 
 
 def test_a_writer_from_before_an_erasure_is_fenced(store: MemoryRowStore) -> None:
-    """A consumer that lost its partition and comes back cannot bring the rows back."""
+    """A consumer that lost its partition and resumes cannot restore the rows."""
     fold(store, "s0")
     erase(store, 1, 3, 4)
     with pytest.raises(FencedWrite):
@@ -151,14 +151,14 @@ def test_a_writer_from_before_an_erasure_is_fenced(store: MemoryRowStore) -> Non
     [
         (ERASED_S + 1, 5, 3, 1),  # later in time and in the log
         (ERASED_S, 5, 3, 0),  # late
-        (ERASED_S + 1, 4, 3, 0),  # before the erasure in the log: its rows are gone
-        (ERASED_S + 1, 3, 2, 1),  # offsets of another partition say nothing
+        (ERASED_S + 1, 4, 3, 0),  # before the erasure in the log: its rows are deleted
+        (ERASED_S + 1, 3, 2, 1),  # offsets of another partition are not compared
     ],
 )
 def test_events_from_before_an_erasure_are_left_out(
     time_s: float, offset: int, partition: int, expected: int, store: MemoryRowStore
 ) -> None:
-    """By their time, which is the user's, or by their place in the log; other users' are not."""
+    """By the event's time or by its position in the log; events of other users are kept."""
     erase(store, 1, 3, 4)
     events = arrays([behavior_event(1), behavior_event(2, user_id="u1")])
     position = np.tile((1, partition, offset), (2, 1))
@@ -167,15 +167,15 @@ def test_events_from_before_an_erasure_are_left_out(
 
 
 def test_the_newest_erasure_counts(store: MemoryRowStore) -> None:
-    """An older one that comes later takes nothing back."""
+    """An older erasure that arrives later does not replace it."""
     erase(store, 1, 3, 4)
     erase_user(store, SCHEMA, "u0", ERASED_S - 50, (1, 3, 6))
     (mark,) = store.rows["erased_user"].values()
     assert (ERASED_S, [1, 3, 6]) == (mark["erased_s"], mark["position"].tolist())
 
 
-def test_the_index_is_written_when_it_grows_and_not_otherwise(store: MemoryRowStore) -> None:
-    """An update of a known scenario at an older position is no reason for a fence."""
+def test_the_index_is_written_only_when_it_grows(store: MemoryRowStore) -> None:
+    """An update of a known scenario at an older position does not write it, so it is not fenced."""
     assert [] == read_scenario_ids(store, SCHEMA)
     index_scenarios(store, SCHEMA, ["s1", "s0", "s1"], (1, 0, 5))
     index_scenarios(store, SCHEMA, ["s0"], (1, 0, 2))
@@ -186,8 +186,8 @@ def test_the_index_is_written_when_it_grows_and_not_otherwise(store: MemoryRowSt
     assert ([1, 0, 6], SCHEMA.fingerprint) == (row["position"].tolist(), row["schema"])
 
 
-def test_no_events_touch_nothing(store: MemoryRowStore) -> None:
-    """Empty batches are fine."""
+def test_an_empty_batch_writes_nothing(store: MemoryRowStore) -> None:
+    """Empty batches are not an error."""
     fold(store)
     assert not keys(store)
     assert 0 == pack_rows(SCHEMA["user"], []).size

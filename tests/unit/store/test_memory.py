@@ -1,4 +1,4 @@
-"""The stores in memory, and those that forward to another one, by the suite of every RowStore."""
+"""The in-memory stores, and the stores that wrap another one, tested by the suite of every RowStore."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.unit.store.row_store_suite import SCHEMA, VIEW, RowStoreSuite, block
 
 
 class TestMemoryRowStore(RowStoreSuite):
-    """Row by row."""
+    """Stores rows one by one."""
 
     @pytest.fixture
     def empty(self) -> RowStore:
@@ -22,7 +22,7 @@ class TestMemoryRowStore(RowStoreSuite):
 
 
 class TestColumnRowStore(RowStoreSuite):
-    """By column, where all features have fixed lengths."""
+    """Stores columns where all features have fixed lengths."""
 
     @pytest.fixture
     def empty(self) -> RowStore:
@@ -30,7 +30,7 @@ class TestColumnRowStore(RowStoreSuite):
 
 
 class TestCachedItemRowStore(RowStoreSuite):
-    """With items in memory."""
+    """Caches item rows."""
 
     @pytest.fixture
     def empty(self) -> RowStore:
@@ -38,7 +38,7 @@ class TestCachedItemRowStore(RowStoreSuite):
 
 
 class TestMeteredRowStore(RowStoreSuite):
-    """With every call reported."""
+    """Reports every call."""
 
     @pytest.fixture
     def empty(self) -> RowStore:
@@ -54,7 +54,7 @@ class TestCircuitBreaker(RowStoreSuite):
 
 
 def test_columns_grow_and_give_defaults_for_what_is_missing() -> None:
-    """More rows than there was room for at the start; one never written reads as defaults."""
+    """More rows than the initial capacity; a row that was never written is read as defaults."""
     store = ColumnRowStore(SCHEMA)
     keys: list[Key] = [(f"i{n}", "s") for n in range(3000)]
     store.write(keys, block(*(((1, 0, n), float(n)) for n in range(3000))))
@@ -66,7 +66,7 @@ def test_columns_grow_and_give_defaults_for_what_is_missing() -> None:
 
 
 def test_strings_of_rows_stay_objects() -> None:
-    """Read one by one, too: as they were written."""
+    """Also when rows are read one by one."""
     store, view = MemoryRowStore(), SCHEMA["item"]
     written = {"title": np.array(["чай"], object), "schema": np.array([SCHEMA.fingerprint])}
     store.write([("i",)], pack_rows(view, [None]).with_columns(written))

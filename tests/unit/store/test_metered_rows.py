@@ -22,7 +22,7 @@ class UnavailableStore(MemoryRowStore):
 
 
 def test_every_call_is_reported_with_rows_and_duration() -> None:
-    """A failed call, too; its error is raised."""
+    """Also a failed call; its error is raised."""
     calls: list[tuple[str, str, int, float]] = []
     ticks = iter(range(10))
     store = MeteredRowStore(UnavailableStore(), lambda *call: calls.append(call), lambda: next(ticks))

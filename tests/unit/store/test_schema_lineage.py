@@ -1,4 +1,4 @@
-"""Feature schemas that follow each other over one store: who may join, and whose rows are read."""
+"""Feature schemas that follow each other over one store: which writers may join, and which rows are read."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,8 +73,8 @@ def test_every_writer_joins_once(old: Rows) -> None:
     assert ["size", "weight"] == list(lineage.layouts[1].views["item"].features["attributes"].names or ())
 
 
-def test_an_older_writer_is_refused_when_it_starts(old: Rows) -> None:
-    """Both schemas are named, and what to do."""
+def test_an_older_writer_is_rejected_when_it_starts(old: Rows) -> None:
+    """The error names both schemas and the remedy."""
     join_lineage(old, WIDE)
     expected = f"feature schema {SCHEMA.fingerprint}, the store has the newer {WIDE.fingerprint}: start it with"
     with pytest.raises(StaleSchema, match=expected):
@@ -82,8 +82,8 @@ def test_an_older_writer_is_refused_when_it_starts(old: Rows) -> None:
     assert WIDE.fingerprint == read_lineage(old).fingerprints[-1]
 
 
-def test_a_schema_that_does_not_fit_is_refused_when_it_starts(old: Rows) -> None:
-    """Features are named, and the remedy; also if a newer schema would fit, for older rows may be left."""
+def test_an_incompatible_schema_is_rejected_when_it_starts(old: Rows) -> None:
+    """The error names features and remedy; also if a newer schema would fit, because older rows may remain."""
     with pytest.raises(IncompatibleSchema, match=r"scenario_activity\.counts: decays with.*set another store\.project"):
         join_lineage(old, ANOTHER)
     gone = replace(SCHEMA, views=tuple(v for v in SCHEMA.views if v.name != "user"))
@@ -96,7 +96,7 @@ def test_a_schema_that_does_not_fit_is_refused_when_it_starts(old: Rows) -> None
 
 
 def test_rows_of_an_older_schema_are_read_and_rewritten_on_their_next_event(old: Rows) -> None:
-    """With defaults for what is new; nothing that was counted is lost."""
+    """With defaults for new features; no count is lost."""
     click(old, SCHEMA, 1)
     new = Rows(WIDE, old)
     join_lineage(new, WIDE)
@@ -111,7 +111,7 @@ def test_rows_of_an_older_schema_are_read_and_rewritten_on_their_next_event(old:
 
 
 def test_an_older_writer_stops_at_a_newer_row_and_writes_nothing(old: Rows) -> None:
-    """It was running when the newer one started."""
+    """It was running when the newer writer started."""
     click(old, SCHEMA, 1)
     new = Rows(WIDE, old)
     join_lineage(new, WIDE)
@@ -124,7 +124,7 @@ def test_an_older_writer_stops_at_a_newer_row_and_writes_nothing(old: Rows) -> N
 
 
 def test_a_writer_stops_at_a_row_of_an_unknown_schema(old: Rows) -> None:
-    """Somebody wrote without joining."""
+    """Another process wrote without joining."""
     click(old, SCHEMA, 1)
     old.rows["user"][("u0",)] = {**old.rows["user"][("u0",)], "schema": np.array(5)}
     with pytest.raises(StaleSchema, match="under feature schema 5, which is not in the store's lineage"):
@@ -132,7 +132,7 @@ def test_a_writer_stops_at_a_row_of_an_unknown_schema(old: Rows) -> None:
 
 
 def test_an_older_reader_reads_newer_rows_where_it_can(old: Rows) -> None:
-    """A ranking server serves on while consumers are ahead of it, until it would miss what it knows."""
+    """A ranking server continues while consumers have a newer schema, unless one of its features was dropped."""
     new, reader = Rows(WIDE, old), Rows(SCHEMA, old, newer=True)
     join_lineage(new, WIDE)
     click(new, WIDE, 1)
@@ -149,7 +149,7 @@ def test_an_older_reader_reads_newer_rows_where_it_can(old: Rows) -> None:
 
 
 def test_a_reader_of_a_newer_schema_reads_older_rows(old: Rows) -> None:
-    """It need not have joined: a ranking server may be ahead of the consumers. Rows that do not fit are refused."""
+    """It need not join: a ranking server may be ahead of the consumers. Incompatible rows are rejected."""
     (item,) = read_rows(Rows(WIDE, old, newer=True), WIDE["item"], [("i1",)])
     assert item is not None
     assert [0.5, 7.0] == item["attributes"].tolist()
@@ -159,7 +159,7 @@ def test_a_reader_of_a_newer_schema_reads_older_rows(old: Rows) -> None:
 
 
 def test_an_event_type_is_appended_without_a_new_store() -> None:
-    """Rows that do not count it are read and folded on; who does not know it neither writes nor reads rows that do."""
+    """Rows without it are read and updated; processes that lack it neither write nor read rows that count it."""
     config = replace(CONFIG, engagement={"click": 1.0})
     fewer, more = (build_schema(config, types) for types in (EVENT_TYPES[:-1], EVENT_TYPES))
     old = Rows(fewer)
@@ -180,8 +180,8 @@ def test_an_event_type_is_appended_without_a_new_store() -> None:
         reader.read_blocks([request])
 
 
-def test_features_that_left_are_still_known(old: Rows) -> None:
-    """Rows may hold them: an erasure has to remove them too."""
+def test_dropped_features_are_still_listed(old: Rows) -> None:
+    """Rows may hold them: an erasure must remove them too."""
     features = tuple(feature for feature in SCHEMA["user"].features if feature.name != "language")
     less = replace(SCHEMA, views=tuple(replace(v, features=features) if v.name == "user" else v for v in SCHEMA.views))
     join_lineage(old, less)

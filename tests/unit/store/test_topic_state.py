@@ -1,4 +1,4 @@
-"""Which topic rows may be folded from."""
+"""The topic that rows are folded from is checked."""
 
 from dataclasses import replace
 
@@ -23,8 +23,8 @@ def store() -> MemoryRowStore:
     return store
 
 
-def test_the_same_topic_is_folded_from_where_it_was_said(store: MemoryRowStore) -> None:
-    """From the beginning, until a backfill says otherwise."""
+def test_the_same_topic_is_folded_from_the_recorded_offsets(store: MemoryRowStore) -> None:
+    """From the beginning, until a backfill records other offsets."""
     assert [0, 0, 0] == check_topic(store, SCHEMA, TOPIC, 1)
     record_topic(store, SCHEMA, TOPIC, 1, [5, 0, 7])
     assert [5, 0, 7] == check_topic(store, SCHEMA, TOPIC, 1)
@@ -38,18 +38,18 @@ def test_the_same_topic_is_folded_from_where_it_was_said(store: MemoryRowStore) 
         (TOPIC, 0, "the rows hold epoch 1, kafka.topic_epoch is 0"),
     ],
 )
-def test_another_topic_is_refused_with_instructions(
+def test_another_topic_is_rejected_with_instructions(
     changed: TopicIdentity, epoch: int, reason: str, store: MemoryRowStore
 ) -> None:
-    """Again and again: a refusal remembers nothing."""
+    """Every time: a rejection changes no stored state."""
     for _ in range(2):
         with pytest.raises(TopicChanged, match=reason):
             check_topic(store, SCHEMA, changed, epoch)
     assert [0, 0, 0] == check_topic(store, SCHEMA, TOPIC, 1)
 
 
-def test_a_higher_epoch_admits_it_from_its_beginning(store: MemoryRowStore) -> None:
-    """And whoever still has the lower epoch is out."""
+def test_with_a_higher_epoch_another_topic_is_read_from_its_beginning(store: MemoryRowStore) -> None:
+    """Processes with the lower epoch are rejected."""
     record_topic(store, SCHEMA, TOPIC, 1, [5, 0, 7])
     other = TopicIdentity(TOPIC.name, "def", 4)
     assert [0, 0, 0, 0] == check_topic(store, SCHEMA, other, 2)

@@ -25,7 +25,7 @@ def test_a_key_has_names_and_values_sorted_by_name_and_ends_with_the_project() -
 
 
 def test_keys_of_other_entities_and_projects_are_not_decoded() -> None:
-    """They share the database."""
+    """They are stored in the same database."""
     layout, key = RedisLayout(SCHEMA["user_scenario"], "shop"), [("ann", "чай")]
     for view, project in (("user_scenario", "shop2"), ("item_scenario", "shop"), ("user_scenario", "")):
         (other,) = RedisLayout(SCHEMA[view], project).encode_keys(key)
@@ -33,7 +33,7 @@ def test_keys_of_other_entities_and_projects_are_not_decoded() -> None:
 
 
 def test_times_are_kept_to_the_microsecond() -> None:
-    """A row without a time of its own gets the first second: the epoch would mark it as missing."""
+    """A row without a time gets second 1: time 0 would mark it as missing."""
     block = pack_rows(SCHEMA["user"], [None, None]).with_columns({"time_s": np.array([1_700_000_000.123456, 0.0])})
     expected = [Timestamp(seconds=1_700_000_000, nanos=123_456_000), Timestamp(seconds=1)]
     assert [stamp.SerializeToString() for stamp in expected] == encode_times(block)

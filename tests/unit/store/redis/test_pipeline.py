@@ -15,27 +15,27 @@ GET = b"*2\r\n" + encode_arguments(b"GET", b"k")
 
 @pytest.fixture
 def server() -> Iterator[socket.socket]:
-    """Accepts connections and sends nothing by itself."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening
+    """Accepts connections and sends no responses."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
 
 
 @pytest.fixture
 def client(server: socket.socket) -> Iterator[redis.Redis]:
-    """Without a time-out, and without commands of its own."""
+    """A client without a time-out, that sends no commands when it connects."""
     client = redis.Redis(port=server.getsockname()[1], socket_timeout=None, driver_info=None)
     yield client
     client.close()
 
 
 def test_a_read_ends_at_its_deadline(client: redis.Redis) -> None:
-    """The connection has no time-out of its own."""
+    """Although the connection has no time-out."""
     with read_deadline(0.01), pytest.raises(redis.TimeoutError, match="no response before the deadline"):
         execute_pipeline(client, [b"k"], [GET])
 
 
-def test_a_late_answer_is_not_taken_for_that_of_the_next_command(server: socket.socket, client: redis.Redis) -> None:
-    """The connection is closed."""
+def test_a_late_response_is_not_read_as_that_of_the_next_command(server: socket.socket, client: redis.Redis) -> None:
+    """The connection is closed after a time-out."""
     with read_deadline(0.01), pytest.raises(redis.TimeoutError):
         execute_pipeline(client, [b"k"], [GET])
 
@@ -55,8 +55,8 @@ def test_a_late_answer_is_not_taken_for_that_of_the_next_command(server: socket.
     answering.join()
 
 
-def test_an_inner_deadline_does_not_prolong_the_outer_one() -> None:
-    """And at the end there is none."""
+def test_an_inner_deadline_does_not_extend_the_outer_one() -> None:
+    """After the outer one there is no deadline."""
     with read_deadline(0), read_deadline(1000):
         assert 0 == read_time_left_s()
     assert read_time_left_s() is None

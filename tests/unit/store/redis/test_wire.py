@@ -86,8 +86,8 @@ def test_values_are_encoded_as_protobuf_does(view: View) -> None:
 
 
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
-def test_values_come_back_to_the_bit(view: View) -> None:
-    """Without the library's help; and what comes back can be changed in place."""
+def test_values_are_decoded_to_the_bit(view: View) -> None:
+    """Without the protobuf library; and the decoded arrays are writable."""
     rows = rows_of(view)
     columns = {feature.name: [message(feature, row[feature.name]) for row in rows] for feature in view.features}
     block = decode_block(view, columns, len(rows), pytest.fail)
@@ -99,7 +99,7 @@ def test_values_come_back_to_the_bit(view: View) -> None:
 
 @pytest.mark.parametrize("unset", [None, b""], ids=["no field", "empty"])
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
-def test_what_is_not_set_takes_the_default(view: View, unset: bytes | None) -> None:
+def test_a_value_that_is_not_set_takes_the_default(view: View, unset: bytes | None) -> None:
     columns = {feature.name: [unset] for feature in view.features}
     (row,) = unpack_rows(decode_block(view, columns, 1, pytest.fail))
     (expected,) = unpack_rows(pack_rows(view, [None]))
@@ -107,7 +107,7 @@ def test_what_is_not_set_takes_the_default(view: View, unset: bytes | None) -> N
         np.testing.assert_array_equal(value, row[name])
 
 
-def test_no_rows_are_no_rows() -> None:
+def test_an_empty_block_has_no_cells() -> None:
     view = SCHEMA["user"]
     block = decode_block(view, {feature.name: [] for feature in view.features}, 0, pytest.fail)
     assert 0 == block.size
@@ -115,7 +115,7 @@ def test_no_rows_are_no_rows() -> None:
 
 
 def test_unpacked_lists_are_read_too() -> None:
-    """What an encoder may also write: every number behind a tag of its own."""
+    """An encoder may write them: each number has its own tag."""
     feature = Feature("prices", "float64", VARIABLE, "")
     numbers = [1.5, -2.0]
     inner = b"".join(b"\x09" + np.float64(number).tobytes() for number in numbers)
