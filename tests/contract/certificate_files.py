@@ -1,4 +1,4 @@
-"""What an authority signs, in files: for clients that take paths."""
+"""Certificates of a test's authority in files, for clients that take paths."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class Signed:
 
 
 class AuthorityInFiles:
-    """An authority whose certificates lie in a folder."""
+    """An authority that writes its certificates to a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._authority = folder, Authority(f"authority {folder.name}")

@@ -1,4 +1,4 @@
-"""An authority of a test, and what it signs: certificates for servers on the loopback interface and for clients."""
+"""A test's certificate authority: it signs certificates for servers on the loopback interface and for clients."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        self._certificate = self._built(self._name, self._key).add_extension(constraints, critical=True)
+        self._certificate = self._build(self._name, self._key).add_extension(constraints, critical=True)
         self._signed = self._certificate.sign(self._key, hashes.SHA256())
         self.pem = self._signed.public_bytes(Encoding.PEM)
 
@@ -45,11 +45,11 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         here = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(host)]
-        built = self._built(subject, key).add_extension(x509.SubjectAlternativeName(here), critical=False)
+        built = self._build(subject, key).add_extension(x509.SubjectAlternativeName(here), critical=False)
         certificate = built.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
         return Pair(certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
-    def _built(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _build(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now, builder = datetime.now(UTC), x509.CertificateBuilder(issuer_name=self._name, subject_name=subject)
         numbered = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
         return numbered.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))

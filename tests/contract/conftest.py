@@ -1,4 +1,4 @@
-"""The ranking server that most contract tests ask."""
+"""The ranking server of most contract tests."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from tests.contract.rank_server import RankServer, SwitchedStore, filled_store, 
 
 @pytest.fixture
 def store() -> SwitchedStore:
-    """The history that `filled_store` tells."""
+    """The rows of `filled_store`."""
     return filled_store()
 
 
 @pytest.fixture
 def server(store: SwitchedStore) -> Iterator[RankServer]:
-    """A server over the store."""
+    """A ranking server over the store."""
     with running(store) as server:
         yield server

@@ -1,4 +1,4 @@
-"""The Python clients as tests see them: the asynchronous ones behind the face of the others."""
+"""The Python clients as tests use them: the asynchronous ones behind the interface of the synchronous ones."""
 
 import asyncio
 import threading
@@ -20,15 +20,15 @@ class InLoop:
         return self._run(self._inner.rank(*arguments, **parameters)).result()
 
     def publish(self, *arguments: Any) -> Any:
-        """The results of a client, a future of a stream's."""
+        """The results from a client, a future from a stream."""
         future = self._run(self._inner.publish(*arguments))
         return future.result() if isinstance(self._inner, AsyncEventClient) else future
 
     def stream(self, **options: Any) -> "InLoop":
-        async def made() -> Any:
+        async def create() -> Any:
             return self._inner.stream(**options)
 
-        return InLoop(self._loop, self._run(made()).result())
+        return InLoop(self._loop, self._run(create()).result())
 
     def close(self) -> None:
         self._run(self._inner.close()).result()
@@ -45,33 +45,33 @@ class InLoop:
 
 
 class Sync:
-    """Makes clients."""
+    """Factory of synchronous clients."""
 
     ranking, events = RankingClient, EventClient
 
 
 class Async:
-    """Makes asynchronous clients, on a loop of their own."""
+    """Factory of asynchronous clients, on a loop of their own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
     def ranking(self, *arguments: Any, **options: Any) -> InLoop:
-        return self._made(AsyncRankingClient, arguments, options)
+        return self._create(AsyncRankingClient, arguments, options)
 
     def events(self, *arguments: Any, **options: Any) -> InLoop:
-        return self._made(AsyncEventClient, arguments, options)
+        return self._create(AsyncEventClient, arguments, options)
 
-    def _made(self, kind: type[Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> InLoop:
-        async def made() -> Any:
+    def _create(self, kind: type[Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> InLoop:
+        async def create() -> Any:
             return kind(*arguments, **options)
 
-        return InLoop(self._loop, asyncio.run_coroutine_threadsafe(made(), self._loop).result())
+        return InLoop(self._loop, asyncio.run_coroutine_threadsafe(create(), self._loop).result())
 
 
 @contextmanager
-def made(kind: str) -> Iterator[Any]:
-    """What makes clients of a kind."""
+def client_factory(kind: str) -> Iterator[Any]:
+    """The factory of one kind of clients: `sync` or `async`."""
     if kind == "sync":
         yield Sync
         return

@@ -56,7 +56,7 @@ SCHEMA = build_schema(
 
 
 class WideModel(FakeModel):
-    """Every number of every tensor moves the preferences, so that no row can differ unnoticed."""
+    """Every value of every tensor changes the preferences, so that any difference of a row is detected."""
 
     def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         parts = [

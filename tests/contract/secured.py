@@ -1,4 +1,4 @@
-"""Protected servers of a test: their files, the tokens that they know, and both of them running with these."""
+"""Protected servers of a test: their files, the tokens that they accept, and both servers running with these."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ def settings(folder: Path, transport: str = PLAIN, **changes: Any) -> SecuritySe
 
 @dataclass(frozen=True)
 class Servers:
-    """Both servers, and a channel to each as the transport has it.
+    """Both servers, and a channel of the given transport to each.
 
     Args:
         gateway: the event gateway.
@@ -67,7 +67,7 @@ class Servers:
 
 @contextmanager
 def running(security: SecuritySettings, transport: str = PLAIN) -> Iterator[Servers]:
-    """Both servers with protections of their own, as processes have them; changes of files are seen at once."""
+    """Both servers, each with a protection of its own, as processes have; changes of files are detected immediately."""
     with (
         event_gateway.running(MemoryPublisher(), protection=open_protection(security, check_interval_s=0.0)) as gateway,
         rank_server.running(
@@ -80,7 +80,7 @@ def running(security: SecuritySettings, transport: str = PLAIN) -> Iterator[Serv
 
 
 def channel(address: str, transport: str) -> grpc.Channel:
-    """With a connection of its own."""
+    """A channel with a connection of its own."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     if transport == PLAIN:
         return grpc.insecure_channel(address, options)

@@ -1,4 +1,4 @@
-"""Connections that are no client's, seeded: noise, other protocols, broken HTTP/2, and those who leave in between."""
+"""Connections of no valid client, seeded: noise, other protocols, broken HTTP/2, and early disconnects."""
 
 import random
 import socket
@@ -13,11 +13,11 @@ RANK = "/crossrec.ranking.v1.RankingService/Rank"
 OPEN_AT_ONCE = 40
 
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER of zero seconds: closing throws the connection away."""
+"""SO_LINGER of zero seconds: closing resets the connection."""
 
 
 def connect_strangely(address: str, seeds: range) -> None:
-    """Make the connections of these numbers; each sends its first half at once and its second half 40 later."""
+    """Make the connections of these seeds; each sends half at once and the rest 40 connections later."""
     host, _, port = address.rpartition(":")
     under_way = deque[tuple[socket.socket, bytes, bool]]()
     for seed in seeds:
@@ -63,7 +63,7 @@ def _http_1(chance: random.Random) -> bytes:
 
 
 def _tls(chance: random.Random) -> bytes:
-    """A ClientHello's beginning."""
+    """The beginning of a ClientHello."""
     body = b"\x03\x03" + chance.randbytes(32) + b"\x00" + b"\x00\x02\x13\x01" + b"\x01\x00"
     hello = b"\x01" + len(body).to_bytes(3, "big") + body
     return b"\x16\x03\x01" + len(hello).to_bytes(2, "big") + hello
@@ -74,7 +74,7 @@ def _half_preface(chance: random.Random) -> bytes:
 
 
 def _frames(chance: random.Random) -> bytes:
-    """A client's beginning, then frames of any type, flags, stream and length, which need not be their own."""
+    """A client's preface, then frames of any type, flags and stream, with lengths that may be wrong."""
     return PREFACE + SETTINGS + b"".join(_frame(chance) for _ in range(chance.choice([1, 3, 20])))
 
 
@@ -91,7 +91,7 @@ def _frame(chance: random.Random) -> bytes:
 
 
 def _many_streams(chance: random.Random) -> bytes:
-    """Streams that are opened and thrown away at once."""
+    """Streams that are opened and reset immediately."""
     reset = b"".join(
         _of(1, 4, stream, _HEADERS) + _of(3, 0, stream, (8).to_bytes(4, "big"))
         for stream in range(1, 2 * chance.choice([1, 50, 200]), 2)
@@ -100,7 +100,7 @@ def _many_streams(chance: random.Random) -> bytes:
 
 
 def _half_call(chance: random.Random) -> bytes:
-    """A call whose message never comes, or comes in part, or claims to be compressed, or to have gigabytes."""
+    """A call whose message is missing or partial, or claims to be compressed or gigabytes long."""
     head = chance.choice(
         [b"", b"\x00", b"\x00\x00\x00\x00\x05ab", b"\x01\x00\x00\x00\x02ab", b"\x00\xff\xff\xff\xffab"]
     )

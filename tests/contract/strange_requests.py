@@ -1,6 +1,6 @@
-"""Rank requests that nobody would send on purpose, seeded: each number makes the same call again.
+"""Malformed and extreme Rank requests, seeded: each number gives the same call again.
 
-A request begins valid; some of its fields are replaced by one of their borders, inside or just outside; then perhaps
+A request begins valid; some of its fields are replaced by values at, or just beyond, their limits; then perhaps
 its bytes are spoilt, and the call around it. What has to come of it is known from what was done.
 """
 
@@ -19,13 +19,13 @@ from tests.contract.rank_server import ITEMS, NOW_S
 
 DAY_S = 24 * 3600
 NAN, INF = float("nan"), float("inf")
-LETTERS = ["a", "\x00", "\x1f", "\x7f", '"', "\\", "ü", "\u202e", "茶", "\uffff", "😀", "\U0010fffd", "\u200b"]
+CHARACTERS = ["a", "\x00", "\x1f", "\x7f", '"', "\\", "ü", "\u202e", "茶", "\uffff", "😀", "\U0010fffd", "\u200b"]
 """Of every plane and length in UTF-8; control characters, direction marks, nothing at all."""
 
-FITTING = {size: [letter for letter in LETTERS if len(letter.encode()) <= size] for size in (1, 2, 3, 4)}
+FITTING = {size: [character for character in CHARACTERS if len(character.encode()) <= size] for size in (1, 2, 3, 4)}
 
 Change = Callable[[random.Random, RankRequest], str]
-"""Changes a field of a request; the field that is at fault then, "" if none is."""
+"""Changes a field of a request; returns the invalid field, "" if there is none."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Strange:
         unsure: whether other fields may be at fault as well: the bytes were spoilt.
         metadata: of the call.
         timeout_s: its deadline.
-        cancelled: whether the caller leaves at once.
+        cancelled: whether the caller cancels immediately.
         odd: whether it may end without an answer, for what is around the request.
     """
 
@@ -54,7 +54,7 @@ class Strange:
 
     @property
     def message(self) -> RankRequest | None:
-        """The request as it can be read, if it can."""
+        """The parsed request; None if it cannot be parsed."""
         try:
             return RankRequest.FromString(self.data)
         except DecodeError:
@@ -62,7 +62,7 @@ class Strange:
 
 
 def strange(seed: int) -> Strange:
-    """The call that belongs to a number."""
+    """The call of a seed."""
     chance = random.Random(seed)
     message = RankRequest(user_id=chance.choice(["ann", "bob", "new"]), item_ids=ITEMS)
     message.scenario_id = chance.choice(["tv", "shelf", ""])
@@ -79,11 +79,11 @@ def strange(seed: int) -> Strange:
 
 
 def word(chance: random.Random, size: int) -> str:
-    """Strange letters that take so many bytes."""
+    """Unusual characters of that many bytes in UTF-8."""
     text, left = "", size
     while left:
-        letter = chance.choice(FITTING[min(left, 4)])
-        text, left = text + letter, left - len(letter.encode())
+        character = chance.choice(FITTING[min(left, 4)])
+        text, left = text + character, left - len(character.encode())
     return text
 
 
@@ -160,11 +160,11 @@ CHANGES: list[list[Change]] = [
     [_declared, _declared, _undeclared],
     [_diversity],
 ]
-"""One of each list at most, so that none undoes what another did."""
+"""At most one of each list, so that no change reverts another."""
 
 
 def spoilt(chance: random.Random, call: Strange) -> Strange:
-    """The same call with other bytes; what they mean is for the parser to say, unless they mean nothing."""
+    """The same call with other bytes; the parser decides what they mean, unless they mean nothing."""
     kind = chance.choice([*SPOILERS] * 20 + [_oversized])
     call.data = kind(chance, call.data)
     if kind is _oversized:
@@ -196,7 +196,7 @@ def _noise(chance: random.Random, data: bytes) -> bytes:
 
 
 def _unknown_field(chance: random.Random, data: bytes) -> bytes:
-    """Fields that a later version may have, of every wire type."""
+    """Fields of a possible later version, of every wire type."""
     number = chance.choice([8, 15, 16, 100, 19_000, 2**29 - 1])
     values = [(0, varint(chance.getrandbits(64))), (1, chance.randbytes(8)), (5, chance.randbytes(4))]
     content = chance.randbytes(chance.choice([0, 5, 500]))
@@ -206,7 +206,7 @@ def _unknown_field(chance: random.Random, data: bytes) -> bytes:
 
 
 def _wrong_type(chance: random.Random, data: bytes) -> bytes:
-    """A field that is known, in a wire type that it does not have."""
+    """A known field with a wrong wire type."""
     wire = chance.randrange(8)
     value = chance.choice([varint(chance.getrandbits(chance.choice([7, 32, 64]))), chance.randbytes(8), b"\x03abc"])
     return data + varint(chance.randrange(0, 8) << 3 | wire) + value
@@ -219,7 +219,7 @@ def _huge_varint(chance: random.Random, data: bytes) -> bytes:
 
 
 def _nested(chance: random.Random, data: bytes) -> bytes:
-    """Groups, or messages, inside each other; perhaps deeper than any parser goes, perhaps without their ends."""
+    """Nested groups or messages; perhaps deeper than any parser's limit, perhaps without their ends."""
     depth = chance.choice([1, 50, 99, 101, 5000])
     if chance.random() < 0.5:
         return data + varint(9 << 3 | 3) * depth + varint(9 << 3 | 4) * chance.choice([depth, depth - 1, depth + 1])
@@ -230,7 +230,7 @@ def _nested(chance: random.Random, data: bytes) -> bytes:
 
 
 def _oversized(chance: random.Random, data: bytes) -> bytes:
-    """Just as large as a message may be, or larger, by a field that nobody knows."""
+    """As large as a message may be, or larger, by an unknown field."""
     size = MAX_REQUEST_BYTES + chance.choice([-1, 0, 1, 1000])
     head = varint(100 << 3 | 2)
     content = size - len(data) - len(head) - 4
@@ -250,7 +250,7 @@ def varint(value: int) -> bytes:
 
 
 def _around(chance: random.Random, call: Strange) -> None:
-    """What is around the request: priorities, metadata, deadlines, callers who leave."""
+    """Properties of the call: priorities, metadata, deadlines, cancellations."""
     match chance.randrange(6):
         case 0:
             call.metadata.append((PRIORITY, chance.choice(["", "INTERACTIVE", "urgent", "x" * 500])))

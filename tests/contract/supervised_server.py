@@ -30,7 +30,7 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 
 class NamedModel(FakeModel):
-    """Names the process that ranked, and takes `work_s`."""
+    """Answers with the process id as version, and takes `work_s`."""
 
     def __init__(self, work_s: float, begun: Path) -> None:
         self.version, self._work_s, self._begun = f"fake/{os.getpid()}", work_s, begun

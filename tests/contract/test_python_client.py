@@ -23,7 +23,7 @@ PUSHBACK = "grpc-retry-pushback-ms"
 
 @pytest.fixture(params=["sync", "async"])
 def clients(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with python_clients.made(request.param) as clients:
+    with python_clients.client_factory(request.param) as clients:
         yield clients
 
 
@@ -46,7 +46,7 @@ def event_ids(tried: front.Seen) -> list[str]:
     return [entry.scenario_update.event_id for entry in PublishRequest.FromString(tried.request).entries]
 
 
-def test_rank_answers_what_the_server_says(server: RankServer, clients: Any) -> None:
+def test_rank_returns_the_answer_of_the_server(server: RankServer, clients: Any) -> None:
     """Explanations on request."""
     with clients.ranking(server.built.address, deadline_s=30) as ranking:
         answer = ranking.rank("ann", ITEMS, scenario_id="tv", explain=True)
@@ -55,8 +55,8 @@ def test_rank_answers_what_the_server_says(server: RankServer, clients: Any) -> 
     assert list(expected.items) == list(answer.items)
 
 
-def test_publish_says_what_became_of_each_entry(gateway: Gateway, clients: Any) -> None:
-    """In order; an entry without an id got one before it was sent."""
+def test_publish_returns_a_result_for_each_entry(gateway: Gateway, clients: Any) -> None:
+    """In order; an entry without an id gets one before it is sent."""
     entries = [scenario("tv"), scenario(""), scenario("shelf", event_id="e3")]
     with clients.events(gateway.built.address) as events:
         accepted, rejected, named = events.publish(entries)
@@ -65,7 +65,7 @@ def test_publish_says_what_became_of_each_entry(gateway: Gateway, clients: Any) 
     assert "e3" == named.accepted.event_id
 
 
-def test_a_batch_that_found_nobody_is_sent_again_with_the_same_ids(gateway: Gateway, clients: Any) -> None:
+def test_a_batch_to_an_unavailable_server_is_retried_with_the_same_ids(gateway: Gateway, clients: Any) -> None:
     with front.serving(gateway.built.address) as before, clients.events(before.address) as events:
         before.fail("Publish", grpc.StatusCode.UNAVAILABLE, PUBLISH_RETRIES["maxAttempts"] - 1)
         results = events.publish([scenario("tv"), scenario("shelf")])
@@ -73,7 +73,7 @@ def test_a_batch_that_found_nobody_is_sent_again_with_the_same_ids(gateway: Gate
     assert [ids] * PUBLISH_RETRIES["maxAttempts"] == [event_ids(tried) for tried in before.tries("Publish")]
 
 
-def test_a_ranking_server_that_is_away_is_asked_so_often_and_no_more(clients: Any) -> None:
+def test_calls_to_an_unavailable_ranking_server_are_retried_up_to_the_limit(clients: Any) -> None:
     with front.serving() as before, clients.ranking(before.address, deadline_s=30) as ranking:
         before.fail("Rank", grpc.StatusCode.UNAVAILABLE, 100)
         with pytest.raises(ServiceUnavailable, match="UNAVAILABLE: a fault of this test"):
@@ -81,8 +81,8 @@ def test_a_ranking_server_that_is_away_is_asked_so_often_and_no_more(clients: An
     assert RANK_RETRIES["maxAttempts"] == len(before.tries("Rank"))
 
 
-def test_a_server_that_is_full_says_when_to_come_back(server: RankServer, clients: Any) -> None:
-    """The client comes back by itself; and does not where the server says never (a negative delay)."""
+def test_a_full_server_sets_the_retry_delay(server: RankServer, clients: Any) -> None:
+    """The client retries after the delay; a negative delay forbids a retry."""
     with front.serving(server.built.address) as before, clients.ranking(before.address, deadline_s=30) as ranking:
         before.fail("Rank", grpc.StatusCode.RESOURCE_EXHAUSTED, 2, (PUSHBACK, "1"))
         assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
@@ -93,7 +93,7 @@ def test_a_server_that_is_full_says_when_to_come_back(server: RankServer, client
         assert 4 == len(before.tries("Rank"))
 
 
-def test_who_is_refused_after_all_tries_knows_when_to_come_back(clients: Any) -> None:
+def test_the_error_after_the_last_retry_has_the_retry_delay(clients: Any) -> None:
     with front.serving() as before, clients.events(before.address) as events:
         before.fail("Publish", grpc.StatusCode.RESOURCE_EXHAUSTED, 10, (PUSHBACK, "7"))
         with pytest.raises(ResourceExhausted) as caught:
@@ -101,7 +101,7 @@ def test_who_is_refused_after_all_tries_knows_when_to_come_back(clients: Any) ->
     assert 0.007 == caught.value.retry_after_s
 
 
-def test_a_bad_request_is_not_sent_again(server: RankServer, clients: Any) -> None:
+def test_an_invalid_request_is_not_retried(server: RankServer, clients: Any) -> None:
     """The text names the field, and the reason is the server's."""
     with (
         front.serving(server.built.address) as before,
@@ -114,7 +114,7 @@ def test_a_bad_request_is_not_sent_again(server: RankServer, clients: Any) -> No
     assert 1 == len(before.tries("Rank"))
 
 
-def test_the_deadline_ends_a_call_that_nobody_answers(clients: Any) -> None:
+def test_the_deadline_ends_a_call_without_an_answer(clients: Any) -> None:
     with (
         front.black_hole() as address,
         clients.ranking(address, deadline_s=0.2) as ranking,
@@ -123,7 +123,7 @@ def test_the_deadline_ends_a_call_that_nobody_answers(clients: Any) -> None:
         ranking.rank("ann", ITEMS)
 
 
-def test_a_token_travels_over_tls(server: RankServer, authority: AuthorityInFiles, clients: Any) -> None:
+def test_a_token_is_sent_over_tls(server: RankServer, authority: AuthorityInFiles, clients: Any) -> None:
     credentials, ours = authority.server_credentials(), tls(ca=authority.file)
     with front.serving(server.built.address, TOKEN, credentials) as before:
         with clients.ranking(before.address, credentials=ours, token=lambda: TOKEN, deadline_s=30) as ranking:
@@ -135,7 +135,7 @@ def test_a_token_travels_over_tls(server: RankServer, authority: AuthorityInFile
             ranking.rank("ann", ITEMS)
 
 
-def test_a_token_travels_in_the_clear_on_this_machine(gateway: Gateway, clients: Any) -> None:
+def test_a_token_is_sent_without_tls_on_loopback(gateway: Gateway, clients: Any) -> None:
     """With batches and with streams."""
     with front.serving(gateway.built.address, TOKEN) as before, clients.events(before.address, token=TOKEN) as events:
         assert events.publish([scenario("tv")])[0].HasField("accepted")
@@ -143,9 +143,7 @@ def test_a_token_travels_in_the_clear_on_this_machine(gateway: Gateway, clients:
             assert stream.publish(scenario("tv")).result()[0].HasField("accepted")
 
 
-def test_a_server_of_another_authority_is_not_spoken_to(
-    authority: AuthorityInFiles, clients: Any, tmp_path: Path
-) -> None:
+def test_a_server_of_another_authority_is_not_called(authority: AuthorityInFiles, clients: Any, tmp_path: Path) -> None:
     """The token does not reach it."""
     with front.serving(credentials=AuthorityInFiles(tmp_path).server_credentials()) as before:
         ours = tls(ca=authority.file)
@@ -157,7 +155,9 @@ def test_a_server_of_another_authority_is_not_spoken_to(
     assert [] == before.seen
 
 
-def test_a_server_may_ask_for_a_certificate(server: RankServer, authority: AuthorityInFiles, clients: Any) -> None:
+def test_a_server_may_require_a_client_certificate(
+    server: RankServer, authority: AuthorityInFiles, clients: Any
+) -> None:
     mine = authority.sign("client")
     known = tls(authority.file, mine.certificate, mine.key)
     with front.serving(server.built.address, credentials=authority.server_credentials(mutual=True)) as before:
@@ -170,8 +170,8 @@ def test_a_server_may_ask_for_a_certificate(server: RankServer, authority: Autho
             ranking.rank("ann", ITEMS)
 
 
-def test_calls_go_to_the_servers_that_serve(gateway: Gateway, clients: Any) -> None:
-    """Of two addresses the one that is healthy gets all, the other nothing until it is healthy, too."""
+def test_calls_go_to_the_healthy_servers(gateway: Gateway, clients: Any) -> None:
+    """Of two addresses the healthy one gets all calls, the other none until it is healthy, too."""
     with event_gateway.running(MemoryPublisher()) as other:
         other.built.health.set(EVENT_SERVICE, HealthCheckResponse.NOT_SERVING)
         both = f"ipv4:{gateway.built.address},{other.built.address}"
@@ -184,8 +184,8 @@ def test_calls_go_to_the_servers_that_serve(gateway: Gateway, clients: Any) -> N
                 events.publish([scenario("tv")])
 
 
-def test_connections_are_taken_in_turns(server: RankServer, clients: Any) -> None:
-    """So that workers which share a port all get some."""
+def test_calls_are_spread_over_connections(server: RankServer, clients: Any) -> None:
+    """So workers that share a port all get calls."""
     with (
         front.serving(server.built.address) as before,
         clients.ranking(before.address, deadline_s=30, connections=3) as ranking,

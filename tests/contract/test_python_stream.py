@@ -1,4 +1,4 @@
-"""Streams of the Python clients: an answer for each entry, whatever becomes of the gateway; for both kinds."""
+"""Streams of the Python clients: an answer for each entry, whatever happens to the gateway; for both kinds."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ from tests.contract.front import Front
 
 @pytest.fixture(params=["sync", "async"])
 def clients(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with python_clients.made(request.param) as clients:
+    with python_clients.client_factory(request.param) as clients:
         yield clients
 
 
@@ -50,7 +50,7 @@ def event_ids(stored: list[OutgoingRecord]) -> list[str]:
 
 @contextmanager
 def cutting(proxy: Proxy) -> Iterator[list[float]]:
-    """Cuts connections now and then, for a moment; when, seconds, is in the list."""
+    """Cuts connections repeatedly, for a moment each; the list holds the times of the cuts in seconds."""
     cuts, over = list[float](), threading.Event()
 
     def cut() -> None:
@@ -70,7 +70,7 @@ def cutting(proxy: Proxy) -> Iterator[list[float]]:
 
 
 def test_every_entry_has_its_answer(gateway: Gateway, clients: Any) -> None:
-    """More entries than the window holds, a bad one among them; stored in the order in which they were published."""
+    """More entries than the window holds, one of them invalid; stored in the order in which they were published."""
     entries = [scenario(number) for number in range(50)]
     with clients.events(gateway.built.address) as events, events.stream(window=8) as stream:
         futures = [stream.publish(entry) for entry in entries]
@@ -82,10 +82,10 @@ def test_every_entry_has_its_answer(gateway: Gateway, clients: Any) -> None:
     assert [*map(str, range(50)), "last"] == names(gateway.publisher.stored)
 
 
-def test_what_has_no_answer_is_sent_again_when_the_gateway_comes_back(
+def test_unanswered_entries_are_sent_again_when_the_gateway_is_back(
     gateway: Gateway, before: Front, clients: Any
 ) -> None:
-    """Under the same ids and in the same order, to another gateway here; what was answered is not sent again."""
+    """Under the same ids and in the same order, to another gateway here; answered entries are not sent again."""
     with (
         event_gateway.running(MemoryPublisher()) as other,
         clients.events(before.address) as events,
@@ -102,7 +102,7 @@ def test_what_has_no_answer_is_sent_again_when_the_gateway_comes_back(
     assert ids == event_ids(other.publisher.stored)
 
 
-def test_a_gateway_that_is_full_or_away_is_tried_again(gateway: Gateway, before: Front, clients: Any) -> None:
+def test_a_full_or_unavailable_gateway_is_retried(gateway: Gateway, before: Front, clients: Any) -> None:
     before.fail("PublishStream", grpc.StatusCode.UNAVAILABLE, 1)
     before.faults["PublishStream"] += [(grpc.StatusCode.RESOURCE_EXHAUSTED, (("grpc-retry-pushback-ms", "1"),))]
     with clients.events(before.address) as events, events.stream() as stream:
@@ -110,8 +110,8 @@ def test_a_gateway_that_is_full_or_away_is_tried_again(gateway: Gateway, before:
     assert ["tv"] == names(gateway.publisher.stored)
 
 
-def test_a_gateway_that_leaves_while_much_is_sent_is_tried_again(gateway: Gateway, before: Front, clients: Any) -> None:
-    """Also where grpc.aio, in the middle of a message, has an error of its own in place of the gateway's status."""
+def test_a_gateway_that_ends_the_stream_during_sends_is_retried(gateway: Gateway, before: Front, clients: Any) -> None:
+    """Also where grpc.aio, in the middle of a message, raises an error of its own in place of the gateway's status."""
     before.fail("PublishStream", grpc.StatusCode.RESOURCE_EXHAUSTED, 6, ("grpc-retry-pushback-ms", "1"))
     with clients.events(before.address) as events, events.stream() as stream:
         futures = [stream.publish(scenario(number)) for number in range(100)]
@@ -119,8 +119,8 @@ def test_a_gateway_that_leaves_while_much_is_sent_is_tried_again(gateway: Gatewa
     assert [*map(str, range(100))] == names(gateway.publisher.stored)
 
 
-def test_connections_that_are_cut_cost_no_entry(gateway: Gateway, clients: Any) -> None:
-    """In the midst of things, again and again; what is stored twice has the same id, and first times are in order."""
+def test_cut_connections_lose_no_entry(gateway: Gateway, clients: Any) -> None:
+    """Repeated cuts during sends; an entry that is stored twice has the same id, and first copies are in order."""
     published = 0
     with (
         Proxy(int(gateway.built.address.rpartition(":")[2])) as proxy,
@@ -137,8 +137,8 @@ def test_connections_that_are_cut_cost_no_entry(gateway: Gateway, clients: Any) 
     assert [*map(str, range(published))] == [name for name, _ in first_times]
 
 
-def test_patience_ends(before: Front, clients: Any) -> None:
-    """Then futures fail, and so does whoever publishes or leaves."""
+def test_the_reconnect_timeout_ends_the_stream(before: Front, clients: Any) -> None:
+    """After it futures fail, and so do `publish` and leaving the `with` block."""
     before.fail("PublishStream", grpc.StatusCode.UNAVAILABLE, 100)
     with (
         clients.events(before.address) as events,
@@ -151,13 +151,13 @@ def test_patience_ends(before: Front, clients: Any) -> None:
             _result(stream.publish(scenario("tv")))
 
 
-def test_an_error_that_trying_again_cannot_help_ends_the_stream(gateway: Gateway, clients: Any) -> None:
+def test_an_error_that_cannot_be_retried_ends_the_stream(gateway: Gateway, clients: Any) -> None:
     with clients.events(gateway.built.address) as events, pytest.raises(InvalidArgument), events.stream() as stream:
         stream.publish(*[scenario("tv")] * 1001).result()
 
 
-def test_an_error_leads_out_at_once(gateway: Gateway, clients: Any) -> None:
-    """Although answers are missing; who waits for them hears that."""
+def test_an_error_of_the_caller_leaves_the_stream_at_once(gateway: Gateway, clients: Any) -> None:
+    """Although answers are missing; their futures fail."""
     gateway.publisher.holding = True
     with (
         clients.events(gateway.built.address) as events,
@@ -171,7 +171,7 @@ def test_an_error_leads_out_at_once(gateway: Gateway, clients: Any) -> None:
         future.result()
 
 
-def test_a_closed_stream_takes_nothing(gateway: Gateway, clients: Any) -> None:
+def test_a_closed_stream_rejects_entries(gateway: Gateway, clients: Any) -> None:
     with clients.events(gateway.built.address) as events:
         with events.stream() as stream:
             pass

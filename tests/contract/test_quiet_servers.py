@@ -1,4 +1,4 @@
-"""Standard error of the servers that operators start: JSON lines, whatever comes in from the network."""
+"""Standard error of the servers as operators start them: JSON lines, whatever arrives from the network."""
 
 import json
 import os
@@ -39,13 +39,13 @@ def gateway(log: Path, **variables: str) -> Iterator[str]:
 
 
 def answers(address: str) -> None:
-    """Return once the server does; whether it is well does not matter."""
+    """Return once the server answers, with any status."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True)
 
 
 def address_in(log: Path) -> str:
-    """Where the log says that it serves; the test's time-out bounds the wait."""
+    """The address that the log reports; the test's time-out bounds the wait."""
     while True:
         for line in log.read_text(errors="replace").splitlines():
             if '"gateway_started"' in line:
@@ -59,8 +59,8 @@ def strange_lines(log: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith('{"time": ')]
 
 
-def test_what_strangers_send_is_not_in_the_log(tmp_path: Path) -> None:
-    """Neither their bytes nor their addresses, and every line is one that a collector can read."""
+def test_bytes_of_unknown_peers_are_not_in_the_log(tmp_path: Path) -> None:
+    """Neither their bytes nor their addresses, and every line is JSON that a collector can read."""
     log = tmp_path / "log"
     with gateway(log) as address:
         connect_strangely(address, range(150))
@@ -69,8 +69,8 @@ def test_what_strangers_send_is_not_in_the_log(tmp_path: Path) -> None:
     assert {"gateway_started", "gateway_stopped"} <= set(events)
 
 
-def test_grpc_can_be_made_to_talk(tmp_path: Path) -> None:
-    """By its own environment variable; which also shows that the strangers above gave it a reason to."""
+def test_grpc_logging_can_be_enabled(tmp_path: Path) -> None:
+    """By gRPC's own environment variable; this also proves that the bytes above make gRPC log."""
     log = tmp_path / "log"
     with gateway(log, GRPC_VERBOSITY="INFO") as address:
         connect_strangely(address, range(150))

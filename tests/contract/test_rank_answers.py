@@ -74,8 +74,8 @@ def test_a_score_is_the_sum_of_its_contributions(store: SwitchedStore) -> None:
         assert item.probability == pytest.approx(item.score / sum(weights.values()))
 
 
-def test_explanations_come_only_when_asked_for(server: RankServer) -> None:
-    """The weights of the scenarios always come."""
+def test_explanations_are_sent_only_on_request(server: RankServer) -> None:
+    """The weights of the scenarios are always sent."""
     answer = server.rank(request())
     assert [len(item.contributions) for item in answer.items] == [0, 0, 0]
     assert [line.scenario_id for line in answer.transfer_weights] == ["shelf", "tv"]
@@ -83,7 +83,7 @@ def test_explanations_come_only_when_asked_for(server: RankServer) -> None:
 
 @pytest.mark.parametrize(("top_k", "most"), [(0, 3), (1, 1), (2, 2), (3, 3), (2000, 3)])
 def test_top_k_is_the_head_of_the_whole_answer(server: RankServer, top_k: int, most: int) -> None:
-    """0 returns all; more than there are is fine."""
+    """0 returns all; more than there are returns all, too."""
     wanted = request()
     whole = server.rank(wanted)
     wanted.top_k = top_k
@@ -112,7 +112,7 @@ def test_the_attribution_token_is_made_per_answer_and_names_no_user(server: Rank
 
 @pytest.mark.parametrize("scenario", ["s" * 128, "ü" * 64, "語" * 42, '"' * 128, "\x01" * 128])
 def test_any_token_is_accepted_with_an_event(server: RankServer, scenario: str) -> None:
-    """Whatever the scenario is called: a token that an event may not carry would lose the event."""
+    """Whatever the scenario's id: an event with an invalid token would be rejected."""
     token = server.rank(request(scenario)).attribution_token
     event = BehaviorEvent(
         user_id="ann", scenario_id="tv", item_id="tea", type=EVENT_TYPE_CLICK, attribution_token=token
@@ -131,7 +131,7 @@ def test_numbers_beyond_single_precision_leave_scores_finite(server: RankServer)
 
 
 def test_features_are_decayed_to_the_time_of_the_request(server: RankServer) -> None:
-    """An hour later the clicks have faded by half, so scores are lower; what was never clicked stays."""
+    """An hour later the clicks have decayed by half, so scores are lower; items without clicks keep theirs."""
     wanted = request()
     now = scores(server.rank(wanted))
     wanted.request_time.CopyFrom(Timestamp(seconds=int(NOW_S) + 3600))
@@ -155,15 +155,15 @@ def test_without_a_scenario_the_users_activity_decides(server: RankServer) -> No
 
 
 def test_without_a_scenario_each_user_gets_their_own(server: RankServer) -> None:
-    """Bob never left tv; of somebody unknown the habits of all are assumed."""
-    bob, nobody = server.rank(request("", "bob")), server.rank(request("", "nobody"))
+    """Bob's events are all in tv; an unknown user gets the distribution of all users."""
+    bob, unknown = server.rank(request("", "bob")), server.rank(request("", "nobody"))
     assert bob.scenario_id == "tv"
     assert posterior(bob)["tv"] == pytest.approx(2.5 / 3, abs=1e-3)
-    assert posterior(nobody) == pytest.approx({"shelf": 0.5, "tv": 0.5}, abs=1e-3)
+    assert posterior(unknown) == pytest.approx({"shelf": 0.5, "tv": 0.5}, abs=1e-3)
 
 
-def test_the_posterior_is_uniform_where_nothing_ever_happened() -> None:
-    """Described scenarios without events."""
+def test_the_posterior_is_uniform_without_events() -> None:
+    """Scenarios that are described but have no events."""
     store = SwitchedStore()
     History(store).scenarios("a", "b", "c", "d")
     with running(store) as server:
@@ -171,7 +171,7 @@ def test_the_posterior_is_uniform_where_nothing_ever_happened() -> None:
 
 
 def test_diversity_reorders_and_keeps_scores(server: RankServer, store: SwitchedStore) -> None:
-    """Of three wanted items two read alike: the second of them gives way to the odd one out."""
+    """Of three items two have similar texts: the second of them moves behind the third."""
     history = History(store, epoch=2)
     history.items("cola", "cola zero", "soap", texts=[1, 1, 2])
     history.events(*[("eve", "tv", "cola")] * 5, *[("eve", "tv", "cola zero")] * 4, ("eve", "tv", "soap"))
@@ -182,7 +182,7 @@ def test_diversity_reorders_and_keeps_scores(server: RankServer, store: Switched
     assert scores(varied) == scores(plain)
 
 
-def test_what_happens_after_the_start_is_seen(server: RankServer, store: SwitchedStore) -> None:
+def test_changes_after_the_start_are_ranked_with(server: RankServer, store: SwitchedStore) -> None:
     """A new scenario, a new item and a click in it change the next answer."""
     assert reasons(server.rank(request("radio", items=["song"]))) == {
         pb.DEGRADATION_REASON_UNKNOWN_ITEMS: 1,

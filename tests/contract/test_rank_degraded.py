@@ -1,4 +1,4 @@
-"""Every way in which an answer of Rank may be degraded, through a real channel; and what is an error instead."""
+"""Every way in which an answer of Rank may be degraded, through a real channel; and which cases are errors."""
 
 import grpc
 import pytest
@@ -33,15 +33,15 @@ def test_an_unknown_user_is_ranked_by_what_other_users_do(server: RankServer) ->
 
 
 def test_unknown_items_are_ranked_by_defaults(server: RankServer) -> None:
-    """They are in the answer, behind what is known to be wanted, and counted."""
+    """They are in the answer, behind items with events, and counted."""
     answer = server.rank(request(items=["x", "tea", "y"]))
     assert order(answer) == ["tea", "x", "y"]
     assert reasons(answer) == {pb.DEGRADATION_REASON_UNKNOWN_ITEMS: 2}
     assert "2 of 3 candidates" in answer.degraded[0].detail
 
 
-def test_in_an_unknown_scenario_all_count_alike(server: RankServer) -> None:
-    """The scenario is answered as it was given, with equal weights and without posterior."""
+def test_in_an_unknown_scenario_all_have_equal_weight(server: RankServer) -> None:
+    """The answer names the scenario as requested, with equal weights and without posterior."""
     answer = server.rank(request("radio"))
     assert answer.scenario_id == "radio"
     assert len({line.weight for line in answer.transfer_weights}) == 1
@@ -78,7 +78,7 @@ def test_an_empty_store_keeps_the_order_of_the_request(scenario: str, top_k: int
 
 
 def test_an_outage_serves_the_last_known_item_rows(server: RankServer, store: SwitchedStore) -> None:
-    """Scores of an unknown user stay to the digit; when the store is back, so is the user."""
+    """Scores of an unknown user stay exactly equal; when the store is back, the user's rows are read again."""
     before = server.rank(request(user_id="nobody"))
     store.failure = StoreUnavailable("away")
     during = server.rank(request())
@@ -139,7 +139,7 @@ def test_a_user_read_as_absent_is_unknown_whatever_else_fails(server: RankServer
 
 
 def test_items_never_read_before_an_outage_have_defaults(server: RankServer, store: SwitchedStore) -> None:
-    """Both reasons; once the store is back they are read at once, not when they have aged."""
+    """Both reasons; once the store is back they are read immediately, not when they have aged."""
     server.rank(request(items=["tea"]))
     store.failure = StoreUnavailable("away")
     answer = server.rank(request(items=["milk", "tea"]))

@@ -1,4 +1,4 @@
-"""A ranking server that is asked anything: every answer keeps the contract, and nothing is left behind."""
+"""A fuzzed ranking server: every answer keeps the contract, and no resource leaks."""
 
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ RANK = f"/{RANKING_SERVICE}/Rank"
 FIRST_SEED, REQUESTS, WARM_UP = 0, 20_000, 5_000
 CONNECTIONS, IN_FLIGHT = 4, 8
 GROWTH_MIB = 16.0
-"""By which the server may grow: under 1 kB per request; threads that are first needed under load take some of it."""
+"""By how much the server's memory may grow: under 1 kB per request; threads started under load take some of it."""
 
 ENDED = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
-"""How a call may end without an answer to what it asked."""
+"""The codes with which a call may end without an answer."""
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def server(tmp_path: Path) -> Iterator[LoneServer]:
 
 
 def ask(server: LoneServer, first: int, count: int) -> Counter[str]:
-    """Make so many calls on several connections, and check each outcome; how often there was which."""
+    """Make the calls on several connections, check each outcome, and count the outcomes."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         every = [range(first + number, first + count, CONNECTIONS) for number in range(CONNECTIONS)]
         return sum(pool.map(lambda seeds: ask_on_one(server, seeds), every), Counter())
 
 
 def ask_on_one(server: LoneServer, seeds: range) -> Counter[str]:
-    """Make the calls on a connection of their own, some at a time."""
+    """Make the calls on a connection of their own, several at a time."""
     outcomes, under_way = Counter[str](), deque[tuple[Strange, Any]]()
     with grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         rank = channel.unary_unary(RANK)
@@ -84,7 +84,7 @@ def check(call: Strange, future: Any) -> None:
 
 
 def field_at_fault(future: Any) -> str:
-    """The one field that a refusal names."""
+    """The one field that a rejection names."""
     status, violations = rpc_status.from_call(future), BadRequest()
     assert status is not None
     assert status.details[0].Unpack(violations)
@@ -95,7 +95,7 @@ def field_at_fault(future: Any) -> str:
 
 
 def check_answer(message: RankRequest, answer: RankResponse) -> None:
-    """What ranking.proto promises of every answer."""
+    """The guarantees of ranking.proto for every answer."""
     names, scores = [item.item_id for item in answer.items], np.array([item.score for item in answer.items])
     assert len(names) == min(message.top_k or len(message.item_ids), len(message.item_ids))
     assert len(set(names)) == len(names)
@@ -121,14 +121,14 @@ def check_answer(message: RankRequest, answer: RankResponse) -> None:
 
 
 def assert_quiet(server: LoneServer) -> None:
-    """Nothing that happened was an error of the server's."""
+    """The log holds no error of the server."""
     log = server.log.read_text()
     assert "request_failed" not in log
     assert "Traceback" not in log
 
 
-def test_twenty_thousand_strange_requests_get_what_the_contract_says(server: LoneServer) -> None:
-    """No INTERNAL, no UNKNOWN, no crash; what is valid is answered, what is not is refused by field; memory is flat."""
+def test_twenty_thousand_strange_requests_are_answered_by_the_contract(server: LoneServer) -> None:
+    """No INTERNAL, no UNKNOWN, no crash; valid requests are answered, others rejected by field; memory is flat."""
     outcomes = ask(server, FIRST_SEED, WARM_UP)
     before_mib = server.memory_mib
     outcomes += ask(server, FIRST_SEED + WARM_UP, REQUESTS - WARM_UP)

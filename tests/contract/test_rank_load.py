@@ -15,7 +15,7 @@ from tests.contract.rank_server import RankServer, SwitchedStore, order, posteri
 
 
 class GatedModel(FakeModel):
-    """Signals when a request has reached it, and scores only after `gate` is opened."""
+    """Signals when a request has reached it, and scores only after `gate` is set."""
 
     def __init__(self) -> None:
         self.reached, self.gate = threading.Semaphore(0), threading.Event()
@@ -39,7 +39,7 @@ class SlowModel(FakeModel):
 
 
 def outcome(server: RankServer, timeout_s: float = 30) -> grpc.StatusCode | None:
-    """The code of the error that answers a request; None for an answer."""
+    """The error code of a request; None if it is answered."""
     try:
         server.rank(request(), timeout_s)
     except grpc.RpcError as error:
@@ -47,8 +47,8 @@ def outcome(server: RankServer, timeout_s: float = 30) -> grpc.StatusCode | None
     return None
 
 
-def test_more_requests_than_admitted_are_refused(store: SwitchedStore) -> None:
-    """Those that wait for a worker count, too; health checks work, and the admitted ones are answered."""
+def test_requests_beyond_the_admission_limit_are_rejected(store: SwitchedStore) -> None:
+    """Queued requests count, too; health checks work, and the admitted requests are answered."""
     model = GatedModel()
     with running(store, model, max_workers=1, max_waiting=2) as server, ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(outcome, server) for _ in range(3)]
@@ -76,8 +76,8 @@ def test_a_request_that_gets_no_slot_in_time_is_dropped(store: SwitchedStore) ->
         assert first.result() is None
 
 
-def test_a_deadline_that_passes_while_ranking_frees_the_place(store: SwitchedStore) -> None:
-    """DEADLINE_EXCEEDED; when the model returns, the only place is free again."""
+def test_a_deadline_that_passes_while_ranking_frees_the_slot(store: SwitchedStore) -> None:
+    """DEADLINE_EXCEEDED; when the model returns, the only slot is free again."""
     model = GatedModel()
     with running(store, model, max_workers=1, max_waiting=1) as server:
         try:
@@ -103,15 +103,15 @@ def test_concurrent_requests_get_their_own_answers(server: RankServer) -> None:
 
 
 def code_of(call: grpc.Future) -> grpc.StatusCode:
-    """How a call ended, when it has."""
+    """The code of a finished call."""
     error = call.exception()
     return grpc.StatusCode.OK if error is None else error.code()  # type: ignore[attr-defined]
 
 
 def test_three_times_the_capacity_leaves_the_goodput_at_capacity(store: SwitchedStore) -> None:
-    """For every ranking done three requests come: nine tenths of what is done is in time, the others know at once.
+    """Three requests arrive per completed ranking: nine tenths of the completed ones are in time, others fail at once.
 
-    With all that may wait in the queue, everything would be late. Afterwards nobody is refused.
+    With a full queue, every answer would be late. Afterwards no request is rejected.
     """
     model, counted, calls = SlowModel(), 400, list[grpc.Future]()
     with running(store, model, max_workers=2, cache_age_s=3600) as server:
@@ -125,7 +125,7 @@ def test_three_times_the_capacity_leaves_the_goodput_at_capacity(store: Switched
         assert [None] * 50 == [outcome(server) for _ in range(50)]
 
 
-def test_batch_requests_are_refused_first(store: SwitchedStore) -> None:
+def test_batch_requests_are_rejected_first(store: SwitchedStore) -> None:
     """At half of the limit; interactive ones are still admitted. Both get a retry delay."""
     model = GatedModel()
     batch = (("x-crossrec-priority", "batch"),)
@@ -147,7 +147,7 @@ def test_batch_requests_are_refused_first(store: SwitchedStore) -> None:
 
 
 def test_an_unknown_priority_is_named(server: RankServer) -> None:
-    """It is a mistake in the request."""
+    """INVALID_ARGUMENT."""
     with pytest.raises(grpc.RpcError, match="x-crossrec-priority: 'urgent' is not one of") as refused:
         server.stub.Rank(request(), timeout=30, wait_for_ready=True, metadata=(("x-crossrec-priority", "urgent"),))
     assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()

@@ -46,7 +46,7 @@ def recogniser(tmp_path_factory: pytest.TempPathFactory) -> OnnxRecogniser:
 
 @pytest.fixture
 def store() -> SwitchedStore:
-    """Ann is seen on every device, on the phone most."""
+    """Ann has events on every device, most on the phone."""
     store = SwitchedStore()
     history = History(store)
     history.scenarios(*SCENARIOS_OF_ALL)
@@ -91,8 +91,8 @@ def test_transfer_weights_are_mixed_by_the_posterior(server: RankServer) -> None
     assert [line.weight for line in answer.transfer_weights] == pytest.approx(expected)
 
 
-def test_a_named_scenario_is_not_questioned(server: RankServer) -> None:
-    """There is no posterior, whatever time and device say."""
+def test_a_named_scenario_is_not_recognised(server: RankServer) -> None:
+    """There is no posterior, whatever the time and the device."""
     answer = server.rank(at(21, scenario_id="desktop"))
     assert (answer.scenario_id, posterior(answer)) == ("desktop", {})
 
@@ -100,7 +100,7 @@ def test_a_named_scenario_is_not_questioned(server: RankServer) -> None:
 def test_a_scenario_added_after_training_gets_the_probability_from_habits(
     server: RankServer, store: SwitchedStore
 ) -> None:
-    """Ann moves to the radio: the recogniser shares out only what is left."""
+    """Ann uses the radio: the recogniser distributes only the remaining probability."""
     before = posterior(server.rank(at(21)))
     history = History(store, epoch=2)
     history.scenarios("radio")
@@ -121,7 +121,7 @@ def test_an_unknown_user_is_recognised_by_time_and_device(server: RankServer) ->
     assert np.isclose(sum(posterior(server.rank(office)).values()), 1)
 
 
-def test_without_a_store_the_moment_alone_is_recognised(server: RankServer, store: SwitchedStore) -> None:
+def test_without_a_store_time_and_device_alone_are_recognised(server: RankServer, store: SwitchedStore) -> None:
     """The user's rows count as absent."""
     server.rank(at(21))
     store.failure, store.failing_view = StoreUnavailable("away"), "user"

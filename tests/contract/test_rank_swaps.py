@@ -35,7 +35,7 @@ from tests.waiting import wait_until
 SWAPS = 20
 
 
-def watched(registry: Path, shadow: ShadowScorer | None = None) -> WatchedModels:
+def open_models(registry: Path, shadow: ShadowScorer | None = None) -> WatchedModels:
     opened = Registry(registry)
     load = ModelLoader(opened, SCHEMA, ENCODER, CPU)
     models = WatchedModels(opened, "tiny", "", load, shadow or ShadowScorer(1.0, 8), 0.005)
@@ -44,7 +44,7 @@ def watched(registry: Path, shadow: ShadowScorer | None = None) -> WatchedModels
 
 
 @contextmanager
-def watching(models: WatchedModels) -> Iterator[WatchedModels]:
+def polling(models: WatchedModels) -> Iterator[WatchedModels]:
     models.start()
     try:
         yield models
@@ -65,7 +65,7 @@ class Bounds:
 
 
 def ask_until(server: RankServer, stop: threading.Event, bounds: Bounds, user: str) -> list[tuple[int, str, int]]:
-    """Rank again and again; of each request the oldest version at its begin, what answered, the newest at its end."""
+    """Rank repeatedly; per request the oldest version at its start, the answering one, and the newest at its end."""
     found = []
     while not stop.is_set():
         oldest = bounds.oldest
@@ -74,10 +74,10 @@ def ask_until(server: RankServer, stop: threading.Event, bounds: Bounds, user: s
 
 
 def test_swaps_under_load_fail_no_request(tmp_path: Path, store: SwitchedStore) -> None:
-    """Each answer names a version that was serving during its request: none older than what served at its begin."""
+    """Each answer names a version that was serving during its request, none older than the one at its start."""
     register(tmp_path, SCHEMA, 1)
-    models, bounds, stop = watched(tmp_path), Bounds(), threading.Event()
-    with watching(models), running(store, models=models) as server, ThreadPoolExecutor(4) as pool:
+    models, bounds, stop = open_models(tmp_path), Bounds(), threading.Event()
+    with polling(models), running(store, models=models) as server, ThreadPoolExecutor(4) as pool:
         clients = [pool.submit(ask_until, server, stop, bounds, user) for user in ("ann", "bob", "eve", "zoe")]
         try:
             for number in range(2, 2 + SWAPS):
@@ -97,10 +97,10 @@ def test_swaps_under_load_fail_no_request(tmp_path: Path, store: SwitchedStore) 
 
 
 def test_broken_versions_between_good_ones_never_answer(tmp_path: Path, store: SwitchedStore) -> None:
-    """Requests go on being answered by the last good one."""
+    """The last valid version keeps answering."""
     register(tmp_path, SCHEMA, 1)
-    models, stop = watched(tmp_path), threading.Event()
-    with watching(models), running(store, models=models) as server, ThreadPoolExecutor(2) as pool:
+    models, stop = open_models(tmp_path), threading.Event()
+    with polling(models), running(store, models=models) as server, ThreadPoolExecutor(2) as pool:
         clients = [pool.submit(ask_until, server, stop, Bounds(), user) for user in ("ann", "bob")]
         try:
             for number in range(2, 8):
@@ -117,12 +117,12 @@ def test_broken_versions_between_good_ones_never_answer(tmp_path: Path, store: S
 
 
 def test_an_answer_names_the_arm_that_ranked(tmp_path: Path, store: SwitchedStore) -> None:
-    """And its version, also where nothing is known to rank by; the same user gets the same arm, by its scores too."""
+    """The answer names its version too, also without any rows; the same user gets the same arm, and its scores."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2, slope=-1.0)
     rollout = Rollout((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("tiny", 2), 0.5)), "test")
     Registry(tmp_path).write("tiny/serving.json", serialize_serving(ServingState(rollout)))
-    models, users = watched(tmp_path), [f"user {number}" for number in range(40)]
+    models, users = open_models(tmp_path), [f"user {number}" for number in range(40)]
     with running(store, models=models) as server:
         answers = {user: [server.rank(request(user_id=user)) for _ in range(2)] for user in users}
     arms = {user: {(answer.experiment_arm, answer.model_version) for answer in both} for user, both in answers.items()}
@@ -139,7 +139,7 @@ def test_an_answer_names_the_arm_that_ranked(tmp_path: Path, store: SwitchedStor
 
 
 class StuckModel(FakeModel):
-    """Scores nothing until its gate is opened."""
+    """Blocks until its gate is opened."""
 
     version = "stuck/1"
 
@@ -152,7 +152,7 @@ class StuckModel(FakeModel):
 
 
 class BrokenModel(FakeModel):
-    """Cannot score."""
+    """Fails on every request."""
 
     version = "broken/1"
 
@@ -164,7 +164,7 @@ class BrokenModel(FakeModel):
 def test_a_shadow_neither_delays_nor_changes_answers(
     tmp_path: Path, store: SwitchedStore, candidate: FakeModel
 ) -> None:
-    """Not even one that never returns, or always fails; requests that it cannot take are dropped and counted."""
+    """Not even one that never returns or always fails; requests beyond its capacity are dropped and counted."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2)
     opened, load = Registry(tmp_path), ModelLoader(Registry(tmp_path), SCHEMA, ENCODER, CPU)
@@ -175,10 +175,10 @@ def test_a_shadow_neither_delays_nor_changes_answers(
         opened, "tiny", "", lambda version: candidate if version.number == 2 else load(version), shadow, 60.0
     )
     models.open()
-    alone = watched(tmp_path)
+    alone = open_models(tmp_path)
     with running(store, models=alone) as server:
         expected = scores(server.rank(request()))
-    with watching(models), running(store, models=models) as server:
+    with polling(models), running(store, models=models) as server:
         answers = [server.rank(request()) for _ in range(30)]
         assert {"tiny/1"} == {answer.model_version for answer in answers}
         assert [expected] * 30 == [scores(answer) for answer in answers]

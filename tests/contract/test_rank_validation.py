@@ -1,4 +1,4 @@
-"""Every rule of the ranking contract, through a real channel: what is refused, with which field and reason."""
+"""Every rule of the ranking contract, through a real channel: what is rejected, with which field and reason."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ DAY_S = 24 * 3600
 
 
 def request(**fields: Any) -> RankRequest:
-    """The smallest valid request, with these fields instead."""
+    """The smallest valid request, with these fields replaced."""
     return RankRequest(**{"user_id": "u", "scenario_id": "tv", "item_ids": ["tea"], **fields})
 
 
@@ -134,8 +134,8 @@ def test_a_request_that_breaks_a_rule_is_rejected(
         pytest.param(request(options=RankOptions(diversity=1)), id="full diversity"),
     ],
 )
-def test_bounds_are_inside(server: RankServer, good: RankRequest) -> None:
-    """What is exactly as large as allowed gets an answer with every candidate."""
+def test_values_at_the_bounds_are_valid(server: RankServer, good: RankRequest) -> None:
+    """A request at the maximum sizes gets an answer with every candidate."""
     answer = server.rank(good)
     assert sorted(item.item_id for item in answer.items) == sorted(good.item_ids)
 
@@ -171,7 +171,7 @@ def test_health_is_serving(server: RankServer, service: str) -> None:
 
 
 def test_reflection_lists_the_service_and_its_files(server: RankServer) -> None:
-    """A client without the proto files can call it."""
+    """A client can call the service without the proto files."""
     requests = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=RANKING_SERVICE),

@@ -1,4 +1,4 @@
-"""Workers that are killed, exchanged and stopped under load, through real channels to a real port."""
+"""Workers that are killed, replaced and stopped under load, through real channels to a real port."""
 
 import json
 import os
@@ -62,7 +62,7 @@ class Server:
                 return error.code, json.load(error)
 
     def settled(self, workers: int) -> bool:
-        """Whether so many are ready, and no others are there."""
+        """Whether exactly that many workers exist and are ready."""
         report = self.ready()[1]
         return (workers, 0, 0) == tuple(report[f"workers_{state}"] for state in ("ready", "starting", "draining"))
 
@@ -103,16 +103,16 @@ class Client:
     retries: bool
     answered: list[str] = field(default_factory=list)
     failed: list[tuple[str, grpc.StatusCode]] = field(default_factory=list)
-    """Who had answered before, and the code."""
+    """The worker that answered last before, and the code."""
     _channel: list[grpc.Channel] = field(default_factory=list)
 
     def leave(self) -> None:
-        """Cancel the call."""
+        """Close the channels."""
         for channel in self._channel:
             channel.close()
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`, or until nobody is there any more."""
+        """Rank until `stop` is set or the channel is closed."""
         options = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.initial_reconnect_backoff_ms", 100),
@@ -133,7 +133,7 @@ class Client:
 
 @contextmanager
 def asking(server: Server, clients: int = 6, *, retries: bool) -> Iterator[list[Client]]:
-    """Clients side by side meanwhile; all have been answered before it begins."""
+    """Run concurrent clients; each has an answer before the block begins."""
     stop, asked = threading.Event(), [Client(server.address, retries) for _ in range(clients)]
     threads = [threading.Thread(target=client.run, args=(stop,)) for client in asked]
     for thread in threads:
@@ -155,7 +155,7 @@ def kill_one(server: Server) -> str:
     return str(pid)
 
 
-def test_twenty_kills_and_an_exchange_cost_a_retrying_client_nothing(tmp_path: Path) -> None:
+def test_a_retrying_client_sees_no_failure_in_twenty_kills_and_an_exchange(tmp_path: Path) -> None:
     """No request fails, and at the end none of the first workers is left."""
     with supervised(tmp_path) as server, asking(server, retries=True) as clients:
         killed = {kill_one(server) for _ in range(20)}
@@ -170,9 +170,9 @@ def test_twenty_kills_and_an_exchange_cost_a_retrying_client_nothing(tmp_path: P
 
 
 def test_without_retries_a_kill_fails_the_requests_of_the_killed_worker(tmp_path: Path) -> None:
-    """Requests fail that were sent over a connection to a killed worker before it was known to be gone, no others.
+    """Only requests fail that were sent over a connection to a killed worker before the client noticed its death.
 
-    They say UNAVAILABLE, and their clients are answered again without doing anything.
+    They fail with UNAVAILABLE, and the next requests of their clients are answered without any action.
     """
     with supervised(tmp_path) as server, asking(server, retries=False) as clients:
         killed = {kill_one(server) for _ in range(3)}
@@ -183,7 +183,7 @@ def test_without_retries_a_kill_fails_the_requests_of_the_killed_worker(tmp_path
     assert {grpc.StatusCode.UNAVAILABLE} == {code for _, code in failures}
 
 
-def test_a_stop_under_load_loses_nothing_that_was_begun(tmp_path: Path) -> None:
+def test_a_stop_under_load_answers_all_started_rankings(tmp_path: Path) -> None:
     """Every ranking that a worker began is answered, and then the supervisor ends with status 0."""
     with supervised(tmp_path, work_s=0.2) as server:
         stop, clients = threading.Event(), [Client(server.address, retries=False) for _ in range(8)]
@@ -202,8 +202,8 @@ def test_a_stop_under_load_loses_nothing_that_was_begun(tmp_path: Path) -> None:
     assert begun == sum(len(client.answered) for client in clients)
 
 
-def test_a_crash_loop_shows_and_ends_when_its_cause_does(tmp_path: Path) -> None:
-    """/ready reports the reason; old workers continue while new ones crash."""
+def test_a_crash_loop_is_reported_and_ends_with_its_cause(tmp_path: Path) -> None:
+    """/ready reports the reason; old workers keep serving while new ones crash."""
     broken = tmp_path / "broken"
     broken.touch()
     with supervised(tmp_path, workers=1, settle=False) as server:
@@ -235,7 +235,7 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_port_that_is_taken_is_an_error(shared: bool) -> None:
-    """Also one that its holder would share."""
+    """Also a port that its owner opened for sharing."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         taken.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The contracts stay compatible with those of the last release; the check that says so really catches a break."""
+"""The contracts stay compatible with those of the last release, and the check detects a break."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ RANKING = "crossrec/ranking/v1/ranking.proto"
 
 
 def breaks(proto: Path) -> list[str]:
-    """What `make check` says of the contracts in a directory; nothing if they are compatible."""
+    """The findings of `make check` for the contracts in a directory; empty if they are compatible."""
     command = [BUF, "breaking", proto, "--against", RELEASED]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode in (0, 100), run.stderr  # 100: incompatible; others: buf itself failed
@@ -24,7 +24,7 @@ def breaks(proto: Path) -> list[str]:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """The contracts as they are, to be changed."""
+    """A copy of the contracts, to be changed."""
     for name in ("buf.yaml", EVENTS, "crossrec/events/v1/activity.proto", RANKING):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "proto" / name, tmp_path / name)
@@ -53,13 +53,13 @@ def test_the_contracts_are_compatible_with_the_last_release(copied: Path) -> Non
     ],
     ids=["type", "number", "enum value", "method", "service"],
 )
-def test_an_incompatible_change_is_caught(copied: Path, name: str, old: str, new: str) -> None:
+def test_an_incompatible_change_is_detected(copied: Path, name: str, old: str, new: str) -> None:
     """A field, an enum value, a method or a service that a client of the last release relies on."""
     change(copied / name, old, new)
     assert breaks(copied)
 
 
-def test_an_addition_is_no_break(copied: Path) -> None:
-    """Contracts grow: a new field with a new number is compatible."""
+def test_an_addition_is_compatible(copied: Path) -> None:
+    """A new field with a new number is compatible."""
     change(copied / EVENTS, "string event_id = 1;", "string event_id = 1;\n  string added = 100;")
     assert breaks(copied) == []

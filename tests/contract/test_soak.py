@@ -1,4 +1,4 @@
-"""A soak of seconds against a server in a process of its own; `crossrec bench soak` takes an hour."""
+"""A soak test of seconds against a server in its own process; `crossrec bench soak` takes an hour."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.contract.lone_server import lone_server
 from tests.contract.rank_server import request
 
 
-def test_every_interval_says_what_the_server_holds_and_how_long_answers_took(tmp_path: Path) -> None:
+def test_every_interval_reports_memory_and_latencies(tmp_path: Path) -> None:
     """Six of a second; all requests are answered."""
     with lone_server("ranking", tmp_path) as server:
         run = run_soak(
@@ -22,8 +22,8 @@ def test_every_interval_says_what_the_server_holds_and_how_long_answers_took(tmp
     assert 1.0 == found["answered_share"]
 
 
-def test_a_server_that_is_gone_ends_it(tmp_path: Path) -> None:
-    """By what checks the processes, not by an hour of failures."""
+def test_a_dead_server_ends_the_run(tmp_path: Path) -> None:
+    """The check of the processes ends it, not an hour of failures."""
 
     class Gone(Exception):
         pass

@@ -1,4 +1,4 @@
-"""Servers to whose ports anybody connects with anything: they go on serving, and keep nothing of it."""
+"""Servers whose ports receive arbitrary connections: they keep serving, and no resource leaks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 FIRST_SEED, CONNECTIONS, WARM_UP = 0, 5_000, 1_000
 GROWTH_MIB = 32.0
-"""Most memory by which the server may be larger after the connections than after the warm-up. Some connections open
+"""By how much the server's memory after the connections may exceed that after the warm-up. Some connections open
 hundreds of calls, and what the most calls at one time took stays with the process; it does not grow with their number.
 """
 
@@ -25,17 +25,17 @@ MOST_THREADS = 100
 
 
 Ask = Callable[[str], object]
-"""Asks the server of an address something good."""
+"""Sends a valid call to the server of an address."""
 
 
 def ranked(address: str) -> object:
-    """What the ranking server says of a good request."""
+    """The ranking server's answer to a valid request."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         return scores(RankingServiceStub(channel).Rank(request(), timeout=60))
 
 
 def published(address: str) -> object:
-    """What the gateway says of a good entry."""
+    """The gateway's answer to a valid entry."""
     entry = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
     entry.scenario_update.time.FromSeconds(1_800_000_000)
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
@@ -44,12 +44,12 @@ def published(address: str) -> object:
 
 
 BUSY = {grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED}
-"""What gRPC says while thousands of calls that nobody waits for are still before it."""
+"""gRPC's codes while thousands of abandoned calls are still queued before the request."""
 
 
 @pytest.mark.parametrize(("kind", "ask"), [("ranking", ranked), ("gateway", published)])
 def test_five_thousand_strange_connections_leave_nothing_behind(kind: str, ask: Ask, tmp_path: Path) -> None:
-    """A good request has the same answer afterwards; memory is flat, descriptors and threads are given back."""
+    """A valid request has the same answer afterwards; memory is flat, descriptors and threads are released."""
     with lone_server(kind, tmp_path) as server:
         expected, descriptors = ask(server.address), server.descriptors
         settle(server, ask, range(FIRST_SEED, FIRST_SEED + WARM_UP), descriptors)
@@ -62,13 +62,13 @@ def test_five_thousand_strange_connections_leave_nothing_behind(kind: str, ask: 
 
 
 def settle(server: LoneServer, ask: Ask, seeds: range, descriptors: int) -> None:
-    """Make the connections, and wait until the server is done with them: it answers, and has as few open as before."""
+    """Make the connections, and wait until the server has closed them: it answers, with no more descriptors."""
     connect_strangely(server.address, seeds)
     wait_until(lambda: answers(server, ask) and server.descriptors <= descriptors)
 
 
 def answers(server: LoneServer, ask: Ask) -> bool:
-    """Whether it does; False while it has too much before it."""
+    """Whether the server answers; False while it is busy."""
     try:
         ask(server.address)
     except grpc.RpcError as error:

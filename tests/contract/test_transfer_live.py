@@ -25,7 +25,7 @@ def chain() -> Iterator[LiveChain]:
         yield chain
 
 
-def test_a_scenario_created_while_serving_has_weights_of_its_own(chain: LiveChain) -> None:
+def test_a_scenario_created_at_run_time_has_weights_of_its_own(chain: LiveChain) -> None:
     """From its description alone, as a target and as a source; nothing was restarted or trained."""
     before = weights(chain.rank("tv", ITEMS))
     chain.publish(scenario("radio", "music in the kitchen"))
@@ -35,8 +35,8 @@ def test_a_scenario_created_while_serving_has_weights_of_its_own(chain: LiveChai
     assert all(abs(radio[name] - tv[name]) > 1e-3 for name in radio)
 
 
-def test_descriptions_and_nothing_else_set_new_scenarios_apart(chain: LiveChain) -> None:
-    """Two that read the same weigh the same; a third that reads otherwise does not."""
+def test_new_scenarios_differ_by_their_descriptions_only(chain: LiveChain) -> None:
+    """Two with the same description have the same weights; a third with another description has others."""
     chain.publish(scenario("one", "music in the kitchen"), scenario("two", "music in the kitchen"))
     chain.publish(scenario("three", "posters at the bus stop"))
     one, two, three = (weights(chain.rank(name, ITEMS)) for name in ("one", "two", "three"))
@@ -47,7 +47,7 @@ def test_descriptions_and_nothing_else_set_new_scenarios_apart(chain: LiveChain)
 
 
 def test_activity_in_a_new_scenario_moves_its_weights(chain: LiveChain) -> None:
-    """Somebody else's click is what tells it from its twin."""
+    """A click of another user distinguishes it from a scenario with the same description."""
     chain.publish(scenario("one", "music in the kitchen"), scenario("two", "music in the kitchen"))
     chain.publish(event("click", "two", "milk", user_id="bob"))
     one, two = weights(chain.rank("one", ITEMS)), weights(chain.rank("two", ITEMS))
@@ -79,7 +79,7 @@ def test_words_count_in_their_own_scenario_first(chain: LiveChain) -> None:
 
 
 def test_two_queries_of_different_words_weigh_and_rank_differently(chain: LiveChain) -> None:
-    """What was asked for decides, not that something was asked: each user's item gains over the other's."""
+    """The words of the query decide, not its presence: each user's item gains over the other's."""
     chain.publish(event("query", "tv", text="green tea", user_id="tess"))
     chain.publish(event("query", "tv", text="whole milk", user_id="mia"))
     tess, mia = (chain.rank("tv", ITEMS, user) for user in ("tess", "mia"))
