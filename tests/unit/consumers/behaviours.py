@@ -1,7 +1,7 @@
-"""What every consumer does, on whatever log and store: one suite for the fakes and for the real thing.
+"""The behaviour of every consumer, on any log and store: one suite for the fakes and for real servers.
 
-Test classes inherit `ConsumerBehaviours` and give it a `world`. Trouble comes from wrappers around the world's log
-and store, so that it is the same everywhere.
+Test classes inherit `ConsumerBehaviours` and define the fixture `world`. Failures come from wrappers around its log
+and store, so that they are the same for all implementations.
 """
 
 import random
@@ -39,7 +39,7 @@ UPDATES = [item_update(item) for item in range(20)]
 USER_VIEWS = ("user", "user_scenario")
 VIEWS = (*USER_VIEWS, *ACTIVITY)
 BATCH = 20
-"""Most records per poll: small, so that there are many borders."""
+"""Most records per poll: small, so that there are many batch borders."""
 
 
 class World(Protocol):
@@ -49,35 +49,35 @@ class World(Protocol):
     store: RowStore
 
     def send(self, entries: Sequence[Entry]) -> list[Record]:
-        """Put entries into the behaviour topic; the records, as they lie there."""
+        """Append entries to the behaviour topic; returns the stored records."""
         ...
 
     def member(self, kind: str) -> RecordSource:
-        """A new member of the group of a kind, which begins at what is committed."""
+        """A new member of the consumer group of a kind, which starts at the committed offsets."""
         ...
 
     def lag(self, kind: str) -> int:
-        """How many offsets the group has not committed."""
+        """Number of offsets that the group has not committed."""
         ...
 
 
-class TroubledLog:
-    """A log with trouble by order: each entry of `trouble` meets a coming commit, None meaning that it succeeds.
+class FailingRecordSource:
+    """A log whose commits fail as listed: each entry of `errors` is for the next commit; None means that it succeeds.
 
-    `late` says that a failing commit has happened, only its answer is lost. `moved` answers the coming `keep_alive`
-    calls with False.
+    With `late`, a failing commit takes effect and only its response is lost. The next `moved` calls of `keep_alive`
+    return False.
     """
 
     def __init__(
-        self, log: RecordSource, trouble: Sequence[Exception | None] = (), *, late: bool = False, moved: int = 0
+        self, log: RecordSource, errors: Sequence[Exception | None] = (), *, late: bool = False, moved: int = 0
     ) -> None:
-        self._log, self._trouble, self._late, self._moved = log, list(trouble), late, moved
+        self._log, self._errors, self._late, self._moved = log, list(errors), late, moved
 
     def poll(self, wait_s: float) -> list[Record]:
         return self._log.poll(wait_s)
 
     def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
-        error = self._trouble.pop(0) if self._trouble else None
+        error = self._errors.pop(0) if self._errors else None
         if error is None or self._late:
             self._log.commit(outputs, records)
         if error is not None:
@@ -95,16 +95,16 @@ class TroubledLog:
         self._log.close()
 
 
-class TroubledStore:
-    """A store whose calls fail now and then, before or after their work; it calls `before_write` once."""
+class FlakyStore:
+    """A store that fails a share of its calls, before or after they take effect; it calls `before_write` once."""
 
     def __init__(self, store: RowStore, share: float = 0.0, before_write: Callable[[], None] | None = None) -> None:
         self._store, self._share, self._chance = store, share, random.Random(0)
         self._before_write = before_write
-        self.failures, self.woke = 0, False
+        self.failures, self.overtaken = 0, False
 
     @contextmanager
-    def _maybe_away(self):
+    def _maybe_fail(self):
         fails = self.failures < MOST_FAILURES and self._chance.random() < self._share
         self.failures += fails
         if fails and self._chance.random() < 0.5:
@@ -114,27 +114,27 @@ class TroubledStore:
             raise StoreUnavailable("the answer was lost")
 
     def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
-        with self._maybe_away():
+        with self._maybe_fail():
             return self._store.read_blocks(requests)
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         before, self._before_write = self._before_write, None
         if before is not None:
             before()
-            self.woke = True
-        with self._maybe_away():
+            self.overtaken = True
+        with self._maybe_fail():
             self._store.write(keys, block)
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
-        with self._maybe_away():
+        with self._maybe_fail():
             self._store.delete(view, keys, position)
 
 
 MOST_FAILURES = 5
-"""Of a store: the wait between tries doubles each time, and is a real one on real servers."""
+"""Of a store: the wait between attempts doubles each time, and on real servers it is a real wait."""
 
 
-class Impatient(threading.Event):
+class NoWaitStop(threading.Event):
     """A stop event whose waits return at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -143,14 +143,14 @@ class Impatient(threading.Event):
 
 
 def loop_of(world: World, kind: str, log: RecordSource, store: RowStore | None = None) -> ConsumerLoop:
-    """A consumer of the world's, driven step by step."""
+    """A consumer on the world's log and store, to be stepped by the test."""
     handler = build_handler(kind, world.settings, SCHEMA, store or world.store, lambda: ENCODER)
-    letters = f"{world.settings.kafka.topic_prefix}.dead-letter"
-    return ConsumerLoop(log, handler, letters, Impatient(), random.Random(0))
+    dead_letter_topic = f"{world.settings.kafka.topic_prefix}.dead-letter"
+    return ConsumerLoop(log, handler, dead_letter_topic, NoWaitStop(), random.Random(0))
 
 
 def drain(world: World, kind: str, log: RecordSource | None = None, store: RowStore | None = None) -> None:
-    """Step until the group has committed everything, then leave it."""
+    """Step until the group has committed all records, then leave the group."""
     log = log or world.member(kind)
     loop = loop_of(world, kind, log, store)
     try:
@@ -163,35 +163,35 @@ def drain(world: World, kind: str, log: RecordSource | None = None, store: RowSt
     raise AssertionError(f"{world.lag(kind)} records are not committed")
 
 
-def prepared(world: World, entries: Sequence[Entry]) -> list[Record]:
-    """The catalogue is stored, the entries are sent."""
+def prepare(world: World, entries: Sequence[Entry]) -> list[Record]:
+    """Store the catalogue and send the entries."""
     fold_catalogue(world.store, UPDATES)
     return world.send(entries)
 
 
-def assert_as_if_nothing_happened(world: World, entries: Sequence[Entry]) -> None:
-    """All rows of users, and of the activity that follows, are those of a single fold of the events."""
+def assert_rows_equal_one_fold(world: World, entries: Sequence[Entry]) -> None:
+    """Assert that all rows of users and of activity equal those of a single fold of the events."""
     drain(world, "activity")
     assert_rows(replayed(UPDATES, entries), world.store, VIEWS)
 
 
 class ConsumerBehaviours:
-    """The suite. At-least-once goes in, and every row is as if each event had come once."""
+    """The suite: input is delivered at least once, and every row counts each event once."""
 
-    def test_repeats_count_once_whichever_poll_they_come_in(self, world: World) -> None:
-        """For the rows of users and for the activity of items and scenarios alike."""
+    def test_repeats_count_once_within_and_across_polls(self, world: World) -> None:
+        """In the rows of users and in the activity of items and scenarios."""
         events = behavior(100)
-        prepared(world, [again for event in events for again in (event, event)])
+        prepare(world, [again for event in events for again in (event, event)])
         world.send(events[-30:])
         drain(world, "behavior")
-        assert_as_if_nothing_happened(world, events)
+        assert_rows_equal_one_fold(world, events)
 
     @pytest.mark.parametrize("commits", [0, 2])
     def test_a_crash_before_the_commit_changes_nothing(self, world: World, commits: int) -> None:
         """Rows were written, offsets and outputs were not; the next process folds the batch again."""
         events = behavior(100)
-        prepared(world, events)
-        log = TroubledLog(world.member("behavior"), [*[None] * commits, RuntimeError("killed")])
+        prepare(world, events)
+        log = FailingRecordSource(world.member("behavior"), [*[None] * commits, RuntimeError("killed")])
         loop = loop_of(world, "behavior", log)
         with pytest.raises(RuntimeError, match="killed"):
             for _ in range(100):
@@ -199,74 +199,76 @@ class ConsumerBehaviours:
         log.close()
         assert world.lag("behavior") > 0
         drain(world, "behavior")
-        assert_as_if_nothing_happened(world, events)
+        assert_rows_equal_one_fold(world, events)
 
     def test_a_zombie_overwrites_nothing(self, world: World) -> None:
-        """While it slept between read and write, its successor folded more; its write is refused, its batch dropped."""
+        """Between its read and its write, a successor folded more; its write is rejected and its batch dropped."""
         events = behavior(100, users=3)
-        sent = prepared(world, events)
+        sent = prepare(world, events)
         successor = build_handler("behavior", world.settings, SCHEMA, world.store, lambda: ENCODER)
-        sleeper = TroubledStore(world.store, before_write=lambda: _fold_all(successor, sent))
+        zombie = FlakyStore(world.store, before_write=lambda: _fold_all(successor, sent))
         log = world.member("behavior")
-        loop = loop_of(world, "behavior", log, sleeper)
-        while not sleeper.woke:
+        loop = loop_of(world, "behavior", log, zombie)
+        while not zombie.overtaken:
             assert 0 == loop.step()
         assert len(sent) == world.lag("behavior")
-        drain(world, "behavior", log, sleeper)
-        assert_as_if_nothing_happened(world, events)
+        drain(world, "behavior", log, zombie)
+        assert_rows_equal_one_fold(world, events)
 
-    def test_an_erased_user_is_only_what_came_after(self, world: World) -> None:
-        """Neither late events from before the erasure nor repeats bring anything back; others keep everything."""
+    def test_an_erased_user_has_later_events_only(self, world: World) -> None:
+        """Late events from before the erasure and repeats restore nothing; other users keep all of their events."""
         before = [behavior_event(number, user_id=f"u{number % 2}") for number in range(30)]
         late = behavior_event(100, user_id="u0", time=before[3].behavior_event.time)
         after = [behavior_event(number, user_id=f"u{number % 2}") for number in range(200, 230)]
-        prepared(world, [*before, erasure("u0", START_S + 50), late, before[4], *after])
+        prepare(world, [*before, erasure("u0", START_S + 50), late, before[4], *after])
         drain(world, "behavior")
         kept = [*(event for event in before if event.behavior_event.user_id == "u1"), *after]
         assert_rows(replayed(UPDATES, kept), world.store, USER_VIEWS)
 
-    def test_late_events_are_judged_by_their_place_in_the_log(self, world: World) -> None:
-        """Whether a user had engaged before does not depend on where batches end, nor on repetitions."""
+    def test_late_events_are_flagged_by_their_position_in_the_log(self, world: World) -> None:
+        """Whether a user had engaged before does not depend on batch borders or repetitions."""
         events = behavior(120, users=4)
         order = random.Random(3).sample(range(120), 120)
         shuffled = [events[number] for number in order]
-        prepared(world, shuffled)
-        log = TroubledLog(world.member("behavior"), [None, KafkaUnavailable("down"), None, KafkaUnavailable("down")])
+        prepare(world, shuffled)
+        log = FailingRecordSource(
+            world.member("behavior"), [None, KafkaUnavailable("down"), None, KafkaUnavailable("down")]
+        )
         drain(world, "behavior", log)
-        assert_as_if_nothing_happened(world, shuffled)
+        assert_rows_equal_one_fold(world, shuffled)
 
     @pytest.mark.parametrize("kind", ["behavior", "activity"])
-    def test_a_store_that_comes_and_goes_costs_nothing(self, world: World, kind: str) -> None:
-        """Calls fail before or after their work; the batch is retried until they succeed."""
+    def test_an_unreliable_store_changes_no_row(self, world: World, kind: str) -> None:
+        """Calls fail before or after they take effect; the batch is retried until they succeed."""
         events = behavior(100)
-        prepared(world, events)
+        prepare(world, events)
         stores = {"behavior": world.store, "activity": world.store}
-        stores[kind] = flaky = TroubledStore(world.store, share=0.3)
+        stores[kind] = flaky = FlakyStore(world.store, share=0.3)
         drain(world, "behavior", store=stores["behavior"])
         drain(world, "activity", store=stores["activity"])
         assert flaky.failures > 0
-        assert_as_if_nothing_happened(world, events)
+        assert_rows_equal_one_fold(world, events)
 
     @pytest.mark.parametrize("late", [False, True], ids=["lost", "answer lost"])
     @pytest.mark.parametrize("error", [KafkaUnavailable("down"), LostPartitions("moved")], ids=["away", "moved"])
-    def test_commits_that_fail_cost_nothing(self, world: World, error: Exception, late: bool) -> None:
-        """Whether they had happened or not: the reading goes on from what is committed."""
+    def test_failed_commits_change_no_row(self, world: World, error: Exception, late: bool) -> None:
+        """Whether they took effect or not: reading resumes at the committed offsets."""
         events = behavior(100)
-        prepared(world, events)
-        drain(world, "behavior", TroubledLog(world.member("behavior"), [error, None, error, error], late=late))
-        assert_as_if_nothing_happened(world, events)
+        prepare(world, events)
+        drain(world, "behavior", FailingRecordSource(world.member("behavior"), [error, None, error, error], late=late))
+        assert_rows_equal_one_fold(world, events)
 
-    def test_partitions_that_move_in_mid_batch_cost_nothing(self, world: World) -> None:
-        """While the store was away others may have folded the batch: it is given up, and read again if still ours."""
+    def test_partitions_that_move_within_a_batch_change_no_row(self, world: World) -> None:
+        """While the store is unavailable, other members may fold the batch: it is dropped, and read again if needed."""
         events = behavior(100)
-        prepared(world, events)
-        log = TroubledLog(world.member("behavior"), moved=3)
-        drain(world, "behavior", log, TroubledStore(world.store, share=0.3))
-        assert_as_if_nothing_happened(world, events)
+        prepare(world, events)
+        log = FailingRecordSource(world.member("behavior"), moved=3)
+        drain(world, "behavior", log, FlakyStore(world.store, share=0.3))
+        assert_rows_equal_one_fold(world, events)
 
 
 def _fold_all(handler: BatchHandler, records: Sequence[Record]) -> None:
-    """What a successor does with everything there is."""
+    """Fold all records, as a successor would."""
     left = list(records)
     while left:
         taken = handler.fold(left).records

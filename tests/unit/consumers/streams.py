@@ -1,4 +1,4 @@
-"""A seeded stream of entries, what folding it in memory gives, and how rows are compared."""
+"""A seeded stream of entries, the rows that folding it in memory gives, and a comparison of rows."""
 
 from collections.abc import Sequence
 
@@ -157,7 +157,7 @@ def records(entries: Sequence[Entry], partition: int = 0, offset: int = 0) -> li
 
 
 def arrays(entries: Sequence[Entry], schema: Schema = SCHEMA) -> Events:
-    """Behaviour events side by side, at rising offsets of one partition."""
+    """Behaviour events as columns, at rising offsets of one partition."""
     events = [entry.behavior_event for entry in entries]
     count = len(events)
     return Events(
@@ -176,7 +176,7 @@ def arrays(entries: Sequence[Entry], schema: Schema = SCHEMA) -> Events:
 
 
 def fold_catalogue(store: RowStore, entries: Sequence[Entry], schema: Schema = SCHEMA) -> None:
-    """What the replay does with updates, each in its turn."""
+    """Fold updates as the replay does, one after the other."""
     for number, entry in enumerate(entries):
         position = (0, 0, number)
         match entry.WhichOneof("entry"):
@@ -209,7 +209,7 @@ def fold_catalogue(store: RowStore, entries: Sequence[Entry], schema: Schema = S
 
 
 def fold_behavior(store: RowStore, entries: Sequence[Entry], schema: Schema = SCHEMA) -> None:
-    """What the replay does with behaviour events, all at once."""
+    """Fold behaviour events as the replay does, in one batch."""
     events = attach_items(store, schema, arrays(entries, schema), ENCODER.fingerprint)
     flags = fold_users(store, schema, events, ENCODER.fingerprint)
     for view, ids in ACTIVITY.items():
@@ -228,7 +228,7 @@ def replayed(updates: Sequence[Entry], events: Sequence[Entry], schema: Schema =
 def assert_rows(expected: MemoryRowStore, actual: RowStore, views: Sequence[str] = (), schema: Schema = SCHEMA) -> None:
     """Every row of `expected` is in `actual`, floats within 1e-9.
 
-    Positions are of another log and not compared; of what rows remember of events, the part that all must.
+    Positions belong to another log and are not compared; of stored event ids, only those that every row must keep are.
     """
     for view in views or [view for view, rows in expected.rows.items() if rows]:
         keys = sorted(expected.rows[view])

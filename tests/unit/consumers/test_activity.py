@@ -1,4 +1,4 @@
-"""The activity consumer's fold, and the records it refuses."""
+"""The activity consumer's fold, and its dead letters."""
 
 import math
 from collections.abc import Callable
@@ -50,8 +50,8 @@ def record(delta: ActivityDelta, offset: int = 0) -> Record:
     return Record("crossrec.activity", 0, offset, None, ActivityDeltas(deltas=[delta]).SerializeToString())
 
 
-def test_deltas_survive_their_record() -> None:
-    """What is folded from records is what the features' own code computes: to the bit, prices included."""
+def test_deltas_are_read_from_records_to_the_bit() -> None:
+    """Rows folded from records equal those of the deltas that the features' code computes, prices included."""
     events = arrays(behavior(200))
     store = MemoryRowStore()
     flags = fold_users(MemoryRowStore(), SCHEMA, events, ENCODER.fingerprint)
@@ -69,7 +69,7 @@ def test_deltas_survive_their_record() -> None:
 
 
 def test_deltas_add_up_and_repetitions_do_not() -> None:
-    """A delta at or below the row's offset was folded before."""
+    """A delta at or below the row's offset is skipped."""
     store = MemoryRowStore()
     handler = ActivityHandler(store, SCHEMA, 1)
     handler.fold([record(item_delta(), 0), record(item_delta(), 1), record(scenario_delta(), 2)])
@@ -106,20 +106,20 @@ def test_deltas_add_up_and_repetitions_do_not() -> None:
     ],
 )
 def test_deltas_that_cannot_be_folded_are_dead_letters(change: Callable[[ActivityDelta], object], reason: str) -> None:
-    """None of their parts is folded; the next record is."""
+    """No part of the record is folded; the next record is."""
     broken = item_delta()
     change(broken)
     store = MemoryRowStore()
     outcome = ActivityHandler(store, SCHEMA, 1).fold([record(broken), record(item_delta(), 1)])
-    (letter,) = outcome.dead_letters
-    assert 0 == letter.record.offset
-    assert letter.reason.startswith(reason)
+    (dead_letter,) = outcome.dead_letters
+    assert 0 == dead_letter.record.offset
+    assert dead_letter.reason.startswith(reason)
     assert [1.0] * LENGTH == store.rows["item_activity"][("i0",)]["counts"].tolist()
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff\xff\xff"])
-def test_values_that_are_no_delta_are_dead_letters(value: bytes | None) -> None:
-    """Also nulls: the topic is not compacted."""
+def test_values_that_are_not_deltas_are_dead_letters(value: bytes | None) -> None:
+    """Also null values: the topic is not compacted."""
     store = MemoryRowStore()
     outcome = ActivityHandler(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, b"i0", value)])
     assert 1 == len(outcome.dead_letters)
@@ -127,18 +127,20 @@ def test_values_that_are_no_delta_are_dead_letters(value: bytes | None) -> None:
 
 
 def test_a_record_is_folded_whole_or_not_at_all() -> None:
-    """One bad delta makes a dead letter of the record: sent again once it is repaired, it counts once."""
+    """One invalid delta makes the record a dead letter: replayed after a repair, it counts once."""
     broken = scenario_delta()
     broken.hours.pop()
     store = MemoryRowStore()
     value = ActivityDeltas(deltas=[item_delta(), broken]).SerializeToString()
     outcome = ActivityHandler(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, None, value)])
-    assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]
+    assert ["hours: 23 numbers, the feature schema has 24"] == [
+        dead_letter.reason for dead_letter in outcome.dead_letters
+    ]
     assert not any(store.rows.values())
 
 
 def test_deltas_of_a_subject_keep_their_partition_and_records_stay_small() -> None:
-    """However many there are; none is lost, and each is where a record with its subject as key would be."""
+    """For any number of deltas: none is lost, and each has the partition of a record with its subject as key."""
     many = [ActivityDelta(item_id=f"i{number}", counts=[1.0] * 1000) for number in range(200)]
     outputs = pack_deltas("crossrec.activity", many, PARTITIONS)
     found = {
@@ -156,11 +158,13 @@ def test_a_scenarios_delta_needs_its_hours() -> None:
     delta = scenario_delta()
     delta.hours.pop()
     outcome = ActivityHandler(MemoryRowStore(), SCHEMA, 1).fold([record(delta)])
-    assert ["hours: 23 numbers, the feature schema has 24"] == [letter.reason for letter in outcome.dead_letters]
+    assert ["hours: 23 numbers, the feature schema has 24"] == [
+        dead_letter.reason for dead_letter in outcome.dead_letters
+    ]
 
 
 def test_deltas_of_an_older_schema_are_folded() -> None:
-    """What was on its way when the consumers were upgraded is not lost."""
+    """Records that were in the topic when the consumers were upgraded are not lost."""
     store, newer = MemoryRowStore(), build_schema(replace(SCHEMA.config, event_ids=65))
     for schema in (SCHEMA, newer):
         join_lineage(store, schema)
@@ -171,7 +175,7 @@ def test_deltas_of_an_older_schema_are_folded() -> None:
 
 
 def test_deltas_without_an_appended_event_type_are_folded() -> None:
-    """Their counts are shorter: the type that they do not have counts 0."""
+    """Their counts are shorter: the missing type counts 0."""
     config = replace(SCHEMA.config, engagement={"click": 1.0})
     old, new = (build_schema(config, types) for types in (EVENT_TYPES[:-1], EVENT_TYPES))
     store = MemoryRowStore()
@@ -186,12 +190,12 @@ def test_deltas_without_an_appended_event_type_are_folded() -> None:
     assert expected == store.rows["item_activity"][("i0",)]["counts"].tolist()
     assert expected == store.rows["item_scenario_activity"][("i0", "s0")]["counts"].tolist()
     delta.counts.pop()
-    (letter,) = ActivityHandler(store, new, 1).fold([record(delta, 1)]).dead_letters
-    assert letter.reason.startswith(f"counts: {old.count_length - 1} numbers")
+    (dead_letter,) = ActivityHandler(store, new, 1).fold([record(delta, 1)]).dead_letters
+    assert dead_letter.reason.startswith(f"counts: {old.count_length - 1} numbers")
 
 
 def test_deltas_of_a_newer_schema_stop_the_consumer() -> None:
-    """It is they who are ahead: as dead letters they would be lost. Nothing is written."""
+    """They are valid for a newer consumer: as dead letters they would be lost. Nothing is written."""
     store, newer = MemoryRowStore(), build_schema(replace(SCHEMA.config, event_ids=65))
     for schema in (SCHEMA, newer):
         join_lineage(store, schema)

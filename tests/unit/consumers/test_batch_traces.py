@@ -20,7 +20,7 @@ def record(offset: int, *traceparents: str) -> Record:
 
 
 class Batches:
-    """Traces of batches that take a second for everything."""
+    """Traces of batches in which every step takes a second."""
 
     def __init__(self) -> None:
         self.now_s, self.recorded = 100, Recorded(ratio=0.0)
@@ -43,8 +43,8 @@ class Batches:
         return list(outgoing)
 
 
-def test_a_recorded_trace_leads_through_the_batch() -> None:
-    """From the append to the commit, each at its time; what other traces' records are in the batch is only a number."""
+def test_a_recorded_trace_has_spans_for_the_batch() -> None:
+    """From the append to the commit, each with its time; records of other traces are only counted."""
     batches, records = Batches(), [record(5), record(6, TRACEPARENT), record(7, UNSAMPLED), record(8, TRACEPARENT)]
     batches.traces.on_polled(records)
     batches.fold()
@@ -67,8 +67,8 @@ def test_a_recorded_trace_leads_through_the_batch() -> None:
     assert (4, 2) == (found.attributes["messaging.batch.message_count"], found.attributes["crossrec.records"])
 
 
-def test_outputs_carry_every_trace_on() -> None:
-    """A header for each, with the batch's span as the parent; outputs of a batch without traces stay as they are."""
+def test_outputs_carry_the_context_of_every_trace() -> None:
+    """One header per trace, with the batch's span as the parent; outputs of a batch without traces are unchanged."""
     batches, outputs = Batches(), [OutputRecord("t.activity", b"k", b"v", [("a", b"b")])]
     records = [record(0, TRACEPARENT), record(1, traceparent(7))]
     batches.traces.on_polled(records)
@@ -83,8 +83,8 @@ def test_outputs_carry_every_trace_on() -> None:
     assert [TRACE_ID, 7] == [span.context.trace_id for span in spans]
 
 
-def test_a_record_may_be_of_several_traces() -> None:
-    """As those are that sum up events."""
+def test_a_record_may_belong_to_several_traces() -> None:
+    """As records of activity do, which sum up events."""
     batches, records = Batches(), [record(0, TRACEPARENT, traceparent(7))]
     batches.traces.on_polled(records)
     batches.fold()
@@ -94,7 +94,7 @@ def test_a_record_may_be_of_several_traces() -> None:
 
 
 def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:
-    """What an erasure cuts off is committed by itself."""
+    """An erasure splits a batch into two commits."""
     batches, records = Batches(), [record(0, TRACEPARENT), record(1, traceparent(7))]
     batches.traces.on_polled(records)
     for part in (records[:1], records[1:]):
@@ -107,8 +107,8 @@ def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:
     ]
 
 
-def test_a_batch_that_is_given_up_failed() -> None:
-    """With the failures before it as events; the repeated batch has spans of its own."""
+def test_the_span_of_a_dropped_batch_has_failed() -> None:
+    """Earlier failures are its events; the repeated batch has spans of its own."""
     batches, records = Batches(), [record(0, TRACEPARENT)]
     batches.traces.on_polled(records)
     batches.traces.on_store_call("read", "user", 7, 0.0)
@@ -124,7 +124,7 @@ def test_a_batch_that_is_given_up_failed() -> None:
 
 
 def test_the_number_of_traces_is_bounded() -> None:
-    """So that a batch in which everything is recorded stays a batch; how many are missing is an attribute."""
+    """So that a batch whose traces are all recorded stays fast; the number of omitted traces is an attribute."""
     batches, records = Batches(), [record(n, traceparent(n + 1)) for n in range(MAX_TRACES + 5)]
     batches.traces.on_polled(records)
     batches.fold()
@@ -134,7 +134,7 @@ def test_the_number_of_traces_is_bounded() -> None:
     assert {5} == {span.attributes["crossrec.traces_left_out"] for span in spans}
 
 
-def test_headers_that_are_no_traceparent_are_passed_over() -> None:
+def test_invalid_traceparent_headers_are_ignored() -> None:
     batches, records = Batches(), [record(0, "", "nonsense", "\xff" * 400)]
     batches.traces.on_polled(records)
     batches.fold()

@@ -50,7 +50,7 @@ def handler_over(store: MemoryRowStore) -> BehaviorHandler:
 
 
 def fold(store: MemoryRowStore, batches: Sequence[Sequence[Record]]) -> list[OutputRecord]:
-    """What the loop does with batches: fold what the handler takes, then the rest."""
+    """Fold batches as the loop does: the records that the handler takes, then the rest."""
     handler, outputs = handler_over(store), []
     for batch in batches:
         done = 0
@@ -70,13 +70,13 @@ def row_of(store: MemoryRowStore, view: str, *key: str) -> Row:
 
 
 def clicks(row: Row) -> float:
-    """Clicks at the longest half-life, not yet faded over the seconds of these tests."""
+    """Clicks at the longest half-life; their decay over the seconds of these tests is negligible."""
     return float(row["counts"][len(CONFIG.half_lives_s) * 2 - 1])
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1000])
 def test_any_batch_split_gives_the_replays_rows(size: int) -> None:
-    """Rows of users, and of activity after the deltas went through their own topic, however the log is cut."""
+    """Rows of users, and rows of activity that are folded from the deltas, for any batch size."""
     events = behavior(400)
     store = store_with_items()
     deltas = fold(store, cut(records(events), size))
@@ -88,7 +88,7 @@ def test_any_batch_split_gives_the_replays_rows(size: int) -> None:
 
 @pytest.mark.parametrize("redone", [1, 60, 400])
 def test_a_batch_repeated_after_a_crash_changes_nothing(redone: int) -> None:
-    """Also when other borders cut the repetition, and its deltas are those of the first time."""
+    """Also with other batch borders in the repetition; its deltas equal those of the first time."""
     log = records(behavior(400))
     store = store_with_items()
     first = fold(store, [log])
@@ -103,7 +103,7 @@ def test_a_batch_repeated_after_a_crash_changes_nothing(redone: int) -> None:
 
 
 def test_deltas_are_one_per_item_facet_and_scenario_of_the_batch() -> None:
-    """With the item's scenarios inside, whatever the rows had already seen; those of a partition share a record."""
+    """With the item's scenarios inside, also if the rows hold them already; deltas of a partition share a record."""
     log = records([behavior_event(n, item_id=f"i{n % 2}", scenario_id=f"s{n % 3}") for n in range(12)])
     store = store_with_items()
     (output,) = fold(store, [log])
@@ -118,15 +118,15 @@ def test_deltas_are_one_per_item_facet_and_scenario_of_the_batch() -> None:
     assert {SCHEMA.fingerprint % 2**64} == {delta.schema_fingerprint for delta in deltas}
 
 
-def test_ids_sent_twice_count_once() -> None:
-    """A producer's second send of an event has a position of its own."""
+def test_event_ids_sent_twice_count_once() -> None:
+    """The second record of an event has another position."""
     store = store_with_items()
     fold(store, [records([behavior_event(1), behavior_event(1)]), records([behavior_event(1)], offset=2)])
     assert 1.0 == clicks(row_of(store, "user", "u0"))
 
 
-def test_outcomes_tell_what_became_of_the_events() -> None:
-    """By type: folded or repeated, also when a crash has the batch folded again; erasures; events from before one."""
+def test_events_are_counted_by_outcome() -> None:
+    """By type: folded or repeated, also after a crash; erasures; events from before an erasure."""
     handler = handler_over(store_with_items())
     query = behavior_event(2, type="EVENT_TYPE_QUERY", item_id="", text="tea")
     log = records([behavior_event(1), behavior_event(1), query, erasure("u0", START_S + 50), behavior_event(3)])
@@ -135,8 +135,8 @@ def test_outcomes_tell_what_became_of_the_events() -> None:
     assert Counter({("user_erasure", "folded"): 1, ("any", "erased"): 1}) == handler.fold(log[3:]).counts
 
 
-def test_events_without_an_id_are_known_by_their_position() -> None:
-    """Producers that write to Kafka themselves need not make ids up."""
+def test_events_without_an_id_are_identified_by_their_position() -> None:
+    """Producers that write to Kafka directly need not generate ids."""
     store = store_with_items()
     log = records([behavior_event(1, event_id=""), behavior_event(1, event_id="")])
     fold(store, [log, log])
@@ -157,7 +157,7 @@ def test_items_are_looked_up_when_their_events_are_folded() -> None:
     assert row["language"].any()
 
 
-def test_queries_and_comments_speak_in_the_language_vector() -> None:
+def test_queries_and_comments_are_added_to_the_language_vector() -> None:
     """Texts are encoded by the encoder whose fingerprint the row carries."""
     store = MemoryRowStore()
     fold(store, [records([behavior_event(1, type="EVENT_TYPE_QUERY", item_id="", text="green tea")])])
@@ -175,8 +175,8 @@ def erased_log() -> list[Record]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 10])
-def test_an_erasure_deletes_what_came_before_and_nothing_else(size: int) -> None:
-    """Later events of the user start from nothing, late ones count no more; other users keep their rows."""
+def test_an_erasure_deletes_earlier_events_only(size: int) -> None:
+    """Later events of the user start with empty rows, late ones are not counted; other users keep their rows."""
     store = store_with_items()
     fold(store, cut(erased_log(), size))
     assert {("u0", "s2"), ("u1", "s0")} == set(store.rows["user_scenario"])
@@ -187,7 +187,7 @@ def test_an_erasure_deletes_what_came_before_and_nothing_else(size: int) -> None
 
 @pytest.mark.parametrize("size", [1, 2, 4, 10])
 def test_an_erasure_repeated_after_later_events_leaves_no_trace(size: int) -> None:
-    """Rows that the repetition brings back are deleted once more, and the user's row does not list them."""
+    """Rows that the repetition restores are deleted again, and the user's row does not list them."""
     store = store_with_items()
     fold(store, [erased_log()])
     fold(store, cut(erased_log(), size))
@@ -196,7 +196,7 @@ def test_an_erasure_repeated_after_later_events_leaves_no_trace(size: int) -> No
     assert (1.0, ["s2"]) == (clicks(row), row["scenario_ids"].tolist())
 
 
-def test_erasing_an_unknown_user_is_fine() -> None:
+def test_erasing_an_unknown_user_is_not_an_error() -> None:
     """Erasures are idempotent."""
     store = store_with_items()
     fold(store, [records([erasure("nobody")]), records([erasure("nobody")], offset=1)])
@@ -221,12 +221,12 @@ def test_entries_that_break_a_rule_are_dead_letters(entry: Entry, reason: str) -
     log = [*records([behavior_event(0)]), bad, *records([behavior_event(2)], offset=2)]
     store = store_with_items()
     outcome = handler_over(store).fold(log)
-    assert [(bad, reason)] == [(letter.record, letter.reason) for letter in outcome.dead_letters]
+    assert [(bad, reason)] == [(dead_letter.record, dead_letter.reason) for dead_letter in outcome.dead_letters]
     assert 2.0 == pytest.approx(clicks(row_of(store, "user", "u0")), abs=1e-5)
 
 
-def test_positions_of_another_epoch_are_void() -> None:
-    """A re-created topic starts from offset 0 and is not taken for the past."""
+def test_positions_of_another_epoch_are_ignored() -> None:
+    """A re-created topic starts at offset 0, and its records are folded."""
     store = store_with_items()
     log = records([behavior_event(1)])
     fold(store, [log])
@@ -245,7 +245,7 @@ def test_positions_of_another_epoch_are_void() -> None:
 
 
 def test_batches_over_several_partitions_keep_each_users_position() -> None:
-    """A batch holds stretches of all partitions one after the other."""
+    """A batch holds runs of records of all partitions, one after the other."""
     store = store_with_items()
     left = records([behavior_event(1), behavior_event(2)], partition=3, offset=40)
     right = records([behavior_event(3, user_id="u1")], partition=1, offset=7)
@@ -254,8 +254,8 @@ def test_batches_over_several_partitions_keep_each_users_position() -> None:
     assert [EPOCH, 1, 7] == row_of(store, "user", "u1")["position"].tolist()
 
 
-def test_nothing_but_dead_letters_writes_nothing() -> None:
-    """A batch without a single good record is still a batch."""
+def test_a_batch_of_dead_letters_writes_no_rows() -> None:
+    """A batch without a valid record is still committed."""
     store = MemoryRowStore()
     outcome = handler_over(store).fold([Record("crossrec.behavior", 0, 0, None, b"\xff")])
     assert ([], 1) == (outcome.outputs, len(outcome.dead_letters))
@@ -263,5 +263,5 @@ def test_nothing_but_dead_letters_writes_nothing() -> None:
 
 
 def test_activity_views_are_those_of_the_replay() -> None:
-    """The names that the tests compare are all that the activity consumer owns."""
+    """The views that the tests compare are all views of the activity consumer."""
     assert set(ACTIVITY) == {view.name for view in SCHEMA.views if view.writer == "activity consumer"}

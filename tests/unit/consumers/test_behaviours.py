@@ -13,7 +13,7 @@ from tests.unit.consumers.streams import ANY_AGE, CONFIG, records
 
 
 class MemoryWorld:
-    """One partition per topic; the activity topic is what the behaviour group has committed."""
+    """One partition per topic; the activity topic holds the outputs that the behaviour group has committed."""
 
     def __init__(self) -> None:
         self.settings = Settings(features=CONFIG, gateway=ANY_AGE)
@@ -43,7 +43,7 @@ class MemoryWorld:
 
 
 class TestInMemory(ConsumerBehaviours):
-    """All of it, on the fakes."""
+    """The suite on the fakes."""
 
     @pytest.fixture
     def world(self) -> World:

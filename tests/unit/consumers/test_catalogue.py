@@ -57,7 +57,7 @@ def fold(handler: ItemHandler | ScenarioHandler, log: Sequence[Record], size: in
 def test_any_batch_split_gives_the_replays_rows(
     size: int, store: MemoryRowStore, items: ItemHandler, scenarios: ScenarioHandler
 ) -> None:
-    """Items, items in scenarios, scenarios and their index, also when every batch comes twice."""
+    """Items, items in scenarios, scenarios and their index, also when every batch is repeated."""
     updates = catalogue(12, 3)
     for handler, log in (
         (items, records([entry for entry in updates if entry.WhichOneof("entry") != "scenario_update"])),
@@ -73,7 +73,7 @@ def test_any_batch_split_gives_the_replays_rows(
 
 
 def test_the_newest_time_wins_whatever_the_order(store: MemoryRowStore, items: ItemHandler) -> None:
-    """An older update that arrives later changes nothing but the time of creation."""
+    """An older update that arrives later changes only the time of creation."""
     fold(items, records([item_update(1, START_S + 5, price=5.0), item_update(1, START_S + 2, price=2.0)]))
     row = store.rows["item"][("i1",)]
     assert (5.0, START_S + 2) == (row["price"], row["created_s"])
@@ -81,7 +81,7 @@ def test_the_newest_time_wins_whatever_the_order(store: MemoryRowStore, items: I
 
 @pytest.mark.parametrize("size", [1, 10])
 def test_a_tombstone_resets_an_item(size: int, store: MemoryRowStore, items: ItemHandler) -> None:
-    """The row keeps its position, so that a repetition does not bring the item back."""
+    """The row keeps its position, so that a repetition does not restore the item."""
     log = [*records([item_update(1), item_update(2)]), tombstone("i1", 2)]
     fold(items, log, size)
     fold(items, log, size)
@@ -93,7 +93,7 @@ def test_a_tombstone_resets_an_item(size: int, store: MemoryRowStore, items: Ite
 
 @pytest.mark.parametrize("size", [1, 10])
 def test_a_tombstone_resets_an_item_in_a_scenario(size: int, store: MemoryRowStore, items: ItemHandler) -> None:
-    """Its key holds both ids; other scenarios keep what they say, and updates after it count again."""
+    """Its key holds both ids; rows of other scenarios are unchanged, and later updates are applied."""
     updates = [pair_update(1, 0, START_S, 3.0), pair_update(1, 1, START_S, 4.0), pair_update(2, 0, START_S, 5.0)]
     log = [*records(updates), tombstone("i1\x1fs0", 3), tombstone("i2\x1fs0", 4)]
     fold(items, [*log, *records([pair_update(2, 0, START_S + 1, 6.0)], offset=5)], size)
@@ -102,23 +102,23 @@ def test_a_tombstone_resets_an_item_in_a_scenario(size: int, store: MemoryRowSto
 
 
 def test_a_tombstone_resets_a_scenario(store: MemoryRowStore, scenarios: ScenarioHandler) -> None:
-    """Its row says nothing any more."""
+    """Its row holds defaults."""
     fold(scenarios, [*records([scenario_update(0), scenario_update(1)]), tombstone("s0", 2, "crossrec.scenarios")])
     assert ["", "scenario 1"] == [store.rows["scenario"][(key,)]["name"].item() for key in ("s0", "s1")]
 
 
-def test_texts_are_encoded_by_the_one_encoder(store: MemoryRowStore, items: ItemHandler) -> None:
-    """The row says which one it was."""
+def test_texts_are_encoded_by_the_configured_encoder(store: MemoryRowStore, items: ItemHandler) -> None:
+    """The row holds the encoder's fingerprint."""
     fold(items, records([item_update(1, title="rye bread", description="", categories=[])]))
     row = store.rows["item"][("i1",)]
     np.testing.assert_array_equal(row["text_vector"], ENCODER.encode(["rye bread"])[0])
     assert ENCODER.fingerprint == row["encoder"]
 
 
-def test_a_scenario_is_listed_though_its_row_was_written_before_a_crash(
+def test_a_scenario_whose_row_was_written_before_a_crash_is_listed(
     store: MemoryRowStore, scenarios: ScenarioHandler
 ) -> None:
-    """The index is written after the rows: a repetition must write it though the rows are up to date."""
+    """The index is written after the rows: a repetition must write it even if the rows are up to date."""
     log = records([scenario_update(0)])
     fold(scenarios, log)
     store.rows["scenario_index"].clear()
@@ -127,7 +127,7 @@ def test_a_scenario_is_listed_though_its_row_was_written_before_a_crash(
 
 
 def test_bad_records_are_dead_letters_and_the_rest_is_folded(store: MemoryRowStore, items: ItemHandler) -> None:
-    """Bytes that are no entry, entries of other topics, nulls without a key, keys that are no text."""
+    """Bytes that are not an entry, entries of other topics, nulls without a key, keys that are not text."""
     event = records([behavior_event(1)])[0]
     bad = [
         (Record("crossrec.items", 0, 0, b"i1", b"\xff\xff"), "not a protobuf Entry: Error parsing message"),
@@ -137,7 +137,7 @@ def test_bad_records_are_dead_letters_and_the_rest_is_folded(store: MemoryRowSto
         (records([item_update(3, attributes={"weight": 1.0})], offset=4)[0], 'item_update.attributes["weight"]: is'),
     ]
     outcome = items.fold([*(record for record, _ in bad), *records([item_update(1)], offset=5)])
-    found = {letter.record.offset: letter.reason for letter in outcome.dead_letters}
+    found = {dead_letter.record.offset: dead_letter.reason for dead_letter in outcome.dead_letters}
     assert {record.offset for record, _ in bad} == set(found)
     for record, reason in bad:
         assert found[record.offset].startswith(reason)

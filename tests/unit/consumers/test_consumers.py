@@ -42,7 +42,7 @@ ITEMS, SCENARIOS = 20, 3
 USER_VIEWS = ["user", "user_scenario"]
 
 
-class Impatient(threading.Event):
+class NoWaitStop(threading.Event):
     """A stop event whose waits return at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -50,8 +50,8 @@ class Impatient(threading.Event):
         return self.is_set()
 
 
-class Flaky(MemoryRowStore):
-    """A store that fails a share of its calls, seeded; what it was to write is written in half of those."""
+class FlakyStore(MemoryRowStore):
+    """A store that fails a seeded share of its calls; half of the failed writes take effect."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Flaky(MemoryRowStore):
             raise StoreUnavailable("the answer was lost")
 
 
-class Overtaken(MemoryRowStore):
+class OvertakenStore(MemoryRowStore):
     """A store in which a successor folds `log` just before the first write to a view."""
 
     def __init__(self, view: str, log: Sequence[Record]) -> None:
@@ -98,7 +98,7 @@ class Overtaken(MemoryRowStore):
 
 def loop_over(kind: str, log: MemoryRecordSource, store: RowStore) -> ConsumerLoop:
     handler = build_handler(kind, SETTINGS, SCHEMA, store, lambda: ENCODER)
-    return ConsumerLoop(log, handler, "crossrec.dead-letter", Impatient(), random.Random(0))
+    return ConsumerLoop(log, handler, "crossrec.dead-letter", NoWaitStop(), random.Random(0))
 
 
 def drain(loop: ConsumerLoop, log: MemoryRecordSource) -> None:
@@ -124,7 +124,7 @@ def with_items(store: MemoryRowStore) -> MemoryRowStore:
 
 
 def entries_with_erasures() -> list[Entry]:
-    """A stream in which two users are erased, one of them twice, and come back."""
+    """A stream in which two users are erased, one of them twice, and have events afterwards."""
     entries = behavior(120, users=4)
     for place, user in ((90, "u1"), (60, "u2"), (30, "u1")):
         entries.insert(place, erasure(user))
@@ -132,12 +132,12 @@ def entries_with_erasures() -> list[Entry]:
 
 
 def poison(kind: str) -> Record:
-    """A record that can never be folded, whatever the topic."""
+    """A record that cannot be folded from any topic."""
     return Record(f"crossrec.{CONSUMED_TOPICS[kind]}", 2, 41, b"key", b"\xff\xff", [("trace", b"t")])
 
 
-def good(kind: str) -> Record:
-    """A record that can be folded, right behind the poison."""
+def valid(kind: str) -> Record:
+    """A record that can be folded, at the offset after the poison record."""
     fingerprint = SCHEMA.fingerprint % 2**64
     counts = [1.0] * SCHEMA.count_length
     delta = ActivityDelta(
@@ -154,8 +154,8 @@ def good(kind: str) -> Record:
     [[RuntimeError("killed")], [KafkaUnavailable("down")] * 3, [LostPartitions("moved"), KafkaUnavailable("down")]],
 )
 @pytest.mark.parametrize("batch", [40, 400])
-def test_rows_survive_a_crash_between_write_and_commit(batch: int, failures: list[CrossRecError]) -> None:
-    """Users' rows and the activity that follows from the outputs are the replay's, killed processes included."""
+def test_a_crash_between_write_and_commit_changes_no_row(batch: int, failures: list[CrossRecError]) -> None:
+    """Rows of users, and of activity folded from the outputs, equal the replay's, also after killed processes."""
     events = behavior(400)
     store, log = with_items(MemoryRowStore()), MemoryRecordSource(records(events), batch)
     log.commit_failures = list(failures)
@@ -171,11 +171,11 @@ def test_rows_survive_a_crash_between_write_and_commit(batch: int, failures: lis
 
 
 @pytest.mark.parametrize("kind", CONSUMER_KINDS)
-def test_a_store_that_comes_and_goes_changes_nothing(kind: str) -> None:
-    """Calls fail before or after their work; no record is skipped, none counted twice."""
+def test_an_unreliable_store_changes_no_row(kind: str) -> None:
+    """Calls fail before or after they take effect; no record is skipped or counted twice."""
     updates, deltas = (
         catalogue(ITEMS, SCENARIOS),
-        consume("behavior", MemoryRecordSource(records(behavior(200))), Flaky(0.2)),
+        consume("behavior", MemoryRecordSource(records(behavior(200))), FlakyStore(0.2)),
     )
     log = {
         "behavior": records(behavior(200)),
@@ -183,7 +183,7 @@ def test_a_store_that_comes_and_goes_changes_nothing(kind: str) -> None:
         "scenario": records([entry for entry in updates if entry.WhichOneof("entry") == "scenario_update"]),
         "activity": as_records(deltas),
     }[kind]
-    steady, flaky = MemoryRowStore(), Flaky(0.4)
+    steady, flaky = MemoryRowStore(), FlakyStore(0.4)
     assert consume(kind, MemoryRecordSource(log, 70), steady) == consume(kind, MemoryRecordSource(log, 70), flaky)
     assert flaky.failures > 0
     views = [view for view, rows in steady.rows.items() if rows]
@@ -195,7 +195,7 @@ def test_a_store_that_comes_and_goes_changes_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("batch", [1, 10, 1000])
 def test_erasures_are_the_same_for_any_split_and_store(batch: int) -> None:
-    """The rows are those of what came after each user's last erasure, also after failures and repetitions."""
+    """Rows hold the events after each user's last erasure, also after failures and repetitions."""
     entries = entries_with_erasures()
     last = {"u1": 92, "u2": 61}
     left = [
@@ -204,7 +204,7 @@ def test_erasures_are_the_same_for_any_split_and_store(batch: int) -> None:
         if entry.WhichOneof("entry") == "behavior_event" and number > last.get(entry.behavior_event.user_id, -1)
     ]
     expected = replayed(catalogue(ITEMS, SCENARIOS), left)
-    store = Flaky(0.05)
+    store = FlakyStore(0.05)
     store.rows.update(with_items(MemoryRowStore()).rows)
     for _ in range(2):
         log = MemoryRecordSource(records(entries), batch)
@@ -218,10 +218,10 @@ def test_erasures_are_the_same_for_any_split_and_store(batch: int) -> None:
 
 
 @pytest.mark.parametrize("view", USER_VIEWS)
-def test_a_consumer_that_was_overtaken_overwrites_nothing(view: str) -> None:
-    """Its write is refused, its batch dropped without outputs, and what it folds again changes nothing."""
+def test_an_overtaken_consumer_overwrites_no_row(view: str) -> None:
+    """Its write is rejected, its batch dropped without outputs, and folding it again changes no row."""
     events = records(behavior(60, users=2))
-    store = Overtaken(view, events)
+    store = OvertakenStore(view, events)
     log = MemoryRecordSource(events, batch=20)
     loop = loop_over("behavior", log, store)
     assert (0, [], 1) == (loop.step(), log.outputs, log.rewinds)
@@ -231,24 +231,24 @@ def test_a_consumer_that_was_overtaken_overwrites_nothing(view: str) -> None:
     assert_rows(expected, store, USER_VIEWS)
 
 
-def test_a_fence_that_stays_is_never_passed() -> None:
-    """While rows hold newer positions than the batch, nothing of it is committed."""
+def test_a_batch_behind_a_fence_is_never_committed() -> None:
+    """While rows hold newer positions than the batch, no part of it is committed."""
 
-    class Fenced(MemoryRowStore):
+    class FencedStore(MemoryRowStore):
         def write(self, keys: Sequence[Key], block: Block) -> None:
             del keys, block
             raise FencedWrite("1 rows hold newer positions")
 
     log = MemoryRecordSource(records(behavior(5)))
-    loop = loop_over("behavior", log, Fenced())
+    loop = loop_over("behavior", log, FencedStore())
     assert [0] * 5 == [loop.step() for _ in range(5)]
     assert (0, [], 5) == (log.committed, log.outputs, log.rewinds)
 
 
 @pytest.mark.parametrize("kind", CONSUMER_KINDS)
 def test_a_poison_record_does_not_stop_its_topic(kind: str) -> None:
-    """It becomes a dead letter with its position, and the record behind it is folded in the same commit."""
-    store, log = MemoryRowStore(), MemoryRecordSource([poison(kind), good(kind)])
+    """It becomes a dead letter with its position, and the next record is folded in the same commit."""
+    store, log = MemoryRowStore(), MemoryRecordSource([poison(kind), valid(kind)])
     outputs = consume(kind, log, store)
     (letter,) = [output for output in outputs if output.topic == "crossrec.dead-letter"]
     headers = dict(letter.headers)
@@ -261,8 +261,8 @@ def test_a_poison_record_does_not_stop_its_topic(kind: str) -> None:
     assert [1, 2, 42] == row["position"].tolist()
 
 
-def test_repeats_of_an_event_id_count_once_over_batches() -> None:
-    """A producer that sends everything again leaves the users' rows as they were."""
+def test_repeats_of_an_event_id_count_once_across_batches() -> None:
+    """When a producer sends all events again, the users' rows do not change."""
     events = behavior(150)
     once, twice = MemoryRowStore(), MemoryRowStore()
     consume("behavior", MemoryRecordSource(records(events)), once)
@@ -272,7 +272,7 @@ def test_repeats_of_an_event_id_count_once_over_batches() -> None:
 
 
 def test_the_index_of_scenarios_grows() -> None:
-    """Every scenario that was ever described is listed once, in order, also those that are gone."""
+    """Every scenario that ever had an update is listed once, in order, also deleted ones."""
     store = MemoryRowStore()
     log = [
         *records([scenario_update(2), scenario_update(0)]),
@@ -287,7 +287,7 @@ def test_the_index_of_scenarios_grows() -> None:
 
 
 def test_a_scenario_whose_id_holds_the_separator_is_one_scenario() -> None:
-    """Its tombstone resets it and no other: only keys of items hold two ids."""
+    """Its tombstone resets this scenario only: only keys of items hold two ids."""
     store, other = MemoryRowStore(), scenario_update(0)
     odd = scenario_update(0)
     odd.scenario_update.scenario_id = "s0\x1fx"
@@ -299,7 +299,7 @@ def test_a_scenario_whose_id_holds_the_separator_is_one_scenario() -> None:
 
 
 def test_unknown_kinds_are_named() -> None:
-    """Before anything is connected to."""
+    """Before any connection is opened."""
     from services.consumers.main import consume as run
 
     with pytest.raises(ConfigurationError, match="no consumer of kind users; there are behavior, item"):

@@ -39,7 +39,7 @@ def test_a_member_without_partitions_is_ready(health: ConsumerHealth) -> None:
     assert health.ready().ok
 
 
-def test_failures_are_reported_with_their_begin_and_the_last_reason(health: ConsumerHealth, clock: Clock) -> None:
+def test_failures_are_reported_with_their_start_and_the_last_reason(health: ConsumerHealth, clock: Clock) -> None:
     """Until an attempt succeeds."""
     health.on_assigned([0])
     health.on_failure("store unavailable", "Connection refused")

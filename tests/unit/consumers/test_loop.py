@@ -1,4 +1,4 @@
-"""The loop: write, then commit; nothing is skipped, nothing stops it but a stop."""
+"""The loop: write, then commit; no record is skipped, and only a stop or a schema change ends it."""
 
 import json
 import logging
@@ -99,7 +99,7 @@ def test_batches_are_folded_and_then_committed(
 def test_a_crash_between_write_and_commit_repeats_the_batch(
     log: MemoryRecordSource, handler: FakeHandler, stop: Stop
 ) -> None:
-    """The next process folds the same records; the log has their outputs once."""
+    """The next process folds the same records; their outputs are in the log once."""
     log.commit_failures = [RuntimeError("killed")]  # type: ignore[list-item]
     with pytest.raises(RuntimeError, match="killed"):
         ConsumerLoop(log, handler, "d", stop).run()
@@ -111,10 +111,10 @@ def test_a_crash_between_write_and_commit_repeats_the_batch(
 
 @pytest.mark.parametrize("failure", [LostPartitions("moved"), KafkaUnavailable("down")])
 @pytest.mark.parametrize("call", ["poll_failures", "commit_failures", "rewind_failures"])
-def test_failures_of_the_log_skip_nothing(
+def test_failures_of_the_log_skip_no_record(
     failure: Exception, call: str, loop: ConsumerLoop, log: MemoryRecordSource
 ) -> None:
-    """The loop goes on from what is committed, however often it fails on the way."""
+    """The loop resumes at the committed offsets after any number of failures."""
     log.commit_failures = [KafkaUnavailable("down")]
     getattr(log, call).extend([failure] * 3)
     drain(loop, log)
@@ -124,7 +124,7 @@ def test_failures_of_the_log_skip_nothing(
 def test_a_fenced_write_drops_the_batch(
     loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line in the log; then on from the committed offsets."""
+    """One log line is written; the loop resumes at the committed offsets."""
     handler.failures = [FencedWrite("1 rows of view user hold newer positions")]
     with caplog.at_level(logging.INFO, "services.consumers"):
         assert 0 == loop.step()
@@ -133,10 +133,10 @@ def test_a_fenced_write_drops_the_batch(
     assert list(range(10)) == written(log)
 
 
-def test_while_the_store_is_away_the_same_batch_is_tried_again(
+def test_while_the_store_is_unavailable_the_batch_is_retried(
     loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The group is kept alive, nothing is committed, one line says what failed and one that it is over."""
+    """The group is kept alive and nothing is committed; one log line reports the failure, one its end."""
     committed: list[int] = []
     handler.before = lambda: committed.append(log.committed)
     handler.failures = [StoreUnavailable("down")] * 5
@@ -148,7 +148,7 @@ def test_while_the_store_is_away_the_same_batch_is_tried_again(
     assert ["store_unavailable", "recovered"] == events(caplog)
 
 
-def test_partitions_that_move_while_the_store_is_away_drop_the_batch(
+def test_partitions_that_move_while_the_store_is_unavailable_drop_the_batch(
     loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler
 ) -> None:
     """Their new owner folds the batch; this consumer continues from the committed offsets."""
@@ -160,10 +160,10 @@ def test_partitions_that_move_while_the_store_is_away_drop_the_batch(
     assert list(range(10)) == written(log)
 
 
-def test_waits_between_tries_grow_to_a_bound_and_are_spread(
+def test_waits_between_attempts_grow_to_a_bound_with_jitter(
     loop: ConsumerLoop, log: MemoryRecordSource, stop: Stop
 ) -> None:
-    """Half of each wait is left to chance."""
+    """Half of each wait is random."""
     log.commit_failures = [KafkaUnavailable("down")] * 12
     drain(loop, log)
     first, longest = BACKOFF_S
@@ -172,10 +172,10 @@ def test_waits_between_tries_grow_to_a_bound_and_are_spread(
     assert len(set(stop.waits)) == len(stop.waits)
 
 
-def test_a_stop_finishes_the_batch_in_hand(
+def test_a_stop_finishes_the_current_batch(
     loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, stop: Stop
 ) -> None:
-    """It is committed, no other is begun, and the group is left."""
+    """It is committed, no other batch is begun, and the consumer leaves the group."""
     handler.before = stop.set
     loop.run()
     assert ([[0, 1, 2, 3]], 4, True) == (handler.folded, log.committed, log.closed)
@@ -192,7 +192,7 @@ def test_a_stop_ends_the_wait_for_the_store(
 
 
 def test_a_stop_ends_the_wait_for_the_log(loop: ConsumerLoop, log: MemoryRecordSource, stop: Stop) -> None:
-    """Even when it can never be rewound again."""
+    """Even if every attempt to rewind fails."""
     log.commit_failures = [KafkaUnavailable("down")]
     log.rewind_failures = [KafkaUnavailable("down")] * 1000
     polls = iter(range(5))
@@ -205,19 +205,19 @@ def test_a_stop_ends_the_wait_for_the_log(loop: ConsumerLoop, log: MemoryRecordS
 def test_dead_letters_are_committed_with_their_batch(
     loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With reason and position, and once, though the batch was repeated."""
+    """With reason and position, and once, although the batch was repeated."""
     handler.dead = {2, 9}
     log.commit_failures = [KafkaUnavailable("down")]
     with caplog.at_level(logging.INFO, "services.consumers"):
         drain(loop, log)
-    letters = [output for output in log.outputs if output.topic == "crossrec.dead-letter"]
-    assert [b"v2", b"v9"] == [letter.value for letter in letters]
-    assert [b"2", b"9"] == [dict(letter.headers)["offset"] for letter in letters]
+    dead_letters = [output for output in log.outputs if output.topic == "crossrec.dead-letter"]
+    assert [b"v2", b"v9"] == [dead_letter.value for dead_letter in dead_letters]
+    assert [b"2", b"9"] == [dict(dead_letter.headers)["offset"] for dead_letter in dead_letters]
     assert 2 == events(caplog).count("dead_letters")
 
 
 def test_rows_of_another_schema_end_the_loop(loop: ConsumerLoop, log: MemoryRecordSource, handler: FakeHandler) -> None:
-    """Trying again would not help; the group is left so that others take over at once."""
+    """A retry would not help; the consumer leaves the group so that other members take over at once."""
     handler.failures = [StaleSchema("rows of view user were written under another schema")]
     with pytest.raises(StaleSchema):
         loop.run()

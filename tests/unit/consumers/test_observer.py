@@ -1,4 +1,4 @@
-"""What a consumer's metrics, health and log say as the loop goes."""
+"""A consumer's metrics, health and log while the loop runs."""
 
 import json
 import logging
@@ -46,8 +46,8 @@ class FakeHandler:
     def fold(self, records: list[Record]) -> BatchResult:
         if self.failures:
             raise self.failures.pop(0)
-        letters = [DeadLetter(records[n], f"behavior_event.user_id: {n}") for n in self.dead]
-        return BatchResult(dead_letters=letters, counts=self.counts)
+        dead_letters = [DeadLetter(records[n], f"behavior_event.user_id: {n}") for n in self.dead]
+        return BatchResult(dead_letters=dead_letters, counts=self.counts)
 
 
 class Scene:
@@ -75,7 +75,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
 
 
 def test_events_count_when_they_are_committed(scene: Scene) -> None:
-    """By type and outcome as the handler tells; what it says nothing about was folded."""
+    """By type and outcome as the handler reports them; records without a reported outcome count as folded."""
     scene.handler.counts = Counter({("click", "folded"): 1, ("click", "repeated"): 1})
     scene.handler.dead = [2]
     scene.log.commit_failures = [KafkaUnavailable("down")]
@@ -93,8 +93,8 @@ def test_events_count_when_they_are_committed(scene: Scene) -> None:
     assert 10 + 7 == scene.value("delay_seconds_sum")
 
 
-def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
-    """While the store is unavailable the lag in seconds grows; once it is committed, freshness says how new it is."""
+def test_lag_and_freshness_are_as_of_the_scrape(scene: Scene) -> None:
+    """While the store is unavailable the lag in seconds grows; after the commit, freshness is the records' age."""
     seen: list[tuple[float | None, float | None]] = []
 
     def look(_: float) -> bool:
@@ -115,8 +115,8 @@ def test_lag_and_freshness_are_as_of_the_question(scene: Scene) -> None:
     )
 
 
-def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """One at its beginning, one at its end with how long it took and how many failures; all failures are counted."""
+def test_a_series_of_failures_is_logged_in_two_lines(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """One at its start, one at its end with duration and number of failures; all failures are counted."""
     scene.handler.failures = [StoreUnavailable("away")] * 4
     scene.log.keep_alive = lambda _: setattr(scene.clock, "now_s", scene.clock.now_s + 2) or True  # type: ignore[method-assign]
     with caplog.at_level(logging.INFO, "services.consumers"):
@@ -130,7 +130,7 @@ def test_a_series_of_failures_is_two_lines(scene: Scene, caplog: pytest.LogCaptu
 
 
 def test_an_empty_poll_ends_a_series(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """Kafka answers again without records: that is a success."""
+    """Kafka responds without records: that is a success."""
     scene.log.records = []
     scene.observer.on_assigned([0])
     scene.log.poll_failures = [KafkaUnavailable("down")]
@@ -151,8 +151,8 @@ def test_fenced_writes_and_dropped_batches_are_counted(scene: Scene) -> None:
     assert (2, 1) == (scene.value("batches_dropped_total"), scene.value("fenced_writes_total"))
 
 
-def test_a_rebalance_is_one_line(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """With the assigned partitions, and how long the rebalance took."""
+def test_a_rebalance_is_logged_in_one_line(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """With the assigned partitions and the duration of the rebalance."""
     with caplog.at_level(logging.INFO, "services.consumers"):
         scene.observer.on_assigned([0, 1])
         scene.observer.on_revoked()
@@ -163,8 +163,8 @@ def test_a_rebalance_is_one_line(scene: Scene, caplog: pytest.LogCaptureFixture)
     assert 2 == scene.value("rebalances_total")
 
 
-def test_a_stop_shows_in_the_health(scene: Scene) -> None:
-    """Before the group is left."""
+def test_a_stop_is_reported_by_the_health(scene: Scene) -> None:
+    """Before the consumer leaves the group."""
     scene.observer.on_assigned([0])
     scene.loop._stop.set()
     scene.loop.run()

@@ -1,4 +1,4 @@
-"""Where a consumer stands, and what is left."""
+"""A consumer's position and lag."""
 
 from services.consumers.progress import ConsumerProgress, PartitionLag
 from services.kafka.record_source import Record
@@ -8,7 +8,7 @@ def record(partition: int, offset: int, time_s: float) -> Record:
     return Record("crossrec.behavior", partition, offset, b"u", b"v", time_s=time_s)
 
 
-def test_what_is_in_hand_is_not_committed_yet() -> None:
+def test_lag_includes_the_current_batch() -> None:
     """Lag counts from the first record of the batch, in records up to the end and in seconds since its append."""
     progress = ConsumerProgress()
     batch = [record(0, 5, 100.0), record(0, 6, 101.0), record(1, 9, 90.0)]
@@ -22,8 +22,8 @@ def test_what_is_in_hand_is_not_committed_yet() -> None:
     assert 101.0 == progress.newest_committed_s
 
 
-def test_the_age_of_what_waits_grows_while_nothing_is_committed() -> None:
-    """Only until the batch is dropped."""
+def test_the_lag_in_seconds_grows_while_nothing_is_committed() -> None:
+    """Until the batch is dropped."""
     progress = ConsumerProgress()
     progress.on_positions({0: (7, 20)})
     progress.on_polled([record(0, 6, 100.0)])

@@ -4,15 +4,15 @@ from services.consumers.status import GroupStatus, PartitionStatus, partition_st
 from services.kafka.groups import ABSENT, GroupMember
 
 
-def test_lag_counts_from_what_is_committed() -> None:
-    """Or from the beginning of the log, where nothing is or where it was deleted since."""
+def test_lag_counts_from_the_committed_offset() -> None:
+    """Or from the beginning of the log, if nothing is committed or the committed records were deleted."""
     assert PartitionStatus(0, 40, 100, 60, 5.0) == partition_status(0, 40, (0, 100), 995.0, 1000.0)
     assert PartitionStatus(0, None, 100, 90, 5.0) == partition_status(0, None, (10, 100), 995.0, 1000.0)
     assert PartitionStatus(0, 4, 100, 90, 5.0) == partition_status(0, 4, (10, 100), 995.0, 1000.0)
 
 
 def test_without_an_unread_record_there_is_no_lag() -> None:
-    """Markers of transactions at the end of a log are not records; clocks that differ make no negative lag."""
+    """Transaction markers at the end of a log are not records; differing clocks give no negative lag."""
     assert PartitionStatus(0, 99, 100, 0, 0.0) == partition_status(0, 99, (0, 100), None, 1000.0)
     assert 0.0 == partition_status(0, 99, (0, 100), 1001.0, 1000.0).lag_s
 

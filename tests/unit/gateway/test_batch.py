@@ -1,4 +1,4 @@
-"""Pseudonyms in stored entries, through an intake and a publisher in memory."""
+"""Pseudonyms in stored entries, with an intake and a publisher in memory."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ ITEM = Entry(item_update=ItemUpdate(item_id="ann"))
 
 
 def publish(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonymizer = NAMES) -> list[EntryResult]:
-    """The answer to a batch."""
+    """The results of a batch."""
     budget = PendingBudget(1 << 20, 100)
     intake = Intake(
         publisher, replace(INTAKE_CONFIG, pseudonyms=names), budget, now_s=lambda: NOW_S, make_id=lambda: "made"
@@ -27,7 +27,7 @@ def publish(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonymiz
 
 
 def test_events_are_stored_under_the_pseudonym() -> None:
-    """Value, key and partition; what the caller sent is not changed."""
+    """In value, key and partition; the caller's entry is not changed."""
     publisher = MemoryPublisher()
     (result,) = publish([CLICK], publisher)
     (record,) = publisher.stored
@@ -38,7 +38,7 @@ def test_events_are_stored_under_the_pseudonym() -> None:
 
 
 def test_an_erasure_is_stored_under_every_key() -> None:
-    """One answer for all of them, and the others keep their places."""
+    """With one result for all of them; the results of other entries keep their order."""
     publisher = MemoryPublisher()
     results = publish([CLICK, ERASURE, ITEM], publisher)
     assert ["accepted"] * 3 == [result.WhichOneof("result") for result in results]
@@ -48,15 +48,15 @@ def test_an_erasure_is_stored_under_every_key() -> None:
     assert ["behavior_event", "user_erasure", "user_erasure", "item_update"] == [e.WhichOneof("entry") for e in stored]
 
 
-def test_an_erasure_of_which_a_part_is_not_stored_is_not_confirmed() -> None:
-    """So that it is sent again; what is before and after it has outcomes of its own."""
+def test_a_partly_stored_erasure_is_not_confirmed() -> None:
+    """So that the client sends it again; entries before and after it have their own outcomes."""
     for failing in (1, 2):
         results = publish([CLICK, ERASURE, ITEM], MemoryPublisher({failing: TimeoutError("late")}))
         assert ["accepted", "unconfirmed", "accepted"] == [result.WhichOneof("result") for result in results]
 
 
 def test_a_rejected_entry_is_reported_as_it_was_sent() -> None:
-    """Lengths are those of the id, not of its pseudonym."""
+    """Limits apply to the length of the id, not of its pseudonym."""
     publisher = MemoryPublisher()
     results = publish(
         [Entry(user_erasure=UserErasure(user_id="x" * 129)), Entry(user_erasure=UserErasure())], publisher
@@ -65,7 +65,7 @@ def test_a_rejected_entry_is_reported_as_it_was_sent() -> None:
     assert [] == publisher.stored
 
 
-def test_without_a_key_ids_stay() -> None:
+def test_without_a_key_ids_are_unchanged() -> None:
     publisher = MemoryPublisher()
     publish([CLICK, ERASURE], publisher, Pseudonymizer())
     assert [b"ann", b"ann"] == [record.key for record in publisher.stored]

@@ -1,4 +1,4 @@
-"""Health follows the publisher's checks, with hysteresis, and says why in the log."""
+"""Health follows the publisher's checks, with hysteresis, and logs the reason."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ CASES = [
 
 @pytest.mark.parametrize(("checks", "ready"), CASES, ids=[checks for checks, _ in CASES])
 def test_it_takes_several_checks_in_a_row_to_change(checks: str, ready: str) -> None:
-    """Three failed ones to fall, two good ones to rise again; the very first good one is enough."""
+    """Three failures to become unready, two successes to become ready again; at the start one success is enough."""
     state = Hysteresis(failures=3, successes=2)
     seen = []
     for check in checks:
@@ -33,7 +33,7 @@ def test_it_takes_several_checks_in_a_row_to_change(checks: str, ready: str) -> 
     assert "".join(seen) == ready
 
 
-def test_a_change_is_told_once() -> None:
+def test_a_change_is_reported_once() -> None:
     state = Hysteresis(failures=3, successes=2)
     changes = [state.observe(check == "+") for check in "+----++-"]
     assert changes == [True, False, False, True, False, False, True, False]
@@ -43,7 +43,7 @@ SERVING, NOT_SERVING = 1, 2
 
 
 class Health(HealthServicer):
-    """Records the statuses it is given."""
+    """Records the statuses that are set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Health(HealthServicer):
             self.serving.set()
 
 
-def test_health_falls_and_rises_with_kafka_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+def test_health_follows_kafka_and_the_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """For the service and for the server as a whole; one line per change."""
     caplog.set_level(logging.INFO)
     health, publisher = Health(), MemoryPublisher(failures={0: TimeoutError("no broker")})
@@ -83,7 +83,7 @@ def test_health_falls_and_rises_with_kafka_and_the_log_says_why(caplog: pytest.L
     assert lines[2]["reason"] == "TimeoutError: no broker"
 
 
-def test_checks_go_on_by_themselves() -> None:
+def test_checks_run_in_the_background() -> None:
     """From the start on, until it is stopped."""
     health, publisher = Health(), MemoryPublisher(failures={0: TimeoutError()})
     monitor = KafkaHealth(health, "the.Service", publisher, interval_s=0.001, timeout_s=1.0)

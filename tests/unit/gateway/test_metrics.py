@@ -1,4 +1,4 @@
-"""What is counted of entries and calls."""
+"""Metrics of entries and calls."""
 
 import grpc
 from prometheus_client import CollectorRegistry
@@ -18,8 +18,8 @@ def event(number: int, kind: str, user_id: str = "ann") -> Entry:
     return Entry(behavior_event=made)
 
 
-def test_entries_count_when_their_fate_is_known() -> None:
-    """By type: rejected at once, the others when Kafka has spoken, even after the caller has left."""
+def test_entries_are_counted_when_their_outcome_is_known() -> None:
+    """By type: rejected ones at once, others when Kafka confirms or fails them, even after the call has ended."""
     registry, publisher = CollectorRegistry(), MemoryPublisher({1: TimeoutError("late")}, holding=True)
     metrics = GatewayMetrics(registry)
     intake = Intake(publisher, INTAKE_CONFIG, PendingBudget(1 << 20, 10), now_s=lambda: NOW_S, observer=metrics)
@@ -36,8 +36,8 @@ def test_entries_count_when_their_fate_is_known() -> None:
     assert 1 == registry.get_sample_value("crossrec_gateway_confirmation_seconds_count")
 
 
-def test_types_are_few_whatever_is_sent() -> None:
-    """Numbers that no type has are one."""
+def test_the_number_of_type_labels_is_bounded() -> None:
+    """All unknown type numbers share one label."""
     assert ["item_update", "unknown", "unknown", "unspecified"] == [
         entry_type(Entry(item_update=ItemUpdate())),
         entry_type(Entry()),
@@ -46,8 +46,8 @@ def test_types_are_few_whatever_is_sent() -> None:
     ]
 
 
-def test_calls_count_by_method_and_code() -> None:
-    """From 0 on."""
+def test_calls_are_counted_by_method_and_code() -> None:
+    """Counters start at 0."""
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     metrics.on_call("Publish", grpc.StatusCode.OK, 0.1)
@@ -56,8 +56,8 @@ def test_calls_count_by_method_and_code() -> None:
     assert 0 == registry.get_sample_value(name, {"method": "PublishStream", "code": "UNAVAILABLE"})
 
 
-def test_who_is_over_the_rate_is_counted() -> None:
-    """Each time."""
+def test_rate_limited_calls_are_counted() -> None:
+    """Every rejected call."""
     rates = RateLimits(1.0, 1, clock_s=lambda: 0.0)
     assert [0.0, 1.0, 1.0] == [rates.delay_s("ann", 1) for _ in range(3)]
     assert 2 == rates.limited

@@ -8,7 +8,7 @@ from services.gateway.pressure import PendingBudget, RateLimits
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that tests set."""
 
     now_s = 0.0
 
@@ -17,8 +17,8 @@ class Clock:
 
 
 @pytest.mark.parametrize(("size", "records"), [(5, 1), (1, 3)], ids=["bytes", "records"])
-def test_beyond_a_bound_nothing_is_taken(size: int, records: int) -> None:
-    """Neither bytes nor records, and room is there again once something was given back."""
+def test_records_beyond_a_bound_are_not_accepted(size: int, records: int) -> None:
+    """Bytes and records are both bounded; released records make room again."""
     budget = PendingBudget(max_bytes=10, max_records=4)
     assert budget.take(6, 2)
     assert not budget.take(size, records)
@@ -27,8 +27,8 @@ def test_beyond_a_bound_nothing_is_taken(size: int, records: int) -> None:
     assert budget.take(size, records)
 
 
-def test_a_batch_larger_than_the_budget_is_taken_alone() -> None:
-    """It would never be otherwise."""
+def test_a_batch_larger_than_the_budget_is_accepted_alone() -> None:
+    """Otherwise it would never be accepted."""
     budget = PendingBudget(max_bytes=10, max_records=4)
     assert budget.take(100, 50)
     assert not budget.take(1, 1)
@@ -37,7 +37,7 @@ def test_a_batch_larger_than_the_budget_is_taken_alone() -> None:
     assert not budget.take(100, 50)
 
 
-def test_who_waits_gets_room_as_soon_as_there_is_some() -> None:
+def test_a_waiting_batch_is_accepted_as_soon_as_there_is_room() -> None:
     budget = PendingBudget(max_bytes=10, max_records=4)
     budget.take(10, 1)
     taken: list[bool] = []
@@ -49,12 +49,12 @@ def test_who_waits_gets_room_as_soon_as_there_is_some() -> None:
     assert budget.pending == (10, 1)
 
 
-def test_who_waits_can_be_told_not_to() -> None:
-    budget, over, taken = PendingBudget(max_bytes=10, max_records=4), threading.Event(), []
+def test_a_waiting_batch_can_be_cancelled() -> None:
+    budget, cancelled, taken = PendingBudget(max_bytes=10, max_records=4), threading.Event(), []
     budget.take(10, 1)
-    waiter = threading.Thread(target=lambda: taken.append(budget.take(10, 1, 30.0, over.is_set)))
+    waiter = threading.Thread(target=lambda: taken.append(budget.take(10, 1, 30.0, cancelled.is_set)))
     waiter.start()
-    over.set()
+    cancelled.set()
     budget.wake()
     waiter.join(30)
     assert taken == [False]
@@ -82,23 +82,23 @@ def test_a_pause_fills_the_bucket_and_no_more() -> None:
     assert rates.delay_s("a", 1) == 0.1
 
 
-def test_more_than_a_burst_is_granted_by_a_full_bucket_and_paid_off() -> None:
-    """Else a batch of a thousand would never pass a burst of a hundred."""
+def test_a_request_larger_than_a_burst_needs_a_full_bucket_and_delays_the_next() -> None:
+    """Otherwise a batch of a thousand would never be accepted with a burst of a hundred."""
     clock = Clock()
     rates = RateLimits(10.0, 5, clock_s=clock)
     assert rates.delay_s("a", 25) == 0.0
     assert rates.delay_s("a", 1) == 2.1
 
 
-def test_without_a_rate_anything_goes() -> None:
-    """And no client has a bucket."""
+def test_without_a_rate_nothing_is_limited() -> None:
+    """No client has a bucket."""
     rates = RateLimits(0.0, 1)
     assert [rates.delay_s("a", 1000) for _ in range(3)] == [0.0] * 3
     assert len(rates) == 0
 
 
-def test_clients_remembered_are_bounded() -> None:
-    """The longest unheard is forgotten, and starts anew."""
+def test_the_number_of_clients_with_a_bucket_is_bounded() -> None:
+    """The least recently seen client is evicted, and gets a new bucket."""
     rates = RateLimits(1.0, 1, max_clients=2, clock_s=Clock())
     for client in ("a", "b", "a", "c"):
         rates.delay_s(client, 1)

@@ -1,4 +1,4 @@
-"""Records carry on the trace of their request."""
+"""Records carry the trace context of their request."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ RECORDS = [record("t.behavior", 0), record("t.items", 1), record("t.behavior", 2
 
 @pytest.fixture
 def recorded() -> Iterator[Recorded]:
-    """What is published meanwhile is published for a recorded request."""
+    """A recorded request: records published within the test belong to its trace."""
     recorded = Recorded()
     request = TracedRequest(span=recorded.tracing.start_server_span("s/Publish", TRACEPARENT))
     token = enter_request(request)
@@ -31,7 +31,7 @@ def recorded() -> Iterator[Recorded]:
 
 
 def test_records_name_the_span_that_sends_them(recorded: Recorded) -> None:
-    """One per topic, so that a batch may go to several; it ends when all of its records are confirmed."""
+    """One span per topic of the batch; it ends when all of its records are confirmed."""
     publisher = MemoryPublisher(holding=True)
     TracedPublisher(publisher, recorded.tracing).send(RECORDS, 1.0)
     assert [] == [span for span in recorded.exporter.get_finished_spans() if span.name.startswith("send")]
@@ -46,16 +46,16 @@ def test_records_name_the_span_that_sends_them(recorded: Recorded) -> None:
     assert f"{behavior.context.span_id:016x}".encode() in headers[0][1][1]
 
 
-def test_what_is_not_stored_fails_the_span(recorded: Recorded) -> None:
-    """By the kind of error, without its words."""
+def test_a_record_that_is_not_stored_fails_the_span(recorded: Recorded) -> None:
+    """With the type of the error, without its text."""
     TracedPublisher(MemoryPublisher({0: TimeoutError("about ann")}), recorded.tracing).send(RECORDS[:1], 1.0)
     span = named(recorded.spans(), "send t.behavior")
     assert (StatusCode.ERROR, "TimeoutError") == (span.status.status_code, span.attributes["error.type"])
     assert "ann" not in span.to_json()
 
 
-def test_records_of_other_requests_stay_as_they_are() -> None:
-    """Of those that are not recorded, and where there is no request."""
+def test_records_of_unrecorded_requests_are_unchanged() -> None:
+    """Also records published outside of a request."""
     recorded, publisher = Recorded(), MemoryPublisher()
     traced = TracedPublisher(publisher, recorded.tracing)
     traced.send(RECORDS[:1], 1.0)
@@ -66,7 +66,7 @@ def test_records_of_other_requests_stay_as_they_are() -> None:
     assert [] == recorded.spans()
 
 
-def test_a_traceparent_is_as_w3c_has_it() -> None:
+def test_a_traceparent_has_the_w3c_format() -> None:
     recorded = Recorded()
     span = recorded.tracing.start_server_span("s/M", TRACEPARENT)
     assert traceparent_of(span) == f"{TRACEPARENT[:36]}{span.get_span_context().span_id:016x}-01"

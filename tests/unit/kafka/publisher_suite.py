@@ -1,4 +1,4 @@
-"""How every publisher behaves, the fake and the real one alike."""
+"""The behaviour that every Publisher has, the fake and the real one."""
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -13,7 +13,7 @@ TIMEOUT_S = 20.0
 
 
 def outcomes(confirmations: Sequence[Confirmation], timeout_s: float) -> list[Exception | None]:
-    """What is known after at most `timeout_s` seconds, per record: None if it is stored, else why it may not be."""
+    """Outcomes after at most `timeout_s` seconds, per record: None if it is stored, else the error."""
     wait(confirmations, timeout_s)
     return [confirmation_error(confirmation) for confirmation in confirmations]
 
@@ -23,7 +23,7 @@ class PublisherSuite(ABC):
 
     @abstractmethod
     def stored(self, publisher: Publisher, topic: str) -> list[tuple[bytes, bytes]]:
-        """Key and value of every record in the topic; those of one key in order."""
+        """Key and value of every record in the topic; records of one key in order."""
 
     @staticmethod
     def records(topic: str, *values: str, key: str = "k") -> list[OutgoingRecord]:
@@ -36,17 +36,17 @@ class PublisherSuite(ABC):
         assert [None] * 300 == outcomes([each for batch in sent for each in batch], TIMEOUT_S)
         assert self.stored(publisher, topic) == [(b"k", number.encode()) for number in numbers]
 
-    def test_a_confirmed_record_is_there(self, publisher: Publisher, topic: str) -> None:
+    def test_a_confirmed_record_is_stored(self, publisher: Publisher, topic: str) -> None:
         """When a confirmation completes, the record is stored."""
         (confirmation,) = publisher.send(self.records(topic, "1"), TIMEOUT_S)
         assert confirmation.result(TIMEOUT_S) is None
         assert self.stored(publisher, topic) == [(b"k", b"1")]
 
-    def test_nothing_to_store_is_no_confirmation(self, publisher: Publisher, topic: str) -> None:
+    def test_an_empty_batch_has_no_confirmations(self, publisher: Publisher, topic: str) -> None:
         assert publisher.send([], TIMEOUT_S) == []
         assert self.stored(publisher, topic) == []
 
-    def test_concurrent_senders_keep_their_order_and_lose_nothing(self, publisher: Publisher, topic: str) -> None:
+    def test_concurrent_senders_keep_their_order_and_lose_no_record(self, publisher: Publisher, topic: str) -> None:
         """Each thread's key has its records once and in order."""
 
         def send(key: str) -> list[Exception | None]:
@@ -67,7 +67,7 @@ class PublisherSuite(ABC):
         publisher.check(TIMEOUT_S)
         publisher.check(TIMEOUT_S)
 
-    def test_a_closed_publisher_has_stored_what_was_under_way_and_takes_no_more(
+    def test_a_closed_publisher_has_stored_pending_records_and_accepts_no_more(
         self, publisher: Publisher, topic: str
     ) -> None:
         """Later records fail; closing again does nothing."""

@@ -1,4 +1,4 @@
-"""Addresses, certificates and passwords of the settings, as the clients of Kafka and the store take them."""
+"""Addresses, certificates and passwords of the settings, as arguments of the Kafka and Valkey clients."""
 
 import ast
 from pathlib import Path
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A folder with certificates and a password, as far as their names go."""
+    """A directory with files named like certificates and a password."""
     for name in ("ca.pem", "cert.pem", "key.pem"):
         (tmp_path / name).write_text("a PEM file")
     (tmp_path / "password").write_text("p,w=1\n")
@@ -31,20 +31,20 @@ def files(tmp_path: Path) -> Path:
         ("store:1,db=3,username=u", {"host": "store", "port": 1, "ssl": False, "db": 3, "username": "u"}),
     ],
 )
-def test_connection_strings_are_read_as_feast_reads_them(url: str, expected: dict[str, object]) -> None:
+def test_connection_strings_are_parsed_as_feast_parses_them(url: str, expected: dict[str, object]) -> None:
     """Nodes first, then options."""
     assert expected == redis_arguments(StoreSettings(url=url))
 
 
-def test_a_password_in_the_url_is_taken_out_of_it() -> None:
-    """What is shown and logged is the url."""
+def test_a_password_is_removed_from_the_url() -> None:
+    """The URL is shown and logged."""
     store = StoreSettings(url="a:1,password=hunter2,ssl=true,username=u")
     assert ("a:1,ssl=true", "u", "hunter2") == (store.url, store.username, store.password.get_secret_value())
     assert "hunter2" not in repr(store)
 
 
 def test_the_store_is_reached_with_password_and_certificates(files: Path) -> None:
-    """A password may hold what a connection string cannot."""
+    """A password may hold characters that a connection string cannot."""
     store = StoreSettings(
         username="u",
         password_file=files / "password",
@@ -63,12 +63,12 @@ def test_the_store_is_reached_with_password_and_certificates(files: Path) -> Non
     assert expected == redis_options(store)
 
 
-def test_plain_brokers_need_nothing_but_their_addresses() -> None:
+def test_unsecured_brokers_need_only_their_addresses() -> None:
     expected = {"bootstrap_servers": ["a:1", "b:2"]}
     assert expected == kafka_arguments("a:1,b:2") == kafka_arguments(KafkaSettings(bootstrap_servers="a:1,b:2"))
 
 
-def test_brokers_are_logged_in_to_over_tls(files: Path) -> None:
+def test_clients_log_in_to_brokers_over_tls(files: Path) -> None:
     kafka = KafkaSettings(
         bootstrap_servers="a:1",
         security_protocol="SASL_SSL",
@@ -104,7 +104,7 @@ def test_a_client_certificate_goes_with_its_key(files: Path) -> None:
         ({"security_protocol": "hunter2"}, "Input should be"),
     ],
 )
-def test_what_does_not_fit_together_is_refused_without_being_shown(given: dict[str, str], reason: str) -> None:
+def test_inconsistent_settings_are_rejected_without_being_shown(given: dict[str, str], reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
         KafkaSettings.model_validate(given)
     assert "hunter2" not in str(caught.value)
@@ -121,7 +121,7 @@ def test_files_that_are_missing_or_empty_are_named_by_their_setting(files: Path)
         redis_options(StoreSettings(password_file=files / "empty"))
 
 
-def test_secrets_are_given_once(files: Path) -> None:
+def test_a_secret_given_twice_is_rejected(files: Path) -> None:
     with pytest.raises(ValueError, match="give one of them"):
         StoreSettings(password=SecretStr("hunter2"), password_file=files / "password")
 

@@ -13,7 +13,7 @@ from services.kafka.groups import ABSENT, GroupDescription, GroupMember, parse_g
 
 
 def request(*answers: object) -> tuple[list[object], object]:
-    """The answers left after the first one that is no error, and that one."""
+    """The unused responses after the first one that is not an error, and that response."""
     left = list(answers)
 
     def ask() -> object:
@@ -26,7 +26,7 @@ def request(*answers: object) -> tuple[list[object], object]:
 
 
 def test_requests_are_retried_while_the_coordinator_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it moves, loads or does not exist yet."""
+    """While the coordinator moves, loads or does not exist yet."""
     monkeypatch.setattr(groups, "PAUSE_S", 0.0)
     errors = NotCoordinatorError(), CoordinatorLoadInProgressError(), CoordinatorNotAvailableError()
     assert ([], "answer") == request(*errors, "answer")
@@ -63,6 +63,6 @@ def test_groups_have_a_state_and_members() -> None:
 
 
 def test_groups_that_do_not_exist_are_absent() -> None:
-    """Both without an answer and in the state Dead."""
+    """Groups without a description and groups in the state Dead."""
     for answer in (None, {"group_state": "Dead", "members": []}):
         assert GroupDescription(ABSENT, ()) == parse_group(answer)

@@ -1,4 +1,4 @@
-"""KafkaPublisher around a producer that is a fake: connecting, order, time-outs, recovery."""
+"""KafkaPublisher with a fake producer: connecting, order, time-outs, recovery."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ class FatalFailure(Exception):
 
 
 class FakeFuture:
-    """Done from the start."""
+    """A future that is already done."""
 
     def __init__(self, error: Exception | None) -> None:
         self.error = error
@@ -38,14 +38,14 @@ class FakeFuture:
 
 
 class FakeProducer:
-    """Confirms every record but those whose value is listed in `failing`; `refusing` fails in send itself."""
+    """Confirms every record except the values in `failing`; for values in `rejecting`, send raises."""
 
     def __init__(self, **config: Any) -> None:
         self.config = config
         self.sent: list[bytes] = []
         self.partitions: list[int] = []
         self.failing: dict[bytes, Exception] = {}
-        self.refusing: dict[bytes, Exception] = {}
+        self.rejecting: dict[bytes, Exception] = {}
         self.closed = self.silent = False
 
     def partitions_for(self, topic: str) -> set[int]:
@@ -54,8 +54,8 @@ class FakeProducer:
 
     def send(self, topic: str, value: bytes, *key: bytes, partition: int, **rest: Any) -> FakeFuture:
         assert (topic, len(key), rest) == ("t", 1, {"headers": []})
-        if value in self.refusing:
-            raise self.refusing[value]
+        if value in self.rejecting:
+            raise self.rejecting[value]
         self.sent.append(value)
         self.partitions.append(partition)
         return FakeFuture(self.failing.get(value))
@@ -87,7 +87,7 @@ def records(*values: bytes, key: bytes = b"k") -> list[OutgoingRecord]:
     return [OutgoingRecord("t", key, key, value, []) for value in values]
 
 
-def published(publisher: KafkaPublisher, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
+def publish(publisher: KafkaPublisher, records: Sequence[OutgoingRecord], timeout_s: float) -> list[Exception | None]:
     return outcomes(publisher.send(records, timeout_s), 0.0)
 
 
@@ -101,9 +101,9 @@ def publisher(kafka: Kafka) -> KafkaPublisher:
     return KafkaPublisher("a:1,b:2", 10.0, kafka.connect)
 
 
-def test_the_producer_waits_for_all_replicas_and_never_repeats(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """The settings that durability rests on."""
-    published(publisher, records(b"1"), 5.0)
+def test_the_producer_waits_for_all_replicas_and_is_idempotent(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """Durability depends on these settings."""
+    publish(publisher, records(b"1"), 5.0)
     config = kafka.producers[0].config
     assert (
         config["bootstrap_servers"],
@@ -115,98 +115,98 @@ def test_the_producer_waits_for_all_replicas_and_never_repeats(kafka: Kafka, pub
 
 
 def test_records_are_sent_in_order_and_each_has_its_outcome(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """One record's failure says nothing of its neighbours."""
-    published(publisher, [], 5.0)
+    """The failure of one record does not affect the others."""
+    publish(publisher, [], 5.0)
     failure = RetriableFailure()
     kafka.producers[0].failing[b"2"] = failure
-    assert [None, failure, None] == published(publisher, records(b"1", b"2", b"3"), 5.0)
+    assert [None, failure, None] == publish(publisher, records(b"1", b"2", b"3"), 5.0)
     assert kafka.producers[0].sent == [b"1", b"2", b"3"]
 
 
-def test_after_a_refused_record_the_rest_is_not_sent(kafka: Kafka, publisher: KafkaPublisher) -> None:
+def test_after_a_rejected_record_the_rest_is_not_sent(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """A later record never overtakes one that could not be sent."""
-    published(publisher, [], 5.0)
+    publish(publisher, [], 5.0)
     failure = RetriableFailure()
-    kafka.producers[0].refusing[b"2"] = failure
-    assert [None, failure, failure] == published(publisher, records(b"1", b"2", b"3"), 5.0)
+    kafka.producers[0].rejecting[b"2"] = failure
+    assert [None, failure, failure] == publish(publisher, records(b"1", b"2", b"3"), 5.0)
     assert kafka.producers[0].sent == [b"1"]
 
 
 def test_no_time_left_sends_nothing(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """A batch that cannot be confirmed in time is not begun."""
-    outcomes = published(publisher, records(b"1"), -1.0)
+    outcomes = publish(publisher, records(b"1"), -1.0)
     assert [TimeoutError] == [type(outcome) for outcome in outcomes]
     assert not any(producer.sent for producer in kafka.producers)
 
 
-def test_a_failed_connection_is_every_records_outcome_and_tried_again(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """The gateway starts before Kafka does, and works once Kafka is there."""
+def test_a_failed_connection_fails_every_record_and_is_retried(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """The gateway may start before Kafka, and works when Kafka is available."""
     kafka.unavailable = True
-    assert [RetriableFailure] * 2 == [type(error) for error in published(publisher, records(b"1", b"2"), 5.0)]
+    assert [RetriableFailure] * 2 == [type(error) for error in publish(publisher, records(b"1", b"2"), 5.0)]
     kafka.unavailable = False
-    assert published(publisher, records(b"1"), 5.0) == [None]
+    assert publish(publisher, records(b"1"), 5.0) == [None]
 
 
-def test_a_passing_error_keeps_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
+def test_a_retriable_error_keeps_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """A producer retries by itself; a new one would only lose its sequence numbers."""
-    published(publisher, [], 5.0)
+    publish(publisher, [], 5.0)
     kafka.producers[0].failing[b"1"] = RetriableFailure()
-    published(publisher, records(b"1"), 5.0)
-    published(publisher, records(b"2"), 5.0)
+    publish(publisher, records(b"1"), 5.0)
+    publish(publisher, records(b"2"), 5.0)
     assert len(kafka.producers) == 1
 
 
-def test_a_lasting_error_replaces_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """An idempotent producer answers everything with its first lasting error: only a new one helps."""
-    published(publisher, [], 5.0)
+def test_a_fatal_error_replaces_the_producer(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """An idempotent producer fails every record with its first fatal error, so it must be replaced."""
+    publish(publisher, [], 5.0)
     kafka.producers[0].failing[b"1"] = FatalFailure()
-    published(publisher, records(b"1"), 5.0)
-    assert published(publisher, records(b"2"), 5.0) == [None]
+    publish(publisher, records(b"1"), 5.0)
+    assert publish(publisher, records(b"2"), 5.0) == [None]
     assert kafka.producers[0].closed
     assert kafka.producers[1].sent == [b"2"]
 
 
 def test_a_producer_that_confirms_nothing_for_the_time_out_is_replaced(kafka: Kafka) -> None:
-    """A stalled producer is not waited for again; failures of a shorter time are left to it."""
-    patient, hasty = KafkaPublisher("a:1", 60.0, kafka.connect), KafkaPublisher("a:1", 0.0, kafka.connect)
-    for publisher in (patient, hasty):
-        published(publisher, [], 5.0)
+    """A stalled producer is replaced; shorter failures are left to the producer's own retries."""
+    long_timeout, short_timeout = KafkaPublisher("a:1", 60.0, kafka.connect), KafkaPublisher("a:1", 0.0, kafka.connect)
+    for publisher in (long_timeout, short_timeout):
+        publish(publisher, [], 5.0)
         kafka.producers[-1].failing[b"1"] = RetriableFailure()
-        published(publisher, records(b"1"), 5.0)
-        published(publisher, [], 5.0)
+        publish(publisher, records(b"1"), 5.0)
+        publish(publisher, [], 5.0)
     assert [producer.closed for producer in kafka.producers] == [False, True, False]
 
 
 def test_a_confirmed_record_shows_that_the_producer_works(kafka: Kafka) -> None:
     """One confirmation among failures is enough to keep it."""
     publisher = KafkaPublisher("a:1", 0.0, kafka.connect)
-    published(publisher, [], 5.0)
+    publish(publisher, [], 5.0)
     kafka.producers[0].failing[b"1"] = RetriableFailure()
-    published(publisher, records(b"1", b"2"), 5.0)
-    published(publisher, [], 5.0)
+    publish(publisher, records(b"1", b"2"), 5.0)
+    publish(publisher, [], 5.0)
     assert not kafka.producers[0].closed
 
 
 def test_closing_closes_the_producer_once(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """A second close does nothing, nor does a close before the first record."""
     KafkaPublisher("a:1", 10.0, kafka.connect).close(1.0)
-    published(publisher, records(b"1"), 5.0)
+    publish(publisher, records(b"1"), 5.0)
     publisher.close(1.0)
     publisher.close(1.0)
     assert [producer.closed for producer in kafka.producers] == [True]
 
 
-def test_a_check_replaces_a_producer_that_nobody_sends_with(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """Or a gateway that is full for a dead connection would never send again."""
+def test_a_check_replaces_a_broken_producer_without_traffic(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """Otherwise a gateway whose budget is full of unconfirmed records would never send again."""
     publisher.check(1.0)
     kafka.producers[0].failing[b"1"] = FatalFailure()
-    published(publisher, records(b"1"), 5.0)
+    publish(publisher, records(b"1"), 5.0)
     publisher.check(1.0)
     assert [producer.closed for producer in kafka.producers] == [True, False]
 
 
-def test_a_check_fails_while_there_is_no_connection_or_no_answer(kafka: Kafka, publisher: KafkaPublisher) -> None:
-    """And passes when there is again."""
+def test_a_check_fails_while_there_is_no_connection_or_no_response(kafka: Kafka, publisher: KafkaPublisher) -> None:
+    """And passes when the connection is back."""
     kafka.unavailable = True
     with pytest.raises(RetriableFailure):
         publisher.check(1.0)

@@ -1,4 +1,4 @@
-"""Header names that are no text: their records are read, and those around them as ever.
+"""Header names that are not UTF-8: their records are read, and other records are not affected.
 
 The other patches need a broker: tests/integration/test_kafka_record_source.py.
 """
@@ -9,15 +9,15 @@ from services.kafka.patches import apply_patches
 
 
 class RawName(str):
-    """A header name that kafka-python writes as bytes that are no text."""
+    """A header name that kafka-python writes as bytes that are not UTF-8."""
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         del encoding, errors
         return b"na\xffme"
 
 
-def test_a_name_that_is_no_text_is_read_with_its_bytes_spelt_out() -> None:
-    """Between records that are read as before, however often the reading was asked for."""
+def test_invalid_bytes_of_a_header_name_are_escaped() -> None:
+    """Other records are read as before, also if the patch is applied several times."""
     apply_patches()
     apply_patches()
     headers = [[("чай", b"1")], [("a", b"2"), (RawName("name!"), b"\xff")], []]

@@ -1,4 +1,4 @@
-"""KafkaConnection over a producer whose answers the test gives, with a clock that the test moves."""
+"""KafkaConnection with a fake producer that the test confirms, and a manual clock."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +13,11 @@ from tests.unit.kafka.publisher_suite import outcomes
 # The real partitioner's package loads schemas through a function that Python 3.11 and 3.12 deprecate.
 pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 
 
 class Sent:
-    """A record on its way."""
+    """The future of a sent record."""
 
     def add_callback(self, call: Callable[[object], None]) -> None:
         self.confirm = lambda: call(object())
@@ -27,11 +27,11 @@ class Sent:
 
 
 class Producer:
-    """Confirms what the test confirms."""
+    """A producer whose records the test confirms."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
-        self.asked = 0
+        self.broker_checks = 0
 
     def partitions_for(self, topic: str) -> set[int]:
         del topic
@@ -44,7 +44,7 @@ class Producer:
 
     def broker_answers(self, timeout_s: float) -> bool:
         del timeout_s
-        self.asked += 1
+        self.broker_checks += 1
         return True
 
     def close(self, timeout: float) -> None:
@@ -52,7 +52,7 @@ class Producer:
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that tests set."""
 
     now_s = 1000.0
 
@@ -72,7 +72,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def connection(producer: Producer, clock: Clock) -> KafkaConnection:
-    return KafkaConnection(producer, PATIENCE_S, clock)
+    return KafkaConnection(producer, TIMEOUT_S, clock)
 
 
 def send(connection: KafkaConnection, count: int = 1) -> list[Any]:
@@ -89,8 +89,10 @@ def test_records_are_confirmed_one_by_one_in_any_order(connection: KafkaConnecti
     ]
 
 
-def test_silence_for_the_patience_means_broken(connection: KafkaConnection, producer: Producer, clock: Clock) -> None:
-    """As long as records wait; a confirmation starts the time anew."""
+def test_no_confirmation_within_the_time_out_means_broken(
+    connection: KafkaConnection, producer: Producer, clock: Clock
+) -> None:
+    """While records are pending; a confirmation restarts the time-out."""
     send(connection, 2)
     clock.now_s += 9
     producer.sent[0].confirm()
@@ -100,7 +102,7 @@ def test_silence_for_the_patience_means_broken(connection: KafkaConnection, prod
     assert connection.is_broken()
 
 
-def test_a_connection_without_records_is_never_silent(
+def test_a_connection_without_pending_records_is_not_broken(
     connection: KafkaConnection, producer: Producer, clock: Clock
 ) -> None:
     send(connection)
@@ -109,10 +111,10 @@ def test_a_connection_without_records_is_never_silent(
     assert not connection.is_broken()
 
 
-def test_a_record_that_others_overtake_for_too_long_means_broken(
+def test_a_record_overtaken_for_longer_than_the_time_out_means_broken(
     connection: KafkaConnection, producer: Producer, clock: Clock
 ) -> None:
-    """One partition may be stalled while others go on."""
+    """One partition may be stalled while others work."""
     send(connection)
     for number in range(1, 3):
         clock.now_s += 9
@@ -123,7 +125,7 @@ def test_a_record_that_others_overtake_for_too_long_means_broken(
     assert connection.is_broken()
 
 
-def test_closing_fails_what_the_producer_has_left(connection: KafkaConnection) -> None:
+def test_closing_fails_pending_records(connection: KafkaConnection) -> None:
     """Unconfirmed records fail at once; a late confirmation is ignored."""
     confirmations = send(connection, 2)
     connection.close(1.0)
@@ -131,26 +133,28 @@ def test_closing_fails_what_the_producer_has_left(connection: KafkaConnection) -
     assert [Unavailable] == [type(found) for found in outcomes(send(connection), 0.0)]
 
 
-def test_a_late_answer_after_closing_changes_nothing(connection: KafkaConnection, producer: Producer) -> None:
+def test_a_late_confirmation_after_closing_is_ignored(connection: KafkaConnection, producer: Producer) -> None:
     confirmations = send(connection)
     connection.close(1.0)
     producer.sent[0].confirm()
     assert [Unavailable] == [type(found) for found in outcomes(confirmations, 0.0)]
 
 
-def test_a_check_asks_only_if_nothing_was_confirmed(connection: KafkaConnection, producer: Producer) -> None:
-    """Traffic is proof enough, once."""
+def test_a_check_calls_brokers_only_if_nothing_was_confirmed(connection: KafkaConnection, producer: Producer) -> None:
+    """A confirmation since the last check replaces one call."""
     send(connection)
     producer.sent[0].confirm()
     connection.check(1.0)
-    assert producer.asked == 0
+    assert producer.broker_checks == 0
     connection.check(1.0)
-    assert producer.asked == 1
+    assert producer.broker_checks == 1
 
 
-def test_a_check_fails_when_records_wait_although_brokers_answer(connection: KafkaConnection, clock: Clock) -> None:
-    """Too few replicas in sync: the cluster answers and stores nothing."""
+def test_a_check_fails_when_records_are_pending_although_brokers_respond(
+    connection: KafkaConnection, clock: Clock
+) -> None:
+    """With too few in-sync replicas the cluster responds but stores nothing."""
     send(connection)
-    clock.now_s += PATIENCE_S / 2
+    clock.now_s += TIMEOUT_S / 2
     with pytest.raises(Unavailable, match=r"confirmed nothing for 5\.0 s"):
         connection.check(1.0)

@@ -1,4 +1,4 @@
-"""The fake publisher, and what is known of confirmations."""
+"""The fake publisher, and confirmations."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.unit.kafka.publisher_suite import PublisherSuite, outcomes
 
 
 class TestMemoryPublisher(PublisherSuite):
-    """The fake keeps what it is sent in memory."""
+    """The fake keeps sent records in memory."""
 
     @pytest.fixture
     def publisher(self) -> MemoryPublisher:
@@ -33,8 +33,8 @@ def records(*values: bytes) -> list[OutgoingRecord]:
     return [OutgoingRecord("t", b"k", b"k", value, []) for value in values]
 
 
-def test_the_fake_fails_the_records_it_is_told_to_and_its_check_with_the_first() -> None:
-    """One record's failure says nothing of its neighbours."""
+def test_the_fake_fails_the_configured_records_and_its_check_with_the_first() -> None:
+    """The failure of one record does not affect the others."""
     failure = KeyError("told to")
     publisher = MemoryPublisher(failures={1: failure})
     assert [None, failure, None] == outcomes(publisher.send(records(b"1", b"2", b"3"), 1.0), 1.0)
@@ -45,7 +45,7 @@ def test_the_fake_fails_the_records_it_is_told_to_and_its_check_with_the_first()
         publisher.check(1.0)
 
 
-def test_a_slow_fake_confirms_when_it_is_told_to() -> None:
+def test_a_holding_fake_confirms_on_release() -> None:
     """Until then nothing is stored."""
     publisher = MemoryPublisher(holding=True)
     confirmations = publisher.send(records(b"1", b"2"), 1.0)
@@ -57,8 +57,8 @@ def test_a_slow_fake_confirms_when_it_is_told_to() -> None:
     assert len(publisher.stored) == 2
 
 
-def test_what_is_late_is_not_known() -> None:
-    """The confirmation_error of a record does not wait for those of its neighbours beyond the time-out."""
+def test_an_unfinished_confirmation_times_out() -> None:
+    """Finished confirmations of the same batch keep their outcomes."""
     stored, failure = Confirmation(), KeyError()
     stored.set_result(None)
     assert [None, failure, TimeoutError] == [
@@ -67,8 +67,8 @@ def test_what_is_late_is_not_known() -> None:
     ]
 
 
-def test_all_is_known_when_the_last_confirmation_has_ended() -> None:
-    """However it ended; of none everything is known."""
+def test_all_completed_is_done_when_the_last_confirmation_is_done() -> None:
+    """With any outcome; for an empty list it is done at once."""
     assert all_completed([]).done()
     late = Confirmation()
     known = all_completed([failed_confirmation(KeyError()), late])

@@ -1,4 +1,4 @@
-"""The sink when its producer fails; on a real Kafka it is an integration test."""
+"""The sink when its producer fails; an integration test covers a real Kafka."""
 
 from dataclasses import dataclass, field
 
@@ -21,26 +21,26 @@ class Sent:
 
 @dataclass
 class Producer:
-    """Fails from record number `good` on."""
+    """Confirms the first `confirmed` records and fails the others."""
 
-    good: int = 99
+    confirmed: int = 99
     closed: int = 0
     sent: list[bytes] = field(default_factory=list)
 
     def send(self, topic: str, value: bytes, key: bytes) -> Sent:
         assert ("x.ranked", b"u") == (topic, key)
         self.sent.append(value)
-        return Sent(None if len(self.sent) <= self.good else TimeoutError())
+        return Sent(None if len(self.sent) <= self.confirmed else TimeoutError())
 
     def close(self, timeout: float) -> None:
         assert timeout > 0
         self.closed += 1
 
 
-def test_an_outage_is_told_of_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    """After a failure there is a pause; then another producer tries. What Kafka confirmed before counts."""
+def test_an_outage_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """After a failure there is a pause, then a new producer is opened. Records confirmed before the failure count."""
     caplog.set_level("INFO", logger="services")
-    now_s, producers = [0.0], [Producer(good=1), Producer(good=0), Producer()]
+    now_s, producers = [0.0], [Producer(confirmed=1), Producer(confirmed=0), Producer()]
     made = iter(producers)
     sink = KafkaSink("x.ranked", lambda: next(made), lambda: now_s[0])
     assert (True, 1, False) == (sink.ready(), sink.write(RECORDS), sink.ready())

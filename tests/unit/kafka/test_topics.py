@@ -1,4 +1,4 @@
-"""What the topics are to be; creating them is tested against a real Kafka."""
+"""Specifications of the topics; an integration test creates them on a real Kafka."""
 
 from services.kafka.topics import RETENTION, topic_specs
 from services.settings.infrastructure import RetentionSettings
@@ -7,7 +7,7 @@ DAY_MS = 86_400_000
 
 
 def test_topics_and_partitions() -> None:
-    """Partitions follow the argument, except where one writer or rare records ask for one."""
+    """Partitions follow the argument, except for topics with one writer or rare records, which have one."""
     assert {spec.name: spec.partitions for spec in topic_specs("shop", partitions=12)} == {
         "shop.behavior": 12,
         "shop.items": 12,
@@ -34,8 +34,8 @@ def test_state_is_compacted_and_history_expires() -> None:
     }
 
 
-def test_days_are_as_the_settings_say() -> None:
-    """Compacted topics keep deletions, the others everything."""
+def test_retention_days_follow_the_settings() -> None:
+    """In compacted topics they apply to tombstones, in the others to all records."""
     kept = RetentionSettings(behavior_days=3, activity_days=2, dead_letter_days=5, ranked_days=1, deletion_days=4)
     found = {
         spec.name: {name: int(value) // DAY_MS for name, value in spec.config.items() if name in RETENTION}
@@ -52,7 +52,7 @@ def test_days_are_as_the_settings_say() -> None:
 
 
 def test_retention_counts_from_arrival() -> None:
-    """A replayed history, years old by its events' own times, is kept as long as new events."""
+    """A replayed history, whose events are years old, is kept as long as new events."""
     for spec in topic_specs():
         if spec.config["cleanup.policy"] == "delete":
             assert spec.config["message.timestamp.type"] == "LogAppendTime"

@@ -1,4 +1,4 @@
-"""`crossrec models` as an operator uses it."""
+"""The commands of `crossrec models`."""
 
 import json
 import re
@@ -22,7 +22,7 @@ SCHEMA = build_schema(FeatureConfig())
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three versions of tiny, of which the last does not fit, one of other, and a recogniser."""
+    """Three versions of tiny, the last of them incompatible, one version of other, and a recogniser."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2, seed=5)
     register(tmp_path, SCHEMA, 3, spoil=change_manifest(schema_fingerprint=1))
@@ -42,7 +42,7 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-def refused(*arguments: str) -> str:
+def run_rejected(*arguments: str) -> str:
     with pytest.raises(CrossRecError) as caught:
         run(*arguments)
     return str(caught.value)
@@ -61,7 +61,7 @@ def arms_of(registry: Path, name: str = "tiny") -> list[tuple[str, str, float]]:
 
 @pytest.mark.usefixtures("registry")
 def test_list_shows_versions_and_roles() -> None:
-    """Without a promotion the newest serves, even if it does not fit: the reason is shown."""
+    """Without a promotion the newest serves, even if it is incompatible: the reason is shown."""
     output = run("list")
     first, third = cells(output, "tiny/1"), cells(output, "tiny/3")
     assert ["tiny/1", "neural", "2026-07-01T00:00:00", "0.7010"] == first[:4]
@@ -70,7 +70,7 @@ def test_list_shows_versions_and_roles() -> None:
     assert "no: feature schema 1 in the model" in third[-1]
     assert "no: inputs" in cells(output, "recogniser/1")[-1]
     assert "other/1" not in run("list", "tiny")
-    assert "name: no nothing in" in refused("list", "nothing")
+    assert "name: no nothing in" in run_rejected("list", "nothing")
 
 
 def test_list_names_arms_and_shadows(registry: Path) -> None:
@@ -88,8 +88,8 @@ def test_list_names_arms_and_shadows(registry: Path) -> None:
     assert "shadow of tiny" == cells(output, "other/1")[-2]
 
 
-def test_promote_and_rollback_go_forth_and_back(registry: Path) -> None:
-    """The output matches the file."""
+def test_rollback_undoes_promotions(registry: Path) -> None:
+    """The output matches the serving file."""
     assert "tiny: tiny/2 to all\npreviously: tiny/3 to all\n" in run("promote", "tiny/2")
     run("promote", "tiny/1")
     assert [("", "tiny/1", 1.0)] == arms_of(registry)
@@ -100,14 +100,14 @@ def test_promote_and_rollback_go_forth_and_back(registry: Path) -> None:
     for expected in ("tiny/1", "tiny/2", "tiny/3"):
         assert f"tiny: {expected} to all" in run("rollback", "tiny")
         assert [("", expected, 1.0)] == arms_of(registry)
-    assert "history: no earlier rollout" in refused("rollback", "tiny")
+    assert "history: no earlier rollout" in run_rejected("rollback", "tiny")
 
 
 def test_rollback_without_a_promotion_goes_to_the_previous_version(registry: Path) -> None:
     """One command replaces a bad new version."""
     assert "tiny: tiny/2 to all" in run("rollback", "tiny")
     assert [("", "tiny/2", 1.0)] == arms_of(registry)
-    assert "no earlier rollout" in refused("rollback", "other")
+    assert "no earlier rollout" in run_rejected("rollback", "other")
 
 
 def test_rollback_to_a_deleted_version_is_rejected(registry: Path) -> None:
@@ -116,7 +116,7 @@ def test_rollback_to_a_deleted_version_is_rejected(registry: Path) -> None:
     run("promote", "tiny/2")
     (registry / "tiny" / "1" / "manifest.json").unlink()
     before = (registry / "tiny" / "serving.json").read_bytes()
-    assert "history: tiny/1 served before, but is no longer in" in refused("rollback", "tiny")
+    assert "history: tiny/1 served before, but is no longer in" in run_rejected("rollback", "tiny")
     assert before == (registry / "tiny" / "serving.json").read_bytes()
 
 
@@ -136,19 +136,19 @@ def test_rollback_to_a_deleted_version_is_rejected(registry: Path) -> None:
 )
 def test_promote_rejects_versions_that_could_not_serve(registry: Path, arguments: list[str], reason: str) -> None:
     """Naming the field and the reason; nothing is written."""
-    assert re.search(reason, refused("promote", *arguments))
+    assert re.search(reason, run_rejected("promote", *arguments))
     assert not (registry / "tiny" / "serving.json").exists()
 
 
 def test_broken_files_are_named_and_not_promoted(registry: Path) -> None:
-    """Before a server rejects them."""
+    """The command rejects them before a server does."""
     (registry / "tiny" / "2" / "samples.npz").unlink()
     (registry / "tiny" / "1" / "model.onnx").write_bytes(b"x")
     output = run("list")
     assert "no: model.onnx has 1 bytes, registered with" in cells(output, "tiny/1")[-1]
     assert "no: samples.npz is missing" == cells(output, "tiny/2")[-1]
-    assert "model.onnx has 1 bytes" in refused("promote", "tiny/1")
-    assert "samples.npz is missing" in refused("promote", "tiny/2")
+    assert "model.onnx has 1 bytes" in run_rejected("promote", "tiny/1")
+    assert "samples.npz is missing" in run_rejected("promote", "tiny/2")
     assert not (registry / "tiny" / "serving.json").exists()
 
 
@@ -161,7 +161,7 @@ def test_a_pinned_version_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("registry")
 def test_show_and_diff_read_manifests_and_metrics() -> None:
-    """A name alone is its newest version; only what differs is compared, but metrics always."""
+    """A name alone is its newest version; only differing fields are listed, but metrics always."""
     output = run("show", "tiny/2")
     for field, value in [("seed", "5"), ("metrics.auc", "0.702"), ("training.epochs", "2"), ("data.dataset", "made")]:
         assert re.search(rf"│ {re.escape(field)} +│ {value} ", output)
@@ -170,7 +170,7 @@ def test_show_and_diff_read_manifests_and_metrics() -> None:
     for line in [("all.auc", "0.701", "0.702"), ("seed", "null", "5"), ("training.epochs", "1", "2")]:
         assert list(line) == cells(output, re.escape(line[0]))
     assert "trained on" not in output
-    assert "version: no version 9 of tiny" in refused("diff", "tiny/1", "tiny/9")
+    assert "version: no version 9 of tiny" in run_rejected("diff", "tiny/1", "tiny/9")
 
 
 def test_diff_names_features_of_one_side(registry: Path) -> None:
@@ -185,7 +185,7 @@ def test_diff_names_features_of_one_side(registry: Path) -> None:
     assert ["item", "the same features", "in another order"] == cells(output, "item")
 
 
-def test_decisions_reach_a_registry_in_object_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_in_object_storage_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By file:// URL, from another process that cannot import training packages."""
     for number in (1, 2):
         register(tmp_path, SCHEMA, number)

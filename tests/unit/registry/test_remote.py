@@ -31,14 +31,14 @@ def serving(models: WatchedModels) -> list[str]:
 
 @pytest.fixture
 def remote() -> Iterator[str]:
-    """An object storage of this test's own."""
+    """An object storage for one test."""
     url = f"memory://{uuid4().hex}/models"
     yield url
     fsspec.filesystem("memory").rm(url.removesuffix("/models"), recursive=True)
 
 
 def test_a_registry_in_object_storage_is_served_from_local_copies(tmp_path: Path, remote: str) -> None:
-    """New versions, promotions and broken ones as in a directory; what the cache holds is not copied again."""
+    """New versions, promotions and broken versions as in a directory; cached files are not copied again."""
     upload(register(tmp_path / "made", SCHEMA, 1), remote)
     models = watched(remote, cache=tmp_path / "cache")
     models.open()
@@ -57,7 +57,7 @@ def test_a_registry_in_object_storage_is_served_from_local_copies(tmp_path: Path
     assert ["1", "3"] == copies
 
 
-def test_a_copy_that_went_bad_is_made_again(tmp_path: Path, remote: str) -> None:
+def test_a_corrupted_copy_is_downloaded_again(tmp_path: Path, remote: str) -> None:
     """No manual clean-up is needed."""
     upload(register(tmp_path / "made", SCHEMA, 1), remote)
     watched(remote, cache=tmp_path / "cache").open()
@@ -67,7 +67,7 @@ def test_a_copy_that_went_bad_is_made_again(tmp_path: Path, remote: str) -> None
     assert copy.read_bytes() == (tmp_path / "made" / "tiny" / "1" / "model.onnx").read_bytes()
 
 
-def test_a_url_that_nothing_opens_is_named() -> None:
+def test_a_url_of_an_unknown_protocol_is_named() -> None:
     """With the setting."""
     with pytest.raises(ModelUnavailable, match="registry_dir: cannot open nosuch://models: Protocol not known"):
         Registry("nosuch://models")
@@ -76,7 +76,7 @@ def test_a_url_that_nothing_opens_is_named() -> None:
 def test_an_unreadable_registry_leaves_the_deployment_and_is_polled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The network comes back without any file having changed."""
+    """The network recovers without any change of a file."""
     register(tmp_path, SCHEMA, 1)
     models = watched(str(tmp_path), tmp_path / "cache")
     models.open()

@@ -27,7 +27,7 @@ def shares(serving: ServingState) -> dict[str, float]:
     return {f"{arm.arm}:{arm.model.number}": arm.weight for arm in serving.rollout.arms}
 
 
-def test_a_promotion_serves_all_and_ends_experiment_and_shadow() -> None:
+def test_a_promotion_serves_all_users_and_ends_experiment_and_shadow() -> None:
     """The previous rollout is kept."""
     begun = with_shadow(with_arm(START, TWO, "b", 0.1, "", NOW), THREE, NOW)
     ended = with_version(begun, TWO, NOW)
@@ -37,14 +37,14 @@ def test_a_promotion_serves_all_and_ends_experiment_and_shadow() -> None:
 
 
 def test_the_first_arm_begins_an_experiment_against_the_serving_version() -> None:
-    """Its name is the model's and the time's, unless one is given."""
+    """Its default name is made of the model's name and the time."""
     begun = with_arm(START, TWO, "b", 0.1, "", NOW)
     assert {"control:1": 0.9, "b:2": 0.1} == shares(begun)
     assert f"tiny {NOW}" == begun.rollout.experiment
     assert "prices" == with_arm(START, TWO, "b", 0.1, "prices", NOW).rollout.experiment
 
 
-def test_another_arm_leaves_the_others_their_proportions_and_the_experiment_its_name() -> None:
+def test_another_arm_keeps_the_proportions_of_the_others_and_the_experiments_name() -> None:
     """Shares are thousandths and sum to 1; an arm's own share and version can be changed."""
     begun = with_arm(START, TWO, "b", 0.25, "", NOW)
     third = with_arm(begun, THREE, "c", 0.333, "", "later")
@@ -55,7 +55,7 @@ def test_another_arm_leaves_the_others_their_proportions_and_the_experiment_its_
 
 @pytest.mark.parametrize("weight", [0.0, -0.1, 1.0, 1.5, 0.0005, 0.1234, float("nan")])
 def test_weights_are_thousandths_below_one(weight: float) -> None:
-    """The message names the field and the weight."""
+    """The error names the field and the weight."""
     with pytest.raises(RolloutError, match=r"weight: .* is not a multiple of 0\.001"):
         with_arm(START, TWO, "b", weight, "", NOW)
 
@@ -87,7 +87,7 @@ def test_rolling_back_goes_through_history_backwards() -> None:
 
 
 def test_history_is_bounded() -> None:
-    """The newest stay."""
+    """The newest rollouts are kept."""
     serving = START
     for number in range(200):
         serving = with_version(serving, Version("tiny", 2 + number % 2), NOW)
@@ -95,8 +95,8 @@ def test_history_is_bounded() -> None:
     assert THREE != serving.history[-1].arms[0].model == TWO
 
 
-def test_a_file_holds_all_of_a_rollout() -> None:
-    """What is written is read again."""
+def test_a_rollout_is_read_back_as_it_was_written() -> None:
+    """With all of its fields."""
     serving = with_shadow(with_arm(START, TWO, "b", 0.1, "", NOW), THREE, NOW)
     assert serving == parse_serving(serialize_serving(serving), "x")
     assert "tiny/1 as control to 90.0%, tiny/2 as b to 10.0%, tiny/3 as shadow" == describe_rollout(serving.rollout)
@@ -119,7 +119,7 @@ def test_a_file_holds_all_of_a_rollout() -> None:
     ],
 )
 def test_a_file_that_breaks_a_rule_is_rejected(changes: dict[str, object], reason: str) -> None:
-    """Naming file and field."""
+    """The error names file and field."""
     content = {**json.loads(serialize_serving(START)), **changes}
     with pytest.raises(RolloutError, match=f"^some/serving.json: .*{reason}"):
         parse_serving(json.dumps(content).encode(), "some/serving.json")
@@ -127,6 +127,6 @@ def test_a_file_that_breaks_a_rule_is_rejected(changes: dict[str, object], reaso
 
 @pytest.mark.parametrize("text", ["tiny", "/1", "tiny/", "tiny/x", "tiny/²", ".x/1", "a/b/1", "tiny/-1"])
 def test_a_version_is_name_and_number(text: str) -> None:
-    """Nothing that leads elsewhere."""
+    """Texts that would be other paths are rejected."""
     with pytest.raises(ModelUnavailable, match=r"version: .* is not NAME/VERSION"):
         Version.parse(text)

@@ -56,8 +56,8 @@ def test_a_registered_version_serves(location: str, graph: Path, tmp_path: Path)
     assert "tiny/2" == ModelLoader(registry, SCHEMA, ENCODER, CPU)(Version("tiny", 2)).version
 
 
-def test_a_version_is_complete_or_not_there(tmp_path: Path, graph: Path) -> None:
-    """What fails on the way leaves nothing behind."""
+def test_a_version_is_complete_or_absent(tmp_path: Path, graph: Path) -> None:
+    """A failed registration leaves no files."""
     register(tmp_path, "tiny", graph, MANIFEST, {})
     with pytest.raises(TypeError):
         register(tmp_path, "tiny", graph, {**MANIFEST, "data": object()}, {})
@@ -65,7 +65,7 @@ def test_a_version_is_complete_or_not_there(tmp_path: Path, graph: Path) -> None
     assert {"model.onnx", "manifest.json", "metrics.json"} == {path.name for path in (tmp_path / "tiny/1").iterdir()}
 
 
-def test_in_object_storage_the_manifest_comes_last(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_object_storage_the_manifest_is_written_last(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A version without it is not served."""
     files, written = fsspec.filesystem("memory"), list[str]()
     original = type(files).pipe_file

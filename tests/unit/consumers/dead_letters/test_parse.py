@@ -1,4 +1,4 @@
-"""Dead letters as they are read back."""
+"""Parsing of dead letters."""
 
 import pytest
 
@@ -21,19 +21,19 @@ ACTIVITY = "crossrec.activity"
 
 
 def stored(output: OutputRecord, offset: int = 3) -> Record:
-    """The record as it is read back."""
+    """The record as it is read from the topic."""
     return Record(output.topic, 0, offset, output.key, output.value, list(output.headers), 1_700_000_000.5)
 
 
-def letter(
+def dead_letter(
     value: bytes | None, topic: str = "crossrec.behavior", content_type: bytes | None = None
 ) -> ParsedDeadLetter:
     headers = [] if content_type is None else [("content-type", content_type)]
     return parse_dead_letter(stored(DeadLetter(Record(topic, 2, 9, b"u", value, list(headers)), "why").output("d")))
 
 
-def test_what_a_consumer_wrote_comes_back() -> None:
-    """With the record's own headers under their own names again, a second prefix included."""
+def test_a_dead_letter_that_a_consumer_wrote_is_parsed() -> None:
+    """The record's headers get their original names, also if these start with the prefix."""
     record = Record(
         "crossrec.items", 2, 9, b"i1", b"\xff", [("trace", b"t"), ("original-x", b"1"), ("reason", b"mine")]
     )
@@ -43,8 +43,8 @@ def test_what_a_consumer_wrote_comes_back() -> None:
     assert record.headers == found.headers
 
 
-def test_markers_are_told_from_letters() -> None:
-    """By a header that no record can smuggle in, since its own get a prefix."""
+def test_replay_markers_are_distinguished_from_dead_letters() -> None:
+    """By a header that no record can forge, since original headers get a prefix."""
     assert 17 == replayed_number(stored(replay_marker("d", 17)))
     forged = DeadLetter(Record("t", 0, 0, b"replayed", None, [("replay-of", b"4")]), "why").output("d")
     assert replayed_number(stored(forged)) is None
@@ -53,15 +53,23 @@ def test_markers_are_told_from_letters() -> None:
 @pytest.mark.parametrize(
     ("found", "form", "part"),
     [
-        (letter(behavior_event(1).SerializeToString()), "Entry", '"userId": "u0"'),
-        (letter(b'{"behaviorEvent": {"userId": "u7"}}', content_type=b"application/json"), "Entry", '"userId": "u7"'),
-        (letter(b'{"user": ["u7"]}', content_type=b"text/plain"), "JSON", '"user": ['),
-        (letter(ActivityDeltas(deltas=[DELTA]).SerializeToString(), ACTIVITY), "ActivityDeltas", '"itemId": "i7"'),
-        (letter(b"\x08", ACTIVITY), "bytes", "00000000  08"),
-        (letter(b"\xff\x00A"), "bytes", "00000000  ff 00 41 "),
-        (letter(b""), "bytes", ""),
-        (letter(None), "null", ""),
-        (letter(b"[" * 100_000), "bytes", "5b 5b"),
+        (dead_letter(behavior_event(1).SerializeToString()), "Entry", '"userId": "u0"'),
+        (
+            dead_letter(b'{"behaviorEvent": {"userId": "u7"}}', content_type=b"application/json"),
+            "Entry",
+            '"userId": "u7"',
+        ),
+        (dead_letter(b'{"user": ["u7"]}', content_type=b"text/plain"), "JSON", '"user": ['),
+        (
+            dead_letter(ActivityDeltas(deltas=[DELTA]).SerializeToString(), ACTIVITY),
+            "ActivityDeltas",
+            '"itemId": "i7"',
+        ),
+        (dead_letter(b"\x08", ACTIVITY), "bytes", "00000000  08"),
+        (dead_letter(b"\xff\x00A"), "bytes", "00000000  ff 00 41 "),
+        (dead_letter(b""), "bytes", ""),
+        (dead_letter(None), "null", ""),
+        (dead_letter(b"[" * 100_000), "bytes", "5b 5b"),
     ],
 )
 def test_values_are_shown_as_far_as_they_can_be_read(found: ParsedDeadLetter, form: str, part: str) -> None:
@@ -78,6 +86,6 @@ def test_a_hex_dump_has_sixteen_bytes_a_line() -> None:
     assert second.startswith("00000010  4c 4d ")
 
 
-def test_what_a_terminal_would_obey_is_replaced() -> None:
-    """Line ends stay."""
+def test_control_characters_are_replaced() -> None:
+    """Line ends are kept."""
     assert "a�[2Jb\n茶" == printable("a\x1b[2Jb\n茶")

@@ -1,4 +1,4 @@
-"""What a dead letter looks like, and what is said about it."""
+"""The format of dead letters, and the log line about them."""
 
 import json
 import logging
@@ -29,14 +29,14 @@ def test_a_dead_letter_is_the_record_with_reason_and_position() -> None:
 
 
 def test_a_record_of_nulls_gets_an_empty_key() -> None:
-    """Kafka takes no record without key and value; with one of them the other stays null."""
+    """Kafka accepts no record without key and value; if the record has one of them, the other stays null."""
     assert b"" == DeadLetter(Record("t", 0, 0, None, None), "empty").output("d").key
     assert DeadLetter(Record("t", 0, 0, None, b"x"), "empty").output("d").key is None
     assert DeadLetter(Record("t", 0, 0, b"k", None), "empty").output("d").value is None
 
 
 def test_headers_beyond_a_bound_are_left_out() -> None:
-    """A million tiny headers would grow past what the topic takes, and stop the consumer."""
+    """A million tiny headers would exceed the topic's record size, and stop the consumer."""
     record = Record("t", 0, 0, b"k", b"v", [("h", b"")] * 1_000_000)
     headers = DeadLetter(record, "why").output("d").headers
     assert sum(len(name) + len(value) for name, value in headers) < MAX_ORIGINAL_HEADER_BYTES + 100
@@ -44,7 +44,7 @@ def test_headers_beyond_a_bound_are_left_out() -> None:
 
 
 def test_logs_count_reasons_and_quote_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """One line per batch; what producers wrote stays out of it."""
+    """One line per batch, without the content of records."""
     reasons = [
         "behavior_event.user_id: is empty",
         "behavior_event.user_id: is 130 bytes long, at most 128",
