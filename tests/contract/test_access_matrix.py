@@ -19,7 +19,7 @@ from services.server.security.caller import Scope
 from tests.contract import secured
 from tests.contract.rank_server import request
 from tests.contract.secured import NO_CERTIFICATE, TRANSPORTS, Servers, bearer
-from tests.unit.server.security.signing import claims, signed
+from tests.unit.server.security.signing import claims, sign_token
 
 TIMEOUT_S = 30
 OK = "OK"
@@ -124,12 +124,12 @@ def metadata_of(caller: str, scope: Scope, tokens: dict[str, str]) -> Metadata:
         "expired token": lambda: bearer(tokens[f"expired_{scope}"]),
         "wrong token": lambda: bearer(tokens[f"wrong_{scope}"]),
         "right token": lambda: bearer(right),
-        "garbled JWT": lambda: bearer(signed(claims(scope))[:-8] + "AAAAAAAA"),
-        "JWT for others": lambda: bearer(signed(claims(scope, aud="others"))),
-        "expired JWT": lambda: bearer(signed(claims(scope, expires_in_s=-60))),
-        "wrong JWT": lambda: bearer(signed(claims(others))),
-        "JWT without scope": lambda: bearer(signed(claims(scope=None))),
-        "right JWT": lambda: bearer(signed(claims(f"openid {scope}"))),
+        "garbled JWT": lambda: bearer(sign_token(claims(scope))[:-8] + "AAAAAAAA"),
+        "JWT for others": lambda: bearer(sign_token(claims(scope, aud="others"))),
+        "expired JWT": lambda: bearer(sign_token(claims(scope, expires_in_s=-60))),
+        "wrong JWT": lambda: bearer(sign_token(claims(others))),
+        "JWT without scope": lambda: bearer(sign_token(claims(scope=None))),
+        "right JWT": lambda: bearer(sign_token(claims(f"openid {scope}"))),
     }[caller]()
 
 

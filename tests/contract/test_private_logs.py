@@ -36,7 +36,7 @@ from tests.contract import event_gateway, rank_server
 from tests.contract.private import PASSWORD, SENT_ALONG, TEXT, USER, assert_private, logs
 from tests.contract.rank_server import SwitchedStore
 from tests.unit.consumers.streams import CONFIG, ENCODER, SCHEMA, START_S, behavior_event, erasure, records
-from tests.unit.server.telemetry.recorded import TRACEPARENT, Recorded
+from tests.unit.server.telemetry.recorded import TRACEPARENT, RecordedTracing
 from tests.waiting import wait_until
 
 SECRET = f"{USER}: {TEXT}"
@@ -83,7 +83,7 @@ def consume(log: MemoryRecordSource, handler: BatchHandler, observer: ConsumerOb
     assert len(log.records) == log.committed
 
 
-def shown(recorded: Recorded, *observers: ConsumerObserver) -> list[str]:
+def shown(recorded: RecordedTracing, *observers: ConsumerObserver) -> list[str]:
     """All spans, at least one, and all metrics."""
     spans = recorded.spans()
     assert spans
@@ -130,7 +130,7 @@ def test_consumers_log_no_user_data() -> None:
     store = FailingStore(
         StoreUnavailable("online store: away"), FencedWrite("1 rows of view user hold newer positions")
     )
-    decoder, recorded = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), Recorded()
+    decoder, recorded = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), RecordedTracing()
     observer = ConsumerObserver(
         "behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior")
     )
@@ -159,7 +159,7 @@ def test_the_gateway_logs_no_user_data() -> None:
         Entry(behavior_event=BehaviorEvent(user_id=USER * 20, text=TEXT)),
         Entry(user_erasure=UserErasure(user_id=USER)),
     ]
-    recorded = Recorded()
+    recorded = RecordedTracing()
     with logs() as stream:
         for publisher in (MemoryPublisher(), MemoryPublisher({0: TimeoutError(SECRET)}), Broken()):
             traced = TracedPublisher(publisher, recorded.tracing)
@@ -182,7 +182,7 @@ def test_the_gateway_logs_no_user_data() -> None:
 )
 def test_the_ranking_server_logs_no_user_data(failure: Exception, event: str) -> None:
     """Answers, rejections, outages and unexpected errors."""
-    store, recorded, registry = rank_server.filled_store(), Recorded(), CollectorRegistry()
+    store, recorded, registry = rank_server.filled_store(), RecordedTracing(), CollectorRegistry()
     metrics = RankingMetrics(registry)
     with logs() as stream, rank_server.running(store, tracing=recorded.tracing, metrics=metrics) as server:
         server.stub.Rank(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True, metadata=SENT_ALONG)
@@ -215,7 +215,7 @@ class SlowStore(SwitchedStore):
 def test_an_error_after_the_caller_cancelled_is_logged_without_user_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """No caller gets the answer, and gRPC itself would log the error's text."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")  # milliseconds after which ended spans are exported
-    store, recorded = SlowStore(), Recorded()
+    store, recorded = SlowStore(), RecordedTracing()
     rank_server.History(store).scenarios("tv")
     with logs() as stream:
         with rank_server.running(store, tracing=recorded.tracing) as server:

@@ -25,7 +25,7 @@ from tests.contract.private import SECRETS, SENT_ALONG, TEXT, USER
 from tests.integration.consumer_harness import SCHEMA, Stage, folded, staged
 from tests.unit.consumers.streams import behavior_event
 from tests.unit.ranking.model.tiny_models import ENCODER, register
-from tests.unit.server.telemetry.collector import collecting
+from tests.unit.server.telemetry.collector import running_collector
 from tests.unit.server.telemetry.recorded import TRACEPARENT
 from tests.waiting import wait_until
 
@@ -87,7 +87,7 @@ def queries() -> list[Entry]:
 def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: Path) -> None:
     """Each under its own name, by the time it ends; and no log line, span or metric tells of anybody."""
     logs = [tmp_path / "gateway.log", tmp_path / "consumer.log"]
-    with collecting() as (collector, endpoint), staged(infra, tmp_path) as stage:
+    with running_collector() as (collector, endpoint), staged(infra, tmp_path) as stage:
         with (
             process(stage, logs[0], endpoint, *GATEWAY) as gateway,
             process(stage, logs[1], endpoint, *CONSUMER) as consumer,
@@ -126,7 +126,7 @@ def test_the_ranking_server_sends_its_traces(infra: Endpoints, tmp_path: Path) -
         "CROSSREC_RANKING__LISTEN": "127.0.0.1:0",
     }
     log, metadata = tmp_path / "ranking.log", (("traceparent", TRACEPARENT), *SENT_ALONG)
-    with collecting() as (collector, endpoint), staged(infra, tmp_path) as stage:
+    with running_collector() as (collector, endpoint), staged(infra, tmp_path) as stage:
         with (
             process(stage, log, endpoint, *RANKING, variables=variables) as ranking,
             grpc.insecure_channel(ranking.logged("ranking_started")["address"]) as channel,

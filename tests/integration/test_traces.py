@@ -28,7 +28,7 @@ from tests.contract.event_gateway import running as running_gateway
 from tests.contract.private import TEXT, USER, logs
 from tests.integration.consumer_harness import SCHEMA, TIMEOUT_S, Stage, folded, staged
 from tests.unit.consumers.streams import START_S, behavior_event, item_update, scenario_update
-from tests.unit.server.telemetry.recorded import PARENT_ID, TRACEPARENT, Recorded, named, tree
+from tests.unit.server.telemetry.recorded import PARENT_ID, TRACEPARENT, RecordedTracing, find_span, span_tree
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -44,7 +44,7 @@ class Traced:
 
     stage: Stage
     gateway: Gateway
-    recorded: Recorded
+    recorded: RecordedTracing
     stops: ExitStack
     _spans: list[ReadableSpan] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class Traced:
 
 
 @contextmanager
-def consuming(stage: Stage, kind: str, recorded: Recorded) -> Iterator[None]:
+def consuming(stage: Stage, kind: str, recorded: RecordedTracing) -> Iterator[None]:
     stop = threading.Event()
     arguments = (kind, stage.settings, stage.store, stop, HashingEncoder)
     worker = threading.Thread(target=consume, args=arguments, kwargs={"tracing": recorded.tracing})
@@ -73,7 +73,7 @@ def consuming(stage: Stage, kind: str, recorded: Recorded) -> Iterator[None]:
 @pytest.fixture
 def traced(infra: object, tmp_path: object) -> Iterator[Traced]:
     """Nothing is recorded unless a caller says so."""
-    recorded = Recorded(ratio=0.0)
+    recorded = RecordedTracing(ratio=0.0)
     with ExitStack() as stops, staged(infra, tmp_path) as stage:  # type: ignore[arg-type]
         kafka = stage.settings.kafka
         publisher = KafkaPublisher(kafka.bootstrap_servers, 20.0)
@@ -135,8 +135,8 @@ def test_a_trace_leads_from_publish_to_the_row(traced: Traced) -> None:
         (behavior, activity),
         (activity, "fold"),
         ("fold", "write scenario_activity"),
-    } <= tree(spans)
-    assert {named(spans, method).context.trace_id} == {span.context.trace_id for span in spans}
+    } <= span_tree(spans)
+    assert {find_span(spans, method).context.trace_id} == {span.context.trace_id for span in spans}
     assert 1 == len([span for span in spans if span.name == behavior])
     shown = [*(span.to_json() for span in spans), lines.getvalue()]
     assert not [secret for secret in (USER, "insulin", "secret-41c7") if any(secret in text for text in shown)]
@@ -151,12 +151,12 @@ def test_a_stream_carries_its_trace_on(traced: Traced) -> None:
     spans = traced.spans("behavior")
     prefix, method = traced.stage.settings.kafka.topic_prefix, "crossrec.events.v1.EventService/PublishStream"
     send = f"send {prefix}.behavior"
-    assert {(CALLER, method), (method, send), (send, f"process {prefix}.behavior")} <= tree(spans)
+    assert {(CALLER, method), (method, send), (send, f"process {prefix}.behavior")} <= span_tree(spans)
     assert [1, 1, 1] == [span.attributes["messaging.batch.message_count"] for span in spans if span.name == send]
 
 
 @contextmanager
-def ranking(store: RowStore, recorded: Recorded) -> Iterator[RankingServiceStub]:
+def ranking(store: RowStore, recorded: RecordedTracing) -> Iterator[RankingServiceStub]:
     rows = open_row_sources(store, SCHEMA, HashingEncoder().fingerprint, 1000, 0.0, 0.0)
     ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: START_S + 100)
     built = build_server(RankingService(ranker, 2, 8), "127.0.0.1:0", tracing=recorded.tracing)
@@ -183,9 +183,9 @@ def test_a_trace_leads_through_the_stages_of_rank(traced: Traced) -> None:
     stages = sorted((span for span in spans if span.name != method), key=lambda span: span.start_time)
     names = ["wait", "validate", "read_user", "recognise", "hydrate", "encode", "score", "select", "respond"]
     assert names == [span.name for span in stages]
-    assert {(CALLER, method), *((method, name) for name in names)} == tree(spans)
+    assert {(CALLER, method), *((method, name) for name in names)} == span_tree(spans)
     assert [span.end_time for span in stages[:-1]] == [span.start_time for span in stages[1:]]
-    whole = named(spans, method)
+    whole = find_span(spans, method)
     assert begun_ns <= whole.start_time <= stages[0].start_time < stages[-1].end_time <= whole.end_time <= ended_ns
     assert (2, 1) == (whole.attributes["crossrec.candidates"], whole.attributes["crossrec.sources"])
     assert not [span for span in spans if USER in span.to_json()]

@@ -1,4 +1,4 @@
-"""Entries are made ready before they are first sent."""
+"""Entries get ids and are split into batches before they are sent."""
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, ScenarioUpdate, UserErasure
 from services.client.batches import MAX_BYTES, MAX_ENTRIES, ensure_event_id, split_batches
@@ -12,26 +12,26 @@ def test_an_entry_gets_an_id_in_place_and_keeps_it() -> None:
     assert first == ensure_event_id(entry).behavior_event.event_id == entry.behavior_event.event_id
 
 
-def test_a_given_id_stays() -> None:
+def test_a_given_id_is_kept() -> None:
     assert "e1" == ensure_event_id(Entry(user_erasure=UserErasure(event_id="e1"))).user_erasure.event_id
 
 
-def test_an_entry_of_no_kind_stays_as_it_is() -> None:
-    """The gateway rejects it, and says why."""
+def test_an_empty_entry_is_not_changed() -> None:
+    """The gateway rejects it with a reason."""
     assert Entry() == ensure_event_id(Entry())
 
 
-def test_batches_keep_the_order_and_are_as_long_as_the_gateway_takes() -> None:
+def test_batches_keep_the_order_and_the_limit_of_entries() -> None:
     entries = [Entry(scenario_update=ScenarioUpdate(scenario_id=str(n))) for n in range(2 * MAX_ENTRIES + 1)]
     made = list(split_batches(entries))
     assert [MAX_ENTRIES, MAX_ENTRIES, 1] == [len(batch) for batch in made]
     assert entries == [entry for batch in made for entry in batch]
 
 
-def test_batches_are_as_large_as_the_gateway_takes() -> None:
+def test_batches_keep_the_limit_of_bytes() -> None:
     entries = [Entry(item_update=ItemUpdate(item_id="i", description="x" * (MAX_BYTES // 3))) for _ in range(5)]
     assert [2, 2, 1] == [len(batch) for batch in split_batches(entries)]
 
 
-def test_nothing_makes_no_batch() -> None:
+def test_no_entries_make_no_batch() -> None:
     assert [] == list(split_batches([]))

@@ -1,4 +1,4 @@
-"""How a server is reached, as far as no server is needed for that."""
+"""Connection settings, as far as they need no server."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ TLS = grpc.ssl_channel_credentials()
     "target",
     ["127.0.0.1:5", "127.8.9.1:5", "localhost:5", "[::1]:5", "dns:///localhost:5", "ipv4:127.0.0.1:5,127.0.0.2:5"],
 )
-def test_addresses_of_this_machine_are_known(target: str) -> None:
+def test_loopback_addresses_are_recognised(target: str) -> None:
     assert is_loopback(target)
 
 
-def test_a_unix_socket_is_on_this_machine() -> None:
+def test_a_unix_socket_is_loopback() -> None:
     assert is_loopback("unix:/run/crossrec.sock")
     assert is_loopback("unix:///run/crossrec.sock")
 
@@ -28,23 +28,23 @@ def test_a_unix_socket_is_on_this_machine() -> None:
     "target",
     ["10.0.0.1:5", "ranking:5", "localhost.example:5", "dns://127.0.0.1/ranking:5", "ipv4:127.0.0.1:5,10.0.0.1:5", "5"],
 )
-def test_other_addresses_may_be_anywhere(target: str) -> None:
+def test_other_addresses_are_not_loopback(target: str) -> None:
     assert not is_loopback(target)
 
 
-def test_a_token_does_not_leave_the_machine_in_the_clear() -> None:
-    """And the error does not show it."""
+def test_a_token_is_not_sent_unencrypted_to_another_machine() -> None:
+    """The error does not show the token."""
     with pytest.raises(ValueError, match="token: would be sent unencrypted to ranking:5, give credentials") as caught:
         RankingClient("ranking:5", token="secret-token")  # noqa: S106 - not a secret
     assert "secret-token" not in str(caught.value)
 
 
-def test_a_token_may_go_anywhere_over_tls() -> None:
+def test_a_token_may_be_sent_anywhere_over_tls() -> None:
     """The channel's credentials carry it, not the calls' metadata."""
     assert () == ConnectionSettings("ranking:5", TLS, "secret-token").call_metadata()
 
 
-def test_a_token_is_asked_for_before_every_call() -> None:
+def test_the_token_function_is_called_before_every_call() -> None:
     tokens = iter(["first", "second"])
     access = ConnectionSettings("127.0.0.1:5", token=lambda: next(tokens), metadata=[("x-crossrec-priority", "batch")])
     assert (("x-crossrec-priority", "batch"), ("authorization", "Bearer first")) == access.call_metadata()

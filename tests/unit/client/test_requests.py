@@ -1,4 +1,4 @@
-"""How a Rank request is made from what a caller says."""
+"""A Rank request from the arguments of a caller."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,13 +8,13 @@ from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from services.client.ranking import rank_request
 
 
-def test_a_request_says_no_more_than_its_caller() -> None:
+def test_a_request_has_only_the_given_fields() -> None:
     """Fields that are not given have the contract's defaults."""
     made = rank_request("ann", ["milk", "tea"])
     assert RankRequest(user_id="ann", item_ids=["milk", "tea"], context={}, options={}) == made
 
 
-def test_every_wish_reaches_its_field() -> None:
+def test_every_argument_sets_its_field() -> None:
     moment = datetime(2027, 1, 15, 8, tzinfo=UTC)
     made = rank_request(
         "ann",
@@ -38,6 +38,6 @@ def test_a_time_of_another_zone_is_the_same_moment() -> None:
     assert 1_799_999_999 + 1 == rank_request("ann", [], request_time=there).request_time.seconds
 
 
-def test_a_time_without_a_zone_is_no_moment() -> None:
+def test_a_time_without_a_zone_is_rejected() -> None:
     with pytest.raises(ValueError, match="request_time: has no time zone"):
         rank_request("ann", [], request_time=datetime(2027, 1, 15, 8))

@@ -1,4 +1,4 @@
-"""Answers of Rank, made by hand."""
+"""Rank responses, made by hand."""
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 
@@ -16,7 +16,7 @@ def answer(order: dict[str, float], weights: dict[str, float] | None = None, sce
     return made
 
 
-def newest(made: pb.RankResponse, time_s: float) -> pb.RankResponse:
-    """The answer, with the user's newest event at a time."""
+def with_newest_event(made: pb.RankResponse, time_s: float) -> pb.RankResponse:
+    """The answer, with the user's with_newest_event event at a time."""
     made.freshness.newest_user_event.FromMilliseconds(round(time_s * 1000))
     return made

@@ -23,7 +23,7 @@ def test_items_scenarios_and_users_are_those_of_the_store(store: SwitchedStore) 
     assert not known.sampled
 
 
-def test_names_are_read_again_only_when_they_are_old(store: SwitchedStore) -> None:
+def test_names_are_read_again_only_after_their_maximum_age(store: SwitchedStore) -> None:
     now = [0.0]
     catalogue = Catalogue(store, SCHEMA, age_s=60, clock=lambda: now[0])
     first = catalogue.current()
@@ -34,13 +34,13 @@ def test_names_are_read_again_only_when_they_are_old(store: SwitchedStore) -> No
 
 
 def test_an_item_without_a_title_has_its_id(store: SwitchedStore) -> None:
-    """As has one that the store does not know."""
+    """So has an item that the store does not know."""
     store.rows["item"]["milk",]["title"] = np.array("Whole milk", object)
     titles = Catalogue(store, SCHEMA).titles(["milk", "tea", "unknown"])
     assert {"milk": "Whole milk", "tea": "tea", "unknown": "unknown"} == titles
 
 
-def test_a_store_that_is_away_is_said(store: SwitchedStore) -> None:
+def test_an_unavailable_store_is_an_error(store: SwitchedStore) -> None:
     store.failure = StoreUnavailable("online store: away")
     with pytest.raises(StoreUnavailable, match="away"):
         Catalogue(store, SCHEMA).current()

@@ -27,7 +27,7 @@ def test_sources_beyond_the_palette_have_a_pattern() -> None:
     assert [False] * len(PALETTE) + [True] == ["decal" in style for style in styles]
 
 
-def test_cells_of_the_heatmap_are_column_row_value_with_text_that_can_be_read_on_them() -> None:
+def test_cells_of_the_heatmap_are_column_row_value_with_readable_text() -> None:
     cells = heatmap(["a", "b"], ["a", "b"], [[1.0, 0.25], [0.5, 0.9]])["series"][0]["data"]
     assert [[0, 0, 1.0], [1, 0, 0.25], [0, 1, 0.5], [1, 1, 0.9]] == [cell["value"] for cell in cells]
     assert ["#FFFFFF", "#333333", "#333333", "#FFFFFF"] == [cell["label"]["color"] for cell in cells]

@@ -32,8 +32,8 @@ def test_overlap_is_that_of_the_first_ten() -> None:
     assert (10, 5) == (found.top, found.overlap)
 
 
-def test_spearman_is_that_of_pearson_on_ranks() -> None:
-    """As the textbook has it, on a permutation."""
+def test_spearman_is_pearson_on_ranks() -> None:
+    """As in the textbook definition, on a permutation."""
     permuted = np.random.default_rng(0).permutation(30)
     expected = np.corrcoef(np.arange(30), permuted)[0, 1]
     assert pytest.approx(expected) == spearman(np.arange(30.0) - permuted)

@@ -1,4 +1,4 @@
-"""How the system stands, as tables."""
+"""Health of the consumers, as tables."""
 
 from services.console.health import group_views, newest_event
 from services.consumers.status import GroupMember, GroupStatus, PartitionStatus
@@ -20,9 +20,9 @@ def test_a_group_without_members_or_long_behind_is_not_fine() -> None:
     assert [False, False] == [view.fine for view in group_views(groups)]
 
 
-def test_ages_are_in_the_unit_that_people_would_use() -> None:
+def test_ages_have_a_readable_unit() -> None:
     assert "no event is known" == newest_event(0, 1_500_000_000)
-    said = {ago: newest_event(1_500_000_000, 1_500_000_000 + ago) for ago in (5, 600, 7200, 864_000)}
+    texts = {ago: newest_event(1_500_000_000, 1_500_000_000 + ago) for ago in (5, 600, 7200, 864_000)}
     assert ["5 s ago", "10 minutes ago", "2 hours ago", "10 days ago"] == [
-        text.split(", ")[1] for text in said.values()
+        text.split(", ")[1] for text in texts.values()
     ]

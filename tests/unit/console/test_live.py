@@ -1,4 +1,4 @@
-"""Publish and watch, on servers that answer what the test says."""
+"""Publish and watch, on servers with given answers."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from services.console.live import (
     summarize_changes,
 )
 from services.console.rank_form import InvalidForm, RankForm
-from tests.unit.console.answers import answer, newest
+from tests.unit.console.answers import answer, with_newest_event
 
 THEN_S = 1_500_000_000.0
 CHOICE = RankForm(user_id="ann", scenario_id="tv")
@@ -24,7 +24,7 @@ BEFORE, AFTER = {"tea": 0.8, "milk": 0.4, "dust": 0.1}, {"dust": 0.9, "tea": 0.7
 
 @dataclass
 class Servers:
-    """Answers BEFORE until an event is published and was asked for `late` times more, then AFTER."""
+    """Answers BEFORE until an event is published, and to the `late` requests after it; then AFTER."""
 
     late: int = 1
     published: list[events_pb2.BehaviorEvent] = field(default_factory=list)
@@ -35,16 +35,16 @@ class Servers:
         if self.published:
             self.late -= 1
         if self.published and self.late < 0:
-            return newest(answer(AFTER), self.published[-1].time.ToMilliseconds() / 1000)
-        return newest(answer(BEFORE), THEN_S)
+            return with_newest_event(answer(AFTER), self.published[-1].time.ToMilliseconds() / 1000)
+        return with_newest_event(answer(BEFORE), THEN_S)
 
     def publish(self, event: events_pb2.BehaviorEvent) -> str:
         self.published.append(event)
         return "made"
 
 
-def test_the_answer_is_asked_for_until_it_knows_of_the_event() -> None:
-    """All answers after the first are as of the event's time, which is after all that was known."""
+def test_rank_is_called_until_its_answer_includes_the_event() -> None:
+    """All requests after the first have the event's time, which is later than all known events."""
     servers = Servers(late=1)
     found = publish_and_watch(servers, CHOICE, EventForm("click"), list(BEFORE), clock=lambda: THEN_S)
     assert ["tea", "dust"] == [found.before.items[0].item_id, found.after.items[0].item_id]
@@ -63,7 +63,7 @@ def test_without_an_item_the_last_one_has_the_event() -> None:
     assert found.event.event_id
 
 
-def test_an_event_that_nobody_folds_is_given_up() -> None:
+def test_watching_times_out_if_the_event_is_not_folded() -> None:
     found = publish_and_watch(
         Servers(late=10), CHOICE, EventForm("click"), list(BEFORE), clock=lambda: THEN_S, within_s=0.0
     )
@@ -79,15 +79,15 @@ def test_moves_are_in_the_new_order() -> None:
     assert ["▲ 2", "▼ 1", "="] == [format_change(change) for change in (2, -1, 0)]
 
 
-def test_the_summary_says_where_the_item_went() -> None:
+def test_the_summary_has_the_places_of_the_item() -> None:
     servers = Servers(late=0)
     found = publish_and_watch(servers, CHOICE, EventForm("click"), list(BEFORE), clock=lambda: THEN_S)
-    said = summarize_changes(found, rank_changes(found.before, found.after, {}))
-    assert "3 of 3 items changed places. dust: 3 before, 1 after." in said
+    summary = summarize_changes(found, rank_changes(found.before, found.after, {}))
+    assert "3 of 3 items changed places. dust: 3 before, 1 after." in summary
 
 
 @pytest.mark.parametrize(
-    ("draft", "said"),
+    ("draft", "message"),
     [
         (EventForm("query", text=" "), "Text"),
         (EventForm("comment", "tea"), "Text"),
@@ -95,8 +95,8 @@ def test_the_summary_says_where_the_item_went() -> None:
         (EventForm("click"), "Item"),
     ],
 )
-def test_what_an_event_lacks_is_named(draft: EventForm, said: str) -> None:
-    with pytest.raises(InvalidForm, match=said):
+def test_a_missing_field_of_an_event_is_named(draft: EventForm, message: str) -> None:
+    with pytest.raises(InvalidForm, match=message):
         behavior_event(draft, "ann", "tv", THEN_S)
 
 

@@ -24,7 +24,7 @@ def test_pasted_ids_may_be_separated_by_anything_and_repeat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "said"),
+    ("choice", "message"),
     [
         (RankForm(source=PASTED), "paste item ids"),
         (RankForm(source=PASTED, pasted=" ".join(map(str, range(2001)))), "2,001 ids"),
@@ -32,8 +32,8 @@ def test_pasted_ids_may_be_separated_by_anything_and_repeat() -> None:
         (RankForm(count=2001), "1 to 2,000"),
     ],
 )
-def test_candidates_that_make_no_request_are_named(choice: RankForm, said: str) -> None:
-    with pytest.raises(InvalidForm, match=said):
+def test_invalid_candidates_are_rejected(choice: RankForm, message: str) -> None:
+    with pytest.raises(InvalidForm, match=message):
         select_candidates(choice, KNOWN)
 
 
@@ -42,7 +42,7 @@ def test_without_known_items_ids_have_to_be_pasted() -> None:
         select_candidates(RankForm(), KnownNames())
 
 
-def test_a_request_is_explained_and_as_of_the_moment() -> None:
+def test_a_request_is_explained_and_has_the_chosen_time() -> None:
     choice = RankForm(user_id=" ann ", scenario_id="tv", moment="2017-07-14T02:40:00")
     request = rank_request(choice, ["tea"])
     assert ("ann", "tv", ["tea"]) == (request.user_id, request.scenario_id, list(request.item_ids))
@@ -50,18 +50,18 @@ def test_a_request_is_explained_and_as_of_the_moment() -> None:
     assert 1_500_000_000 == request.request_time.seconds
 
 
-def test_without_a_moment_the_server_takes_now() -> None:
+def test_without_a_chosen_time_the_request_has_none() -> None:
     assert not rank_request(RankForm(user_id="ann"), ["tea"]).HasField("request_time")
 
 
 @pytest.mark.parametrize("choice", [RankForm(), RankForm(user_id="  "), RankForm(user_id="ann", moment="yesterday")])
-def test_a_form_without_user_or_with_a_strange_moment_makes_no_request(choice: RankForm) -> None:
+def test_a_form_without_user_or_with_an_invalid_time_is_rejected(choice: RankForm) -> None:
     with pytest.raises(InvalidForm, match="enter a"):
         rank_request(choice, ["tea"])
 
 
-def test_an_empty_form_is_filled_with_what_is_there() -> None:
-    """A system whose events are long past is asked as of then; what is chosen stays."""
+def test_an_empty_form_is_prefilled_from_the_store() -> None:
+    """If all events are long past, the time is that of the newest; chosen values are kept."""
     choice = RankForm(scenario_id="tv")
     choice.prefill(KNOWN, 1_800_000_000.0)
     assert ("ann", "tv", "2017-07-14T02:40:00") == (choice.user_id, choice.scenario_id, choice.moment)

@@ -2,7 +2,7 @@
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.console.ranking_view import SourceWeight, describe_degradation, ranking_view
-from tests.unit.console.answers import answer, newest
+from tests.unit.console.answers import answer, with_newest_event
 
 NAMES = {"tv": "Television", "shelf": "shelf"}
 
@@ -16,14 +16,17 @@ def test_lines_hold_place_title_and_contributions_that_add_up() -> None:
 
 
 def test_facts_name_model_arm_and_freshness() -> None:
-    """Without an experiment and events they say so."""
+    """Also that there is no experiment, or that no event is known."""
     made = answer({"tea": 1.0})
     facts = dict(ranking_view(made, {}, NAMES, 12.3).facts)
     assert ("fake/1", "no experiment") == (facts["Model"], facts["Experiment arm"])
     assert "Television (tv)" == facts["Target scenario"]
-    assert ("none is known", "for this answer") == (facts["User's newest event"], facts["User's features read"])
+    assert ("none is known", "for this answer") == (
+        facts["User's newest event"],
+        facts["User's features read"],
+    )
     made.experiment_arm, made.freshness.user_read_ms = "b", 1500
-    facts = dict(ranking_view(newest(made, 1_500_000_000), {}, NAMES, 12.3).facts)
+    facts = dict(ranking_view(with_newest_event(made, 1_500_000_000), {}, NAMES, 12.3).facts)
     assert ("b", "2017-07-14T02:40:00 UTC") == (facts["Experiment arm"], facts["User's newest event"])
     assert "1,500 ms ago" == facts["User's features read"]
 
@@ -35,14 +38,14 @@ def test_a_recognised_target_has_its_posterior_likeliest_first() -> None:
     assert [("Television (tv)", 0.75), ("shelf", 0.25)] == list(ranking_view(made, {}, NAMES, 1).posterior)
 
 
-def test_reasons_of_degradation_are_words() -> None:
+def test_reasons_of_degradation_are_text() -> None:
     """Kinds that are newer than this code show their number."""
     known = pb.Degradation(reason=pb.DEGRADATION_REASON_STALE_USER, detail="as of 3 s ago")
     assert "Stale user: as of 3 s ago" == describe_degradation(known)
     assert "99: new" == describe_degradation(pb.Degradation(reason=99, detail="new"))
 
 
-def test_an_answer_of_a_system_that_knows_no_scenario_has_lines_without_contributions() -> None:
+def test_an_answer_without_scenarios_has_lines_without_contributions() -> None:
     made = pb.RankResponse(items=[pb.RankedItem(item_id="tea")])
     view = ranking_view(made, {}, {}, 1)
     assert [()] == [line.contributions for line in view.lines]

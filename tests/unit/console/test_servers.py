@@ -1,4 +1,4 @@
-"""The servers as the console asks them, on real channels."""
+"""The console's calls of the servers, on real channels."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ from services.kafka.publisher import MemoryPublisher
 from services.load.target import Target
 from tests.contract import event_gateway, rank_server
 
-NOBODY = "127.0.0.1:9"
+UNREACHABLE = "127.0.0.1:9"
 """The discard port: nothing listens there."""
 
 
-def servers(ranking: str = NOBODY, gateway: str = NOBODY) -> ServerConnections:
+def servers(ranking: str = UNREACHABLE, gateway: str = UNREACHABLE) -> ServerConnections:
     return ServerConnections(Target(ranking, deadline_s=30), Target(gateway, deadline_s=30))
 
 
@@ -25,9 +25,9 @@ def running() -> Iterator[ServerConnections]:
         rank_server.running(rank_server.filled_store()) as ranking,
         event_gateway.running(MemoryPublisher()) as gateway,
     ):
-        asked = servers(ranking.built.address, gateway.built.address)
-        yield asked
-        asked.close()
+        connections = servers(ranking.built.address, gateway.built.address)
+        yield connections
+        connections.close()
 
 
 def test_a_running_system_ranks_stores_and_is_healthy(running: ServerConnections) -> None:
@@ -46,10 +46,10 @@ def test_rejections_are_reported_with_their_reason(running: ServerConnections) -
 
 
 def test_unavailable_servers_are_reported() -> None:
-    asked = servers()
+    connections = servers()
     with pytest.raises(ServerCallFailed, match=r"The ranking server at 127\.0\.0\.1:9 is unavailable"):
-        asked.rank(RankRequest(user_id="ann", item_ids=["tea"]))
+        connections.rank(RankRequest(user_id="ann", item_ids=["tea"]))
     with pytest.raises(ServerCallFailed, match=r"The event gateway at 127\.0\.0\.1:9 is unavailable"):
-        asked.publish(BehaviorEvent())
-    assert ["unavailable", "unavailable"] == [health.state for health in asked.health()]
-    asked.close()
+        connections.publish(BehaviorEvent())
+    assert ["unavailable", "unavailable"] == [health.state for health in connections.health()]
+    connections.close()

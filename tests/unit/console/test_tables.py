@@ -6,27 +6,27 @@ COLUMNS = [TableColumn("Item"), TableColumn("Score", numeric=True)]
 
 
 def test_text_from_outside_is_escaped_everywhere() -> None:
-    """Titles are other people's: none of them is markup."""
+    """Titles come from outside and are never markup."""
     evil = '<img src=x onerror="alert(1)">'
     made = table_html(evil, [TableColumn(evil)], [[evil], [TableCell(evil, evil, 0.5, evil, evil)]])
     assert "<img" not in made
     assert 8 == made.count("&lt;img")
 
 
-def test_numbers_stand_to_the_right_and_headings_say_their_scope() -> None:
+def test_numbers_are_right_aligned_and_headings_have_a_scope() -> None:
     made = table_html("Scores", COLUMNS, [["tea", "0.5"]])
     assert '<th scope="col">Item</th><th scope="col" class="cr-number">Score</th>' in made
     assert '<td>tea</td><td class="cr-number">0.5</td>' in made
     assert "<caption>Scores</caption>" in made
 
 
-def test_a_long_table_ends_and_says_so() -> None:
+def test_a_long_table_is_truncated_with_a_note() -> None:
     made = table_html("", COLUMNS, [["tea", "1"]] * 5, most=3)
     assert 3 == made.count("<td>tea</td>")
     assert "The first 3 of 5." in made
 
 
-def test_bars_keep_to_their_cell() -> None:
+def test_bars_do_not_exceed_their_cell() -> None:
     made = table_html(
         "", [TableColumn("a")], [[TableCell("x", share=7.0, colour="#0072B2")], [TableCell("y", share=-1.0)]]
     )

@@ -1,4 +1,4 @@
-"""Who may see the pages."""
+"""Access to the pages with a token."""
 
 from collections.abc import Iterator
 
@@ -33,21 +33,21 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def test_without_the_token_there_is_a_form_and_nothing_else(client: TestClient) -> None:
+def test_without_the_token_only_the_login_form_is_served(client: TestClient) -> None:
     answer = client.get("/")
     assert 401 == answer.status_code
     assert "Access token" in answer.text
     assert "the page" not in answer.text
 
 
-def test_the_token_opens_pages_and_sockets_to_that_browser(client: TestClient) -> None:
+def test_the_token_gives_its_browser_access_to_pages_and_sockets(client: TestClient) -> None:
     assert 303 == client.post("/login", data={"token": f" {TOKEN} "}, follow_redirects=False).status_code
     assert "the page" == client.get("/").text
     with client.websocket_connect("/socket") as socket:
         assert "hello" == socket.receive_text()
 
 
-def test_the_cookie_is_not_the_token_and_stays_in_the_browser(client: TestClient) -> None:
+def test_the_cookie_is_not_the_token_and_is_not_readable_by_scripts(client: TestClient) -> None:
     cookie = client.post("/login", data={"token": TOKEN}, follow_redirects=False).headers["set-cookie"]
     assert TOKEN not in cookie
     assert "HttpOnly" in cookie
@@ -55,29 +55,29 @@ def test_the_cookie_is_not_the_token_and_stays_in_the_browser(client: TestClient
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "a-long-toke", "ä", "x" * 5000])
-def test_a_wrong_token_opens_nothing(client: TestClient, token: str) -> None:
+def test_a_wrong_token_is_rejected(client: TestClient, token: str) -> None:
     answer = client.post("/login", data={"token": token})
     assert 403 == answer.status_code
     assert COOKIE not in answer.headers.get("set-cookie", "")
     assert 401 == client.get("/", headers={"cookie": f"{COOKIE}=", "authorization": "Bearer wrong"}).status_code
 
 
-def test_scripts_send_the_token_itself(client: TestClient) -> None:
+def test_the_token_is_accepted_in_the_authorization_header(client: TestClient) -> None:
     assert "the page" == client.get("/", headers={"authorization": f"Bearer {TOKEN}"}).text
 
 
-def test_sockets_are_closed_to_strangers(client: TestClient) -> None:
+def test_sockets_without_the_token_are_closed(client: TestClient) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/socket"):
         pass
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_on_this_machine_alone_no_token_is_needed(host: str) -> None:
+def test_a_loopback_address_needs_no_token(host: str) -> None:
     check_listen(host, "")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])  # noqa: S104 - refused
-def test_beyond_this_machine_a_token_is_needed(host: str) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])  # noqa: S104 - rejected
+def test_other_addresses_need_a_token(host: str) -> None:
     check_listen(host, TOKEN)
     with pytest.raises(ConfigurationError, match="--host"):
         check_listen(host, "")

@@ -12,7 +12,7 @@ def test_each_answer_is_a_row() -> None:
     assert ("shelf to tv: 0.500", "tv to shelf: 0.250") == found.extremes
 
 
-def test_a_scenario_that_came_in_between_weighs_nothing_where_it_was_not_known() -> None:
+def test_a_scenario_has_weight_zero_in_answers_that_do_not_have_it() -> None:
     found = transfer_of({"shelf": answer({}, {"shelf": 1.0}), "tv": answer({}, {"shelf": 0.5, "tv": 0.75})})
     assert [[1.0, 0.0], [0.5, 0.75]] == found.matrix
 
@@ -21,7 +21,7 @@ def test_a_single_scenario_has_no_transfer_between_others() -> None:
     assert transfer_of({"tv": answer({}, {"tv": 1.0})}).extremes is None
 
 
-def test_warnings_are_said_once() -> None:
+def test_warnings_are_shown_once() -> None:
     made = answer({})
     made.degraded.add(reason=pb.DEGRADATION_REASON_UNKNOWN_USER, detail="no features")
     assert ["Unknown user: no features"] == transfer_of({"shelf": made, "tv": made}).warnings

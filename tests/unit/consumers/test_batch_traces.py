@@ -4,7 +4,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from services.consumers.batch_traces import MAX_TRACES, BatchTraces
 from services.kafka.record_source import OutputRecord, Record
-from tests.unit.server.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
+from tests.unit.server.telemetry.recorded import (
+    PARENT_ID,
+    TRACE_ID,
+    TRACEPARENT,
+    UNSAMPLED,
+    RecordedTracing,
+    find_span,
+    span_tree,
+)
 
 SECOND_NS = 10**9
 PARENT = f"{PARENT_ID:016x}"
@@ -23,7 +31,7 @@ class Batches:
     """Traces of batches in which every step takes a second."""
 
     def __init__(self) -> None:
-        self.now_s, self.recorded = 100, Recorded(ratio=0.0)
+        self.now_s, self.recorded = 100, RecordedTracing(ratio=0.0)
         self.traces = BatchTraces(self.recorded.tracing, "t.behavior", "shop-behavior", self._clock_ns)
 
     def _clock_ns(self) -> int:
@@ -52,13 +60,13 @@ def test_a_recorded_trace_has_spans_for_the_batch() -> None:
     spans = batches.recorded.spans()
     process = "process t.behavior"
     expected = {(PARENT, "poll t.behavior"), (PARENT, process), (process, "fold"), (process, "commit")}
-    assert expected | {("fold", "read user"), ("fold", "write user")} == tree(spans)
+    assert expected | {("fold", "read user"), ("fold", "write user")} == span_tree(spans)
     assert len(spans) == 6
     times = {span.name: (span.start_time // SECOND_NS, span.end_time // SECOND_NS) for span in spans}
     assert {"poll t.behavior": (90, 100), process: (100, 103), "fold": (100, 102), "commit": (102, 103)} == {
         name: times[name] for name in ("poll t.behavior", process, "fold", "commit")
     }
-    found = named(spans, process)
+    found = find_span(spans, process)
     assert (SpanKind.CONSUMER, "3", 6) == (
         found.kind,
         found.attributes["messaging.destination.partition.id"],
@@ -90,7 +98,7 @@ def test_a_record_may_belong_to_several_traces() -> None:
     batches.fold()
     batches.commit(records, [])
     spans = batches.recorded.spans()
-    assert tree(spans) == tree(spans, 7)
+    assert span_tree(spans) == span_tree(spans, 7)
 
 
 def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:

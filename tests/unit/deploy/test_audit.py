@@ -1,4 +1,4 @@
-"""What `make audit` makes of pip-audit's answers."""
+"""How `make audit` evaluates the output of pip-audit."""
 
 import importlib.util
 from pathlib import Path
@@ -28,6 +28,6 @@ UNKNOWN = {"name": "unknown", "skip_reason": "not found"}
 def test_only_known_vulnerabilities_fail(
     capsys: pytest.CaptureFixture[str], packages: list[dict[str, object]], status: int, line: str
 ) -> None:
-    """A service that knows nothing is no clean bill of health, and no reason to stop."""
+    """If the service knows no package, the audit counts as not done and does not fail."""
     assert status == audit.print_findings(packages)
     assert line in capsys.readouterr().out

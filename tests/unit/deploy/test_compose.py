@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: what the compose specification cannot tell, that it fits this program."""
+"""deploy/compose.yaml matches this program, which the compose specification cannot check."""
 
 import os
 import re
@@ -25,7 +25,7 @@ OWN = {name: service for name, service in services().items() if service["image"]
 
 
 def test_every_process_of_the_program_is_there() -> None:
-    """Both servers, a consumer of each kind, and the one that prepares topics."""
+    """Both servers, a consumer of each kind, and the setup of topics."""
     wanted = {"gateway", "ranking", "setup", *(f"consumer-{kind}" for kind in CONSUMER_KINDS)}
     assert wanted == set(OWN)
     assert [["consume", kind] for kind in CONSUMER_KINDS] == [
@@ -34,8 +34,8 @@ def test_every_process_of_the_program_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_its_environment_are_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A setting that is not there, or a value that does not fit, is an error of the program."""
+def test_environment_variables_are_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program rejects unknown settings and invalid values."""
     for variable in [variable for variable in os.environ if variable.startswith("CROSSREC_")]:
         monkeypatch.delenv(variable)
     for variable, value in OWN[name]["environment"].items():
@@ -45,8 +45,8 @@ def test_its_environment_are_settings(name: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("name", sorted(set(services()) - {"setup"}))
-def test_what_stays_up_is_watched_and_bounded(name: str) -> None:
-    """A health check, a restart, limits of processor and memory, logs that do not grow for ever."""
+def test_long_running_services_have_health_checks_and_limits(name: str) -> None:
+    """A health check, a restart policy, limits of processor and memory, and a limit of log size."""
     service = services()[name]
     assert service["healthcheck"]["test"][0].startswith("CMD")
     assert "unless-stopped" == service["restart"]
@@ -55,8 +55,8 @@ def test_what_stays_up_is_watched_and_bounded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", services())
-def test_ports_are_on_loopback_and_folders_exist(name: str) -> None:
-    """Nothing listens beyond the machine; what is mounted from here is in the checkout."""
+def test_ports_are_on_loopback_and_mounted_paths_exist(name: str) -> None:
+    """Nothing listens beyond the machine; paths that are mounted from here are in the checkout."""
     service = services()[name]
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     for volume in service.get("volumes", []):
@@ -65,8 +65,8 @@ def test_ports_are_on_loopback_and_folders_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_program_has_no_rights(name: str) -> None:
-    """No root, no capability, nothing to write to but data and /tmp."""
+def test_containers_run_without_privileges(name: str) -> None:
+    """No root, no capabilities, a read-only root file system."""
     service = OWN[name]
     assert ("10001:10001", True, ["ALL"]) == (service["user"], service["read_only"], service["cap_drop"])
 

@@ -19,25 +19,25 @@ def versions(lock: str) -> dict[tuple[str, str], str]:
 
 @pytest.mark.parametrize("lock", ["serving.txt", "serving-cpu.txt", "serving-gpu.txt"])
 def test_serving_has_no_training_packages(lock: str) -> None:
-    """Neither torch nor what comes with it."""
+    """Neither torch nor the packages that it needs."""
     assert not {name for name, _ in versions(lock)} & {"torch", "scikit-learn", "lightgbm", "onnx", "matplotlib"}
 
 
-def test_processors_run_the_same_onnx_runtime_as_gpus() -> None:
-    """The package for processors alone, in the version of the one for both."""
+def test_cpu_and_gpu_locks_have_the_same_onnx_runtime_version() -> None:
+    """The CPU package has the version of the package for both."""
     cpu, both = versions("serving-cpu.txt"), versions("serving.txt")
     assert both["onnxruntime-gpu", ""] == cpu["onnxruntime", ""]
     assert "onnxruntime-gpu" not in {name for name, _ in cpu}
 
 
-def test_gpus_find_cuda_and_cudnn_in_the_lock() -> None:
+def test_the_gpu_lock_has_cuda_and_cudnn() -> None:
     """The libraries that ONNX Runtime's CUDA provider loads, from packages."""
     names = {name for name, _ in versions("serving-gpu.txt")}
     assert {"nvidia-cuda-runtime", "nvidia-cublas", "nvidia-cufft", "nvidia-curand", "nvidia-cudnn-cu13"} <= names
 
 
 @pytest.mark.parametrize("target", ["serving", "training"])
-def test_the_image_runs_the_program_without_rights(target: str) -> None:
+def test_the_image_runs_the_program_without_root(target: str) -> None:
     """As a user by number, so that Kubernetes can see that it is not root, from a base image with a tag."""
     steps = instructions(ROOT)
     last = stage(steps, target)
@@ -45,7 +45,7 @@ def test_the_image_runs_the_program_without_rights(target: str) -> None:
     assert re.search(r"ARG PYTHON_IMAGE=python:3\.11\.\d+-slim", "\n".join(map(" ".join, steps)))
 
 
-def test_what_is_copied_is_there_and_not_ignored() -> None:
+def test_copied_paths_exist_and_are_not_ignored() -> None:
     """Every COPY out of the checkout exists, and Dockerfile.dockerignore lets it in."""
     let_in = {
         line[1:]

@@ -14,21 +14,21 @@ CHECKS = [ok("one", "all is well"), warning("two", "slow", "pip install 'x[fast]
 
 
 @pytest.mark.parametrize(("more", "code"), [([], 0), ([wrong("three", "nothing", "start it")], 1)])
-def test_only_what_is_wrong_fails(more: list, code: int) -> None:
+def test_only_wrong_checks_fail(more: list, code: int) -> None:
     """Warnings do not."""
     assert code == exit_code([*CHECKS, *more])
 
 
 def test_brackets_are_printed_as_they_are() -> None:
-    """Names of extras are no markup."""
+    """Names of extras are not markup."""
     console = Console(width=120)
     with console.capture() as printed:
         console.print(table(CHECKS))
     assert "pip install 'x[fast]'" in printed.get()
 
 
-def test_json_holds_every_check_and_the_command_fails_where_something_is_wrong() -> None:
-    """Here, nothing listens where the settings point."""
+def test_json_has_every_check_and_the_command_fails_if_one_is_wrong() -> None:
+    """Here, nothing listens at the configured addresses."""
     nowhere = {"CROSSREC_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "CROSSREC_STORE__URL": "127.0.0.1:1"}
     result = CliRunner().invoke(app, ["doctor", "--json"], env=nowhere)
     found = {check["name"]: check for check in json.loads(result.stdout)}

@@ -1,4 +1,4 @@
-"""Providers are tried, libraries are looked for by name, and what is not asked for does no harm."""
+"""Checks of providers and libraries; those that are not configured do not fail."""
 
 import sys
 from pathlib import Path
@@ -28,38 +28,40 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def named(checks: list[Check], name: str) -> Check:
+def find_check(checks: list[Check], name: str) -> Check:
     (found,) = [check for check in checks if check.name == name]
     return found
 
 
-def test_the_processor_can_always_be_had(path: Path) -> None:
-    """A session was made with it."""
-    found = named(list(provider_checks(path, [CPU], {})), f"provider {CPU}")
+def test_the_cpu_provider_is_always_available(path: Path) -> None:
+    """A session is created with it."""
+    found = find_check(list(provider_checks(path, [CPU], {})), f"provider {CPU}")
     assert (CheckState.OK, "a session runs on it") == (found.state, found.found)
 
 
-def test_a_provider_that_is_not_compiled_in_is_wrong_if_asked_for(path: Path) -> None:
-    """With those that are."""
-    found = named(list(provider_checks(path, ["NoSuchExecutionProvider", CPU], {})), "provider NoSuchExecutionProvider")
+def test_a_provider_that_is_not_compiled_in_is_wrong_if_configured(path: Path) -> None:
+    """The advice lists the providers that are."""
+    found = find_check(
+        list(provider_checks(path, ["NoSuchExecutionProvider", CPU], {})), "provider NoSuchExecutionProvider"
+    )
     assert CheckState.WRONG == found.state
     assert CPU in found.advice
 
 
 @pytest.mark.skipif(ON_A_DEVICE, reason="this machine has an NVIDIA device: CUDA may be obtained")
 @pytest.mark.parametrize(("asked", "state"), [([CUDA, CPU], CheckState.WRONG), ([CPU], CheckState.OK)])
-def test_a_provider_without_its_libraries_is_wrong_only_if_asked_for(asked: list[str], state: CheckState) -> None:
-    """It is compiled in, but ONNX Runtime would go on without it. So with driver and libraries."""
+def test_a_provider_without_its_libraries_is_wrong_only_if_configured(asked: list[str], state: CheckState) -> None:
+    """It is compiled in, but ONNX Runtime would run without it. The same applies to driver and libraries."""
     checks = list(execution_checks(asked, {}))
-    assert state == named(checks, f"provider {CUDA}").state
-    assert state == named(checks, "NVIDIA driver").state
+    assert state == find_check(checks, f"provider {CUDA}").state
+    assert state == find_check(checks, "NVIDIA driver").state
     assert int(state is CheckState.WRONG) == exit_code(checks)
     assert onnxruntime.get_available_providers() != [CPU]
 
 
-def test_wrong_options_are_said(path: Path) -> None:
-    """Whatever the provider raises."""
-    found = named(list(provider_checks(path, [CUDA], {CUDA: {"no_such_option": "1"}})), f"provider {CUDA}")
+def test_invalid_options_are_reported(path: Path) -> None:
+    """Whatever error the provider raises."""
+    found = find_check(list(provider_checks(path, [CUDA], {CUDA: {"no_such_option": "1"}})), f"provider {CUDA}")
     assert CheckState.WRONG == found.state
 
 
@@ -78,7 +80,7 @@ def test_missing_libraries_are_named(needed: bool, state: CheckState) -> None:
         ("12.8", ["TensorrtExecutionProvider"], {"libcudart.so.12", "libcufft.so.11", "libnvinfer.so.10"}),
     ],
 )
-def test_libraries_are_those_of_the_version_that_was_built_against(
+def test_libraries_are_those_of_the_cuda_version_of_the_build(
     version: str, asked: list[str], expected: set[str]
 ) -> None:
     """Other major versions have other names."""
@@ -93,8 +95,8 @@ def test_libraries_are_those_of_the_version_that_was_built_against(
         ("raise SystemExit(9)", CheckState.WRONG, "nvidia-smi fails"),
     ],
 )
-def test_the_driver_says_what_there_is(code: str, state: CheckState, found: str) -> None:
-    """Devices, none, or that it does not work."""
+def test_the_driver_check_reports_the_devices(code: str, state: CheckState, found: str) -> None:
+    """Devices, no device, or a failure."""
     check = driver_check(needed=True, command=(sys.executable, "-c", code))
     assert state == check.state
     assert found in check.found

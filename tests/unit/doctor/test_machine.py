@@ -1,4 +1,4 @@
-"""What the system says of itself, in words."""
+"""Checks of the processor, memory and limits of the machine."""
 
 import platform
 import resource
@@ -28,7 +28,7 @@ from services.doctor.machine import (
     ],
 )
 def test_instructions_that_matter_are_named(tmp_path: Path, flags: str, state: CheckState, found: str) -> None:
-    """Best first; without the best one it is slower, and works."""
+    """Best first; without the best one the check is a warning."""
     (tmp_path / "cpuinfo").write_text(f"model name\t: X\nflags\t\t: {flags}\n")
     check = processor_check(tmp_path / "cpuinfo")
     assert (state, found) == (check.state, check.found)
@@ -54,7 +54,7 @@ def test_limits_of_control_groups_are_read(tmp_path: Path, files: dict[str, str]
 
 
 def test_less_than_a_core_is_a_warning(tmp_path: Path) -> None:
-    """With what to do."""
+    """The finding has the limit."""
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     check = cores_check(tmp_path)
     assert CheckState.WARNING == check.state
@@ -62,7 +62,7 @@ def test_less_than_a_core_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_memory_limit_is_named(tmp_path: Path) -> None:
-    """If it is below what the machine has."""
+    """If it is below the memory of the machine."""
     (tmp_path / "memory.max").write_text(f"{2**29}\n")
     assert memory_check(tmp_path).found.endswith("limited to 0.5 GiB")
     (tmp_path / "memory.max").write_text("max\n")
@@ -78,6 +78,6 @@ def test_few_open_files_are_a_warning(limit: int, state: CheckState) -> None:
 
 
 def test_clients_use_their_compiled_packages_here() -> None:
-    """The locked environment brings both."""
+    """The locked environment has both."""
     found = {check.name: check.state for check in machine_checks()}
     assert (CheckState.OK, CheckState.OK) == (found["hiredis"], found["crc32c"])

@@ -1,4 +1,4 @@
-"""What the doctor says of certificates, tokens and open ports."""
+"""Checks of certificates, tokens and open ports."""
 
 from pathlib import Path
 
@@ -21,17 +21,17 @@ def states(security: SecuritySettings, listen: str = "127.0.0.1:1") -> dict[str,
     ("listen", "state"),
     [("127.0.0.1:1", CheckState.OK), ("localhost:1", CheckState.OK), ("0.0.0.0:1", CheckState.WARNING)],
 )
-def test_open_ports_are_for_loopback(listen: str, state: CheckState) -> None:
+def test_open_ports_beyond_loopback_are_a_warning(listen: str, state: CheckState) -> None:
     assert {"security": state} == states(SecuritySettings(), listen)
 
 
-def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
-    """Those of the test are good for a day."""
+def test_a_certificate_that_expires_soon_is_a_warning(tmp_path: Path) -> None:
+    """The certificates of the test are valid for a day."""
     certificate, key = Authority().sign("server").write(tmp_path, "server")
-    (tmp_path / "tokens").write_text("# nobody yet")
+    (tmp_path / "tokens").write_text("# no tokens yet")
     security = SecuritySettings(certificate_file=certificate, key_file=key, tokens_file=tmp_path / "tokens")
     assert {"security": CheckState.OK, "certificate": CheckState.WARNING} == states(security, "0.0.0.0:1")
 
 
-def test_files_that_cannot_be_used_are_wrong(tmp_path: Path) -> None:
+def test_unusable_files_are_wrong(tmp_path: Path) -> None:
     assert {"security": CheckState.WRONG} == states(SecuritySettings(tokens_file=tmp_path / "absent"))

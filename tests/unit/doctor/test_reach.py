@@ -1,4 +1,4 @@
-"""What the settings point at, and is not there."""
+"""Checks of the store, the encoder and the model that the settings name."""
 
 import json
 from pathlib import Path
@@ -20,15 +20,15 @@ CLOSED = "127.0.0.1:1"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """With an encoder and a model that fit."""
+    """Settings with a matching encoder and model."""
     directory = tmp_path / "encoder"
     directory.mkdir()
     EncoderInfo(ENCODER, SCHEMA.config.text_dims, 0, "made").save(directory)
     register(tmp_path / "registry")
-    return made(tmp_path)
+    return build_settings(tmp_path)
 
 
-def made(folder: Path, **ranking: Any) -> Settings:
+def build_settings(folder: Path, **ranking: Any) -> Settings:
     chosen = RankingSettings(model="tiny", **ranking)
     places = {"encoder_dir": folder / "encoder", "registry_dir": folder / "registry"}
     return Settings(**places, features=SCHEMA.config, ranking=chosen)
@@ -39,32 +39,32 @@ def states(settings: Settings) -> dict[str, CheckState]:
 
 
 def test_a_store_that_does_not_answer_is_wrong() -> None:
-    """With its address, and what starts one."""
+    """The finding has its address and not its password."""
     (check,) = store_checks(StoreSettings(url=f"{CLOSED},password=secret"))
     assert CheckState.WRONG == check.state
     assert CLOSED in check.found
     assert "secret" not in check.found + check.advice
 
 
-def test_a_model_that_fits_is_well(settings: Settings) -> None:
+def test_a_matching_model_is_ok(settings: Settings) -> None:
     """So is the encoder."""
     assert {"text encoder": CheckState.OK, "model": CheckState.OK} == states(settings)
 
 
 def test_a_missing_encoder_is_wrong(tmp_path: Path, settings: Settings) -> None:
-    """What fits it cannot be said then."""
+    """The model is not checked then."""
     (tmp_path / "encoder" / "encoder.json").unlink()
     assert {"text encoder": CheckState.WRONG} == states(settings)
 
 
 def test_a_missing_model_is_wrong(tmp_path: Path, settings: Settings) -> None:
-    """The version that is asked for is not there."""
+    """The configured version does not exist."""
     assert CheckState.OK == states(settings)["model"]
-    assert CheckState.WRONG == states(made(tmp_path, version="9"))["model"]
+    assert CheckState.WRONG == states(build_settings(tmp_path, version="9"))["model"]
 
 
-def test_what_does_not_fit_is_named(tmp_path: Path, settings: Settings) -> None:
-    """Choices, rather than every feature that they rename."""
+def test_a_mismatch_is_named(tmp_path: Path, settings: Settings) -> None:
+    """By the settings that differ, not by every feature that they rename."""
     manifest = tmp_path / "registry" / "tiny" / "1" / "manifest.json"
     changed = json.loads(manifest.read_text())
     changed["features"]["half_lives_s"] = [60.0]
@@ -81,7 +81,7 @@ def test_an_encoder_of_other_dimensions_is_wrong(settings: Settings) -> None:
     assert CheckState.WRONG == states(other)["text encoder"]
 
 
-def test_batching_needs_a_model_that_can(tmp_path: Path, settings: Settings) -> None:
-    """A warning: it is served unbatched."""
+def test_batching_needs_a_model_that_supports_it(tmp_path: Path, settings: Settings) -> None:
+    """A warning: the model is served unbatched."""
     assert "batching" not in states(settings)
-    assert CheckState.WARNING == states(made(tmp_path, batch_wait_ms=1.0))["batching"]
+    assert CheckState.WARNING == states(build_settings(tmp_path, batch_wait_ms=1.0))["batching"]

@@ -20,8 +20,8 @@ ANSWER = RankResponse(
 Serve = Callable[[bytes], Awaitable[bytes]]
 
 
-def offered(serve: Serve, *steps: Step, **client: int) -> RunRecord:
-    """What a client saw of a server."""
+def run_client(serve: Serve, *steps: Step, **client: int) -> RunRecord:
+    """The record of a client that ran against a server."""
 
     async def run() -> RunRecord:
         start_s = time.monotonic()
@@ -31,10 +31,10 @@ def offered(serve: Serve, *steps: Step, **client: int) -> RunRecord:
         return runner.run(run())
 
 
-def test_a_server_that_stands_still_is_seen_by_all_who_came_meanwhile() -> None:
+def test_a_stall_of_the_server_delays_every_request_that_was_due_meanwhile() -> None:
     """No coordinated omission: one stall of a second makes a tenth of ten seconds' requests late, not one request.
 
-    The server answers one at a time and at once, but for the second of its standstill.
+    The server answers one request at a time and at once, except for a stall of one second.
     """
     turn, served = asyncio.Lock(), 0
 
@@ -46,17 +46,17 @@ def test_a_server_that_stands_still_is_seen_by_all_who_came_meanwhile() -> None:
                 await asyncio.sleep(1)
         return ANSWER
 
-    record = offered(serve, Step(100, 2, CONSTANT))
+    record = run_client(serve, Step(100, 2, CONSTANT))
     stats = record.steps[0]
     late = [percent for percent, ms in stats.latency.curve() if ms < 500]
     assert 200 == len(stats.latency)
-    # Of the 100 requests that were due in the standstill, half waited for more than half of it: a quarter of all.
+    # Of the 100 requests that were due in the stall, half waited for more than half of it: a quarter of all.
     assert late[-1] < 80
     assert stats.latency.max_ms() > 990
 
 
-def test_time_from_sending_leaves_out_what_the_client_is_late() -> None:
-    """A client that is blocked sends late: the latency holds it, the service time does not, the lag says it."""
+def test_the_service_time_excludes_the_delay_of_the_client() -> None:
+    """A blocked client sends late: the latency includes the delay, the service time does not, the lag measures it."""
 
     async def serve(_: bytes) -> bytes:
         if time.monotonic() < begin + 0.1:
@@ -64,13 +64,13 @@ def test_time_from_sending_leaves_out_what_the_client_is_late() -> None:
         return ANSWER
 
     begin = time.monotonic()
-    stats = offered(serve, Step(100, 0.3, CONSTANT)).steps[0]
+    stats = run_client(serve, Step(100, 0.3, CONSTANT)).steps[0]
     assert stats.lag.max_ms() > 200
     assert stats.latency.milliseconds([99])[0] > 200
     assert stats.service.milliseconds([50])[0] < stats.latency.milliseconds([50])[0]
 
 
-def test_outcomes_are_counted_by_what_answers_say() -> None:
+def test_outcomes_are_counted_by_the_fields_of_answers() -> None:
     """Codes, degraded reasons, models and arms; an error has no latency unless it is the deadline."""
     codes = {b"b": grpc.StatusCode.RESOURCE_EXHAUSTED, b"c": grpc.StatusCode.DEADLINE_EXCEEDED}
 
@@ -79,7 +79,7 @@ def test_outcomes_are_counted_by_what_answers_say() -> None:
             raise AioRpcError(codes[body], Metadata(), Metadata())
         return ANSWER
 
-    stats = offered(serve, Step(300, 0.1, CONSTANT)).steps[0]
+    stats = run_client(serve, Step(300, 0.1, CONSTANT)).steps[0]
     assert {"OK": 10, "RESOURCE_EXHAUSTED": 10, "DEADLINE_EXCEEDED": 10} == dict(stats.codes)
     assert {"DEGRADATION_REASON_UNKNOWN_USER": 10} == dict(stats.degraded)
     assert ({"m/1": 10}, {"b": 10}) == (dict(stats.models), dict(stats.arms))
@@ -87,7 +87,7 @@ def test_outcomes_are_counted_by_what_answers_say() -> None:
 
 
 def test_clients_that_share_a_run_send_every_request_once() -> None:
-    """Request n is client n % shares's, over the border of steps; requests begin again when all are sent."""
+    """Client n % shares sends request n, across steps; requests start over when all are sent."""
     sent: list[bytes] = []
 
     async def serve(body: bytes) -> bytes:
@@ -95,7 +95,7 @@ def test_clients_that_share_a_run_send_every_request_once() -> None:
         return ANSWER
 
     steps = [Step(100, 0.07, CONSTANT), Step(200, 0.04, CONSTANT)]
-    records = [offered(serve, *steps, share=share, shares=2) for share in range(2)]
+    records = [run_client(serve, *steps, share=share, shares=2) for share in range(2)]
     records[0].add(records[1])
     assert [7, 8] == [len(stats.latency) for stats in records[0].steps]
     assert 15 == sum(second.offered for second in records[0].seconds.values())
@@ -104,7 +104,7 @@ def test_clients_that_share_a_run_send_every_request_once() -> None:
     )
 
 
-def test_an_ended_run_waits_for_what_was_sent_and_says_how_long_it_lasted() -> None:
+def test_a_stopped_run_waits_for_sent_requests_and_records_its_duration() -> None:
     begun = asyncio.Event()
 
     async def serve(_: bytes) -> bytes:
@@ -127,11 +127,11 @@ def test_an_ended_run_waits_for_what_was_sent_and_says_how_long_it_lasted() -> N
     assert 0 == record.lasted_s[1]
 
 
-def test_an_answer_that_is_none_ends_the_run() -> None:
-    """It is not counted as if it were one."""
+def test_an_invalid_answer_ends_the_run() -> None:
+    """It is not counted as an answer."""
 
     async def serve(_: bytes) -> bytes:
         return b"\xff"
 
     with pytest.raises(ExceptionGroup):
-        offered(serve, Step(100, 0.05, CONSTANT))
+        run_client(serve, Step(100, 0.05, CONSTANT))

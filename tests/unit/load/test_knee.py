@@ -1,4 +1,4 @@
-"""The search for the knee, on servers that are a number."""
+"""The search for the knee, on servers of a given capacity."""
 
 from collections.abc import Callable
 
@@ -29,19 +29,19 @@ def test_the_rate_is_raised_until_it_fails_and_then_bisected() -> None:
     assert [50, 100, 200, 150, 125] == tried[:5]
 
 
-def test_a_server_that_holds_everything_is_asked_for_no_more_than_the_highest() -> None:
+def test_the_search_stops_at_the_highest_rate() -> None:
     tried: list[float] = []
     assert Knee(300, None) == find_knee(server(1e9, tried), Search(start=100, factor=2, highest=300))
     assert [100, 200, 300] == tried
 
 
-def test_a_server_that_holds_nothing_ends_the_search() -> None:
+def test_the_search_ends_if_the_server_holds_no_rate() -> None:
     tried: list[float] = []
     knee = find_knee(server(0, tried), Search(start=100))
     assert 0 == knee.held
     assert len(tried) < 10
 
 
-def test_a_search_that_is_ended_tells_what_it_knows() -> None:
-    verdicts = iter([True, True, None])
-    assert Knee(150, None) == find_knee(lambda _: next(verdicts), Search(start=100))
+def test_an_interrupted_search_returns_what_it_found() -> None:
+    results = iter([True, True, None])
+    assert Knee(150, None) == find_knee(lambda _: next(results), Search(start=100))

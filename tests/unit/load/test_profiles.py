@@ -23,31 +23,31 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def made(**options: Any) -> Profile:
+def build_profile(**options: Any) -> Profile:
     return make_profile(**{**DEFAULTS, **options})
 
 
 def test_a_steady_profile_is_one_step() -> None:
-    profile = made(rate=20.0, duration_s=3.0)
+    profile = build_profile(rate=20.0, duration_s=3.0)
     assert (STEADY, [(20.0, 3.0)]) == (profile.kind, [(step.rate, step.duration_s) for step in profile.steps()])
 
 
 def test_steps_have_their_rates_and_schedules_of_their_own() -> None:
-    profile = made(steps="100, 200,100", arrivals="poisson")
+    profile = build_profile(steps="100, 200,100", arrivals="poisson")
     first, middle, last = profile.steps()
     assert (STEPPED, [100, 200, 100]) == (profile.kind, [step.rate for step in (first, middle, last)])
     assert first.due_s().tolist() != last.due_s().tolist()
 
 
 def test_a_ramp_has_a_search() -> None:
-    profile = made(ramp=True)
+    profile = build_profile(ramp=True)
     assert (RAMP, Search(50), []) == (profile.kind, profile.search, profile.steps())
 
 
 def test_warming_up_takes_the_first_rate() -> None:
-    assert [Step(20.0, 2.0, CONSTANT, 1)] == made(rate=20.0, warm_up_s=2.0).warm_up()
-    assert [Step(50, 2.0, CONSTANT, 1)] == made(ramp=True, warm_up_s=2.0).warm_up()
-    assert [] == made(rate=20.0).warm_up()
+    assert [Step(20.0, 2.0, CONSTANT, 1)] == build_profile(rate=20.0, warm_up_s=2.0).warm_up()
+    assert [Step(50, 2.0, CONSTANT, 1)] == build_profile(ramp=True, warm_up_s=2.0).warm_up()
+    assert [] == build_profile(rate=20.0).warm_up()
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_warming_up_takes_the_first_rate() -> None:
         ({"rate": 5.0, "bounds": StepBounds(p99_ms=0)}, "--max-p99: 0"),
     ],
 )
-def test_bad_options_name_themselves(options: dict[str, Any], named: str) -> None:
+def test_invalid_options_are_named(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        made(**options)
+        build_profile(**options)

@@ -13,7 +13,7 @@ from services.load.schedule import CONSTANT, Step
 from services.load.stats import AnswerInfo, CallOutcome, RunRecord, StepStats
 
 
-class Simulated:
+class SimulatedPool:
     """A pool whose server answers `capacity` requests a second, one after another, within a second or never."""
 
     def __init__(self, capacity: float, lag_s: float = 0.0, ends_after: int | None = None) -> None:
@@ -47,8 +47,8 @@ def profile(kind: str, rates: Sequence[float] = (), **more: Any) -> Profile:
     return Profile(kind, rates, 2.0, CONSTANT, 0, bounds=StepBounds(p99_ms=300), **more)
 
 
-def reported(results: dict[str, Any]) -> dict[str, Any]:
-    """Figures as the command completes them."""
+def complete_results(results: dict[str, Any]) -> dict[str, Any]:
+    """Results with the parts that the command adds."""
     parts: dict[str, Any] = {
         "target": {"address": "ranking:1"},
         "workload": {"requests": "<b>requests</b>.jsonl"},
@@ -57,8 +57,8 @@ def reported(results: dict[str, Any]) -> dict[str, Any]:
     return {**parts, **results}
 
 
-def test_steady_figures_are_of_all_requests() -> None:
-    results = run_load(Simulated(100), profile(STEADY, [50]))
+def test_steady_results_are_those_of_all_requests() -> None:
+    results = run_load(SimulatedPool(100), profile(STEADY, [50]))
     whole = results["overall"]
     assert (100, 50.0, 50.0, {"OK": 100}) == (
         whole["requests"],
@@ -72,47 +72,47 @@ def test_steady_figures_are_of_all_requests() -> None:
     assert (False, None) == (results["interrupted"], results["capacity"])
 
 
-def test_an_overload_step_is_not_held_and_costs_goodput() -> None:
-    results = run_load(Simulated(100), profile(STEPPED, [50, 400, 50]))
+def test_an_overload_step_is_not_held_and_loses_goodput() -> None:
+    results = run_load(SimulatedPool(100), profile(STEPPED, [50, 400, 50]))
     assert [True, False, True] == [step["held"] for step in results["steps"]]
     overloaded = results["steps"][1]
     assert overloaded["goodput_share"] < 0.5
     assert overloaded["codes"]["DEADLINE_EXCEEDED"] > 300
 
 
-def test_a_ramp_finds_what_the_server_holds() -> None:
-    results = run_load(Simulated(100), profile(RAMP, search=Search(30, precision=0.05)))
+def test_a_ramp_finds_the_capacity_of_the_server() -> None:
+    results = run_load(SimulatedPool(100), profile(RAMP, search=Search(30, precision=0.05)))
     capacity = results["capacity"]
     assert 95 <= capacity["rate"] <= capacity["not_held"] <= 130
     assert results["steps"][capacity["step"]]["rate"] == pytest.approx(capacity["rate"], abs=0.01)
     assert results["overall"]["requests"] == sum(step["requests"] for step in results["steps"])
 
 
-def test_a_ramp_that_is_ended_says_so() -> None:
-    results = run_load(Simulated(100, ends_after=2), profile(RAMP, search=Search(30)))
+def test_an_interrupted_ramp_is_reported_as_ended_early() -> None:
+    results = run_load(SimulatedPool(100, ends_after=2), profile(RAMP, search=Search(30)))
     assert 2 == len(results["steps"])
     assert results["interrupted"]
     assert "ended early" in results["capacity"]["summary"]
 
 
 def test_a_slow_client_is_not_taken_for_a_slow_server() -> None:
-    """The results say so, and the page before all else."""
-    results = run_load(Simulated(100, lag_s=0.05), profile(STEADY, [50]))
+    """The results and the report state that the client fell behind."""
+    results = run_load(SimulatedPool(100, lag_s=0.05), profile(STEADY, [50]))
     assert results["client"]["behind"]
     assert results["steps"][0]["client_behind"]
-    assert "fell behind" in render_report(reported(results))
-    assert not run_load(Simulated(100), profile(STEADY, [50]))["client"]["behind"]
+    assert "fell behind" in render_report(complete_results(results))
+    assert not run_load(SimulatedPool(100), profile(STEADY, [50]))["client"]["behind"]
 
 
 def test_warming_up_does_not_count() -> None:
-    pool = Simulated(100)
+    pool = SimulatedPool(100)
     results = run_load(pool, profile(STEADY, [50], warm_up_s=4.0))
     assert (2, 1, 100) == (pool.offers, pool.begun, results["overall"]["requests"])
 
 
-def test_the_report_holds_the_numbers() -> None:
-    """Rates, percentiles, codes, models, arms and verdicts, with every plot; what comes from outside is escaped."""
-    page = render_report(reported(run_load(Simulated(100), profile(STEPPED, [50, 400]))))
+def test_the_report_contains_the_numbers() -> None:
+    """Rates, percentiles, codes, models, arms and which steps held, with every plot; text from outside is escaped."""
+    page = render_report(complete_results(run_load(SimulatedPool(100), profile(STEPPED, [50, 400]))))
     for text in ("50, 400 requests per second", "DEADLINE_EXCEEDED", "m/7", "treatment", "ranking:1", "1,000"):
         assert text in page
     assert "&lt;b&gt;requests&lt;/b&gt;.jsonl" in page
@@ -124,8 +124,8 @@ def test_the_report_holds_the_numbers() -> None:
 
 
 def test_the_report_of_a_ramp_shows_its_knee() -> None:
-    results = run_load(Simulated(100), profile(RAMP, search=Search(30)))
-    page = render_report(reported(results))
+    results = run_load(SimulatedPool(100), profile(RAMP, search=Search(30)))
+    page = render_report(complete_results(results))
     assert results["capacity"]["summary"] in page
     assert f"at {round(results['capacity']['rate'], 1):g}/s" in page
 
@@ -133,11 +133,11 @@ def test_the_report_of_a_ramp_shows_its_knee() -> None:
 def test_a_run_without_an_answer_is_still_reported() -> None:
     """Ended before the first request was due."""
 
-    class Idle(Simulated):
+    class Idle(SimulatedPool):
         def offer(self, steps: Sequence[Step]) -> RunRecord:
             self.offers += 1
             return RunRecord([StepStats() for _ in steps], lasted_s=[0.0] * len(steps))
 
     results = run_load(Idle(100, ends_after=1), profile(STEADY, [50]))
     assert (True, 0, []) == (results["interrupted"], results["overall"]["requests"], results["steps"])
-    assert "ended early" in render_report(reported(results))
+    assert "ended early" in render_report(complete_results(results))

@@ -6,7 +6,7 @@ from services.load.schedule import CONSTANT, Step, share_of
 
 
 def test_poisson_arrivals_are_a_poisson_process() -> None:
-    """Gaps are exponential: as wide as their mean, memoryless, and so many a second as the rate says."""
+    """Gaps are exponential: their deviation is their mean, they are memoryless, and as many as the rate."""
     due = Step(rate=500, duration_s=200, seed=3).due_s()
     gaps = np.diff(due)
     assert abs(len(due) / 200 - 500) < 5
@@ -22,7 +22,7 @@ def test_arrivals_are_in_order_and_within_the_step() -> None:
     assert due[-1] < 5
 
 
-def test_a_seed_makes_the_schedule() -> None:
+def test_the_seed_determines_the_schedule() -> None:
     first, again, other = (Step(rate=100, duration_s=5, seed=seed).due_s().tolist() for seed in (1, 1, 2))
     assert first == again
     assert first != other
@@ -33,7 +33,7 @@ def test_constant_arrivals_have_equal_gaps() -> None:
 
 
 def test_clients_share_the_requests_of_all_steps() -> None:
-    """Each request has one client, whatever the steps before it held."""
+    """Each request has one client, whatever the number of requests in earlier steps."""
     mine = [[7 + place for place in share_of(7, 10, share, 3)] for share in range(3)]
     assert list(range(7, 17)) == sorted(number for numbers in mine for number in numbers)
     assert all(number % 3 == share for share, numbers in enumerate(mine) for number in numbers)

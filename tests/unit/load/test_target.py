@@ -9,13 +9,13 @@ from services.errors import ConfigurationError
 from services.load.target import read_metadata, read_tls
 
 
-def written(path: Path, text: str) -> Path:
+def write_file(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
 
 
 def test_a_token_and_metadata_are_sent_with_every_request(tmp_path: Path) -> None:
-    token = written(tmp_path / "token", "abc.def\n")
+    token = write_file(tmp_path / "token", "abc.def\n")
     assert [("x-team", "blue=1"), ("authorization", "Bearer abc.def")] == read_metadata(token, ["X-Team=blue=1"])
 
 
@@ -24,21 +24,21 @@ def test_without_options_nothing_is_encrypted() -> None:
     assert Tls() == read_tls(True, None, None, None, "")
 
 
-def test_a_bad_token_is_named_by_its_file_and_not_shown(tmp_path: Path) -> None:
-    token = written(tmp_path / "token", "secret secret")
+def test_an_invalid_token_is_rejected_by_its_option_and_not_shown(tmp_path: Path) -> None:
+    token = write_file(tmp_path / "token", "secret secret")
     with pytest.raises(ConfigurationError, match="--token-file") as caught:
         read_metadata(token, [])
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("pair", ["nokey", "=value", "grpc-x=1", "k-bin=1", "a b=1", "k=", "k=\n"])
-def test_metadata_that_cannot_be_sent_is_named(pair: str) -> None:
+def test_metadata_that_cannot_be_sent_is_rejected(pair: str) -> None:
     with pytest.raises(ConfigurationError, match="--metadata"):
         read_metadata(None, [pair])
 
 
-def test_certificates_that_are_none_are_named(tmp_path: Path) -> None:
-    absent, text = tmp_path / "absent.pem", written(tmp_path / "text.pem", "no certificate")
+def test_invalid_certificate_files_are_rejected(tmp_path: Path) -> None:
+    absent, text = tmp_path / "absent.pem", write_file(tmp_path / "text.pem", "no certificate")
     with pytest.raises(ConfigurationError, match="--tls-ca: cannot read"):
         read_tls(False, absent, None, None, "")
     with pytest.raises(ConfigurationError, match="is not a PEM file"):

@@ -10,9 +10,12 @@ from services.load.workload import Shape, check_shape, read_requests, set_option
 
 
 def test_requests_are_read_as_they_were_written(tmp_path: Path) -> None:
-    asked = [RankRequest(user_id="ä", item_ids=["a", "b"], options=RankOptions(explain=True)), RankRequest(user_id="b")]
-    write_requests(tmp_path / "new" / "requests.jsonl", asked)
-    assert asked == read_requests(tmp_path / "new" / "requests.jsonl")
+    requests = [
+        RankRequest(user_id="ä", item_ids=["a", "b"], options=RankOptions(explain=True)),
+        RankRequest(user_id="b"),
+    ]
+    write_requests(tmp_path / "new" / "requests.jsonl", requests)
+    assert requests == read_requests(tmp_path / "new" / "requests.jsonl")
 
 
 def test_both_spellings_of_names_are_read(tmp_path: Path) -> None:
@@ -22,21 +25,21 @@ def test_both_spellings_of_names_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"userId": "a"}\n{"user": "b"}\n', '{"userId": "a"}\nnothing\n'])
-def test_a_line_that_is_no_request_is_named(tmp_path: Path, text: str) -> None:
+def test_an_invalid_line_is_rejected_by_its_number(tmp_path: Path, text: str) -> None:
     file = tmp_path / "requests.jsonl"
     file.write_text(text)
     with pytest.raises(ConfigurationError, match="line 2"):
         read_requests(file)
 
 
-def test_files_without_requests_are_named(tmp_path: Path) -> None:
+def test_files_without_requests_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     for name in ("empty", "absent"):
         with pytest.raises(ConfigurationError, match=f"--requests: .*{name}"):
             read_requests(tmp_path / name)
 
 
-def test_options_given_win_over_the_requests_own() -> None:
+def test_given_options_override_those_of_the_requests() -> None:
     request = RankRequest(top_k=3, options=RankOptions(explain=True))
     set_options([request], explain=None, top_k=None)
     assert (3, True) == (request.top_k, request.options.explain)

@@ -1,4 +1,4 @@
-"""What is told of calls that ended, on a real channel."""
+"""The observer of completed calls, on a real channel."""
 
 import threading
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ SERVICE = "test.Service"
 Call = tuple[str, str]
 
 
-class Seen:
-    """Collects calls."""
+class CallRecorder:
+    """Records the calls that are observed."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -52,7 +52,7 @@ def stream(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
 
 
 @contextmanager
-def serving(seen: Seen) -> Iterator[grpc.Channel]:
+def serving(recorder: CallRecorder) -> Iterator[grpc.Channel]:
     handlers = {
         "One": grpc.unary_unary_rpc_method_handler(unary),
         "Many": grpc.stream_stream_rpc_method_handler(stream),
@@ -61,7 +61,7 @@ def serving(seen: Seen) -> Iterator[grpc.Channel]:
     def register(server: grpc.Server) -> None:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
-    built = build_server(SERVICE, register, "127.0.0.1:0", 4, 1 << 20, observe=seen)
+    built = build_server(SERVICE, register, "127.0.0.1:0", 4, 1 << 20, observe=recorder)
     built.server.start()
     try:
         with grpc.insecure_channel(built.address) as channel:
@@ -75,10 +75,10 @@ def serving(seen: Seen) -> Iterator[grpc.Channel]:
     [(b"good", "OK"), (b"bad", "INVALID_ARGUMENT"), (b"broken", "INTERNAL"), (b"leave", "CANCELLED")],
 )
 @pytest.mark.parametrize("method", ["One", "Many"])
-def test_every_call_is_told_once_with_its_code(method: str, request_: bytes, code: str) -> None:
-    """Streams, too, when they end; what nobody hears is CANCELLED."""
-    seen = Seen()
-    with serving(seen) as channel:
+def test_every_call_is_observed_once_with_its_status_code(method: str, request_: bytes, code: str) -> None:
+    """A stream is observed when it ends; a call that the client cancelled has CANCELLED."""
+    recorder = CallRecorder()
+    with serving(recorder) as channel:
         try:
             if method == "One":
                 channel.unary_unary(f"/{SERVICE}/One")(request_)
@@ -86,13 +86,13 @@ def test_every_call_is_told_once_with_its_code(method: str, request_: bytes, cod
                 list(channel.stream_stream(f"/{SERVICE}/Many")(iter([request_])))
         except grpc.RpcError as error:
             assert code == error.code().name
-        assert [(method, code)] == seen.wait(1)
+        assert [(method, code)] == recorder.wait(1)
 
 
-def test_calls_of_other_services_are_not_told() -> None:
-    """Health checks would drown the others."""
-    seen = Seen()
-    with serving(seen) as channel:
+def test_calls_of_other_services_are_not_observed() -> None:
+    """Health checks would outnumber the other calls."""
+    recorder = CallRecorder()
+    with serving(recorder) as channel:
         channel.unary_unary("/grpc.health.v1.Health/Check")(b"")
         channel.unary_unary(f"/{SERVICE}/One")(b"good")
-        assert [("One", "OK")] == seen.wait(1)
+        assert [("One", "OK")] == recorder.wait(1)

@@ -1,4 +1,4 @@
-"""The error tree as gRPC statuses, through a real channel."""
+"""The exception hierarchy as gRPC statuses, on a real channel."""
 
 import json
 import logging
@@ -66,11 +66,11 @@ def violation_of(error: grpc.RpcError) -> BadRequest.FieldViolation:
 
 
 @pytest.mark.parametrize("bad", [b"\xff", b"\x0a\x05ab", b"\x0a\x01\xff"], ids=["no field", "cut off", "no UTF-8"])
-def test_bytes_that_are_no_message_are_the_callers_fault(bad: bytes) -> None:
-    """INVALID_ARGUMENT with the message's name, from a unary method and from a stream, which had answers before."""
+def test_bytes_that_do_not_parse_are_an_invalid_request(bad: bytes) -> None:
+    """INVALID_ARGUMENT with the message's name, from a unary method and from a stream after its first answer."""
     parsing = {"request_deserializer": ErrorInfo.FromString}
     unary = grpc.unary_unary_rpc_method_handler(lambda request, _: request.reason.encode(), **parsing)
-    with serving(unary) as channel, pytest.raises(grpc.RpcError) as refused:
+    with serving(unary) as channel, pytest.raises(grpc.RpcError) as rejected:
         channel.unary_unary(METHOD)(bad, timeout=30, wait_for_ready=True)
     reasons = grpc.stream_stream_rpc_method_handler(
         lambda requests, _: (r.reason.encode() for r in requests), **parsing
@@ -82,7 +82,7 @@ def test_bytes_that_are_no_message_are_the_callers_fault(bad: bytes) -> None:
         assert b"fine" == next(call)
         with pytest.raises(grpc.RpcError) as ended:
             next(call)
-    for error in (refused.value, ended.value):
+    for error in (rejected.value, ended.value):
         assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
         assert "INVALID_REQUEST" == info_of(error).reason
         assert "request" == violation_of(error).field
@@ -117,7 +117,7 @@ def info_of(error: grpc.RpcError) -> ErrorInfo:
 def test_every_request_error_has_its_status(
     failure: Call, error: RequestError, code: grpc.StatusCode, reason: str
 ) -> None:
-    """Code, text, and a reason for machines."""
+    """Code, text and a machine-readable reason."""
     seen = failure(raising(error))
     assert (seen.code(), seen.details()) == (code, str(error))
     assert (info_of(seen).reason, info_of(seen).domain) == (reason, "crossrec")
@@ -142,8 +142,8 @@ def test_an_invalid_request_names_the_field(failure: Call) -> None:
     assert (violation.field, violation.description) == ("a.b", "is empty")
 
 
-def test_who_overloads_the_server_is_told_when_to_come_back(failure: Call) -> None:
-    """For people and programs in google.rpc.RetryInfo, for gRPC's own retries in the trailing metadata."""
+def test_an_overloaded_server_sends_a_retry_delay(failure: Call) -> None:
+    """In google.rpc.RetryInfo for applications, in the trailing metadata for gRPC's own retries."""
     seen = failure(raising(Overloaded("full", retry_after_s=1.2341)))
     status, retry = rpc_status.from_call(seen), RetryInfo()
     assert status is not None
@@ -152,13 +152,13 @@ def test_who_overloads_the_server_is_told_when_to_come_back(failure: Call) -> No
     assert dict(seen.trailing_metadata())[RETRY_PUSHBACK] == "1235"
 
 
-def test_other_errors_name_no_delay(failure: Call) -> None:
-    """A client's own back-off applies."""
+def test_other_errors_have_no_retry_delay(failure: Call) -> None:
+    """The client's own backoff applies."""
     assert RETRY_PUSHBACK not in dict(failure(raising(Unavailable("away"))).trailing_metadata())
 
 
-def test_a_stream_ends_with_the_status_of_its_error_after_what_it_had_answered() -> None:
-    """One exit for streams too."""
+def test_a_stream_ends_with_the_status_of_its_error_after_its_earlier_answers() -> None:
+    """Errors of streams are mapped as those of unary calls."""
 
     def echo(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         del context
@@ -180,10 +180,10 @@ def test_a_stream_ends_with_the_status_of_its_error_after_what_it_had_answered()
 
 
 @pytest.mark.parametrize("error", [KeyError("secret"), CrossRecError("secret")], ids=lambda error: type(error).__name__)
-def test_anything_else_is_internal_and_logged_once(
+def test_any_other_error_is_internal_and_logged_once(
     failure: Call, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    """The caller gets an id without the error's text; the log has the traceback under the same id."""
+    """The caller gets a request id without the error's text; the log has the traceback with the same id."""
     seen = failure(raising(error))
     assert (seen.code(), seen.details()) == (grpc.StatusCode.INTERNAL, "internal error, request id id-1")
     assert info_of(seen).metadata["request_id"] == "id-1"
@@ -195,7 +195,7 @@ def test_anything_else_is_internal_and_logged_once(
 
 
 def test_only_unavailability_is_logged_among_request_errors(failure: Call, caplog: pytest.LogCaptureFixture) -> None:
-    """A caller's mistake is the caller's business; a missing dependency is the operator's."""
+    """Callers correct invalid requests; operators handle an unavailable dependency."""
     failure(raising(InvalidRequest("f", "bad")))
     failure(raising(Unavailable("away")))
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
@@ -203,7 +203,7 @@ def test_only_unavailability_is_logged_among_request_errors(failure: Call, caplo
     ]
 
 
-def test_a_status_set_by_the_servicer_stands(failure: Call) -> None:
-    """What aborts by itself is not taken for an unexpected error."""
+def test_a_status_set_by_the_servicer_is_kept(failure: Call) -> None:
+    """`context.abort` is not handled as an unexpected error."""
     seen = failure(lambda _, context: context.abort(grpc.StatusCode.NOT_FOUND, "no such thing"))
     assert (seen.code(), seen.details()) == (grpc.StatusCode.NOT_FOUND, "no such thing")

@@ -29,12 +29,14 @@ app = typer.Typer()
 app.command()(health_command)
 
 
-def ask(*arguments: str) -> tuple[int, str]:
+def run_health(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, arguments)
     return result.exit_code, result.output
 
 
-def served(servicer: HealthServicer, credentials: grpc.ServerCredentials | None = None) -> tuple[grpc.Server, str]:
+def start_server(
+    servicer: HealthServicer, credentials: grpc.ServerCredentials | None = None
+) -> tuple[grpc.Server, str]:
     server = grpc.server(ThreadPoolExecutor(1))
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     listen = "127.0.0.1:0"
@@ -53,42 +55,42 @@ def servicer() -> HealthServicer:
 
 @pytest.fixture
 def address(servicer: HealthServicer) -> Iterator[str]:
-    server, address = served(servicer)
+    server, address = start_server(servicer)
     yield address
     server.stop(None).wait()
 
 
-def test_a_server_that_serves_ends_with_0(address: str) -> None:
-    """And says so."""
-    assert (0, f"{address}: serving\n") == ask(address)
+def test_a_serving_server_exits_with_0(address: str) -> None:
+    """The command prints that the server is serving."""
+    assert (0, f"{address}: serving\n") == run_health(address)
 
 
 @pytest.mark.parametrize(("service", "reason"), [("away", "NOT_SERVING"), ("unheard", "no answer: NOT_FOUND")])
-def test_a_service_that_does_not_ends_with_1(address: str, service: str, reason: str) -> None:
-    """Also one that the server does not know."""
-    code, output = ask(address, "--service", service)
+def test_a_service_that_is_not_serving_exits_with_1(address: str, service: str, reason: str) -> None:
+    """So does a service that the server does not know."""
+    code, output = run_health(address, "--service", service)
     assert 1 == code
     assert f"{address}: {reason}" in output
 
 
-def test_nobody_there_ends_with_1(servicer: HealthServicer) -> None:
-    """A server that ended."""
-    server, gone = served(servicer)
+def test_a_stopped_server_exits_with_1(servicer: HealthServicer) -> None:
+    """The error has the status UNAVAILABLE."""
+    server, address = start_server(servicer)
     server.stop(None).wait()
-    code, output = ask(gone, "--timeout-s", "2")
+    code, output = run_health(address, "--timeout-s", "2")
     assert 1 == code
     assert "no answer: UNAVAILABLE" in output
 
 
-def test_readiness_over_http_ends_with_the_reasons() -> None:
-    """As consumers and the supervisor of ranking workers tell it."""
+def test_readiness_over_http_prints_the_reasons() -> None:
+    """Consumers and the supervisor of ranking workers serve it."""
     observer = ConsumerObserver("item")
     with serve_metrics("consumers.metrics_listen", "127.0.0.1:0", observer.registry, observer.health) as listen:
         url = f"http://{listen}/ready"
-        assert (1, f"{url}: 503: no partitions assigned yet\n") == ask(url)
+        assert (1, f"{url}: 503: no partitions assigned yet\n") == run_health(url)
         observer.on_assigned([0])
-        assert (0, f"{url}: serving\n") == ask(url)
-    assert 1 == ask(url)[0]
+        assert (0, f"{url}: serving\n") == run_health(url)
+    assert 1 == run_health(url)[0]
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:
@@ -117,21 +119,23 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 
 def test_mutual_tls(servicer: HealthServicer, tmp_path: Path) -> None:
-    """With the name that the certificate has; without, or in plain text, there is no answer."""
+    """The check passes with the name in the certificate; without it, or in plain text, it fails."""
     key, crt = certificate(tmp_path)
     pair = [(key.read_bytes(), crt.read_bytes())]
-    server, address = served(servicer, grpc.ssl_server_credentials(pair, crt.read_bytes(), require_client_auth=True))
+    server, address = start_server(
+        servicer, grpc.ssl_server_credentials(pair, crt.read_bytes(), require_client_auth=True)
+    )
     own = ("--tls-ca", str(crt), "--tls-cert", str(crt), "--tls-key", str(key))
     try:
-        assert 0 == ask(address, *own, "--tls-server-name", "crossrec.test")[0]
-        assert 1 == ask(address, *own, "--timeout-s", "2")[0]
-        assert 1 == ask(address, "--timeout-s", "2")[0]
-        assert 2 == ask(address, *own[:4])[0]
+        assert 0 == run_health(address, *own, "--tls-server-name", "crossrec.test")[0]
+        assert 1 == run_health(address, *own, "--timeout-s", "2")[0]
+        assert 1 == run_health(address, "--timeout-s", "2")[0]
+        assert 2 == run_health(address, *own[:4])[0]
     finally:
         server.stop(None).wait()
 
 
-def test_the_module_alone_does_the_same(address: str) -> None:
+def test_the_module_does_the_same_as_the_command(address: str) -> None:
     """`python -m services.server.health`, for probes."""
     command = [sys.executable, "-W", "error", "-m", "services.server.health", address]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

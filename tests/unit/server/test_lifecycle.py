@@ -1,4 +1,4 @@
-"""A server's way out: signal, health, drain, stop."""
+"""A server's shutdown: signal, health, drain, stop."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from services.server.lifecycle import serve_until_signal
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_drains_calls_in_progress_and_then_stops(number: signal.Signals) -> None:
-    """A call that was begun is answered, health has turned NOT_SERVING by then, and on_stop comes last."""
+    """A call in progress is answered, health has turned NOT_SERVING by then, and on_stop runs last."""
     health, begun, order = HealthServicer(), threading.Event(), []
     handlers_before = signal.getsignal(number)
 

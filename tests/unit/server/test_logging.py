@@ -1,4 +1,4 @@
-"""Log lines, and uncaught exceptions among them."""
+"""Log lines, including those of uncaught exceptions."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def stream() -> Iterator[io.StringIO]:
     services.setLevel(before[2])
 
 
-def caught() -> Exception:
+def chained_error() -> Exception:
     """An error caused by another one, with messages that the log must not hold."""
     try:
         refuse("secret 1")
@@ -68,8 +68,8 @@ def test_an_event_is_one_line_of_json(stream: io.StringIO) -> None:
 
 
 def test_an_exception_comes_with_its_traceback(stream: io.StringIO) -> None:
-    """The traceback is a field, so that it cannot be torn apart; it holds where what failed, without messages."""
-    log_event(logging.getLogger("services.x"), "failed", level=logging.ERROR, exc_info=caught())
+    """The traceback is one field of one line; it has the places and types of errors, without their messages."""
+    log_event(logging.getLogger("services.x"), "failed", level=logging.ERROR, exc_info=chained_error())
     entry = json.loads(stream.getvalue())
     assert (entry["level"], entry["event"]) == ("error", "failed")
     lines = entry["traceback"].splitlines()
@@ -79,9 +79,9 @@ def test_an_exception_comes_with_its_traceback(stream: io.StringIO) -> None:
 
 
 def test_debugging_shows_exception_messages(stream: io.StringIO) -> None:
-    """They may quote data."""
+    """Messages may contain data."""
     configure_logging(logging.DEBUG, stream)
-    log_event(logging.getLogger("services.x"), "failed", exc_info=caught())
+    log_event(logging.getLogger("services.x"), "failed", exc_info=chained_error())
     assert "KeyError: 'secret 1'" in json.loads(stream.getvalue())["traceback"]
 
 
@@ -102,8 +102,8 @@ def test_libraries_log_from_warning_on(stream: io.StringIO) -> None:
         ("pipe, metrics = Pipe(), Pipe(); run_worker(pipe[0], metrics[0], fail)", "process_failed", 1),
     ],
 )
-def test_a_crash_is_one_private_line(code: str, event: str, status: int) -> None:
-    """Where and which type, in JSON, without the exception's message."""
+def test_a_crash_is_logged_in_one_line_without_private_data(code: str, event: str, status: int) -> None:
+    """JSON with the place and the type of the exception, without its message."""
     command = [sys.executable, "-W", "ignore", "-c", START + code]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     (line,) = run.stderr.splitlines()

@@ -35,7 +35,7 @@ def get(address: str, path: str) -> tuple[int, str]:
 
 
 def test_probes_answer_with_the_reasons(address: str, observer: ConsumerObserver) -> None:
-    """503 while there are any."""
+    """503 while there are reasons."""
     code, body = get(address, "/ready")
     assert (503, ["no partitions assigned yet"]) == (code, json.loads(body)["reasons"])
     observer.on_assigned([2])
@@ -47,7 +47,7 @@ def test_probes_answer_with_the_reasons(address: str, observer: ConsumerObserver
 
 
 def test_metrics_are_prometheus_text(address: str, observer: ConsumerObserver) -> None:
-    """Of this consumer alone."""
+    """They are those of this consumer only."""
     observer.on_assigned([2])
     code, body = get(address, "/metrics")
     assert 200 == code
@@ -58,8 +58,8 @@ def test_metrics_are_prometheus_text(address: str, observer: ConsumerObserver) -
 @pytest.mark.parametrize(
     ("listen", "message"), [("9101", "is not host:port"), ("127.0.0.1:x", "is not"), ("127.0.0.1:99999", "cannot")]
 )
-def test_a_wrong_address_is_named(listen: str, message: str, observer: ConsumerObserver) -> None:
-    """With the setting."""
+def test_an_invalid_address_is_rejected(listen: str, message: str, observer: ConsumerObserver) -> None:
+    """The error names the setting."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: .*{message}"):
         serve_metrics(SETTING, listen, observer.registry, observer.health).__enter__()
 

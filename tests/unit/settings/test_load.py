@@ -19,7 +19,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
 
 
-def test_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file fills in what the environment leaves out."""
     file = tmp_path / "crossrec.toml"
     file.write_text('[kafka]\npartitions = 8\ntopic_prefix = "shop"\n')
@@ -58,7 +58,7 @@ def test_wrong_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_missing_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A settings file that is not there is not silently left out."""
+    """A missing settings file is not silently ignored."""
     monkeypatch.setenv("CROSSREC_CONFIG", "/nowhere/crossrec.toml")
     with pytest.raises(ConfigurationError, match=r"no file /nowhere/crossrec\.toml"):
         load_settings()
@@ -71,7 +71,7 @@ def test_known_data_set_brings_its_settings() -> None:
     assert 3600.0 == load_settings().features.half_lives_s[0]
 
 
-def test_the_environment_beats_the_file_of_a_known_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file_of_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Single variables override values of the file, CROSSREC_CONFIG replaces it."""
     monkeypatch.setenv("CROSSREC_FEATURES__USER_ITEMS", "7")
     features = load_settings("completejourney").features
@@ -83,7 +83,7 @@ def test_the_environment_beats_the_file_of_a_known_data_set(tmp_path: Path, monk
 
 
 def test_loading_leaves_the_environment_unchanged() -> None:
-    """The settings of a data set stay with who loaded them: later loads and child processes do not inherit them."""
+    """The settings of a data set are in the result only: later loads and child processes do not inherit them."""
     before = dict(os.environ)
     load_settings("completejourney")
     assert before == dict(os.environ)
@@ -116,7 +116,7 @@ def test_a_worker_process_gets_the_settings_of_the_data_set() -> None:
 def test_contradicting_dataset_settings_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
-    """Labels and splits are made as told, or not at all."""
+    """Labels and splits are made as configured, or loading fails."""
     file = tmp_path / "crossrec.toml"
     file.write_text(f"[dataset]\n{text}\n")
     monkeypatch.setenv("CROSSREC_CONFIG", str(file))
@@ -137,8 +137,8 @@ PLANTED = "hunter2-7f3e91"
         ("SECURITY__CERTIFICATE_FILE", "security: Value error, certificate_file and key_file go together"),
     ],
 )
-def test_errors_do_not_show_what_was_given(monkeypatch: pytest.MonkeyPatch, name: str, reason: str) -> None:
-    """It may be a secret under a wrong name."""
+def test_errors_do_not_show_the_given_value(monkeypatch: pytest.MonkeyPatch, name: str, reason: str) -> None:
+    """The value may be a secret under a wrong name."""
     monkeypatch.setenv(f"CROSSREC_{name}", PLANTED)
     with pytest.raises(ConfigurationError, match=reason) as caught:
         load_settings()
@@ -157,8 +157,10 @@ def test_errors_do_not_show_what_was_given(monkeypatch: pytest.MonkeyPatch, name
         ('jwt_issuer = "a"\njwt_audience = "b"', "jwks_file, jwt_issuer and jwt_audience go together"),
     ],
 )
-def test_half_a_protection_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
-    """What is named is in force, or the process does not start."""
+def test_incomplete_security_settings_are_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    """A configured protection is in force, or the process does not start."""
     file = tmp_path / "crossrec.toml"
     file.write_text(f"[security]\n{text}\n")
     monkeypatch.setenv("CROSSREC_CONFIG", str(file))
@@ -166,6 +168,6 @@ def test_half_a_protection_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         load_settings()
 
 
-def test_an_empty_variable_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_means_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSREC_SECURITY__TOKENS_FILE", "")
     assert not load_settings().security.needs_tokens

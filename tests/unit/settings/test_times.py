@@ -1,4 +1,4 @@
-"""Times as people give them."""
+"""Times as text."""
 
 import pytest
 
@@ -15,12 +15,12 @@ from services.settings.times import parse_time_s
         ("2026-11-25", 1_795_564_800.0),
     ],
 )
-def test_times_are_utc_unless_they_say_otherwise(text: str, expected: float) -> None:
-    """A day is its first moment."""
+def test_times_are_utc_unless_they_have_an_offset(text: str, expected: float) -> None:
+    """A date means the beginning of its day."""
     assert expected == parse_time_s("to", text)
 
 
-def test_what_is_no_time_is_refused_by_name() -> None:
-    """With what would be one."""
+def test_an_invalid_time_is_rejected_by_name() -> None:
+    """The error gives examples of valid times."""
     with pytest.raises(ConfigurationError, match="to: 'yesterday' is neither `beginning` nor a time like"):
         parse_time_s("to", "yesterday")

@@ -1,4 +1,4 @@
-"""Static tokens, and the file that knows their hashes."""
+"""Static tokens, and the file with their hashes."""
 
 from datetime import UTC, datetime
 
@@ -13,20 +13,20 @@ from services.server.security.tokens import digest_of, new_token, parse_tokens
 BOTH = frozenset({Scope.RANK, Scope.PUBLISH})
 
 
-def test_the_line_knows_the_token_without_holding_it() -> None:
+def test_the_line_identifies_the_token_without_containing_it() -> None:
     token, line = new_token("shop", BOTH, datetime(2030, 1, 1, tzinfo=UTC))
     assert {digest_of(token): Caller("shop", BOTH, datetime(2030, 1, 1, tzinfo=UTC).timestamp())} == parse_tokens(line)
     assert token not in line
 
 
-def test_tokens_are_long_and_never_the_same() -> None:
+def test_tokens_are_long_and_unique() -> None:
     """43 characters of base 64 carry 256 bits."""
     tokens = {new_token("shop", BOTH)[0] for _ in range(100)}
     assert (100, {len("crossrec_") + 43}) == (len(tokens), {len(token) for token in tokens})
 
 
 def test_the_file_may_have_comments_and_several_tokens_of_a_name() -> None:
-    """While one is exchanged, the old and the new one count."""
+    """During a rotation, the old and the new token are accepted."""
     (old, old_line), (new, new_line) = new_token("shop", BOTH), new_token("shop", frozenset({Scope.RANK}))
     found = parse_tokens(f"# the shop's\n\n{old_line}\n{new_line}\n")
     assert (BOTH, {Scope.RANK}) == (found[digest_of(old)].scopes, found[digest_of(new)].scopes)
@@ -49,14 +49,14 @@ def test_the_file_may_have_comments_and_several_tokens_of_a_name() -> None:
         ('{"name": "a", "scopes": ["rank"], "sha256": "HASH", "expires": 7}', "line 2: expires must be"),
     ],
 )
-def test_lines_that_are_wrong_are_named_and_not_shown(line: str, reason: str) -> None:
-    """Somebody may have put the token itself there."""
+def test_invalid_lines_are_named_by_number_and_not_shown(line: str, reason: str) -> None:
+    """The line may contain the token itself."""
     with pytest.raises(ConfigurationError, match=reason) as caught:
         parse_tokens("# tokens\n" + line.replace("HASH", "0" * 64))
     assert "secret" not in str(caught.value)
 
 
-def test_a_hash_stands_once() -> None:
+def test_a_repeated_hash_is_rejected() -> None:
     line = new_token("shop", BOTH)[1]
     with pytest.raises(ConfigurationError, match="line 2: sha256 repeats"):
         parse_tokens(f"{line}\n{line}")
@@ -71,5 +71,5 @@ def test_the_command_prints_the_token_and_then_its_line() -> None:
     assert caller.expires_s < float("inf")
 
 
-def test_the_command_makes_no_token_for_nothing() -> None:
+def test_the_command_rejects_an_unknown_scope() -> None:
     assert 0 != CliRunner().invoke(tokens_app, ["new", "--name", "shop", "--scope", "root"]).exit_code

@@ -10,7 +10,7 @@ from services.settings.section import read_file
 from tests.contract.private import logs
 
 
-def watched(path: Path, check_interval_s: float = 0.0, clock_s: object = None) -> WatchedFiles[str]:
+def watch_file(path: Path, check_interval_s: float = 0.0, clock_s: object = None) -> WatchedFiles[str]:
     def read() -> str:
         text = read_file("the.setting", path).decode()
         if text == "broken":
@@ -24,7 +24,7 @@ def watched(path: Path, check_interval_s: float = 0.0, clock_s: object = None) -
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("one")
-    found = watched(path)
+    found = watch_file(path)
     first = found.current()
     assert "one" == first
     assert found.current() is first
@@ -33,22 +33,22 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_replaced_is_read_again(tmp_path: Path) -> None:
-    """As who mounts secrets does it: a link to another folder."""
+    """Kubernetes mounts secrets like this: a symbolic link to another directory."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
     (tmp_path / "now").symlink_to("one")
-    found = watched(tmp_path / "now" / "file")
+    found = watch_file(tmp_path / "now" / "file")
     (tmp_path / "next").symlink_to("two")
     (tmp_path / "next").replace(tmp_path / "now")
     assert "two" == found.current()
 
 
 @pytest.mark.parametrize("breaks", [lambda path: path.write_text("broken"), lambda path: path.unlink()])
-def test_a_broken_file_changes_nothing_and_is_logged_once(tmp_path: Path, breaks: object) -> None:
+def test_an_invalid_file_keeps_the_last_content_and_is_logged_once(tmp_path: Path, breaks: object) -> None:
     path = tmp_path / "file"
     path.write_text("one")
-    found = watched(path)
+    found = watch_file(path)
     with logs() as lines:
         breaks(path)  # type: ignore[operator]
         assert ["one", "one"] == [found.current(), found.current()]
@@ -60,14 +60,14 @@ def test_a_broken_file_changes_nothing_and_is_logged_once(tmp_path: Path, breaks
 
 def test_a_file_that_is_missing_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"the\.setting: cannot read"):
-        watched(tmp_path / "absent")
+        watch_file(tmp_path / "absent")
 
 
-def test_nobody_looks_more_often_than_told(tmp_path: Path) -> None:
-    """Looking costs a system call; calls come by the thousand."""
+def test_a_file_is_checked_at_most_once_per_interval(tmp_path: Path) -> None:
+    """A check costs a system call, and there are thousands of requests."""
     path, now = tmp_path / "file", [0.0]
     path.write_text("one")
-    found = watched(path, 1.0, lambda: now[0])
+    found = watch_file(path, 1.0, lambda: now[0])
     path.write_text("two!")
     assert "one" == found.current()
     now[0] = 1.0

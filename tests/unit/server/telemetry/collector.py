@@ -1,4 +1,4 @@
-"""A collector in this process that keeps what it gets."""
+"""An OpenTelemetry collector in this process that records its requests."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 
 
 class Collector(TraceServiceServicer):
-    """Keeps what it gets; holds its answers back while `silent`."""
+    """Records its requests; does not answer while `answering` is cleared."""
 
     def __init__(self) -> None:
         self.requests: list[ExportTraceServiceRequest] = []
@@ -55,8 +55,8 @@ class Collector(TraceServiceServicer):
 
 
 @contextmanager
-def collecting() -> Iterator[tuple[Collector, str]]:
-    """A collector, and the endpoint at which it is."""
+def running_collector() -> Iterator[tuple[Collector, str]]:
+    """A collector and its endpoint."""
     collector, server = Collector(), grpc.server(ThreadPoolExecutor(1))
     add_TraceServiceServicer_to_server(collector, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""Ids and spans of calls, on a real channel."""
+"""Request ids and spans of calls, on a real channel."""
 
 import io
 import json
@@ -22,7 +22,15 @@ from services.server.logging import JsonFormatter, log_event
 from services.server.telemetry.interceptor import RequestInterceptor
 from services.server.telemetry.opentelemetry import Tracing
 from services.server.telemetry.request import current_request
-from tests.unit.server.telemetry.recorded import PARENT_ID, TRACE_ID, TRACEPARENT, UNSAMPLED, Recorded, named, tree
+from tests.unit.server.telemetry.recorded import (
+    PARENT_ID,
+    TRACE_ID,
+    TRACEPARENT,
+    UNSAMPLED,
+    RecordedTracing,
+    find_span,
+    span_tree,
+)
 
 METHOD = "test.Service/Call"
 Behaviour = Callable[[Any, Any], Any]
@@ -30,7 +38,7 @@ Behaviour = Callable[[Any, Any], Any]
 
 @contextmanager
 def serving(behaviour: Behaviour, tracing: Tracing | None = None, *, stream: bool = False) -> Iterator[Any]:
-    """What calls the behaviour behind the interceptors."""
+    """A client method that calls the behaviour behind the interceptors."""
     make = grpc.stream_stream_rpc_method_handler if stream else grpc.unary_unary_rpc_method_handler
     server = grpc.server(ThreadPoolExecutor(1), interceptors=[RequestInterceptor(tracing), ErrorInterceptor()])
     handlers = {"Call": make(behaviour)}
@@ -48,7 +56,7 @@ def trailing(call: Any) -> dict[str, str]:
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What the test's logger says, formatted where it is said."""
+    """The formatted lines of the test's logger."""
     stream, logger = io.StringIO(), logging.getLogger("services.test")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
@@ -58,24 +66,24 @@ def lines() -> Iterator[io.StringIO]:
     logger.removeHandler(handler)
 
 
-def saying(_: Any, __: Any) -> bytes:
-    log_event(logging.getLogger("services.test"), "said")
+def log_and_answer(_: Any, __: Any) -> bytes:
+    log_event(logging.getLogger("services.test"), "answered")
     return b"done"
 
 
-def test_every_answer_names_its_request_and_so_does_the_log(lines: io.StringIO) -> None:
-    """Without traces, too; ids differ from call to call, and outside of calls there is none."""
-    with serving(saying) as call:
+def test_answers_and_log_lines_have_the_request_id(lines: io.StringIO) -> None:
+    """Also without tracing; ids differ from call to call, and outside of calls there is none."""
+    with serving(log_and_answer) as call:
         ids = [trailing(call.with_call(b"")[1])["x-request-id"] for _ in range(2)]
-    saying(b"", None)
+    log_and_answer(b"", None)
     logged = [json.loads(line).get("request_id") for line in lines.getvalue().splitlines()]
     assert [*ids, None] == logged
     assert len(set(ids)) == 2
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("f", "bad"), RuntimeError("boom")])
-def test_errors_name_their_request(error: Exception) -> None:
-    """Next to the status' details; an INTERNAL answer names the same id in its text."""
+def test_errors_have_the_request_id(error: Exception) -> None:
+    """Next to the status details; an INTERNAL error has the same id in its text."""
 
     def fail(_: Any, __: Any) -> bytes:
         raise error
@@ -88,12 +96,12 @@ def test_errors_name_their_request(error: Exception) -> None:
 
 
 def test_a_recorded_call_is_a_child_of_its_callers_span(lines: io.StringIO) -> None:
-    """The answer and the log name the trace."""
-    recorded = Recorded(ratio=0.0)
-    with serving(saying, recorded.tracing) as call:
+    """The answer and the log have the trace id."""
+    recorded = RecordedTracing(ratio=0.0)
+    with serving(log_and_answer, recorded.tracing) as call:
         _, done = call.with_call(b"", metadata=(("traceparent", TRACEPARENT), ("tracestate", "who=ann")))
         assert trailing(done)["x-trace-id"] == f"{TRACE_ID:032x}"
-    span = named(recorded.spans(), METHOD)
+    span = find_span(recorded.spans(), METHOD)
     assert (span.context.trace_id, span.parent.span_id, span.kind) == (TRACE_ID, PARENT_ID, SpanKind.SERVER)
     expected = {"rpc.system.name": "grpc", "rpc.method": METHOD, "rpc.response.status_code": "OK"}
     assert (expected, StatusCode.UNSET) == (dict(span.attributes), span.status.status_code)
@@ -102,10 +110,10 @@ def test_a_recorded_call_is_a_child_of_its_callers_span(lines: io.StringIO) -> N
 
 
 @pytest.mark.parametrize("metadata", [(), (("traceparent", UNSAMPLED),), (("traceparent", "x" * 500),)])
-def test_what_is_not_sampled_is_not_exported(metadata: tuple[tuple[str, str], ...]) -> None:
-    """By the ratio where the caller says nothing, or nothing that can be read; by the caller's word otherwise."""
-    recorded = Recorded(ratio=1.0 if metadata == (("traceparent", UNSAMPLED),) else 0.0)
-    with serving(saying, recorded.tracing) as call:
+def test_unsampled_calls_are_not_exported(metadata: tuple[tuple[str, str], ...]) -> None:
+    """The ratio decides if the caller's trace context is absent or invalid; else its sampling flag does."""
+    recorded = RecordedTracing(ratio=1.0 if metadata == (("traceparent", UNSAMPLED),) else 0.0)
+    with serving(log_and_answer, recorded.tracing) as call:
         _, done = call.with_call(b"", metadata=metadata)
         assert "x-trace-id" not in trailing(done)
     assert [] == recorded.spans()
@@ -119,16 +127,16 @@ def test_what_is_not_sampled_is_not_exported(metadata: tuple[tuple[str, str], ..
         (RuntimeError("about ann"), "INTERNAL", StatusCode.ERROR),
     ],
 )
-def test_a_span_has_the_status_of_its_call_and_no_words(error: Exception, code: str, status: StatusCode) -> None:
-    """What the server is to blame for is an error; what errors say is in no span."""
+def test_a_span_has_the_status_of_its_call_and_no_error_text(error: Exception, code: str, status: StatusCode) -> None:
+    """Only faults of the server have the status ERROR; messages of errors are in no span."""
 
     def fail(_: Any, __: Any) -> bytes:
         raise error
 
-    recorded = Recorded()
+    recorded = RecordedTracing()
     with serving(fail, recorded.tracing) as call, pytest.raises(grpc.RpcError):
         call(b"")
-    span = named(recorded.spans(), METHOD)
+    span = find_span(recorded.spans(), METHOD)
     assert (code, status) == (span.attributes["rpc.response.status_code"], span.status.status_code)
     assert "ann" not in span.to_json()
 
@@ -142,32 +150,32 @@ def test_a_stream_is_one_request() -> None:
             ids.append(current_request().id)
             yield request
 
-    recorded = Recorded()
+    recorded = RecordedTracing()
     with serving(echo, recorded.tracing, stream=True) as call:
         answers = call(iter([b"a", b"b"]), metadata=(("traceparent", TRACEPARENT),))
         assert [b"a", b"b"] == list(answers)
         assert {trailing(answers)["x-request-id"]} == set(ids)
-    assert {(f"{PARENT_ID:016x}", METHOD)} == tree(recorded.spans())
+    assert {(f"{PARENT_ID:016x}", METHOD)} == span_tree(recorded.spans())
 
 
 def test_a_cancelled_stream_ends_its_span() -> None:
-    """Who leaves is told of in the trace."""
+    """With the status CANCELLED."""
     begun = uuid.uuid4().bytes
 
     def endless(requests: Iterator[bytes], _: Any) -> Iterator[bytes]:
         yield begun
         yield from requests
 
-    recorded = Recorded()
+    recorded = RecordedTracing()
     with serving(endless, recorded.tracing, stream=True) as call:
         answers = call(iter(lambda: b"more", None))
         assert begun == next(answers)
         answers.cancel()
-    span = named(recorded.spans(), METHOD)
+    span = find_span(recorded.spans(), METHOD)
     assert span.attributes["rpc.response.status_code"] == "CANCELLED"
 
 
-def test_without_a_collector_nothing_that_makes_traces_is_loaded() -> None:
+def test_without_a_collector_no_tracing_package_is_loaded() -> None:
     """Neither by servers nor by consumers; the Redis client loads OpenTelemetry's metrics by itself."""
     modules = "services.gateway.main, services.ranking.wiring, services.consumers.main"
     kinds = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "opentelemetry.proto")

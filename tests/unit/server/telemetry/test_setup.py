@@ -1,4 +1,4 @@
-"""Traces on their way to a collector: one that takes them, one that is away, and none."""
+"""Export of traces: to a collector that answers, to an unavailable one, and to none."""
 
 import socket
 
@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from services.server.telemetry import opentelemetry as tracing_module
 from services.server.telemetry.setup import open_tracing
 from services.settings.security import TelemetrySettings
-from tests.unit.server.telemetry.collector import collecting
+from tests.unit.server.telemetry.collector import running_collector
 
 
-def test_spans_reach_the_collector_by_the_end() -> None:
-    """Under the process' name; closing sends what is left."""
-    with collecting() as (collector, endpoint):
+def test_closing_exports_the_pending_spans() -> None:
+    """They have the service name of the process."""
+    with running_collector() as (collector, endpoint):
         tracing = open_tracing(TelemetrySettings(endpoint=endpoint, sample_ratio=1, service_name="shop"), "gateway")
         assert tracing
         tracing.start_server_span("a/B", "").end()
@@ -21,9 +21,9 @@ def test_spans_reach_the_collector_by_the_end() -> None:
         assert [("shop-gateway", "a/B")] == collector.spans()
 
 
-def test_nothing_unsampled_is_sent() -> None:
+def test_unsampled_spans_are_not_exported() -> None:
     """The collector is not even called."""
-    with collecting() as (collector, endpoint):
+    with running_collector() as (collector, endpoint):
         tracing = open_tracing(TelemetrySettings(endpoint=endpoint, sample_ratio=0), "gateway")
         assert tracing
         tracing.start_server_span("a/B", "").end()
@@ -31,8 +31,8 @@ def test_nothing_unsampled_is_sent() -> None:
         assert [] == collector.requests
 
 
-def test_a_collector_that_is_away_harms_nothing() -> None:
-    """More spans than anything holds are begun and ended, closing gives up by itself; a later one is lost."""
+def test_an_unavailable_collector_does_no_harm() -> None:
+    """More spans than the queue holds are started and ended; closing returns by itself; a later span is lost."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     tracing = open_tracing(TelemetrySettings(endpoint=f"http://127.0.0.1:{port}", sample_ratio=1), "gateway")
@@ -45,10 +45,10 @@ def test_a_collector_that_is_away_harms_nothing() -> None:
     tracing.start_server_span("a/B", "").end()
 
 
-def test_closing_does_not_wait_for_a_collector_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left is lost then; the process ends."""
+def test_closing_times_out_if_the_collector_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pending spans are lost, and the process ends."""
     monkeypatch.setattr(tracing_module, "FLUSH_S", 0.1)
-    with collecting() as (collector, endpoint):
+    with running_collector() as (collector, endpoint):
         collector.answering.clear()
         tracing = open_tracing(TelemetrySettings(endpoint=endpoint, sample_ratio=1), "gateway")
         assert tracing
@@ -57,7 +57,7 @@ def test_closing_does_not_wait_for_a_collector_that_is_silent(monkeypatch: pytes
         assert [] == collector.requests
 
 
-def test_without_an_endpoint_there_is_nothing() -> None:
+def test_without_an_endpoint_there_is_no_tracing() -> None:
     assert open_tracing(TelemetrySettings(), "gateway") is None
 
 
