@@ -36,7 +36,7 @@ SCHEMA = build_schema(FeatureConfig())
 UPDATES = [item_update(item, attributes={}) for item in range(20)]
 USER_VIEWS = ("user", "user_scenario")
 DEAD = -9
-"""Exit status of a process that SIGKILL ended."""
+"""Exit status of a process ended by SIGKILL."""
 
 UNKNOWN_GROUP = (GroupIdNotFoundError, RetriableError)
 """Errors before the first member has joined, and while Kafka starts."""
@@ -92,7 +92,7 @@ class Stage:
         return sorted(sum(len(topic["partitions"]) for topic in topics) for topics in assigned)
 
     def variables(self) -> dict[str, str]:
-        """The settings as a process takes them."""
+        """The settings as environment variables of a process."""
         kafka, store, consumers = self.settings.kafka, self.settings.store, self.settings.consumers
         return {
             "CROSSREC_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -111,7 +111,7 @@ class Stage:
 def staged(
     infra: Endpoints, directory: Path, features: FeatureConfig = SCHEMA.config, **consumers: float
 ) -> Iterator[Stage]:
-    """Small batches, so that there are many borders; transactions that time out later than any test waits."""
+    """Small batches, so that there are many batch boundaries; transactions that time out later than any test waits."""
     name = f"consumers-{uuid.uuid4().hex[:8]}"
     chosen = {"max_poll_records": 20, "transaction_timeout_ms": 90_000} | consumers
     settings = Settings(
@@ -136,7 +136,7 @@ def staged(
 
 @contextmanager
 def running(stage: Stage, kind: str, store: RowStore | None = None) -> Iterator[threading.Event]:
-    """A consumer in a thread; yields its stop event. It must end by itself once stopped."""
+    """A consumer in a thread; yields its stop event. The thread must end once the event is set."""
     stop = threading.Event()
     arguments = (kind, stage.settings, store or stage.store, stop, HashingEncoder)
     worker = threading.Thread(target=consume, args=arguments)
@@ -149,8 +149,8 @@ def running(stage: Stage, kind: str, store: RowStore | None = None) -> Iterator[
     assert not worker.is_alive()
 
 
-class Gate:
-    """A store whose next write of user rows blocks until it is opened."""
+class BlockingStore:
+    """A store whose writes of user rows block until `opened` is set."""
 
     def __init__(self, store: RowStore) -> None:
         self._store = store

@@ -1,8 +1,8 @@
-"""A behaviour consumer that kills itself, as SIGKILL would, at a moment that no signal from outside can hit.
+"""A behaviour consumer that kills itself by SIGKILL at a point that a signal from outside cannot hit reliably.
 
 Run as `python -m tests.integration.crashing_consumer MOMENT COUNT`: MOMENT is `user_scenario` or `user` (right
 after rows of that view were written), `transaction` (outputs and offsets were sent, but are not committed) or
-`never`; COUNT says which time it is fatal.
+`never`; COUNT is the number of the occurrence that is fatal.
 """
 
 import os
@@ -21,8 +21,8 @@ from services.store.redis.feast_rows import FeastRowStore
 from services.text.protocol import HashingEncoder
 
 
-def die_at(moment: str, count: int) -> None:
-    """Arrange the death."""
+def kill_at(moment: str, count: int) -> None:
+    """Patch the writes and commits so that the chosen one kills the process."""
     left = [count]
     write: Callable[..., None] = FeastRowStore.write
     commit: Callable[..., Any] = KafkaProducer.commit_transaction
@@ -45,5 +45,5 @@ def die_at(moment: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    die_at(sys.argv[1], int(sys.argv[2]))
+    kill_at(sys.argv[1], int(sys.argv[2]))
     run_consumer("behavior", load_settings(), HashingEncoder)

@@ -1,4 +1,4 @@
-"""Seeded streams of records of every topic: good ones, and good ones that something happened to."""
+"""Seeded streams of records of every topic: valid ones and mutated ones."""
 
 import json
 import math
@@ -19,7 +19,7 @@ GOOD_SHARE = 0.5
 
 
 class RawName(str):
-    """A header name that kafka-python sends as bytes that are no text."""
+    """A header name that kafka-python sends as bytes that are not UTF-8."""
 
     def __new__(cls, raw: bytes) -> "RawName":
         return super().__new__(cls, raw.decode(errors="backslashreplace"))
@@ -40,7 +40,7 @@ class Made:
         value: its value.
         key: its key.
         headers: its headers.
-        how: what happened to it.
+        how: the mutation.
         folds: whether it must be folded (True), must become a dead letter (False), or either.
     """
 
@@ -55,7 +55,7 @@ Mutation = Callable[[random.Random, Message, Made], Made]
 
 
 def good(kind: str, number: int, schema: Schema) -> Message:
-    """A message that folds."""
+    """A valid message."""
     match kind:
         case "behavior":
             return behavior_event(number, user_id=f"u{number % 300}", scenario_id=f"s{number % 3}")
@@ -146,7 +146,7 @@ def _tombstone(_: random.Random, __: Message, record: Made) -> Made:
 
 
 def _changed(*changes: Callable[[random.Random, Message], None]) -> Mutation:
-    """One of the changes, each of which makes any message of the kind bad."""
+    """One of the changes, each of which makes any message of the kind invalid."""
 
     def mutate(chance: random.Random, message: Message, _: Made) -> Made:
         chance.choice(changes)(chance, message)
@@ -224,4 +224,4 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "other schema": _changed(_set("schema_fingerprint", 0, 7)),
     },
 }
-"""What may happen to a record, by kind of consumer."""
+"""Mutations of a record, by kind of consumer."""

@@ -1,4 +1,4 @@
-"""History written straight into the store, and streaming that goes on from it; rows rebuilt from Kafka."""
+"""History written directly to the store, and streaming that continues from it; rows rebuilt from Kafka."""
 
 import threading
 import time
@@ -51,16 +51,16 @@ def drain(stage: Stage) -> None:
         wait_until(lambda: folded(stage, "activity"))
 
 
-def moment_now() -> str:
-    """A moment after all records that are in Kafka, and before all that come."""
+def time_now() -> str:
+    """A time after all records that are in Kafka, and before all later ones."""
     threading.Event().wait(0.01)
     now = time.time()
     threading.Event().wait(0.01)
     return np.datetime_as_string(np.datetime64(int(now * 1e6), "us"))
 
 
-def test_streaming_goes_on_where_the_history_ends(stage: Stage) -> None:
-    """What Kafka got before is history, though it was never folded; the rows are those of streaming it all."""
+def test_streaming_continues_where_the_history_ends(stage: Stage) -> None:
+    """Earlier records in Kafka count as history, though never folded; the rows equal those of streaming everything."""
     stage.send(EVENTS[:HALF])
     starts = stream_on(stage.settings, stage.store, "end")
     assert HALF == sum(starts[stage.topic("behavior")])
@@ -70,10 +70,10 @@ def test_streaming_goes_on_where_the_history_ends(stage: Stage) -> None:
     assert_rows(replayed(UPDATES, EVENTS, SCHEMA), stage.store, VIEWS, SCHEMA)
 
 
-def test_streaming_that_went_on_meanwhile_overlaps(stage: Stage) -> None:
-    """From the moment that is named; earlier records are passed over even if the group is set back to them."""
+def test_streaming_may_overlap_with_the_history(stage: Stage) -> None:
+    """Folding starts at the given time; earlier records are skipped even if the group's offsets are reset to them."""
     stage.send(EVENTS[:HALF])
-    moment = moment_now()
+    moment = time_now()
     stage.send(EVENTS[HALF:])
     stream_on(stage.settings, stage.store, moment)
     fill(stage, EVENTS[:HALF])
@@ -82,8 +82,8 @@ def test_streaming_that_went_on_meanwhile_overlaps(stage: Stage) -> None:
     assert_rows(replayed(UPDATES, EVENTS, SCHEMA), stage.store, VIEWS, SCHEMA)
 
 
-def test_a_history_that_kafka_knows_nothing_of(stage: Stage) -> None:
-    """From the beginning of the topic."""
+def test_a_history_that_is_not_in_kafka(stage: Stage) -> None:
+    """Folding starts at the beginning of the topic."""
     stage.send(EVENTS[HALF:])
     stream_on(stage.settings, stage.store, "beginning")
     fill(stage, EVENTS[:HALF])
@@ -91,14 +91,14 @@ def test_a_history_that_kafka_knows_nothing_of(stage: Stage) -> None:
     assert_rows(replayed(UPDATES, EVENTS, SCHEMA), stage.store, VIEWS, SCHEMA)
 
 
-def test_a_moment_must_be_one(stage: Stage) -> None:
-    """The option and what it may be are named."""
+def test_an_invalid_time_is_rejected(stage: Stage) -> None:
+    """The error names the option and its valid values."""
     with pytest.raises(ConfigurationError, match="stream_from: 'yesterday' is neither `beginning` nor a time"):
         stream_on(stage.settings, stage.store, "yesterday")
 
 
 def spoil(stage: Stage) -> None:
-    """Rows that are wrong, and one that should not be there."""
+    """Write wrong rows, and one that should not exist."""
     for view in VIEWS:
         keys = sorted(replayed(UPDATES, EVENTS, SCHEMA).rows[view])
         rows = read_rows(stage.store, SCHEMA[view], keys)
@@ -107,7 +107,7 @@ def spoil(stage: Stage) -> None:
 
 
 def test_rows_are_rebuilt_from_kafka(stage: Stage) -> None:
-    """From the beginning, whatever was wrong with them; erased users stay erased."""
+    """From the beginning, whatever the stored rows hold; erased users stay erased."""
     gone = EVENTS[HALF].behavior_event.user_id
     erased_s = EVENTS[HALF].behavior_event.time.ToMicroseconds() / 1e6
     stage.send([*EVENTS[:HALF], erasure(gone, erased_s), *EVENTS[HALF + 1 :]])
@@ -121,10 +121,10 @@ def test_rows_are_rebuilt_from_kafka(stage: Stage) -> None:
     assert_rows(replayed(UPDATES, left, SCHEMA), stage.store, VIEWS, SCHEMA)
 
 
-def test_rows_are_rebuilt_from_a_moment_on(stage: Stage) -> None:
-    """What Kafka got before is in no row any more."""
+def test_rows_are_rebuilt_from_a_given_time(stage: Stage) -> None:
+    """Records before that time are no longer in any row."""
     stage.send(EVENTS[:HALF])
-    moment = np.datetime64(moment_now()).astype("datetime64[us]").astype(float) / 1e6
+    moment = np.datetime64(time_now()).astype("datetime64[us]").astype(float) / 1e6
     stage.send(EVENTS[HALF:])
     drain(stage)
     rewind(stage.settings, SCHEMA, stage.store, "behavior", moment)
@@ -140,8 +140,8 @@ def test_rows_are_rebuilt_from_a_moment_on(stage: Stage) -> None:
     ],
     ids=["rewind", "backfill"],
 )
-def test_running_consumers_are_not_pulled_from_under(stage: Stage, act: Callable[[Stage], object]) -> None:
-    """Stop them first; nothing was changed."""
+def test_a_rebuild_with_running_consumers_is_rejected(stage: Stage, act: Callable[[Stage], object]) -> None:
+    """The consumers must be stopped first; nothing is changed."""
     with running(stage, "behavior"):
         wait_until(lambda: stage.shares("behavior") == [4])
         with pytest.raises(ConfigurationError, match="-behavior has 1 running consumers: stop them first"):
@@ -149,6 +149,6 @@ def test_running_consumers_are_not_pulled_from_under(stage: Stage, act: Callable
 
 
 def test_activity_is_rebuilt_with_behavior_only(stage: Stage) -> None:
-    """Its deltas are no history of their own."""
+    """Activity deltas are not a history of their own."""
     with pytest.raises(ConfigurationError, match="rewind behavior"):
         rewind(stage.settings, SCHEMA, stage.store, "activity", 0.0)

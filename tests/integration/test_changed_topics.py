@@ -1,4 +1,4 @@
-"""Topics that are not those whose positions the rows hold, on a real Kafka."""
+"""Topics that were re-created or repartitioned since the rows' positions were stored, on a real Kafka."""
 
 import threading
 from dataclasses import replace
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 
 def ended(stage: Stage, kind: str) -> BaseException | None:
-    """What a consumer ends with by itself."""
+    """The error with which a consumer ends by itself."""
     found: list[BaseException] = []
 
     def run() -> None:
@@ -34,8 +34,8 @@ def ended(stage: Stage, kind: str) -> BaseException | None:
     return found[0] if found else None
 
 
-def test_a_topic_that_was_made_anew_is_refused_until_its_epoch_is_raised(stage: Stage) -> None:
-    """Its first records would look like repetitions; under a new epoch they are new."""
+def test_a_recreated_topic_is_rejected_until_its_epoch_is_raised(stage: Stage) -> None:
+    """Its first records would look like duplicates; under a new epoch they are new."""
     stage.send([behavior_event(n) for n in range(3)])
     with running(stage, "behavior"):
         wait_until(lambda: folded(stage, "behavior"))
@@ -54,8 +54,8 @@ def test_a_topic_that_was_made_anew_is_refused_until_its_epoch_is_raised(stage: 
     assert 5.0 == pytest.approx(clicks(stage, "u0"), abs=1e-4)
 
 
-def test_the_activity_topic_has_the_partitions_that_the_broker_says(stage: Stage) -> None:
-    """Settings that say otherwise change nothing: a subject's deltas stay where they were."""
+def test_the_activity_topic_has_the_partitions_of_the_broker(stage: Stage) -> None:
+    """Another number in the settings changes nothing: a subject's deltas stay in their partition."""
     item = b"i3"
     homes = {count: partition_of(item, range(count)) for count in (3, 4)}
     assert homes[3] != homes[4]
@@ -69,8 +69,8 @@ def test_the_activity_topic_has_the_partitions_that_the_broker_says(stage: Stage
     assert homes[4] == row["position"][1]
 
 
-def test_an_activity_topic_that_got_more_partitions_is_refused_until_the_epoch_is_raised(stage: Stage) -> None:
-    """Deltas that were sent meanwhile wait for the new epoch; none is lost and none counts twice."""
+def test_an_activity_topic_with_more_partitions_is_rejected_until_the_epoch_is_raised(stage: Stage) -> None:
+    """Deltas sent before the new epoch wait for it; none is lost and none counts twice."""
     stage.send([behavior_event(0)])
     with running(stage, "behavior"):
         with running(stage, "activity"):
@@ -90,7 +90,7 @@ def test_an_activity_topic_that_got_more_partitions_is_refused_until_the_epoch_i
 
 
 def test_deltas_wait_while_the_activity_topic_lacks_their_partition(stage: Stage) -> None:
-    """Made anew with fewer partitions, say: nothing is committed until the consumer is started again, nothing lost."""
+    """For example after a re-creation with fewer partitions: nothing is committed until a restart, nothing is lost."""
     soon = stage.settings.consumers.model_copy(update={"transaction_timeout_ms": 5_000})
     stage = replace(stage, settings=stage.settings.model_copy(update={"consumers": soon}))
     stage.send([behavior_event(0)])
@@ -110,8 +110,8 @@ def test_deltas_wait_while_the_activity_topic_lacks_their_partition(stage: Stage
     assert [1.0] * 8 == pytest.approx([float(row["counts"].max()) for row in rows if row], abs=1e-4)
 
 
-def test_a_topic_that_got_more_partitions_is_refused(stage: Stage) -> None:
-    """Keys have moved to partitions whose offsets say nothing about their rows."""
+def test_a_topic_with_more_partitions_is_rejected(stage: Stage) -> None:
+    """Keys have moved to partitions whose offsets cannot be compared with those of their rows."""
     stage.send([behavior_event(0)])
     with running(stage, "behavior"):
         wait_until(lambda: folded(stage, "behavior"))

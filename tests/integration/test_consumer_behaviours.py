@@ -19,7 +19,7 @@ from tests.unit.consumers.streams import CONFIG
 pytestmark = pytest.mark.integration
 
 
-class RealWorld:
+class RealServers:
     """The topics, groups and rows of a stage."""
 
     def __init__(self, stage: Stage) -> None:
@@ -55,9 +55,9 @@ class RealWorld:
 
 
 class TestOnRealServers(ConsumerBehaviours):
-    """All of it, on the real thing."""
+    """All behaviours on real servers."""
 
     @pytest.fixture
     def world(self, infra: Endpoints, tmp_path: Path) -> Iterator[World]:
         with staged(infra, tmp_path, features=CONFIG) as stage:
-            yield RealWorld(stage)
+            yield RealServers(stage)

@@ -17,7 +17,7 @@ from tests.integration.consumer_harness import (
     TIMEOUT_S,
     UPDATES,
     USER_VIEWS,
-    Gate,
+    BlockingStore,
     Stage,
     clicks,
     folded,
@@ -39,10 +39,10 @@ pytestmark = pytest.mark.integration
 
 
 def test_two_consumers_share_the_partitions(stage: Stage) -> None:
-    """Through a member that joins and one that leaves in mid-stream; every event counts once, in every row."""
+    """While one member joins and one leaves in mid-stream; every event counts once, in every row."""
     events = behavior(900, users=40)
     fold_catalogue(stage.store, UPDATES, SCHEMA)
-    first, second = Gate(stage.store), Gate(stage.store)
+    first, second = BlockingStore(stage.store), BlockingStore(stage.store)
     first.opened.set()
     second.opened.set()
     with running(stage, "activity"), running(stage, "behavior", second):
@@ -62,10 +62,10 @@ def test_two_consumers_share_the_partitions(stage: Stage) -> None:
 
 
 def test_a_stop_finishes_the_batch_and_hands_over_at_once(stage: Stage) -> None:
-    """What was in hand is written and committed; a successor need not wait for the session to expire."""
+    """The current batch is written and committed; the next consumer need not wait for the session to expire."""
     patient = stage.settings.consumers.model_copy(update={"session_timeout_ms": 45_000})
     stage = replace(stage, settings=stage.settings.model_copy(update={"consumers": patient}))
-    store = Gate(stage.store)
+    store = BlockingStore(stage.store)
     with running(stage, "behavior", store) as stop:
         stage.send([behavior_event(1)])
         assert store.reached.wait(TIMEOUT_S)
@@ -130,10 +130,10 @@ def value_of(feature: Feature, random: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
 def test_rows_come_back_as_they_were(view: View, stage: Stage) -> None:
-    """To the bit, through Feast's values and back; among missing rows, also when they are written over and deleted."""
+    """To the bit, through Feast's values and back; among missing rows, also after overwrites and deletions."""
     random = np.random.default_rng(7)
     keys: list[Key] = [tuple(f"{name} {number} чай" for name in view.entities) for number in range(5)]
-    nobody: Key = ("nobody",) * len(view.entities)
+    unknown: Key = ("nobody",) * len(view.entities)
     for epoch in (1, 2):
         rows: list[Row] = []
         for number in range(len(keys)):
@@ -142,12 +142,12 @@ def test_rows_come_back_as_they_were(view: View, stage: Stage) -> None:
             times = {name: np.array(1.7e9 + number) for name in ("time_s", "updated_s") if name in row}
             rows.append({**row, **times, "position": position, "schema": schema})
         stage.store.write(keys, pack_rows(view, rows))
-        found = read_rows(stage.store, view, [nobody, *keys])
+        found = read_rows(stage.store, view, [unknown, *keys])
         assert found[0] is None
         for row, back in zip(rows, found[1:], strict=True):
             assert back is not None
             for name, value in row.items():
                 assert (value.dtype, value.shape) == (back[name].dtype, back[name].shape)
                 np.testing.assert_array_equal(value, back[name], err_msg=name)
-    stage.store.delete(view, [nobody, *keys[:2]], (3, 0, 0))
+    stage.store.delete(view, [unknown, *keys[:2]], (3, 0, 0))
     assert [True, True, False, False, False] == [row is None for row in read_rows(stage.store, view, keys)]

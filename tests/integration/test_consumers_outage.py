@@ -1,4 +1,4 @@
-"""Consumers through outages of Kafka and of Valkey: nothing is skipped, nothing counts twice, a stop is heard."""
+"""Consumers during outages of Kafka and Valkey: nothing is skipped, nothing counts twice, a stop takes effect."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 TIMEOUT_MS = 3_000
-"""After which a consumer no longer waits for the end of its transaction."""
+"""After this time a consumer no longer waits for the end of its transaction."""
 
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[InfraConfig]:
-    """Servers of this test's own, to be killed."""
+    """Servers of this test's own, which it kills."""
     config = InfraConfig(tmp_path / "infra")
     try:
         yield config
@@ -48,7 +48,7 @@ def beyond(stage: Stage, count: int) -> None:
     wait_until(lambda: stage.committed("behavior") >= target)
 
 
-def test_killed_servers_cost_no_record(servers: InfraConfig, tmp_path: Path) -> None:
+def test_killed_servers_lose_no_record(servers: InfraConfig, tmp_path: Path) -> None:
     """Valkey and then Kafka are killed under running consumers; the rows are those of a single fold."""
     events = behavior(1500, users=40)
     with staged(up(servers), tmp_path, transaction_timeout_ms=TIMEOUT_MS) as stage:
@@ -65,8 +65,8 @@ def test_killed_servers_cost_no_record(servers: InfraConfig, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["valkey", "kafka"])
-def test_a_stop_is_heard_while_a_server_is_away(name: str, servers: InfraConfig, tmp_path: Path) -> None:
-    """Nobody waits for the server; the batch in hand is left to the next process."""
+def test_a_stop_takes_effect_while_a_server_is_unavailable(name: str, servers: InfraConfig, tmp_path: Path) -> None:
+    """The consumer does not wait for the server; the current batch is left to the next process."""
     events = behavior(1500, users=10)
     with staged(up(servers), tmp_path, transaction_timeout_ms=TIMEOUT_MS) as stage:
         fold_catalogue(stage.store, UPDATES, SCHEMA)
@@ -79,7 +79,7 @@ def test_a_stop_is_heard_while_a_server_is_away(name: str, servers: InfraConfig,
             assert 0 < stage.committed("behavior") < len(events)
 
 
-def test_a_consumer_waits_for_servers_that_are_not_there_yet(servers: InfraConfig, tmp_path: Path) -> None:
+def test_a_consumer_waits_for_servers_that_have_not_started(servers: InfraConfig, tmp_path: Path) -> None:
     """Started before Kafka and Valkey, it folds once they are up."""
     with staged(up(servers), tmp_path) as stage:
         fold_catalogue(stage.store, UPDATES, SCHEMA)

@@ -1,4 +1,4 @@
-"""The commands that look at consumers and dead letters, against a real Kafka; a bad record repaired and folded."""
+"""The commands for consumers and dead letters, against a real Kafka; an invalid record is repaired and folded."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.integration
 
 
 def run(stage: Stage, *arguments: str) -> str:
-    """What the command prints; errors come through."""
+    """The command's output; errors are raised."""
     environment = stage.variables() | {"COLUMNS": "250", "NO_COLOR": "1"}
     result = CliRunner().invoke(app, list(arguments), env=environment, catch_exceptions=False)
     assert 0 == result.exit_code, result.output
     return result.output
 
 
-def letters(stage: Stage, *options: str) -> list[dict[str, Any]]:
+def dead_letters(stage: Stage, *options: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(run(stage, "dead-letters", "list", "--json", *options))
     return found
 
@@ -38,13 +38,13 @@ def send(stage: Stage, topic: str, value: bytes, headers: list[tuple[str, bytes]
 
 
 def test_a_dead_letter_is_repaired_and_folded(stage: Stage, tmp_path: Path) -> None:
-    """Found by list, understood by show, refused while it is wrong, folded once it is right, and not sent twice."""
+    """Listed, shown, rejected while invalid, folded once repaired, and not sent twice."""
     bad, repaired = behavior_event(1, scenario_id=""), tmp_path / "repaired.json"
     with running(stage, "behavior"):
         send(stage, "behavior", bad.SerializeToString(), [("trace", b"t1")])
         send(stage, "behavior", b"\xff\x00", [])
-        wait_until(lambda: len(letters(stage)) == 2)
-        first, second = letters(stage)
+        wait_until(lambda: len(dead_letters(stage)) == 2)
+        first, second = dead_letters(stage)
         assert ("behavior_event.scenario_id: is empty", None) == (first["reason"], first["replayed"])
         number = str(first["number"])
         table, shown = run(stage, "dead-letters", "list"), run(stage, "dead-letters", "show", number)
@@ -59,28 +59,28 @@ def test_a_dead_letter_is_repaired_and_folded(stage: Stage, tmp_path: Path) -> N
         repaired.write_text(json_format.MessageToJson(behavior_event(1)))
         assert "sent to" in run(stage, "dead-letters", "replay", number, "--edit", str(repaired))
         wait_until(lambda: clicks(stage, "u0") == 1.0)
-        assert letters(stage)[0]["replayed"]
+        assert dead_letters(stage)[0]["replayed"]
         with pytest.raises(ReplayRefused, match=f"replayed before: {number}"):
             run(stage, "dead-letters", "replay", number, str(second["number"]))
-        assert 2 == len(letters(stage))
+        assert 2 == len(dead_letters(stage))
         run(stage, "dead-letters", "replay", number, "--again")
-        wait_until(lambda: len(letters(stage)) == 3)
-    assert letters(stage)[2]["reason"] == first["reason"]
+        wait_until(lambda: len(dead_letters(stage)) == 3)
+    assert dead_letters(stage)[2]["reason"] == first["reason"]
 
 
-def test_records_go_back_as_they_were_to_the_partition_of_their_key(stage: Stage) -> None:
-    """Key, value and headers; several at once; filters of the list."""
+def test_replayed_records_are_unchanged_in_the_partition_of_their_key(stage: Stage) -> None:
+    """Key, value and headers are kept; several at once; filters of the list."""
     headers = [("content-type", b"text/plain"), ("trace", b"t")]
     with running(stage, "item"), running(stage, "behavior"):
         send(stage, "items", b"a", headers, b"i1\x1fs2")
         send(stage, "behavior", b"b", headers, None)
-        wait_until(lambda: len(letters(stage)) == 2)
-        begun = letters(stage)
-        run(stage, "dead-letters", "replay", *(str(letter["number"]) for letter in begun))
-        wait_until(lambda: len(letters(stage)) == 4)
-    assert 2 == len(letters(stage, "--topic", "items")) == len(letters(stage, "--limit", "2"))
-    assert [] == letters(stage, "--since", "2200-01-01")
-    before, after = letters(stage, "--topic", "items")
+        wait_until(lambda: len(dead_letters(stage)) == 2)
+        first_two = dead_letters(stage)
+        run(stage, "dead-letters", "replay", *(str(dead_letter["number"]) for dead_letter in first_two))
+        wait_until(lambda: len(dead_letters(stage)) == 4)
+    assert 2 == len(dead_letters(stage, "--topic", "items")) == len(dead_letters(stage, "--limit", "2"))
+    assert [] == dead_letters(stage, "--since", "2200-01-01")
+    before, after = dead_letters(stage, "--topic", "items")
     assert before["reason"] == after["reason"]
     shown = run(stage, "dead-letters", "show", str(after["number"]))
     assert "key        'i1\\x1fs2'\nheader     content-type: 'text/plain'\nheader     trace: 't'" in shown
@@ -91,7 +91,7 @@ def statuses(stage: Stage) -> dict[str, Any]:
     return {group["kind"]: group for group in json.loads(run(stage, "consumers", "status", "--json"))}
 
 
-def test_status_shows_members_and_what_is_left(stage: Stage) -> None:
+def test_status_shows_members_and_lag(stage: Stage) -> None:
     """Before there are groups, while one folds, and after it has left with records unread."""
     stage.send([behavior_event(1)])
     assert {"absent"} == {group["state"] for group in statuses(stage).values()}
@@ -117,8 +117,8 @@ def test_status_shows_members_and_what_is_left(stage: Stage) -> None:
     assert "Empty" in table
 
 
-def test_what_is_not_there_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kafka, topics, letters."""
+def test_missing_servers_topics_and_dead_letters_are_reported(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each as an error or as a state of its own."""
     with pytest.raises(Exception, match="holds no dead letter 7"):
         run(stage, "dead-letters", "show", "7")
     bare = stage.variables() | {"CROSSREC_KAFKA__TOPIC_PREFIX": "bare"}

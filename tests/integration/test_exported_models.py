@@ -58,7 +58,7 @@ def test_exported_graph_equals_the_model_for_any_size(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_kinds_with_transfer_weights_have_a_graph_of_several_requests(
+def test_the_kinds_with_transfer_weights_have_a_batched_graph(
     kind: str, directory: Path, trained: dict[str, Model], tmp_path: Path
 ) -> None:
     """It agrees with the graph of one request on real rows; other kinds have none."""
@@ -86,10 +86,10 @@ def test_exported_graphs_run_in_padded_and_in_fixed_shapes(
             np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def test_a_graph_of_several_requests_of_another_model_is_refused(
+def test_a_batched_graph_of_another_model_is_rejected(
     directory: Path, trained: dict[str, Model], tmp_path: Path
 ) -> None:
-    """With the size of the difference."""
+    """The error names the size of the difference."""
     export_onnx(trained["affine"], tmp_path / "model.onnx")
     export_batched(trained["neural"], tmp_path / "batched.onnx")
     with pytest.raises(ExportMismatch, match="ONNX of several requests differs from ONNX of one by"):

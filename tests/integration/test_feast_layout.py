@@ -80,14 +80,14 @@ def settings(infra: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Sett
 
 
 @pytest.fixture(scope="module")
-def ours(settings: Settings) -> FeastRowStore:
+def own_store(settings: Settings) -> FeastRowStore:
     return open_rows_for_batches(settings)
 
 
 @pytest.fixture(scope="module")
-def plain(settings: Settings, ours: FeastRowStore) -> FeatureStore:
+def feast_store(settings: Settings, own_store: FeastRowStore) -> FeatureStore:
     """Feast with its own Redis store over the same registry."""
-    del ours  # has applied the definitions
+    del own_store  # has applied the definitions
     return FeatureStore(
         config=RepoConfig(
             project=settings.store.project,
@@ -100,13 +100,13 @@ def plain(settings: Settings, ours: FeastRowStore) -> FeatureStore:
 
 
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
-def test_feast_reads_what_is_written_here(view: View, ours: FeastRowStore, plain: FeatureStore) -> None:
+def test_feast_reads_what_is_written_here(view: View, own_store: FeastRowStore, feast_store: FeatureStore) -> None:
     """`get_online_features` gives every value, to the bit; an empty list comes as None."""
     keys, rows = random_rows(view)
-    ours.write(keys, pack_rows(view, rows))
+    own_store.write(keys, pack_rows(view, rows))
     names = [f"{view.name}:{feature.name}" for feature in view.features]
     entities = [dict(zip(view.entities, key, strict=True)) for key in keys]
-    found = plain.get_online_features(features=names, entity_rows=entities).to_dict()
+    found = feast_store.get_online_features(features=names, entity_rows=entities).to_dict()
     for number, row in enumerate(rows):
         for name, value in row.items():
             back = found[name][number]
@@ -114,8 +114,8 @@ def test_feast_reads_what_is_written_here(view: View, ours: FeastRowStore, plain
 
 
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
-def test_what_feast_writes_is_read_here(view: View, ours: FeastRowStore, plain: FeatureStore) -> None:
-    """`write_to_online_store` with Feast's own Redis store, of newer times."""
+def test_what_feast_writes_is_read_here(view: View, own_store: FeastRowStore, feast_store: FeatureStore) -> None:
+    """`write_to_online_store` with Feast's own Redis store, with newer timestamps."""
     keys, rows = random_rows(view, epoch=2)
     moment = datetime.now(UTC)
     records = [
@@ -126,8 +126,8 @@ def test_what_feast_writes_is_read_here(view: View, ours: FeastRowStore, plain: 
         }
         for key, row in zip(keys, rows, strict=True)
     ]
-    plain.write_to_online_store(view.name, pd.DataFrame(records))
-    assert_same(rows, read_rows(ours, view, keys))
+    feast_store.write_to_online_store(view.name, pd.DataFrame(records))
+    assert_same(rows, read_rows(own_store, view, keys))
 
 
 @pytest.fixture(scope="module")
@@ -148,27 +148,27 @@ class TestFeastRowStore(RowStoreSuite):
         return without_attributes
 
 
-def test_feasts_writes_through_this_store_are_fenced(settings: Settings, ours: FeastRowStore) -> None:
-    """A row of an older position is refused, whichever way it comes."""
+def test_feasts_writes_through_this_store_are_fenced(settings: Settings, own_store: FeastRowStore) -> None:
+    """A row with an older position is rejected on every write path."""
     view, moment = SCHEMA["scenario_index"], datetime.now(UTC)
     (key, *_), (row, *_) = random_rows(view)
     new, old = ({**row, "position": np.array([1, 0, offset])} for offset in (9, 8))
-    ours.write([key], pack_rows(view, [new]))
+    own_store.write([key], pack_rows(view, [new]))
     record = {"index_id": key[0], **{name: value.tolist() for name, value in old.items()}, "event_timestamp": moment}
     with pytest.raises(FencedWrite):
         open_feature_store(settings).write_to_online_store(view.name, pd.DataFrame([record]))
-    assert_same([new], read_rows(ours, view, [key]))
+    assert_same([new], read_rows(own_store, view, [key]))
 
 
-def test_a_server_that_lost_its_scripts_gets_them_again(settings: Settings, ours: FeastRowStore) -> None:
-    """As after a restart."""
+def test_scripts_are_loaded_again_after_the_server_lost_them(settings: Settings, own_store: FeastRowStore) -> None:
+    """For example after a restart."""
     view = SCHEMA["user"]
     keys, rows = random_rows(view, epoch=3)
     host, port = settings.store.url.split(":")
     with redis.Redis(host, int(port)) as client:
         client.script_flush()
-    ours.write(keys, pack_rows(view, rows))
-    assert_same(rows, read_rows(ours, view, keys))
+    own_store.write(keys, pack_rows(view, rows))
+    assert_same(rows, read_rows(own_store, view, keys))
 
 
 @pytest.fixture
@@ -213,9 +213,9 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def test_rows_live_on_a_cluster_too(cluster: str, settings: Settings, ours: FeastRowStore) -> None:
-    """Each node holds a part; fences hold there, and a client that knows the slots as they were asks anew."""
-    del ours  # has applied the definitions
+def test_rows_are_stored_on_a_cluster_too(cluster: str, settings: Settings, own_store: FeastRowStore) -> None:
+    """Each node holds a part; fences work there, and a client with an outdated slot table refreshes it."""
+    del own_store  # has applied the definitions
     base = open_feature_store(settings).config
     online = {"type": TYPE, "redis_type": "redis_cluster", "connection_string": cluster}
     config = RepoConfig(

@@ -1,4 +1,4 @@
-"""The gateway in front of a real Kafka: what it accepts is there, where and as it should be."""
+"""The gateway in front of a real Kafka: accepted entries are in the right topic, partition and order."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def gateway(publisher: KafkaPublisher, prefix: str) -> Iterator[Gateway]:
 
 
 def stored(infra: Endpoints, topic: str) -> list[Any]:
-    """Every record that is in the topic now, partition by partition, in order of offset."""
+    """All records of the topic now, by partition and offset."""
     from kafka import KafkaConsumer, TopicPartition
 
     with KafkaConsumer(bootstrap_servers=infra.kafka_bootstrap, auto_offset_reset="earliest") as consumer:
@@ -110,7 +110,7 @@ def click(user: int, number: int) -> Entry:
 
 
 def test_every_kind_is_in_its_topic_under_its_key(gateway: Gateway, infra: Endpoints, prefix: str) -> None:
-    """Also the entries around a rejected one; the rejected one is nowhere."""
+    """Also the entries around a rejected one; the rejected one is not stored."""
     results = gateway.publish(
         click(1, 1),
         Entry(user_erasure=UserErasure(user_id="user-1")),
@@ -168,7 +168,7 @@ def test_an_item_and_its_scenarios_share_a_partition(gateway: Gateway, infra: En
 
 
 def test_kafkas_own_partitioner_agrees(infra: Endpoints, publisher: KafkaPublisher, prefix: str) -> None:
-    """A record of another producer with the same key lands beside the gateway's."""
+    """A record of another producer with the same key is in the same partition as the gateway's."""
     from kafka import KafkaProducer
 
     topic, keys = f"{prefix}.behavior", [f"ключ-{number}".encode() for number in range(50)]
@@ -187,10 +187,10 @@ def test_json_records_of_other_producers_decode(infra: Endpoints, publisher: Kaf
     assert entry_of(found) == click(1, 1)
 
 
-def test_what_concurrent_callers_are_told_is_stored_is_stored_once(
+def test_entries_acknowledged_to_concurrent_callers_are_stored_once(
     gateway: Gateway, infra: Endpoints, prefix: str
 ) -> None:
-    """No acknowledged entry is missing, none is there twice."""
+    """No acknowledged entry is missing or stored twice."""
 
     def publish(user: int) -> list[str]:
         results = [gateway.publish(*[click(user, start + number) for number in range(50)]) for start in (0, 50)]
@@ -204,7 +204,7 @@ def test_what_concurrent_callers_are_told_is_stored_is_stored_once(
 
 
 def test_a_missing_topic_is_unavailable_and_not_created(infra: Endpoints) -> None:
-    """A topic that appeared by itself would have the wrong partitions; the gateway waits for the real one."""
+    """An automatically created topic would have the wrong partitions; the gateway waits for the real one."""
     from kafka.admin import KafkaAdminClient
 
     publisher = KafkaPublisher(infra.kafka_bootstrap, 1.0)
@@ -217,10 +217,10 @@ def test_a_missing_topic_is_unavailable_and_not_created(infra: Endpoints) -> Non
         assert "nowhere.behavior" not in admin.list_topics()
 
 
-def test_a_record_that_kafka_refuses_does_not_harm_later_ones(
+def test_a_record_that_kafka_rejects_does_not_affect_later_ones(
     infra: Endpoints, publisher: KafkaPublisher, prefix: str
 ) -> None:
-    """Kafka's client turns deaf after a lasting error; the publisher goes on with a new one."""
+    """Kafka's client stops sending after a permanent error; the publisher continues with a new one."""
     topic = f"{prefix}.items"
     keyless = OutgoingRecord(topic, None, b"i", b"v", [])  # type: ignore[arg-type]  # compacted topics refuse it
     (refused,) = published(publisher, [keyless])
@@ -230,7 +230,7 @@ def test_a_record_that_kafka_refuses_does_not_harm_later_ones(
 
 
 def test_without_a_broker_the_answer_is_unavailable() -> None:
-    """Within the time-out, also when the caller's deadline is the shorter one; nothing is acknowledged."""
+    """Within the time-out, also when the caller's deadline is shorter; nothing is acknowledged."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         publisher = KafkaPublisher(f"127.0.0.1:{unused.getsockname()[1]}", 0.5)

@@ -1,4 +1,4 @@
-"""The gateway while its broker is killed or paused, and comes back: nothing acknowledged is lost, nothing piles up."""
+"""The gateway while its broker is killed or paused and returns: no acknowledged event is lost, memory is bounded."""
 
 import os
 import signal
@@ -28,15 +28,15 @@ from tests.integration.test_gateway_kafka import click, entry_of, stored
 pytestmark = pytest.mark.integration
 
 KAFKA_TIMEOUT_S = 2.0
-PATIENCE_S = 60.0
+DEADLINE_S = 60.0
 MAX_RECORDS = 300
 BATCH = 20
 STREAMED = 200
-"""Requests that a stream's client lets be unanswered."""
+"""The most unanswered requests of a stream's client."""
 
 
 class RecordedBudget(PendingBudget):
-    """Remembers the most that was ever pending."""
+    """Records the peak of pending bytes and records."""
 
     peak = (0, 0)
 
@@ -46,8 +46,8 @@ class RecordedBudget(PendingBudget):
         return taken
 
 
-class Tally:
-    """What the clients were told."""
+class ClientOutcomes:
+    """The outcomes at the clients."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -68,16 +68,16 @@ class Tally:
 
     def until(self, condition: Callable[[], bool]) -> None:
         with self._changed:
-            assert self._changed.wait_for(condition, PATIENCE_S), (self.by_client, self.failures)
+            assert self._changed.wait_for(condition, DEADLINE_S), (self.by_client, self.failures)
 
     def until_each_acknowledged(self, more: int) -> None:
-        """So many more events of each client."""
+        """Wait until each client has that many more acknowledged events."""
         before = dict(self.by_client)
         self.until(lambda: all(self.by_client[client] >= before.get(client, 0) + more for client in range(6)))
 
 
-def publish_batches(gateway: Gateway, client: int, tally: Tally, stop: threading.Event) -> None:
-    """One batch after the other; what fails is not sent again."""
+def publish_batches(gateway: Gateway, client: int, outcomes: ClientOutcomes, stop: threading.Event) -> None:
+    """One batch after the other; a failed batch is not sent again."""
     number = 0
     while not stop.is_set():
         entries = [click(client, number + place) for place in range(BATCH)]
@@ -85,14 +85,14 @@ def publish_batches(gateway: Gateway, client: int, tally: Tally, stop: threading
         try:
             answer = gateway.stub.Publish(PublishRequest(entries=entries), timeout=60, wait_for_ready=True)
         except grpc.RpcError as error:
-            tally.fail(client, error.code().name)
+            outcomes.fail(client, error.code().name)
             stop.wait(int(dict(error.trailing_metadata()).get(RETRY_PUSHBACK, 0)) / 1000)
         else:
-            tally.acknowledge(client, [result.accepted.event_id for result in answer.results])
+            outcomes.acknowledge(client, [result.accepted.event_id for result in answer.results])
 
 
-def publish_stream(gateway: Gateway, client: int, tally: Tally, stop: threading.Event) -> None:
-    """One event per request, many on their way; what is unconfirmed is not sent again."""
+def publish_stream(gateway: Gateway, client: int, outcomes: ClientOutcomes, stop: threading.Event) -> None:
+    """One event per request, many in flight; an unconfirmed event is not sent again."""
     free = threading.Semaphore(STREAMED)
 
     def requests() -> Iterator[PublishStreamRequest]:
@@ -106,14 +106,14 @@ def publish_stream(gateway: Gateway, client: int, tally: Tally, stop: threading.
         free.release()
         (result,) = answer.results
         if result.HasField("accepted"):
-            tally.acknowledge(client, [result.accepted.event_id])
+            outcomes.acknowledge(client, [result.accepted.event_id])
         else:
-            tally.fail(client, result.WhichOneof("result"))
+            outcomes.fail(client, result.WhichOneof("result"))
 
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[InfraConfig]:
-    """A broker of this test's own, to be killed."""
+    """A broker of this test's own, which it kills."""
     config = InfraConfig(tmp_path)
     try:
         yield config
@@ -127,22 +127,22 @@ def signal_kafka(config: InfraConfig, number: signal.Signals) -> None:
     os.kill(kafka.pid, number)
 
 
-def health_turns(gateway: Gateway, expected: int) -> None:
+def wait_for_health(gateway: Gateway, expected: int) -> None:
     watch = health_pb2_grpc.HealthStub(gateway.channel).Watch(
-        health_pb2.HealthCheckRequest(service=EVENT_SERVICE), timeout=PATIENCE_S, wait_for_ready=True
+        health_pb2.HealthCheckRequest(service=EVENT_SERVICE), timeout=DEADLINE_S, wait_for_ready=True
     )
     next(answer for answer in watch if answer.status == expected)
     watch.cancel()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
-def test_nothing_acknowledged_is_lost_and_nothing_piles_up_without_the_broker(
+def test_a_broker_outage_loses_nothing_acknowledged_and_bounds_memory(
     servers: InfraConfig, how: signal.Signals
 ) -> None:
-    """Four clients with batches and two with streams go on all the while; health falls and rises again."""
+    """Four clients send batches and two streams during the outage; health turns NOT_SERVING and back."""
     infra = up(servers)
     create_topics(infra.kafka_bootstrap, topic_specs(partitions=4))
-    budget, tally, stop = RecordedBudget(10_000_000, MAX_RECORDS), Tally(), threading.Event()
+    budget, outcomes, stop = RecordedBudget(10_000_000, MAX_RECORDS), ClientOutcomes(), threading.Event()
     publisher = KafkaPublisher(infra.kafka_bootstrap, KAFKA_TIMEOUT_S)
     bounds = Bounds(budget, stream=StreamLimits(STREAMED))
     with (
@@ -152,46 +152,46 @@ def test_nothing_acknowledged_is_lost_and_nothing_piles_up_without_the_broker(
         health = KafkaHealth(gateway.built.health, EVENT_SERVICE, publisher, interval_s=0.2, timeout_s=1.0)
         health.start()
         stack.callback(health.stop)
-        clients = [threading.Thread(target=publish_batches, args=(gateway, n, tally, stop)) for n in range(4)]
-        clients += [threading.Thread(target=publish_stream, args=(gateway, n, tally, stop)) for n in (4, 5)]
+        clients = [threading.Thread(target=publish_batches, args=(gateway, n, outcomes, stop)) for n in range(4)]
+        clients += [threading.Thread(target=publish_stream, args=(gateway, n, outcomes, stop)) for n in (4, 5)]
         try:
             for client in clients:
                 client.start()
-            tally.until_each_acknowledged(200)
+            outcomes.until_each_acknowledged(200)
             signal_kafka(servers, how)
-            health_turns(gateway, health_pb2.HealthCheckResponse.NOT_SERVING)
-            tally.until(lambda: all(_failures(tally, client) >= 3 for client in range(6)))  # some time-outs long
+            wait_for_health(gateway, health_pb2.HealthCheckResponse.NOT_SERVING)
+            outcomes.until(lambda: all(_failures(outcomes, client) >= 3 for client in range(6)))  # some time-outs long
             if how == signal.SIGSTOP:
                 signal_kafka(servers, signal.SIGCONT)
             else:
                 up(servers)
-            tally.until_each_acknowledged(200)
-            health_turns(gateway, health_pb2.HealthCheckResponse.SERVING)
+            outcomes.until_each_acknowledged(200)
+            wait_for_health(gateway, health_pb2.HealthCheckResponse.SERVING)
         finally:
             stop.set()
             for client in clients:
-                client.join(PATIENCE_S)
+                client.join(DEADLINE_S)
         assert not any(client.is_alive() for client in clients)
     publisher.close(10.0)
     assert budget.pending == (0, 0)
     assert 0 < budget.peak[1] <= MAX_RECORDS
-    told = {failure for _, failure in tally.failures}
-    assert told <= {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "unconfirmed"}
-    assert how == signal.SIGSTOP or "RESOURCE_EXHAUSTED" in told
-    _assert_stored(infra, tally)
+    failures = {failure for _, failure in outcomes.failures}
+    assert failures <= {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "unconfirmed"}
+    assert how == signal.SIGSTOP or "RESOURCE_EXHAUSTED" in failures
+    _assert_stored(infra, outcomes)
 
 
-def _failures(tally: Tally, client: int) -> int:
-    return sum(count for (who, _), count in tally.failures.items() if who == client)
+def _failures(outcomes: ClientOutcomes, client: int) -> int:
+    return sum(count for (failed, _), count in outcomes.failures.items() if failed == client)
 
 
-def _assert_stored(infra: Endpoints, tally: Tally) -> None:
-    """Every acknowledged event is there, once per sending, and each client's are in the order sent."""
+def _assert_stored(infra: Endpoints, outcomes: ClientOutcomes) -> None:
+    """Every acknowledged event is stored, each once, and each client's are in the order sent."""
     found: dict[str, list[int]] = {}
     for record in stored(infra, "crossrec.behavior"):
         client, _, number = entry_of(record).behavior_event.event_id.partition("-")
         found.setdefault(client, []).append(int(number))
     ids = {f"{client}-{number}" for client, numbers in found.items() for number in numbers}
-    assert set(tally.acknowledged) - ids == set()
+    assert set(outcomes.acknowledged) - ids == set()
     assert len(ids) == sum(map(len, found.values()))
     assert all(numbers == sorted(numbers) for numbers in found.values())

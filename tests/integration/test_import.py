@@ -32,7 +32,7 @@ def purchases(imported: DatasetReader) -> pa.Table:
 
 
 def test_sample_has_its_households(imported: DatasetReader) -> None:
-    """Every sampled household has history."""
+    """Every sampled household has a history."""
     assert HOUSEHOLDS == pc.count_distinct(imported.table("events", ["user_id"])["user_id"]).as_py()
 
 

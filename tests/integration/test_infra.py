@@ -1,4 +1,4 @@
-"""The embedded Kafka and Valkey as their users meet them."""
+"""The embedded Kafka and Valkey as their users run them."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def foreign() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def kill_all(config: InfraConfig) -> None:
-    """What a power cut does, as far as the processes are concerned."""
+    """Kill all processes, as a power cut does."""
     processes = [server.process for server in load_state(config.data_dir).servers.values() if server.process]
     for process in processes:
         os.kill(process.pid, signal.SIGKILL)
@@ -74,8 +74,8 @@ def test_up_again_returns_the_running_servers(infra: Endpoints, infra_config: In
     assert pids(infra_config) == before
 
 
-def test_up_on_another_port_than_the_running_one_is_refused(infra: Endpoints, infra_config: InfraConfig) -> None:
-    """A stack that runs elsewhere is not passed off as the one asked for."""
+def test_up_on_another_port_than_the_running_one_is_an_error(infra: Endpoints, infra_config: InfraConfig) -> None:
+    """A stack on another port is not reported as the requested one."""
     other = InfraConfig(infra_config.data_dir, kafka_port=int(infra.kafka_bootstrap.rpartition(":")[2]) + 1)
     with pytest.raises(InfraFailed, match="kafka already runs on port"):
         up(other)
@@ -189,8 +189,8 @@ def test_topic_with_other_partitions_is_an_error(infra: Endpoints) -> None:
         create_topics(infra.kafka_bootstrap, [TopicSpec("mismatch", 3, {}, "test")])
 
 
-def test_down_leaves_a_reused_pid_alone(tmp_path: Path, foreign: subprocess.Popen[bytes]) -> None:
-    """A recorded pid that now belongs to another process is not signalled, and is forgotten."""
+def test_down_does_not_signal_a_reused_pid(tmp_path: Path, foreign: subprocess.Popen[bytes]) -> None:
+    """A recorded pid that now belongs to another process is not signalled, and its record is removed."""
     stale = ServerState({"client": 1}, ProcessRef(foreign.pid, started="at another time"))
     save_state(tmp_path, InfraState({"valkey": stale, "kafka": stale}))
     assert down(InfraConfig(tmp_path)) == ()
@@ -209,7 +209,7 @@ def test_failed_start_shows_the_log_and_leaves_nothing_running(own: InfraConfig)
 
 
 def test_command_line_starts_shows_and_stops(own: InfraConfig) -> None:
-    """The commands do the same from the shell, and print settings that can be pasted into it."""
+    """The commands do the same from the shell, and print settings as shell assignments."""
     runner, option = CliRunner(), ["--data-dir", str(own.data_dir)]
     started = runner.invoke(infra_app, ["up", *option])
     addresses = {server.name: server.address for server in status(own)}

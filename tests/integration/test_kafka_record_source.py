@@ -1,4 +1,4 @@
-"""The log on a real Kafka: what a member reads after its partitions went through other hands."""
+"""The record source on a real Kafka: what a member reads after its partitions were assigned to others."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -36,12 +36,12 @@ def log(stage: Stage) -> Iterator[KafkaRecordSource]:
     log.close()
 
 
-def test_a_member_that_gets_its_partition_back_reads_on_after_what_another_committed(
+def test_a_member_with_a_reassigned_partition_continues_after_the_commit_of_another(
     stage: Stage, log: KafkaRecordSource
 ) -> None:
     """Kafka's client keeps its position in a partition that it has before and after a rebalance.
 
-    Between the two it can have been somebody else's for a generation: what was read there would be counted twice.
+    Between the two another member may have owned it for a generation: records read there would count twice.
     """
     stage.send([behavior_event(number) for number in range(4 * BATCH)])
     first = _next_batch(log)
@@ -56,8 +56,8 @@ def test_a_member_that_gets_its_partition_back_reads_on_after_what_another_commi
     assert BATCH == len(second)
 
 
-def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_is_read_on(stage: Stage, log: KafkaRecordSource) -> None:
-    """Kafka's client keeps what it had fetched of it aside, and forgets it once another one was read in between."""
+def test_a_partition_paused_in_the_middle_of_a_fetch_is_read_to_its_end(stage: Stage, log: KafkaRecordSource) -> None:
+    """Kafka's client buffers the rest of the fetch, and drops it once another partition was read in between."""
     stage.send([behavior_event(number, user_id=f"u{number}") for number in range(100)])
     read = Counter(record.partition for record in _next_batch(log))
     (first,) = read
@@ -73,10 +73,10 @@ def test_a_partition_that_was_paused_in_the_middle_of_a_fetch_is_read_on(stage: 
     assert 100 == sum(read.values())
 
 
-def test_partitions_are_read_on_after_an_error_while_they_were_paused(
+def test_partitions_are_resumed_after_an_error_while_they_were_paused(
     stage: Stage, log: KafkaRecordSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever went wrong while a batch was kept alive."""
+    """Whatever error occurred while the session was kept alive."""
     stage.send([behavior_event(number) for number in range(2 * BATCH)])
     first = _next_batch(log)
     with monkeypatch.context() as patch:
@@ -87,10 +87,8 @@ def test_partitions_are_read_on_after_an_error_while_they_were_paused(
     assert first == _next_batch(log)
 
 
-def test_what_is_committed_is_asked_anew_after_an_answer_that_came_too_late(
-    stage: Stage, log: KafkaRecordSource
-) -> None:
-    """Kafka's client keeps that answer for the next question, and others commit in between."""
+def test_committed_offsets_are_requested_again_after_a_late_answer(stage: Stage, log: KafkaRecordSource) -> None:
+    """Kafka's client would use the late answer for the next request, and others commit in between."""
     stage.send([behavior_event(number) for number in range(2 * BATCH)])
     first = _next_batch(log)
     log.commit([], first)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 
 class TokenCheck(grpc.ServerInterceptor):
-    """Refuses calls without the token."""
+    """Rejects calls without the token."""
 
     def __init__(self, token: str) -> None:
         self._expected = ("authorization", f"Bearer {token}")
@@ -84,31 +84,31 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, P
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Path:
+def requests_file(tmp_path: Path) -> Path:
     file = tmp_path / "requests.jsonl"
     write_requests(file, [request(), request("", "zoe", ["tea", "cup"])])
     return file
 
 
-def load(target: str, asked: Path, *arguments: str) -> Result:
-    options = ["load", "--target", target, "--requests", str(asked), "--deadline", "30", *arguments]
+def load(target: str, requests_file: Path, *arguments: str) -> Result:
+    options = ["load", "--target", target, "--requests", str(requests_file), "--deadline", "30", *arguments]
     return CliRunner().invoke(app, options, catch_exceptions=False, env={"COLUMNS": "200"})
 
 
-def figures(target: str, asked: Path, *arguments: str) -> dict[str, Any]:
-    file = asked.with_name("figures.json")
-    result = load(target, asked, "--json", str(file), *arguments)
+def measure(target: str, requests_file: Path, *arguments: str) -> dict[str, Any]:
+    file = requests_file.with_name("figures.json")
+    result = load(target, requests_file, "--json", str(file), *arguments)
     assert 0 == result.exit_code, result.output
     measured: dict[str, Any] = json.loads(file.read_text())
     return measured
 
 
-def test_a_ranking_server_is_measured_by_two_processes(asked: Path) -> None:
-    """Every request of the schedule is answered and counted once, with what the answers say; the report is written."""
-    report = asked.with_name("report.html")
+def test_a_ranking_server_is_measured_by_two_processes(requests_file: Path) -> None:
+    """Every scheduled request is answered and counted once, by the fields of its answer; the report is written."""
+    report = requests_file.with_name("report.html")
     options = ("--steps", "50,100", "--step-duration", "1", "--arrivals", "constant", "--clients", "2")
     with running(filled_store()) as server:
-        measured = figures(server.built.address, asked, *options, "--report", str(report))
+        measured = measure(server.built.address, requests_file, *options, "--report", str(report))
     assert [50, 100] == [step["requests"] for step in measured["steps"]]
     whole = measured["overall"]
     assert ({"OK": 150}, {"fake/1": 150}) == (whole["codes"], whole["models"])
@@ -119,53 +119,53 @@ def test_a_ranking_server_is_measured_by_two_processes(asked: Path) -> None:
     assert "Latency against load" in report.read_text()
 
 
-def test_mutual_tls_and_a_token_are_sent(certificate: tuple[Path, Path, Path], asked: Path) -> None:
-    """A server that wants both answers; without the token it refuses every request, and that is counted."""
+def test_mutual_tls_and_a_token_are_sent(certificate: tuple[Path, Path, Path], requests_file: Path) -> None:
+    """A server that requires both answers; without the token it rejects every request, and that is counted."""
     authority, made, key = certificate
     pair = [(key.read_bytes(), made.read_bytes())]
     credentials = grpc.ssl_server_credentials(pair, authority.read_bytes(), require_client_auth=True)
-    token = asked.with_name("token")
+    token = requests_file.with_name("token")
     token.write_text("s3cret\n")
     tls = ("--tls-ca", str(authority), "--tls-cert", str(made), "--tls-key", str(key))
     steady = ("--rate", "40", "--duration", "0.5", "--arrivals", "constant")
     with serving(Servicer(), credentials, "s3cret") as target:
-        told = figures(target, asked, *tls, *steady, "--token-file", str(token))
-        untold = figures(target, asked, *tls, *steady)
-    assert ({"OK": 20}, {"UNAUTHENTICATED": 20}) == (told["overall"]["codes"], untold["overall"]["codes"])
-    assert told["target"]["tls"]
-    assert "s3cret" not in json.dumps(told)
+        with_token = measure(target, requests_file, *tls, *steady, "--token-file", str(token))
+        without_token = measure(target, requests_file, *tls, *steady)
+    assert ({"OK": 20}, {"UNAUTHENTICATED": 20}) == (with_token["overall"]["codes"], without_token["overall"]["codes"])
+    assert with_token["target"]["tls"]
+    assert "s3cret" not in json.dumps(with_token)
 
 
-def test_a_certificate_may_name_another_host(certificate: tuple[Path, Path, Path], asked: Path) -> None:
+def test_a_certificate_may_name_another_host(certificate: tuple[Path, Path, Path], requests_file: Path) -> None:
     authority, made, key = certificate
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), made.read_bytes())])
     named = ("--tls-ca", str(authority), "--tls-server-name", "ranking.test", "--rate", "40", "--duration", "0.5")
     with serving(Servicer(), credentials) as target:
-        measured = figures(target.replace("127.0.0.1", "localhost"), asked, *named)
+        measured = measure(target.replace("127.0.0.1", "localhost"), requests_file, *named)
     assert ["OK"] == list(measured["overall"]["codes"])
 
 
-def test_nobody_there_is_an_error_that_names_the_target(asked: Path) -> None:
+def test_an_unreachable_target_is_an_error_that_names_it(requests_file: Path) -> None:
     with serving(Servicer()) as target:
         pass
     with pytest.raises(LoadFailed, match=f"target: no connection to {target}"):
-        load(target, asked, "--rate", "1", "--duration", "1")
+        load(target, requests_file, "--rate", "1", "--duration", "1")
 
 
-def test_nothing_is_retried_unless_it_is_asked_for(asked: Path) -> None:
-    """With --retry, a server that is unavailable for the first two calls is not noticed."""
+def test_nothing_is_retried_without_the_option(requests_file: Path) -> None:
+    """With --retry, a server that is unavailable for the first two calls causes no failure."""
     steady = ("--rate", "1", "--duration", "1", "--arrivals", "constant")
     once, again = Servicer(refused=2), Servicer(refused=2)
     with serving(once) as target:
-        assert {"UNAVAILABLE": 1} == figures(target, asked, *steady)["overall"]["codes"]
+        assert {"UNAVAILABLE": 1} == measure(target, requests_file, *steady)["overall"]["codes"]
     with serving(again) as target:
-        assert {"OK": 1} == figures(target, asked, *steady, "--retry")["overall"]["codes"]
+        assert {"OK": 1} == measure(target, requests_file, *steady, "--retry")["overall"]["codes"]
 
 
-def test_ctrl_c_ends_the_run_early_and_still_reports(asked: Path) -> None:
+def test_ctrl_c_ends_the_run_early_and_still_reports(requests_file: Path) -> None:
     """Also if the terminal sends the signal to the client processes, too."""
-    servicer, file, report = Servicer(), asked.with_name("early.json"), asked.with_name("early.html")
-    arguments = ["--requests", str(asked), "--rate", "50", "--duration", "3000"]
+    servicer, file, report = Servicer(), requests_file.with_name("early.json"), requests_file.with_name("early.html")
+    arguments = ["--requests", str(requests_file), "--rate", "50", "--duration", "3000"]
     with serving(servicer) as target:
         command = [sys.executable, "-W", "ignore", "-c", "from services.main import main; main()", "load"]
         options = ["--target", target, *arguments, "--json", str(file), "--report", str(report)]
@@ -186,9 +186,9 @@ def test_ctrl_c_ends_the_run_early_and_still_reports(asked: Path) -> None:
     assert "ended early" in report.read_text()
 
 
-def test_requests_can_be_saved_for_elsewhere(tmp_path: Path, asked: Path) -> None:
-    """A workload without a profile is written and nothing is sent."""
+def test_requests_can_be_saved_to_a_file(tmp_path: Path, requests_file: Path) -> None:
+    """Without a load profile the workload is written and nothing is sent."""
     saved = tmp_path / "saved.jsonl"
-    result = load("127.0.0.1:1", asked, "--save-requests", str(saved), "--top-k", "2")
+    result = load("127.0.0.1:1", requests_file, "--save-requests", str(saved), "--top-k", "2")
     assert 0 == result.exit_code
     assert [2, 2] == [json.loads(line)["topK"] for line in saved.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""What dashboard and alerts ask for is what real processes export: every name, and every label."""
+"""Dashboard and alerts query what real processes export: every name and every label."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(stage: Stage, directory: Path, command: str, **settings: str) -> Iterator[tuple[str, str]]:
-    """A server process; yields where it serves and where its metrics are. It is ready."""
+    """A ready server process; yields the addresses of its service and its metrics."""
     listen, metrics = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     part = command.upper()
     chosen = {"LISTEN": listen, "METRICS_LISTEN": metrics, **settings}
@@ -89,7 +89,7 @@ def read(address: str) -> str:
 
 
 def prepare(directory: Path) -> None:
-    """Two models, one of them as a shadow, and the encoder that they fit."""
+    """Two models, one of them as a shadow, and their encoder."""
     for number in (1, 2):
         register(directory / "models", SCHEMA, number, name="neural")
     rollout = Rollout((Arm("", Version("neural", 1), 1.0),), "", Version("neural", 2))
@@ -99,7 +99,7 @@ def prepare(directory: Path) -> None:
 
 
 def publish(address: str) -> None:
-    """Something of every kind, and something that is not valid."""
+    """Publish an entry of every kind, and an invalid one."""
     scenario = Entry(scenario_update=ScenarioUpdate(scenario_id="s0", name="tv", description="evenings on the sofa"))
     entries = [scenario, item_update(0, attributes={}), Entry()]
     entries += [behavior_event(number) for number in range(5)]
@@ -110,7 +110,7 @@ def publish(address: str) -> None:
 
 
 def rank(address: str) -> None:
-    """For somebody who is known."""
+    """For a known user."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         stub = RankingServiceStub(channel)
         wanted = RankRequest(user_id="u0", scenario_id="s0", item_ids=["i0", "i1"])
@@ -127,13 +127,13 @@ def labels_of(texts: list[str]) -> dict[str, set[str]]:
     return found
 
 
-def test_the_dashboard_is_what_its_description_says() -> None:
+def test_the_dashboard_file_matches_its_description() -> None:
     """`python -m deploy.grafana.dashboard` writes it."""
     assert text() == PATH.read_text()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_query_asks_for_what_is_exported(workers: int, stage: Stage, tmp_path: Path) -> None:
+def test_every_query_uses_exported_metrics(workers: int, stage: Stage, tmp_path: Path) -> None:
     """By a gateway, consumers of all kinds and a ranking server on a real Kafka and a real Valkey."""
     prepare(tmp_path)
     consumers = {kind: f"127.0.0.1:{free_port()}" for kind in KINDS}
@@ -166,7 +166,7 @@ def test_every_query_asks_for_what_is_exported(workers: int, stage: Stage, tmp_p
 
 
 def test_workers_are_counted_as_one(stage: Stage, tmp_path: Path) -> None:
-    """Every request once, whoever answered it; what is so in all workers is not summed."""
+    """Every request counts once, whichever worker answered it; values shared by all workers are not summed."""
     prepare(tmp_path)
     ready = ("crossrec_ranking_workers", (("state", "ready"),))
     with process(stage, tmp_path, "ranking", WORKERS="2") as (ranking, metrics):

@@ -29,7 +29,7 @@ START_MS = 1_700_000_000_000
 
 
 def write_source(directory: Path) -> None:
-    """Forty users of two scenarios who click what they clicked before."""
+    """Forty users of two scenarios, each with clicks on one category."""
     choice = random.Random(0)
     directory.mkdir()
     scenarios = [
@@ -71,7 +71,7 @@ def run(*arguments: str) -> str:
 
 
 def assert_backfilled(reader: DatasetReader) -> None:
-    """The store holds what a replay in one process holds."""
+    """The store holds the rows of a replay in one process."""
     settings = load_settings()
     schema, encoder, expected = build_schema(settings.features), open_encoder(settings.encoder_dir, 2), MemoryRowStore()
     Replay(load_history(reader, settings.features), schema, encoder, expected).run(2e9, lambda *_: None)
@@ -79,7 +79,7 @@ def assert_backfilled(reader: DatasetReader) -> None:
 
 
 def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five commands; a user who likes comedies gets comedies first, and the declared attribute is a feature."""
+    """Five commands; a user with clicks on comedies gets comedies first, and the declared attribute is a feature."""
     config = tmp_path / "crossrec.toml"
     config.write_text('[[features.attributes]]\nname = "banner"\nentity = "item_scenario"\n')
     for name, value in {

@@ -72,7 +72,7 @@ def system(infra: Endpoints, tmp_path: Path) -> Iterator[System]:
 
 
 def good(kind: str, schema: Schema) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """A record that folds."""
+    """A valid record."""
     entry = Entry()
     match kind:
         case "behavior":
@@ -110,7 +110,7 @@ FOLDED = {
 
 @pytest.mark.parametrize("kind", FOLDED)
 def test_poison_goes_to_dead_letters_and_the_next_record_is_folded(system: System, kind: str) -> None:
-    """The dead letter has the record as it was, with reason, topic, partition and offset in its headers."""
+    """The dead letter holds the unchanged record, with reason, topic, partition and offset in its headers."""
     topic = CONSUMED_TOPICS[kind]
     offset = system.send(
         topic, b"\xff\x00 not a message", [("content-type", b"application/x-protobuf"), ("who", b"me")]
@@ -121,13 +121,13 @@ def test_poison_goes_to_dead_letters_and_the_next_record_is_folded(system: Syste
     worker.start()
     try:
         wait_until(lambda: system.row(*FOLDED[kind]) is not None)
-        (letter,) = dead_letters(system, 1)
+        (dead_letter,) = dead_letters(system, 1)
     finally:
         stop.set()
         worker.join(PATIENCE_S)
-    headers = dict(letter.headers)
+    headers = dict(dead_letter.headers)
     prefix = system.settings.kafka.topic_prefix
-    assert (b"\xff\x00 not a message", b"k") == (letter.value, letter.key)
+    assert (b"\xff\x00 not a message", b"k") == (dead_letter.value, dead_letter.key)
     assert (f"{prefix}.{topic}".encode(), b"0", str(offset).encode()) == tuple(
         headers[name] for name in ("topic", "partition", "offset")
     )
@@ -156,7 +156,7 @@ def dead_letters(system: System, count: int) -> list[object]:
 
 
 def test_json_records_are_folded(system: System) -> None:
-    """Canonical protobuf JSON is taken where the content-type header says so."""
+    """Canonical protobuf JSON is decoded if the content-type header names it."""
     text = (
         '{"behaviorEvent": {"eventId": "j", "userId": "u", "scenarioId": "tv", "type": "EVENT_TYPE_CLICK", '
         '"itemId": "i", "time": "2024-01-01T00:00:00Z"}}'

@@ -31,15 +31,15 @@ def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.mark.parametrize("kind", CONSUMER_KINDS)
 def test_every_broken_record_becomes_one_dead_letter_and_every_good_one_is_folded(kind: str, stage: Stage) -> None:
-    """What is broken by construction is a letter, what is good by construction is not, the rest as the rules say."""
+    """Records that are invalid by construction are dead letters, valid ones are not, the rest follows the rules."""
     made = stream(kind, COUNT, seed=1, schema=SCHEMA)
     assert {"good", *MUTATIONS[kind]} == {record.how for record in made}
-    offsets = _sent(stage, kind, made)
+    offsets = _send(stage, kind, made)
     with running(stage, kind):
         wait_until(lambda: folded(stage, kind))
-    letters = _dead_letters(stage, kind)
-    assert len(letters) == len(set(letters))
-    broken = set(letters)
+    dead_letter_offsets = _read_dead_letters(stage, kind)
+    assert len(dead_letter_offsets) == len(set(dead_letter_offsets))
+    broken = set(dead_letter_offsets)
     for offset, record in zip(offsets, made, strict=True):
         if record.folds is not None:
             assert record.folds == (offset not in broken), f"{record.how} at offset {offset}"
@@ -47,15 +47,15 @@ def test_every_broken_record_becomes_one_dead_letter_and_every_good_one_is_folde
     handler = build_handler(kind, stage.settings, SCHEMA, expected, HashingEncoder)
     records = _as_read(stage.topic(kind), offsets, made)
     refused = [
-        letter.record.offset
+        dead_letter.record.offset
         for start in range(0, COUNT, BATCH)
-        for letter in handler.fold(records[start : start + BATCH]).dead_letters
+        for dead_letter in handler.fold(records[start : start + BATCH]).dead_letters
     ]
     assert refused == sorted(broken)
     assert_rows(expected, stage.store, [view for view, rows in expected.rows.items() if rows], SCHEMA)
 
 
-def _sent(stage: Stage, kind: str, made: list[Made]) -> list[int]:
+def _send(stage: Stage, kind: str, made: list[Made]) -> list[int]:
     """Store the records in partition 0; returns their offsets."""
     topic = stage.topic(kind)
     sent = [
@@ -72,7 +72,7 @@ def _as_read(topic: str, offsets: list[int], made: list[Made]) -> list[Record]:
     ]
 
 
-def _dead_letters(stage: Stage, kind: str) -> list[int]:
+def _read_dead_letters(stage: Stage, kind: str) -> list[int]:
     """Offsets of the records that the committed dead letters name."""
     kafka = stage.settings.kafka
     partition = TopicPartition(f"{kafka.topic_prefix}.dead-letter", 0)

@@ -1,4 +1,4 @@
-"""With a key set, nothing that Kafka or Valkey keeps holds a user's id; who asks by the id is answered all the same."""
+"""With a key set, Kafka and Valkey store no user id; requests by the id are answered as before."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ ENTRIES = [
 
 @pytest.fixture
 def keys(tmp_path: Path) -> list[Path]:
-    """Two key files, as an operator makes them."""
+    """Two key files, as an operator creates them."""
     paths = [tmp_path / "first.key", tmp_path / "second.key"]
     for number, path in enumerate(paths):
         path.write_text(f"{number}" * 43 + "=\n")
@@ -64,7 +64,7 @@ def keys(tmp_path: Path) -> list[Path]:
 
 
 def named(stage: Stage, present: Path, *previous: Path) -> Settings:
-    """The stage's settings under keys."""
+    """The stage's settings with pseudonym keys."""
     privacy = PrivacySettings(pseudonym_key_file=present, previous_pseudonym_key_files=previous)
     return stage.settings.model_copy(update={"privacy": privacy})
 
@@ -80,7 +80,7 @@ def serving(built: BoundServer) -> Iterator[grpc.Channel]:
 
 
 def publish(settings: Settings, entries: list[Entry]) -> None:
-    """Through a gateway of the settings."""
+    """Publish through a gateway with the settings."""
     publisher = KafkaPublisher(settings.kafka.bootstrap_servers, 20.0)
     service = build_service(settings, build_intake(settings, publisher), build_rates(settings))
     try:
@@ -98,7 +98,7 @@ def fold(stage: Stage, *kinds: str) -> None:
 
 
 def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:
-    """What a ranking server of the settings answers."""
+    """The answer of a ranking server with the settings."""
     rows = open_row_sources(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0)
     pseudonymize = open_pseudonymizer(settings.privacy).pseudonymize
     ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), pseudonymize=pseudonymize)
@@ -131,7 +131,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(stage: Stage) -> Run:
-    """The command line under the settings."""
+    """The command line with the settings."""
 
     def run(settings: Settings, *arguments: str) -> str:
         present, previous = settings.privacy.pseudonym_key_file, settings.privacy.previous_pseudonym_key_files
@@ -183,7 +183,7 @@ def test_an_erasure_reaches_what_was_stored_under_an_earlier_key(
     keys: list[Path],
     run: Run,
 ) -> None:
-    """Export looks under both; afterwards nothing is left under either."""
+    """Export reads rows under both keys; afterwards nothing is stored under either."""
     publish(named(stage, keys[0]), ENTRIES[:5])
     rotated = named(stage, keys[1], keys[0])
     publish(rotated, ENTRIES[2:3])
@@ -203,7 +203,7 @@ MAX_AGE = {"max_age_half_lives": 10}
 
 
 def old_event(user: str) -> Entry:
-    """Of the year 2001."""
+    """An event of the year 2001."""
     event = BehaviorEvent(user_id=user, scenario_id="tv", item_id="tea", type="EVENT_TYPE_CLICK")
     event.time.FromSeconds(1_000_000_000)
     return Entry(behavior_event=event)

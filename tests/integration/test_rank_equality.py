@@ -1,4 +1,4 @@
-"""The fast path against Feast's: the same answers to random requests, while what they rest on changes all the time.
+"""The fast path against Feast's: the same answers to random requests, while the underlying rows change all the time.
 
 Feast's path is `get_online_features` with Feast's own Redis store; the fast path is the server's, with rows in memory
 that only the refresher brings up to date.
@@ -58,7 +58,7 @@ class Shop(History):
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(SEED))
 
     def describe(self, count: int) -> None:
-        """New states of random items, or that they are gone; prices, categories and attributes are not always known."""
+        """New states of random items, or their deletion; prices, categories and attributes are not always known."""
         chosen = self.random.choice(ITEMS[:-10], count, replace=False).tolist()
         states = [None if self.random.random() < 0.05 else self._state(item) for item in chosen]
         vectors = self.random.normal(size=(count, SCHEMA.config.text_dims))
@@ -66,7 +66,7 @@ class Shop(History):
         self._fold(chosen, states, vectors)
 
     def mark(self, item: str) -> None:
-        """Describe an item that no request asks for."""
+        """Describe an item that no request contains."""
         self._fold([item], [ItemState(NOW_S)], np.eye(SCHEMA.config.text_dims)[:1])
 
     def rename(self, *scenarios: str) -> None:
@@ -77,7 +77,7 @@ class Shop(History):
         fold_states(self.store, SCHEMA, SCHEMA["scenario"], cast(list[Key], keys), states, positions, vectors, ENCODER)
 
     def happen(self, count: int, scenarios: list[str]) -> None:
-        """Events of random users; items that nobody has described are among theirs."""
+        """Events of random users; some of their items have no description."""
         drawn = [tuple(map(str, map(self.random.choice, (USERS[:-2], scenarios, ITEMS)))) for _ in range(count)]
         ago_s = float(self.random.exponential(DAY_S))
         self.events(*cast(list[tuple[str, str, str]], drawn), kind=str(self.random.choice(KINDS)), time_s=NOW_S - ago_s)
@@ -88,7 +88,7 @@ class Shop(History):
         self.margins(*[(item, str(self.random.choice(scenarios)), float(self.random.normal())) for item in chosen])
 
     def forget(self, user: str) -> None:
-        """Erase a user, who may come back."""
+        """Erase a user, who may have events again later."""
         erase_user(self.store, SCHEMA, user, NOW_S - DAY_S, self._positions(1)[0].tolist())
 
     def _state(self, item: str) -> ItemState:
@@ -107,16 +107,16 @@ class Shop(History):
         fold_states(self.store, SCHEMA, SCHEMA["item"], keys, states, positions, vectors, ENCODER)
 
 
-class Overheard:
-    """Passes on what changes, and knows of which items the refresher has dealt with the news."""
+class RecordingFeed:
+    """Forwards the changes, and records which items the refresher has already processed."""
 
     def __init__(self, changes: ChangeFeed) -> None:
-        self._changes, self._told, self.done = changes, set[str](), set[str]()
+        self._changes, self._taken, self.done = changes, set[str](), set[str]()
 
     def take(self, wait_s: float) -> dict[str, set[Key]] | None:
-        self.done |= self._told  # who asks for more has read again what was told before
+        self.done |= self._taken  # who asks for more has read again what was told before
         changed = self._changes.take(wait_s)
-        self._told = {key[0] for key in (changed or {}).get("item", set())}
+        self._taken = {key[0] for key in (changed or {}).get("item", set())}
         return changed
 
     def close(self) -> None:
@@ -146,8 +146,8 @@ def shop(settings: Settings) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def plain(settings: Settings, shop: Shop) -> FeatureStore:
-    """Feast as anybody configures it."""
+def feast_store(settings: Settings, shop: Shop) -> FeatureStore:
+    """Feast as any user configures it."""
     del shop  # opening its rows has applied the definitions
     redis = {"type": "redis", "connection_string": settings.store.url}
     return FeatureStore(
@@ -163,10 +163,10 @@ def plain(settings: Settings, shop: Shop) -> FeatureStore:
 
 @dataclass
 class FastPath:
-    """What the server does with a request, and the refresher beside it."""
+    """The server's ranking of a request, and the refresher beside it."""
 
     rows: RowSources
-    overheard: Overheard
+    overheard: RecordingFeed
 
     def rank(self, request: RankRequest) -> RankResponse:
         ranker = Ranker(SCHEMA, self.rows, FixedModel(WideModel()), clock=lambda: NOW_S)
@@ -174,7 +174,7 @@ class FastPath:
 
 
 def catch_up(shop: Shop, *paths: FastPath) -> None:
-    """Wait until everything that was written is known to all of them."""
+    """Wait until all refreshers have processed all writes."""
     marker = f"marker {shop.offset}"
     shop.mark(marker)
     wait_until(lambda: all(marker in path.overheard.done for path in paths))
@@ -182,10 +182,10 @@ def catch_up(shop: Shop, *paths: FastPath) -> None:
 
 @contextmanager
 def fast_path(shop: Shop, cache_size: int) -> Iterator[FastPath]:
-    """A fast path, warm, with its refresher at work."""
+    """A warm fast path with a running refresher."""
     store = cast(FeastRowStore, shop.store)
     rows = open_row_sources(store, SCHEMA, ENCODER, cache_size, NEVER_STALE_S, scenario_age_s=0.0)
-    overheard = Overheard(store.changes([SCHEMA[name] for name in TRACKED]))
+    overheard = RecordingFeed(store.changes([SCHEMA[name] for name in TRACKED]))
     refresher = Refresher(rows.items, rows.scenarios, overheard, [key[0] for key in store.ids(SCHEMA["item"])])
     assert refresher.warm(60.0)
     refresher.start()
@@ -220,7 +220,7 @@ def target_of(request: RankRequest, scenarios: list[str], rows: FeatureRows) -> 
 
 
 def feast_scores(path: FeastPath, request: RankRequest) -> Scores:
-    """What the model says of the rows that Feast gives."""
+    """The model's scores for the rows that Feast returns."""
     rows = path.hydrate(request)
     return WideModel().score(encode(SCHEMA, rows), target_of(request, path.scenarios, rows))
 
@@ -245,13 +245,13 @@ def _most(found: list[float] | np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.fixture
 def fast(shop: Shop) -> Iterator[tuple[FastPath, FastPath]]:
-    """One that holds all items, and one whose items have to leave for others all the time."""
+    """One that holds all items, and one whose items are evicted all the time."""
     with fast_path(shop, 1000) as roomy, fast_path(shop, 2 * CANDIDATES) as narrow:
         yield roomy, narrow
 
 
-def test_a_thousand_random_requests_have_the_scores_that_feast_gives(
-    shop: Shop, plain: FeatureStore, fast: tuple[FastPath, FastPath]
+def test_a_thousand_random_requests_have_the_scores_of_feasts_rows(
+    shop: Shop, feast_store: FeatureStore, fast: tuple[FastPath, FastPath]
 ) -> None:
     """To 1e-6, after each of many changes: rows in memory are never older than what was written before."""
     random, scenarios = np.random.default_rng(SEED), SCENARIOS[:-1]
@@ -267,7 +267,7 @@ def test_a_thousand_random_requests_have_the_scores_that_feast_gives(
         if number % 5 == 4:
             shop.forget(USERS[number % 7])
         catch_up(shop, *fast)
-        path = FeastPath(plain, SCHEMA, ENCODER)
+        path = FeastPath(feast_store, SCHEMA, ENCODER)
         assert sorted(scenarios) == path.scenarios
         for place in range(REQUESTS):
             request = random_request(random, scenarios)

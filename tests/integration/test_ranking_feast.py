@@ -62,7 +62,7 @@ def facets_of_item(item: str) -> list[int]:
 
 
 def keys_of(view: View) -> list[Key]:
-    """The keys of all rows that a view may have, and one that it has not."""
+    """The keys of all possible rows of a view, and one without a row."""
     if view.name == "facet_activity":
         return [*((str(key),) for item in ITEMS for key in facets_of_item(item)), ("0",)]
     return [*product(*(IDS[entity] for entity in view.entities)), ("nobody",) * len(view.entities)]
@@ -99,7 +99,7 @@ def memory() -> MemoryRowStore:
 
 
 def expected_scores(store: RowStore, user: str, target: int) -> Scores:
-    """What the model says of all items, from rows that are read one view after the other."""
+    """The model's scores of all items, from rows that are read one view after the other."""
     pairs = list(product(ITEMS, SCENARIOS))
     keys: dict[str, list[Key]] = {
         "scenario": [(scenario,) for scenario in SCENARIOS],
@@ -176,7 +176,7 @@ def test_valkey_and_memory_give_the_same_answer(
     "name", [view.name for view in SCHEMA.views if view.name not in ("topic_state", "schema_lineage")]
 )
 def test_rows_in_valkey_are_the_rows_in_memory(online: RowStore, memory: MemoryRowStore, name: str) -> None:
-    """Every view, every key, to the last bit; what is not there is not there."""
+    """Every view, every key, to the last bit; missing rows are missing in both."""
     view = SCHEMA[name]
     pairs = list(zip(read_rows(online, view, keys_of(view)), read_rows(memory, view, keys_of(view)), strict=True))
     assert any(row is not None for pair in pairs for row in pair)
@@ -187,8 +187,8 @@ def test_rows_in_valkey_are_the_rows_in_memory(online: RowStore, memory: MemoryR
 
 
 @pytest.fixture(scope="module")
-def plain(settings: Settings, online: RowStore) -> FeatureStore:
-    """Feast as anybody configures it: the same registry, Feast's own Redis store."""
+def feast_store(settings: Settings, online: RowStore) -> FeatureStore:
+    """Feast as any user configures it: the same registry, Feast's own Redis store."""
     del online  # only has to be written
     ours = open_feature_store(settings).config
     redis = {"type": "redis", "connection_string": settings.store.url}
@@ -204,10 +204,10 @@ def plain(settings: Settings, online: RowStore) -> FeatureStore:
 
 
 @pytest.mark.parametrize("name", [view.name for view in SCHEMA.views])
-def test_any_feast_client_reads_the_same_values(plain: FeatureStore, online: RowStore, name: str) -> None:
+def test_any_feast_client_reads_the_same_values(feast_store: FeatureStore, online: RowStore, name: str) -> None:
     """`get_online_features` with Feast's own Redis store; None where there is no row."""
     view, keys = SCHEMA[name], keys_of(SCHEMA[name])
-    found = plain.get_online_features(
+    found = feast_store.get_online_features(
         features=[f"{name}:{feature.name}" for feature in view.features],
         entity_rows=[dict(zip(view.entities, key, strict=True)) for key in keys],
     ).to_dict()
@@ -220,12 +220,12 @@ def test_any_feast_client_reads_the_same_values(plain: FeatureStore, online: Row
                 np.testing.assert_array_equal([] if value is None else value, row[feature.name])
 
 
-def test_the_feature_service_serves_what_ranking_reads(plain: FeatureStore, online: RowStore) -> None:
+def test_the_feature_service_serves_what_ranking_reads(feast_store: FeatureStore, online: RowStore) -> None:
     """One call by the service's name gives the user's and the item's rows of one scenario."""
-    service = plain.get_feature_service("ranking")
+    service = feast_store.get_feature_service("ranking")
     facet = str(facets_of_item(ITEMS[0])[0])
     entities = {"user_id": "ann", "item_id": ITEMS[0], "scenario_id": "tv", "facet_key": facet}
-    found = plain.get_online_features(features=service, entity_rows=[entities], full_feature_names=True).to_dict()
+    found = feast_store.get_online_features(features=service, entity_rows=[entities], full_feature_names=True).to_dict()
     (item,), (user,) = read_rows(online, SCHEMA["item"], [(ITEMS[0],)]), read_rows(online, SCHEMA["user"], [("ann",)])
     assert item is not None
     assert user is not None

@@ -102,8 +102,8 @@ def test_a_server_on_the_device_answers_as_one_on_the_processor(tmp_path: Path) 
             assert found == pytest.approx(one, rel=1e-5, abs=1e-6), way
 
 
-def test_tensorrt_is_obtained_or_refused(directory: Path) -> None:
-    """Never the processor in its place."""
+def test_tensorrt_is_used_or_an_error(directory: Path) -> None:
+    """The CPU never replaces it silently."""
     provider = "TensorrtExecutionProvider"
     if provider not in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime is built without TensorRT")

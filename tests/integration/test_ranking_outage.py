@@ -1,4 +1,4 @@
-"""Rank while a real Valkey hangs, dies and comes back."""
+"""Rank while a real Valkey hangs, is killed and returns."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ POPULARITY = pb.DEGRADATION_REASON_POPULARITY
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[InfraConfig]:
-    """Servers of this test alone."""
+    """Servers of this test's own."""
     config = InfraConfig(tmp_path / "infra")
     yield config
     down(config)
@@ -65,8 +65,8 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_answers_go_on_while_valkey_hangs_or_is_gone(own: InfraConfig, tmp_path: Path) -> None:
-    """A hung and a killed Valkey give degraded answers from the last known rows; both are noticed when they end."""
+def test_requests_are_answered_while_valkey_hangs_or_is_down(own: InfraConfig, tmp_path: Path) -> None:
+    """A hung and a killed Valkey give degraded answers from the last known rows; answers recover when it returns."""
     store = StoreSettings(
         url=up(own).valkey_address,
         registry=tmp_path / "registry.db",

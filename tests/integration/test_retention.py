@@ -1,4 +1,4 @@
-"""How long Kafka and Valkey keep what they hold, as the settings say."""
+"""Retention in Kafka and Valkey, as configured."""
 
 import uuid
 from collections.abc import Callable
@@ -29,14 +29,14 @@ SCHEMA = build_schema(FeatureConfig())
 
 
 def retention_of(infra: Endpoints, topic: str) -> dict[str, str]:
-    """What Kafka says of a topic."""
+    """A topic's retention settings in Kafka."""
     with KafkaAdminClient(bootstrap_servers=infra.kafka_bootstrap) as admin:
         found = admin.describe_configs([ConfigResource("topic", topic)], config_filter="all")["topic"][topic]
     return {name: config["value"] for name, config in found.items()}
 
 
 def test_setup_applies_retention_to_topics_that_exist(infra: Endpoints, tmp_path: Path) -> None:
-    """What else was configured stays; a second time there is nothing to do."""
+    """Other configuration stays; a second run changes nothing."""
     name = f"kept-{uuid.uuid4().hex[:8]}"
     specs = topic_specs(name)
     tuned = [replace(spec, config={**spec.config, "segment.ms": "3600000"}) for spec in specs]
@@ -61,7 +61,7 @@ def test_setup_applies_retention_to_topics_that_exist(infra: Endpoints, tmp_path
     assert (0, False) == (again.exit_code, "retention of" in again.output)
 
 
-def test_a_topic_that_is_as_it_should_be_is_left_alone(infra: Endpoints) -> None:
+def test_a_topic_with_the_configured_retention_is_not_altered(infra: Endpoints) -> None:
     specs = topic_specs(f"kept-{uuid.uuid4().hex[:8]}")
     create_topics(infra.kafka_bootstrap, specs)
     assert {} == apply_retention(infra.kafka_bootstrap, specs)
@@ -72,7 +72,7 @@ TimeLeft = Callable[[str, tuple[str, ...]], int]
 
 @pytest.fixture
 def left_s(stage: Stage) -> TimeLeft:
-    """Seconds that a row's entity has; -1: it does not expire, -2: there is none."""
+    """Seconds until a row's entity expires; -1: it does not expire, -2: it does not exist."""
 
     def left_s(view: str, ids: tuple[str, ...]) -> int:
         (key,) = RedisLayout(SCHEMA[view], stage.settings.store.project).encode_keys([ids])
@@ -82,8 +82,8 @@ def left_s(stage: Stage) -> TimeLeft:
     return left_s
 
 
-def keeping(stage: Stage, days: int) -> Stage:
-    """The same stage, whose writers let users expire."""
+def with_retention(stage: Stage, days: int) -> Stage:
+    """The same stage with user retention in its writers."""
     store = stage.settings.store.model_copy(update={"user_retention_days": days})
     settings: Settings = stage.settings.model_copy(update={"store": store})
     return replace(stage, settings=settings, store=open_rows_for_batches(settings))
@@ -94,9 +94,9 @@ def fold(stage: Stage, kind: str = "behavior") -> None:
         wait_until(lambda: folded(stage, kind))
 
 
-def test_users_expire_unless_they_act(stage: Stage, left_s: TimeLeft) -> None:
-    """Every write begins the days anew; items do not expire; with the setting off nobody does."""
-    brief, long = keeping(stage, 1), keeping(stage, 9)
+def test_users_without_events_expire(stage: Stage, left_s: TimeLeft) -> None:
+    """Every write restarts the period; items do not expire; with the setting off users do not either."""
+    brief, long = with_retention(stage, 1), with_retention(stage, 9)
     stage.send([item_update(1, attributes={}), behavior_event(1), behavior_event(2, user_id="u1", scenario_id="s1")])
     fold(brief, "item")
     fold(brief)
@@ -114,14 +114,14 @@ def test_users_expire_unless_they_act(stage: Stage, left_s: TimeLeft) -> None:
     assert [-1, -1] == [left_s("user", ("u0",)), left_s("user_scenario", ("u0", "s0"))]
 
 
-def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> None:
-    """Those who would stay longer; who goes earlier, and what is left of who was erased, keeps its own time."""
+def test_setup_sets_the_expiry_of_existing_users(stage: Stage, left_s: TimeLeft) -> None:
+    """A later expiry, or none, is replaced; an earlier one, and that of the fences of an erased user, is kept."""
     stage.send([*(behavior_event(number, user_id=f"u{number}") for number in range(4)), erasure("u3")])
     fold(stage)
     stage.send([behavior_event(4, user_id="u1")])
-    fold(keeping(stage, 2))
+    fold(with_retention(stage, 2))
     stage.send([behavior_event(5, user_id="u2")])
-    fold(keeping(stage, 9))
+    fold(with_retention(stage, 9))
     environment = stage.variables() | {"CROSSREC_STORE__USER_RETENTION_DAYS": "4", "COLUMNS": "500"}
     result = CliRunner().invoke(app, ["setup"], env=environment)
     assert 0 == result.exit_code, result.output
@@ -131,11 +131,11 @@ def test_setup_lets_users_of_before_expire(stage: Stage, left_s: TimeLeft) -> No
             assert (day - 1) * DAY_S < left_s(view, (user, *ids)) <= day * DAY_S
 
 
-def test_the_mark_of_an_erasure_outlives_everything(stage: Stage, left_s: TimeLeft) -> None:
-    """Fences go a day after the topic has dropped what was before; the mark stays, and who came back expires again."""
+def test_the_mark_of_an_erasure_never_expires(stage: Stage, left_s: TimeLeft) -> None:
+    """Fences expire a day after the topic's retention; the mark stays, and a user with new events expires again."""
     retention = stage.settings.retention.model_copy(update={"behavior_days": 4})
     settings = stage.settings.model_copy(update={"retention": retention})
-    brief = keeping(replace(stage, settings=settings), 1)
+    brief = with_retention(replace(stage, settings=settings), 1)
     stage.send([behavior_event(1), erasure("u0")])
     fold(brief)
     for view, ids in (("user", ("u0",)), ("user_scenario", ("u0", "s0"))):
@@ -148,8 +148,8 @@ def test_the_mark_of_an_erasure_outlives_everything(stage: Stage, left_s: TimeLe
 
 
 def test_feasts_own_writes_through_this_store_expire_too(stage: Stage, left_s: TimeLeft) -> None:
-    """`write_to_online_store` takes the same script."""
-    brief = keeping(stage, 1)
+    """`write_to_online_store` uses the same script."""
+    brief = with_retention(stage, 1)
     stage.send([behavior_event(1)])
     fold(stage)
     assert -1 == left_s("user", ("u0",))

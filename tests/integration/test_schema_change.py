@@ -1,4 +1,4 @@
-"""A change of the feature schema on a real Kafka and a real Valkey: forward goes on, back and sideways are refused."""
+"""A change of the feature schema on a real Kafka and Valkey: older and diverging schemas are rejected."""
 
 from dataclasses import replace
 from threading import Event
@@ -27,8 +27,8 @@ NEW = FeatureConfig(attributes=(WEIGHT,))
 OLD_SCHEMA, NEW_SCHEMA = build_schema(FeatureConfig()), build_schema(NEW)
 
 
-def under(stage: Stage, features: FeatureConfig) -> Stage:
-    """The same deployment with other features settings, started anew."""
+def restarted_with(stage: Stage, features: FeatureConfig) -> Stage:
+    """The same deployment with other features settings, restarted."""
     settings = stage.settings.model_copy(update={"features": features})
     return replace(stage, settings=settings, store=open_rows_for_batches(settings))
 
@@ -49,15 +49,15 @@ def schemas(stage: Stage, view: str, key: tuple[str, ...], features: FeatureConf
     return int(row["schema"]), float(row["counts"][5])
 
 
-def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:
-    """Written by the old process, folded on by the new one; then the old one is refused and has changed nothing."""
+def test_rows_stay_valid_after_a_change_of_the_schema(stage: Stage) -> None:
+    """Written by the old process, updated by the new one; then the old one is rejected and changes nothing."""
     stage.send([item_update(0, attributes={})])
     with running(stage, "item"):
         wait_until(lambda: folded(stage, "item"))
     fold(stage, 1, 2)
     # As a registry is that was made before the view existed.
     open_feature_store(stage.settings).delete_feature_view("schema_lineage")
-    new = under(stage, NEW)
+    new = restarted_with(stage, NEW)
     (item,) = read_rows(new.store, NEW_SCHEMA["item"], [("i0",)])
     assert item is not None
     assert (OLD_SCHEMA.fingerprint, [7.0]) == (int(item["schema"]), item["attributes"].tolist())
@@ -72,7 +72,7 @@ def test_rows_outlive_a_change_of_the_schema(stage: Stage) -> None:
         consume("behavior", stage.settings, stage.store, Event(), HashingEncoder)
     with pytest.raises(StaleSchema, match="start it with the newer features settings"):
         read_rows(stage.store, OLD_SCHEMA["user"], [("u0",)])
-    other = under(stage, FeatureConfig(text_dims=32))
+    other = restarted_with(stage, FeatureConfig(text_dims=32))
     with pytest.raises(IncompatibleSchema, match=r"scenario\.text_vector: length 64 in stored rows, now 32"):
         consume("behavior", other.settings, other.store, Event(), lambda: HashingEncoder(32))
 
@@ -86,7 +86,7 @@ def user_row(schema: Schema, offset: int) -> Row:
 
 
 def test_an_event_type_is_appended_to_stored_rows(stage: Stage) -> None:
-    """Rows without the type are read with zeros, alone and beside rows that count it, which older readers refuse."""
+    """Rows without the type are read with zeros, alone and beside rows that count it, which older readers reject."""
     config = FeatureConfig(engagement={"click": 1.0})
     fewer, more = (build_schema(config, types) for types in (EVENT_TYPES[:-1], EVENT_TYPES))
     feast = open_feature_store(stage.settings)

@@ -1,4 +1,4 @@
-"""A Kafka that wants passwords over TLS with client certificates, met by every client that CrossRec has of it."""
+"""Every Kafka client of CrossRec against a Kafka that requires passwords and client certificates over TLS."""
 
 import gc
 import subprocess
@@ -46,7 +46,7 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Secured:
-    """Where Kafka is, and what opens it.
+    """The port of Kafka, and the credentials.
 
     Args:
         port: where it listens.
@@ -77,7 +77,7 @@ class Secured:
 
 
 def properties(folder: Path, port: int, keystore: Path) -> str:
-    """What differs from the embedded Kafka's own; the last of equal names counts."""
+    """Properties that differ from the embedded Kafka's; the last of equal names counts."""
     module = "org.apache.kafka.common.security.{} required"
     plain = f'{module.format("plain.PlainLoginModule")} username="broker" password="b" user_broker="b"'
     listener = "listener.name.client"
@@ -135,8 +135,8 @@ def answers(kafka: KafkaSettings) -> bool:
         return False
 
 
-def test_events_go_all_the_way_over_tls_with_a_password(secured: Secured) -> None:
-    """Topics, gateway, consumers with their transactions, and every command that looks at Kafka."""
+def test_events_are_published_and_folded_over_tls_with_a_password(secured: Secured) -> None:
+    """Topics, gateway, consumers with their transactions, and every command that reads Kafka."""
     settings, store, stop = secured.settings(), MemoryRowStore(), threading.Event()
     create_topics(settings.kafka, topic_specs("secured", 2))
     publisher = KafkaPublisher(settings.kafka, 30.0)
@@ -175,7 +175,7 @@ def is_read(settings: Settings) -> bool:
     return committed > 0 and all(group.lag_records == 0 for group in groups.values())
 
 
-def test_the_other_mechanism_and_the_environment_do_as_well(secured: Secured) -> None:
+def test_plain_and_a_password_from_the_environment_work_too(secured: Secured) -> None:
     """PLAIN, with the password as a value."""
     changes = {"sasl_mechanism": "PLAIN", "sasl_password": SecretStr(PASSWORD), "sasl_password_file": None}
     assert answers(secured.kafka(**changes))
@@ -198,7 +198,7 @@ def test_the_other_mechanism_and_the_environment_do_as_well(secured: Secured) ->
     ],
     ids=["password", "certificate", "authority", "nothing"],
 )
-def test_whoever_lacks_something_stays_out_and_nothing_secret_is_said(secured: Secured, changes: Any) -> None:
+def test_a_client_without_valid_credentials_is_rejected_and_no_secret_is_logged(secured: Secured, changes: Any) -> None:
     (secured.folder / "wrong").write_text("wrong-7f3e91")
     (secured.folder / "other").write_bytes(Authority().pem)
     names = ("wrong", "other")

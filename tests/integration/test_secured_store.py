@@ -1,6 +1,6 @@
-"""A Valkey that wants a password, behind TLS that wants a certificate, met by everything that reads and writes rows.
+"""All readers and writers of rows against a Valkey with a password, behind TLS with client certificates.
 
-The embedded valkey-server has no TLS of its own, so a proxy of the test ends it, as stunnel does for many.
+The embedded valkey-server has no TLS of its own, so a proxy of the test terminates it, as stunnel often does.
 """
 
 import hashlib
@@ -34,16 +34,16 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 USER, PASSWORD = "crossrec", "hunter2, 7=f3\"e'91"
-"""With what a connection string could not hold."""
+"""With characters that a connection string cannot hold."""
 
 
 @dataclass(frozen=True)
 class Secured:
-    """Where the store is, and what opens it.
+    """The ports of the store, and the credentials.
 
     Args:
         plain: port of the valkey-server, without TLS.
-        encrypted: port of the proxy before it.
+        encrypted: port of the TLS proxy in front of it.
         folder: holds ca.pem, client.pem, client.key and password.
     """
 
@@ -82,7 +82,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 @contextmanager
 def valkey(port: int, folder: Path) -> Iterator[None]:
-    """A valkey-server whose default user is off."""
+    """A valkey-server whose default user is disabled."""
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
     (folder / "users.acl").write_text(f"user default off\nuser {USER} on #{digest} ~* &* +@all\n")
     options = {"bind": "127.0.0.1", "port": port, "dir": folder, "save": "", "aclfile": folder / "users.acl"}
@@ -102,7 +102,7 @@ def answers(port: int) -> bool:
 
 
 def test_rows_are_written_and_read_over_tls_with_a_password(secured: Secured) -> None:
-    """By writers and readers, and readers hear of changes."""
+    """By writers and readers; readers are notified of changes."""
     settings = secured.settings()
     store, view = open_rows_for_batches(settings), SCHEMA["scenario"]
     History(store).scenarios("shelf", "tv")
@@ -110,14 +110,14 @@ def test_rows_are_written_and_read_over_tls_with_a_password(secured: Secured) ->
     changes = reader.changes([view])
     assert changes.take(0.1) is None  # from here on
     History(store, epoch=2).scenarios("tv")
-    heard: dict[str, set[tuple[str, ...]]] = {}
+    changed: dict[str, set[tuple[str, ...]]] = {}
 
-    def hear() -> bool:
-        heard.update({name: keys for name, keys in (changes.take(0.5) or {}).items() if keys})
-        return "scenario" in heard
+    def take_changes() -> bool:
+        changed.update({name: keys for name, keys in (changes.take(0.5) or {}).items() if keys})
+        return "scenario" in changed
 
-    wait_until(hear)
-    assert {("tv",)} == heard["scenario"]
+    wait_until(take_changes)
+    assert {("tv",)} == changed["scenario"]
     assert [True, True, False] == [row is not None for row in read_rows(reader, view, [("shelf",), ("tv",), ("none",)])]
     changes.close()
 
@@ -135,13 +135,13 @@ def test_feast_reads_the_rows_by_its_own_settings_file(secured: Secured, monkeyp
     assert (True, None) == (there is not None, absent)
 
 
-def test_the_doctor_gets_in_with_the_same_settings(secured: Secured) -> None:
+def test_the_doctor_connects_with_the_same_settings(secured: Secured) -> None:
     assert CheckState.OK == next(iter(store_checks(secured.settings().store))).state
     (check,) = store_checks(secured.settings(password_file=None).store)
     assert CheckState.WRONG == check.state
 
 
-def test_without_tls_the_password_alone_opens(secured: Secured) -> None:
+def test_without_tls_the_password_alone_suffices(secured: Secured) -> None:
     files = {"ca_file": None, "certificate_file": None, "key_file": None}
     store = secured.settings(url=f"127.0.0.1:{secured.plain}", **files).store
     with redis.Redis(**redis_arguments(store)) as client:
@@ -157,10 +157,10 @@ def test_without_tls_the_password_alone_opens(secured: Secured) -> None:
         {"ca_file": "other"},
     ],
 )
-def test_whoever_lacks_something_stays_out_and_nothing_secret_is_said(
+def test_a_client_without_valid_credentials_is_rejected_and_no_secret_is_logged(
     secured: Secured, changes: dict[str, object]
 ) -> None:
-    """The store is unavailable, as when it is away; neither password is in the error or the log."""
+    """The client reports the store as unavailable; neither password is in the error or the log."""
     (secured.folder / "wrong").write_text("wrong-7f3e91")
     (secured.folder / "other").write_bytes(Authority().pem)
     paths = {k: secured.folder / v if isinstance(v, str) and k != "username" else v for k, v in changes.items()}

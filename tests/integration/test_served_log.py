@@ -1,4 +1,4 @@
-"""The served log, and what is made of it, on a real Kafka: written, read back, joined to outcomes; and Kafka away."""
+"""The served log on a real Kafka: written, read back, joined to outcomes; and an unavailable Kafka."""
 
 import json
 import time
@@ -32,8 +32,8 @@ def log_of(stage: Stage) -> ServedLog:
     return log
 
 
-def test_answers_are_read_back_as_they_were_given(stage: Stage) -> None:
-    """In order of answering, over all partitions; a stretch of time leaves out what is not in it."""
+def test_answers_are_read_back_unchanged(stage: Stage) -> None:
+    """In order of answering, over all partitions; a time range excludes records outside of it."""
     log = log_of(stage)
     ranker = ranker_with(log)
     log.start()
@@ -46,8 +46,8 @@ def test_answers_are_read_back_as_they_were_given(stage: Stage) -> None:
     assert [] == read_answers(stage.settings, 0.0, time.time() - 60, {}).records
 
 
-def test_answers_to_users_who_were_erased_since_are_left_out(stage: Stage) -> None:
-    """Those of other users, and later ones of the same user, stay."""
+def test_answers_to_erased_users_are_left_out(stage: Stage) -> None:
+    """Answers to other users, and later ones to the same user, stay."""
     log = log_of(stage)
     ranker = ranker_with(log)
     log.start()
@@ -64,12 +64,12 @@ def test_answers_to_users_who_were_erased_since_are_left_out(stage: Stage) -> No
 
 
 def test_nothing_is_written_by_default(stage: Stage) -> None:
-    """Records name users: keeping them is for the operator to decide."""
+    """Records name users, so the operator has to enable them."""
     assert open_served_log(stage.settings, SCHEMA.fingerprint) is None
 
 
-def test_ranking_goes_on_without_kafka(stage: Stage) -> None:
-    """Answers are dropped and counted until Kafka is there; then they are written."""
+def test_ranking_continues_without_kafka(stage: Stage) -> None:
+    """Answers are dropped and counted until Kafka is available; then they are written."""
     servers = [f"127.0.0.1:{choose_port(0, None, ())}"]
     now_s = [0.0]
     topic = f"{stage.settings.kafka.topic_prefix}.ranked"
@@ -86,10 +86,10 @@ def test_ranking_goes_on_without_kafka(stage: Stage) -> None:
     assert ["bob"] == [record.user_id for record in read_answers(stage.settings, 0.0, float("inf"), {}).records]
 
 
-def test_a_campaign_has_the_figures_that_it_has_by_hand(
+def test_a_campaign_has_the_metrics_calculated_by_hand(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`crossrec attribution` over real topics; an erased user's answers and outcomes count no more."""
+    """`crossrec attribution` over real topics; an erased user's answers and outcomes no longer count."""
     made = answers(served_s=time.time())
     for record in made:
         topic = f"{stage.settings.kafka.topic_prefix}.ranked"
@@ -129,8 +129,8 @@ def _attribution(out: Path) -> dict[str, list[dict[str, dict[str, float]]]]:
     return json.loads(out.read_text())
 
 
-def test_what_is_no_record_is_counted(stage: Stage) -> None:
-    """Somebody else's bytes on the topic do not end the reading."""
+def test_unreadable_records_are_counted(stage: Stage) -> None:
+    """Other bytes on the topic do not stop the reader."""
     producer: KafkaProducer = stage.producer
     for value in (b"\xff\xff", None):
         producer.send(f"{stage.settings.kafka.topic_prefix}.ranked", value, b"k")

@@ -1,4 +1,4 @@
-"""What serving processes load."""
+"""Modules that serving processes load."""
 
 import subprocess
 import sys

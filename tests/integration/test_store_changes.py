@@ -1,4 +1,4 @@
-"""The store tells which rows were written: on a real Valkey, whoever writes them."""
+"""The store's feed of changed rows: on a real Valkey, whichever client writes them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,8 +53,8 @@ def write(store: FeastRowStore, schema: Schema, view: str, *key: str, **values: 
     store.write([key], row.with_columns({**columns, "schema": np.array([schema.fingerprint])}))
 
 
-def told(changes: ChangeFeed, view: str, key: Key) -> dict[str, set[Key]]:
-    """What is told until this key is."""
+def take_until(changes: ChangeFeed, view: str, key: Key) -> dict[str, set[Key]]:
+    """The reported keys, up to and including this key."""
     everything: dict[str, set[Key]] = {}
     while key not in everything.get(view, set()):
         for name, keys in (changes.take(WAIT_S) or {}).items():
@@ -62,32 +62,32 @@ def told(changes: ChangeFeed, view: str, key: Key) -> dict[str, set[Key]]:
     return everything
 
 
-def test_keys_of_written_rows_are_told(changes: ChangeFeed, writer: FeastRowStore, schema: Schema) -> None:
-    """After the first call, by entity; rows of users are nobody's business here."""
+def test_keys_of_written_rows_are_reported(changes: ChangeFeed, writer: FeastRowStore, schema: Schema) -> None:
+    """After the first call, by entity; rows of users are not reported."""
     assert changes.take(0.0) is None
     write(writer, schema, "user", "u1")
     write(writer, schema, "item_activity", "i1")
     write(writer, schema, "item_scenario_activity", "i2", "tv")
     write(writer, schema, "facet_activity", "-5")
     expected = {"item": {("i1",)}, "item_scenario": {("i2", "tv")}, "facet_activity": {("-5",)}}
-    assert expected == told(changes, "facet_activity", ("-5",))
+    assert expected == take_until(changes, "facet_activity", ("-5",))
 
 
-def test_other_projects_are_not_told(
+def test_rows_of_other_projects_are_not_reported(
     changes: ChangeFeed, writer: FeastRowStore, schema: Schema, settings: Settings
 ) -> None:
     changes.take(0.0)
     other = settings.store.model_copy(update={"project": settings.store.project + "2"})
     write(open_rows_for_batches(settings.model_copy(update={"store": other})), schema, "item", "theirs")
     write(writer, schema, "item", "ours")
-    assert {("ours",)} == told(changes, "item", ("ours",))["item"]
+    assert {("ours",)} == take_until(changes, "item", ("ours",))["item"]
 
 
 @pytest.mark.parametrize("kind", ["pubsub", "normal"])
-def test_a_lost_connection_is_noticed_and_made_again(
+def test_a_lost_connection_is_reported_and_opened_again(
     changes: ChangeFeed, writer: FeastRowStore, schema: Schema, kind: str
 ) -> None:
-    """Whichever of the two it is: what was written meanwhile may have been missed, and that is said."""
+    """For both connections: writes in between may have been missed, and the feed reports that."""
     changes.take(0.0)
     client = writer._client()
     own = client.client_id()
@@ -99,13 +99,11 @@ def test_a_lost_connection_is_noticed_and_made_again(
             changes.take(0.1)
     assert changes.take(0.0) is None
     write(writer, schema, "item", "after")
-    assert {("after",)} == told(changes, "item", ("after",))["item"]
+    assert {("after",)} == take_until(changes, "item", ("after",))["item"]
 
 
-def test_a_cache_that_is_told_reads_nothing_but_what_changes(
-    settings: Settings, writer: FeastRowStore, schema: Schema
-) -> None:
-    """The refresher over a real store: warm at once, and a written row is seen though none is old."""
+def test_a_notified_cache_reads_only_changed_rows(settings: Settings, writer: FeastRowStore, schema: Schema) -> None:
+    """The refresher over a real store: it warms the cache, and re-reads a written row though no row is old."""
     for number in range(5):
         write(writer, schema, "item", f"i{number}", price=float(number))
     store = open_rows(settings)

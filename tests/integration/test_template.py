@@ -1,4 +1,4 @@
-"""The template through the commands that its README names, up to a trained and registered model."""
+"""The template, run by the commands of its README, up to a trained and registered model."""
 
 import json
 from pathlib import Path

@@ -31,8 +31,8 @@ def encoder(encoder_directory):
     return TextEncoder(encoder_directory)
 
 
-def test_meaning_decides_nearness(encoder):
-    """Whole milk is nearer to skim milk than to motor oil, though the catalogue names neither kind of milk."""
+def test_similar_meanings_have_similar_vectors(encoder):
+    """Whole milk is closer to skim milk than to motor oil, though the catalogue names neither kind of milk."""
     whole, skim, oil = encoder.encode(["whole milk", "skim milk", "motor oil"])
     assert whole @ skim > whole @ oil + 0.3
 
@@ -46,7 +46,7 @@ def test_projection_keeps_the_neighbours(encoder, tmp_path):
 
 
 def test_export_agrees_with_pytorch(tmp_path):
-    """The ONNX model gives what transformers and mean pooling give, within 1e-5."""
+    """The ONNX model equals transformers with mean pooling, within 1e-5."""
     texts = ["whole milk", "Crème fraîche 30 %", "unbelievably long-winded description " * 60, "牛乳", "x"]
     base = export_base_encoder(None, tmp_path / "base")
     np.testing.assert_allclose(SentenceModel(base).embed(texts), reference(texts), atol=1e-5)
@@ -70,7 +70,7 @@ def reference(texts):
     return np.array(rows)
 
 
-def test_company_does_not_matter(encoder_directory, encoder):
+def test_a_vector_does_not_depend_on_the_batch(encoder_directory, encoder):
     """A text has the same vector alone, among others, among long ones, and in batches of any size."""
     among_long = encoder.encode([*TEXTS, *("milk " * length for length in range(2, 200, 9))])[: len(TEXTS)]
     alone = np.vstack([encoder.encode([text]) for text in TEXTS])
@@ -80,7 +80,7 @@ def test_company_does_not_matter(encoder_directory, encoder):
 
 
 def test_building_again_gives_the_same_encoder(encoder, tmp_path):
-    """Order and repetition of the catalogue's texts do not matter; an encoder in the way is replaced whole."""
+    """Order and repetition of the catalogue's texts do not matter; an existing encoder is replaced completely."""
     out = build_encoder(["bread"], tmp_path / "encoder")
     assert encoder.fingerprint != TextEncoder(out).fingerprint
     build_encoder([*reversed(TEXTS), *TEXTS, ""], out)
@@ -114,8 +114,8 @@ def test_serving_never_imports_torch(encoder_directory):
         ([{"type": "st.models.Dense", "path": "1"}], {}, "Dense"),
     ],
 )
-def test_other_recipes_are_refused(tmp_path, modules, pooling, reason):
-    """A sentence encoder that does more or other than mean pooling is refused, not exported wrongly."""
+def test_other_pooling_is_rejected(tmp_path, modules, pooling, reason):
+    """A sentence encoder with anything other than mean pooling is rejected, not exported wrongly."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "config.json").write_text(json.dumps(pooling))
     (tmp_path / "modules.json").write_text(json.dumps(modules))

@@ -1,4 +1,4 @@
-"""Gateway, consumer and ranking server as processes of their own, whose settings name a collector."""
+"""Gateway, consumer and ranking server as separate processes that export traces to a collector."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Process:
     log: Path
 
     def logged(self, event: str) -> dict[str, str]:
-        """The first line of the event, once it is there; starting takes what it takes."""
+        """The first log line of the event, once it is logged; an error if the process ends before."""
         while self.running.poll() is None:
             for line in self.log.read_text().splitlines(keepends=True):
                 if f'"event": "{event}"' in line and line.endswith("\n"):
@@ -58,7 +58,7 @@ class Process:
 def process(
     stage: Stage, log: Path, endpoint: str, *command: str, variables: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
-    """A process of the stage, with more variables if need be, ended by SIGTERM."""
+    """A process of the stage, with additional environment variables, ended by SIGTERM."""
     environment = {
         **os.environ,
         **stage.variables(),
@@ -79,13 +79,13 @@ def process(
 
 
 def queries() -> list[Entry]:
-    """A good one, one of a user whose id is too long, and one with a value that no query has."""
+    """A valid one, one with a too long user id, and one with a value that queries must not have."""
     good = {"user_id": USER, "type": "EVENT_TYPE_QUERY", "item_id": "", "text": TEXT}
     return [behavior_event(1, **good), behavior_event(2, user_id=USER * 20), behavior_event(3, **good, value=-1.0)]
 
 
 def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: Path) -> None:
-    """Each under its own name, by the time it ends; and no log line, span or metric tells of anybody."""
+    """Each process under its own name, by the time it ends; no log line, span or metric holds user data."""
     logs = [tmp_path / "gateway.log", tmp_path / "consumer.log"]
     with running_collector() as (collector, endpoint), staged(infra, tmp_path) as stage:
         with (
@@ -116,7 +116,7 @@ def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: P
 
 
 def test_the_ranking_server_sends_its_traces(infra: Endpoints, tmp_path: Path) -> None:
-    """Request and stages; nothing tells of anybody."""
+    """Request and stages; no span holds user data."""
     register(tmp_path / "registry", SCHEMA, 1)
     EncoderInfo(ENCODER, SCHEMA.config.text_dims, 0, "tiny").save(tmp_path)
     variables = {
@@ -139,8 +139,8 @@ def test_the_ranking_server_sends_its_traces(infra: Endpoints, tmp_path: Path) -
     assert not [secret for secret in SECRETS if any(secret in text for text in shown)]
 
 
-def test_an_unreachable_collector_harms_nothing(infra: Endpoints, tmp_path: Path) -> None:
-    """The gateway answers, and ends when it is told to."""
+def test_an_unreachable_collector_has_no_effect(infra: Endpoints, tmp_path: Path) -> None:
+    """The gateway answers, and ends on SIGTERM."""
     with (
         staged(infra, tmp_path) as stage,
         process(stage, tmp_path / "log", "http://127.0.0.1:1", *GATEWAY) as gateway,

@@ -40,7 +40,7 @@ CATALOGUE = [item_update(0, attributes={}), scenario_update(0)]
 
 @dataclass
 class Traced:
-    """Gateway and consumers over the stage, and what they recorded."""
+    """Gateway and consumers over the stage, and their recorded spans."""
 
     stage: Stage
     gateway: Gateway
@@ -49,7 +49,7 @@ class Traced:
     _spans: list[ReadableSpan] = field(default_factory=list)
 
     def spans(self, *kinds: str) -> list[ReadableSpan]:
-        """What was recorded once these kinds of consumer have folded everything, and all were stopped."""
+        """The spans recorded once these kinds of consumer have folded everything and all are stopped."""
         for kind in kinds:
             wait_until(lambda kind=kind: folded(self.stage, kind))
         self.stops.close()
@@ -72,7 +72,7 @@ def consuming(stage: Stage, kind: str, recorded: RecordedTracing) -> Iterator[No
 
 @pytest.fixture
 def traced(infra: object, tmp_path: object) -> Iterator[Traced]:
-    """Nothing is recorded unless a caller says so."""
+    """Nothing is recorded unless the caller's context is sampled."""
     recorded = RecordedTracing(ratio=0.0)
     with ExitStack() as stops, staged(infra, tmp_path) as stage:  # type: ignore[arg-type]
         kafka = stage.settings.kafka
@@ -91,7 +91,7 @@ def queries(*numbers: int) -> list[Entry]:
 
 
 def counted(stage: Stage) -> bool:
-    """Whether something of the user is in the user's row."""
+    """Whether the user's row counts any event."""
     (row,) = read_rows(stage.store, SCHEMA["user"], [(USER,)])
     return row is not None and bool(row["counts"].any())
 
@@ -105,7 +105,7 @@ def publish(traced: Traced, entries: Sequence[Entry], metadata: Sequence[tuple[s
 def test_a_trace_leads_from_publish_to_the_row(traced: Traced) -> None:
     """Through Kafka and the fold of the user's row, and on through the deltas to the rows of scenarios.
 
-    Neither who it was nor what they wrote or sent along is in any span, log line or metric.
+    No user id, text or request metadata is in any span, log line or metric.
     """
     with logs() as lines:
         publish(traced, [*queries(1), *CATALOGUE], SAMPLED)
@@ -142,8 +142,8 @@ def test_a_trace_leads_from_publish_to_the_row(traced: Traced) -> None:
     assert not [secret for secret in (USER, "insulin", "secret-41c7") if any(secret in text for text in shown)]
 
 
-def test_a_stream_carries_its_trace_on(traced: Traced) -> None:
-    """The thread that reads it sends for the same request."""
+def test_a_stream_propagates_its_trace(traced: Traced) -> None:
+    """The thread that reads the stream publishes under the same trace."""
     requests = [PublishStreamRequest(sequence=n, entries=queries(n)) for n in range(3)]
     stub = traced.gateway.stub
     answers = list(stub.PublishStream(iter(requests), timeout=60, wait_for_ready=True, metadata=SAMPLED))

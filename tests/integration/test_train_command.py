@@ -1,4 +1,4 @@
-"""`crossrec train` as a user meets it."""
+"""`crossrec train` as a user runs it."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def run(data: Path, *arguments: str) -> tuple[str, BaseException | None]:
 
 
 def test_each_kind_and_seed_gets_a_run_and_a_version(tmp_path: Path) -> None:
-    """Two seeds of one kind are two runs and two versions, listed with their figures on the test split."""
+    """Two seeds of one kind are two runs and two versions, listed with their metrics on the test split."""
     write_rows(tmp_path / "made" / "rows", splits=("train", "validation", "test"))
     kinds = ("--model", "popularity", "--seed", "0", "--seed", "1")
     output, error = run(tmp_path, "--data", "made", *kinds, "--epochs", "1")

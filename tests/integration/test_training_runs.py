@@ -45,7 +45,7 @@ def test_a_run_holds_predictions_of_validation_and_test(settings: Settings, out:
     assert ((probability > 0) & (probability < 1)).all()
 
 
-def test_a_run_says_what_it_was_and_how_good(out: Path) -> None:
+def test_a_run_records_its_choices_and_metrics(out: Path) -> None:
     """Choices, epochs, metrics per split and scenario, and the registered version."""
     run = read_run(out)
     assert ("neural", 3, 2) == (run["kind"], run["seed"], run["training"]["epochs"])
@@ -90,7 +90,7 @@ def test_models_of_a_selection_are_not_registered(settings: Settings) -> None:
     assert not (Path(settings.registry_dir) / "logistic").exists()
 
 
-def test_settings_override_the_kinds_choices(settings: Settings) -> None:
+def test_settings_override_the_choices_of_a_kind(settings: Settings) -> None:
     """`[training]` beats the kind, flags beat both."""
     chosen = settings.model_copy(update={"training": TrainingSettings(epochs=2, batch_rows=100)})
     run = read_run(train_run(chosen, "made", "popularity", 1, {"epochs": 1}))

@@ -59,8 +59,8 @@ def fold(stage: Stage) -> None:
         wait_until(lambda: folded(stage, "behavior"))
 
 
-def test_a_user_sees_what_is_stored_and_is_forgotten(stage: Stage, run: Run) -> None:
-    """Published, folded, exported; erased, folded, and in Valkey nothing is left but the mark and the fences, apart."""
+def test_the_rows_of_a_user_are_exported_and_erased(stage: Stage, run: Run) -> None:
+    """Published, folded, exported; erased, folded: Valkey then holds only the mark and the fences."""
     stage.send([item_update(1, attributes={}), item_update(2, attributes={})])
     with running(stage, "item"):
         wait_until(lambda: folded(stage, "item"))
@@ -93,7 +93,7 @@ def test_a_user_sees_what_is_stored_and_is_forgotten(stage: Stage, run: Run) -> 
 
 
 def test_features_that_left_the_schema_are_erased_too(stage: Stage, run: Run) -> None:
-    """Their fields stay in rows that were rewritten under a newer schema, until the user goes."""
+    """Their fields stay in rows that were rewritten under a newer schema, until the user is erased."""
     once = Feature("once", "string", SCALAR, "a feature of an older schema", "")
     views = (replace(v, features=(*v.features, once)) if v.name == "user" else v for v in SCHEMA.views)
     join_lineage(stage.store, replace(SCHEMA, views=tuple(views)))
@@ -110,7 +110,7 @@ def test_features_that_left_the_schema_are_erased_too(stage: Stage, run: Run) ->
 
 
 def test_an_erasure_reaches_a_data_set(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `--data`; a data set that is not there is refused before anything is published."""
+    """With `--data`; a missing data set is an error before anything is published."""
     click = {"user_id": USER, "scenario_id": "tv", "item_id": "i", "type": "click", "time": "2026-01-01T10:00:00Z"}
     (tmp_path / "events.jsonl").write_text(json.dumps(click))
     import_dataset("jsonl", tmp_path / "data" / "own", source=tmp_path)

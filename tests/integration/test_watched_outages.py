@@ -1,4 +1,4 @@
-"""A consumer, watched from outside, through every way in which a real Valkey can fail for a while, or Kafka."""
+"""A consumer's readiness and log during temporary failures of a real Valkey or Kafka."""
 
 import json
 import logging
@@ -17,7 +17,17 @@ import redis
 from services.infra.commands import Endpoints, InfraConfig, up
 from services.server.logging import JsonFormatter
 from services.store.connect import open_rows
-from tests.integration.consumer_harness import SCHEMA, UPDATES, USER_VIEWS, Gate, Stage, clicks, folded, running, staged
+from tests.integration.consumer_harness import (
+    SCHEMA,
+    UPDATES,
+    USER_VIEWS,
+    BlockingStore,
+    Stage,
+    clicks,
+    folded,
+    running,
+    staged,
+)
 from tests.integration.test_consumers_outage import kill
 from tests.unit.consumers.streams import assert_rows, behavior, behavior_event, fold_catalogue, replayed
 from tests.waiting import wait_until
@@ -25,15 +35,15 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 SESSION_S = 6.0
-"""After which Kafka gives the partitions of a member that it does not hear from to others."""
+"""After this time without heartbeats Kafka assigns a member's partitions to others."""
 
 SECRET_ID, SECRET_TEXT = "user-secret-4711", "text-secret-0815"
-"""Must not be in any line of the log."""
+"""Must not be in any log line."""
 
 Outage = Callable[[redis.Redis, InfraConfig], Iterator[None]]
 
 
-def away(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
+def killed(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
     """Killed, and started again on the same port."""
     del valkey
     kill(servers, "valkey")
@@ -44,7 +54,7 @@ def away(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
 
 
 def out_of_memory(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
-    """It reads, but takes no write."""
+    """It serves reads and rejects writes."""
     del servers
     valkey.config_set("maxmemory-policy", "noeviction")
     valkey.config_set("maxmemory", 1)
@@ -65,7 +75,7 @@ def read_only(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
 
 
 def paused(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
-    """Connected, but answering nothing."""
+    """Connected, but without any answer."""
     del servers
     valkey.client_pause(int(SESSION_S * 1000) + 3000, all=True)
     yield
@@ -74,9 +84,9 @@ def paused(valkey: redis.Redis, servers: InfraConfig) -> Iterator[None]:
 @pytest.fixture
 def stage(infra: Endpoints, tmp_path: Path) -> Iterator[Stage]:
     with staged(infra, tmp_path, session_timeout_ms=int(SESSION_S * 1000)) as stage:
-        impatient = stage.settings.store.model_copy(update={"read_timeout_s": 0.5})
+        short_timeout = stage.settings.store.model_copy(update={"read_timeout_s": 0.5})
         listening = stage.settings.consumers.model_copy(update={"metrics_listen": "127.0.0.1:0"})
-        settings = stage.settings.model_copy(update={"store": impatient, "consumers": listening})
+        settings = stage.settings.model_copy(update={"store": short_timeout, "consumers": listening})
         yield replace(stage, settings=settings, store=open_rows(settings))
 
 
@@ -105,18 +115,18 @@ def members(stage: Stage) -> list[str]:
 
 
 def outlast_the_session() -> None:
-    """Longer than Kafka waits for a member that it does not hear from."""
+    """Wait longer than Kafka waits for a member's heartbeat."""
     begun = time.monotonic()
     wait_until(lambda: time.monotonic() - begun > SESSION_S + 1)
 
 
-@pytest.mark.parametrize("outage", [away, out_of_memory, read_only, paused])
-def test_the_store_comes_back(
+@pytest.mark.parametrize("outage", [killed, out_of_memory, read_only, paused])
+def test_a_consumer_resumes_after_a_store_outage(
     outage: Outage, stage: Stage, infra: Endpoints, infra_config: InfraConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Meanwhile it is not ready, keeps its partitions, commits nothing; then it folds every record once.
+    """Meanwhile the consumer is not ready, keeps its partitions, commits nothing; then it folds every record once.
 
-    The log has a line when it begins and one when it ends, and no id or text of a user.
+    The log has one line at the begin of the outage and one at its end, and no id or text of a user.
     """
     caplog.set_level(logging.INFO, "services")
     before, after = behavior(60, users=9), behavior(200, seed=1, users=9)
@@ -146,9 +156,9 @@ def test_the_store_comes_back(
     assert SECRET_TEXT not in logged
 
 
-def test_a_slow_store_costs_no_partition(stage: Stage) -> None:
-    """A write that takes longer than the session: heartbeats go on meanwhile, and the batch is committed."""
-    store = Gate(stage.store)
+def test_a_slow_store_loses_no_partition(stage: Stage) -> None:
+    """A write that takes longer than the session time-out: heartbeats continue, and the batch is committed."""
+    store = BlockingStore(stage.store)
     store.opened.set()
     with running(stage, "behavior", store):
         stage.send([behavior_event(1, user_id="u1")])
@@ -166,10 +176,10 @@ def test_a_slow_store_costs_no_partition(stage: Stage) -> None:
     assert 1.0 == clicks(stage, "u0")
 
 
-def test_kafka_goes_and_comes_back_while_there_is_nothing_to_do(
+def test_an_idle_consumer_recovers_from_a_kafka_outage(
     stage: Stage, infra_config: InfraConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An idle consumer notices by its heartbeats, says so once, and is ready again by itself."""
+    """An idle consumer detects the outage by its heartbeats, logs it once, and becomes ready again by itself."""
     caplog.set_level(logging.INFO, "services")
     with running(stage, "behavior"):
         stage.send([behavior_event(1)])
@@ -188,8 +198,8 @@ def test_kafka_goes_and_comes_back_while_there_is_nothing_to_do(
     assert lines(caplog, "recovered")
 
 
-def test_a_bad_record_leaves_no_trace_in_the_log(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever is wrong with it: ids and texts of users stay out of every line."""
+def test_the_content_of_an_invalid_record_is_not_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is invalid: ids and texts of users are in no log line."""
     caplog.set_level(logging.INFO, "services")
     json_type = [("content-type", b"application/json")]
     bad = [
