@@ -1,7 +1,7 @@
 """Checks the Helm chart with `helm` and `kubeconform`: `python -m tests.outside.chart`.
 
 Both are looked for on PATH and in ~/go/bin. Kubernetes' JSON schemas come from the Python package kubernetes-validate,
-whose references are rewritten so that kubeconform finds them. What is missing is said in a line.
+whose references are rewritten so that kubeconform finds them. Missing tools are reported in one line.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ VERSIONS = ("1.27.0", "1.37.0")
 FOREIGN = "PodMonitor,PrometheusRule,ScaledObject"
 """Kinds of the Prometheus operator and of KEDA: Kubernetes has no schemas of them."""
 
-WHERE = {
+INSTALL = {
     "helm": "go install helm.sh/helm/v4/cmd/helm@v4.3.1",
     "kubeconform": "go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
     "kubernetes-validate": "make outside installs it into build/outside",
@@ -59,11 +59,11 @@ def find_tools() -> tuple[Tools | None, list[str]]:
     found = {"helm": helm, "kubeconform": kubeconform, "kubernetes-validate": schemas}
     if helm and kubeconform and schemas:
         return Tools(helm, kubeconform, schemas), []
-    return None, [f"{name} ({WHERE[name]})" for name, what in found.items() if not what]
+    return None, [f"{name} ({INSTALL[name]})" for name, what in found.items() if not what]
 
 
 def find_schemas() -> Path | None:
-    """Folder of Kubernetes' schemas: where the environment says, or of the package."""
+    """Folder of Kubernetes' schemas: KUBERNETES_SCHEMAS, or that of the package."""
     if given := os.environ.get("KUBERNETES_SCHEMAS"):
         return Path(given)
     if spec := importlib.util.find_spec("kubernetes_validate"):
@@ -73,7 +73,7 @@ def find_schemas() -> Path | None:
 
 
 def check(tools: Tools) -> None:
-    """Lint, render and validate under every file of values; CalledProcessError with the tool's words if one objects."""
+    """Lint, render and validate under every file of values; CalledProcessError with the tool's output if one fails."""
     with tempfile.TemporaryDirectory() as folder:
         for version in VERSIONS:
             rewrite(tools.schemas / f"v{version}-local-strict", Path(folder) / f"v{version}")
@@ -104,7 +104,7 @@ def _run(*command: str, stdin: str | None = None) -> str:
 
 
 def main() -> int:
-    """For `make check`: what cannot be checked is said, and no failure."""
+    """For `make check`: missing tools are reported, and are not a failure."""
     tools, missing = find_tools()
     if not tools:
         print(f"chart not checked, missing: {'; '.join(missing)}")  # noqa: T201 - the program's output

@@ -1,4 +1,4 @@
-"""The programs of tests/contract/clients: how each is built and run. Knows their tools, not what they must print."""
+"""The programs of tests/contract/clients: how each is built and run, without the output that is expected of them."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "contract" / "clients"
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-"""With buf, which comes with the development packages."""
+"""Includes buf, which is one of the development packages."""
 
 
 @dataclass(frozen=True)

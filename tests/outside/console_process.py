@@ -1,6 +1,6 @@
 """Serves the console over a running system in one process, for a browser: `-m tests.outside.console_process PORT`.
 
-What is published is folded at once. Says READY on standard output just before it listens; ends at SIGTERM.
+Published events are folded at once. Prints READY on standard output just before it listens; stops at SIGTERM.
 """
 
 import sys
@@ -17,8 +17,8 @@ READY = "ready"
 
 
 def main() -> None:
-    """Serve until told to stop."""
-    app.on_startup(_say_ready)
+    """Serve until SIGTERM."""
+    app.on_startup(_print_ready)
     with (
         running_chain() as chain,
         tempfile.TemporaryDirectory() as directory,
@@ -39,7 +39,7 @@ def main() -> None:
         )
 
 
-def _say_ready() -> None:
+def _print_ready() -> None:
     sys.stdout.write(f"{READY}\n")
     sys.stdout.flush()
 

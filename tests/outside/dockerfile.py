@@ -1,4 +1,4 @@
-"""Reads deploy/Dockerfile: its instructions, and those that make up a stage. Knows the few that are used there."""
+"""Reads deploy/Dockerfile: its instructions, and those of a stage. Supports the few that are used there."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,4 +22,4 @@ def stage(steps: Sequence[Instruction], name: str) -> list[Instruction]:
         base, _, own = steps[begin][1].partition(" AS ")
         if own == name:
             return [*stage(steps, base), *steps[begin + 1 : end]]
-    return []  # an image of others
+    return []  # an external image

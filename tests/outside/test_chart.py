@@ -16,13 +16,13 @@ def tools() -> chart.Tools:
     return found
 
 
-def test_helm_renders_it_and_kubernetes_knows_every_field(tools: chart.Tools) -> None:
+def test_helm_renders_it_and_every_field_is_valid(tools: chart.Tools) -> None:
     """Under every file of values, for the oldest and a recent version of Kubernetes."""
     chart.check(tools)
 
 
-def test_a_wrong_field_is_found(tools: chart.Tools, tmp_path: Path) -> None:
-    """The schemas are really looked at."""
+def test_an_unknown_field_is_rejected(tools: chart.Tools, tmp_path: Path) -> None:
+    """The schemas are really applied."""
     chart.rewrite(tools.schemas / f"v{chart.VERSIONS[1]}-local-strict", tmp_path / "schemas")
     wrong = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndatum: {}\n"
     location = f"{tmp_path}/schemas/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
@@ -32,7 +32,7 @@ def test_a_wrong_field_is_found(tools: chart.Tools, tmp_path: Path) -> None:
     assert "'datum' not allowed" in run.stdout
 
 
-def test_a_misspelt_value_is_refused(tools: chart.Tools) -> None:
+def test_a_misspelt_value_is_rejected(tools: chart.Tools) -> None:
     """By the schema of the values."""
     command = [tools.helm, "template", "release", str(chart.CHART), "--set", "gateway.replica=3"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

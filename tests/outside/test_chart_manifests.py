@@ -15,8 +15,8 @@ from tests.outside.chart import CHART, VALUES, find_program
 Manifest = dict[str, Any]
 
 
-def rendered(values: Path | None) -> list[Manifest]:
-    """Every manifest of a release; fails where there is no helm."""
+def render_chart(values: Path | None) -> list[Manifest]:
+    """Every manifest of a release; the test fails without helm."""
     helm = find_program("helm")
     if not helm:
         pytest.fail("missing: helm", pytrace=False)
@@ -28,7 +28,7 @@ def rendered(values: Path | None) -> list[Manifest]:
 
 @pytest.fixture(params=VALUES, ids=lambda values: values.stem if values else "defaults")
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return rendered(request.param)
+    return render_chart(request.param)
 
 
 def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
@@ -38,7 +38,7 @@ def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
 
 
 def test_every_container_is_confined(manifests: list[Manifest]) -> None:
-    """No root, nothing to write to but volumes, no capability, no token, bounded memory."""
+    """No root, a read-only root file system, no capabilities, no token, bounded memory."""
     for pod in pods(manifests).values():
         assert (True, 10001) == (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"])
         assert pod["automountServiceAccountToken"] is False
@@ -52,10 +52,10 @@ def test_every_container_is_confined(manifests: list[Manifest]) -> None:
             assert "memory" in container["resources"]["limits"]
 
 
-def test_its_environment_are_settings(
+def test_environment_variables_are_settings(
     manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A setting that is not there, or a value that does not fit, would keep the program from starting."""
+    """An unknown setting or an invalid value would keep the program from starting."""
     config = next(m for m in manifests if m["kind"] == "ConfigMap")["data"]["crossrec.toml"]
     (tmp_path / "crossrec.toml").write_text(config)
     for pod in pods(manifests).values():
@@ -69,22 +69,22 @@ def test_its_environment_are_settings(
             assert load_settings().kafka.partitions > 1
 
 
-def test_probes_ask_ports_that_are_open(manifests: list[Manifest]) -> None:
-    """Each long-running container has all three kinds, at a port of its own."""
+def test_probes_use_open_ports(manifests: list[Manifest]) -> None:
+    """Each long-running container has all three probes, at one of its own ports."""
     for name, pod in pods(manifests).items():
         if name.endswith("-setup"):
             continue
         container = pod["containers"][0]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
-            asked = container[probe].get("httpGet") or container[probe].get("tcpSocket") or container[probe].get("grpc")
-            if asked:
-                assert asked["port"] in (*ports, *ports.values())
+            check = container[probe].get("httpGet") or container[probe].get("tcpSocket") or container[probe].get("grpc")
+            if check:
+                assert check["port"] in (*ports, *ports.values())
             else:
                 assert f"127.0.0.1:{ports['grpc']}" == container[probe]["exec"]["command"][3]
 
 
-def test_what_selects_pods_finds_some(manifests: list[Manifest]) -> None:
+def test_selectors_match_pods(manifests: list[Manifest]) -> None:
     """Services, budgets and policies select labels that a Deployment's pods have."""
     labels = [m["spec"]["template"]["metadata"]["labels"].items() for m in manifests if m["kind"] == "Deployment"]
     for manifest in manifests:
@@ -96,7 +96,7 @@ def test_what_selects_pods_finds_some(manifests: list[Manifest]) -> None:
 
 
 def test_autoscalers_own_the_replicas(manifests: list[Manifest]) -> None:
-    """A Deployment says how many only where nobody else does."""
+    """A Deployment sets its replicas only if no autoscaler does."""
     scaled = {
         m["spec"]["scaleTargetRef"]["name"]
         for m in manifests
@@ -107,9 +107,9 @@ def test_autoscalers_own_the_replicas(manifests: list[Manifest]) -> None:
     assert every - scaled == fixed
 
 
-def test_secrets_are_named_and_never_written() -> None:
-    """A Secret's key beats the plain value of the same name, and the chart makes no Secret."""
-    manifests = rendered(CHART / "ci" / "everything-values.yaml")
+def test_secrets_are_referenced_and_never_created() -> None:
+    """A Secret's key overrides the plain value of the same name, and the chart creates no Secret."""
+    manifests = render_chart(CHART / "ci" / "everything-values.yaml")
     gateway = pods(manifests)["release-gateway"]["containers"][0]["env"]
     urls = [variable for variable in gateway if variable["name"] == "CROSSREC_STORE__URL"]
     assert [{"name": "CROSSREC_STORE__URL", "valueFrom": {"secretKeyRef": {"name": "valkey", "key": "url"}}}] == urls
@@ -117,17 +117,17 @@ def test_secrets_are_named_and_never_written() -> None:
 
 
 def test_pods_outlive_their_drain() -> None:
-    """The grace of a pod is more than 5 s before it hears of the end, and what the program takes after that."""
+    """The grace period is longer than the 5 s of preStop and the longest shutdown of the program."""
     from services.gateway.main import DRAIN_S as GATEWAY_S
     from services.ranking.process.worker import DRAIN_S, END_S
 
-    found = pods(rendered(None))
+    found = pods(render_chart(None))
     assert found["release-gateway"]["terminationGracePeriodSeconds"] > 5 + 2 * GATEWAY_S
     assert found["release-ranking"]["terminationGracePeriodSeconds"] > 5 + DRAIN_S + END_S
 
 
 def test_the_chart_has_the_programs_version() -> None:
-    """pyproject.toml's."""
+    """That of pyproject.toml."""
     program = re.search(r'^version = "(.*)"', (CHART.parents[2] / "pyproject.toml").read_text(), re.MULTILINE)
     assert program
     assert program[1] == yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]

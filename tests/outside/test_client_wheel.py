@@ -1,4 +1,4 @@
-"""The Python client as a distribution of its own, in an environment with nothing but what it asks for."""
+"""The Python client as a distribution of its own, in an environment with nothing but its dependencies."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The interpreter of an environment with the wheel and what it needs."""
+    """The interpreter of an environment with the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("client")
     uv("build", "--wheel", "--out-dir", str(folder), str(ROOT / "services" / "client"))
     [wheel] = folder.glob("crossrec_client-*.whl")
@@ -51,7 +51,7 @@ def uv(*arguments: str) -> None:
     assert 0 == run.returncode, run.stderr
 
 
-def test_the_wheel_needs_grpcio_and_protobuf_alone(python: str, tmp_path: Path) -> None:
+def test_the_wheel_needs_only_grpcio_and_protobuf(python: str, tmp_path: Path) -> None:
     """It publishes and ranks. Without googleapis' messages the reason of an error is not known, the code is."""
     with live_chain.running() as chain:
         chain.publish(live_chain.scenario("tv", "evenings"))

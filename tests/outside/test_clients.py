@@ -38,7 +38,7 @@ def chain() -> Iterator[LiveChain]:
 
 
 def lines(program: Program, gateway: str, ranking: str, **environment: str) -> list[list[str]]:
-    """The words that a program printed, line by line; it ends with 0 unless it says that a call failed."""
+    """The output of a program, split into lines and words; its exit code is 0 unless it prints that a call failed."""
     settings = {"DEADLINE_MS": "20000", **environment, "GATEWAY": gateway, "RANKING": ranking}
     run = program.run(*ASKED, **settings)
     printed = [line.split() for line in run.stdout.splitlines()]
@@ -46,32 +46,32 @@ def lines(program: Program, gateway: str, ranking: str, **environment: str) -> l
     return printed
 
 
-def ranked(answer: RankResponse) -> list[list[str]]:
-    """What a program prints of an answer."""
+def ranked_lines(answer: RankResponse) -> list[list[str]]:
+    """The output of a program for an answer."""
     return [["ranked", item.item_id, f"{item.score:.6f}"] for item in answer.items]
 
 
-def plain(code: str) -> str:
-    """The name of a status as all languages have it."""
+def normalise_code(code: str) -> str:
+    """The name of a status in a form that is common to all languages."""
     return code.replace("_", "").lower()
 
 
-def test_what_it_publishes_is_acknowledged_and_moves_what_it_ranks(program: Program, chain: LiveChain) -> None:
-    """Scores are those that any other client gets; a click counts from the moment the consumers have followed."""
+def test_its_events_are_acknowledged_and_change_its_rankings(program: Program, chain: LiveChain) -> None:
+    """Scores are those of any other client; a click counts as soon as the consumers have processed it."""
     gateway, ranking = chain.gateway.built.address, chain.server.built.address
     [word, event_id], *before = lines(program, gateway, ranking)
     assert "accepted" == word
-    assert ranked(chain.rank("tv", ITEMS)) == before
+    assert ranked_lines(chain.rank("tv", ITEMS)) == before
     chain.follow()
     (_, other_id), *after = lines(program, gateway, ranking)
-    assert ranked(chain.rank("tv", ITEMS)) == after
+    assert ranked_lines(chain.rank("tv", ITEMS)) == after
     assert before != after
     assert event_id != other_id
     assert event_id in str(chain.gateway.publisher.stored[-2])
 
 
 def test_tls_and_token(program: Program, chain: LiveChain, tmp_path: Path) -> None:
-    """With them it is let in; with another token it is not, and says so."""
+    """With them its calls succeed; with another token it prints that the call is unauthenticated."""
     authority = AuthorityInFiles(tmp_path)
     credentials, ca = authority.server_credentials(), str(authority.file)
     with (
@@ -79,23 +79,23 @@ def test_tls_and_token(program: Program, chain: LiveChain, tmp_path: Path) -> No
         front.serving(chain.server.built.address, TOKEN, credentials) as ranking,
     ):
         accepted, *answer = lines(program, gateway.address, ranking.address, CA=ca, TOKEN=TOKEN)
-        refused = lines(program, gateway.address, ranking.address, CA=ca, TOKEN="another")[0]  # noqa: S106
+        rejected = lines(program, gateway.address, ranking.address, CA=ca, TOKEN="another")[0]  # noqa: S106
     assert "accepted" == accepted[0]
-    assert ranked(chain.rank("tv", ITEMS)) == answer
-    assert ["failed", "Publish", "unauthenticated"] == [*refused[:2], plain(refused[2])]
+    assert ranked_lines(chain.rank("tv", ITEMS)) == answer
+    assert ["failed", "Publish", "unauthenticated"] == [*rejected[:2], normalise_code(rejected[2])]
 
 
-def test_a_server_of_another_authority_hears_nothing(program: Program, chain: LiveChain, tmp_path: Path) -> None:
-    """Least of all the token."""
-    ours, other = [AuthorityInFiles(_made(tmp_path / name)) for name in ("ours", "other")]
+def test_a_server_of_another_authority_receives_nothing(program: Program, chain: LiveChain, tmp_path: Path) -> None:
+    """Neither a request nor the token."""
+    ours, other = [AuthorityInFiles(_make_folder(tmp_path / name)) for name in ("ours", "other")]
     with front.serving(chain.gateway.built.address, credentials=other.server_credentials()) as gateway:
         failed = lines(program, gateway.address, "127.0.0.1:1", CA=str(ours.file), TOKEN=TOKEN)[0]
     assert ["failed", "Publish"] == failed[:2]
     assert [] == gateway.seen
 
 
-def test_it_tries_again(program: Program, chain: LiveChain) -> None:
-    """After UNAVAILABLE with the same event id, and after RESOURCE_EXHAUSTED when the server says."""
+def test_failed_calls_are_retried(program: Program, chain: LiveChain) -> None:
+    """After UNAVAILABLE with the same event id, and after RESOURCE_EXHAUSTED with the server's retry delay."""
     with (
         front.serving(chain.gateway.built.address) as gateway,
         front.serving(chain.server.built.address) as ranking,
@@ -106,15 +106,15 @@ def test_it_tries_again(program: Program, chain: LiveChain) -> None:
     sent = [PublishRequest.FromString(tried.request).entries[0] for tried in gateway.tries("Publish")]
     assert [accepted[1]] * 3 == [entry.behavior_event.event_id for entry in sent]
     assert 2 == len(ranking.tries("Rank"))
-    assert ranked(chain.rank("tv", ITEMS)) == answer
+    assert ranked_lines(chain.rank("tv", ITEMS)) == answer
 
 
-def test_the_deadline_ends_a_call_that_nobody_answers(program: Program) -> None:
+def test_the_deadline_ends_a_call_without_an_answer(program: Program) -> None:
     with front.black_hole() as address:
         failed = lines(program, address, address, DEADLINE_MS="500")[0]
-    assert ["failed", "Publish", "deadlineexceeded"] == [*failed[:2], plain(failed[2])]
+    assert ["failed", "Publish", "deadlineexceeded"] == [*failed[:2], normalise_code(failed[2])]
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder

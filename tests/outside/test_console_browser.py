@@ -1,4 +1,4 @@
-"""The console's pages in a real Chromium, on a wide screen and on a phone: they fit, work, and say nothing in vain.
+"""The console's pages in a real Chromium, on a wide screen and on a phone: they fit, work, and log no errors.
 
 Screenshots go to build/console.
 """
@@ -18,7 +18,7 @@ from services.infra.ports import choose_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "ready"
-"""What the process of `console_process` says."""
+"""What the process of `console_process` prints."""
 
 SHOTS = ROOT / "build" / "console"
 WAIT_MS = 120_000
@@ -31,7 +31,7 @@ PRESSED = {
     "compare": ("/compare", "Compare", "How alike they are"),
     "health": ("/health", "Refresh", "The standard gRPC health check"),
 }
-"""Path, button, and what is there afterwards."""
+"""Path, button, and a text that the page shows afterwards."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Of a console on a running system."""
+    """The address of a console on a running system."""
     port = choose_port(0, None, ())
     command = [sys.executable, "-m", "tests.outside.console_process", str(port)]
     # NiceGUI takes a process with this variable for a test of its own.
@@ -57,13 +57,13 @@ def address() -> Iterator[str]:
         try:
             assert process.stdout
             assert f"{READY}\n" == process.stdout.readline()
-            until_it_listens(port, process)
+            wait_until_it_listens(port, process)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
 
 
-def until_it_listens(port: int, process: "subprocess.Popen[str]") -> None:
+def wait_until_it_listens(port: int, process: "subprocess.Popen[str]") -> None:
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -75,21 +75,21 @@ def until_it_listens(port: int, process: "subprocess.Popen[str]") -> None:
 
 @pytest.fixture(params=[1280, 390], ids=["wide", "phone"])
 def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page whose browser may reach nothing but the console, and has nothing to complain about."""
+    """A page whose browser requests nothing but the console, and logs no errors or warnings."""
     context = browser.new_context(viewport={"width": request.param, "height": 900}, base_url=address)
     context.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)
-    page, complaints = context.new_page(), list[str]()
-    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else complaints.append(sent.url))
+    page, errors = context.new_page(), list[str]()
+    page.on("console", lambda entry: errors.append(entry.text) if entry.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else errors.append(sent.url))
     yield page
-    assert [] == complaints
+    assert [] == errors
     context.close()
 
 
 def press(page: Page, name: str) -> None:
-    """Open a page, press its button, and wait for what comes."""
+    """Open a page, press its button, and wait for the text that follows."""
     path, button, afterwards = PRESSED[name]
     page.goto(path)
     page.get_by_role("button", name=button, exact=True).click()
@@ -97,7 +97,7 @@ def press(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESSED)
-def test_every_page_fits_and_is_named(page: Page, name: str) -> None:
+def test_every_page_fits_and_is_labelled(page: Page, name: str) -> None:
     """Nothing has to be scrolled sideways, no text is small, every input has a label; a screenshot is taken."""
     press(page, name)
     width = page.viewport_size["width"]  # type: ignore[index]
@@ -126,14 +126,14 @@ def test_a_ranking_shows_bars_for_every_item_and_its_title(page: Page) -> None:
 
 
 def test_a_published_event_changes_the_ranking(page: Page) -> None:
-    """The item that has the event is scored otherwise than before, and the table says by how much."""
+    """The item that has the event is scored otherwise than before, and the table shows by how much."""
     press(page, "live")
     row = page.get_by_role("row").filter(has_text="has the event")
     expect(row).to_have_count(1)
     assert "+0.0000" not in row.inner_text()
 
 
-def test_pages_are_reached_by_their_links_and_keep_what_was_chosen(page: Page) -> None:
+def test_pages_are_reached_by_their_links_and_keep_the_chosen_values(page: Page) -> None:
     page.goto("/")
     page.get_by_label("User id").fill("bob")
     page.get_by_role("link", name="Transfer", exact=True).click()
@@ -141,7 +141,7 @@ def test_pages_are_reached_by_their_links_and_keep_what_was_chosen(page: Page) -
     expect(page.get_by_label("User id")).to_have_value("bob")
 
 
-def test_another_site_cannot_pose_as_the_console(page: Page, address: str) -> None:
-    """A page asked for under a foreign name is refused: a browser was led here."""
+def test_requests_with_another_host_name_are_rejected(page: Page, address: str) -> None:
+    """Another site's name may resolve to this address (DNS rebinding)."""
     answer = page.request.get(address, headers={"host": "evil.example"})
     assert 400 == answer.status

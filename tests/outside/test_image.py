@@ -23,7 +23,7 @@ LARGEST_MB = 1000
 
 @dataclass(frozen=True)
 class Image:
-    """What the image would hold.
+    """The content of the image.
 
     Args:
         opt: in place of /opt/crossrec.
@@ -34,11 +34,11 @@ class Image:
     home: Path
 
     def environment(self, **more: str) -> dict[str, str]:
-        """All that a process gets."""
+        """All environment variables of a process."""
         return {"PATH": f"{self.opt}/bin:/usr/bin:/bin", "HOME": str(self.home), "MALLOC_ARENA_MAX": "1", **more}
 
     def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """A command to its end."""
+        """Run a command to its end."""
         where = {"cwd": self.home, "env": self.environment(**more)}
         return subprocess.run(
             [self.opt / "bin" / command[0], *command[1:]], **where, check=False, capture_output=True, text=True
@@ -46,7 +46,7 @@ class Image:
 
     @contextmanager
     def process(self, *command: str, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """A command meanwhile; SIGTERM at the end."""
+        """Run a command in the background; SIGTERM at the end."""
         where = {"cwd": self.home, "env": self.environment(**more)}
         with subprocess.Popen([self.opt / "bin" / command[0], *command[1:]], **where) as process:
             try:
@@ -97,14 +97,14 @@ def test_it_is_small_and_without_torch(image: Image) -> None:
     assert "None\n" == image.run("python", "-c", "import importlib.util as u; print(u.find_spec('torch'))").stdout
 
 
-def test_the_processor_alone_is_compiled_in(image: Image) -> None:
+def test_only_the_cpu_provider_is_compiled_in(image: Image) -> None:
     """onnxruntime, not onnxruntime-gpu."""
     code = "import onnxruntime; print('CUDAExecutionProvider' in onnxruntime.get_available_providers())"
     assert "False\n" == image.run("python", "-c", code).stdout
 
 
 def test_gateway_and_consumer_become_healthy(image: Image, infra: Endpoints) -> None:
-    """Topics are made, both answer the probes of compose and chart, and both end in order."""
+    """Topics are created, both answer the probes of compose and chart, and both exit with 0."""
     listen, metrics = (f"127.0.0.1:{choose_port(0, None, ())}" for _ in range(2))
     where = {
         "CROSSREC_KAFKA__BOOTSTRAP_SERVERS": infra.kafka_bootstrap,
@@ -122,8 +122,8 @@ def test_gateway_and_consumer_become_healthy(image: Image, infra: Endpoints) -> 
     assert (0, 0) == (gateway.returncode, consumer.returncode)
 
 
-def test_ranking_says_what_it_lacks(image: Image, infra: Endpoints) -> None:
-    """Without a model it does not start; everything that it loads is there."""
+def test_ranking_reports_a_missing_encoder(image: Image, infra: Endpoints) -> None:
+    """Without it the server does not start; every package that it imports is in the image."""
     run = image.run("crossrec", "serve", "ranking", CROSSREC_STORE__URL=infra.valkey_address)
     assert 1 == run.returncode
     assert "encoder_dir: no text encoder in data/encoder" in " ".join(run.stderr.split())
@@ -148,7 +148,7 @@ def test_ranking_becomes_healthy(image: Image, infra: Endpoints) -> None:
 
 
 def wait_until_healthy(image: Image, address: str, tries: int = 200) -> None:
-    """Asks until the answer is yes; each try waits itself."""
+    """Run the health check until it succeeds; each attempt waits by itself."""
     for _ in range(tries):
         answer = image.run("python", "-m", "services.server.health", address)
         if answer.returncode == 0:

@@ -1,4 +1,4 @@
-"""Which part may import which: arrows point one way, and serving stays light."""
+"""Which package may import which: imports point one way, and serving does not load training packages."""
 
 import ast
 import re
@@ -17,11 +17,11 @@ MODULES = {
     for folder in ("services", "export", "feature_repo", "tests/bench")
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-"""Every module of our own by its dotted name."""
+"""Every module of the repository by its dotted name."""
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Our own modules that a file imports, but for what only type checkers see."""
+    """Modules of the repository that a file imports, except under TYPE_CHECKING."""
     found, tree = set(), ast.parse(path.read_text())
     skipped = {
         id(node)
@@ -36,7 +36,7 @@ def imported_modules(path: Path) -> set[str]:
     return found & MODULES.keys()
 
 
-def imported(path: Path) -> set[str]:
+def imports_of(path: Path) -> set[str]:
     """Modules that a file imports anywhere, also inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -49,57 +49,57 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("part", SERVICES)
 def test_services_import_only_what_lies_below(part: str) -> None:
-    """No service imports another, and nothing below imports what lies above; export is above all."""
-    room = ROOT / "services" / part
-    for path in room.rglob("*.py") if room.is_dir() else [room.with_suffix(".py")]:
-        for module in imported(path):
+    """No service imports another, and no package imports one above it; export is above all."""
+    package = ROOT / "services" / part
+    for path in package.rglob("*.py") if package.is_dir() else [package.with_suffix(".py")]:
+        for module in imports_of(path):
             assert not module.startswith("export"), f"{path} imports {module}"
             if module.startswith("services."):
                 assert module.split(".")[1] in SERVICES[part], f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("room", EXPORT)
-def test_export_imports_only_what_lies_below(room: str) -> None:
-    """Within export, too, arrows point one way; imports inside functions count."""
+@pytest.mark.parametrize("package", EXPORT)
+def test_export_imports_only_what_lies_below(package: str) -> None:
+    """Within export, too, imports point one way; imports inside functions count."""
     for module, path in MODULES.items():
-        if module.split(".")[:2] == ["export", room] and path.name != "cli.py":
+        if module.split(".")[:2] == ["export", package] and path.name != "cli.py":
             for below in imported_modules(path):
-                assert not below.startswith("export.") or below.split(".")[1] in EXPORT[room] | {room}, (
+                assert not below.startswith("export.") or below.split(".")[1] in EXPORT[package] | {package}, (
                     f"{module}: {below}"
                 )
 
 
-@pytest.mark.parametrize("rooms", [SERVICES, EXPORT])
-def test_the_contributors_page_shows_these_layers(rooms: dict[str, set[str]]) -> None:
+@pytest.mark.parametrize("packages", [SERVICES, EXPORT])
+def test_the_contributors_page_shows_these_layers(packages: dict[str, set[str]]) -> None:
     """The pictures are drawn from the tables; `python -m tests.unit.layers` prints them."""
-    assert drawing(rooms) in (ROOT / "services" / "CONTRIBUTING.md").read_text()
+    assert drawing(packages) in (ROOT / "services" / "CONTRIBUTING.md").read_text()
 
 
-@pytest.mark.parametrize("rooms", [SERVICES, EXPORT])
-def test_a_room_stands_above_all_that_it_may_import(rooms: dict[str, set[str]]) -> None:
-    """By at least one level: so no two rooms can import each other."""
-    level = {room: number for number, found in enumerate(levels(rooms)) for room in found}
-    assert rooms.keys() == level.keys()
-    for room, allowed in rooms.items():
-        assert all(level[below] < level[room] for below in allowed - {room})
+@pytest.mark.parametrize("packages", [SERVICES, EXPORT])
+def test_a_package_is_above_all_that_it_may_import(packages: dict[str, set[str]]) -> None:
+    """By at least one level: so no two packages can import each other."""
+    level = {package: number for number, found in enumerate(levels(packages)) for package in found}
+    assert packages.keys() == level.keys()
+    for package, allowed in packages.items():
+        assert all(level[below] < level[package] for below in allowed - {package})
 
 
-@pytest.mark.parametrize(("folder", "rooms"), [("services", SERVICES), ("export", EXPORT)])
-def test_every_room_is_in_the_table(folder: str, rooms: dict[str, set[str]]) -> None:
-    """But for the command line itself, which stands above all."""
+@pytest.mark.parametrize(("folder", "packages"), [("services", SERVICES), ("export", EXPORT)])
+def test_every_package_is_in_the_table(folder: str, packages: dict[str, set[str]]) -> None:
+    """Except the command line itself, which is above all."""
     found = {path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert rooms.keys() == found - {"__init__", "main", "commands"}
+    assert packages.keys() == found - {"__init__", "main", "commands"}
 
 
 def test_no_modules_import_each_other() -> None:
-    """Not in any circle, however long, imports inside functions included."""
+    """Nor in a longer cycle; imports inside functions count."""
     graph = {module: imported_modules(path) for module, path in MODULES.items()}
     order = TopologicalSorter({module: found - {module} for module, found in graph.items()})
-    order.prepare()  # raises CycleError, which names the circle
+    order.prepare()  # raises CycleError, which names the cycle
 
 
-def test_a_class_name_means_one_thing() -> None:
-    """Two classes share a name only where they implement one protocol: the name is in the list below then."""
+def test_class_names_are_unique() -> None:
+    """No two classes of the repository share a name."""
     places: dict[str, list[str]] = {}
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -108,7 +108,7 @@ def test_a_class_name_means_one_thing() -> None:
     assert {} == {name: found for name, found in places.items() if len(found) > 1}
 
 
-def test_every_page_links_to_what_there_is() -> None:
+def test_links_of_pages_point_to_existing_files() -> None:
     """Relative links of all Markdown pages of the repository."""
     folders = ("deploy", "export", "feature_repo", "proto", "services", "tests")
     pages = [path for folder in folders for path in (ROOT / folder).rglob("*.md") if "node_modules" not in path.parts]
@@ -118,13 +118,13 @@ def test_every_page_links_to_what_there_is() -> None:
 
 
 def test_kafkas_client_stays_in_one_package() -> None:
-    """Other packages use services.kafka, and meet none of the client's types or errors."""
+    """Other packages use services.kafka, and handle none of the client's types or errors."""
     for path in [*(ROOT / "services").rglob("*.py"), *(ROOT / "export").rglob("*.py")]:
         if ROOT / "services" / "kafka" not in path.parents:
-            assert "kafka" not in {module.partition(".")[0] for module in imported(path)}, path
+            assert "kafka" not in {module.partition(".")[0] for module in imports_of(path)}, path
 
 
-def loaded(module: str) -> set[str]:
+def loaded_by(module: str) -> set[str]:
     """Top-level packages in memory after importing a module in a fresh process."""
     code = f"import sys, {module}; print('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"
     run = subprocess.run(
@@ -133,10 +133,10 @@ def loaded(module: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def test_the_client_needs_grpc_protobuf_and_the_contracts_alone() -> None:
+def test_the_client_needs_only_grpc_protobuf_and_the_contracts() -> None:
     """And googleapis' messages (google.rpc) where they are installed."""
     files = list((ROOT / "services" / "client").glob("*.py"))
-    modules = {module for path in files for module in imported(path)} - {path.stem for path in files}
+    modules = {module for path in files for module in imports_of(path)} - {path.stem for path in files}
     foreign = {module for module in modules if module.partition(".")[0] not in sys.stdlib_module_names}
     assert {"crossrec", "google", "grpc"} == {module.partition(".")[0] for module in foreign}
     assert {"google.rpc"} == {module for module in foreign if module.startswith("google")}
@@ -145,20 +145,28 @@ def test_the_client_needs_grpc_protobuf_and_the_contracts_alone() -> None:
 @pytest.mark.parametrize("module", ["encode", "behavior", "activity", "catalogue", "schema"])
 def test_features_import_neither_feast_pandas_nor_grpc(module: str) -> None:
     """The feature code is numpy alone."""
-    assert not loaded(f"services.features.{module}") & {"feast", "pandas", "grpc", "torch", "kafka", "redis", "pyarrow"}
+    assert not loaded_by(f"services.features.{module}") & {
+        "feast",
+        "pandas",
+        "grpc",
+        "torch",
+        "kafka",
+        "redis",
+        "pyarrow",
+    }
 
 
 @pytest.mark.parametrize("module", ["services.ranking.wiring", "export.recognition.cli"])
 def test_neither_ranking_nor_the_command_line_loads_training_packages(module: str) -> None:
     """What a server or `crossrec --help` imports is without scikit-learn and torch."""
-    assert not loaded(module) & {"sklearn", "scipy", "torch", "skl2onnx"}
+    assert not loaded_by(module) & {"sklearn", "scipy", "torch", "skl2onnx"}
 
 
-def test_the_command_line_sets_how_loud_grpc_is_before_it_is_imported() -> None:
-    """GRPC reads its environment once, when it is imported: by a command, not before."""
-    assert "grpc" not in loaded("services.main")
+def test_the_command_line_sets_the_log_level_of_grpc_before_its_import() -> None:
+    """GRPC reads its environment once, when a command imports it."""
+    assert "grpc" not in loaded_by("services.main")
 
 
 def test_the_request_path_does_not_need_feast() -> None:
-    """It takes seconds to import; rows may come from elsewhere."""
-    assert not loaded("services.ranking.service") & {"feast", "pandas", "redis"}
+    """Feast takes seconds to import, and rows may come from another store."""
+    assert not loaded_by("services.ranking.service") & {"feast", "pandas", "redis"}

@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line as users see it."""
 
 import subprocess
 import sys
@@ -55,8 +55,8 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", NAMES)
-def test_every_command_explains_itself(command: str) -> None:
-    """`--help` of a command says what it does."""
+def test_every_command_has_help(command: str) -> None:
+    """`--help` of a command describes it."""
     code, output = run(command, "--help")
     assert 0 == code
     assert len(output) > 100
@@ -69,21 +69,21 @@ def test_settings_and_schema_are_printed() -> None:
 
 
 def test_unknown_consumer_lists_the_known_ones() -> None:
-    """A typo shows what there is."""
+    """The error of a typo lists the valid kinds."""
     code, output = run("consume", "behaviour")
     assert 2 == code
     assert "behavior, item, scenario, activity" in output
 
 
 def test_an_unknown_outcome_lists_the_known_ones() -> None:
-    """They follow the table of event types."""
+    """They are those of the table of event types."""
     code, output = run("attribution", "--outcome", "impression")
     assert 2 == code
     assert "click, add_to_cart, purchase" in output
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_the_summary_of_a_command_is_in_step_with_its_help(path: str) -> None:
+def test_the_table_of_commands_matches_the_commands(path: str) -> None:
     """The table's target exists, and its dependency group is one of pyproject.toml's."""
     command = COMMANDS[path]
     assert load_command(command).help
@@ -101,8 +101,8 @@ def fail_with(error: Exception) -> Callable[..., None]:
     return fail
 
 
-def test_a_missing_package_is_named_with_the_group_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a serving environment that was built without it: the command is there, and says what to install."""
+def test_a_missing_package_is_named_with_its_dependency_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a serving environment that was built without it: the command exists, its error names what to install."""
     monkeypatch.setattr(commands, "load_command", fail_with(ModuleNotFoundError("no", name="nicegui")))
     result = CliRunner().invoke(app, ["console"])
     assert isinstance(result.exception, MissingPackages)
@@ -111,7 +111,7 @@ def test_a_missing_package_is_named_with_the_group_that_brings_it(monkeypatch: p
 
 
 def test_a_package_that_is_missing_while_a_command_runs_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands import what is heavy when they run; a server's own packages come from its lock."""
+    """Commands import heavy packages when they run; the packages of a server are in its lock."""
     monkeypatch.setattr("services.doctor.cli.all_checks", fail_with(ModuleNotFoundError("no", name="redis.client")))
     result = CliRunner().invoke(app, ["doctor"])
     assert isinstance(result.exception, MissingPackages)
@@ -119,14 +119,14 @@ def test_a_package_that_is_missing_while_a_command_runs_is_named_too(monkeypatch
 
 
 def test_a_broken_import_of_our_own_is_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a fault, with its traceback, not a missing package."""
+    """It is an error with a traceback, not a missing package."""
     for error in (ModuleNotFoundError("no", name="services.no_such"), ImportError("cannot import name", name="redis")):
         monkeypatch.setattr(commands, "load_command", fail_with(error))
         assert CliRunner().invoke(app, ["doctor"]).exception is error
 
 
 def test_benchmarks_need_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """They are no part of what is installed."""
+    """They are not part of the installed package."""
     monkeypatch.setattr(commands, "CHECKOUT", tmp_path)
     result = CliRunner().invoke(app, ["bench", "--help"])
     assert isinstance(result.exception, CommandUnavailable)
@@ -134,7 +134,7 @@ def test_benchmarks_need_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @pytest.mark.parametrize("group", [[], ["serve"]])
 def test_help_imports_no_command(group: list[str]) -> None:
-    """Nor settings, tables, gRPC or anything else that takes time."""
+    """Nor settings, tables, gRPC or any other package that is slow to import."""
     code = (
         "import atexit, sys\n"
         f"sys.argv = ['crossrec', *{group}, '--help']\n"
@@ -149,7 +149,7 @@ def test_help_imports_no_command(group: list[str]) -> None:
 
 
 def test_a_load_without_requests_or_profile_names_what_is_missing() -> None:
-    """The options that would be needed."""
+    """The error names the missing options."""
     for arguments, named in ((["--rate", "5"], "--requests"), (["--requests", "none"], "--rate")):
         result = CliRunner().invoke(app, ["load", *arguments])
         assert isinstance(result.exception, CrossRecError)

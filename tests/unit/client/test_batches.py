@@ -23,9 +23,9 @@ def test_an_empty_entry_is_not_changed() -> None:
 
 def test_batches_keep_the_order_and_the_limit_of_entries() -> None:
     entries = [Entry(scenario_update=ScenarioUpdate(scenario_id=str(n))) for n in range(2 * MAX_ENTRIES + 1)]
-    made = list(split_batches(entries))
-    assert [MAX_ENTRIES, MAX_ENTRIES, 1] == [len(batch) for batch in made]
-    assert entries == [entry for batch in made for entry in batch]
+    batches = list(split_batches(entries))
+    assert [MAX_ENTRIES, MAX_ENTRIES, 1] == [len(batch) for batch in batches]
+    assert entries == [entry for batch in batches for entry in batch]
 
 
 def test_batches_keep_the_limit_of_bytes() -> None:

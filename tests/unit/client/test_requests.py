@@ -10,13 +10,13 @@ from services.client.ranking import rank_request
 
 def test_a_request_has_only_the_given_fields() -> None:
     """Fields that are not given have the contract's defaults."""
-    made = rank_request("ann", ["milk", "tea"])
-    assert RankRequest(user_id="ann", item_ids=["milk", "tea"], context={}, options={}) == made
+    request = rank_request("ann", ["milk", "tea"])
+    assert RankRequest(user_id="ann", item_ids=["milk", "tea"], context={}, options={}) == request
 
 
 def test_every_argument_sets_its_field() -> None:
     moment = datetime(2027, 1, 15, 8, tzinfo=UTC)
-    made = rank_request(
+    request = rank_request(
         "ann",
         ["milk"],
         scenario_id="tv",
@@ -30,7 +30,7 @@ def test_every_argument_sets_its_field() -> None:
     expected.request_time.FromDatetime(moment)
     expected.context.attributes["hour"] = 8.0
     expected.options.explain, expected.options.diversity = True, 0.5
-    assert expected == made
+    assert expected == request
 
 
 def test_a_time_of_another_zone_is_the_same_moment() -> None:

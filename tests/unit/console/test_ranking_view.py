@@ -17,25 +17,25 @@ def test_lines_hold_place_title_and_contributions_that_add_up() -> None:
 
 def test_facts_name_model_arm_and_freshness() -> None:
     """Also that there is no experiment, or that no event is known."""
-    made = answer({"tea": 1.0})
-    facts = dict(ranking_view(made, {}, NAMES, 12.3).facts)
+    response = answer({"tea": 1.0})
+    facts = dict(ranking_view(response, {}, NAMES, 12.3).facts)
     assert ("fake/1", "no experiment") == (facts["Model"], facts["Experiment arm"])
     assert "Television (tv)" == facts["Target scenario"]
     assert ("none is known", "for this answer") == (
         facts["User's newest event"],
         facts["User's features read"],
     )
-    made.experiment_arm, made.freshness.user_read_ms = "b", 1500
-    facts = dict(ranking_view(with_newest_event(made, 1_500_000_000), {}, NAMES, 12.3).facts)
+    response.experiment_arm, response.freshness.user_read_ms = "b", 1500
+    facts = dict(ranking_view(with_newest_event(response, 1_500_000_000), {}, NAMES, 12.3).facts)
     assert ("b", "2017-07-14T02:40:00 UTC") == (facts["Experiment arm"], facts["User's newest event"])
     assert "1,500 ms ago" == facts["User's features read"]
 
 
 def test_a_recognised_target_has_its_posterior_likeliest_first() -> None:
-    made = answer({"tea": 1.0})
-    made.scenario_posterior.add(scenario_id="shelf", probability=0.25)
-    made.scenario_posterior.add(scenario_id="tv", probability=0.75)
-    assert [("Television (tv)", 0.75), ("shelf", 0.25)] == list(ranking_view(made, {}, NAMES, 1).posterior)
+    response = answer({"tea": 1.0})
+    response.scenario_posterior.add(scenario_id="shelf", probability=0.25)
+    response.scenario_posterior.add(scenario_id="tv", probability=0.75)
+    assert [("Television (tv)", 0.75), ("shelf", 0.25)] == list(ranking_view(response, {}, NAMES, 1).posterior)
 
 
 def test_reasons_of_degradation_are_text() -> None:
@@ -46,7 +46,7 @@ def test_reasons_of_degradation_are_text() -> None:
 
 
 def test_an_answer_without_scenarios_has_lines_without_contributions() -> None:
-    made = pb.RankResponse(items=[pb.RankedItem(item_id="tea")])
-    view = ranking_view(made, {}, {}, 1)
+    response = pb.RankResponse(items=[pb.RankedItem(item_id="tea")])
+    view = ranking_view(response, {}, {}, 1)
     assert [()] == [line.contributions for line in view.lines]
     assert [] == list(view.sources)

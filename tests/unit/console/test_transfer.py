@@ -22,6 +22,6 @@ def test_a_single_scenario_has_no_transfer_between_others() -> None:
 
 
 def test_warnings_are_shown_once() -> None:
-    made = answer({})
-    made.degraded.add(reason=pb.DEGRADATION_REASON_UNKNOWN_USER, detail="no features")
-    assert ["Unknown user: no features"] == transfer_of({"shelf": made, "tv": made}).warnings
+    response = answer({})
+    response.degraded.add(reason=pb.DEGRADATION_REASON_UNKNOWN_USER, detail="no features")
+    assert ["Unknown user: no features"] == transfer_of({"shelf": response, "tv": response}).warnings

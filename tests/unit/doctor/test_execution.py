@@ -49,10 +49,10 @@ def test_a_provider_that_is_not_compiled_in_is_wrong_if_configured(path: Path) -
 
 
 @pytest.mark.skipif(ON_A_DEVICE, reason="this machine has an NVIDIA device: CUDA may be obtained")
-@pytest.mark.parametrize(("asked", "state"), [([CUDA, CPU], CheckState.WRONG), ([CPU], CheckState.OK)])
-def test_a_provider_without_its_libraries_is_wrong_only_if_configured(asked: list[str], state: CheckState) -> None:
+@pytest.mark.parametrize(("configured", "state"), [([CUDA, CPU], CheckState.WRONG), ([CPU], CheckState.OK)])
+def test_a_provider_without_its_libraries_is_wrong_only_if_configured(configured: list[str], state: CheckState) -> None:
     """It is compiled in, but ONNX Runtime would run without it. The same applies to driver and libraries."""
-    checks = list(execution_checks(asked, {}))
+    checks = list(execution_checks(configured, {}))
     assert state == find_check(checks, f"provider {CUDA}").state
     assert state == find_check(checks, "NVIDIA driver").state
     assert int(state is CheckState.WRONG) == exit_code(checks)
@@ -74,17 +74,17 @@ def test_missing_libraries_are_named(needed: bool, state: CheckState) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "asked", "expected"),
+    ("version", "configured", "expected"),
     [
         ("13.0", [CUDA], {"libcudart.so.13", "libcufft.so.12", "libcudnn.so.9"}),
         ("12.8", ["TensorrtExecutionProvider"], {"libcudart.so.12", "libcufft.so.11", "libnvinfer.so.10"}),
     ],
 )
 def test_libraries_are_those_of_the_cuda_version_of_the_build(
-    version: str, asked: list[str], expected: set[str]
+    version: str, configured: list[str], expected: set[str]
 ) -> None:
     """Other major versions have other names."""
-    assert expected <= set(library_names(version, asked))
+    assert expected <= set(library_names(version, configured))
 
 
 @pytest.mark.parametrize(

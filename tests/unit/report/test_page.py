@@ -1,4 +1,4 @@
-"""The page of a report: its parts in order, escaped, and nothing from elsewhere."""
+"""The page of a report: its parts in order, escaped, without external resources."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_folded_tables_open_on_demand(folded: bool) -> None:
     assert folded == ("<details><summary>t</summary>" in page)
 
 
-def test_plots_stand_in_the_page_with_a_text_alternative() -> None:
+def test_plots_are_embedded_with_a_text_alternative() -> None:
     figure, axes = new_axes(2.0)
     axes.plot([0, 1], [0, 1])
     page = render_page(ReportPage("", "", [Section("a", "A", plots=[svg_plot(figure, "A <line>")])]))

@@ -56,7 +56,7 @@ def _write_tokenizer(path: Path) -> None:
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=WORDS[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    # An encoder must not depend on what the file says of padding and truncation.
+    # An encoder must not depend on the file's padding and truncation.
     tokenizer.enable_padding(length=9)
     tokenizer.enable_truncation(2)
     tokenizer.save(str(path))

@@ -38,8 +38,8 @@ def test_keeps_encoders_apart(cache):
     np.testing.assert_array_equal(cache.get_many(2**63 - 1, ["milk"])["milk"], -VECTOR)
 
 
-def test_outlives_the_process_that_wrote(tmp_path):
-    """What one opening wrote the next one reads."""
+def test_vectors_persist_after_closing(tmp_path):
+    """A reopened cache has the vectors that were written before."""
     path = tmp_path / "vectors.sqlite"
     with VectorCache(path) as cache:
         cache.put_many(5, {"milk": VECTOR})
@@ -48,7 +48,7 @@ def test_outlives_the_process_that_wrote(tmp_path):
 
 
 def test_keeps_only_the_newest(tmp_path):
-    """Beyond its bound the cache forgets the vectors put first."""
+    """Beyond its bound the cache evicts the vectors that were put first."""
     with VectorCache(tmp_path / "vectors.sqlite", max_rows=2) as cache:
         for text in ("milk", "oil", "bread"):
             cache.put_many(5, {text: VECTOR})
@@ -65,7 +65,7 @@ def test_replaces_a_damaged_file(tmp_path):
 
 
 def test_closed_cache_misses(tmp_path):
-    """A cache that cannot be reached costs time, not an error."""
+    """A closed cache has no vectors and raises no error."""
     cache = VectorCache(tmp_path / "vectors.sqlite")
     cache.put_many(5, {"milk": VECTOR})
     cache.close()

@@ -10,7 +10,7 @@ from services.text.model import MAX_TOKENS
 
 
 class DictCache:
-    """The cache without a file; remembers what it was given."""
+    """The cache without a file; records the texts that were put."""
 
     def __init__(self):
         self.vectors = {}
@@ -24,7 +24,7 @@ class DictCache:
         self.vectors |= {(fingerprint, text): vector for text, vector in vectors.items()}
 
 
-def test_rows_are_unit_vectors_in_the_order_asked(encoder_directory):
+def test_rows_are_unit_vectors_in_the_order_of_the_texts(encoder_directory):
     """Row n belongs to text n, whatever order the batches ran in, and has length 1."""
     encoder = TextEncoder(encoder_directory, batch_size=2)
     texts = ["motor oil whole milk", "milk", "skim milk", "oil"]
@@ -37,7 +37,7 @@ def test_rows_are_unit_vectors_in_the_order_asked(encoder_directory):
 
 
 def test_blank_texts_are_zeros(encoder_directory):
-    """Empty and blank texts give the zero vector and leave their neighbours alone."""
+    """Empty and blank texts give the zero vector and do not change their neighbours."""
     encoder = TextEncoder(encoder_directory)
     vectors = encoder.encode(["", "milk", " \n\t"])
     np.testing.assert_array_equal(vectors[[0, 2]], np.zeros((2, encoder.dims)))
@@ -45,7 +45,7 @@ def test_blank_texts_are_zeros(encoder_directory):
 
 
 def test_no_texts_give_no_rows(encoder_directory):
-    """Nothing in, an empty matrix of the right width out."""
+    """The result is an empty matrix of the right width."""
     encoder = TextEncoder(encoder_directory)
     assert (0, encoder.dims) == encoder.encode([]).shape
 
@@ -70,7 +70,7 @@ def test_known_vectors_come_from_the_cache(encoder_directory):
 
 
 def test_long_texts_are_truncated(encoder_directory):
-    """What comes after the last token that fits does not matter, and what comes before does."""
+    """Text after the last token that fits is ignored, text before it is not."""
     encoder = TextEncoder(encoder_directory)
     full = "milk " * (MAX_TOKENS - 1) + "oil"
     longer, other = encoder.encode([full + " motor" * 50, "milk " * MAX_TOKENS])
@@ -79,7 +79,7 @@ def test_long_texts_are_truncated(encoder_directory):
 
 
 def test_lone_surrogates_are_accepted(encoder_directory):
-    """Text that is not valid Unicode is encoded, not refused."""
+    """Text that is not valid Unicode is encoded, not rejected."""
     encoder = TextEncoder(encoder_directory)
     assert np.linalg.norm(encoder.encode(["milk \ud800"])) == pytest.approx(1)
 
@@ -93,15 +93,15 @@ def test_opens_with_the_same_fingerprint(encoder_directory):
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "model.onnx"])
-def test_changed_files_are_refused(encoder_directory, name):
-    """A file that is not the one the encoder was built from stops it from opening."""
+def test_changed_files_are_rejected(encoder_directory, name):
+    """An encoder does not open with files that it was not built from."""
     path = encoder_directory / name
     path.write_bytes(path.read_bytes() + b"\n")
     with pytest.raises(EncoderMismatch, match="fingerprint"):
         TextEncoder(encoder_directory)
 
 
-def test_changed_projection_is_refused(encoder_directory):
+def test_changed_projection_is_rejected(encoder_directory):
     """The projection decides what a vector means, so it is part of the fingerprint."""
     path = encoder_directory / "projection.npz"
     with np.load(path) as arrays:
@@ -112,28 +112,28 @@ def test_changed_projection_is_refused(encoder_directory):
 
 
 def test_missing_files_are_named(encoder_directory):
-    """An incomplete directory is refused with the names of what is missing."""
+    """An incomplete directory is rejected with the names of the missing files."""
     (encoder_directory / "model.onnx").unlink()
     with pytest.raises(EncoderMismatch, match=r"no model\.onnx"):
         TextEncoder(encoder_directory)
 
 
-def test_foreign_description_is_refused(encoder_directory):
-    """An encoder.json that describes something else is refused."""
+def test_foreign_description_is_rejected(encoder_directory):
+    """An encoder.json that describes something else is rejected."""
     (encoder_directory / "encoder.json").write_text(json.dumps({"hidden_size": 384}))
     with pytest.raises(EncoderMismatch, match="does not describe an encoder"):
         TextEncoder(encoder_directory)
 
 
 def test_an_encoder_is_opened_with_its_cache(encoder_directory):
-    """Vectors computed by one process are there for the next one."""
+    """Vectors computed by one process are available to the next one."""
     vectors = open_encoder(encoder_directory).encode(["milk"])
     with VectorCache(encoder_directory / VECTORS_FILE) as cache:
         (cached,) = cache.get_many(find_fingerprint(encoder_directory), ["milk"]).values()
     np.testing.assert_array_equal(vectors[0], cached)
 
 
-def test_a_directory_without_an_encoder_is_a_wrong_setting(tmp_path):
+def test_a_directory_without_an_encoder_is_a_configuration_error(tmp_path):
     """The error names the setting and the commands that build an encoder; nothing is created."""
     for read in (open_encoder, read_encoder_info):
         with pytest.raises(ConfigurationError, match=r"encoder_dir: no text encoder in .*; `crossrec replay`"):

@@ -44,13 +44,13 @@ def test_fit_is_deterministic():
 
 
 @pytest.mark.parametrize("dims", [0, 13])
-def test_impossible_dimensions_are_refused(dims):
+def test_impossible_dimensions_are_rejected(dims):
     """There is no orthogonal projection to more dimensions than the model has, nor to none."""
     with pytest.raises(ValueError, match="between 1 and 12"):
         fit_projection(embeddings(20), dims=dims)
 
 
-def test_survives_the_disk(tmp_path):
+def test_a_saved_projection_is_loaded_unchanged(tmp_path):
     """A projection reads back to the bit and keeps its identity."""
     projection = fit_projection(embeddings(50), dims=4)
     projection.save(tmp_path)

@@ -15,7 +15,7 @@ def test_words_make_the_vector():
 
 @pytest.mark.parametrize("dims", [3, 64, 100])
 def test_vectors_have_length_one(dims):
-    """Any number of dimensions will do, and the encoder says which it has."""
+    """Any number of dimensions is possible; the encoder has it as `dims`."""
     encoder = HashingEncoder(dims)
     vectors = encoder.encode(["milk", "motor oil"])
     assert (2, dims) == vectors.shape == (2, encoder.dims)
@@ -36,17 +36,17 @@ def test_vectors_never_change():
     )
 
 
-def test_fingerprint_tells_dimensions_apart():
+def test_fingerprint_depends_on_dimensions():
     """Vectors of different lengths are different spaces."""
     assert HashingEncoder(8).fingerprint != HashingEncoder(16).fingerprint
 
 
-def test_fingerprint_sees_where_parts_end():
+def test_fingerprint_depends_on_the_ends_of_parts():
     """Moving bytes from one file to the next changes the identity."""
     assert fingerprint_of(b"ab", b"c") != fingerprint_of(b"a", b"bc")
 
 
-def test_rounding_noise_is_no_direction():
-    """Rows too short to have a direction become zeros instead of being blown up."""
+def test_rounding_noise_becomes_zeros():
+    """Rows too short to have a direction become zeros instead of being amplified."""
     rows = unit_rows(np.array([[3.0, 4.0], [1e-12, 0.0], [0.0, 0.0]]))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [0, 0]])

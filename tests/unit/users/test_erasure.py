@@ -23,7 +23,7 @@ def test_an_erasure_is_stored_as_the_gateway_stores_it() -> None:
     assert erasure.event_id
 
 
-def test_a_bad_user_id_is_refused() -> None:
+def test_an_invalid_user_id_is_rejected() -> None:
     """With field and reason; nothing is stored."""
     publisher = MemoryPublisher()
     with pytest.raises(InvalidRequest, match=r"user_erasure\.user_id: is 129 bytes long"):
@@ -31,7 +31,7 @@ def test_a_bad_user_id_is_refused() -> None:
     assert [] == publisher.stored
 
 
-def test_what_kafka_has_not_confirmed_is_an_error() -> None:
+def test_an_erasure_that_kafka_does_not_confirm_is_an_error() -> None:
     """The request may be repeated."""
     publisher = MemoryPublisher(failures={0: TimeoutError("late")})
     with pytest.raises(Unavailable, match=r"not confirmed the erasure \(TimeoutError\): try again"):

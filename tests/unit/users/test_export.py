@@ -1,4 +1,4 @@
-"""What is stored of a user, as people read it."""
+"""The export of what is stored of a user."""
 
 import json
 
@@ -29,7 +29,7 @@ def store() -> MemoryRowStore:
 
 
 def test_rows_are_shown_by_view_and_feature(store: MemoryRowStore) -> None:
-    """Counts by event type, tables as entries; bookkeeping is not left out. It is JSON."""
+    """Counts are by event type, tables are entries, bookkeeping is included; all is valid JSON."""
     found = export_user(store, SCHEMA, "u0", ITEMS)
     assert found == json.loads(json.dumps(found, allow_nan=False))
     (user,) = found["views"]["user"]
@@ -49,7 +49,7 @@ def test_times_are_iso(store: MemoryRowStore) -> None:
 
 
 def test_items_are_named_where_their_rows_are_known(store: MemoryRowStore) -> None:
-    """Keys stay as they are; facets have none but keys."""
+    """Keys are not changed; facets have keys only."""
     (user,) = export_user(store, SCHEMA, "u0", ITEMS)["views"]["user"]
     by_key = {entry["key"]: entry for entry in user["item"]}
     assert {key64("i1"), key64("i2")} == set(by_key)
@@ -59,8 +59,8 @@ def test_items_are_named_where_their_rows_are_known(store: MemoryRowStore) -> No
     assert all({"key", "first", "newest", "values"} == set(entry) for entry in user["facet"])
 
 
-def test_nothing_is_said_to_be_nothing(store: MemoryRowStore) -> None:
-    """Of who was never seen; of who was erased, the time of that."""
+def test_a_user_without_rows_has_empty_views(store: MemoryRowStore) -> None:
+    """Both an unknown user and an erased one, whose export has the time of the erasure."""
     nothing = {"user": [], "user_scenario": []}
     never = export_user(store, SCHEMA, "nobody", ITEMS)
     assert (False, None, nothing) == (never["found"], never["erased"], never["views"])
@@ -77,8 +77,8 @@ def test_rows_that_a_crash_left_unlisted_are_found(store: MemoryRowStore) -> Non
     assert [0, 2] == [len(views["user"]), len(views["user_scenario"])]
 
 
-def test_pseudonyms_are_looked_under_and_do_not_show(store: MemoryRowStore) -> None:
-    """Rows under the present name and under earlier ones come together, as the user's who asked; the latest mark."""
+def test_rows_under_all_pseudonyms_are_exported_without_the_pseudonyms(store: MemoryRowStore) -> None:
+    """Rows under current and previous pseudonyms are merged under the user id; the latest erasure counts."""
     erase_user(store, SCHEMA, "u9", START_S + 9, (0, 0, 9))
     found = export_user(store, SCHEMA, "ann", ITEMS, ["u1", "u0", "u9"])
     views = found["views"]

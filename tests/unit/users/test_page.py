@@ -1,4 +1,4 @@
-"""The page that says what is stored of a person is complete."""
+"""The page that describes what is stored of a person is complete."""
 
 import re
 from pathlib import Path
@@ -17,14 +17,14 @@ ABOUT_USERS = [view for view in SCHEMA.views if any(entity.endswith("user_id") f
 
 
 def line_of(view: View) -> set[str]:
-    """What the page names in code type in the view's line."""
+    """The names in code type in the view's line of the page."""
     (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{view.name}` ("))
     return set(re.findall(r"`([^`]+)`", line))
 
 
 @pytest.mark.parametrize("view", ABOUT_USERS, ids=lambda view: view.name)
 def test_every_feature_of_a_user_is_named(view: View) -> None:
-    """In the line of its view, with the view's keys; and nothing else is but settings."""
+    """In the line of its view, with the view's keys; other names there are settings."""
     named = {name for name in line_of(view) if not name.startswith("store.")}
     assert {view.name, *view.entities, *(feature.name for feature in view.features)} == named
 

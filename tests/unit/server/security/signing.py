@@ -1,4 +1,4 @@
-"""An identity provider for tests: keys, the file with their public halves, and tokens sign_token with them."""
+"""An identity provider for tests: keys, the file with their public halves, and tokens signed with them."""
 
 import json
 import time
@@ -35,8 +35,8 @@ def write_keys(path: Path, *algorithms: str) -> Path:
 
 def claims(scope: str = "rank", expires_in_s: float = 600.0, **changes: Any) -> dict[str, Any]:
     """Claims of a valid token; a change to None leaves the claim out."""
-    made = {"iss": ISSUER, "aud": AUDIENCE, "sub": "shop", "scope": scope, "exp": time.time() + expires_in_s, **changes}
-    return {name: value for name, value in made.items() if value is not None}
+    data = {"iss": ISSUER, "aud": AUDIENCE, "sub": "shop", "scope": scope, "exp": time.time() + expires_in_s, **changes}
+    return {name: value for name, value in data.items() if value is not None}
 
 
 def sign_token(content: dict[str, Any] | None = None, algorithm: str = "ES256", **headers: Any) -> str:
