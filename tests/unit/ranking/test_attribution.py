@@ -13,7 +13,7 @@ from services.ranking.attribution import (
 
 
 def test_a_token_holds_its_fields() -> None:
-    """Model, arm, scenario and time come back; the answer's id is a new one each time."""
+    """Model, arm, scenario and time are parsed; each token has a new answer id."""
     first, second = (parse_attribution_token(make_attribution_token("m/1", "b", "tv", 12.5)) for _ in range(2))
     assert Attribution(first.answer_id, "m/1", "b", "tv", 12.5) == first
     assert first.answer_id != second.answer_id
@@ -28,7 +28,7 @@ def test_a_scenario_that_makes_it_too_long_is_named_by_its_key() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "?", "abc", "é", "W10", "MQ", "bnVsbA", "eyJpZCI6MX0", "a" * 512])
-def test_other_texts_are_no_tokens(text: str) -> None:
-    """Whatever a client sends back."""
+def test_other_texts_are_rejected(text: str) -> None:
+    """A client may send any text."""
     with pytest.raises(InvalidAttributionToken, match="attribution_token"):
         parse_attribution_token(text)

@@ -24,7 +24,7 @@ def test_without_diversity_the_score_alone_decides() -> None:
     assert order.tolist() == [3, 1, 2, 0]
 
 
-def test_diversity_puts_the_unlike_before_the_alike() -> None:
+def test_diversity_ranks_dissimilar_items_first() -> None:
     """(1 - d) * probability - d * closest: worked out by hand for d = 0.5."""
     text = [[1.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]
     # First item 0. Then, doubled, the values are 0.8 - 1, 0.75 - 0.6 and 0.1 - 0; then 0.8 - 1 and 0.1 - 0.8.
@@ -37,33 +37,33 @@ def test_many_equal_scores_keep_the_order_of_the_request() -> None:
     assert order.tolist() == list(range(500))
 
 
-def test_everything_that_is_placed_counts_not_the_last_alone() -> None:
-    """The third place avoids what is like the first, though it is unlike the second."""
+def test_similarity_to_all_ranked_items_counts() -> None:
+    """The third place avoids an item similar to the first, although it is dissimilar to the second."""
     text = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     assert diversify(scores_of([0.9, 0.8, 0.7, 0.1]), tensors_of(text), 0.5).tolist() == [0, 1, 3, 2]
 
 
-def test_full_diversity_looks_at_texts_alone() -> None:
-    """Whatever the scores; equal values keep the order of the request."""
+def test_full_diversity_uses_texts_only() -> None:
+    """For any scores; equal values keep the order of the request."""
     text = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
     assert diversify(scores_of([0.1, 0.9, 0.2]), tensors_of(text), 1.0).tolist() == [0, 2, 1]
 
 
-def test_items_without_text_are_like_nothing() -> None:
+def test_items_without_text_are_similar_to_no_item() -> None:
     """Vectors of zeros: diversity changes nothing among them."""
     assert diversify(scores_of([0.2, 0.9, 0.5]), tensors_of([[0.0, 0.0]] * 3), 0.9).tolist() == [1, 2, 0]
 
 
 def test_an_opposite_text_comes_before_an_unrelated_one() -> None:
-    """A similarity below 0 counts as one: at equal probabilities the opposite of the first comes next."""
+    """Negative similarities count: at equal probabilities the opposite of the first item comes next."""
     text = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]
     assert diversify(scores_of([0.9, 0.5, 0.5]), tensors_of(text), 0.5).tolist() == [0, 2, 1]
 
 
 @pytest.mark.parametrize("diversity", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("places", [1, 2, 29, 30, 99])
-def test_few_places_are_the_head_of_all_places(places: int, diversity: float) -> None:
-    """More are not worked out, and the first ones do not depend on how many are wanted."""
+def test_fewer_places_are_a_prefix_of_all_places(places: int, diversity: float) -> None:
+    """No more places are computed, and the first ones do not depend on the number."""
     random = np.random.default_rng(2)
     text = random.normal(size=(30, 8)).tolist()
     scores = scores_of(random.random(30).tolist())
@@ -74,7 +74,7 @@ def test_few_places_are_the_head_of_all_places(places: int, diversity: float) ->
 
 @pytest.mark.parametrize("diversity", [0.0, 0.01, 0.5, 1.0])
 def test_every_candidate_is_placed_once(diversity: float) -> None:
-    """A permutation, that begins with the best one unless scores do not count."""
+    """A permutation that begins with the best item, unless scores have no weight."""
     random = np.random.default_rng(0)
     text = random.normal(size=(50, 8))
     text /= np.linalg.norm(text, axis=1, keepdims=True)
@@ -86,5 +86,5 @@ def test_every_candidate_is_placed_once(diversity: float) -> None:
 
 @pytest.mark.parametrize(("top_k", "expected"), [(0, [2, 0, 1]), (1, [2]), (2, [2, 0]), (9, [2, 0, 1])])
 def test_select_takes_the_head(top_k: int, expected: list[int]) -> None:
-    """0 takes all, and so does more than there are."""
+    """0 selects all, and so does a number larger than the number of items."""
     assert select(np.array([2, 0, 1]), top_k).tolist() == expected

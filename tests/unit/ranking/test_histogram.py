@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from services.ranking.histogram import BatchHistogram
 
 
-def test_it_is_the_histogram_that_the_library_makes_value_by_value() -> None:
+def test_the_histogram_equals_that_of_prometheus_client() -> None:
     """Bounds belong to the bucket below them."""
     registry, expected = CollectorRegistry(), CollectorRegistry()
     bounds = (0.25, 0.5, 1.0)

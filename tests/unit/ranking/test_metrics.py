@@ -19,8 +19,8 @@ from tests.unit.ranking.served_log.answers import MemorySink, answer, ranker_wit
 STAGES = ["validate", "read_user", "recognise", "hydrate", "encode", "score", "select", "respond"]
 
 
-class Scene:
-    """A pipeline that is watched."""
+class ObservedRanker:
+    """A ranker with metrics as its observer."""
 
     def __init__(self, store: RowStore) -> None:
         self.registry = CollectorRegistry()
@@ -42,50 +42,50 @@ class Scene:
 
 def test_an_answer_is_counted_in_every_metric() -> None:
     """Once."""
-    scene = Scene(filled_store())
-    answer = scene.rank(request("tv", items=["milk", "tea", "unheard-of"]))
-    assert [1.0] * len(STAGES) == [scene.value("stage_seconds_count", stage=stage) for stage in STAGES]
-    assert (1, 3) == (scene.value("candidates_count"), scene.value("candidates_sum"))
-    assert 1 == scene.value("answers_total", model=answer.model_version, arm="")
+    ranker = ObservedRanker(filled_store())
+    answer = ranker.rank(request("tv", items=["milk", "tea", "unheard-of"]))
+    assert [1.0] * len(STAGES) == [ranker.value("stage_seconds_count", stage=stage) for stage in STAGES]
+    assert (1, 3) == (ranker.value("candidates_count"), ranker.value("candidates_sum"))
+    assert 1 == ranker.value("answers_total", model=answer.model_version, arm="")
     assert (1, 0) == (
-        scene.value("degraded_total", reason="unknown_items"),
-        scene.value("degraded_total", reason="unknown_user"),
+        ranker.value("degraded_total", reason="unknown_items"),
+        ranker.value("degraded_total", reason="unknown_user"),
     )
-    assert 30 == scene.value("user_event_age_seconds_sum")
-    assert 3 == scene.value("probability_count", scenario="tv")
+    assert 30 == ranker.value("user_event_age_seconds_sum")
+    assert 3 == ranker.value("probability_count", scenario="tv")
     expected = sum(item.probability for item in answer.items)
-    assert expected == pytest.approx(scene.value("probability_sum", scenario="tv"))
+    assert expected == pytest.approx(ranker.value("probability_sum", scenario="tv"))
     weights = {line.scenario_id: line.weight for line in answer.transfer_weights}
-    found = {name: scene.value("transfer_weight_sum", scenario="tv", source=name) for name in weights}
+    found = {name: ranker.value("transfer_weight_sum", scenario="tv", source=name) for name in weights}
     assert weights == pytest.approx(found)
 
 
 def test_an_answer_without_scenarios_counts_too() -> None:
-    """As degraded, with the stages that it had."""
-    scene = Scene(MemoryRowStore())
-    scene.rank(request("tv"))
-    assert 1 == scene.value("degraded_total", reason="no_scenarios")
-    assert {("validate",), ("respond",)} == scene.labels("stage_seconds")
-    assert set() == scene.labels("probability")
+    """As degraded, with the stages that ran."""
+    ranker = ObservedRanker(MemoryRowStore())
+    ranker.rank(request("tv"))
+    assert 1 == ranker.value("degraded_total", reason="no_scenarios")
+    assert {("validate",), ("respond",)} == ranker.labels("stage_seconds")
+    assert set() == ranker.labels("probability")
 
 
 def test_clients_cannot_create_labels() -> None:
-    """Unknown scenarios share one label, and so do known ones beyond a number."""
+    """Unknown scenarios share one label, and so do known ones beyond the maximum."""
     store = filled_store()
     History(store, epoch=2).scenarios(*(f"s{number:03d}" for number in range(2 * MAX_SCENARIOS)))
-    scene = Scene(store)
+    ranker = ObservedRanker(store)
     for number in range(2 * MAX_SCENARIOS):
-        scene.rank(request(f"made-up-{number}"))
-        scene.rank(request(f"s{number:03d}"))
-    targets = {target for (target,) in scene.labels("probability")}
+        ranker.rank(request(f"made-up-{number}"))
+        ranker.rank(request(f"s{number:03d}"))
+    targets = {target for (target,) in ranker.labels("probability")}
     assert MAX_SCENARIOS + 1 >= len(targets)
     assert "other" in targets
     assert not any(target.startswith("made-up") for target in targets)
-    assert (MAX_SCENARIOS + 1) * MAX_SCENARIOS >= len(scene.labels("transfer_weight"))
+    assert (MAX_SCENARIOS + 1) * MAX_SCENARIOS >= len(ranker.labels("transfer_weight"))
 
 
 def test_calls_are_counted_by_their_codes() -> None:
-    """Codes that did not occur are 0, so that rates see their first time."""
+    """Codes that did not occur are 0, so that rates include the first occurrence."""
     registry = CollectorRegistry()
     metrics = RankingMetrics(registry)
     metrics.on_call("Rank", grpc.StatusCode.OK, 0.02)
@@ -95,11 +95,11 @@ def test_calls_are_counted_by_their_codes() -> None:
     assert 0.02 == registry.get_sample_value("crossrec_ranking_request_seconds_sum")
 
 
-def test_nothing_of_a_user_is_a_label() -> None:
+def test_labels_contain_no_user_data() -> None:
     """Neither ids nor items."""
-    scene = Scene(filled_store())
-    scene.rank(request("tv", user_id="ann", items=["milk"]))
-    shown = {value for metric in scene.registry.collect() for s in metric.samples for value in s.labels.values()}
+    ranker = ObservedRanker(filled_store())
+    ranker.rank(request("tv", user_id="ann", items=["milk"]))
+    shown = {value for metric in ranker.registry.collect() for s in metric.samples for value in s.labels.values()}
     assert not shown & {"ann", "milk"}
 
 

@@ -1,4 +1,4 @@
-"""The pipeline as a whole: the deadline between stages, warming up, the time for reading the user."""
+"""The whole pipeline: the deadline between stages, warm-up, and the time limit for reading the user's rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ SCHEMA = build_schema(FeatureConfig(text_dims=3, attributes=(Attribute("hour", "
 
 
 class CountingModel(FakeModel):
-    """Counts how often it was asked."""
+    """Counts the calls of score."""
 
     calls = 0
 
@@ -36,8 +36,8 @@ class CountingModel(FakeModel):
         return super().score(tensors, target)
 
 
-class ImpatientStore(MemoryRowStore):
-    """Notes how long its readers want to wait."""
+class DeadlineRecordingStore(MemoryRowStore):
+    """Records the read deadline of each call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def ranker() -> Ranker:
 
 
 def passing_after(checks: int) -> Callable[[], float]:
-    """Time left that is positive this many times."""
+    """A clock of the time left that is positive for the first `checks` calls."""
     left: Iterator[float] = iter([1.0] * checks + [0.0] * 9)
     return lambda: next(left)
 
@@ -73,22 +73,22 @@ def test_ranking_stops_when_the_deadline_has_passed(ranker: Ranker, checks: int,
     assert ranker.models.assign("").model.calls == model_calls  # type: ignore[attr-defined]
 
 
-def test_in_time_ranking_answers(ranker: Ranker) -> None:
-    """With the last moment left before the answer is made."""
+def test_ranking_within_the_deadline_returns_an_answer(ranker: Ranker) -> None:
+    """Even if the deadline passes after the last check."""
     answer = pb.RankResponse.FromString(rank(ranker, pb.RankRequest(user_id="u", item_ids=["a"]), passing_after(5)))
     assert [item.item_id for item in answer.items] == ["a"]
 
 
-def test_warming_up_runs_the_model_without_any_row(ranker: Ranker) -> None:
+def test_warm_up_runs_the_model_without_rows(ranker: Ranker) -> None:
     """The schema's tensors with two candidates, once."""
     warm_up(ranker)
     assert ranker.models.assign("").model.calls == 1  # type: ignore[attr-defined]
 
 
 def test_reading_the_user_leaves_time_for_the_rest(ranker: Ranker) -> None:
-    """Half of the time left; what is read for all users has the store's own time-out."""
-    store = ImpatientStore()
-    patient = replace(ranker, rows=replace(ranker.rows, store=store))
-    rank(patient, pb.RankRequest(user_id="u", item_ids=["a"]), lambda: 8.0)
+    """It gets half of the time left; reads that serve all users have the store's own time-out."""
+    store = DeadlineRecordingStore()
+    changed = replace(ranker, rows=replace(ranker.rows, store=store))
+    rank(changed, pb.RankRequest(user_id="u", item_ids=["a"]), lambda: 8.0)
     assert {"user", "user_scenario"} == set(store.left_s)
     assert all(left_s is not None and left_s <= 4.0 for left_s in store.left_s.values())

@@ -1,4 +1,4 @@
-"""The stage that settles the target scenario: named, guessed from habits, or recognised."""
+"""The stage that determines the target scenario: named, estimated from habits, or recognised."""
 
 from dataclasses import replace
 
@@ -46,11 +46,11 @@ def recognised(scenario: str, population: list[float], own: list[float], time_s:
 
 
 def test_a_named_scenario_is_certain() -> None:
-    """Whatever the user or other users did."""
+    """For any history of the user and of other users."""
     assert recognised("s1", [5, 0, 1], [9, 0, 0]) == [0, 1, 0]
 
 
-def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
+def test_an_unknown_scenario_gives_a_uniform_posterior_and_is_reported() -> None:
     """Not from the user's habits: the request named another scenario."""
     degraded = Degradations()
     posterior = recognise(None, SCHEMA, request("x"), scenarios_of([1, 3]), activity("user_scenario", [4, 0]), degraded)
@@ -72,22 +72,22 @@ def test_an_unknown_scenario_makes_all_alike_and_is_noted() -> None:
 def test_a_scenario_is_recognised_by_own_events_and_population_shares(
     population: list[float], own: list[float], expected: list[float]
 ) -> None:
-    """In proportion, with one event's weight for the population."""
+    """In proportion; the population has the weight of one event."""
     assert recognised("", population, own) == pytest.approx(expected)
 
 
-def test_own_events_fade_out_of_the_posterior() -> None:
+def test_own_events_decay_in_the_posterior() -> None:
     """After one longest half-life, 30 days, three events count one and a half."""
     assert recognised("", [1, 1], [3, 0], NOW_S + 30 * DAY_S) == pytest.approx([2 / 2.5, 0.5 / 2.5])
 
 
-def test_centuries_later_the_posterior_is_still_one() -> None:
-    """Counts may fade to zero without anything being divided by it."""
+def test_after_centuries_the_posterior_still_sums_to_one() -> None:
+    """Counts may decay to zero without a division by zero."""
     assert sum(recognised("", [1, 1], [3, 0], NOW_S + 1e12)) == pytest.approx(1)
 
 
 class DeviceRecogniser:
-    """Sure of the first scenario if the context attribute is above 0, else undecided."""
+    """Certain of the first scenario if the context attribute is above 0, else uniform."""
 
     version = "device/1"
     scenarios = ("s0", "s2")
@@ -99,17 +99,17 @@ class DeviceRecogniser:
         return np.where(features[:, [place]] > 0, [[1.0, 0.0]], [[0.5, 0.5]])
 
 
-def test_the_recogniser_decides_among_its_scenarios() -> None:
+def test_the_recogniser_distributes_the_mass_of_its_scenarios() -> None:
     """By the context; a source that is no target gets nothing, and s3, which came later, what habits give it."""
     for hour, expected in ((1.0, [0.75, 0, 0, 0.25]), (-1.0, [0.375, 0, 0.375, 0.25])):
-        asked = replace(request(), context={"hour": hour})
+        query = replace(request(), context={"hour": hour})
         rows = activity("user_scenario", [1, 9, 1, 2 / 3])
-        found = recognise(DeviceRecogniser(), SCHEMA, asked, scenarios_of([3, 7, 3, 2]), rows, Degradations())
+        found = recognise(DeviceRecogniser(), SCHEMA, query, scenarios_of([3, 7, 3, 2]), rows, Degradations())
         assert found.tolist() == pytest.approx(expected)
 
 
 def test_a_named_scenario_needs_no_recogniser() -> None:
-    """Even one that the recogniser thinks impossible."""
+    """Even if the recogniser gives it probability 0."""
     found = recognise(
         DeviceRecogniser(),
         SCHEMA,
@@ -121,8 +121,8 @@ def test_a_named_scenario_needs_no_recogniser() -> None:
     assert found.tolist() == [0, 1]
 
 
-def test_the_recogniser_sees_rows_by_scenario_whatever_their_place() -> None:
-    """The rows of its sources in its own order; a deleted scenario has a row without events."""
+def test_the_recogniser_gets_rows_in_the_order_of_its_sources() -> None:
+    """For any order of the scenarios; a deleted scenario has a row without events."""
     seen: list[np.ndarray] = []
 
     class Recording(DeviceRecogniser):

@@ -1,11 +1,11 @@
-"""Stages of a request and how long they took."""
+"""Stages of a request and their durations."""
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.ranking.request_state import Degradations, StageTimings
 
 
-def test_a_mark_ends_the_stage_that_the_one_before_began() -> None:
-    """Without gaps, in order; stages of one name may come again."""
+def test_a_mark_ends_the_stage_begun_by_the_previous_one() -> None:
+    """Without gaps, in order; a stage's name may occur again."""
     clock = iter([5, 7, 10, 30])
     stages = StageTimings(lambda: next(clock))
     stages.end("validate")

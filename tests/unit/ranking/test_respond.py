@@ -1,4 +1,4 @@
-"""The bytes of an answer are those of the message that it is."""
+"""The bytes of an answer equal those of the serialised message."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ SCORES = Scores(PREFERENCE, TRANSFER, PREFERENCE @ TRANSFER, PREFERENCE @ TRANSF
 
 @pytest.mark.parametrize("explain", [True, False])
 @pytest.mark.parametrize("chosen", [[], [3], [4, 2, 0, 1, 3]])
-def test_an_answer_is_the_message_with_these_items(chosen: list[int], explain: bool) -> None:
-    """In the chosen order, whatever the length of an id, and zeros as well."""
+def test_an_answer_equals_the_message_with_the_chosen_items(chosen: list[int], explain: bool) -> None:
+    """In the chosen order, for ids of any length, also with values of zero."""
     head = pb.RankResponse(scenario_id="tv", model_version="m/1")
     expected = pb.RankResponse(scenario_id="tv", model_version="m/1")
     for place in chosen:

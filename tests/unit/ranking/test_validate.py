@@ -1,4 +1,4 @@
-"""A request as the pipeline sees it; every rule that refuses one is in tests/contract/test_rank_validation.py."""
+"""Parsing of valid requests; every rule that rejects one is in tests/contract/test_rank_validation.py."""
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,21 +13,21 @@ CONFIG = FeatureConfig(attributes=(Attribute("hour", "context"), Attribute("age"
 
 
 def test_absent_fields_get_their_defaults() -> None:
-    """The time is the clock's, all items are wanted, by score alone."""
+    """The clock's time, all items, and no diversity."""
     expected = RankQuery("u", "", ("b", "a"), 0, NOW_S, {}, explain=False, diversity=0.0)
     assert expected == validate(RankRequest(user_id="u", item_ids=["b", "a"]), CONFIG, NOW_S)
 
 
-def test_the_user_goes_by_another_name() -> None:
-    """Rules apply to the id in the request; an empty id is not mapped."""
+def test_the_user_id_is_pseudonymized() -> None:
+    """Rules apply to the id in the request; an empty id is unchanged."""
     named = validate(RankRequest(user_id="u", item_ids=["a"]), CONFIG, NOW_S, lambda user: f"{user}!" * 100)
     assert "u!" * 100 == named.user_id
     with pytest.raises(InvalidRequest, match="user_id: is empty"):
         validate(RankRequest(item_ids=["a"]), CONFIG, NOW_S, lambda user: f"{user}!")
 
 
-def test_everything_that_is_given_arrives() -> None:
-    """In plain values; the time with its fraction."""
+def test_all_fields_are_parsed() -> None:
+    """As plain values; the time with its fraction."""
     message = RankRequest(
         user_id="u",
         scenario_id="tv",
@@ -41,8 +41,8 @@ def test_everything_that_is_given_arrives() -> None:
     assert expected == validate(message, CONFIG, NOW_S)
 
 
-def test_an_undeclared_attribute_is_answered_with_the_declared_ones() -> None:
-    """Sorted, or that there is none."""
+def test_the_error_of_an_undeclared_attribute_names_the_declared_ones() -> None:
+    """Sorted, or it reports that none is declared."""
     message = RankRequest(user_id="u", item_ids=["a"], context=RequestContext(attributes={"x": 1.0}))
     for config, declared in ((CONFIG, "age, hour"), (FeatureConfig(), "none")):
         with pytest.raises(InvalidRequest) as caught:
@@ -50,8 +50,8 @@ def test_an_undeclared_attribute_is_answered_with_the_declared_ones() -> None:
         assert caught.value.description == f"is not declared; declared are: {declared}"
 
 
-def test_the_name_of_a_refused_attribute_is_cut() -> None:
-    """An answer is not as large as the request."""
+def test_the_name_of_a_rejected_attribute_is_shortened() -> None:
+    """So that the response is not as large as the request."""
     message = RankRequest(user_id="u", item_ids=["a"], context=RequestContext(attributes={"x" * 10_000: 1.0}))
     with pytest.raises(InvalidRequest) as caught:
         validate(message, CONFIG, NOW_S)

@@ -12,13 +12,13 @@ TARGET_S = 0.05
 
 
 def server(most: int = 256) -> tuple[ConcurrencyLimit, SimulatedServer]:
-    """At rest."""
+    """An idle server."""
     limit = ConcurrencyLimit(TURNS, most, TARGET_S)
     return limit, SimulatedServer(limit, TURNS)
 
 
 def test_three_times_the_capacity_leaves_the_goodput_at_capacity() -> None:
-    """Admitted requests wait about as long as the target."""
+    """Admitted requests wait for about the target time."""
     _, simulated = server()
     simulated.run(10, 3 * CAPACITY, TAKES_S)
     loaded = simulated.run(30, 3 * CAPACITY, TAKES_S)
@@ -27,8 +27,8 @@ def test_three_times_the_capacity_leaves_the_goodput_at_capacity() -> None:
     assert loaded.lost == loaded.late == 0
 
 
-def test_it_settles_at_slots_and_target_times_capacity() -> None:
-    """Little's law; after the load has been there for a while."""
+def test_the_limit_settles_at_slots_plus_target_times_capacity() -> None:
+    """Little's law, after a period of constant load."""
     limit, simulated = server()
     simulated.run(10, 3 * CAPACITY, TAKES_S)
     seen = []
@@ -39,7 +39,7 @@ def test_it_settles_at_slots_and_target_times_capacity() -> None:
     assert mean(seen) == pytest.approx(expected, rel=0.5)
 
 
-def test_slower_requests_lower_it_and_faster_ones_raise_it_again() -> None:
+def test_slower_requests_lower_the_limit_and_faster_ones_raise_it() -> None:
     """The limit does not know the cost of a request."""
     limit, simulated = server()
     simulated.run(20, 3 * CAPACITY, TAKES_S)
@@ -64,20 +64,20 @@ def test_below_the_capacity_nearly_no_request_is_rejected(load: float, refused: 
     """Bursts are admitted; near the capacity a few requests are rejected."""
     _, simulated = server()
     calm = simulated.run(60, load * CAPACITY, TAKES_S)
-    assert calm.refused <= refused * 60 * load * CAPACITY
+    assert calm.rejected <= refused * 60 * load * CAPACITY
 
 
-def test_after_an_overload_all_are_admitted_again() -> None:
+def test_after_an_overload_all_requests_are_admitted_again() -> None:
     """Within seconds."""
     _, simulated = server()
     simulated.run(20, 10 * CAPACITY, TAKES_S)
     simulated.run(2, 0.7 * CAPACITY, TAKES_S)
-    assert 0 == simulated.run(10, 0.7 * CAPACITY, TAKES_S).refused
+    assert 0 == simulated.run(10, 0.7 * CAPACITY, TAKES_S).rejected
 
 
 @pytest.mark.parametrize(("slots", "most", "expected"), [(4, 64, 5), (4, 2, 2), (1, 1, 1)])
-def test_its_bounds(slots: int, most: int, expected: int) -> None:
-    """However long the wait, the slots stay busy; the limit starts at the upper bound."""
+def test_the_limit_is_bounded(slots: int, most: int, expected: int) -> None:
+    """For any wait, the limit is at least the number of slots; it starts at the upper bound."""
     limit = ConcurrencyLimit(slots, most)
     assert most == limit.limit
     for second in range(1000):

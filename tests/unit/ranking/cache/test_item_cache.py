@@ -27,7 +27,7 @@ SCENARIOS = ("tv", "web")
 
 
 def put(store: RecordingStore, view: str, key: Key, **values: Any) -> None:
-    """Store a row; what is not named has its default."""
+    """Store a row; features without a given value have their defaults."""
     block = pack_rows(SCHEMA[view], [None])
     columns = {name: np.array([value], block.fixed[name].dtype) for name, value in values.items()}
     store.write([key], block.with_columns({**columns, "schema": np.array([SCHEMA.fingerprint])}))
@@ -68,7 +68,7 @@ def sizes(found: ItemLookup) -> list[float]:
 
 
 def margins(found: ItemLookup) -> list[list[float]]:
-    """The attribute of each item in each scenario; where there is none the default, 0.5."""
+    """The attribute of each item in each scenario; missing ones have the default, 0.5."""
     return found.fields["pairs"].values[:, -1].reshape(-1, len(SCENARIOS)).tolist()
 
 
@@ -89,7 +89,7 @@ def rows(cache: ItemCache, items: Iterable[str], scenarios: Sequence[str] = SCEN
 
 
 def test_rows_come_in_the_order_of_the_items(cache: ItemCache) -> None:
-    """Items, pairs, facets and keys alike, whatever the order in which they were read first."""
+    """Items, pairs, facets and keys, for any order in which they were first read."""
     rows(cache, "abc")
     found = rows(cache, "cab")
     assert sizes(found) == [3.0, 1.0, 2.0]
@@ -114,7 +114,7 @@ def test_vectors_of_another_encoder_are_missing(store: RecordingStore, clock: Cl
 
 
 def test_fresh_rows_are_not_read_again(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
-    """Missing items alone are read, in two batches; stale ones are read again."""
+    """Only missing items are read, in two batches; stale ones are read again."""
     rows(cache, "ab")
     read_items(store)
     clock.now_s += AGE_S
@@ -138,7 +138,7 @@ def test_unchanged_rows_stay_fresh(cache: ItemCache, store: RecordingStore, cloc
     assert {"a", "b"} <= read_items(store)
 
 
-def test_changed_rows_are_read_again_if_they_are_held(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
+def test_changed_rows_in_the_cache_are_read_again(cache: ItemCache, store: RecordingStore, clock: Clock) -> None:
     rows(cache, "a")
     describe(store, "a", 9.0)
     describe(store, "b", 8.0)
@@ -237,7 +237,7 @@ def test_a_request_larger_than_the_capacity_is_complete(store: RecordingStore, c
 
 
 def test_the_items_of_a_request_do_not_evict_each_other(store: RecordingStore, clock: Clock) -> None:
-    """Its items in memory that were least recently used are in use now; however small the capacity is."""
+    """Also its cached items that were least recently used are kept, for any capacity."""
     for size in (1, 2):
         cache = cache_over(store, clock, size=size)
         for item in "ab":
@@ -249,7 +249,7 @@ def test_the_items_of_a_request_do_not_evict_each_other(store: RecordingStore, c
 
 
 def test_concurrent_reads_evict_the_least_recently_used(store: RecordingStore, clock: Clock) -> None:
-    """The items of a request that waits for the store stay in memory."""
+    """The items of a request that waits for the store stay in the cache."""
     for number in range(10):
         describe(store, f"other {number}", 9.0)
     cache = cache_over(store, clock, size=10)
@@ -259,17 +259,17 @@ def test_concurrent_reads_evict_the_least_recently_used(store: RecordingStore, c
     clock.now_s += 0.1
     read, others = store.read_blocks, ["other 8", "other 9"]
 
-    def read_beside(requests: Sequence[ReadRequest]) -> list[Block]:
+    def read_concurrently(requests: Sequence[ReadRequest]) -> list[Block]:
         store.read_blocks = read  # type: ignore[method-assign]
         rows(cache, others)
         return read(requests)
 
-    store.read_blocks = read_beside  # type: ignore[method-assign]
+    store.read_blocks = read_concurrently  # type: ignore[method-assign]
     assert [1.0, 2.0] == sizes(rows(cache, "ab"))
 
 
-def test_many_items_come_and_go_and_each_keeps_its_own(store: RecordingStore, clock: Clock) -> None:
-    """Slots are used again, of items and of pairs, and columns grow."""
+def test_many_evictions_keep_each_items_own_rows(store: RecordingStore, clock: Clock) -> None:
+    """Slots of items and pairs are reused, and columns grow."""
     names = [f"i{number}" for number in range(3000)]
     for number, item in enumerate(names):
         describe(store, item, float(number), facet=number + 1)
@@ -284,22 +284,22 @@ def test_many_items_come_and_go_and_each_keeps_its_own(store: RecordingStore, cl
     assert [2999.0, 3.0] == sizes(rows(cache, [names[2999], names[3]]))
 
 
-def test_a_scenario_that_appears_later_has_its_pairs(cache: ItemCache, store: RecordingStore) -> None:
-    """Those too that were stored before the first request for the scenario."""
+def test_a_new_scenario_has_its_pairs(cache: ItemCache, store: RecordingStore) -> None:
+    """Also pairs that were stored before the first request for the scenario."""
     assert [[0.5, 10.0]] == margins(rows(cache, "a", ["tv", "web"]))
     put(store, "item_scenario", ("a", "late"), attributes=[7.0])
     assert [[10.0, 7.0]] == margins(rows(cache, "a", ["web", "late"]))
 
 
 def test_a_scenario_named_twice_has_one_column() -> None:
-    """Pairs name a scenario once per item: a column for each would take kilobytes per item."""
+    """Pairs name a scenario once per item: a column for each would need kilobytes per item."""
     table = ItemTable(SCHEMA, ENCODER, 10)
     assert [0, 1, 0] == table.scenario_columns(["tv", "web", "tv"]).tolist()
     assert [1, 2] == table.scenario_columns(["web", "late"]).tolist()
 
 
 def test_rows_are_due_before_they_become_stale(cache: ItemCache, clock: Clock) -> None:
-    """The most recently used come first."""
+    """The most recently used rows come first."""
     for item in "abc":
         rows(cache, item)
         clock.now_s += 0.1

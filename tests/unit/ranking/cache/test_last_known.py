@@ -12,7 +12,7 @@ TV = ("tv",)
 
 
 def test_rows_are_returned_with_their_age_until_they_are_too_old() -> None:
-    """The newest of a user."""
+    """The newest rows of a user are returned."""
     clock = Clock()
     known: LastKnownRows[str] = LastKnownRows(10, 1000, clock)
     known.put("ann", TV, "old", 1)
@@ -25,14 +25,14 @@ def test_rows_are_returned_with_their_age_until_they_are_too_old() -> None:
 
 
 def test_rows_for_other_scenarios_are_not_returned() -> None:
-    """Their order is that of the scenarios."""
+    """Rows are in the order of the scenarios they were put for."""
     known: LastKnownRows[str] = LastKnownRows(10, 1000)
     known.put("ann", TV, "rows", 1)
     assert known.get("ann", ("shelf", "tv")) is None
 
 
 def test_when_full_the_rows_put_first_are_evicted() -> None:
-    """Rows that are put again count as new; rows larger than the bound are not kept."""
+    """Rows that are put again count as new; rows larger than the bound are not stored."""
     known: LastKnownRows[str] = LastKnownRows(10, 10, Clock())
     for user in ("ann", "bob", "ann", "eve"):
         known.put(user, TV, user, 4)
@@ -41,8 +41,8 @@ def test_when_full_the_rows_put_first_are_evicted() -> None:
     assert known.get("big", TV) is None
 
 
-def test_removed_users_take_no_memory() -> None:
-    """An unknown user may be removed."""
+def test_removed_users_use_no_memory() -> None:
+    """Removing an unknown user is not an error."""
     known: LastKnownRows[str] = LastKnownRows(10, 10)
     for _ in range(3):
         known.put("ann", TV, "rows", 9)
@@ -53,15 +53,15 @@ def test_removed_users_take_no_memory() -> None:
     assert (2, None) == (len(known), known.get("ann", TV))
 
 
-def test_without_an_age_nothing_is_kept() -> None:
-    """The store alone serves."""
+def test_with_a_maximum_age_of_zero_no_rows_are_kept() -> None:
+    """Rows come from the store only."""
     known: LastKnownRows[str] = LastKnownRows(0, 10)
     known.put("ann", TV, "rows", 1)
     assert 0 == len(known)
 
 
 def test_a_blocks_size_is_that_of_its_values() -> None:
-    """Both kinds of columns."""
+    """For both kinds of columns."""
     block = pack_rows(build_schema(FeatureConfig())["user"], [None, None])
     assert block_bytes(block) >= sum(column.nbytes for column in block.fixed.values()) > 0
     longer = {name: Ragged(np.zeros(100, part.values.dtype), np.array([50, 50])) for name, part in block.ragged.items()}

@@ -1,4 +1,4 @@
-"""The background refresh of the caches, with changes from a test."""
+"""The background refresh of the caches, with changes from a fake feed."""
 
 import pytest
 
@@ -11,17 +11,19 @@ from tests.unit.ranking.recording_store import Clock, RecordingStore
 
 
 class FakeChangeFeed:
-    """A change feed with the changes of a test; None at first, as the real one."""
+    """A change feed that returns the changes set by the test; first None, as the real one does."""
 
     def __init__(self) -> None:
-        self.news: list[dict[str, set[Key]] | Exception | None] = [None]
+        self.changes: list[dict[str, set[Key]] | Exception | None] = [None]
         self.closed = False
 
     def take(self, _wait_s: float) -> dict[str, set[Key]] | None:
-        news = self.news.pop(0) if self.news else {"item": set(), "item_scenario": set(), "facet_activity": set()}
-        if isinstance(news, Exception):
-            raise news
-        return news
+        changes = (
+            self.changes.pop(0) if self.changes else {"item": set(), "item_scenario": set(), "facet_activity": set()}
+        )
+        if isinstance(changes, Exception):
+            raise changes
+        return changes
 
     def close(self) -> None:
         self.closed = True
@@ -73,14 +75,14 @@ def test_items_beyond_the_time_limit_are_read_later(refresher: Refresher, items:
     assert BATCH + 10 == len(items)
 
 
-def test_changed_items_are_read_again_alone(
+def test_only_changed_items_are_read_again(
     refresher: Refresher, items: ItemCache, store: RecordingStore, feed: FakeChangeFeed, clock: Clock
 ) -> None:
     refresher.warm(60.0)
     refresher.step(0.0)
     clock.now_s += 10 * AGE_S
     describe(store, "i3", 99.0)
-    feed.news.append({"item": {("i3",)}, "item_scenario": {("gone", "tv")}, "facet_activity": set()})
+    feed.changes.append({"item": {("i3",)}, "item_scenario": {("gone", "tv")}, "facet_activity": set()})
     refresher.step(0.0)
     store.reads.clear()
     assert [99.0, 4.0] == sizes(items.lookup(["i3", "i4"], ()))
@@ -93,7 +95,7 @@ def test_after_changes_were_missed_everything_is_read_again(
     refresher.warm(60.0)
     refresher.step(0.0)
     describe(store, "i3", 99.0)
-    feed.news.append(None)
+    feed.changes.append(None)
     for _ in range(4):
         refresher.step(0.0)
     store.reads.clear()
@@ -107,7 +109,7 @@ def test_without_a_change_feed_rows_are_read_again_by_age(
     refresher.warm(60.0)
     refresher.step(0.0)
     clock.now_s += AGE_S * 0.6
-    feed.news.extend([StoreUnavailable("no permission")] * 3)
+    feed.changes.extend([StoreUnavailable("no permission")] * 3)
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="no permission"):
             refresher.step(0.0)

@@ -1,4 +1,4 @@
-"""Scenarios in memory: when they are read again, and which are used while the store is unavailable."""
+"""The scenario cache: refresh, and use while the store is unavailable."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SCHEMA = build_schema(FeatureConfig(text_dims=2))
 
 
 def describe(store: RecordingStore, offset: int, *names: str) -> None:
-    """Write the rows of scenarios and list them."""
+    """Write the rows of scenarios and the index."""
     view, states = SCHEMA["scenario"], [ScenarioState(1e9, name=name.upper()) for name in names]
     positions = [(1, 0, offset + number) for number in range(len(names))]
     fold_states(store, SCHEMA, view, [(name,) for name in names], states, positions, np.ones((len(names), 2)), 7)
@@ -40,7 +40,7 @@ def cache(store: RecordingStore, clock: Clock) -> ScenarioCache:
 
 
 def test_scenarios_are_sorted_by_id_with_rows_in_that_order(cache: ScenarioCache) -> None:
-    """The index of a known one is its place; of an unknown one None."""
+    """The index of a known scenario is its place; of an unknown one None."""
     found = cache.current()
     assert found.ids == ("shelf", "tv")
     assert found.rows.fixed["name"].tolist() == ["SHELF", "TV"]
@@ -48,10 +48,10 @@ def test_scenarios_are_sorted_by_id_with_rows_in_that_order(cache: ScenarioCache
     assert (found.index("tv"), found.index("radio"), found.available) == (1, None, True)
 
 
-def test_a_new_scenario_is_seen_once_the_old_ones_have_aged(
+def test_a_new_scenario_is_visible_when_the_cached_ones_are_stale(
     cache: ScenarioCache, store: RecordingStore, clock: Clock
 ) -> None:
-    """Not before: most requests do not read."""
+    """Not before: most requests do not read the store."""
     cache.current()
     reads = len(store.reads)
     describe(store, 2, "radio")
@@ -63,10 +63,10 @@ def test_a_new_scenario_is_seen_once_the_old_ones_have_aged(
     assert cache.current().ids == ("radio", "shelf", "tv")
 
 
-def test_during_an_outage_the_last_known_scenarios_serve(
+def test_during_an_outage_the_last_known_scenarios_are_used(
     cache: ScenarioCache, store: RecordingStore, clock: Clock
 ) -> None:
-    """Marked as such; afterwards they are read at once."""
+    """They are marked as such; after the outage they are read at once."""
     cache.current()
     store.failure = StoreUnavailable("away")
     assert cache.current().available
@@ -77,8 +77,8 @@ def test_during_an_outage_the_last_known_scenarios_serve(
     assert cache.current().available
 
 
-def test_without_any_reading_there_are_none(cache: ScenarioCache, store: RecordingStore) -> None:
-    """An outage from the start is not an empty store."""
+def test_without_a_successful_read_there_are_no_scenarios(cache: ScenarioCache, store: RecordingStore) -> None:
+    """An outage from the start is distinguished from an empty store."""
     store.failure = StoreUnavailable("away")
     assert (cache.current().ids, cache.current().available) == ((), False)
     store.failure = None

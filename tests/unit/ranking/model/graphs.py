@@ -1,6 +1,6 @@
 """Small graphs with the inputs and outputs of served models, for one request and for several, and requests for them.
 
-P = sigmoid(X[n, 0] + B[j, 0] + C[n, j, 0]), M = target + S[j, 0]; so every output depends on whose request it is.
+P = sigmoid(X[n, 0] + B[j, 0] + C[n, j, 0]), M = target + S[j, 0]; so every output depends on its request.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import onnx
 from services.features.encode import Tensors
 from services.registry.model import Scores
 
-Asked = tuple[Tensors, np.ndarray]
+ModelRequest = tuple[Tensors, np.ndarray]
 
 _HEAD = '<ir_version: 10, opset_import: ["" : 18]>'
 _PLACES = "<int64 zero = {0}, int64[1] one = {1}, int64[1] last = {-1}>"
@@ -63,18 +63,18 @@ many (float[requests, scenarios, 2] scenario, float[requests, scenarios, 2] beha
 
 
 def write_one(path: Path) -> Path:
-    """Write the graph of one request."""
+    """Write the graph that scores one request."""
     onnx.save(onnx.parser.parse_model(_ONE), path)
     return path
 
 
 def write_batched(path: Path) -> Path:
-    """Write the graph of several requests."""
+    """Write the graph that scores several requests."""
     onnx.save(onnx.parser.parse_model(_BATCHED), path)
     return path
 
 
-def asked(items: int, scenarios: int = 3, seed: int = 0) -> Asked:
+def make_request(items: int, scenarios: int = 3, seed: int = 0) -> ModelRequest:
     """The tensors of a request, and its target posterior."""
     random = np.random.default_rng((seed, items, scenarios))
     shapes = {

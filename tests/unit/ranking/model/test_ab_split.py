@@ -1,4 +1,4 @@
-"""Which users get which arm."""
+"""The assignment of users to arms."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ def places(experiment: str, *weights: float) -> list[int]:
 
 
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.9, 0.1), (0.999, 0.001), (0.2, 0.3, 0.5)])
-def test_shares_are_as_the_weights(weights: tuple[float, ...]) -> None:
+def test_shares_of_users_equal_the_weights(weights: tuple[float, ...]) -> None:
     """Within four standard deviations of the binomial distribution, for 100,000 users."""
     counts = Counter(places("prices", *weights))
     for number, weight in enumerate(weights):
@@ -25,7 +25,7 @@ def test_shares_are_as_the_weights(weights: tuple[float, ...]) -> None:
 
 
 def test_a_user_keeps_the_arm() -> None:
-    """Asked again, and in another process: the assignment is a value of the hash."""
+    """On every call and in every process: the assignment is a function of the hash."""
     assert places("prices", 0.5, 0.5) == places("prices", 0.5, 0.5)
     assert [1, 0, 1, 1, 1, 0, 0, 1] == places("prices", 0.5, 0.5)[10:18]
 
@@ -38,14 +38,14 @@ def test_experiments_are_independent() -> None:
 
 
 def test_a_raised_weight_moves_users_into_its_arm_only() -> None:
-    """No other user changes, so that their measurements stay comparable."""
+    """No other user changes arm, so that measurements stay comparable."""
     before, after = places("prices", 0.6, 0.3, 0.1), places("prices", 0.4, 0.2, 0.4)
     moved = Counter((b, a) for b, a in zip(before, after, strict=True) if b != a)
     assert {(0, 2), (1, 2)} == set(moved)
 
 
-def test_one_arm_is_everybodys() -> None:
-    """Without an experiment no arm is named."""
+def test_a_single_arm_serves_all_users() -> None:
+    """Without an experiment the arm has no name."""
     served = Assignment(FakeModel())
     assert served is Deployment((WeightedArm(served, 1.0),)).assign("ann")
     assert ("fake/1", "") == (

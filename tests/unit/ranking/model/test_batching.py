@@ -1,4 +1,4 @@
-"""Dynamic batching: equal answers, no waiting past a deadline, an error fails its own request alone."""
+"""Dynamic batching: equal scores, no wait beyond a deadline, an error fails only its own request."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from services.ranking.model.batching import BatchingModel
 from services.ranking.model.execution import ExecutionConfig
 from services.ranking.model.onnx_model import OnnxModel
 from services.registry.model import Scores
-from tests.unit.ranking.model.graphs import Asked, asked, assert_same, expected, write_batched, write_one
+from tests.unit.ranking.model.graphs import ModelRequest, assert_same, expected, make_request, write_batched, write_one
 
 CPU = ("CPUExecutionProvider",)
 FOREVER_S = 3600.0
@@ -22,7 +22,7 @@ FOREVER_S = 3600.0
 
 
 class RecordingModel:
-    """A model that notes how many requests each run was for."""
+    """A model that records the number of requests of each run."""
 
     def __init__(self, model: OnnxModel) -> None:
         self._model, self.version, self.runs = model, model.version, list[int]()
@@ -31,7 +31,7 @@ class RecordingModel:
         self.runs.append(1)
         return self._model.score(tensors, target)
 
-    def score_batch(self, requests: Sequence[Asked]) -> list[Scores]:
+    def score_batch(self, requests: Sequence[ModelRequest]) -> list[Scores]:
         self.runs.append(len(requests))
         return self._model.score_batch(requests)
 
@@ -44,13 +44,13 @@ def model(tmp_path: Path, request: pytest.FixtureRequest) -> RecordingModel:
     return RecordingModel(OnnxModel(tmp_path / "model.onnx", "small/3", CPU, execution))
 
 
-def start(pool: ThreadPoolExecutor, model: BatchingModel, requests: list[Asked]) -> list[Future[Scores]]:
+def start(pool: ThreadPoolExecutor, model: BatchingModel, requests: list[ModelRequest]) -> list[Future[Scores]]:
     return [pool.submit(model.score, *request) for request in requests]
 
 
 def test_a_batch_runs_when_it_is_full(model: RecordingModel) -> None:
-    """Requests of any numbers of candidates in one run, each with its own answer."""
-    batched, requests = BatchingModel(model, FOREVER_S, 4), [asked(items) for items in (5, 1, 30, 2)]
+    """Requests with any numbers of candidates in one run, each with its own scores."""
+    batched, requests = BatchingModel(model, FOREVER_S, 4), [make_request(items) for items in (5, 1, 30, 2)]
     with ThreadPoolExecutor(4) as pool:
         for request, found in zip(requests, start(pool, batched, requests), strict=True):
             assert_same(expected(*request), found.result())
@@ -58,9 +58,9 @@ def test_a_batch_runs_when_it_is_full(model: RecordingModel) -> None:
 
 
 def test_many_threads_get_the_scores_of_single_requests(model: RecordingModel) -> None:
-    """Whatever the composition of their batches."""
+    """For any composition of the batches."""
     batched = BatchingModel(model, 0.001, 4)
-    requests = [asked(1 + seed % 90, scenarios=2 + seed % 2, seed=seed) for seed in range(400)]
+    requests = [make_request(1 + seed % 90, scenarios=2 + seed % 2, seed=seed) for seed in range(400)]
     with ThreadPoolExecutor(16) as pool:
         for request, found in zip(requests, start(pool, batched, requests), strict=True):
             assert_same(expected(*request), found.result())
@@ -68,9 +68,9 @@ def test_many_threads_get_the_scores_of_single_requests(model: RecordingModel) -
     assert max(model.runs) > 1
 
 
-def test_requests_of_other_numbers_of_scenarios_are_not_mixed(model: RecordingModel) -> None:
-    """A scenario was created between them: each number has a batch of its own."""
-    batched, requests = BatchingModel(model, FOREVER_S, 2), [asked(3, scenarios) for scenarios in (2, 3, 2, 3)]
+def test_requests_with_different_numbers_of_scenarios_are_not_mixed(model: RecordingModel) -> None:
+    """When a scenario is created between them, each number of scenarios has its own batch."""
+    batched, requests = BatchingModel(model, FOREVER_S, 2), [make_request(3, scenarios) for scenarios in (2, 3, 2, 3)]
     with ThreadPoolExecutor(4) as pool:
         for request, found in zip(requests, start(pool, batched, requests), strict=True):
             assert_same(expected(*request), found.result())
@@ -78,27 +78,27 @@ def test_requests_of_other_numbers_of_scenarios_are_not_mixed(model: RecordingMo
 
 
 def test_a_request_without_time_does_not_wait(model: RecordingModel) -> None:
-    """It is scored alone at once."""
-    request = asked(3)
+    """It is scored at once, without a batch."""
+    request = make_request(3)
     assert_same(expected(*request), BatchingModel(model, FOREVER_S, 4).score(*request, time_left_s=0.0))
     assert model.runs == [1]
 
 
 def test_a_request_without_time_left_closes_its_batch(model: RecordingModel) -> None:
-    """The batch runs for both, though the first one had all the time of the world."""
-    batched, (first, second) = BatchingModel(model, FOREVER_S, 4), (asked(3), asked(4))
+    """The batch runs for both, although the first request could wait longer."""
+    batched, (first, second) = BatchingModel(model, FOREVER_S, 4), (make_request(3), make_request(4))
     with ThreadPoolExecutor(1) as pool:
-        patient = pool.submit(batched.score, *first, math.inf)
+        waiting = pool.submit(batched.score, *first, math.inf)
         while not batched.waiting:
             pass
         assert_same(expected(*second), batched.score(*second, 0.0))
-        assert_same(expected(*first), patient.result())
+        assert_same(expected(*first), waiting.result())
     assert model.runs == [2]
 
 
-def test_an_error_fails_its_own_request_alone(model: RecordingModel, caplog: pytest.LogCaptureFixture) -> None:
-    """The others are scored; that the batch failed is logged."""
-    good, (tensors, target) = [asked(items) for items in (5, 2)], asked(4)
+def test_an_error_fails_only_its_own_request(model: RecordingModel, caplog: pytest.LogCaptureFixture) -> None:
+    """The others are scored; the failure of the batch is logged."""
+    good, (tensors, target) = [make_request(items) for items in (5, 2)], make_request(4)
     bad = (replace(tensors, cross=tensors.cross[:, :, :1]), target)
     batched = BatchingModel(model, FOREVER_S, 3)
     with ThreadPoolExecutor(3) as pool:
@@ -111,10 +111,10 @@ def test_an_error_fails_its_own_request_alone(model: RecordingModel, caplog: pyt
     assert ["batch_failed"] == [record.getMessage() for record in caplog.records]
 
 
-def test_batches_go_on_after_an_error(model: RecordingModel) -> None:
-    """Nothing of a failed batch is left."""
-    tensors, target = asked(4)
-    batched, request = BatchingModel(model, 0.0, 3), asked(6)
+def test_batching_continues_after_an_error(model: RecordingModel) -> None:
+    """A failed batch leaves no state."""
+    tensors, target = make_request(4)
+    batched, request = BatchingModel(model, 0.0, 3), make_request(6)
     with pytest.raises(Exception, match="cross"):
         batched.score(replace(tensors, cross=tensors.cross[:, :, :1]), target)
     assert_same(expected(*request), batched.score(*request))

@@ -1,4 +1,4 @@
-"""How candidates are cut into pieces, and filled up."""
+"""Splitting candidates into pieces, and padding."""
 
 import pytest
 
@@ -16,11 +16,11 @@ from services.ranking.model.execution import bucket_for, split_evenly
     ],
 )
 def test_pieces_are_few_and_even(count: int, most: int, expected: list[tuple[int, int]]) -> None:
-    """Together they are everything, in order; nothing is one empty piece."""
+    """The pieces cover all candidates in order; no candidates are one empty piece."""
     assert expected == [(part.start, part.stop) for part in split_evenly(count, most)]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 64), (64, 64), (65, 128), (128, 128)])
-def test_the_smallest_bucket_that_holds_all_is_taken(count: int, expected: int) -> None:
-    """A full one is not passed over."""
+def test_the_smallest_sufficient_bucket_is_chosen(count: int, expected: int) -> None:
+    """A bucket of exactly the needed size is chosen."""
     assert expected == bucket_for(count, (64, 128))

@@ -1,4 +1,4 @@
-"""Metrics of what serves, as Prometheus reads them."""
+"""Metrics of the serving models, as Prometheus reads them."""
 
 from pathlib import Path
 

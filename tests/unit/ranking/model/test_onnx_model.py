@@ -1,4 +1,4 @@
-"""Models from the registry: what is opened, what is refused and why, and what ONNX Runtime computes."""
+"""Models from the registry: loading, rejection with reasons, and the scores of ONNX Runtime."""
 
 import json
 from dataclasses import asdict, replace
@@ -43,7 +43,7 @@ def open_model(
 
 
 def manifest_of(schema: Schema = SCHEMA, **fields: Any) -> dict[str, Any]:
-    """What the registry holds for a model trained on this schema, as JSON gives it back."""
+    """The manifest of a model trained on this schema, as parsed from JSON."""
     manifest = {
         "format": 1,
         "name": "tiny",
@@ -72,7 +72,7 @@ def register(registry: Path, version: int = 1, name: str = "tiny", **fields: Any
 
 @pytest.mark.parametrize(("items", "scenarios"), [(1, 1), (5, 3), (200, 2)])
 def test_the_graph_is_run_on_the_tensors_of_a_request(tmp_path: Path, items: int, scenarios: int) -> None:
-    """Any number of items and scenarios; the posterior goes in as the target."""
+    """Any number of items and scenarios; the posterior is the target input."""
     register(tmp_path)
     tensors, target = tensors_of(SCHEMA, items, scenarios), np.linspace(0.2, 0.8, scenarios)
     found = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU).score(tensors, target)
@@ -84,7 +84,7 @@ def test_the_graph_is_run_on_the_tensors_of_a_request(tmp_path: Path, items: int
 
 
 def test_the_newest_version_is_opened_unless_one_is_named(tmp_path: Path) -> None:
-    """Versions are numbers: 10 is newer than 9. What is being written is none."""
+    """Versions are numbers: 10 is newer than 9. A version that is being written is ignored."""
     for version in (1, 9, 10):
         register(tmp_path, version)
     (tmp_path / "tiny" / ".staging-x").mkdir()
@@ -103,7 +103,7 @@ def test_the_newest_version_is_opened_unless_one_is_named(tmp_path: Path) -> Non
 def test_a_missing_model_is_named_with_the_existing_ones(
     tmp_path: Path, name: str, version: str, expected: str
 ) -> None:
-    """And with the command that makes one."""
+    """The error also names the command that trains one."""
     register(tmp_path)
     with pytest.raises(ModelUnavailable, match=expected) as caught:
         open_model(tmp_path, name, version, SCHEMA, ENCODER, CPU)
@@ -111,7 +111,7 @@ def test_a_missing_model_is_named_with_the_existing_ones(
 
 
 def test_models_whose_first_versions_were_deleted_are_named(tmp_path: Path) -> None:
-    """Once each, whatever their versions; what is being written is none."""
+    """Each name once, for any versions; a version that is being written is ignored."""
     for version in (7, 12):
         register(tmp_path, version)
     (tmp_path / "tiny" / ".staging-x").mkdir()
@@ -121,14 +121,14 @@ def test_models_whose_first_versions_were_deleted_are_named(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("written", [None, 2, "1"])
 def test_a_manifest_of_another_format_is_rejected(tmp_path: Path, written: object) -> None:
-    """With both formats, before anything in it is believed."""
+    """The error names both formats; no other field is read before."""
     register(tmp_path, format=written)
     with pytest.raises(ModelMismatch, match=f"its manifest has format {written}, this server reads 1"):
         open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU)
 
 
 def test_a_manifest_that_lacks_fields_is_rejected_with_their_names(tmp_path: Path) -> None:
-    """Not with a traceback."""
+    """Not with a KeyError."""
     path = register(tmp_path) / "manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["tensors"], manifest["encoder_fingerprint"]
@@ -139,19 +139,19 @@ def test_a_manifest_that_lacks_fields_is_rejected_with_their_names(tmp_path: Pat
 
 @pytest.mark.parametrize(("text", "expected"), [("{", "is not JSON"), ("[]", "has format None")])
 def test_an_invalid_manifest_is_rejected(tmp_path: Path, text: str, expected: str) -> None:
-    """Cut off, or another kind of file."""
+    """Truncated, or another kind of file."""
     (register(tmp_path) / "manifest.json").write_text(text)
     with pytest.raises(CrossRecError, match=expected):
         open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU)
 
 
-def test_a_registry_that_does_not_exist_holds_none(tmp_path: Path) -> None:
+def test_a_missing_registry_holds_no_models(tmp_path: Path) -> None:
     """Before the first training."""
     with pytest.raises(ModelUnavailable, match="models there: none"):
         open_model(tmp_path / "registry", "tiny", "", SCHEMA, ENCODER, CPU)
 
 
-def test_a_model_that_does_not_fit_is_rejected_with_all_differences(tmp_path: Path) -> None:
+def test_an_incompatible_model_is_rejected_with_all_differences(tmp_path: Path) -> None:
     """Before its graph is loaded."""
     directory = register(tmp_path, schema=build_schema(FeatureConfig(text_dims=2)), encoder_fingerprint=8)
     (directory / "model.onnx").unlink()
@@ -161,20 +161,20 @@ def test_a_model_that_does_not_fit_is_rejected_with_all_differences(tmp_path: Pa
         assert part in str(caught.value)
 
 
-def test_a_model_trained_on_the_same_features_fits() -> None:
-    """Also after a way through JSON, that knows no tuples."""
+def test_a_model_trained_on_the_same_features_is_compatible() -> None:
+    """Also after serialisation as JSON, which turns tuples into lists."""
     assert model_differences(manifest_of(), SCHEMA, ENCODER) == []
 
 
 def test_a_changed_setting_is_named() -> None:
-    """With both values, also where no tensor changes."""
+    """With both values, also if no tensor changes."""
     config = replace(SCHEMA.config, user_items=99)
     assert model_differences(manifest_of(build_schema(config)), SCHEMA, ENCODER) == [
         "features.user_items is 99 in the model, 512 here"
     ]
 
 
-def test_a_setting_that_only_one_side_knows_is_named() -> None:
+def test_a_setting_of_one_side_is_named() -> None:
     """The model is older or newer than the code."""
     features = {**asdict(SCHEMA.config), "zoom": 2}
     del features["event_ids"]
@@ -185,7 +185,7 @@ def test_a_setting_that_only_one_side_knows_is_named() -> None:
 
 
 def test_tensor_features_of_one_side_are_named() -> None:
-    """Those of the model and those of the code."""
+    """Features that only the model has, and features that only the code has."""
     changed = build_schema(replace(SCHEMA.config, half_lives_s=(60.0, DAY_S, 30 * DAY_S)))
     found = model_differences(
         manifest_of(features=asdict(SCHEMA.config), tensors=tensor_names(changed)), SCHEMA, ENCODER
@@ -198,7 +198,7 @@ def test_tensor_features_of_one_side_are_named() -> None:
 
 
 def test_a_tensor_that_the_model_lacks_is_named() -> None:
-    """All its features are only here."""
+    """All of its features exist only in the code."""
     tensors = {name: names for name, names in tensor_names(SCHEMA).items() if name != "language"}
     assert model_differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
         "tensor language: only here: text_0, text_1, text_2"
@@ -206,15 +206,15 @@ def test_a_tensor_that_the_model_lacks_is_named() -> None:
 
 
 def test_a_tensor_that_only_the_model_has_is_named() -> None:
-    """The graph would wait for an input that this code does not make."""
+    """The graph needs an input that the code does not compute."""
     tensors = {**tensor_names(SCHEMA), "weather": ("rain", "sun")}
     assert model_differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
         "tensor weather: only in the model: rain, sun"
     ]
 
 
-def test_the_same_features_in_another_order_do_not_fit() -> None:
-    """Each number would be taken for another."""
+def test_the_same_features_in_another_order_are_incompatible() -> None:
+    """Values would be read as those of other features."""
     tensors = dict(tensor_names(SCHEMA))
     tensors["item"] = tensors["item"][::-1]
     assert model_differences(manifest_of(tensors=tensors), SCHEMA, ENCODER) == [
@@ -227,7 +227,7 @@ def test_another_text_encoder_is_named() -> None:
     assert model_differences(manifest_of(), SCHEMA, 8) == ["text encoder 7 in the model, 8 here"]
 
 
-def test_where_nothing_else_differs_the_fingerprint_decides() -> None:
+def test_different_fingerprints_are_incompatible() -> None:
     """The meaning of a stored feature may change under the same name."""
     found = model_differences(manifest_of(schema_fingerprint=1), SCHEMA, ENCODER)
     assert found == [f"feature schema 1 in the model, {SCHEMA.fingerprint} here"]
@@ -235,7 +235,7 @@ def test_where_nothing_else_differs_the_fingerprint_decides() -> None:
 
 @pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
 @pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "NoSuchExecutionProvider"])
-def test_a_provider_that_is_not_obtained_is_refused(tmp_path: Path, provider: str) -> None:
+def test_an_unavailable_provider_is_rejected(tmp_path: Path, provider: str) -> None:
     """ONNX Runtime would fall back to the processor without an error."""
     if provider == "CUDAExecutionProvider" and Path("/dev/nvidia0").exists():
         pytest.skip("this machine has an NVIDIA device: CUDA may be obtained")
@@ -244,8 +244,8 @@ def test_a_provider_that_is_not_obtained_is_refused(tmp_path: Path, provider: st
         OnnxModel(directory / "model.onnx", "tiny/1", (provider, *CPU))
 
 
-def test_requests_are_batched_where_it_is_asked_for_and_the_model_can(tmp_path: Path) -> None:
-    """The batched graph is beside the other."""
+def test_requests_are_batched_if_configured_and_supported_by_the_model(tmp_path: Path) -> None:
+    """The batched graph is stored beside the other one."""
     write_batched(register(tmp_path) / "batched.onnx")
     assert isinstance(open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU), OnnxModel)
     batched = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, ExecutionConfig(batch_wait_ms=1))
@@ -253,8 +253,8 @@ def test_requests_are_batched_where_it_is_asked_for_and_the_model_can(tmp_path: 
     assert batched.version == "tiny/1"
 
 
-def test_a_model_without_that_graph_is_served_unbatched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The log reports it."""
+def test_a_model_without_a_batched_graph_is_served_unbatched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """This is logged."""
     register(tmp_path)
     with caplog.at_level("INFO"):
         found = open_model(tmp_path, "tiny", "", SCHEMA, ENCODER, CPU, ExecutionConfig(batch_wait_ms=1))
@@ -262,8 +262,8 @@ def test_a_model_without_that_graph_is_served_unbatched(tmp_path: Path, caplog: 
     assert "model_unbatched" in [record.getMessage() for record in caplog.records]
 
 
-def test_the_fake_model_keeps_the_equations() -> None:
-    """R = P M and probability = R / sum M, weights between 0.5 and 1, and the target weighs most."""
+def test_the_fake_model_satisfies_the_equations() -> None:
+    """R = P M and probability = R / sum M, weights between 0.5 and 1, and the target has the largest weight."""
     target = np.array([0.0, 1.0])
     found = FakeModel().score(tensors_of(SCHEMA, 4, 2), target)
     assert found.transfer.tolist() == [0.5, 1.0]

@@ -1,4 +1,4 @@
-"""Comparisons of a candidate that scores as shadow."""
+"""Comparisons of a shadow model with the served one."""
 
 import json
 import logging
@@ -25,8 +25,8 @@ def scores(*values: float) -> Scores:
     return Scores(np.ones((len(values), 1)), np.array([2.0]), score, score / 2)
 
 
-class Backwards(FakeModel):
-    """The fake model's scores, sign changed."""
+class NegatedModel(FakeModel):
+    """The fake model's scores with the opposite sign."""
 
     version = "backwards/1"
 
@@ -52,7 +52,7 @@ def test_rank_correlation_is_spearmans(first: list[float], second: list[float], 
 
 
 def test_agreement_of_two_models() -> None:
-    """Differences are means over the candidates; the ten best are those of all, where there are fewer."""
+    """Differences are means over the candidates; with fewer than ten candidates, the top ten are all of them."""
     found = compare_scores(scores(0.1, 0.2, 0.3), scores(0.2, 0.2, 0.1))
     assert (0.1, 0.05, 1.0) == pytest.approx(
         (found.score_difference, found.probability_difference, found.top10_overlap)
@@ -72,7 +72,7 @@ def wait_for(shadow: ShadowScorer, requests: int, candidate: str = "fake/1") -> 
 
 
 def test_means_are_kept_per_pair_of_versions() -> None:
-    """Of the present candidate; what was found of earlier ones is let go."""
+    """Only for the current candidate; means of earlier ones are discarded."""
     shadow = ShadowScorer(1.0, 100)
     shadow.start()
     try:
@@ -85,7 +85,7 @@ def test_means_are_kept_per_pair_of_versions() -> None:
             assert (0.0, 0.0, 1.0, 1.0) == pytest.approx(
                 (mean.score_difference, mean.probability_difference, mean.rank_correlation, mean.top10_overlap)
             )
-        offer(shadow, Backwards())
+        offer(shadow, NegatedModel())
         wait_for(shadow, 1, "backwards/1")
         (found,) = shadow.comparisons()
         assert ("fake/1", "backwards/1", 1) == (found.served, found.candidate, found.requests)
@@ -104,8 +104,8 @@ def test_requests_beyond_the_queue_are_dropped_and_counted() -> None:
     assert math.isnan(found.mean.rank_correlation)
 
 
-def test_a_share_of_the_requests_is_taken() -> None:
-    """None for 0."""
+def test_a_share_of_the_requests_is_sampled() -> None:
+    """No requests for a share of 0."""
     shadow = ShadowScorer(0.0, 1)
     for _ in range(8):
         offer(shadow, FakeModel())
@@ -113,7 +113,7 @@ def test_a_share_of_the_requests_is_taken() -> None:
 
 
 def test_comparisons_are_logged_every_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """With counts and means, in numbers that JSON holds."""
+    """With counts and means, as finite numbers."""
     caplog.set_level(logging.INFO, "services.ranking.model.shadow")
     now_s = [0.0]
     shadow = ShadowScorer(1.0, 8, clock=lambda: now_s[0])

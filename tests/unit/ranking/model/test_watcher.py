@@ -1,4 +1,4 @@
-"""Models that follow their registry: swaps, versions that never serve, and unloading."""
+"""Models that follow the registry: swaps, rejected versions, and unloading."""
 
 import json
 import re
@@ -34,13 +34,13 @@ NO_SCENARIOS = change_manifest(encoder_fingerprint=8)
 
 
 class CountingLoader:
-    """Loads, and remembers what it was asked for."""
+    """Loads models, and records the loaded versions."""
 
     def __init__(self, registry: Registry) -> None:
-        self._load, self.asked = ModelLoader(registry, SCHEMA, ENCODER, CPU), list[str]()
+        self._load, self.versions = ModelLoader(registry, SCHEMA, ENCODER, CPU), list[str]()
 
     def __call__(self, version: Version) -> ScoringModel:
-        self.asked.append(str(version))
+        self.versions.append(str(version))
         return self._load(version)
 
 
@@ -49,20 +49,20 @@ def watched(location: str | Path, pinned: str = "", cache: Path = Path("unused")
     return WatchedModels(registry, "tiny", pinned, CountingLoader(registry), ShadowScorer(1.0, 8), 0.001)
 
 
-def asked(models: WatchedModels) -> list[str]:
-    return models._load.asked  # type: ignore[attr-defined]
+def loaded_versions(models: WatchedModels) -> list[str]:
+    return models._load.versions  # type: ignore[attr-defined]
 
 
 def serving(models: WatchedModels) -> list[str]:
     return [arm.assignment.model.version for arm in models.deployment.arms]
 
 
-def decide(registry: Path, plan: Rollout) -> None:
+def write_rollout(registry: Path, plan: Rollout) -> None:
     Registry(registry).write("tiny/serving.json", serialize_serving(ServingState(plan)))
 
 
 def test_the_newest_version_takes_over_when_it_appears(tmp_path: Path) -> None:
-    """Loaded once; another poll changes nothing."""
+    """It is loaded once; another poll changes nothing."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
@@ -73,12 +73,12 @@ def test_the_newest_version_takes_over_when_it_appears(tmp_path: Path) -> None:
     models.poll()
     models.poll()
     assert ["tiny/2"] == serving(models)
-    assert ["tiny/1", "tiny/2"] == asked(models)
+    assert ["tiny/1", "tiny/2"] == loaded_versions(models)
     assert () == models.problems
 
 
 def test_a_request_in_flight_keeps_its_model(tmp_path: Path) -> None:
-    """An assigned model scores after the swap, and is freed when it is no longer referenced."""
+    """An assigned model still scores after the swap, and is freed when it is no longer referenced."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
@@ -129,10 +129,10 @@ def test_a_broken_version_never_serves(tmp_path: Path, spoil: Callable[[Path], N
     broken = register(tmp_path, SCHEMA, 2, spoil=spoil)
     for _ in range(3):
         models.poll()
-        (told,) = models.problems
-        assert re.search(problem, told), told
+        (reported,) = models.problems
+        assert re.search(problem, reported), reported
         assert ["tiny/1"] == serving(models)
-    assert ["tiny/1", "tiny/2"] == asked(models)
+    assert ["tiny/1", "tiny/2"] == loaded_versions(models)
     shutil.rmtree(broken)
     register(tmp_path, SCHEMA, 2)
     models.poll()
@@ -140,7 +140,7 @@ def test_a_broken_version_never_serves(tmp_path: Path, spoil: Callable[[Path], N
 
 
 def test_a_half_written_version_is_not_loaded(tmp_path: Path) -> None:
-    """Without its manifest it is no version, also under its final name."""
+    """A directory without a manifest is ignored, also under its final name."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
@@ -156,7 +156,7 @@ def test_a_half_written_version_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_arrives_before_its_files_is_retried(tmp_path: Path) -> None:
-    """A copy in any order ends well."""
+    """Files may be copied in any order."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()
@@ -187,7 +187,7 @@ def test_a_version_without_samples_serves(tmp_path: Path) -> None:
 def test_a_server_does_not_start_with_a_broken_version(
     tmp_path: Path, spoil: Callable[[Path], None], error: type[CrossRecError]
 ) -> None:
-    """There is no last good version yet."""
+    """There is no last good version to keep."""
     register(tmp_path, SCHEMA, 1, spoil=spoil)
     with pytest.raises(error):
         watched(tmp_path).open()
@@ -195,15 +195,15 @@ def test_a_server_does_not_start_with_a_broken_version(
         watched(tmp_path / "empty").open()
 
 
-def test_the_serving_file_decides(tmp_path: Path) -> None:
-    """Over newer versions; without it the newest serves again."""
+def test_the_serving_file_selects_the_version(tmp_path: Path) -> None:
+    """It takes precedence over newer versions; without it the newest serves again."""
     for number in (1, 2, 3):
         register(tmp_path, SCHEMA, number)
-    decide(tmp_path, Rollout.of(Version("tiny", 2)))
+    write_rollout(tmp_path, Rollout.of(Version("tiny", 2)))
     models = watched(tmp_path)
     models.open()
     assert ["tiny/2"] == serving(models)
-    decide(tmp_path, Rollout.of(Version("tiny", 1)))
+    write_rollout(tmp_path, Rollout.of(Version("tiny", 1)))
     models.poll()
     assert ["tiny/1"] == serving(models)
     (tmp_path / "tiny" / "serving.json").unlink()
@@ -211,11 +211,11 @@ def test_the_serving_file_decides(tmp_path: Path) -> None:
     assert ["tiny/3"] == serving(models)
 
 
-def test_a_pinned_version_is_served_whatever_is_promoted(tmp_path: Path) -> None:
-    """As long as it is there."""
+def test_a_pinned_version_is_served_despite_promotions(tmp_path: Path) -> None:
+    """As long as it exists."""
     for number in (1, 2):
         register(tmp_path, SCHEMA, number)
-    decide(tmp_path, Rollout.of(Version("tiny", 2)))
+    write_rollout(tmp_path, Rollout.of(Version("tiny", 2)))
     models = watched(tmp_path, pinned="1")
     models.open()
     models.poll()
@@ -224,7 +224,7 @@ def test_a_pinned_version_is_served_whatever_is_promoted(tmp_path: Path) -> None
         watched(tmp_path, pinned="9").open()
 
 
-def test_an_invalid_serving_file_leaves_the_deployment(tmp_path: Path) -> None:
+def test_an_invalid_serving_file_keeps_the_deployment(tmp_path: Path) -> None:
     """The problem names the file and the field."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
@@ -233,22 +233,22 @@ def test_an_invalid_serving_file_leaves_the_deployment(tmp_path: Path) -> None:
     for text, problem in [("{", "not a serving file"), (json.dumps(plan), "arms: their weights sum to 0.5")]:
         (tmp_path / "tiny" / "serving.json").write_text(text)
         models.poll()
-        (told,) = models.problems
-        assert str(tmp_path / "tiny" / "serving.json") in told
-        assert problem in told
+        (reported,) = models.problems
+        assert str(tmp_path / "tiny" / "serving.json") in reported
+        assert problem in reported
         assert ["tiny/1"] == serving(models)
     with pytest.raises(RolloutError):
         watched(tmp_path).open()
 
 
 def test_an_experiment_begins_when_all_its_arms_are_ready(tmp_path: Path) -> None:
-    """Until then what served goes on; models of other names may take part; weights change without loading."""
+    """Until then the previous deployment serves; models of other names may take part; new weights load no model."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 1, name="other", spoil=truncate)
     models = watched(tmp_path)
     models.open()
     arms = (Arm("control", Version("tiny", 1), 0.9), Arm("b", Version("other", 1), 0.1))
-    decide(tmp_path, Rollout(arms, "test"))
+    write_rollout(tmp_path, Rollout(arms, "test"))
     models.poll()
     assert ["tiny/1"] == serving(models)
     assert {""} == {models.assign(f"user {n}").arm for n in range(100)}
@@ -258,17 +258,19 @@ def test_an_experiment_begins_when_all_its_arms_are_ready(tmp_path: Path) -> Non
     assert ["tiny/1", "other/1"] == serving(models)
     chosen = [models.assign(f"user {n}") for n in range(200)]
     assert {("control", "tiny/1"), ("b", "other/1")} == {(served.arm, served.model.version) for served in chosen}
-    loads = len(asked(models))
-    decide(tmp_path, Rollout((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("other", 1), 0.5)), "test"))
+    loads = len(loaded_versions(models))
+    write_rollout(
+        tmp_path, Rollout((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("other", 1), 0.5)), "test")
+    )
     models.poll()
-    assert ([0.5, 0.5], loads) == ([arm.weight for arm in models.deployment.arms], len(asked(models)))
+    assert ([0.5, 0.5], loads) == ([arm.weight for arm in models.deployment.arms], len(loaded_versions(models)))
 
 
-def test_a_broken_shadow_does_not_keep_its_arms_from_serving(tmp_path: Path) -> None:
+def test_a_broken_shadow_does_not_prevent_the_arms_from_serving(tmp_path: Path) -> None:
     """It is left out and reported."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2, spoil=truncate)
-    decide(tmp_path, Rollout((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))
+    write_rollout(tmp_path, Rollout((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))
     models = watched(tmp_path)
     models.open()
     assert (["tiny/1"], None) == (serving(models), models.deployment.shadow)
@@ -276,7 +278,7 @@ def test_a_broken_shadow_does_not_keep_its_arms_from_serving(tmp_path: Path) -> 
 
 
 def test_the_thread_takes_over_new_versions(tmp_path: Path) -> None:
-    """Without anybody asking."""
+    """It polls in the background."""
     register(tmp_path, SCHEMA, 1)
     models = watched(tmp_path)
     models.open()

@@ -78,7 +78,7 @@ def tensors_of(schema: Schema, items: int, scenarios: int, seed: int = 0) -> Ten
 
 
 def samples_of(model: OnnxModel, schema: Schema) -> list[Sample]:
-    """What export writes beside a model, of made-up requests."""
+    """The samples that export writes beside a model, for made-up requests."""
     target = np.array([0.25, 0.75])
     requests = [tensors_of(schema, items, 2, items) for items in (1, 4)]
     return [Sample(tensors, target, model.score(tensors, target)) for tensors in requests]
@@ -95,7 +95,7 @@ def register(
     spoil: Callable[[Path], None] = lambda _: None,
     **fields_of_manifest: Any,
 ) -> Path:
-    """Register a version as export does: complete at once. `spoil` breaks the files before they are seen."""
+    """Register a version as export does, atomically; `spoil` breaks the files before they are visible."""
     staging = registry / name / f".staging-{number}"
     staging.mkdir(parents=True)
     write_graph(staging / "model.onnx", schema, slope)
@@ -134,7 +134,7 @@ def truncate(directory: Path) -> None:
 
 
 def rehash(directory: Path) -> None:
-    """Let the manifest describe the files that are there."""
+    """Update the manifest to describe the present files."""
     path = directory / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["files"] = {name: describe_file(directory / name) for name in manifest["files"]}
@@ -142,7 +142,7 @@ def rehash(directory: Path) -> None:
 
 
 def disagree(directory: Path) -> None:
-    """Let the samples expect other scores than the graph computes."""
+    """Make the samples expect other scores than the graph computes."""
     path = directory / "samples.npz"
     with np.load(path) as arrays:
         changed = {
@@ -153,7 +153,7 @@ def disagree(directory: Path) -> None:
 
 
 def other_graph(directory: Path) -> None:
-    """Change one byte of the graph and leave the manifest."""
+    """Change one byte of the graph without updating the manifest."""
     path = directory / "model.onnx"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -161,7 +161,7 @@ def other_graph(directory: Path) -> None:
 
 
 def change_manifest(**changes: Any) -> Callable[[Path], None]:
-    """Let the manifest say something else."""
+    """Return a function that changes fields of the manifest."""
 
     def change(directory: Path) -> None:
         path = directory / "manifest.json"

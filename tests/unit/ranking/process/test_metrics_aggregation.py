@@ -1,4 +1,4 @@
-"""The metrics of workers at their supervisor, over real pipes."""
+"""Aggregation of worker metrics in the supervisor, over real pipes."""
 
 import math
 from multiprocessing import Pipe
@@ -17,14 +17,14 @@ from services.ranking.process.metrics_aggregation import (
 
 
 class Worker:
-    """A worker's end, with something to count."""
+    """A worker's end of the pipe, with two metrics."""
 
     def __init__(self, aggregator: MetricsAggregator, pid: int) -> None:
-        ours, theirs = Pipe()
-        aggregator.on_started(pid, ours)
-        self.pipe, self.telling = theirs, MetricsResponder(theirs)
-        self.calls = Counter("calls", "Calls.", registry=self.telling.registry)
-        self.waiting = Gauge("waiting", "Now.", registry=self.telling.registry)
+        supervisor_end, worker_end = Pipe()
+        aggregator.on_started(pid, supervisor_end)
+        self.pipe, self.responder = worker_end, MetricsResponder(worker_end)
+        self.calls = Counter("calls", "Calls.", registry=self.responder.registry)
+        self.waiting = Gauge("waiting", "Now.", registry=self.responder.registry)
 
 
 def registry_of(aggregator: MetricsAggregator) -> CollectorRegistry:
@@ -33,8 +33,8 @@ def registry_of(aggregator: MetricsAggregator) -> CollectorRegistry:
     return registry
 
 
-def test_every_look_asks_all_workers() -> None:
-    """The current metrics."""
+def test_every_scrape_collects_from_all_workers() -> None:
+    """Their current values."""
     aggregator = MetricsAggregator()
     registry, workers = registry_of(aggregator), [Worker(aggregator, pid) for pid in (1, 2)]
     for expected in (2, 4):
@@ -44,26 +44,26 @@ def test_every_look_asks_all_workers() -> None:
 
 
 def test_the_last_report_stays_in_the_totals() -> None:
-    """The unrequested report of a worker before it ends; its gauges end with it."""
+    """The report that a worker sends before it exits; its gauges are removed."""
     aggregator = MetricsAggregator()
     registry, workers = registry_of(aggregator), [Worker(aggregator, pid) for pid in (1, 2)]
     for worker in workers:
         worker.calls.inc(3)
         worker.waiting.set(1)
-    workers[0].telling.report()
+    workers[0].responder.report()
     aggregator.on_exit(1)
     assert (6, 1) == (registry.get_sample_value("calls_total"), registry.get_sample_value("waiting"))
 
 
-def test_a_worker_that_hangs_or_died_counts_as_when_it_last_answered() -> None:
-    """The sum never falls, and a scrape takes no longer than the time-out."""
+def test_a_hung_or_dead_worker_counts_with_its_last_report() -> None:
+    """The sum never decreases, and a scrape takes no longer than the time-out."""
     aggregator = MetricsAggregator()
-    (ours, theirs), registry, told = Pipe(), registry_of(aggregator), CollectorRegistry()
-    aggregator.on_started(1, ours)
-    Counter("calls", "Calls.", registry=told).inc(5)
-    theirs.send(list(told.collect()))
+    (supervisor_end, worker_end), registry, worker_registry = Pipe(), registry_of(aggregator), CollectorRegistry()
+    aggregator.on_started(1, supervisor_end)
+    Counter("calls", "Calls.", registry=worker_registry).inc(5)
+    worker_end.send(list(worker_registry.collect()))
     assert 5 == registry.get_sample_value("calls_total")
-    theirs.close()
+    worker_end.close()
     assert 5 == registry.get_sample_value("calls_total")
     aggregator.on_exit(1)
     assert 5 == registry.get_sample_value("calls_total")
@@ -87,7 +87,7 @@ def values(metrics: list[Metric]) -> dict[str, float]:
 
 
 def test_counters_and_histograms_are_summed() -> None:
-    """By name and labels; the weight of a model is the same in all."""
+    """By name and labels; the weight of a model is equal in all workers."""
     assert {
         "calls_total{'code': 'OK'}": 4,
         "calls_total{'code': 'INTERNAL'}": 2,
@@ -106,13 +106,13 @@ def test_counters_and_histograms_are_summed() -> None:
 
 
 def test_counters_outlive_their_process() -> None:
-    """Gauges do not."""
+    """Gauges are removed."""
     first, second = metrics_of("OK", 0.5, 1, 0.5), metrics_of("OK", 0.5, 1, 0.5)
     found = values(aggregate([select_cumulative(first), second]))
     assert (4, 1) == (found["calls_total{'code': 'OK'}"], found["waiting{}"])
 
 
-def test_a_mean_is_of_those_that_have_one() -> None:
+def test_a_mean_ignores_workers_without_a_value() -> None:
     """Workers whose shadow has scored no request report NaN."""
     assert 0.5 == mean([0.25, float("nan"), 0.75])
     assert math.isnan(mean([float("nan")]))

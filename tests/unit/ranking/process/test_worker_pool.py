@@ -1,12 +1,12 @@
-"""The worker pool's decisions after starts, readiness and deaths of workers, with a manual clock."""
+"""The worker pool after starts, readiness and exits of workers, with a manual clock."""
 
 import pytest
 
 from services.ranking.process.worker_pool import CRASH_LOOP, MAX_PAUSE_S, WorkerPool, WorkerState
 
 
-class Watched(WorkerPool):
-    """Workers are numbered in the order in which they start."""
+class NumberedPool(WorkerPool):
+    """A pool whose workers are numbered in the order in which they start."""
 
     def __init__(self, target: int) -> None:
         self.now_s, self.last = 0.0, 0
@@ -20,24 +20,24 @@ class Watched(WorkerPool):
         self.last += len(new)
         return new
 
-    def up(self) -> "Watched":
-        """All ready."""
+    def up(self) -> "NumberedPool":
+        """Start the pool and report all workers as ready."""
         for pid in self.start_due():
             self.on_ready(pid)
         return self
 
 
-def test_as_many_are_started_as_are_wanted() -> None:
-    """At the beginning, and no more."""
-    pool = Watched(3)
+def test_the_wanted_number_of_workers_is_started() -> None:
+    """At the start, and no more."""
+    pool = NumberedPool(3)
     assert [1, 2, 3] == pool.start_due()
     assert [] == pool.start_due()
     assert {WorkerState.STARTING: 3, WorkerState.READY: 0, WorkerState.DRAINING: 0} == pool.counts()
 
 
-def test_one_that_was_ready_is_replaced_at_once() -> None:
-    """However often it happens."""
-    pool = Watched(2).up()
+def test_a_worker_that_was_ready_is_replaced_at_once() -> None:
+    """Any number of times."""
+    pool = NumberedPool(2).up()
     for _ in range(20):
         pool.on_exit(pool.last, "killed by SIGKILL")
         assert 1 == len(pool.start_due())
@@ -45,9 +45,9 @@ def test_one_that_was_ready_is_replaced_at_once() -> None:
     assert (20, False) == (pool.deaths, pool.crash_loop)
 
 
-def test_those_that_die_before_they_are_ready_are_replaced_more_and_more_slowly() -> None:
-    """Up to a bound; the first that gets ready starts anew."""
-    pool, pauses = Watched(1), []
+def test_workers_that_die_before_they_are_ready_are_replaced_with_backoff() -> None:
+    """Up to a bound; a worker that becomes ready resets the pause."""
+    pool, pauses = NumberedPool(1), []
     for _ in range(12):
         (pid,) = pool.start_due()
         pool.on_exit(pid, "ended with status 1")
@@ -64,8 +64,8 @@ def test_those_that_die_before_they_are_ready_are_replaced_more_and_more_slowly(
 
 
 def test_a_crash_loop_is_reported() -> None:
-    """Not ready, with the reason of the last death; alive all the same."""
-    pool = Watched(1)
+    """The pool is not ready, with the reason of the last exit; it is still live."""
+    pool = NumberedPool(1)
     for _ in range(CRASH_LOOP):
         pool.on_exit(pool.start_due()[0], "ended with status 3")
         pool.now_s += pool.next_start_s()
@@ -80,9 +80,9 @@ def test_a_crash_loop_is_reported() -> None:
     assert (True, []) == (pool.ready().ok, pool.ready().reasons)
 
 
-def test_workers_that_serve_are_not_given_up_for_others_that_crash() -> None:
-    """Ready, with the reason."""
-    pool = Watched(2).up()
+def test_the_pool_stays_ready_while_other_workers_crash() -> None:
+    """It reports the reason."""
+    pool = NumberedPool(2).up()
     pool.on_exit(1, "killed by SIGKILL")
     for _ in range(CRASH_LOOP):
         pool.on_exit(pool.start_due()[0], "ended with status 3")
@@ -91,9 +91,9 @@ def test_workers_that_serve_are_not_given_up_for_others_that_crash() -> None:
     assert (1, 2) == (pool.ready().details["workers_ready"], pool.ready().details["workers_wanted"])
 
 
-def test_all_are_replaced_one_after_another() -> None:
-    """Never fewer ready than wanted, never more than one in excess."""
-    pool = Watched(2).up()
+def test_all_workers_are_replaced_one_after_another() -> None:
+    """Never fewer ready workers than wanted, never more than one extra."""
+    pool = NumberedPool(2).up()
     pool.replace_all()
     order = []
     for _ in range(2):
@@ -109,9 +109,9 @@ def test_all_are_replaced_one_after_another() -> None:
     assert ([], None, 0) == (pool.start_due(), pool.worker_to_drain(), pool.deaths)
 
 
-def test_a_worker_that_does_not_start_replaces_none() -> None:
-    """The old ones go on."""
-    pool = Watched(2).up()
+def test_a_failed_start_replaces_no_worker() -> None:
+    """The old workers continue."""
+    pool = NumberedPool(2).up()
     pool.replace_all()
     pool.on_exit(pool.start_due()[0], "ended with status 1")
     pool.now_s += 60
@@ -119,22 +119,22 @@ def test_a_worker_that_does_not_start_replaces_none() -> None:
     assert {WorkerState.STARTING: 0, WorkerState.READY: 2, WorkerState.DRAINING: 0} == pool.counts()
 
 
-def test_a_death_meanwhile_is_made_good_before_anybody_drains() -> None:
-    """Both the one that died and the extra one are started."""
-    pool = Watched(2).up()
+def test_a_dead_worker_is_replaced_before_another_drains() -> None:
+    """A replacement of the dead worker and the extra worker are both started."""
+    pool = NumberedPool(2).up()
     pool.replace_all()
     (extra,) = pool.start_due()
     pool.on_exit(1, "killed by SIGKILL")
-    (instead,) = pool.start_due()
+    (replacement,) = pool.start_due()
     pool.on_ready(extra)
     assert pool.worker_to_drain() is None
-    pool.on_ready(instead)
+    pool.on_ready(replacement)
     assert 2 == pool.worker_to_drain()
 
 
-def test_no_worker_is_started_after_the_stop() -> None:
-    """And it is not ready."""
-    pool = Watched(1).up()
+def test_no_worker_is_started_after_a_stop() -> None:
+    """The pool is not ready."""
+    pool = NumberedPool(1).up()
     pool.stop()
     pool.on_exit(1, "killed")
     assert ([], False) == (pool.start_due(), pool.ready().ok)

@@ -1,4 +1,4 @@
-"""A ranker over rows in memory, and what its answers become."""
+"""A ranker over rows in memory, and a sink in memory for its records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 
 def ranker_with(observer: Observer) -> Ranker:
-    """Ranks for ann and bob, at a fixed time."""
+    """A ranker with rows of ann and bob, at a fixed time."""
     rows = open_row_sources(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True)
     return Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: NOW_S, observers=(observer,))
 
@@ -29,16 +29,16 @@ class MemorySink:
     """Keeps the written records, unless it is unavailable."""
 
     kept: list[KeyedRecord] = field(default_factory=list)
-    away: bool = False
-    tried: int = 0
+    unavailable: bool = False
+    attempts: int = 0
     closed: bool = False
 
     def ready(self) -> bool:
         return True
 
     def write(self, records: Sequence[KeyedRecord]) -> int:
-        self.tried += 1
-        if self.away:
+        self.attempts += 1
+        if self.unavailable:
             return 0
         self.kept += records
         return len(records)

@@ -1,4 +1,4 @@
-"""The way of answers into the log: sampled, bounded, never in the way."""
+"""Writing answers to the served log: sampled, bounded, without blocking requests."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def log_over(sink: MemorySink, share: float = 1.0, waiting: int = 64) -> ServedL
 
 
 def test_every_answer_is_written_under_its_user() -> None:
-    """What waits when the log stops is written, too, and the sink is closed."""
+    """Also queued answers when the log stops; then the sink is closed."""
     sink = MemorySink()
     log = log_over(sink)
     ranker = ranker_with(log)
@@ -27,7 +27,7 @@ def test_every_answer_is_written_under_its_user() -> None:
 
 
 def test_answers_beyond_the_queue_are_dropped_and_counted() -> None:
-    """The answer itself is as ever."""
+    """The client's answer is not affected."""
     log = log_over(MemorySink(), waiting=2)
     ranker = ranker_with(log)
     assert [3] * 5 == [len(answer(ranker, request()).items) for _ in range(5)]
@@ -38,22 +38,22 @@ def test_answers_beyond_the_queue_are_dropped_and_counted() -> None:
 
 
 def test_records_that_the_sink_rejects_are_dropped() -> None:
-    """And the log goes on when it takes again."""
-    sink = MemorySink(away=True)
+    """The log continues when the sink accepts records again."""
+    sink = MemorySink(unavailable=True)
     log = log_over(sink)
     ranker = ranker_with(log)
     log.start()
     answer(ranker, request())
     while not log.dropped:
         pass
-    sink.away = False
+    sink.unavailable = False
     answer(ranker, request())
     log.stop()
     assert (1, 1) == (log.written, log.dropped)
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.25, 180, 320), (1.0, 1000, 1000)])
-def test_a_share_of_the_answers_is_taken(share: float, least: int, most: int) -> None:
+def test_a_share_of_the_answers_is_sampled(share: float, least: int, most: int) -> None:
     """At random: of 1,000 with a share of a quarter, 180 to 320 is 5 standard deviations."""
     log = log_over(MemorySink(), share=share, waiting=1)
     kept = RankOutcome(None, None, None, None, trace=object())  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def test_a_share_of_the_answers_is_taken(share: float, least: int, most: int) ->
     assert least <= log.dropped + 1 <= most
 
 
-def test_an_answer_that_makes_no_record_does_not_end_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_answer_without_a_valid_record_does_not_end_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """It is counted, and logged once."""
     sink = MemorySink()
     log = log_over(sink)

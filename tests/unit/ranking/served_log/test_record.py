@@ -1,4 +1,4 @@
-"""What a record holds of an answer."""
+"""The record of an answer in the served log."""
 
 import numpy as np
 import pytest
@@ -14,31 +14,33 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, order, request
 from tests.unit.ranking.served_log.answers import answer, ranker_with
 
 
-class Listening:
-    """Keeps the outcomes."""
+class RecordingObserver:
+    """Records the outcomes."""
 
     def __init__(self) -> None:
-        self.heard: list[RankOutcome] = []
+        self.outcomes: list[RankOutcome] = []
 
     def on_ranked(self, outcome: RankOutcome) -> None:
-        self.heard.append(outcome)
+        self.outcomes.append(outcome)
 
 
-def recorded(asked: RankRequest, feature_items: int = 32) -> tuple[RankResponse, RankOutcome, ServedRanking]:
-    listening = Listening()
-    replied = answer(ranker_with(listening), asked)
-    (outcome,) = listening.heard
+def rank_and_record(
+    rank_request: RankRequest, feature_items: int = 32
+) -> tuple[RankResponse, RankOutcome, ServedRanking]:
+    observer = RecordingObserver()
+    replied = answer(ranker_with(observer), rank_request)
+    (outcome,) = observer.outcomes
     assert outcome.trace
     made = build_record(outcome.query, outcome.trace, NOW_S + 2, SCHEMA.fingerprint, feature_items)
     return replied, outcome, made
 
 
 def test_the_answer_is_in_the_record_without_its_explanations() -> None:
-    """With the id of its token, the user, the times and what was asked."""
-    asked = request(explain=True)
-    asked.context.attributes["hour"] = 3.5
-    asked.top_k = 2
-    replied, _, record = recorded(asked)
+    """With the id of its token, the user, the times and the request's fields."""
+    rank_request = request(explain=True)
+    rank_request.context.attributes["hour"] = 3.5
+    rank_request.top_k = 2
+    replied, _, record = rank_and_record(rank_request)
     for item in replied.items:
         item.ClearField("contributions")
     assert replied == record.answer
@@ -50,24 +52,24 @@ def test_the_answer_is_in_the_record_without_its_explanations() -> None:
 
 
 def test_a_recognised_scenario_comes_with_its_posterior() -> None:
-    """As it mixed the weights."""
-    replied, _, record = recorded(request(""))
+    """The posterior that mixed the weights."""
+    replied, _, record = rank_and_record(request(""))
     assert not record.scenario_given
     assert [line.probability for line in replied.scenario_posterior] == pytest.approx(list(record.posterior))
 
 
 @pytest.mark.parametrize("time_s", [1_700_000_000.123456789, 1_799_999_999.9999998, 1e9])
 def test_the_time_of_the_request_is_kept_to_the_last_bit(time_s: float) -> None:
-    """A replay that decays to another moment would differ."""
-    asked = request()
-    asked.request_time.FromNanoseconds(round(time_s * 1e9))
-    _, outcome, record = recorded(asked)
+    """A replay that decays to another time would give other values."""
+    rank_request = request()
+    rank_request.request_time.FromNanoseconds(round(time_s * 1e9))
+    _, outcome, record = rank_and_record(rank_request)
     assert outcome.query.time_s == record.request_time.seconds + record.request_time.nanos / 1e9
 
 
 def test_features_are_those_of_the_first_items_in_the_order_of_the_answer() -> None:
-    """Every value as the model saw it; the tensors of user and scenarios are whole."""
-    replied, outcome, record = recorded(request(), feature_items=2)
+    """Every value as the model's input had it; the tensors of user and scenarios are complete."""
+    replied, outcome, record = rank_and_record(request(), feature_items=2)
     assert ["tea", "milk"] == order(replied)[:2]
     assert (2, SCHEMA.fingerprint, ENCODER) == (
         record.features.items,
@@ -83,16 +85,16 @@ def test_features_are_those_of_the_first_items_in_the_order_of_the_answer() -> N
 
 
 def test_without_feature_items_no_item_features_are_kept() -> None:
-    """The rest of the record is as ever."""
-    _, _, record = recorded(request(), feature_items=0)
+    """The other fields are not affected."""
+    _, _, record = rank_and_record(request(), feature_items=0)
     assert (0, 3) == (record.features.items, len(record.answer.items))
 
 
 def test_the_position_of_the_user_s_row_is_kept() -> None:
     """Epoch, partition and offset of the newest record in it; none for users without a row."""
-    _, outcome, record = recorded(request())
+    _, outcome, record = rank_and_record(request())
     position = record.user.topic_epoch, record.user.partition, record.user.offset
     assert position == tuple(outcome.trace.rows.features.user.ints("position")[0].tolist())
     assert 1 == record.user.topic_epoch
-    nobody = recorded(request(user_id="nobody"))[2].user
-    assert (-1, -1, -1) == (nobody.topic_epoch, nobody.partition, nobody.offset)
+    unknown = rank_and_record(request(user_id="nobody"))[2].user
+    assert (-1, -1, -1) == (unknown.topic_epoch, unknown.partition, unknown.offset)
