@@ -1,10 +1,10 @@
-"""A seeded campaign of faults on the real thing: whatever breaks, every row ends up as if nothing had.
+"""A seeded campaign of faults on real servers: in the end every row equals that of a replay without faults.
 
     python -m tests.chaos.campaign --seed 1
 
 Events stream through a real Kafka into a real Valkey while consumers are killed and paused, servers are killed and
 connections cut and delayed; then every row is compared with a replay of the same records by a single process.
-Exits with 1 if anything differs or hangs, and names the directory with all logs.
+Exits with 1 if a row differs or a process hangs, and prints the directory with all logs.
 """
 
 import argparse
@@ -27,18 +27,18 @@ from services.server.logging import configure_logging
 from services.store.memory import MemoryRowStore
 from tests.chaos import compare
 from tests.chaos.compare import Difference
-from tests.chaos.faults import INJECT, SERVERS, Fault, draw
+from tests.chaos.faults import INJECT, SERVERS, Fault, draw_faults
 from tests.chaos.feeder import Feeder
-from tests.chaos.system import PREFIX, Stuck, System, started, wait_for
+from tests.chaos.system import PREFIX, CampaignFailed, System, start_system, wait_for
 from tests.chaos.topics import read
 from tests.chaos.workload import ITEMS, Shares, Workload
 from tests.unit.consumers.streams import fold_catalogue, item_update
 
 LEAVE_OUT = {"re-sends": "repeats", "late": "late", "erasures": "erasures"}
-"""What can be left out of the workload, and the share that this sets to 0."""
+"""Parts of the workload that can be omitted, and the share that is then set to 0."""
 
 BACKLOGS = 25
-"""At least so often do consumers get through what waits for them while more is sent."""
+"""The consumers' backlog is limited to the number of events divided by this."""
 
 AT_ONCE = 2
 """Most faults at the same time."""
@@ -47,12 +47,12 @@ SHOWN = 20
 """Most differences that are printed."""
 
 AGE_S = 60.0
-"""How long before the start of the campaign the newest event happened, seconds."""
+"""Age of the newest event at the start of the campaign, seconds."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a campaign does: see the command's options."""
+    """The options of a campaign: see the command's help."""
 
     seed: int = 1
     events: int = 200_000
@@ -64,7 +64,7 @@ class Plan:
 
 @dataclass
 class Report:
-    """What came of a campaign."""
+    """The results of a campaign."""
 
     plan: Plan
     faults: Counter[str] = field(default_factory=Counter)
@@ -98,7 +98,7 @@ class Report:
 
 
 def run(plan: Plan, directory: Path) -> Report:
-    """Run a campaign; all logs and data are kept in `directory`. Raises Stuck when something hangs or dies."""
+    """Run a campaign; all logs and data are kept in `directory`. Raises CampaignFailed when a process hangs or dies."""
     report, clock = Report(plan), time.monotonic()
 
     def lap(name: str) -> None:
@@ -109,16 +109,16 @@ def run(plan: Plan, directory: Path) -> Report:
     shares = Shares(**{LEAVE_OUT[what]: 0.0 for what in plan.leave_out})
     workload = Workload(plan.seed, plan.events, float(int(time.time() - AGE_S)), PREFIX, shares)
     updates = [item_update(item, attributes={}) for item in range(ITEMS)]
-    with started(directory, plan.behavior_consumers, plan.activity_consumers) as system:
+    with start_system(directory, plan.behavior_consumers, plan.activity_consumers) as system:
         fold_catalogue(system.store, updates, compare.SCHEMA)
         for consumer in system.consumers.values():
             consumer.start()
         wait_for(system.is_complete, "the consumers to join")
         lap("start")
         feeder = Feeder(system, workload.records(), plan.events // BACKLOGS, "re-sends" in plan.leave_out)
-        _torment(system, plan, feeder, report)
+        _inject_faults(system, plan, feeder, report)
         lap("faults")
-        # A consumer killed last may still be starting, and would ignore the stop signal.
+        # The consumer killed last may still be starting, and would ignore the stop signal.
         wait_for(lambda: system.is_complete() and _all_committed(system), "the groups to commit everything")
         lap("catching up")
         for consumer in system.consumers.values():
@@ -128,22 +128,22 @@ def run(plan: Plan, directory: Path) -> Report:
         expected = MemoryRowStore()
         fold_catalogue(expected, updates, compare.SCHEMA)
         _compare(system, feeder, expected, report)
-        report.differences += compare.unforgotten(workload.erased_s, system.store)
+        report.differences += compare.find_unerased(workload.erased_s, system.store)
         lap("comparison")
     return report
 
 
-def _torment(system: System, plan: Plan, feeder: Feeder, report: Report) -> None:
-    """Send everything, and inject the faults when their records have been sent."""
+def _inject_faults(system: System, plan: Plan, feeder: Feeder, report: Report) -> None:
+    """Send all records, and inject each fault when its number of records has been sent."""
     session_s = system.settings.consumers.session_timeout_ms / 1000
-    faults = draw(plan.seed, plan.faults, sorted(system.consumers), session_s, plan.events)
+    faults = draw_faults(plan.seed, plan.faults, sorted(system.consumers), session_s, plan.events)
     locks = {name: Lock() for name in (*system.consumers, *SERVERS)}
-    # One fault may begin while another lasts, but not at the same place; servers are started one at a time.
+    # Faults may overlap, but not on the same target; servers are started one at a time.
     servers = Lock()
 
     def inject(fault: Fault) -> None:
         with servers if fault.target in SERVERS else locks[fault.target]:
-            _say(f"{feeder.sent} records sent: {fault.kind}: {fault.target}, {fault.seconds:.1f} s")
+            _log_progress(f"{feeder.sent} records sent: {fault.kind}: {fault.target}, {fault.seconds:.1f} s")
             INJECT[fault.kind](system, fault)
             report.faults[fault.kind] += 1
 
@@ -171,7 +171,7 @@ def _torment(system: System, plan: Plan, feeder: Feeder, report: Report) -> None
 
 def _raise_failures(feeder: Feeder, running: Sequence[Future[None]]) -> None:
     if feeder.error is not None:
-        raise Stuck(f"sending failed: {feeder.error!r}") from feeder.error
+        raise CampaignFailed(f"sending failed: {feeder.error!r}") from feeder.error
     for future in running:
         if future.done():
             future.result()
@@ -189,39 +189,43 @@ def _compare(system: System, feeder: Feeder, expected: MemoryRowStore, report: R
     settings, found = system.settings, report.differences
     bootstrap = settings.kafka.bootstrap_servers
     records = read(bootstrap, f"{PREFIX}.behavior")
-    found += _lost(feeder.values, records)
-    letters = compare.replayed(settings, records, expected)
+    found += _missing_records(feeder.values, records)
+    dead_letters = compare.replay(settings, records, expected)
     newest = compare.newest_positions(settings.kafka.topic_epoch, read(bootstrap, f"{PREFIX}.activity"))
-    found += compare.differences(expected, system.store, newest)
-    found += compare.letter_differences(letters, read(bootstrap, compare.DEAD_LETTERS))
+    found += compare.find_differences(expected, system.store, newest)
+    found += compare.compare_dead_letters(dead_letters, read(bootstrap, compare.DEAD_LETTERS))
     stored = compare.row_counts(f"127.0.0.1:{system.infra.valkey_port}")
     for view in (*compare.USER_VIEWS, *compare.ACTIVITY_VIEWS):
         report.rows[view] = len(expected.rows[view])
         if stored[view] != report.rows[view]:
             found.append(Difference(view, (), "number of rows", report.rows[view], stored[view]))
-    report.records, report.dead_letters = len(records), len(letters)
+    report.records, report.dead_letters = len(records), len(dead_letters)
 
 
-def _lost(sent: set[bytes], records: Sequence[Record]) -> list[Difference]:
-    """Records that Kafka confirmed and does not have."""
+def _missing_records(sent: set[bytes], records: Sequence[Record]) -> list[Difference]:
+    """Records that Kafka confirmed and does not hold."""
     missing = len(sent - {record.value or b"" for record in records})
     return [Difference("behavior", (), "confirmed records that are gone", 0, missing)] if missing else []
 
 
-def _say(text: str) -> None:
+def _log_progress(text: str) -> None:
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 
 def _options() -> tuple[Plan, Path]:
-    parser = argparse.ArgumentParser(description="Break everything, and see that no row shows it.")
+    parser = argparse.ArgumentParser(description="Inject faults, and compare every row with a replay.")
     default = Plan()
-    parser.add_argument("--seed", type=int, default=default.seed, help="of workload and faults")
+    parser.add_argument("--seed", type=int, default=default.seed, help="seed of workload and faults")
     parser.add_argument("--events", type=int, default=default.events, help="distinct behaviour events")
-    parser.add_argument("--faults", type=int, default=default.faults, help="how many; at least one of every kind")
+    parser.add_argument(
+        "--faults", type=int, default=default.faults, help="number of faults; at least one of every kind"
+    )
     parser.add_argument("--behavior", type=int, default=default.behavior_consumers, help="behaviour consumers")
     parser.add_argument("--activity", type=int, default=default.activity_consumers, help="activity consumers")
-    parser.add_argument("--leave-out", choices=sorted(LEAVE_OUT), nargs="*", default=[], help="of the workload")
-    parser.add_argument("--directory", type=Path, help="for data and logs; default: a new one")
+    parser.add_argument(
+        "--leave-out", choices=sorted(LEAVE_OUT), nargs="*", default=[], help="parts of the workload to omit"
+    )
+    parser.add_argument("--directory", type=Path, help="directory for data and logs; default: a new one")
     chosen = parser.parse_args()
     plan = Plan(
         chosen.seed, chosen.events, chosen.faults, chosen.behavior, chosen.activity, frozenset(chosen.leave_out)
@@ -230,18 +234,18 @@ def _options() -> tuple[Plan, Path]:
 
 
 def main() -> int:
-    """Run a campaign as the options say; the exit status is 0 if nothing differs."""
-    # Ending the campaign ends its servers and consumers, too.
+    """Run a campaign with the command's options; the exit status is 0 if no row differs."""
+    # Ending the campaign also ends its servers and consumers.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plan, directory = _options()
     directory.mkdir(parents=True, exist_ok=True)
-    _say(f"data and logs in {directory}")
+    _log_progress(f"data and logs in {directory}")
     try:
         with (directory / "campaign.log").open("a") as log:
-            # Kafka's client says much about servers that are killed on purpose.
+            # Kafka's client logs many lines about servers that are killed on purpose.
             configure_logging(stream=log)
             report = run(plan, directory)
-    except Stuck as error:
+    except CampaignFailed as error:
         sys.stdout.write(f"seed {plan.seed}: {error}\nlogs in {directory}\n")
         return 1
     sys.stdout.write(f"{report}\n")

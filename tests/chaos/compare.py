@@ -1,4 +1,4 @@
-"""What must have come of it: the same records replayed by one process in memory, and every row compared with that."""
+"""The expected rows: a replay of the same records by one process in memory, and a comparison of every row."""
 
 import random
 import threading
@@ -22,19 +22,19 @@ from tests.chaos.system import PREFIX, SCHEMA
 
 USER_VIEWS = ("user", "user_scenario", "erased_user")
 ACTIVITY_VIEWS = ("item_activity", "item_scenario_activity", "facet_activity", "scenario_activity")
-REMEMBERED = ("event_ids", "event_seqs", "event_engaged_before")
-"""What a user's row knows of its newest events."""
+EVENT_ID_FEATURES = ("event_ids", "event_seqs", "event_engaged_before")
+"""Features of a user's row about its newest events."""
 
 TOLERANCE = 1e-9
 BATCHES = {"behavior": 1000, "activity": 50}
-"""Records per batch of the replay; one of activity holds a whole batch's deltas for a partition."""
+"""Records per batch of the replay; an activity record holds all deltas of a batch for a partition."""
 
 DEAD_LETTERS = f"{PREFIX}.dead-letter"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A row or one of its features is not what it should be."""
+    """A row or feature that differs from the expected one."""
 
     view: str
     key: Key
@@ -46,19 +46,19 @@ class Difference:
         return f"{self.view} {self.key} {self.feature}: expected {self.expected}, is {self.actual}"
 
 
-def replayed(settings: Settings, records: Sequence[Record], store: MemoryRowStore) -> list[OutputRecord]:
-    """Fold behaviour records, and the activity they cause, into `store` in one go; returns the dead letters."""
-    outputs = _folded("behavior", settings, records, store)
+def replay(settings: Settings, records: Sequence[Record], store: MemoryRowStore) -> list[OutputRecord]:
+    """Fold behaviour records, and the resulting activity, into `store`; returns the dead letters."""
+    outputs = _fold("behavior", settings, records, store)
     deltas = [output for output in outputs if output.topic != DEAD_LETTERS]
     log = [Record(o.topic, 0, offset, o.key, o.value, list(o.headers)) for offset, o in enumerate(deltas)]
-    _folded("activity", settings, log, store)
+    _fold("activity", settings, log, store)
     return [output for output in outputs if output.topic == DEAD_LETTERS]
 
 
-def _folded(kind: str, settings: Settings, records: Sequence[Record], store: RowStore) -> list[OutputRecord]:
+def _fold(kind: str, settings: Settings, records: Sequence[Record], store: RowStore) -> list[OutputRecord]:
     log = MemoryRecordSource(records, BATCHES[kind])
-    folder = build_handler(kind, settings, SCHEMA, store, HashingEncoder)
-    loop = ConsumerLoop(log, folder, DEAD_LETTERS, threading.Event(), random.Random(0))
+    handler = build_handler(kind, settings, SCHEMA, store, HashingEncoder)
+    loop = ConsumerLoop(log, handler, DEAD_LETTERS, threading.Event(), random.Random(0))
     while log.committed < len(log.records):
         loop.step()
     return log.outputs
@@ -82,10 +82,10 @@ def newest_positions(epoch: int, records: Iterable[Record]) -> dict[str, dict[Ke
     return newest
 
 
-def differences(
+def find_differences(
     expected: MemoryRowStore, actual: RowStore, positions: Mapping[str, Mapping[Key, tuple[int, int, int]]]
 ) -> list[Difference]:
-    """Every feature of every row that is not as expected; `positions` replaces those of the rows of its views."""
+    """All features of all rows that differ from `expected`; `positions` replaces the positions in its views."""
     found = []
     for view in (*USER_VIEWS, *ACTIVITY_VIEWS):
         rows = expected.rows[view]
@@ -100,31 +100,32 @@ def differences(
             if view in positions and key in positions[view]:
                 wanted["position"] = np.array(positions[view][key])
             found += [
-                Difference(view, key, name, wanted[name].tolist(), row[name].tolist()) for name in _unlike(wanted, row)
+                Difference(view, key, name, wanted[name].tolist(), row[name].tolist())
+                for name in _differing_features(wanted, row)
             ]
     return found
 
 
-def _unlike(expected: Row, actual: Row) -> list[str]:
-    return [name for name, value in expected.items() if not _alike(name, value, actual[name])]
+def _differing_features(expected: Row, actual: Row) -> list[str]:
+    return [name for name, value in expected.items() if not _is_equal(name, value, actual[name])]
 
 
-def _alike(name: str, expected: np.ndarray, actual: np.ndarray) -> bool:
-    if name in REMEMBERED:
-        # How many more are kept depends on where the last batch began.
+def _is_equal(name: str, expected: np.ndarray, actual: np.ndarray) -> bool:
+    if name in EVENT_ID_FEATURES:
+        # The number of older ids depends on the start of the last batch.
         limit = SCHEMA.config.event_ids
         return bool(np.array_equal(expected[-limit:], actual[-limit:]))
     if expected.shape != actual.shape:
         return False
     if expected.dtype.kind != "f":
         return bool(np.array_equal(expected, actual))
-    # Parts of the language vector cancel out: what they are exact to is the size of what was added up.
+    # Parts of the language vector cancel out: the error is relative to the size of the summands.
     scale = float(np.abs(expected).max(initial=0.0)) if name == "language" else 0.0
     return bool(np.allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE * scale + 1e-300, equal_nan=True))
 
 
-def unforgotten(erased_s: Mapping[str, float], actual: RowStore) -> list[Difference]:
-    """Erased users whose row holds something from before the last erasure."""
+def find_unerased(erased_s: Mapping[str, float], actual: RowStore) -> list[Difference]:
+    """Erased users whose row holds events from before the last erasure."""
     users = sorted(erased_s)
     rows = zip(users, read_rows(actual, SCHEMA["user"], [(user,) for user in users]), strict=True)
     oldest = {
@@ -140,7 +141,7 @@ def unforgotten(erased_s: Mapping[str, float], actual: RowStore) -> list[Differe
 
 
 def row_counts(address: str) -> Counter[str]:
-    """How many rows of each view the store holds, whatever their keys."""
+    """Number of rows of each view in the store, with any keys."""
     host, port = address.split(":")
     counts: Counter[str] = Counter()
     with redis.Redis(host, int(port)) as client:
@@ -150,14 +151,14 @@ def row_counts(address: str) -> Counter[str]:
     return counts
 
 
-def letter_differences(expected: Sequence[OutputRecord], actual: Sequence[Record]) -> list[Difference]:
-    """Dead letters that are missing, too many or of something else, identified by the position in their headers."""
-    wanted = Counter(_origin(dict(letter.headers)) for letter in expected)
-    there = Counter(_origin(dict(letter.headers)) for letter in actual)
+def compare_dead_letters(expected: Sequence[OutputRecord], actual: Sequence[Record]) -> list[Difference]:
+    """Dead letters that are missing, repeated or unexpected, identified by the position in their headers."""
+    wanted = Counter(_origin(dict(dead_letter.headers)) for dead_letter in expected)
+    found = Counter(_origin(dict(dead_letter.headers)) for dead_letter in actual)
     return [
-        Difference("dead-letter", origin, "letters", wanted[origin], there[origin])
-        for origin in sorted(set(wanted) | set(there))
-        if wanted[origin] != there[origin]
+        Difference("dead-letter", origin, "dead letters", wanted[origin], found[origin])
+        for origin in sorted(set(wanted) | set(found))
+        if wanted[origin] != found[origin]
     ]
 
 

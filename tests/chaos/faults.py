@@ -1,4 +1,4 @@
-"""The faults: what may go wrong, drawn by the seed, and how it is made to happen."""
+"""The faults: their kinds, a seeded schedule, and their injection."""
 
 import random
 import signal
@@ -13,13 +13,13 @@ SERVERS = ("kafka", "valkey")
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong.
+    """A fault of the schedule.
 
     Args:
         kind: one of KINDS.
         target: name of a consumer or server.
-        seconds: how long it lasts; what is killed is started again at once.
-        at: how many records have been sent when it begins.
+        seconds: its duration; killed processes are restarted at once.
+        at: number of sent records at which it begins.
     """
 
     kind: str
@@ -35,14 +35,14 @@ def _kill_consumer(system: System, fault: Fault) -> None:
 
 
 def _pause_consumer(system: System, fault: Fault) -> None:
-    """Longer than its session: it wakes up to partitions that others have."""
+    """Longer than its session: when it resumes, other members have its partitions."""
     system.consumers[fault.target].signal(signal.SIGSTOP)
     threading.Event().wait(fault.seconds)
     system.consumers[fault.target].signal(signal.SIGCONT)
 
 
 def _pause_server(system: System, fault: Fault) -> None:
-    """Longer than its clients wait: what they gave up happens after all when it wakes up."""
+    """Longer than its clients' time-outs: calls that timed out take effect when it resumes."""
     with system.paused(fault.target):
         threading.Event().wait(fault.seconds)
 
@@ -75,8 +75,8 @@ INJECT: dict[str, Callable[[System, Fault], None]] = {
 KINDS = tuple(INJECT)
 
 
-def draw(seed: int, count: int, consumers: Sequence[str], session_s: float, records: int) -> list[Fault]:
-    """`count` faults spread over `records` records; every kind comes up before one comes up again."""
+def draw_faults(seed: int, count: int, consumers: Sequence[str], session_s: float, records: int) -> list[Fault]:
+    """Draw `count` faults spread over `records` records; every kind occurs before one is repeated."""
     chance = random.Random(seed)
     kinds: list[str] = []
     while len(kinds) < count:
@@ -88,7 +88,7 @@ def draw(seed: int, count: int, consumers: Sequence[str], session_s: float, reco
             target = chance.choice(consumers)
         else:
             target = kind.split()[0] if kind.endswith("killed") else chance.choice(SERVERS)
-        # The first once events flow, the last while they still do.
+        # The first fault when events are being sent, the last while they still are.
         at = int(records * (0.03 + 0.94 * (number + chance.random()) / count))
         faults.append(Fault(kind, target, seconds, at))
     return faults

@@ -1,4 +1,4 @@
-"""Sends the workload while things break: in order, again until Kafka has it, and never far ahead of the consumers."""
+"""Sends the workload during faults: in order, with retries until Kafka confirms it, and with a bounded backlog."""
 
 import itertools
 import threading
@@ -21,16 +21,16 @@ TIMEOUT_S = 5.0
 
 
 class Feeder(threading.Thread):
-    """Sends records from a thread of its own.
+    """A thread that sends records.
 
     Args:
-        system: where to.
-        records: what, in this order.
-        backlog: most records that wait in the topic while more are sent.
-        exactly_once: look up what is stored before sending again, so that the topic holds no repeats of our making.
+        system: the system to send to.
+        records: the records, in order.
+        backlog: most records that consumers have not committed while more are sent.
+        exactly_once: look up stored records before a retry, so that retries add no repeats to the topic.
 
-    `sent` is how many records Kafka has confirmed, `resent` how many were sent again because it had not, `values`
-    what was sent, and `error` what ended the thread before its time.
+    `sent` is the number of records that Kafka has confirmed, `resent` the number of records that were sent again,
+    `values` the sent values, and `error` the exception that ended the thread early.
     """
 
     def __init__(self, system: System, records: Iterable[OutgoingRecord], backlog: int, exactly_once: bool) -> None:
@@ -55,7 +55,7 @@ class Feeder(threading.Thread):
             raise
         finally:
             self._publisher.close(1.0)
-            self._let_go()
+            self._close_admin()
 
     def stop(self) -> None:
         """Stop after the current chunk."""
@@ -75,21 +75,21 @@ class Feeder(threading.Thread):
         self.values |= {record.value for record in chunk}
 
     def _missing(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
-        """Those that are not stored, as soon as Kafka can say."""
+        """The records that are not stored; waits until Kafka can be read."""
         found: list[set[bytes | None]] = []
 
-        def look() -> bool:
+        def read_tail() -> bool:
             try:
                 found.append(tail(self._servers, f"{PREFIX}.behavior", 2 * CHUNK))
             except (KafkaError, OSError):
                 return False
             return True
 
-        wait_for(look, "Kafka to be back")
+        wait_for(read_tail, "Kafka to be back")
         return [record for record in records if record.value not in found[0]]
 
     def _is_due(self) -> bool:
-        """Whether the consumers are close enough behind; False while that is unknown."""
+        """Whether the backlog is within its bound; False while it is unknown."""
         self._system.check()
         group, topic = f"{PREFIX}-behavior", f"{PREFIX}.behavior"
         try:
@@ -99,11 +99,11 @@ class Feeder(threading.Thread):
             specs = {TopicPartition(topic, n): OffsetSpec.LATEST for n in range(self._system.settings.kafka.partitions)}
             ends = self._admin.list_partition_offsets(specs).values()
         except (KafkaError, OSError):
-            self._let_go()
+            self._close_admin()
             return False
         return sum(end.offset for end in ends) - sum(max(at.offset, 0) for at in committed) <= self._backlog
 
-    def _let_go(self) -> None:
+    def _close_admin(self) -> None:
         admin, self._admin = self._admin, None
         if admin is not None:
             admin.close()

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can cut and delay what passes through; knows no protocol."""
+"""A TCP proxy on loopback that can cut and delay connections, for any protocol."""
 
 import asyncio
 import ssl
@@ -10,10 +10,10 @@ CHUNK_BYTES = 64 * 1024
 
 
 class Proxy:
-    """Passes connections on to `target`, a port on loopback, from a thread of its own.
+    """Forwards connections to `target`, a port on loopback, in a thread.
 
-    `port` is where it listens; with `tls`, clients are encrypted up to here. While it is cut, connections are closed
-    as they come.
+    It listens on `port`; with `tls`, connections of clients are encrypted. While it is cut, new connections are closed
+    at once.
     """
 
     def __init__(self, target: int, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -36,16 +36,16 @@ class Proxy:
         self._loop.close()
 
     def cut(self) -> None:
-        """End all connections, and let no new one through until `heal`."""
+        """Close all connections, and reject new ones until `heal`."""
         self._is_cut = True
         self._loop.call_soon_threadsafe(self._abort)
 
     def delay(self, seconds: float) -> None:
-        """Hold up every chunk of bytes, in both directions, until `heal`."""
+        """Delay every chunk of bytes, in both directions, until `heal`."""
         self._delay_s = seconds
 
     def heal(self) -> None:
-        """Let everything through at once."""
+        """Forward everything without delay."""
         self._is_cut, self._delay_s = False, 0.0
 
     async def _listen(self, port: int) -> asyncio.Server:
@@ -69,7 +69,7 @@ class Proxy:
             return
         try:
             onward_reader, onward = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:  # the server is down: so is the way to it
+        except OSError:  # the server is down: the client's connection is closed
             writer.transport.abort()
             return
         ends = {writer, onward}
@@ -87,6 +87,6 @@ class Proxy:
                 sink.write(chunk)
                 await sink.drain()
         except OSError:
-            pass  # one side disconnected; so does the other
+            pass  # one side disconnected: the other is closed
         finally:
             sink.transport.abort() if self._is_cut else sink.close()

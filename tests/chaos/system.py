@@ -35,12 +35,12 @@ SETTINGS = Settings.model_construct().features
 SCHEMA = build_schema(SETTINGS)
 
 
-class Stuck(Exception):
-    """Something that must happen did not, or what must live died."""
+class CampaignFailed(Exception):
+    """A process died, or an expected event did not occur in time."""
 
 
 class ConsumerProcess:
-    """One consumer in a process of its own, with a log that outlives it."""
+    """A consumer process, with a log file that is kept across restarts."""
 
     def __init__(self, kind: str, name: str, environment: dict[str, str], log: Path) -> None:
         self.kind, self.name, self.log, self._environment = kind, name, log, environment
@@ -54,7 +54,7 @@ class ConsumerProcess:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, env=self._environment)
 
     def has_joined(self) -> bool:
-        """Whether it has been given partitions since it was last started; raises Stuck if it died."""
+        """Whether it has been assigned partitions since its last start; raises CampaignFailed if it died."""
         self.check()
         return b"rebalanced" in self.log.read_bytes()[self._begins :]
 
@@ -63,13 +63,13 @@ class ConsumerProcess:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        """Ask it to end, as an operator does; it must obey."""
+        """Stop it with SIGTERM; it must exit."""
         if self._process is None:
             return
         self._process.terminate()
@@ -77,15 +77,15 @@ class ConsumerProcess:
             code = self._process.wait(60)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise Stuck(f"{self.name} ignored SIGTERM; its log is {self.log}") from error
+            raise CampaignFailed(f"{self.name} ignored SIGTERM; its log is {self.log}") from error
         if code:
-            raise Stuck(f"{self.name} ended with {code}; its log is {self.log}")
+            raise CampaignFailed(f"{self.name} ended with {code}; its log is {self.log}")
 
     def check(self) -> None:
-        """Raise Stuck if it died by itself."""
+        """Raise CampaignFailed if it died by itself."""
         code = None if self._process is None else self._process.poll()
         if code is not None and code != -signal.SIGKILL:
-            raise Stuck(f"{self.name} died by itself with {code}; its log is {self.log}")
+            raise CampaignFailed(f"{self.name} died by itself with {code}; its log is {self.log}")
 
 
 @dataclass
@@ -108,7 +108,7 @@ class System:
 
     @contextmanager
     def paused(self, server: str) -> Iterator[None]:
-        """Keep a server from doing anything meanwhile, while its connections stand."""
+        """Pause a server within the context; its connections stay open."""
         process = self._process(server)
         os.kill(process.pid, signal.SIGSTOP)
         try:
@@ -119,11 +119,11 @@ class System:
     def _process(self, server: str) -> ProcessRef:
         process = load_state(self.infra.data_dir).of(server).process
         if process is None:
-            raise Stuck(f"{server} does not run")
+            raise CampaignFailed(f"{server} does not run")
         return process
 
     def committed(self, kind: str) -> int:
-        """How many offsets the group has committed, over all partitions; raises KafkaError while that is not known."""
+        """Number of committed offsets of the group, over all partitions; raises KafkaError while it is unknown."""
         group = f"{self.settings.consumers.group_prefix}-{kind}"
         with KafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers) as admin:
             return sum(max(at.offset, 0) for at in admin.list_group_offsets([group])[group].values())
@@ -136,26 +136,26 @@ class System:
             return int(sum(consumer.end_offsets(partitions).values()))
 
     def is_complete(self) -> bool:
-        """Whether every consumer has joined its group; raises Stuck if one died by itself."""
+        """Whether every consumer has joined its group; raises CampaignFailed if one died by itself."""
         return all(consumer.has_joined() for consumer in self.consumers.values())
 
     def check(self) -> None:
-        """Raise Stuck if a consumer died by itself."""
+        """Raise CampaignFailed if a consumer died by itself."""
         for consumer in self.consumers.values():
             consumer.check()
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
-    """Wait until the condition holds; raises Stuck after `timeout_s` seconds."""
+    """Wait until the condition holds; raises CampaignFailed after `timeout_s` seconds."""
     try:
         wait_until(condition, timeout_s=timeout_s, interval_s=POLL_S, what=what)
     except AssertionError as error:
-        raise Stuck(str(error)) from error
+        raise CampaignFailed(str(error)) from error
 
 
 @contextmanager
-def started(directory: Path, behavior: int, activity: int) -> Iterator[System]:
-    """Everything up, with so many consumers of each kind; everything ends with the context."""
+def start_system(directory: Path, behavior: int, activity: int) -> Iterator[System]:
+    """Start servers and proxies, with the given numbers of consumers; all are stopped at the end of the context."""
     ports = [choose_port(0, None, ())]
     for _ in range(3):
         ports.append(choose_port(0, None, ports))
@@ -177,8 +177,8 @@ def started(directory: Path, behavior: int, activity: int) -> Iterator[System]:
         up(infra)
         settings = _settings(directory, kafka_proxy, valkey_proxy)
         create_topics(settings.kafka.bootstrap_servers, topic_specs(PREFIX, settings.kafka.partitions))
-        straight = settings.store.model_copy(update={"url": f"127.0.0.1:{valkey}"})
-        store = open_rows_for_batches(settings.model_copy(update={"store": straight}))
+        direct = settings.store.model_copy(update={"url": f"127.0.0.1:{valkey}"})
+        store = open_rows_for_batches(settings.model_copy(update={"store": direct}))
         consumers = {}
         for kind, count in (("behavior", behavior), ("activity", activity)):
             for number in range(count):
@@ -201,7 +201,7 @@ def _settings(directory: Path, kafka: int, valkey: int) -> Settings:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The settings as a process takes them."""
+    """The settings as environment variables."""
     chosen = {
         "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
@@ -213,5 +213,5 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CROSSREC_")}
     cache = {name: value for name, value in os.environ.items() if name == "CROSSREC_CACHE_DIR"}
-    # One process a core is enough: more threads would only get in each other's way.
+    # One thread per process is enough: more would compete for the cores.
     return {**inherited, **cache, "OMP_NUM_THREADS": "1"} | {f"CROSSREC_{name}": v for name, v in chosen.items()}

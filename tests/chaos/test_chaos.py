@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.campaign import Plan, run
-from tests.chaos.faults import KINDS, draw
-from tests.chaos.system import Stuck
+from tests.chaos.faults import KINDS, draw_faults
+from tests.chaos.system import CampaignFailed
 
 SHORT = Plan(
     seed=2,
@@ -18,11 +18,11 @@ SHORT = Plan(
 
 
 @pytest.mark.integration
-def test_no_row_shows_what_broke(tmp_path: Path) -> None:
-    """Consumers and servers are killed and paused, connections cut and delayed: rows are a single process's."""
+def test_rows_are_correct_after_faults(tmp_path: Path) -> None:
+    """Consumers and servers are killed and paused, connections cut and delayed: rows equal a single process's."""
     try:
         report = run(SHORT, tmp_path)
-    except Stuck as error:
+    except CampaignFailed as error:
         pytest.fail(f"{error}; logs in {tmp_path}")
     assert [] == report.differences, f"{report}\nlogs in {tmp_path}"
     assert set(KINDS) == set(report.faults)
@@ -30,11 +30,11 @@ def test_no_row_shows_what_broke(tmp_path: Path) -> None:
     assert report.rows.total() > 500
 
 
-def test_faults_are_those_of_the_seed() -> None:
-    """The same seed draws the same; every kind comes up before one does again, in the order of records."""
+def test_faults_depend_only_on_the_seed() -> None:
+    """The same seed draws the same faults, in the order of records; every kind occurs before one is repeated."""
     each = len(KINDS)
-    drawn = draw(7, 5 * each, ["behavior-0", "activity-0"], 6.0, 1000)
-    assert drawn == draw(7, 5 * each, ["behavior-0", "activity-0"], 6.0, 1000)
+    drawn = draw_faults(7, 5 * each, ["behavior-0", "activity-0"], 6.0, 1000)
+    assert drawn == draw_faults(7, 5 * each, ["behavior-0", "activity-0"], 6.0, 1000)
     assert [set(KINDS)] * 5 == [{fault.kind for fault in drawn[n : n + each]} for n in range(0, 5 * each, each)]
     assert sorted(drawn, key=lambda fault: fault.at) == drawn
     assert all(fault.seconds > 6.0 for fault in drawn if fault.kind.endswith("paused"))

@@ -1,4 +1,4 @@
-"""The proxy passes bytes on, ends connections when it is cut, and heals."""
+"""The proxy forwards bytes, closes connections when it is cut, and heals."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ from tests.chaos.proxy import Proxy
 
 @pytest.fixture
 def echo() -> Iterator[int]:
-    """The port of a server that sends back what it gets."""
+    """The port of a server that echoes its input."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer(connection: socket.socket) -> None:
@@ -38,8 +38,8 @@ def echo() -> Iterator[int]:
     server.join()
 
 
-def test_bytes_pass_until_it_is_cut_and_again_once_it_is_healed(echo: int) -> None:
-    """A cut ends connections and lets no new one through."""
+def test_bytes_are_forwarded_except_while_the_proxy_is_cut(echo: int) -> None:
+    """A cut closes connections and rejects new ones."""
     with Proxy(echo) as proxy:
         with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
             client.sendall(b"tea")

@@ -1,17 +1,17 @@
-"""Reads topics of the campaign: all of one as the consumers do, or the newest records as they lie there."""
+"""Reads topics of the campaign: all records as the consumers do, or the newest stored records."""
 
 from kafka import KafkaConsumer, TopicPartition
 
 from services.consumers.observer import ConsumerObserver
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.record_source import Record
-from tests.chaos.system import Stuck
+from tests.chaos.system import CampaignFailed
 
 QUIET_POLLS = 3
 
 
 def read(bootstrap: str, topic: str) -> list[Record]:
-    """Every committed record, by partition and offset; read by the consumers' own reader, in a group of its own."""
+    """Every committed record, by partition and offset; read by the consumers' reader, in a separate group."""
     log = KafkaRecordSource(
         KafkaRecordSourceConfig(
             bootstrap, f"reader-of-{topic}", topic, 5000, session_timeout_ms=10_000, transaction_timeout_ms=10_000
@@ -43,4 +43,4 @@ def tail(bootstrap: str, topic: str, count: int) -> set[bytes | None]:
             if all(consumer.position(partition) >= end for partition, end in ends.items()):
                 return values
             values |= {record.value for records in consumer.poll(500).values() for record in records}
-    raise Stuck(f"the tail of {topic} cannot be read")
+    raise CampaignFailed(f"the tail of {topic} cannot be read")

@@ -1,7 +1,7 @@
-"""What goes in: a seeded stream of records, with everything in it that at-least-once input may bring.
+"""The input: a seeded stream of records with all irregularities of at-least-once delivery.
 
-Repeats stay within what a row remembers of event ids; repeats and late events may be from before an erasure.
-Users touch few items, so that no table overflows: what a full table forgets depends on batches.
+Repeats stay within the event ids that a row keeps; repeats and late events may be from before an erasure.
+Users engage with few items, so that no table overflows: evictions from a full table depend on batches.
 """
 
 from collections import defaultdict
@@ -28,7 +28,7 @@ REPEAT_WITHIN = 40
 
 @dataclass(frozen=True)
 class Shares:
-    """How often what happens, per event."""
+    """Probabilities of irregularities, per event."""
 
     repeats: float = 0.02
     late: float = 0.02
@@ -38,14 +38,14 @@ class Shares:
 
 @dataclass
 class Workload:
-    """The stream, and what it has brought so far.
+    """The stream, and counts of its irregularities so far.
 
     Args:
-        seed: of all chance.
+        seed: seed of all random numbers.
         count: distinct behaviour events.
         end_s: newest event time, seconds since 1970.
         prefix: of topic names.
-        shares: how often what happens.
+        shares: probabilities of irregularities.
     """
 
     seed: int
@@ -115,6 +115,6 @@ class Workload:
         return self._record(Entry(user_erasure=erasure))
 
     def _record(self, entry: Entry) -> OutgoingRecord:
-        way = route_entry(entry)
+        route = route_entry(entry)
         value, headers = encode(entry)
-        return OutgoingRecord(f"{self.prefix}.{way.suffix}", way.key, way.partition_key, value, headers)
+        return OutgoingRecord(f"{self.prefix}.{route.suffix}", route.key, route.partition_key, value, headers)

@@ -57,7 +57,7 @@ def serving(models: WatchedModels) -> list[str]:
     return [arm.assignment.model.version for arm in models.deployment.arms]
 
 
-def write_rollout(registry: Path, plan: Rollout) -> None:
+def set_rollout(registry: Path, plan: Rollout) -> None:
     Registry(registry).write("tiny/serving.json", serialize_serving(ServingState(plan)))
 
 
@@ -199,11 +199,11 @@ def test_the_serving_file_selects_the_version(tmp_path: Path) -> None:
     """It takes precedence over newer versions; without it the newest serves again."""
     for number in (1, 2, 3):
         register(tmp_path, SCHEMA, number)
-    write_rollout(tmp_path, Rollout.of(Version("tiny", 2)))
+    set_rollout(tmp_path, Rollout.of(Version("tiny", 2)))
     models = watched(tmp_path)
     models.open()
     assert ["tiny/2"] == serving(models)
-    write_rollout(tmp_path, Rollout.of(Version("tiny", 1)))
+    set_rollout(tmp_path, Rollout.of(Version("tiny", 1)))
     models.poll()
     assert ["tiny/1"] == serving(models)
     (tmp_path / "tiny" / "serving.json").unlink()
@@ -215,7 +215,7 @@ def test_a_pinned_version_is_served_despite_promotions(tmp_path: Path) -> None:
     """As long as it exists."""
     for number in (1, 2):
         register(tmp_path, SCHEMA, number)
-    write_rollout(tmp_path, Rollout.of(Version("tiny", 2)))
+    set_rollout(tmp_path, Rollout.of(Version("tiny", 2)))
     models = watched(tmp_path, pinned="1")
     models.open()
     models.poll()
@@ -248,7 +248,7 @@ def test_an_experiment_begins_when_all_its_arms_are_ready(tmp_path: Path) -> Non
     models = watched(tmp_path)
     models.open()
     arms = (Arm("control", Version("tiny", 1), 0.9), Arm("b", Version("other", 1), 0.1))
-    write_rollout(tmp_path, Rollout(arms, "test"))
+    set_rollout(tmp_path, Rollout(arms, "test"))
     models.poll()
     assert ["tiny/1"] == serving(models)
     assert {""} == {models.assign(f"user {n}").arm for n in range(100)}
@@ -259,7 +259,7 @@ def test_an_experiment_begins_when_all_its_arms_are_ready(tmp_path: Path) -> Non
     chosen = [models.assign(f"user {n}") for n in range(200)]
     assert {("control", "tiny/1"), ("b", "other/1")} == {(served.arm, served.model.version) for served in chosen}
     loads = len(loaded_versions(models))
-    write_rollout(
+    set_rollout(
         tmp_path, Rollout((Arm("control", Version("tiny", 1), 0.5), Arm("b", Version("other", 1), 0.5)), "test")
     )
     models.poll()
@@ -270,7 +270,7 @@ def test_a_broken_shadow_does_not_prevent_the_arms_from_serving(tmp_path: Path) 
     """It is left out and reported."""
     register(tmp_path, SCHEMA, 1)
     register(tmp_path, SCHEMA, 2, spoil=truncate)
-    write_rollout(tmp_path, Rollout((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))
+    set_rollout(tmp_path, Rollout((Arm("", Version("tiny", 1), 1.0),), shadow=Version("tiny", 2)))
     models = watched(tmp_path)
     models.open()
     assert (["tiny/1"], None) == (serving(models), models.deployment.shadow)
