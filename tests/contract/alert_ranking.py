@@ -123,7 +123,7 @@ def model_raises(_: Path) -> Scrapes:
 def callers_cancel(_: Path) -> Scrapes:
     with ranking() as scene, scraped(scene) as texts:
         calls, left = 1, 0.0
-        while not left:  # the server may hear of it only when it has answered
+        while not left:  # the server may be notified only after it has answered
             scene.model.resumed.clear()
             scene.model.started.clear()
             call = scene.stub.Rank.future(request())

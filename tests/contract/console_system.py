@@ -144,7 +144,7 @@ async def open_page(system: ConsoleContext, path: str = "/") -> AsyncIterator[Us
 async def press(user: User, button: str) -> None:
     """Press a button by its text."""
     for element in user.find(kind=ui.button, content=button).elements:
-        await settle(user, lambda: element.enabled)  # noqa: B023 - awaited here
+        await wait_on_page(user, lambda: element.enabled)  # noqa: B023 - awaited here
     user.find(kind=ui.button, content=button).click()
 
 
@@ -154,7 +154,7 @@ async def sees(user: User, *texts: str) -> None:
         await user.should_see(text, retries=300)
 
 
-async def settle(user: User, condition: Callable[[], bool]) -> None:
+async def wait_on_page(user: User, condition: Callable[[], bool]) -> None:
     """Run the page until a condition holds."""
     import asyncio
 

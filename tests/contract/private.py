@@ -14,7 +14,7 @@ TOKEN = "eyJ-9b27c4"  # noqa: S105 - opens nothing
 PASSWORD = "pw-93ab7e"  # noqa: S105 - the same
 SECRETS = (USER, WORD, TOKEN, PASSWORD)
 
-SENT_ALONG = (("authorization", f"Bearer {TOKEN}"), ("x-request-id", USER), ("crossrec-client", USER))
+SECRET_METADATA = (("authorization", f"Bearer {TOKEN}"), ("x-request-id", USER), ("crossrec-client", USER))
 """Metadata of a call, with secrets in it."""
 
 

@@ -41,7 +41,7 @@ def _finish(connection: socket.socket, rest: bytes, reset: bool) -> None:
 
 
 def _send(connection: socket.socket, data: bytes) -> None:
-    with suppress(ConnectionError):  # the server has had enough
+    with suppress(ConnectionError):  # the server has closed the connection
         connection.sendall(data)
 
 

@@ -1,7 +1,7 @@
 """Malformed and extreme Rank requests, seeded: each number gives the same call again.
 
 A request begins valid; some of its fields are replaced by values at, or just beyond, their limits; then perhaps
-its bytes are spoilt, and the call around it. What has to come of it is known from what was done.
+its bytes and the properties of the call are mutated. The expected outcome follows from the changes.
 """
 
 import math
@@ -35,12 +35,12 @@ class Strange:
     Args:
         seed: makes it again.
         data: the request's bytes.
-        faults: fields at fault, one of which is named; none: the request is valid.
-        unsure: whether other fields may be at fault as well: the bytes were spoilt.
+        faults: invalid fields, one of which is named; none: the request is valid.
+        unsure: whether other fields may be invalid, too: the bytes were mutated.
         metadata: of the call.
         timeout_s: its deadline.
         cancelled: whether the caller cancels immediately.
-        odd: whether it may end without an answer, for what is around the request.
+        odd: whether it may end without an answer, by the properties of the call.
     """
 
     seed: int
@@ -72,7 +72,7 @@ def strange(seed: int) -> Strange:
     data = message.SerializeToString()
     call = Strange(seed, data, faults)
     if chance.random() < 0.3:
-        call = spoilt(chance, call)
+        call = mutate(chance, call)
     if chance.random() < 0.2:
         _around(chance, call)
     return call
@@ -163,7 +163,7 @@ CHANGES: list[list[Change]] = [
 """At most one of each list, so that no change reverts another."""
 
 
-def spoilt(chance: random.Random, call: Strange) -> Strange:
+def mutate(chance: random.Random, call: Strange) -> Strange:
     """The same call with other bytes; the parser decides what they mean, unless they mean nothing."""
     kind = chance.choice([*SPOILERS] * 20 + [_oversized])
     call.data = kind(chance, call.data)
@@ -179,10 +179,10 @@ def _truncated(chance: random.Random, data: bytes) -> bytes:
 
 
 def _flipped(chance: random.Random, data: bytes) -> bytes:
-    spoilt = bytearray(data)
+    mutated = bytearray(data)
     for _ in range(chance.choice([1, 1, 2, 8])):
-        spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
-    return bytes(spoilt)
+        mutated[chance.randrange(len(mutated))] ^= 1 << chance.randrange(8)
+    return bytes(mutated)
 
 
 def _shuffled(chance: random.Random, data: bytes) -> bytes:
@@ -260,7 +260,7 @@ def _around(chance: random.Random, call: Strange) -> None:
         case 2:
             call.metadata.append((chance.choice(["x-strange-bin", f"{PRIORITY}-bin"]), chance.randbytes(300)))
         case 3:
-            size = chance.choice([*[100, 7000] * 6, 8192, 16_384, 60_000])  # gRPC takes its time to refuse those
+            size = chance.choice([*[100, 7000] * 6, 8192, 16_384, 60_000])  # gRPC takes a while to reject those
             call.metadata.append(("x-long", "y" * size))
             call.odd = size > 7000
         case 4:

@@ -66,7 +66,7 @@ def main(workers: int, work_s: float, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    # Workers import it by its name, not as __main__.
+    # Workers import this module by its name, not as __main__.
     from tests.contract import supervised_server
 
     supervised_server.main(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]))

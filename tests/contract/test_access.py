@@ -72,7 +72,7 @@ def reason(error: grpc.RpcError) -> tuple[str, str]:
     return error.code().name, info.reason
 
 
-def shown_certificate(address: str) -> bytes:
+def served_certificate(address: str) -> bytes:
     """Fingerprint of what the server shows to a new connection."""
     host, _, port = address.rpartition(":")
     context = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
@@ -92,15 +92,15 @@ def test_a_new_certificate_serves_new_connections_at_once(tmp_path: Path) -> Non
     before = fingerprint((tmp_path / "server.pem").read_bytes())
     with logs() as lines, secured.running(security, TLS) as servers:
         address = servers.gateway.built.address
-        assert before == shown_certificate(address)
+        assert before == served_certificate(address)
         assert ("UNAUTHENTICATED", "UNAUTHENTICATED") == refused(servers.to_gateway, None)
         new = AUTHORITY.sign("server")
         new.write(tmp_path, "server")
-        assert fingerprint(new.certificate) == shown_certificate(address)
+        assert fingerprint(new.certificate) == served_certificate(address)
         # The connection from before the change.
         assert ("UNAUTHENTICATED", "UNAUTHENTICATED") == refused(servers.to_gateway, None)
         (tmp_path / "server.key").write_bytes(AUTHORITY.sign("other").key)
-        assert [fingerprint(new.certificate)] * 2 == [shown_certificate(address) for _ in range(2)]
+        assert [fingerprint(new.certificate)] * 2 == [served_certificate(address) for _ in range(2)]
         assert 1 == lines.getvalue().count('"event": "certificate_not_reloaded"')
         assert "is not the key of security.certificate_file" in lines.getvalue()
         assert "PRIVATE KEY" not in lines.getvalue()

@@ -33,7 +33,7 @@ from services.store.memory import MemoryRowStore
 from services.store.metered_rows import MeteredRowStore
 from services.store.protocol import FencedWrite, ReadRequest, StaleSchema, StoreUnavailable, read_rows
 from tests.contract import event_gateway, rank_server
-from tests.contract.private import PASSWORD, SENT_ALONG, TEXT, USER, assert_private, logs
+from tests.contract.private import PASSWORD, SECRET_METADATA, TEXT, USER, assert_private, logs
 from tests.contract.rank_server import SwitchedStore
 from tests.unit.consumers.streams import CONFIG, ENCODER, SCHEMA, START_S, behavior_event, erasure, records
 from tests.unit.server.telemetry.recorded import TRACEPARENT, RecordedTracing
@@ -166,7 +166,7 @@ def test_the_gateway_logs_no_user_data() -> None:
             with event_gateway.running(traced, tracing=recorded.tracing) as gateway:
                 try:
                     request = PublishRequest(entries=entries)
-                    gateway.stub.Publish(request, timeout=30, wait_for_ready=True, metadata=SENT_ALONG)
+                    gateway.stub.Publish(request, timeout=30, wait_for_ready=True, metadata=SECRET_METADATA)
                 except grpc.RpcError:
                     assert type(publisher) is not MemoryPublisher or publisher.failures
     assert_private(stream, "request_failed", shown=shown(recorded))
@@ -185,7 +185,7 @@ def test_the_ranking_server_logs_no_user_data(failure: Exception, event: str) ->
     store, recorded, registry = rank_server.filled_store(), RecordedTracing(), CollectorRegistry()
     metrics = RankingMetrics(registry)
     with logs() as stream, rank_server.running(store, tracing=recorded.tracing, metrics=metrics) as server:
-        server.stub.Rank(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True, metadata=SENT_ALONG)
+        server.stub.Rank(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True, metadata=SECRET_METADATA)
         server.rank(rank_server.request(user_id=USER))
         server.refused(rank_server.request(user_id=USER * 20))
         server.refused(RankRequest(user_id=USER, scenario_id=TEXT, item_ids=[TEXT] * 2))

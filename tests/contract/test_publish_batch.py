@@ -131,9 +131,9 @@ def test_kafka_gets_the_shorter_of_its_time_out_and_the_callers_deadline() -> No
         gateway.stub.Publish(request, timeout=5, wait_for_ready=True)
         gateway.stub.Publish(request, timeout=60)
         gateway.stub.Publish(request)
-    hurried, patient, endless = recorder.timeouts_s
-    assert 3 < hurried < 5
-    assert (patient, endless) == (10.0, 10.0)
+    short_deadline, long_deadline, no_deadline = recorder.timeouts_s
+    assert 3 < short_deadline < 5
+    assert (long_deadline, no_deadline) == (10.0, 10.0)
 
 
 def test_an_unexpected_error_is_internal_with_a_request_id() -> None:

@@ -32,7 +32,7 @@ def gateway(log: Path, **variables: str) -> Iterator[str]:
             address = address_in(log)
             answers(address)
             yield address
-            answers(address)  # so that what came before is dealt with
+            answers(address)  # so that all earlier input is processed
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()

@@ -146,7 +146,7 @@ def test_without_a_scenario_the_users_activity_decides(server: RankServer) -> No
     shares = posterior(answer)
     assert list(shares) == ["shelf", "tv"]
     assert sum(shares.values()) == pytest.approx(1)
-    # 3 of 4 own events, and half of all: (3 + 0.5) / 5. Nothing has faded by more than a minute.
+    # 3 of 4 own events, and half of all: (3 + 0.5) / 5. Nothing has decayed by more than a minute.
     assert shares["shelf"] == pytest.approx(0.7, abs=1e-3)
     assert answer.scenario_id == "shelf"
     assert [line.weight for line in answer.transfer_weights] == pytest.approx(

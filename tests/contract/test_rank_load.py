@@ -88,7 +88,7 @@ def test_a_deadline_that_passes_while_ranking_frees_the_slot(store: SwitchedStor
         finally:
             model.gate.set()
         while (code := outcome(server)) == grpc.StatusCode.RESOURCE_EXHAUSTED:
-            pass  # the place is given back a moment after the gate has opened
+            pass  # the slot is released a moment after the gate has opened
         assert code is None
 
 

@@ -35,7 +35,7 @@ RETRIES = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "1s",
                 "backoffMultiplier": 2,
-                # CANCELLED is what gRPC says of a call that a stopping server had not begun yet (grpc/grpc#41785).
+                # CANCELLED is gRPC's code for a call that a stopping server had not begun (grpc/grpc#41785).
                 "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
@@ -61,7 +61,7 @@ class Server:
             with error:
                 return error.code, json.load(error)
 
-    def settled(self, workers: int) -> bool:
+    def all_ready(self, workers: int) -> bool:
         """Whether exactly that many workers exist and are ready."""
         report = self.ready()[1]
         return (workers, 0, 0) == tuple(report[f"workers_{state}"] for state in ("ready", "starting", "draining"))
@@ -77,7 +77,9 @@ class Server:
 
 
 @contextmanager
-def supervised(directory: Path, workers: int = 2, work_s: float = 0.005, settle: bool = True) -> Iterator[Server]:
+def supervised(
+    directory: Path, workers: int = 2, work_s: float = 0.005, wait_until_ready: bool = True
+) -> Iterator[Server]:
     """A server of its own; ended at the end, however the test ends."""
     command = [sys.executable, "-m", "tests.contract.supervised_server", str(workers), str(work_s), str(directory)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
@@ -85,8 +87,8 @@ def supervised(directory: Path, workers: int = 2, work_s: float = 0.005, settle:
     try:
         assert process.stdout
         server = Server(process, *process.stdout.readline().split())
-        if settle:
-            wait_until(lambda: server.settled(workers))
+        if wait_until_ready:
+            wait_until(lambda: server.all_ready(workers))
         yield server
     finally:
         process.kill()  # its workers end with it
@@ -106,7 +108,7 @@ class Client:
     """The worker that answered last before, and the code."""
     _channel: list[grpc.Channel] = field(default_factory=list)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Close the channels."""
         for channel in self._channel:
             channel.close()
@@ -151,7 +153,7 @@ def kill_one(server: Server) -> str:
     """Kill the oldest worker and wait until there are two again; returns its pid."""
     pid, deaths = min(server.workers()), server.deaths()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: server.deaths() > deaths and server.settled(2))
+    wait_until(lambda: server.deaths() > deaths and server.all_ready(2))
     return str(pid)
 
 
@@ -161,7 +163,7 @@ def test_a_retrying_client_sees_no_failure_in_twenty_kills_and_an_exchange(tmp_p
         killed = {kill_one(server) for _ in range(20)}
         before = set(server.workers())
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: server.settled(2) and not before & set(server.workers()))
+        wait_until(lambda: server.all_ready(2) and not before & set(server.workers()))
         seen = [len(client.answered) for client in clients]
         wait_until(lambda: all(len(c.answered) > n + 5 for c, n in zip(clients, seen, strict=True)))
     assert 20 == len(killed)
@@ -195,7 +197,7 @@ def test_a_stop_under_load_answers_all_started_rankings(tmp_path: Path) -> None:
         assert 0 == server.process.wait()
         stop.set()
         for client in clients:
-            client.leave()
+            client.close()
         for thread in threads:
             thread.join()
     begun = len((tmp_path / "begun").read_bytes())
@@ -206,7 +208,7 @@ def test_a_crash_loop_is_reported_and_ends_with_its_cause(tmp_path: Path) -> Non
     """/ready reports the reason; old workers keep serving while new ones crash."""
     broken = tmp_path / "broken"
     broken.touch()
-    with supervised(tmp_path, workers=1, settle=False) as server:
+    with supervised(tmp_path, workers=1, wait_until_ready=False) as server:
         wait_until(lambda: "died before they were ready: ended with status 3" in " ".join(server.ready()[1]["reasons"]))
         assert 503 == server.ready()[0]
         assert "no worker is ready" in server.ready()[1]["reasons"]
@@ -264,7 +266,7 @@ def test_metrics_are_those_of_all_workers_and_of_their_predecessors(tmp_path: Pa
         assert (asked, asked) == (metric(server, answers), metric(server, seconds))
         before = set(server.workers())
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: server.settled(2) and not before & set(server.workers()))
+        wait_until(lambda: server.all_ready(2) and not before & set(server.workers()))
         assert asked == metric(server, answers)
         kill_one(server)
         assert asked == metric(server, answers)

@@ -52,16 +52,16 @@ def test_five_thousand_strange_connections_leave_nothing_behind(kind: str, ask: 
     """A valid request has the same answer afterwards; memory is flat, descriptors and threads are released."""
     with lone_server(kind, tmp_path) as server:
         expected, descriptors = ask(server.address), server.descriptors
-        settle(server, ask, range(FIRST_SEED, FIRST_SEED + WARM_UP), descriptors)
+        connect_and_wait(server, ask, range(FIRST_SEED, FIRST_SEED + WARM_UP), descriptors)
         memory_mib = server.memory_mib
-        settle(server, ask, range(FIRST_SEED + WARM_UP, FIRST_SEED + CONNECTIONS), descriptors)
+        connect_and_wait(server, ask, range(FIRST_SEED + WARM_UP, FIRST_SEED + CONNECTIONS), descriptors)
         assert expected == ask(server.address) != []
         assert server.threads <= MOST_THREADS
         assert server.memory_mib <= memory_mib + GROWTH_MIB
-        assert "Traceback" not in server.log.read_text(errors="replace")  # gRPC logs what it is sent
+        assert "Traceback" not in server.log.read_text(errors="replace")  # gRPC logs the bytes that it receives
 
 
-def settle(server: LoneServer, ask: Ask, seeds: range, descriptors: int) -> None:
+def connect_and_wait(server: LoneServer, ask: Ask, seeds: range, descriptors: int) -> None:
     """Make the connections, and wait until the server has closed them: it answers, with no more descriptors."""
     connect_strangely(server.address, seeds)
     wait_until(lambda: answers(server, ask) and server.descriptors <= descriptors)

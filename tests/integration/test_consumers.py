@@ -63,8 +63,8 @@ def test_two_consumers_share_the_partitions(stage: Stage) -> None:
 
 def test_a_stop_finishes_the_batch_and_hands_over_at_once(stage: Stage) -> None:
     """The current batch is written and committed; the next consumer need not wait for the session to expire."""
-    patient = stage.settings.consumers.model_copy(update={"session_timeout_ms": 45_000})
-    stage = replace(stage, settings=stage.settings.model_copy(update={"consumers": patient}))
+    long_session = stage.settings.consumers.model_copy(update={"session_timeout_ms": 45_000})
+    stage = replace(stage, settings=stage.settings.model_copy(update={"consumers": long_session}))
     store = BlockingStore(stage.store)
     with running(stage, "behavior", store) as stop:
         stage.send([behavior_event(1)])
@@ -84,7 +84,7 @@ def test_killed_processes_leave_the_rows_of_a_single_fold(stage: Stage, tmp_path
     """Killed between two writes, in an open transaction, and in mid-stream; erasures and activity included."""
     events = behavior(1500, users=40)
     forgotten, place = "u3", 400
-    # Who is forgotten is new to every item afterwards; a user of queries alone leaves the items' rows comparable.
+    # An erased user is new to every item afterwards; a user with queries only keeps the items' rows comparable.
     for event in (entry.behavior_event for entry in events):
         if event.user_id == forgotten:
             event.type = EventType.EVENT_TYPE_QUERY

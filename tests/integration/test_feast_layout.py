@@ -30,7 +30,6 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 30.0
 ROWS = 40
 # With declared attributes: Feast gives None for an empty list.
 CONFIG = FeatureConfig(attributes=(Attribute("size", "item"), Attribute("shelves", "item_scenario")))

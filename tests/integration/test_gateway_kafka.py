@@ -222,7 +222,7 @@ def test_a_record_that_kafka_rejects_does_not_affect_later_ones(
 ) -> None:
     """Kafka's client stops sending after a permanent error; the publisher continues with a new one."""
     topic = f"{prefix}.items"
-    keyless = OutgoingRecord(topic, None, b"i", b"v", [])  # type: ignore[arg-type]  # compacted topics refuse it
+    keyless = OutgoingRecord(topic, None, b"i", b"v", [])  # type: ignore[arg-type]  # compacted topics reject it
     (refused,) = published(publisher, [keyless])
     assert refused is not None
     assert published(publisher, [OutgoingRecord(topic, b"i", b"i", b"v", [])]) == [None]

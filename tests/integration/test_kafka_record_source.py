@@ -48,7 +48,7 @@ def test_a_member_with_a_reassigned_partition_continues_after_the_commit_of_anot
     log.commit([], first)
     member = log._consumer()
     partition = TopicPartition(first[0].topic, first[0].partition)
-    # The other owner's commit, and the rebalance after it, without the generation that the member slept through.
+    # The other owner's commit, and the rebalance after it, without the generation that the member missed.
     member.commit({partition: OffsetAndMetadata(first[-1].offset + 1 + BATCH, "", -1)})
     member._coordinator.request_rejoin()
     second = _next_batch(log)

@@ -112,7 +112,7 @@ def test_a_ranking_server_is_measured_by_two_processes(requests_file: Path) -> N
     assert [50, 100] == [step["requests"] for step in measured["steps"]]
     whole = measured["overall"]
     assert ({"OK": 150}, {"fake/1": 150}) == (whole["codes"], whole["models"])
-    # Every second request is of a user, and for an item, that nobody knows.
+    # Every second request is of an unknown user and for an unknown item.
     assert {"DEGRADATION_REASON_UNKNOWN_USER": 75, "DEGRADATION_REASON_UNKNOWN_ITEMS": 75} == whole["degraded"]
     assert 0 < whole["service_ms"]["p50"] <= whole["latency_ms"]["p50"] <= whole["latency_ms"]["max"]
     assert 150 == sum(second["offered"] for second in measured["seconds"])

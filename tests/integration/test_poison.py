@@ -28,7 +28,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 60.0
+DEADLINE_S = 60.0
 
 
 @dataclass
@@ -124,7 +124,7 @@ def test_poison_goes_to_dead_letters_and_the_next_record_is_folded(system: Syste
         (dead_letter,) = dead_letters(system, 1)
     finally:
         stop.set()
-        worker.join(PATIENCE_S)
+        worker.join(DEADLINE_S)
     headers = dict(dead_letter.headers)
     prefix = system.settings.kafka.topic_prefix
     assert (b"\xff\x00 not a message", b"k") == (dead_letter.value, dead_letter.key)
@@ -169,7 +169,7 @@ def test_json_records_are_folded(system: System) -> None:
         wait_until(lambda: system.row("user_scenario", "u", "tv") is not None)
     finally:
         stop.set()
-        worker.join(PATIENCE_S)
+        worker.join(DEADLINE_S)
     assert not worker.is_alive()
 
 

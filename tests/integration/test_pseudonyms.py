@@ -155,7 +155,7 @@ def test_ids_reach_neither_kafka_nor_valkey_and_still_rank(
     """Events, an erasure and dead letters, published over gRPC; ranking and export by the id find what was folded."""
     settings = named(stage, keys[0])
     publish(settings, ENTRIES)
-    # The consumers refuse it: to them it is too old.
+    # The consumers reject it as too old.
     publish(settings, [old_event(BAD)])
     strict = stage.settings.model_copy(update={"gateway": stage.settings.gateway.model_copy(update=MAX_AGE)})
     fold(Stage(strict, stage.store, stage.producer, stage.admin), "scenario", "item", "behavior", "activity")

@@ -76,18 +76,18 @@ class Shop(History):
         vectors = np.roll(np.eye(SCHEMA.config.text_dims), self.offset, axis=0)[: len(scenarios)]
         fold_states(self.store, SCHEMA, SCHEMA["scenario"], cast(list[Key], keys), states, positions, vectors, ENCODER)
 
-    def happen(self, count: int, scenarios: list[str]) -> None:
+    def record_events(self, count: int, scenarios: list[str]) -> None:
         """Events of random users; some of their items have no description."""
         drawn = [tuple(map(str, map(self.random.choice, (USERS[:-2], scenarios, ITEMS)))) for _ in range(count)]
         ago_s = float(self.random.exponential(DAY_S))
         self.events(*cast(list[tuple[str, str, str]], drawn), kind=str(self.random.choice(KINDS)), time_s=NOW_S - ago_s)
 
-    def pay(self, count: int, scenarios: list[str]) -> None:
+    def set_attributes(self, count: int, scenarios: list[str]) -> None:
         """Attributes of random items in random scenarios."""
         chosen = self.random.choice(ITEMS, count, replace=False).tolist()
         self.margins(*[(item, str(self.random.choice(scenarios)), float(self.random.normal())) for item in chosen])
 
-    def forget(self, user: str) -> None:
+    def erase(self, user: str) -> None:
         """Erase a user, who may have events again later."""
         erase_user(self.store, SCHEMA, user, NOW_S - DAY_S, self._positions(1)[0].tolist())
 
@@ -114,7 +114,7 @@ class RecordingFeed:
         self._changes, self._taken, self.done = changes, set[str](), set[str]()
 
     def take(self, wait_s: float) -> dict[str, set[Key]] | None:
-        self.done |= self._taken  # who asks for more has read again what was told before
+        self.done |= self._taken  # the refresher has re-read the previous changes before it takes the next ones
         changed = self._changes.take(wait_s)
         self._taken = {key[0] for key in (changed or {}).get("item", set())}
         return changed
@@ -141,7 +141,7 @@ def shop(settings: Settings) -> Shop:
     shop = Shop(open_rows_for_batches(settings))
     shop.scenarios(*SCENARIOS[:-1])
     shop.describe(60)
-    shop.happen(60, SCENARIOS[:-1])
+    shop.record_events(60, SCENARIOS[:-1])
     return shop
 
 
@@ -166,7 +166,7 @@ class FastPath:
     """The server's ranking of a request, and the refresher beside it."""
 
     rows: RowSources
-    overheard: RecordingFeed
+    feed: RecordingFeed
 
     def rank(self, request: RankRequest) -> RankResponse:
         ranker = Ranker(SCHEMA, self.rows, FixedModel(WideModel()), clock=lambda: NOW_S)
@@ -177,7 +177,7 @@ def catch_up(shop: Shop, *paths: FastPath) -> None:
     """Wait until all refreshers have processed all writes."""
     marker = f"marker {shop.offset}"
     shop.mark(marker)
-    wait_until(lambda: all(marker in path.overheard.done for path in paths))
+    wait_until(lambda: all(marker in path.feed.done for path in paths))
 
 
 @contextmanager
@@ -185,12 +185,12 @@ def fast_path(shop: Shop, cache_size: int) -> Iterator[FastPath]:
     """A warm fast path with a running refresher."""
     store = cast(FeastRowStore, shop.store)
     rows = open_row_sources(store, SCHEMA, ENCODER, cache_size, NEVER_STALE_S, scenario_age_s=0.0)
-    overheard = RecordingFeed(store.changes([SCHEMA[name] for name in TRACKED]))
-    refresher = Refresher(rows.items, rows.scenarios, overheard, [key[0] for key in store.ids(SCHEMA["item"])])
+    feed = RecordingFeed(store.changes([SCHEMA[name] for name in TRACKED]))
+    refresher = Refresher(rows.items, rows.scenarios, feed, [key[0] for key in store.ids(SCHEMA["item"])])
     assert refresher.warm(60.0)
     refresher.start()
     try:
-        yield FastPath(rows, overheard)
+        yield FastPath(rows, feed)
     finally:
         refresher.stop()
 
@@ -261,11 +261,11 @@ def test_a_thousand_random_requests_have_the_scores_of_feasts_rows(
             shop.scenarios(SCENARIOS[-1])
             scenarios = SCENARIOS
         shop.describe(8)
-        shop.happen(15, scenarios)
-        shop.pay(6, scenarios)
+        shop.record_events(15, scenarios)
+        shop.set_attributes(6, scenarios)
         shop.rename(scenarios[number % len(scenarios)])
         if number % 5 == 4:
-            shop.forget(USERS[number % 7])
+            shop.erase(USERS[number % 7])
         catch_up(shop, *fast)
         path = FeastPath(feast_store, SCHEMA, ENCODER)
         assert sorted(scenarios) == path.scenarios

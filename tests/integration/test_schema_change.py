@@ -55,7 +55,7 @@ def test_rows_stay_valid_after_a_change_of_the_schema(stage: Stage) -> None:
     with running(stage, "item"):
         wait_until(lambda: folded(stage, "item"))
     fold(stage, 1, 2)
-    # As a registry is that was made before the view existed.
+    # Like a registry that was created before the view existed.
     open_feature_store(stage.settings).delete_feature_view("schema_lineage")
     new = restarted_with(stage, NEW)
     (item,) = read_rows(new.store, NEW_SCHEMA["item"], [("i0",)])

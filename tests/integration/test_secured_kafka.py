@@ -41,7 +41,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 USER, PASSWORD, SCRAM_PASSWORD = "crossrec", "hunter2-7f3e91", "hunter3-7f3e91"
-PATIENCE_S = 60.0
+DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,10 @@ def test_events_are_published_and_folded_over_tls_with_a_password(secured: Secur
     entries = [scenario_update(0), item_update(0), *(behavior_event(number) for number in range(20))]
     intake = build_intake(settings, publisher)
     submission = intake.submit(intake.validate(entries), 30.0)
-    assert [] == submission.failures(PATIENCE_S)
+    assert [] == submission.failures(DEADLINE_S)
     publisher.check(30.0)
     (poison,) = publisher.send([OutgoingRecord("secured.behavior", b"k", b"k", b"\xff", [])], 30.0)
-    assert poison.result(PATIENCE_S) is None
+    assert poison.result(DEADLINE_S) is None
     publisher.close(10.0)
     kinds = ("scenario", "item", "behavior", "activity")
     workers = [threading.Thread(target=consume, args=(kind, settings, store, stop, HashingEncoder)) for kind in kinds]

@@ -21,7 +21,7 @@ from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from services.infra.commands import Endpoints
 from services.text.encoder import EncoderInfo
-from tests.contract.private import SECRETS, SENT_ALONG, TEXT, USER
+from tests.contract.private import SECRET_METADATA, SECRETS, TEXT, USER
 from tests.integration.consumer_harness import SCHEMA, Stage, folded, staged
 from tests.unit.consumers.streams import behavior_event
 from tests.unit.ranking.model.tiny_models import ENCODER, register
@@ -95,10 +95,10 @@ def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: P
         ):
             address = consumer.logged("metrics_listening")["address"]
             consumer.logged("rebalanced")
-            request, metadata = PublishRequest(entries=queries()), (("traceparent", TRACEPARENT), *SENT_ALONG)
+            request, metadata = PublishRequest(entries=queries()), (("traceparent", TRACEPARENT), *SECRET_METADATA)
             stub = EventServiceStub(channel)
             stub.Publish(request, timeout=60, wait_for_ready=True, metadata=metadata)
-            stub.Publish(request, timeout=60, metadata=SENT_ALONG)
+            stub.Publish(request, timeout=60, metadata=SECRET_METADATA)
             wait_until(lambda: stage.end("behavior") > 0 and folded(stage, "behavior"))
             with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
                 metrics = answer.read().decode()
@@ -125,7 +125,7 @@ def test_the_ranking_server_sends_its_traces(infra: Endpoints, tmp_path: Path) -
         "CROSSREC_RANKING__MODEL": "tiny",
         "CROSSREC_RANKING__LISTEN": "127.0.0.1:0",
     }
-    log, metadata = tmp_path / "ranking.log", (("traceparent", TRACEPARENT), *SENT_ALONG)
+    log, metadata = tmp_path / "ranking.log", (("traceparent", TRACEPARENT), *SECRET_METADATA)
     with running_collector() as (collector, endpoint), staged(infra, tmp_path) as stage:
         with (
             process(stage, log, endpoint, *RANKING, variables=variables) as ranking,

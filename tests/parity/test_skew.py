@@ -1,4 +1,4 @@
-"""Training-serving skew on real data and real processes: none, unless a consumer has a bug.
+"""Training-serving skew on real data and real processes: there is none, unless a consumer has a bug.
 
 Features do not depend on the model, so a tiny one ranks.
 """

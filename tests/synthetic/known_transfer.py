@@ -1,4 +1,4 @@
-"""A data set with known transfer weights: preferences differ by scenario, and M says how much each counts elsewhere.
+"""A data set with known transfer weights: preferences differ by scenario, and M is how much each counts in the others.
 
 Four scenarios differ in device (phone, tv) and company (alone, together), which their descriptions name.
 In scenario j user u likes kind k of items with probability P[u,j,k], independent over j and k. Engagement in
@@ -40,7 +40,7 @@ WEIGHTS = {
     ("tv", False, True): 0.90,
     ("tv", False, False): 0.05,
 }
-"""On the phone counts what the same company watched on TV; on TV what any company watched there."""
+"""The largest weights: on the phone that of TV in the same company; on TV that of TV in the other company."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class KnownTransfer:
         kinds: number of kinds (categories) of items; tastes are per kind.
         items_per_kind: items of each kind.
         events_per_round: engagements of a user in each scenario before each round of requests.
-        candidates: items asked about per user, scenario and round.
+        candidates: candidate items per user, scenario and round.
         seed: of everything random.
     """
 
@@ -71,7 +71,7 @@ def true_transfer() -> np.ndarray:
 
 
 def tastes(config: KnownTransfer, generator: np.random.Generator) -> np.ndarray:
-    """P [users, 4, kinds]: mostly near 0 or 1, so that preference leaves weights no room to be traded for scale."""
+    """P [users, 4, kinds]: mostly near 0 or 1, so that the scale of preferences cannot replace the weights."""
     return generator.beta(0.25, 0.35, (config.users, len(SCENARIO_IDS), config.kinds))
 
 
@@ -108,7 +108,7 @@ def _behavior(config: KnownTransfer, generator: np.random.Generator, preference:
 def _candidates(
     config: KnownTransfer, generator: np.random.Generator, probability: np.ndarray, number: int, split: str
 ) -> pa.Table:
-    """What is asked about at the end of a round: a random item of distinct kinds per user and scenario."""
+    """Candidates at the end of a round: random items of distinct kinds per user and scenario."""
     shape = (config.users, len(SCENARIO_IDS), config.candidates)
     kind = np.argsort(generator.random((*shape[:2], config.kinds)), axis=2)[..., : config.candidates]
     item = kind * config.items_per_kind + generator.integers(config.items_per_kind, size=shape)

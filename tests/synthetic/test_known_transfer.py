@@ -1,4 +1,4 @@
-"""Models learn known transfer weights, and rank better for it than one network over all scenarios."""
+"""Models learn known transfer weights, and rank better than one network over all scenarios."""
 
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def measured(model: Model, source: RowSource) -> float:
     return auc(found.label, found.probability)
 
 
-def test_weights_come_in_the_known_order(learned: np.ndarray) -> None:
+def test_weights_have_the_known_order(learned: np.ndarray) -> None:
     """Every target's row by rank, and which of the other scenarios counts most."""
     for target, (truth, found) in enumerate(zip(true_transfer(), learned, strict=True)):
         others = np.arange(SIZE) != target
@@ -65,7 +65,7 @@ def test_weights_come_in_the_known_order(learned: np.ndarray) -> None:
         assert spearmanr(found, truth).statistic > 0.75
 
 
-def test_other_scenarios_come_in_the_known_order_over_all_targets(learned: np.ndarray) -> None:
+def test_weights_of_other_scenarios_have_the_known_order_over_all_targets(learned: np.ndarray) -> None:
     """The twelve weights off the diagonal, as shares of their row (a row's scale is free)."""
     off = ~np.eye(SIZE, dtype=bool)
     truth, found = (m / m.sum(axis=1, keepdims=True) for m in (true_transfer(), learned))
@@ -74,12 +74,14 @@ def test_other_scenarios_come_in_the_known_order_over_all_targets(learned: np.nd
 
 
 def test_transfer_beats_one_network_over_all_scenarios(rows: Path, neural_auc: float, test_rows: RowSource) -> None:
-    """By more than .02 AUC: what was done elsewhere counts differently for each target."""
+    """By more than .02 AUC: engagement in other scenarios counts differently for each target."""
     pooled, _ = fit(rows, "pooled", config_of("pooled", CHOICES))
     assert neural_auc > measured(pooled, test_rows) + 0.02
 
 
-def test_the_sources_that_matter_are_missed(neural: PreferenceTransfer, rows: Path, test_rows: RowSource) -> None:
+def test_removing_a_strong_source_costs_more_than_removing_a_weak_one(
+    neural: PreferenceTransfer, rows: Path, test_rows: RowSource
+) -> None:
     """Without its strongest source a target ranks worse than without its weakest."""
     target = test_rows.columns("target")["target"]
     for number, truth in enumerate(true_transfer()):
@@ -91,8 +93,8 @@ def test_the_sources_that_matter_are_missed(neural: PreferenceTransfer, rows: Pa
         assert without[0] < without[1] - 0.02
 
 
-def test_the_truth_is_the_ceiling(neural_auc: float, test_rows: RowSource) -> None:
-    """No model ranks better than the probabilities that labels were drawn with; the learned one comes near."""
+def test_no_model_exceeds_the_true_probabilities(neural_auc: float, test_rows: RowSource) -> None:
+    """No model ranks better than the probabilities that labels were drawn with; the learned model comes close."""
     config = KnownTransfer()
     columns = test_rows.columns("user_id", "item_id", "target", "label")
     user, item = (np.array([int(name[1:]) for name in columns[c]]) for c in ("user_id", "item_id"))

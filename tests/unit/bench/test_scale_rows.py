@@ -29,7 +29,7 @@ def keys_of(rows: list[Written], view: str) -> list[tuple[str, ...]]:
     return [key for keys, block in rows if block.view.name == view for key in keys]
 
 
-def test_every_item_and_user_is_there_once(rows: list[Written]) -> None:
+def test_every_item_and_user_exists_once(rows: list[Written]) -> None:
     assert keys_of(rows, "item") == [(item_id(number),) for number in range(SHOP.items)]
     assert keys_of(rows, "item_activity") == keys_of(rows, "item")
     assert keys_of(rows, "user") == [(user_id(number),) for number in range(SHOP.users)]
@@ -63,7 +63,7 @@ def test_an_item_lies_in_the_broader_categories_of_its_finest_one(rows: list[Wri
         assert len(above) == len({finer for finer, _ in above})
 
 
-def test_rows_are_as_the_schema_says(rows: list[Written]) -> None:
+def test_rows_match_the_schema(rows: list[Written]) -> None:
     """Encoded as the store does, they decode to the same values."""
     for keys, block in rows:
         assert block.size == len(keys)
@@ -79,7 +79,7 @@ def test_rows_are_as_the_schema_says(rows: list[Written]) -> None:
             np.testing.assert_array_equal(again.ragged[name].values, ragged.values)
 
 
-def test_the_same_shop_is_made_again(rows: list[Written]) -> None:
+def test_the_same_seed_gives_the_same_shop(rows: list[Written]) -> None:
     for (keys, block), (other_keys, other) in zip(rows, all_rows(SHOP), strict=True):
         assert keys == other_keys
         for name, column in block.fixed.items():

@@ -38,7 +38,7 @@ def test_every_number_of_candidates_and_requests_is_timed(tmp_path: Path) -> Non
     assert ("small/1", 3, 2) == (found["model"], found["workload"]["sources"], found["workload"]["runs"])
 
 
-def test_a_model_without_a_graph_of_several_requests_is_timed_one_by_one(tmp_path: Path) -> None:
+def test_a_model_without_a_batched_graph_is_timed_one_by_one(tmp_path: Path) -> None:
     """As the server does."""
     settings = settings_of(tmp_path)
     (path,) = tmp_path.rglob("manifest.json")

@@ -1,4 +1,4 @@
-"""Users who asked to be forgotten: noted beside a data set, gone from everything that is made of it."""
+"""Erased users: recorded beside a data set, and removed from everything derived from it."""
 
 import json
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ def clicks(user: str, *hours: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Clicks and candidates of two users; one of them was forgotten at ten."""
+    """Clicks and candidates of two users; one of them was erased at ten."""
     source = tmp_path / "source"
     source.mkdir()
     candidates = [event(user, hour, "candidate") for user in ("ann", "bob") for hour in (10, 12)]
@@ -66,7 +66,7 @@ def users(table: pa.Table) -> list[tuple[str, int]]:
     return sorted((row["user_id"], row["time"].hour) for row in table.to_pylist() if row["type"] == "click")
 
 
-def test_events_up_to_the_erasure_are_left_out_wherever_they_are_read(data: Path) -> None:
+def test_events_up_to_the_erasure_are_left_out_by_every_reader(data: Path) -> None:
     """As a table, in batches, with some columns only; later events of the user count."""
     reader = DatasetReader(data)
     expected = [("ann", 11), ("bob", 9), ("bob", 11)]
@@ -81,8 +81,8 @@ def test_events_up_to_the_erasure_are_left_out_wherever_they_are_read(data: Path
     assert 9 == reader.rows("events")
 
 
-def test_neither_history_nor_requests_know_of_them(data: Path) -> None:
-    """What training rows, offline rows and a backfill are made of."""
+def test_erased_events_are_in_neither_history_nor_requests(data: Path) -> None:
+    """The inputs of training rows, offline rows and a backfill."""
     reader, config = DatasetReader(data), FeatureConfig()
     history = load_history(reader, config)
     assert ["ann", "bob", "bob"] == sorted(history.behavior.user)

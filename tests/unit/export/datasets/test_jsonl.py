@@ -67,12 +67,12 @@ def test_times_are_rfc_3339_or_epoch_milliseconds(tmp_path: Path) -> None:
     ],
 )
 def test_errors_name_file_line_column_and_reason(tmp_path: Path, column: str, value: Any, reason: str) -> None:
-    """A cell that can't be read, or breaks a rule, is found by the line it stands in."""
+    """A cell that cannot be parsed, or breaks a rule, is reported with its line."""
     assert [f"events.jsonl:2, column {column}: {reason}"] == list_problems(tmp_path, [CLICK, {**CLICK, column: value}])
 
 
-def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
-    """Blank lines count, and what isn't a JSON object is named."""
+def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
+    """Blank lines count, and a line that is not a JSON object is reported."""
     (tmp_path / "events.jsonl").write_text(f"{json.dumps(CLICK)}\n\n[1]\n{{\n")
     with pytest.raises(DatasetError) as caught:
         load_jsonl(source=tmp_path)
@@ -82,7 +82,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
 
 
 def test_rule_errors_name_the_line_in_the_right_part(tmp_path: Path) -> None:
-    """With several files the row is found in its own, whatever the sorting will do."""
+    """With several files the error names the row's own file, whatever the sort order."""
     put(tmp_path, "events-0.jsonl", [{**CLICK, "time": "2026-02-01T10:00:00Z"}] * 3)
     put(tmp_path, "events-1.jsonl", [CLICK, {**CLICK, "user_id": ""}])
     with pytest.raises(DatasetError, match=r"events-1\.jsonl:2, column user_id: is empty"):
@@ -101,8 +101,8 @@ def test_list_and_map_errors(tmp_path: Path) -> None:
     ] == [str(problem) for problem in caught.value.problems]
 
 
-def test_events_may_carry_the_context_of_their_moment(tmp_path: Path) -> None:
-    """Named numbers, or nothing; what is not finite or no number is found by its line."""
+def test_events_may_have_a_context(tmp_path: Path) -> None:
+    """Named numbers, or nothing; a value that is not a finite number is reported with its line."""
     dataset = load(tmp_path, [{**CLICK, "context": {"device": 1}}, CLICK])
     assert [[("device", 1.0)], []] == [row or [] for row in dataset.events["context"].to_pylist()]
     assert ["events.jsonl:1, column context: 'tv' is not a number"] == list_problems(
@@ -158,13 +158,13 @@ def test_given_splits_are_kept(tmp_path: Path) -> None:
 
 
 def test_no_labels_warns_that_training_needs_them(tmp_path: Path) -> None:
-    """Unlabelled history is imported, with a word on what it is good for."""
+    """Unlabelled history is imported, with a warning about its uses."""
     (warning,) = load(tmp_path, [CLICK]).warnings
     assert "training needs labelled" in warning
 
 
 def test_undescribed_items_and_scenarios_are_created(tmp_path: Path) -> None:
-    """Ids that only events know get a row without words, counted in a warning."""
+    """Ids that only events contain get a row without texts, counted in a warning."""
     dataset = load(tmp_path, [CLICK, {**CLICK, "item_id": "j"}], described=False)
     assert ["i", "j"] == dataset.items["item_id"].to_pylist()
     assert ["", ""] == dataset.items["title"].to_pylist()
@@ -178,7 +178,7 @@ def test_undescribed_items_and_scenarios_are_created(tmp_path: Path) -> None:
 
 
 def test_item_defaults(tmp_path: Path) -> None:
-    """An item without a time holds from the first event on; scenario rows keep attributes only."""
+    """An item without a time applies from the first event on; scenario rows keep attributes only."""
     put(tmp_path, "events.jsonl", [CLICK])
     put(tmp_path, "items.jsonl", [ITEM, {"item_id": "i", "scenario_id": "tv", "attributes": {"rank": 3}}])
     dataset = load_jsonl(source=tmp_path)
@@ -204,7 +204,7 @@ def test_parquet_and_compressed_files(tmp_path: Path) -> None:
 
 
 def test_imported_tables_are_a_valid_source(tmp_path: Path) -> None:
-    """What an import wrote can be read by the adapter again, unchanged."""
+    """The tables of an import can be read by the adapter again, unchanged."""
     put(tmp_path, "events.jsonl", [CLICK])
     put(tmp_path, "items.jsonl", [ITEM])
     put(tmp_path, "scenarios.jsonl", [SCENARIO])
@@ -232,7 +232,7 @@ def test_single_files_take_precedence(tmp_path: Path) -> None:
         ({"events": "events.csv"}, r"is not a file that ends in \.jsonl"),
     ],
 )
-def test_missing_sources_are_explained(tmp_path: Path, options: dict[str, str], message: str) -> None:
+def test_missing_sources_are_an_error(tmp_path: Path, options: dict[str, str], message: str) -> None:
     """Without events there is nothing to import."""
     with pytest.raises(DatasetError, match=message):
         load_jsonl(**{name: tmp_path / value for name, value in options.items()})

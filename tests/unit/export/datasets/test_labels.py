@@ -1,4 +1,4 @@
-"""Labels that the settings make: who is positive, who is negative, and when the row stands."""
+"""Labels by settings: which rows are positive or negative, and the time of each row."""
 
 import json
 from collections import Counter
@@ -44,8 +44,8 @@ def labels(dataset: Dataset) -> list[tuple[str, str, int, int]]:
 LATER = event("click", 10 * HOUR, item="z", user="later")
 
 
-def test_shown_impressions_are_positive_where_an_engagement_follows_in_time(tmp_path: Path) -> None:
-    """A click within the window counts for the latest impression; too late, elsewhere or before, it doesn't."""
+def test_impressions_are_positive_where_an_engagement_follows_in_the_window(tmp_path: Path) -> None:
+    """A click in the window counts for the latest impression; one later, earlier or in another scenario does not."""
     events = [
         event("impression", 0, "a"),
         event("impression", 1000, "a"),
@@ -68,7 +68,7 @@ def test_shown_impressions_are_positive_where_an_engagement_follows_in_time(tmp_
 
 
 def test_impressions_at_the_end_have_no_label(tmp_path: Path) -> None:
-    """What could still be engaged with after the data ends gets no label."""
+    """An impression whose window reaches beyond the end of the data gets no label."""
     events = [event("impression", 0), event("click", 1), event("impression", 9 * HOUR + 1, "b"), LATER]
     dataset = labelled_dataset(tmp_path, events, label_events=("click",))
     assert [("u", "a", 0, 1)] == labels(dataset)
@@ -76,7 +76,7 @@ def test_impressions_at_the_end_have_no_label(tmp_path: Path) -> None:
         labelled_dataset(tmp_path, events, label_events=("click",), label_window_s=86_400)
 
 
-def test_what_is_shown_together_is_one_request(tmp_path: Path) -> None:
+def test_impressions_of_one_moment_are_one_request(tmp_path: Path) -> None:
     """Impressions without a request id are grouped by user, scenario and moment; given ids stay."""
     events = [
         *(event("impression", 0, item) for item in "ab"),
@@ -89,8 +89,8 @@ def test_what_is_shown_together_is_one_request(tmp_path: Path) -> None:
     assert {f"shown/u/tv/{T0}": 2, "r": 1} == requests
 
 
-def test_ratings_are_candidates_before_the_first_touch(tmp_path: Path) -> None:
-    """Without impressions each rating is a labelled row, 1 ms before what the user did with the item."""
+def test_ratings_are_candidates_before_the_first_engagement(tmp_path: Path) -> None:
+    """Without impressions each rating is a labelled row, 1 ms before the user's first engagement with the item."""
     events = [
         event("click", 500, "a"),
         event("rating", 1000, "a", value=4.0),
@@ -115,7 +115,7 @@ def test_one_decision_makes_one_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampling", ["uniform", "popularity"])
 def test_sampled_negatives_existed_and_are_not_engaged_with(tmp_path: Path, sampling: str) -> None:
-    """Negatives are distinct, older than the row, and nothing the user touches within the window."""
+    """Negatives are distinct, older than the row, and not engaged with by the user within the window."""
     rng = np.random.default_rng(0)
     items = [{"item_id": f"i{n}", "time": T0 + n * HOUR, "title": "x"} for n in range(40)]
     events = []
@@ -142,7 +142,7 @@ def test_sampled_negatives_existed_and_are_not_engaged_with(tmp_path: Path, samp
 
 
 def test_popular_items_are_drawn_more_often(tmp_path: Path) -> None:
-    """Popularity counts what was engaged with before the row; one bestseller fills most draws."""
+    """Popularity counts engagements before the row; one bestseller fills most draws."""
     hits = [event("click", n, "hit", f"fan{n}") for n in range(200)]
     rest = [event("click", 10 * HOUR, f"i{n}", f"u{n}") for n in range(50)]
     settings = {"label_events": ("click",), "negatives": "sampled", "negatives_per_positive": 1}
@@ -158,8 +158,8 @@ def test_popular_items_are_drawn_more_often(tmp_path: Path) -> None:
     assert shares[1] > 0.6
 
 
-def test_the_order_of_candidates_tells_nothing(tmp_path: Path) -> None:
-    """Positives do not stand first in their requests."""
+def test_the_order_of_candidates_does_not_reveal_labels(tmp_path: Path) -> None:
+    """Positives are not placed first in their requests."""
     events = [event("click", n * HOUR, f"i{n % 20}", f"u{n}") for n in range(200)]
     dataset = labelled_dataset(tmp_path, events, label_events=("click",), negatives="sampled")
     first: dict[str, int] = {}
@@ -188,8 +188,8 @@ def test_rows_before_their_item_existed_are_dropped(tmp_path: Path) -> None:
     assert any("1 labelled rows are dropped" in warning for warning in dataset.warnings)
 
 
-def test_labels_of_the_data_win(tmp_path: Path) -> None:
-    """Settings change no label that is given, and say so."""
+def test_labels_of_the_data_have_precedence(tmp_path: Path) -> None:
+    """Settings change no given label, and a warning reports that."""
     events = [event("impression", 0, label=0), event("click", 1)]
     dataset = labelled_dataset(tmp_path, events, label_events=("click",))
     assert [("u", "a", 0, 0)] == labels(dataset)
@@ -204,6 +204,6 @@ def test_labels_of_the_data_win(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_do_not_fit_the_data_are_named(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
-    """Nothing is guessed: the setting at fault is named."""
+    """Nothing is guessed: the error names the setting."""
     with pytest.raises(DatasetError, match=message):
         labelled_dataset(tmp_path, [event("click", 0)], **settings)

@@ -23,14 +23,14 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_unknown_adapter_lists_the_known_ones(tmp_path: Path) -> None:
-    """A typo shows what there is."""
+def test_an_unknown_adapter_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
+    """The error lists the adapters."""
     with pytest.raises(DatasetError, match="unknown adapter 'csv'; available: completejourney, jsonl"):
         import_dataset("csv", tmp_path)
 
 
-def test_foreign_option_is_refused(tmp_path: Path) -> None:
-    """An option of another adapter is not silently ignored."""
+def test_an_option_of_another_adapter_is_rejected(tmp_path: Path) -> None:
+    """It is not silently ignored."""
     with pytest.raises(DatasetError, match="jsonl has no option households; it takes events, items,"):
         import_dataset("jsonl", tmp_path, households=5)
 

@@ -1,4 +1,4 @@
-"""How labelled rows are split where the data doesn't say."""
+"""How labelled rows are split if the data has no splits."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,8 +39,8 @@ def test_shares_of_time() -> None:
     )
 
 
-def test_given_moments() -> None:
-    """From a moment on, inclusive, rows validate or test; a request goes with its first row."""
+def test_given_times() -> None:
+    """From a time on, inclusive, rows validate or test; a request is in the split of its first row."""
     moments = {"validation_from": T0 + timedelta(days=2), "test_from": T0 + timedelta(days=3)}
     assert ["train", "train", "validation", "test"] == splits(["u"] * 4, **moments)
     assert ["train", "train", "validation", "train"] == splits(["u"] * 4, [None, "r", None, "r"], **moments)

@@ -101,12 +101,12 @@ def test_list_rules_work_on_slices() -> None:
 
 
 def test_repeated_event_id_is_named() -> None:
-    """An event id stands once."""
+    """An event id must be unique."""
     assert ["events row 1, column event_id: occurs in an earlier row"] == list_problems(dataset([EVENT, EVENT]))
 
 
 def test_message_lists_twenty_problems_and_counts_the_rest() -> None:
-    """A wholly broken table gives a readable message."""
+    """A completely broken table gives a readable message."""
     with pytest.raises(DatasetError) as caught:
         validate_dataset(dataset([{**EVENT, "event_id": str(n), "user_id": ""} for n in range(25)]))
     lines = str(caught.value).splitlines()
@@ -122,8 +122,8 @@ def test_events_sort_by_time_then_candidates_first() -> None:
     assert ["3", "2", "1", "0", "4"] == events["event_id"].to_pylist()
 
 
-def test_unsorted_rows_are_refused() -> None:
-    """A candidate after an action of the same instant would learn of it."""
+def test_unsorted_rows_are_rejected() -> None:
+    """A candidate after an action of the same instant would leak it."""
     with pytest.raises(DatasetError, match="events row 1, column time: is out of order"):
         validate_order(dataset(events=[EVENT, {**CANDIDATE, "event_id": "e2"}]))
 
@@ -173,7 +173,7 @@ def test_reading_what_is_not_a_data_set_names_the_files(tmp_path: Path) -> None:
         DatasetReader(tmp_path)
 
 
-def test_columns_document_themselves() -> None:
+def test_every_column_is_documented() -> None:
     """The documentation table names every column once."""
     for spec in (EVENTS, ITEMS, SCENARIOS):
         lines = columns_markdown(spec).splitlines()

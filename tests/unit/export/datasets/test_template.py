@@ -1,4 +1,4 @@
-"""The template: a data set that works as it is, documented, and never written over one's own files."""
+"""The template: a data set that works unchanged, is documented, and never overwrites a user's files."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_template_documents_every_column(tmp_path: Path) -> None:
 
 
 def test_own_files_are_not_overwritten(tmp_path: Path) -> None:
-    """A directory that has one of the files is left as it is."""
+    """A directory that has one of the files stays unchanged."""
     (tmp_path / "events.jsonl").write_text(json.dumps({"mine": 1}))
     with pytest.raises(DatasetError, match=r"contains events\.jsonl; choose a new directory"):
         write_template(tmp_path)

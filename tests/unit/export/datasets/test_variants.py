@@ -1,4 +1,4 @@
-"""Own data as it comes: with and without prices, words or impressions, from few users or many, in either format."""
+"""Users' own data in its variants: with and without prices, texts or impressions, few users or many, both formats."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def scenarios(*names: str) -> Rows:
 
 
 def acted(kind: str, users: int, where: tuple[str, ...] = ("tv", "phone"), times: int = 6) -> Rows:
-    """Each user does something with items of one parity, or rates these high and others low."""
+    """Each user engages with items of one parity, or rates these high and others low."""
     rows = []
     for n in range(users * times):
         user, visit = n % users, n // users
@@ -54,7 +54,7 @@ def acted(kind: str, users: int, where: tuple[str, ...] = ("tv", "phone"), times
 
 
 def impressions(users: int, where: tuple[str, ...] = ("tv", "phone")) -> Rows:
-    """What was clicked was shown before, beside an item of the other parity."""
+    """An impression of each clicked item, and of an item of the other parity."""
     rows = []
     for click in acted("click", users, where):
         other = {**click, "item_id": f"i{(int(click['item_id'][1:]) + 1) % 12}"}
@@ -122,7 +122,7 @@ def imported(directory: Path, variant: Variant, put: Callable[[Path, Rows], None
 def test_imports_checks_and_replays(
     name: str, put: Callable[[Path, Rows], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every variant gives finite training rows of both classes, and a check without errors that says what is thin."""
+    """Every variant gives finite training rows of both classes, and a check without errors that reports sparse data."""
     monkeypatch.setattr(pipeline, "open_encoder", lambda *_: HashingEncoder())
     variant = VARIANTS[name]
     reader = imported(tmp_path, variant, put)
@@ -141,8 +141,8 @@ def test_imports_checks_and_replays(
             assert np.isfinite(tensor).all()
 
 
-def test_a_row_knows_nothing_of_what_decides_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a user's first purchase the made row has no history of the user: not of the purchase either."""
+def test_a_row_has_no_feature_of_the_event_that_labels_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row of a user's first purchase has no history of the user, nor of the purchase itself."""
     monkeypatch.setattr(pipeline, "open_encoder", lambda *_: HashingEncoder())
     settings = Settings(store=StoreSettings(offline_dir=tmp_path / "offline"))
     reader = imported(tmp_path, VARIANTS["purchases"])
@@ -164,7 +164,7 @@ def test_a_row_knows_nothing_of_what_decides_it(tmp_path: Path, monkeypatch: pyt
 
 
 def test_more_users(tmp_path: Path) -> None:
-    """A thousand users with ten purchases each import and check without a word on size."""
+    """A thousand users with ten purchases each import and check without a finding about size."""
     variant = Variant(acted("purchase", 1000, times=10), {"label_events": ("purchase",), **SAMPLED})
     report = check_data(imported(tmp_path, variant), Settings().features, 60.0, T0 + 1_000_000 * MINUTE)
     assert {"events": 40_000, "labelled": 30_000, "users": 1000, "items": 12, "scenarios": 2} == report.tables

@@ -1,4 +1,4 @@
-"""Small made rows, runs and figures for the evaluation's tests."""
+"""Small synthetic rows, runs and results for the evaluation's tests."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From files to figures and the report."""
+"""From files to metrics and the report."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def test_segments_are_rows_of_items_and_users_without_events(dataset: Path) -> N
     assert {"all": 132, "home": 66, "search": 66, "cold_items": 11, "cold_users": 0, "warm": 121} == counts
 
 
-def test_figures_hold_every_metric_of_every_subset(dataset: Path) -> None:
+def test_results_hold_every_metric_of_every_subset(dataset: Path) -> None:
     """Values with interval and seeds; an empty segment has none; JSON takes them."""
     figures = evaluate_dataset(dataset, list(KINDS), 2, 50)
     test = figures["models"]["neural"]["test"]
@@ -76,7 +76,7 @@ def test_a_run_of_other_rows_is_not_current(dataset: Path) -> None:
     assert not is_current(dataset / "runs" / "pooled-seed9", info)
 
 
-def test_a_run_without_all_rows_is_refused_by_name(dataset: Path) -> None:
+def test_a_run_without_all_rows_is_an_error_that_names_it(dataset: Path) -> None:
     """The error names file, column and what to do."""
     path = dataset / "runs" / "pooled-seed0" / "predictions.parquet"
     pq.write_table(pq.read_table(path).slice(3), path)
@@ -84,7 +84,7 @@ def test_a_run_without_all_rows_is_refused_by_name(dataset: Path) -> None:
         read_predictions(dataset, "pooled", 0, read_evaluation_rows(dataset / "rows"))
 
 
-def test_rows_without_test_split_are_refused(dataset: Path) -> None:
+def test_rows_without_test_split_are_an_error(dataset: Path) -> None:
     """There is nothing to evaluate on."""
     path = dataset / "rows" / "rows.parquet"
     table = pq.read_table(path)

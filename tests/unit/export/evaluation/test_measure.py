@@ -9,7 +9,7 @@ from tests.unit.export.evaluation.made import grouped
 
 
 def test_metrics_are_scikit_learns() -> None:
-    """What scikit-learn has, it gives the same."""
+    """Metrics of scikit-learn have the same values."""
     rows, probability = grouped()
     found, _ = measure(rows, probability, 0.5, np.ones((1, rows.users)))
     called = probability >= 0.5

@@ -1,4 +1,4 @@
-"""Which fits experiments ask for, and what they make of the measures."""
+"""The fits that experiments request, and the results from their metrics."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ TARGETS = ("mail", "shelf")
 
 
 class ArithmeticTrainer:
-    """Measures that follow from the fit: .5, plus what is kept of the targets, less what is dropped."""
+    """Metrics as a function of the fit: .5, plus the kept shares of targets, minus dropped features and sources."""
 
     def __init__(self) -> None:
         self.fitted: list[str] = []
@@ -73,7 +73,7 @@ def test_scarcity_rows_hold_mean_and_deviation_over_seeds(tmp_path: Path) -> Non
     }
 
 
-def test_finished_fits_are_not_done_again(tmp_path: Path) -> None:
+def test_finished_fits_are_not_repeated(tmp_path: Path) -> None:
     """Another seed adds its own fits only, and the rows are those of one run through."""
     trainer = ArithmeticTrainer()
     run_experiment(scarcity(1).experiment(), trainer, ExperimentResults(tmp_path / "s.json", {"epochs": 2}))
@@ -86,7 +86,7 @@ def test_finished_fits_are_not_done_again(tmp_path: Path) -> None:
     )
 
 
-def test_what_was_stopped_left_its_finished_fits(tmp_path: Path) -> None:
+def test_a_stopped_experiment_keeps_its_finished_fits(tmp_path: Path) -> None:
     """A failure in the third fit loses that fit alone."""
 
     class Failing(ArithmeticTrainer):
@@ -100,15 +100,15 @@ def test_what_was_stopped_left_its_finished_fits(tmp_path: Path) -> None:
     assert len(ExperimentResults(tmp_path / "s.json", {}).done) == 2
 
 
-def test_results_of_other_settings_are_an_error_that_names_them(tmp_path: Path) -> None:
-    """They are dropped on request alone."""
+def test_results_of_other_settings_are_an_error_that_names_the_settings(tmp_path: Path) -> None:
+    """They are dropped only on request."""
     run_experiment(scarcity(1).experiment(), ArithmeticTrainer(), ExperimentResults(tmp_path / "s.json", {"epochs": 2}))
     with pytest.raises(ExperimentError, match="epochs was 2, is 3"):
         ExperimentResults(tmp_path / "s.json", {"epochs": 3})
     assert ExperimentResults(tmp_path / "s.json", {"epochs": 3}, restart=True).done == {}
 
 
-def test_the_plan_says_what_is_left(tmp_path: Path) -> None:
+def test_the_plan_reports_the_remaining_work(tmp_path: Path) -> None:
     """Assumed seconds a pass before the first fit, measured ones after."""
     experiment, trainer = scarcity(1).experiment(), ArithmeticTrainer()
     results = ExperimentResults(tmp_path / "s.json", {})

@@ -45,26 +45,26 @@ TENSORS = tensor_names(build_schema(FeatureConfig(attributes=(Attribute("placed"
         ("scenario/impression_share", "scenario features"),
     ],
 )
-def test_a_features_name_says_its_group(feature: str, group: str) -> None:
-    """The first rule whose pattern is found decides."""
+def test_the_name_of_a_feature_determines_its_group(feature: str, group: str) -> None:
+    """The first rule whose pattern matches applies."""
     assert group_of(feature) == group
 
 
 @pytest.mark.parametrize("pattern", [pattern for _, patterns in RULES for pattern in patterns])
 def test_every_pattern_matches_a_feature(pattern: str) -> None:
-    """A pattern of features that the schema does not have would be dead code."""
+    """A pattern without a feature in the schema would be dead code."""
     assert any(re.search(pattern, feature) for feature in feature_names(TENSORS))
 
 
-def test_groups_part_all_features() -> None:
+def test_groups_partition_all_features() -> None:
     """Every feature of the schema is in exactly one group; groups without features are left out."""
     groups = feature_groups(TENSORS)
     members = [feature for features in groups.values() for feature in features]
     assert sorted(members) == sorted(feature_names(TENSORS))
 
 
-def test_the_pooled_network_is_not_told_the_scenario() -> None:
-    """It keeps what the user did with the item, whichever scenario it was in."""
+def test_the_pooled_network_has_no_feature_of_the_scenario() -> None:
+    """It keeps the user's engagement with the item over all scenarios."""
     visible = set(feature_names(TENSORS)) - scenario_identifying_features(TENSORS)
     assert {feature.split("/")[0] for feature in visible} == {"behavior", "language", "item", "item_text", "cross"}
     assert not any(feature.startswith("behavior/scenario_") for feature in visible)

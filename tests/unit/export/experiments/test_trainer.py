@@ -39,7 +39,7 @@ def test_a_fit_is_measured_on_both_splits_and_without_sources(trainer: RowsTrain
 
 
 def test_fits_of_few_rows_make_more_passes(trainer: RowsTrainer) -> None:
-    """So that they learn at all; the plan counts them."""
+    """Otherwise they would not learn; the plan counts the passes."""
     whole, few = Fit("whole", "affine", 0), Fit("few", "affine", 0, Selection({"mail": 0.02, "shelf": 0.02}))
     train, validation, test = 240, 120, 120
     assert trainer.row_passes(whole) == 40 * (train + validation) + validation + test
@@ -65,7 +65,7 @@ def test_sources_need_a_model_with_transfer_weights(trainer: RowsTrainer) -> Non
         trainer.require_transfer("pooled")
 
 
-def test_rows_without_a_test_split_are_refused(tmp_path: Path) -> None:
+def test_rows_without_a_test_split_are_an_error(tmp_path: Path) -> None:
     """Before anything is trained."""
     with pytest.raises(ExperimentError, match="need rows of the splits train and test"):
         RowsTrainer(write_rows(tmp_path, splits=("train", "validation")), 1, "cpu")
@@ -80,10 +80,10 @@ def test_rows_without_a_test_split_are_refused(tmp_path: Path) -> None:
     ],
     ids=["scarcity", "sources", "ablation"],
 )
-def test_commands_write_their_results_and_go_on_from_them(
+def test_commands_write_their_results_and_continue_from_them(
     data: Path, arguments: list[str], fits: int, rows: int
 ) -> None:
-    """RemainingWork first, then a table; repeated, nothing is left to do."""
+    """The remaining work first, then a table; repeated, nothing is left to do."""
     command = [*arguments, "--data", "made", "--seeds", "1", "--epochs", "1", "--model", "affine"]
     first, second = CliRunner().invoke(experiment_app, command), CliRunner().invoke(experiment_app, command)
     assert (first.exit_code, second.exit_code) == (0, 0)

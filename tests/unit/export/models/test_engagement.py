@@ -20,7 +20,7 @@ def test_the_longest_half_life_is_found_by_number() -> None:
 
 
 def test_popularity_ranks_by_engagement_of_all() -> None:
-    """More engagement at the longest half-life, more preference."""
+    """The preference grows with the engagement at the longest half-life."""
     item = torch.zeros(3, len(TENSORS["item"]))
     item[:, TENSORS["item"].index("item_engagement_86400s")] = torch.tensor([1.0, 3.0, 2.0])
     item[:, TENSORS["item"].index("item_engagement_3600s")] = torch.tensor([9.0, 0.0, 5.0])
@@ -28,7 +28,7 @@ def test_popularity_ranks_by_engagement_of_all() -> None:
 
 
 def test_past_count_ranks_by_own_engagement_and_breaks_ties_by_popularity() -> None:
-    """A little of one's own outweighs much of others'."""
+    """A few engagements of the user outweigh many of others."""
     item = torch.zeros(3, len(TENSORS["item"]))
     item[:, TENSORS["item"].index("user_item_3600s")] = torch.tensor([0.1, 0.0, 0.0])
     item[:, TENSORS["item"].index("item_engagement_86400s")] = torch.tensor([0.0, 5.0, 9.0])

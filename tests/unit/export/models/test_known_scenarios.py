@@ -1,4 +1,4 @@
-"""Telling scenarios apart by their description."""
+"""Scenarios are recognised by their description."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_targets_of_training_are_known_and_others_are_not(source: RowSource) -> 
     assert [[0, 0]] == known(torch.randn(1, 3)).tolist()
 
 
-def test_scenarios_of_one_description_share(source: RowSource) -> None:
+def test_scenarios_with_one_description_share_membership(source: RowSource) -> None:
     """Membership of two scenarios with one description is split."""
     known = KnownScenarios(TENSORS, 2)
     known.prepare(source)
@@ -54,7 +54,7 @@ def test_shared_bottom_gives_new_scenarios_the_mean_of_the_heads(source: RowSour
 
 
 def test_star_gives_new_scenarios_the_shared_weights_alone(source: RowSource) -> None:
-    """What is a scenario's own changes its preferences and not those of a scenario never seen."""
+    """A scenario's own weights change its preferences, and not those of an unknown scenario."""
     torch.manual_seed(0)
     model = Star(TENSORS, (8, 4), 2).eval()
     model.prepare(source)

@@ -97,7 +97,7 @@ def test_the_served_form_gives_the_preference_that_was_trained(
 
 @pytest.mark.parametrize(("hidden", "members"), SHAPES)
 @torch.no_grad()
-def test_several_requests_at_once_get_what_they_get_one_by_one(hidden: tuple[int, ...], members: int) -> None:
+def test_a_batch_gets_the_scores_of_its_single_requests(hidden: tuple[int, ...], members: int) -> None:
     """P, M, R and probability, of requests of any numbers of items."""
     model, asked = made(hidden, members), [request_tensors(items, 3) for items in (4, 1, 9)]
     requests = [given for given, _ in asked]

@@ -1,4 +1,4 @@
-"""A made-up data set in which the scenario depends a little on each of time, device and user."""
+"""A synthetic data set in which the scenario depends a little on each of time, device and user."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,7 +68,7 @@ def write_devices(
 
 
 _BOUNDS = {"train": 0.0, "validation": 0.45, "test": 0.6}
-"""Where each split begins, as a part of the time."""
+"""The start of each split, as a fraction of the time."""
 
 
 def _times(seconds: list[float]) -> list[datetime]:

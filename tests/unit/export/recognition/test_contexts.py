@@ -77,7 +77,7 @@ def test_the_target_is_drawn_by_events_among_target_scenarios() -> None:
 
 
 def test_only_engagement_makes_a_context() -> None:
-    """Having been shown something is none; without any there is nothing to recognise from."""
+    """An impression is none; without any engagement there are no contexts."""
     shown = history(("ann", "tv", "impression", 1.0), ("ann", "tv", "click", 2.0))
     assert [2.0] == sample_contexts(shown, CONFIG, ["tv"], 99, 0).time_s.tolist()
     with pytest.raises(RecognitionError, match="no event is an engagement"):
@@ -91,7 +91,7 @@ def test_targets_are_the_scenarios_of_labelled_rows() -> None:
     assert ["regular", "shelf", "tv"] == target_scenarios(history(*BASKET), CONFIG)
 
 
-def test_splits_start_where_the_labelled_rows_say() -> None:
+def test_splits_start_at_those_of_the_labelled_rows() -> None:
     """If they follow one another in time; else the last two tenths of the contexts are validation and test."""
     rows = (("tv", "train", 1.0), ("tv", "validation", 7.0), ("tv", "test", 8.5))
     past = history(*[("ann", "tv", "click", float(time)) for time in range(10)], labelled=rows)

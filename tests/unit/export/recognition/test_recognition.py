@@ -46,7 +46,7 @@ def samples(root: Path) -> Samples:
     return make_samples(SCHEMA, DatasetReader(root / "devices"), 2_000, 3)
 
 
-def test_the_forest_beats_majority_and_habits_where_context_tells(trained: TrainedRecogniser) -> None:
+def test_the_forest_beats_majority_and_habits_with_an_informative_context(trained: TrainedRecogniser) -> None:
     """On log loss by a wide margin, on accuracy too; the bound of a context with one scenario is certainty."""
     report = trained.report
     for baseline in report["baselines"].values():
@@ -62,7 +62,7 @@ def test_the_posterior_is_calibrated(trained: TrainedRecogniser) -> None:
     assert trained.report["ece_classwise"] <= 0.03
 
 
-def test_report_and_registry_say_what_was_trained(trained: TrainedRecogniser) -> None:
+def test_report_and_registry_describe_the_trained_recogniser(trained: TrainedRecogniser) -> None:
     """The files are what was returned; the readable tree splits on the device."""
     report = json.loads(trained.report_file.read_text())
     assert trained.report == report
@@ -83,7 +83,7 @@ def test_samples_are_written_as_parquet(trained: TrainedRecogniser) -> None:
     assert len(info["inputs"]) == table.schema.field("features").type.list_size
 
 
-def test_serving_opens_what_training_registered(trained: TrainedRecogniser, root: Path) -> None:
+def test_serving_opens_the_registered_recogniser(trained: TrainedRecogniser, root: Path) -> None:
     """The newest, or the version that is named; both give the same."""
     newest = open_recogniser(Registry(root / "registry"), "recogniser", SCHEMA, required=False)
     named = open_recogniser(Registry(root / "registry"), "recogniser/1", SCHEMA, required=True)
@@ -117,7 +117,7 @@ def test_a_recogniser_that_is_missing_is_an_error_only_if_it_was_chosen(
     ],
     ids=["format", "schema", "unknown scenario", "fewer scenarios", "inputs", "missing field"],
 )
-def test_a_manifest_that_does_not_fit_is_refused(
+def test_a_manifest_that_does_not_match_is_rejected(
     tmp_path: Path, trained: TrainedRecogniser, change: dict[str, Any], reason: str
 ) -> None:
     """Naming what differs, even where the recogniser was not chosen by name."""
@@ -131,7 +131,7 @@ def test_a_manifest_that_does_not_fit_is_refused(
         open_recogniser(Registry(tmp_path), "recogniser", SCHEMA, required=False)
 
 
-def test_other_features_are_named(trained: TrainedRecogniser) -> None:
+def test_other_features_are_an_error_that_names_them(trained: TrainedRecogniser) -> None:
     """The error of a server with another context attribute names the differing choice."""
     other = build_schema(FeatureConfig(text_dims=4))
     with pytest.raises(ModelMismatch, match=r"features\.attributes is .*big_screen"):
@@ -156,7 +156,7 @@ def test_splits_follow_the_labelled_rows_in_time(samples: Samples) -> None:
     assert times["validation"].max() < bounds[1] <= times["test"].min()
 
 
-def test_a_users_first_context_knows_nothing_of_itself(samples: Samples) -> None:
+def test_the_first_context_of_a_user_has_no_feature_of_itself(samples: Samples) -> None:
     """The event that is the target, and all later ones, are in no feature of its context."""
     names = samples.info["inputs"]
     own = [place for place, name in enumerate(names) if name.startswith(("own_", "last"))]
@@ -166,14 +166,14 @@ def test_a_users_first_context_knows_nothing_of_itself(samples: Samples) -> None
     assert (since > 0).all()
 
 
-def test_a_data_set_with_too_few_contexts_is_refused(tmp_path: Path) -> None:
+def test_a_data_set_with_too_few_contexts_is_an_error(tmp_path: Path) -> None:
     """The only context lies after training: nothing can be learnt, and the counts are named."""
     reader = write_devices(tmp_path / "small", users=2, hours=1, per_hour=1)
     with pytest.raises(RecognitionError, match="there are 0 scenarios and 0 contexts in train"):
         make_samples(SCHEMA, reader, 100, 0)
 
 
-def test_a_graph_that_computes_something_else_is_refused(samples: Samples, tmp_path: Path) -> None:
+def test_a_graph_with_other_results_is_rejected(samples: Samples, tmp_path: Path) -> None:
     """The check compares with scikit-learn on real samples."""
     recogniser = train_forest(samples, ForestConfig(trees=3, leaf_samples=(50,)))
     export_recogniser(recogniser, samples.features.shape[1], tmp_path / "model.onnx")
@@ -196,7 +196,7 @@ def test_calibration_undoes_overconfidence() -> None:
 
 
 def test_metrics_of_a_small_example() -> None:
-    """Worked out by hand: two of three right, one bin each."""
+    """Calculated by hand: two of three right, one bin each."""
     posterior = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]])
     made = posterior_metrics(np.array([0, 1, 1]), posterior)
     assert [[1, 0], [1, 1]] == made["confusion"]

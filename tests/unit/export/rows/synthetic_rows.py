@@ -1,4 +1,4 @@
-"""Small seeded training rows in Parquet, as a replay would leave them."""
+"""Small seeded training rows in Parquet, as a replay writes them."""
 
 import json
 from pathlib import Path

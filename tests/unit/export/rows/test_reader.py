@@ -27,7 +27,7 @@ def lists(directory: Path, file: str, name: str, *shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "shuffled"])
-def test_every_row_of_the_split_comes_once_with_its_tensors(directory: Path, shuffled: bool) -> None:
+def test_every_row_of_the_split_is_read_once_with_its_tensors(directory: Path, shuffled: bool) -> None:
     """A batch's arrays are those of its global row numbers in the files, whatever the order."""
     source = RowSource(directory, "train", batch_rows=20, buffer_rows=150)
     batches = list(source.batches(np.random.default_rng(0) if shuffled else None))
@@ -141,13 +141,13 @@ def test_rows_are_counted_per_target(directory: Path) -> None:
     ],
 )
 def test_wrong_selections_are_named(directory: Path, selection: Selection, message: str) -> None:
-    """What does not exist or is out of range is an error, not an experiment without effect."""
+    """A selection that does not exist or is out of range is an error, not an experiment without effect."""
     with pytest.raises(SelectionError, match=message):
         RowSource(directory, "train", selection)
 
 
 def test_missing_and_empty_rows_are_errors(tmp_path: Path) -> None:
-    """Rows that are not there, or without a label, cannot be trained on."""
+    """Missing rows, and rows without a label, cannot be trained on."""
     with pytest.raises(TrainingRowsError, match="run `crossrec replay`"):
         RowSource(tmp_path, "train")
     info = {"counts": {"rows": 0}, "sources": SOURCES, "tensors": TENSORS}

@@ -59,13 +59,13 @@ def test_without_validation_rows_the_last_epoch_counts(tmp_path: Path) -> None:
 
 
 def test_the_first_of_equally_good_epochs_is_the_best() -> None:
-    """A later one with the same AUC brings nothing."""
+    """A later epoch with the same AUC does not replace it."""
     epochs = [Epoch(1, 0.5, 0.7), Epoch(2, 0.4, 0.8), Epoch(3, 0.3, 0.8)]
     assert epochs[1] is best_epoch(epochs)
 
 
 class Interrupted(Exception):
-    """Stands for a kill after an epoch."""
+    """Raised in place of a kill after an epoch."""
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(directory: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(directory: Path, tmp_path
         np.testing.assert_array_equal(weights, resumed.state_dict()[name])
 
 
-def test_a_checkpoint_of_another_run_is_refused(directory: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_run_is_an_error(directory: Path, tmp_path: Path) -> None:
     """Resuming with another learning rate is an error, not a mixture."""
     checkpoint = tmp_path / "checkpoint.pt"
     fit(directory, "neural", config(epochs=1), checkpoint=checkpoint)
@@ -106,7 +106,7 @@ def test_every_row_is_scored_in_order(directory: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["pooled", "lightgbm", "popularity"])
 def test_only_models_with_sources_can_drop_them(directory: Path, kind: str) -> None:
-    """Dropping a source that nothing reads would be an experiment without effect."""
+    """Dropping a source that no model reads would be an experiment without effect."""
     with pytest.raises(ModelError, match=f"a {kind} model has no source scenarios to drop"):
         fit(directory, kind, config_of(kind), Selection(dropped_sources=frozenset({"mail"})))
 
@@ -118,7 +118,7 @@ def test_nothing_left_to_train_on_is_an_error(directory: Path) -> None:
 
 
 def test_wrong_kinds_and_choices_are_named() -> None:
-    """The error lists what there is; a choice of None leaves the kind's own."""
+    """The error lists the valid ones; a choice of None keeps the kind's own."""
     with pytest.raises(ConfigurationError, match="no kind deep; there are popularity"):
         config_of("deep")
     with pytest.raises(ConfigurationError, match=r"no choice epoch; there are .*epochs"):

@@ -1,4 +1,4 @@
-"""`crossrec data check` as a user meets it."""
+"""`crossrec data check` as a user runs it."""
 
 import json
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_errors_end_with_status_1(source: Path) -> None:
     assert "set dataset.label_events to derive labels" in output
 
 
-def test_one_source_is_asked_for(source: Path) -> None:
+def test_exactly_one_source_is_required(source: Path) -> None:
     """Neither or both of --data and --dir is a usage error."""
     assert [2, 2] == [run()[0], run("--data", "mine", "--dir", str(source))[0]]
 

@@ -79,7 +79,7 @@ def finding(report: CheckReport, name: str) -> Finding:
 
 
 def test_a_sound_data_set_has_no_defect() -> None:
-    """The only remark is that it is small."""
+    """The only finding is its small size."""
     report = check_rows(sound())
     assert [("labels", "warning")] == [(f.name, f.level) for f in report.findings if f.level != "ok"]
     assert "Fewer than 100 training positives" in finding(report, "labels").meaning
@@ -133,21 +133,21 @@ def test_counts() -> None:
     ],
 )  # fmt: skip
 def test_a_defect_is_found(extra: Rows, name: str, level: str, numbers: dict[str, int]) -> None:
-    """One flaw more, and the finding has its level and its numbers."""
+    """Each added defect gives a finding with its level and its numbers."""
     found = finding(check_rows([*sound(), *extra]), name)
     assert level == found.level
     assert numbers == {name: found.numbers[name] for name in numbers}
 
 
 def test_late_labels_need_a_near_engagement() -> None:
-    """A touch long before a positive, or one more after it, is a history and no leak."""
+    """An engagement long before a positive, or another one after it, is history and no leak."""
     long_ago = [event("click", 238, "i3"), impression(240, "i3", 1, "test")]
     again = [event("click", 241, "i4"), impression(241.1, "i4", 1, "test"), event("click", 241.2, "i4")]
     assert 0 == finding(check_rows([*sound(), *long_ago, *again]), "positives after their engagement").numbers["late"]
 
 
 def test_a_split_by_user_may_overlap_in_time() -> None:
-    """Where splits share no user, their order in time says nothing."""
+    """Where splits share no user, their order in time does not matter."""
     users = {"train": "a", "validation": "b", "test": "c"}
     events = [impression(hour, "i0", hour % 2, split, user) for hour in range(10) for split, user in users.items()]
     found = finding(check_rows(events), "order of the splits")
@@ -203,6 +203,6 @@ def test_attributes_and_weights() -> None:
 
 
 def test_updates_after_the_last_event_are_noted() -> None:
-    """A version that holds for no row is no error, but known."""
+    """A version that applies to no row is no error, but is reported."""
     late = {**ITEMS[0], "time": T0 + timedelta(days=12)}
     assert 1 == finding(check_rows(sound(), [*ITEMS, late]), "updates after the last event").numbers["versions"]

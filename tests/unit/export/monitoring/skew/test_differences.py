@@ -61,7 +61,7 @@ def test_tolerance_is_absolute_and_relative_above_1(served: float, replayed: flo
 
 
 def test_masked_columns_are_not_compared() -> None:
-    """Neither counted nor stats."""
+    """Neither counted nor in the statistics."""
     stats = DifferenceStats(NAMES, 0.0)
     stats.add("item", np.zeros((2, 2)), np.ones((2, 2)), np.array([True, False]), WHERE)
     assert ["price"] == [line.feature for line in stats.differing_columns()]
