@@ -205,7 +205,7 @@ def _compare(system: System, feeder: Feeder, expected: MemoryRowStore, report: R
 def _missing_records(sent: set[bytes], records: Sequence[Record]) -> list[Difference]:
     """Records that Kafka confirmed and does not hold."""
     missing = len(sent - {record.value or b"" for record in records})
-    return [Difference("behavior", (), "confirmed records that are gone", 0, missing)] if missing else []
+    return [Difference("behavior", (), "missing confirmed records", 0, missing)] if missing else []
 
 
 def _log_progress(text: str) -> None:

@@ -28,7 +28,7 @@ from tests.waiting import wait_until
 
 PREFIX = "chaos"
 TIMEOUT_S = 180.0
-"""Without any progress for so long, something hangs."""
+"""Time without progress after which a campaign counts as hung, seconds."""
 
 POLL_S = 0.1
 SETTINGS = Settings.model_construct().features

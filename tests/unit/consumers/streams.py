@@ -43,7 +43,7 @@ CONFIG = FeatureConfig(
 )
 SCHEMA = build_schema(CONFIG)
 ANY_AGE = GatewaySettings(max_age_half_lives=0)
-"""The stream is of the year 2023."""
+"""The stream's events are from 2023, so that no age limit may apply."""
 ENCODER = HashingEncoder(CONFIG.text_dims)
 
 ACTIVITY = {

@@ -154,7 +154,7 @@ def test_deltas_of_a_subject_keep_their_partition_and_records_stay_small() -> No
 
 
 def test_a_scenarios_delta_needs_its_hours() -> None:
-    """Twenty-four of them."""
+    """A scenario's delta has twenty-four."""
     delta = scenario_delta()
     delta.hours.pop()
     outcome = ActivityHandler(MemoryRowStore(), SCHEMA, 1).fold([record(delta)])

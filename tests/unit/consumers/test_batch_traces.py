@@ -1,4 +1,4 @@
-"""Batches in the traces of their records."""
+"""Spans of batches in the traces of their records."""
 
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -116,7 +116,7 @@ def test_a_batch_in_two_parts_is_in_each_trace_once() -> None:
 
 
 def test_the_span_of_a_dropped_batch_has_failed() -> None:
-    """Earlier failures are its events; the repeated batch has spans of its own."""
+    """Earlier failures are its events; the repeated batch has separate spans."""
     batches, records = Batches(), [record(0, TRACEPARENT)]
     batches.traces.on_polled(records)
     batches.traces.on_store_call("read", "user", 7, 0.0)

@@ -214,7 +214,7 @@ def test_erasing_an_unknown_user_is_not_an_error() -> None:
     ],
 )
 def test_entries_that_break_a_rule_are_dead_letters(entry: Entry, reason: str) -> None:
-    """The reason names the field; the records around are folded."""
+    """The reason names the field; the records around it are folded."""
     bad = Record("crossrec.behavior", 0, 1, b"u0", entry.SerializeToString())
     if not bad.value:
         reason = "the value is empty"

@@ -72,7 +72,7 @@ def test_any_batch_split_gives_the_replays_rows(
     assert_rows(expected, store, ["item", "item_scenario", "scenario"])
 
 
-def test_the_newest_time_wins_whatever_the_order(store: MemoryRowStore, items: ItemHandler) -> None:
+def test_the_newest_time_wins_in_any_order(store: MemoryRowStore, items: ItemHandler) -> None:
     """An older update that arrives later changes only the time of creation."""
     fold(items, records([item_update(1, START_S + 5, price=5.0), item_update(1, START_S + 2, price=2.0)]))
     row = store.rows["item"][("i1",)]

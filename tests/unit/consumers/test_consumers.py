@@ -1,4 +1,4 @@
-"""Whole consumers on a log and a store in memory: loop, fold and commit together."""
+"""Complete consumers on a log and a store in memory: loop, fold and commit."""
 
 import random
 import threading

@@ -37,7 +37,7 @@ def test_stamping_fills_only_what_is_missing() -> None:
 
 
 def test_stamping_does_not_change_its_argument() -> None:
-    """The caller's entry stays as it was."""
+    """The caller's entry is unchanged."""
     entry = Entry(user_erasure=UserErasure(user_id="u"))
     stamp_entry(entry, NOW_S, lambda: "id")
     assert Entry(user_erasure=UserErasure(user_id="u")) == entry

@@ -51,7 +51,7 @@ def make_events(schema: Schema, count: int, seed: int = 0, users: int = 5, items
 
 
 def renumbered(events: Events) -> Events:
-    """The events at the offsets of their present order."""
+    """The events with offsets in their present order."""
     position = events.position.copy()
     position[:, 2] = np.arange(len(events))
     return replace(events, position=position)

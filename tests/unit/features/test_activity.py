@@ -81,7 +81,7 @@ def test_repeats_add_nothing(schema: Schema, events: Events) -> None:
 
 
 def test_newest_price_wins(schema: Schema, events: Events) -> None:
-    """last_value is the price of the newest purchase that has one, whatever the order."""
+    """last_value is the price of the newest purchase that has one, in any order."""
     bought = np.flatnonzero((events.type == 3) & np.isfinite(events.value) & (events.item == "i3"))
     newest = bought[np.argmax(events.time_s[bought])]
     deltas = deltas_of(schema, events, "item")

@@ -63,7 +63,7 @@ def test_batch_borders_do_not_matter(schema: Schema, events: Events, size: int) 
 
 
 def test_folding_twice_changes_nothing(schema: Schema, events: Events) -> None:
-    """A batch that was folded before a crash leaves every row as it is, to the bit."""
+    """A batch that was folded before a crash changes no row, to the bit."""
     once = fold(schema, empty(schema), events)
     twice = fold(schema, once, events)
     for left, right in zip(unpack_rows(once), unpack_rows(twice), strict=True):

@@ -1,4 +1,4 @@
-"""Rows of items and scenarios from updates."""
+"""Folding updates into rows of items and scenarios."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def test_item_row_holds_the_update(schema: Schema) -> None:
     assert "tea. loose leaf. drinks, hot" == state.text
 
 
-def test_newest_time_wins_whatever_the_order(schema: Schema) -> None:
+def test_the_newest_time_wins_in_any_order(schema: Schema) -> None:
     """An older update that arrives late changes only the time of creation."""
     new, old = ItemState(20.0, "new"), ItemState(5.0, "old")
     row = fold(schema, fold(schema, None, new, 0), old, 1)

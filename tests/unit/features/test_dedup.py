@@ -44,7 +44,7 @@ def expected_flags(schema: Schema, events: Events) -> tuple[list[bool], list[lis
     for n in range(len(events)):
         user, time_s = events.user[n], events.time_s[n]
         keys = [(user, level, int(key)) for level, key in enumerate((events.item_key[n], *events.facet_key[n]))]
-        # Facets share a table, whatever their level.
+        # Facets of all levels share a table.
         keys = [(user, min(level, 1), key) for user, level, key in keys]
         counted.append((user, int(events.event_key[n])) not in ids)
         ids.add((user, int(events.event_key[n])))

@@ -1,4 +1,4 @@
-"""Rows to tensors."""
+"""Encoding rows as tensors."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Features of rhythm, exposure and price, from a history small enough to work out by hand."""
+"""Features of rhythm, exposure and price, from a history small enough to compute by hand."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ NOW_S = START_S + 40 * DAY_S
 PURCHASES = [("ann", 0, 2.0), ("bob", 5, 4.0), ("ann", 10, 3.0), ("ann", 30, 3.0)]
 """User, day and price of purchases of one item."""
 IMPRESSION_DAYS = [1, 2, 3]
-"""Days on which ann was shown it."""
+"""Days of the item's impressions to ann."""
 
 
 def decay(days: float) -> float:

@@ -98,7 +98,7 @@ def test_a_type_and_a_key_must_not_change() -> None:
 
 
 def test_rows_of_an_older_schema_get_defaults() -> None:
-    """Attributes at their end; features that are new, also those whose name an even older schema had used."""
+    """New attributes at the end; new features, also if an even older schema had used their name."""
     new = build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT)))["item"]
     row = {feature.name: default_value(feature) for feature in SCHEMA["item"].features}
     row |= {"attributes": np.array([3.0]), "price": np.array(5.0)}

@@ -80,7 +80,7 @@ def test_a_new_user_without_any_history_has_zeros() -> None:
 
 
 def test_attributes_beyond_single_precision_stay_finite() -> None:
-    """As for the ranking model."""
+    """As in the tensors of the ranking model."""
     assert np.isfinite(features(MONDAY_S, [1, 1], [1, 1], device=1e300)["context_device"])
 
 

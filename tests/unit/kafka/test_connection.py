@@ -127,7 +127,7 @@ def test_a_secret_given_twice_is_rejected(files: Path) -> None:
 
 
 def test_every_client_is_made_with_these_arguments() -> None:
-    """A Kafka client configured otherwise could reach unprotected brokers only."""
+    """A Kafka client without them could only connect to unprotected brokers."""
     files = [*(ROOT / "services").rglob("*.py"), *(ROOT / "export").rglob("*.py")]
     strays = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

@@ -19,7 +19,7 @@ def test_topics_and_partitions() -> None:
 
 
 def test_state_is_compacted_and_history_expires() -> None:
-    """Items and scenarios keep the last record of each key; the others keep days."""
+    """Items and scenarios keep the last record of each key; the others keep some days."""
     configs = {spec.name: spec.config for spec in topic_specs()}
     assert {name for name, config in configs.items() if config["cleanup.policy"] == "compact"} == {
         "crossrec.items",

@@ -25,7 +25,7 @@ def test_without_diversity_the_score_alone_decides() -> None:
 
 
 def test_diversity_ranks_dissimilar_items_first() -> None:
-    """(1 - d) * probability - d * closest: worked out by hand for d = 0.5."""
+    """(1 - d) * probability - d * closest: computed by hand for d = 0.5."""
     text = [[1.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]
     # First item 0. Then, doubled, the values are 0.8 - 1, 0.75 - 0.6 and 0.1 - 0; then 0.8 - 1 and 0.1 - 0.8.
     assert diversify(scores_of([0.9, 0.8, 0.75, 0.1]), tensors_of(text), 0.5).tolist() == [0, 2, 1, 3]

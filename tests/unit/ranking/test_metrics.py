@@ -41,7 +41,7 @@ class ObservedRanker:
 
 
 def test_an_answer_is_counted_in_every_metric() -> None:
-    """Once."""
+    """Each metric counts it once."""
     ranker = ObservedRanker(filled_store())
     answer = ranker.rank(request("tv", items=["milk", "tea", "unheard-of"]))
     assert [1.0] * len(STAGES) == [ranker.value("stage_seconds_count", stage=stage) for stage in STAGES]
@@ -96,7 +96,7 @@ def test_calls_are_counted_by_their_codes() -> None:
 
 
 def test_labels_contain_no_user_data() -> None:
-    """Neither ids nor items."""
+    """Neither user ids nor item ids."""
     ranker = ObservedRanker(filled_store())
     ranker.rank(request("tv", user_id="ann", items=["milk"]))
     shown = {value for metric in ranker.registry.collect() for s in metric.samples for value in s.labels.values()}

@@ -100,7 +100,7 @@ class DeviceRecogniser:
 
 
 def test_the_recogniser_distributes_the_mass_of_its_scenarios() -> None:
-    """By the context; a source that is no target gets nothing, and s3, which came later, what habits give it."""
+    """By the context; a source that is not a target gets 0, and the newer s3 its share from habits."""
     for hour, expected in ((1.0, [0.75, 0, 0, 0.25]), (-1.0, [0.375, 0, 0.375, 0.25])):
         query = replace(request(), context={"hour": hour})
         rows = activity("user_scenario", [1, 9, 1, 2 / 3])

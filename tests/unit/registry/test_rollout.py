@@ -61,7 +61,7 @@ def test_weights_are_thousandths_below_one(weight: float) -> None:
 
 
 def test_invalid_changes_are_rejected() -> None:
-    """Each with its reason."""
+    """Each error names its reason."""
     begun = with_arm(START, TWO, "b", 0.999, "", NOW)
     for change, reason in [
         (lambda: with_version(START, ONE, NOW), "no change: tiny/1 to all already"),

@@ -58,7 +58,7 @@ class RowStoreSuite:
 
     @pytest.mark.parametrize("position", [(2, 1, 4), (2, 1, 0), (1, 1, 9), (1, 0, 9)])
     def test_writes_at_older_positions_are_rejected(self, position: tuple[int, int, int], store: RowStore) -> None:
-        """Of the same partition, or of an older topic epoch; the row stays as it is."""
+        """Of the same partition, or of an older topic epoch; the row is unchanged."""
         with pytest.raises(FencedWrite, match=r"1 (of 1 )?rows of view item_scenario hold newer positions"):
             store.write([KEY], block((position, 1.0)))
         assert 50.0 == value_of(store)
@@ -92,7 +92,7 @@ class RowStoreSuite:
         assert (50.0, 2.0) == (value_of(store), value_of(store, OTHER))
 
     def test_a_deleted_row_stays_fenced(self, store: RowStore) -> None:
-        """By the position of the deletion; deleting a missing row is no error and fences it too."""
+        """By the position of the deletion; deleting a missing row is not an error and also fences it."""
         store.delete(DELETABLE, [KEY, OTHER], (2, 1, 7))
         for key in (KEY, OTHER):
             assert [None] == read_rows(store, DELETABLE, [key])
@@ -128,7 +128,7 @@ class RowStoreSuite:
         assert [SCHEMA.fingerprint, 0] == read_block(store, VIEW, [KEY, OTHER]).ints("schema").tolist()
 
     def test_nothing_is_written_deleted_or_read_without_keys(self, store: RowStore) -> None:
-        """Empty calls are no errors."""
+        """Empty calls are not errors."""
         store.write([], block())
         store.delete(DELETABLE, [], (9, 9, 9))
         assert [] == store.read_blocks([])

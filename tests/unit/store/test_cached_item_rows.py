@@ -33,7 +33,7 @@ class CountedStore(MemoryRowStore):
 
 
 class Clock:
-    """Seconds that the test sets."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now_s = 100.0

@@ -103,7 +103,7 @@ def erase(store: MemoryRowStore, *position: int) -> None:
 
 
 def test_erasing_deletes_every_row_of_the_user(store: MemoryRowStore) -> None:
-    """Those of other users stay; twice is once."""
+    """Rows of other users are kept; a second erasure changes nothing."""
     fold(store, "s0", "s1")
     fold(store, "s0", offset=2, user="u1")
     for _ in range(2):

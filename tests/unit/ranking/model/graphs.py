@@ -90,7 +90,7 @@ def make_request(items: int, scenarios: int = 3, seed: int = 0) -> ModelRequest:
 
 
 def expected(tensors: Tensors, target: np.ndarray) -> Scores:
-    """What the graphs compute, in numpy."""
+    """The outputs of the graphs, computed in numpy."""
     logit = tensors.item[:, :1] + tensors.behavior[0, :, 0] + tensors.cross[:, :, 0]
     preference, transfer = 1 / (1 + np.exp(-logit)), target + tensors.scenario[:, 0]
     score = preference @ transfer

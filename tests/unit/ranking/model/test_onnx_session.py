@@ -17,7 +17,7 @@ from tests.unit.ranking.model.graphs import ModelRequest, assert_same, expected,
 CPU = ("CPUExecutionProvider",)
 PADDED = ExecutionConfig(buckets=(4, 16))
 CAPTURED = ExecutionConfig(buckets=(4, 16), cuda_graph=True)
-"""On the processor there is nothing to capture; fixed shapes, own sessions and the one thread are the same."""
+"""The CPU has no graph capture; fixed shapes, separate sessions and the single thread are the same."""
 
 
 def inputs(request: ModelRequest) -> dict[str, np.ndarray]:

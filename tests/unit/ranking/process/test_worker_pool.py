@@ -20,7 +20,7 @@ class NumberedPool(WorkerPool):
         self.last += len(new)
         return new
 
-    def up(self) -> "NumberedPool":
+    def start_all(self) -> "NumberedPool":
         """Start the pool and report all workers as ready."""
         for pid in self.start_due():
             self.on_ready(pid)
@@ -37,7 +37,7 @@ def test_the_wanted_number_of_workers_is_started() -> None:
 
 def test_a_worker_that_was_ready_is_replaced_at_once() -> None:
     """Any number of times."""
-    pool = NumberedPool(2).up()
+    pool = NumberedPool(2).start_all()
     for _ in range(20):
         pool.on_exit(pool.last, "killed by SIGKILL")
         assert 1 == len(pool.start_due())
@@ -56,7 +56,7 @@ def test_workers_that_die_before_they_are_ready_are_replaced_with_backoff() -> N
         pool.now_s += pool.next_start_s()
     assert [0.1, 0.2, 0.4, 0.8] == pytest.approx(pauses[:4])
     assert MAX_PAUSE_S == pytest.approx(pauses[-1])
-    pool.up()
+    pool.start_all()
     pool.on_exit(pool.last, "killed")
     assert 1 == len(pool.start_due())
     pool.on_exit(pool.last, "ended")
@@ -76,13 +76,13 @@ def test_a_crash_loop_is_reported() -> None:
         report.reasons,
     )
     assert pool.live().ok
-    pool.up()
+    pool.start_all()
     assert (True, []) == (pool.ready().ok, pool.ready().reasons)
 
 
 def test_the_pool_stays_ready_while_other_workers_crash() -> None:
     """It reports the reason."""
-    pool = NumberedPool(2).up()
+    pool = NumberedPool(2).start_all()
     pool.on_exit(1, "killed by SIGKILL")
     for _ in range(CRASH_LOOP):
         pool.on_exit(pool.start_due()[0], "ended with status 3")
@@ -93,7 +93,7 @@ def test_the_pool_stays_ready_while_other_workers_crash() -> None:
 
 def test_all_workers_are_replaced_one_after_another() -> None:
     """Never fewer ready workers than wanted, never more than one extra."""
-    pool = NumberedPool(2).up()
+    pool = NumberedPool(2).start_all()
     pool.replace_all()
     order = []
     for _ in range(2):
@@ -111,7 +111,7 @@ def test_all_workers_are_replaced_one_after_another() -> None:
 
 def test_a_failed_start_replaces_no_worker() -> None:
     """The old workers continue."""
-    pool = NumberedPool(2).up()
+    pool = NumberedPool(2).start_all()
     pool.replace_all()
     pool.on_exit(pool.start_due()[0], "ended with status 1")
     pool.now_s += 60
@@ -121,7 +121,7 @@ def test_a_failed_start_replaces_no_worker() -> None:
 
 def test_a_dead_worker_is_replaced_before_another_drains() -> None:
     """A replacement of the dead worker and the extra worker are both started."""
-    pool = NumberedPool(2).up()
+    pool = NumberedPool(2).start_all()
     pool.replace_all()
     (extra,) = pool.start_due()
     pool.on_exit(1, "killed by SIGKILL")
@@ -134,7 +134,7 @@ def test_a_dead_worker_is_replaced_before_another_drains() -> None:
 
 def test_no_worker_is_started_after_a_stop() -> None:
     """The pool is not ready."""
-    pool = NumberedPool(1).up()
+    pool = NumberedPool(1).start_all()
     pool.stop()
     pool.on_exit(1, "killed")
     assert ([], False) == (pool.start_due(), pool.ready().ok)

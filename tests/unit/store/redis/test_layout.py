@@ -1,4 +1,4 @@
-"""Keys and fields, byte by byte; that Feast finds rows there is tested against Feast itself."""
+"""Keys and fields, byte by byte; an integration test checks that Feast finds the rows."""
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp

@@ -1,4 +1,4 @@
-"""Varints against protobuf's own encoder."""
+"""Varints, compared with protobuf's encoder."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from google.protobuf.wrappers_pb2 import Int64Value
 from services.store.redis import varints
 
 EDGES = [0, 1, 127, 128, 2**14 - 1, 2**14, 2**56, 2**62, 2**63 - 1, -1, -(2**63)]
-"""The borders between lengths."""
+"""Numbers at the borders between encoded lengths."""
 
 
 def encode_with_protobuf(number: int) -> bytes:

@@ -78,7 +78,7 @@ def rows_of(view: View) -> list[Row]:
 
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
 def test_values_are_encoded_as_protobuf_does(view: View) -> None:
-    """To the byte, whatever lengths the rows have."""
+    """To the byte, for rows of any length."""
     rows = rows_of(view)
     encoded = encode_block(pack_rows(view, rows))
     for feature in view.features:
