@@ -1,4 +1,4 @@
-"""Which room may import which, and the picture of it that services/CONTRIBUTING.md shows.
+"""Which package may import which, and the picture of it that services/CONTRIBUTING.md shows.
 
 `python -m tests.unit.layers` prints it.
 """
@@ -34,7 +34,7 @@ SERVICES = {
         "errors",
     },
 }
-"""Every room of services/, with what it may import."""
+"""Every package of services/, with what it may import."""
 
 
 EXPORT = {
@@ -52,24 +52,25 @@ EXPORT = {
     "harness": {"harness", "training", "replay", "datasets"},
     "demo": {"demo", "harness", "training", "evaluation", "models", "replay", "datasets", "rows", "onnx_check"},
 }
-"""Every room of export/, with what of export/ it may import; a cli.py wires a command and may import anything."""
+"""Every package of export/, with what of export/ it may import; a cli.py wires a command and may import anything."""
 
 
 def levels(allowed: Mapping[str, set[str]]) -> list[list[str]]:
-    """The rooms by level, the lowest first: a room stands one level above the highest that it may import."""
+    """The packages by level, the lowest first: a package stands one level above the highest that it may import."""
     found: dict[str, int] = {}
 
-    def level(room: str) -> int:
-        if room not in found:
-            found[room] = 1 + max((level(below) for below in allowed[room] - {room}), default=-1)
-        return found[room]
+    def level(package: str) -> int:
+        if package not in found:
+            found[package] = 1 + max((level(below) for below in allowed[package] - {package}), default=-1)
+        return found[package]
 
-    return [sorted(room for room in allowed if level(room) == number) for number in range(1 + max(map(level, allowed)))]
+    highest = max(map(level, allowed))
+    return [sorted(package for package in allowed if level(package) == number) for number in range(highest + 1)]
 
 
-def drawing(allowed: Mapping[str, set[str]], title: str = "a room imports from levels below its own") -> str:
+def drawing(allowed: Mapping[str, set[str]], title: str = "a package imports from levels below its own") -> str:
     """The levels as a stack of boxes, the highest on top."""
-    lines = ["   ".join(rooms) for rooms in reversed(levels(allowed))]
+    lines = ["   ".join(packages) for packages in reversed(levels(allowed))]
     width = max(len(line) for line in (title, *lines))
     edge = "─" * (width + 2)
     boxes = [f"│ {line.center(width)} │" for line in lines]
