@@ -161,7 +161,7 @@ def test_events_are_published_and_folded_over_tls_with_a_password(secured: Secur
     require_stopped(settings, kinds)
     assert 0 < sum(end_offsets(settings, "secured.activity"))  # written in transactions
     (listed,) = list_dead_letters(settings, lambda _: True, 0.0, 10)
-    assert ["secured.behavior"] == [sent.topic for sent in replay(settings, [listed.letter.number])]
+    assert ["secured.behavior"] == [sent.topic for sent in replay(settings, [listed.dead_letter.number])]
     assert CheckState.OK == kafka_check(settings.kafka).state
 
 

@@ -8,7 +8,7 @@ import pytest
 from services.errors import TokenExpired, Unauthenticated
 from services.server.security import jwts, verifier
 from services.server.security.caller import Scope
-from services.server.security.tokens import new_token, parse_tokens
+from services.server.security.tokens import Tokens, new_token, parse_tokens
 from services.server.security.verifier import JwtSigners, TokenVerifier
 from services.server.security.watched_files import WatchedFiles
 from tests.unit.server.security.signing import AUDIENCE, ISSUER, claims, sign_token, write_keys
@@ -26,7 +26,7 @@ def watch_jwks(path: Path) -> JwtSigners:
     return JwtSigners(keys, jwts.JwtRules(ISSUER, AUDIENCE, 0.0))
 
 
-def watch_tokens(path: Path) -> "WatchedFiles[verifier.Tokens]":
+def watch_tokens(path: Path) -> WatchedFiles[Tokens]:
     return WatchedFiles("tokens", [path], lambda: parse_tokens(path.read_text()), check_interval_s=0.0)
 
 
