@@ -53,6 +53,18 @@ class Tensors:
     cross: np.ndarray
 
 
+def leading_shapes(items: int, scenarios: int) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of one request without its last axis, in the order of `Tensors`."""
+    return {
+        "scenario": (scenarios,),
+        "behavior": (1, scenarios),
+        "language": (1, scenarios),
+        "item": (items,),
+        "item_text": (items,),
+        "cross": (items, scenarios),
+    }
+
+
 def encode(schema: Schema, rows: FeatureRows) -> Tensors:
     """The tensors of the requests."""
     language = _language(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)

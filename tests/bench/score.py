@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from export.evaluation.machine import machine, versions
-from services.features.encode import Tensors
+from services.features.encode import Tensors, leading_shapes
 from services.ranking.model.batching import BatchingModel
 from services.ranking.model.execution import build_execution
 from services.ranking.model.onnx_model import INPUTS, OnnxModel
@@ -92,14 +92,7 @@ def _measure(model: OnnxModel, manifest: Mapping[str, Any], runs: int) -> dict[s
 def random_request(manifest: Mapping[str, Any], items: int, random: np.random.Generator) -> tuple[Tensors, np.ndarray]:
     """Random tensors of the model's widths, and a target posterior."""
     sources = len(manifest["sources"])
-    shapes = {
-        "scenario": (sources,),
-        "behavior": (1, sources),
-        "language": (1, sources),
-        "item": (items,),
-        "item_text": (items,),
-        "cross": (items, sources),
-    }
+    shapes = leading_shapes(items, sources)
     widths = {name: len(manifest["tensors"][name]) for name in INPUTS}
     made = {name: random.normal(size=(*shapes[name], widths[name])).astype(np.float32) for name in INPUTS}
     return Tensors(**made), np.eye(sources)[0]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from services.errors import CrossRecError
-from services.features.encode import Tensors
+from services.features.encode import Tensors, leading_shapes
 from services.features.schema import Schema
 from services.ranking.model.batching import BatchingModel
 from services.ranking.model.execution import ExecutionConfig
@@ -89,13 +89,6 @@ def warm(model: OnnxModel, manifest: Mapping[str, Any]) -> None:
     scenarios = max(1, len(manifest.get("sources", ())))
     widths = {name: len(names) for name, names in manifest["tensors"].items()}
     for items in WARM_ITEMS:
-        shapes = {
-            "scenario": (scenarios,),
-            "behavior": (1, scenarios),
-            "language": (1, scenarios),
-            "item": (items,),
-            "item_text": (items,),
-            "cross": (items, scenarios),
-        }
+        shapes = leading_shapes(items, scenarios)
         zeros = {name: np.zeros((*shape, widths[name]), np.float32) for name, shape in shapes.items()}
         model.score(Tensors(**zeros), np.full(scenarios, 1 / scenarios))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from services.features.encode import Tensors
+from services.features.encode import Tensors, leading_shapes
 from services.registry.model import Scores
 
 ModelRequest = tuple[Tensors, np.ndarray]
@@ -77,14 +77,7 @@ def write_batched(path: Path) -> Path:
 def make_request(items: int, scenarios: int = 3, seed: int = 0) -> ModelRequest:
     """The tensors of a request, and its target posterior."""
     random = np.random.default_rng((seed, items, scenarios))
-    shapes = {
-        "scenario": (scenarios,),
-        "behavior": (1, scenarios),
-        "language": (1, scenarios),
-        "item": (items,),
-        "item_text": (items,),
-        "cross": (items, scenarios),
-    }
+    shapes = leading_shapes(items, scenarios)
     tensors = {name: random.random((*shape, 2), dtype=np.float32) for name, shape in shapes.items()}
     return Tensors(**tensors), random.dirichlet(np.ones(scenarios))
 

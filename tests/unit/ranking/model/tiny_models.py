@@ -10,7 +10,7 @@ import fsspec
 import numpy as np
 from onnx import TensorProto, helper, save
 
-from services.features.encode import Tensors, tensor_names
+from services.features.encode import Tensors, leading_shapes, tensor_names
 from services.features.schema import Schema
 from services.ranking.model.onnx_model import OnnxModel
 from services.registry.reader import describe_file
@@ -63,14 +63,7 @@ def write_graph(path: Path, schema: Schema, slope: float = 1.0) -> None:
 def tensors_of(schema: Schema, items: int, scenarios: int, seed: int = 0) -> Tensors:
     """A made-up request."""
     random = np.random.default_rng(seed)
-    shapes = {
-        "scenario": (scenarios,),
-        "behavior": (1, scenarios),
-        "language": (1, scenarios),
-        "item": (items,),
-        "item_text": (items,),
-        "cross": (items, scenarios),
-    }
+    shapes = leading_shapes(items, scenarios)
     widths = {name: len(names) for name, names in tensor_names(schema).items()}
     return Tensors(
         **{name: random.normal(size=(*shape, widths[name])).astype(np.float32) for name, shape in shapes.items()}
