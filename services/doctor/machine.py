@@ -3,12 +3,12 @@
 import os
 import platform
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from services.doctor.check import Check, ok, warning
-from services.kafka.connection import has_compiled_checksums
+from services.doctor.check import Check, ok, warning, wrong
+from services.kafka.connection import has_compiled_checksums, missing_codecs
 
 PACKAGES = (
     "crossrec",
@@ -39,6 +39,7 @@ def machine_checks() -> Iterator[Check]:
     yield open_files_check(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     yield ok("packages", ", ".join(f"{name} {version_of(name)}" for name in ("Python", *PACKAGES)))
     yield from native_checks()
+    yield codecs_check(missing_codecs())
 
 
 def native_checks() -> Iterator[Check]:
@@ -53,6 +54,14 @@ def native_checks() -> Iterator[Check]:
             yield ok(name, f"{version_of(name)}, in use")
         else:
             yield warning(name, f"not in use: {without}", f"pip install --upgrade {name}")
+
+
+def codecs_check(missing: Sequence[str]) -> Check:
+    """Check whether records can be read whatever their producers, or the topics, compress them with."""
+    if missing:
+        advice = "pip install python-snappy lz4 zstandard"
+        return wrong("Kafka's codecs", f"cannot read records compressed with {', '.join(missing)}", advice)
+    return ok("Kafka's codecs", "gzip, snappy, lz4, zstd")
 
 
 def version_of(package: str) -> str:

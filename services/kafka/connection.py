@@ -67,3 +67,11 @@ def has_compiled_checksums() -> bool:
     from kafka.record import util
 
     return util.crc32c_c is not None
+
+
+def missing_codecs() -> list[str]:
+    """Names of the compressions of Kafka that this environment cannot read or write, for lack of a package."""
+    from kafka import codec
+
+    found = {"snappy": codec.has_snappy(), "lz4": codec.has_lz4(), "zstd": codec.has_zstd()}
+    return [name for name, is_there in found.items() if not is_there]

@@ -23,6 +23,12 @@ def test_serving_has_no_training_packages(lock: str) -> None:
     assert not {name for name, _ in versions(lock)} & {"torch", "scikit-learn", "lightgbm", "onnx", "matplotlib"}
 
 
+@pytest.mark.parametrize("lock", ["serving.txt", "serving-cpu.txt", "serving-gpu.txt"])
+def test_serving_reads_every_codec_of_kafka(lock: str) -> None:
+    """A broker hands out what producers compressed, with whatever they chose."""
+    assert {"python-snappy", "cramjam", "lz4", "zstandard"} <= {name for name, _ in versions(lock)}
+
+
 def test_cpu_and_gpu_locks_have_the_same_onnx_runtime_version() -> None:
     """The CPU package has the version of the package for both."""
     cpu, both = versions("serving-cpu.txt"), versions("serving.txt")

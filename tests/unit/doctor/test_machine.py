@@ -9,6 +9,7 @@ import pytest
 from services.doctor.check import CheckState
 from services.doctor.machine import (
     FLAGS,
+    codecs_check,
     cores_check,
     cpu_quota,
     machine_checks,
@@ -81,3 +82,11 @@ def test_clients_use_their_compiled_packages_here() -> None:
     """The locked environment has both."""
     found = {check.name: check.state for check in machine_checks()}
     assert (CheckState.OK, CheckState.OK) == (found["hiredis"], found["crc32c"])
+
+
+def test_a_codec_without_its_package_is_named() -> None:
+    """Records compressed with it would stop a consumer."""
+    check = codecs_check(["lz4", "zstd"])
+    assert (CheckState.WRONG, "cannot read records compressed with lz4, zstd") == (check.state, check.found)
+    assert CheckState.OK == codecs_check([]).state
+    assert CheckState.OK == {each.name: each.state for each in machine_checks()}["Kafka's codecs"]
