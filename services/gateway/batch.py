@@ -10,16 +10,26 @@ from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected
 from services.errors import InvalidRequest
 from services.events.codec import encode
 from services.events.routing import route_entry, topic_name
-from services.events.validation import find_violation, stamp_entry
+from services.events.validation import Violation, find_violation, stamp_entry
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
 from services.kafka.publisher import OutgoingRecord
+from services.server.security.caller import Scope
 from services.server.security.pseudonyms import Pseudonymizer
 
 MAX_ENTRIES = 1000
 
 UNKNOWN = "unknown"
 """Type of an entry whose kind or event type is not known."""
+
+SCOPE_OF_KIND = {
+    "behavior_event": Scope.PUBLISH,
+    "item_update": Scope.CATALOGUE,
+    "item_scenario_update": Scope.CATALOGUE,
+    "scenario_update": Scope.CATALOGUE,
+    "user_erasure": Scope.ERASE,
+}
+"""The scope that each kind of entry needs."""
 
 _EVENT_TYPE_NAMES = dict(enumerate(("unspecified", *EVENT_TYPES)))
 """Names of event types by protobuf enum number."""
@@ -71,14 +81,23 @@ class ValidatedBatch:
 
 
 def validate_batch(
-    entries: Sequence[Entry], config: IntakeConfig, now_s: float, make_id: Callable[[], str]
+    entries: Sequence[Entry],
+    config: IntakeConfig,
+    scopes: frozenset[Scope],
+    now_s: float,
+    make_id: Callable[[], str],
 ) -> ValidatedBatch:
-    """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
+    """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long.
+
+    An entry of a kind that the caller's `scopes` do not permit is rejected, and the others are not affected.
+    """
     check_length(entries)
     batch = ValidatedBatch()
     for given in entries:
         entry = stamp_entry(given, now_s, make_id)
-        found = find_violation(entry, config.features, now_s, config.future_tolerance_s, config.max_age_s)
+        found = find_refusal(entry, scopes) or find_violation(
+            entry, config.features, now_s, config.future_tolerance_s, config.max_age_s
+        )
         if found:
             batch.results.append(EntryResult(rejected=Rejected(field=found.field, reason=found.reason)))
             batch.rejected_types.append(entry_type(entry))
@@ -89,6 +108,14 @@ def validate_batch(
             batch.record_counts.append(len(records))
             batch.types.append(entry_type(entry))
     return batch
+
+
+def find_refusal(entry: Entry, scopes: frozenset[Scope]) -> Violation | None:
+    """Why a caller with these scopes may not publish the entry, or None; an entry without a kind is not judged."""
+    kind = entry.WhichOneof("entry")
+    if kind is None or SCOPE_OF_KIND[kind] in scopes:
+        return None
+    return Violation(kind, f"needs a token with the scope {SCOPE_OF_KIND[kind]}")
 
 
 def check_length(entries: Sequence[Entry]) -> None:

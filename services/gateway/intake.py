@@ -23,6 +23,7 @@ from services.kafka.publisher import (
     confirmation_error,
     failed_confirmation,
 )
+from services.server.security.caller import Scope
 
 RETRY_AFTER_S = 1.0
 """Retry delay that callers receive while the gateway is full, seconds."""
@@ -105,9 +106,12 @@ class Intake:
         self._now_s = now_s
         self._make_id = make_id
 
-    def validate(self, entries: Sequence[Entry]) -> ValidatedBatch:
-        """Stamp and validate every entry by itself; InvalidRequest for a batch that is empty or too long."""
-        batch = validate_batch(entries, self.config, self._now_s(), self._make_id)
+    def validate(self, entries: Sequence[Entry], scopes: frozenset[Scope]) -> ValidatedBatch:
+        """Stamp and validate every entry by itself, for a caller with these scopes.
+
+        InvalidRequest for a batch that is empty or too long.
+        """
+        batch = validate_batch(entries, self.config, scopes, self._now_s(), self._make_id)
         self._observer.on_rejected(batch.rejected_types)
         return batch
 

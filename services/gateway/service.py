@@ -22,7 +22,7 @@ from services.gateway.batch import check_length
 from services.gateway.intake import RETRY_AFTER_S, Intake, Submission
 from services.gateway.pressure import RateLimits
 from services.gateway.stream import EntryStream, StreamLimits
-from services.server.security.caller import CURRENT_GRANT, client_of
+from services.server.security.caller import CURRENT_GRANT, client_of, current_scopes
 from services.server.security.expiry import end_on_expiry
 
 _BUSY_S = 0.1
@@ -59,7 +59,7 @@ class EventService(EventServiceServicer):
             self._check_rate(context, len(request.entries))
             timeout_s = self._timeout_s(context)
             deadline_s = time.monotonic() + timeout_s
-            submission = self._intake.submit(self._intake.validate(request.entries), timeout_s)
+            submission = self._intake.submit(self._intake.validate(request.entries, current_scopes()), timeout_s)
             _wait(submission, deadline_s - time.monotonic())
             return PublishResponse(results=submission.answer())
 

@@ -16,6 +16,7 @@ from crossrec.events.v1.events_pb2 import PublishStreamRequest, PublishStreamRes
 from services.errors import Unavailable
 from services.gateway.batch import check_length
 from services.gateway.intake import Intake, Submission
+from services.server.security.caller import current_scopes
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class EntryStream:
         if not (self._wait_for_rate(entries) and self._wait_for_window(entries)):
             return False
         try:
-            submission = self._intake.submit_when_room(self._intake.validate(request.entries), timeout_s, self._is_over)
+            batch = self._intake.validate(request.entries, current_scopes())
+            submission = self._intake.submit_when_room(batch, timeout_s, self._is_over)
         except Exception:
             self._count_unanswered(-entries)
             raise

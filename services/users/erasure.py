@@ -11,6 +11,7 @@ scenarios remains; it identifies no user.
 from crossrec.events.v1.events_pb2 import Entry, UserErasure
 from services.errors import InvalidRequest, Unavailable
 from services.gateway.intake import Intake
+from services.server.security.caller import Scope
 
 NEXT_STEPS = (
     "Stored in Kafka. The behaviour consumer deletes the user's rows when it reaches the record: `crossrec consumers "
@@ -32,7 +33,7 @@ def request_erasure(intake: Intake, user_id: str, time_s: float) -> None:
     """
     entry = Entry(user_erasure=UserErasure(user_id=user_id))
     entry.user_erasure.time.FromMicroseconds(round(time_s * 1e6))
-    batch = intake.validate([entry])
+    batch = intake.validate([entry], frozenset({Scope.ERASE}))
     (result,) = batch.results
     if result.HasField("rejected"):
         raise InvalidRequest(result.rejected.field, result.rejected.reason)

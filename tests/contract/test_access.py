@@ -34,7 +34,7 @@ from tests.contract.rank_server import request
 from tests.contract.secured import AUTHORITY, MUTUAL, TLS, bearer
 from tests.unit.server.security.signing import claims, sign_token, write_keys
 
-PUBLISH = frozenset({Scope.PUBLISH})
+PUBLISH = frozenset({Scope.PUBLISH, Scope.CATALOGUE})
 ONE = PublishRequest(entries=[scenario(1)])
 
 
@@ -127,13 +127,13 @@ def test_clients_of_another_authority_are_accepted_once_it_is_added(tmp_path: Pa
 def test_tokens_and_keys_are_added_and_removed_without_a_restart(tmp_path: Path) -> None:
     old = secured.listed(tmp_path / "tokens", shop=PUBLISH)["shop"]
     with logs() as lines, secured.running(secured.settings(tmp_path)) as servers:
-        jwt = sign_token(claims("publish"))
+        jwt = sign_token(claims("publish catalogue"))
         publish(servers.to_gateway, old)
         publish(servers.to_gateway, jwt)
         new = secured.listed(tmp_path / "tokens", shop=PUBLISH)["shop"]
         write_keys(tmp_path / "jwks.json", "RS256")
         publish(servers.to_gateway, new)
-        publish(servers.to_gateway, sign_token(claims("publish"), "RS256"))
+        publish(servers.to_gateway, sign_token(claims("publish catalogue"), "RS256"))
         for withdrawn in (old, jwt):
             assert ("UNAUTHENTICATED", "UNAUTHENTICATED") == refused(servers.to_gateway, withdrawn)
         (tmp_path / "tokens").write_text(f"{new}\n")
@@ -147,7 +147,7 @@ def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
     """What was read before is answered; on a stream where nothing happens, too."""
     secured.listed(tmp_path / "tokens")
     with secured.running(secured.settings(tmp_path)) as servers:
-        stream = TokenStream(servers.to_gateway, sign_token(claims("publish", expires_in_s=2)))
+        stream = TokenStream(servers.to_gateway, sign_token(claims("publish catalogue", expires_in_s=2)))
         stream.send(1, scenario(1))
         assert 1 == stream.answer().sequence
         assert ("UNAUTHENTICATED", "TOKEN_EXPIRED") == reason(stream.error())
@@ -215,8 +215,8 @@ def test_the_rate_limit_of_a_client_follows_its_token(tmp_path: Path) -> None:
         publish(gateway.channel, tokens["shop"])
         publish(gateway.channel, tokens["app"])
         assert "RESOURCE_EXHAUSTED" == refused(gateway.channel, tokens["shop"], ("crossrec-client", "new"))[0]
-        publish(gateway.channel, sign_token(claims("publish", sub="third")))
-        assert "RESOURCE_EXHAUSTED" == refused(gateway.channel, sign_token(claims("publish", sub="shop")))[0]
+        publish(gateway.channel, sign_token(claims("publish catalogue", sub="third")))
+        assert "RESOURCE_EXHAUSTED" == refused(gateway.channel, sign_token(claims("publish catalogue", sub="shop")))[0]
 
 
 def test_concurrent_calls_of_a_client_are_bounded(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_concurrent_calls_of_a_client_are_bounded(tmp_path: Path) -> None:
 def test_no_token_is_logged_or_shown_on_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a rejected nor an accepted token, and not when the server fails during the call."""
     token = secured.listed(tmp_path / "tokens", shop=PUBLISH)["shop"]
-    jwt, garbage = sign_token(claims("publish")), "garbage-7f3e91"
+    jwt, garbage = sign_token(claims("publish catalogue")), "garbage-7f3e91"
 
     def fail(*_: object) -> None:
         raise RuntimeError(f"{token} {jwt}")

@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from crossrec.events.v1.events_pb2 import Entry, PublishRequest, PublishStreamRequest, ScenarioUpdate
 from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from crossrec.ranking.v1.ranking_pb2_grpc import RankingServiceStub
+from services.gateway.batch import SCOPE_OF_KIND
 from services.server.security.caller import Scope
 from tests.contract import secured
 from tests.contract.rank_server import request
@@ -33,7 +34,8 @@ class Rpc:
 
     Args:
         call: calls it, and returns when it has succeeded.
-        scope: what it needs; None: nothing.
+        scope: what it needs; None: nothing. Publish and PublishStream take a call with any scope of entries, and
+            judge each entry (`test_access_entries`).
         writes: records that are stored when it passes.
     """
 
@@ -69,8 +71,8 @@ def reflect(channel: grpc.Channel, metadata: Metadata) -> object:
 
 RPCS = {
     "Rank": Rpc(rank, Scope.RANK),
-    "Publish": Rpc(publish, Scope.PUBLISH, writes=1),
-    "PublishStream": Rpc(publish_stream, Scope.PUBLISH, writes=1),
+    "Publish": Rpc(publish, Scope.CATALOGUE, writes=1),
+    "PublishStream": Rpc(publish_stream, Scope.CATALOGUE, writes=1),
     "health of gateway": Rpc(lambda servers, metadata: health(servers.to_gateway, metadata), None),
     "health of ranking": Rpc(lambda servers, metadata: health(servers.to_ranking, metadata), None),
     "reflection of gateway": Rpc(lambda servers, metadata: reflect(servers.to_gateway, metadata), Scope.ADMIN),
@@ -101,7 +103,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     scopes: dict[str, Any] = {}
     for scope in Scope:
         scopes[f"right_{scope}"] = frozenset({scope})
-        scopes[f"wrong_{scope}"] = frozenset(Scope) - {scope}
+        scopes[f"wrong_{scope}"] = others(scope)
         scopes[f"expired_{scope}"] = (frozenset(Scope), secured.PAST)
     return folder, secured.listed(folder / "tokens", **scopes)
 
@@ -113,8 +115,13 @@ def servers(request: pytest.FixtureRequest, tokens: tuple[Path, dict[str, str]])
         yield request.param, running
 
 
+def others(scope: Scope) -> frozenset[Scope]:
+    """The scopes that do not open the services that `scope` opens."""
+    entries = frozenset(SCOPE_OF_KIND.values())
+    return frozenset(Scope) - (entries if scope in entries else {scope})
+
+
 def metadata_of(caller: str, scope: Scope, tokens: dict[str, str]) -> Metadata:
-    others = " ".join(set(Scope) - {scope})
     right = tokens[f"right_{scope}"]
     return {
         "no token": lambda: (),
@@ -127,7 +134,7 @@ def metadata_of(caller: str, scope: Scope, tokens: dict[str, str]) -> Metadata:
         "garbled JWT": lambda: bearer(sign_token(claims(scope))[:-8] + "AAAAAAAA"),
         "JWT for others": lambda: bearer(sign_token(claims(scope, aud="others"))),
         "expired JWT": lambda: bearer(sign_token(claims(scope, expires_in_s=-60))),
-        "wrong JWT": lambda: bearer(sign_token(claims(others))),
+        "wrong JWT": lambda: bearer(sign_token(claims(" ".join(others(scope))))),
         "JWT without scope": lambda: bearer(sign_token(claims(scope=None))),
         "right JWT": lambda: bearer(sign_token(claims(f"openid {scope}"))),
     }[caller]()

@@ -28,6 +28,7 @@ from services.kafka.connection import KafkaUnavailable, kafka_arguments
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord
 from services.kafka.topics import create_topics, topic_specs
+from services.server.security.caller import EVERY_SCOPE
 from services.settings.infrastructure import KafkaSettings
 from services.settings.load import Settings
 from services.settings.processes import ConsumerSettings
@@ -142,7 +143,7 @@ def test_events_are_published_and_folded_over_tls_with_a_password(secured: Secur
     publisher = KafkaPublisher(settings.kafka, 30.0)
     entries = [scenario_update(0), item_update(0), *(behavior_event(number) for number in range(20))]
     intake = build_intake(settings, publisher)
-    submission = intake.submit(intake.validate(entries), 30.0)
+    submission = intake.submit(intake.validate(entries, EVERY_SCOPE), 30.0)
     assert [] == submission.failures(DEADLINE_S)
     publisher.check(30.0)
     (poison,) = publisher.send([OutgoingRecord("secured.behavior", b"k", b"k", b"\xff", [])], 30.0)

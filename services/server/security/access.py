@@ -19,10 +19,15 @@ from services.server.security.caller import CURRENT_GRANT, Caller, Grant, Scope
 from services.server.security.verifier import TokenVerifier
 
 SCOPES = {
-    "crossrec.events.v1.EventService": Scope.PUBLISH,
-    "crossrec.ranking.v1.RankingService": Scope.RANK,
+    "crossrec.events.v1.EventService": frozenset({Scope.PUBLISH, Scope.CATALOGUE, Scope.ERASE}),
+    "crossrec.ranking.v1.RankingService": frozenset({Scope.RANK}),
 }
-"""The scope that calls of a service need; services that are not listed, like reflection, need `admin`."""
+"""The scopes one of which a call of a service needs; services that are not listed, like reflection, need `admin`.
+
+The gateway checks the scope of each entry besides (`services.gateway.batch`).
+"""
+
+_ADMIN = frozenset({Scope.ADMIN})
 
 OPEN = {"grpc.health.v1.Health"}
 """Services that need no token: probes have none."""
@@ -33,10 +38,10 @@ LOG_INTERVAL_S = 60.0
 _logger = logging.getLogger(__name__)
 
 
-def needed_scope(method: str) -> Scope | None:
-    """The scope that a method, like /service/method, needs; None: no token is needed."""
+def needed_scopes(method: str) -> frozenset[Scope] | None:
+    """The scopes one of which a method, like /service/method, needs; None: no token is needed."""
     service = method[1:].partition("/")[0]
-    return None if service in OPEN else SCOPES.get(service, Scope.ADMIN)
+    return None if service in OPEN else SCOPES.get(service, _ADMIN)
 
 
 class AccessInterceptor(grpc.ServerInterceptor):
@@ -53,7 +58,7 @@ class AccessInterceptor(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The method's handler, or one that rejects the call."""
         method = handler_call_details.method
-        needed = needed_scope(method)
+        needed = needed_scopes(method)
         if needed is None:
             return continuation(handler_call_details)
         try:
@@ -67,10 +72,10 @@ class AccessInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         return _checked_handler(handler, grant) if handler is not None and handler.stream_stream else handler
 
-    def _authorize(self, token: str, needed: Scope) -> Caller:
+    def _authorize(self, token: str, needed: frozenset[Scope]) -> Caller:
         caller = self._verifier.caller(token)
-        if needed not in caller.scopes:
-            raise PermissionDenied(f"the token has no scope {needed}")
+        if caller.scopes.isdisjoint(needed):
+            raise PermissionDenied(f"the token has no scope {' or '.join(sorted(needed))}")
         return caller
 
 

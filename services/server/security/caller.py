@@ -16,11 +16,26 @@ MAX_CLIENT_CHARS = 128
 
 
 class Scope(StrEnum):
-    """A permission of a token."""
+    """A permission of a token. None includes another."""
 
     PUBLISH = "publish"
+    """Behaviour events."""
+
+    CATALOGUE = "catalogue"
+    """Updates and deletions of items and scenarios."""
+
+    ERASE = "erase"
+    """Erasure of users."""
+
     RANK = "rank"
+    """Rankings: they reveal the preferences of any user."""
+
     ADMIN = "admin"
+    """Everything else, such as reflection."""
+
+
+EVERY_SCOPE = frozenset(Scope)
+"""The scopes of a caller where the server requires no token."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +59,22 @@ class Grant:
 
     Args:
         caller: the holder of the token.
-        check: raises Unauthenticated or PermissionDenied once the token does not permit the call any more.
+        check: the caller as the token names it now; raises Unauthenticated or PermissionDenied once the token does not
+            permit the call any more.
     """
 
     caller: Caller
-    check: Callable[[], object]
+    check: Callable[[], Caller]
 
 
 CURRENT_GRANT: ContextVar[Grant | None] = ContextVar("grant", default=None)
 """The grant of the current call; gRPC keeps a context per call. None: the server requires no token."""
+
+
+def current_scopes() -> frozenset[Scope]:
+    """What the token of the current call permits now. Raises Unauthenticated or PermissionDenied as `Grant.check`."""
+    grant = CURRENT_GRANT.get()
+    return EVERY_SCOPE if grant is None else grant.check().scopes
 
 
 def client_of(context: "grpc.ServicerContext") -> str:

@@ -19,7 +19,13 @@ def root() -> None:
 @tokens_app.command()
 def new(
     name: Annotated[str, typer.Option(help="Name of the client, for its limits; not secret.")],
-    scope: Annotated[list[Scope], typer.Option(help="What the token permits; may be repeated.")],
+    scope: Annotated[
+        list[Scope],
+        typer.Option(
+            help="What the token permits; may be repeated: publish (behaviour events), catalogue (items, scenarios), "
+            "erase (users), rank (reads the preferences of any user), admin (reflection)."
+        ),
+    ],
     days: Annotated[float | None, typer.Option(help="Days until the token expires. Default: never.", min=0)] = None,
 ) -> None:
     """Generate a token: prints it, once, and below it its line for security.tokens_file.

@@ -10,7 +10,7 @@ import grpc
 
 from services.errors import Overloaded
 from services.server.grpc_handlers import wrap_handler
-from services.server.security.access import needed_scope
+from services.server.security.access import needed_scopes
 from services.server.security.caller import client_of
 
 RETRY_AFTER_S = 0.5
@@ -31,7 +31,7 @@ class InFlightInterceptor(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The method's handler, counted."""
         handler = continuation(handler_call_details)
-        if handler is None or needed_scope(handler_call_details.method) is None:
+        if handler is None or needed_scopes(handler_call_details.method) is None:
             return handler
         return wrap_handler(handler, lambda context: self._count(client_of(context)))
 

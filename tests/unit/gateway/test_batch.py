@@ -6,6 +6,7 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EntryResult, Ite
 from services.gateway.intake import Intake
 from services.gateway.pressure import PendingBudget
 from services.kafka.publisher import MemoryPublisher
+from services.server.security.caller import EVERY_SCOPE
 from services.server.security.pseudonyms import Pseudonymizer
 from tests.contract.event_gateway import INTAKE_CONFIG, NOW_S
 
@@ -21,7 +22,7 @@ def publish(entries: list[Entry], publisher: MemoryPublisher, names: Pseudonymiz
     intake = Intake(
         publisher, replace(INTAKE_CONFIG, pseudonyms=names), budget, now_s=lambda: NOW_S, make_id=lambda: "made"
     )
-    results = intake.submit(intake.validate(entries), 1.0).answer()
+    results = intake.submit(intake.validate(entries, EVERY_SCOPE), 1.0).answer()
     assert budget.take(1 << 20, 100, 0.0), "nothing is pending any more"
     return results
 

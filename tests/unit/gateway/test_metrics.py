@@ -9,6 +9,7 @@ from services.gateway.intake import Intake
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.kafka.publisher import MemoryPublisher
+from services.server.security.caller import EVERY_SCOPE
 from tests.contract.event_gateway import INTAKE_CONFIG, NOW_S
 
 
@@ -24,7 +25,7 @@ def test_entries_are_counted_when_their_outcome_is_known() -> None:
     metrics = GatewayMetrics(registry)
     intake = Intake(publisher, INTAKE_CONFIG, PendingBudget(1 << 20, 10), now_s=lambda: NOW_S, observer=metrics)
     entries = [event(number, "EVENT_TYPE_CLICK") for number in range(3)] + [event(3, "EVENT_TYPE_PURCHASE", user_id="")]
-    submission = intake.submit(intake.validate(entries), 1.0)
+    submission = intake.submit(intake.validate(entries, EVERY_SCOPE), 1.0)
 
     def count(kind: str, outcome: str) -> float | None:
         return registry.get_sample_value("crossrec_gateway_entries_total", {"type": kind, "outcome": outcome})

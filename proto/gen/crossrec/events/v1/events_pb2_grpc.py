@@ -54,7 +54,8 @@ class EventServiceServicer:
     def Publish(self, request, context):
         """Stores a batch of entries. Returns when Kafka has stored every accepted entry on all in-sync
         replicas. Entries are validated one by one: an invalid entry is rejected with field and reason and
-        does not affect the others. Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
+        does not affect the others; so is an entry of a kind that the caller's token does not permit (scopes:
+        `publish` for behaviour events, `catalogue` for items and scenarios, `erase` for user erasures). Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
         and with UNAVAILABLE when Kafka does not confirm in time: retry with the same event ids, duplicates
         are dropped by event id. RESOURCE_EXHAUSTED: the gateway's limit of unconfirmed entries or the
         client's rate limit is reached; nothing was stored, google.rpc.RetryInfo and the trailing metadata
