@@ -98,6 +98,6 @@ def _verifier(security: SecuritySettings, check_interval_s: float) -> TokenVerif
 
 def _text(setting: str, path: Path) -> str:
     try:
-        return read_file(setting, path).decode()
+        return read_file(setting, path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigurationError(f"{setting}: is not UTF-8 text") from None

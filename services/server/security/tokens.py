@@ -25,8 +25,8 @@ Tokens = Mapping[bytes, Caller]
 
 
 def digest_of(token: str) -> bytes:
-    """SHA-256 of a token."""
-    return hashlib.sha256(token.encode()).digest()
+    """SHA-256 of a token, whatever its characters."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def new_token(name: str, scopes: frozenset[Scope], expires: datetime | None = None) -> tuple[str, str]:
