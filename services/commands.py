@@ -27,6 +27,10 @@ class CommandUnavailable(CrossRecError):
     """A command cannot run from this installation."""
 
 
+class InputEnded(CrossRecError):
+    """A file or stream that a command reads ended before it should."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A command, or an app of several.
@@ -113,7 +117,10 @@ class CommandGroup(TyperGroup):
         return list(ctx.args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Raises MissingPackages for a package that is not installed; never for one of our own."""
+        """Run the command. Raises MissingPackages for a package that is not installed; never for one of our own.
+
+        Raises InputEnded for an EOFError: click would take it for an interrupt and print `Aborted.`.
+        """
         path = command_path([*ctx._protected_args, *ctx.args])
         try:
             return super().invoke(ctx)
@@ -121,6 +128,8 @@ class CommandGroup(TyperGroup):
             if error.name is None or error.name.partition(".")[0] in OWN_PACKAGES:
                 raise
             raise MissingPackages(missing_text(path, error.name)) from error
+        except EOFError as error:
+            raise InputEnded(f"`crossrec {path}`: a file or stream ended too early: {error}") from error
 
 
 def lazy_commands(commands: Mapping[str, Command], groups: Mapping[str, str]) -> dict[str, Any]:

@@ -1,9 +1,13 @@
 """The command line: chooses the settings file, runs a command of the table, prints errors without a traceback."""
 
+import contextlib
+import errno
+import io
 import os
+import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -40,11 +44,61 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; errors that say what is wrong are printed without a traceback."""
+    """Run the command line; errors that say what is wrong are printed in one line, without a traceback."""
+    _prepare_streams()
     try:
         app()
     except CrossRecError as error:
-        from rich.console import Console
+        _fail(str(error))
+    except OSError as error:
+        lost = error.filename is None and _is_unwritable(sys.stdout)
+        _fail(f"standard output: {error.strerror}" if lost else describe_os_error(error))
+    finally:
+        _flush()
 
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+
+def describe_os_error(error: OSError) -> str:
+    """The file, if one is known, and the reason."""
+    reason = error.strerror or str(error) or type(error).__name__
+    named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{' to '.join(named)}: {reason}" if named else reason
+
+
+def _is_unwritable(stream: TextIO) -> bool:
+    try:
+        stream.write("\n")  # to flush nothing always succeeds
+        stream.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _prepare_streams() -> None:
+    """Let texts in any script be printed on any terminal, and commands run whose output was closed (`>&-`)."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    """Write what is buffered, while an error can still be reported."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:  # whoever reads, like `head`, has enough
+            _fail(f"standard output: {error.strerror}")
         raise SystemExit(1) from None
+
+
+def _fail(text: str) -> NoReturn:
+    from rich.console import Console
+    from rich.text import Text
+
+    with contextlib.suppress(OSError):  # where standard error is full, too, the exit status must do
+        Console(stderr=True).print(Text.assemble(("error:", "red"), f" {text}"), soft_wrap=True)
+    raise SystemExit(1) from None

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.settings.describe import describe_settings
 from services.settings.load import load_settings
@@ -12,7 +13,8 @@ def settings_command() -> None:
     console, table = Console(), Table("setting", "value", "default", "meaning")
     for setting in describe_settings(load_settings()):
         default = "same" if setting.value == setting.default else str(setting.default)
-        table.add_row(setting.name, str(setting.value), default, setting.meaning)
+        # As texts: [/db] or ["a"] would be taken for markup.
+        table.add_row(*map(Text, (setting.name, str(setting.value), default, setting.meaning)))
     console.print(table)
     console.print("Set [b]kafka.partitions[/b] by CROSSREC_KAFKA__PARTITIONS or in the file CROSSREC_CONFIG names.")
 

@@ -5,13 +5,15 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.settings.address import Addresses
 from services.settings.section import OptionalPath, SettingsSection
+from services.settings.store_url import StoreAddress, parse_store_url
 
 
 class KafkaSettings(SettingsSection):
     """The Kafka cluster and its topics."""
 
-    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    bootstrap_servers: Addresses = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
     topic_prefix: str = Field("crossrec", description="Topics are named <prefix>.behavior and so on.")
     partitions: int = Field(4, ge=1, description="Partitions of the behaviour, items and activity topics.")
     replication_factor: int = Field(1, ge=1, description="Copies of each partition; 3 in production.")
@@ -52,8 +54,10 @@ class KafkaSettings(SettingsSection):
 class StoreSettings(SettingsSection):
     """The online feature store."""
 
-    url: str = Field(
-        "127.0.0.1:6379", description="Redis or Valkey, host:port[,db=0][,ssl=true]; several host:port for a cluster."
+    url: StoreAddress = Field(
+        "127.0.0.1:6379",
+        description="Redis or Valkey: host:port[,db=0][,ssl=true], several host:port for a cluster; or "
+        "redis://host[:port][/db], rediss:// with TLS.",
     )
     username: str = Field("", description="User name at the store; empty: its default user.")
     password: SecretStr = Field(
@@ -82,14 +86,16 @@ class StoreSettings(SettingsSection):
 
     @model_validator(mode="before")
     @classmethod
-    def _keep_secrets_apart(cls, given: Any) -> Any:
-        """Move a password within the url, as Feast writes it, to `password`: urls are printed and logged."""
+    def _parse_url(cls, given: Any) -> Any:
+        """The url in Feast's form, its user name and password apart: urls are printed and logged."""
         if not isinstance(given, dict) or not isinstance(given.get("url"), str):
             return given
-        parts = [part.strip() for part in given["url"].split(",")]
-        named = dict(part.split("=", 1) for part in parts if part.startswith(("password=", "username=")))
-        url = ",".join(part for part in parts if part.partition("=")[0] not in named)
-        return {**given, **{name: given.get(name) or value for name, value in named.items()}, "url": url}
+        try:
+            url = parse_store_url(given["url"])
+        except ValueError:
+            return given  # refused by the field itself, by its name
+        login = {"username": given.get("username") or url.username, "password": given.get("password") or url.password}
+        return {**given, **{name: value for name, value in login.items() if value}, "url": url.connection_string()}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

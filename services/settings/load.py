@@ -12,16 +12,19 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
+    SettingsError,
 )
 
 from services.errors import ConfigurationError
 from services.features.config import FeatureConfig
 from services.settings.infrastructure import KafkaSettings, RetentionSettings, StoreSettings
+from services.settings.names import check_variables
 from services.settings.processes import ConsumerSettings, GatewaySettings, RankingSettings, ServedLogSettings
 from services.settings.security import PrivacySettings, SecuritySettings, TelemetrySettings
+from services.settings.sources import SettingsEnvironment, invalid_settings, read_settings_file, unreadable_variable
 from services.settings.training import DatasetSettings, TrainingSettings
 
 DATASET_SETTINGS = Path(__file__).resolve().parents[2] / "export" / "datasets"
@@ -80,10 +83,16 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the TOML file that CROSSREC_CONFIG names, or the data set's own."""
-        del dotenv_settings, file_secret_settings
-        file = _DATASET_FILE.get() or os.environ.get("CROSSREC_CONFIG")
-        toml = TomlConfigSettingsSource(settings_cls, Path(file)) if file else None
-        return (init_settings, env_settings, *((toml,) if toml else ()))
+        del env_settings, dotenv_settings, file_secret_settings
+        file = settings_file()
+        tables = (InitSettingsSource(settings_cls, read_settings_file(file)),) if file else ()
+        return (init_settings, SettingsEnvironment(settings_cls), *tables)
+
+
+def settings_file() -> Path | None:
+    """The settings file in force: the data set's own while one is loaded, else the one that CROSSREC_CONFIG names."""
+    named = os.environ.get("CROSSREC_CONFIG")
+    return _DATASET_FILE.get() or (Path(named) if named else None)
 
 
 def load_settings(dataset: str = "") -> Settings:
@@ -95,12 +104,14 @@ def load_settings(dataset: str = "") -> Settings:
     file = os.environ.get("CROSSREC_CONFIG")
     if file and not Path(file).is_file():
         raise ConfigurationError(f"CROSSREC_CONFIG: no file {file}")
+    check_variables(os.environ, Settings)
     own = DATASET_SETTINGS / f"{dataset}.toml"
-    token = _DATASET_FILE.set(own if dataset and file is None and own.exists() else None)
+    token = _DATASET_FILE.set(own if dataset and not file and own.exists() else None)
     try:
         return Settings()
+    except SettingsError as error:
+        raise unreadable_variable(Settings, error) from error
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigurationError("settings: " + "; ".join(lines)) from error
+        raise invalid_settings(Settings, error, settings_file()) from error
     finally:
         _DATASET_FILE.reset(token)

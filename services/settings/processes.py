@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from services.settings.address import ListenAddress, OptionalListenAddress
 from services.settings.section import SettingsSection
 
 CONSUMED_TOPICS = {"behavior": "behavior", "item": "items", "scenario": "scenarios", "activity": "activity"}
@@ -15,7 +16,7 @@ CONSUMER_KINDS = tuple(CONSUMED_TOPICS)
 class GatewaySettings(SettingsSection):
     """The event gateway."""
 
-    listen: str = Field("127.0.0.1:50051", description="Address of the gRPC server.")
+    listen: ListenAddress = Field("127.0.0.1:50051", description="Address of the gRPC server.")
     future_tolerance_s: float = Field(300.0, ge=0, description="Largest event time ahead of the clock, seconds.")
     max_age_half_lives: float = Field(
         10.0,
@@ -49,7 +50,7 @@ class GatewaySettings(SettingsSection):
     health_interval_s: float = Field(
         1.0, gt=0, description="Seconds between checks of Kafka; after three failures health is NOT_SERVING."
     )
-    metrics_listen: str = Field(
+    metrics_listen: OptionalListenAddress = Field(
         "",
         description="Address of the HTTP endpoint of /metrics (Prometheus), /live and /ready, like "
         "127.0.0.1:9103; empty: none.",
@@ -69,7 +70,7 @@ class ConsumerSettings(SettingsSection):
     )
     item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
-    metrics_listen: str = Field(
+    metrics_listen: OptionalListenAddress = Field(
         "",
         description="Address of the HTTP endpoint of /metrics (Prometheus), /live and /ready, like "
         "127.0.0.1:9101; one per process; port 0: a free one, which is logged; empty: none.",
@@ -83,7 +84,7 @@ class ConsumerSettings(SettingsSection):
 class RankingSettings(SettingsSection):
     """The ranking server."""
 
-    listen: str = Field("127.0.0.1:50052", description="Address of the gRPC server.")
+    listen: ListenAddress = Field("127.0.0.1:50052", description="Address of the gRPC server.")
     model: str = Field("neural", description="Name of the model in the registry.")
     version: str = Field("", description="Version to serve always; empty: the promoted one, or the newest.")
     recogniser: str = Field(
@@ -96,7 +97,7 @@ class RankingSettings(SettingsSection):
         ge=0,
         description="Worker processes that share the port, under a supervisor if more than 1; 0: one per core.",
     )
-    metrics_listen: str = Field(
+    metrics_listen: OptionalListenAddress = Field(
         "",
         description="Address of the HTTP endpoint of /metrics (Prometheus, all workers together), /live and /ready, "
         "like 127.0.0.1:9102; empty: none.",

@@ -48,7 +48,7 @@ def read_secret(setting: str, given: SecretStr, file: Path | None) -> str:
     if file is None:
         return given.get_secret_value()
     try:
-        text = read_file(setting, file).decode().rstrip("\r\n")
+        text = read_file(setting, file).decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise ConfigurationError(f"{setting}: {file} is not UTF-8 text") from None
     if not text:

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from services.settings.address import CollectorUrl
 from services.settings.section import OptionalPath, SettingsSection
 
 
@@ -81,9 +82,8 @@ class PrivacySettings(SettingsSection):
 class TelemetrySettings(SettingsSection):
     """Export and sampling of traces."""
 
-    endpoint: str = Field(
+    endpoint: CollectorUrl = Field(
         "",
-        pattern=r"^(https?://[^\s/@]+)?$",
         description="OpenTelemetry collector for OTLP over gRPC, like http://127.0.0.1:4317, https:// with TLS; "
         "empty: no traces.",
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.settings.infrastructure import StoreSettings
 from services.settings.section import read_secret, readable_paths
+from services.settings.store_url import parse_store_url
 
 
 def redis_options(store: StoreSettings) -> dict[str, Any]:
@@ -24,10 +25,6 @@ def redis_options(store: StoreSettings) -> dict[str, Any]:
 
 def redis_arguments(store: StoreSettings) -> dict[str, Any]:
     """Arguments of a `redis.Redis` for the store's first node."""
-    parts = [part.strip() for part in store.url.split(",")]
-    host, _, port = next(part for part in parts if "=" not in part).partition(":")
-    given = dict(part.split("=", 1) for part in parts if "=" in part)
-    arguments: dict[str, Any] = {"host": host, "port": int(port or 6379)}
-    if "db" in given:
-        arguments["db"] = int(given["db"])
-    return {**arguments, "ssl": given.get("ssl", "false").lower() == "true", **redis_options(store)}
+    url = parse_store_url(store.url)
+    host, port = url.nodes[0]
+    return {"host": host, "port": port, "db": url.db, "ssl": url.ssl, **redis_options(store)}

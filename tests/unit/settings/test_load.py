@@ -42,7 +42,10 @@ def test_features_are_declared_in_the_file(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[kafka]\npartitons = 8\n", "kafka.partitons: Extra inputs are not permitted"),
+        (
+            "[kafka]\npartitons = 8\n",
+            r"kafka.partitons: no such setting; the nearest is kafka.partitions \(from .*crossrec.toml",
+        ),
         ("[kafka]\npartitions = 0\n", "kafka.partitions: Input should be greater than or equal to 1"),
         ("[features]\nhalf_lives_s = [60.0, 5.0]\n", "features.half_lives_s: give at least one half-life"),
         ("[features.engagement]\nbuy = 1.0\n", "features.engagement: unknown event types"),
@@ -53,7 +56,7 @@ def test_wrong_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = tmp_path / "crossrec.toml"
     file.write_text(text)
     monkeypatch.setenv("CROSSREC_CONFIG", str(file))
-    with pytest.raises(ConfigurationError, match=message.replace("(", r"\(")):
+    with pytest.raises(ConfigurationError, match=message):
         load_settings()
 
 
@@ -130,11 +133,17 @@ PLANTED = "hunter2-7f3e91"
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("KAFKA__SASL_PASSWORD", "kafka: Value error, security_protocol SASL"),
-        ("KAFKA__SASL_PASWORD", "kafka.sasl_pasword: Extra inputs are not permitted"),
+        ("KAFKA__SASL_PASSWORD", "kafka: security_protocol SASL"),
+        ("KAFKA__SASL_PASWORD", "SASL_PASWORD: no such setting; the nearest is CROSSREC_KAFKA__SASL_PASSWORD"),
+        ("RANKING__PROVIDERS", "CROSSREC_RANKING__PROVIDERS: found text of 14 characters, which is not JSON"),
+        ("FEATURES__ENGAGEMENT", r"valid dictionary; expected JSON like {"),
+        ("RANKING__CANDIDATE_BUCKETS", r"expected JSON like \["),
+        ("KAFKA", "CROSSREC_KAFKA: found text of 14 characters, which is not JSON"),
+        ("STORE__URL", "store.url: is not host:port, like .*expected .*redis://"),
+        ("GATEWAY__LISTEN", "gateway.listen: is not host:port"),
         ("KAFKA__PARTITIONS", "kafka.partitions: Input should be a valid integer"),
         ("SECURITY__JWT_LEEWAY_S", "security.jwt_leeway_s: Input should be a valid number"),
-        ("SECURITY__CERTIFICATE_FILE", "security: Value error, certificate_file and key_file go together"),
+        ("SECURITY__CERTIFICATE_FILE", "security: certificate_file and key_file go together"),
     ],
 )
 def test_errors_do_not_show_the_given_value(monkeypatch: pytest.MonkeyPatch, name: str, reason: str) -> None:
