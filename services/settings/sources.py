@@ -110,4 +110,4 @@ def _describe(value: object) -> str:
         return text[:20]
     if isinstance(value, str):
         return f"text of {len(text)} characters" if text else "an empty text"
-    return {list: "a list", dict: "a table", tuple: "a list"}.get(type(value), f"a {type(value).__name__}")
+    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
