@@ -13,6 +13,7 @@ from services.events.codec import BadRecord
 from services.features.activity import DeltaColumns, compute_deltas
 from services.features.dedup import EventFlags
 from services.features.events import Events
+from services.features.ids import find_id_fault
 from services.features.rows import Floats
 from services.features.schema import Schema
 from services.kafka.record_source import OutputRecord
@@ -118,10 +119,16 @@ def parse_deltas(
     return deltas
 
 
+def _check_id(field: str, text: str) -> None:
+    if fault := find_id_fault(text):
+        raise BadRecord(f"{field}: {fault}")
+
+
 def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool]) -> None:
     subject = message.WhichOneof("subject")
     if subject is None or not getattr(message, subject):
         raise BadRecord("subject: none of item_id, facet_key and scenario_id is set")
+    _check_id(subject, getattr(message, subject))
     fingerprint = signed(message.schema_fingerprint)
     if fingerprint != schema.fingerprint:
         if not knows(fingerprint):
@@ -139,6 +146,7 @@ def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool])
     for number, part in enumerate(message.scenarios):
         if subject != "item_id" or not part.scenario_id:
             raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
+        _check_id(f"scenarios[{number}].scenario_id", part.scenario_id)
         _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
         _check_time(f"scenarios[{number}].time_s", part.time_s)
 

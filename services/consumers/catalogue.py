@@ -12,6 +12,7 @@ from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
 from services.events.routing import KEY_SEPARATOR
 from services.features.catalogue import CatalogueState, ItemState, ScenarioState, attribute_values
+from services.features.ids import MAX_STORED_ID_BYTES, find_length_fault
 from services.features.schema import Schema, View
 from services.kafka.record_source import Record
 from services.store.folding import fold_item_scenarios, fold_states, index_scenarios
@@ -47,8 +48,8 @@ class _CatalogueHandler(ABC):
         good, dead_letters = self._decoder.split([record for record in records if not _is_tombstone(record)])
         changes: list[tuple[Record, Entry | None]] = list(good)
         for record in tombstones:
-            if self._ids_of(record) is None:
-                dead_letters.append(DeadLetter(record, "key: not an id in UTF-8"))
+            if fault := self._key_fault(record):
+                dead_letters.append(DeadLetter(record, f"key: {fault}"))
             else:
                 changes.append((record, None))
         changes.sort(key=lambda change: (change[0].partition, change[0].offset))
@@ -70,6 +71,15 @@ class _CatalogueHandler(ABC):
             return self._ids((record.key or b"").decode())
         except UnicodeDecodeError:
             return None
+
+    def _key_fault(self, record: Record) -> str | None:
+        """Why the key names nothing that may be stored; rows may have ids from before the rules of ids."""
+        ids = self._ids_of(record)
+        if ids is None:
+            return "not an id in UTF-8"
+        if not all(ids):
+            return "an id is empty"
+        return next(filter(None, (find_length_fault(part, MAX_STORED_ID_BYTES) for part in ids)), None)
 
     def _position(self, record: Record) -> tuple[int, int, int]:
         return (self._epoch, record.partition, record.offset)

@@ -6,12 +6,13 @@ Knows no partition numbers: they depend on the topic, which only the Kafka clien
 from dataclasses import dataclass
 
 from crossrec.events.v1.events_pb2 import Entry
+from services.features.ids import SEPARATOR
 
 BEHAVIOR, ITEMS, SCENARIOS = "behavior", "items", "scenarios"
 """Topic suffixes; a topic is named `<prefix>.<suffix>`."""
 
-KEY_SEPARATOR = "\x1f"
-"""Separates item_id and scenario_id in the key of a per-scenario update (ASCII unit separator)."""
+KEY_SEPARATOR = SEPARATOR
+"""Separates item_id and scenario_id in the key of a per-scenario update."""
 
 
 @dataclass(frozen=True)

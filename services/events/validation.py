@@ -15,8 +15,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from crossrec.events.v1.events_pb2 import EVENT_TYPE_UNSPECIFIED, Entry
 from services.features.config import DAY_S, AttributeEntity, FeatureConfig
 from services.features.event_types import EVENT_TYPE_OF_NUMBER, select_event_types
+from services.features.ids import MAX_ID_BYTES, MAX_STORED_ID_BYTES, SEPARATOR, find_id_fault, find_length_fault
 
-MAX_ID_BYTES = 128
 MAX_EVENT_TEXT_BYTES = 4096
 MAX_NAME_BYTES = 1024
 MAX_DESCRIPTION_BYTES = 16_384
@@ -109,23 +109,25 @@ def stamp_entry(entry: Entry, now_s: float, make_id: Callable[[], str]) -> Entry
     return copy
 
 
-def _check_length(field: str, text: str, max_bytes: int) -> Violation | None:
-    if 4 * len(text) <= max_bytes:  # UTF-8 takes at most 4 bytes for a character
-        return None
-    size = len(text.encode())
-    return Violation(field, f"is {size} bytes long, at most {max_bytes}") if size > max_bytes else None
+def _rule(field: str, find_fault: Callable[[str], str | None]) -> Check:
+    def check(message: Any, _: RuleContext) -> Violation | None:
+        fault = find_fault(getattr(message, field))
+        return Violation(field, fault) if fault else None
+
+    return check
 
 
 def _text(field: str, max_bytes: int) -> Check:
-    return lambda message, _: _check_length(field, getattr(message, field), max_bytes)
+    return _rule(field, lambda text: find_length_fault(text, max_bytes))
 
 
-def _required(field: str, max_bytes: int = MAX_ID_BYTES) -> Check:
-    def check(message: Any, _: RuleContext) -> Violation | None:
-        text = getattr(message, field)
-        return _check_length(field, text, max_bytes) if text else Violation(field, "is empty")
+def _id(field: str) -> Check:
+    return _rule(field, lambda text: find_id_fault(text) if text else "is empty")
 
-    return check
+
+def _stored_id(field: str) -> Check:
+    """Any id that rows may be stored under, from before the rules of ids, too."""
+    return _rule(field, lambda text: find_length_fault(text, MAX_STORED_ID_BYTES) if text else "is empty")
 
 
 def _number(field: str, low: float, high: float) -> Check:
@@ -186,7 +188,7 @@ def _event_text(message: Any, _: RuleContext) -> Violation | None:
 def _passes_fast_check(event: Any, now_s: float, latest_s: float, max_age_s: float) -> bool:
     """Fast check that accepts most valid behaviour events; if it fails, the rules decide."""
     time = event.time
-    seconds, user, scenario, item = time.seconds, event.user_id, event.scenario_id, event.item_id
+    seconds, own, user, scenario, item = time.seconds, event.event_id, event.user_id, event.scenario_id, event.item_id
     return (
         event.type in _PLAIN_TYPES
         and seconds >= EARLIEST_S
@@ -194,7 +196,11 @@ def _passes_fast_check(event: Any, now_s: float, latest_s: float, max_age_s: flo
         and now_s - seconds <= max_age_s
         and 0 <= time.nanos < _NANOS_PER_S
         and bool(user and scenario and item)
-        and 0 < len(event.event_id.encode()) <= MAX_ID_BYTES
+        and own.isprintable()
+        and user.isprintable()
+        and scenario.isprintable()
+        and item.isprintable()
+        and 0 < len(own.encode()) <= MAX_ID_BYTES
         and len(user.encode()) <= MAX_ID_BYTES
         and len(scenario.encode()) <= MAX_ID_BYTES
         and len(item.encode()) <= MAX_ID_BYTES
@@ -209,10 +215,19 @@ def _categories(message: Any, _: RuleContext) -> Violation | None:
         return Violation("categories", f"has {len(message.categories)} entries, at most {MAX_CATEGORIES}")
     for index, category in enumerate(message.categories):
         field = f"categories[{index}]"
-        found = _check_length(field, category, MAX_FACET_BYTES) if category else Violation(field, "is empty")
-        if found:
-            return found
+        fault = find_category_fault(category)
+        if fault:
+            return Violation(field, fault)
     return None
+
+
+def find_category_fault(category: str) -> str | None:
+    """Why the text is not the name of a category, or None."""
+    if not category:
+        return "is empty"
+    if SEPARATOR in category:  # the key of a category joins the names on its path
+        return "holds the separator of keys, U+001F"
+    return find_length_fault(category, MAX_FACET_BYTES)
 
 
 def _attributes(entity: AttributeEntity) -> Check:
@@ -234,12 +249,12 @@ def _attribute_path(name: str) -> str:
 
 RULES: Mapping[str, tuple[Check, ...]] = {
     "behavior_event": (
-        _required("event_id"),
-        _required("user_id"),
-        _required("scenario_id"),
+        _id("event_id"),
+        _id("user_id"),
+        _id("scenario_id"),
         _event_type,
         _event_item,
-        _text("item_id", MAX_ID_BYTES),
+        _rule("item_id", find_id_fault),
         _time,
         _event_age,
         _event_value,
@@ -249,8 +264,8 @@ RULES: Mapping[str, tuple[Check, ...]] = {
         _text("attribution_token", MAX_TOKEN_BYTES),
     ),
     "item_update": (
-        _required("event_id"),
-        _required("item_id"),
+        _id("event_id"),
+        _id("item_id"),
         _time,
         _text("title", MAX_NAME_BYTES),
         _text("description", MAX_DESCRIPTION_BYTES),
@@ -260,19 +275,19 @@ RULES: Mapping[str, tuple[Check, ...]] = {
         _attributes("item"),
     ),
     "item_scenario_update": (
-        _required("event_id"),
-        _required("item_id"),
-        _required("scenario_id"),
+        _id("event_id"),
+        _id("item_id"),
+        _id("scenario_id"),
         _time,
         _attributes("item_scenario"),
     ),
     "scenario_update": (
-        _required("event_id"),
-        _required("scenario_id"),
+        _id("event_id"),
+        _id("scenario_id"),
         _time,
         _text("name", MAX_NAME_BYTES),
         _text("description", MAX_DESCRIPTION_BYTES),
     ),
-    "user_erasure": (_required("event_id"), _required("user_id"), _time),
+    "user_erasure": (_id("event_id"), _stored_id("user_id"), _time),
 }
 """The rules of every kind of entry, in the order in which they are checked."""

@@ -9,6 +9,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from services.features.ids import SEPARATOR
+
 NO_KEY = 0
 """Key of 'no item' or 'no such facet'; `key64` never returns it."""
 
@@ -33,7 +35,7 @@ def facet_keys(categories: Iterable[str], brand: str, levels: int) -> NDArray[np
     keys = np.zeros(levels + 1, np.int64)
     path = ""
     for level, category in enumerate(list(categories)[:levels]):
-        path += "\x1f" + category
+        path += SEPARATOR + category
         keys[level] = key64(f"category{path}")
-    keys[levels] = key64(f"brand\x1f{brand}") if brand else NO_KEY
+    keys[levels] = key64(f"brand{SEPARATOR}{brand}") if brand else NO_KEY
     return keys

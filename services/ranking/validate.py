@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import InvalidRequest
 from services.features.config import DAY_S, FeatureConfig
+from services.features.ids import MAX_ID_BYTES, find_id_fault
 
-MAX_ID_BYTES = 128
 MAX_BYTES_PER_CHARACTER = 4
 MAX_ITEMS = 2000
 EARLIEST_S = 315_532_800
@@ -66,8 +66,8 @@ def validate(
 def _check_id(field: str, value: str, *, required: bool) -> None:
     if required and not value:
         raise InvalidRequest(field, "is empty")
-    if len(value.encode()) > MAX_ID_BYTES:
-        raise InvalidRequest(field, f"is longer than {MAX_ID_BYTES} bytes")
+    if fault := find_id_fault(value):
+        raise InvalidRequest(field, fault)
 
 
 def _check_items(ids: Sequence[str]) -> None:
@@ -75,7 +75,8 @@ def _check_items(ids: Sequence[str]) -> None:
         raise InvalidRequest("item_ids", "is empty, at least one candidate is needed")
     if len(ids) > MAX_ITEMS:
         raise InvalidRequest("item_ids", f"has {len(ids)} candidates, at most {MAX_ITEMS} are allowed")
-    if len(set(ids)) == len(ids) and "" not in ids and len(max(ids, key=len)) * MAX_BYTES_PER_CHARACTER <= MAX_ID_BYTES:
+    short = len(max(ids, key=len)) * MAX_BYTES_PER_CHARACTER <= MAX_ID_BYTES
+    if short and len(set(ids)) == len(ids) and "" not in ids and "".join(ids).isprintable():
         return
     seen: set[str] = set()
     for number, item in enumerate(ids):

@@ -10,7 +10,19 @@ import typer
 
 from services.settings.load import load_settings
 
-UserId = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
+
+def parse_user_id(text: str) -> str:
+    """The id of a stored user: any text, also one that the rules of ids refuse today."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line that are not UTF-8
+        raise typer.BadParameter("is not text in UTF-8") from None
+    if not text:
+        raise typer.BadParameter("is empty")
+    return text
+
+
+UserId = Annotated[str, typer.Argument(help="The user's id, as in the events.", callback=parse_user_id)]
 
 
 def export_command(user_id: UserId) -> None:

@@ -22,6 +22,9 @@ NAN, INF = float("nan"), float("inf")
 CHARACTERS = ["a", "\x00", "\x1f", "\x7f", '"', "\\", "ü", "\u202e", "茶", "\uffff", "😀", "\U0010fffd", "\u200b"]
 """Of every plane and length in UTF-8; control characters, direction marks, nothing at all."""
 
+REFUSED = frozenset("\x00\x1f\x7f\u202e\u200b")
+"""Those of them that no id holds."""
+
 FITTING = {size: [character for character in CHARACTERS if len(character.encode()) <= size] for size in (1, 2, 3, 4)}
 
 Change = Callable[[random.Random, RankRequest], str]
@@ -87,30 +90,38 @@ def word(chance: random.Random, size: int) -> str:
     return text
 
 
+def _clean(text: str) -> bool:
+    return REFUSED.isdisjoint(text)
+
+
 def _user(chance: random.Random, message: RankRequest) -> str:
     size = chance.choice([0, 1, 17, 128, 129, 500])
     message.user_id = word(chance, size)
-    return "" if 1 <= size <= 128 else "user_id"
+    return "" if 1 <= size <= 128 and _clean(message.user_id) else "user_id"
 
 
 def _scenario(chance: random.Random, message: RankRequest) -> str:
     size = chance.choice([0, 1, 17, 128, 129, 500])
     message.scenario_id = word(chance, size)
-    return "" if size <= 128 else "scenario_id"
+    return "" if size <= 128 and _clean(message.scenario_id) else "scenario_id"
 
 
 def _items(chance: random.Random, message: RankRequest) -> str:
     count = chance.choice([0, *[1, 2, 3, 5, 8, 13] * 20, 200, 2000, 2001])
     del message.item_ids[:]
-    message.item_ids.extend(f"{word(chance, chance.choice([1, 9, 30]))} {number}" for number in range(count))
-    return "" if 1 <= count <= 2000 else "item_ids"
+    message.item_ids.extend(
+        f"{''.join(c for c in word(chance, chance.choice([1, 9, 30])) if chance.random() < 0.01 or _clean(c))} {number}"
+        for number in range(count)
+    )
+    refused = (f"item_ids[{place}]" for place, item in enumerate(message.item_ids) if not _clean(item))
+    return next(refused, "") if 1 <= count <= 2000 else "item_ids"
 
 
 def _item(chance: random.Random, message: RankRequest) -> str:
     place = chance.randrange(len(message.item_ids))
     size = chance.choice([0, 40, 128, 129])
     message.item_ids[place] = word(chance, size)
-    return "" if 1 <= size <= 128 else f"item_ids[{place}]"
+    return "" if 1 <= size <= 128 and _clean(message.item_ids[place]) else f"item_ids[{place}]"
 
 
 def _repeated(chance: random.Random, message: RankRequest) -> str:

@@ -69,7 +69,8 @@ REQUIRED_IDS = [
 
 BOUNDED_TEXTS = [
     *((kind, "event_id", 128) for kind in KINDS),
-    *((kind, field, 128) for kind, field in REQUIRED_IDS),
+    *((kind, field, 128) for kind, field in REQUIRED_IDS if kind != "user_erasure"),
+    ("user_erasure", "user_id", 65_536),
     ("behavior_event", "item_id", 128),
     ("behavior_event", "text", 4096),
     ("behavior_event", "attribution_token", 512),
@@ -140,6 +141,30 @@ def test_an_entry_without_kind_is_rejected(gateway: Gateway) -> None:
 def test_required_ids_must_not_be_empty(gateway: Gateway, kind: str, field: str) -> None:
     """An event without user, or an update without subject, has no key."""
     assert_rejected(gateway, entry(kind, **{field: None}), f"{kind}.{field}", "is empty")
+
+
+@pytest.mark.parametrize("character", ["\0", "\n", "\x1b", "\x1f", "\u200b", "\u202e", "\u2028"])
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [*((kind, "event_id") for kind in KINDS), *REQUIRED_IDS, ("behavior_event", "item_id")],
+)
+def test_ids_hold_no_control_or_format_characters(gateway: Gateway, kind: str, field: str, character: str) -> None:
+    """But any stored user can be erased, also one whose rows are older than the rule."""
+    strange = entry(kind, **{field: f"a{character}b"})
+    if (kind, field) == ("user_erasure", "user_id"):
+        assert_accepted(gateway, strange)
+    else:
+        reason = f"U+{ord(character):04X}, after 1 characters; an id must not"
+        assert_rejected(gateway, strange, f"{kind}.{field}", reason)
+
+
+def test_ids_that_look_alike_stay_distinct(gateway: Gateway) -> None:
+    """Composed and decomposed letters, leading zeros, spaces: every id is stored as it was sent."""
+    ids = ["é", "e\u0301", "007", "7", "7 ", "\u00a07", "茶", "\U0010fffd"]
+    gateway.publisher.stored.clear()
+    results = gateway.publish(*(item(item_id=name) for name in ids))
+    assert ["accepted"] * len(ids) == [result.WhichOneof("result") for result in results]
+    assert ids == [record.key.decode() for record in gateway.publisher.stored]
 
 
 @pytest.mark.parametrize(("kind", "field", "most"), BOUNDED_TEXTS, ids=str)

@@ -45,9 +45,13 @@ def server() -> Iterator[RankServer]:
     ("bad", "field", "reason"),
     [
         pytest.param(request(user_id=""), "user_id", "is empty", id="no user"),
-        pytest.param(request(user_id="u" * 129), "user_id", "longer than 128 bytes", id="long user"),
-        pytest.param(request(user_id="ü" * 64 + "u"), "user_id", "longer than 128 bytes", id="user of wide letters"),
-        pytest.param(request(scenario_id="s" * 129), "scenario_id", "longer than 128 bytes", id="long scenario"),
+        pytest.param(request(user_id="u" * 129), "user_id", "is 129 bytes long, at most 128", id="long user"),
+        pytest.param(
+            request(user_id="ü" * 64 + "u"), "user_id", "is 129 bytes long, at most 128", id="user of wide letters"
+        ),
+        pytest.param(
+            request(scenario_id="s" * 129), "scenario_id", "is 129 bytes long, at most 128", id="long scenario"
+        ),
         pytest.param(request(item_ids=[]), "item_ids", "is empty", id="no candidates"),
         pytest.param(
             request(item_ids=[str(n) for n in range(2001)]),
@@ -56,7 +60,12 @@ def server() -> Iterator[RankServer]:
             id="2001 items",
         ),
         pytest.param(request(item_ids=["a", ""]), "item_ids[1]", "is empty", id="empty candidate"),
-        pytest.param(request(item_ids=["i" * 129]), "item_ids[0]", "longer than 128 bytes", id="long candidate"),
+        pytest.param(
+            request(item_ids=["i" * 129]), "item_ids[0]", "is 129 bytes long, at most 128", id="long candidate"
+        ),
+        pytest.param(request(user_id="a\0"), "user_id", "holds a control character, U+0000", id="NUL in the user"),
+        pytest.param(request(scenario_id="\u202etv"), "scenario_id", "holds a format character", id="RTL scenario"),
+        pytest.param(request(item_ids=["a", "b\x1f"]), "item_ids[1]", "U+001F", id="separator in a candidate"),
         pytest.param(request(item_ids=["a", "b", "a"]), "item_ids[2]", "repeats", id="repeated candidate"),
         pytest.param(request(top_k=2001), "top_k", "is 2001, at most 2000", id="top_k of 2001"),
         pytest.param(request(top_k=2**32 - 1), "top_k", "at most 2000", id="largest top_k"),

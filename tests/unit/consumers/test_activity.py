@@ -87,6 +87,9 @@ def test_deltas_add_up_and_repetitions_do_not() -> None:
     [
         (lambda d: d.ClearField("item_id"), "subject"),
         (lambda d: setattr(d, "item_id", ""), "subject"),
+        (lambda d: setattr(d, "item_id", "i\n0"), "item_id: holds a control character, U+000A"),
+        (lambda d: setattr(d, "item_id", "i" * 129), "item_id: is 129 bytes long, at most 128"),
+        (lambda d: setattr(d.scenarios[0], "scenario_id", "\u202e"), "scenarios[0].scenario_id: holds a format"),
         (lambda d: setattr(d, "schema_fingerprint", 7), "schema_fingerprint"),
         (lambda d: d.returning.pop(), "returning: 2 numbers"),
         (lambda d: d.paid.append(1.0), "paid: 3 numbers"),

@@ -27,6 +27,7 @@ from tests.unit.consumers.streams import (
     behavior_event,
     catalogue,
     erasure,
+    fold_behavior,
     fold_catalogue,
     item_update,
     records,
@@ -196,6 +197,18 @@ def test_an_erasure_repeated_after_later_events_leaves_no_trace(size: int) -> No
     assert (1.0, ["s2"]) == (clicks(row), row["scenario_ids"].tolist())
 
 
+@pytest.mark.parametrize("user", ["u\n0", "u" * 200, "u\x1f\u202e"])
+def test_a_user_stored_before_the_rules_of_ids_can_be_erased(user: str) -> None:
+    """Rows are deleted under whatever id they have."""
+    store = store_with_items()
+    fold_behavior(store, [behavior_event(0, user_id=user)])
+    assert (user,) in store.rows["user"]
+    erased = erasure(user, START_S + 1)
+    erased.user_erasure.event_id = "e"
+    fold(store, [records([erased], offset=100)])
+    assert (user,) not in store.rows["user"]
+
+
 def test_erasing_an_unknown_user_is_not_an_error() -> None:
     """Erasures are idempotent."""
     store = store_with_items()
@@ -207,6 +220,14 @@ def test_erasing_an_unknown_user_is_not_an_error() -> None:
     ("entry", "reason"),
     [
         (behavior_event(1, user_id=""), "behavior_event.user_id: is empty"),
+        (
+            behavior_event(1, user_id="u\0"),
+            "behavior_event.user_id: holds a control character, U+0000, after 1 characters; an id must not",
+        ),
+        (
+            behavior_event(1, item_id="\u202ei0"),
+            "behavior_event.item_id: holds a format character, U+202E, after 0 characters; an id must not",
+        ),
         (behavior_event(1, time=None), "behavior_event.time: is not set"),
         (behavior_event(90 * 86_400), "behavior_event.time: is 2591700.000 s beyond the tolerated future"),
         (item_update(1), "entry: item_update does not belong on this topic"),

@@ -134,6 +134,8 @@ def test_bad_records_are_dead_letters_and_the_rest_is_folded(store: MemoryRowSto
         (Record("crossrec.items", 0, 1, b"u0", event.value), "entry: behavior_event does not belong on this topic"),
         (Record("crossrec.items", 0, 2, None, None), "the value is empty"),
         (Record("crossrec.items", 0, 3, b"\xff", None), "key: not an id in UTF-8"),
+        (Record("crossrec.items", 0, 6, b"i1\x1f", None), "key: an id is empty"),
+        (Record("crossrec.items", 0, 7, b"x" * 65_537, None), "key: is 65537 bytes long, at most 65536"),
         (records([item_update(3, attributes={"weight": 1.0})], offset=4)[0], 'item_update.attributes["weight"]: is'),
     ]
     outcome = items.fold([*(record for record, _ in bad), *records([item_update(1)], offset=5)])

@@ -286,16 +286,17 @@ def test_the_index_of_scenarios_grows() -> None:
     assert [["s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s2"], ["s0", "s1", "s2"]] == seen
 
 
-def test_a_scenario_whose_id_holds_the_separator_is_one_scenario() -> None:
-    """Its tombstone resets this scenario only: only keys of items hold two ids."""
-    store, other = MemoryRowStore(), scenario_update(0)
-    odd = scenario_update(0)
+def test_a_scenario_whose_id_holds_the_separator_can_only_be_deleted() -> None:
+    """It may be older than the rules of ids. Its tombstone resets it alone: only keys of items hold two ids."""
+    store, odd = MemoryRowStore(), scenario_update(1)
     odd.scenario_update.scenario_id = "s0\x1fx"
-    log = [*records([other, odd]), Record("crossrec.scenarios", 0, 2, b"s0\x1fx", None)]
-    consume("scenario", MemoryRecordSource(log), store)
+    fold_catalogue(store, [odd])
+    log = [*records([scenario_update(0), odd]), Record("crossrec.scenarios", 0, 2, b"s0\x1fx", None)]
+    outputs = consume("scenario", MemoryRecordSource(log), store)
     assert {("s0",): "scenario 0", ("s0\x1fx",): ""} == {
         key: row["name"].item() for key, row in store.rows["scenario"].items()
     }
+    assert b"scenario_update.scenario_id: holds a control character, U+001F" in dict(outputs[0].headers)["reason"]
 
 
 def test_unknown_kinds_are_named() -> None:

@@ -78,7 +78,23 @@ def test_a_malformed_timestamp_is_in_violation() -> None:
 def test_the_fast_check_agrees_with_the_rules(days: float, ahead_s: float) -> None:
     """Events with values at and around every bound, several at once: the result equals that of the rules one by one."""
     chance, limits = random.Random(1), RuleContext(CONFIG, NOW_S + ahead_s, NOW_S, days * DAY_S)
-    words = ("", "i", "x" * 128, "x" * 129, "й" * 32, "й" * 64, "й" * 65, "x" * 512, "й" * 257, "x" * 4096, "й" * 2049)
+    words = (
+        "",
+        "i",
+        "é",
+        "a\u00a0b",
+        "\u202eb",
+        "a\n",
+        "x" * 128,
+        "x" * 129,
+        "й" * 32,
+        "й" * 64,
+        "й" * 65,
+        "x" * 512,
+        "й" * 257,
+        "x" * 4096,
+        "й" * 2049,
+    )
     times = (0, 315_532_799, 315_532_800, 1_800_000_000, 1_800_000_300, 1_800_000_301, 1_800_000_000 - 30 * 86_400)
     values = (None, 0.0, 1e9, -1e9, 1.1e9, math.nan, math.inf)
     seen = {True: 0, False: 0}

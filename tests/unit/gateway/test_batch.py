@@ -60,9 +60,9 @@ def test_a_rejected_entry_is_reported_as_it_was_sent() -> None:
     """Limits apply to the length of the id, not of its pseudonym."""
     publisher = MemoryPublisher()
     results = publish(
-        [Entry(user_erasure=UserErasure(user_id="x" * 129)), Entry(user_erasure=UserErasure())], publisher
+        [Entry(user_erasure=UserErasure(user_id="x" * 65_537)), Entry(user_erasure=UserErasure())], publisher
     )
-    assert ["is 129 bytes long, at most 128", "is empty"] == [result.rejected.reason for result in results]
+    assert ["is 65537 bytes long, at most 65536", "is empty"] == [result.rejected.reason for result in results]
     assert [] == publisher.stored
 
 

@@ -26,8 +26,8 @@ def test_an_erasure_is_stored_as_the_gateway_stores_it() -> None:
 def test_an_invalid_user_id_is_rejected() -> None:
     """With field and reason; nothing is stored."""
     publisher = MemoryPublisher()
-    with pytest.raises(InvalidRequest, match=r"user_erasure\.user_id: is 129 bytes long"):
-        request_erasure(build_intake(Settings(), publisher), "x" * 129, 1e9)
+    with pytest.raises(InvalidRequest, match=r"user_erasure\.user_id: is 65537 bytes long"):
+        request_erasure(build_intake(Settings(), publisher), "x" * 65_537, 1e9)
     assert [] == publisher.stored
 
 
