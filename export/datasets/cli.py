@@ -68,7 +68,7 @@ def import_command(
                 **options,
             )
     except CrossRecError as error:
-        errors.print(f"error: {error}", style="red", markup=False)
+        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     for warning in summary.warnings:
         errors.print(f"warning: {warning}", style="yellow", markup=False)

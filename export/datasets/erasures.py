@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from export.datasets.errors import reading
 from export.datasets.tables import ERASURES, from_columns, sort_by_time
 
 FILE = f"{ERASURES.name}.parquet"
@@ -17,7 +18,10 @@ FILE = f"{ERASURES.name}.parquet"
 def read_erasures(directory: Path) -> pa.Table:
     """Read the erasures of the data set in `directory`; an empty table if there are none."""
     path = directory / FILE
-    return pq.read_table(path, schema=ERASURES.schema) if path.exists() else ERASURES.schema.empty_table()
+    if not path.exists():
+        return ERASURES.schema.empty_table()
+    with reading(path):
+        return pq.read_table(path, schema=ERASURES.schema)
 
 
 def write_erasures(directory: Path, erasures: pa.Table) -> None:

@@ -3,8 +3,12 @@
 Knows how problems are formatted; knows nothing of the rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
 
 from services.errors import CrossRecError
 
@@ -35,3 +39,22 @@ class DatasetError(CrossRecError):
         if more > 0:
             lines.append(f"  ... and {more} more")
         super().__init__("\n".join([message, *lines]))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise DatasetError, naming the file or directory, where it cannot be written: a full disk, a missing right."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise DatasetError, naming the file, where it cannot be read or is damaged."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        raise DatasetError(f"{path}: cannot be read: {reason}; import the data set again") from error

@@ -4,10 +4,10 @@ Knows file names and the messages for invalid lines and cells; knows nothing of 
 """
 
 import difflib
-import gzip
-import json
+import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,64 @@ import pyarrow.parquet as pq
 
 from export.datasets.cells import Converter, converter_for
 from export.datasets.errors import DatasetError, Problem
+from export.datasets.json_lines import Row, read_json_rows
 from export.datasets.tables import TIME, TableSpec
 from export.datasets.validation import describe_row
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 SUFFIXES = (*JSON_SUFFIXES, ".parquet")
+UNREADABLE_SUFFIXES = (".zst", ".bz2", ".xz", ".lz4", ".br", ".zip")
 BATCH_ROWS = 65_536
-
-Row = dict[str, Any]
 
 
 def find_files(directory: Path, table: str) -> list[Path]:
-    """Find the files of a table in a directory: `events.jsonl`, or parts such as `events-00.parquet`."""
-    named = [p for p in directory.iterdir() if p.name.startswith((f"{table}.", f"{table}-"))]
-    return sorted(p for p in named if p.name.endswith(SUFFIXES))
+    """Find the files of a table in a directory: `events.jsonl`, or parts such as `events-00.parquet`.
+
+    Raises DatasetError if two of them are the same data, or one is compressed in a way that is not read.
+    """
+    named = sorted(p for p in directory.iterdir() if p.name.startswith((f"{table}.", f"{table}-")))
+    for path in named:
+        if path.suffix in UNREADABLE_SUFFIXES and path.stem.endswith(SUFFIXES):
+            raise DatasetError(f"{path}: files that end in {path.suffix} are not read; use {', '.join(SUFFIXES)}")
+    found = [path for path in named if path.name.endswith(SUFFIXES)]
+    _refuse_duplicates(found, table)
+    return found
+
+
+def _refuse_duplicates(paths: Sequence[Path], table: str) -> None:
+    """Raise DatasetError for two files of a table that are one part in two forms, or copies: rows would count twice."""
+    by_part: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_part[path.name[: -len(next(s for s in reversed(SUFFIXES) if path.name.endswith(s)))]].append(path)
+    for same in by_part.values():
+        if len(same) > 1:
+            raise DatasetError(f"{_names(same)} in {same[0].parent} are the same part of {table}: remove all but one")
+    if table in by_part and len(paths) > 1:
+        parts = [path for path in paths if path != by_part[table][0]]
+        raise DatasetError(
+            f"{by_part[table][0]} stands beside the parts {_names(parts)}: remove it if they hold the same rows, else "
+            f"name it {table}-0{by_part[table][0].name.removeprefix(table)}"
+        )
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        if path.is_file():
+            by_size[path.stat().st_size].append(path)
+    for size, alike in by_size.items():
+        seen: dict[bytes, Path] = {}
+        for path in alike if size and len(alike) > 1 else ():
+            first = seen.setdefault(_digest(path), path)
+            if first != path:
+                raise DatasetError(f"{first.name} and {path.name} in {path.parent} have the same content: remove one")
+
+
+def _names(paths: Sequence[Path]) -> str:
+    shown = [path.name for path in paths[:3]]
+    return " and ".join(shown) if len(paths) <= len(shown) else f"{', '.join(shown)} and {len(paths) - len(shown)} more"
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
 
 
 @dataclass
@@ -86,7 +130,7 @@ class _Reader:
         return pa.concat_tables(self.chunks) if self.chunks else self.spec.schema.empty_table()
 
     def read_json_lines(self, path: Path, lines: list[int]) -> None:
-        for number, row in _read_json_rows(path, self.problems):
+        for number, row in read_json_rows(path, self.problems):
             lines.append(number)
             self._add(path, f"{path.name}:{number}", row)
 
@@ -95,10 +139,13 @@ class _Reader:
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(BATCH_ROWS):
-                    for row in _convert_to_utc(batch).to_pylist():
-                        self._add(path, f"{path.name} row {self.rows - first + 1}", row)
-        except pa.ArrowInvalid as error:
-            raise DatasetError(f"{path} is not a Parquet file: {error}") from error
+                    begin = self.rows - first + 1
+                    for number, row in enumerate(_rows_of(_convert_to_utc(batch), path, begin, self.problems)):
+                        self._add(path, f"{path.name} row {begin + number}", row)
+        except (pa.ArrowException, OSError) as error:
+            after = f" after row {self.rows - first}" if self.rows > first else ""
+            reason = str(error).partition("\n")[0]
+            raise DatasetError(f"{path}: cannot be read as Parquet{after}: {reason}") from error
 
     def _add(self, path: Path, place: str, row: Row) -> None:
         for name in row.keys() - self.cells.keys():
@@ -140,18 +187,23 @@ def _convert_to_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _read_json_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Row]]:
-    """Line number (from 1) and object of each non-blank line."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                problems.append(Problem(f"{path.name}:{number}", "", f"is not JSON: {error}"))
-                continue
-            if isinstance(row, dict):
-                yield number, row
-            else:
-                problems.append(Problem(f"{path.name}:{number}", "", "is not a JSON object"))
+def _rows_of(batch: pa.RecordBatch, path: Path, begin: int, problems: list[Problem]) -> list[Row]:
+    """The rows of a batch; cells that Python cannot hold, like texts that are not UTF-8, are reported and null."""
+    try:
+        rows: list[Row] = batch.to_pylist()
+    except (ValueError, OverflowError):
+        rows = [
+            {name: _cell(batch, name, row, f"{path.name} row {begin + row}", problems) for name in batch.schema.names}
+            for row in range(batch.num_rows)
+        ]
+    return rows
+
+
+def _cell(batch: pa.RecordBatch, name: str, row: int, place: str, problems: list[Problem]) -> Any:
+    try:
+        return batch.column(name)[row].as_py()
+    except UnicodeDecodeError as error:
+        problems.append(Problem(place, name, f"is not UTF-8: byte 0x{error.object[error.start]:02x}"))
+    except (ValueError, OverflowError) as error:
+        problems.append(Problem(place, name, f"cannot be read: {error}"))
+    return None

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from export.datasets.erasures import drop_erased_events, read_erasures, write_erasures
-from export.datasets.errors import DatasetError
+from export.datasets.errors import DatasetError, reading, writing
 from export.datasets.tables import EVENTS, TABLES, Dataset
 from export.datasets.validation import validate_dataset, validate_order
 
@@ -31,20 +31,25 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
     validate_order(dataset)
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file, not a directory")
-    out.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        for spec in TABLES:
-            path = staging / f"{spec.name}.parquet"
-            table = dataset.table(spec.name)
-            pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
-        (staging / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
-        (out / INFO_FILE).unlink(missing_ok=True)
-        write_erasures(out, dataset.erasures)
-        for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
-            (staging / name).replace(out / name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            _write_staged(dataset, staging, info)
+            (out / INFO_FILE).unlink(missing_ok=True)
+            write_erasures(out, dataset.erasures)
+            for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
+                (staging / name).replace(out / name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_staged(dataset: Dataset, staging: Path, info: dict[str, Any]) -> None:
+    for spec in TABLES:
+        table = dataset.table(spec.name)
+        file = staging / f"{spec.name}.parquet"
+        pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    (staging / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 class DatasetReader:
@@ -59,33 +64,37 @@ class DatasetReader:
         if missing:
             raise DatasetError(f"{path} holds no imported data set: {', '.join(missing)} missing")
         self.path = path
-        self.info: dict[str, Any] = json.loads((path / INFO_FILE).read_text())
+        with reading(path / INFO_FILE):
+            self.info: dict[str, Any] = dict(json.loads((path / INFO_FILE).read_text(encoding="utf-8")))
         self._erasures = read_erasures(path)
 
     def rows(self, table: str) -> int:
         """Number of rows of a table from its metadata; includes those of erased users."""
-        return int(pq.read_metadata(self.path / f"{table}.parquet").num_rows)
+        with reading(self._file(table)):
+            return int(pq.read_metadata(self._file(table)).num_rows)
 
     def columns(self, table: str) -> list[str]:
         """Names of the columns that a table has on disk; nullable ones may be missing in older imports."""
-        names: list[str] = pq.read_schema(self.path / f"{table}.parquet").names
+        names: list[str] = self.schema(table).names
         return names
 
     def schema(self, table: str) -> pa.Schema:
         """The schema of a table on disk."""
-        return pq.read_schema(self.path / f"{table}.parquet")
+        with reading(self._file(table)):
+            return pq.read_schema(self._file(table))
 
     def batches(
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = ROW_GROUP_ROWS
     ) -> Iterator[pa.RecordBatch]:
         """Read the rows of a table in order, at most `batch_rows` at a time."""
-        with pq.ParquetFile(self.path / f"{table}.parquet") as file:
+        with reading(self._file(table)), pq.ParquetFile(self._file(table)) as file:
             for batch in file.iter_batches(batch_rows, columns=self._columns_to_read(table, columns)):
                 yield from self._without_erased(table, pa.Table.from_batches([batch]), columns).to_batches()
 
     def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a whole table."""
-        read = pq.read_table(self.path / f"{table}.parquet", columns=self._columns_to_read(table, columns))
+        with reading(self._file(table)):
+            read = pq.read_table(self._file(table), columns=self._columns_to_read(table, columns))
         return self._without_erased(table, read, columns)
 
     def dataset(self) -> Dataset:
@@ -97,6 +106,9 @@ class DatasetReader:
             source=self.info.get("source", {}),
             notes=tuple(self.info.get("notes", ())),
         )
+
+    def _file(self, table: str) -> Path:
+        return self.path / f"{table}.parquet"
 
     def _columns_to_read(self, table: str, columns: Sequence[str] | None) -> list[str] | None:
         """The requested columns, and those that erasures need."""

@@ -167,7 +167,7 @@ def write_template(directory: Path) -> list[Path]:
         )
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        (directory / name).write_text(text)
+        (directory / name).write_text(text, encoding="utf-8")
     return [directory / name for name in files]
 
 

@@ -104,4 +104,4 @@ def write_evaluation(out: Path, figures: dict[str, Any], experiments: dict[str, 
     out.mkdir(parents=True, exist_ok=True)
     page = render_report(figures, experiments)
     (out / "metrics.json").write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
-    (out / "report.html").write_text(page)
+    (out / "report.html").write_text(page, encoding="utf-8")

@@ -75,7 +75,7 @@ def template(
     """
     console = Console(highlight=False)
     for path in write_template(directory):
-        console.print(f"{path}: {len(path.read_text().splitlines())} lines", soft_wrap=True)
+        console.print(f"{path}: {len(path.read_text(encoding='utf-8').splitlines())} lines", soft_wrap=True)
     console.print(f"next: crossrec --config {directory}/crossrec.toml data check --dir {directory}", soft_wrap=True)
 
 
@@ -83,7 +83,7 @@ def write_report(report: CheckReport, path: Path) -> None:
     """Write the report as JSON; ConfigurationError if the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"--json {path}: {error.strerror}") from error
 

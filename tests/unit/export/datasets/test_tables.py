@@ -1,5 +1,7 @@
 """The three tables: rules, order and storage."""
 
+import errno
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -178,3 +180,26 @@ def test_every_column_is_documented() -> None:
     for spec in (EVENTS, ITEMS, SCENARIOS):
         lines = columns_markdown(spec).splitlines()
         assert [c.name for c in spec.columns] == [line.split(" | ")[0].lstrip("| ") for line in lines[2:]]
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "events.parquet", "items.parquet"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b"PAR1" + b"\x00" * 100 + b"PAR1"])
+def test_a_damaged_file_of_an_imported_data_set_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    write_dataset(dataset(), tmp_path, {})
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=f"{tmp_path / name}: cannot be read: .*import the data set again"):
+        DatasetReader(tmp_path).dataset()
+
+
+def test_a_disk_that_takes_no_more_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is left half written."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_dataset(dataset(), tmp_path / "out", {"adapter": "test"})
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(DatasetError, match=f"{tmp_path / 'out'}: cannot be written: No space left on device"):
+        write_dataset(dataset(), tmp_path / "out", {})
+    assert "test" == DatasetReader(tmp_path / "out").info["adapter"]
+    assert ["out"] == [path.name for path in tmp_path.iterdir()]
