@@ -12,7 +12,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
+from export.datasets.errors import DatasetError
 from export.datasets.storage import DatasetReader
 from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
 from export.replay.replay import ACTIVITY_GROUPS, Replay
@@ -75,11 +77,13 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
 
     Raises:
         StoreUnavailable.
+        DatasetError: the data set has more scenarios than `consumers.max_scenarios`.
         FencedWrite: the store holds rows that were streamed.
         StaleSchema, IncompatibleSchema: the store holds rows of another feature schema.
     """
     shares = workers or os.cpu_count() or 1
     schema = build_schema(settings.features)
+    check_scenarios(DatasetReader(data), settings.consumers.max_scenarios)
     join_lineage(_online(settings), schema)
     activity, rows, events = ColumnRowStore(schema), dict[str, int](), 0
     for number, part in enumerate(_fold_shares(settings, data, until_s, shares)):
@@ -89,6 +93,16 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
             fold_activity(activity, schema, view, deltas, np.tile((*REPLAYED, number), (len(deltas), 1)))
     rows |= _write(activity, _online(settings), schema, list(ACTIVITY_GROUPS), Pseudonymizer())
     return BackfillResult(events, {view: count for view, count in rows.items() if count})
+
+
+def check_scenarios(reader: DatasetReader, most: int) -> None:
+    """Raise DatasetError for a data set with more than `most` scenarios, as the consumer refuses them."""
+    found = len(pc.unique(reader.table("scenarios", ["scenario_id"])["scenario_id"]))
+    if found > most:
+        raise DatasetError(
+            f"{reader.path / 'scenarios.parquet'}: {found} scenarios, at most {most} are served: the work of every "
+            "ranking grows with them; merge some, or raise consumers.max_scenarios"
+        )
 
 
 def _fold_shares(settings: Settings, data: Path, until_s: float, shares: int) -> Iterator[ShareResult]:

@@ -11,16 +11,26 @@ from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
 from services.events.routing import KEY_SEPARATOR
-from services.features.catalogue import CatalogueState, ItemState, ScenarioState, attribute_values
+from services.features.catalogue import CatalogueState, ItemState, ScenarioState, attribute_values, is_deleted
 from services.features.ids import MAX_STORED_ID_BYTES, find_length_fault
+from services.features.positions import is_folded
 from services.features.schema import Schema, View
 from services.kafka.record_source import Record
-from services.store.folding import fold_item_scenarios, fold_states, index_scenarios
-from services.store.protocol import Key, RowStore
+from services.store.folding import (
+    SCENARIO_INDEX_KEY,
+    fold_item_scenarios,
+    fold_states,
+    index_scenarios,
+    read_scenario_ids,
+)
+from services.store.protocol import Key, RowStore, read_rows
 from services.text.protocol import Encoder
 
 ITEM_ENTRIES = frozenset({"item_update", "item_scenario_update"})
 SCENARIO_ENTRIES = frozenset({"scenario_update"})
+
+RecordChange = tuple[Record, Entry | None]
+"""A record and its entry; None: a tombstone."""
 
 Change = tuple[Key, CatalogueState | None, tuple[int, int, int]]
 PairChange = tuple[Key, float, Mapping[str, float], tuple[int, int, int]]
@@ -46,19 +56,25 @@ class _CatalogueHandler(ABC):
         # A null value with a key is a tombstone: the deletion of its key in a compacted topic.
         tombstones = [record for record in records if _is_tombstone(record)]
         good, dead_letters = self._decoder.split([record for record in records if not _is_tombstone(record)])
-        changes: list[tuple[Record, Entry | None]] = list(good)
+        changes: list[RecordChange] = list(good)
         for record in tombstones:
             if fault := self._key_fault(record):
                 dead_letters.append(DeadLetter(record, f"key: {fault}"))
             else:
                 changes.append((record, None))
         changes.sort(key=lambda change: (change[0].partition, change[0].offset))
+        changes, refused = self._admit(changes)
+        dead_letters += refused
         self._fold_changes(changes)
         kinds = (entry.WhichOneof("entry") if entry else "tombstone" for _, entry in changes)
         return BatchResult(dead_letters=dead_letters, counts=Counter((str(kind), "folded") for kind in kinds))
 
+    def _admit(self, changes: list[RecordChange]) -> tuple[list[RecordChange], list[DeadLetter]]:
+        """The changes that may be folded, and dead letters for the others; all may by default."""
+        return changes, []
+
     @abstractmethod
-    def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
+    def _fold_changes(self, changes: Sequence[RecordChange]) -> None:
         """Write the rows of the changes, given in offset order; None is a tombstone."""
 
     def _ids(self, key: str) -> Key:
@@ -99,7 +115,7 @@ class ItemHandler(_CatalogueHandler):
         """The item id, or item id and scenario id."""
         return tuple(key.split(KEY_SEPARATOR, 1))
 
-    def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
+    def _fold_changes(self, changes: Sequence[RecordChange]) -> None:
         items: list[Change] = []
         pairs: list[PairChange] = []
         for record, entry in changes:
@@ -139,9 +155,54 @@ class ItemHandler(_CatalogueHandler):
 
 
 class ScenarioHandler(_CatalogueHandler):
-    """Folds updates of scenarios, and keeps the index of all scenarios."""
+    """Folds updates of scenarios, and keeps the index of all scenarios.
 
-    def _fold_changes(self, changes: Sequence[tuple[Record, Entry | None]]) -> None:
+    Args:
+        store: holds the rows.
+        schema: the feature schema.
+        encoder: encodes the texts.
+        decoder: parses and checks records.
+        epoch: the topic's epoch.
+        most: most scenarios; an update that would create one more is a dead letter.
+    """
+
+    def __init__(
+        self, store: RowStore, schema: Schema, encoder: Encoder, decoder: Decoder, epoch: int, most: int
+    ) -> None:
+        super().__init__(store, schema, encoder, decoder, epoch)
+        self._most = most
+
+    def _admit(self, changes: list[RecordChange]) -> tuple[list[RecordChange], list[DeadLetter]]:
+        listed = set(read_scenario_ids(self._store, self._schema))
+        admitted: list[RecordChange] = []
+        refused: list[DeadLetter] = []
+        for record, entry in changes:
+            if entry is None:
+                listed -= set(self._ids_of(record) or ())
+            elif (scenario := entry.scenario_update.scenario_id) in listed or self._has_room(listed, record, scenario):
+                listed.add(scenario)
+            else:
+                reason = f"scenario_update.scenario_id: {self._most} scenarios are listed, the most that"
+                refused.append(DeadLetter(record, f"{reason} consumers.max_scenarios allows: delete one, then replay"))
+                continue
+            admitted.append((record, entry))
+        return admitted, refused
+
+    def _has_room(self, listed: set[str], record: Record, scenario: str) -> bool:
+        """Whether a scenario that is not listed may be.
+
+        In a batch that is repeated after a crash, the index may be newer than the record: what had no room then has
+        none now, even if a scenario was deleted since, and what is not listed any more was deleted.
+        """
+        if len(listed) >= self._most:
+            return False
+        (index,) = read_rows(self._store, self._schema["scenario_index"], [SCENARIO_INDEX_KEY])
+        if index is None or not is_folded(self._position(record), index["position"].tolist()):
+            return True
+        (row,) = read_rows(self._store, self._schema["scenario"], [(scenario,)])
+        return row is not None and bool(is_folded(self._position(record), row["position"].tolist()))
+
+    def _fold_changes(self, changes: Sequence[RecordChange]) -> None:
         states: list[Change] = []
         for record, entry in changes:
             if entry is None:
@@ -149,10 +210,15 @@ class ScenarioHandler(_CatalogueHandler):
             else:
                 update = entry.scenario_update
                 states.append(((update.scenario_id,), _scenario_state(update), self._position(record)))
-        self._fold_states(self._schema["scenario"], states)
-        known = [key[0] for key, state, _ in states if state is not None]
-        if known:
-            index_scenarios(self._store, self._schema, known, states[-1][2])
+        if not states:
+            return
+        view, keys = self._schema["scenario"], list(dict.fromkeys(key for key, _, _ in states))
+        self._fold_states(view, states)
+        # By the rows, not by the states: a batch that is repeated after a crash may hold less than the rows do.
+        deleted = [row is None or is_deleted(row) for row in read_rows(self._store, view, keys)]
+        listed = [key[0] for key, gone in zip(keys, deleted, strict=True) if not gone]
+        unlisted = [key[0] for key, gone in zip(keys, deleted, strict=True) if gone]
+        index_scenarios(self._store, self._schema, listed, states[-1][2], unlisted)
 
 
 def _is_tombstone(record: Record) -> bool:

@@ -138,6 +138,7 @@ def build_handler(
         case "item":
             return catalogue.ItemHandler(store, schema, encoder(), decoder(catalogue.ITEM_ENTRIES), epoch)
         case "scenario":
-            return catalogue.ScenarioHandler(store, schema, encoder(), decoder(catalogue.SCENARIO_ENTRIES), epoch)
+            kinds, most = catalogue.SCENARIO_ENTRIES, chosen.max_scenarios
+            return catalogue.ScenarioHandler(store, schema, encoder(), decoder(kinds), epoch, most)
         case _:
             return ActivityHandler(store, schema, epoch)

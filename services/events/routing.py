@@ -11,6 +11,9 @@ from services.features.ids import SEPARATOR
 BEHAVIOR, ITEMS, SCENARIOS = "behavior", "items", "scenarios"
 """Topic suffixes; a topic is named `<prefix>.<suffix>`."""
 
+DELETIONS = frozenset({"item_deletion", "item_scenario_deletion", "scenario_deletion"})
+"""Kinds of entries that are stored as tombstones: records without a value, which compaction removes with the key."""
+
 KEY_SEPARATOR = SEPARATOR
 """Separates item_id and scenario_id in the key of a per-scenario update."""
 
@@ -31,29 +34,30 @@ class EntryRoute:
     partition_key: bytes
 
 
+_KEYS = {
+    "behavior_event": (BEHAVIOR, ("user_id",)),
+    "user_erasure": (BEHAVIOR, ("user_id",)),
+    "item_update": (ITEMS, ("item_id",)),
+    "item_deletion": (ITEMS, ("item_id",)),
+    "item_scenario_update": (ITEMS, ("item_id", "scenario_id")),
+    "item_scenario_deletion": (ITEMS, ("item_id", "scenario_id")),
+    "scenario_update": (SCENARIOS, ("scenario_id",)),
+    "scenario_deletion": (SCENARIOS, ("scenario_id",)),
+}
+"""Topic of every kind of entry, and the fields that its record key joins; the first one chooses the partition."""
+
+
 def route_entry(entry: Entry) -> EntryRoute:
     """The route of a valid entry; raises ValueError if no kind is set."""
-    match entry.WhichOneof("entry"):
-        case "behavior_event":
-            return _route_by_key(BEHAVIOR, entry.behavior_event.user_id)
-        case "user_erasure":
-            return _route_by_key(BEHAVIOR, entry.user_erasure.user_id)
-        case "item_update":
-            return _route_by_key(ITEMS, entry.item_update.item_id)
-        case "item_scenario_update":
-            update = entry.item_scenario_update
-            key = f"{update.item_id}{KEY_SEPARATOR}{update.scenario_id}"
-            return EntryRoute(ITEMS, key.encode(), update.item_id.encode())
-        case "scenario_update":
-            return _route_by_key(SCENARIOS, entry.scenario_update.scenario_id)
-        case kind:
-            raise ValueError(f"no route for an entry of kind {kind}")
+    kind = entry.WhichOneof("entry")
+    if kind is None:
+        raise ValueError("no route for an entry of no kind")
+    suffix, fields = _KEYS[kind]
+    message = getattr(entry, kind)
+    ids = [getattr(message, field) for field in fields]
+    return EntryRoute(suffix, KEY_SEPARATOR.join(ids).encode(), ids[0].encode())
 
 
 def topic_name(prefix: str, suffix: str) -> str:
     """The topic's full name."""
     return f"{prefix}.{suffix}"
-
-
-def _route_by_key(suffix: str, key: str) -> EntryRoute:
-    return EntryRoute(suffix, key.encode(), key.encode())

@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import EVENT_TYPE_UNSPECIFIED, Entry
+from services.events.routing import DELETIONS
 from services.features.config import DAY_S, AttributeEntity, FeatureConfig
 from services.features.event_types import EVENT_TYPE_OF_NUMBER, select_event_types
 from services.features.ids import MAX_ID_BYTES, MAX_STORED_ID_BYTES, SEPARATOR, find_id_fault, find_length_fault
@@ -103,7 +104,7 @@ def stamp_entry(entry: Entry, now_s: float, make_id: Callable[[], str]) -> Entry
     message = getattr(copy, kind)
     if not message.event_id:
         message.event_id = make_id()
-    if not message.HasField("time"):
+    if kind not in DELETIONS and not message.HasField("time"):
         seconds, micros = divmod(round(now_s * 1_000_000), 1_000_000)
         message.time.CopyFrom(Timestamp(seconds=seconds, nanos=micros * 1000))
     return copy
@@ -128,6 +129,18 @@ def _id(field: str) -> Check:
 def _stored_id(field: str) -> Check:
     """Any id that rows may be stored under, from before the rules of ids, too."""
     return _rule(field, lambda text: find_length_fault(text, MAX_STORED_ID_BYTES) if text else "is empty")
+
+
+def _key_part(field: str) -> Check:
+    """Any id that can be named in a key of the catalogue."""
+    stored = _stored_id(field)
+
+    def check(message: Any, limits: RuleContext) -> Violation | None:
+        if SEPARATOR in getattr(message, field):
+            return Violation(field, "holds the separator of keys, U+001F")
+        return stored(message, limits)
+
+    return check
 
 
 def _number(field: str, low: float, high: float) -> Check:
@@ -288,6 +301,9 @@ RULES: Mapping[str, tuple[Check, ...]] = {
         _text("name", MAX_NAME_BYTES),
         _text("description", MAX_DESCRIPTION_BYTES),
     ),
+    "item_deletion": (_id("event_id"), _key_part("item_id")),
+    "item_scenario_deletion": (_id("event_id"), _key_part("item_id"), _key_part("scenario_id")),
+    "scenario_deletion": (_id("event_id"), _stored_id("scenario_id")),
     "user_erasure": (_id("event_id"), _stored_id("user_id"), _time),
 }
 """The rules of every kind of entry, in the order in which they are checked."""

@@ -52,6 +52,11 @@ class ScenarioState:
 CatalogueState = ItemState | ScenarioState
 
 
+def is_deleted(row: Row) -> bool:
+    """Whether a row of an item or a scenario has no state: a tombstone reset it."""
+    return not float(row["updated_s"])
+
+
 def attribute_values(config: FeatureConfig, entity: AttributeEntity, given: Mapping[str, float]) -> NDArray[np.float64]:
     """Declared attributes in order, [A]; absent ones take their default."""
     declared = config.attributes_of(entity)

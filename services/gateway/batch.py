@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected
 from services.errors import InvalidRequest
 from services.events.codec import encode
-from services.events.routing import route_entry, topic_name
+from services.events.routing import DELETIONS, route_entry, topic_name
 from services.events.validation import Violation, find_violation, stamp_entry
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
@@ -27,6 +27,9 @@ SCOPE_OF_KIND = {
     "item_update": Scope.CATALOGUE,
     "item_scenario_update": Scope.CATALOGUE,
     "scenario_update": Scope.CATALOGUE,
+    "item_deletion": Scope.CATALOGUE,
+    "item_scenario_deletion": Scope.CATALOGUE,
+    "scenario_deletion": Scope.CATALOGUE,
     "user_erasure": Scope.ERASE,
 }
 """The scope that each kind of entry needs."""
@@ -77,7 +80,7 @@ class ValidatedBatch:
     @property
     def size(self) -> int:
         """Bytes of the records' keys and values."""
-        return sum(len(record.key) + len(record.value) for record in self.records)
+        return sum(len(record.key) + len(record.value or b"") for record in self.records)
 
 
 def validate_batch(
@@ -163,5 +166,5 @@ def _event_id(entry: Entry) -> str:
 
 def _record(entry: Entry, topic_prefix: str) -> OutgoingRecord:
     way = route_entry(entry)
-    value, headers = encode(entry)
+    value, headers = (None, []) if entry.WhichOneof("entry") in DELETIONS else encode(entry)
     return OutgoingRecord(topic_name(topic_prefix, way.suffix), way.key, way.partition_key, value, headers)

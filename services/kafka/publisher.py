@@ -23,14 +23,14 @@ class OutgoingRecord:
         topic: full topic name.
         key: record key.
         partition_key: hashed to choose the partition; records of equal keys go to one partition, in the order given.
-        value: record value.
+        value: record value; None: a tombstone, the deletion of its key in a compacted topic.
         headers: record headers.
     """
 
     topic: str
     key: bytes
     partition_key: bytes
-    value: bytes
+    value: bytes | None
     headers: list[tuple[str, bytes]]
 
 

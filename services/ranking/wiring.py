@@ -154,6 +154,7 @@ def build_ranker(
         chosen.item_cache_size,
         chosen.item_cache_age_s,
         chosen.scenario_cache_age_s,
+        max_scenarios=settings.consumers.max_scenarios,
         positions=settings.served_log.share > 0,
     )
     # The default recogniser is used if it is registered; one that is configured has to be there.

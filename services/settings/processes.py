@@ -70,6 +70,13 @@ class ConsumerSettings(SettingsSection):
     )
     item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
+    max_scenarios: int = Field(
+        64,
+        ge=1,
+        le=1000,
+        description="Most scenarios: an update that would create one more is a dead letter, and ranking servers, whose "
+        "work grows with the scenarios, use no more than these.",
+    )
     metrics_listen: OptionalListenAddress = Field(
         "",
         description="Address of the HTTP endpoint of /metrics (Prometheus), /live and /ready, like "

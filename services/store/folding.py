@@ -167,15 +167,18 @@ def fold_states(
     store.write(list(changed), pack_rows(view, [rows[key] for key in changed]))
 
 
-def index_scenarios(store: RowStore, schema: Schema, scenario_ids: Sequence[str], position: Sequence[int]) -> None:
-    """Add scenarios to the row that lists all scenarios."""
+def index_scenarios(
+    store: RowStore, schema: Schema, scenario_ids: Sequence[str], position: Sequence[int], deleted: Sequence[str] = ()
+) -> None:
+    """Add scenarios to the row that lists all scenarios, and remove deleted ones."""
     view = schema["scenario_index"]
     (row,) = unpack_rows(read_block(store, view, [SCENARIO_INDEX_KEY]))
     known = set(row["scenario_ids"].tolist())
-    if known >= set(scenario_ids):
+    listed = (known - set(deleted)) | set(scenario_ids)
+    if listed == known:
         return
     new = {
-        "scenario_ids": np.array(sorted(known | set(scenario_ids)), object),
+        "scenario_ids": np.array(sorted(listed), object),
         "position": np.array(position, np.int64),
         "schema": np.array(schema.fingerprint, np.int64),
     }

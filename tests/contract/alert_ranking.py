@@ -79,7 +79,7 @@ class Ranking:
 def ranking(turns: int = 4, room: int = 8) -> Iterator[Ranking]:
     registry, store, model, clock_s = CollectorRegistry(), filled_store(), ControlledModel(), [0.0]
     metrics = RankingMetrics(registry)
-    rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+    rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0, max_scenarios=64)
     rows = replace(rows, items=ItemCache(store, SCHEMA, ENCODER, 1000, 3600.0, clock=lambda: clock_s[0]))
     ranker = Ranker(SCHEMA, rows, FixedModel(model), clock=lambda: NOW_S, observers=(metrics,))
     service = RankingService(ranker, turns, room)

@@ -127,7 +127,7 @@ def offline_ranker(store: MemoryRowStore, settings: Settings) -> OfflineRanker:
         return [AffineModel, Reversed][version.number]()
 
     def open_ranker(model: ScoringModel) -> Ranker:
-        rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 0.0, 0.0)
+        rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 0.0, 0.0, max_scenarios=64)
         return Ranker(SCHEMA, rows, FixedModel(model), clock=lambda: NOW_S)
 
     return OfflineRanker(Registry(settings.registry_dir), settings.ranking.model, load, open_ranker)

@@ -110,6 +110,13 @@ class History:
         fold_states(self.store, SCHEMA, SCHEMA["scenario"], keys, states, positions.tolist(), vectors, ENCODER)
         index_scenarios(self.store, SCHEMA, names, positions[-1].tolist())
 
+    def delete_scenarios(self, *names: str) -> None:
+        """Fold tombstones of scenarios."""
+        positions = self._positions(len(names)).tolist()
+        vectors, keys = np.zeros((len(names), SCHEMA.config.text_dims)), [(name,) for name in names]
+        fold_states(self.store, SCHEMA, SCHEMA["scenario"], keys, [None] * len(names), positions, vectors, ENCODER)
+        index_scenarios(self.store, SCHEMA, [], positions[-1], deleted=names)
+
     def items(self, *names: str, texts: Sequence[int] = ()) -> None:
         """Describe items; `texts` are the axes of their text vectors, by default all the same."""
         keys: list[Key] = [(name,) for name in names]
@@ -197,7 +204,7 @@ def running(
 
     Rows in memory are read again for every request, unless `cache_age_s` says otherwise.
     """
-    rows = open_row_sources(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s)
+    rows = open_row_sources(store, SCHEMA, ENCODER, 1000, cache_age_s, cache_age_s, max_scenarios=64)
     known: LastKnownRows[UserRows] = LastKnownRows(user_rows_max_age_s, 1 << 20)
     chosen = models or FixedModel(model or FakeModel())
     observers, observe = ((metrics,), metrics.on_call) if metrics else ((), None)

@@ -14,11 +14,15 @@ from crossrec.events.v1.events_pb2 import (
     EVENT_TYPE_RATING,
     BehaviorEvent,
     Entry,
+    ItemDeletion,
+    ItemScenarioDeletion,
     ItemScenarioUpdate,
     ItemUpdate,
+    ScenarioDeletion,
     ScenarioUpdate,
     UserErasure,
 )
+from services.events.routing import DELETIONS, KEY_SEPARATOR
 from services.gateway.main import EVENT_SERVICE
 from services.kafka.publisher import MemoryPublisher
 from tests.contract.event_gateway import NOW_S, Gateway, running
@@ -34,8 +38,15 @@ KINDS: dict[str, Callable[[], Entry]] = {
     "item_scenario_update": lambda: Entry(item_scenario_update=ItemScenarioUpdate(item_id="i", scenario_id="tv")),
     "scenario_update": lambda: Entry(scenario_update=ScenarioUpdate(scenario_id="tv")),
     "user_erasure": lambda: Entry(user_erasure=UserErasure(user_id="u")),
+    "item_deletion": lambda: Entry(item_deletion=ItemDeletion(item_id="i")),
+    "item_scenario_deletion": lambda: Entry(item_scenario_deletion=ItemScenarioDeletion(item_id="i", scenario_id="tv")),
+    "scenario_deletion": lambda: Entry(scenario_deletion=ScenarioDeletion(scenario_id="tv")),
 }
 """The smallest valid entry of every kind."""
+
+
+TIMED = [kind for kind in KINDS if kind not in DELETIONS]
+"""The kinds that have a time."""
 
 
 def entry(kind: str, **fields: object) -> Entry:
@@ -65,12 +76,18 @@ REQUIRED_IDS = [
     ("item_scenario_update", "scenario_id"),
     ("scenario_update", "scenario_id"),
     ("user_erasure", "user_id"),
+    ("item_deletion", "item_id"),
+    ("item_scenario_deletion", "item_id"),
+    ("item_scenario_deletion", "scenario_id"),
+    ("scenario_deletion", "scenario_id"),
 ]
+
+STORED_IDS = [(kind, field) for kind, field in REQUIRED_IDS if kind == "user_erasure" or kind in DELETIONS]
+"""What is deleted may be older than the rules of ids."""
 
 BOUNDED_TEXTS = [
     *((kind, "event_id", 128) for kind in KINDS),
-    *((kind, field, 128) for kind, field in REQUIRED_IDS if kind != "user_erasure"),
-    ("user_erasure", "user_id", 65_536),
+    *((kind, field, 65_536 if (kind, field) in STORED_IDS else 128) for kind, field in REQUIRED_IDS),
     ("behavior_event", "item_id", 128),
     ("behavior_event", "text", 4096),
     ("behavior_event", "attribution_token", 512),
@@ -149,13 +166,40 @@ def test_required_ids_must_not_be_empty(gateway: Gateway, kind: str, field: str)
     [*((kind, "event_id") for kind in KINDS), *REQUIRED_IDS, ("behavior_event", "item_id")],
 )
 def test_ids_hold_no_control_or_format_characters(gateway: Gateway, kind: str, field: str, character: str) -> None:
-    """But any stored user can be erased, also one whose rows are older than the rule."""
+    """But whatever is stored can be erased or deleted, also if it is older than the rule."""
     strange = entry(kind, **{field: f"a{character}b"})
-    if (kind, field) == ("user_erasure", "user_id"):
+    if kind.startswith("item") and (kind, field) in STORED_IDS and character == KEY_SEPARATOR:
+        assert_rejected(gateway, strange, f"{kind}.{field}", "holds the separator of keys, U+001F")
+    elif (kind, field) in STORED_IDS:
         assert_accepted(gateway, strange)
     else:
         reason = f"U+{ord(character):04X}, after 1 characters; an id must not"
         assert_rejected(gateway, strange, f"{kind}.{field}", reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic", "key", "partition_key"),
+    [
+        ("item_deletion", "crossrec.items", b"i", b"i"),
+        ("item_scenario_deletion", "crossrec.items", b"i\x1ftv", b"i"),
+        ("scenario_deletion", "crossrec.scenarios", b"tv", b"tv"),
+    ],
+)
+def test_deletions_are_stored_as_tombstones(
+    gateway: Gateway, kind: str, topic: str, key: bytes, partition_key: bytes
+) -> None:
+    """Under the keys of the updates that they delete; the result has the event id."""
+    gateway.publisher.stored.clear()
+    (result,) = gateway.publish(entry(kind, event_id="mine"))
+    (record,) = gateway.publisher.stored
+    assert ("mine", topic, key, partition_key, None, []) == (
+        result.accepted.event_id,
+        record.topic,
+        record.key,
+        record.partition_key,
+        record.value,
+        record.headers,
+    )
 
 
 def test_ids_that_look_alike_stay_distinct(gateway: Gateway) -> None:
@@ -176,7 +220,7 @@ def test_texts_are_bounded_in_bytes(gateway: Gateway, kind: str, field: str, mos
     assert_rejected(gateway, entry(kind, **{field: wide}), f"{kind}.{field}", f"is {most + 1} bytes long")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TIMED)
 @pytest.mark.parametrize("case", BAD_TIMES)
 def test_times_out_of_bounds_are_rejected(gateway: Gateway, kind: str, case: str) -> None:
     """Before 1980, or further ahead of the gateway's clock than its tolerance."""
@@ -186,7 +230,7 @@ def test_times_out_of_bounds_are_rejected(gateway: Gateway, kind: str, case: str
     assert_rejected(gateway, bad, f"{kind}.time", reason)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TIMED)
 @pytest.mark.parametrize("seconds", [315_532_800, LIMIT_S], ids=["1980", "end of tolerance"])
 def test_times_at_the_bounds_are_accepted(gateway: Gateway, kind: str, seconds: int) -> None:
     """Both bounds are inside."""

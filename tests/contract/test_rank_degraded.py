@@ -49,6 +49,16 @@ def test_in_an_unknown_scenario_all_have_equal_weight(server: RankServer) -> Non
     assert posterior(answer) == {}
 
 
+def test_a_deleted_scenario_is_neither_source_nor_target(server: RankServer, store: SwitchedStore) -> None:
+    """Nor recognised, although the user's events in it remain."""
+    assert "shelf" == server.rank(request("")).scenario_id
+    History(store, offset=100).delete_scenarios("shelf")
+    named, recognised = server.rank(request("shelf")), server.rank(request(""))
+    assert reasons(named) == {pb.DEGRADATION_REASON_UNKNOWN_SCENARIO: 0}
+    assert [["tv"]] * 2 == [[line.scenario_id for line in answer.transfer_weights] for answer in (named, recognised)]
+    assert ("tv", {"tv"}) == (recognised.scenario_id, set(posterior(recognised)))
+
+
 def test_everything_unknown_gives_every_reason_once(server: RankServer) -> None:
     """The answer still holds every candidate."""
     answer = server.rank(request("radio", "nobody", ["x", "y"]))

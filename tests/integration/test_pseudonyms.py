@@ -99,7 +99,7 @@ def fold(stage: Stage, *kinds: str) -> None:
 
 def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:
     """The answer of a ranking server with the settings."""
-    rows = open_row_sources(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0)
+    rows = open_row_sources(stage.store, SCHEMA, HashingEncoder().fingerprint, 100, 0.0, 0.0, max_scenarios=64)
     pseudonymize = open_pseudonymizer(settings.privacy).pseudonymize
     ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), pseudonymize=pseudonymize)
     with serving(build_ranking(RankingService(ranker, 1, 8), "127.0.0.1:0")) as channel:

@@ -184,7 +184,7 @@ def catch_up(shop: Shop, *paths: FastPath) -> None:
 def fast_path(shop: Shop, cache_size: int) -> Iterator[FastPath]:
     """A warm fast path with a running refresher."""
     store = cast(FeastRowStore, shop.store)
-    rows = open_row_sources(store, SCHEMA, ENCODER, cache_size, NEVER_STALE_S, scenario_age_s=0.0)
+    rows = open_row_sources(store, SCHEMA, ENCODER, cache_size, NEVER_STALE_S, scenario_age_s=0.0, max_scenarios=64)
     feed = RecordingFeed(store.changes([SCHEMA[name] for name in TRACKED]))
     refresher = Refresher(rows.items, rows.scenarios, feed, [key[0] for key in store.ids(SCHEMA["item"])])
     assert refresher.warm(60.0)

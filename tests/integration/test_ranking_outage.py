@@ -79,7 +79,9 @@ def test_requests_are_answered_while_valkey_hangs_or_is_down(own: InfraConfig, t
     fill(rows, settings)
     schema = build_schema(settings.features)
     breaker = CircuitBreaker(rows, CircuitState(store.retry_after_s, store.failures))
-    ranker = Ranker(schema, open_row_sources(breaker, schema, 7, 100, 0.0, 0.0), FixedModel(FakeModel()))
+    ranker = Ranker(
+        schema, open_row_sources(breaker, schema, 7, 100, 0.0, 0.0, max_scenarios=64), FixedModel(FakeModel())
+    )
     assert [pb.DEGRADATION_REASON_UNKNOWN_USER] == reasons(ranker)
     pid = next(server.pid for server in status(own) if server.name == "valkey") or 0
     os.kill(pid, signal.SIGSTOP)

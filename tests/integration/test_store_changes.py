@@ -107,7 +107,7 @@ def test_a_notified_cache_reads_only_changed_rows(settings: Settings, writer: Fe
     for number in range(5):
         write(writer, schema, "item", f"i{number}", price=float(number))
     store = open_rows(settings)
-    rows = open_row_sources(store, schema, 7, 100, 3600.0, 3600.0)
+    rows = open_row_sources(store, schema, 7, 100, 3600.0, 3600.0, max_scenarios=64)
     refresher = open_refresher(rows, store, schema)
     assert refresher.warm(WAIT_S)
     assert 5 == len(rows.items)

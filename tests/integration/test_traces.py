@@ -157,7 +157,7 @@ def test_a_stream_propagates_its_trace(traced: Traced) -> None:
 
 @contextmanager
 def ranking(store: RowStore, recorded: RecordedTracing) -> Iterator[RankingServiceStub]:
-    rows = open_row_sources(store, SCHEMA, HashingEncoder().fingerprint, 1000, 0.0, 0.0)
+    rows = open_row_sources(store, SCHEMA, HashingEncoder().fingerprint, 1000, 0.0, 0.0, max_scenarios=64)
     ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: START_S + 100)
     built = build_server(RankingService(ranker, 2, 8), "127.0.0.1:0", tracing=recorded.tracing)
     built.server.start()

@@ -84,6 +84,7 @@ class ItemCache:
         with self._lock:
             # Items that were not read, or were evicted at once, count as unknown.
             slots = np.maximum(self._table.slots_of(items), DEFAULT_ROW)
+            columns = self._table.scenario_columns(scenarios)  # another request may have moved them meanwhile
             self._table.touch(slots, self._clock())
             return self._build_lookup(slots, columns, available=available)
 

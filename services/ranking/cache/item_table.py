@@ -28,6 +28,9 @@ FIRST_ROWS = 1024
 DEFAULT_ROW = 0
 """Row of default values: for items without a facet, and for pairs that the store does not have."""
 
+SPARE_SCENARIOS = 16
+"""Columns of scenarios that are not asked for any more are kept, up to this many beyond as many as are asked for."""
+
 UNKNOWN = -1
 """Slot of an item that is not in memory."""
 
@@ -108,6 +111,12 @@ class ItemTable:
         self._used_s[slots] = now_s
 
     def scenario_columns(self, scenarios: Sequence[str]) -> Ints:
+        """The column of each of the scenarios, all that are asked for now; a new one marks all items stale."""
+        if len(self._scenarios) > 2 * len(scenarios) + SPARE_SCENARIOS:
+            self._drop_scenarios(set(scenarios))
+        return self._columns(scenarios)
+
+    def _columns(self, scenarios: Sequence[str]) -> Ints:
         """The column of each scenario among the pairs; a new scenario marks all items stale."""
         if new := [scenario for scenario in dict.fromkeys(scenarios) if scenario not in self._scenarios]:
             first = len(self._scenarios)
@@ -129,7 +138,7 @@ class ItemTable:
         config = self._schema.config
         self._items.columns.put(slots, precompute_items(config, self._encoder, keys64(items), places, item, activity))
         self._activity.columns.put(slots, precompute_activity(config, activity))
-        self._known[slots], self._read_s[slots] = item.ints("schema") != 0, read_s
+        self._known[slots], self._read_s[slots] = item.floats("updated_s") > 0, read_s  # 0: none, or deleted
         self._all_read &= bool((read_s > NEVER).all())
 
     def put_pairs(self, pairs: Sequence[tuple[str, str]], pair: Block, activity: Block) -> None:
@@ -204,7 +213,15 @@ class ItemTable:
 
     def _pair_positions(self, pairs: Sequence[tuple[str, str]]) -> tuple[Ints, Ints]:
         """Slot and column of each pair."""
-        return self.slots_of([item for item, _ in pairs]), self.scenario_columns([scenario for _, scenario in pairs])
+        return self.slots_of([item for item, _ in pairs]), self._columns([scenario for _, scenario in pairs])
+
+    def _drop_scenarios(self, kept: set[str]) -> None:
+        """Drop the columns of all other scenarios, and their pairs."""
+        dropped = [column for scenario, column in self._scenarios.items() if scenario not in kept]
+        rows = self._pair_slots[:, dropped]
+        self._pairs.release(rows[rows != DEFAULT_ROW].tolist())
+        self._pair_slots = np.delete(self._pair_slots, dropped, axis=1)
+        self._scenarios = {name: place for place, name in enumerate(name for name in self._scenarios if name in kept)}
 
     def _release_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         slots, columns = self._pair_positions(pairs)

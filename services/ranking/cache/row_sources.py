@@ -52,6 +52,7 @@ def open_row_sources(
     item_age_s: float,
     scenario_age_s: float,
     *,
+    max_scenarios: int,
     positions: bool = False,
 ) -> RowSources:
     """Open caches over a store; `positions`: read the stream position of the user's row, too, for the served log."""
@@ -59,7 +60,7 @@ def open_row_sources(
     return RowSources(
         store,
         (user, schema["user_scenario"].without(*CONSUMER_ONLY)),
-        ScenarioCache(store, schema, scenario_age_s),
+        ScenarioCache(store, schema, scenario_age_s, max_scenarios),
         ItemCache(store, schema, encoder, cache_size, item_age_s),
         encoder,
     )

@@ -41,7 +41,12 @@ def items(store: MemoryRowStore) -> ItemHandler:
 
 @pytest.fixture
 def scenarios(store: MemoryRowStore) -> ScenarioHandler:
-    return ScenarioHandler(store, SCHEMA, ENCODER, Decoder(SCENARIO_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
+    return scenario_handler(store, most=64)
+
+
+def scenario_handler(store: MemoryRowStore, most: int) -> ScenarioHandler:
+    decoder = Decoder(SCENARIO_ENTRIES, CONFIG, lambda: NOW_S, 300.0)
+    return ScenarioHandler(store, SCHEMA, ENCODER, decoder, EPOCH, most)
 
 
 def tombstone(key: str, offset: int, topic: str = "crossrec.items") -> Record:
@@ -105,6 +110,62 @@ def test_a_tombstone_resets_a_scenario(store: MemoryRowStore, scenarios: Scenari
     """Its row holds defaults."""
     fold(scenarios, [*records([scenario_update(0), scenario_update(1)]), tombstone("s0", 2, "crossrec.scenarios")])
     assert ["", "scenario 1"] == [store.rows["scenario"][(key,)]["name"].item() for key in ("s0", "s1")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10])
+@pytest.mark.parametrize("begin", range(7))
+def test_a_repeated_batch_does_not_bring_a_deleted_scenario_back(size: int, begin: int, store: MemoryRowStore) -> None:
+    """From whatever record a crash lets the consumer begin again, and however the log is cut then."""
+    log = [
+        *records([scenario_update(0), scenario_update(1)]),
+        tombstone("s0", 2, "crossrec.scenarios"),
+        *records([scenario_update(2), scenario_update(0, START_S + 5)], offset=3),
+        tombstone("s1", 5, "crossrec.scenarios"),
+        tombstone("s0", 6, "crossrec.scenarios"),
+    ]
+    fold(scenario_handler(store, 64), log, size)
+    assert ["s2"] == read_scenario_ids(store, SCHEMA)
+    fold(scenario_handler(store, 64), log[begin:], size)
+    assert ["s2"] == read_scenario_ids(store, SCHEMA)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_updates_beyond_the_most_scenarios_are_dead_letters(size: int, store: MemoryRowStore) -> None:
+    """500 of them create nothing and cost no row; known scenarios are updated, and a deletion makes room."""
+    handler = scenario_handler(store, most=3)
+    log = records([scenario_update(number) for number in range(500)])
+    found = [handler.fold(log[begin : begin + size]) for begin in range(0, len(log), size)]
+    letters = [letter for result in found for letter in result.dead_letters]
+    assert list(range(3, 500)) == [letter.record.offset for letter in letters]
+    reason = "scenario_update.scenario_id: 3 scenarios are listed, the most that consumers.max_scenarios allows: "
+    assert {f"{reason}delete one, then replay"} == {letter.reason for letter in letters}
+    assert 3 == sum(result.counts["scenario_update", "folded"] for result in found)
+    assert ["s0", "s1", "s2"] == read_scenario_ids(store, SCHEMA)
+    assert 3 == len(store.rows["scenario"])
+    fold(handler, [*records([scenario_update(1, START_S + 9, "tea room")], offset=500)])
+    fold(handler, [tombstone("s1", 501, "crossrec.scenarios"), *records([scenario_update(7)], offset=502)])
+    assert ["s0", "s2", "s7"] == read_scenario_ids(store, SCHEMA)
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_what_had_no_room_has_none_when_the_batch_is_repeated(cut: int, store: MemoryRowStore) -> None:
+    """Although a scenario was deleted since: the index would have to be written at an older position."""
+    log = [
+        *records([scenario_update(0), scenario_update(1), scenario_update(2)]),
+        tombstone("s0", 3, "crossrec.scenarios"),
+    ]
+    handler = scenario_handler(store, most=2)
+    assert [2] == [letter.record.offset for letter in handler.fold(log).dead_letters]
+    for part in (log[:cut], log[cut:]):
+        letters = scenario_handler(store, most=2).fold(part).dead_letters
+        assert [record.offset for record in part if record.offset == 2] == [letter.record.offset for letter in letters]
+    assert ["s1"] == read_scenario_ids(store, SCHEMA)
+
+
+def test_a_deletion_of_an_unknown_scenario_lists_nothing(store: MemoryRowStore, scenarios: ScenarioHandler) -> None:
+    """It is not an error."""
+    fold(scenarios, [tombstone("s9", 0, "crossrec.scenarios")])
+    assert [] == read_scenario_ids(store, SCHEMA)
 
 
 def test_texts_are_encoded_by_the_configured_encoder(store: MemoryRowStore, items: ItemHandler) -> None:

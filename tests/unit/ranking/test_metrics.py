@@ -24,7 +24,7 @@ class ObservedRanker:
 
     def __init__(self, store: RowStore) -> None:
         self.registry = CollectorRegistry()
-        rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0)
+        rows = open_row_sources(store, SCHEMA, ENCODER, 1000, 3600.0, 3600.0, max_scenarios=64)
         observers = (RankingMetrics(self.registry),)
         self.ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: NOW_S, observers=observers)
 

@@ -55,7 +55,10 @@ def ranker() -> Ranker:
     fold_states(store, SCHEMA, view, [("tv",)], [ScenarioState(1e9)], positions, np.zeros((1, 3)), 7)
     index_scenarios(store, SCHEMA, ["tv"], positions[0])
     return Ranker(
-        SCHEMA, open_row_sources(store, SCHEMA, 7, 10, 1.0, 1.0), FixedModel(CountingModel()), clock=lambda: NOW_S
+        SCHEMA,
+        open_row_sources(store, SCHEMA, 7, 10, 1.0, 1.0, max_scenarios=64),
+        FixedModel(CountingModel()),
+        clock=lambda: NOW_S,
     )
 
 

@@ -11,7 +11,7 @@ from services.features.hashing import keys64
 from services.features.rows import Block, pack_rows
 from services.features.schema import build_schema
 from services.ranking.cache.item_cache import ItemCache, ItemLookup
-from services.ranking.cache.item_table import ItemTable
+from services.ranking.cache.item_table import SPARE_SCENARIOS, ItemTable
 from services.store.protocol import Key, ReadRequest, StaleSchema, StoreUnavailable
 from tests.unit.ranking.recording_store import Clock, RecordingStore
 
@@ -35,7 +35,16 @@ def put(store: RecordingStore, view: str, key: Key, **values: Any) -> None:
 
 def describe(store: RecordingStore, item: str, size: float, facet: int = 11) -> None:
     facets = [facet, 0, 0, 0]
-    put(store, "item", (item,), attributes=[size], text_vector=[0.5, 1.0], encoder=ENCODER, facet_keys=facets)
+    put(
+        store,
+        "item",
+        (item,),
+        updated_s=1e9,
+        attributes=[size],
+        text_vector=[0.5, 1.0],
+        encoder=ENCODER,
+        facet_keys=facets,
+    )
 
 
 @pytest.fixture
@@ -105,6 +114,24 @@ def test_unknown_items_have_defaults(cache: ItemCache) -> None:
     assert sizes(found) == [-1.0, 1.0]
     assert margins(found) == [[0.5, 0.5], [0.5, 10.0]]
     assert unique_users(found) == [0.0, 100.0]
+
+
+def test_a_deleted_item_is_unknown(cache: ItemCache, store: RecordingStore) -> None:
+    """Its row remains with defaults, for its position."""
+    put(store, "item", ("a",))
+    assert [False, True] == rows(cache, "ab").known.tolist()
+
+
+def test_scenarios_that_come_and_go_leave_no_columns(cache: ItemCache, store: RecordingStore) -> None:
+    """The rows of those that stay keep their values."""
+    for number in range(200):
+        put(store, "item_scenario", ("b", f"hostile-{number}"), attributes=[-1.0])
+        found = cache.lookup(["a", "b"], [*SCENARIOS, f"hostile-{number}"])
+        assert [0.5, 10.0, 0.5, 0.5, 20.0, -1.0] == found.fields["pairs"].values[:, -1].tolist()
+    table = cache._table
+    assert len(table._scenarios) <= 2 * 3 + SPARE_SCENARIOS + 1
+    assert table._pair_slots.shape[1] == len(table._scenarios)
+    assert table._pairs.used <= 3 + len(table._scenarios)
 
 
 def test_vectors_of_another_encoder_are_missing(store: RecordingStore, clock: Clock) -> None:

@@ -55,7 +55,7 @@ def feed() -> FakeChangeFeed:
 @pytest.fixture
 def refresher(items: ItemCache, store: RecordingStore, feed: FakeChangeFeed, clock: Clock) -> Refresher:
     every = [f"i{number}" for number in range(BATCH + 10)]
-    return Refresher(items, ScenarioCache(store, SCHEMA, 2.0, clock), feed, every, clock)
+    return Refresher(items, ScenarioCache(store, SCHEMA, 2.0, 64, clock), feed, every, clock)
 
 
 def test_warming_up_reads_every_item(refresher: Refresher, items: ItemCache, store: RecordingStore) -> None:

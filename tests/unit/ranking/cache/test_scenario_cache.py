@@ -5,9 +5,10 @@ import pytest
 
 from services.features.catalogue import ScenarioState
 from services.features.config import FeatureConfig
+from services.features.rows import pack_rows
 from services.features.schema import build_schema
 from services.ranking.cache.scenario_cache import ScenarioCache
-from services.store.folding import fold_states, index_scenarios
+from services.store.folding import fold_states, index_scenarios, read_scenario_ids
 from services.store.protocol import StoreUnavailable
 from tests.unit.ranking.recording_store import Clock, RecordingStore
 
@@ -36,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(store: RecordingStore, clock: Clock) -> ScenarioCache:
-    return ScenarioCache(store, SCHEMA, 2.0, clock)
+    return ScenarioCache(store, SCHEMA, 2.0, 64, clock)
 
 
 def test_scenarios_are_sorted_by_id_with_rows_in_that_order(cache: ScenarioCache) -> None:
@@ -61,6 +62,34 @@ def test_a_new_scenario_is_visible_when_the_cached_ones_are_stale(
     assert len(store.reads) == reads + reads_of_writing
     clock.now_s += 0.1
     assert cache.current().ids == ("radio", "shelf", "tv")
+
+
+def test_deleted_scenarios_are_not_known(cache: ScenarioCache, store: RecordingStore) -> None:
+    """Also if they are still listed: earlier consumers kept them in the list."""
+    view = SCHEMA["scenario"]
+    fold_states(store, SCHEMA, view, [("tv",)], [None], [(1, 0, 9)], np.zeros((1, 2)), 7)
+    assert ["shelf", "tv"] == read_scenario_ids(store, SCHEMA)
+    found = cache.current()
+    assert (("shelf",), ["SHELF"], 1) == (found.ids, found.rows.fixed["name"].tolist(), found.activity.size)
+    assert found.index("tv") is None
+
+
+def test_of_too_many_scenarios_the_most_active_are_used(
+    store: RecordingStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sorted by id as always; the log has one line until the number changes."""
+    describe(store, 2, *(f"a{number:03}" for number in range(500)))
+    view = SCHEMA["scenario_activity"]
+    block = pack_rows(view, [None])
+    counts = np.ones_like(block.floats("counts"))
+    store.write([("tv",)], block.with_columns({"counts": counts, "schema": np.array([SCHEMA.fingerprint])}))
+    cache = ScenarioCache(store, SCHEMA, 2.0, 3, clock)
+    found = cache.current()
+    assert (("a000", "a001", "tv"), ["A000", "A001", "TV"]) == (found.ids, found.rows.fixed["name"].tolist())
+    assert [0.0, 0.0, 1.0] == found.activity.floats("counts")[:, 0].tolist()
+    clock.now_s += 3
+    assert found.ids == cache.current().ids
+    assert 1 == sum("scenarios_over_limit" in line for line in caplog.messages)
 
 
 def test_during_an_outage_the_last_known_scenarios_are_used(

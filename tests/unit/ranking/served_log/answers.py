@@ -16,7 +16,7 @@ from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, filled_store
 
 def ranker_with(observer: Observer) -> Ranker:
     """A ranker with rows of ann and bob, at a fixed time."""
-    rows = open_row_sources(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True)
+    rows = open_row_sources(filled_store(), SCHEMA, ENCODER, 1000, 0.0, 0.0, positions=True, max_scenarios=64)
     return Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: NOW_S, observers=(observer,))
 
 

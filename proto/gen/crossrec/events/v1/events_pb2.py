@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63rossrec/events/v1/events.proto\x12\x12\x63rossrec.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x0ePublishRequest\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.crossrec.events.v1.Entry\"\xc4\x02\n\x05\x45ntry\x12;\n\x0e\x62\x65havior_event\x18\x01 \x01(\x0b\x32!.crossrec.events.v1.BehaviorEventH\x00\x12\x35\n\x0bitem_update\x18\x02 \x01(\x0b\x32\x1e.crossrec.events.v1.ItemUpdateH\x00\x12\x46\n\x14item_scenario_update\x18\x03 \x01(\x0b\x32&.crossrec.events.v1.ItemScenarioUpdateH\x00\x12=\n\x0fscenario_update\x18\x04 \x01(\x0b\x32\".crossrec.events.v1.ScenarioUpdateH\x00\x12\x37\n\x0cuser_erasure\x18\x05 \x01(\x0b\x32\x1f.crossrec.events.v1.UserErasureH\x00\x42\x07\n\x05\x65ntry\"\xf6\x01\n\rBehaviorEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x13\n\x0bscenario_id\x18\x03 \x01(\t\x12+\n\x04type\x18\x04 \x01(\x0e\x32\x1d.crossrec.events.v1.EventType\x12\x0f\n\x07item_id\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05value\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x08 \x01(\t\x12\x19\n\x11\x61ttribution_token\x18\t \x01(\tB\x08\n\x06_value\"\xb5\x02\n\nItemUpdate\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x12\n\ncategories\x18\x05 \x03(\t\x12\r\n\x05\x62rand\x18\x06 \x01(\t\x12\x12\n\x05price\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x42\n\nattributes\x18\x08 \x03(\x0b\x32..crossrec.events.v1.ItemUpdate.AttributesEntry\x12\x10\n\x08\x65vent_id\x18\t \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_price\"\xf5\x01\n\x12ItemScenarioUpdate\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x13\n\x0bscenario_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12J\n\nattributes\x18\x04 \x03(\x0b\x32\x36.crossrec.events.v1.ItemScenarioUpdate.AttributesEntry\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x84\x01\n\x0eScenarioUpdate\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\"Z\n\x0bUserErasure\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"T\n\x14PublishStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x19.crossrec.events.v1.Entry\"[\n\x15PublishStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x30\n\x07results\x18\x02 \x03(\x0b\x32\x1f.crossrec.events.v1.EntryResult\"C\n\x0fPublishResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.crossrec.events.v1.EntryResult\"\xb3\x01\n\x0b\x45ntryResult\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1c.crossrec.events.v1.AcceptedH\x00\x12\x30\n\x08rejected\x18\x02 \x01(\x0b\x32\x1c.crossrec.events.v1.RejectedH\x00\x12\x36\n\x0bunconfirmed\x18\x03 \x01(\x0b\x32\x1f.crossrec.events.v1.UnconfirmedH\x00\x42\x08\n\x06result\"\x1c\n\x08\x41\x63\x63\x65pted\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\")\n\x08Rejected\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"/\n\x0bUnconfirmed\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xd2\x01\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VENT_TYPE_IMPRESSION\x10\x01\x12\x14\n\x10\x45VENT_TYPE_CLICK\x10\x02\x12\x1a\n\x16\x45VENT_TYPE_ADD_TO_CART\x10\x03\x12\x17\n\x13\x45VENT_TYPE_PURCHASE\x10\x04\x12\x15\n\x11\x45VENT_TYPE_RATING\x10\x05\x12\x14\n\x10\x45VENT_TYPE_QUERY\x10\x06\x12\x16\n\x12\x45VENT_TYPE_COMMENT\x10\x07\x32\xcc\x01\n\x0c\x45ventService\x12R\n\x07Publish\x12\".crossrec.events.v1.PublishRequest\x1a#.crossrec.events.v1.PublishResponse\x12h\n\rPublishStream\x12(.crossrec.events.v1.PublishStreamRequest\x1a).crossrec.events.v1.PublishStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63rossrec/events/v1/events.proto\x12\x12\x63rossrec.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x0ePublishRequest\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.crossrec.events.v1.Entry\"\x8e\x04\n\x05\x45ntry\x12;\n\x0e\x62\x65havior_event\x18\x01 \x01(\x0b\x32!.crossrec.events.v1.BehaviorEventH\x00\x12\x35\n\x0bitem_update\x18\x02 \x01(\x0b\x32\x1e.crossrec.events.v1.ItemUpdateH\x00\x12\x46\n\x14item_scenario_update\x18\x03 \x01(\x0b\x32&.crossrec.events.v1.ItemScenarioUpdateH\x00\x12=\n\x0fscenario_update\x18\x04 \x01(\x0b\x32\".crossrec.events.v1.ScenarioUpdateH\x00\x12\x37\n\x0cuser_erasure\x18\x05 \x01(\x0b\x32\x1f.crossrec.events.v1.UserErasureH\x00\x12\x39\n\ritem_deletion\x18\x06 \x01(\x0b\x32 .crossrec.events.v1.ItemDeletionH\x00\x12J\n\x16item_scenario_deletion\x18\x07 \x01(\x0b\x32(.crossrec.events.v1.ItemScenarioDeletionH\x00\x12\x41\n\x11scenario_deletion\x18\x08 \x01(\x0b\x32$.crossrec.events.v1.ScenarioDeletionH\x00\x42\x07\n\x05\x65ntry\"\xf6\x01\n\rBehaviorEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x13\n\x0bscenario_id\x18\x03 \x01(\t\x12+\n\x04type\x18\x04 \x01(\x0e\x32\x1d.crossrec.events.v1.EventType\x12\x0f\n\x07item_id\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05value\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x08 \x01(\t\x12\x19\n\x11\x61ttribution_token\x18\t \x01(\tB\x08\n\x06_value\"\xb5\x02\n\nItemUpdate\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x12\n\ncategories\x18\x05 \x03(\t\x12\r\n\x05\x62rand\x18\x06 \x01(\t\x12\x12\n\x05price\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x42\n\nattributes\x18\x08 \x03(\x0b\x32..crossrec.events.v1.ItemUpdate.AttributesEntry\x12\x10\n\x08\x65vent_id\x18\t \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_price\"\xf5\x01\n\x12ItemScenarioUpdate\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x13\n\x0bscenario_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12J\n\nattributes\x18\x04 \x03(\x0b\x32\x36.crossrec.events.v1.ItemScenarioUpdate.AttributesEntry\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x84\x01\n\x0eScenarioUpdate\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\"1\n\x0cItemDeletion\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\"N\n\x14ItemScenarioDeletion\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x13\n\x0bscenario_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"9\n\x10ScenarioDeletion\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\"Z\n\x0bUserErasure\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"T\n\x14PublishStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x19.crossrec.events.v1.Entry\"[\n\x15PublishStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x30\n\x07results\x18\x02 \x03(\x0b\x32\x1f.crossrec.events.v1.EntryResult\"C\n\x0fPublishResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.crossrec.events.v1.EntryResult\"\xb3\x01\n\x0b\x45ntryResult\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1c.crossrec.events.v1.AcceptedH\x00\x12\x30\n\x08rejected\x18\x02 \x01(\x0b\x32\x1c.crossrec.events.v1.RejectedH\x00\x12\x36\n\x0bunconfirmed\x18\x03 \x01(\x0b\x32\x1f.crossrec.events.v1.UnconfirmedH\x00\x42\x08\n\x06result\"\x1c\n\x08\x41\x63\x63\x65pted\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\")\n\x08Rejected\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"/\n\x0bUnconfirmed\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xd2\x01\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VENT_TYPE_IMPRESSION\x10\x01\x12\x14\n\x10\x45VENT_TYPE_CLICK\x10\x02\x12\x1a\n\x16\x45VENT_TYPE_ADD_TO_CART\x10\x03\x12\x17\n\x13\x45VENT_TYPE_PURCHASE\x10\x04\x12\x15\n\x11\x45VENT_TYPE_RATING\x10\x05\x12\x14\n\x10\x45VENT_TYPE_QUERY\x10\x06\x12\x16\n\x12\x45VENT_TYPE_COMMENT\x10\x07\x32\xcc\x01\n\x0c\x45ventService\x12R\n\x07Publish\x12\".crossrec.events.v1.PublishRequest\x1a#.crossrec.events.v1.PublishResponse\x12h\n\rPublishStream\x12(.crossrec.events.v1.PublishStreamRequest\x1a).crossrec.events.v1.PublishStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,40 +36,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ITEMUPDATE_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_ITEMSCENARIOUPDATE_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_ITEMSCENARIOUPDATE_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_EVENTTYPE']._serialized_start=2066
-  _globals['_EVENTTYPE']._serialized_end=2276
+  _globals['_EVENTTYPE']._serialized_start=2458
+  _globals['_EVENTTYPE']._serialized_end=2668
   _globals['_PUBLISHREQUEST']._serialized_start=88
   _globals['_PUBLISHREQUEST']._serialized_end=148
   _globals['_ENTRY']._serialized_start=151
-  _globals['_ENTRY']._serialized_end=475
-  _globals['_BEHAVIOREVENT']._serialized_start=478
-  _globals['_BEHAVIOREVENT']._serialized_end=724
-  _globals['_ITEMUPDATE']._serialized_start=727
-  _globals['_ITEMUPDATE']._serialized_end=1036
-  _globals['_ITEMUPDATE_ATTRIBUTESENTRY']._serialized_start=977
-  _globals['_ITEMUPDATE_ATTRIBUTESENTRY']._serialized_end=1026
-  _globals['_ITEMSCENARIOUPDATE']._serialized_start=1039
-  _globals['_ITEMSCENARIOUPDATE']._serialized_end=1284
-  _globals['_ITEMSCENARIOUPDATE_ATTRIBUTESENTRY']._serialized_start=977
-  _globals['_ITEMSCENARIOUPDATE_ATTRIBUTESENTRY']._serialized_end=1026
-  _globals['_SCENARIOUPDATE']._serialized_start=1287
-  _globals['_SCENARIOUPDATE']._serialized_end=1419
-  _globals['_USERERASURE']._serialized_start=1421
-  _globals['_USERERASURE']._serialized_end=1511
-  _globals['_PUBLISHSTREAMREQUEST']._serialized_start=1513
-  _globals['_PUBLISHSTREAMREQUEST']._serialized_end=1597
-  _globals['_PUBLISHSTREAMRESPONSE']._serialized_start=1599
-  _globals['_PUBLISHSTREAMRESPONSE']._serialized_end=1690
-  _globals['_PUBLISHRESPONSE']._serialized_start=1692
-  _globals['_PUBLISHRESPONSE']._serialized_end=1759
-  _globals['_ENTRYRESULT']._serialized_start=1762
-  _globals['_ENTRYRESULT']._serialized_end=1941
-  _globals['_ACCEPTED']._serialized_start=1943
-  _globals['_ACCEPTED']._serialized_end=1971
-  _globals['_REJECTED']._serialized_start=1973
-  _globals['_REJECTED']._serialized_end=2014
-  _globals['_UNCONFIRMED']._serialized_start=2016
-  _globals['_UNCONFIRMED']._serialized_end=2063
-  _globals['_EVENTSERVICE']._serialized_start=2279
-  _globals['_EVENTSERVICE']._serialized_end=2483
+  _globals['_ENTRY']._serialized_end=677
+  _globals['_BEHAVIOREVENT']._serialized_start=680
+  _globals['_BEHAVIOREVENT']._serialized_end=926
+  _globals['_ITEMUPDATE']._serialized_start=929
+  _globals['_ITEMUPDATE']._serialized_end=1238
+  _globals['_ITEMUPDATE_ATTRIBUTESENTRY']._serialized_start=1179
+  _globals['_ITEMUPDATE_ATTRIBUTESENTRY']._serialized_end=1228
+  _globals['_ITEMSCENARIOUPDATE']._serialized_start=1241
+  _globals['_ITEMSCENARIOUPDATE']._serialized_end=1486
+  _globals['_ITEMSCENARIOUPDATE_ATTRIBUTESENTRY']._serialized_start=1179
+  _globals['_ITEMSCENARIOUPDATE_ATTRIBUTESENTRY']._serialized_end=1228
+  _globals['_SCENARIOUPDATE']._serialized_start=1489
+  _globals['_SCENARIOUPDATE']._serialized_end=1621
+  _globals['_ITEMDELETION']._serialized_start=1623
+  _globals['_ITEMDELETION']._serialized_end=1672
+  _globals['_ITEMSCENARIODELETION']._serialized_start=1674
+  _globals['_ITEMSCENARIODELETION']._serialized_end=1752
+  _globals['_SCENARIODELETION']._serialized_start=1754
+  _globals['_SCENARIODELETION']._serialized_end=1811
+  _globals['_USERERASURE']._serialized_start=1813
+  _globals['_USERERASURE']._serialized_end=1903
+  _globals['_PUBLISHSTREAMREQUEST']._serialized_start=1905
+  _globals['_PUBLISHSTREAMREQUEST']._serialized_end=1989
+  _globals['_PUBLISHSTREAMRESPONSE']._serialized_start=1991
+  _globals['_PUBLISHSTREAMRESPONSE']._serialized_end=2082
+  _globals['_PUBLISHRESPONSE']._serialized_start=2084
+  _globals['_PUBLISHRESPONSE']._serialized_end=2151
+  _globals['_ENTRYRESULT']._serialized_start=2154
+  _globals['_ENTRYRESULT']._serialized_end=2333
+  _globals['_ACCEPTED']._serialized_start=2335
+  _globals['_ACCEPTED']._serialized_end=2363
+  _globals['_REJECTED']._serialized_start=2365
+  _globals['_REJECTED']._serialized_end=2406
+  _globals['_UNCONFIRMED']._serialized_start=2408
+  _globals['_UNCONFIRMED']._serialized_end=2455
+  _globals['_EVENTSERVICE']._serialized_start=2671
+  _globals['_EVENTSERVICE']._serialized_end=2875
 # @@protoc_insertion_point(module_scope)

@@ -36,18 +36,24 @@ class PublishRequest(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ...) -> None: ...
 
 class Entry(_message.Message):
-    __slots__ = ("behavior_event", "item_update", "item_scenario_update", "scenario_update", "user_erasure")
+    __slots__ = ("behavior_event", "item_update", "item_scenario_update", "scenario_update", "user_erasure", "item_deletion", "item_scenario_deletion", "scenario_deletion")
     BEHAVIOR_EVENT_FIELD_NUMBER: _ClassVar[int]
     ITEM_UPDATE_FIELD_NUMBER: _ClassVar[int]
     ITEM_SCENARIO_UPDATE_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_UPDATE_FIELD_NUMBER: _ClassVar[int]
     USER_ERASURE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_DELETION_FIELD_NUMBER: _ClassVar[int]
+    ITEM_SCENARIO_DELETION_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_DELETION_FIELD_NUMBER: _ClassVar[int]
     behavior_event: BehaviorEvent
     item_update: ItemUpdate
     item_scenario_update: ItemScenarioUpdate
     scenario_update: ScenarioUpdate
     user_erasure: UserErasure
-    def __init__(self, behavior_event: _Optional[_Union[BehaviorEvent, _Mapping]] = ..., item_update: _Optional[_Union[ItemUpdate, _Mapping]] = ..., item_scenario_update: _Optional[_Union[ItemScenarioUpdate, _Mapping]] = ..., scenario_update: _Optional[_Union[ScenarioUpdate, _Mapping]] = ..., user_erasure: _Optional[_Union[UserErasure, _Mapping]] = ...) -> None: ...
+    item_deletion: ItemDeletion
+    item_scenario_deletion: ItemScenarioDeletion
+    scenario_deletion: ScenarioDeletion
+    def __init__(self, behavior_event: _Optional[_Union[BehaviorEvent, _Mapping]] = ..., item_update: _Optional[_Union[ItemUpdate, _Mapping]] = ..., item_scenario_update: _Optional[_Union[ItemScenarioUpdate, _Mapping]] = ..., scenario_update: _Optional[_Union[ScenarioUpdate, _Mapping]] = ..., user_erasure: _Optional[_Union[UserErasure, _Mapping]] = ..., item_deletion: _Optional[_Union[ItemDeletion, _Mapping]] = ..., item_scenario_deletion: _Optional[_Union[ItemScenarioDeletion, _Mapping]] = ..., scenario_deletion: _Optional[_Union[ScenarioDeletion, _Mapping]] = ...) -> None: ...
 
 class BehaviorEvent(_message.Message):
     __slots__ = ("event_id", "user_id", "scenario_id", "type", "item_id", "time", "value", "text", "attribution_token")
@@ -134,6 +140,32 @@ class ScenarioUpdate(_message.Message):
     description: str
     event_id: str
     def __init__(self, scenario_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
+
+class ItemDeletion(_message.Message):
+    __slots__ = ("item_id", "event_id")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    event_id: str
+    def __init__(self, item_id: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
+
+class ItemScenarioDeletion(_message.Message):
+    __slots__ = ("item_id", "scenario_id", "event_id")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    scenario_id: str
+    event_id: str
+    def __init__(self, item_id: _Optional[str] = ..., scenario_id: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
+
+class ScenarioDeletion(_message.Message):
+    __slots__ = ("scenario_id", "event_id")
+    SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    scenario_id: str
+    event_id: str
+    def __init__(self, scenario_id: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
 
 class UserErasure(_message.Message):
     __slots__ = ("user_id", "time", "event_id")

@@ -47,7 +47,7 @@ class RecordingObserver:
 def rank_requests(store: MemoryRowStore) -> list[ServedRanking]:
     """Records of requests of all users, at two moments, with and without a scenario."""
     log = RecordingObserver()
-    rows = open_row_sources(store, SCHEMA, ENCODER.fingerprint, 1000, 0.0, 0.0, positions=True)
+    rows = open_row_sources(store, SCHEMA, ENCODER.fingerprint, 1000, 0.0, 0.0, positions=True, max_scenarios=64)
     ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), clock=lambda: ASKED_S + 10, observers=(log,))
     for number, user in enumerate(USERS):
         request = RankRequest(user_id=user, item_ids=ITEMS, scenario_id="s1" if number % 2 else "")
