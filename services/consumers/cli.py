@@ -54,6 +54,11 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
         for member in group.members:
             partitions = ", ".join(map(str, member.partitions)) or "none"
             console.print(f"{group.kind}: {member.member_id} at {member.host}, partitions {partitions}", markup=False)
+        for partition in group.partitions:
+            if partition.unreadable:
+                console.print(
+                    f"{group.kind}: partition {partition.partition} stands: {partition.unreadable}", markup=False
+                )
 
 
 @consumers_app.command()
@@ -79,6 +84,23 @@ def rewind(
     for done in rewind_kind(settings, build_schema(settings.features), open_rows_for_batches(settings), kind, to_s):
         dropped = ", ".join(f"{count:,} of {view}" for view, count in done.dropped.items())
         typer.echo(f"{done.kind}: dropped rows: {dropped}; {done.topic} is folded from {list(done.offsets)} on")
+
+
+@consumers_app.command()
+def skip(
+    kind: Annotated[str, typer.Option(help="behavior, item, scenario or activity.")],
+    partition: Annotated[int, typer.Option(help="Number of the partition that stands, as `status` shows it.", min=0)],
+    to: Annotated[int | None, typer.Option(help="Offset to continue from; default: the one after the batch.")] = None,
+) -> None:
+    """Pass over the batch that cannot be read and at which a partition stands; it becomes a dead letter.
+
+    Only for damage that no replica can repair: a missing codec needs its package, not this. The kind's consumers must
+    be stopped; start them afterwards.
+    """
+    from services.consumers.skip import skip_batch
+
+    batch = skip_batch(load_settings(), kind, partition, to)
+    typer.echo(f"skipped {batch.describe()}; {len(batch.raw):,} bytes are a dead letter")
 
 
 @consumers_app.command()

@@ -43,6 +43,9 @@ class ConsumerHealth:
         self._assigned: Sequence[int] | None = None
         self._rebalancing_since_s: float | None = None
         self._stopping = False
+        self._unassigned = ""
+        self._stopped: Sequence[str] = ()
+        self._expired: dict[int, int] = {}
         self.series: FailureSeries | None = None
 
     def on_activity(self) -> None:
@@ -56,6 +59,19 @@ class ConsumerHealth:
     def on_assigned(self, partitions: Sequence[int]) -> None:
         """Partitions were assigned; none are if the group has more members than partitions."""
         self._assigned, self._rebalancing_since_s = tuple(partitions), None
+        self._unassigned = ""
+
+    def on_unassigned(self, reason: str) -> None:
+        """No partition is assigned, for this reason; empty: the group has more members than partitions."""
+        self._unassigned = reason
+
+    def on_stopped(self, reasons: Sequence[str]) -> None:
+        """These partitions stand before a batch that cannot be read."""
+        self._stopped = tuple(reasons)
+
+    def on_expired(self, partition: int, records: int) -> None:
+        """Records of a partition expired before they were folded: rows lack them until somebody adds them."""
+        self._expired = {**self._expired, partition: self._expired.get(partition, 0) + records}
 
     def on_failure(self, what: str, reason: str) -> None:
         """An attempt failed: begins a series of failures or continues it."""
@@ -81,6 +97,7 @@ class ConsumerHealth:
     def ready(self) -> HealthReport:
         """Whether the consumer folds records, or would if there were any."""
         reasons = [*self._assignment_reasons(), *self._failure_reasons(), *self._idle_reasons(BUSY_S)]
+        reasons += [*self._stopped, *self._loss_reasons()]
         if self._stopping:
             reasons.append("stopping")
         return HealthReport(not reasons, reasons, {"partitions": list(self._assigned or ())})
@@ -89,7 +106,13 @@ class ConsumerHealth:
         since_s, assigned = self._rebalancing_since_s, self._assigned
         if since_s is not None:
             return [f"rebalancing since {_iso_time(since_s)}"]
-        return ["no partitions assigned yet"] if assigned is None else []
+        if assigned is None:
+            return ["no partitions assigned yet"]
+        return [self._unassigned] if self._unassigned else []
+
+    def _loss_reasons(self) -> list[str]:
+        what = "records expired in Kafka before they were folded: add them with a backfill, then restart"
+        return [f"partition {partition}: {count:,} {what}" for partition, count in sorted(self._expired.items())]
 
     def _idle_reasons(self, limit_s: float) -> list[str]:
         idle_s = self._clock() - self._active_s

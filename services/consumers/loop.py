@@ -96,6 +96,9 @@ class ConsumerLoop:
         try:
             records = self._source.poll(POLL_S)
             self._observer.on_polled(records)
+            if records and records[0].unreadable:
+                self._commit(records, BatchResult(dead_letters=[DeadLetter(each, each.unreadable) for each in records]))
+                return len(records)
             while done < len(records):
                 folded = self._fold_and_commit(records[done:])
                 if not folded:
@@ -114,13 +117,17 @@ class ConsumerLoop:
         if result is None:
             return 0
         folded = records[: result.records]
+        self._commit(folded, result)
+        return len(folded)
+
+    def _commit(self, folded: Sequence[Record], result: BatchResult) -> None:
+        """Commit these records, with what their fold has to produce."""
         dead_letters = [each.output(self._dead_letter_topic) for each in result.dead_letters]
         outputs = self._observer.add_trace_headers(folded, result.outputs)
         begun_s = time.monotonic()
         self._source.commit([*outputs, *dead_letters], folded)
         took_s = time.monotonic() - begun_s
         self._observer.on_committed(folded, result.dead_letters, result.counts, took_s)
-        return len(folded)
 
     def _fold_with_retries(self, records: Sequence[Record]) -> BatchResult | None:
         """The result of the batch; None if the partitions may be reassigned, or the stop event was set first."""

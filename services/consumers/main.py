@@ -20,7 +20,7 @@ from services.features.schema import Schema, build_schema
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.record_source import RecordSource
 from services.kafka.topics import describe_topic, partition_counts
-from services.server.lifecycle import freeze_heap, stop_event
+from services.server.lifecycle import ending_within, freeze_heap, stop_event
 from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import serve_metrics
 from services.server.telemetry.setup import open_tracing
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 METRICS_LISTEN = "consumers.metrics_listen"
 
+STOP_S = 4.0
+"""Seconds after a stop signal until the process ends, also in the middle of a batch, which is then folded again."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -56,7 +59,7 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
     rows = open_rows_for_batches(settings)
     freeze_heap()
     tracing = open_tracing(settings.telemetry, f"consumer-{kind}")
-    with stop_event() as stop:
+    with stop_event() as stop, ending_within(stop, STOP_S):
         consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)), tracing=tracing)
     if tracing:
         tracing.close()

@@ -6,7 +6,7 @@ Knows no HTTP; the caller passes the registry. All names begin with `crossrec_co
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
 from services.consumers.dead_letters.record import DeadLetter, reason_kind
@@ -52,11 +52,16 @@ class ConsumerMetrics:
         self._rebalances = self._counter("rebalances", "Assignments of partitions.")
         self._fenced = self._counter("fenced_writes", "Writes rejected because a row holds a newer position.")
         self._dropped = self._counter("batches_dropped", "Batches dropped because their partitions may be reassigned.")
+        what = "Records that expired in Kafka before they were folded; rows lack them."
+        self._expired = self._counter("records_expired", what)
+        what = "Partitions that stand before a batch which cannot be read."
+        self._stopped = Gauge(f"{PREFIX}_stopped_partitions", what, ("kind",), registry=registry)
+        self._stopped.labels(kind).set(0)
         # Export zeros before the first occurrence, so that rates include it.
         self._events.labels(kind, ANY, "dead_lettered")
         for what in ("store", "kafka"):
             self._failures.labels(kind, what)
-        for counter in (self._rebalances, self._fenced, self._dropped):
+        for counter in (self._rebalances, self._fenced, self._dropped, self._expired):
             counter.labels(kind)
         registry.register(self)
 
@@ -80,6 +85,14 @@ class ConsumerMetrics:
     def on_assigned(self) -> None:
         """Partitions were assigned."""
         self._rebalances.labels(self._kind).inc()
+
+    def on_stopped(self, partitions: int) -> None:
+        """So many partitions stand before a batch that cannot be read."""
+        self._stopped.labels(self._kind).set(partitions)
+
+    def on_expired(self, records: int) -> None:
+        """Records expired before they were folded."""
+        self._expired.labels(self._kind).inc(records)
 
     def on_folded(self, seconds: float) -> None:
         """A batch was folded in `seconds`."""

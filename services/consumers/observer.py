@@ -66,6 +66,24 @@ class ConsumerObserver:
         took_s = None if since_s is None else round(now_s - since_s, 3)
         log_event(_logger, "rebalanced", kind=self._kind, partitions=list(partitions), took_s=took_s)
 
+    def on_unassigned(self, reason: str) -> None:
+        """No partition is assigned, for this reason; empty: there are more members than partitions."""
+        self.health.on_unassigned(reason)
+        if reason:
+            log_event(_logger, "unassigned", level=logging.WARNING, kind=self._kind, reason=reason)
+
+    def on_stopped(self, reasons: Sequence[str]) -> None:
+        """These partitions stand before a batch that cannot be read; none: all are read."""
+        self.health.on_stopped(reasons)
+        self.metrics.on_stopped(len(reasons))
+
+    def on_expired(self, partition: int, records: int) -> None:
+        """Records of a partition expired in Kafka before they were folded."""
+        self.health.on_expired(partition, records)
+        self.metrics.on_expired(records)
+        level, kind = logging.ERROR, self._kind
+        log_event(_logger, "records_expired", level=level, kind=kind, partition=partition, records=records)
+
     def on_positions(self, bounds: Mapping[int, tuple[int, int]]) -> None:
         """After a poll: position and end of the assigned partitions."""
         self.progress.on_positions(bounds)

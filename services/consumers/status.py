@@ -10,6 +10,7 @@ from typing import Any
 from services.events.routing import topic_name
 from services.kafka.groups import GroupMember, open_group_admin
 from services.kafka.reader import TopicReader, open_reader
+from services.kafka.record_source import Record
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS
 
@@ -27,6 +28,7 @@ class PartitionStatus:
         end: the offset after the last record that may be read.
         lag_records: offsets from the next record to the end.
         lag_s: how long ago the next record was appended, seconds; 0 if there is none.
+        unreadable: why the next record cannot be read, with codec and offset; empty: it can.
     """
 
     partition: int
@@ -34,6 +36,7 @@ class PartitionStatus:
     end: int
     lag_records: int
     lag_s: float
+    unreadable: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class GroupStatus:
 
 
 def partition_status(
-    partition: int, committed: int | None, bounds: tuple[int, int], next_s: float | None, now_s: float
+    partition: int, committed: int | None, bounds: tuple[int, int], next_record: Record | None, now_s: float
 ) -> PartitionStatus:
     """A group's position in a partition, and its lag.
 
@@ -80,16 +83,17 @@ def partition_status(
         partition: its number.
         committed: the committed offset, if any.
         bounds: first offset of the partition, and the one after the last.
-        next_s: when the next record was appended, seconds since 1970; None if there is none (transaction markers at
-            the end of a partition are not records).
+        next_record: the next record; None if there is none (transaction markers at the end of a partition are not
+            records).
         now_s: seconds since 1970.
     """
     beginning, end = bounds
     # Records that expired before they were read are lost, not late.
     begin = max(beginning, committed or 0)
-    if next_s is None:
+    if next_record is None:
         return PartitionStatus(partition, committed, end, 0, 0.0)
-    return PartitionStatus(partition, committed, end, max(0, end - begin), max(0.0, now_s - next_s))
+    lag_s = max(0.0, now_s - next_record.time_s)
+    return PartitionStatus(partition, committed, end, max(0, end - begin), lag_s, next_record.unreadable)
 
 
 def read_groups(settings: Settings, now_s: float) -> list[GroupStatus]:
@@ -114,6 +118,5 @@ def _read_partitions(
     beginnings, ends = reader.beginning_offsets(topic), reader.end_offsets(topic)
     unread = reader.first_records(topic, {p: max(committed.get(p, 0), begin) for p, begin in beginnings.items()})
     return [
-        partition_status(p, committed.get(p), (begin, ends[p]), unread[p].time_s if p in unread else None, now_s)
-        for p, begin in beginnings.items()
+        partition_status(p, committed.get(p), (begin, ends[p]), unread.get(p), now_s) for p, begin in beginnings.items()
     ]

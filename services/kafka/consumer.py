@@ -6,21 +6,35 @@ of partitions does not start before the offsets that the former owner is about t
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
+from services.kafka.assignment import (
+    PartitionAssignment,
+    PartitionObserver,
+    bounds,
+    seek,
+    why_unassigned,
+    with_metadata,
+)
 from services.kafka.connection import Kafka, KafkaUnavailable, kafka_arguments
 from services.kafka.patches import apply_patches
 from services.kafka.record_source import LostPartitions, OutputRecord, Record
+from services.kafka.stopped_partitions import StoppedPartitions
+from services.kafka.topics import describe_topic
 from services.kafka.transactions import LOST_OWNERSHIP, RECONNECT_MS, TransactionalProducer
+from services.kafka.unreadable import take_out_of_range
 from services.server.logging import log_event
 
 CATCH_UP_MS = 5
 """Longest wait for records that arrived while the last batch was folded, milliseconds."""
+
+UNASSIGNED_S = 5.0
+"""Seconds between two questions why no partition is assigned."""
 
 _logger = logging.getLogger(__name__)
 
@@ -50,44 +64,6 @@ class KafkaRecordSourceConfig:
     request_timeout_ms: int = 15_000
 
 
-class PartitionObserver(Protocol):
-    """Notified of rebalances and of the consumer's positions."""
-
-    def on_revoked(self) -> None:
-        """A rebalance begins: all partitions are revoked."""
-        ...
-
-    def on_assigned(self, partitions: Sequence[int]) -> None:
-        """A rebalance ends with these partitions assigned."""
-        ...
-
-    def on_positions(self, bounds: Mapping[int, tuple[int, int]]) -> None:
-        """After a poll: position and end of the assigned partitions."""
-        ...
-
-
-class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Records rebalances, and notifies the observer."""
-
-    def __init__(self, observer: PartitionObserver) -> None:
-        self._observer = observer
-        self.changed = False
-        self.assigned_since_s: float | None = None
-        """Since when partitions are assigned, monotonic seconds; None: there are none."""
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        del revoked  # all of them: the next assignment names those that stay
-        self.changed = True
-        self.assigned_since_s = None
-        self._observer.on_revoked()
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        partitions = sorted(partition.partition for partition in assigned)
-        self.changed = True
-        self.assigned_since_s = time.monotonic() if partitions else None
-        self._observer.on_assigned(partitions)
-
-
 class KafkaRecordSource:
     """A Log over kafka-python; connects at the first poll.
 
@@ -103,17 +79,25 @@ class KafkaRecordSource:
     ) -> None:
         self._config, self._observer = config, observer
         self._admit = admit
-        self._assignment = _Assignment(observer)
+        self._assignment = PartitionAssignment(observer)
         self._member: KafkaConsumer | None = None
         self._transactions = TransactionalProducer(config.kafka, config.group, config.transaction_timeout_ms)
         self._committed: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
         self._first_offsets: Sequence[int] = []
+        self._stopped = StoppedPartitions(observer.on_stopped)
+        self._expired: dict[TopicPartition, int] = {}
+        self._out_of_range = False
+        self._asked_s = 0.0
 
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch."""
         consumer = self._consumer()
+        if unreadable := self._stopped.take_lasting(consumer):
+            return [record for record in unreadable if record.offset >= self._first_offset(record.partition)]
         polled = self._poll_batch(consumer, wait_s)
+        if take_out_of_range(consumer):
+            self._assignment.changed = self._out_of_range = True
         if self._assignment.changed:
             # The client keeps its position in a partition that it gets back, even if another member owned it in
             # between: records that the other one committed would be read, and counted, again.
@@ -131,24 +115,28 @@ class KafkaRecordSource:
         ]
         if not batch:
             self._check_heartbeat(consumer)
+            self._check_assignment()
             _translate(self._commit_markers)
-        self._observer.on_positions(_translate(lambda: _bounds(consumer)))
+        self._observer.on_positions(_translate(lambda: bounds(consumer)))
         return batch
 
     def _poll_batch(self, consumer: KafkaConsumer, wait_s: float) -> dict[TopicPartition, list[Any]]:
         """Prefetched records, which are as old as the last batch, and those that arrived since."""
+        self._stopped.retry(consumer)
         fetched: dict[TopicPartition, list[Any]] = _translate(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
         room = self._config.max_poll_records - sum(map(len, fetched.values()))
-        if not fetched or room <= 0 or self._assignment.changed:
-            return fetched
-        newer = _translate(lambda: consumer.poll(timeout_ms=CATCH_UP_MS, max_records=room))
+        newer: dict[TopicPartition, list[Any]] = {}
+        if fetched and room > 0 and not self._assignment.changed:
+            newer = _translate(lambda: consumer.poll(timeout_ms=CATCH_UP_MS, max_records=room))
+        if not self._assignment.changed:
+            _translate(lambda: self._stopped.collect(consumer))
         return {partition: fetched.get(partition, []) + newer.get(partition, []) for partition in fetched | newer}
 
     def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
         """Commit outputs and offsets in one transaction; offsets alone without one."""
         consumer = self._consumer()
         after = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
-        offsets = _offsets(after)
+        offsets = with_metadata(after)
         if not outputs:
             _translate(lambda: consumer.commit(offsets, timeout_ms=self._config.request_timeout_ms))
         elif self._membership.generation_id < 0:
@@ -165,7 +153,7 @@ class KafkaRecordSource:
         try:
             polled = _translate(lambda: consumer.poll(timeout_ms=int(wait_s * 1000)))
         finally:
-            consumer.resume(*consumer.assignment())
+            consumer.resume(*(p for p in consumer.assignment() if p not in self._stopped.partitions()))
         # Partitions assigned during the poll are not paused; their records are read again after a rewind.
         return not polled and not self._assignment.changed
 
@@ -176,19 +164,24 @@ class KafkaRecordSource:
         if self._assignment.changed:
             self._take_over(consumer)
         committed = _translate(lambda: self._committed_offsets(consumer))
-        if self._assignment.changed and committed:
-            _translate(lambda: self._report_expired(consumer, committed))
+        if committed:
+            committed = _translate(lambda: self._skip_expired(consumer, committed))
         for partition, offset in committed.items():
-            _seek(consumer, partition, offset)
+            seek(consumer, partition, offset)
+        self._stopped.forget(consumer)
         self._assignment.changed = False
         self._next = {}
 
     def close(self) -> None:
         """Leave the group and close the producer."""
         self._transactions.close()
-        if self._member is not None:
+        self._leave()
+
+    def _leave(self) -> None:
+        member, self._member = self._member, None
+        if member is not None:
             try:
-                self._member.close(autocommit=False, timeout_ms=self._config.session_timeout_ms)
+                member.close(autocommit=False, timeout_ms=self._config.session_timeout_ms)
             except kafka_errors.KafkaError as error:
                 log_event(_logger, "group_not_left", level=logging.WARNING, error=type(error).__name__)
 
@@ -200,6 +193,8 @@ class KafkaRecordSource:
     def _join(self) -> KafkaConsumer:
         config = self._config
         apply_patches()
+        # A member that does not know the topic's partitions is assigned none, or as the leader assigns none.
+        describe_topic(config.kafka, config.topic, config.request_timeout_ms / 1000)
         consumer = KafkaConsumer(
             **kafka_arguments(config.kafka),
             bootstrap_timeout_ms=config.request_timeout_ms,
@@ -213,6 +208,8 @@ class KafkaRecordSource:
             reconnect_backoff_max_ms=RECONNECT_MS,
             fetch_max_wait_ms=50,
         )
+        # Loads them into this client, too, before it joins.
+        consumer.partitions_for_topic(config.topic)
         consumer.subscribe([config.topic], listener=self._assignment)
         return consumer
 
@@ -237,14 +234,24 @@ class KafkaRecordSource:
             self._assignment.changed = True
             raise LostPartitions("offsets decreased")
 
-    def _report_expired(self, consumer: KafkaConsumer, committed: dict[TopicPartition, int | None]) -> None:
-        """Log records that expired in Kafka before they were folded: they cannot be recovered from it."""
-        begins = consumer.beginning_offsets(list(committed), timeout_ms=self._config.request_timeout_ms)
+    def _skip_expired(
+        self, consumer: KafkaConsumer, committed: dict[TopicPartition, int | None]
+    ) -> dict[TopicPartition, int | None]:
+        """The offsets from which records are still there; reports those that expired before they were folded."""
+        wait_ms = self._config.request_timeout_ms
+        begins, kept = consumer.beginning_offsets(list(committed), timeout_ms=wait_ms), dict(committed)
+        if self._out_of_range:
+            _check_ends(committed, consumer.end_offsets(list(committed), timeout_ms=wait_ms))
+            self._out_of_range = False
         for partition, begin in begins.items():
             offset = committed[partition]
             if offset is not None and offset < begin:
-                lost = {"partition": partition.partition, "records": begin - offset}
-                log_event(_logger, "records_expired", level=logging.ERROR, group=self._config.group, **lost)
+                kept[partition] = begin
+                # Once: until the next commit, every rewind finds the same.
+                if self._expired.get(partition) != begin:
+                    self._expired[partition] = begin
+                    self._observer.on_expired(partition.partition, begin - offset)
+        return kept
 
     def _check_heartbeat(self, consumer: KafkaConsumer) -> None:
         """Raise KafkaUnavailable after a session without heartbeat: without brokers, polls just return nothing."""
@@ -256,6 +263,17 @@ class KafkaRecordSource:
         if silent_s > self._config.session_timeout_ms / 1000:
             raise KafkaUnavailable(f"no heartbeat for {silent_s:.0f} s")
 
+    def _check_assignment(self) -> None:
+        """Report why no partition is assigned, and join again if some should be."""
+        now_s, since_s = time.monotonic(), self._assignment.unassigned_since_s
+        if since_s is None or now_s < max(since_s, self._asked_s) + UNASSIGNED_S:
+            return
+        self._asked_s, config = now_s, self._config
+        reason = why_unassigned(config.kafka, config.group, config.topic)
+        self._observer.on_unassigned(reason)
+        if reason:
+            self._leave()
+
     def _commit_markers(self) -> None:
         """Commit positions that moved past transaction markers: otherwise a group that has read all seems to lag."""
         consumer = self._consumer()
@@ -263,29 +281,17 @@ class KafkaRecordSource:
         at = {partition: consumer.position(partition, timeout_ms=wait_ms) for partition in consumer.assignment()}
         passed = {p: offset for p, offset in at.items() if offset is not None and offset > self._committed.get(p, 0)}
         if passed:
-            consumer.commit(_offsets(passed), timeout_ms=wait_ms)
+            consumer.commit(with_metadata(passed), timeout_ms=wait_ms)
             self._committed |= passed
 
 
-def _seek(consumer: KafkaConsumer, partition: TopicPartition, committed: int | None) -> None:
-    if committed is None:
-        consumer.seek_to_beginning(partition)
-    else:
-        consumer.seek(partition, committed)
-
-
-def _bounds(consumer: KafkaConsumer) -> dict[int, tuple[int, int]]:
-    """Position and end of the assigned partitions, where both are known; sends no request."""
-    bounds = {}
-    for partition in consumer.assignment():
-        end = consumer.highwater(partition)
-        if end is not None:
-            bounds[partition.partition] = (consumer.position(partition, timeout_ms=0), end)
-    return {partition: (position, end) for partition, (position, end) in bounds.items() if position is not None}
-
-
-def _offsets(positions: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in positions.items()}
+def _check_ends(committed: Mapping[TopicPartition, int | None], ends: Mapping[TopicPartition, int]) -> None:
+    """Raise KafkaUnavailable if a partition ends before its committed offset: reading on would count records twice."""
+    for partition, end in ends.items():
+        if (offset := committed[partition]) is not None and offset > end:
+            found = f"ends at offset {end}, before the committed {offset}: Kafka has lost records"
+            advice = "restore them, or increase kafka.topic_epoch and rewind"
+            raise KafkaUnavailable(f"{partition.topic}, partition {partition.partition} {found}; {advice}")
 
 
 def _translate(call: Callable[[], T]) -> T:

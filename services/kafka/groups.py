@@ -25,6 +25,9 @@ NOT_READY = (
 )
 """Errors of a coordinator that moves, loads, or, on a new broker, does not exist before the first request for it."""
 
+STABLE = "Stable"
+"""Kafka's state of a group whose partitions are assigned."""
+
 ABSENT = "absent"
 """State of a group that does not exist."""
 
@@ -86,8 +89,14 @@ class GroupAdmin:
 
     def set_offsets(self, group: str, topic: str, offsets: Sequence[int]) -> None:
         """Commit these offsets, one per partition of the topic, for a group without members."""
-        partitions = {TopicPartition(topic, number): offset for number, offset in enumerate(offsets)}
-        answers = retry_until_ready(lambda: self._admin.reset_group_offsets(group, dict(partitions)))
+        self._set(group, {TopicPartition(topic, number): offset for number, offset in enumerate(offsets)})
+
+    def set_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Commit an offset of one partition, for a group without members."""
+        self._set(group, {TopicPartition(topic, partition): offset})
+
+    def _set(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        answers = retry_until_ready(lambda: self._admin.reset_group_offsets(group, dict(offsets)))
         for partition, answer in answers.items():
             if answer["error"].errno:
                 raise answer["error"](f"group {group}, {partition}")

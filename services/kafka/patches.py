@@ -1,7 +1,14 @@
-"""Patches of kafka-python: three methods whose bugs stop a consumer or make it read records twice, replaced in place.
+"""Patches of kafka-python: methods whose bugs stop a consumer or make it read records twice, replaced in place.
 
 Header names that are not UTF-8 (Kafka accepts them from clients that send plain bytes): kafka-python raised on such a
 record, and no later record of the partition was read. The bytes are now read with backslash escapes.
+
+Attributes of a record: one byte that nobody uses, which kafka-python reads as a number of any length. With its highest
+bit set, it took the next fields for others, up to an offset far ahead, and skipped what lies between. The byte is now
+cleared, and an offset outside of the batch makes the batch unreadable.
+
+Batches that cannot be read stopped all partitions, or kafka-python never returned: see unreadable.py. Decompression was
+not bounded: see decompression.py.
 
 Fetched records of a paused partition: kafka-python kept them aside and returned them only when no other fetch was
 buffered, and counted a fetch that was read to its end as buffered. Partitions with records kept aside are not fetched
@@ -16,7 +23,15 @@ from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.errors import CorruptRecordError
+from kafka.record import default_records, legacy_records
 from kafka.record.default_records import DefaultRecordBatch
+
+from services.kafka.decompression import gunzip, unlz4, unsnappy, unzstd
+from services.kafka.unreadable import guard_batches
+
+DECODERS = {"gzip_decode": gunzip, "snappy_decode": unsnappy, "lz4_decode": unlz4, "zstd_decode": unzstd}
+"""kafka-python's name of a decompression to the function that replaces it."""
 
 _MARK = "_crossrec_patched"
 
@@ -25,9 +40,13 @@ Method = Callable[..., Any]
 
 def apply_patches() -> None:
     """Replace the methods, once per process; further calls do nothing."""
-    _replace(DefaultRecordBatch, "_read_msg", _accept_any_header_name)
+    _replace(DefaultRecordBatch, "_read_msg", _read_any_record)
     _replace(Fetcher, "fetched_records", _return_paused_fetches)
+    _replace(Fetcher, "_parse_fetched_data", guard_batches)
     _replace(ConsumerCoordinator, "fetch_committed_offsets_async", _forget_late_answers)
+    for module in (default_records, legacy_records):
+        for name, decode in DECODERS.items():
+            setattr(module, name, decode)
 
 
 def _replace(owner: type, name: str, make: Callable[[Method], Method]) -> None:
@@ -38,22 +57,27 @@ def _replace(owner: type, name: str, make: Callable[[Method], Method]) -> None:
         setattr(owner, name, patched)
 
 
-def _accept_any_header_name(original: Method) -> Method:
+def _read_any_record(original: Method) -> Method:
     def read(batch: Any) -> Any:
+        buffer, at = batch._buffer, batch._pos
+        while buffer[at] & 0x80:  # the record's length: seven bits a byte
+            at += 1
+        if buffer[at + 1]:
+            buffer[at + 1] = 0
         try:
-            return original(batch)
+            record = original(batch)
         except UnicodeDecodeError:
-            # The batch's position has not moved: the same record is read again.
-            buffer, batch._buffer = batch._buffer, _LenientBytes(batch._buffer)
-            try:
-                return original(batch)
-            finally:
-                batch._buffer = buffer
+            # The batch's position has not moved: the same record is read again, and the rest of the batch like it.
+            batch._buffer = _LenientBytes(buffer)
+            record = original(batch)
+        if not 0 <= record.offset - batch._header_data[0] <= batch._header_data[6]:
+            raise CorruptRecordError("a record's offset is not within its batch")
+        return record
 
     return read
 
 
-class _LenientBytes(bytes):
+class _LenientBytes(bytearray):
     r"""Bytes whose slices always decode to text; invalid UTF-8 becomes `\xNN`."""
 
     def __getitem__(self, index: Any) -> Any:

@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from services.kafka.connection import WAIT_S, Kafka, KafkaUnavailable, kafka_arguments, translate_errors
 from services.kafka.patches import apply_patches
 from services.kafka.record_source import Record
+from services.kafka.unreadable import UnreadableBatch, take_unreadable
 
 SILENCE_S = 30.0
 """Seconds without a record after which the brokers count as unavailable."""
@@ -28,6 +29,7 @@ class TopicReader:
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
+        self._unreadable: dict[int, UnreadableBatch] = {}
 
     def partitions(self, topic: str) -> list[int]:
         """The topic's partitions in order; none if there is no such topic."""
@@ -57,6 +59,8 @@ class TopicReader:
     def first_records(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Record]:
         """The first record at or after an offset of each partition; partitions that hold none are left out.
 
+        In place of a record that cannot be read, its batch, as an unreadable record.
+
         Raises KafkaUnavailable when the brokers return none for longer than WAIT_S.
         """
         consumer, ends = self._consumer, self.end_offsets(topic) if offsets else {}
@@ -67,6 +71,9 @@ class TopicReader:
         while left:
             for partition, records in consumer.poll(timeout_ms=200).items():
                 found.setdefault(partition.partition, as_record(records[0]))
+            for batch in take_unreadable(consumer):
+                found.setdefault(batch.partition, batch.as_record())
+                self._unreadable[batch.partition] = batch
             done = {p for p in left if p.partition in found or consumer.position(p) >= ends[p.partition]}
             consumer.pause(*done)
             left -= done
@@ -74,10 +81,16 @@ class TopicReader:
                 raise KafkaUnavailable(f"no answer within {WAIT_S:g} s")
         return found
 
+    def unreadable_at(self, topic: str, partition: int, offset: int) -> UnreadableBatch | None:
+        """The batch at an offset of a partition, if it cannot be read. Raises as `first_records`."""
+        self._unreadable.pop(partition, None)
+        self.first_records(topic, {partition: offset})
+        return self._unreadable.get(partition)
+
     def records(self, topic: str, starts: Mapping[int, int]) -> Iterator[Record]:
         """The records of these partitions from an offset each to what is the end now.
 
-        Raises KafkaUnavailable after SILENCE_S seconds without a record.
+        Raises KafkaUnavailable after SILENCE_S seconds without a record, and at a batch that cannot be read.
         """
         consumer = self._consumer
         ends = {number: end for number, end in self.end_offsets(topic).items() if number in starts}
@@ -85,6 +98,8 @@ class TopicReader:
         received_s = time.monotonic()
         while any(consumer.position(TopicPartition(topic, number)) < end for number, end in ends.items()):
             polled = consumer.poll(timeout_ms=500)
+            for batch in take_unreadable(consumer):
+                raise KafkaUnavailable(batch.describe())
             if polled:
                 received_s = time.monotonic()
             elif time.monotonic() - received_s > SILENCE_S:

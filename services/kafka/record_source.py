@@ -28,6 +28,8 @@ class Record:
     headers: Headers = field(default_factory=list)
     time_s: float = 0.0
     """When the broker appended it, or the producer made it if the topic is configured so; seconds since 1970."""
+    unreadable: str = ""
+    """Why the value is a whole batch, as the broker sent it, that cannot be read; empty: this is a record."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class RecordSource(Protocol):
     def poll(self, wait_s: float) -> list[Record]:
         """The next batch, in offset order per partition; empty after `wait_s` seconds without records.
 
+        Records that are unreadable come alone; a commit passes over the batches that they stand for.
         Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
         """
         ...

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from services.errors import ConfigurationError, TopicMismatch
-from services.kafka.connection import WAIT_S, Kafka, kafka_arguments, translate_errors
+from services.kafka.connection import WAIT_S, Kafka, KafkaUnavailable, brokers_of, kafka_arguments, translate_errors
 from services.settings.infrastructure import RetentionSettings
 
 if TYPE_CHECKING:
@@ -160,11 +160,13 @@ def _difference(wanted: dict[str, str], found: dict[str, dict[str, str]]) -> dic
 
 
 def describe_topic(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
-    """The topic as the brokers have it. KafkaUnavailable if they cannot be reached, or have no such topic."""
-    from kafka.errors import for_code
+    """The topic as the brokers have it. KafkaUnavailable if they cannot be reached, or have no such topic (yet)."""
+    from kafka.errors import UnknownTopicOrPartitionError, for_code
 
     with _open_admin(kafka, bootstrap_timeout_ms=timeout_s * 1000) as admin:
         (found,) = admin.describe_topics([topic])
+        if found["error_code"] == UnknownTopicOrPartitionError.errno:
+            raise KafkaUnavailable(f"Kafka at {brokers_of(kafka)} has no topic {topic}: `crossrec setup` creates it")
         if found["error_code"]:
             raise for_code(found["error_code"])(f"topic {topic}")
     return TopicIdentity(topic, str(found["topic_id"]), len(found["partitions"]))

@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +12,11 @@ from contextlib import contextmanager
 import grpc
 from grpc_health.v1.health import HealthServicer
 
+from services.server.logging import log_event
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_logger = logging.getLogger(__name__)
 
 
 def serve_until_signal(
@@ -58,6 +64,29 @@ def freeze_heap() -> None:
     gc.freeze()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
+
+
+@contextmanager
+def ending_within(stop: threading.Event, grace_s: float) -> Iterator[None]:
+    """End the process, with status 0, if the block has not ended `grace_s` seconds after `stop` was set.
+
+    For work that may be interrupted at any moment: whatever holds its thread, a stop signal ends the process in time.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        stop.wait()
+        if not ended.wait(grace_s):
+            log_event(_logger, "stop_forced", level=logging.WARNING, grace_s=grace_s)
+            os._exit(0)
+
+    threading.Thread(target=watch, daemon=True, name="ending-within").start()
+    try:
+        yield
+    finally:
+        ended.set()
+        # The watcher of a block that ended by itself must not wait for a signal that never comes.
+        stop.set()
 
 
 @contextmanager

@@ -89,6 +89,18 @@ def rows_are_ahead(_: Path) -> Scrapes:
     return consumer.scrapes()
 
 
+def a_batch_cannot_be_read(_: Path) -> Scrapes:
+    consumer = Consumer()
+    consumer.scene.observer.on_stopped(["unreadable batch: t, partition 0"])
+    return consumer.scrapes()
+
+
+def records_expire(_: Path) -> Scrapes:
+    consumer = Consumer()
+    consumer.scene.observer.on_expired(0, 1000)
+    return consumer.scrapes()
+
+
 SCENES = {
     "ConsumerBehind": folding_stalls,
     "ConsumerSilent": consumer_is_idle,
@@ -97,4 +109,6 @@ SCENES = {
     "ConsumerKafkaAway": polls_fail,
     "ConsumerRebalances": consumers_rebalance,
     "ConsumerFenced": rows_are_ahead,
+    "ConsumerPartitionStands": a_batch_cannot_be_read,
+    "ConsumerRecordsExpired": records_expire,
 }

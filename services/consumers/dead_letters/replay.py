@@ -27,6 +27,7 @@ from services.features.schema import build_schema
 from services.kafka.exclusive_writer import ExclusiveWriter, open_exclusive_writer
 from services.kafka.record_source import OutputRecord, Record
 from services.kafka.topics import partition_of
+from services.kafka.unreadable import UNREADABLE
 from services.settings.load import Settings
 
 ENTRIES: Mapping[str, frozenset[str]] = {
@@ -100,6 +101,8 @@ def prepare_replay(
     suffix = topic.removeprefix(f"{settings.kafka.topic_prefix}.")
     if suffix not in {*ENTRIES, ACTIVITY} or topic != topic_name(settings.kafka.topic_prefix, suffix):
         raise ReplayRefused(f"dead letter {number}: no consumer reads its topic {topic!r}")
+    if dead_letter.reason.startswith(UNREADABLE):
+        raise ReplayRefused(f"dead letter {number}: its value is a whole batch that cannot be read, not a record")
     original = OutputRecord(topic, dead_letter.key, dead_letter.value, list(dead_letter.headers))
     try:
         if repair is None:

@@ -39,6 +39,40 @@ def test_a_member_without_partitions_is_ready(health: ConsumerHealth) -> None:
     assert health.ready().ok
 
 
+def test_a_member_without_partitions_that_should_have_some_is_not_ready(health: ConsumerHealth) -> None:
+    """Until it has some; a reserve, for which there are none, is ready."""
+    health.on_assigned([])
+    health.on_unassigned("no partitions assigned: t has 4")
+    assert ["no partitions assigned: t has 4"] == health.ready().reasons
+    health.on_unassigned("")
+    assert health.ready().ok
+    health.on_unassigned("no partitions assigned: t has 4")
+    health.on_assigned([0])
+    assert health.ready().ok
+
+
+def test_a_partition_that_stands_is_not_ready(health: ConsumerHealth) -> None:
+    """With its reason, until it is read again."""
+    health.on_assigned([0, 1])
+    health.on_stopped(["unreadable batch: t, partition 1"])
+    assert ["unreadable batch: t, partition 1"] == health.ready().reasons
+    assert health.live().ok
+    health.on_stopped([])
+    assert health.ready().ok
+
+
+def test_records_that_expired_are_never_forgotten(health: ConsumerHealth) -> None:
+    """Rows lack them until they are added; then the consumer is restarted."""
+    health.on_assigned([0, 1])
+    health.on_expired(1, 900)
+    health.on_expired(1, 100)
+    (reason,) = health.ready().reasons
+    assert reason.startswith("partition 1: 1,000 records expired in Kafka before they were folded")
+    health.on_recovered()
+    health.on_assigned([0])
+    assert not health.ready().ok
+
+
 def test_failures_are_reported_with_their_start_and_the_last_reason(health: ConsumerHealth, clock: Clock) -> None:
     """Until an attempt succeeds."""
     health.on_assigned([0])

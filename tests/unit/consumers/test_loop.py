@@ -222,3 +222,14 @@ def test_rows_of_another_schema_end_the_loop(loop: ConsumerLoop, log: MemoryReco
     with pytest.raises(StaleSchema):
         loop.run()
     assert (0, True) == (log.committed, log.closed)
+
+
+def test_a_batch_that_cannot_be_read_is_set_aside(handler: FakeHandler, stop: Stop) -> None:
+    """As a dead letter with its reason; it is not folded, and its offset is committed."""
+    batch = Record("crossrec.behavior", 0, 7, None, b"raw", unreadable="unreadable batch: t, partition 0")
+    log = MemoryRecordSource([batch])
+    assert 1 == ConsumerLoop(log, handler, "crossrec.dead-letter", stop).step()
+    (output,) = log.outputs
+    assert ("crossrec.dead-letter", b"raw") == (output.topic, output.value)
+    assert b"unreadable batch: t, partition 0" == dict(output.headers)["reason"]
+    assert (1, []) == (log.committed, handler.folded)

@@ -2,19 +2,31 @@
 
 from services.consumers.status import GroupStatus, PartitionStatus, partition_status
 from services.kafka.groups import ABSENT, GroupMember
+from services.kafka.record_source import Record
+
+
+def record(time_s: float, unreadable: str = "") -> Record:
+    """The next record of a partition."""
+    return Record("t", 0, 40, None, b"", time_s=time_s, unreadable=unreadable)
+
+
+def test_a_partition_that_stands_says_why() -> None:
+    """Its next record cannot be read."""
+    found = partition_status(0, 40, (0, 100), record(995.0, "unreadable batch: codec zstd"), 1000.0)
+    assert PartitionStatus(0, 40, 100, 60, 5.0, "unreadable batch: codec zstd") == found
 
 
 def test_lag_counts_from_the_committed_offset() -> None:
     """Or from the beginning of the log, if nothing is committed or the committed records were deleted."""
-    assert PartitionStatus(0, 40, 100, 60, 5.0) == partition_status(0, 40, (0, 100), 995.0, 1000.0)
-    assert PartitionStatus(0, None, 100, 90, 5.0) == partition_status(0, None, (10, 100), 995.0, 1000.0)
-    assert PartitionStatus(0, 4, 100, 90, 5.0) == partition_status(0, 4, (10, 100), 995.0, 1000.0)
+    assert PartitionStatus(0, 40, 100, 60, 5.0) == partition_status(0, 40, (0, 100), record(995.0), 1000.0)
+    assert PartitionStatus(0, None, 100, 90, 5.0) == partition_status(0, None, (10, 100), record(995.0), 1000.0)
+    assert PartitionStatus(0, 4, 100, 90, 5.0) == partition_status(0, 4, (10, 100), record(995.0), 1000.0)
 
 
 def test_without_an_unread_record_there_is_no_lag() -> None:
     """Transaction markers at the end of a log are not records; differing clocks give no negative lag."""
     assert PartitionStatus(0, 99, 100, 0, 0.0) == partition_status(0, 99, (0, 100), None, 1000.0)
-    assert 0.0 == partition_status(0, 99, (0, 100), 1001.0, 1000.0).lag_s
+    assert 0.0 == partition_status(0, 99, (0, 100), record(1001.0), 1000.0).lag_s
 
 
 def test_groups_have_totals() -> None:

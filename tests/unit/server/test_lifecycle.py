@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 
-from services.server.lifecycle import serve_until_signal
+from services.server.lifecycle import ending_within, serve_until_signal
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -47,3 +49,34 @@ def test_a_signal_drains_calls_in_progress_and_then_stops(number: signal.Signals
         assert answer.result() == b"x"
     assert order == ["answered", "stopped"]
     assert signal.getsignal(number) == handlers_before
+
+
+BUSY = """
+from services.server.lifecycle import ending_within, stop_event
+with stop_event() as stop, ending_within(stop, 0.2):
+    print("busy", flush=True)
+    while True:
+        pass
+"""
+
+
+def test_a_signal_ends_a_process_whose_thread_never_returns() -> None:
+    """Whatever holds it: a loop without an end, a library that waits."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert "busy\n" == process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(120)
+
+
+def test_a_block_that_ends_in_time_is_left_alone() -> None:
+    """Its watcher ends with it."""
+    stop = threading.Event()
+    with ending_within(stop, 0.0):
+        pass
+    assert stop.is_set()
+    for thread in threading.enumerate():
+        if thread.name == "ending-within":
+            thread.join(60)
+            assert not thread.is_alive()
