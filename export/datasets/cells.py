@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from export.datasets.tables import TIME, ColumnSpec
+from services.features.times import unit_hint
 
 # 1973 in milliseconds, and the present in seconds: a smaller time is most likely not in milliseconds.
 _EARLIEST_MS = 100_000_000_000
@@ -67,7 +68,7 @@ def parse_time_ms(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise ValueError(f"{_abbreviate(value)} is neither an RFC 3339 time nor epoch milliseconds")
     if not _EARLIEST_MS <= value < _LATEST_MS:
-        raise ValueError(f"{_abbreviate(value)} is outside 1973 to 2286 in epoch milliseconds; is it in another unit?")
+        raise ValueError(f"{_abbreviate(value)} is outside 1973 to 2286 in epoch milliseconds{unit_hint(value)}")
     return int(value)
 
 

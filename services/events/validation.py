@@ -14,9 +14,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import EVENT_TYPE_UNSPECIFIED, Entry
 from services.events.routing import DELETIONS
-from services.features.config import DAY_S, AttributeEntity, FeatureConfig
+from services.features.config import AttributeEntity, FeatureConfig
 from services.features.event_types import EVENT_TYPE_OF_NUMBER, select_event_types
 from services.features.ids import MAX_ID_BYTES, MAX_STORED_ID_BYTES, SEPARATOR, find_id_fault, find_length_fault
+from services.features.times import describe_age, describe_future
 
 MAX_EVENT_TEXT_BYTES = 4096
 MAX_NAME_BYTES = 1024
@@ -161,16 +162,14 @@ def _time(message: Any, limits: RuleContext) -> Violation | None:
     if time.seconds < EARLIEST_S:
         return Violation("time", "is before 1980")
     ahead_s = time.seconds - limits.latest_s + time.nanos / _NANOS_PER_S
-    return Violation("time", f"is {ahead_s:.3f} s beyond the tolerated future") if ahead_s > 0 else None
+    return Violation("time", describe_future(time.seconds, ahead_s)) if ahead_s > 0 else None
 
 
 def _event_age(message: Any, limits: RuleContext) -> Violation | None:
     age_s = limits.now_s - message.time.seconds
     if age_s <= limits.max_age_s:
         return None
-    return Violation(
-        "time", f"is {age_s / DAY_S:.1f} days ago; events older than {limits.max_age_s / DAY_S:g} days are not counted"
-    )
+    return Violation("time", describe_age(age_s, limits.max_age_s))
 
 
 def _event_type(message: Any, _: RuleContext) -> Violation | None:

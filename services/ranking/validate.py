@@ -9,6 +9,7 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import InvalidRequest
 from services.features.config import DAY_S, FeatureConfig
 from services.features.ids import MAX_ID_BYTES, find_id_fault
+from services.features.times import future_hint
 
 MAX_BYTES_PER_CHARACTER = 4
 MAX_ITEMS = 2000
@@ -106,5 +107,6 @@ def _parse_time(message: pb.RankRequest, now_s: float) -> float:
     if message.request_time.seconds < EARLIEST_S:  # time_s may be rounded up
         raise InvalidRequest("request_time", "is before 1980")
     if time_s > now_s + DAY_S:
-        raise InvalidRequest("request_time", "is more than a day in the future")
+        hint = future_hint(message.request_time.seconds)
+        raise InvalidRequest("request_time", f"is more than a day in the future{hint}")
     return time_s

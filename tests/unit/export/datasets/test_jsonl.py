@@ -55,7 +55,7 @@ def test_times_are_rfc_3339_or_epoch_milliseconds(tmp_path: Path) -> None:
     [
         ("time", "yesterday", "'yesterday' is neither an RFC 3339 time nor epoch milliseconds"),
         ("time", "2026-01-01T10:00:00", "'2026-01-01T10:00:00' has no time zone; add Z or an offset such as +01:00"),
-        ("time", 1_767_261_600, "1767261600 is outside 1973 to 2286 in epoch milliseconds; is it in another unit?"),
+        ("time", 1_767_261_600, "1767261600 is outside 1973 to 2286 in epoch milliseconds; seconds?"),
         ("value", "12", "'12' is not a number"),
         ("value", True, "True is not a number"),
         ("label", 0.5, "0.5 is neither 0 nor 1"),
