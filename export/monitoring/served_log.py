@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from services.consumers.behavior import ENTRIES
-from services.consumers.decoding import Decoder, seconds
+from services.consumers.decoding import Decoder, TimeLimits, seconds
 from services.events.routing import BEHAVIOR
 from services.features.event_types import EVENT_TYPES
 from services.kafka.connection import KafkaUnavailable
@@ -87,8 +87,8 @@ def read_behaviour(settings: Settings, from_s: float) -> ObservedBehaviour:
 
     Records that consumers would send to the dead-letter topic are skipped.
     """
-    tolerance_s = settings.gateway.future_tolerance_s
-    decoder = Decoder(ENTRIES, settings.features, time.time, tolerance_s, settings.max_age_s)
+    times = TimeLimits(time.time, settings.gateway.future_tolerance_s, settings.max_age_s)
+    decoder = Decoder(ENTRIES, settings.features, times)
     events, erased_s = list[ObservedEvent](), dict[str, float]()
     for record in read_topic(settings, BEHAVIOR, from_s, float("inf")):
         for _, entry in decoder.split([record])[0]:

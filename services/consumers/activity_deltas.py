@@ -9,6 +9,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
+from services.consumers.decoding import TimeLimits
 from services.events.codec import BadRecord
 from services.features.activity import DeltaColumns, compute_deltas
 from services.features.dedup import EventFlags
@@ -16,20 +17,18 @@ from services.features.events import Events
 from services.features.ids import find_id_fault
 from services.features.rows import Floats
 from services.features.schema import Schema
+from services.features.times import describe_age, describe_future
 from services.kafka.record_source import OutputRecord
 from services.kafka.topics import partition_of
 
-MAX_COUNT = 1e15
-"""Larger counts are invalid."""
+MAX_COUNT = 1e9
+"""Larger counts are invalid: no batch has so many events."""
 
 RECORD_BYTES = 256 * 1024
 """Deltas of a partition share records of about this size: one record each would cost more than the fold."""
 
 _CACHED_SUBJECTS = 1 << 16
 """Subjects whose partition is cached."""
-
-MAX_TIME_S = 253_402_300_800.0
-"""The end of the year 9999, seconds since 1970."""
 
 
 def activity_deltas(schema: Schema, events: Events, flags: EventFlags) -> list[ActivityDelta]:
@@ -99,13 +98,19 @@ def _messages(deltas: DeltaColumns, subject: str, fingerprint: int) -> dict[str,
 
 
 def parse_deltas(
-    schema: Schema, value: bytes | None, knows: Callable[[int], bool] = lambda _: False
+    schema: Schema,
+    value: bytes | None,
+    times: TimeLimits,
+    now_s: float,
+    knows: Callable[[int], bool] = lambda _: False,
 ) -> list[ActivityDelta]:
     """The deltas of a record of the activity topic; BadRecord if there are none, or one of them cannot be folded.
 
     Args:
         schema: the feature schema.
         value: the record's value.
+        times: accepted times of deltas.
+        now_s: the time of the record, by which they are judged, seconds since 1970.
         knows: whether deltas of another schema, given by its fingerprint, can be added to those of this one.
     """
     try:
@@ -116,12 +121,27 @@ def parse_deltas(
         raise BadRecord("deltas: has none")
     for delta in deltas:
         _check(schema, delta, knows)
+        _check_times(delta, times, now_s)
     return deltas
 
 
 def _check_id(field: str, text: str) -> None:
     if fault := find_id_fault(text):
         raise BadRecord(f"{field}: {fault}")
+
+
+def _check_times(message: ActivityDelta, times: TimeLimits, now_s: float) -> None:
+    """A time of the year 9999 would stay in a row for good, and decay all that is added to it later to nothing."""
+    found = [("time_s", message.time_s), ("last_value_time_s", message.last_value_time_s)]
+    found += [(f"scenarios[{number}].time_s", part.time_s) for number, part in enumerate(message.scenarios)]
+    latest_s = now_s + times.future_tolerance_s
+    for field, time_s in found:
+        if not 0 <= time_s < math.inf:
+            raise BadRecord(f"{field}: not a time")
+        if time_s > latest_s:
+            raise BadRecord(f"{field}: {describe_future(time_s, time_s - latest_s)}")
+        if now_s - time_s > times.max_age_s and (time_s or field != "last_value_time_s"):  # 0: no price was paid
+            raise BadRecord(f"{field}: {describe_age(now_s - time_s, times.max_age_s)}")
 
 
 def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool]) -> None:
@@ -139,8 +159,6 @@ def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool])
     _check_numbers("returning", message.returning, 0 if subject == "scenario_id" else len(schema.config.half_lives_s))
     _check_numbers("paid", message.paid, 0 if subject == "scenario_id" else 2)
     _check_numbers("holders", [message.holders], 1)
-    _check_time("time_s", message.time_s)
-    _check_time("last_value_time_s", message.last_value_time_s)
     if not math.isfinite(message.last_value):
         raise BadRecord("last_value: not finite")
     for number, part in enumerate(message.scenarios):
@@ -148,7 +166,6 @@ def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool])
             raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
         _check_id(f"scenarios[{number}].scenario_id", part.scenario_id)
         _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
-        _check_time(f"scenarios[{number}].time_s", part.time_s)
 
 
 def _append_missing_types(schema: Schema, message: ActivityDelta) -> None:
@@ -187,13 +204,8 @@ def _columns(rows: Sequence[Sequence[float]], width: int) -> Floats:
 def _check_numbers(field: str, numbers: Sequence[float], length: int) -> None:
     if len(numbers) != length:
         raise BadRecord(f"{field}: {len(numbers)} numbers, the feature schema has {length}")
-    if not all(abs(number) <= MAX_COUNT for number in numbers):  # also catches NaN
-        raise BadRecord(f"{field}: not finite, or beyond {MAX_COUNT:g}")
-
-
-def _check_time(field: str, time_s: float) -> None:
-    if not 0 <= time_s < MAX_TIME_S:
-        raise BadRecord(f"{field}: not a time")
+    if not all(0 <= number <= MAX_COUNT for number in numbers):  # also catches NaN
+        raise BadRecord(f"{field}: not finite, or not from 0 to {MAX_COUNT:g}")
 
 
 def unsigned(fingerprint: int) -> int:

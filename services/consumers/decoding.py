@@ -1,5 +1,11 @@
-"""Decoding of records: parse the entry, check its kind, validate it; failures have a reason."""
+"""Decoding of records: parse the entry, check its kind, validate it; failures have a reason.
 
+Producers that write to Kafka directly may leave out what the gateway would fill in: an entry without an id is
+identified by its position, one without a time has its record's.
+"""
+
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +15,29 @@ from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.dead_letters.record import DeadLetter
 from services.events.codec import BadRecord, decode
 from services.events.validation import find_violation
-from services.features.config import FeatureConfig
+from services.features.config import DAY_S, FeatureConfig
 from services.kafka.record_source import Record
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Which times in a record are accepted: they are compared with the record's own.
+
+    Args:
+        clock: seconds since 1970; used for records without a time, or with one more than a day ahead.
+        future_tolerance_s: how far ahead of its record's time a time may be, seconds.
+        max_age_s: how far behind it, seconds.
+    """
+
+    clock: Callable[[], float] = time.time
+    future_tolerance_s: float = 300.0
+    max_age_s: float = math.inf
+
+    def record_time_s(self, record: Record) -> float:
+        """The time by which those in the record are judged, so that a repeated batch is judged with the same result."""
+        now_s = self.clock()
+        # Where a topic keeps its producers' times, a record of the year 9999 would admit any event.
+        return record.time_s if 0 < record.time_s <= now_s + DAY_S else now_s
 
 
 @dataclass(frozen=True)
@@ -20,16 +47,12 @@ class Decoder:
     Args:
         kinds: kinds of entry allowed on the topic.
         config: declares the attributes.
-        clock: seconds since 1970; used for records without a time.
-        future_tolerance_s: how far ahead of its record's time an event time may be, seconds.
-        max_age_s: how far behind it a behaviour event may be, seconds.
+        times: accepted times; the greatest age holds for behaviour events alone.
     """
 
     kinds: frozenset[str]
     config: FeatureConfig
-    clock: Callable[[], float]
-    future_tolerance_s: float
-    max_age_s: float = float("inf")
+    times: TimeLimits
 
     def split(self, records: Sequence[Record]) -> tuple[list[tuple[Record, Entry]], list[DeadLetter]]:
         """Valid records with their entries, and dead letters for the others."""
@@ -46,14 +69,14 @@ class Decoder:
         kind = entry.WhichOneof("entry")
         if kind not in self.kinds:
             raise BadRecord(f"entry: {kind or 'nothing'} does not belong on this topic")
-        # Producers that write to Kafka directly may omit the id: the position identifies the record.
         message = getattr(entry, kind)
         without_id = not message.event_id
         if without_id:
             message.event_id = "-"
-        # By the record's own time, so that a repeated batch is validated with the same result.
-        now_s = record.time_s if record.time_s > 0 else self.clock()
-        found = find_violation(entry, self.config, now_s, self.future_tolerance_s, self.max_age_s)
+        now_s = self.times.record_time_s(record)
+        if not message.HasField("time"):
+            message.time.FromMicroseconds(round(now_s * 1e6))
+        found = find_violation(entry, self.config, now_s, self.times.future_tolerance_s, self.times.max_age_s)
         if without_id:
             message.event_id = ""
         if found:

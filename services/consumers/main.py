@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.consumers import behavior, catalogue
-from services.consumers.activity import ActivityHandler
+from services.consumers.activity import ActivityHandler, delta_times
 from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
-from services.consumers.decoding import Decoder
+from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
 from services.errors import ConfigurationError
@@ -129,7 +129,8 @@ def build_handler(
     chosen, epoch = settings.consumers, settings.kafka.topic_epoch
 
     def decoder(kinds: frozenset[str]) -> Decoder:
-        return Decoder(kinds, settings.features, time.time, settings.gateway.future_tolerance_s, settings.max_age_s)
+        times = TimeLimits(time.time, settings.gateway.future_tolerance_s, settings.max_age_s)
+        return Decoder(kinds, settings.features, times)
 
     match kind:
         case "behavior":
@@ -144,4 +145,4 @@ def build_handler(
             kinds, most = catalogue.SCENARIO_ENTRIES, chosen.max_scenarios
             return catalogue.ScenarioHandler(store, schema, encoder(), decoder(kinds), epoch, most)
         case _:
-            return ActivityHandler(store, schema, epoch)
+            return ActivityHandler(store, schema, epoch, delta_times(settings, time.time))

@@ -3,6 +3,7 @@
 Plain values; `services.settings.load` reads files and environment.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -77,6 +78,8 @@ class FeatureConfig:
         unknown = set(self.engagement) - set(EVENT_TYPES)
         if unknown:
             raise ValueError(f"features.engagement: unknown event types {sorted(unknown)}, known: {EVENT_TYPES}")
+        if not all(0 <= weight < math.inf for weight in self.engagement.values()):
+            raise ValueError("features.engagement: weights are finite and not negative")
         names = [(attribute.entity, attribute.name) for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError("features.attributes: two attributes of one entity share a name")

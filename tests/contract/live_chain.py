@@ -11,7 +11,7 @@ from crossrec.ranking.v1.ranking_pb2 import RankRequest, RankResponse
 from services.consumers.activity import ActivityHandler
 from services.consumers.behavior import ENTRIES, BehaviorHandler
 from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemHandler, ScenarioHandler
-from services.consumers.decoding import Decoder
+from services.consumers.decoding import Decoder, TimeLimits
 from services.features.encode import Tensors
 from services.kafka.publisher import MemoryPublisher, OutgoingRecord
 from services.kafka.record_source import OutputRecord, Record
@@ -100,7 +100,7 @@ class LiveChain:
         encoder = HashingEncoder(SCHEMA.config.text_dims)
         encoder.fingerprint = ENCODER
         if topic == ACTIVITY_TOPIC:
-            return ActivityHandler(self.store, SCHEMA, EPOCH)
+            return ActivityHandler(self.store, SCHEMA, EPOCH, TimeLimits())
         if topic.endswith("behavior"):
             return BehaviorHandler(self.store, SCHEMA, encoder, _decoder(ENTRIES), ACTIVITY_TOPIC, lambda: 1, EPOCH)
         if topic.endswith("items"):
@@ -109,7 +109,7 @@ class LiveChain:
 
 
 def _decoder(kinds: frozenset[str]) -> Decoder:
-    return Decoder(kinds, SCHEMA.config, lambda: NOW_S, 300.0)
+    return Decoder(kinds, SCHEMA.config, TimeLimits(lambda: NOW_S, 300.0))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from services.consumers.activity import ActivityHandler
 from services.consumers.batch_traces import BatchTraces
 from services.consumers.behavior import ENTRIES, BehaviorHandler
-from services.consumers.decoding import Decoder
+from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
 from services.events.codec import CONTENT_TYPE, JSON
@@ -130,7 +130,7 @@ def test_consumers_log_no_user_data() -> None:
     store = FailingStore(
         StoreUnavailable("online store: away"), FencedWrite("1 rows of view user hold newer positions")
     )
-    decoder, recorded = Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0), RecordedTracing()
+    decoder, recorded = Decoder(ENTRIES, CONFIG, TimeLimits(lambda: START_S + 100, 300.0)), RecordedTracing()
     observer = ConsumerObserver(
         "behavior", traces=BatchTraces(recorded.tracing, "crossrec.behavior", "crossrec-behavior")
     )
@@ -138,7 +138,7 @@ def test_consumers_log_no_user_data() -> None:
         rows = MeteredRowStore(store, observer.on_store_call)
         consume(log, BehaviorHandler(rows, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, 1), observer)
         deltas = [Record("crossrec.activity", 0, n, USER.encode(), record.value) for n, record in enumerate(BAD)]
-        consume(MemoryRecordSource(deltas), ActivityHandler(MemoryRowStore(), SCHEMA, 1))
+        consume(MemoryRecordSource(deltas), ActivityHandler(MemoryRowStore(), SCHEMA, 1, TimeLimits()))
     assert_private(stream, "dead_letters", "recovered", shown=shown(recorded, observer))
 
 
@@ -236,7 +236,7 @@ def test_the_store_password_is_in_no_log_or_error(tmp_path: Path) -> None:
     url = f"127.0.0.1:{port},password={PASSWORD}"
     settings = Settings(store=StoreSettings(url=url, registry=tmp_path / "registry.db", offline_dir=tmp_path))
     decoder, observer, stop = (
-        Decoder(ENTRIES, CONFIG, lambda: START_S + 100, 300.0),
+        Decoder(ENTRIES, CONFIG, TimeLimits(lambda: START_S + 100, 300.0)),
         ConsumerObserver("behavior"),
         Stop(),
     )

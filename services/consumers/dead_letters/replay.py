@@ -11,6 +11,7 @@ from typing import Literal
 
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers import behavior, catalogue
+from services.consumers.activity import delta_times
 from services.consumers.activity_deltas import parse_deltas
 from services.consumers.dead_letters.parse import ParsedDeadLetter, replay_marker
 from services.consumers.dead_letters.topic import (
@@ -19,7 +20,7 @@ from services.consumers.dead_letters.topic import (
     read_dead_letter,
     read_replayed_numbers,
 )
-from services.consumers.decoding import Decoder
+from services.consumers.decoding import Decoder, TimeLimits
 from services.errors import CrossRecError
 from services.events.codec import CONTENT_TYPE, JSON, BadRecord, encode
 from services.events.routing import BEHAVIOR, ITEMS, KEY_SEPARATOR, SCENARIOS, route_entry, topic_name
@@ -108,7 +109,7 @@ def prepare_replay(
         if repair is None:
             return PreparedReplay(original, _partition_key(suffix, dead_letter.key))
         if suffix == ACTIVITY:
-            return _repair_delta(original, repair, settings)
+            return _repair_delta(original, repair, settings, clock)
         return _repair_entry(original, suffix, repair, settings, clock)
     except BadRecord as error:
         raise ReplayRefused(f"dead letter {number}: the repaired value is rejected: {error}") from error
@@ -121,10 +122,12 @@ def _partition_key(suffix: str, key: bytes | None) -> bytes | None:
     return key.split(KEY_SEPARATOR.encode(), 1)[0]
 
 
-def _repair_delta(original: OutputRecord, repair: Repair, settings: Settings) -> PreparedReplay:
+def _repair_delta(
+    original: OutputRecord, repair: Repair, settings: Settings, clock: Callable[[], float]
+) -> PreparedReplay:
     if repair.form == "entry":
         raise BadRecord("records of the activity topic are not entries; repair them with --value")
-    parse_deltas(build_schema(settings.features), repair.content)
+    parse_deltas(build_schema(settings.features), repair.content, delta_times(settings, clock), clock())
     return PreparedReplay(replace(original, value=repair.content), original.key)
 
 
@@ -143,8 +146,8 @@ def _repair_entry(
 
 def _parse_entry(record: Record, suffix: str, settings: Settings, clock: Callable[[], float]) -> Entry:
     """The entry in a record, validated as its consumer will; BadRecord names the field."""
-    tolerance_s, max_age_s = settings.gateway.future_tolerance_s, settings.max_age_s
-    decoder = Decoder(ENTRIES[suffix], settings.features, clock, tolerance_s, max_age_s)
+    times = TimeLimits(clock, settings.gateway.future_tolerance_s, settings.max_age_s)
+    decoder = Decoder(ENTRIES[suffix], settings.features, times)
     good, bad = decoder.split([record])
     if bad:
         raise BadRecord(bad[0].reason)

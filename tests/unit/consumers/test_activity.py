@@ -8,20 +8,25 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
-from services.consumers.activity import ActivityHandler
+from services.consumers.activity import ActivityHandler, delta_times
 from services.consumers.activity_deltas import RECORD_BYTES, activity_deltas, pack_deltas
+from services.consumers.decoding import TimeLimits
 from services.features.activity import compute_deltas
+from services.features.config import DAY_S
 from services.features.event_types import EVENT_TYPES
 from services.features.schema import build_schema
 from services.kafka.record_source import Record
 from services.kafka.topics import partition_of
+from services.settings.load import Settings
 from services.store.folding import fold_users
 from services.store.memory import MemoryRowStore
 from services.store.protocol import StaleSchema
 from services.store.schema_lineage import join_lineage
-from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior
+from tests.unit.consumers.streams import ANY_AGE, ENCODER, SCHEMA, START_S, arrays, behavior
 
 PARTITIONS = 3
+NOW_S = START_S + 1.0
+YEAR_9999_S = 253_402_300_799.0
 LENGTH = SCHEMA.count_length
 
 
@@ -58,7 +63,7 @@ def test_deltas_are_read_from_records_to_the_bit() -> None:
     outputs = pack_deltas("crossrec.activity", activity_deltas(SCHEMA, events, flags), PARTITIONS)
     assert [*range(PARTITIONS)] == sorted(output.partition for output in outputs)
     log = [Record(o.topic, o.partition, offset, o.key, o.value) for offset, o in enumerate(outputs)]
-    ActivityHandler(store, SCHEMA, 1).fold(log)
+    ActivityHandler(store, SCHEMA, 1, TimeLimits()).fold(log)
     deltas = compute_deltas(SCHEMA, events, flags, "item")
     assert len(deltas) == len(store.rows["item_activity"])
     for number, (item,) in enumerate(deltas.group):
@@ -71,7 +76,7 @@ def test_deltas_are_read_from_records_to_the_bit() -> None:
 def test_deltas_add_up_and_repetitions_do_not() -> None:
     """A delta at or below the row's offset is skipped."""
     store = MemoryRowStore()
-    handler = ActivityHandler(store, SCHEMA, 1)
+    handler = ActivityHandler(store, SCHEMA, 1, TimeLimits())
     handler.fold([record(item_delta(), 0), record(item_delta(), 1), record(scenario_delta(), 2)])
     handler.fold([record(item_delta(), 1), record(scenario_delta(), 2), record(scenario_delta(), 3)])
     assert [2.0] * LENGTH == store.rows["item_activity"][("i0",)]["counts"].tolist()
@@ -99,7 +104,21 @@ def test_deltas_add_up_and_repetitions_do_not() -> None:
         (lambda d: d.counts.__setitem__(3, math.inf), "counts: not finite"),
         (lambda d: d.hours.append(1.0), "hours: 1 numbers"),
         (lambda d: setattr(d, "time_s", math.nan), "time_s: not a time"),
-        (lambda d: setattr(d, "time_s", 1e18), "time_s: not a time"),
+        (lambda d: setattr(d, "time_s", math.inf), "time_s: not a time"),
+        (lambda d: setattr(d, "time_s", YEAR_9999_S), "time_s: is 251702300498.000 s beyond"),
+        (lambda d: setattr(d, "time_s", NOW_S + 300.5), "time_s: is 0.500 s beyond the tolerated future"),
+        (
+            lambda d: setattr(d, "time_s", NOW_S * 1000),
+            "time_s: is 1698300000699.000 s beyond the tolerated fu",
+        ),
+        (lambda d: setattr(d, "time_s", NOW_S - 11 * DAY_S), "time_s: is 11.0 days ago; events older than 10 days"),
+        (lambda d: setattr(d, "time_s", 0.0), "time_s: is 19"),
+        (lambda d: d.counts.__setitem__(3, -1.0), "counts: not finite, or not from 0"),
+        (lambda d: d.hours.extend([1.0] * 24), "hours: 24 numbers"),
+        (lambda d: setattr(d, "last_value_time_s", NOW_S + 301), "last_value_time_s: is 1.000 s beyond"),
+        (lambda d: setattr(d, "last_value_time_s", START_S - 20 * DAY_S), "last_value_time_s: is "),
+        (lambda d: setattr(d.scenarios[0], "time_s", YEAR_9999_S), "scenarios[0].time_s: is "),
+        (lambda d: setattr(d.scenarios[0], "time_s", 5.0), "scenarios[0].time_s: is 19"),
         (lambda d: setattr(d, "time_s", -1.0), "time_s: not a time"),
         (lambda d: setattr(d, "last_value", math.inf), "last_value: not finite"),
         (lambda d: setattr(d, "last_value_time_s", math.inf), "last_value_time_s: not a time"),
@@ -113,7 +132,8 @@ def test_deltas_that_cannot_be_folded_are_dead_letters(change: Callable[[Activit
     broken = item_delta()
     change(broken)
     store = MemoryRowStore()
-    outcome = ActivityHandler(store, SCHEMA, 1).fold([record(broken), record(item_delta(), 1)])
+    times = TimeLimits(lambda: NOW_S, 300.0, 10 * DAY_S)
+    outcome = ActivityHandler(store, SCHEMA, 1, times).fold([record(broken), record(item_delta(), 1)])
     (dead_letter,) = outcome.dead_letters
     assert 0 == dead_letter.record.offset
     assert dead_letter.reason.startswith(reason)
@@ -124,9 +144,29 @@ def test_deltas_that_cannot_be_folded_are_dead_letters(change: Callable[[Activit
 def test_values_that_are_not_deltas_are_dead_letters(value: bytes | None) -> None:
     """Also null values: the topic is not compacted."""
     store = MemoryRowStore()
-    outcome = ActivityHandler(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, b"i0", value)])
+    outcome = ActivityHandler(store, SCHEMA, 1, TimeLimits()).fold([Record("crossrec.activity", 0, 0, b"i0", value)])
     assert 1 == len(outcome.dead_letters)
     assert not any(store.rows.values())
+
+
+def test_deltas_are_judged_by_the_time_of_their_record() -> None:
+    """A repeated batch is judged with the same result, however late; a record's time of the year 9999 is none."""
+    delta, times = item_delta(), TimeLimits(lambda: START_S + 20 * DAY_S, 300.0, 10 * DAY_S)
+    for time_s, good in ((START_S + DAY_S, True), (START_S + 11 * DAY_S, False), (START_S - 301, False)):
+        at = replace(record(delta), time_s=time_s)
+        assert good != bool(ActivityHandler(MemoryRowStore(), SCHEMA, 1, times).fold([at]).dead_letters)
+    delta.time_s = YEAR_9999_S
+    at = replace(record(delta), time_s=YEAR_9999_S)
+    (dead_letter,) = ActivityHandler(MemoryRowStore(), SCHEMA, 1, times).fold([at]).dead_letters
+    assert dead_letter.reason.startswith("time_s: is ")
+
+
+def test_deltas_may_wait_as_long_as_kafka_retains_their_events() -> None:
+    """An event of the greatest age, folded or replayed at the last moment, still counts; brokers' clocks may differ."""
+    settings = Settings()
+    times = delta_times(settings, lambda: NOW_S)
+    assert (360.0, (300 + 30 + 30) * DAY_S) == (times.future_tolerance_s, times.max_age_s)
+    assert math.inf == delta_times(Settings(gateway=ANY_AGE), lambda: NOW_S).max_age_s
 
 
 def test_a_record_is_folded_whole_or_not_at_all() -> None:
@@ -135,7 +175,7 @@ def test_a_record_is_folded_whole_or_not_at_all() -> None:
     broken.hours.pop()
     store = MemoryRowStore()
     value = ActivityDeltas(deltas=[item_delta(), broken]).SerializeToString()
-    outcome = ActivityHandler(store, SCHEMA, 1).fold([Record("crossrec.activity", 0, 0, None, value)])
+    outcome = ActivityHandler(store, SCHEMA, 1, TimeLimits()).fold([Record("crossrec.activity", 0, 0, None, value)])
     assert ["hours: 23 numbers, the feature schema has 24"] == [
         dead_letter.reason for dead_letter in outcome.dead_letters
     ]
@@ -160,7 +200,7 @@ def test_a_scenarios_delta_needs_its_hours() -> None:
     """A scenario's delta has twenty-four."""
     delta = scenario_delta()
     delta.hours.pop()
-    outcome = ActivityHandler(MemoryRowStore(), SCHEMA, 1).fold([record(delta)])
+    outcome = ActivityHandler(MemoryRowStore(), SCHEMA, 1, TimeLimits()).fold([record(delta)])
     assert ["hours: 23 numbers, the feature schema has 24"] == [
         dead_letter.reason for dead_letter in outcome.dead_letters
     ]
@@ -171,7 +211,7 @@ def test_deltas_of_an_older_schema_are_folded() -> None:
     store, newer = MemoryRowStore(), build_schema(replace(SCHEMA.config, event_ids=65))
     for schema in (SCHEMA, newer):
         join_lineage(store, schema)
-    outcome = ActivityHandler(store, newer, 1).fold([record(item_delta())])
+    outcome = ActivityHandler(store, newer, 1, TimeLimits()).fold([record(item_delta())])
     assert [] == outcome.dead_letters
     row = store.rows["item_activity"][("i0",)]
     assert (LENGTH, newer.fingerprint) == (row["counts"].sum(), row["schema"])
@@ -188,12 +228,12 @@ def test_deltas_without_an_appended_event_type_are_folded() -> None:
     for counts in (delta.counts, delta.scenarios[0].counts):
         del counts[old.count_length :]
     delta.schema_fingerprint = old.fingerprint % 2**64
-    assert [] == ActivityHandler(store, new, 1).fold([record(delta)]).dead_letters
+    assert [] == ActivityHandler(store, new, 1, TimeLimits()).fold([record(delta)]).dead_letters
     expected = [1.0] * old.count_length + [0.0] * (LENGTH - old.count_length)
     assert expected == store.rows["item_activity"][("i0",)]["counts"].tolist()
     assert expected == store.rows["item_scenario_activity"][("i0", "s0")]["counts"].tolist()
     delta.counts.pop()
-    (dead_letter,) = ActivityHandler(store, new, 1).fold([record(delta, 1)]).dead_letters
+    (dead_letter,) = ActivityHandler(store, new, 1, TimeLimits()).fold([record(delta, 1)]).dead_letters
     assert dead_letter.reason.startswith(f"counts: {old.count_length - 1} numbers")
 
 
@@ -205,5 +245,5 @@ def test_deltas_of_a_newer_schema_stop_the_consumer() -> None:
     delta = item_delta()
     delta.schema_fingerprint = newer.fingerprint % 2**64
     with pytest.raises(StaleSchema, match=f"the store has the newer {newer.fingerprint}"):
-        ActivityHandler(store, SCHEMA, 1).fold([record(item_delta()), record(delta, 1)])
+        ActivityHandler(store, SCHEMA, 1, TimeLimits()).fold([record(item_delta()), record(delta, 1)])
     assert not store.rows["item_activity"]

@@ -11,7 +11,7 @@ from crossrec.events.v1.activity_pb2 import ActivityDeltas
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.activity import ActivityHandler
 from services.consumers.behavior import ENTRIES, BehaviorHandler
-from services.consumers.decoding import Decoder
+from services.consumers.decoding import Decoder, TimeLimits
 from services.features.hashing import NO_KEY, key64
 from services.features.rows import Row
 from services.kafka.record_source import OutputRecord, Record
@@ -46,7 +46,7 @@ def store_with_items() -> MemoryRowStore:
 
 
 def handler_over(store: MemoryRowStore) -> BehaviorHandler:
-    decoder = Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0)
+    decoder = Decoder(ENTRIES, CONFIG, TimeLimits(lambda: NOW_S, 300.0))
     return BehaviorHandler(store, SCHEMA, ENCODER, decoder, "crossrec.activity", lambda: 1, EPOCH)
 
 
@@ -83,7 +83,7 @@ def test_any_batch_split_gives_the_replays_rows(size: int) -> None:
     deltas = fold(store, cut(records(events), size))
     log = [Record(delta.topic, 0, offset, delta.key, delta.value) for offset, delta in enumerate(deltas)]
     for batch in cut(log, 50):
-        assert [] == ActivityHandler(store, SCHEMA, EPOCH).fold(batch).dead_letters
+        assert [] == ActivityHandler(store, SCHEMA, EPOCH, TimeLimits()).fold(batch).dead_letters
     assert_rows(replayed(catalogue(ITEMS, SCENARIOS), events), store)
 
 
@@ -228,7 +228,6 @@ def test_erasing_an_unknown_user_is_not_an_error() -> None:
             behavior_event(1, item_id="\u202ei0"),
             "behavior_event.item_id: holds a format character, U+202E, after 0 characters; an id must not",
         ),
-        (behavior_event(1, time=None), "behavior_event.time: is not set"),
         (behavior_event(90 * 86_400), "behavior_event.time: is 2591700.000 s beyond the tolerated future"),
         (item_update(1), "entry: item_update does not belong on this topic"),
         (Entry(), "entry: nothing does not belong on this topic"),
@@ -255,7 +254,7 @@ def test_positions_of_another_epoch_are_ignored() -> None:
         store,
         SCHEMA,
         ENCODER,
-        Decoder(ENTRIES, CONFIG, lambda: NOW_S, 300.0),
+        Decoder(ENTRIES, CONFIG, TimeLimits(lambda: NOW_S, 300.0)),
         "crossrec.activity",
         lambda: 1,
         EPOCH + 1,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.consumers.catalogue import ITEM_ENTRIES, SCENARIO_ENTRIES, ItemHandler, ScenarioHandler
-from services.consumers.decoding import Decoder
+from services.consumers.decoding import Decoder, TimeLimits
 from services.kafka.record_source import Record
 from services.store.folding import read_scenario_ids
 from services.store.memory import MemoryRowStore
@@ -27,6 +27,7 @@ from tests.unit.consumers.streams import (
 
 EPOCH = 1
 NOW_S = START_S + 100.0
+TIMES = TimeLimits(lambda: NOW_S, 300.0)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def store() -> MemoryRowStore:
 
 @pytest.fixture
 def items(store: MemoryRowStore) -> ItemHandler:
-    return ItemHandler(store, SCHEMA, ENCODER, Decoder(ITEM_ENTRIES, CONFIG, lambda: NOW_S, 300.0), EPOCH)
+    return ItemHandler(store, SCHEMA, ENCODER, Decoder(ITEM_ENTRIES, CONFIG, TIMES), EPOCH)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def scenarios(store: MemoryRowStore) -> ScenarioHandler:
 
 
 def scenario_handler(store: MemoryRowStore, most: int) -> ScenarioHandler:
-    decoder = Decoder(SCENARIO_ENTRIES, CONFIG, lambda: NOW_S, 300.0)
+    decoder = Decoder(SCENARIO_ENTRIES, CONFIG, TimeLimits(lambda: NOW_S, 300.0))
     return ScenarioHandler(store, SCHEMA, ENCODER, decoder, EPOCH, most)
 
 

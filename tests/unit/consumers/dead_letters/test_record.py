@@ -7,7 +7,7 @@ import pytest
 
 from services.consumers.behavior import ENTRIES
 from services.consumers.dead_letters.record import MAX_ORIGINAL_HEADER_BYTES, DeadLetter, log_dead_letters
-from services.consumers.decoding import Decoder
+from services.consumers.decoding import Decoder, TimeLimits
 from services.kafka.record_source import Record
 from services.server.logging import JsonFormatter
 from tests.unit.consumers.streams import CONFIG, START_S, behavior_event
@@ -73,7 +73,7 @@ def test_logs_count_reasons_and_quote_nothing(caplog: pytest.LogCaptureFixture) 
 def test_hostile_json_is_a_dead_letter(value: bytes) -> None:
     """Nesting deeper than the parser's stack, lone surrogates, other encodings: a reason, never a crash."""
     record = Record("crossrec.behavior", 0, 0, b"u", value, [("content-type", b"application/json")])
-    good, bad = Decoder(ENTRIES, CONFIG, lambda: START_S, 300.0).split([record])
+    good, bad = Decoder(ENTRIES, CONFIG, TimeLimits(lambda: START_S, 300.0)).split([record])
     assert ([], 1) == (good, len(bad))
     assert bad[0].reason
 
@@ -83,4 +83,15 @@ def test_the_clock_bounds_event_times() -> None:
     entry = behavior_event(100)
     record = Record("crossrec.behavior", 0, 0, b"u", entry.SerializeToString())
     for now_s, good in ((START_S, 0), (START_S + 70, 1)):
-        assert good == len(Decoder(ENTRIES, CONFIG, lambda now=now_s: now, 30.0).split([record])[0])
+        assert good == len(Decoder(ENTRIES, CONFIG, TimeLimits(lambda now=now_s: now, 30.0)).split([record])[0])
+
+
+@pytest.mark.parametrize("time_s", [START_S - 50, 0.0, 1e12])
+def test_a_record_without_a_time_has_its_own(time_s: float) -> None:
+    """The contract's default is the clock; Kafka's time gives a repeated batch the same one. The year 33658 is none."""
+    entry = behavior_event(0)
+    entry.behavior_event.ClearField("time")
+    record = Record("crossrec.behavior", 0, 0, b"u", entry.SerializeToString(), time_s=time_s)
+    times = TimeLimits(lambda: START_S + 70, 30.0)
+    ((_, found),) = Decoder(ENTRIES, CONFIG, times).split([record])[0]
+    assert (START_S - 50 if time_s == START_S - 50 else START_S + 70) == found.behavior_event.time.ToSeconds()
