@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -25,7 +26,11 @@ MAX_COUNT = 1e9
 """Larger counts are invalid: no batch has so many events."""
 
 RECORD_BYTES = 256 * 1024
-"""Deltas of a partition share records of about this size: one record each would cost more than the fold."""
+"""Deltas of a partition share records up to this size: one record each would cost more than the fold. A quarter of
+what Kafka takes by default, so that batches fit topics with other limits, too."""
+
+_LIST_ITEM_BYTES = 6
+"""Most bytes by which a message grows, besides those of a part, when the part is appended to it: tag and length."""
 
 _CACHED_SUBJECTS = 1 << 16
 """Subjects whose partition is cached."""
@@ -51,14 +56,50 @@ def pack_deltas(topic: str, deltas: Iterable[ActivityDelta], partitions: int) ->
     outputs: list[OutputRecord] = []
     open_records: dict[int, ActivityDeltas] = {}
     sizes: Counter[int] = Counter()
-    for delta in deltas:
+    for delta in chain.from_iterable(map(_split, deltas)):
         partition = _partition_of_subject(getattr(delta, delta.WhichOneof("subject")), partitions)
-        open_records.setdefault(partition, ActivityDeltas()).deltas.append(delta)
-        sizes[partition] += delta.ByteSize()
-        if sizes[partition] >= RECORD_BYTES:
+        size = delta.ByteSize() + _LIST_ITEM_BYTES
+        if partition in open_records and sizes[partition] + size > RECORD_BYTES:
             outputs.append(_output(topic, partition, open_records.pop(partition)))
             del sizes[partition]
+        open_records.setdefault(partition, ActivityDeltas()).deltas.append(delta)
+        sizes[partition] += size
     return [*outputs, *(_output(topic, partition, record) for partition, record in open_records.items())]
+
+
+def _split(delta: ActivityDelta) -> Iterator[ActivityDelta]:
+    """The delta, or parts of it that fit a record and add up to it: later ones hold counts per scenario alone.
+
+    A subject's parts have the same partition, in this order. A row is written at the position of its own part, so that
+    after a crash no part is skipped or added twice.
+    """
+    if delta.ByteSize() + _LIST_ITEM_BYTES <= RECORD_BYTES:
+        yield delta
+        return
+    scenarios = list(delta.scenarios)
+    del delta.scenarios[:]
+    part, size = delta, delta.ByteSize()
+    for scenario in scenarios:
+        added = scenario.ByteSize() + _LIST_ITEM_BYTES
+        if size + added + _LIST_ITEM_BYTES > RECORD_BYTES:
+            yield part
+            part = _zeros_like(delta)
+            size = part.ByteSize()
+        part.scenarios.append(scenario)
+        size += added
+    yield part
+
+
+def _zeros_like(delta: ActivityDelta) -> ActivityDelta:
+    """A delta of the same item that adds nothing."""
+    return ActivityDelta(
+        item_id=delta.item_id,
+        time_s=delta.time_s,
+        counts=[0.0] * len(delta.counts),
+        returning=[0.0] * len(delta.returning),
+        paid=[0.0] * len(delta.paid),
+        schema_fingerprint=delta.schema_fingerprint,
+    )
 
 
 @lru_cache(_CACHED_SUBJECTS)

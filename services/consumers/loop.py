@@ -1,7 +1,7 @@
 """The loop of every consumer: poll, fold, commit; transient failures are retried.
 
 A batch's rows are written before its offsets are committed. A crash in between repeats the batch, and the positions in
-the rows make the repetition change nothing.
+the rows make the repetition change nothing. What Kafka does not take is set aside: no record stops a partition.
 """
 
 import random
@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.consumers.dead_letters.record import DeadLetter
+from services.consumers.batch_limit import BatchLimit
+from services.consumers.dead_letters.record import MAX_BYTES, SMALL_BYTES, DeadLetter
 from services.consumers.observer import KAFKA, STORE, ConsumerObserver
+from services.consumers.stoppable_encoder import Stopped
 from services.errors import CrossRecError
 from services.kafka.connection import KafkaUnavailable
-from services.kafka.record_source import LostPartitions, OutputRecord, Record, RecordSource
+from services.kafka.record_source import LostPartitions, OutputRecord, OutputsRejected, Record, RecordSource
 from services.store.protocol import FencedWrite, StoreUnavailable
 
 POLL_S = 0.5
@@ -51,7 +53,7 @@ class BatchHandler(Protocol):
     def fold(self, records: Sequence[Record]) -> BatchResult:
         """Fold the records, or the first of them, into the store.
 
-        May be called again with the same records, alone or among others. Raises StoreUnavailable, FencedWrite.
+        May be called again with the same records, alone or among others. Raises StoreUnavailable, FencedWrite, Stopped.
         """
         ...
 
@@ -80,6 +82,7 @@ class ConsumerLoop:
         self._source, self._handler, self._dead_letter_topic, self._stop = source, handler, dead_letter_topic, stop
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._observer = observer or ConsumerObserver("any")
+        self._limit = BatchLimit()
 
     def run(self) -> None:
         """Fold until the stop event; then finish and commit the current batch, and leave the group."""
@@ -96,14 +99,17 @@ class ConsumerLoop:
         try:
             records = self._source.poll(POLL_S)
             self._observer.on_polled(records)
-            if records and records[0].unreadable:
-                self._commit(records, BatchResult(dead_letters=[DeadLetter(each, each.unreadable) for each in records]))
-                return len(records)
+            while done < len(records) and records[done].unreadable:
+                letter = DeadLetter(records[done], records[done].unreadable)
+                done += self._commit_or_halve(records[done : done + 1], BatchResult(dead_letters=[letter]))
             while done < len(records):
-                folded = self._fold_and_commit(records[done:])
-                if not folded:
+                batch = self._limit.take(records, done)
+                folded = self._fold_and_commit(batch)
+                if folded is None:
                     return done
                 done += folded
+        except Stopped:
+            return done
         except (LostPartitions, FencedWrite) as error:
             self._drop(error)
         except (KafkaUnavailable, StoreUnavailable) as error:
@@ -111,23 +117,44 @@ class ConsumerLoop:
             self._rewind()
         return done
 
-    def _fold_and_commit(self, records: Sequence[Record]) -> int:
-        """Fold and commit as many of the records as the handler folds at once; returns how many, 0 if dropped."""
+    def _fold_and_commit(self, records: Sequence[Record]) -> int | None:
+        """Fold and commit as many of the records as the handler folds at once; returns how many, None if dropped."""
         result = self._fold_with_retries(records)
-        if result is None:
+        return None if result is None else self._commit_or_halve(records[: result.records], result)
+
+    def _commit_or_halve(self, folded: Sequence[Record], result: BatchResult) -> int:
+        """Commit records with what they put out; returns how many: all, or 0 if Kafka does not take it.
+
+        Then half of them are tried, and so on down to one record, which is set aside. Rows were written by then, but a
+        batch that is folded again changes nothing.
+        """
+        try:
+            self._commit(folded, result)
+        except OutputsRejected as error:
+            if len(folded) == 1:
+                self._set_aside(folded[0], result, error)
+                return 1
+            self._limit.halve(len(folded))
             return 0
-        folded = records[: result.records]
-        self._commit(folded, result)
+        except KafkaUnavailable:
+            self._limit.halve(len(folded))
+            raise
         return len(folded)
 
-    def _commit(self, folded: Sequence[Record], result: BatchResult) -> None:
-        """Commit these records, with what their fold has to produce."""
-        dead_letters = [each.output(self._dead_letter_topic) for each in result.dead_letters]
-        outputs = self._observer.add_trace_headers(folded, result.outputs)
+    def _commit(self, records: Sequence[Record], result: BatchResult, dead_letter_bytes: int = MAX_BYTES) -> None:
+        dead_letters = [each.output(self._dead_letter_topic, dead_letter_bytes) for each in result.dead_letters]
+        outputs = self._observer.add_trace_headers(records, result.outputs)
         begun_s = time.monotonic()
-        self._source.commit([*outputs, *dead_letters], folded)
-        took_s = time.monotonic() - begun_s
-        self._observer.on_committed(folded, result.dead_letters, result.counts, took_s)
+        self._source.commit([*outputs, *dead_letters], records)
+        self._observer.on_committed(records, result.dead_letters, result.counts, time.monotonic() - begun_s)
+
+    def _set_aside(self, record: Record, result: BatchResult, error: OutputsRejected) -> None:
+        """Commit a dead letter in place of what the record puts out; a small one, which every topic takes."""
+        dead_letters = result.dead_letters or [DeadLetter(record, f"its activity cannot be stored: {error}")]
+        try:
+            self._commit([record], BatchResult(dead_letters=dead_letters), SMALL_BYTES)
+        except OutputsRejected as again:
+            raise KafkaUnavailable(f"{self._dead_letter_topic} takes no dead letter: {again}") from again
 
     def _fold_with_retries(self, records: Sequence[Record]) -> BatchResult | None:
         """The result of the batch; None if the partitions may be reassigned, or the stop event was set first."""
@@ -138,7 +165,9 @@ class ConsumerLoop:
             except StoreUnavailable as error:
                 self._report_failure(error)
             else:
-                self._observer.on_folded(time.monotonic() - begun_s)
+                took_s = time.monotonic() - begun_s
+                self._limit.on_folded(len(records[: result.records]), took_s)
+                self._observer.on_folded(took_s)
                 return result
             if not self._keep_alive(self._backoff_s()):
                 self._drop(LostPartitions("partitions were reassigned while the store was unavailable"))

@@ -14,6 +14,7 @@ from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
+from services.consumers.stoppable_encoder import StoppableEncoder
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
@@ -91,7 +92,7 @@ def consume(
     )
     observer, schema = build_observer(kind, config, tracing), build_schema(settings.features)
     rows, counts = MeteredRowStore(store, observer.on_store_call), partition_counts(kafka)
-    handler = build_handler(kind, settings, schema, rows, encoder, counts)
+    handler = build_handler(kind, settings, schema, rows, lambda: StoppableEncoder(encoder(), stop), counts)
 
     def admit_topic() -> list[int]:
         join_lineage(store, schema)

@@ -3,7 +3,7 @@
 One Protocol and its fake; the real one is `KafkaRecordSource` (consumer.py). Knows nothing of what records mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,10 @@ Headers = list[tuple[str, bytes | None]]
 
 class LostPartitions(CrossRecError):
     """Another consumer owns the partitions of the batch, or may own them soon."""
+
+
+class OutputsRejected(CrossRecError):
+    """Kafka takes these outputs at no time: one of them is too large, or malformed. Nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class RecordSource(Protocol):
     def commit(self, outputs: Sequence[OutputRecord], records: Sequence[Record]) -> None:
         """Write outputs, and the offsets after `records`: the first records of the last batch not committed yet.
 
-        Atomic. Raises KafkaUnavailable or LostPartitions; then `rewind` and poll again.
+        Atomic. Raises OutputsRejected, after which other outputs can be committed; KafkaUnavailable or LostPartitions,
+        after which `rewind` and poll again.
         """
         ...
 
@@ -87,14 +92,16 @@ class MemoryRecordSource:
         records: the topic's records, in the order in which they are polled.
         batch: most records per poll.
 
-    `poll_failures`, `commit_failures` and `rewind_failures` hold errors that the next calls raise, in order; a failed
-    commit commits nothing. `rebalances` holds the answers of the next `keep_alive` calls; then they answer True.
+    `rejects` says which outputs it does not take. `poll_failures`, `commit_failures` and `rewind_failures` hold errors
+    that the next calls raise, in order; a failed commit commits nothing. `rebalances` holds the answers of the next
+    `keep_alive` calls; then they answer True.
     """
 
     def __init__(self, records: Sequence[Record], batch: int = 1000) -> None:
         self.records, self._batch = list(records), batch
         self.committed = self.position = 0
         self.outputs: list[OutputRecord] = []
+        self.rejects: Callable[[OutputRecord], bool] = lambda _: False
         self.poll_failures: list[CrossRecError] = []
         self.commit_failures: list[CrossRecError] = []
         self.rewind_failures: list[CrossRecError] = []
@@ -115,6 +122,8 @@ class MemoryRecordSource:
         """Store the outputs and the position after the records."""
         if self.commit_failures:
             raise self.commit_failures.pop(0)
+        if any(map(self.rejects, outputs)):
+            raise OutputsRejected("MessageSizeTooLargeError")
         self.outputs += outputs
         self.committed += len(records)
 

@@ -15,7 +15,7 @@ from kafka import errors as kafka_errors
 from kafka.structs import ConsumerGroupMetadata
 
 from services.kafka.connection import Kafka, KafkaUnavailable, kafka_arguments
-from services.kafka.record_source import LostPartitions, OutputRecord
+from services.kafka.record_source import LostPartitions, OutputRecord, OutputsRejected
 from services.server.logging import log_event
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
@@ -33,6 +33,17 @@ LOST_OWNERSHIP = (
     kafka_errors.InvalidProducerEpochError,
 )
 """Errors that Kafka returns to a member that no longer owns its partitions."""
+
+REJECTED = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidRecordError,
+    kafka_errors.InvalidTimestampError,
+    kafka_errors.UnsupportedForMessageFormatError,
+    UnicodeError,
+    TypeError,
+)
+"""Errors about a record itself, of brokers and of the client: sent again, it would fail again."""
 
 RECONNECT_MS = 2_000
 """Longest wait between two connection attempts, milliseconds; kafka-python's default is half a minute."""
@@ -74,7 +85,7 @@ class TransactionalProducer:
     ) -> None:
         """Write outputs and offsets atomically; `lowest` is the lowest assigned partition.
 
-        Raises LostPartitions, or KafkaUnavailable; then the outcome is known only after `end_unknown`.
+        Raises OutputsRejected, LostPartitions, or KafkaUnavailable; then the outcome is known only after `end_unknown`.
         """
         try:
             producer = self._open_producer(f"{self._group}-{lowest}")
@@ -82,6 +93,9 @@ class TransactionalProducer:
         except LOST_OWNERSHIP as error:
             self._abort()
             raise LostPartitions(type(error).__name__) from error
+        except REJECTED as error:
+            self._abort()
+            raise OutputsRejected(f"{type(error).__name__}: {error}") from error
         except (kafka_errors.KafkaError, AssertionError, ValueError) as error:  # ValueError: there is no such partition
             self._outcome_unknown = True
             self.close()
@@ -117,11 +131,16 @@ class TransactionalProducer:
         sent = [
             producer.send(o.topic, key=o.key, value=o.value, headers=o.headers, partition=o.partition) for o in outputs
         ]
-        producer.send_offsets_to_transaction(dict(offsets), membership)
-        producer.flush()
-        for future in sent:
-            future.get(timeout=0)
-        producer.commit_transaction()
+        try:
+            producer.send_offsets_to_transaction(dict(offsets), membership)
+            producer.flush()
+            for future in sent:
+                future.get(timeout=0)
+            producer.commit_transaction()
+        except kafka_errors.KafkaError as error:
+            # After the first failure everything else fails because of it, in other words.
+            failures = [future.exception for future in sent if future.failed()]
+            raise next((failure for failure in failures if isinstance(failure, REJECTED)), error) from None
 
     def _open_producer(self, transactional_id: str) -> _ClosableProducer:
         if self._producer is None or transactional_id != self._transactional_id:

@@ -63,6 +63,7 @@ def show(number: Number) -> None:
         f"record     {found.topic} partition {found.partition} offset {found.offset}",
         f"key        {_bytes(found.key)}",
         *(f"header     {name}: {_bytes(content)}" for name, content in found.headers),
+        *([f"cut        the whole has {found.cut}"] if found.cut else []),
         f"value      {form}, {len(found.value or b'')} bytes",
         value,
     ]

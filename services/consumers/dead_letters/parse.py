@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from crossrec.events.v1.activity_pb2 import ActivityDeltas
-from services.consumers.dead_letters.record import ORIGINAL
+from services.consumers.dead_letters.record import CUT, ORIGINAL
 from services.events.codec import BadRecord, decode
 from services.kafka.record_source import OutputRecord, Record
 
@@ -36,6 +36,7 @@ class ParsedDeadLetter:
         key: the record's key.
         value: the record's value.
         headers: the record's own headers.
+        cut: sizes of the whole record if this is only a part of it, for people; else empty.
     """
 
     number: int
@@ -47,6 +48,7 @@ class ParsedDeadLetter:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+    cut: str = ""
 
 
 def parse_dead_letter(record: Record) -> ParsedDeadLetter:
@@ -60,11 +62,12 @@ def parse_dead_letter(record: Record) -> ParsedDeadLetter:
         time_s=record.time_s,
         reason=_text(own.get("reason", b"")),
         topic=_text(own.get("topic", b"")),
-        partition=int(own.get("partition", b"-1")),
-        offset=int(own.get("offset", b"-1")),
+        partition=_number(own.get("partition", b"")),
+        offset=_number(own.get("offset", b"")),
         key=record.key,
         value=record.value,
         headers=originals,
+        cut=_text(own.get(CUT, b"")),
     )
 
 
@@ -72,7 +75,7 @@ def replayed_number(record: Record) -> int | None:
     """The number of the dead letter that a replay marker names; None if the record is a dead letter."""
     # A dead letter has its own four headers and prefixed originals, so producers cannot forge a marker.
     named = [value for name, value in record.headers if name == REPLAY_OF]
-    return int(named[0] or b"") if named else None
+    return _number(named[0] or b"") if named else None
 
 
 def replay_marker(topic: str, number: int) -> OutputRecord:
@@ -119,6 +122,11 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
     )
+
+
+def _number(value: bytes) -> int:
+    """A number in decimal; -1 for anything else, which no consumer has written."""
+    return int(value) if value.isdigit() and len(value) < 20 else -1
 
 
 def _text(value: bytes) -> str:

@@ -1,10 +1,15 @@
-"""Dead letters as consumers write them: the record that cannot be folded, its headers on the topic, the log line."""
+"""Dead letters as consumers write them: the record that cannot be folded, its headers on the topic, the log line.
+
+Whatever arrives on a topic can be set aside: a record that would not fit the dead-letter topic is cut, and its headers
+say so; the whole of it is at its position as long as Kafka retains it.
+"""
 
 import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from services.kafka.record_source import Headers, OutputRecord, Record
 from services.server.logging import log_event
@@ -14,8 +19,19 @@ SUFFIX = "dead-letter"
 ORIGINAL = "original-"
 """Prefix of the names of the record's own headers."""
 
-MAX_ORIGINAL_HEADER_BYTES = 256 * 1024
-"""Original headers beyond this size are dropped: many tiny ones would exceed the topic's largest message."""
+CUT, SHA256 = "cut", "sha256"
+"""Headers of a dead letter that holds a part of its record: sizes of the whole, and the hash of its value."""
+
+MAX_BYTES = (2 * 1024 - 64) * 1024
+"""Larger dead letters are cut: this fits the topic as `crossrec setup` makes it, and the largest record of another."""
+
+SMALL_BYTES = 16 * 1024
+"""Dead letters are cut to this size where Kafka does not take larger ones."""
+
+_MAX_REASON_BYTES = 1024
+
+_HEADER_BYTES = 10
+"""Most bytes of the lengths of a header's name and value."""
 
 _logger = logging.getLogger(__name__)
 
@@ -27,30 +43,54 @@ class DeadLetter:
     record: Record
     reason: str
 
-    def output(self, topic: str) -> OutputRecord:
-        """The record for the dead-letter topic: reason and position in headers, own headers prefixed `original-`."""
+    def output(self, topic: str, most_bytes: int = MAX_BYTES) -> OutputRecord:
+        """The record for the dead-letter topic: reason and position in headers, own headers prefixed `original-`.
+
+        A record of more than `most_bytes` is cut; the headers `cut` and `sha256` describe the whole.
+        """
         record = self.record
         headers = [
-            ("reason", self.reason.encode(errors="replace")),
+            ("reason", self.reason.encode(errors="replace")[:_MAX_REASON_BYTES]),
             ("topic", record.topic.encode()),
             ("partition", str(record.partition).encode()),
             ("offset", str(record.offset).encode()),
-            *_original_headers(record.headers),
         ]
         # Kafka accepts no record without key and value.
         key = b"" if record.key is None and record.value is None else record.key
-        return OutputRecord(topic, key, record.value, headers)
+        value, room = record.value, most_bytes - _size_of(headers)
+        own = _original_headers(record.headers, room)
+        if len(own) < len(record.headers) or _size_of(own) + len(key or b"") + len(value or b"") > room:
+            headers += _describe_whole(record)
+            # Most of what is kept is the value.
+            own = _original_headers(record.headers, room // 8)
+            key, value = key and key[: room // 8], value and value[: room // 2]
+        return OutputRecord(topic, key, value, [*headers, *own])
 
 
-def _original_headers(headers: Headers) -> list[tuple[str, bytes]]:
+def _describe_whole(record: Record) -> list[tuple[str, bytes]]:
+    sizes = {
+        "value": len(record.value or b""),
+        "key": len(record.key or b""),
+        "headers": sum(len(name.encode()) + len(value or b"") for name, value in record.headers),
+    }
+    text = ", ".join(f"{name} {size} bytes" for name, size in sizes.items())
+    return [(CUT, text.encode()), (SHA256, sha256(record.value or b"").hexdigest().encode())]
+
+
+def _original_headers(headers: Headers, room: int) -> list[tuple[str, bytes]]:
+    """The record's first headers, as many as take `room` bytes, under their prefix."""
     kept: list[tuple[str, bytes]] = []
-    size = 0
     for name, value in headers:
-        size += len(name.encode()) + len(value or b"") + len(ORIGINAL)
-        if size > MAX_ORIGINAL_HEADER_BYTES:
+        header = (f"{ORIGINAL}{name}", value or b"")
+        room -= _size_of([header])
+        if room < 0:
             break
-        kept.append((f"{ORIGINAL}{name}", value or b""))
+        kept.append(header)
     return kept
+
+
+def _size_of(headers: Sequence[tuple[str, bytes]]) -> int:
+    return sum(len(name.encode()) + len(value) + _HEADER_BYTES for name, value in headers)
 
 
 def log_dead_letters(dead_letters: Sequence[DeadLetter]) -> None:

@@ -104,6 +104,12 @@ def prepare_replay(
         raise ReplayRefused(f"dead letter {number}: no consumer reads its topic {topic!r}")
     if dead_letter.reason.startswith(UNREADABLE):
         raise ReplayRefused(f"dead letter {number}: its value is a whole batch that cannot be read, not a record")
+    if dead_letter.cut and repair is None:
+        raise ReplayRefused(
+            f"dead letter {number} is a part of its record ({dead_letter.cut}): give a repaired value with --edit or "
+            f"--value; while Kafka retains it, the record is at {topic} partition {dead_letter.partition} "
+            f"offset {dead_letter.offset}"
+        )
     original = OutputRecord(topic, dead_letter.key, dead_letter.value, list(dead_letter.headers))
     try:
         if repair is None:

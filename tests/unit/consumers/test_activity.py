@@ -22,7 +22,7 @@ from services.store.folding import fold_users
 from services.store.memory import MemoryRowStore
 from services.store.protocol import StaleSchema
 from services.store.schema_lineage import join_lineage
-from tests.unit.consumers.streams import ANY_AGE, ENCODER, SCHEMA, START_S, arrays, behavior
+from tests.unit.consumers.streams import ANY_AGE, ENCODER, SCHEMA, START_S, arrays, behavior, behavior_event
 
 PARTITIONS = 3
 NOW_S = START_S + 1.0
@@ -193,7 +193,42 @@ def test_deltas_of_a_subject_keep_their_partition_and_records_stay_small() -> No
     }
     assert {delta.item_id: partition_of(delta.item_id.encode(), range(PARTITIONS)) for delta in many} == found
     assert 200 == sum(len(ActivityDeltas.FromString(output.value or b"").deltas) for output in outputs)
-    assert max(len(output.value or b"") for output in outputs) < 2 * RECORD_BYTES
+    assert max(len(output.value or b"") for output in outputs) <= RECORD_BYTES
+
+
+def test_a_delta_too_large_for_a_record_is_split_within_itself() -> None:
+    """Purchases in 6,000 scenarios: every record keeps to the bound, and the parts add up, wherever a crash is."""
+    events = [
+        behavior_event(number, scenario_id=f"s{number}".ljust(128, "x"), type="EVENT_TYPE_PURCHASE", value=2.0)
+        for number in range(6000)
+    ]
+    read = arrays(events)
+    flags = fold_users(MemoryRowStore(), SCHEMA, read, ENCODER.fingerprint)
+    deltas = activity_deltas(SCHEMA, read, flags)
+    (item,) = [delta for delta in deltas if delta.item_id]
+    whole = ActivityDelta.FromString(item.SerializeToString())
+    assert whole.ByteSize() > 1_500_000
+    outputs = pack_deltas("crossrec.activity", deltas, PARTITIONS)
+    assert max(len(output.value or b"") for output in outputs) <= RECORD_BYTES
+    log = [Record(o.topic, o.partition or 0, offset, o.key, o.value) for offset, o in enumerate(outputs)]
+    for size in (1, 2, len(log)):
+        store = MemoryRowStore()
+        handler = ActivityHandler(store, SCHEMA, 1, TimeLimits())
+        for begin in range(0, len(log), size):
+            for batch in (log[begin : begin + size], log[max(0, begin - 1) : begin + size]):
+                assert [] == handler.fold(batch).dead_letters
+        row = store.rows["item_activity"][("i0",)]
+        np.testing.assert_array_equal(whole.counts, row["counts"])
+        assert (whole.time_s, whole.last_value, whole.holders) == (
+            row["time_s"],
+            row["last_value"],
+            row["unique_users"],
+        )
+        assert (list(whole.returning), list(whole.paid)) == (row["repeat_engagement"].tolist(), row["paid"].tolist())
+        assert 6000 == len(store.rows["item_scenario_activity"]) == len(whole.scenarios)
+        for part in whole.scenarios:
+            stored = store.rows["item_scenario_activity"][("i0", part.scenario_id)]
+            assert (list(part.counts), part.time_s) == (stored["counts"].tolist(), stored["time_s"])
 
 
 def test_a_scenarios_delta_needs_its_hours() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from services.consumers.dead_letters.record import DeadLetter
+from services.consumers.dead_letters.record import SMALL_BYTES, DeadLetter
 from services.consumers.loop import BACKOFF_S, BatchResult, ConsumerLoop
+from services.consumers.stoppable_encoder import Stopped
 from services.kafka.connection import KafkaUnavailable
 from services.kafka.record_source import LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.server.logging import JsonFormatter
@@ -38,13 +39,14 @@ class FakeHandler:
         self.failures: list[Exception] = []
         self.dead: set[int] = set()
         self.before: Callable[[], None] = lambda: None
+        self.outputs = True
 
     def fold(self, records: Sequence[Record]) -> BatchResult:
         self.before()
         if self.failures:
             raise self.failures.pop(0)
         self.folded.append([record.offset for record in records])
-        outputs = [OutputRecord("crossrec.activity", b"i", b"%d" % record.offset) for record in records]
+        outputs = [OutputRecord("crossrec.activity", b"i", b"%d" % record.offset) for record in records if self.outputs]
         return BatchResult(outputs, [DeadLetter(record, "why") for record in records if record.offset in self.dead])
 
 
@@ -74,6 +76,51 @@ def drain(loop: ConsumerLoop, log: MemoryRecordSource) -> None:
         if log.committed == len(RECORDS):
             return
     raise AssertionError(f"committed {log.committed} of {len(RECORDS)} records")
+
+
+@pytest.mark.parametrize("bad", [{3}, {0, 9}, set(range(10)), {4, 5, 6}])
+def test_a_record_whose_outputs_kafka_does_not_take_is_set_aside_alone(
+    loop: ConsumerLoop, log: MemoryRecordSource, bad: set[int]
+) -> None:
+    """The batch is tried in halves; every other record's outputs are written once, and no partition stands still."""
+    log.rejects = lambda output: output.topic == "crossrec.activity" and int(output.value or b"") in bad
+    drain(loop, log)
+    assert [offset for offset in range(10) if offset not in bad] == written(log)
+    aside = [dict(output.headers) for output in log.outputs if output.topic == "crossrec.dead-letter"]
+    assert [b"%d" % offset for offset in sorted(bad)] == [headers["offset"] for headers in aside]
+    assert all(headers["reason"].startswith(b"its activity cannot be stored: Message") for headers in aside)
+    assert 0 == log.rewinds
+
+
+def test_a_dead_letter_that_kafka_does_not_take_is_written_small(
+    handler: FakeHandler, stop: Stop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A topic that somebody else made may take less than ours; one that takes nothing is an outage."""
+    log = MemoryRecordSource([Record("t", 0, number, b"k", b"v" * 900_000) for number in range(3)])
+    log.rejects = lambda output: len(output.value or b"") > 500_000
+    handler.dead = {1}
+    handler.outputs = False
+    loop = ConsumerLoop(log, handler, "crossrec.dead-letter", stop, random.Random(0))
+    while log.committed < 3:
+        loop.step()
+    (output,) = log.outputs
+    assert b"1" == dict(output.headers)["offset"]
+    assert b"value 900000 bytes, key 1 bytes, headers 0 bytes" == dict(output.headers)["cut"]
+    assert len(output.value or b"") < SMALL_BYTES
+    log.position = log.committed = 0
+    log.rejects = lambda _: True
+    with caplog.at_level(logging.WARNING, "services.consumers"):
+        assert 1 == loop.step()
+    assert 1 == log.committed
+    (line,) = [json.loads(JsonFormatter().format(record)) for record in caplog.records][-1:]
+    assert str(line["reason"]).startswith("crossrec.dead-letter takes no dead letter")
+
+
+def test_a_stop_signal_interrupts_the_encoding_of_a_batch(loop: ConsumerLoop, handler: FakeHandler) -> None:
+    """Nothing of it was written; it is folded after the next start."""
+    handler.failures = [Stopped("stopping")]
+    assert 0 == loop.step()
+    assert [] == handler.folded
 
 
 def written(log: MemoryRecordSource) -> list[int]:

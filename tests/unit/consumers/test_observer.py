@@ -13,7 +13,7 @@ from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.loop import BatchResult, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
 from services.kafka.connection import KafkaUnavailable
-from services.kafka.record_source import MemoryRecordSource, Record
+from services.kafka.record_source import LostPartitions, MemoryRecordSource, Record
 from services.server.logging import JsonFormatter
 from services.store.protocol import FencedWrite, StoreUnavailable
 
@@ -78,7 +78,7 @@ def test_events_count_when_they_are_committed(scene: Scene) -> None:
     """By type and outcome as the handler reports them; records without a reported outcome count as folded."""
     scene.handler.counts = Counter({("click", "folded"): 1, ("click", "repeated"): 1})
     scene.handler.dead = [2]
-    scene.log.commit_failures = [KafkaUnavailable("down")]
+    scene.log.commit_failures = [LostPartitions("reassigned")]
     scene.loop.step()
     assert scene.value("events_total", type="click", outcome="folded") is None
     scene.loop.step()

@@ -89,3 +89,19 @@ def test_a_hex_dump_has_sixteen_bytes_a_line() -> None:
 def test_control_characters_are_replaced() -> None:
     """Line ends are kept."""
     assert "a�[2Jb\n茶" == printable("a\x1b[2Jb\n茶")
+
+
+def test_records_that_no_consumer_wrote_are_shown_as_they_are() -> None:
+    """Whoever may write the topic may write anything to it: no list ends because of that."""
+    for headers in ([], [("partition", b"x"), ("offset", b"9" * 5000)], [("offset", b"-7"), ("reason", b"\xff")]):
+        found = parse_dead_letter(Record("d", 0, 3, None, None, list(headers)))
+        assert (3, -1, -1) == (found.number, found.partition, found.offset)
+    assert -1 == replayed_number(Record("d", 0, 3, None, None, [("replay-of", b"seven")]))
+
+
+def test_a_part_of_a_record_says_what_the_whole_is() -> None:
+    """In the headers that consumers write; a record's own header of that name is the record's."""
+    record = Record("crossrec.items", 2, 9, b"i1", b"\xff" * 3_000_000, [("cut", b"mine")])
+    found = parse_dead_letter(stored(DeadLetter(record, "why").output("d")))
+    assert "value 3000000 bytes, key 2 bytes, headers 7 bytes" == found.cut
+    assert [("cut", b"mine")] == found.headers

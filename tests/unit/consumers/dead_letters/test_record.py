@@ -2,11 +2,13 @@
 
 import json
 import logging
+from hashlib import sha256
 
 import pytest
+from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from services.consumers.behavior import ENTRIES
-from services.consumers.dead_letters.record import MAX_ORIGINAL_HEADER_BYTES, DeadLetter, log_dead_letters
+from services.consumers.dead_letters.record import MAX_BYTES, SMALL_BYTES, DeadLetter, log_dead_letters
 from services.consumers.decoding import Decoder, TimeLimits
 from services.kafka.record_source import Record
 from services.server.logging import JsonFormatter
@@ -35,12 +37,39 @@ def test_a_record_of_nulls_gets_an_empty_key() -> None:
     assert DeadLetter(Record("t", 0, 0, b"k", None), "empty").output("d").value is None
 
 
-def test_headers_beyond_a_bound_are_left_out() -> None:
-    """A million tiny headers would exceed the topic's record size, and stop the consumer."""
-    record = Record("t", 0, 0, b"k", b"v", [("h", b"")] * 1_000_000)
-    headers = DeadLetter(record, "why").output("d").headers
-    assert sum(len(name) + len(value) for name, value in headers) < MAX_ORIGINAL_HEADER_BYTES + 100
-    assert {"reason", "topic", "partition", "offset"} <= {name for name, _ in headers}
+@pytest.mark.parametrize("most", [MAX_BYTES, SMALL_BYTES])
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record("t", 0, 7, b"k", b"v" * 10_000_000, [("content-type", b"text/plain")]),
+        Record("t", 0, 7, b"k" * 3_000_000, None),
+        Record("t", 0, 7, b"k" * 3_000_000, b"v" * 3_000_000, [("h", b"x" * 3_000_000)]),
+        Record("t", 0, 7, b"k", b"v", [("h", b"")] * 1_000_000),
+        Record("t", 0, 7, b"k", b"v", [("n" * 3_000_000, None)]),
+    ],
+)
+def test_a_dead_letter_fits_its_topic_whatever_the_record(record: Record, most: int) -> None:
+    """Its headers say what the whole is; the first bytes of key and value are kept, null stays null."""
+    output = DeadLetter(record, "why " * 1_000_000).output("d", most)
+    size = DefaultRecordBatchBuilder.estimate_size_in_bytes(output.key, output.value, output.headers)
+    assert size < most + 100 < 2 * 1024 * 1024
+    headers = dict(output.headers)
+    assert (b"t", b"0", b"7") == (headers["topic"], headers["partition"], headers["offset"])
+    assert f"value {len(record.value or b'')} bytes, key {len(record.key or b'')} bytes".encode() in headers["cut"]
+    assert sha256(record.value or b"").hexdigest().encode() == headers["sha256"]
+    for whole, part in ((record.key, output.key), (record.value, output.value)):
+        assert (whole is None) == (part is None)
+        assert (whole or b"").startswith(part or b"")
+    assert headers.get("original-content-type") == dict(record.headers).get("content-type")
+
+
+def test_the_largest_record_that_kafka_takes_by_default_is_kept_whole() -> None:
+    """With all its headers."""
+    record = Record("t", 0, 0, b"k" * 1000, b"v" * 900_000, [(f"h{n}", b"x" * 90) for n in range(1000)])
+    output = DeadLetter(record, "why").output("d")
+    assert (record.key, record.value) == (output.key, output.value)
+    assert "cut" not in dict(output.headers)
+    assert 4 + 1000 == len(output.headers)
 
 
 def test_logs_count_reasons_and_quote_nothing(caplog: pytest.LogCaptureFixture) -> None:

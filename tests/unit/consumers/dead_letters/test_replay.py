@@ -1,5 +1,7 @@
 """The record that is sent for a dead letter, and the replays that are rejected."""
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf import json_format
 
@@ -103,3 +105,11 @@ def test_a_replay_that_would_fail_again_is_rejected(
     """The error names the dead letter, the field and the reason."""
     with pytest.raises(ReplayRefused, match=f"dead letter 7: .*{reason}"):
         prepare(found, repair)
+
+
+def test_a_part_of_a_record_is_not_sent_as_if_it_were_the_whole() -> None:
+    """A repaired value is; the error says where the whole is."""
+    part = replace(dead_letter(), cut="value 10000000 bytes, key 1 bytes, headers 0 bytes")
+    with pytest.raises(ReplayRefused, match=r"\(value 10000000 .* crossrec.behavior partition 2 offset 9"):
+        prepare(part)
+    assert prepare(part, Repair("entry", as_json(behavior_event(1)))).record.value
