@@ -29,6 +29,9 @@ RECORD_BYTES = 256 * 1024
 """Deltas of a partition share records up to this size: one record each would cost more than the fold. A quarter of
 what Kafka takes by default, so that batches fit topics with other limits, too."""
 
+MAX_RECORD_BYTES = 1024 * 1024
+"""Larger records are invalid; earlier versions wrote records up to Kafka's own default."""
+
 _LIST_ITEM_BYTES = 6
 """Most bytes by which a message grows, besides those of a part, when the part is appended to it: tag and length."""
 
@@ -154,6 +157,8 @@ def parse_deltas(
         now_s: the time of the record, by which they are judged, seconds since 1970.
         knows: whether deltas of another schema, given by its fingerprint, can be added to those of this one.
     """
+    if value and len(value) > MAX_RECORD_BYTES:
+        raise BadRecord(f"the value is {len(value)} bytes long, at most {MAX_RECORD_BYTES}")
     try:
         deltas = list(ActivityDeltas.FromString(value or b"").deltas)
     except DecodeError as error:

@@ -16,6 +16,9 @@ CONTENT_TYPE = "content-type"
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
+MAX_ENTRY_BYTES = 256 * 1024
+"""No valid entry is larger, in either format; parsing megabytes of JSON would take seconds."""
+
 Headers = list[tuple[str, bytes]]
 
 _PROTOBUF_HEADERS: Headers = [(CONTENT_TYPE, PROTOBUF.encode())]
@@ -37,6 +40,8 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
     """Decode the entry of a record, without validation; raises BadRecord if there is none."""
     if not value:
         raise BadRecord("the value is empty")
+    if len(value) > MAX_ENTRY_BYTES:
+        raise BadRecord(f"the value is {len(value)} bytes long, at most {MAX_ENTRY_BYTES}")
     content_type = PROTOBUF if headers == _PROTOBUF_HEADERS else _content_type(headers)
     parse = _PARSERS.get(content_type)
     if parse is None:

@@ -5,7 +5,7 @@ from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import EVENT_TYPE_CLICK, BehaviorEvent, Entry, ItemUpdate
-from services.events.codec import BadRecord, decode, encode
+from services.events.codec import MAX_ENTRY_BYTES, BadRecord, decode, encode
 
 CLICK = Entry(
     behavior_event=BehaviorEvent(
@@ -79,3 +79,11 @@ def test_a_value_that_is_not_an_entry_is_a_bad_record_with_a_reason(
 def test_an_entry_that_breaks_rules_still_decodes() -> None:
     """Decoding does not validate: the consumer reports the broken rule."""
     assert Entry(item_update=ItemUpdate()) == decode(b'{"itemUpdate": {}}', JSON_HEADER)
+
+
+def test_a_value_larger_than_any_entry_is_not_parsed() -> None:
+    """Ten megabytes of JSON in a compressed record would take seconds."""
+    padded = json_format.MessageToJson(CLICK).encode() + b" " * MAX_ENTRY_BYTES
+    with pytest.raises(BadRecord, match=f"the value is {len(padded)} bytes long, at most 262144"):
+        decode(padded, JSON_HEADER)
+    assert CLICK == decode(padded[:MAX_ENTRY_BYTES], JSON_HEADER)
