@@ -63,15 +63,18 @@ def build_encoder(
     dims: int = TEXT_DIMS,
     seed: int = 0,
     threads: int | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write into `out` an encoder directory for TextEncoder, its projection fitted on the distinct texts.
 
     `threads` defaults to the number of cores. An encoder in `out` is replaced only when the new one is complete.
+    `report` is called before what takes long.
     """
-    base = _export_cached(source or _default_source())
+    base = _export_cached(source or _default_source(), report)
     pad_id = int(json.loads((base / BASE_FILE).read_text(encoding="utf-8"))["pad_id"])
     model = SentenceModel(base, pad_id, threads or os.cpu_count() or 1)
     unique = sorted({text.strip() for text in texts} - {""})
+    report(f"encoding {len(unique):,} texts of the catalogue")
     with _progress_bar(len(unique)) as advance:
         projection = fit_projection(model.embed(unique, advance), dims, seed)
     with _replace_directory(out) as draft:
@@ -124,12 +127,13 @@ def _default_source() -> Path:
     return Path(get_model_path())
 
 
-def _export_cached(source: Path) -> Path:
+def _export_cached(source: Path, report: Callable[[str], None] = lambda _: None) -> Path:
     root = Path(os.environ.get("CROSSREC_CACHE_DIR") or Path.home() / ".cache" / "crossrec")
     target = root / "encoder" / _source_key(source)
     _require_mean_pooling(source)
     with _lock_directory(target.parent):
         if not target.is_dir():
+            report(f"exporting the sentence encoder {source.name} to ONNX into {target}, once")
             with _replace_directory(target) as draft:
                 _export(source, draft)
     return target

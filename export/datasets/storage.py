@@ -3,10 +3,13 @@
 Knows files and row groups; knows nothing of the rows beyond their schema.
 """
 
+import fcntl
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +39,24 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
         staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
             _write_staged(dataset, staging, info)
-            (out / INFO_FILE).unlink(missing_ok=True)
-            write_erasures(out, dataset.erasures)
-            for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
-                (staging / name).replace(out / name)
+            with _one_at_a_time(out):
+                (out / INFO_FILE).unlink(missing_ok=True)
+                write_erasures(out, dataset.erasures)
+                for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
+                    (staging / name).replace(out / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Admit one import at a time, so that all files are of one; for the moment of moving them the others wait."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_staged(dataset: Dataset, staging: Path, info: dict[str, Any]) -> None:

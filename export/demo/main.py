@@ -52,7 +52,7 @@ def run_demo(households: int, out: Path, stay: bool | None = None, *, kill_consu
     console = Console()
     # Handled like an interrupt: the context manager below then stops every started process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Environment(out, DATASET) as environment:
+    with Environment(out, DATASET, report=console.print) as environment:
         demo = Demo(console, environment, load_settings())
         console.print(f"Kafka and Valkey are up ({environment.started_in_s:.1f} s).")
         demo.prepare(households)
@@ -85,7 +85,7 @@ class Demo:
         reader = DatasetReader(self._directory)
         self._console.print(f"  {reader.rows('events'):,} events. {reader.info['source'].get('notice', '')}")
         with self._step("build the text encoder on the catalogue"):
-            ensure_encoder(settings, reader)
+            ensure_encoder(settings, reader, lambda text: self._console.print(f"  {text}"))
         with self._step("replay the year into training rows") as report:
             replay_rows(settings, reader, self._directory / "rows", OFFLINE_USERS, report)
         with self._step(f"train and export the {MODEL} model"):

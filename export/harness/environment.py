@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.errors import CrossRecError
 from services.infra.commands import Endpoints, InfraConfig, down, status, up
+from services.infra.folder_lock import hold
 from services.infra.ports import choose_port
 from services.settings.processes import CONSUMER_KINDS
 
@@ -97,14 +100,24 @@ class Processes:
 class Environment:
     """Infrastructure, settings in environment variables, and processes; a context manager.
 
+    Entering it raises FolderInUse, naming the holder, while another process uses the directory.
+
     Args:
-        out: directory for all files; removed first.
+        out: directory for all files; removed first, if an environment made it.
         dataset: name of the data set, a directory below the data directory.
         healthy_within_s: default time-out of `wait_healthy`, seconds.
+        report: called before what takes long.
     """
 
-    def __init__(self, out: Path, dataset: str, healthy_within_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        out: Path,
+        dataset: str,
+        healthy_within_s: float = 60.0,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.out, self.dataset, self._healthy_within_s = out.resolve(), dataset, healthy_within_s
+        self._report, self._lock = report, ExitStack()
         self.data = self.out / "data"
         self.infra = InfraConfig(self.out / "infra")
         self.processes = Processes(self.out / "logs")
@@ -112,10 +125,22 @@ class Environment:
         self._environment: dict[str, str] = {}
 
     def __enter__(self) -> "Environment":
+        # Beside the directory, which is removed.
+        lock = self.out.with_name(f".{self.out.name}.lock")
+        self._lock.enter_context(hold(lock, self.out, f"crossrec {' '.join(sys.argv[1:3])}"))
+        try:
+            return self._start()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _start(self) -> "Environment":
         if self.out.exists():
+            if any(self.out.iterdir()) and not self.infra.data_dir.is_dir():
+                raise HarnessError(f"{self.out} exists and was not made by this command: choose another directory")
             down(self.infra)
             shutil.rmtree(self.out)
-        endpoints = up(self.infra)
+        endpoints = up(self.infra, self._report)
         self.started_in_s = endpoints.started_in_s
         self._environment = dict(os.environ)
         for name in [name for name in os.environ if name.startswith(REMOVED_VARIABLES)]:
@@ -126,10 +151,11 @@ class Environment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.processes.stop()
-        down(self.infra)
-        os.environ.clear()
-        os.environ.update(self._environment)
+        with self._lock:
+            self.processes.stop()
+            down(self.infra)
+            os.environ.clear()
+            os.environ.update(self._environment)
 
     def _variables(self, endpoints: Endpoints) -> dict[str, str]:
         gateway = choose_port(0, None, ())

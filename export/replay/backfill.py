@@ -33,6 +33,9 @@ from services.text.encoder import open_encoder
 CHUNK_ROWS = 65_536
 """Events read at a time."""
 
+EVENTS_PER_WORKER = 20_000
+"""Events that are folded in about the time in which a process starts."""
+
 WRITE_ROWS = 500
 """Rows per write."""
 
@@ -73,7 +76,7 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
         settings: where the store and the text encoder are.
         data: directory of an imported data set.
         until_s: seconds since 1970.
-        workers: number of processes; 0: as many as there are cores.
+        workers: number of processes; 0: as many as are worth their start, at most one per core.
 
     Raises:
         StoreUnavailable.
@@ -81,7 +84,7 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
         FencedWrite: the store holds rows that were streamed.
         StaleSchema, IncompatibleSchema: the store holds rows of another feature schema.
     """
-    shares = workers or os.cpu_count() or 1
+    shares = workers or worker_count(DatasetReader(data).rows("events"), os.cpu_count() or 1)
     schema = build_schema(settings.features)
     check_scenarios(DatasetReader(data), settings.consumers.max_scenarios)
     join_lineage(_online(settings), schema)
@@ -103,6 +106,11 @@ def check_scenarios(reader: DatasetReader, most: int) -> None:
             f"{reader.path / 'scenarios.parquet'}: {found} scenarios, at most {most} are served: the work of every "
             "ranking grows with them; merge some, or raise consumers.max_scenarios"
         )
+
+
+def worker_count(events: int, cores: int) -> int:
+    """Number of processes for a history: each must load its packages and the catalogue before it folds."""
+    return max(1, min(cores, events // EVENTS_PER_WORKER))
 
 
 def _fold_shares(settings: Settings, data: Path, until_s: float, shares: int) -> Iterator[ShareResult]:

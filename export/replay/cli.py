@@ -26,7 +26,7 @@ DataOption = Annotated[str, typer.Option(help="Name of an imported data set: a d
 def replay_command(
     data: DataOption,
     offline_users: Annotated[
-        float, typer.Option(help="Share of users whose rows go to Feast's offline source.")
+        float, typer.Option(help="Share of users whose rows go to Feast's offline source; at least about 10 users.")
     ] = OFFLINE_USERS,
 ) -> None:
     """Replay a data set through the feature code into training rows and Feast's offline source."""
@@ -40,10 +40,10 @@ def replay_data(settings: "Settings", data: str, console: Console, offline_users
 
     directory = settings.data_dir / data
     reader = DatasetReader(directory)
-    ensure_encoder(settings, reader)
+    ensure_encoder(settings, reader, console.print)
     with Progress(transient=True) as progress:
         task = progress.add_task("replaying", total=None)
-        replay_rows(
+        recorded, users = replay_rows(
             settings,
             reader,
             directory / "rows",
@@ -51,6 +51,7 @@ def replay_data(settings: "Settings", data: str, console: Console, offline_users
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     console.print(f"training rows in {directory / 'rows'}")
+    console.print(f"rows of {recorded:,} of {users:,} users in Feast's offline source {settings.store.offline_dir}")
 
 
 def backfill_command(
@@ -63,7 +64,9 @@ def backfill_command(
             "contains none of them), or a time (UTC, ISO 8601): later records are not in the history."
         ),
     ] = "end",
-    workers: Annotated[int, typer.Option(min=0, help="Number of processes; 0: one per core.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Number of processes; 0: at most one per core, fewer for few events.")
+    ] = 0,
 ) -> None:
     """Fold a data set's history directly into the online store; streaming continues from there.
 
@@ -77,8 +80,9 @@ def backfill_command(
 
     console, chosen = Console(), load_settings(data)
     reader = DatasetReader(chosen.data_dir / data)
-    ensure_encoder(chosen, reader)
+    ensure_encoder(chosen, reader, console.print)
     begun = time.monotonic()
+    console.print(f"folding {reader.rows('events'):,} events")
     with console.status("folding the history"):
         starts = stream_on(chosen, open_rows_for_batches(chosen), stream_from)
         filled = fill_store(chosen, reader.path, utc_seconds(until) if until else float("inf"), workers)

@@ -35,6 +35,8 @@ class OfflineRecorder:
     def __init__(self, store: RowStore, schema: Schema, out: Path, user_share: float = 1.0) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self._store, self._schema, self._share = store, schema, user_share
+        self.users: set[str] = set()
+        """Users whose rows were recorded."""
         self._changed: dict[str, dict[Key, None]] = {view.name: {} for view in schema.views}
         self._files = {view.name: _open(view, out) for view in schema.views}
 
@@ -56,6 +58,8 @@ class OfflineRecorder:
         name = block.view.name
         kept = [key for key in keys if self._is_sampled(key[0])] if name in _SAMPLED else keys
         self._changed[name].update(dict.fromkeys(kept))
+        if name == "user":
+            self.users.update(key[0] for key in kept)
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         """Forward to the store."""

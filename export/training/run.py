@@ -7,6 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from export.rows.selection import Selection
 from export.training.checkpoint import Epoch
 from export.training.process_group import ProcessGroup, SingleProcess
 from export.training.train import ScoredRows, fit, score_rows
+from services.infra.folder_lock import hold
 from services.registry.writer import register
 from services.settings.load import Settings
 
@@ -58,6 +60,8 @@ def train_run(
         log: called with each line of progress.
         resume: keep a finished run of the same choices, and continue an interrupted one.
         group: the processes that train together; rank 0 writes.
+
+    Raises FolderInUse while another process trains the same run.
     """
     selection, group = selection or Selection(), group or SingleProcess()
     config = config_of(kind, settings.training.model_dump(), overrides or {}, {"seed": seed})
@@ -67,15 +71,17 @@ def train_run(
     if resume and (out / RUN_FILE).exists() and choices.items() <= read_run(out).items():
         log(f"{kind}: {out} is finished")
         return out
-    if not group.rank:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / RUN_FILE).unlink(missing_ok=True)
     begin, checkpoint = time.perf_counter(), out / "checkpoint.pt"
-    model, epochs = fit(rows, kind, config, selection, log=log, checkpoint=checkpoint, resume=resume, group=group)
-    if not group.rank:
-        run = {**choices, "seconds": round(time.perf_counter() - begin, 1), "processes": group.count}
-        _write_run(settings.registry_dir, rows, out, model, epochs, selection, run)
-        checkpoint.unlink(missing_ok=True)
+    lock = nullcontext() if group.rank else hold(out.with_name(f".{out.name}.lock"), out, "training")
+    with lock:
+        if not group.rank:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / RUN_FILE).unlink(missing_ok=True)
+        model, epochs = fit(rows, kind, config, selection, log=log, checkpoint=checkpoint, resume=resume, group=group)
+        if not group.rank:
+            run = {**choices, "seconds": round(time.perf_counter() - begin, 1), "processes": group.count}
+            _write_run(settings.registry_dir, rows, out, model, epochs, selection, run)
+            checkpoint.unlink(missing_ok=True)
     return out
 
 

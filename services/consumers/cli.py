@@ -28,12 +28,16 @@ def consume_command(
     kind: Annotated[str, typer.Argument(help="behavior, item, scenario or activity: whose topic to fold.")],
 ) -> None:
     """Start a feature consumer: folds a topic into the online store. Start several to share partitions."""
-    from services.consumers.main import run_consumer
+    from services.server.logging import announce
     from services.settings.processes import CONSUMER_KINDS
 
     if kind not in CONSUMER_KINDS:
         raise typer.BadParameter(f"{kind}: choose one of {', '.join(CONSUMER_KINDS)}", param_hint="KIND")
-    run_consumer(kind, load_settings())
+    settings = load_settings()
+    announce("consumer_starting", kind=kind)
+    from services.consumers.main import run_consumer
+
+    run_consumer(kind, settings)
 
 
 @consumers_app.command()

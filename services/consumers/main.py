@@ -54,14 +54,20 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
         settings: Kafka, store and features.
         encoder: opens the text encoder if the kind needs one; default: the one of the settings.
     """
+    configure_logging()
+    log_event(_logger, "consumer_loading", kind=kind, what="feature store")
     from services.store.connect import open_rows_for_batches
 
-    configure_logging()
     rows = open_rows_for_batches(settings)
     freeze_heap()
     tracing = open_tracing(settings.telemetry, f"consumer-{kind}")
+
+    def load_encoder() -> Encoder:
+        log_event(_logger, "consumer_loading", kind=kind, what="text encoder")
+        return open_encoder(settings.encoder_dir)
+
     with stop_event() as stop, ending_within(stop, STOP_S):
-        consume(kind, settings, rows, stop, encoder or (lambda: open_encoder(settings.encoder_dir)), tracing=tracing)
+        consume(kind, settings, rows, stop, encoder or load_encoder, tracing=tracing)
     if tracing:
         tracing.close()
     log_event(_logger, "consumer_stopped", kind=kind)

@@ -26,8 +26,12 @@ _COLOURS = {"running": "green", "unresponsive": "yellow", "stopped": "dim"}
 @infra_app.command()
 def up(
     data_dir: DataDir = Path("data/infra"),
-    kafka_port: Annotated[int, typer.Option(help="Kafka's port; 0: the last one, else any free one.", min=0)] = 0,
-    valkey_port: Annotated[int, typer.Option(help="Valkey's port; 0: the last one, else any free one.", min=0)] = 0,
+    kafka_port: Annotated[
+        int, typer.Option(help="Kafka's port; 0: the last one, else any free one.", min=0, max=65535)
+    ] = 0,
+    valkey_port: Annotated[
+        int, typer.Option(help="Valkey's port; 0: the last one, else any free one.", min=0, max=65535)
+    ] = 0,
     kafka_heap_mb: Annotated[int, typer.Option(help="Kafka's heap in MB.", min=128)] = 384,
 ) -> None:
     """Start Kafka and Valkey and leave them running; does nothing if they run already.
@@ -36,7 +40,7 @@ def up(
     the same data directory keeps topics, keys and, while they are free, the ports.
     """
     config = InfraConfig(data_dir, kafka_port, valkey_port, kafka_heap_mb)
-    endpoints = _or_exit(lambda: commands.up(config))
+    endpoints = _or_exit(lambda: commands.up(config, _progress))
     console = Console()
     _print_table(console, commands.status(config))
     if endpoints.started_in_s:
@@ -60,8 +64,12 @@ def status(data_dir: DataDir = Path("data/infra")) -> None:
 @infra_app.command()
 def down(data_dir: DataDir = Path("data/infra")) -> None:
     """Stop Kafka and Valkey; data and ports are kept. Stops only processes that `up` started here."""
-    stopped = _or_exit(lambda: commands.down(InfraConfig(data_dir)))
+    stopped = _or_exit(lambda: commands.down(InfraConfig(data_dir), _progress))
     typer.echo(f"stopped {' and '.join(stopped)}" if stopped else "nothing was running")
+
+
+def _progress(what: str) -> None:
+    typer.echo(what, err=True)  # standard output is for the lines to evaluate
 
 
 def _or_exit(command: Callable[[], Result]) -> Result:

@@ -4,7 +4,7 @@ The servers outlive the command that starts them; later commands find them throu
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,6 +15,9 @@ from services.infra.ports import choose_port
 from services.infra.process import is_alive, log_tail, spawn, terminate, wait_until
 from services.infra.state import InfraState, ServerState, load_state, locked, save_state
 from services.infra.valkey import ValkeyServer
+
+Report = Callable[[str], None]
+"""Called with what is done next, before it is done."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Endpoints:
     valkey_address: str
     """As Feast takes it: host:port."""
     started_in_s: float = field(default=0.0, compare=False)
-    """Seconds until all servers answered, without Kafka's download; 0 if they ran already."""
+    """Seconds until all servers answered, downloads included; 0 if they ran already."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class EmbeddedServer(Protocol):
     log: Path
     port_roles: tuple[str, ...]
 
-    def install(self) -> None:
-        """Make the software available on this machine."""
+    def install(self, report: Report = lambda _: None) -> None:
+        """Make the software available on this machine; calls `report` before a download."""
 
     def prepare(self, ports: dict[str, int]) -> list[str]:
         """Write its files and return the command to run."""
@@ -79,26 +82,28 @@ class EmbeddedServer(Protocol):
         """Repair what a killed server left behind, once it answers."""
 
 
-def up(config: InfraConfig) -> Endpoints:
+def up(config: InfraConfig, report: Report = lambda _: None) -> Endpoints:
     """Start the servers that do not run yet, and wait until all of them answer.
 
-    A failed start stops the servers that this call started, and no others.
+    A failed start stops the servers that this call started, and no others. Calls `report` before what takes long:
+    downloads, starts, and waiting for another command in the same directory.
 
     Raises:
         InfraUnavailable: This machine lacks the packages.
         InfraFailed: A port is taken, or a server does not start; the message ends with its log's tail.
     """
     data_dir = config.data_dir.resolve()
-    with locked(data_dir):
+    with locked(data_dir, "infra up", report):
         servers = _servers(config)
         state = load_state(data_dir)
         _refuse_other_ports(config, state)
         missing = [server for server in servers if not state.of(server.name).is_running()]
-        for server in missing:
-            server.install()
         begun = time.monotonic()
+        for server in missing:
+            server.install(report)
         try:
             for server in missing:
+                report(f"starting {server.name}")
                 state = _start(server, state, config)
             for server in servers:
                 _wait_ready(server, state.of(server.name), config.start_timeout_s)
@@ -116,7 +121,7 @@ def status(config: InfraConfig) -> tuple[ServerStatus, ...]:
     return tuple(_server_status(server, state.of(server.name)) for server in _servers(config))
 
 
-def down(config: InfraConfig) -> tuple[str, ...]:
+def down(config: InfraConfig, report: Report = lambda _: None) -> tuple[str, ...]:
     """Stop the servers that the state file records, and no other process; data and ports are kept.
 
     Returns:
@@ -128,7 +133,7 @@ def down(config: InfraConfig) -> tuple[str, ...]:
     data_dir = config.data_dir.resolve()
     if not data_dir.exists():
         return ()
-    with locked(data_dir):
+    with locked(data_dir, "infra down", report):
         return _stop([server.name for server in _servers(config)], config)
 
 

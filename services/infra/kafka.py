@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from services.errors import InfraFailed, InfraUnavailable
@@ -62,17 +63,18 @@ def java_binary() -> Path:
     return java
 
 
-def class_path(cache_dir: Path) -> str:
-    """Kafka's class path; downloads the jars (44 MB) if the cache lacks any.
+def class_path(cache_dir: Path, report: Callable[[str], None] = lambda _: None) -> str:
+    """Kafka's class path; downloads the jars (44 MB) if the cache lacks any, and calls `report` before it does.
 
     Raises:
         InfraUnavailable: They must be downloaded and jgo is missing.
         InfraFailed: The download failed.
     """
-    with locked(cache_dir):
+    with locked(cache_dir, "download of Kafka", report):
         listing = cache_dir / f"kafka-{KAFKA_VERSION}.classpath"
         jars = _read_listing(listing)
         if not jars:
+            report(f"downloading Kafka {KAFKA_VERSION} (44 MB) into {cache_dir}, once")
             jars = _download(cache_dir)
             _write_listing(listing, jars)
     return os.pathsep.join(map(str, jars))
@@ -159,15 +161,15 @@ class KafkaServer:
         self._cache_dir = cache_dir
         self._advertised_port = advertised_port
 
-    def install(self) -> None:
-        """Check that Java is installed, and download Kafka the first time.
+    def install(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Check that Java is installed, and download Kafka the first time; calls `report` before that.
 
         Raises:
             InfraUnavailable: A package is missing.
             InfraFailed: The download failed.
         """
         java_binary()
-        class_path(self._cache_dir)
+        class_path(self._cache_dir, report)
 
     def prepare(self, ports: dict[str, int]) -> list[str]:
         """Write the configuration, format new storage, and return the command to run.

@@ -3,14 +3,14 @@
 One JSON file, replaced atomically. Ports stay after the servers stop, so that a restart keeps them.
 """
 
-import contextlib
-import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from services.errors import InfraFailed
+from services.infra.folder_lock import hold
 from services.infra.process import ProcessRef, is_alive
 
 STATE_FILE = "state.json"
@@ -72,10 +72,8 @@ def save_state(data_dir: Path, state: InfraState) -> None:
     draft.replace(path)
 
 
-@contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Lock the directory (created if absent) for one command at a time; others wait."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def locked(
+    directory: Path, purpose: str, report: Callable[[str], None] = lambda _: None
+) -> AbstractContextManager[None]:
+    """Lock the directory (created if absent) for one command at a time; others report the holder and wait."""
+    return hold(directory / "lock", directory, purpose, report)

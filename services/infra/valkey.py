@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from services.errors import InfraUnavailable
@@ -39,12 +40,13 @@ class ValkeyServer:
         self.log = data_dir / "valkey.log"
         self._fsync = fsync
 
-    def install(self) -> None:
-        """Check that valkey-server is installed.
+    def install(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Check that valkey-server is installed; nothing is downloaded.
 
         Raises:
             InfraUnavailable: It is not.
         """
+        del report
         server_binary()
 
     def prepare(self, ports: dict[str, int]) -> list[str]:

@@ -3,7 +3,11 @@
 
 def serve_ranking() -> None:
     """Start the ranking server: ranks with what `models` promoted in the registry, or the newest version."""
-    from services.ranking.main import run_ranking
+    from services.server.logging import announce
     from services.settings.load import load_settings
 
-    run_ranking(load_settings())
+    settings = load_settings()
+    announce("ranking_starting", model=settings.ranking.model)
+    from services.ranking.main import run_ranking
+
+    run_ranking(settings)

@@ -73,10 +73,12 @@ def _build(
 ) -> tuple[BoundServer, Callable[[], None]]:
     """The server, warm but not started, and a function that stops the background threads."""
     protection = open_protection(settings.security)
+    log_event(_logger, "ranking_loading", what="models and feature store")
     models, metrics = build_models(settings), RankingMetrics(registry)
     served_log = open_served_log(settings, build_schema(settings.features).fingerprint)
     ranker, refresher = build_ranker(settings, models, (metrics, *([served_log] if served_log else [])))
     warm_up(ranker)
+    log_event(_logger, "ranking_loading", what="items", limit_s=settings.ranking.warm_up_s)
     fill_item_cache(refresher, ranker.rows.items, settings.ranking.warm_up_s)
     tracing = open_tracing(settings.telemetry, "ranking")
     service = build_service(settings, ranker)

@@ -42,9 +42,13 @@ def list_models(
     """List versions with metrics, role, and whether they fit a server with these settings."""
     settings = load_settings()
     registry = open_registry(settings)
+    registry.check()
     names = registry.names()
     if name and name not in names:
         raise RolloutError(f"name: no {name} in {registry.location}; models there: {', '.join(names) or 'none'}")
+    if not names:
+        console.print(f"no models in {registry.location}", markup=False, highlight=False)
+        return
     table = Table("version", "kind", "created", *REPORTED, "role", "fits this server", title=registry.location)
     roles, server = _read_roles(registry, names), _read_requirements(settings)
     for version in (version for known in names if name in {"", known} for version in registry.versions(known)):

@@ -82,6 +82,17 @@ class Registry:
         """Drop cached listings, to see versions written by others: clients of object storage cache listings."""
         self._files.invalidate_cache()
 
+    def check(self) -> None:
+        """Raise RegistryUnavailable if there is no directory at the location, or nothing below the URL."""
+        try:
+            found = self._files.isdir(self._root)
+        except Exception as error:  # whatever clients of object storage raise
+            raise RegistryUnavailable(f"registry_dir: cannot read {self.location}: {error}") from error
+        if not found:
+            raise RegistryUnavailable(
+                f"registry_dir: no registry at {self.location}; `crossrec train` makes one, or set registry_dir"
+            )
+
     def names(self) -> list[str]:
         """Models with at least one version."""
         found = (entry["name"].rsplit("/", 1)[-1] for entry in self._list("") if entry["type"] == "directory")

@@ -83,6 +83,12 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
         install_crash_hooks()
 
 
+def announce(event: str, **fields: Any) -> None:
+    """Configure logging and log that a process starts: to load its packages takes seconds, and minutes when busy."""
+    configure_logging()
+    log_event(_logger, event, **fields)
+
+
 def quiet_grpc() -> None:
     """Stop gRPC's core from writing to standard error, where it quotes addresses of peers and what they sent.
 

@@ -73,6 +73,19 @@ def test_list_shows_versions_and_roles() -> None:
     assert "name: no nothing in" in run_rejected("list", "nothing")
 
 
+def test_an_empty_registry_has_no_models_and_a_missing_one_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty table could mean either."""
+    monkeypatch.setenv("CROSSREC_REGISTRY_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "250")
+    assert f"no models in {tmp_path}\n" == run("list")
+    (tmp_path / "file").write_text("")
+    for missing in (tmp_path / "nowhere", tmp_path / "file"):
+        monkeypatch.setenv("CROSSREC_REGISTRY_DIR", str(missing))
+        assert run_rejected("list").startswith(f"registry_dir: no registry at {missing}; `crossrec train`")
+
+
 def test_list_names_arms_and_shadows(registry: Path) -> None:
     """Also of models under another name; an invalid serving file is reported beside the table."""
     run("promote", "tiny/1")

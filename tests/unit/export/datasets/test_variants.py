@@ -169,3 +169,25 @@ def test_more_users(tmp_path: Path) -> None:
     report = check_data(imported(tmp_path, variant), Settings().features, 60.0, T0 + 1_000_000 * MINUTE)
     assert {"events": 40_000, "labelled": 30_000, "users": 1000, "items": 12, "scenarios": 2} == report.tables
     assert ["ok"] * 2 == [f.level for f in report.findings if f.name in ("labels", "share of positives")]
+
+
+def test_a_replay_of_few_users_puts_all_of_them_into_the_offline_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of three users is nobody, and get_historical_features would have nothing for anyone."""
+    monkeypatch.setattr(pipeline, "open_encoder", lambda *_: HashingEncoder())
+    settings = Settings(store=StoreSettings(offline_dir=tmp_path / "offline"))
+    reader = imported(tmp_path, VARIANTS["purchases"])
+    users = set(reader.table("events")["user_id"].to_pylist())
+    monkeypatch.setattr(pipeline, "MIN_OFFLINE_USERS", len(users))
+    assert (len(users), len(users)) == pipeline.replay_rows(settings, reader, tmp_path / "rows", 0.001)
+    assert users == set(pq.read_table(tmp_path / "offline" / "user.parquet")["user_id"].to_pylist())
+    assert (0, len(users)) == pipeline.replay_rows(settings, reader, tmp_path / "rows", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("users", "asked", "share"),
+    [(3, 0.1, 1.0), (10, 0.1, 1.0), (50, 0.1, 0.2), (500, 0.02, 0.02), (10**6, 0.1, 0.1), (3, 0.0, 0.0), (0, 0.1, 1.0)],
+)
+def test_the_offline_source_has_about_ten_users_at_least(users: int, asked: float, share: float) -> None:
+    assert share == pipeline.offline_share(users, asked)
