@@ -56,9 +56,10 @@ def run_consumer(kind: str, settings: Settings, encoder: Callable[[], Encoder] |
     """
     configure_logging()
     log_event(_logger, "consumer_loading", kind=kind, what="feature store")
-    from services.store.connect import open_rows_for_batches
+    from services.store.connect import check_rights, open_rows_for_batches
 
     rows = open_rows_for_batches(settings)
+    check_rights(rows)
     freeze_heap()
     tracing = open_tracing(settings.telemetry, f"consumer-{kind}")
 

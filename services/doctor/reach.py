@@ -1,22 +1,21 @@
-"""Checks of the configured Kafka, online store, model registry and text encoder."""
+"""Checks of the configured Kafka, model registry and text encoder; those of the online store stand in store.py."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from services.doctor.check import Check, ok, warning, wrong
+from services.doctor.store import store_checks
 from services.errors import CrossRecError
 from services.features.schema import build_schema
 from services.kafka.connection import KafkaUnavailable
 from services.kafka.topics import list_topics, topic_specs
 from services.registry.compatibility import config_differences, model_differences
 from services.registry.reader import BATCHED, Registry, find_version
-from services.settings.infrastructure import KafkaSettings, StoreSettings
+from services.settings.infrastructure import KafkaSettings
 from services.settings.load import Settings
-from services.store.redis.connection import redis_arguments
 from services.text.encoder import read_encoder_info
 
 WAIT_S = 3.0
-"""Time-out of a broker or a store, seconds."""
+"""Time-out of a broker, seconds."""
 
 
 def reach_checks(settings: Settings) -> Iterator[Check]:
@@ -37,33 +36,6 @@ def kafka_check(kafka: KafkaSettings) -> Check:
     if missing := [spec.name for spec in topic_specs(kafka.topic_prefix) if spec.name not in there]:
         return wrong(name, f"{servers} answers, without {', '.join(missing)}", "run `crossrec setup`")
     return ok(name, f"{servers} answers and has the topics")
-
-
-def store_checks(store: StoreSettings) -> Iterator[Check]:
-    """Check whether the store answers, and whether it may evict features."""
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
-    from redis.retry import Retry
-
-    arguments = redis_arguments(store)
-    name, address = "online store", f"{arguments['host']}:{arguments['port']}"
-    once: dict[str, Any] = {"socket_timeout": WAIT_S, "socket_connect_timeout": WAIT_S, "retry": Retry(NoBackoff(), 0)}
-    client = Redis(**arguments, **once)
-    try:
-        about: Any = client.info()
-    except (OSError, RedisError) as error:
-        found = f"{address} does not answer: {type(error).__name__}"
-        yield wrong(name, found, "start it (`crossrec infra up`), or set store.url")
-        return
-    finally:
-        client.close()
-    version = about.get("valkey_version") or about["redis_version"]
-    yield ok(name, f"{address} answers, version {version}")
-    policy = about.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        advice = "set maxmemory-policy noeviction: evicted rows are lost features"
-        yield warning("store eviction", policy, advice)
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:

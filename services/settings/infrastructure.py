@@ -83,6 +83,15 @@ class StoreSettings(SettingsSection):
     user_retention_days: int = Field(
         0, ge=0, description="Days without an event after which the store expires a user's rows; 0: never."
     )
+    wait_replicas: int = Field(
+        0,
+        ge=0,
+        description="Replicas of each node that must have a batch before its offsets are committed; 0: none. With all "
+        "of a node's replicas a failover loses no row.",
+    )
+    wait_ms: int = Field(
+        1000, ge=1, le=10_000, description="Longest wait for them, milliseconds; then the batch is tried again."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -103,6 +112,9 @@ class StoreSettings(SettingsSection):
             raise ValueError("certificate_file and key_file go together")
         if self.password.get_secret_value() and self.password_file:
             raise ValueError("password and password_file: give one of them")
+        url = parse_store_url(self.url)
+        if len(url.nodes) > 1 and url.db:
+            raise ValueError("url: a cluster (several host:port) has no db")
         return self
 
 

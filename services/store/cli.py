@@ -9,7 +9,7 @@ def setup_command() -> None:
     """Create the Kafka topics, apply their retention, register the feature views with Feast. Safe to repeat."""
     from services.features.schema import build_schema
     from services.kafka.topics import apply_retention, create_topics, topic_specs
-    from services.store.connect import apply_definitions, open_rows_for_batches
+    from services.store.connect import apply_definitions, check_rights, open_rows_for_batches
 
     console, settings = Console(), load_settings()
     kafka = settings.kafka
@@ -20,7 +20,9 @@ def setup_command() -> None:
         console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
     apply_definitions(settings)
     console.print(f"feature views registered in {settings.store.registry}")
+    rows = open_rows_for_batches(settings)
+    check_rights(rows)
     if settings.store.user_retention_days:
-        rows, schema = open_rows_for_batches(settings), build_schema(settings.features)
+        schema = build_schema(settings.features)
         expiring = sum(rows.expire(schema[view]) for view in ("user", "user_scenario"))
         console.print(f"user rows that now expire in {settings.store.user_retention_days} days: {expiring:,}")

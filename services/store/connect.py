@@ -6,6 +6,7 @@ from pathlib import Path
 from services.features.schema import Schema, build_schema
 from services.settings.load import Settings
 from services.store.feast_api import FeatureStore, RepoConfig
+from services.store.protocol import StoreDenied, StoreUnavailable
 from services.store.redis.feast_rows import FeastRowStore
 from services.store.redis.online_store import TYPE
 
@@ -66,6 +67,16 @@ def open_rows_for_batches(settings: Settings) -> FeastRowStore:
     timeout_s = max(settings.store.read_timeout_s, BATCH_TIMEOUT_S)
     store = settings.store.model_copy(update={"read_timeout_s": timeout_s})
     return _open(settings.model_copy(update={"store": store}), newer=False)
+
+
+def check_rights(rows: FeastRowStore) -> None:
+    """Try the commands that the store's user needs. Raises StoreDenied; a store that cannot be reached is let pass."""
+    try:
+        rows.check_rights()
+    except StoreDenied as error:
+        raise StoreDenied(f"{error}; deploy/README.md lists what the user needs") from error
+    except StoreUnavailable:
+        return
 
 
 def _open(settings: Settings, *, newer: bool) -> FeastRowStore:

@@ -25,7 +25,7 @@ try:
         from feast import FeatureStore, FeatureView, RepoConfig
         from feast.infra.online_stores.helpers import _mmh3 as field_hash
         from feast.infra.online_stores.helpers import _redis_key as redis_key
-        from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+        from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
         from feast.infra.passthrough_provider import PassthroughProvider
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, StringList, Value
@@ -44,6 +44,7 @@ __all__ = [
     "PassthroughProvider",
     "RedisOnlineStore",
     "RedisOnlineStoreConfig",
+    "RedisType",
     "RepoConfig",
     "StringList",
     "Value",

@@ -4,8 +4,8 @@ Errors: `StoreUnavailable` when the store cannot be reached or answers too late 
 `FencedWrite` when a row holds a newer position than the writer's (the writer has lost its partitions).
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,14 @@ ReadRequest = tuple[View, Sequence[Key]]
 
 class StoreUnavailable(CrossRecError):
     """The online store cannot be reached, or answered too late; a retry may succeed."""
+
+
+class StoreDenied(StoreUnavailable):
+    """The store's user may not run a command that is needed; the text names both. It passes once the right is given."""
+
+
+class RowsLost(StoreUnavailable):
+    """The store lacks rows whose records were committed as folded; the text has the remedy."""
 
 
 class FencedWrite(CrossRecError):
@@ -97,6 +105,32 @@ class StoreAdmin(Protocol):
 
     def changes(self, views: Sequence[View]) -> ChangeFeed:
         """A feed of the changes of these views' rows; takes one view per kind of entity."""
+        ...
+
+
+@runtime_checkable
+class StoreNodes(Protocol):
+    """The servers behind a store, any of which a failover may replace by one that lacks the last rows."""
+
+    def node_changes(self) -> int:
+        """A number that grows when a connection is made again or rows get another server.
+
+        Two equal numbers: the same servers answered everything in between.
+        """
+        ...
+
+    def number_per_node(self, view: View, key_of: Callable[[int], Key]) -> list[int]:
+        """Numbers whose keys lie on all the servers that hold rows, one on each; none if there is a single server.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    def wait_for_replicas(self, view: View, keys: Sequence[Key]) -> None:
+        """Wait until replicas have all that was written on the servers of these keys, if the settings ask for it.
+
+        Raises StoreUnavailable if too few have it in time.
+        """
         ...
 
 

@@ -48,6 +48,10 @@ class Proxy:
         """Forward everything without delay."""
         self._is_cut, self._delay_s = False, 0.0
 
+    def redirect(self, target: int) -> None:
+        """Forward new connections to another port, as a name that moves to another server; open ones stay."""
+        self._target = target
+
     async def _listen(self, port: int) -> asyncio.Server:
         return await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=self._tls)
 

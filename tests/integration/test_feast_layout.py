@@ -1,11 +1,7 @@
-"""Random rows between this store and Feast's own client, both ways; and the same store on a cluster."""
+"""Random rows between this store and Feast's own client, both ways."""
 
-import socket
-import subprocess
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,17 +12,13 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.rows import Row, pack_rows
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.infra.commands import Endpoints
-from services.infra.ports import choose_port
-from services.infra.valkey import server_binary
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.protocol import FencedWrite, Key, RowStore, read_rows
 from services.store.redis.feast_rows import FeastRowStore
-from services.store.redis.online_store import TYPE
 from tests.unit.store.row_store_suite import DELETABLE, VIEW, RowStoreSuite
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -168,77 +160,3 @@ def test_scripts_are_loaded_again_after_the_server_lost_them(settings: Settings,
         client.script_flush()
     own_store.write(keys, pack_rows(view, rows))
     assert_same(rows, read_rows(own_store, view, keys))
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """Two Valkey servers that share the slots; yields their addresses."""
-    ports: list[int] = []
-    while len(ports) < 2:
-        port = choose_port(0, None, tuple(ports))
-        if port < 55_000:  # the cluster bus listens ten thousand ports higher
-            ports.append(port)
-    children = [_start_node(port, tmp_path / str(port)) for port in ports]
-    try:
-        clients = [redis.Redis("127.0.0.1", port) for port in ports]
-        for client in clients:
-            wait_until(lambda client=client: _answers(client))
-        for client, slots in zip(clients, ((0, 8191), (8192, 16383)), strict=True):
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
-        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[1])
-        for client in clients:
-            wait_until(lambda client=client: client.cluster("INFO")["cluster_state"] == "ok")
-            wait_until(lambda client=client: len(client.execute_command("CLUSTER SLOTS")) == 2)
-            client.close()
-        yield ",".join(f"127.0.0.1:{port}" for port in ports)
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
-
-
-def _start_node(port: int, directory: Path) -> subprocess.Popen[bytes]:
-    directory.mkdir()
-    options = {"port": str(port), "bind": "127.0.0.1", "cluster-enabled": "yes", "save": "", "dir": str(directory)}
-    command = [str(server_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", client.connection_pool.connection_kwargs["port"]), timeout=1):
-            return bool(client.ping())
-    except (OSError, redis.ConnectionError):
-        return False
-
-
-def test_rows_are_stored_on_a_cluster_too(cluster: str, settings: Settings, own_store: FeastRowStore) -> None:
-    """Each node holds a part; fences work there, and a client with an outdated slot table refreshes it."""
-    del own_store  # has applied the definitions
-    base = open_feature_store(settings).config
-    online = {"type": TYPE, "redis_type": "redis_cluster", "connection_string": cluster}
-    config = RepoConfig(
-        project=base.project,
-        provider="local",
-        registry=str(settings.store.registry.resolve()),
-        online_store=online,
-        entity_key_serialization_version=3,
-    )
-    store, view = FeastRowStore(FeatureStore(config=config), SCHEMA), SCHEMA["user_scenario"]
-    keys, rows = random_rows(view)
-    store.write(keys, pack_rows(view, rows))
-    assert_same(rows, read_rows(store, view, keys))
-    sizes = []
-    for address in cluster.split(","):
-        with redis.Redis("127.0.0.1", int(address.rpartition(":")[2])) as node:
-            sizes.append(node.dbsize())
-    assert min(sizes) > 0
-    assert ROWS == sum(sizes)
-    older = [{**row, "position": row["position"] - [0, 0, 1]} for row in rows]
-    with pytest.raises(FencedWrite, match=f"{ROWS} rows"):
-        store.write(keys, pack_rows(view, older))
-    assert_same(rows, read_rows(store, view, keys))
-    manager = store._client().nodes_manager
-    (first, *_) = manager.slots_cache[0]
-    manager.slots_cache = {slot: [first] for slot in manager.slots_cache}
-    assert_same(rows, read_rows(store, view, keys))

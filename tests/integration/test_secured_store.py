@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from services.doctor.check import CheckState
-from services.doctor.reach import store_checks
+from services.doctor.store import store_checks
 from services.features.schema import build_schema
 from services.infra.ports import choose_port
 from services.infra.valkey import server_binary

@@ -23,6 +23,11 @@ def redis_options(store: StoreSettings) -> dict[str, Any]:
     return options
 
 
+def redis_nodes(store: StoreSettings) -> tuple[tuple[str, int], ...]:
+    """Host and port of each node that the settings name; several are those of a cluster."""
+    return parse_store_url(store.url).nodes
+
+
 def redis_arguments(store: StoreSettings) -> dict[str, Any]:
     """Arguments of a `redis.Redis` for the store's first node."""
     url = parse_store_url(store.url)

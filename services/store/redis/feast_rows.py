@@ -5,13 +5,10 @@ is written here, and rows read here may come from any of them. Importing this mo
 serve, consume or administer rows do.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
-import redis
 
 from services.features.rows import (
     DTYPES,
@@ -24,30 +21,19 @@ from services.features.rows import (
 )
 from services.features.schema import SCALAR, Feature, Schema, View
 from services.store.feast_api import FeatureStore, Value
-from services.store.protocol import Key, ReadRequest, StaleSchema, StoreUnavailable
+from services.store.protocol import Key, ReadRequest, StaleSchema
 from services.store.redis import row_admin
 from services.store.redis.change_feed import RedisChangeFeed
-from services.store.redis.fence import encode_write_head, execute_writes
+from services.store.redis.cluster import StoreCluster
+from services.store.redis.errors import connected
+from services.store.redis.exchange import encode_arguments
+from services.store.redis.fence import WRITE, execute_writes
 from services.store.redis.layout import RedisLayout, encode_positions, encode_times
 from services.store.redis.online_store import TYPE, FencedRedisOnlineStore
-from services.store.redis.pipeline import Client, encode_arguments, execute_pipeline
+from services.store.redis.pipeline import Client, execute_pipeline, wait_for_replicas
+from services.store.redis.rights import check_rights
 from services.store.redis.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
 from services.store.schema_lineage import SchemaCompatibility, read_lineage
-
-_UNREACHABLE = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
-    # Slots moved again while the commands were sent a second time.
-    redis.exceptions.AskError,
-    # A server that was restarted within a pipeline has lost the script that its first commands loaded.
-    redis.exceptions.NoScriptError,
-)
-
-_QUOTED_COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 
 
 class FeastRowStore:
@@ -75,8 +61,8 @@ class FeastRowStore:
             view_keys, view_commands = self._commands_of(view).encode_reads(keys)
             redis_keys += view_keys
             commands += view_commands
-        with _unavailable_errors():
-            responses = iter(execute_pipeline(self._client(), redis_keys, commands) if commands else ())
+        with connected(self._client) as client:
+            responses = iter(execute_pipeline(client, redis_keys, commands) if commands else ())
         return [self._decode(view, list(islice(responses, len(keys)))) for view, keys in requests]
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
@@ -84,8 +70,8 @@ class FeastRowStore:
         if not keys:
             return
         redis_keys, commands = self._commands_of(block.view).encode_writes(keys, block)
-        with _unavailable_errors():
-            execute_writes(self._client(), block.view.name, redis_keys, commands)
+        with connected(self._client) as client:
+            execute_writes(client, block.view.name, redis_keys, commands)
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         """See `RowStore`; one round trip, and one for the schemas of the store."""
@@ -93,38 +79,66 @@ class FeastRowStore:
             return
         layout, fields = self._layout_and_fields(view)
         fence_ms = self._feast.config.online_store.fence_ms
-        with _unavailable_errors():
-            row_admin.delete_rows(self._client(), layout, keys, fields, position, fence_ms)
+        with connected(self._client) as client:
+            row_admin.delete_rows(client, layout, keys, fields, position, fence_ms)
 
     def drop(self, view: View) -> int:
         """See `StoreAdmin`."""
         layout, fields = self._layout_and_fields(view)
-        with _unavailable_errors():
-            return row_admin.drop_rows(self._client(), layout, fields)
+        with connected(self._client) as client:
+            return row_admin.drop_rows(client, layout, fields)
 
     def expire(self, view: View) -> int:
         """See `StoreAdmin`."""
         expiry_ms = self._expiry_ms(view)
         if not expiry_ms:
             return 0
-        with _unavailable_errors():
-            return row_admin.expire_rows(self._client(), self._layout(view), expiry_ms)
+        with connected(self._client) as client:
+            return row_admin.expire_rows(client, self._layout(view), expiry_ms)
 
     def ids(self, view: View) -> Iterator[Key]:
         """See `StoreAdmin`."""
-        with _unavailable_errors():
-            for _, ids in row_admin.scan_keys(self._client(), self._layout(view)):
+        with connected(self._client) as client:
+            for _, ids in row_admin.scan_keys(client, self._layout(view)):
                 yield ids
 
     def changes(self, views: Sequence[View]) -> RedisChangeFeed:
         """See `StoreAdmin`."""
         return RedisChangeFeed(self._client, [self._layout(view) for view in views])
 
+    def check_rights(self) -> None:
+        """Try every command that writers and readers need, on every node. Raises StoreDenied, StoreUnavailable."""
+        with connected(self._client) as client:
+            check_rights(client, self._feast.config.project)
+
+    def node_changes(self) -> int:
+        """See `StoreNodes`."""
+        client = self._online_store()._client
+        return self._online_store().reconnections() + (client.redirections if isinstance(client, StoreCluster) else 0)
+
+    def number_per_node(self, view: View, key_of: Callable[[int], Key]) -> list[int]:
+        """See `StoreNodes`."""
+        with connected(self._client) as client:
+            if not isinstance(client, StoreCluster):
+                return []
+            layout = self._layout(view)
+            return sorted(client.spread(lambda number: layout.encode_keys([key_of(number)])[0]).values())
+
+    def wait_for_replicas(self, view: View, keys: Sequence[Key]) -> None:
+        """See `StoreNodes`."""
+        access = self._feast.config.online_store.access
+        if access is not None and access.wait_replicas:
+            with connected(self._client) as client:
+                wait_for_replicas(client, self._layout(view).encode_keys(keys), access.wait_replicas, access.wait_ms)
+
     def _client(self) -> Client:
+        return self._online_store().client(self._feast.config)
+
+    def _online_store(self) -> FencedRedisOnlineStore:
         online_store = self._provider.online_store
         if not isinstance(online_store, FencedRedisOnlineStore):
             raise TypeError(f"feature_store.yaml must name {TYPE} as the online store")
-        return online_store.client(self._feast.config)
+        return online_store
 
     def _layout(self, view: View) -> RedisLayout:
         return RedisLayout(view, self._feast.config.project)
@@ -200,7 +214,7 @@ class RowCommands:
         # The expiry stands between the position and the field of the time.
         expiry_and_time = encode_arguments(b"%d" % expiry_ms, layout.time_field)
         heads = [encode_arguments(layout.position_field), expiry_and_time, *map(encode_arguments, fields)]
-        self._write_heads = [encode_write_head(2 * len(heads) + 1), *heads]
+        self._write_heads = [WRITE.encode_head(2 * len(heads) + 1), *heads]
 
     def encode_reads(self, keys: Sequence[Key]) -> tuple[list[bytes], list[bytes]]:
         """Redis keys, and for each a command that returns the values of the features and then the time."""
@@ -232,14 +246,3 @@ def _decode_value(feature: Feature, value: Value) -> np.ndarray:
 def _reserialize(cell: bytes) -> bytes:
     """A serialised Value as protobuf's own encoder writes it."""
     return Value.FromString(cell).SerializeToString()
-
-
-@contextmanager
-def _unavailable_errors() -> Iterator[None]:
-    """Raise StoreUnavailable for redis-py's errors of connections and nodes."""
-    try:
-        yield
-    except _UNREACHABLE as error:
-        # An error of a pipeline quotes the command, which holds the id of a user.
-        reason = _QUOTED_COMMAND.sub("", str(error))
-        raise StoreUnavailable(f"online store: {reason}") from error

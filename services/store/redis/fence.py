@@ -6,9 +6,42 @@ its partition and comes back cannot overwrite its successor's rows. Knows Redis'
 
 from collections.abc import Sequence
 from hashlib import sha1
+from typing import Any
+
+from redis import Redis
 
 from services.store.protocol import FencedWrite
-from services.store.redis.pipeline import Client, encode_arguments, execute_pipeline
+from services.store.redis.exchange import encode_arguments
+from services.store.redis.pipeline import Client, execute_pipeline
+
+
+class Script:
+    """A Redis script about one key, called by its digest and loaded into nodes that lack it.
+
+    Args:
+        source: Lua code; must be idempotent.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._digest = sha1(source.encode(), usedforsecurity=False).hexdigest().encode()
+
+    def encode_head(self, arguments: int) -> bytes:
+        """What precedes the key in a call with this many arguments."""
+        return b"*%d\r\n" % (4 + arguments) + encode_arguments(b"EVALSHA", self._digest, b"1")
+
+    def encode(self, key: bytes, arguments: Sequence[bytes]) -> bytes:
+        """A call about `key`."""
+        return self.encode_head(len(arguments)) + encode_arguments(key, *arguments)
+
+    def call(self, client: Client, keys: Sequence[bytes], commands: Sequence[bytes]) -> list[Any]:
+        """The results of encoded calls, all in one round trip."""
+        return execute_pipeline(client, keys, commands, self.load)
+
+    def load(self, node: Redis) -> None:
+        """Load it into a node."""
+        node.script_load(self.source)
+
 
 _FENCE = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
@@ -21,7 +54,7 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 """
 """Returns 0 if the position ARGV[2] is fenced by the one in field ARGV[1]; else stores it and goes on."""
 
-WRITE_SCRIPT = (
+WRITE = Script(
     _FENCE
     + """
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
@@ -31,7 +64,7 @@ return 1
 )
 """ARGV[3]: milliseconds until the entity expires unless it is written again; 0: never. Then fields and values."""
 
-DELETE_SCRIPT = (
+DELETE = Script(
     _FENCE
     + """
 redis.call('HDEL', KEYS[1], unpack(ARGV, 4))
@@ -41,23 +74,10 @@ return 1
 )
 """ARGV[3]: milliseconds until what is left of the entity expires unless it is written again. Then fields."""
 
-_WRITE_SHA = sha1(WRITE_SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
-
-
-def encode_write(key: bytes, arguments: Sequence[bytes]) -> bytes:
-    """The command that writes a row; arguments: position field, position, expiry, then each field and its value."""
-    return encode_write_head(len(arguments)) + encode_arguments(key, *arguments)
-
-
-def encode_write_head(arguments: int) -> bytes:
-    """What precedes the key in a command that writes a row with this many arguments."""
-    return b"*%d\r\n" % (4 + arguments) + encode_arguments(b"EVALSHA", _WRITE_SHA, b"1")
-
 
 def execute_writes(client: Client, view: str, keys: Sequence[bytes], commands: Sequence[bytes]) -> None:
     """Write rows in one round trip. Raises FencedWrite when some were refused; the others are written."""
-    results = execute_pipeline(client, keys, commands, lambda node: node.script_load(WRITE_SCRIPT))
-    raise_fenced(view, results)
+    raise_fenced(view, WRITE.call(client, keys, commands))
 
 
 def raise_fenced(view: str, results: Sequence[object]) -> None:

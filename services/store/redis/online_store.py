@@ -5,16 +5,19 @@ position is newer (`services.store.redis.fence`). Layout and reads are Feast's o
 the same rows.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import redis
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import model_validator
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services.settings.address import split_address
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import load_settings
 from services.store.feast_api import (
@@ -22,13 +25,15 @@ from services.store.feast_api import (
     FeatureView,
     RedisOnlineStore,
     RedisOnlineStoreConfig,
+    RedisType,
     RepoConfig,
     Value,
     field_hash,
     redis_key,
 )
+from services.store.redis.cluster import StoreCluster
 from services.store.redis.connection import redis_options
-from services.store.redis.fence import encode_write, execute_writes
+from services.store.redis.fence import WRITE, execute_writes
 from services.store.redis.layout import POSITION_FIELD, TIME_FIELD
 from services.store.redis.pipeline import Client
 
@@ -59,6 +64,13 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     access: StoreSettings | None = None
     """Password and certificates; None: those of the settings in force, as for the `feast` command."""
 
+    @model_validator(mode="after")
+    def _several_nodes_are_a_cluster(self) -> Self:
+        nodes = [part for part in self.connection_string.split(",") if "=" not in part]
+        if len(nodes) > 1 and self.redis_type is RedisType.redis:
+            self.redis_type = RedisType.redis_cluster
+        return self
+
     @property
     def fence_ms(self) -> int:
         """Milliseconds for which the position of a deleted row is kept."""
@@ -72,14 +84,36 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 class FencedRedisOnlineStore(RedisOnlineStore):
     """Redis or Valkey with fenced writes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._connected: Counter[tuple[str, int]] = Counter()
+
+    def reconnections(self) -> int:
+        """How often a connection to a server was made that had been connected before."""
+        return self._connected.total() - len(self._connected)
+
+    def _count(self, connection: Any) -> None:
+        self._connected[connection.host, int(connection.port)] += 1
+
+    def _connect(self, connection: Any) -> None:
+        connection.on_connect()
+        self._count(connection)
+
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
-        is_new = self._client is None
-        if is_new:
-            self._access = redis_options(_access(online_store_config))
-        client = super()._get_client(online_store_config)
-        if is_new and isinstance(client, Redis):
-            client.set_retry(_RETRY_ONCE)
-        return client
+        if self._client is not None:
+            return self._client
+        self._access = redis_options(_access(online_store_config))
+        nodes, arguments = self._parse_connection_string(online_store_config.connection_string)
+        addresses = [(node["host"], int(node["port"])) for node in nodes]
+        if online_store_config.redis_type is RedisType.redis_cluster:
+            self._client = StoreCluster(addresses, redis_connect_func=self._count, **arguments)
+        elif online_store_config.redis_type is RedisType.redis:
+            host, port = addresses[0]
+            given: dict[str, Any] = {"retry": _RETRY_ONCE, "redis_connect_func": self._connect, **arguments}
+            self._client = Redis(host=host, port=port, **given)
+        else:
+            super()._get_client(online_store_config)
+        return self._client
 
     async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> Any:
         if not self._client_async:
@@ -90,7 +124,9 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         self, connection_string: str
     ) -> tuple[list[dict[str, str]], dict[str, Any]]:
         """Nodes and arguments of redis-py, from which Feast makes its clients."""
-        nodes, arguments = super()._parse_connection_string(connection_string)
+        _, arguments = super()._parse_connection_string(connection_string)
+        addresses = [split_address(part) for part in connection_string.split(",") if "=" not in part]
+        nodes = [{"host": host, "port": str(port)} for host, port in addresses]
         return nodes, {**arguments, **self._access}
 
     def online_write_batch(
@@ -112,7 +148,7 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         keys = [redis_key(config.project, entity_key, version) for entity_key, _, _, _ in data]
         expiry_ms = config.online_store.expiry_ms(table.join_keys)
         rows = [_write_arguments(table.name, names, values, timestamp, expiry_ms) for _, values, timestamp, _ in data]
-        commands = [encode_write(key, row) for key, row in zip(keys, rows, strict=True)]
+        commands = [WRITE.encode(key, row) for key, row in zip(keys, rows, strict=True)]
         execute_writes(self.client(config), table.name, keys, commands)
         if progress:
             progress(len(data))

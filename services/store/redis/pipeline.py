@@ -1,28 +1,19 @@
-"""Many Redis commands in one round trip, without redis-py's work per command: they are sent as encoded bytes.
+"""Many Redis commands in one round trip, on one server or on all nodes of a cluster at once.
 
-redis-py makes and repairs connections, with time-outs, passwords and TLS. On a cluster every node gets its share, and
-after slots have moved all commands are sent again. So commands must be idempotent.
+Commands may be sent again after a redirection or a lost connection. So they must be idempotent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from redis import Redis, exceptions
-from redis.cluster import RedisCluster
-from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError
+from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
 
-from services.store.read_deadline import read_time_left_s
+from services.store.protocol import StoreUnavailable
+from services.store.redis.cluster import LoadScripts, StoreCluster, execute_on_cluster
+from services.store.redis.exchange import encode_command, receive, send
 
-Client = Redis | RedisCluster
-LoadScripts = Callable[[Redis], object]
-"""Loads the scripts that the commands call into a node."""
-
-_SEND_BYTES = 1 << 20
-
-
-def encode_arguments(*arguments: bytes) -> bytes:
-    """A command, or the end of one, in Redis' protocol, without the number of arguments that precedes it."""
-    return b"".join([part for argument in arguments for part in (b"$%d\r\n" % len(argument), argument, b"\r\n")])
+Client = Redis | StoreCluster
 
 
 def execute_pipeline(
@@ -32,85 +23,42 @@ def execute_pipeline(
 
     Raises redis-py's errors; of responses that are errors the first one, after all were received.
     """
+    if isinstance(client, StoreCluster):
+        return _without_errors(execute_on_cluster(client, keys, commands, load_scripts))
     try:
-        return _execute(client, keys, commands)
+        return _execute_on_server(client, commands)
     except NoScriptError:
         if load_scripts is None:
             raise
-        for node in primary_nodes(client):
-            load_scripts(node)
-    except AskError:  # and MovedError, which is one
-        if not isinstance(client, RedisCluster):
-            raise
-        client.nodes_manager.initialize()
-    return _execute(client, keys, commands)
+        load_scripts(client)
+    return _execute_on_server(client, commands)
 
 
-def primary_nodes(client: Client) -> list[Redis]:
-    """A client of each node that holds keys."""
-    if not isinstance(client, RedisCluster):
-        return [client]
-    return [client.get_redis_connection(node) for node in client.get_primaries()]  # type: ignore[no-untyped-call]
+def wait_for_replicas(client: Client, keys: Sequence[bytes], replicas: int, wait_ms: int) -> None:
+    """Wait until this many replicas of each node that has one of the keys have what was written before.
+
+    Redis counts what was written on the connection: use it from the thread that wrote, and repeat the writes if a
+    connection was made again in between. Raises StoreUnavailable if too few have it after `wait_ms` milliseconds.
+    """
+    wait = encode_command(b"WAIT", b"%d" % replicas, b"%d" % wait_ms)
+    reached = min(execute_pipeline(client, keys, [wait] * len(keys)))
+    if reached < replicas:
+        raise StoreUnavailable(f"online store: {reached} of {replicas} replicas have the rows after {wait_ms} ms")
 
 
-def _execute(client: Client, keys: Sequence[bytes], commands: Sequence[bytes]) -> list[Any]:
-    if not isinstance(client, RedisCluster):
-        return _execute_on_node(client, commands)
-    shares: dict[str, list[int]] = {}
-    for place, key in enumerate(keys):
-        owner = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
-        shares.setdefault(owner.name, []).append(place)
-    responses: list[Any] = [None] * len(commands)
-    for name, places in shares.items():
-        node = client.get_redis_connection(client.get_node(node_name=name))  # type: ignore[no-untyped-call]
-        for place, response in zip(places, _execute_on_node(node, [commands[i] for i in places]), strict=True):
-            responses[place] = response
-    return responses
+def primary_nodes(client: Client) -> dict[str, Redis]:
+    """A client of each node that holds keys, by the name of the node."""
+    if not isinstance(client, StoreCluster):
+        return {"": client}
+    return {node.name: client.get_redis_connection(node) for node in client.get_primaries()}  # type: ignore[no-untyped-call]
 
 
-def _execute_on_node(node: Redis, commands: Sequence[bytes]) -> list[Any]:
-    connection: Any = node.connection_pool.get_connection()
-    try:
-        connection.send_packed_command(_join_commands(commands))
-        _wait_for_response(connection)
-        responses = [_read_response(connection) for _ in commands]
-    except BaseException:
-        # Unread responses would be taken for those of the next commands.
-        connection.disconnect()
-        raise
-    finally:
-        node.connection_pool.release(connection)
+def _execute_on_server(node: Redis, commands: Sequence[bytes]) -> list[Any]:
+    return _without_errors(receive(node, send(node, commands), len(commands)))
+
+
+def _without_errors(responses: list[Any]) -> list[Any]:
     for response in responses:
         if isinstance(response, RedisError):
             raise response
     return responses
-
-
-def _wait_for_response(connection: Any) -> None:
-    """Wait for the first response until the read deadline; the connection's time-out bounds the others."""
-    left_s, timeout_s = read_time_left_s(), connection.socket_timeout
-    if left_s is None or (timeout_s is not None and timeout_s <= left_s):
-        return
-    if not connection.can_read(timeout=left_s):
-        raise exceptions.TimeoutError("no response before the deadline of the read")
-
-
-def _read_response(connection: Any) -> Any:
-    try:
-        return connection.read_response(disable_decoding=True)
-    except ResponseError as error:
-        return error
-
-
-def _join_commands(commands: Sequence[bytes]) -> list[bytes]:
-    """The commands in pieces of about a megabyte."""
-    pieces: list[bytes] = []
-    piece: list[bytes] = []
-    size = 0
-    for command in commands:
-        piece.append(command)
-        size += len(command)
-        if size >= _SEND_BYTES:
-            pieces.append(b"".join(piece))
-            piece, size = [], 0
-    return [*pieces, b"".join(piece)]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from services.doctor.check import CheckState
-from services.doctor.reach import model_checks, store_checks
+from services.doctor.reach import model_checks
+from services.doctor.store import store_checks
 from services.features.config import FeatureConfig
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings

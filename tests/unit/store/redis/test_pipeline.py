@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from services.store.read_deadline import read_deadline, read_time_left_s
-from services.store.redis.pipeline import encode_arguments, execute_pipeline
+from services.store.redis.exchange import encode_arguments
+from services.store.redis.pipeline import execute_pipeline
 
 GET = b"*2\r\n" + encode_arguments(b"GET", b"k")
 
