@@ -127,6 +127,12 @@ class DeadlinePassed(RequestError):
     reason = "DEADLINE_PASSED"
 
 
+class StorageRefused(RequestError):
+    """A service that the server depends on refuses the request until an operator changes what the text names."""
+
+    reason = "STORAGE_REFUSED"
+
+
 class Unavailable(RequestError):
     """A service that the server depends on is unavailable; the same request may succeed later."""
 

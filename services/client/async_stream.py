@@ -10,7 +10,7 @@ import grpc.aio
 
 from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, PublishStreamResponse
 
-from .batches import ensure_event_id
+from .batches import check_request, ensure_event_id
 from .errors import CallFailed, error_from_rpc
 from .pending import PendingRequests, ReconnectBackoff
 from .stream import Results, stream_aborted, stream_ended_early
@@ -36,6 +36,7 @@ class AsyncEventStream:
         """
         if self._closing:
             raise ValueError("publish: the stream is closed")
+        check_request(entries)
         future: asyncio.Future[Results] = asyncio.get_running_loop().create_future()
         self._entering += 1
         async with self._changed:

@@ -14,7 +14,7 @@ import grpc
 
 from crossrec.events.v1.events_pb2 import Entry, EntryResult, PublishStreamRequest, PublishStreamResponse
 
-from .batches import ensure_event_id
+from .batches import check_request, ensure_event_id
 from .errors import CallFailed, ServiceUnavailable, error_from_rpc
 from .pending import PendingRequests, ReconnectBackoff
 
@@ -60,8 +60,10 @@ class EventStream:
         """Send entries when the window has room; the future holds a result per entry, in order.
 
         One entry per call has the lowest latency, many the lowest cost. A result may be `unconfirmed`: publish that
-        entry again. Raises CallFailed once the stream has failed finally, and so do the futures.
+        entry again. Raises CallFailed once the stream has failed finally, and so do the futures; InvalidArgument for
+        entries that are too many or too large for one request: then nothing is sent, and the stream stays open.
         """
+        check_request(entries)
         future: Future[Results] = Future()
         future.set_running_or_notify_cancel()  # a sent request cannot be cancelled
         with self._changed:

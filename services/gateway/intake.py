@@ -5,14 +5,14 @@ Shared by both RPCs; knows nothing of gRPC.
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from crossrec.events.v1.events_pb2 import Entry, EntryResult, Unconfirmed
-from services.errors import Overloaded, Unavailable
+from crossrec.events.v1.events_pb2 import Entry, EntryResult, Rejected, Unconfirmed
+from services.errors import Overloaded, RequestError, StorageRefused, Unavailable
 from services.gateway.batch import IntakeConfig, ValidatedBatch, validate_batch
 from services.gateway.pressure import PendingBudget
 from services.kafka.publisher import (
@@ -23,6 +23,7 @@ from services.kafka.publisher import (
     confirmation_error,
     failed_confirmation,
 )
+from services.kafka.refusals import RecordTooLarge
 from services.server.security.caller import Scope
 
 RETRY_AFTER_S = 1.0
@@ -66,9 +67,31 @@ class Submission:
     completed: Confirmation
 
     def failures(self, timeout_s: float) -> list[Exception]:
-        """Errors of the accepted entries that failed, or are not confirmed after at most `timeout_s` seconds."""
+        """Errors of the accepted entries that failed, or are not confirmed after at most `timeout_s` seconds.
+
+        Without those that the answer rejects: sending them again would not help.
+        """
         wait([self.completed], max(0.0, timeout_s))
-        return [found for found in map(confirmation_error, self.confirmations) if found is not None]
+        found = map(confirmation_error, self.confirmations)
+        return [error for error in found if error is not None and not isinstance(error, RecordTooLarge)]
+
+    def confirm(self, timeout_s: float) -> None:
+        """Return when all accepted entries are stored, or rejected as too large for their topics.
+
+        Raises StorageRefused if Kafka refuses entries for good, Unavailable if some are not confirmed in time.
+        """
+        failures = self.failures(timeout_s)
+        if not failures:
+            return
+        what = f"{len(failures)} of {len(self.confirmations)} entries"
+        if refusal := find_storage_refusal(failures):
+            raise StorageRefused(f"{what} are not stored: {refusal}; send the batch again when that is done")
+        reason = type(failures[0]).__name__
+        raise Unavailable(f"Kafka has not confirmed {what} ({reason}); send the batch again with the same event ids")
+
+    def refusal(self) -> StorageRefused | None:
+        """Why Kafka refuses entries for good, as far as is known now."""
+        return find_storage_refusal(map(confirmation_error, self.confirmations))
 
     def answer(self) -> list[EntryResult]:
         """The result per entry as of now: accepted means stored."""
@@ -166,9 +189,16 @@ def _submission(batch: ValidatedBatch, confirmations: list[Confirmation]) -> Sub
     return Submission(batch.results, per_entry, all_completed(per_entry))
 
 
+def find_storage_refusal(errors: Iterable[Exception | None]) -> StorageRefused | None:
+    """The first error that stays until an operator changes something."""
+    return next((error for error in errors if isinstance(error, StorageRefused)), None)
+
+
 def _confirm(accepted: EntryResult, error: Exception | None) -> EntryResult:
     if error is None:
         return accepted
+    if isinstance(error, RecordTooLarge):
+        return EntryResult(rejected=Rejected(field=error.field, reason=str(error)))
     # The client library's text is for the log, not for callers.
-    reason = str(error) if isinstance(error, Unavailable) else f"Kafka has not confirmed it ({type(error).__name__})"
+    reason = str(error) if isinstance(error, RequestError) else f"Kafka has not confirmed it ({type(error).__name__})"
     return EntryResult(unconfirmed=Unconfirmed(event_id=accepted.accepted.event_id, reason=reason))

@@ -19,7 +19,7 @@ from crossrec.events.v1.events_pb2 import (
 from crossrec.events.v1.events_pb2_grpc import EventServiceServicer
 from services.errors import DeadlinePassed, Overloaded, Unavailable
 from services.gateway.batch import check_length
-from services.gateway.intake import RETRY_AFTER_S, Intake, Submission
+from services.gateway.intake import RETRY_AFTER_S, Intake
 from services.gateway.pressure import RateLimits
 from services.gateway.stream import EntryStream, StreamLimits
 from services.server.security.caller import CURRENT_GRANT, client_of, current_scopes
@@ -60,7 +60,7 @@ class EventService(EventServiceServicer):
             timeout_s = self._timeout_s(context)
             deadline_s = time.monotonic() + timeout_s
             submission = self._intake.submit(self._intake.validate(request.entries, current_scopes()), timeout_s)
-            _wait(submission, deadline_s - time.monotonic())
+            submission.confirm(deadline_s - time.monotonic())
             return PublishResponse(results=submission.answer())
 
     def PublishStream(  # noqa: N802
@@ -127,13 +127,3 @@ class EventService(EventServiceServicer):
         if remaining_s <= _ANSWER_MARGIN_S:
             raise DeadlinePassed("the deadline leaves no time to store anything; nothing was stored")
         return min(self._intake.config.kafka_timeout_s, remaining_s - _ANSWER_MARGIN_S)
-
-
-def _wait(submission: Submission, timeout_s: float) -> None:
-    """Return when everything is confirmed; Unavailable after `timeout_s` seconds."""
-    failures = submission.failures(timeout_s)
-    if failures:
-        raise Unavailable(
-            f"Kafka has not confirmed {len(failures)} of {len(submission.confirmations)} entries "
-            f"({type(failures[0]).__name__}); send the batch again with the same event ids"
-        )

@@ -165,6 +165,10 @@ class EntryStream:
         self._count_unanswered(-answered.entries)
 
     def _complete(self, pending: "_Pending") -> None:
+        if refusal := pending.submission.refusal():
+            with self._changed:
+                self._error = self._error or refusal
+            self.stop()
         with self._changed:
             if pending in self._pending:  # otherwise its deadline passed before
                 del self._pending[pending]

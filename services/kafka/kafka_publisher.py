@@ -2,13 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from services.errors import Unavailable
 from services.kafka.connection import Kafka, kafka_arguments
 from services.kafka.producer import KafkaConnection, open_producer
 from services.kafka.publisher import Confirmation, OutgoingRecord, failed_confirmation
+from services.kafka.refusals import RecordLimits
+from services.kafka.topics import record_limits
 
 _DISCARD_S = 1.0
 """Seconds that a broken producer gets to fail the records it still holds."""
@@ -24,13 +27,21 @@ class KafkaPublisher:
         kafka: connection settings; their files are read again for each connection.
         timeout_s: seconds until the producer fails an unconfirmed record.
         make_producer: makes a producer from its configuration, see `open_producer`.
+        read_limits: reads the largest record of topics.
     """
 
-    def __init__(self, kafka: Kafka, timeout_s: float, make_producer: Callable[..., Any] = open_producer) -> None:
+    def __init__(
+        self,
+        kafka: Kafka,
+        timeout_s: float,
+        make_producer: Callable[..., Any] = open_producer,
+        read_limits: Callable[[Kafka, Collection[str]], Mapping[str, int]] = record_limits,
+    ) -> None:
         kafka_arguments(kafka)  # raises at the start if a file is missing
         self._kafka, self._config = kafka, _producer_config(timeout_s)
         self._make_producer = make_producer
         self._timeout_s = timeout_s
+        self._limits = RecordLimits(partial(read_limits, kafka))
         self._connecting = threading.Lock()
         self._connection: KafkaConnection | None = None
         self._closed = False
@@ -45,8 +56,12 @@ class KafkaPublisher:
         return connection.send(records, deadline_s)
 
     def check(self, timeout_s: float) -> None:
-        """See `KafkaConnection.check`; kafka.errors.KafkaError or TimeoutError if no connection can be opened."""
+        """See `KafkaConnection.check`; kafka.errors.KafkaError or TimeoutError if no connection can be opened.
+
+        Also reads the topics' limits of records when it is time.
+        """
         self._ensure_connection(timeout_s).check(timeout_s)
+        self._limits.refresh()
 
     def close(self, timeout_s: float) -> None:
         """Flush and close the connection; later sends fail."""
@@ -74,7 +89,8 @@ class KafkaPublisher:
 
     def _connect(self, timeout_s: float) -> KafkaConnection:
         arguments = {**kafka_arguments(self._kafka), **self._config}
-        return KafkaConnection(self._make_producer(**arguments, bootstrap_timeout_ms=timeout_s * 1000), self._timeout_s)
+        producer = self._make_producer(**arguments, bootstrap_timeout_ms=timeout_s * 1000)
+        return KafkaConnection(producer, self._timeout_s, self._limits)
 
 
 def _producer_config(timeout_s: float) -> dict[str, Any]:

@@ -33,6 +33,12 @@ class OutgoingRecord:
     value: bytes | None
     headers: list[tuple[str, bytes]]
 
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.key) + len(self.value or b"") + headers
+
 
 class Publisher(Protocol):
     """Stores records asynchronously."""
@@ -41,8 +47,10 @@ class Publisher(Protocol):
         """Send the records in order; blocks at most about `timeout_s` seconds.
 
         Returns one confirmation per record; all of them complete eventually. A record whose confirmation fails may
-        still be stored later, and sending it again may store it twice. After a record that could not be sent, the
-        rest is not sent. Callbacks run on the publisher's thread and must not block.
+        still be stored later, and sending it again may store it twice; but RecordTooLarge and StorageRefused (see
+        `services.kafka.refusals`) mean that it is not stored, and will not be if it is sent again. After a record that
+        could not be sent for another reason, the rest is not sent. Callbacks run on the publisher's thread and must not
+        block.
         """
         ...
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 RETENTION = ("retention.ms", "delete.retention.ms")
 """Kafka's settings for how long a topic keeps records, and a compacted topic its tombstones."""
 
+RECORD_LIMIT = "max.message.bytes"
+"""Kafka's setting for the largest record batch of a topic."""
+
 _DAY_MS = 24 * 60 * 60 * 1000
 
 RANKED = "ranked"
@@ -170,6 +173,19 @@ def describe_topic(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicId
         if found["error_code"]:
             raise for_code(found["error_code"])(f"topic {topic}")
     return TopicIdentity(topic, str(found["topic_id"]), len(found["partitions"]))
+
+
+def record_limits(kafka: Kafka, topics: Collection[str]) -> dict[str, int]:
+    """The largest record batch that each of the topics takes, in bytes; topics that are not found are left out.
+
+    Raises KafkaUnavailable, also if the user lacks the right DescribeConfigs.
+    """
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic, [RECORD_LIMIT]) for topic in topics]
+    with _open_admin(kafka) as admin:
+        found = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    return {topic: int(found[topic][RECORD_LIMIT]["value"]) for topic in found if RECORD_LIMIT in found[topic]}
 
 
 def list_topics(kafka: Kafka, timeout_s: float) -> set[str]:

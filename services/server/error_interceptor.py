@@ -28,6 +28,7 @@ from services.errors import (
     Overloaded,
     PermissionDenied,
     RequestError,
+    StorageRefused,
     Unauthenticated,
     Unavailable,
 )
@@ -47,6 +48,7 @@ _CODES: dict[type[RequestError], grpc.StatusCode] = {
     PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    StorageRefused: grpc.StatusCode.FAILED_PRECONDITION,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -90,9 +92,9 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         try:
             yield
         except RequestError as error:
-            if isinstance(error, Unavailable):  # the only one that concerns an operator
+            if isinstance(error, Unavailable | StorageRefused):  # those that concern an operator
                 fields: dict[str, Any] = {"method": method, "error": str(error)}
-                log_event(_logger, "request_unavailable", level=logging.WARNING, **fields)
+                log_event(_logger, f"request_{error.reason.lower()}", level=logging.WARNING, **fields)
             _abort(context, status_of(error), _pushback(error))
         except Exception as error:
             # An abort by the servicer itself stands, and so does gRPC's error that the caller has left. All others are

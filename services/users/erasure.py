@@ -29,7 +29,8 @@ NEXT_STEPS_OF_DATA = (
 def request_erasure(intake: Intake, user_id: str, time_s: float) -> None:
     """Store an erasure of everything before `time_s` (seconds since 1970) and wait for Kafka's confirmation.
 
-    Raises InvalidRequest for a bad user id, Unavailable if Kafka does not confirm in time; a retry is safe.
+    Raises InvalidRequest for a bad user id, StorageRefused if Kafka refuses it until an operator changes something,
+    Unavailable if Kafka does not confirm in time; a retry is safe.
     """
     entry = Entry(user_erasure=UserErasure(user_id=user_id))
     entry.user_erasure.time.FromMicroseconds(round(time_s * 1e6))
@@ -38,6 +39,12 @@ def request_erasure(intake: Intake, user_id: str, time_s: float) -> None:
     if result.HasField("rejected"):
         raise InvalidRequest(result.rejected.field, result.rejected.reason)
     timeout_s = intake.config.kafka_timeout_s
-    failures = intake.submit(batch, timeout_s).failures(timeout_s)
+    submission = intake.submit(batch, timeout_s)
+    failures = submission.failures(timeout_s)
+    if refusal := submission.refusal():
+        raise refusal
     if failures:
         raise Unavailable(f"Kafka has not confirmed the erasure ({type(failures[0]).__name__}): try again")
+    (stored,) = submission.answer()
+    if stored.HasField("rejected"):
+        raise InvalidRequest(stored.rejected.field, stored.rejected.reason)

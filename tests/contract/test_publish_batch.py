@@ -17,10 +17,11 @@ from crossrec.events.v1.events_pb2 import (
     ScenarioUpdate,
     UserErasure,
 )
-from services.errors import ConfigurationError
+from services.errors import ConfigurationError, StorageRefused
 from services.events.codec import decode
 from services.gateway.main import EVENT_SERVICE, build_server
 from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord
+from services.kafka.refusals import RecordTooLarge
 from tests.contract.event_gateway import NOW_S, Gateway, event_service, running
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
@@ -109,6 +110,27 @@ def test_an_unconfirmed_record_makes_the_batch_unavailable(gateway: Gateway) -> 
     assert "1 of 3 entries" in error.details()
     assert "secret" not in error.details()
     assert details(error)[1].reason == "UNAVAILABLE"
+
+
+def test_an_entry_that_is_too_large_for_its_topic_is_rejected_by_itself(gateway: Gateway) -> None:
+    """The others are stored, and the reason has size and limit; UNAVAILABLE would have it sent again for ever."""
+    gateway.publisher.failures = {1: RecordTooLarge("crossrec.behavior", 2000, 1000)}
+    first, large, last = gateway.publish(VALID, VALID, VALID)
+    assert ("accepted", "accepted") == (first.WhichOneof("result"), last.WhichOneof("result"))
+    reason = "is 2000 bytes long as a record, topic crossrec.behavior takes at most 1000 (max.message.bytes)"
+    assert ("entry", reason) == (large.rejected.field, large.rejected.reason)
+
+
+def test_what_kafka_refuses_for_good_is_not_to_be_sent_again(gateway: Gateway) -> None:
+    """FAILED_PRECONDITION: an operator has to act first; the text has what is refused and what to do."""
+    refusal = StorageRefused(
+        "Kafka refuses to store records in topic t (TopicAuthorizationFailedError): a right is missing"
+    )
+    gateway.publisher.failures = {0: TimeoutError("late"), 1: refusal}
+    error = failing(gateway, PublishRequest(entries=[VALID] * 3))
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert "2 of 3 entries are not stored: Kafka refuses to store records in topic t" in error.details()
+    assert details(error)[1].reason == "STORAGE_REFUSED"
 
 
 class Recorder(MemoryPublisher):

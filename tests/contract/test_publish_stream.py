@@ -12,9 +12,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, ScenarioUpdate
+from services.errors import StorageRefused
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.gateway.stream import StreamLimits
 from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord
+from services.kafka.refusals import RecordTooLarge
 from services.server.error_interceptor import RETRY_PUSHBACK
 from tests.contract.event_gateway import INTAKE_CONFIG, Bounds, Gateway, running
 from tests.contract.event_stream import Stream, scenario
@@ -107,6 +109,32 @@ def test_what_kafka_does_not_confirm_in_time_is_unconfirmed_and_the_stream_conti
         gateway.publisher.holding = False
         stream.send(2, scenario(1))
         assert stream.answer().results[0].accepted.event_id == "e1"
+
+
+def test_on_a_stream_too_large_entries_are_rejected(gateway: Gateway) -> None:
+    """By themselves; the stream stays open."""
+    gateway.publisher.failures = {0: RecordTooLarge("crossrec.scenarios", 2000, 1000)}
+    stream = Stream(gateway)
+    stream.send(1, scenario(1), scenario(2))
+    large, stored = stream.answer().results
+    assert ("entry", "e2") == (large.rejected.field, stored.accepted.event_id)
+    gateway.publisher.failures = {}
+    stream.send(2, scenario(3))
+    assert "e3" == stream.answer().results[0].accepted.event_id
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_what_kafka_refuses_for_good_ends_the_stream(gateway: Gateway, closed: bool) -> None:
+    """After the answer, whether or not the client has closed its side: it must not go on, or try again."""
+    gateway.publisher.failures = {0: StorageRefused("Kafka refuses to store records in topic t: a right is missing")}
+    stream = Stream(gateway)
+    stream.send(1, scenario(1), scenario(2))
+    if closed:
+        stream.done()
+    refused, stored = stream.answer().results
+    assert "a right is missing" in refused.unconfirmed.reason
+    assert stored.accepted.event_id == "e2"
+    assert grpc.StatusCode.FAILED_PRECONDITION == stream.error().code()
 
 
 def test_a_failed_record_is_unconfirmed_at_once(gateway: Gateway) -> None:

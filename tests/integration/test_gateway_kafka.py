@@ -229,6 +229,32 @@ def test_a_record_that_kafka_rejects_does_not_affect_later_ones(
     assert [record.key for record in stored(infra, topic)] == [b"i"]
 
 
+def test_a_record_too_large_for_its_topic_is_rejected_and_stops_nobody(
+    infra: Endpoints, publisher: KafkaPublisher, prefix: str
+) -> None:
+    """Also the first one, before the topic's setting is known; from the first check on none reaches the broker."""
+    from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+    with KafkaAdminClient(bootstrap_servers=infra.kafka_bootstrap) as admin:
+        small = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}.items", {"max.message.bytes": "5000"})
+        assert "OK" == admin.alter_configs([small])["topic"][f"{prefix}.items"]
+    large = Entry(item_update=ItemUpdate(item_id="i", event_id="large", description="x" * 10_000))
+    item = Entry(item_update=ItemUpdate(item_id="i", event_id="small", description="x" * 4_000))
+    config = replace(INTAKE_CONFIG, topic_prefix=prefix, kafka_timeout_s=20.0)
+    with running(publisher, config) as gateway:
+        (first,) = gateway.publish(large)
+        assert "entry" == first.rejected.field
+        assert f"topic {prefix}.items takes at most" in first.rejected.reason
+        assert ["accepted"] * 2 == [result.WhichOneof("result") for result in gateway.publish(item, click(1, 1))]
+        publisher.check(20.0)
+        producer = publisher._connection
+        results = gateway.publish(large, click(1, 2), item, large)
+        assert ["rejected", "accepted", "accepted", "rejected"] == [result.WhichOneof("result") for result in results]
+        assert "takes at most 5000 (max.message.bytes)" in results[0].rejected.reason
+        assert producer is publisher._connection, "the large ones did not reach the brokers"
+    assert [b"i", b"i"] == [record.key for record in stored(infra, f"{prefix}.items")]
+
+
 def test_without_a_broker_the_answer_is_unavailable() -> None:
     """Within the time-out, also when the caller's deadline is shorter; nothing is acknowledged."""
     with socket.socket() as unused:

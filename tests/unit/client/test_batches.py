@@ -1,7 +1,17 @@
 """Entries get ids and are split into batches before they are sent."""
 
+import pytest
+
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, ItemUpdate, ScenarioUpdate, UserErasure
-from services.client.batches import MAX_BYTES, MAX_ENTRIES, ensure_event_id, split_batches
+from services.client.batches import (
+    MAX_BYTES,
+    MAX_ENTRIES,
+    MAX_REQUEST_BYTES,
+    check_request,
+    ensure_event_id,
+    split_batches,
+)
+from services.client.errors import InvalidArgument
 
 
 def test_an_entry_gets_an_id_in_place_and_keeps_it() -> None:
@@ -35,3 +45,24 @@ def test_batches_keep_the_limit_of_bytes() -> None:
 
 def test_no_entries_make_no_batch() -> None:
     assert [] == list(split_batches([]))
+
+
+def test_an_entry_beyond_the_gateways_limit_is_refused_before_it_is_sent() -> None:
+    """GRPC would answer RESOURCE_EXHAUSTED, and the client would send it again."""
+    large, larger = (
+        Entry(item_update=ItemUpdate(item_id="i", description="x" * size))
+        for size in (MAX_REQUEST_BYTES - 200, MAX_REQUEST_BYTES)
+    )
+    assert [1] == [len(batch) for batch in split_batches([large])]
+    with pytest.raises(
+        InvalidArgument, match=r"entries: \d+ bytes in one request, the gateway receives at most 8388608"
+    ):
+        list(split_batches([larger]))
+
+
+@pytest.mark.parametrize("count", [0, MAX_ENTRIES + 1])
+def test_a_request_of_too_few_or_too_many_entries_is_refused_before_it_is_sent(count: int) -> None:
+    """The gateway would end a stream, with all that is pending on it."""
+    with pytest.raises(InvalidArgument, match=f"entries: has {count} entries, must have 1 to 1000"):
+        check_request([Entry()] * count)
+    check_request([Entry()] * MAX_ENTRIES)

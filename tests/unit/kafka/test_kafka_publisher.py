@@ -83,6 +83,11 @@ class Kafka:
         return self.producers[-1]
 
 
+def no_limits(*_: object) -> dict[str, int]:
+    """Topics without a setting."""
+    return {}
+
+
 def records(*values: bytes, key: bytes = b"k") -> list[OutgoingRecord]:
     return [OutgoingRecord("t", key, key, value, []) for value in values]
 
@@ -98,7 +103,7 @@ def kafka() -> Kafka:
 
 @pytest.fixture
 def publisher(kafka: Kafka) -> KafkaPublisher:
-    return KafkaPublisher("a:1,b:2", 10.0, kafka.connect)
+    return KafkaPublisher("a:1,b:2", 10.0, kafka.connect, no_limits)
 
 
 def test_the_producer_waits_for_all_replicas_and_is_idempotent(kafka: Kafka, publisher: KafkaPublisher) -> None:
@@ -128,7 +133,9 @@ def test_after_a_rejected_record_the_rest_is_not_sent(kafka: Kafka, publisher: K
     publish(publisher, [], 5.0)
     failure = RetriableFailure()
     kafka.producers[0].rejecting[b"2"] = failure
-    assert [None, failure, failure] == publish(publisher, records(b"1", b"2", b"3"), 5.0)
+    first, second, third = publish(publisher, records(b"1", b"2", b"3"), 5.0)
+    assert (None, failure) == (first, second)
+    assert "not sent, because an earlier record failed (RetriableFailure)" == str(third)
     assert kafka.producers[0].sent == [b"1"]
 
 
@@ -168,7 +175,10 @@ def test_a_fatal_error_replaces_the_producer(kafka: Kafka, publisher: KafkaPubli
 
 def test_a_producer_that_confirms_nothing_for_the_time_out_is_replaced(kafka: Kafka) -> None:
     """A stalled producer is replaced; shorter failures are left to the producer's own retries."""
-    long_timeout, short_timeout = KafkaPublisher("a:1", 60.0, kafka.connect), KafkaPublisher("a:1", 0.0, kafka.connect)
+    long_timeout, short_timeout = (
+        KafkaPublisher("a:1", 60.0, kafka.connect, no_limits),
+        KafkaPublisher("a:1", 0.0, kafka.connect, no_limits),
+    )
     for publisher in (long_timeout, short_timeout):
         publish(publisher, [], 5.0)
         kafka.producers[-1].failing[b"1"] = RetriableFailure()
@@ -179,7 +189,7 @@ def test_a_producer_that_confirms_nothing_for_the_time_out_is_replaced(kafka: Ka
 
 def test_a_confirmed_record_shows_that_the_producer_works(kafka: Kafka) -> None:
     """One confirmation among failures is enough to keep it."""
-    publisher = KafkaPublisher("a:1", 0.0, kafka.connect)
+    publisher = KafkaPublisher("a:1", 0.0, kafka.connect, no_limits)
     publish(publisher, [], 5.0)
     kafka.producers[0].failing[b"1"] = RetriableFailure()
     publish(publisher, records(b"1", b"2"), 5.0)
@@ -189,7 +199,7 @@ def test_a_confirmed_record_shows_that_the_producer_works(kafka: Kafka) -> None:
 
 def test_closing_closes_the_producer_once(kafka: Kafka, publisher: KafkaPublisher) -> None:
     """A second close does nothing, nor does a close before the first record."""
-    KafkaPublisher("a:1", 10.0, kafka.connect).close(1.0)
+    KafkaPublisher("a:1", 10.0, kafka.connect, no_limits).close(1.0)
     publish(publisher, records(b"1"), 5.0)
     publisher.close(1.0)
     publisher.close(1.0)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.errors import Unavailable
+from services.errors import StorageRefused, Unavailable
 from services.kafka.producer import KafkaConnection
 from services.kafka.publisher import OutgoingRecord
+from services.kafka.refusals import RecordLimits, RecordTooLarge
 from tests.unit.kafka.publisher_suite import outcomes
 
 # The real partitioner's package loads schemas through a function that Python 3.11 and 3.12 deprecate.
@@ -31,10 +32,13 @@ class Producer:
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
-        self.broker_checks = 0
+        self.broker_checks = self.lookups = 0
+        self.unknown: dict[str, Exception] = {}
 
     def partitions_for(self, topic: str) -> set[int]:
-        del topic
+        self.lookups += 1
+        if topic in self.unknown:
+            raise self.unknown[topic]
         return {0}
 
     def send(self, *record: Any, **rest: Any) -> Sent:
@@ -71,8 +75,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def connection(producer: Producer, clock: Clock) -> KafkaConnection:
-    return KafkaConnection(producer, TIMEOUT_S, clock)
+def connection(producer: Producer, limits: RecordLimits, clock: Clock) -> KafkaConnection:
+    return KafkaConnection(producer, TIMEOUT_S, limits, clock)
+
+
+@pytest.fixture
+def limits() -> RecordLimits:
+    return RecordLimits(lambda topics: dict.fromkeys(topics, 1000))
 
 
 def send(connection: KafkaConnection, count: int = 1) -> list[Any]:
@@ -158,3 +167,80 @@ def test_a_check_fails_when_records_are_pending_although_brokers_respond(
     clock.now_s += TIMEOUT_S / 2
     with pytest.raises(Unavailable, match=r"confirmed nothing for 5\.0 s"):
         connection.check(1.0)
+
+
+class PermanentError(Exception):
+    """As kafka-python's errors that it does not retry by itself."""
+
+    retriable = False
+
+
+class MessageSizeTooLargeError(PermanentError):
+    """Named as kafka-python names it."""
+
+
+class TopicAuthorizationFailedError(PermanentError):
+    """Named as kafka-python names it."""
+
+
+def record(topic: str = "t", size: int = 1) -> OutgoingRecord:
+    return OutgoingRecord(topic, b"k", b"k", b"v" * size, [])
+
+
+def test_a_record_that_is_too_large_is_not_sent(
+    connection: KafkaConnection, producer: Producer, limits: RecordLimits
+) -> None:
+    """The others are, and the connection stays: a producer would be of no use after the brokers' refusal."""
+    limits.most("t")
+    limits.refresh()
+    confirmations = connection.send([record(), record(size=1000), record()], 1e9)
+    assert 2 == len(producer.sent)
+    for sent in producer.sent:
+        sent.confirm()
+    assert [None, RecordTooLarge, None] == [found and type(found) for found in outcomes(confirmations, 0.0)]
+    assert "is 1083 bytes long as a record, topic t takes at most 1000 (max.message.bytes)" in str(
+        outcomes(confirmations, 0.0)[1]
+    )
+    assert not connection.is_broken()
+
+
+def test_of_records_that_fail_with_one_that_is_too_large_only_that_one_is_refused(
+    connection: KafkaConnection, producer: Producer, limits: RecordLimits
+) -> None:
+    """The producer fails all that it holds with the same error. The size is known from then on."""
+    confirmations = connection.send([record(), record(size=500), record(topic="other")], 1e9)
+    error = MessageSizeTooLargeError()
+    for number in (1, 0, 2):
+        producer.sent[number].fail(error)
+    assert [Unavailable, RecordTooLarge, Unavailable] == [type(found) for found in outcomes(confirmations, 0.0)]
+    assert connection.is_broken()
+    assert 500 + 82 == limits.most("t")
+
+
+def test_what_an_operator_must_change_is_not_to_be_sent_again(connection: KafkaConnection, producer: Producer) -> None:
+    """All records of a topic that is refused fail so; those of other topics may be sent again."""
+    confirmations = connection.send([record(), record(), record(topic="other")], 1e9)
+    error = TopicAuthorizationFailedError("t")
+    for sent in producer.sent:
+        sent.fail(error)
+    assert [StorageRefused, StorageRefused, Unavailable] == [type(found) for found in outcomes(confirmations, 0.0)]
+    assert "Kafka refuses to store records in topic t (TopicAuthorizationFailedError)" in str(
+        outcomes(confirmations, 0.0)[0]
+    )
+
+
+def test_a_topic_that_is_refused_before_sending_breaks_nothing(connection: KafkaConnection, producer: Producer) -> None:
+    """Records of other topics are sent, and the brokers are asked once."""
+    producer.unknown["t"] = TopicAuthorizationFailedError("t")
+    confirmations = connection.send([record(), record(topic="other"), record()], 1e9)
+    producer.sent[0].confirm()
+    assert [StorageRefused, None, StorageRefused] == [found and type(found) for found in outcomes(confirmations, 0.0)]
+    assert (2, False) == (producer.lookups, connection.is_broken())
+
+
+def test_after_a_passing_failure_the_rest_is_not_sent(connection: KafkaConnection, producer: Producer) -> None:
+    """A later record would overtake one of its key that is sent again."""
+    producer.unknown["t"] = TimeoutError("no metadata")
+    confirmations = connection.send([record(), record(topic="other")], 1e9)
+    assert [TimeoutError, Unavailable] == [type(found) for found in outcomes(confirmations, 0.0)]
+    assert [] == producer.sent

@@ -57,7 +57,10 @@ class EventServiceServicer:
         does not affect the others; so is an entry of a kind that the caller's token does not permit (scopes:
         `publish` for behaviour events, `catalogue` for items and scenarios, `erase` for user erasures). Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
         and with UNAVAILABLE when Kafka does not confirm in time: retry with the same event ids, duplicates
-        are dropped by event id. RESOURCE_EXHAUSTED: the gateway's limit of unconfirmed entries or the
+        are dropped by event id. FAILED_PRECONDITION (reason STORAGE_REFUSED): Kafka refuses entries until an
+        operator changes something, which the text names; some entries may be stored: do not retry before.
+        A request of more than 8 MiB is refused by gRPC itself, with RESOURCE_EXHAUSTED and without details: send
+        fewer entries. RESOURCE_EXHAUSTED with a retry delay: the gateway's limit of unconfirmed entries or the
         client's rate limit is reached; nothing was stored, google.rpc.RetryInfo and the trailing metadata
         grpc-retry-pushback-ms give the retry delay.
         """
@@ -79,6 +82,8 @@ class EventServiceServicer:
         after the responses to all requests read, when the gateway stops: open another stream.
         RESOURCE_EXHAUSTED at once, with a retry delay as above, when too many streams are open. Entries
         without a result when a stream ends may or may not be stored: retry them with the same event ids.
+        FAILED_PRECONDITION, after the responses to all requests read, as for Publish; the entries that Kafka
+        refused have the result `unconfirmed` with that reason.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
