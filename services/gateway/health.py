@@ -8,9 +8,10 @@ import threading
 from dataclasses import dataclass
 
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer
+from grpc_health.v1.health import OVERALL_HEALTH
 
 from services.kafka.publisher import Publisher
+from services.server.health_service import HealthService
 from services.server.logging import log_event
 from services.server.metrics_endpoint import HealthReport
 
@@ -56,7 +57,7 @@ class KafkaHealth:
     """
 
     def __init__(
-        self, health: HealthServicer, service: str, publisher: Publisher, interval_s: float, timeout_s: float
+        self, health: HealthService, service: str, publisher: Publisher, interval_s: float, timeout_s: float
     ) -> None:
         self._health, self._names = health, (OVERALL_HEALTH, service)
         self._publisher = publisher

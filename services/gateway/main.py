@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from crossrec.events.v1 import events_pb2
 from crossrec.events.v1.events_pb2_grpc import add_EventServiceServicer_to_server
-from services.gateway.batch import IntakeConfig
+from services.gateway.batch import MAX_ENTRIES, IntakeConfig
 from services.gateway.health import KafkaHealth
 from services.gateway.intake import EntryObserver, Intake
 from services.gateway.metrics import GatewayLoadMetrics, GatewayMetrics
@@ -18,7 +18,7 @@ from services.gateway.stream import StreamLimits
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import Publisher
 from services.server.call_observer import Observe
-from services.server.grpc_server import BoundServer
+from services.server.grpc_server import BoundServer, ServerLimits
 from services.server.grpc_server import build_server as build_grpc_server
 from services.server.lifecycle import serve_until_signal
 from services.server.logging import configure_logging, log_event
@@ -26,6 +26,7 @@ from services.server.metrics_endpoint import serve_metrics
 from services.server.security.protection import UNPROTECTED, Protection, open_protection
 from services.server.security.pseudonyms import open_pseudonymizer
 from services.server.telemetry.setup import open_tracing
+from services.server.wire_count import WireLimit
 from services.settings.load import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 EVENT_SERVICE = events_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
+
+WIRE_LIMITS = {
+    f"/{EVENT_SERVICE}/{method}": WireLimit("entries", request.ENTRIES_FIELD_NUMBER, MAX_ENTRIES)
+    for method, request in (("Publish", events_pb2.PublishRequest), ("PublishStream", events_pb2.PublishStreamRequest))
+}
+"""Most entries of requests, counted before a request is parsed."""
 
 SPARE_THREADS = 4
 """Threads beyond one per batch and stream, so that rejections and health checks need not wait for one of those."""
@@ -135,8 +142,7 @@ def build_server(
         EVENT_SERVICE,
         register,
         listen,
-        threads,
-        MAX_REQUEST_BYTES,
+        ServerLimits(threads, MAX_REQUEST_BYTES, WIRE_LIMITS),
         protection=protection,
         observe=observe,
         tracing=tracing,

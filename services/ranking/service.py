@@ -12,11 +12,13 @@ from services.ranking.admission.admission import AdmissionController, parse_prio
 from services.ranking.admission.concurrency_limit import ConcurrencyLimit
 from services.ranking.pipeline import Ranker, rank
 from services.ranking.request_state import WAIT_STAGE, StageTimings
+from services.ranking.validate import MAX_ITEMS
 from services.server.call_observer import Observe
-from services.server.grpc_server import BoundServer
+from services.server.grpc_server import BoundServer, ServerLimits
 from services.server.grpc_server import build_server as build_grpc_server
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.request import attach_timeline
+from services.server.wire_count import WireLimit
 from services.store.protocol import StaleSchema
 
 if TYPE_CHECKING:
@@ -26,11 +28,13 @@ RANKING_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"].full
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
+WIRE_LIMITS = {
+    f"/{RANKING_SERVICE}/Rank": WireLimit("item_ids", ranking_pb2.RankRequest.ITEM_IDS_FIELD_NUMBER, MAX_ITEMS)
+}
+"""Most entries of requests, counted before a request is parsed."""
+
 SPARE_THREADS = 4
 """Threads beyond one per admitted request, so that rejections and health checks need not wait for a ranking to end."""
-
-SPARE_CALLS = 64
-"""Calls that may wait for a thread; gRPC itself rejects more, without a thread."""
 
 
 class RankingService(RankingServiceServicer):
@@ -83,15 +87,12 @@ def build_server(
         register_rank(server, service.Rank)
 
     # The service itself limits concurrent rankings: in the queue of a thread pool requests could not be rejected.
-    threads = service.max_waiting + SPARE_THREADS
-    calls = threads + SPARE_CALLS
+    limits = ServerLimits(service.max_waiting + SPARE_THREADS, MAX_REQUEST_BYTES, WIRE_LIMITS)
     return build_grpc_server(
         RANKING_SERVICE,
         register,
         listen,
-        threads,
-        MAX_REQUEST_BYTES,
-        max_calls=calls,
+        limits,
         shared=shared,
         protection=protection,
         observe=observe,

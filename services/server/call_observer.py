@@ -1,7 +1,7 @@
 """Reports every call of a service when it ends: method, status code, duration.
 
-Comes before all other interceptors, so that calls rejected by those are reported, too. Calls that gRPC itself rejects,
-because too many are in the server, are not. Knows no metrics.
+Comes before all other interceptors, so that calls rejected by those are reported, too, and those whose message never
+came (CANCELLED). Calls that gRPC itself rejects, because too many are in the server, are not. Knows no metrics.
 """
 
 import time

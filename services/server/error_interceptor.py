@@ -3,7 +3,6 @@
 Domain code raises errors of `services.errors`; `ErrorInterceptor` answers with their status. Any other error is
 INTERNAL with the request's id, under which the log has the traceback. A rejected caller gets its retry delay twice: in
 `google.rpc.RetryInfo`, and in the trailing metadata that gRPC clients with a retry policy follow by themselves.
-Requests are parsed here: gRPC itself would answer bytes that are not a message with INTERNAL.
 """
 
 import logging
@@ -17,7 +16,6 @@ from typing import Any
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status
@@ -32,7 +30,7 @@ from services.errors import (
     Unauthenticated,
     Unavailable,
 )
-from services.server.grpc_handlers import Parse, wrap_handler
+from services.server.grpc_handlers import wrap_handler
 from services.server.logging import log_event
 from services.server.telemetry.request import current_request
 
@@ -70,7 +68,7 @@ def status_of(error: RequestError) -> Status:
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
-    """Wraps unary calls and two-way streams; the health watch is gRPC's own and stays as it is.
+    """Wraps unary calls and two-way streams; health answers its errors itself.
 
     Args:
         make_id: makes the request id of an INTERNAL answer and of its log line, if the request has none.
@@ -84,8 +82,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-        parse = _parser(handler.request_deserializer)
-        return wrap_handler(handler, partial(self._map_errors, handler_call_details.method), parse)
+        return wrap_handler(handler, partial(self._map_errors, handler_call_details.method))
 
     @contextmanager
     def _map_errors(self, method: str, context: Any) -> Iterator[None]:
@@ -111,18 +108,6 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
         message = f"internal error, request id {request_id}"
         _abort(context, _status(grpc.StatusCode.INTERNAL, message, [info]))
-
-
-def _parser(deserialise: Parse | None) -> Parse:
-    """The parser of a request. Raises InvalidRequest for bytes that are not the message."""
-
-    def parse(data: bytes) -> Any:
-        try:
-            return deserialise(data) if deserialise else data
-        except DecodeError as error:
-            raise InvalidRequest("request", f"cannot be read: {error}") from error
-
-    return parse
 
 
 def _delay_ms(error: Overloaded) -> int:

@@ -1,47 +1,48 @@
 """Builds a gRPC server as gateway and ranking use it: service, health and reflection on one port, interceptors."""
 
-from collections.abc import Callable
+import os
+import secrets
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
-from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from services.errors import ConfigurationError
 from services.server.call_observer import CallObserver, Observe
+from services.server.client_waits import ClientWaits, WaitLimits, cancelled_calls_log
 from services.server.error_interceptor import ErrorInterceptor
+from services.server.health_service import MOST_WATCHES, HealthService
+from services.server.health_service import THREADS as HEALTH_THREADS
+from services.server.message_interceptor import MessageInterceptor, MessageLimits
+from services.server.parsing_budget import ParsingBudget
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.interceptor import RequestInterceptor
+from services.server.wire_count import WireLimit
 
 if TYPE_CHECKING:
     from services.server.telemetry.opentelemetry import Tracing
 
+READ_BYTES = 256 * 1024 * 1024
+"""Memory for messages that are being received: gRPC keeps what has arrived of each, and a message may be as large as
+the largest request. Part of the memory limit in the chart."""
 
-class BoundedHealthServicer(HealthServicer):
-    """gRPC's health service, which keeps every service name that a client watches, restricted to known services.
+MOST_UNTAKEN = 64
+"""Calls whose answer their client has not taken; of more, those of whoever has most end."""
 
-    Watching another name gets SERVICE_UNKNOWN, and nothing is stored: the health service needs no token, so clients
-    could otherwise fill the memory.
+TAKE_TIMEOUT_S, TAKE_GRACE_S = 60.0, 5.0
+"""Seconds that a client has to take an answer; while there are too many untaken ones, at least the second."""
 
-    Args:
-        service: full name of the one service besides the server as a whole.
-    """
+SEND_TIMEOUT_S = 1.0
+"""Seconds that a client has to take a status that it watches: sending holds a thread."""
 
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._known = {"", service}
-
-    def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:  # noqa: N802
-        """Send the status of a service, and again whenever it changes, until the client leaves."""
-        if request.service in self._known or send_response_callback is None:
-            return super().Watch(request, context, send_response_callback)
-        send_response_callback(health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN))
-        context.add_callback(lambda: send_response_callback(None))
-        return None
+SPARE_CALLS = 1024
+"""Calls beyond the threads, which wait until one has rejected them: a burst of calls without messages comes in faster
+than threads can refuse it, and gRPC itself would refuse other calls along with it."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,36 @@ class BoundServer:
         server: to start and stop.
         health: the health status of the server and of its service.
         address: where it listens, host:port.
+        probe_address: where this process alone may ask for its health, in plain text.
     """
 
     server: grpc.Server
-    health: HealthServicer
+    health: HealthService
     address: str
+    probe_address: str
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """Limits of a server.
+
+    Args:
+        max_workers: requests served at once; more wait, and those whose deadline passes meanwhile are dropped.
+        max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
+        wire: most entries of requests by method, like /service/method.
+    """
+
+    max_workers: int
+    max_request_bytes: int
+    wire: Mapping[str, WireLimit] | None = None
 
 
 def build_server(
     name: str,
     register: Callable[[grpc.Server], None],
     listen: str,
-    max_workers: int,
-    max_request_bytes: int,
+    limits: ServerLimits,
     *,
-    max_calls: int | None = None,
     shared: bool = False,
     protection: Protection = UNPROTECTED,
     observe: Observe | None = None,
@@ -78,16 +94,14 @@ def build_server(
         name: full name of the service.
         register: adds the servicer to a server.
         listen: host:port.
-        max_workers: requests served at once; more wait, and those whose deadline passes meanwhile are dropped.
-        max_request_bytes: larger requests are answered with RESOURCE_EXHAUSTED.
-        max_calls: calls in the server, waiting ones included; more are answered with RESOURCE_EXHAUSTED; None: any.
+        limits: see `ServerLimits`.
         shared: whether other processes of this user may listen on the same port, and get a share of the connections.
-        protection: TLS and access control.
+        protection: TLS, access control and limits per client.
         observe: is called for every call of the service that has ended.
         tracing: makes spans of calls; None: no tracing.
     """
     options = (
-        ("grpc.max_receive_message_length", max_request_bytes),
+        ("grpc.max_receive_message_length", limits.max_request_bytes),
         # Unless `shared`, a port that is taken is an error, not a second server that gets half the calls.
         ("grpc.so_reuseport", int(shared)),
         # Streams of a client that vanished end within the sum of these two.
@@ -97,18 +111,37 @@ def build_server(
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.max_concurrent_streams", protection.max_streams),
     )
-    pool = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
+    reads = WaitLimits(max(1, READ_BYTES // limits.max_request_bytes), protection.message_timeout_s)
+    cancelled = cancelled_calls_log()
+    messages = ClientWaits(reads, "message", cancelled)
+    answers = ClientWaits(WaitLimits(MOST_UNTAKEN, TAKE_TIMEOUT_S, TAKE_GRACE_S), "answer to be taken", cancelled)
+    statuses = ClientWaits(WaitLimits(MOST_WATCHES, SEND_TIMEOUT_S), "status to be taken", cancelled)
+    # A thread per request that is served, that is read, or that waits to be read: so no call waits in the pool's queue.
+    threads = limits.max_workers + reads.most + reads.most_queued
     observers = [CallObserver(name, observe)] if observe else []
-    interceptors = [RequestInterceptor(tracing), *observers, ErrorInterceptor(), *protection.interceptors]
-    server = grpc.server(pool, interceptors=interceptors, options=options, maximum_concurrent_rpcs=max_calls)
+    parsing = ParsingBudget(limits.max_request_bytes)
+    server = grpc.server(
+        ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+        interceptors=[
+            RequestInterceptor(tracing),
+            *observers,
+            ErrorInterceptor(),
+            *protection.interceptors,
+            MessageInterceptor(name, MessageLimits(messages, answers, parsing, limits.wire or {})),
+        ],
+        options=options,
+        maximum_concurrent_rpcs=threads + HEALTH_THREADS + SPARE_CALLS,
+    )
     register(server)
-    health = BoundedHealthServicer(name)
+    health = HealthService(messages, statuses)
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health.add_to(server)
     if protection.reflection:
         reflection.enable_server_reflection((name, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
     try:
         port = protection.bind(server, listen)
+        probe_address = f"unix-abstract:crossrec-{os.getpid()}-{secrets.token_hex(8)}"
+        server.add_insecure_port(probe_address)
     except RuntimeError as error:
         raise ConfigurationError(f"listen: cannot bind {listen}, is the port taken?") from error
-    return BoundServer(server, health, f"{listen.rpartition(':')[0]}:{port}")
+    return BoundServer(server, health, f"{listen.rpartition(':')[0]}:{port}", probe_address)

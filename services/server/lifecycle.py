@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import grpc
-from grpc_health.v1.health import HealthServicer
 
+from services.server.health_service import HealthService
 from services.server.logging import log_event
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 def serve_until_signal(
     server: grpc.Server,
-    health: HealthServicer,
+    health: HealthService,
     drain_s: float,
     on_stop: Callable[[], None],
     on_drain: Callable[[], None] = lambda: None,
@@ -41,7 +41,7 @@ def serve_until_signal(
 
 
 def drain(
-    server: grpc.Server, health: HealthServicer, drain_s: float, on_drain: Callable[[], None] = lambda: None
+    server: grpc.Server, health: HealthService, drain_s: float, on_drain: Callable[[], None] = lambda: None
 ) -> None:
     """Stop a server gracefully.
 

@@ -44,7 +44,7 @@ class GatewaySettings(SettingsSection):
     rate_limit_events_per_s: float = Field(
         0.0,
         ge=0,
-        description="Events per second and client, by its crossrec-client metadata or else its address; 0: no limit.",
+        description="Events per second and client; a client is as in security.max_in_flight_per_client; 0: no limit.",
     )
     rate_limit_burst: int = Field(1000, ge=1, description="Events that a client may send in a burst.")
     health_interval_s: float = Field(

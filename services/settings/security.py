@@ -39,13 +39,20 @@ class SecuritySettings(SettingsSection):
         default=True, description="Whether gRPC reflection is served; with tokens it needs the scope admin."
     )
     max_streams_per_connection: int = Field(
-        1000, ge=1, description="Concurrent calls per connection; more wait at the client."
+        100, ge=1, description="Concurrent calls per connection; more wait at the client."
+    )
+    message_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds in which the message of a call must arrive, else the call is cancelled. Requests of 8 MB "
+        "need 13 Mbit/s for the default.",
     )
     max_in_flight_per_client: int = Field(
-        0,
+        128,
         ge=0,
-        description="Concurrent calls per client and server process; a client is its token's name, else as in "
-        "gateway.rate_limit_events_per_s; more get RESOURCE_EXHAUSTED; 0: no limit.",
+        description="Concurrent calls per client and server process, those included whose message has not arrived; a "
+        "client is its token's name, else that in its certificate, else its address; more get RESOURCE_EXHAUSTED; "
+        "0: no limit.",
     )
 
     @property

@@ -18,7 +18,7 @@ from services.ranking.respond import serialize_reply
 from services.ranking.service import MAX_REQUEST_BYTES, RANKING_SERVICE, register_rank
 from services.ranking.wiring import build_models
 from services.registry.model import ScoringModel
-from services.server.grpc_server import build_server
+from services.server.grpc_server import ServerLimits, build_server
 from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.settings.load import load_settings
 from services.store.connect import open_feature_store
@@ -87,7 +87,7 @@ def main(name: str, address: str) -> None:
     def register(server: grpc.Server) -> None:
         register_rank(server, service.rank)
 
-    built = build_server(RANKING_SERVICE, register, address, THREADS, MAX_REQUEST_BYTES)
+    built = build_server(RANKING_SERVICE, register, address, ServerLimits(THREADS, MAX_REQUEST_BYTES))
     freeze_heap()
     serve_until_signal(built.server, built.health, 1.0, lambda: None)
 

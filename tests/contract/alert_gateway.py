@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from grpc_health.v1.health import HealthServicer
 from prometheus_client import CollectorRegistry
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, PublishRequest
@@ -26,6 +25,7 @@ from services.kafka.publisher import MemoryPublisher
 from tests.contract.alert_rules import Scrapes, text_of
 from tests.contract.event_gateway import INTAKE_CONFIG
 from tests.contract.event_gateway import NOW_S as GATEWAY_NOW_S
+from tests.unit.server.health_services import new_health_service
 
 
 @dataclass
@@ -65,7 +65,7 @@ def gateway(records: int = 50_000) -> Iterator[Gateway]:
     intake = Intake(publisher, INTAKE_CONFIG, budget, now_s=lambda: GATEWAY_NOW_S, observer=metrics)
     service = EventService(intake, rates, StreamLimits(5000), 8, 4)
     built = build_gateway(service, "127.0.0.1:0", observe=metrics.on_call)
-    health = KafkaHealth(HealthServicer(), EVENT_SERVICE, publisher, 60.0, 1.0)
+    health = KafkaHealth(new_health_service(), EVENT_SERVICE, publisher, 60.0, 1.0)
     health.check()
     registry.register(GatewayLoad(budget, rates, service, health))
     built.server.start()

@@ -11,10 +11,10 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import grpc
-from grpc_health.v1.health import HealthServicer
 
 from services.errors import CrossRecError
 from services.ranking.process.metrics_aggregation import MetricsResponder
+from services.server.health_service import HealthService
 from services.server.lifecycle import drain
 from services.server.logging import log_crash
 
@@ -42,7 +42,7 @@ class SupervisorConnection:
         self._serving = False
         threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
 
-    def serve(self, server: grpc.Server, health: HealthServicer) -> None:
+    def serve(self, server: grpc.Server, health: HealthService) -> None:
         """Start the server, report it as ready, and return when it has been stopped and is drained."""
         self._serving = True
         server.start()

@@ -5,16 +5,13 @@ before it, answers.
 """
 
 import logging
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
 
 from services.errors import PermissionDenied, RequestError, Unauthenticated
-from services.server.logging import log_event
+from services.server.counted_log import CountedLog
 from services.server.security.caller import CURRENT_GRANT, Caller, Grant, Scope
 from services.server.security.verifier import TokenVerifier
 
@@ -32,9 +29,6 @@ _ADMIN = frozenset({Scope.ADMIN})
 OPEN = {"grpc.health.v1.Health"}
 """Services that need no token: probes have none."""
 
-LOG_INTERVAL_S = 60.0
-"""The first rejection is logged at once, later ones together, once per interval, seconds."""
-
 _logger = logging.getLogger(__name__)
 
 
@@ -49,11 +43,10 @@ class AccessInterceptor(grpc.ServerInterceptor):
 
     Args:
         verifier: verifies tokens.
-        rejections: counts rejected calls for the log.
     """
 
-    def __init__(self, verifier: TokenVerifier, rejections: "Rejections | None" = None) -> None:
-        self._verifier, self._rejections = verifier, rejections or Rejections()
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier, self._rejections = verifier, CountedLog("access_refused", _logger)
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The method's handler, or one that rejects the call."""
@@ -65,7 +58,8 @@ class AccessInterceptor(grpc.ServerInterceptor):
             token = _bearer(handler_call_details.invocation_metadata)
             caller = self._authorize(token, needed)
         except RequestError as error:
-            self._rejections.count(method, error.reason)
+            known = method if method[1:].partition("/")[0] in SCOPES else "other"
+            self._rejections.count(f"{known} {error.reason}")
             return _rejecting_handler(error)
         grant = Grant(caller, lambda: self._authorize(token, needed))
         CURRENT_GRANT.set(grant)
@@ -77,29 +71,6 @@ class AccessInterceptor(grpc.ServerInterceptor):
         if caller.scopes.isdisjoint(needed):
             raise PermissionDenied(f"the token has no scope {' or '.join(sorted(needed))}")
         return caller
-
-
-class Rejections:
-    """Logs counts of rejected calls, at most one line per interval. Thread-safe.
-
-    Args:
-        clock_s: monotonic seconds.
-    """
-
-    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._clock_s, self._next_s = clock_s, float("-inf")
-        self._lock, self._counts = threading.Lock(), Counter[str]()
-
-    def count(self, method: str, reason: str) -> None:
-        """Count a rejected call, and log the counts if it is time."""
-        known = method if method[1:].partition("/")[0] in SCOPES else "other"
-        with self._lock:
-            self._counts[f"{known} {reason}"] += 1
-            if self._clock_s() < self._next_s:
-                return
-            counts, self._counts = self._counts, Counter()
-            self._next_s = self._clock_s() + LOG_INTERVAL_S
-        log_event(_logger, "access_refused", level=logging.WARNING, counts=dict(counts))
 
 
 def _bearer(metadata: Sequence[tuple[str, str | bytes]]) -> str:

@@ -4,15 +4,12 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     import grpc
-
-CLIENT = "crossrec-client"
-"""Request metadata by which a client without a token identifies itself."""
-
-MAX_CLIENT_CHARS = 128
 
 
 class Scope(StrEnum):
@@ -78,10 +75,39 @@ def current_scopes() -> frozenset[Scope]:
 
 
 def client_of(context: "grpc.ServicerContext") -> str:
-    """The client of a call: name of its token, else its `crossrec-client` metadata, else its address without port."""
+    """The client of a call, for its limits: name of its token, else of its certificate, else its address without port.
+
+    Nothing that callers may choose freely is part of it.
+    """
+    return _authenticated(context) or _host(context.peer())
+
+
+def waiter_of(context: "grpc.ServicerContext") -> str:
+    """Who a call waits for: its client if that has a token or certificate, else its connection."""
+    return _authenticated(context) or context.peer()
+
+
+def certificate_name(context: "grpc.ServicerContext") -> str:
+    """The name in the client's verified certificate: first alternative name, else common name; empty: there is none."""
+    found = context.auth_context()
+    names = (*found.get("x509_subject_alternative_name", ()), *found.get("x509_common_name", ()))
+    return next((name.decode(errors="replace") for name in names if name), "")
+
+
+def _authenticated(context: "grpc.ServicerContext") -> str:
     if grant := CURRENT_GRANT.get():
         return f"token:{grant.caller.name}"
-    for name, value in context.invocation_metadata():
-        if name == CLIENT and value:
-            return f"name:{str(value)[:MAX_CLIENT_CHARS]}"
-    return str(context.peer()).rpartition(":")[0]
+    name = certificate_name(context)
+    return f"certificate:{name}" if name else ""
+
+
+def _host(peer: str) -> str:
+    """The address of a peer like ipv4:127.0.0.1:80; of IPv6 the network: a client has 2**64 addresses there."""
+    kind, _, rest = peer.partition(":")
+    if kind != "ipv6":
+        return peer.rpartition(":")[0] or peer
+    try:
+        address = IPv6Address(unquote(rest).rpartition("]")[0].strip("[").partition("%")[0])
+    except ValueError:
+        return peer
+    return f"ipv6:{address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64)}"

@@ -1,7 +1,6 @@
 """An interceptor that limits the calls in flight of each client."""
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,7 +25,7 @@ class InFlightInterceptor(grpc.ServerInterceptor):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._lock, self._counts = threading.Lock(), Counter[str]()
+        self._lock, self._counts = threading.Lock(), dict[str, int]()
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The method's handler, counted."""
@@ -38,9 +37,11 @@ class InFlightInterceptor(grpc.ServerInterceptor):
     @contextmanager
     def _count(self, client: str) -> Iterator[None]:
         with self._lock:
-            if self._counts[client] >= self._most:
-                raise Overloaded(f"{self._most} calls of this client are in progress already", RETRY_AFTER_S)
-            self._counts[client] += 1
+            count = self._counts.get(client, 0)
+            if count < self._most:
+                self._counts[client] = count + 1
+        if count >= self._most:
+            raise Overloaded(f"{self._most} calls of this client are in progress already", RETRY_AFTER_S)
         try:
             yield
         finally:

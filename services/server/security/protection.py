@@ -30,6 +30,7 @@ class Protection:
         interceptors: access control and limits; they come right after the error interceptor.
         reflection: whether reflection is served.
         max_streams: calls at once on one connection.
+        message_timeout_s: seconds in which the message of a call must arrive.
         tls: none, server or mutual; for the log.
         access: open, or by tokens; for the log.
     """
@@ -37,7 +38,8 @@ class Protection:
     credentials: grpc.ServerCredentials | None = None
     interceptors: tuple[grpc.ServerInterceptor, ...] = ()
     reflection: bool = True
-    max_streams: int = 1000
+    max_streams: int = 100
+    message_timeout_s: float = 5.0
     tls: str = "none"
     access: str = "open"
 
@@ -75,6 +77,7 @@ def open_protection(security: SecuritySettings, check_interval_s: float = CHECK_
         interceptors=tuple(interceptors),
         reflection=security.reflection,
         max_streams=security.max_streams_per_connection,
+        message_timeout_s=security.message_timeout_s,
         tls="none" if not security.certificate_file else "mutual" if security.require_client_certificate else "server",
         access="tokens" if security.needs_tokens else "open",
     )

@@ -1,6 +1,6 @@
 """The outermost interceptor of a gRPC server: gives every call a request id and, with tracing, a span.
 
-The id goes back in the trailing metadata, errors included. Health and reflection are gRPC's own and stay as they are.
+The id goes back in the trailing metadata, errors included. Health and reflection have neither.
 """
 
 import time

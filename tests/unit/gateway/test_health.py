@@ -5,11 +5,12 @@ import logging
 import threading
 
 import pytest
-from grpc_health.v1.health import HealthServicer
 
 from services.gateway.health import Hysteresis, KafkaHealth
 from services.kafka.publisher import MemoryPublisher
+from services.server.health_service import HealthService
 from services.server.logging import JsonFormatter
+from tests.unit.server.health_services import new_waits
 
 CASES = [
     ("+", "+"),
@@ -42,11 +43,11 @@ def test_a_change_is_reported_once() -> None:
 SERVING, NOT_SERVING = 1, 2
 
 
-class Health(HealthServicer):
+class Health(HealthService):
     """Records the statuses that are set."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(new_waits("message"), new_waits("status"))
         self.statuses: dict[str, list[int]] = {}
         self.serving = threading.Event()
 

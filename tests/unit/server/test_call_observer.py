@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from services.errors import InvalidRequest
-from services.server.grpc_server import build_server
+from services.server.grpc_server import ServerLimits, build_server
 
 SERVICE = "test.Service"
 Call = tuple[str, str]
@@ -61,7 +61,7 @@ def serving(recorder: CallRecorder) -> Iterator[grpc.Channel]:
     def register(server: grpc.Server) -> None:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
-    built = build_server(SERVICE, register, "127.0.0.1:0", 4, 1 << 20, observe=recorder)
+    built = build_server(SERVICE, register, "127.0.0.1:0", ServerLimits(4, 1 << 20), observe=recorder)
     built.server.start()
     try:
         with grpc.insecure_channel(built.address) as channel:

@@ -65,30 +65,6 @@ def violation_of(error: grpc.RpcError) -> BadRequest.FieldViolation:
     return violation
 
 
-@pytest.mark.parametrize("bad", [b"\xff", b"\x0a\x05ab", b"\x0a\x01\xff"], ids=["no field", "cut off", "no UTF-8"])
-def test_bytes_that_do_not_parse_are_an_invalid_request(bad: bytes) -> None:
-    """INVALID_ARGUMENT with the message's name, from a unary method and from a stream after its first answer."""
-    parsing = {"request_deserializer": ErrorInfo.FromString}
-    unary = grpc.unary_unary_rpc_method_handler(lambda request, _: request.reason.encode(), **parsing)
-    with serving(unary) as channel, pytest.raises(grpc.RpcError) as rejected:
-        channel.unary_unary(METHOD)(bad, timeout=30, wait_for_ready=True)
-    reasons = grpc.stream_stream_rpc_method_handler(
-        lambda requests, _: (r.reason.encode() for r in requests), **parsing
-    )
-    with serving(reasons) as channel:
-        call = channel.stream_stream(METHOD)(
-            iter([ErrorInfo(reason="fine").SerializeToString(), bad]), timeout=30, wait_for_ready=True
-        )
-        assert b"fine" == next(call)
-        with pytest.raises(grpc.RpcError) as ended:
-            next(call)
-    for error in (rejected.value, ended.value):
-        assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
-        assert "INVALID_REQUEST" == info_of(error).reason
-        assert "request" == violation_of(error).field
-        assert "google.rpc.ErrorInfo" in violation_of(error).description
-
-
 def raising(error: Exception) -> Callable[[Any, Any], Any]:
     def behaviour(request: Any, context: Any) -> Any:
         del request, context

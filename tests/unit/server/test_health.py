@@ -15,13 +15,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import HealthServicer
+from grpc_health.v1 import health_pb2
 from typer.testing import CliRunner
 
 from services.consumers.observer import ConsumerObserver
 from services.server.health import health_command
+from services.server.health_service import HealthService
 from services.server.metrics_endpoint import serve_metrics
+from tests.unit.server.health_services import new_health_service
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -34,11 +35,9 @@ def run_health(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def start_server(
-    servicer: HealthServicer, credentials: grpc.ServerCredentials | None = None
-) -> tuple[grpc.Server, str]:
+def start_server(servicer: HealthService, credentials: grpc.ServerCredentials | None = None) -> tuple[grpc.Server, str]:
     server = grpc.server(ThreadPoolExecutor(1))
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    servicer.add_to(server)
     listen = "127.0.0.1:0"
     port = server.add_secure_port(listen, credentials) if credentials else server.add_insecure_port(listen)
     server.start()
@@ -46,15 +45,12 @@ def start_server(
 
 
 @pytest.fixture
-def servicer() -> HealthServicer:
-    servicer = HealthServicer()
-    servicer.set("", SERVING)
-    servicer.set("away", NOT_SERVING)
-    return servicer
+def servicer() -> HealthService:
+    return new_health_service(away=NOT_SERVING)
 
 
 @pytest.fixture
-def address(servicer: HealthServicer) -> Iterator[str]:
+def address(servicer: HealthService) -> Iterator[str]:
     server, address = start_server(servicer)
     yield address
     server.stop(None).wait()
@@ -73,7 +69,7 @@ def test_a_service_that_is_not_serving_exits_with_1(address: str, service: str, 
     assert f"{address}: {reason}" in output
 
 
-def test_a_stopped_server_exits_with_1(servicer: HealthServicer) -> None:
+def test_a_stopped_server_exits_with_1(servicer: HealthService) -> None:
     """The error has the status UNAVAILABLE."""
     server, address = start_server(servicer)
     server.stop(None).wait()
@@ -118,7 +114,7 @@ def certificate(directory: Path) -> tuple[Path, Path]:
     return key_file, certificate_file
 
 
-def test_mutual_tls(servicer: HealthServicer, tmp_path: Path) -> None:
+def test_mutual_tls(servicer: HealthService, tmp_path: Path) -> None:
     """The check passes with the name in the certificate; without it, or in plain text, it fails."""
     key, crt = certificate(tmp_path)
     pair = [(key.read_bytes(), crt.read_bytes())]

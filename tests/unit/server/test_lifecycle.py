@@ -9,23 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import HealthServicer
+from grpc_health.v1 import health_pb2
 
 from services.server.lifecycle import ending_within, serve_until_signal
+from tests.unit.server.health_services import new_health_service
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_drains_calls_in_progress_and_then_stops(number: signal.Signals) -> None:
     """A call in progress is answered, health has turned NOT_SERVING by then, and on_stop runs last."""
-    health, begun, order = HealthServicer(), threading.Event(), []
+    health, begun, order = new_health_service(), threading.Event(), []
     handlers_before = signal.getsignal(number)
 
-    def call(request: bytes, context: grpc.ServicerContext) -> bytes:
+    def call(request: bytes, _: grpc.ServicerContext) -> bytes:
         begun.set()
-        check = health_pb2.HealthCheckRequest()
         done = threading.Event()
-        while health.Check(check, context).status == health_pb2.HealthCheckResponse.SERVING:
+        while health.status_of("") == health_pb2.HealthCheckResponse.SERVING:
             done.wait(0.001)
         order.append("answered")
         return request
@@ -33,7 +32,7 @@ def test_a_signal_drains_calls_in_progress_and_then_stops(number: signal.Signals
     server = grpc.server(ThreadPoolExecutor(2))
     handler = grpc.unary_unary_rpc_method_handler(call)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Call": handler})])
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health.add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
 
     def client() -> bytes:
