@@ -6,7 +6,7 @@ from typing import Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from services.kafka.connection import Kafka
+from services.kafka.connection import Kafka, KafkaUnavailable
 from services.kafka.groups import STABLE, open_group_admin
 from services.kafka.topics import describe_topic
 
@@ -97,6 +97,15 @@ def bounds(consumer: KafkaConsumer) -> dict[int, tuple[int, int]]:
         if end is not None:
             found[partition.partition] = (consumer.position(partition, timeout_ms=0), end)
     return {partition: (position, end) for partition, (position, end) in found.items() if position is not None}
+
+
+def check_ends(committed: Mapping[TopicPartition, int | None], ends: Mapping[TopicPartition, int]) -> None:
+    """Raise KafkaUnavailable if a partition ends before its committed offset: reading on would count records twice."""
+    for partition, end in ends.items():
+        if (offset := committed[partition]) is not None and offset > end:
+            found = f"ends at offset {end}, before the committed {offset}: Kafka has lost records"
+            advice = "restore them, or increase kafka.topic_epoch and rewind"
+            raise KafkaUnavailable(f"{partition.topic}, partition {partition.partition} {found}; {advice}")
 
 
 def with_metadata(positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -6,7 +6,7 @@ of partitions does not start before the offsets that the former owner is about t
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from services.kafka.assignment import (
     PartitionAssignment,
     PartitionObserver,
     bounds,
+    check_ends,
     seek,
     why_unassigned,
     with_metadata,
@@ -241,7 +242,7 @@ class KafkaRecordSource:
         wait_ms = self._config.request_timeout_ms
         begins, kept = consumer.beginning_offsets(list(committed), timeout_ms=wait_ms), dict(committed)
         if self._out_of_range:
-            _check_ends(committed, consumer.end_offsets(list(committed), timeout_ms=wait_ms))
+            check_ends(committed, consumer.end_offsets(list(committed), timeout_ms=wait_ms))
             self._out_of_range = False
         for partition, begin in begins.items():
             offset = committed[partition]
@@ -283,15 +284,6 @@ class KafkaRecordSource:
         if passed:
             consumer.commit(with_metadata(passed), timeout_ms=wait_ms)
             self._committed |= passed
-
-
-def _check_ends(committed: Mapping[TopicPartition, int | None], ends: Mapping[TopicPartition, int]) -> None:
-    """Raise KafkaUnavailable if a partition ends before its committed offset: reading on would count records twice."""
-    for partition, end in ends.items():
-        if (offset := committed[partition]) is not None and offset > end:
-            found = f"ends at offset {end}, before the committed {offset}: Kafka has lost records"
-            advice = "restore them, or increase kafka.topic_epoch and rewind"
-            raise KafkaUnavailable(f"{partition.topic}, partition {partition.partition} {found}; {advice}")
 
 
 def _translate(call: Callable[[], T]) -> T:
