@@ -105,7 +105,7 @@ class ConsumerLagProbe:
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.kafka.topic_prefix
         self._topics = {
-            settings.consumers.group(kind): f"{self._prefix}.{suffix}" for kind, suffix in CONSUMED_TOPICS.items()
+            settings.group(kind): f"{self._prefix}.{suffix}" for kind, suffix in CONSUMED_TOPICS.items()
         }
         with ExitStack() as stack:
             self._admin = stack.enter_context(open_group_admin(settings.kafka))

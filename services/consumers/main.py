@@ -14,6 +14,7 @@ from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
+from services.consumers.projects import for_project
 from services.consumers.stoppable_encoder import StoppableEncoder
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
@@ -91,7 +92,7 @@ def consume(
     kafka, chosen = settings.kafka, settings.consumers
     config = KafkaRecordSourceConfig(
         kafka=kafka,
-        group=chosen.group(kind),
+        group=settings.group(kind),
         topic=topic_name(kafka.topic_prefix, CONSUMED_TOPICS[kind]),
         max_poll_records=chosen.max_poll_records,
         session_timeout_ms=chosen.session_timeout_ms,
@@ -100,6 +101,7 @@ def consume(
     observer, schema = build_observer(kind, config, tracing), build_schema(settings.features)
     rows, counts = MeteredRowStore(store, observer.on_store_call), partition_counts(kafka)
     handler = build_handler(kind, settings, schema, rows, lambda: StoppableEncoder(encoder(), stop), counts)
+    handler = for_project(kind, handler, settings.store.project)
 
     def admit_topic() -> list[int]:
         join_lineage(store, schema)

@@ -86,13 +86,13 @@ def set_start_offsets(settings: Settings, schema: Schema, rows: RowStore, kind: 
     found = describe_topic(settings.kafka, topic)
     record_topic(rows, schema, found, settings.kafka.topic_epoch, offsets)
     with open_group_admin(settings.kafka) as admin:
-        admin.set_offsets(settings.consumers.group(kind), topic, offsets)
+        admin.set_offsets(settings.group(kind), topic, offsets)
 
 
 def require_stopped(settings: Settings, kinds: Sequence[str]) -> None:
     """Raise ConfigurationError if consumers of these kinds are running."""
     with open_group_admin(settings.kafka) as admin:
-        for group in map(settings.consumers.group, kinds):
+        for group in map(settings.group, kinds):
             if members := admin.describe(group).members:
                 raise ConfigurationError(f"group {group} has {len(members)} running consumers: stop them first")
 

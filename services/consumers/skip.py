@@ -33,7 +33,7 @@ def skip_batch(settings: Settings, kind: str, partition: int, to: int | None = N
     """
     if kind not in CONSUMED_TOPICS:
         raise ConfigurationError(f"kind: {kind}: choose one of {', '.join(CONSUMED_TOPICS)}")
-    group, topic = settings.consumers.group(kind), topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
+    group, topic = settings.group(kind), topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
     require_stopped(settings, (kind,))
     with open_group_admin(settings.kafka) as admin, open_reader(settings.kafka) as reader:
         if partition not in reader.partitions(topic):

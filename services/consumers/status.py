@@ -102,7 +102,7 @@ def read_groups(settings: Settings, now_s: float) -> list[GroupStatus]:
     with open_group_admin(kafka) as admin, open_reader(kafka, max_poll_records=1) as reader:
         groups = []
         for kind, suffix in CONSUMED_TOPICS.items():
-            group, topic = settings.consumers.group(kind), topic_name(kafka.topic_prefix, suffix)
+            group, topic = settings.group(kind), topic_name(kafka.topic_prefix, suffix)
             found = admin.describe(group)
             state, partitions = NO_TOPIC, list[PartitionStatus]()
             if reader.partitions(topic):

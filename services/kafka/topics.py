@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from services.errors import ConfigurationError, TopicMismatch
+from services.errors import TopicMismatch
 from services.kafka.connection import WAIT_S, Kafka, KafkaUnavailable, brokers_of, kafka_arguments, translate_errors
 from services.settings.infrastructure import RetentionSettings
 
@@ -115,8 +115,8 @@ def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: 
         TopicMismatch: A topic exists with another number of partitions.
         KafkaUnavailable: Kafka cannot be reached, or rejects a topic.
     """
-    # With one confirmed copy an acknowledged event dies with its broker.
-    durability = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
+    least = minimum_in_sync(replication_factor)
+    durability = {"min.insync.replicas": str(least)} if least > 1 else {}
     wanted = {
         spec.name: {
             "num_partitions": spec.partitions,
@@ -125,7 +125,7 @@ def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: 
         }
         for spec in specs
     }
-    with _open_admin(kafka) as admin:
+    with open_admin(kafka) as admin:
         answers = admin.create_topics(wanted, raise_errors=False)["topics"]
         created = [answer["name"] for answer in answers if not _exists_already(answer)]
         admin.wait_for_topics(list(wanted))
@@ -133,40 +133,16 @@ def create_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: 
     return created
 
 
-def apply_retention(kafka: Kafka, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
-    """Set the retention of topics that exist to that of the specs; their other settings stay.
-
-    Returns the changed settings by topic. Raises ConfigurationError if Kafka rejects a change, KafkaUnavailable.
-    """
-    from kafka.admin import ConfigResource, ConfigResourceType
-
-    with _open_admin(kafka) as admin:
-        resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name, list(_retention(spec))) for spec in specs]
-        found = admin.describe_configs(resources, config_filter="all")["topic"]
-        changes = {spec.name: _difference(_retention(spec), found[spec.name]) for spec in specs}
-        changes = {name: change for name, change in changes.items() if change}
-        answers = admin.alter_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, name, new) for name, new in changes.items()]
-        )
-    for topic, answer in answers.get("topic", {}).items():
-        if answer != "OK":
-            raise ConfigurationError(f"retention: Kafka rejects the change of topic {topic}: {answer}")
-    return changes
-
-
-def _retention(spec: TopicSpec) -> dict[str, str]:
-    return {name: value for name, value in spec.config.items() if name in RETENTION}
-
-
-def _difference(wanted: dict[str, str], found: dict[str, dict[str, str]]) -> dict[str, str]:
-    return {name: value for name, value in wanted.items() if found[name]["value"] != value}
+def minimum_in_sync(replicas: int) -> int:
+    """How many copies must confirm a write: with one, an acknowledged event dies with its broker."""
+    return 2 if replicas >= 3 else 1
 
 
 def describe_topic(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicIdentity:
     """The topic as the brokers have it. KafkaUnavailable if they cannot be reached, or have no such topic (yet)."""
     from kafka.errors import UnknownTopicOrPartitionError, for_code
 
-    with _open_admin(kafka, bootstrap_timeout_ms=timeout_s * 1000) as admin:
+    with open_admin(kafka, bootstrap_timeout_ms=timeout_s * 1000) as admin:
         (found,) = admin.describe_topics([topic])
         if found["error_code"] == UnknownTopicOrPartitionError.errno:
             raise KafkaUnavailable(f"Kafka at {brokers_of(kafka)} has no topic {topic}: `crossrec setup` creates it")
@@ -190,7 +166,7 @@ def record_limits(kafka: Kafka, topics: Collection[str]) -> dict[str, int]:
 
 def list_topics(kafka: Kafka, timeout_s: float) -> set[str]:
     """Names of all topics; KafkaUnavailable if no broker answers within about `timeout_s` seconds."""
-    with _open_admin(kafka, bootstrap_timeout_ms=int(timeout_s * 1000)) as admin:
+    with open_admin(kafka, bootstrap_timeout_ms=int(timeout_s * 1000)) as admin:
         return set(admin.list_topics())
 
 
@@ -217,7 +193,8 @@ def partition_of(partition_key: bytes, partitions: Collection[int]) -> int:
 
 
 @contextmanager
-def _open_admin(kafka: Kafka, **arguments: float) -> "Iterator[KafkaAdminClient]":
+def open_admin(kafka: Kafka, **arguments: float) -> "Iterator[KafkaAdminClient]":
+    """An admin client. Errors of Kafka's client within the context are raised as KafkaUnavailable."""
     from kafka.admin import KafkaAdminClient
 
     with translate_errors(kafka), KafkaAdminClient(**kafka_arguments(kafka), **arguments) as admin:

@@ -73,6 +73,15 @@ class Settings(BaseSettings):
         """Age of a behaviour event beyond which it is rejected, seconds."""
         return self.gateway.max_age_half_lives * self.features.half_lives_s[-1] or float("inf")
 
+    @property
+    def group_prefix(self) -> str:
+        """Begins the names of consumer groups, and of what belongs to one deployment's consumers."""
+        return self.consumers.group_prefix or self.store.project
+
+    def group(self, kind: str) -> str:
+        """Name of the consumer group of a kind of consumer."""
+        return f"{self.group_prefix}-{kind}"
+
     @classmethod
     def settings_customise_sources(
         cls,

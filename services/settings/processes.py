@@ -60,7 +60,11 @@ class GatewaySettings(SettingsSection):
 class ConsumerSettings(SettingsSection):
     """The feature consumers."""
 
-    group_prefix: str = Field("crossrec", description="Consumer groups are named <prefix>-behavior and so on.")
+    group_prefix: str = Field(
+        "",
+        description="Consumer groups are named <prefix>-behavior and so on; empty: store.project, so that two "
+        "projects beside each other both read everything.",
+    )
     max_poll_records: int = Field(5000, ge=1, description="Most records per batch.")
     session_timeout_ms: int = Field(
         6000, ge=1000, description="Milliseconds without heartbeat until partitions are reassigned."
@@ -82,10 +86,6 @@ class ConsumerSettings(SettingsSection):
         description="Address of the HTTP endpoint of /metrics (Prometheus), /live and /ready, like "
         "127.0.0.1:9101; one per process; port 0: a free one, which is logged; empty: none.",
     )
-
-    def group(self, kind: str) -> str:
-        """Name of the consumer group of a kind of consumer."""
-        return f"{self.group_prefix}-{kind}"
 
 
 class RankingSettings(SettingsSection):

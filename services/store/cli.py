@@ -6,9 +6,13 @@ from services.settings.load import load_settings
 
 
 def setup_command() -> None:
-    """Create the Kafka topics, apply their retention, register the feature views with Feast. Safe to repeat."""
+    """Create the Kafka topics, register the feature views with Feast. Safe to repeat.
+
+    What exists already, whoever made it, is corrected (retention, cleanup policy, ...) or refused by name.
+    """
     from services.features.schema import build_schema
-    from services.kafka.topics import apply_retention, create_topics, topic_specs
+    from services.kafka.topic_settings import correct_topics
+    from services.kafka.topics import create_topics, topic_specs
     from services.store.connect import apply_definitions, check_rights, open_rows_for_batches
 
     console, settings = Console(), load_settings()
@@ -16,8 +20,11 @@ def setup_command() -> None:
     specs = topic_specs(kafka.topic_prefix, kafka.partitions, settings.retention)
     created = create_topics(kafka, specs, kafka.replication_factor)
     console.print(f"topics created: {', '.join(created) or 'none, all exist'}")
-    for topic, changed in apply_retention(kafka, specs).items():
-        console.print(f"retention of {topic}: {', '.join(f'{name} is now {value}' for name, value in changed.items())}")
+    for verdict in correct_topics(kafka, specs, kafka.replication_factor):
+        changes = ", ".join(
+            f"{name} is now {value}, was {verdict.found[name]}" for name, value in verdict.corrections.items()
+        )
+        console.print(f"topic {verdict.topic}: {changes}")
     apply_definitions(settings)
     console.print(f"feature views registered in {settings.store.registry}")
     rows = open_rows_for_batches(settings)

@@ -82,7 +82,7 @@ class ConsumerGroup:
 
     @property
     def _id(self) -> str:
-        return f"{self.stage.settings.consumers.group_prefix}-behavior"
+        return f"{self.stage.settings.group_prefix}-behavior"
 
     def _lines(self, name: str) -> CommitSamples:
         path = self.stage.environment.out / f"{name}.jsonl"
@@ -100,7 +100,7 @@ class ConsumerGroup:
 @contextmanager
 def running_consumers(stage: DatasetStage, consumers: int) -> Iterator[ConsumerGroup]:
     """Start behaviour consumers, wait until all have partitions, and stop them at exit."""
-    processes, prefix = stage.environment.processes, stage.settings.consumers.group_prefix
+    processes, prefix = stage.environment.processes, stage.settings.group_prefix
     names = [f"{prefix}-{number}" for number in range(consumers)]
     for name in names:
         lines = stage.environment.out / f"{name}.jsonl"
@@ -118,7 +118,7 @@ def transaction(stage: DatasetStage) -> Iterator[KafkaProducer]:
     """A transactional producer; its records become visible when the context ends."""
     with KafkaProducer(
         **kafka_arguments(stage.settings.kafka),
-        transactional_id=f"{stage.settings.consumers.group_prefix}-bench",
+        transactional_id=f"{stage.settings.group_prefix}-bench",
         transaction_timeout_ms=int(TIMEOUT_S * 1000),
         acks="all",
         linger_ms=20,

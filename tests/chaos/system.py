@@ -124,7 +124,7 @@ class System:
 
     def committed(self, kind: str) -> int:
         """Number of committed offsets of the group, over all partitions; raises KafkaError while it is unknown."""
-        group = f"{self.settings.consumers.group_prefix}-{kind}"
+        group = f"{self.settings.group_prefix}-{kind}"
         with KafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers) as admin:
             return sum(max(at.offset, 0) for at in admin.list_group_offsets([group])[group].values())
 
@@ -208,7 +208,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "STORE__URL": settings.store.url,
         "STORE__PROJECT": settings.store.project,
         "STORE__REGISTRY": str(settings.store.registry),
-        "CONSUMERS__GROUP_PREFIX": settings.consumers.group_prefix,
+        "CONSUMERS__GROUP_PREFIX": settings.group_prefix,
         "CONSUMERS__MAX_POLL_RECORDS": str(settings.consumers.max_poll_records),
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CROSSREC_")}

@@ -55,7 +55,7 @@ class Stage:
         return f"{self.settings.kafka.topic_prefix}.{CONSUMED_TOPICS[kind]}"
 
     def group(self, kind: str) -> str:
-        return self.settings.consumers.group(kind)
+        return self.settings.group(kind)
 
     def send(self, entries: Sequence[Entry]) -> None:
         """Store entries in their topics, spread by key as every producer does."""

@@ -10,10 +10,12 @@ import redis
 from kafka.admin import ConfigResource, KafkaAdminClient
 from typer.testing import CliRunner
 
+from services.errors import ConfigurationError
 from services.features.config import FeatureConfig
 from services.features.schema import build_schema
 from services.infra.commands import Endpoints
-from services.kafka.topics import apply_retention, create_topics, topic_specs
+from services.kafka.topic_settings import correct_topics, judge_topics
+from services.kafka.topics import create_topics, topic_specs
 from services.main import app
 from services.settings.load import Settings
 from services.store.connect import open_feature_store, open_rows_for_batches
@@ -52,19 +54,60 @@ def test_setup_applies_retention_to_topics_that_exist(infra: Endpoints, tmp_path
     }
     result = CliRunner().invoke(app, ["setup"], env=environment)
     assert 0 == result.exit_code, result.output
-    assert f"retention of {name}.behavior: retention.ms is now {8 * DAY_S * 1000}" in result.output
+    assert f"topic {name}.behavior: retention.ms is now {8 * DAY_S * 1000}, was" in result.output
     assert f"{name}.activity" not in result.output
     behavior, items = (retention_of(infra, f"{name}.{suffix}") for suffix in ("behavior", "items"))
     assert (str(8 * DAY_S * 1000), "3600000") == (behavior["retention.ms"], behavior["segment.ms"])
     assert (str(3 * DAY_S * 1000), "compact") == (items["delete.retention.ms"], items["cleanup.policy"])
     again = CliRunner().invoke(app, ["setup"], env=environment)
-    assert (0, False) == (again.exit_code, "retention of" in again.output)
+    assert (0, False) == (again.exit_code, "is now" in again.output)
 
 
 def test_a_topic_with_the_configured_retention_is_not_altered(infra: Endpoints) -> None:
     specs = topic_specs(f"kept-{uuid.uuid4().hex[:8]}")
     create_topics(infra.kafka_bootstrap, specs)
-    assert {} == apply_retention(infra.kafka_bootstrap, specs)
+    assert [] == correct_topics(infra.kafka_bootstrap, specs, 1)
+
+
+WRONG = {
+    "cleanup.policy": "compact,delete",
+    "retention.ms": "1000",
+    "retention.bytes": "4096",
+    "message.timestamp.type": "CreateTime",
+    "max.message.bytes": "1000",
+    "min.insync.replicas": "2",
+    "unclean.leader.election.enable": "true",
+    "compression.type": "zstd",
+}
+
+
+def test_topics_that_others_made_are_corrected(infra: Endpoints) -> None:
+    """To what setup would have made; what does no harm stays."""
+    name = f"made-{uuid.uuid4().hex[:8]}"
+    specs = topic_specs(name)
+    create_topics(infra.kafka_bootstrap, [replace(spec, config=WRONG) for spec in specs])
+    found = {
+        each.topic.partition(".")[2]: set(each.corrections) for each in correct_topics(infra.kafka_bootstrap, specs, 1)
+    }
+    always = {"message.timestamp.type", "max.message.bytes", "min.insync.replicas", "unclean.leader.election.enable"}
+    assert always | {"cleanup.policy", "retention.ms", "retention.bytes"} == found["behavior"]
+    assert always | {"cleanup.policy", "delete.retention.ms"} >= found["items"] >= always
+    wait_until(lambda: not correct_topics(infra.kafka_bootstrap, specs, 1), what="all brokers to show the change")
+    assert "zstd" == retention_of(infra, f"{name}.behavior")["compression.type"]
+    assert "-1" == retention_of(infra, f"{name}.behavior")["retention.bytes"]
+
+
+def test_topics_that_cannot_be_corrected_are_refused(infra: Endpoints) -> None:
+    """By name, all at once, before anything is changed."""
+    name = f"made-{uuid.uuid4().hex[:8]}"
+    specs = topic_specs(name)
+    create_topics(infra.kafka_bootstrap, [replace(spec, config=WRONG) for spec in specs])
+    with pytest.raises(ConfigurationError) as error:
+        correct_topics(infra.kafka_bootstrap, topic_specs(name, partitions=8), 3)
+    assert f"topic {name}.behavior: 4 partitions, not 8" in str(error.value)
+    assert f"topic {name}.scenarios: 1 copies of a partition, not 3" in str(error.value)
+    assert "1000" == retention_of(infra, f"{name}.behavior")["max.message.bytes"]
+    assert [] == judge_topics(infra.kafka_bootstrap, topic_specs("none-such"), 1)
 
 
 TimeLeft = Callable[[str, tuple[str, ...]], int]

@@ -84,7 +84,7 @@ def replay(
     Raises DeadLetterNotFound, ReplayRefused (nothing is sent then), KafkaUnavailable.
     """
     numbers = sorted(set(numbers))
-    writer_id = f"{settings.consumers.group_prefix}-dead-letter-replay"
+    writer_id = f"{settings.group_prefix}-dead-letter-replay"
     with open_exclusive_writer(settings.kafka, writer_id) as writer:
         # From here on no earlier replay can commit, so its markers are either readable or will never be.
         if not again:
