@@ -159,7 +159,7 @@ def record_limits(kafka: Kafka, topics: Collection[str]) -> dict[str, int]:
     from kafka.admin import ConfigResource, ConfigResourceType
 
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic, [RECORD_LIMIT]) for topic in topics]
-    with _open_admin(kafka) as admin:
+    with open_admin(kafka) as admin:
         found = admin.describe_configs(resources, config_filter="all").get("topic", {})
     return {topic: int(found[topic][RECORD_LIMIT]["value"]) for topic in found if RECORD_LIMIT in found[topic]}
 

@@ -26,8 +26,8 @@ def files(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("store:6380", {"host": "store", "port": 6380, "ssl": False}),
-        ("a:1,b:2,password=p=q,ssl=true", {"host": "a", "port": 1, "ssl": True, "password": "p=q"}),
+        ("store:6380", {"host": "store", "port": 6380, "ssl": False, "db": 0}),
+        ("a:1,b:2,password=p=q,ssl=true", {"host": "a", "port": 1, "ssl": True, "db": 0, "password": "p=q"}),
         ("store:1,db=3,username=u", {"host": "store", "port": 1, "ssl": False, "db": 3, "username": "u"}),
     ],
 )
