@@ -27,7 +27,7 @@ from services.ranking.outcome import Observer, RankOutcome, RankTrace
 from services.ranking.recognise import Recogniser, recognise, target_scenario
 from services.ranking.request_state import Degradations, StageTimings
 from services.ranking.respond import respond, respond_without_scenarios
-from services.ranking.validate import RankQuery, validate
+from services.ranking.validate import RankQuery, check_pairs, validate
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,10 @@ def rank(
 
 
 def rank_candidates(ranker: Ranker, query: RankQuery, time_left_s: Callable[[], float], timings: StageTimings) -> bytes:
-    """Rank the candidates of a validated query; returns a serialised RankResponse. Raises DeadlinePassed."""
+    """Rank the candidates of a validated query; returns a serialised RankResponse.
+
+    Raises InvalidRequest for more candidates than the known scenarios allow, DeadlinePassed.
+    """
     degradations = Degradations()
     assignment = ranker.models.assign(query.user_id)
     scenarios = ranker.rows.scenarios.current()
@@ -79,6 +82,7 @@ def rank_candidates(ranker: Ranker, query: RankQuery, time_left_s: Callable[[], 
         timings.end("respond")
         notify_observers(ranker, RankOutcome(query, assignment, degradations, timings))
         return reply
+    check_pairs(query, len(scenarios.ids))
     timings.note(assignment.model.version, len(query.item_ids), len(scenarios.ids))
     left_s = check_deadline(time_left_s)
     user = read_user(ranker.schema, ranker.rows, ranker.last_known, query.user_id, scenarios, left_s)

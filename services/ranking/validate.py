@@ -13,6 +13,10 @@ from services.features.times import future_hint
 
 MAX_BYTES_PER_CHARACTER = 4
 MAX_ITEMS = 2000
+MAX_PAIRS = 128_000
+"""Most candidates times scenarios: every pair has a preference to compute, and in an explained answer 14 bytes. As many
+as 2,000 candidates in 64 scenarios; any answer is then smaller than 4 MiB, which gRPC clients receive by default."""
+
 EARLIEST_S = 315_532_800
 """1980-01-01, seconds since 1970."""
 
@@ -62,6 +66,17 @@ def validate(
         explain=message.options.explain,
         diversity=diversity,
     )
+
+
+def check_pairs(query: RankQuery, scenarios: int) -> None:
+    """Raise InvalidRequest if the candidates are too many for that number of scenarios."""
+    candidates = len(query.item_ids)
+    if candidates * scenarios > MAX_PAIRS:
+        raise InvalidRequest(
+            "item_ids",
+            f"has {candidates} candidates, which {scenarios} scenarios make {candidates * scenarios} preferences, "
+            f"at most {MAX_PAIRS} are computed for a request: send at most {MAX_PAIRS // scenarios} candidates",
+        )
 
 
 def _check_id(field: str, value: str, *, required: bool) -> None:

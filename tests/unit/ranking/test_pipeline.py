@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.errors import DeadlinePassed
+from services.errors import DeadlinePassed, InvalidRequest
 from services.features.catalogue import ScenarioState
 from services.features.config import Attribute, FeatureConfig
 from services.features.encode import Tensors
@@ -95,3 +95,24 @@ def test_reading_the_user_leaves_time_for_the_rest(ranker: Ranker) -> None:
     rank(changed, pb.RankRequest(user_id="u", item_ids=["a"]), lambda: 8.0)
     assert {"user", "user_scenario"} == set(store.left_s)
     assert all(left_s is not None and left_s <= 4.0 for left_s in store.left_s.values())
+
+
+def test_too_many_candidates_for_the_scenarios_are_refused_before_anything_is_read() -> None:
+    """The error names how many are allowed, and that many are ranked."""
+    store, names = MemoryRowStore(), [f"s{number:03}" for number in range(100)]
+    positions = [(1, 0, number) for number in range(100)]
+    keys, states = [(name,) for name in names], [ScenarioState(1e9)] * 100
+    fold_states(store, SCHEMA, SCHEMA["scenario"], keys, states, positions, np.zeros((100, 3)), 7)
+    index_scenarios(store, SCHEMA, names, positions[-1])
+    model = CountingModel()
+    rows = open_row_sources(store, SCHEMA, 7, 2000, 1.0, 1.0, max_scenarios=100)
+    ranker = Ranker(SCHEMA, rows, FixedModel(model), clock=lambda: NOW_S)
+    message = pb.RankRequest(user_id="u", item_ids=[str(number) for number in range(2000)])
+    with pytest.raises(InvalidRequest) as caught:
+        rank(ranker, message, lambda: 1.0)
+    assert ("item_ids", 0) == (caught.value.field, model.calls)
+    assert "200000 preferences, at most 128000 are computed for a request: send at most 1280 candidates" in str(
+        caught.value
+    )
+    del message.item_ids[1280:]
+    assert 1280 == len(pb.RankResponse.FromString(rank(ranker, message, lambda: 1.0)).items)

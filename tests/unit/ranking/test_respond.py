@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.features.ids import MAX_ID_BYTES
 from services.ranking.respond import serialize_reply
+from services.ranking.validate import MAX_ITEMS, MAX_PAIRS
 from services.registry.model import Scores
 
 IDS = ("a", "x" * 127, "y" * 128, "\N{SNOWMAN}" * 42, "z")
@@ -26,3 +28,20 @@ def test_an_answer_equals_the_message_with_the_chosen_items(chosen: list[int], e
                 item.contributions.add(preference=preference, contribution=preference * weight)
     data = serialize_reply(head, IDS, SCORES, np.array(chosen, np.int64), explain=explain)
     assert expected == pb.RankResponse.FromString(data)
+
+
+@pytest.mark.parametrize(("scenarios", "candidates"), [(64, MAX_ITEMS), (1000, MAX_PAIRS // 1000), (1, MAX_ITEMS)])
+def test_the_largest_answers_fit_into_what_clients_receive_by_default(scenarios: int, candidates: int) -> None:
+    """4 MiB, explained, with recognition, and with ids of the greatest length."""
+    names = [f"{number:0{MAX_ID_BYTES}}" for number in range(scenarios)]
+    items = tuple(f"{number:0{MAX_ID_BYTES}}" for number in range(candidates))
+    preference, transfer = np.ones((candidates, scenarios), np.float32), np.ones(scenarios, np.float32)
+    scores = Scores(preference, transfer, preference @ transfer, preference @ transfer / scenarios)
+    head = pb.RankResponse(
+        scenario_id=names[0],
+        transfer_weights=[pb.TransferWeight(scenario_id=name, weight=1.0) for name in names],
+        scenario_posterior=[pb.ScenarioProbability(scenario_id=name, probability=1.0) for name in names],
+        model_version="m" * 1000,
+        attribution_token="t" * 512,
+    )
+    assert len(serialize_reply(head, items, scores, np.arange(candidates), explain=True)) < 3 * 1024 * 1024
