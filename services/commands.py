@@ -39,11 +39,13 @@ class Command:
         target: `module:attribute`; a function with typer's annotations, or a typer app.
         summary: one line for `crossrec --help`.
         group: the dependency group (pyproject.toml) that it needs beyond a server's packages; "" for none.
+        settings: whether it reads the settings, which are then judged before its packages are loaded.
     """
 
     target: str
     summary: str
     group: str = ""
+    settings: bool = True
 
 
 GROUPS = {
@@ -53,7 +55,9 @@ GROUPS = {
 
 COMMANDS = {
     "demo": Command("export.demo.cli:demo_command", "Do the main job on real data, end to end.", "training"),
-    "infra": Command("services.infra.cli:infra_app", "Run a real Kafka and a real Valkey on this machine.", "infra"),
+    "infra": Command(
+        "services.infra.cli:infra_app", "Run a real Kafka and a real Valkey on this machine.", "infra", settings=False
+    ),
     "setup": Command("services.store.cli:setup_command", "Create Kafka topics and register feature views."),
     "doctor": Command("services.doctor.cli:doctor_command", "Check this machine and what the settings name."),
     "settings": Command("services.settings.cli:settings_command", "Print every setting with its value and meaning."),
@@ -66,8 +70,10 @@ COMMANDS = {
         "services.consumers.dead_letters.cli:dead_letters_app", "List, repair and replay dead letters."
     ),
     "models": Command("services.registry.cli:models_app", "List, compare, promote and roll back models."),
-    "tokens": Command("services.server.security.cli:tokens_app", "Make bearer tokens."),
-    "health": Command("services.server.health:health_command", "Ask a server whether it serves, as a probe does."),
+    "tokens": Command("services.server.security.cli:tokens_app", "Make bearer tokens.", settings=False),
+    "health": Command(
+        "services.server.health:health_command", "Ask a server whether it serves, as a probe does.", settings=False
+    ),
     "user export": Command("services.users.cli:export_command", "Print what the online store holds of a user."),
     "user erase": Command("export.datasets.cli:erase_command", "Erase a user from the online store."),
     "load": Command("export.harness.cli:load_command", "Offer load to a ranking server and measure it.", "load"),
@@ -98,7 +104,11 @@ class LazyCommand(TyperCommand):
         self._command = command
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of the loaded command, which then runs in place of this one."""
+        """The context of the loaded command, which then runs in place of this one; judges the settings first."""
+        if self._command.settings and "--help" not in args:
+            from services.settings.load import load_settings
+
+            load_settings()
         return load_command(self._command).make_context(info_name, args, parent, **extra)
 
 

@@ -51,7 +51,7 @@ def health_command(
             credentials = None if plain else _read_tls(tls_ca, tls_cert, tls_key, tls_server_name)
             check_grpc(address, service, timeout_s, credentials)
     except NotServing as error:
-        typer.echo(f"{address}: {error}", err=True)
+        typer.echo(f"error: {address}: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{address}: serving")
 

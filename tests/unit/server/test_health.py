@@ -83,7 +83,7 @@ def test_readiness_over_http_prints_the_reasons() -> None:
     observer = ConsumerObserver("item")
     with serve_metrics("consumers.metrics_listen", "127.0.0.1:0", observer.registry, observer.health) as listen:
         url = f"http://{listen}/ready"
-        assert (1, f"{url}: 503: no partitions assigned yet\n") == run_health(url)
+        assert (1, f"error: {url}: 503: no partitions assigned yet\n") == run_health(url)
         observer.on_assigned([0])
         assert (0, f"{url}: serving\n") == run_health(url)
     assert 1 == run_health(url)[0]
