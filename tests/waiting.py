@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def wait_until(
-    condition: Callable[[], object], *, timeout_s: float = 120.0, interval_s: float = 0.02, what: str = ""
+    condition: Callable[[], object], *, timeout_s: float = 600.0, interval_s: float = 0.02, what: str = ""
 ) -> None:
     """Return once the condition holds, asked every `interval_s` seconds; AssertionError after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s

@@ -97,7 +97,7 @@ def compare_scores(
         start + members for start, batch in zip(starts, rows.batches, strict=False) for members, _ in requests_of(batch)
     ]
     live, degraded = np.full(len(rows.label), np.nan), 0
-    with RankingClient(address, deadline_s=30) as client:
+    with RankingClient(address, deadline_s=300) as client:
         for number, members in enumerate(requests):
             request = build_rank_request(rows, members, sources[rows.target[members[0]]])
             reply = client.send(request)

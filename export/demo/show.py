@@ -15,7 +15,7 @@ from export.harness.stream import timestamp
 from services.client import EventClient, RankingClient
 
 SHOWN = 5
-VISIBLE_WITHIN_S = 30.0
+VISIBLE_WITHIN_S = 300.0
 
 
 def show_household(
@@ -33,7 +33,7 @@ def show_household(
     targets, shown = np.unique(rows.target[members], return_counts=True)
     chosen = [sources[target] for target in targets[np.argsort(-shown)][:2]]
     requests = [build_rank_request(rows, members, scenario, explain=True) for scenario in chosen]
-    with RankingClient(address, deadline_s=30) as client:
+    with RankingClient(address, deadline_s=300) as client:
         replies = [client.send(request) for request in requests]
     for scenario, reply in zip(chosen, replies, strict=True):
         _print_ranking(console, f"Household {user} at {names[scenario]} ({scenario})", reply, titles)
@@ -70,7 +70,7 @@ def show_fresh_event(
         Median milliseconds from the call of Publish to the first answer of Rank that includes the event.
     """
     delays = []
-    with EventClient(gateway) as events, RankingClient(ranking, deadline_s=30) as ranks:
+    with EventClient(gateway) as events, RankingClient(ranking, deadline_s=300) as ranks:
         timed_request = ranking_pb2.RankRequest()
         timed_request.CopyFrom(request)
         start_s = request.request_time.ToMilliseconds() / 1000

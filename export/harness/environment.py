@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,8 +22,14 @@ from services.infra.ports import choose_port
 from services.settings.processes import CONSUMER_KINDS
 
 CONFIG = Path(__file__).resolve().parents[1] / "datasets" / "completejourney.toml"
-STOP_S = 20.0
+STOP_S = 120.0
 """Seconds from SIGTERM until a process is killed."""
+
+HEALTHY_S = 600.0
+"""Longest wait for a server that starts, seconds: on a busy machine, imports alone take a minute."""
+
+ASK_S = 2.0
+"""Time-out of one question for its health, seconds."""
 
 
 class HarnessError(CrossRecError):
@@ -36,6 +43,9 @@ REMOVED_VARIABLES = (
     *(f"CROSSREC_STORE__{name}" for name in _SECURITY_SETTINGS),
 )
 """Prefixes of variables that secure other servers; the environment's own are open, on loopback."""
+
+
+SERVING = "SERVING"
 
 
 @dataclass
@@ -105,7 +115,6 @@ class Environment:
     Args:
         out: directory for all files; removed first, if an environment made it.
         dataset: name of the data set, a directory below the data directory.
-        healthy_within_s: default time-out of `wait_healthy`, seconds.
         report: called before what takes long.
     """
 
@@ -113,10 +122,9 @@ class Environment:
         self,
         out: Path,
         dataset: str,
-        healthy_within_s: float = 60.0,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.out, self.dataset, self._healthy_within_s = out.resolve(), dataset, healthy_within_s
+        self.out, self.dataset = out.resolve(), dataset
         self._report, self._lock = report, ExitStack()
         self.data = self.out / "data"
         self.infra = InfraConfig(self.out / "infra")
@@ -197,14 +205,23 @@ class Environment:
         for address in (self.gateway_address, self.ranking_address):
             self.wait_healthy(address)
 
-    def wait_healthy(self, address: str, timeout_s: float | None = None) -> None:
-        """Wait until a server's health check passes; HarnessError if a process ended or it does not serve."""
+    def wait_healthy(self, address: str, timeout_s: float = HEALTHY_S) -> None:
+        """Wait until a server's health check passes; HarnessError if a process ends, or after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
         with grpc.insecure_channel(address) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            # wait_for_ready lets gRPC itself retry the connection until the server listens.
-            check = stub.Check  # type: ignore[attr-defined]
-            request = health_pb2.HealthCheckRequest()
-            reply = check(request, timeout=timeout_s or self._healthy_within_s, wait_for_ready=True)
-        self.processes.check()
-        if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise HarnessError(f"{address} is up but not serving")
+            check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+            while (found := _health(check)) != SERVING:
+                self.processes.check()
+                if time.monotonic() > deadline:
+                    raise HarnessError(f"{address} is not healthy after {timeout_s:g} s: {found}")
+                time.sleep(0.1)
+
+
+def _health(check: Callable[..., health_pb2.HealthCheckResponse]) -> str:
+    """The server's status, or the code of the error."""
+    try:
+        # wait_for_ready lets gRPC itself retry the connection until the server listens.
+        reply = check(health_pb2.HealthCheckRequest(), timeout=ASK_S, wait_for_ready=True)
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))

@@ -13,12 +13,16 @@ from export.replay.history import DatasetHistory
 from services.client import EventClient
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
+from services.kafka.connection import KafkaUnavailable, translate_errors
 from services.kafka.groups import open_group_admin
 from services.kafka.reader import open_reader
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS
 
 BATCH = 500
+
+STALL_S = 300.0
+"""Seconds without progress of the consumers after which something is wrong, however busy the machine is."""
 
 
 @dataclass
@@ -87,7 +91,7 @@ def publish_entries(
 ) -> PublishResult:
     """Publish the entries in batches, in order."""
     result = PublishResult()
-    with EventClient(address, deadline_s=60) as client:
+    with EventClient(address, deadline_s=300) as client:
         for begin in range(0, len(entries), BATCH):
             answers = client.publish(entries[begin : begin + BATCH])
             for answer in answers:
@@ -103,10 +107,8 @@ class ConsumerLagProbe:
     """Reads the lag of the consumer groups: records of their topics that they have not committed."""
 
     def __init__(self, settings: Settings) -> None:
-        self._prefix = settings.kafka.topic_prefix
-        self._topics = {
-            settings.group(kind): f"{self._prefix}.{suffix}" for kind, suffix in CONSUMED_TOPICS.items()
-        }
+        self._kafka, self._prefix = settings.kafka, settings.kafka.topic_prefix
+        self._topics = {settings.group(kind): f"{self._prefix}.{suffix}" for kind, suffix in CONSUMED_TOPICS.items()}
         with ExitStack() as stack:
             self._admin = stack.enter_context(open_group_admin(settings.kafka))
             self._reader = stack.enter_context(open_reader(settings.kafka))
@@ -117,27 +119,38 @@ class ConsumerLagProbe:
         self._connections.close()
 
     def lag_by_group(self) -> dict[str, int]:
-        """Lag in records, per group with any."""
+        """Lag in records, per group with any. Raises KafkaUnavailable."""
         result = {}
-        for group, topic in self._topics.items():
-            committed = self._admin.committed_offsets(group, topic)
-            lag = sum(max(end - committed.get(part, 0), 0) for part, end in self._reader.end_offsets(topic).items())
-            if lag:
-                result[group] = lag
+        with translate_errors(self._kafka):
+            for group, topic in self._topics.items():
+                committed = self._admin.committed_offsets(group, topic)
+                lag = sum(max(end - committed.get(part, 0), 0) for part, end in self._reader.end_offsets(topic).items())
+                if lag:
+                    result[group] = lag
         return result
 
     def count_dead_letters(self) -> int:
-        """Number of committed records in the dead-letter topic."""
+        """Number of committed records in the dead-letter topic. Raises KafkaUnavailable."""
         topic = f"{self._prefix}.dead-letter"
-        return sum(1 for _ in self._reader.records(topic, self._reader.beginning_offsets(topic)))
+        with translate_errors(self._kafka):
+            return sum(1 for _ in self._reader.records(topic, self._reader.beginning_offsets(topic)))
 
-    def wait(self, check: Callable[[], None], progress: Callable[[int], None], timeout_s: float = 180.0) -> None:
-        """Wait until every group has caught up; HarnessError after `timeout_s` seconds."""
-        deadline = time.monotonic() + timeout_s
-        while lag := self.lag_by_group():
+    def wait(self, check: Callable[[], None], progress: Callable[[int], None], stall_s: float = STALL_S) -> None:
+        """Wait until every group has caught up; HarnessError after `stall_s` seconds without progress."""
+        known, since_s = dict[str, int](), time.monotonic()
+        while lag := self._lag_or(known):
             progress(sum(lag.values()))
             check()
-            if time.monotonic() > deadline:
-                raise HarnessError(f"consumers did not catch up within {timeout_s:g} s; lag in records: {lag}")
+            if lag != known:
+                known, since_s = lag, time.monotonic()
+            if time.monotonic() - since_s > stall_s:
+                raise HarnessError(f"consumers have folded nothing for {stall_s:g} s; lag in records: {lag}")
             time.sleep(0.1)
         progress(0)
+
+    def _lag_or(self, known: dict[str, int]) -> dict[str, int]:
+        """The lag; while Kafka does not answer, the one known before, or a record of each group."""
+        try:
+            return self.lag_by_group()
+        except KafkaUnavailable:
+            return known or dict.fromkeys(self._topics, 1)

@@ -32,8 +32,8 @@ class InfraConfig:
     """Port that Kafka advertises to clients, if they connect through a proxy on another port; 0: its own port."""
     valkey_fsync: Literal["everysec", "always"] = "everysec"
     """When Valkey's append-only file is synced."""
-    start_timeout_s: float = 60.0
-    stop_timeout_s: float = 30.0
+    start_timeout_s: float = 300.0
+    stop_timeout_s: float = 120.0
     """Seconds from SIGTERM to SIGKILL."""
 
 

@@ -21,7 +21,7 @@ _KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 # Kafka's artefact has no logging back end; without one the reason of a failed start would be lost. It is resolved
 # separately from Kafka: together, its parent's version table would replace kafka-clients by another release.
 _LOG_BACKEND = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
-_FORMAT_TIMEOUT_S = 60.0
+_FORMAT_TIMEOUT_S = 300.0
 
 _LOG4J = """\
 status = error

@@ -1,6 +1,6 @@
 """Consumer groups, seen through the admin client: members, committed offsets, and setting offsets of a stopped group.
 
-Joins no group. Requests that a group coordinator cannot answer yet are retried.
+Joins no group. Every request to a coordinator goes through `retry_until_ready`.
 """
 
 import time
@@ -18,12 +18,8 @@ from services.kafka.connection import WAIT_S, Kafka, kafka_arguments, translate_
 PAUSE_S = 0.1
 """Seconds between two tries."""
 
-NOT_READY = (
-    kafka_errors.NotCoordinatorError,
-    kafka_errors.CoordinatorLoadInProgressError,
-    kafka_errors.CoordinatorNotAvailableError,
-)
-"""Errors of a coordinator that moves, loads, or, on a new broker, does not exist before the first request for it."""
+PASSING_S = 30.0
+"""Seconds for which an error that passes is waited for: on a busy machine a coordinator takes that long to load."""
 
 STABLE = "Stable"
 """Kafka's state of a group whose partitions are assigned."""
@@ -128,13 +124,19 @@ def _parse_member(answer: Mapping[str, Any]) -> GroupMember:
     return GroupMember(answer["member_id"], answer["client_host"].lstrip("/"), partitions)
 
 
-def retry_until_ready(request: Callable[[], T], wait_s: float = WAIT_S) -> T:
-    """The answer to a request; while the group coordinator is not ready, it is retried for up to `wait_s` seconds."""
+def retry_until_ready(request: Callable[[], T], wait_s: float = PASSING_S) -> T:
+    """The answer to a request, which is repeated for up to `wait_s` seconds while it fails for a passing reason.
+
+    A coordinator moves, loads, or, on a new broker, does not exist before its first request; offsets are withheld
+    while a transaction is open.
+    """
     deadline = time.monotonic() + wait_s
     while True:
         try:
             return request()
-        except NOT_READY:
+        except kafka_errors.UnknownTopicOrPartitionError:
+            raise
+        except kafka_errors.RetriableError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(PAUSE_S)

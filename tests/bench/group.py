@@ -13,7 +13,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import GroupIdNotFoundError, RetriableError
+from kafka.errors import KafkaError
 
 from crossrec.events.v1.events_pb2 import Entry
 from export.harness.environment import HarnessError
@@ -21,6 +21,7 @@ from export.harness.stage import PRODUCER_BATCH_BYTES, DatasetStage
 from services.events.codec import encode
 from services.events.routing import route_entry, topic_name
 from services.kafka.connection import kafka_arguments
+from services.kafka.groups import STABLE, GroupAdmin
 from services.settings.processes import CONSUMED_TOPICS
 
 TIMEOUT_S = 900.0
@@ -65,20 +66,14 @@ class ConsumerGroup:
 
     def _has_joined(self) -> bool:
         try:
-            group = self.admin.describe_groups([self._id])[self._id]
-        except (GroupIdNotFoundError, RetriableError):
+            group = GroupAdmin(self.admin).describe(self._id)
+        except KafkaError:
             return False
-        if group["group_state"] != "Stable":
-            return False
-        with_partitions = [m for m in group["members"] if m["member_assignment"]["assigned_partitions"]]
-        return len(with_partitions) == len(self.names)
+        return group.state == STABLE and len([m for m in group.members if m.partitions]) == len(self.names)
 
     def _committed(self) -> int:
-        try:
-            offsets = self.admin.list_group_offsets([self._id])[self._id]
-        except (GroupIdNotFoundError, RetriableError):
-            return 0
-        return sum(max(at.offset, 0) for at in offsets.values())
+        topic = f"{self.stage.settings.kafka.topic_prefix}.behavior"
+        return sum(GroupAdmin(self.admin).committed_offsets(self._id, topic).values())
 
     @property
     def _id(self) -> str:

@@ -8,6 +8,7 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
 
+from services.kafka.groups import GroupAdmin
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord
 from tests.chaos.system import PREFIX, System, wait_for
@@ -95,13 +96,13 @@ class Feeder(threading.Thread):
         try:
             if self._admin is None:
                 self._admin = KafkaAdminClient(bootstrap_servers=self._servers)
-            committed = self._admin.list_group_offsets([group])[group].values()
+            committed = GroupAdmin(self._admin).committed_offsets(group, topic).values()
             specs = {TopicPartition(topic, n): OffsetSpec.LATEST for n in range(self._system.settings.kafka.partitions)}
             ends = self._admin.list_partition_offsets(specs).values()
         except (KafkaError, OSError):
             self._close_admin()
             return False
-        return sum(end.offset for end in ends) - sum(max(at.offset, 0) for at in committed) <= self._backlog
+        return sum(end.offset for end in ends) - sum(committed) <= self._backlog
 
     def _close_admin(self) -> None:
         admin, self._admin = self._admin, None

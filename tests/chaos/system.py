@@ -17,6 +17,7 @@ from services.infra.commands import InfraConfig, down, up
 from services.infra.ports import choose_port
 from services.infra.process import ProcessRef, is_alive
 from services.infra.state import load_state
+from services.kafka.groups import GroupAdmin
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
@@ -74,7 +75,7 @@ class ConsumerProcess:
             return
         self._process.terminate()
         try:
-            code = self._process.wait(60)
+            code = self._process.wait(300)
         except subprocess.TimeoutExpired as error:
             self.kill()
             raise CampaignFailed(f"{self.name} ignored SIGTERM; its log is {self.log}") from error
@@ -124,9 +125,9 @@ class System:
 
     def committed(self, kind: str) -> int:
         """Number of committed offsets of the group, over all partitions; raises KafkaError while it is unknown."""
-        group = f"{self.settings.group_prefix}-{kind}"
         with KafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers) as admin:
-            return sum(max(at.offset, 0) for at in admin.list_group_offsets([group])[group].values())
+            topic = f"{PREFIX}.{CONSUMED_TOPICS[kind]}"
+            return sum(GroupAdmin(admin).committed_offsets(self.settings.group(kind), topic).values())
 
     def end(self, kind: str) -> int:
         """The sum of the end offsets of the topic's partitions."""
@@ -166,7 +167,7 @@ def start_system(directory: Path, behavior: int, activity: int) -> Iterator[Syst
         valkey_port=valkey,
         kafka_advertised_port=kafka_proxy,
         valkey_fsync="always",
-        start_timeout_s=120,
+        start_timeout_s=300,
     )
     with ExitStack() as stack:
         proxies = {

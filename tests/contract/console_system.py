@@ -59,7 +59,7 @@ class Folded(ServerConnections):
     """Servers whose events are folded immediately, where consumers would fold them a little later."""
 
     def __init__(self, chain: LiveChain, ranking: str, gateway: str) -> None:
-        super().__init__(Target(ranking, deadline_s=30), Target(gateway, deadline_s=30))
+        super().__init__(Target(ranking, deadline_s=300), Target(gateway, deadline_s=300))
         self._chain = chain
 
     def publish(self, event: events_pb2.BehaviorEvent) -> str:

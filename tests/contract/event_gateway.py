@@ -54,7 +54,7 @@ class Gateway:
     publisher: MemoryPublisher
 
     def publish(self, *entries: Entry) -> list[EntryResult]:
-        return list(self.stub.Publish(PublishRequest(entries=entries), timeout=30, wait_for_ready=True).results)
+        return list(self.stub.Publish(PublishRequest(entries=entries), timeout=300, wait_for_ready=True).results)
 
 
 def event_service(

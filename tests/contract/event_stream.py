@@ -15,7 +15,7 @@ class Stream:
 
     def __init__(self, gateway: Gateway) -> None:
         self._requests: queue.SimpleQueue[PublishStreamRequest | None] = queue.SimpleQueue()
-        self.call: Any = gateway.stub.PublishStream(iter(self._requests.get, None), timeout=60, wait_for_ready=True)
+        self.call: Any = gateway.stub.PublishStream(iter(self._requests.get, None), timeout=300, wait_for_ready=True)
         self.call.add_callback(self.done)  # otherwise gRPC's thread that reads requests would wait forever
 
     def send(self, sequence: int, *entries: Entry) -> None:

@@ -44,7 +44,7 @@ class HostileConnection:
 
     def __init__(self, address: str, window: int = 65_535, metadata: tuple[tuple[str, str], ...] = ()) -> None:
         host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=60)
+        self._socket = socket.create_connection((host, int(port)), timeout=300)
         self._metadata, self._stream = metadata, 1
         self._changed = threading.Condition()
         self.begun = 0

@@ -24,7 +24,7 @@ def connect_strangely(address: str, seeds: range) -> None:
         chance = random.Random(seed)
         data = chance.choice(KINDS)(chance)
         half = chance.choice([0, len(data) // 2, len(data)])
-        connection = socket.create_connection((host, int(port)), timeout=30)
+        connection = socket.create_connection((host, int(port)), timeout=300)
         _send(connection, data[:half])
         under_way.append((connection, data[half:], chance.random() < 0.3))
         if len(under_way) == OPEN_AT_ONCE:

@@ -56,7 +56,7 @@ class TokenStream(Stream):
 
 
 def publish(channel: grpc.Channel, token: str | None, *more: tuple[str, str]) -> None:
-    EventServiceStub(channel).Publish(ONE, timeout=30, metadata=(*bearer(token), *more))
+    EventServiceStub(channel).Publish(ONE, timeout=300, metadata=(*bearer(token), *more))
 
 
 def refused(channel: grpc.Channel, token: str | None, *more: tuple[str, str]) -> tuple[str, str]:
@@ -178,7 +178,7 @@ def test_reflection_can_be_disabled(tmp_path: Path) -> None:
     with secured.running(secured.settings(tmp_path, reflection=False)) as servers:
         stub = reflection_pb2_grpc.ServerReflectionStub(servers.to_gateway)
         with pytest.raises(grpc.RpcError) as caught:
-            list(stub.ServerReflectionInfo(asked, timeout=30, metadata=bearer(tokens["boss"])))
+            list(stub.ServerReflectionInfo(asked, timeout=300, metadata=bearer(tokens["boss"])))
         assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
 
 
@@ -189,7 +189,7 @@ def test_methods_that_are_not_listed_need_admin(tmp_path: Path) -> None:
     with secured.running(secured.settings(tmp_path)) as servers:
         for token in tokens.values():
             with pytest.raises(grpc.RpcError) as caught:
-                servers.to_gateway.unary_unary("/some.Service/Method")(b"", timeout=30, metadata=bearer(token))
+                servers.to_gateway.unary_unary("/some.Service/Method")(b"", timeout=300, metadata=bearer(token))
             found.append(caught.value.code().name)
     assert ["UNIMPLEMENTED", "PERMISSION_DENIED"] == found
 
@@ -201,7 +201,7 @@ def test_requests_are_not_read_before_the_token(tmp_path: Path) -> None:
         for kind in ("unary_unary", "stream_stream"):
             method = getattr(servers.to_gateway, kind)("/crossrec.events.v1.EventService/Publish")
             with pytest.raises(grpc.RpcError) as caught:
-                answers = method(b"\xff" if kind == "unary_unary" else iter([b"\xff"]), timeout=30)
+                answers = method(b"\xff" if kind == "unary_unary" else iter([b"\xff"]), timeout=300)
                 list(answers)
             assert ("UNAUTHENTICATED", "UNAUTHENTICATED") == reason(caught.value)
 
@@ -293,7 +293,7 @@ def test_unknown_names_in_health_watches_are_not_stored(tmp_path: Path) -> None:
     with secured.running(secured.settings(tmp_path)) as servers:
         stub = health_pb2_grpc.HealthStub(servers.to_gateway)
         for name in ("no.such.Service", "", "crossrec.events.v1.EventService"):
-            watch = stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=30)
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=300)
             expected = health_pb2.HealthCheckResponse
             assert (expected.SERVICE_UNKNOWN if name.startswith("no") else expected.SERVING) == next(watch).status
             if name.startswith("no"):

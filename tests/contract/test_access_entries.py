@@ -17,7 +17,7 @@ from tests.contract import secured
 from tests.contract.secured import Servers, bearer
 from tests.unit.server.security.signing import claims, sign_token
 
-TIMEOUT_S = 30
+TIMEOUT_S = 300
 KINDS = tuple(field.name for field in Entry.DESCRIPTOR.oneofs_by_name["entry"].fields)
 
 

@@ -22,7 +22,7 @@ from tests.contract.rank_server import request
 from tests.contract.secured import NO_CERTIFICATE, TRANSPORTS, Servers, bearer
 from tests.unit.server.security.signing import claims, sign_token
 
-TIMEOUT_S = 30
+TIMEOUT_S = 300
 OK = "OK"
 ENTRY = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
 Metadata = tuple[tuple[str, str], ...]

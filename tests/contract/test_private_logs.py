@@ -166,7 +166,7 @@ def test_the_gateway_logs_no_user_data() -> None:
             with event_gateway.running(traced, tracing=recorded.tracing) as gateway:
                 try:
                     request = PublishRequest(entries=entries)
-                    gateway.stub.Publish(request, timeout=30, wait_for_ready=True, metadata=SECRET_METADATA)
+                    gateway.stub.Publish(request, timeout=300, wait_for_ready=True, metadata=SECRET_METADATA)
                 except grpc.RpcError:
                     assert type(publisher) is not MemoryPublisher or publisher.failures
     assert_private(stream, "request_failed", shown=shown(recorded))
@@ -185,7 +185,7 @@ def test_the_ranking_server_logs_no_user_data(failure: Exception, event: str) ->
     store, recorded, registry = rank_server.filled_store(), RecordedTracing(), CollectorRegistry()
     metrics = RankingMetrics(registry)
     with logs() as stream, rank_server.running(store, tracing=recorded.tracing, metrics=metrics) as server:
-        server.stub.Rank(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True, metadata=SECRET_METADATA)
+        server.stub.Rank(rank_server.request(user_id=USER), timeout=300, wait_for_ready=True, metadata=SECRET_METADATA)
         server.rank(rank_server.request(user_id=USER))
         server.refused(rank_server.request(user_id=USER * 20))
         server.refused(RankRequest(user_id=USER, scenario_id=TEXT, item_ids=[TEXT] * 2))
@@ -207,7 +207,7 @@ class SlowStore(SwitchedStore):
         view, keys = requests[0]
         if view.name == "user" and keys == [(USER,)]:
             self.reading.set()
-            assert self.left.wait(30)
+            assert self.left.wait(300)
             raise RuntimeError(SECRET)
         return super().read_blocks(requests)
 
@@ -219,8 +219,8 @@ def test_an_error_after_the_caller_cancelled_is_logged_without_user_data(monkeyp
     rank_server.History(store).scenarios("tv")
     with logs() as stream:
         with rank_server.running(store, tracing=recorded.tracing) as server:
-            call = server.stub.Rank.future(rank_server.request(user_id=USER), timeout=30, wait_for_ready=True)
-            assert store.reading.wait(30)
+            call = server.stub.Rank.future(rank_server.request(user_id=USER), timeout=300, wait_for_ready=True)
+            assert store.reading.wait(300)
             call.cancel()
             store.left.set()
         # A server that stops does not wait for calls that were cancelled.

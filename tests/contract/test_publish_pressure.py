@@ -45,7 +45,7 @@ def refused(gateway: Gateway, entries: int = 1, metadata: tuple[tuple[str, str],
     """The text and the delay in milliseconds with which a batch is refused."""
     request = PublishRequest(entries=[VALID] * entries)
     with pytest.raises(grpc.RpcError) as caught:
-        gateway.stub.Publish(request, timeout=30, wait_for_ready=True, metadata=metadata)
+        gateway.stub.Publish(request, timeout=300, wait_for_ready=True, metadata=metadata)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     status, retry = rpc_status.from_call(caught.value), RetryInfo()
     assert status is not None
@@ -64,7 +64,7 @@ def test_beyond_the_pending_bound_batches_are_refused_and_accepted_ones_are_kept
         assert "nothing was stored" in text
         assert delay_ms == 1000
         gateway.publisher.release()
-        assert [result.accepted.event_id for result in first.result(30)] == ["made"] * 8
+        assert [result.accepted.event_id for result in first.result(300)] == ["made"] * 8
         gateway.publisher.holding = False
         assert len(gateway.publish(*[VALID] * 3)) == 3
         assert len(gateway.publisher.stored) == 11
@@ -101,7 +101,7 @@ def test_beyond_the_batches_served_at_once_callers_are_refused_and_health_answer
         text, delay_ms = refused(gateway)
         assert (text, delay_ms) == ("2 batches are being stored already", 100)
         health = health_pb2_grpc.HealthStub(gateway.channel)
-        assert health.Check(health_pb2.HealthCheckRequest(), timeout=30).status == 1
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=300).status == 1
         gateway.publisher.release()
 
 
@@ -124,7 +124,7 @@ def test_unnamed_callers_share_the_rate_of_their_address() -> None:
         gateway.publish(*[VALID] * 5)
         with grpc.insecure_channel(gateway.built.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             with pytest.raises(grpc.RpcError) as caught:
-                EventServiceStub(channel).Publish(PublishRequest(entries=[VALID]), timeout=30, wait_for_ready=True)
+                EventServiceStub(channel).Publish(PublishRequest(entries=[VALID]), timeout=300, wait_for_ready=True)
             assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -144,5 +144,5 @@ def test_a_grpc_client_with_a_retry_policy_retries_after_the_given_delay() -> No
     ):
         stub = EventServiceStub(channel)
         for _ in range(3):
-            stub.Publish(PublishRequest(entries=[VALID]), timeout=60, wait_for_ready=True)
+            stub.Publish(PublishRequest(entries=[VALID]), timeout=300, wait_for_ready=True)
         assert len(gateway.publisher.stored) == 3

@@ -135,9 +135,9 @@ def test_bytes_that_are_no_request_are_refused_as_such(gateway: Gateway, method:
     path, bad = f"/{EVENT_SERVICE}/{method}", b"\x0a\xff"
     with pytest.raises(grpc.RpcError) as refused:
         if method == "Publish":
-            gateway.channel.unary_unary(path)(bad, timeout=30, wait_for_ready=True)
+            gateway.channel.unary_unary(path)(bad, timeout=300, wait_for_ready=True)
         else:
-            list(gateway.channel.stream_stream(path)(iter([bad]), timeout=30, wait_for_ready=True))
+            list(gateway.channel.stream_stream(path)(iter([bad]), timeout=300, wait_for_ready=True))
     assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
     assert "request: cannot be read" in refused.value.details()
     assert f"crossrec.events.v1.{method}Request" in refused.value.details()

@@ -48,7 +48,7 @@ def event_ids(tried: front.Seen) -> list[str]:
 
 def test_rank_returns_the_answer_of_the_server(server: RankServer, clients: Any) -> None:
     """Explanations on request."""
-    with clients.ranking(server.built.address, deadline_s=30) as ranking:
+    with clients.ranking(server.built.address, deadline_s=300) as ranking:
         answer = ranking.rank("ann", ITEMS, scenario_id="tv", explain=True)
     expected = server.rank(request(explain=True))
     assert order(expected) == order(answer)
@@ -74,7 +74,7 @@ def test_a_batch_to_an_unavailable_server_is_retried_with_the_same_ids(gateway: 
 
 
 def test_calls_to_an_unavailable_ranking_server_are_retried_up_to_the_limit(clients: Any) -> None:
-    with front.serving() as before, clients.ranking(before.address, deadline_s=30) as ranking:
+    with front.serving() as before, clients.ranking(before.address, deadline_s=300) as ranking:
         before.fail("Rank", grpc.StatusCode.UNAVAILABLE, 100)
         with pytest.raises(ServiceUnavailable, match="UNAVAILABLE: a fault of this test"):
             ranking.rank("ann", ITEMS)
@@ -83,7 +83,7 @@ def test_calls_to_an_unavailable_ranking_server_are_retried_up_to_the_limit(clie
 
 def test_a_full_server_sets_the_retry_delay(server: RankServer, clients: Any) -> None:
     """The client retries after the delay; a negative delay forbids a retry."""
-    with front.serving(server.built.address) as before, clients.ranking(before.address, deadline_s=30) as ranking:
+    with front.serving(server.built.address) as before, clients.ranking(before.address, deadline_s=300) as ranking:
         before.fail("Rank", grpc.StatusCode.RESOURCE_EXHAUSTED, 2, (PUSHBACK, "1"))
         assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
         assert 3 == len(before.tries("Rank"))
@@ -105,7 +105,7 @@ def test_an_invalid_request_is_not_retried(server: RankServer, clients: Any) -> 
     """The text names the field, and the reason is the server's."""
     with (
         front.serving(server.built.address) as before,
-        clients.ranking(before.address, deadline_s=30) as ranking,
+        clients.ranking(before.address, deadline_s=300) as ranking,
         pytest.raises(InvalidArgument, match="INVALID_ARGUMENT: item_ids") as caught,
     ):
         ranking.rank("ann", [])
@@ -126,10 +126,10 @@ def test_the_deadline_ends_a_call_without_an_answer(clients: Any) -> None:
 def test_a_token_is_sent_over_tls(server: RankServer, authority: AuthorityInFiles, clients: Any) -> None:
     credentials, ours = authority.server_credentials(), tls(ca=authority.file)
     with front.serving(server.built.address, TOKEN, credentials) as before:
-        with clients.ranking(before.address, credentials=ours, token=lambda: TOKEN, deadline_s=30) as ranking:
+        with clients.ranking(before.address, credentials=ours, token=lambda: TOKEN, deadline_s=300) as ranking:
             assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
         with (
-            clients.ranking(before.address, credentials=ours, token=f"not {TOKEN}", deadline_s=30) as ranking,
+            clients.ranking(before.address, credentials=ours, token=f"not {TOKEN}", deadline_s=300) as ranking,
             pytest.raises(AccessDenied, match="UNAUTHENTICATED"),
         ):
             ranking.rank("ann", ITEMS)
@@ -148,7 +148,7 @@ def test_a_server_of_another_authority_is_not_called(authority: AuthorityInFiles
     with front.serving(credentials=AuthorityInFiles(tmp_path).server_credentials()) as before:
         ours = tls(ca=authority.file)
         with (
-            clients.ranking(before.address, credentials=ours, token=TOKEN, deadline_s=30) as ranking,
+            clients.ranking(before.address, credentials=ours, token=TOKEN, deadline_s=300) as ranking,
             pytest.raises(ServiceUnavailable),
         ):
             ranking.rank("ann", ITEMS)
@@ -161,10 +161,10 @@ def test_a_server_may_require_a_client_certificate(
     mine = authority.sign("client")
     known = tls(authority.file, mine.certificate, mine.key)
     with front.serving(server.built.address, credentials=authority.server_credentials(mutual=True)) as before:
-        with clients.ranking(before.address, credentials=known, deadline_s=30) as ranking:
+        with clients.ranking(before.address, credentials=known, deadline_s=300) as ranking:
             assert sorted(ITEMS) == sorted(order(ranking.rank("ann", ITEMS)))
         with (
-            clients.ranking(before.address, credentials=tls(ca=authority.file), deadline_s=30) as ranking,
+            clients.ranking(before.address, credentials=tls(ca=authority.file), deadline_s=300) as ranking,
             pytest.raises(ServiceUnavailable),
         ):
             ranking.rank("ann", ITEMS)
@@ -188,7 +188,7 @@ def test_calls_are_spread_over_connections(server: RankServer, clients: Any) -> 
     """So workers that share a port all get calls."""
     with (
         front.serving(server.built.address) as before,
-        clients.ranking(before.address, deadline_s=30, connections=3) as ranking,
+        clients.ranking(before.address, deadline_s=300, connections=3) as ranking,
     ):
         for _ in range(3):
             ranking.rank("ann", ITEMS)

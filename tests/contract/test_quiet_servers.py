@@ -41,7 +41,7 @@ def gateway(log: Path, **variables: str) -> Iterator[str]:
 def answers(address: str) -> None:
     """Return once the server answers, with any status."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True)
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=300, wait_for_ready=True)
 
 
 def address_in(log: Path) -> str:

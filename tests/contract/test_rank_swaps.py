@@ -147,7 +147,7 @@ class StuckModel(FakeModel):
         self.gate = threading.Event()
 
     def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
-        assert self.gate.wait(30)
+        assert self.gate.wait(300)
         return super().score(tensors, target)
 
 

@@ -158,7 +158,7 @@ def test_the_first_broken_rule_is_named_whatever_the_server_knows() -> None:
 def test_bytes_that_are_no_request_are_refused_as_such(server: RankServer) -> None:
     """INVALID_ARGUMENT, not INTERNAL: the fault is the caller's."""
     with pytest.raises(grpc.RpcError) as refused:
-        server.channel.unary_unary(f"/{RANKING_SERVICE}/Rank")(b"\x0a\xff", timeout=30, wait_for_ready=True)
+        server.channel.unary_unary(f"/{RANKING_SERVICE}/Rank")(b"\x0a\xff", timeout=300, wait_for_ready=True)
     assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
     assert "request: cannot be read" in refused.value.details()
     assert "crossrec.ranking.v1.RankRequest" in refused.value.details()
@@ -175,7 +175,7 @@ def test_requests_larger_than_any_valid_one_are_not_read(server: RankServer) -> 
 def test_health_is_serving(server: RankServer, service: str) -> None:
     """For the whole server and for the ranking service."""
     stub = health_pb2_grpc.HealthStub(server.channel)
-    answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30, wait_for_ready=True)
+    answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=300, wait_for_ready=True)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -186,6 +186,6 @@ def test_reflection_lists_the_service_and_its_files(server: RankServer) -> None:
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=RANKING_SERVICE),
     ]
     stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
-    services, files = stub.ServerReflectionInfo(iter(requests), timeout=30, wait_for_ready=True)
+    services, files = stub.ServerReflectionInfo(iter(requests), timeout=300, wait_for_ready=True)
     assert RANKING_SERVICE in [service.name for service in services.list_services_response.service]
     assert any(b"RankRequest" in file for file in files.file_descriptor_response.file_descriptor_proto)

@@ -55,7 +55,7 @@ class Server:
     def ready(self) -> tuple[int, dict[str, Any]]:
         """The answer of /ready."""
         try:
-            with urllib.request.urlopen(f"http://{self.probes}/ready", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://{self.probes}/ready", timeout=300) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -127,7 +127,7 @@ class Client:
             stub = RankingServiceStub(channel)
             while not stop.is_set():
                 try:
-                    answer = stub.Rank(request(), timeout=60, wait_for_ready=True)
+                    answer = stub.Rank(request(), timeout=300, wait_for_ready=True)
                     self.answered.append(answer.model_version.removeprefix("fake/"))
                 except grpc.RpcError as error:
                     self.failed.append((self.answered[-1] if self.answered else "", error.code()))
@@ -249,7 +249,7 @@ def test_a_port_that_is_taken_is_an_error(shared: bool) -> None:
 
 def metric(server: Server, line: str) -> float:
     """The value of a sample of /metrics, 0 if there is none."""
-    with urllib.request.urlopen(f"http://{server.probes}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{server.probes}/metrics", timeout=300) as answer:
         lines = answer.read().decode().splitlines()
     return next((float(found.rpartition(" ")[2]) for found in lines if found.startswith(f"{line} ")), 0.0)
 

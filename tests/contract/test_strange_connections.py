@@ -32,7 +32,7 @@ Ask = Callable[[str], object]
 def ranked(address: str) -> object:
     """The ranking server's answer to a valid request."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        return scores(RankingServiceStub(channel).Rank(request(), timeout=60))
+        return scores(RankingServiceStub(channel).Rank(request(), timeout=300))
 
 
 def published(address: str) -> object:
@@ -40,7 +40,7 @@ def published(address: str) -> object:
     entry = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
     entry.scenario_update.time.FromSeconds(1_800_000_000)
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        answer = EventServiceStub(channel).Publish(PublishRequest(entries=[entry]), timeout=60)
+        answer = EventServiceStub(channel).Publish(PublishRequest(entries=[entry]), timeout=300)
     return [result.WhichOneof("result") for result in answer.results]
 
 

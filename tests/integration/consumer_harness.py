@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import GroupIdNotFoundError, RetriableError
+from kafka.errors import RetriableError
 
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.main import consume
@@ -22,6 +22,7 @@ from services.features.config import FeatureConfig
 from services.features.rows import Block
 from services.features.schema import View, build_schema
 from services.infra.commands import Endpoints
+from services.kafka.groups import STABLE, GroupAdmin
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
@@ -31,15 +32,12 @@ from services.store.protocol import Key, ReadRequest, RowStore, read_rows
 from services.text.protocol import HashingEncoder
 from tests.unit.consumers.streams import ANY_AGE, item_update
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
 SCHEMA = build_schema(FeatureConfig())
 UPDATES = [item_update(item, attributes={}) for item in range(20)]
 USER_VIEWS = ("user", "user_scenario")
 DEAD = -9
 """Exit status of a process ended by SIGKILL."""
-
-UNKNOWN_GROUP = (GroupIdNotFoundError, RetriableError)
-"""Errors before the first member has joined, and while Kafka starts."""
 
 
 @dataclass
@@ -63,15 +61,14 @@ class Stage:
             way = route_entry(entry)
             value, headers = encode(entry)
             self.producer.send(f"{self.settings.kafka.topic_prefix}.{way.suffix}", value, way.key, headers)
-        self.producer.flush(timeout=30)
+        self.producer.flush(timeout=300)
 
     def committed(self, kind: str) -> int:
         """How many offsets the group has committed, over all partitions."""
         try:
-            offsets = self.admin.list_group_offsets([self.group(kind)])[self.group(kind)]
-        except UNKNOWN_GROUP:
+            return sum(GroupAdmin(self.admin).committed_offsets(self.group(kind), self.topic(kind)).values())
+        except RetriableError:  # tests ask while Kafka is down
             return 0
-        return sum(max(at.offset, 0) for at in offsets.values())
 
     def end(self, kind: str) -> int:
         """The sum of the end offsets of the topic's partitions."""
@@ -83,13 +80,10 @@ class Stage:
     def shares(self, kind: str) -> list[int]:
         """How many partitions each member of the group has; empty during a rebalance."""
         try:
-            described = self.admin.describe_groups([self.group(kind)])[self.group(kind)]
-        except UNKNOWN_GROUP:
+            described = GroupAdmin(self.admin).describe(self.group(kind))
+        except RetriableError:  # tests ask while Kafka is down
             return []
-        if described["group_state"] != "Stable":
-            return []
-        assigned = [member["member_assignment"]["assigned_partitions"] for member in described["members"]]
-        return sorted(sum(len(topic["partitions"]) for topic in topics) for topics in assigned)
+        return sorted(len(member.partitions) for member in described.members) if described.state == STABLE else []
 
     def variables(self) -> dict[str, str]:
         """The settings as environment variables of a process."""

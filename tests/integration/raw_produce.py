@@ -16,7 +16,7 @@ def produce_raw(bootstrap: str, topic: str, partition: int, batch: bytes) -> int
     body += struct.pack(">iii", 1, partition, len(batch)) + batch
     request = struct.pack(">hhih", 0, 7, 1, -1) + body  # Produce, version 7, correlation id, no client id
     host, _, port = bootstrap.partition(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=300) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         (size,) = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))
         answer = connection.recv(size, socket.MSG_WAITALL)

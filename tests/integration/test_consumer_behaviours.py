@@ -32,8 +32,8 @@ class RealServers:
             value, headers = encode(entry)
             topic = f"{self.settings.kafka.topic_prefix}.{way.suffix}"
             sent.append((self._stage.producer.send(topic, value, way.key, headers), way.key, value, headers))
-        self._stage.producer.flush(timeout=30)
-        stored = [(future.get(timeout=30), *rest) for future, *rest in sent]
+        self._stage.producer.flush(timeout=300)
+        stored = [(future.get(timeout=300), *rest) for future, *rest in sent]
         return [Record(at.topic, at.partition, at.offset, *rest, at.timestamp / 1000) for at, *rest in stored]
 
     def member(self, kind: str) -> RecordSource:

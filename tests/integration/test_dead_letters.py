@@ -34,7 +34,7 @@ def dead_letters(stage: Stage, *options: str) -> list[dict[str, Any]]:
 
 
 def send(stage: Stage, topic: str, value: bytes, headers: list[tuple[str, bytes]], key: bytes | None = b"u0") -> None:
-    stage.producer.send(f"{stage.settings.kafka.topic_prefix}.{topic}", value, key, headers).get(timeout=30)
+    stage.producer.send(f"{stage.settings.kafka.topic_prefix}.{topic}", value, key, headers).get(timeout=300)
 
 
 def test_a_dead_letter_is_repaired_and_folded(stage: Stage, tmp_path: Path) -> None:

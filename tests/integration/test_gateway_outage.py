@@ -28,7 +28,7 @@ from tests.integration.test_gateway_kafka import click, entry_of, stored
 pytestmark = pytest.mark.integration
 
 KAFKA_TIMEOUT_S = 2.0
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 MAX_RECORDS = 300
 BATCH = 20
 STREAMED = 200
@@ -83,7 +83,7 @@ def publish_batches(gateway: Gateway, client: int, outcomes: ClientOutcomes, sto
         entries = [click(client, number + place) for place in range(BATCH)]
         number += BATCH
         try:
-            answer = gateway.stub.Publish(PublishRequest(entries=entries), timeout=60, wait_for_ready=True)
+            answer = gateway.stub.Publish(PublishRequest(entries=entries), timeout=300, wait_for_ready=True)
         except grpc.RpcError as error:
             outcomes.fail(client, error.code().name)
             stop.wait(int(dict(error.trailing_metadata()).get(RETRY_PUSHBACK, 0)) / 1000)

@@ -84,7 +84,7 @@ def answers(address: str) -> bool:
 
 
 def read(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=300) as answer:
         return str(answer.read().decode())
 
 
@@ -105,7 +105,7 @@ def publish(address: str) -> None:
     entries += [behavior_event(number) for number in range(5)]
     with grpc.insecure_channel(address) as channel:
         stub = EventServiceStub(channel)
-        results = stub.Publish(PublishRequest(entries=entries), timeout=60, wait_for_ready=True).results
+        results = stub.Publish(PublishRequest(entries=entries), timeout=300, wait_for_ready=True).results
     assert {"accepted", "rejected"} == {result.WhichOneof("result") for result in results}
 
 
@@ -115,7 +115,7 @@ def rank(address: str) -> None:
         stub = RankingServiceStub(channel)
         wanted = RankRequest(user_id="u0", scenario_id="s0", item_ids=["i0", "i1"])
         for _ in range(20):
-            stub.Rank(wanted, timeout=60, wait_for_ready=True)
+            stub.Rank(wanted, timeout=300, wait_for_ready=True)
 
 
 def labels_of(texts: list[str]) -> dict[str, set[str]]:
@@ -144,7 +144,7 @@ def test_every_query_uses_exported_metrics(workers: int, stage: Stage, tmp_path:
             stack.enter_context(running(own, kind))
         gateway, gateway_metrics = stack.enter_context(process(stage, tmp_path, "gateway"))
         publish(gateway)
-        stage.producer.send(stage.topic("behavior"), b"nonsense", b"u0").get(timeout=30)
+        stage.producer.send(stage.topic("behavior"), b"nonsense", b"u0").get(timeout=300)
         wait_until(lambda: "crossrec_consumer_dead_letters_total{" in read(consumers["behavior"]))
         wait_until(lambda: "crossrec_consumer_batch_records_count" in read(consumers["activity"]))
         shadow = {"WORKERS": str(workers), "SHADOW_SHARE": "1.0"}

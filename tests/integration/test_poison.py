@@ -28,7 +28,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 
 @dataclass
@@ -44,7 +44,7 @@ class System:
         """Store a record in partition 0; returns its offset."""
         name = f"{self.settings.kafka.topic_prefix}.{topic}"
         sent = self.producer.send(name, value=value, key=key, headers=headers, partition=0)
-        return int(sent.get(timeout=30).offset)
+        return int(sent.get(timeout=300).offset)
 
     def row(self, view: str, *key: str) -> Row | None:
         """A row, if there is one."""

@@ -61,8 +61,8 @@ def _send(stage: Stage, kind: str, made: list[Made]) -> list[int]:
     sent = [
         stage.producer.send(topic, record.value, record.key, headers=record.headers, partition=0) for record in made
     ]
-    stage.producer.flush(timeout=60)
-    return [future.get(timeout=60).offset for future in sent]
+    stage.producer.flush(timeout=300)
+    return [future.get(timeout=300).offset for future in sent]
 
 
 def _as_read(topic: str, offsets: list[int], made: list[Made]) -> list[Record]:

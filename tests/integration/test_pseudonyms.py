@@ -85,7 +85,7 @@ def publish(settings: Settings, entries: list[Entry]) -> None:
     service = build_service(settings, build_intake(settings, publisher), build_rates(settings))
     try:
         with serving(build_gateway(service, "127.0.0.1:0")) as channel:
-            answer = EventServiceStub(channel).Publish(PublishRequest(entries=entries), timeout=60)
+            answer = EventServiceStub(channel).Publish(PublishRequest(entries=entries), timeout=300)
     finally:
         publisher.close(10.0)
     assert {"accepted"} == {result.WhichOneof("result") for result in answer.results}
@@ -104,7 +104,7 @@ def ranked(settings: Settings, stage: Stage, user: str) -> RankResponse:
     ranker = Ranker(SCHEMA, rows, FixedModel(FakeModel()), pseudonymize=pseudonymize)
     with serving(build_ranking(RankingService(ranker, 1, 8), "127.0.0.1:0")) as channel:
         request = RankRequest(user_id=user, scenario_id="tv", item_ids=["tea"])
-        return RankingServiceStub(channel).Rank(request, timeout=60)
+        return RankingServiceStub(channel).Rank(request, timeout=300)
 
 
 def in_kafka(infra: Endpoints, settings: Settings) -> bytes:

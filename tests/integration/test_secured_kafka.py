@@ -42,7 +42,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 USER, PASSWORD, SCRAM_PASSWORD = "crossrec", "hunter2-7f3e91", "hunter3-7f3e91"
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def process(
             yield Process(running, log)
         finally:
             running.send_signal(signal.SIGTERM)
-        assert running.wait(60) == 0, log.read_text()
+        assert running.wait(300) == 0, log.read_text()
 
 
 def queries() -> list[Entry]:
@@ -97,10 +97,10 @@ def test_one_trace_reaches_the_collector_from_both(infra: Endpoints, tmp_path: P
             consumer.logged("rebalanced")
             request, metadata = PublishRequest(entries=queries()), (("traceparent", TRACEPARENT), *SECRET_METADATA)
             stub = EventServiceStub(channel)
-            stub.Publish(request, timeout=60, wait_for_ready=True, metadata=metadata)
-            stub.Publish(request, timeout=60, metadata=SECRET_METADATA)
+            stub.Publish(request, timeout=300, wait_for_ready=True, metadata=metadata)
+            stub.Publish(request, timeout=300, metadata=SECRET_METADATA)
             wait_until(lambda: stage.end("behavior") > 0 and folded(stage, "behavior"))
-            with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=300) as answer:
                 metrics = answer.read().decode()
         topic = f"{stage.settings.kafka.topic_prefix}.behavior"
         assert {
@@ -132,7 +132,7 @@ def test_the_ranking_server_sends_its_traces(infra: Endpoints, tmp_path: Path) -
             grpc.insecure_channel(ranking.logged("ranking_started")["address"]) as channel,
         ):
             stub, request = RankingServiceStub(channel), RankRequest(user_id=USER, item_ids=[TEXT, USER])
-            stub.Rank(request, timeout=60, wait_for_ready=True, metadata=metadata)
+            stub.Rank(request, timeout=300, wait_for_ready=True, metadata=metadata)
         method = ("crossrec-ranking", "crossrec.ranking.v1.RankingService/Rank")
         assert {method, ("crossrec-ranking", "validate")} <= set(collector.spans())
         shown = [str(collector.requests), log.read_text()]
@@ -147,5 +147,5 @@ def test_an_unreachable_collector_has_no_effect(infra: Endpoints, tmp_path: Path
         grpc.insecure_channel(gateway.logged("gateway_started")["address"]) as channel,
     ):
         request, metadata = PublishRequest(entries=queries()[:1]), (("traceparent", TRACEPARENT),)
-        answer = EventServiceStub(channel).Publish(request, timeout=60, wait_for_ready=True, metadata=metadata)
+        answer = EventServiceStub(channel).Publish(request, timeout=300, wait_for_ready=True, metadata=metadata)
         assert ["accepted"] == [result.WhichOneof("result") for result in answer.results]

@@ -98,7 +98,7 @@ def counted(stage: Stage) -> bool:
 
 def publish(traced: Traced, entries: Sequence[Entry], metadata: Sequence[tuple[str, str]] = ()) -> None:
     request = PublishRequest(entries=entries)
-    results = traced.gateway.stub.Publish(request, timeout=60, wait_for_ready=True, metadata=metadata).results
+    results = traced.gateway.stub.Publish(request, timeout=300, wait_for_ready=True, metadata=metadata).results
     assert {"accepted"} == {result.WhichOneof("result") for result in results}
 
 
@@ -146,7 +146,7 @@ def test_a_stream_propagates_its_trace(traced: Traced) -> None:
     """The thread that reads the stream publishes under the same trace."""
     requests = [PublishStreamRequest(sequence=n, entries=queries(n)) for n in range(3)]
     stub = traced.gateway.stub
-    answers = list(stub.PublishStream(iter(requests), timeout=60, wait_for_ready=True, metadata=SAMPLED))
+    answers = list(stub.PublishStream(iter(requests), timeout=300, wait_for_ready=True, metadata=SAMPLED))
     assert [0, 1, 2] == sorted(answer.sequence for answer in answers)
     spans = traced.spans("behavior")
     prefix, method = traced.stage.settings.kafka.topic_prefix, "crossrec.events.v1.EventService/PublishStream"
@@ -173,8 +173,8 @@ def test_a_trace_leads_through_the_stages_of_rank(traced: Traced) -> None:
     wanted = RankRequest(user_id=USER, scenario_id="s0", item_ids=["i0", USER])
     with ranking(traced.stage.store, traced.recorded) as stub:
         begun_ns = time.time_ns()
-        _, unsampled = stub.Rank.with_call(wanted, timeout=60, wait_for_ready=True)
-        _, call = stub.Rank.with_call(wanted, timeout=60, wait_for_ready=True, metadata=SAMPLED)
+        _, unsampled = stub.Rank.with_call(wanted, timeout=300, wait_for_ready=True)
+        _, call = stub.Rank.with_call(wanted, timeout=300, wait_for_ready=True, metadata=SAMPLED)
         ended_ns = time.time_ns()
     metadata = dict(call.trailing_metadata())
     assert (TRACEPARENT.split("-")[1], 32) == (metadata["x-trace-id"], len(metadata["x-request-id"]))

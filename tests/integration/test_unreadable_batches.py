@@ -113,7 +113,7 @@ def process_without_zstd(stage: Stage) -> "Iterator[tuple[subprocess.Popen[bytes
 def readiness(address: str) -> dict[str, object]:
     """The answer of /ready; empty before it is there."""
     try:
-        with urllib.request.urlopen(f"http://{address}/ready", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{address}/ready", timeout=300) as answer:
             return dict(json.load(answer))
     except HTTPError as error:
         return dict(json.load(error))
@@ -136,7 +136,7 @@ def test_a_codec_that_is_not_installed_stops_its_partition_alone(stage: Stage) -
         wait_until(lambda: stage.committed("behavior") == 3 + others)
         wait_until(lambda: "unreadable" in str(readiness(address)))
         assert expected in str(readiness(address)["reasons"])
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=300) as answer:
             assert b'crossrec_consumer_stopped_partitions{kind="behavior"} 1.0' in answer.read()
         with pytest.raises(ConfigurationError, match="running consumers: stop them"):
             skip_batch(stage.settings, "behavior", 1)

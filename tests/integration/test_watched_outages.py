@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from services.infra.commands import Endpoints, InfraConfig, up
+from services.kafka.groups import STABLE, GroupAdmin
 from services.server.logging import JsonFormatter
 from services.store.connect import open_rows
 from tests.integration.consumer_harness import (
@@ -109,9 +110,9 @@ def ready(caplog: pytest.LogCaptureFixture) -> tuple[int, list[str]]:
 
 
 def members(stage: Stage) -> list[str]:
-    group = stage.admin.describe_groups([stage.group("behavior")])[stage.group("behavior")]
-    assert "Stable" == group["group_state"]
-    return [member["member_id"] for member in group["members"]]
+    group = GroupAdmin(stage.admin).describe(stage.group("behavior"))
+    assert STABLE == group.state
+    return [member.member_id for member in group.members]
 
 
 def outlast_the_session() -> None:
@@ -212,7 +213,7 @@ def test_the_content_of_an_invalid_record_is_not_logged(stage: Stage, caplog: py
     ]
     with running(stage, "behavior"):
         for value, headers in bad:
-            stage.producer.send(stage.topic("behavior"), value, SECRET_ID.encode(), headers).get(timeout=30)
+            stage.producer.send(stage.topic("behavior"), value, SECRET_ID.encode(), headers).get(timeout=300)
         wait_until(lambda: sum(line["count"] for line in lines(caplog, "dead_letters")) == len(bad))
     logged = " ".join(JsonFormatter().format(record) for record in caplog.records)
     assert "secret" not in logged

@@ -44,7 +44,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Env
     # Items and scenarios are read for every request, so that no cached row is older than the last event.
     monkeypatch.setenv("CROSSREC_RANKING__ITEM_CACHE_AGE_S", "0")
     monkeypatch.setenv("CROSSREC_RANKING__SCENARIO_CACHE_AGE_S", "0")
-    with Environment(tmp_path / "demo", DATASET, healthy_within_s=240.0) as environment:
+    with Environment(tmp_path / "demo", DATASET) as environment:
         yield environment
 
 
@@ -90,7 +90,7 @@ def rank(stage: DatasetStage, requests: Sequence[RankRequest], already: int) -> 
     with grpc.insecure_channel(environment.ranking_address) as channel:
         stub = RankingServiceStub(channel)  # type: ignore[no-untyped-call]
         for request in requests:
-            assert [] == list(stub.Rank(request, timeout=60).degraded)
+            assert [] == list(stub.Rank(request, timeout=300).degraded)
     deadline = time.monotonic() + 60
     while len(read_answers(settings, 0.0, float("inf"), {}).records) < already + len(requests):
         assert time.monotonic() < deadline, "the served log lacks records"

@@ -4,8 +4,12 @@ import pytest
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
     NotCoordinatorError,
+    RequestTimedOutError,
     UnknownTopicOrPartitionError,
+    UnstableOffsetCommitError,
 )
 
 from services.kafka import groups
@@ -26,9 +30,10 @@ def request(*answers: object) -> tuple[list[object], object]:
 
 
 def test_requests_are_retried_while_the_coordinator_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the coordinator moves, loads or does not exist yet."""
+    """While the coordinator moves, loads, does not exist yet or is too busy to answer, or withholds offsets."""
     monkeypatch.setattr(groups, "PAUSE_S", 0.0)
-    errors = NotCoordinatorError(), CoordinatorLoadInProgressError(), CoordinatorNotAvailableError()
+    errors = [NotCoordinatorError(), CoordinatorLoadInProgressError(), CoordinatorNotAvailableError()]
+    errors += [RequestTimedOutError(), KafkaTimeoutError(), UnstableOffsetCommitError(), NodeNotReadyError()]
     assert ([], "answer") == request(*errors, "answer")
 
 
