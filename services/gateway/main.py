@@ -13,7 +13,7 @@ from services.gateway.health import KafkaHealth
 from services.gateway.intake import EntryObserver, Intake
 from services.gateway.metrics import GatewayLoadMetrics, GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.service import EventService
+from services.gateway.service import CallLimits, EventService
 from services.gateway.stream import StreamLimits
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import Publisher
@@ -96,7 +96,9 @@ def run_gateway(settings: Settings) -> None:
 def build_service(settings: Settings, intake: Intake, rates: RateLimits) -> EventService:
     """EventService with the limits of the settings."""
     gateway = settings.gateway
-    return EventService(intake, rates, StreamLimits(gateway.stream_window), gateway.max_workers, gateway.max_streams)
+    streams = StreamLimits(gateway.stream_window, idle_s=gateway.stream_idle_s)
+    calls = CallLimits(gateway.max_workers, gateway.max_streams, gateway.max_streams_per_client)
+    return EventService(intake, rates, streams, calls)
 
 
 def build_rates(settings: Settings) -> RateLimits:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import grpc
 
@@ -32,6 +33,21 @@ _ANSWER_MARGIN_S = 0.05
 """Subtracted from the caller's deadline, so that UNAVAILABLE arrives before the call times out without a reason."""
 
 
+@dataclass(frozen=True)
+class CallLimits:
+    """Most calls of a gateway at once.
+
+    Args:
+        batches: concurrent Publish calls.
+        streams: open streams.
+        streams_per_client: open streams of one client.
+    """
+
+    batches: int
+    streams: int
+    streams_per_client: int
+
+
 class EventService(EventServiceServicer):
     """Serves batches and streams.
 
@@ -39,18 +55,14 @@ class EventService(EventServiceServicer):
         intake: validates and stores entries.
         rates: rate limits of clients.
         stream_limits: bounds of each stream.
-        max_batches: most concurrent Publish calls.
-        max_streams: most open streams.
+        calls: most calls at once.
     """
 
-    def __init__(
-        self, intake: Intake, rates: RateLimits, stream_limits: StreamLimits, max_batches: int, max_streams: int
-    ) -> None:
-        self.max_calls = max_batches + max_streams
-        self._intake, self._rates, self._stream_limits = intake, rates, stream_limits
-        self._max_batches, self._max_streams = max_batches, max_streams
+    def __init__(self, intake: Intake, rates: RateLimits, stream_limits: StreamLimits, calls: CallLimits) -> None:
+        self.max_calls = calls.batches + calls.streams
+        self._intake, self._rates, self._stream_limits, self._calls = intake, rates, stream_limits, calls
         self._lock, self._batches, self._stopping = threading.Lock(), 0, False
-        self._streams: set[EntryStream] = set()
+        self._streams: dict[EntryStream, str] = {}  # with their clients
 
     def Publish(self, request: PublishRequest, context: grpc.ServicerContext) -> PublishResponse:  # noqa: N802
         """Answer one result per entry, when every accepted entry is stored."""
@@ -71,7 +83,7 @@ class EventService(EventServiceServicer):
         stream = EntryStream(
             self._intake, self._stream_limits, lambda entries: self._rates.delay_s(client, entries), context.cancel
         )
-        with self._open(stream), end_on_expiry(CURRENT_GRANT.get(), stream.stop):
+        with self._open(stream, client), end_on_expiry(CURRENT_GRANT.get(), stream.stop):
             if context.add_callback(stream.disconnect):
                 yield from stream.answers(request_iterator)
 
@@ -91,8 +103,8 @@ class EventService(EventServiceServicer):
     @contextmanager
     def _batch(self) -> Iterator[None]:
         with self._lock:
-            if self._batches >= self._max_batches:
-                raise Overloaded(f"{self._max_batches} batches are being stored already", _BUSY_S)
+            if self._batches >= self._calls.batches:
+                raise Overloaded(f"{self._calls.batches} batches are being stored already", _BUSY_S)
             self._batches += 1
         try:
             yield
@@ -101,18 +113,21 @@ class EventService(EventServiceServicer):
                 self._batches -= 1
 
     @contextmanager
-    def _open(self, stream: EntryStream) -> Iterator[None]:
+    def _open(self, stream: EntryStream, client: str) -> Iterator[None]:
         with self._lock:
             if self._stopping:
                 raise Unavailable("the gateway is stopping")
-            if len(self._streams) >= self._max_streams:
-                raise Overloaded(f"{self._max_streams} streams are open already", RETRY_AFTER_S)
-            self._streams.add(stream)
+            if len(self._streams) >= self._calls.streams:
+                raise Overloaded(f"{self._calls.streams} streams are open already", RETRY_AFTER_S)
+            if sum(other == client for other in self._streams.values()) >= self._calls.streams_per_client:
+                most = self._calls.streams_per_client
+                raise Overloaded(f"{most} streams of this client are open already", RETRY_AFTER_S)
+            self._streams[stream] = client
         try:
             yield
         finally:
             with self._lock:
-                self._streams.discard(stream)
+                del self._streams[stream]
             stream.disconnect()
 
     def _check_rate(self, context: grpc.ServicerContext, entries: int) -> None:

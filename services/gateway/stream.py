@@ -26,10 +26,12 @@ class StreamLimits:
     Args:
         window: most entries that were read and whose answers the client has not taken.
         stall_s: seconds without taking an answer, with a full window, after which a client is disconnected.
+        idle_s: seconds without a request, with everything answered, after which a stream ends.
     """
 
     window: int
     stall_s: float = 60.0
+    idle_s: float = 300.0
 
 
 class EntryStream:
@@ -53,10 +55,11 @@ class EntryStream:
         self._ready: deque[_Pending] = deque()  # to be answered
         self._handed_s: float | None = None  # since when gRPC has been holding an answer
         self._reading, self._stopping, self._disconnected = True, False, False
+        self._accepting, self._busy_s = False, time.monotonic()  # until when there was something to do
         self._error: Exception | None = None
 
     def answers(self, requests: Iterable[PublishStreamRequest]) -> Iterator[PublishStreamResponse]:
-        """Answer requests until they end, the client disconnects, or `stop`; then raise the reader's error."""
+        """Answer requests until they end or stay out, or the client has left, or `stop`; then raise the reader's error."""
         # In the caller's context: trace and request id apply to the reader too.
         read = partial(copy_context().run, self._read, requests)
         threading.Thread(target=read, name="publish-stream", daemon=True).start()
@@ -102,6 +105,13 @@ class EntryStream:
     def _accept(self, request: PublishStreamRequest) -> bool:
         """Submit the request once rate, window and budget allow; False if the stream ends before."""
         check_length(request.entries)
+        self._accepting = True
+        try:
+            return self._submit(request)
+        finally:
+            self._accepting, self._busy_s = False, time.monotonic()
+
+    def _submit(self, request: PublishStreamRequest) -> bool:
         entries, timeout_s = len(request.entries), self._intake.config.kafka_timeout_s
         if not (self._wait_for_rate(entries) and self._wait_for_window(entries)):
             return False
@@ -152,11 +162,19 @@ class EntryStream:
                 if self._ready:
                     self._handed_s = time.monotonic()
                     return self._ready.popleft()
-                if not self._unanswered and (self._stopping or not self._reading):
+                if not self._unanswered and (self._stopping or not self._reading or self._idle_left_s() <= 0):
+                    self._stopping = True
                     return None
                 oldest = next(iter(self._pending), None)
-                self._changed.wait(None if oldest is None else max(0.0, oldest.deadline_s - time.monotonic()))
+                left_s = self._idle_left_s() if oldest is None else oldest.deadline_s - time.monotonic()
+                self._changed.wait(max(0.0, left_s))
         return None
+
+    def _idle_left_s(self) -> float:
+        """Seconds until the stream is over because nothing happens on it."""
+        if self._unanswered or self._accepting:
+            return self._limits.idle_s
+        return self._busy_s + self._limits.idle_s - time.monotonic()
 
     def _on_taken(self, answered: "_Pending") -> None:
         """GRPC has taken the answer."""
@@ -185,6 +203,7 @@ class EntryStream:
     def _count_unanswered(self, entries: int) -> None:
         with self._changed:
             self._unanswered += entries
+            self._busy_s = time.monotonic()
             self._changed.notify_all()
 
     def _is_over(self) -> bool:

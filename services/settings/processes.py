@@ -31,6 +31,14 @@ class GatewaySettings(SettingsSection):
     )
     max_workers: int = Field(32, ge=1, description="Concurrent batches; more get RESOURCE_EXHAUSTED.")
     max_streams: int = Field(32, ge=1, description="Concurrent streams; more get RESOURCE_EXHAUSTED.")
+    max_streams_per_client: int = Field(
+        16, ge=1, description="Concurrent streams of one client; a client is as in security.max_in_flight_per_client."
+    )
+    stream_idle_s: float = Field(
+        300.0,
+        gt=0,
+        description="Seconds without a request, with everything answered, after which a stream ends with OK.",
+    )
     stream_window: int = Field(
         5000, ge=1, description="Entries of a stream that are read and not answered; reading pauses above it."
     )
@@ -42,11 +50,11 @@ class GatewaySettings(SettingsSection):
     )
     max_pending_records: int = Field(50_000, ge=1, description="The same limit in records.")
     rate_limit_events_per_s: float = Field(
-        0.0,
+        10_000.0,
         ge=0,
         description="Events per second and client; a client is as in security.max_in_flight_per_client; 0: no limit.",
     )
-    rate_limit_burst: int = Field(1000, ge=1, description="Events that a client may send in a burst.")
+    rate_limit_burst: int = Field(10_000, ge=1, description="Events that a client may send in a burst.")
     health_interval_s: float = Field(
         1.0, gt=0, description="Seconds between checks of Kafka; after three failures health is NOT_SERVING."
     )

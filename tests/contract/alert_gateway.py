@@ -19,7 +19,7 @@ from services.gateway.main import build_server as build_gateway
 from services.gateway.metrics import GatewayLoadMetrics as GatewayLoad
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.service import EventService
+from services.gateway.service import CallLimits, EventService
 from services.gateway.stream import StreamLimits
 from services.kafka.publisher import MemoryPublisher
 from tests.contract.alert_rules import Scrapes, text_of
@@ -63,7 +63,7 @@ def gateway(records: int = 50_000) -> Iterator[Gateway]:
     registry, publisher = CollectorRegistry(), MemoryPublisher()
     metrics, budget, rates = GatewayMetrics(registry), PendingBudget(1 << 20, records), RateLimits(0.0, 1000)
     intake = Intake(publisher, INTAKE_CONFIG, budget, now_s=lambda: GATEWAY_NOW_S, observer=metrics)
-    service = EventService(intake, rates, StreamLimits(5000), 8, 4)
+    service = EventService(intake, rates, StreamLimits(5000), CallLimits(8, 4, 4))
     built = build_gateway(service, "127.0.0.1:0", observe=metrics.on_call)
     health = KafkaHealth(new_health_service(), EVENT_SERVICE, publisher, 60.0, 1.0)
     health.check()

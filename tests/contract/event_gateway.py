@@ -13,7 +13,7 @@ from services.gateway.batch import IntakeConfig
 from services.gateway.intake import Intake
 from services.gateway.main import build_server
 from services.gateway.pressure import PendingBudget, RateLimits
-from services.gateway.service import EventService
+from services.gateway.service import CallLimits, EventService
 from services.gateway.stream import StreamLimits
 from services.kafka.publisher import MemoryPublisher, Publisher
 from services.server.grpc_server import BoundServer
@@ -41,6 +41,7 @@ class Bounds:
     stream: StreamLimits = field(default_factory=lambda: StreamLimits(window=5000))
     max_batches: int = 8
     max_streams: int = 4
+    max_streams_per_client: int = 4
 
 
 @dataclass
@@ -63,7 +64,8 @@ def event_service(
     """A service with a clock fixed at NOW_S."""
     chosen = bounds or Bounds()
     intake = Intake(publisher, config, chosen.budget, now_s=lambda: NOW_S, make_id=lambda: "made")
-    return EventService(intake, chosen.rates, chosen.stream, chosen.max_batches, chosen.max_streams)
+    calls = CallLimits(chosen.max_batches, chosen.max_streams, chosen.max_streams_per_client)
+    return EventService(intake, chosen.rates, chosen.stream, calls)
 
 
 @contextmanager

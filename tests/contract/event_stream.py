@@ -7,7 +7,9 @@ import grpc
 import pytest
 
 from crossrec.events.v1.events_pb2 import Entry, PublishStreamRequest, PublishStreamResponse, ScenarioUpdate
+from crossrec.events.v1.events_pb2_grpc import EventServiceStub
 from tests.contract.event_gateway import Gateway
+from tests.contract.secured import bearer
 
 
 class Stream:
@@ -32,6 +34,23 @@ class Stream:
         with pytest.raises(grpc.RpcError) as caught:
             next(self.call)
         return caught.value
+
+
+class TokenStream(Stream):
+    """A stream that is opened with a token."""
+
+    def __init__(self, channel: grpc.Channel, token: str) -> None:
+        stub = EventServiceStub(channel)
+        opened = stub.PublishStream
+
+        class Stub:
+            def PublishStream(self, requests: object, **more: object) -> object:  # noqa: N802
+                return opened(requests, metadata=bearer(token), **more)
+
+        class Opened:
+            stub = Stub()
+
+        super().__init__(Opened())  # type: ignore[arg-type]
 
 
 def scenario(number: int) -> Entry:

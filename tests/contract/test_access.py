@@ -28,7 +28,7 @@ from services.server.security.protection import open_protection
 from services.settings.security import SecuritySettings
 from tests.contract import event_gateway, secured
 from tests.contract.certificates import Authority
-from tests.contract.event_stream import Stream, scenario
+from tests.contract.event_stream import TokenStream, scenario
 from tests.contract.private import logs
 from tests.contract.rank_server import request
 from tests.contract.secured import AUTHORITY, MUTUAL, TLS, bearer
@@ -36,23 +36,6 @@ from tests.unit.server.security.signing import claims, sign_token, write_keys
 
 PUBLISH = frozenset({Scope.PUBLISH, Scope.CATALOGUE})
 ONE = PublishRequest(entries=[scenario(1)])
-
-
-class TokenStream(Stream):
-    """A stream that is opened with a token."""
-
-    def __init__(self, channel: grpc.Channel, token: str) -> None:
-        stub = EventServiceStub(channel)
-        opened = stub.PublishStream
-
-        class Stub:
-            def PublishStream(self, requests: object, **more: object) -> object:  # noqa: N802
-                return opened(requests, metadata=bearer(token), **more)
-
-        class Opened:
-            stub = Stub()
-
-        super().__init__(Opened())  # type: ignore[arg-type]
 
 
 def publish(channel: grpc.Channel, token: str | None, *more: tuple[str, str]) -> None:

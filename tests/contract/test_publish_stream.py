@@ -1,9 +1,11 @@
 """PublishStream: answers by sequence number, flow control, errors, bounds and the end."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
@@ -18,8 +20,12 @@ from services.gateway.stream import StreamLimits
 from services.kafka.publisher import Confirmation, MemoryPublisher, OutgoingRecord
 from services.kafka.refusals import RecordTooLarge
 from services.server.error_interceptor import RETRY_PUSHBACK
+from services.server.security.caller import Scope
+from services.server.security.protection import open_protection
+from tests.contract import secured
 from tests.contract.event_gateway import INTAKE_CONFIG, Bounds, Gateway, running
-from tests.contract.event_stream import Stream, scenario
+from tests.contract.event_stream import Stream, TokenStream, scenario
+from tests.waiting import wait_until
 
 VALID = Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))
 
@@ -285,6 +291,40 @@ def opened(gateway: Gateway) -> Stream:
             assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         else:
             return stream
+
+
+def test_a_client_leaves_streams_to_others(tmp_path: Path) -> None:
+    """With all of its own open, one more is rejected with a delay, and another client's is answered."""
+    tokens = secured.listed(tmp_path / "tokens", shop=frozenset(Scope), app=frozenset(Scope))
+    bounds, protection = Bounds(max_streams=4, max_streams_per_client=2), open_protection(secured.settings(tmp_path))
+    with running(MemoryPublisher(), bounds=bounds, protection=protection) as gateway:
+        shop = [TokenStream(gateway.channel, tokens["shop"]) for _ in range(2)]
+        for stream in shop:
+            stream.send(1, VALID)
+            assert stream.answer().sequence == 1
+        error = TokenStream(gateway.channel, tokens["shop"]).error()
+        assert (error.code(), error.details()) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "2 streams of this client are open already",
+        )
+        app = TokenStream(gateway.channel, tokens["app"])
+        app.send(1, VALID)
+        assert app.answer().sequence == 1
+
+
+def test_a_stream_without_requests_ends_with_ok() -> None:
+    """Once everything is answered; its place is free."""
+    bounds = Bounds(stream=StreamLimits(window=5, idle_s=0.2), max_streams=1)
+    with slow(bounds) as gateway:
+        stream = Stream(gateway)
+        stream.send(1, VALID)
+        assert gateway.publisher.wait_for_held(1) == 1
+        threading.Event().wait(0.5)
+        gateway.publisher.holding = False
+        gateway.publisher.release()
+        assert [answer.sequence for answer in stream.call] == [1]
+        assert stream.call.code() == grpc.StatusCode.OK
+        wait_until(lambda: not gateway.service.streams)
 
 
 def test_a_client_that_reads_no_answers_is_disconnected() -> None:

@@ -77,10 +77,12 @@ class EventServiceServicer:
         is exceeded, the gateway stops reading, and the client's writes wait. A client must therefore read
         responses while it writes; the gateway closes a stream whose client reads none for a minute while its
         window is full.
-        Ends with OK after the client has closed its side and all requests have a response. INVALID_ARGUMENT,
+        Ends with OK after the client has closed its side and all requests have a response, and when the client has
+        sent nothing for long (5 minutes by default) and everything is answered: open another stream. INVALID_ARGUMENT,
         after the responses to earlier requests, for a request without entries or with too many. UNAVAILABLE,
         after the responses to all requests read, when the gateway stops: open another stream.
-        RESOURCE_EXHAUSTED at once, with a retry delay as above, when too many streams are open. Entries
+        RESOURCE_EXHAUSTED at once, with a retry delay as above, when too many streams are open, in all or
+        of this client. Entries
         without a result when a stream ends may or may not be stored: retry them with the same event ids.
         FAILED_PRECONDITION, after the responses to all requests read, as for Publish; the entries that Kafka
         refused have the result `unconfirmed` with that reason.
