@@ -5,6 +5,7 @@ Checks a `Publisher` periodically; one failed check is not yet an outage, one su
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from grpc_health.v1 import health_pb2
@@ -54,11 +55,19 @@ class KafkaHealth:
         publisher: is checked.
         interval_s: seconds between checks.
         timeout_s: longest duration of a check, seconds.
+        stuck: why the server answers no calls, empty while it does.
     """
 
     def __init__(
-        self, health: HealthService, service: str, publisher: Publisher, interval_s: float, timeout_s: float
+        self,
+        health: HealthService,
+        service: str,
+        publisher: Publisher,
+        interval_s: float,
+        timeout_s: float,
+        stuck: Callable[[], str] = lambda: "",
     ) -> None:
+        self._stuck = stuck
         self._health, self._names = health, (OVERALL_HEALTH, service)
         self._publisher = publisher
         self._interval_s, self._timeout_s = interval_s, timeout_s
@@ -90,8 +99,11 @@ class KafkaHealth:
 
     def ready(self) -> HealthReport:
         """Whether events can be stored."""
-        stopping = ["stopping"] if self._stop.is_set() else []
-        reasons = [*stopping, *([] if self.serving else ["Kafka is not known to accept records"])]
+        reasons = ["stopping"] if self._stop.is_set() else []
+        if not self.serving:
+            reasons.append("Kafka is not known to accept records")
+        if stuck := self._stuck():
+            reasons.append(stuck)
         return HealthReport(not reasons, reasons, {})
 
     def check(self) -> None:

@@ -25,6 +25,7 @@ from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import serve_metrics
 from services.server.security.protection import UNPROTECTED, Protection, open_protection
 from services.server.security.pseudonyms import open_pseudonymizer
+from services.server.self_probe import SelfProbe
 from services.server.telemetry.setup import open_tracing
 from services.server.wire_count import WireLimit
 from services.settings.load import Settings
@@ -77,9 +78,16 @@ def run_gateway(settings: Settings) -> None:
     built = build_server(service, gateway.listen, protection, observe=metrics.on_call, tracing=tracing)
     log_event(_logger, "gateway_started", address=built.address, kafka=kafka.bootstrap_servers)
     check_s = min(gateway.kafka_timeout_s, MAX_CHECK_S)
-    health = KafkaHealth(built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s)
+    probe = SelfProbe(built.probe_address)
+    health = KafkaHealth(
+        built.health, EVENT_SERVICE, publisher, gateway.health_interval_s, check_s, lambda: probe.reason
+    )
     health.start()
     registry.register(GatewayLoadMetrics(intake.budget, rates, service, health))
+
+    def end_streams() -> None:
+        probe.stop()
+        service.stop()
 
     def close() -> None:
         health.stop()
@@ -89,7 +97,7 @@ def run_gateway(settings: Settings) -> None:
 
     address = gateway.metrics_listen
     with serve_metrics(METRICS_LISTEN, address, registry, health) if address else nullcontext():
-        serve_until_signal(built.server, built.health, DRAIN_S, close, service.stop)
+        serve_until_signal(built.server, built.health, DRAIN_S, close, end_streams, probe.start)
     log_event(_logger, "gateway_stopped")
 
 

@@ -59,7 +59,7 @@ class EntryStream:
         self._error: Exception | None = None
 
     def answers(self, requests: Iterable[PublishStreamRequest]) -> Iterator[PublishStreamResponse]:
-        """Answer requests until they end or stay out, or the client has left, or `stop`; then raise the reader's error."""
+        """Answer requests until they end or stay out, the client leaves, or `stop`; then raise the reader's error."""
         # In the caller's context: trace and request id apply to the reader too.
         read = partial(copy_context().run, self._read, requests)
         threading.Thread(target=read, name="publish-stream", daemon=True).start()

@@ -16,6 +16,7 @@ from services.ranking.validate import MAX_ITEMS
 from services.server.call_observer import Observe
 from services.server.grpc_server import BoundServer, ServerLimits
 from services.server.grpc_server import build_server as build_grpc_server
+from services.server.security.caller import client_of
 from services.server.security.protection import UNPROTECTED, Protection
 from services.server.telemetry.request import attach_timeline
 from services.server.wire_count import WireLimit
@@ -32,6 +33,9 @@ WIRE_LIMITS = {
     f"/{RANKING_SERVICE}/Rank": WireLimit("item_ids", ranking_pb2.RankRequest.ITEM_IDS_FIELD_NUMBER, MAX_ITEMS)
 }
 """Most entries of requests, counted before a request is parsed."""
+
+STALLED_S = 30.0
+"""Seconds with all slots taken and none given back, after which the server is not ready: no request takes as long."""
 
 SPARE_THREADS = 4
 """Threads beyond one per admitted request, so that rejections and health checks need not wait for a ranking to end."""
@@ -51,6 +55,11 @@ class RankingService(RankingServiceServicer):
         self._ranker, self.max_waiting = ranker, max_waiting
         self.admission = AdmissionController(max_workers, ConcurrencyLimit(max_workers, max_waiting, target_wait_s))
 
+    def stalled(self) -> str:
+        """Why requests are not ranked any more; empty while they are."""
+        stalled_s = self.admission.stalled_s
+        return f"no ranking has ended for {stalled_s:.0f} s, with all slots taken" if stalled_s > STALLED_S else ""
+
     def Rank(  # noqa: N802 - named by the contract
         self, request: ranking_pb2.RankRequest, context: grpc.ServicerContext
     ) -> bytes:
@@ -61,7 +70,8 @@ class RankingService(RankingServiceServicer):
             return float("inf") if left is None else left
 
         attach_timeline(timings := StageTimings())
-        with self.admission.admit(parse_priority(context.invocation_metadata()), time_left_s()):
+        priority = parse_priority(context.invocation_metadata())
+        with self.admission.admit(priority, time_left_s(), client_of(context)):
             timings.end(WAIT_STAGE)
             try:
                 return rank(self._ranker, request, time_left_s, timings)

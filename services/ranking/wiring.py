@@ -36,6 +36,7 @@ from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.server.logging import configure_logging, log_event
 from services.server.security.protection import open_protection
 from services.server.security.pseudonyms import open_pseudonymizer
+from services.server.self_probe import SelfProbe
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 from services.store.circuit_breaker import CircuitBreaker, CircuitState
@@ -54,24 +55,36 @@ def serve_single(settings: Settings, pool: WorkerPool, registry: CollectorRegist
     Raises ModelUnavailable or ModelMismatch instead of serving with a model that does not fit.
     """
     pool.on_started(os.getpid())
-    built, stop = _build(settings, settings.ranking.listen, registry, shared=False)
-    on_ready = partial(pool.on_ready, os.getpid())
-    serve_until_signal(built.server, built.health, DRAIN_S, stop, pool.stop, on_ready)
+    built, stalled, stop = _build(settings, settings.ranking.listen, registry, shared=False)
+    pid = os.getpid()
+    probe = SelfProbe(
+        built.probe_address, stalled, lambda reason: pool.on_stuck(pid, reason) if reason else pool.on_ready(pid)
+    )
+
+    def on_start() -> None:
+        pool.on_ready(pid)
+        probe.start()
+
+    def on_drain() -> None:
+        probe.stop()
+        pool.stop()
+
+    serve_until_signal(built.server, built.health, DRAIN_S, stop, on_drain, on_start)
     log_event(_logger, "ranking_stopped")
 
 
 def serve_supervised(settings: Settings, address: str, connection: SupervisorConnection) -> None:
     """The work of a worker process: serve at a shared port until the supervisor stops it or ends."""
     configure_logging()
-    built, stop = _build(settings, address, connection.registry, shared=True)
-    connection.serve(built.server, built.health)
+    built, stalled, stop = _build(settings, address, connection.registry, shared=True)
+    connection.serve(built, stalled)
     stop()
 
 
 def _build(
     settings: Settings, listen: str, registry: CollectorRegistry, *, shared: bool
-) -> tuple[BoundServer, Callable[[], None]]:
-    """The server, warm but not started, and a function that stops the background threads."""
+) -> tuple[BoundServer, Callable[[], str], Callable[[], None]]:
+    """The server, warm but not started; why it ranks no requests, empty while it does; stops the background threads."""
     protection = open_protection(settings.security)
     log_event(_logger, "ranking_loading", what="models and feature store")
     models, metrics = build_models(settings), RankingMetrics(registry)
@@ -107,7 +120,7 @@ def _build(
         if tracing:
             tracing.close()
 
-    return built, stop
+    return built, service.stalled, stop
 
 
 def fill_item_cache(refresher: Refresher, items: ItemCache, limit_s: float) -> None:

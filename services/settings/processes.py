@@ -37,7 +37,7 @@ class GatewaySettings(SettingsSection):
     stream_idle_s: float = Field(
         300.0,
         gt=0,
-        description="Seconds without a request, with everything answered, after which a stream ends with OK.",
+        description="Seconds without a request after which a stream ends with OK, everything answered.",
     )
     stream_window: int = Field(
         5000, ge=1, description="Entries of a stream that are read and not answered; reading pauses above it."

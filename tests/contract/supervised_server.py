@@ -50,8 +50,9 @@ def work(address: str, work_s: float, directory: Path, supervised: SupervisorCon
     rows = open_row_sources(filled_store(), SCHEMA, ENCODER, 1000, 3600.0, 3600.0, max_scenarios=64)
     metrics, models = RankingMetrics(supervised.registry), FixedModel(NamedModel(work_s, directory / "begun"))
     ranker = Ranker(SCHEMA, rows, models, clock=lambda: NOW_S, observers=(metrics,))
-    built = build_server(RankingService(ranker, 4, 64), address, shared=True, observe=metrics.on_call)
-    supervised.serve(built.server, built.health)
+    service = RankingService(ranker, 4, 64)
+    built = build_server(service, address, shared=True, observe=metrics.on_call)
+    supervised.serve(built, service.stalled)
 
 
 def main(workers: int, work_s: float, directory: Path) -> None:

@@ -41,13 +41,18 @@ SMOOTHING = 0.1
 """Weight of the newest ranking in the mean ranking time."""
 
 
-class _QueuedRequest:
-    """A request that waits for a slot."""
+FAIR_LEAD = 2
+"""By how many requests a client must lead another so that its newest queued one gives way to the other's."""
 
-    def __init__(self) -> None:
+
+class _QueuedRequest:
+    """A request of a client that waits for a slot."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
         self.signal = threading.Lock()
         self.signal.acquire()
-        self.granted = False
+        self.granted = self.displaced = False
 
 
 class AdmissionController:
@@ -69,7 +74,8 @@ class AdmissionController:
     ) -> None:
         self._free, self._limit, self._clock, self._draw = slots, limit, clock, draw
         self._lock = threading.Lock()
-        self._admitted = 0
+        self._admitted, self._by_client = 0, dict[str, int]()
+        self._progress_s = clock()
         self._queues: dict[Priority, deque[_QueuedRequest]] = {priority: deque() for priority in Priority}
         self._mean_s = 0.0
         self.rejected = dict.fromkeys(Priority, 0)  # requests rejected so far
@@ -84,44 +90,80 @@ class AdmissionController:
         """Requests that wait for a slot or hold one."""
         return self._admitted
 
+    @property
+    def stalled_s(self) -> float:
+        """Seconds for which all slots have been held and none was given back; 0 while one is free."""
+        with self._lock:
+            return 0.0 if self._free else self._clock() - self._progress_s
+
     @contextmanager
-    def admit(self, priority: Priority, time_left_s: float) -> Iterator[None]:
+    def admit(self, priority: Priority, time_left_s: float, client: str = "") -> Iterator[None]:
         """Wait for a slot and hold it.
 
+        At the limit, a queued request of the client with most requests gives way to one of a client with clearly fewer.
         Raises Overloaded if the limit is reached, DeadlinePassed if the time left while waiting becomes too short. A
         request that finds a free slot always runs.
         """
-        queued = self._enter(priority, time_left_s)
+        queued = self._enter(priority, time_left_s, client)
         if queued:
             self._wait(queued, priority, time_left_s)
         begun_s = self._clock()
         try:
             yield
         finally:
-            self._leave(begun_s)
+            self._leave(begun_s, client)
 
-    def _enter(self, priority: Priority, time_left_s: float) -> _QueuedRequest | None:
+    def _enter(self, priority: Priority, time_left_s: float, client: str) -> _QueuedRequest | None:
         """Accept the request and take a free slot; without a free slot, the place in the queue."""
         with self._lock:
             limit = self._limit.limit
             if self._admitted >= (limit if priority is Priority.INTERACTIVE else max(1, int(BATCH_SHARE * limit))):
-                self._reject(priority)
-            self._admitted += 1
+                displaced = self._displaceable(priority, client)
+                if displaced is None:
+                    raise self._rejection(priority)
+                self._displace(displaced)
+            self._count(client, 1)
             if self._free:
                 self._free -= 1
+                self._progress_s = self._clock()
                 self._limit.on_wait(0.0, time_left_s, self._clock())
                 return None
-            queued = _QueuedRequest()
+            queued = _QueuedRequest(client)
             self._queues[priority].append(queued)
             return queued
 
-    def _reject(self, priority: Priority) -> None:
+    def _count(self, client: str, requests: int) -> None:
+        """Count requests of a client as admitted, or as no longer admitted."""
+        self._admitted += requests
+        count = self._by_client.get(client, 0) + requests
+        if count:
+            self._by_client[client] = count
+        else:
+            del self._by_client[client]
+
+    def _displaceable(self, priority: Priority, client: str) -> tuple[Priority, _QueuedRequest] | None:
+        """The newest queued request of the client with most requests, if it leads this one; none of higher priority."""
+        most = max(self._by_client, key=self._by_client.__getitem__, default=client)
+        if self._by_client.get(most, 0) < self._by_client.get(client, 0) + FAIR_LEAD:
+            return None
+        kinds = (Priority.BATCH, Priority.INTERACTIVE) if priority is Priority.INTERACTIVE else (Priority.BATCH,)
+        newest = ((kind, queued) for kind in kinds for queued in reversed(self._queues[kind]) if queued.client == most)
+        return next(newest, None)
+
+    def _displace(self, found: tuple[Priority, _QueuedRequest]) -> None:
+        kind, queued = found
+        self._queues[kind].remove(queued)
+        self._count(queued.client, -1)
+        queued.displaced = True
+        queued.signal.release()
+
+    def _rejection(self, priority: Priority) -> Overloaded:
         self.rejected[priority] += 1
         if priority is Priority.INTERACTIVE:
             self._limit.on_rejection()
         after_s = RETRY_AFTER_S[priority] * (0.5 + self._draw())
         text = f"{self._admitted} requests are in progress, too many to accept another {priority.value} request"
-        raise Overloaded(f"{text}; retry later", after_s)
+        return Overloaded(f"{text}; retry later", after_s)
 
     def _wait(self, queued: _QueuedRequest, priority: Priority, time_left_s: float) -> None:
         begun_s = self._clock()
@@ -130,16 +172,19 @@ class AdmissionController:
         with self._lock:
             now_s = self._clock()
             self._limit.on_wait(now_s - begun_s, time_left_s, now_s)
+            if queued.displaced:
+                raise self._rejection(priority)
             if granted or queued.granted:  # the slot may be granted just after the time-out
                 return
             self._queues[priority].remove(queued)
-            self._admitted -= 1
+            self._count(queued.client, -1)
         raise DeadlinePassed("the deadline was too near when the request still waited for a slot")
 
-    def _leave(self, begun_s: float) -> None:
+    def _leave(self, begun_s: float, client: str) -> None:
         with self._lock:
-            self._admitted -= 1
-            self._mean_s += SMOOTHING * (self._clock() - begun_s - self._mean_s)
+            self._count(client, -1)
+            self._progress_s = self._clock()
+            self._mean_s += SMOOTHING * (self._progress_s - begun_s - self._mean_s)
             queue = self._queues[Priority.INTERACTIVE] or self._queues[Priority.BATCH]
             if not queue:
                 self._free += 1

@@ -17,7 +17,7 @@ from typing import Any
 
 from services.errors import ConfigurationError, CrossRecError
 from services.ranking.process.metrics_aggregation import MetricsAggregator
-from services.ranking.process.worker import DRAIN_S, END_S, READY, STOP, SupervisorConnection, run_worker
+from services.ranking.process.worker import DRAIN_S, END_S, READY, STOP, STUCK, SupervisorConnection, run_worker
 from services.ranking.process.worker_pool import WorkerPool, WorkerState
 from services.server.logging import log_event
 
@@ -118,6 +118,10 @@ class Supervisor:
             self._served = True
             self._pool.on_ready(pid)
             log_event(_logger, "ranking_worker_ready", worker=pid)
+            return
+        if kind == STUCK:
+            self._pool.on_stuck(pid, text)
+            log_event(_logger, "ranking_worker_stuck", level=logging.ERROR, worker=pid, reason=text)
             return
         log_event(_logger, "ranking_worker_failed", level=logging.ERROR, worker=pid, error=text)
         if not (self._served or self._pool.stopping):

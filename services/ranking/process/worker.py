@@ -1,4 +1,4 @@
-"""A worker process and its connection to the supervisor: a pipe for the messages ready, failed and stop.
+"""A worker process and its connection to the supervisor: a pipe for the messages ready, stuck, failed and stop.
 
 A closed pipe means that the supervisor has ended, for whatever reason: then the worker drains and ends, too.
 """
@@ -10,15 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-import grpc
-
 from services.errors import CrossRecError
 from services.ranking.process.metrics_aggregation import MetricsResponder
-from services.server.health_service import HealthService
+from services.server.grpc_server import BoundServer
 from services.server.lifecycle import drain
 from services.server.logging import log_crash
+from services.server.self_probe import SelfProbe
 
-READY, STOP = "ready", "stop"
+READY, STUCK, STOP = "ready", "stuck", "stop"
 
 DRAIN_S = 10.0
 """Seconds that requests in progress have after the stop signal."""
@@ -42,13 +41,21 @@ class SupervisorConnection:
         self._serving = False
         threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
 
-    def serve(self, server: grpc.Server, health: HealthService) -> None:
-        """Start the server, report it as ready, and return when it has been stopped and is drained."""
+    def serve(self, built: BoundServer, stalled: Callable[[], str]) -> None:
+        """Start the server, report it as ready, and as stuck while it does not answer; return once it is drained.
+
+        `stalled` says why requests are not served, empty while they are.
+        """
         self._serving = True
-        server.start()
+        built.server.start()
         self._send((READY, ""))
+        probe = SelfProbe(
+            built.probe_address, stalled, lambda reason: self._send((STUCK, reason) if reason else (READY, ""))
+        )
+        probe.start()
         self.stop.wait()
-        drain(server, health, DRAIN_S)
+        probe.stop()
+        drain(built.server, built.health, DRAIN_S)
         self._metrics.report()
 
     def report_failure(self, error: CrossRecError) -> None:

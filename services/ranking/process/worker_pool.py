@@ -25,6 +25,7 @@ class WorkerState(Enum):
 
     STARTING = "starting"
     READY = "ready"
+    STUCK = "stuck"
     DRAINING = "draining"
 
 
@@ -43,7 +44,7 @@ class WorkerPool:
         self._workers: dict[int, WorkerState] = {}
         self._to_replace: list[int] = []
         self._crashes, self._not_before_s, self.stopping = 0, 0.0, False
-        self._last_death = ""
+        self._last_death, self._last_stuck = "", ""
         self.deaths = 0
 
     def on_started(self, pid: int) -> None:
@@ -54,6 +55,11 @@ class WorkerPool:
         """A worker serves."""
         self._workers[pid] = WorkerState.READY
         self._crashes, self._not_before_s = 0, 0.0
+
+    def on_stuck(self, pid: int, reason: str) -> None:
+        """A worker that was ready does not serve any more; it may again."""
+        if self._workers.get(pid) is WorkerState.READY:
+            self._workers[pid], self._last_stuck = WorkerState.STUCK, reason
 
     def on_draining(self, pid: int) -> None:
         """A worker has been asked to finish its requests and end."""
@@ -75,7 +81,7 @@ class WorkerPool:
 
     def replace_all(self) -> None:
         """Replace the workers one after another: each new one is ready before an old one drains."""
-        self._to_replace = self._in(WorkerState.READY)
+        self._to_replace = self._in(WorkerState.READY, WorkerState.STUCK)
 
     def stop(self) -> None:
         """No worker is started any more."""
@@ -96,7 +102,8 @@ class WorkerPool:
         if self.stopping or self.clock() < self._not_before_s:
             return 0
         extra = bool(self._to_replace) and not self._in(WorkerState.DRAINING)
-        return max(0, self.target + extra - len(self._in(WorkerState.STARTING, WorkerState.READY)))
+        running = self._in(WorkerState.STARTING, WorkerState.READY, WorkerState.STUCK)
+        return max(0, self.target + extra - len(running))
 
     def next_start_s(self) -> float:
         """Seconds until starting is allowed again."""
@@ -104,7 +111,8 @@ class WorkerPool:
 
     def worker_to_drain(self) -> int | None:
         """A worker to drain now, because a newer one is ready in its place; None if there is none."""
-        if self._to_replace and not self._in(WorkerState.STARTING) and len(self._in(WorkerState.READY)) > self.target:
+        served = self._in(WorkerState.READY, WorkerState.STUCK)
+        if self._to_replace and not self._in(WorkerState.STARTING) and len(served) > self.target:
             return self._to_replace[0]
         return None
 
@@ -130,6 +138,8 @@ class WorkerPool:
         """Ready if any worker is ready; the reasons list problems in either case."""
         counts = self.counts()
         reasons = [] if counts[WorkerState.READY] else ["no worker is ready"]
+        if counts[WorkerState.STUCK]:
+            reasons.append(f"{counts[WorkerState.STUCK]} of the workers stuck: {self._last_stuck}")
         if self.crash_loop:
             reasons.append(f"the last {self._crashes} workers died before they were ready: {self._last_death}")
         if self.stopping:

@@ -93,3 +93,12 @@ def test_checks_run_in_the_background() -> None:
     assert health.serving.wait(30)
     monitor.stop()
     assert health.statuses["the.Service"] == [NOT_SERVING, SERVING]
+
+
+def test_a_server_that_answers_no_calls_is_not_ready() -> None:
+    """Whatever Kafka does; the reason is in the answer."""
+    reasons = iter(["", "the server does not answer"])
+    monitor = KafkaHealth(Health(), "the.Service", MemoryPublisher(), 3600.0, 1.0, lambda: next(reasons))
+    monitor.check()
+    assert monitor.ready().ok
+    assert ["the server does not answer"] == monitor.ready().reasons

@@ -151,3 +151,66 @@ def test_an_unknown_priority_is_named(value) -> None:
     """The error names the key and the known priorities."""
     with pytest.raises(InvalidRequest, match=r"x-crossrec-priority: .* is not one of interactive, batch"):
         parse_priority(((PRIORITY, value),))
+
+
+def test_at_the_limit_the_client_with_most_requests_gives_way() -> None:
+    """Its newest request that waits is rejected; one that has a slot is ranked."""
+    controller = admission(slots=1, most=4)
+    with ThreadPoolExecutor(5) as pool, ExitStack() as held:
+        held.enter_context(controller.admit(INTERACTIVE, LONG_S, "greedy"))
+        queued = [pool.submit(admitted, controller, "greedy", INTERACTIVE) for _ in range(3)]
+        wait_until(lambda: 4 == controller.admitted)
+        modest = pool.submit(admitted, controller, "modest", INTERACTIVE)
+        wait_until(lambda: any(each.done() for each in queued))
+        (displaced,) = [each for each in queued if each.done()]
+        with pytest.raises(Overloaded):
+            displaced.result()
+        held.close()
+        assert modest.result(30)
+        assert [True, True] == [each.result(30) for each in queued if each is not displaced]
+    assert 0 == controller.admitted
+    assert {} == controller._by_client
+
+
+def test_between_equal_clients_the_last_is_rejected() -> None:
+    """So is one whose lead is small, and a batch request displaces no interactive one."""
+    controller = admission(slots=1, most=2)
+    with ThreadPoolExecutor(2) as pool, ExitStack() as held:
+        held.enter_context(controller.admit(INTERACTIVE, LONG_S, "a"))
+        queued = pool.submit(admitted, controller, "b", INTERACTIVE)
+        wait_until(lambda: 2 == controller.admitted)
+        for client, priority in (("a", INTERACTIVE), ("b", INTERACTIVE), ("c", INTERACTIVE), ("c", BATCH)):
+            with pytest.raises(Overloaded), controller.admit(priority, LONG_S, client):
+                pass
+        held.close()
+        assert queued.result(30)
+
+
+def test_a_batch_request_displaces_batch_requests_only() -> None:
+    controller = admission(slots=1, most=8)
+    with ThreadPoolExecutor(4) as pool, ExitStack() as held:
+        held.enter_context(controller.admit(INTERACTIVE, LONG_S, "a"))
+        interactive = [pool.submit(admitted, controller, "a", INTERACTIVE) for _ in range(3)]
+        wait_until(lambda: 4 == controller.admitted)
+        with pytest.raises(Overloaded), controller.admit(BATCH, LONG_S, "b"):
+            pass
+        held.close()
+        assert [True] * 3 == [each.result(30) for each in interactive]
+
+
+def admitted(controller: AdmissionController, client: str, priority: Priority) -> bool:
+    with controller.admit(priority, LONG_S, client):
+        return True
+
+
+def test_slots_that_are_never_given_back_are_noticed() -> None:
+    """Not while one is free, and not while any request ends."""
+    clock = [0.0]
+    controller = AdmissionController(2, ConcurrencyLimit(2, 8), clock=lambda: clock[0])
+    with controller.admit(INTERACTIVE, LONG_S):
+        clock[0] = 50.0
+        assert 0.0 == controller.stalled_s
+        with controller.admit(INTERACTIVE, LONG_S):
+            clock[0] = 60.0
+            assert 10.0 == controller.stalled_s
+        assert 0.0 == controller.stalled_s

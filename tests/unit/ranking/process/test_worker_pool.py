@@ -27,12 +27,22 @@ class NumberedPool(WorkerPool):
         return self
 
 
+def counted(pool: WorkerPool) -> dict[WorkerState, int]:
+    """The workers by state, without states that no worker is in."""
+    return {state: number for state, number in pool.counts().items() if number}
+
+
 def test_the_wanted_number_of_workers_is_started() -> None:
     """At the start, and no more."""
     pool = NumberedPool(3)
     assert [1, 2, 3] == pool.start_due()
     assert [] == pool.start_due()
-    assert {WorkerState.STARTING: 3, WorkerState.READY: 0, WorkerState.DRAINING: 0} == pool.counts()
+    assert {
+        WorkerState.STARTING: 3,
+        WorkerState.READY: 0,
+        WorkerState.STUCK: 0,
+        WorkerState.DRAINING: 0,
+    } == pool.counts()
 
 
 def test_a_worker_that_was_ready_is_replaced_at_once() -> None:
@@ -116,7 +126,12 @@ def test_a_failed_start_replaces_no_worker() -> None:
     pool.on_exit(pool.start_due()[0], "ended with status 1")
     pool.now_s += 60
     assert ([], None, 0) == (pool.start_due(), pool.worker_to_drain(), pool.replacing)
-    assert {WorkerState.STARTING: 0, WorkerState.READY: 2, WorkerState.DRAINING: 0} == pool.counts()
+    assert {
+        WorkerState.STARTING: 0,
+        WorkerState.READY: 2,
+        WorkerState.STUCK: 0,
+        WorkerState.DRAINING: 0,
+    } == pool.counts()
 
 
 def test_a_dead_worker_is_replaced_before_another_drains() -> None:
@@ -139,3 +154,19 @@ def test_no_worker_is_started_after_a_stop() -> None:
     pool.on_exit(1, "killed")
     assert ([], False) == (pool.start_due(), pool.ready().ok)
     assert "stopping" in pool.ready().reasons
+
+
+def test_a_stuck_worker_is_not_ready_until_it_serves_again() -> None:
+    """The others are; no worker is started in its place, and a rolling restart replaces it."""
+    pool = NumberedPool(2).start_all()
+    pool.on_stuck(1, "no ranking has ended")
+    assert (True, ["1 of the workers stuck: no ranking has ended"]) == (pool.ready().ok, pool.ready().reasons)
+    pool.on_stuck(2, "no ranking has ended")
+    assert not pool.ready().ok
+    assert [] == pool.start_due()
+    pool.on_ready(2)
+    assert pool.ready().ok
+    pool.replace_all()
+    (new,) = pool.start_due()
+    pool.on_ready(new)
+    assert 1 == pool.worker_to_drain()
