@@ -25,7 +25,7 @@ def protection_checks(settings: Settings) -> Iterator[Check]:
     except ConfigurationError as error:
         yield wrong("security", str(error), "fix the file or the setting: servers do not start with it")
         return
-    configured = {"TLS": security.certificate_file, "tokens": security.needs_tokens}
+    configured = {"TLS": security.certificate_file, "tokens": security.needs_access}
     lacks = [what for what, is_set in configured.items() if not is_set]
     outside = [at for at in (settings.gateway.listen, settings.ranking.listen) if not at.startswith(LOOPBACK)]
     if lacks and outside:

@@ -20,6 +20,11 @@ class SecuritySettings(SettingsSection):
     require_client_certificate: bool = Field(
         default=False, description="Mutual TLS: whether clients must present a certificate that client_ca_file signed."
     )
+    certificate_scopes_file: OptionalPath = Field(
+        None,
+        description="File of names in client certificates with their scopes, one per line as in tokens_file without "
+        "sha256, for calls without a token; needs require_client_certificate; not set: certificates have no scopes.",
+    )
     tokens_file: OptionalPath = Field(
         None,
         description="File of hashed bearer tokens, one per line, as `crossrec tokens new` prints them; not set: none.",
@@ -60,6 +65,11 @@ class SecuritySettings(SettingsSection):
         """Whether callers need a token."""
         return bool(self.tokens_file or self.jwks_file)
 
+    @property
+    def needs_access(self) -> bool:
+        """Whether callers need a token or a certificate with scopes."""
+        return bool(self.needs_tokens or self.certificate_scopes_file)
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if (self.certificate_file is None) != (self.key_file is None):
@@ -68,6 +78,8 @@ class SecuritySettings(SettingsSection):
             raise ValueError("client_ca_file and require_client_certificate go together")
         if self.client_ca_file and not self.certificate_file:
             raise ValueError("client_ca_file needs certificate_file: client certificates need TLS")
+        if self.certificate_scopes_file and not self.require_client_certificate:
+            raise ValueError("certificate_scopes_file needs require_client_certificate: a name must be verified")
         if not bool(self.jwks_file) == bool(self.jwt_issuer) == bool(self.jwt_audience):
             raise ValueError("jwks_file, jwt_issuer and jwt_audience go together")
         return self

@@ -39,7 +39,7 @@ class Stream:
 class TokenStream(Stream):
     """A stream that is opened with a token."""
 
-    def __init__(self, channel: grpc.Channel, token: str) -> None:
+    def __init__(self, channel: grpc.Channel, token: str | None) -> None:
         stub = EventServiceStub(channel)
         opened = stub.PublishStream
 

@@ -1,11 +1,11 @@
 """The caller of a gRPC call: name, scopes, and the grant that the access interceptor leaves for services."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ EVERY_SCOPE = frozenset(Scope)
 
 @dataclass(frozen=True)
 class Caller:
-    """The holder of a token.
+    """The holder of a token or of a client certificate.
 
     Args:
-        name: name of the token, or its subject.
-        scopes: what the token permits.
+        name: name of the token, or its subject, or the name in the certificate.
+        scopes: what it permits.
         expires_s: when it expires, seconds since 1970; infinity: never.
     """
 
@@ -55,9 +55,9 @@ class Grant:
     """The access that a call was granted.
 
     Args:
-        caller: the holder of the token.
-        check: the caller as the token names it now; raises Unauthenticated or PermissionDenied once the token does not
-            permit the call any more.
+        caller: the holder of the token or certificate.
+        check: the caller as it is known now; raises Unauthenticated or PermissionDenied once the call is not permitted
+            any more.
     """
 
     caller: Caller
@@ -88,17 +88,17 @@ def waiter_of(context: "grpc.ServicerContext") -> str:
 
 
 def certificate_name(context: "grpc.ServicerContext") -> str:
-    """The name in the client's verified certificate: first alternative name, else common name; empty: there is none."""
-    found = context.auth_context()
-    names = (*found.get("x509_subject_alternative_name", ()), *found.get("x509_common_name", ()))
+    """The name in the client's verified certificate: first URI, else common name, else first DNS name; empty: none."""
+    found: Mapping[str, Any] = context.auth_context()
+    names = (name for kind in ("x509_uri", "x509_common_name", "x509_dns") for name in found.get(kind, ()))
     return next((name.decode(errors="replace") for name in names if name), "")
 
 
 def _authenticated(context: "grpc.ServicerContext") -> str:
     if grant := CURRENT_GRANT.get():
-        return f"token:{grant.caller.name}"
+        return f"client:{grant.caller.name}"
     name = certificate_name(context)
-    return f"certificate:{name}" if name else ""
+    return f"client:{name}" if name else ""
 
 
 def _host(peer: str) -> str:

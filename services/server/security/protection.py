@@ -9,6 +9,12 @@ import grpc
 from services.errors import ConfigurationError
 from services.server.logging import log_event
 from services.server.security.access import AccessInterceptor
+from services.server.security.certificate_callers import (
+    SETTING,
+    CertificateCallers,
+    CertificateVerifier,
+    parse_certificate_callers,
+)
 from services.server.security.certificates import server_credentials
 from services.server.security.in_flight import InFlightInterceptor
 from services.server.security.jwts import JwtKeys, JwtRules, parse_keys
@@ -32,7 +38,7 @@ class Protection:
         max_streams: calls at once on one connection.
         message_timeout_s: seconds in which the message of a call must arrive.
         tls: none, server or mutual; for the log.
-        access: open, or by tokens; for the log.
+        access: open, or by tokens, certificates or both; for the log.
     """
 
     credentials: grpc.ServerCredentials | None = None
@@ -68,10 +74,12 @@ def open_protection(security: SecuritySettings, check_interval_s: float = CHECK_
         check_interval_s: seconds until a change of tokens or keys is noticed.
     """
     interceptors: list[grpc.ServerInterceptor] = []
-    if security.needs_tokens:
-        interceptors.append(AccessInterceptor(_verifier(security, check_interval_s)))
+    if security.needs_access:
+        verifier = _verifier(security, check_interval_s) if security.needs_tokens else None
+        interceptors.append(AccessInterceptor(verifier, _certificates(security, check_interval_s)))
     if security.max_in_flight_per_client:
         interceptors.append(InFlightInterceptor(security.max_in_flight_per_client))
+    ways = {"tokens": security.needs_tokens, "certificates": security.certificate_scopes_file}
     return Protection(
         credentials=server_credentials(security),
         interceptors=tuple(interceptors),
@@ -79,7 +87,7 @@ def open_protection(security: SecuritySettings, check_interval_s: float = CHECK_
         max_streams=security.max_streams_per_connection,
         message_timeout_s=security.message_timeout_s,
         tls="none" if not security.certificate_file else "mutual" if security.require_client_certificate else "server",
-        access="tokens" if security.needs_tokens else "open",
+        access=" and ".join(what for what, needed in ways.items() if needed) or "open",
     )
 
 
@@ -97,6 +105,16 @@ def _verifier(security: SecuritySettings, check_interval_s: float) -> TokenVerif
         )
         signers = JwtSigners(keys, rules)
     return TokenVerifier(tokens, signers)
+
+
+def _certificates(security: SecuritySettings, check_interval_s: float) -> CertificateVerifier | None:
+    path = security.certificate_scopes_file
+    if path is None:
+        return None
+    callers: WatchedFiles[CertificateCallers] = WatchedFiles(
+        "certificate_scopes", [path], lambda: parse_certificate_callers(_text(SETTING, path)), check_interval_s
+    )
+    return CertificateVerifier(callers)
 
 
 def _text(setting: str, path: Path) -> str:

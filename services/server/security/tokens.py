@@ -8,9 +8,9 @@ choose, and would cost milliseconds per call.
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from services.errors import ConfigurationError
 from services.server.security.caller import Caller, Scope
@@ -18,7 +18,9 @@ from services.server.security.caller import Caller, Scope
 PREFIX = "crossrec_"
 """Tokens begin with this, so that scanners for leaked secrets find them."""
 
-FIELDS = {"name", "scopes", "sha256", "expires"}
+CALLER_FIELDS = {"name", "scopes", "expires"}
+
+Parsed = TypeVar("Parsed")
 
 Tokens = Mapping[bytes, Caller]
 """Callers by the digest of their token."""
@@ -41,31 +43,48 @@ def new_token(name: str, scopes: frozenset[Scope], expires: datetime | None = No
 def parse_tokens(text: str) -> Tokens:
     """The tokens of a file. Raises ConfigurationError with line and field, without their content."""
     found: dict[bytes, Caller] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            digest, caller = _parse_line(line)
-        except ValueError as error:
-            raise ConfigurationError(f"security.tokens_file: line {number}: {error}") from None
+    for number, (digest, caller) in parsed_lines("security.tokens_file", text, _parse_token):
         if digest in found:
             raise ConfigurationError(f"security.tokens_file: line {number}: sha256 repeats that of an earlier line")
         found[digest] = caller
     return found
 
 
-def _parse_line(line: str) -> tuple[bytes, Caller]:
+def parsed_lines(setting: str, text: str, parse: Callable[[dict[str, Any]], Parsed]) -> Iterator[tuple[int, Parsed]]:
+    """Number and content of each line with a JSON object, the others skipped. Raises ConfigurationError with the line.
+
+    `parse` raises ValueError, whose text does not quote the line.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            yield number, parse(_json_object(line))
+        except ValueError as error:
+            raise ConfigurationError(f"{setting}: line {number}: {error}") from None
+
+
+def parse_caller(content: dict[str, Any], more: set[str]) -> Caller:
+    """The caller of a line that may have `more` fields than a caller has. Raises ValueError."""
+    known = CALLER_FIELDS | more
+    if set(content) - known:
+        raise ValueError(f"has fields other than {', '.join(sorted(known))}")
+    return Caller(_name(content.get("name")), _scopes(content.get("scopes")), _expires_s(content.get("expires")))
+
+
+def _json_object(line: str) -> dict[str, Any]:
     try:
         content = json.loads(line)
     except ValueError:
         raise ValueError("is not a JSON object") from None
     if not isinstance(content, dict):
         raise ValueError("is not a JSON object")  # noqa: TRY004 - every error of a line is a ValueError
-    if set(content) - FIELDS:
-        raise ValueError(f"has fields other than {', '.join(sorted(FIELDS))}")
-    return _digest(content.get("sha256")), Caller(
-        _name(content.get("name")), _scopes(content.get("scopes")), _expires_s(content.get("expires"))
-    )
+    return content
+
+
+def _parse_token(content: dict[str, Any]) -> tuple[bytes, Caller]:
+    caller = parse_caller(content, {"sha256"})
+    return _digest(content.get("sha256")), caller
 
 
 def _name(value: object) -> str:
