@@ -56,7 +56,9 @@ def import_command(
     }
     options: dict[str, Any] = {name: value for name, value in arguments.items() if value is not None}
     if adapter == "jsonl":
-        options["settings"] = load_settings().dataset
+        settings = load_settings()
+        options["settings"] = settings.dataset
+        options["latest_s"] = time.time() + settings.gateway.future_tolerance_s
     console = Console()
     errors = Console(stderr=True, highlight=False)
     try:

@@ -6,6 +6,7 @@ tables; and `erasures` if users were erased. Knows the defaults of optional colu
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,11 +51,13 @@ def load_jsonl(
     items: Path | None = None,
     scenarios: Path | None = None,
     settings: DatasetSettings | None = None,
+    latest_s: float = math.inf,
     report: ReportStep = lambda _: None,
 ) -> Dataset:
     """Read `source`, a directory, or single files; those given by name take precedence.
 
-    Only events are required; `settings` define how labels and splits are made if the events have none. Raises
+    Only events are required; `settings` define how labels and splits are made if the events have none; times after
+    `latest_s`, seconds since 1970, are invalid. Raises
     DatasetError with file, line, column and reason of each problem.
     """
     rules = settings or DatasetSettings()
@@ -68,7 +71,7 @@ def load_jsonl(
         raise DatasetError(f"{len(problems)} invalid values", problems)
     report("applying defaults and validating")
     dataset = _apply_defaults(raw, rules)
-    validate_dataset(dataset, lambda table, row: raw[table].place(row))
+    validate_dataset(dataset, lambda table, row: raw[table].place(row), latest_s)
     if rules.label_events and dataset.events["label"].null_count == len(dataset.events):
         report("making labels")
         dataset = make_labels(dataset, rules)

@@ -22,6 +22,9 @@ from export.datasets.tables import TABLES, Dataset, ReportStep
 
 FORMAT_VERSION = 1
 
+LATEST = "latest_s"
+"""Option for the latest valid time, which depends on when the import runs."""
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -59,7 +62,7 @@ ADAPTERS: dict[str, Adapter] = {
         Adapter(
             "jsonl",
             "your own events, items and scenarios, as JSON lines or Parquet",
-            frozenset({"source", "events", "items", "scenarios", "settings"}),
+            frozenset({"source", "events", "items", "scenarios", "settings", LATEST}),
             load_jsonl,
         ),
     )
@@ -89,7 +92,7 @@ def import_dataset(adapter: str, out: Path, *, report: ReportStep = lambda _: No
     info = {
         "format": FORMAT_VERSION,
         "adapter": adapter,
-        "arguments": {name: _json_value(value) for name, value in options.items()},
+        "arguments": {name: _json_value(value) for name, value in options.items() if name != LATEST},
         "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": rows,
         "time_range": {"first": _iso(times["min"]), "last": _iso(times["max"])},

@@ -10,14 +10,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from export.datasets.contract import find_contract_problems
 from export.datasets.erasures import drop_erased_events, read_erasures, write_erasures
-from export.datasets.errors import DatasetError, reading, writing
+from export.datasets.errors import DatasetError, Problem, reading, writing
 from export.datasets.tables import EVENTS, TABLES, Dataset
 from export.datasets.validation import validate_dataset, validate_order
 
@@ -67,6 +69,10 @@ def _write_staged(dataset: Dataset, staging: Path, info: dict[str, Any]) -> None
     (staging / INFO_FILE).write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _describe_stored_row(file: Path, first: int, _: str, row: int) -> str:
+    return f"{file} row {first + row}"
+
+
 class DatasetReader:
     """Reads an imported data set; events can be streamed without loading them all.
 
@@ -111,6 +117,23 @@ class DatasetReader:
         with reading(self._file(table)):
             read = pq.read_table(self._file(table), columns=self._columns_to_read(table, columns))
         return self._without_erased(table, read, columns)
+
+    def check_contract(self, latest_s: float) -> None:
+        """Raise DatasetError for values that the gateway would refuse, in an import from before these rules, say.
+
+        Times after `latest_s`, seconds since 1970, are among them. Rows are counted from 1, as in the file; those of
+        erased users are left out, and not counted.
+        """
+        problems: list[Problem] = []
+        for spec in TABLES:
+            first = 1
+            for batch in self.batches(spec.name):
+                table = pa.Table.from_batches([batch])
+                place = partial(_describe_stored_row, self._file(spec.name), first)
+                problems += find_contract_problems(spec.name, table, place, latest_s)
+                first += table.num_rows
+        if problems:
+            raise DatasetError(f"{len(problems)} values of {self.path} break the events contract", problems)
 
     def dataset(self) -> Dataset:
         """Read all three tables and the erasures into memory."""

@@ -1,4 +1,4 @@
-"""Validation of the three tables, column by column.
+"""Validation of the three tables, column by column: the rules of the format here, those of the contract in contract.py.
 
 Knows the rules; knows nothing of files. Rows are counted from 0; the caller's `place` formats their location.
 """
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from export.datasets.contract import find_contract_problems
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.tables import (
     ERASURES,
@@ -153,7 +154,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "attributes", "holds a value that is not finite", lambda t: _has_bad_element(t, "attributes", _bad_number)
         ),
         Rule("price", "is not a finite number", lambda t: _not_finite(t, "price")),
-        Rule("price", "is negative", lambda t: pc.less(t["price"], 0)),
         *(_attributes_only(c) for c in ("title", "description", "brand", "price")),
     ),
     "scenarios": (Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),),
@@ -173,15 +173,19 @@ def describe_row(table: str, row: int) -> str:
     return f"{table} row {row}"
 
 
-def validate_dataset(dataset: Dataset, place: Place = describe_row) -> None:
-    """Raise DatasetError with every invalid row; the row order does not matter."""
-    problems = [p for spec in (*TABLES, ERASURES) for p in find_problems(spec, dataset.table(spec.name), place)]
+def validate_dataset(dataset: Dataset, place: Place = describe_row, latest_s: float = np.inf) -> None:
+    """Raise DatasetError with every invalid row, also of a time after `latest_s`; the row order does not matter."""
+    problems = [
+        p for spec in (*TABLES, ERASURES) for p in find_problems(spec, dataset.table(spec.name), place, latest_s)
+    ]
     problems += _find_dangling_ids(dataset, place)
     if problems:
         raise DatasetError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in the data set", problems)
 
 
-def find_problems(spec: TableSpec, table: pa.Table, place: Place = describe_row) -> Iterator[Problem]:
+def find_problems(
+    spec: TableSpec, table: pa.Table, place: Place = describe_row, latest_s: float = np.inf
+) -> Iterator[Problem]:
     """Find all problems within one table; DatasetError if it has another schema."""
     if not table.schema.equals(spec.schema):
         raise DatasetError(f"{spec.name} has schema\n{table.schema}\nbut should have\n{spec.schema}")
@@ -190,6 +194,7 @@ def find_problems(spec: TableSpec, table: pa.Table, place: Place = describe_row)
             yield from _report_rows(spec, column.name, "is missing", table[column.name].is_null(), place)
     for rule in RULES[spec.name]:
         yield from _report_rows(spec, rule.column, rule.reason, rule.broken(table), place)
+    yield from find_contract_problems(spec.name, table, place, latest_s)
     yield from _find_duplicates(spec, table, place)
 
 

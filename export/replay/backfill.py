@@ -6,6 +6,7 @@ and scenarios is summed per process and then over all processes. Memory holds ro
 
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields
@@ -80,13 +81,13 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
 
     Raises:
         StoreUnavailable.
-        DatasetError: the data set has more scenarios than `consumers.max_scenarios`.
+        DatasetError: the data set breaks the events contract, or has more scenarios than `consumers.max_scenarios`.
         FencedWrite: the store holds rows that were streamed.
         StaleSchema, IncompatibleSchema: the store holds rows of another feature schema.
     """
     shares = workers or worker_count(DatasetReader(data).rows("events"), os.cpu_count() or 1)
     schema = build_schema(settings.features)
-    check_scenarios(DatasetReader(data), settings.consumers.max_scenarios)
+    check_history(settings, DatasetReader(data))
     join_lineage(_online(settings), schema)
     activity, rows, events = ColumnRowStore(schema), dict[str, int](), 0
     for number, part in enumerate(_fold_shares(settings, data, until_s, shares)):
@@ -96,6 +97,12 @@ def fill_store(settings: Settings, data: Path, until_s: float = np.inf, workers:
             fold_activity(activity, schema, view, deltas, np.tile((*REPLAYED, number), (len(deltas), 1)))
     rows |= _write(activity, _online(settings), schema, list(ACTIVITY_GROUPS), Pseudonymizer())
     return BackfillResult(events, {view: count for view, count in rows.items() if count})
+
+
+def check_history(settings: Settings, reader: DatasetReader) -> None:
+    """Raise DatasetError for a data set that holds what gateway and consumers refuse; writes nothing."""
+    reader.check_contract(time.time() + settings.gateway.future_tolerance_s)
+    check_scenarios(reader, settings.consumers.max_scenarios)
 
 
 def check_scenarios(reader: DatasetReader, most: int) -> None:

@@ -73,13 +73,14 @@ def backfill_command(
     Consumers must be stopped. The offsets at which they continue are recorded in the store.
     """
     from export.datasets.storage import DatasetReader
-    from export.replay.backfill import fill_store
+    from export.replay.backfill import check_history, fill_store
     from export.replay.backfill_position import stream_on
     from export.replay.pipeline import ensure_encoder
     from services.store.connect import open_rows_for_batches
 
     console, chosen = Console(), load_settings(data)
     reader = DatasetReader(chosen.data_dir / data)
+    check_history(chosen, reader)  # before the offsets are set
     ensure_encoder(chosen, reader, console.print)
     begun = time.monotonic()
     console.print(f"folding {reader.rows('events'):,} events")

@@ -51,12 +51,14 @@ def check(
     console = Console()
     tables: TableReader
     if directory:
-        dataset = load_jsonl(source=directory, settings=settings.dataset)
+        latest_s = time.time() + settings.gateway.future_tolerance_s
+        dataset = load_jsonl(source=directory, settings=settings.dataset, latest_s=latest_s)
         tables = MemoryTableReader(dataset)
         for warning in dataset.warnings:
             Console(stderr=True, highlight=False).print(f"import: {warning}", style="yellow", markup=False)
     else:
-        tables = DatasetReader(settings.data_dir / data)
+        tables = reader = DatasetReader(settings.data_dir / data)
+        reader.check_contract(time.time() + settings.gateway.future_tolerance_s)
     with console.status("checking"):
         report = check_data(tables, settings.features, settings.dataset.label_window_s, round(time.time() * 1000))
     print_report(console, report, everything)

@@ -95,7 +95,7 @@ def test_ratings_are_candidates_before_the_first_engagement(tmp_path: Path) -> N
         event("click", 500, "a"),
         event("rating", 1000, "a", value=4.0),
         event("rating", 2000, "b", value=3.9),
-        event("rating", 3000, "c"),
+        event("rating", 3000, "c", value=-1.0),
     ]
     dataset = labelled_dataset(tmp_path, events, label_events=("rating",), rating_threshold=4)
     assert [("u", "a", 499, 1), ("u", "b", 1999, 0), ("u", "c", 2999, 0)] == labels(dataset)

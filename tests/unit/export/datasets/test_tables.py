@@ -83,7 +83,7 @@ def test_broken_event_is_named(change: dict[str, Any], problem: str) -> None:
         ({"title": None}, "column title: is missing"),
         ({"categories": ["drinks", ""]}, "column categories: holds an empty name"),
         ({"attributes": [("weight", float("inf"))]}, "column attributes: holds a value that is not finite"),
-        ({"price": -1.0}, "column price: is negative"),
+        ({"price": -1.0}, "column price: is -1.0, must be from 0 to 1e+09"),
         ({"scenario_id": "s"}, "column categories: must be empty where scenario_id is set"),
         ({}, "column item_id + scenario_id + time: occurs in an earlier row"),
     ],
