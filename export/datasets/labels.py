@@ -17,6 +17,7 @@ from export.datasets.negatives import NONE, EngagementIndex, Ints, ItemPool, dra
 from export.datasets.splits import assign_splits
 from export.datasets.tables import EVENTS, Dataset, from_columns
 from services.features.event_types import ENGAGEMENT_TYPES
+from services.features.ids import SEPARATOR
 from services.settings.training import DatasetSettings
 
 Mask = npt.NDArray[np.bool_]
@@ -122,7 +123,7 @@ def _label_impressions(events: EncodedEvents, settings: DatasetSettings, warning
 def _request_ids(table: pa.Table) -> pa.ChunkedArray:
     """Request ids for impressions without one: same user, scenario and time."""
     time = table["time"].cast(pa.int64()).cast(pa.string())
-    return pc.binary_join_element_wise("shown", table["user_id"], table["scenario_id"], time, "/")
+    return pc.binary_join_element_wise("shown", table["user_id"], table["scenario_id"], time, SEPARATOR)
 
 
 def _set(table: pa.Table, column: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -201,7 +202,7 @@ def _candidate_rows(
         request = pc.binary_join_element_wise("sampled", own["event_id"], "/")
     else:
         day = pa.array(time_ms // DAY_MS).cast(pa.string())
-        request = pc.binary_join_element_wise("day", own["user_id"], own["scenario_id"], day, "/")
+        request = pc.binary_join_element_wise("day", own["user_id"], own["scenario_id"], day, SEPARATOR)
     columns = {
         "event_id": pc.binary_join_element_wise("label", own["event_id"], pa.array(slot).cast(pa.string()), "/"),
         "user_id": own["user_id"],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.kafka.connection import Kafka, kafka_arguments
+from services.kafka.refusals import BATCH_BYTES, DEFAULT_BYTES
 from services.server.logging import log_event
 
 TIMEOUT_S = 5.0
@@ -83,20 +84,23 @@ class KafkaSink:
         self._topic, self._make_producer, self._clock = topic, make_producer, clock
         self._producer: Any = None
         self._paused_until = -float("inf")
-        self._failing = False
+        self._failing = self._too_large = False
 
     def ready(self) -> bool:
         """Whether the pause after a failure is over."""
         return self._clock() >= self._paused_until
 
     def write(self, records: Sequence[KeyedRecord]) -> int:
-        """Send the records and wait for the confirmations; returns how many were confirmed."""
-        written = 0
+        """Send the records and wait for the confirmations; returns how many were confirmed.
+
+        Records that Kafka would refuse for their size are left out: the others would be lost with them.
+        """
+        written, fitting = 0, [record for record in records if self._fits(record)]
         deadline_s = self._clock() + TIMEOUT_S
         try:
             if self._producer is None:
                 self._producer = self._make_producer()
-            for sent in [self._producer.send(self._topic, record.value, record.key) for record in records]:
+            for sent in [self._producer.send(self._topic, record.value, record.key) for record in fitting]:
                 sent.get(timeout=max(deadline_s - self._clock(), 0.001))
                 written += 1
         except Exception as error:
@@ -114,6 +118,13 @@ class KafkaSink:
                 producer.close(timeout=1.0)
             except Exception as error:
                 log_event(_logger, "served_log_not_closed", level=logging.WARNING, error=type(error).__name__)
+
+    def _fits(self, record: KeyedRecord) -> bool:
+        size = len(record.key) + len(record.value) + BATCH_BYTES
+        if size > DEFAULT_BYTES and not self._too_large:
+            self._too_large = True
+            log_event(_logger, "served_record_too_large", level=logging.WARNING, bytes=size, most=DEFAULT_BYTES)
+        return size <= DEFAULT_BYTES
 
     def _on_failure(self, error: Exception) -> None:
         self._paused_until = self._clock() + PAUSE_S

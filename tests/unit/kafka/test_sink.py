@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from services.kafka.refusals import DEFAULT_BYTES
 from services.kafka.sink import PAUSE_S, KafkaSink, KeyedRecord
 
 RECORDS = [KeyedRecord(b"u", b"1"), KeyedRecord(b"u", b"2")]
@@ -64,3 +65,13 @@ def test_without_a_broker_nothing_is_written(caplog: pytest.LogCaptureFixture) -
     assert (0, False) == (sink.write(RECORDS), sink.ready())
     assert ["served_log_unavailable"] == [line.message for line in caplog.records]
     sink.close()
+
+
+def test_a_record_that_is_too_large_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The others are stored, and there is no pause; the log has one line."""
+    producer = Producer()
+    sink = KafkaSink("x.ranked", lambda: producer, lambda: 0.0)
+    large = KeyedRecord(b"u", bytes(DEFAULT_BYTES))
+    assert (2, 1, True) == (sink.write([RECORDS[0], large, RECORDS[1]]), sink.write([large, RECORDS[0]]), sink.ready())
+    assert [b"1", b"2", b"1"] == producer.sent
+    assert ["served_record_too_large"] == [line.message for line in caplog.records]

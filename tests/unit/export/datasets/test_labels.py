@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from export.datasets.errors import DatasetError
@@ -86,7 +87,21 @@ def test_impressions_of_one_moment_are_one_request(tmp_path: Path) -> None:
     ]
     rows = labelled_dataset(tmp_path, events, label_events=("click",)).events.to_pylist()
     requests = Counter(row["request_id"] for row in rows if row["label"] is not None)
-    assert {f"shown/u/tv/{T0}": 2, "r": 1} == requests
+    assert {f"shown\x1fu\x1ftv\x1f{T0}": 2, "r": 1} == requests
+
+
+def test_requests_of_different_users_stay_apart(tmp_path: Path) -> None:
+    """Whatever characters ids may hold: user a/b in c is not user a in b/c."""
+    events = [
+        {**event("impression", 0, "x"), "user_id": "a/b", "scenario_id": "c"},
+        {**event("impression", 0, "x"), "user_id": "a", "scenario_id": "b/c"},
+        event("click", 9 * HOUR, "y"),
+        event("impression", 0, "y"),
+        event("click", 1, "y"),
+    ]
+    dataset = labelled_dataset(tmp_path, events, label_events=("click",))
+    found = dataset.events.filter(pc.is_valid(dataset.events["label"]))
+    assert 3 == len(set(found["request_id"].to_pylist()))
 
 
 def test_ratings_are_candidates_before_the_first_engagement(tmp_path: Path) -> None:
