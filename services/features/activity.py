@@ -1,7 +1,8 @@
 """Activity of items, facets and scenarios over all users: deltas of a batch of events, and the rows that sum them up.
 
 A delta is a function of the events and their flags, decayed to its newest event; deltas add up in any order.
-The behaviour consumer computes them and sends them over Kafka; the activity consumer folds them into rows.
+The behaviour consumer computes them and sends them over Kafka; the activity consumer folds them into rows. Repeated
+engagement of one user with one item has a diminishing weight (saturation.py), except in the activity of scenarios.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from services.features.event_types import PURCHASE
 from services.features.events import Events, engagement_weights, price_paid
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, counts_by_type, is_new, newest_position
+from services.features.saturation import saturation_weights
 from services.features.schema import Schema
 
 
@@ -64,10 +66,12 @@ def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str)
     chosen = flags.counted & events.item.astype(bool) if "item" in ids else flags.counted
     events, engaged_before = events.take(chosen), flags.engaged_before[chosen]
     repeat = engaged_before[:, 0]
+    # What a scenario is like is not a matter of popularity: every event counts in full.
+    share = np.ones(len(events)) if ids == ("scenario",) else saturation_weights(flags.level[chosen])
     if ids == ("facet",):
         event, level = np.nonzero(events.facet_key != NO_KEY)
         keys, repeat = events.facet_key[event, level], engaged_before[event, 1 + level]
-        events = events.take(event)
+        events, share = events.take(event), share[event]
         columns = [keys]
     else:
         columns = [getattr(events, name).astype(str) for name in ids]
@@ -77,35 +81,33 @@ def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str)
     time_s = np.zeros(len(head))
     np.maximum.at(time_s, group, events.time_s)
     names = np.stack([column[head].astype(str).astype(object) for column in columns], axis=1)
-    counts, hours = _sums(schema, events, group, time_s)
+    remaining = decay_factors(time_s[group] - events.time_s, schema.config.half_lives_s) * share[:, None]
+    counts, hours = _sums(schema, events, group, remaining, len(head))
     last = _last_value(events, group, len(head))
-    return DeltaColumns(names, time_s, counts, hours, *last, *_repeat_sums(schema, events, repeat, group, time_s))
+    repeats = _repeat_sums(schema, events, repeat, group, remaining, len(head))
+    return DeltaColumns(names, time_s, counts, hours, *last, *repeats)
 
 
 def _repeat_sums(
-    schema: Schema, events: Events, repeat: NDArray[np.bool_], group: Ints, time_s: Floats
+    schema: Schema, events: Events, repeat: NDArray[np.bool_], group: Ints, remaining: Floats, groups: int
 ) -> tuple[Floats, Floats, Floats]:
-    half_lives = schema.config.half_lives_s
-    remaining = decay_factors(time_s[group] - events.time_s, half_lives)
     weight = engagement_weights(schema.config, events.type)
-    again = np.zeros((len(time_s), len(half_lives)))
+    again = np.zeros((groups, remaining.shape[1]))
     np.add.at(again, group, remaining * (weight * repeat)[:, None])
-    unique_users = np.bincount(group, (weight > 0) & ~repeat, minlength=len(time_s)).astype(np.float64)
+    unique_users = np.bincount(group, (weight > 0) & ~repeat, minlength=groups).astype(np.float64)
     log_price, paid = price_paid(events)
-    prices = np.zeros((len(time_s), 2))
+    prices = np.zeros((groups, 2))
     np.add.at(prices, group, np.column_stack([log_price, paid]) * remaining[:, -1:])
     return again, unique_users, prices
 
 
-def _sums(schema: Schema, events: Events, group: Ints, time_s: Floats) -> tuple[Floats, Floats]:
-    half_lives = schema.config.half_lives_s
-    remaining = decay_factors(time_s[group] - events.time_s, half_lives)
-    counts = np.zeros((len(time_s), len(schema.event_types), len(half_lives)))
+def _sums(schema: Schema, events: Events, group: Ints, remaining: Floats, groups: int) -> tuple[Floats, Floats]:
+    counts = np.zeros((groups, len(schema.event_types), remaining.shape[1]))
     np.add.at(counts, (group, events.type), remaining)
-    hours = np.zeros((len(time_s), 24))
+    hours = np.zeros((groups, 24))
     hour = (events.time_s % DAY_S // HOUR_S).astype(np.int64)
     np.add.at(hours, (group, hour), engagement_weights(schema.config, events.type) * remaining[:, -1])
-    return counts.reshape(len(time_s), schema.count_length), hours
+    return counts.reshape(groups, schema.count_length), hours
 
 
 def _last_value(events: Events, group: Ints, groups: int) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Deduplication of events: whether an event counts or is a repeat, and whether its user had engaged before.
+"""Deduplication of events: whether an event counts or is a repeat, and how far its user had engaged before.
 
 The flags of an event are computed once, from the row of its user, and used by every row that the event updates: rows
 of the user, of the item, of its facets and of the scenario. The user's row stores ids and flags of its newest events,
@@ -14,6 +14,7 @@ from services.features.config import FeatureConfig
 from services.features.events import Events, engagement_weights
 from services.features.hashing import NO_KEY
 from services.features.rows import Block, Floats, Ints, Ragged, is_new
+from services.features.saturation import saturation_levels
 from services.features.schema import Schema
 from services.features.tables import lookup_sorted, mix_keys, rank_in_group, read_table, run_starts
 
@@ -31,10 +32,12 @@ class EventFlags:
     Args:
         counted: [E] whether the event counts: it is not a repeat.
         engaged_before: [E, 1 + F] whether the user engaged earlier with the event's item, and with each facet of it.
+        level: [E] how much less the event counts in popularity, as of `saturation_weights`.
     """
 
     counted: NDArray[np.bool_]
     engaged_before: NDArray[np.bool_]
+    level: Ints
 
 
 def sequence_of(position: Ints) -> Ints:
@@ -51,7 +54,7 @@ def classify_events(schema: Schema, block: Block, row: Ints, events: Events) -> 
         row: index into the block, per event.
         events: the events, in offset order.
     """
-    new = is_new(block, row, events.position)
+    config, new = schema.config, is_new(block, row, events.position)
     ids, seqs = block.ragged["event_ids"], block.ragged["event_seqs"].values.astype(np.int64)
     stored = mix_keys(ids.row, ids.values.astype(np.int64))
     order = np.argsort(stored)
@@ -61,11 +64,13 @@ def classify_events(schema: Schema, block: Block, row: Ints, events: Events) -> 
         is_known[is_known] = seqs[known[is_known]] == sequence_of(events.position)[is_known]
     counted = np.where(new, known < 0, is_known)
     counted[new] &= _first_occurrence(mix_keys(row, events.event_key)[new])
-    engaged_before = _engaged_before(schema.config, block, row, events, counted & new)
-    bits = block.ragged["event_engaged_before"].values.astype(np.int64)
+    engagement = np.where(counted & new & (events.item_key != NO_KEY), engagement_weights(config, events.type), 0.0)
+    engaged_before = _engaged_before(config, block, row, events, engagement > 0)
+    level = _saturation_levels(config, block, row, events, engagement)
     if is_known.any():
-        engaged_before[is_known] = _unpack_bits(bits[known[is_known]], engaged_before.shape[1])
-    return EventFlags(counted, engaged_before)
+        bits = block.ragged["event_engaged_before"].values.astype(np.int64)[known[is_known]]
+        engaged_before[is_known], level[is_known] = _unpack_bits(bits, engaged_before.shape[1])
+    return EventFlags(counted, engaged_before, level)
 
 
 def record_event_ids(
@@ -83,7 +88,7 @@ def record_event_ids(
     ids = block.ragged["event_ids"]
     rows = np.concatenate([ids.row, row[kept]])
     old = {name: block.ragged[name].values.astype(np.int64) for name in EVENT_COLUMNS}
-    new = {"event_ids": events.event_key, "event_seqs": seq, "event_engaged_before": _pack_bits(flags.engaged_before)}
+    new = {"event_ids": events.event_key, "event_seqs": seq, "event_engaged_before": _pack_bits(flags)}
     columns = {name: np.concatenate([old[name], new[name][kept]]) for name in EVENT_COLUMNS}
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
@@ -110,13 +115,18 @@ def _drop_oldest(
     return {name: Ragged(values[keep], lengths) for name, values in columns.items()}
 
 
+def _saturation_levels(config: FeatureConfig, block: Block, row: Ints, events: Events, engagement: Floats) -> Ints:
+    strength = len(config.half_lives_s) - 1
+    items = read_table(config, block, "item")
+    return saturation_levels(items, row, events, engagement, strength, config.half_lives_s[strength])
+
+
 def _engaged_before(
-    config: FeatureConfig, block: Block, row: Ints, events: Events, new: NDArray[np.bool_]
+    config: FeatureConfig, block: Block, row: Ints, events: Events, counts: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Whether the user's first engagement before the event, in order of arrival, was at an earlier time: [E, 1 + F]."""
     items, facets = read_table(config, block, "item"), read_table(config, block, "facet")
     searched = [(items, events.item_key), *((facets, keys) for keys in events.facet_key.T)]
-    counts = new & (engagement_weights(config, events.type) > 0)
     result = np.zeros((len(events), len(searched)), bool)
     for number, (table, keys) in enumerate(searched):
         entry = table.lookup(row, keys)
@@ -150,12 +160,15 @@ def _first_occurrence(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
     return first
 
 
-def _pack_bits(flags: NDArray[np.bool_]) -> Ints:
-    """Flags [E, n] as the bits of a number, the first the lowest: [E]."""
-    bits: Ints = flags.astype(np.int64) @ (1 << np.arange(flags.shape[1], dtype=np.int64))
+def _pack_bits(flags: EventFlags) -> Ints:
+    """Earlier engagement as the lowest bits of a number, the first the lowest, and the level above them: [E]."""
+    width = flags.engaged_before.shape[1]
+    before = flags.engaged_before.astype(np.int64) @ (1 << np.arange(width, dtype=np.int64))
+    bits: Ints = before + (flags.level << width)
     return bits
 
 
-def _unpack_bits(bits: Ints, width: int) -> NDArray[np.bool_]:
-    flags: NDArray[np.bool_] = (bits[:, None] >> np.arange(width)) & 1 == 1
-    return flags
+def _unpack_bits(bits: Ints, width: int) -> tuple[NDArray[np.bool_], Ints]:
+    """Earlier engagement [E, width] and level [E]."""
+    engaged_before: NDArray[np.bool_] = (bits[:, None] >> np.arange(width)) & 1 == 1
+    return engaged_before, bits >> width

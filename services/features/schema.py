@@ -23,6 +23,10 @@ SCALAR = -2
 
 POSITION = ("topic_epoch", "partition", "offset")
 
+REVISION = 2
+"""Rises when numbers mean something else although their form stays: then models must be trained again. Since 2,
+repeated engagement of one user with one item has a diminishing weight in activity."""
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -99,7 +103,7 @@ class Schema:
             {"name": view.name, "entities": view.entities, "features": [f.stored_form() for f in view.features]}
             for view in self.views
         ]
-        content = {"config": asdict(self.config), "views": views}
+        content = {"config": asdict(self.config), "views": views, "revision": REVISION}
         text = json.dumps(content, sort_keys=True)
         digest = blake2b(text.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little", signed=True) or 1
@@ -200,7 +204,7 @@ def _user_features(config: FeatureConfig, counts: Features, view: Literal["user"
 
 def _event_features(config: FeatureConfig) -> Features:
     which = f"of the last {config.event_ids} events and those of the newest batch"
-    bits = "bit mask: whether the user had engaged before with the item, with each facet"
+    bits = "bit mask: whether the user had engaged before with the item, with each facet; above it, level of its weight"
     return (
         Feature("event_ids", "int64", VARIABLE, f"keys of the ids {which}", 0, "", "dedup"),
         Feature("event_seqs", "int64", VARIABLE, "their topic epoch * 2^40 + offset", 0, "", "dedup"),

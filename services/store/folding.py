@@ -72,7 +72,8 @@ def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) ->
     Rows per scenario are written first: the row of the user, written last, lists their scenarios and holds the flags.
     """
     if not len(events):
-        return EventFlags(np.zeros(0, bool), np.zeros((0, 1 + len(schema.config.facets)), bool))
+        width = 1 + len(schema.config.facets)
+        return EventFlags(np.zeros(0, bool), np.zeros((0, width), bool), np.zeros(0, np.int64))
     users, user_row = group_keys([(user,) for user in events.user])
     block = read_block(store, schema["user"], users)
     flags = classify_events(schema, block, user_row, events)

@@ -14,10 +14,16 @@ from services.features.rows import Block, pack_rows
 from services.features.schema import Schema
 
 
+def unsaturated(schema: Schema, counted: np.ndarray) -> EventFlags:
+    """Flags of events of users without history."""
+    size = len(counted)
+    return EventFlags(counted, np.zeros((size, 1 + len(schema.config.facets)), bool), np.zeros(size, np.int64))
+
+
 def deltas_of(schema: Schema, events: Events, *ids: str) -> DeltaColumns:
     """Deltas of events without repeats, of users without history."""
     size = len(events)
-    flags = EventFlags(np.ones(size, bool), np.zeros((size, 1 + len(schema.config.facets)), bool))
+    flags = unsaturated(schema, np.ones(size, bool))
     return compute_deltas(schema, events, flags, *ids)
 
 
@@ -74,7 +80,7 @@ def test_folding_a_delta_twice_changes_nothing(schema: Schema, events: Events) -
 def test_repeats_add_nothing(schema: Schema, events: Events) -> None:
     """An event flagged as a repeat is added to no sum."""
     counted = np.arange(300) < 200
-    flags = EventFlags(counted, np.zeros((300, 1 + len(schema.config.facets)), bool))
+    flags = unsaturated(schema, counted)
     for ids in (("item",), ("facet",), ("scenario",), ("item", "scenario")):
         expected = deltas_of(schema, events.take(counted), *ids)
         np.testing.assert_array_equal(expected.counts, compute_deltas(schema, events, flags, *ids).counts)

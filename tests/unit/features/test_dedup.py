@@ -30,13 +30,16 @@ def fold_with_flags(schema: Schema, block: Block, events: Events) -> tuple[Block
     return behavior.fold(schema, block, row, events, flags, ENCODER), flags
 
 
-def join_flags(parts: list[EventFlags]) -> tuple[list[bool], list[list[bool]]]:
-    counted, before = (np.concatenate([getattr(p, name) for p in parts]) for name in ("counted", "engaged_before"))
-    return counted.tolist(), before.tolist()
+def join_flags(parts: list[EventFlags]) -> tuple[list[bool], list[list[int]]]:
+    """Whether each event counts, and its earlier engagement and level."""
+    counted, before, level = (np.concatenate([getattr(p, name) for p in parts]) for name in vars(parts[0]))
+    return counted.tolist(), np.column_stack([before, level]).tolist()
 
 
-def expected_flags(schema: Schema, events: Events) -> tuple[list[bool], list[list[bool]]]:
+def expected_flags(schema: Schema, events: Events) -> tuple[list[bool], list[list[int]]]:
     """Flags computed one event at a time, without the code under test."""
+    half_life_s = schema.config.half_lives_s[-1]
+    engaged: dict[tuple[str, str], list[tuple[float, float]]] = {}
     ids: set[tuple[str, int]] = set()
     first: dict[tuple[str, int, int], float] = {}
     counted, before = [], []
@@ -48,8 +51,13 @@ def expected_flags(schema: Schema, events: Events) -> tuple[list[bool], list[lis
         keys = [(user, min(level, 1), key) for user, level, key in keys]
         counted.append((user, int(events.event_key[n])) not in ids)
         ids.add((user, int(events.event_key[n])))
-        before.append([first.get(key, np.inf) < time_s for key in keys])
+        before.append([int(first.get(key, np.inf) < time_s) for key in keys])
+        mine = engaged.setdefault((user, events.item[n]), [])
+        newest_s = max([time_s, *(at for at, _ in mine)])
+        earlier = sum(added * 2.0 ** (-(newest_s - at) / half_life_s) for at, added in mine)
+        before[-1].append(round(8 * np.log2(1 + earlier / 4)) if counted[-1] and weight[n] > 0 else 0)
         if counted[-1] and weight[n] > 0:
+            mine.append((time_s, weight[n]))
             for key in keys:
                 first[key] = min(time_s, first.get(key, np.inf))
     return counted, before

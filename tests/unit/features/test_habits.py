@@ -31,6 +31,15 @@ def decay(days: float) -> float:
     return 2.0 ** (-days / 30)
 
 
+def share(earlier: float) -> float:
+    """Weight of an engagement in popularity after `earlier` engagement of the same user."""
+    return 2.0 ** (-round(8 * np.log2(1 + earlier / 4)) / 8)
+
+
+SECOND, THIRD = share(decay(10)), share(decay(30) + decay(20))
+"""Of ann's purchases."""
+
+
 @pytest.fixture
 def item(schema: Schema) -> dict[str, float]:
     """The item tensor of ann's request for the item, by name."""
@@ -76,7 +85,7 @@ def fold(store: MemoryRowStore, schema: Schema) -> None:
 
 def test_repeat_engagement_is_counted_apart_from_unique_users(item: dict[str, float]) -> None:
     """Two unique users; ann's second and third purchase are repeat engagements with the item and its category."""
-    returns = decay(30) + decay(10)
+    returns = SECOND * decay(30) + THIRD * decay(10)
     for name in ("item", "category_0", "category_1", "brand"):
         assert np.log1p(2) == pytest.approx(item[f"{name}_unique_users"], rel=1e-5)
         assert np.log1p(returns) == pytest.approx(item[f"{name}_repeat_engagement_2.592e+06s"], rel=1e-5)
@@ -84,7 +93,7 @@ def test_repeat_engagement_is_counted_apart_from_unique_users(item: dict[str, fl
 
 def test_returns_due_is_time_since_times_the_rate_of_return(item: dict[str, float]) -> None:
     """The rate is decayed repeat engagements over decayed time at risk; the prior is a quarter per half-life."""
-    returns, firsts = decay(30) + decay(10), decay(40) + decay(35)
+    returns, firsts = SECOND * decay(30) + THIRD * decay(10), decay(40) + decay(35)
     rate = (returns + 0.25) / (30 / np.log(2) * (2 - firsts) + 30)
     assert np.log1p(rate) == pytest.approx(item["item_returns_per_day"], rel=1e-4)
     assert np.log1p(10 * rate) == pytest.approx(item["user_item_returns_due"], rel=1e-4)
@@ -96,7 +105,8 @@ def test_prices_are_compared_with_the_population_mean_and_the_users_mean(item: d
     """Logs of the last price against decayed means: the population's for the item and its facets, ann's for facets."""
     days, prices = np.array([40, 35, 30, 10]), np.log1p([2.0, 4.0, 3.0, 3.0])
     weights = 2.0 ** (-days / 30)
-    usual = weights @ prices / weights.sum()
+    shares = weights * [1, 1, SECOND, THIRD]
+    usual = shares @ prices / shares.sum()
     own = [0, 2, 3]
     habit = weights[own] @ prices[own] / weights[own].sum()
     assert np.log1p(3) - usual == pytest.approx(item["price_to_usual"], abs=1e-5)
