@@ -62,8 +62,10 @@ class OfflineRecorder:
             self.users.update(key[0] for key in kept)
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
-        """Forward to the store."""
+        """Forward to the store; versions that were flushed stay."""
         self._store.delete(view, keys, position)
+        for key in keys:
+            self._changed[view.name].pop(key, None)
 
     def flush(self) -> None:
         """Append the rows that changed since the last flush."""

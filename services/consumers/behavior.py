@@ -10,6 +10,7 @@ from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry
 from services.consumers.activity_deltas import activity_deltas, pack_deltas
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
+from services.consumers.scenario_gate import ScenarioGate
 from services.features.dedup import EventFlags
 from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
@@ -34,6 +35,7 @@ class BehaviorHandler:
         activity_topic: topic of the deltas.
         activity_partitions: returns its number of partitions; may raise KafkaUnavailable.
         epoch: the topics' epoch.
+        gate: judges the scenarios of events; None: all are accepted.
     """
 
     def __init__(
@@ -45,17 +47,21 @@ class BehaviorHandler:
         activity_topic: str,
         activity_partitions: Callable[[], int],
         epoch: int,
+        gate: ScenarioGate | None = None,
     ) -> None:
         self._store, self._schema, self._encoder = store, schema, encoder
         self._decoder, self._epoch = decoder, epoch
         self._topic, self._partitions = activity_topic, activity_partitions
+        self._gate = gate or ScenarioGate("accept", set, 0.0)
 
     def fold(self, records: Sequence[Record]) -> BatchResult:
         """Write user rows; the outputs are activity deltas.
 
         An erasure begins a batch of its own: the records before it must be committed first, since it deletes rows.
         """
-        good, dead_letters = self._decoder.split(records)
+        decoded, dead_letters = self._decoder.split(records)
+        good, rejected = self._gate.admit(decoded)
+        dead_letters += rejected
         number_of = {id(record): number for number, record in enumerate(records)}
         erasures = [number_of[id(record)] for record, entry in good if entry.WhichOneof("entry") == "user_erasure"]
         taken = next((number for number in erasures if number > 0), len(records))

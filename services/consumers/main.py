@@ -15,6 +15,7 @@ from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.observer import ConsumerObserver
 from services.consumers.projects import for_project
+from services.consumers.scenario_gate import ScenarioGate
 from services.consumers.stoppable_encoder import StoppableEncoder
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
@@ -29,6 +30,7 @@ from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS, CONSUMER_KINDS
 from services.store.cached_item_rows import CachedItemRowStore
+from services.store.folding import read_scenario_ids
 from services.store.metered_rows import MeteredRowStore
 from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
 from services.store.schema_lineage import join_lineage
@@ -148,7 +150,10 @@ def build_handler(
             cached = CachedItemRowStore(store, chosen.item_cache_size, chosen.item_cache_age_s)
             topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS["activity"])
             count = partial(partitions_of, topic) if partitions_of else lambda: settings.kafka.partitions
-            return behavior.BehaviorHandler(cached, schema, encoder(), decoder(behavior.ENTRIES), topic, count, epoch)
+            known = partial(read_scenario_ids, store, schema)
+            gate = ScenarioGate(chosen.unregistered_scenarios, known, chosen.item_cache_age_s)
+            entries = decoder(behavior.ENTRIES)
+            return behavior.BehaviorHandler(cached, schema, encoder(), entries, topic, count, epoch, gate)
         case "item":
             return catalogue.ItemHandler(store, schema, encoder(), decoder(catalogue.ITEM_ENTRIES), epoch)
         case "scenario":

@@ -54,6 +54,7 @@ class FeatureConfig:
         user_scenario_items: maximum of items kept per user and scenario.
         user_facets: maximum of categories and brands kept per user over all scenarios.
         user_scenario_facets: maximum of categories and brands kept per user and scenario.
+        user_scenarios: maximum of scenarios kept per user.
         event_ids: number of recent event ids kept per row for deduplication.
         attributes: declared numeric attributes.
     """
@@ -66,6 +67,7 @@ class FeatureConfig:
     user_scenario_items: int = 256
     user_facets: int = 512
     user_scenario_facets: int = 256
+    user_scenarios: int = 128
     event_ids: int = 64
     attributes: tuple[Attribute, ...] = ()
 

@@ -135,7 +135,8 @@ def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYP
     user = (*_user_features(config, user_counts, "user"), *seen, *_event_features(config))
     pair = ("item_id", "scenario_id")
     user_scenario = _user_features(config, user_counts, "user_scenario")
-    scenario_ids = Feature("scenario_ids", "string", VARIABLE, "scenarios in which the user has a row", "", "", "user")
+    listed = f"scenarios in which the user has a row; at most {config.user_scenarios}, the weakest are removed first"
+    scenario_ids = Feature("scenario_ids", "string", VARIABLE, listed, "", "", "user_scenarios")
     return Schema(
         config,
         (

@@ -1,6 +1,6 @@
 """Settings of the processes: event gateway, feature consumers, ranking server, and the served log it writes."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ CONSUMED_TOPICS = {"behavior": "behavior", "item": "items", "scenario": "scenari
 """Kind of consumer to the suffix of the topic that it reads."""
 
 CONSUMER_KINDS = tuple(CONSUMED_TOPICS)
+
+UnregisteredScenarios = Literal["accept", "pool", "reject"]
+"""What becomes of events in scenarios that nobody registered."""
 
 
 class GatewaySettings(SettingsSection):
@@ -82,6 +85,12 @@ class ConsumerSettings(SettingsSection):
     )
     item_cache_size: int = Field(200_000, ge=1, description="Items kept in memory to enrich events.")
     item_cache_age_s: float = Field(5.0, ge=0, description="Seconds until a cached item is read again.")
+    unregistered_scenarios: UnregisteredScenarios = Field(
+        "pool",
+        description="Events in scenarios without a ScenarioUpdate: pool counts them under the one scenario "
+        "`unregistered`, accept under their own, reject makes them dead letters. With accept, each new name takes rows "
+        "of the store that nothing reads until it is registered.",
+    )
     max_scenarios: int = Field(
         64,
         ge=1,

@@ -16,9 +16,10 @@ from services.features.dedup import EventFlags, classify_events
 from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.positions import is_behind, is_folded
-from services.features.rows import Block, Floats, Ints, Ragged, pack_rows, unpack_rows
+from services.features.rows import Block, Floats, Ints, pack_rows, unpack_rows
 from services.features.schema import Schema, View
 from services.store.protocol import Key, RowStore, read_block, read_rows
+from services.store.user_scenarios import write_user_scenarios
 
 SCENARIO_INDEX_KEY: Key = ("all",)
 """Key of the row that lists all scenarios."""
@@ -79,22 +80,10 @@ def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) ->
     flags = classify_events(schema, block, user_row, events)
     pairs, pair_row = group_keys(list(zip(events.user, events.scenario, strict=True)))
     pair_block = read_block(store, schema["user_scenario"], pairs)
-    store.write(pairs, behavior.fold(schema, pair_block, pair_row, events, flags, encoder))
-    block = behavior.fold(schema, block, user_row, events, flags, encoder)
-    store.write(users, _add_scenarios(block, users, pairs))
+    folded = behavior.fold(schema, pair_block, pair_row, events, flags, encoder)
+    scenarios = write_user_scenarios(store, schema, users, block, pairs, pair_block, folded)
+    store.write(users, scenarios.listed_in(behavior.fold(schema, block, user_row, events, flags, encoder)))
     return flags
-
-
-def _add_scenarios(block: Block, users: list[Key], pairs: list[Key]) -> Block:
-    """The user rows with the scenarios of `pairs` added to their lists."""
-    seen: dict[str, set[str]] = {user: set() for (user,) in users}
-    for user, scenario in pairs:
-        seen[user].add(scenario)
-    old = np.split(block.ragged["scenario_ids"].values, np.cumsum(block.ragged["scenario_ids"].lengths)[:-1])
-    listed = [sorted(seen[user] | set(ids)) for (user,), ids in zip(users, old, strict=True)]
-    values = np.array([scenario for ids in listed for scenario in ids], object)
-    lengths = np.array([len(ids) for ids in listed], np.int64)
-    return block.with_columns({}, {"scenario_ids": Ragged(values, lengths)})
 
 
 def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, position: Sequence[int]) -> None:

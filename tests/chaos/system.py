@@ -196,7 +196,7 @@ def _settings(directory: Path, kafka: int, valkey: int) -> Settings:
         store=StoreSettings(
             url=f"127.0.0.1:{valkey}", project=PREFIX, registry=directory / "registry.db", offline_dir=directory
         ),
-        consumers=ConsumerSettings(group_prefix=PREFIX, max_poll_records=500),
+        consumers=ConsumerSettings(group_prefix=PREFIX, max_poll_records=500, unregistered_scenarios="accept"),
         features=SETTINGS,
     )
 
@@ -210,6 +210,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "STORE__PROJECT": settings.store.project,
         "STORE__REGISTRY": str(settings.store.registry),
         "CONSUMERS__GROUP_PREFIX": settings.group_prefix,
+        "CONSUMERS__UNREGISTERED_SCENARIOS": settings.consumers.unregistered_scenarios,
         "CONSUMERS__MAX_POLL_RECORDS": str(settings.consumers.max_poll_records),
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CROSSREC_")}

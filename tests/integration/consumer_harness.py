@@ -96,6 +96,7 @@ class Stage:
             "CROSSREC_STORE__REGISTRY": str(store.registry),
             "CROSSREC_GATEWAY__MAX_AGE_HALF_LIVES": "0",
             "CROSSREC_CONSUMERS__GROUP_PREFIX": consumers.group_prefix,
+            "CROSSREC_CONSUMERS__UNREGISTERED_SCENARIOS": consumers.unregistered_scenarios,
             "CROSSREC_CONSUMERS__MAX_POLL_RECORDS": str(consumers.max_poll_records),
             "CROSSREC_CONSUMERS__TRANSACTION_TIMEOUT_MS": str(consumers.transaction_timeout_ms),
         }
@@ -103,11 +104,13 @@ class Stage:
 
 @contextmanager
 def staged(
-    infra: Endpoints, directory: Path, features: FeatureConfig = SCHEMA.config, **consumers: float
+    infra: Endpoints, directory: Path, features: FeatureConfig = SCHEMA.config, **consumers: float | str
 ) -> Iterator[Stage]:
     """Small batches, so that there are many batch boundaries; transactions that time out later than any test waits."""
     name = f"consumers-{uuid.uuid4().hex[:8]}"
-    chosen = {"max_poll_records": 20, "transaction_timeout_ms": 90_000} | consumers
+    # Most tests register no scenarios.
+    given = {"max_poll_records": 20, "transaction_timeout_ms": 90_000, "unregistered_scenarios": "accept"}
+    chosen = given | consumers
     settings = Settings(
         kafka=KafkaSettings(bootstrap_servers=infra.kafka_bootstrap, topic_prefix=name),
         store=StoreSettings(

@@ -60,7 +60,7 @@ def system(infra: Endpoints, tmp_path: Path) -> Iterator[System]:
         store=StoreSettings(
             url=infra.valkey_address, project=name.replace("-", "_"), registry=tmp_path / "r.db", offline_dir=tmp_path
         ),
-        consumers=ConsumerSettings(group_prefix=name),
+        consumers=ConsumerSettings(group_prefix=name, unregistered_scenarios="accept"),
         gateway=ANY_AGE,
     )
     create_topics(infra.kafka_bootstrap, topic_specs(name))

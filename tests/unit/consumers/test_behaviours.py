@@ -7,6 +7,7 @@ import pytest
 from crossrec.events.v1.events_pb2 import Entry
 from services.kafka.record_source import MemoryRecordSource, Record, RecordSource
 from services.settings.load import Settings
+from services.settings.processes import ConsumerSettings
 from services.store.memory import MemoryRowStore
 from tests.unit.consumers.behaviours import BATCH, ConsumerBehaviours, World
 from tests.unit.consumers.streams import ANY_AGE, CONFIG, records
@@ -16,7 +17,9 @@ class MemoryWorld:
     """One partition per topic; the activity topic holds the outputs that the behaviour group has committed."""
 
     def __init__(self) -> None:
-        self.settings = Settings(features=CONFIG, gateway=ANY_AGE)
+        self.settings = Settings(
+            features=CONFIG, gateway=ANY_AGE, consumers=ConsumerSettings(unregistered_scenarios="accept")
+        )
         self.store = MemoryRowStore()
         self._behavior, self._activity = MemoryRecordSource([], BATCH), MemoryRecordSource([], BATCH)
 

@@ -7,6 +7,7 @@ import pytest
 
 from services.features.hashing import NO_KEY, key64
 from services.features.rows import pack_rows
+from services.features.schema import build_schema
 from services.store.folding import (
     attach_items,
     drop_erased_events,
@@ -17,7 +18,7 @@ from services.store.folding import (
     read_scenario_ids,
 )
 from services.store.memory import MemoryRowStore
-from services.store.protocol import FencedWrite, read_block
+from services.store.protocol import FencedWrite, RowStore, read_block
 from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior_event, fold_catalogue, item_update
 
 VIEWS = ("user", "user_scenario")
@@ -191,3 +192,69 @@ def test_an_empty_batch_writes_nothing(store: MemoryRowStore) -> None:
     fold(store)
     assert not keys(store)
     assert 0 == pack_rows(SCHEMA["user"], []).size
+
+
+FEW = build_schema(replace(SCHEMA.config, user_scenarios=3))
+
+
+def fold_few(store: RowStore, *scenarios: str, offset: int, size: int = 1000) -> None:
+    """Clicks per scenario at rising offsets and times, at most three scenarios per user kept, in batches."""
+    events = arrays([behavior_event(offset + n, scenario_id=s) for n, s in enumerate(scenarios)])
+    position = np.array([(1, 3, offset + number) for number in range(len(scenarios))])
+    events = replace(events, position=position)
+    for begin in range(0, len(events), size):
+        fold_users(store, FEW, events.take(np.arange(begin, min(begin + size, len(events)))), ENCODER.fingerprint)
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_a_user_keeps_the_strongest_scenarios(store: MemoryRowStore, size: int) -> None:
+    """The weakest are removed with their rows; what the user did there counts in the row of the user all the same."""
+    fold_few(store, *["a"] * 4, *["b"] * 3, *["c"] * 2, offset=0, size=size)
+    fold_few(store, *(f"x{number}" for number in range(50)), offset=9, size=size)
+    fold_few(store, *["d"] * 5, offset=59)
+    assert [("u0", scenario) for scenario in ("a", "b", "d")] == sorted(store.rows["user_scenario"])
+    row = store.rows["user"][("u0",)]
+    assert ["a", "b", "d"] == row["scenario_ids"].tolist()
+    assert 64 == pytest.approx(row["counts"].reshape(-1, 3)[1, -1], rel=1e-3)
+
+
+def test_ten_thousand_scenarios_take_no_more_rows_than_the_bound() -> None:
+    """One event in each: per batch, new names are written only if they stay."""
+    store, writes = MemoryRowStore(), list[int]()
+    write = store.write
+    store.write = lambda keys, block: (writes.append(len(keys)), write(keys, block))[1]  # type: ignore[method-assign]
+    fold_few(store, *(f"x{number:05}".ljust(128, "y") for number in range(10_000)), offset=0, size=1000)
+    assert 3 == len(store.rows["user_scenario"]) == len(store.rows["user"][("u0",)]["scenario_ids"])
+    assert 10 * (3 + 1) == sum(writes)
+    assert 10_000 == pytest.approx(store.rows["user"][("u0",)]["counts"].reshape(-1, 3)[1, -1], rel=0.01)
+
+
+@pytest.mark.parametrize("lost", ["user", "nothing"])
+def test_a_crash_between_the_writes_is_repaired_by_the_repetition(lost: str) -> None:
+    """The user's row is written last: what it lists can be removed, and a repeated batch gives the same rows."""
+    once, twice = MemoryRowStore(), MemoryRowStore()
+    for store in (once, twice):
+        fold_few(store, "a", "b", "c", offset=0)
+        fold_few(store, *["a"] * 3, *["d"] * 2, "e", offset=3)
+    before = twice.rows["user"][("u0",)]
+    for store in (once, twice):
+        fold_few(store, *["e"] * 9, "f", "f", offset=9)
+    if lost == "user":
+        twice.rows["user"][("u0",)] = before
+    fold_few(twice, *["e"] * 9, "f", "f", offset=9)
+    for view in VIEWS:
+        assert sorted(once.rows[view]) == sorted(twice.rows[view])
+        for key, row in once.rows[view].items():
+            for name in {"counts", "time_s", "position", "event_ids"} & row.keys():
+                np.testing.assert_array_equal(row[name], twice.rows[view][key][name], err_msg=f"{view} {key} {name}")
+
+
+def test_a_former_owner_brings_no_removed_scenario_back(store: MemoryRowStore) -> None:
+    """A fence stays where a row was removed."""
+    fold_few(store, "a", "a", "b", "b", "c", "c", "c", offset=0)
+    fold_few(store, *["d"] * 9, offset=7)
+    assert ("u0", "a") not in store.rows["user_scenario"]
+    late = MemoryRowStore()
+    fold_few(late, "a", offset=0)
+    with pytest.raises(FencedWrite):
+        store.write([("u0", "a")], read_block(late, FEW["user_scenario"], [("u0", "a")]))
