@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
+from services.features.catalogue import is_deleted
 from services.features.decay import decay_factors
 from services.features.events import engagement_by_type
 from services.features.rows import Block, counts_by_type
@@ -75,7 +76,7 @@ class Catalogue:
         self, store: ListableRows, schema: Schema, age_s: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store, self._schema, self._age_s, self._clock = store, schema, age_s, clock
-        self._title_rows = _only(schema["item"], "title")
+        self._title_rows = _only(schema["item"], "title", "updated_s")
         self._lock, self._known, self._read_at = threading.Lock(), KnownNames(), -float("inf")
 
     def current(self) -> KnownNames:
@@ -107,11 +108,11 @@ def read_known(store: ListableRows, schema: Schema, title_rows: View) -> KnownNa
 
 
 def read_titles(store: RowStore, title_rows: View, items: Sequence[str]) -> dict[str, str]:
-    """Title by item, of those that have a row."""
+    """Title by item, of those that are not deleted."""
     found: dict[str, str] = {}
     for part in _parts(items):
         rows = read_rows(store, title_rows, [(item,) for item in part])
-        found |= {item: str(row["title"]) for item, row in zip(part, rows, strict=True) if row is not None}
+        found |= {item: str(row["title"]) for item, row in zip(part, rows, strict=True) if row and not is_deleted(row)}
     return found
 
 

@@ -78,7 +78,7 @@ class RecordLimits:
         self._read, self._clock_s = read, clock_s
         self._lock = threading.Lock()
         self._most: dict[str, int] = {}
-        self._new = False
+        self._new, self._unknown = False, set[str]()
         self._read_s = float("-inf")
 
     def most(self, topic: str) -> int:
@@ -100,10 +100,15 @@ class RecordLimits:
         if not (self._new or self._clock_s() - self._read_s >= REFRESH_S) or not self._most:
             return
         self._new, self._read_s = False, self._clock_s()
+        asked = set(self._most)
         try:
-            found = self._read(list(self._most))
+            found = self._read(sorted(asked))
         except (KafkaUnavailable, ConfigurationError) as error:
             log_event(_logger, "record_limits_unknown", level=logging.WARNING, reason=str(error))
             return
+        if (unknown := asked - set(found)) - self._unknown:
+            self._unknown = unknown
+            reason = f"no such topics, or the right DescribeConfigs is missing: {', '.join(sorted(unknown))}"
+            log_event(_logger, "record_limits_unknown", level=logging.WARNING, reason=reason)
         with self._lock:
             self._most |= {topic: min(most, DEFAULT_BYTES) for topic, most in found.items()}

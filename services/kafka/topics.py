@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 RETENTION = ("retention.ms", "delete.retention.ms")
 """Kafka's settings for how long a topic keeps records, and a compacted topic its tombstones."""
 
+LIMITS_MS = 3000
+"""Longest wait for the limits of topics, milliseconds."""
+
 RECORD_LIMIT = "max.message.bytes"
 """Kafka's setting for the largest record batch of a topic."""
 
@@ -152,14 +155,15 @@ def describe_topic(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicId
 
 
 def record_limits(kafka: Kafka, topics: Collection[str]) -> dict[str, int]:
-    """The largest record batch that each of the topics takes, in bytes; topics that are not found are left out.
+    """The largest record batch that each of the topics takes, in bytes.
 
-    Raises KafkaUnavailable, also if the user lacks the right DescribeConfigs.
+    Topics that do not exist, or that the user may not describe, are left out. Raises KafkaUnavailable.
     """
     from kafka.admin import ConfigResource, ConfigResourceType
 
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic, [RECORD_LIMIT]) for topic in topics]
-    with open_admin(kafka) as admin:
+    # Called between health checks, which must not wait for a broker that hangs.
+    with open_admin(kafka, bootstrap_timeout_ms=LIMITS_MS, request_timeout_ms=LIMITS_MS) as admin:
         found = admin.describe_configs(resources, config_filter="all").get("topic", {})
     return {topic: int(found[topic][RECORD_LIMIT]["value"]) for topic in found if RECORD_LIMIT in found[topic]}
 

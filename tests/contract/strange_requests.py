@@ -27,6 +27,8 @@ REFUSED = frozenset("\x00\x1f\x7f\u202e\u200b")
 
 FITTING = {size: [character for character in CHARACTERS if len(character.encode()) <= size] for size in (1, 2, 3, 4)}
 
+CLEAN = {size: [character for character in of if character not in REFUSED] for size, of in FITTING.items()}
+
 Change = Callable[[random.Random, RankRequest], str]
 """Changes a field of a request; returns the invalid field, "" if there is none."""
 
@@ -82,10 +84,10 @@ def strange(seed: int) -> Strange:
 
 
 def word(chance: random.Random, size: int) -> str:
-    """Unusual characters of that many bytes in UTF-8."""
-    text, left = "", size
+    """Unusual characters of that many bytes in UTF-8; one word in ten may hold such that no id holds."""
+    text, left, fitting = "", size, FITTING if chance.random() < 0.1 else CLEAN
     while left:
-        character = chance.choice(FITTING[min(left, 4)])
+        character = chance.choice(fitting[min(left, 4)])
         text, left = text + character, left - len(character.encode())
     return text
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from services.console.catalogue import Catalogue, KnownNames
+from services.store.folding import fold_states
 from services.store.protocol import StoreUnavailable
 from tests.contract.rank_server import NOW_S, SCHEMA, SwitchedStore, filled_store
 
@@ -54,3 +55,13 @@ def test_events_of_more_than_a_week_ago_are_past() -> None:
     assert KnownNames(newest_s=NOW_S - 8 * 86_400).is_past(NOW_S)
     assert not KnownNames(newest_s=NOW_S - 60).is_past(NOW_S)
     assert not KnownNames().is_past(NOW_S)
+
+
+def test_a_deleted_item_is_not_offered(store: SwitchedStore) -> None:
+    """Its row remains, with defaults."""
+    before = Catalogue(store, SCHEMA).current()
+    fold_states(
+        store, SCHEMA, SCHEMA["item"], [("milk",)], [None], [(9, 0, 0)], np.zeros((1, SCHEMA.config.text_dims)), 0
+    )
+    after = Catalogue(store, SCHEMA).current()
+    assert {"milk"} == set(before.items) - set(after.items)

@@ -31,13 +31,16 @@ class Settings:
         return {topic: self.most[topic] for topic in topics if topic in self.most}
 
 
-def test_limits_are_those_of_the_topics() -> None:
+def test_limits_are_those_of_the_topics(caplog: pytest.LogCaptureFixture) -> None:
     """Until they are read, and of topics without a setting, Kafka's default; none is above what the client sends."""
     settings, clock = Settings(a=100, big=10**9), Clock()
     limits = RecordLimits(settings, clock)
     assert [DEFAULT_BYTES] * 3 == [limits.most(topic) for topic in ("a", "b", "big")]
     limits.refresh()
     assert [100, DEFAULT_BYTES, DEFAULT_BYTES] == [limits.most(topic) for topic in ("a", "b", "big")]
+    clock.now_s += REFRESH_S
+    limits.refresh()
+    assert ["record_limits_unknown"] == caplog.messages, "of b, once"
 
 
 def test_limits_are_read_when_topics_are_new_or_it_is_time() -> None:
