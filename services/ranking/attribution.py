@@ -42,7 +42,7 @@ class Attribution:
 def make_attribution_token(model: str, arm: str, scenario: str, time_s: float) -> str:
     """A token for a new answer, at most MAX_TOKEN_BYTES long.
 
-    A scenario id that becomes too long in JSON (control characters) is replaced by its key.
+    A scenario id that becomes too long in JSON (of quotes, say, which double) is replaced by its key.
     """
     content = {"id": uuid.uuid4().hex, "model": model, "arm": arm, "scenario": scenario, "time_s": time_s}
     token = _encode(content)

@@ -110,7 +110,7 @@ def test_the_attribution_token_is_made_per_answer_and_names_no_user(server: Rank
     assert "ann" not in json.dumps(content)
 
 
-@pytest.mark.parametrize("scenario", ["s" * 128, "ü" * 64, "語" * 42, '"' * 128, "\x01" * 128])
+@pytest.mark.parametrize("scenario", ["s" * 128, "ü" * 64, "語" * 42, '"' * 128, "\\" * 128])
 def test_any_token_is_accepted_with_an_event(server: RankServer, scenario: str) -> None:
     """Whatever the scenario's id: an event with an invalid token would be rejected."""
     token = server.rank(request(scenario)).attribution_token
