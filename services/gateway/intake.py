@@ -177,7 +177,11 @@ class Intake:
 
     def _report(self, types: Sequence[str], confirmations: Sequence[Confirmation], seconds: float) -> None:
         found = list(zip(types, map(confirmation_error, confirmations), strict=True))
-        stored, unconfirmed = [n for n, error in found if not error], [n for n, error in found if error]
+        too_large = [name for name, error in found if isinstance(error, RecordTooLarge)]
+        stored = [name for name, error in found if error is None]
+        unconfirmed = [name for name, error in found if error and not isinstance(error, RecordTooLarge)]
+        if too_large:
+            self._observer.on_rejected(too_large)
         self._observer.on_completed(stored, unconfirmed, seconds)
 
 

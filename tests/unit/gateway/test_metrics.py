@@ -9,6 +9,7 @@ from services.gateway.intake import Intake
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.pressure import PendingBudget, RateLimits
 from services.kafka.publisher import MemoryPublisher
+from services.kafka.refusals import RecordTooLarge
 from services.server.security.caller import EVERY_SCOPE
 from tests.contract.event_gateway import INTAKE_CONFIG, NOW_S
 
@@ -35,6 +36,19 @@ def test_entries_are_counted_when_their_outcome_is_known() -> None:
     assert 1 == len(submission.failures(1.0))
     assert (2, 1) == (count("click", "accepted"), count("click", "unconfirmed"))
     assert 1 == registry.get_sample_value("crossrec_gateway_confirmation_seconds_count")
+
+
+def test_an_entry_too_large_for_its_topic_counts_as_rejected() -> None:
+    """It is not unconfirmed: that would raise the alert of a Kafka that does not confirm."""
+    registry, publisher = CollectorRegistry(), MemoryPublisher({0: RecordTooLarge("t", 2, 1)})
+    budget = PendingBudget(1 << 20, 10)
+    intake = Intake(publisher, INTAKE_CONFIG, budget, now_s=lambda: NOW_S, observer=GatewayMetrics(registry))
+    intake.submit(intake.validate([event(number, "EVENT_TYPE_CLICK") for number in range(2)], EVERY_SCOPE), 1.0)
+    found = {
+        outcome: registry.get_sample_value("crossrec_gateway_entries_total", {"type": "click", "outcome": outcome})
+        for outcome in ("rejected", "accepted", "unconfirmed")
+    }
+    assert {"rejected": 1, "accepted": 1, "unconfirmed": None} == found
 
 
 def test_the_number_of_type_labels_is_bounded() -> None:
