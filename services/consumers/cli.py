@@ -102,8 +102,10 @@ def skip(
     be stopped; start them afterwards.
     """
     from services.consumers.skip import skip_batch
+    from services.store.connect import open_rows_for_batches
 
-    batch = skip_batch(load_settings(), kind, partition, to)
+    settings = load_settings()
+    batch = skip_batch(settings, open_rows_for_batches(settings), kind, partition, to)
     typer.echo(f"skipped {batch.describe()}; {len(batch.raw):,} bytes are a dead letter")
 
 

@@ -14,12 +14,12 @@ from typing import Protocol
 
 from services.consumers.batch_limit import BatchLimit
 from services.consumers.dead_letters.record import MAX_BYTES, SMALL_BYTES, DeadLetter
-from services.consumers.observer import KAFKA, STORE, ConsumerObserver
+from services.consumers.observer import KAFKA, ROWS, STORE, ConsumerObserver
 from services.consumers.stoppable_encoder import Stopped
 from services.errors import CrossRecError
 from services.kafka.connection import KafkaUnavailable
 from services.kafka.record_source import LostPartitions, OutputRecord, OutputsRejected, Record, RecordSource
-from services.store.protocol import FencedWrite, StoreUnavailable
+from services.store.protocol import FencedWrite, RowsLost, StoreUnavailable
 
 POLL_S = 0.5
 """Longest wait for records, and longest time between two checks of the stop event, seconds."""
@@ -199,7 +199,8 @@ class ConsumerLoop:
                 return
 
     def _report_failure(self, error: CrossRecError) -> None:
-        self._observer.on_failure(STORE if isinstance(error, StoreUnavailable) else KAFKA, str(error))
+        what = ROWS if isinstance(error, RowsLost) else STORE if isinstance(error, StoreUnavailable) else KAFKA
+        self._observer.on_failure(what, str(error))
 
     def _backoff_s(self) -> float:
         first, longest = BACKOFF_S

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,15 +13,17 @@ from services.consumers.activity import ActivityHandler, delta_times
 from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
+from services.consumers.marked_source import MarkedRecordSource
 from services.consumers.observer import ConsumerObserver
 from services.consumers.projects import for_project
+from services.consumers.rewind import rewind_advice
 from services.consumers.scenario_gate import ScenarioGate
 from services.consumers.stoppable_encoder import StoppableEncoder
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
-from services.kafka.record_source import RecordSource
+from services.kafka.record_source import Admit, PassOver, RecordSource
 from services.kafka.topics import describe_topic, partition_counts
 from services.server.lifecycle import ending_within, freeze_heap, stop_event
 from services.server.logging import configure_logging, log_event
@@ -30,11 +32,11 @@ from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS, CONSUMER_KINDS
 from services.store.cached_item_rows import CachedItemRowStore
+from services.store.folded_offsets import FoldedOffsets
 from services.store.folding import read_scenario_ids
 from services.store.metered_rows import MeteredRowStore
 from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
 from services.store.schema_lineage import join_lineage
-from services.store.topic_state import check_topic
 from services.text.encoder import open_encoder
 from services.text.protocol import Encoder
 
@@ -84,7 +86,7 @@ def consume(
     stop: threading.Event,
     encoder: Callable[[], Encoder],
     open_source: Callable[
-        [KafkaRecordSourceConfig, ConsumerObserver, Callable[[], Sequence[int]]], RecordSource
+        [KafkaRecordSourceConfig, ConsumerObserver, Admit, PassOver], RecordSource
     ] = KafkaRecordSource,
     tracing: "Tracing | None" = None,
 ) -> None:
@@ -105,14 +107,16 @@ def consume(
     handler = build_handler(kind, settings, schema, rows, lambda: StoppableEncoder(encoder(), stop), counts)
     handler = for_project(kind, handler, settings.store.project)
 
-    def admit_topic() -> list[int]:
+    folded = FoldedOffsets(store, schema, config.topic, kafka.topic_epoch, rewind_advice(kind))
+
+    def admit_topic(committed: Mapping[int, int]) -> list[int]:
         join_lineage(store, schema)
-        return check_topic(store, schema, describe_topic(kafka, config.topic), kafka.topic_epoch)
+        return folded.admit(describe_topic(kafka, config.topic), committed)
 
     # Reject an incompatible schema before joining the group; an unavailable store is asked again later.
     with suppress(StoreUnavailable, FencedWrite):
         join_lineage(store, schema)
-    source = open_source(config, observer, admit_topic)
+    source = MarkedRecordSource(open_source(config, observer, admit_topic, folded.record), folded)
     loop = ConsumerLoop(source, handler, topic_name(kafka.topic_prefix, DEAD_LETTERS), stop, observer=observer)
     address = chosen.metrics_listen
     with serve_metrics(METRICS_LISTEN, address, observer.registry, observer.health) if address else nullcontext():

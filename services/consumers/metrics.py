@@ -48,7 +48,9 @@ class ConsumerMetrics:
         self._rows = self._counter("store_rows", "Rows read, written or deleted.", "operation", "view")
         what = "Seconds from the broker's append of a batch's oldest record to its commit."
         self._delay_s = self._histogram("delay_seconds", what, _DELAY_S)
-        self._failures = self._counter("failures", "Transient failures, by what is unavailable.", "what")
+        self._failures = self._counter(
+            "failures", "Failed attempts, by what was unavailable; rows: the store lost some.", "what"
+        )
         self._rebalances = self._counter("rebalances", "Assignments of partitions.")
         self._fenced = self._counter("fenced_writes", "Writes rejected because a row holds a newer position.")
         self._dropped = self._counter("batches_dropped", "Batches dropped because their partitions may be reassigned.")
@@ -59,7 +61,7 @@ class ConsumerMetrics:
         self._stopped.labels(kind).set(0)
         # Export zeros before the first occurrence, so that rates include it.
         self._events.labels(kind, ANY, "dead_lettered")
-        for what in ("store", "kafka"):
+        for what in ("store", "kafka", "rows"):
             self._failures.labels(kind, what)
         for counter in (self._rebalances, self._fenced, self._dropped, self._expired):
             counter.labels(kind)

@@ -22,7 +22,7 @@ from services.server.logging import log_event
 if TYPE_CHECKING:
     from services.consumers.batch_traces import BatchTraces
 
-STORE, KAFKA, BATCH = "store unavailable", "kafka unavailable", "batch dropped"
+STORE, KAFKA, BATCH, ROWS = "store unavailable", "kafka unavailable", "batch dropped", "rows lost"
 """Kinds of transient failures; also log events, and their first words are labels of metrics."""
 
 _logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from services.kafka.reader import open_reader
 from services.kafka.topics import describe_topic
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS
+from services.store.folded_offsets import FoldedOffsets
 from services.store.protocol import OnlineStore, RowStore
 from services.store.schema_lineage import join_lineage
-from services.store.topic_state import record_topic
 
 REBUILT_VIEWS = {
     "behavior": ("user", "user_scenario"),
@@ -69,14 +69,18 @@ def rewind(settings: Settings, schema: Schema, rows: OnlineStore, kind: str, to_
     kinds = ("behavior", "activity") if kind == "behavior" else (kind,)
     require_stopped(settings, kinds)
     join_lineage(rows, schema)
+    for each in kinds:
+        # Until the rewind is complete, consumers find the marks behind the committed offsets and refuse to fold.
+        topic = describe_topic(settings.kafka, topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[each]))
+        _marks(settings, schema, rows, topic.name).reset(topic, [0] * topic.partitions)
     results = []
     for each in kinds:
         dropped = {view: rows.drop(schema[view]) for view in REBUILT_VIEWS[each]}
-        topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[each])
+        topic_of_kind = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[each])
         # Deltas that are in the topic already were summed into the dropped rows.
-        offsets = offsets_since(settings, topic, math.inf if each == "activity" else to_s)
+        offsets = offsets_since(settings, topic_of_kind, math.inf if each == "activity" else to_s)
         set_start_offsets(settings, schema, rows, each, offsets)
-        results.append(RewindResult(each, topic, offsets, dropped))
+        results.append(RewindResult(each, topic_of_kind, offsets, dropped))
     return results
 
 
@@ -84,9 +88,19 @@ def set_start_offsets(settings: Settings, schema: Schema, rows: RowStore, kind: 
     """Have a kind of consumer fold its topic from `offsets` on, one per partition, and no record before them."""
     topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
     found = describe_topic(settings.kafka, topic)
-    record_topic(rows, schema, found, settings.kafka.topic_epoch, offsets)
+    _marks(settings, schema, rows, topic).reset(found, offsets)
     with open_group_admin(settings.kafka) as admin:
         admin.set_offsets(settings.group(kind), topic, offsets)
+
+
+def rewind_advice(kind: str) -> str:
+    """What to do about rows that the store has lost; activity is rebuilt from behaviour."""
+    kind = "behavior" if kind == "activity" else kind
+    return f"stop the consumers, `crossrec consumers rewind --kind {kind} --to beginning`, start them"
+
+
+def _marks(settings: Settings, schema: Schema, rows: RowStore, topic: str) -> FoldedOffsets:
+    return FoldedOffsets(rows, schema, topic, settings.kafka.topic_epoch, "rewind")
 
 
 def require_stopped(settings: Settings, kinds: Sequence[str]) -> None:

@@ -10,26 +10,30 @@ from services.consumers.dead_letters.topic import dead_letter_topic
 from services.consumers.rewind import require_stopped
 from services.errors import ConfigurationError
 from services.events.routing import topic_name
+from services.features.schema import build_schema
 from services.kafka.exclusive_writer import open_exclusive_writer
 from services.kafka.groups import open_group_admin
 from services.kafka.reader import open_reader
 from services.kafka.unreadable import UnreadableBatch
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS
+from services.store.folded_offsets import FoldedOffsets
+from services.store.protocol import RowStore
 
 
-def skip_batch(settings: Settings, kind: str, partition: int, to: int | None = None) -> UnreadableBatch:
+def skip_batch(settings: Settings, rows: RowStore, kind: str, partition: int, to: int | None = None) -> UnreadableBatch:
     """Have a kind of consumer continue behind the unreadable batch at its committed offset; returns the batch.
 
     Args:
         settings: Kafka and the consumer groups.
+        rows: the online store, which marks the batch as folded.
         kind: kind of consumer.
         partition: number of the partition that stands.
         to: the offset to continue from; None: the one after the batch, which its header must name.
 
     Raises:
         ConfigurationError: Consumers are running, or there is nothing to skip.
-        KafkaUnavailable.
+        KafkaUnavailable, StoreUnavailable.
     """
     if kind not in CONSUMED_TOPICS:
         raise ConfigurationError(f"kind: {kind}: choose one of {', '.join(CONSUMED_TOPICS)}")
@@ -55,5 +59,7 @@ def skip_batch(settings: Settings, kind: str, partition: int, to: int | None = N
         record = skipped.as_record()
         with open_exclusive_writer(settings.kafka, f"{group}-skip") as writer:
             writer.write([DeadLetter(record, record.unreadable).output(dead_letter_topic(settings))])
+        folded = FoldedOffsets(rows, build_schema(settings.features), topic, settings.kafka.topic_epoch, "rewind")
+        folded.record({partition: after})
         admin.set_offset(group, topic, partition, after)
     return skipped

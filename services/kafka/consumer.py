@@ -24,7 +24,7 @@ from services.kafka.assignment import (
 )
 from services.kafka.connection import Kafka, KafkaUnavailable, kafka_arguments
 from services.kafka.patches import apply_patches
-from services.kafka.record_source import LostPartitions, OutputRecord, Record
+from services.kafka.record_source import Admit, LostPartitions, OutputRecord, PassOver, Record
 from services.kafka.stopped_partitions import StoppedPartitions
 from services.kafka.topics import describe_topic
 from services.kafka.transactions import LOST_OWNERSHIP, RECONNECT_MS, TransactionalProducer
@@ -71,20 +71,23 @@ class KafkaRecordSource:
     Args:
         config: topic and consumer group.
         observer: notified of rebalances and positions.
-        admit: called after every assignment to check that the topic may be folded; returns the first offset to fold
-            per partition. `poll` and `rewind` pass on its errors (StoreUnavailable, TopicChanged).
+        admit, pass_over: the latter is called before offsets are committed that follow no folded record; `poll` and
+            `rewind` pass on their errors (StoreUnavailable, TopicChanged).
     """
 
     def __init__(
-        self, config: KafkaRecordSourceConfig, observer: PartitionObserver, admit: Callable[[], Sequence[int]] = list
+        self,
+        config: KafkaRecordSourceConfig,
+        observer: PartitionObserver,
+        admit: Admit = lambda _: (),
+        pass_over: PassOver = lambda _: None,
     ) -> None:
         self._config, self._observer = config, observer
-        self._admit = admit
+        self._admit, self._pass_over = admit, pass_over
         self._assignment = PartitionAssignment(observer)
         self._member: KafkaConsumer | None = None
         self._transactions = TransactionalProducer(config.kafka, config.group, config.transaction_timeout_ms)
-        self._committed: dict[TopicPartition, int] = {}
-        self._next: dict[TopicPartition, int] = {}
+        self._committed, self._next = dict[TopicPartition, int](), dict[TopicPartition, int]()
         self._first_offsets: Sequence[int] = []
         self._stopped = StoppedPartitions(observer.on_stopped)
         self._expired: dict[TopicPartition, int] = {}
@@ -166,6 +169,8 @@ class KafkaRecordSource:
             self._take_over(consumer)
         committed = _translate(lambda: self._committed_offsets(consumer))
         if committed:
+            known = {partition.partition: offset or 0 for partition, offset in committed.items()}
+            self._first_offsets = _translate(lambda: self._admit(known))
             committed = _translate(lambda: self._skip_expired(consumer, committed))
         for partition, offset in committed.items():
             seek(consumer, partition, offset)
@@ -216,9 +221,7 @@ class KafkaRecordSource:
 
     def _take_over(self, consumer: KafkaConsumer) -> None:
         """After an assignment, end the open transaction of a crashed owner: Kafka withholds its offsets until then."""
-        assigned = [partition.partition for partition in consumer.assignment()]
-        if assigned:
-            self._first_offsets = _translate(self._admit)
+        if assigned := [partition.partition for partition in consumer.assignment()]:
             _translate(lambda: self._transactions.fence_predecessor(min(assigned)))
 
     def _committed_offsets(self, consumer: KafkaConsumer) -> dict[TopicPartition, int | None]:
@@ -282,6 +285,7 @@ class KafkaRecordSource:
         at = {partition: consumer.position(partition, timeout_ms=wait_ms) for partition in consumer.assignment()}
         passed = {p: offset for p, offset in at.items() if offset is not None and offset > self._committed.get(p, 0)}
         if passed:
+            self._pass_over({partition.partition: offset for partition, offset in passed.items()})
             consumer.commit(with_metadata(passed), timeout_ms=wait_ms)
             self._committed |= passed
 

@@ -3,13 +3,20 @@
 One Protocol and its fake; the real one is `KafkaRecordSource` (consumer.py). Knows nothing of what records mean.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.errors import CrossRecError
 
 Headers = list[tuple[str, bytes | None]]
+
+Admit = Callable[[Mapping[int, int]], Sequence[int]]
+"""Takes the committed offset of each assigned partition, after every assignment and rewind, and checks that the topic
+may be folded; returns the first offset to fold per partition, in their order."""
+
+PassOver = Callable[[Mapping[int, int]], None]
+"""Takes offsets per partition."""
 
 
 class LostPartitions(CrossRecError):

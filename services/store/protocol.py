@@ -113,9 +113,9 @@ class StoreNodes(Protocol):
     """The servers behind a store, any of which a failover may replace by one that lacks the last rows."""
 
     def node_changes(self) -> int:
-        """A number that grows when a connection is made again or rows get another server.
+        """A number that grows when a connection to a server is made again, or another server becomes a primary.
 
-        Two equal numbers: the same servers answered everything in between.
+        Two equal numbers: no failover came in between.
         """
         ...
 

@@ -139,12 +139,12 @@ def test_a_codec_that_is_not_installed_stops_its_partition_alone(stage: Stage) -
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=300) as answer:
             assert b'crossrec_consumer_stopped_partitions{kind="behavior"} 1.0' in answer.read()
         with pytest.raises(ConfigurationError, match="running consumers: stop them"):
-            skip_batch(stage.settings, "behavior", 1)
+            skip_batch(stage.settings, stage.store, "behavior", 1)
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(120)
     # Here every codec is installed: nothing is to be skipped, and all is folded.
     with pytest.raises(ConfigurationError, match="can be read at offset 3"):
-        skip_batch(stage.settings, "behavior", 1)
+        skip_batch(stage.settings, stage.store, "behavior", 1)
     with running(stage, "behavior"):
         wait_until(lambda: stage.committed("behavior") == stage.end("behavior"))
 
@@ -160,7 +160,7 @@ def test_a_skip_passes_the_batch_and_keeps_it(stage: Stage, monkeypatch: pytest.
         with running(stage, "behavior"):
             wait_until(lambda: _unreadable(stage))
         assert "partition 2, offsets 0 to 1, codec zstd" in _unreadable(stage)
-        skipped = skip_batch(stage.settings, "behavior", 2)
+        skipped = skip_batch(stage.settings, stage.store, "behavior", 2)
         assert (0, 2) == (skipped.offset, skipped.next_offset)
     with running(stage, "behavior"):
         wait_until(lambda: stage.committed("behavior") == 6)

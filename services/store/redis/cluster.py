@@ -53,8 +53,8 @@ class StoreCluster(RedisCluster):
         self._named = list(nodes)
         self._refreshing = threading.Lock()
         self._refreshed_s = time.monotonic()
-        self.redirections = 0
-        """How often the table was refreshed or a command redirected: between two equal values, no owner changed."""
+        self.failovers = 0
+        """How often the set of primaries was found changed; slots that move between them do not count."""
         self._importing: dict[str, ClusterNode] = {}
         super().__init__(
             startup_nodes=[ClusterNode(host, port) for host, port in nodes],  # type: ignore[no-untyped-call]
@@ -75,9 +75,13 @@ class StoreCluster(RedisCluster):
             begun_s, manager = time.monotonic(), self.nodes_manager
             for name in failed:
                 manager.move_node_to_end_of_cached_nodes(name)
-            self.redirections += 1
+            before = self._primary_names()
             manager.initialize(self._named, disconnect_startup_nodes_pools=False)
             self._refreshed_s = begun_s
+            self.failovers += self._primary_names() != before
+
+    def _primary_names(self) -> set[str]:
+        return {node.name for node in self.get_primaries()}  # type: ignore[no-untyped-call]
 
     def owners(self) -> dict[int, str]:
         """The name of the primary of each slot."""
@@ -93,7 +97,7 @@ class StoreCluster(RedisCluster):
 
     def spread(self, encode: Callable[[int], bytes]) -> dict[str, int]:
         """For each primary, by name, the smallest number whose encoded key it owns."""
-        names = {node.name for node in self.get_primaries()}  # type: ignore[no-untyped-call]
+        names = self._primary_names()
         found: dict[str, int] = {}
         for number in range(SPREAD):
             found.setdefault(self.owner(encode(number)).name, number)
@@ -215,7 +219,6 @@ def _prepare_again(
     begun_s: float,
 ) -> list[int]:
     """Refresh the table or load the scripts, as the errors demand; returns the commands worth sending again."""
-    cluster.redirections += 1
     lost = {place: share.node.name for place, share in failed.items() if isinstance(responses[place], _LOST_NODE)}
     if lost or any(isinstance(responses[place], MovedError) for place in failed):
         cluster.refresh(begun_s, set(lost.values()))

@@ -114,7 +114,7 @@ class FeastRowStore:
     def node_changes(self) -> int:
         """See `StoreNodes`."""
         client = self._online_store()._client
-        return self._online_store().reconnections() + (client.redirections if isinstance(client, StoreCluster) else 0)
+        return self._online_store().reconnections() + (client.failovers if isinstance(client, StoreCluster) else 0)
 
     def number_per_node(self, view: View, key_of: Callable[[int], Key]) -> list[int]:
         """See `StoreNodes`."""
