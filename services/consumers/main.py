@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from services.consumers import behavior, catalogue
 from services.consumers.activity import ActivityHandler, delta_times
-from services.consumers.dead_letters.record import SUFFIX as DEAD_LETTERS
 from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.marked_source import MarkedRecordSource
@@ -24,7 +23,7 @@ from services.events.routing import topic_name
 from services.features.schema import Schema, build_schema
 from services.kafka.consumer import KafkaRecordSource, KafkaRecordSourceConfig
 from services.kafka.record_source import Admit, PassOver, RecordSource
-from services.kafka.topics import describe_topic, partition_counts
+from services.kafka.topics import DEAD_LETTERS, describe_topic, partition_counts
 from services.server.lifecycle import ending_within, freeze_heap, stop_event
 from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import serve_metrics

@@ -1,41 +1,23 @@
-"""Checks of the configured Kafka, model registry and text encoder; those of the online store stand in store.py."""
+"""Checks of the model registry and the text encoder; those of Kafka and the online store stand beside it."""
 
 from collections.abc import Iterator
 
 from services.doctor.check import Check, ok, warning, wrong
+from services.doctor.kafka import kafka_checks
 from services.doctor.store import store_checks
 from services.errors import CrossRecError
 from services.features.schema import build_schema
-from services.kafka.connection import KafkaUnavailable
-from services.kafka.topics import list_topics, topic_specs
 from services.registry.compatibility import config_differences, model_differences
 from services.registry.reader import BATCHED, Registry, find_version
-from services.settings.infrastructure import KafkaSettings
 from services.settings.load import Settings
 from services.text.encoder import read_encoder_info
-
-WAIT_S = 3.0
-"""Time-out of a broker, seconds."""
 
 
 def reach_checks(settings: Settings) -> Iterator[Check]:
     """All checks of configured services and files."""
-    yield kafka_check(settings.kafka)
+    yield from kafka_checks(settings)
     yield from store_checks(settings.store)
     yield from model_checks(settings)
-
-
-def kafka_check(kafka: KafkaSettings) -> Check:
-    """Check whether the brokers answer and have the topics."""
-    name, servers = "Kafka", kafka.bootstrap_servers
-    try:
-        there = list_topics(kafka, WAIT_S)
-    except (KafkaUnavailable, OSError, ValueError) as error:
-        found = f"{servers} does not answer: {type(error.__cause__ or error).__name__}"
-        return wrong(name, found, "start it (`crossrec infra up`), or set kafka.bootstrap_servers")
-    if missing := [spec.name for spec in topic_specs(kafka.topic_prefix) if spec.name not in there]:
-        return wrong(name, f"{servers} answers, without {', '.join(missing)}", "run `crossrec setup`")
-    return ok(name, f"{servers} answers and has the topics")
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:

@@ -181,20 +181,9 @@ class KafkaServer:
         storage.mkdir(parents=True, exist_ok=True)
         properties = self.data_dir / "server.properties"
         properties.write_text(server_properties(storage, ports, self._advertised_port))
-        logging = self.data_dir / "log4j2.properties"
-        logging.write_text(_LOG4J)
-        java = [
-            str(java_binary()),
-            f"-Xmx{self._heap_mb}m",
-            "-XX:+UseSerialGC",
-            # Starts in half the time; one node on loopback never needs the optimising compiler.
-            "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={logging}",
-            "-cp",
-            class_path(self._cache_dir),
-        ]
+        java = java_command(self.data_dir, self._heap_mb, self._cache_dir)
         if not (storage / "meta.properties").exists():
-            _format(java, properties)
+            format_storage(java, properties, base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
         return [*java, "kafka.Kafka", str(properties)]
 
     def is_ready(self, ports: dict[str, int]) -> bool:
@@ -222,8 +211,24 @@ class KafkaServer:
         finish_hanging_transactions(f"127.0.0.1:{ports['client']}", timeout_s)
 
 
-def _format(java: list[str], properties: Path) -> None:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+def java_command(folder: Path, heap_mb: int, cache_dir: Path) -> list[str]:
+    """The Java program with Kafka's class path, and a log configuration that is written to `folder`."""
+    logging = folder / "log4j2.properties"
+    logging.write_text(_LOG4J)
+    return [
+        str(java_binary()),
+        f"-Xmx{heap_mb}m",
+        "-XX:+UseSerialGC",
+        # Starts in half the time; a node on loopback never needs the optimising compiler.
+        "-XX:TieredStopAtLevel=1",
+        f"-Dlog4j2.configurationFile={logging}",
+        "-cp",
+        class_path(cache_dir),
+    ]
+
+
+def format_storage(java: list[str], properties: Path, cluster_id: str) -> None:
+    """Format a node's storage for a cluster. Raises InfraFailed."""
     # An interrupted earlier attempt may have formatted part of it.
     tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster_id}"]
     argv = [*java, *tool, "-c", str(properties)]

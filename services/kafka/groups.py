@@ -52,10 +52,12 @@ class GroupDescription:
     Args:
         state: Kafka's name of the state (Stable, Empty, PreparingRebalance, ...), or ABSENT.
         members: its consumers.
+        protocol: Kafka's type of its protocol; empty before the first member.
     """
 
     state: str
     members: Sequence[GroupMember]
+    protocol: str = ""
 
 
 class GroupAdmin:
@@ -71,14 +73,14 @@ class GroupAdmin:
     def describe(self, group: str) -> GroupDescription:
         """State and members of the group."""
         try:
-            return parse_group(retry_until_ready(lambda: self._admin.describe_groups([group])[group]))
+            return parse_group(self._ask(lambda: self._admin.describe_groups([group])[group]))
         except kafka_errors.GroupIdNotFoundError:
             return parse_group(None)
 
     def committed_offsets(self, group: str, topic: str) -> dict[int, int]:
         """The committed offset per partition of the topic; partitions without one are left out."""
         try:
-            offsets = retry_until_ready(lambda: self._admin.list_group_offsets([group])[group])
+            offsets = self._ask(lambda: self._admin.list_group_offsets([group])[group])
         except kafka_errors.GroupIdNotFoundError:
             return {}
         return {at.partition: found.offset for at, found in offsets.items() if at.topic == topic and found.offset >= 0}
@@ -92,10 +94,14 @@ class GroupAdmin:
         self._set(group, {TopicPartition(topic, partition): offset})
 
     def _set(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
-        answers = retry_until_ready(lambda: self._admin.reset_group_offsets(group, dict(offsets)))
+        answers = self._ask(lambda: self._admin.reset_group_offsets(group, dict(offsets)))
         for partition, answer in answers.items():
             if answer["error"].errno:
                 raise answer["error"](f"group {group}, {partition}")
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        # The client asks the coordinator that it found first for ever, also when it has moved or died.
+        return retry_until_ready(request, before_retry=self._admin._manager.cluster._coordinators.clear)
 
 
 @contextmanager
@@ -113,7 +119,9 @@ def parse_group(answer: Mapping[str, Any] | None) -> GroupDescription:
     # Kafka calls Dead a group that never existed, and one with offsets whose coordinator has forgotten it.
     if answer is None or answer["group_state"] == "Dead":
         return GroupDescription(ABSENT, ())
-    return GroupDescription(answer["group_state"], tuple(map(_parse_member, answer["members"])))
+    return GroupDescription(
+        answer["group_state"], tuple(map(_parse_member, answer["members"])), answer.get("protocol_type", "")
+    )
 
 
 def _parse_member(answer: Mapping[str, Any]) -> GroupMember:
@@ -124,7 +132,9 @@ def _parse_member(answer: Mapping[str, Any]) -> GroupMember:
     return GroupMember(answer["member_id"], answer["client_host"].lstrip("/"), partitions)
 
 
-def retry_until_ready(request: Callable[[], T], wait_s: float = PASSING_S) -> T:
+def retry_until_ready(
+    request: Callable[[], T], wait_s: float = PASSING_S, before_retry: Callable[[], object] = lambda: None
+) -> T:
     """The answer to a request, which is repeated for up to `wait_s` seconds while it fails for a passing reason.
 
     A coordinator moves, loads, or, on a new broker, does not exist before its first request; offsets are withheld
@@ -140,3 +150,4 @@ def retry_until_ready(request: Callable[[], T], wait_s: float = PASSING_S) -> T:
             if time.monotonic() > deadline:
                 raise
             time.sleep(PAUSE_S)
+            before_retry()

@@ -27,6 +27,9 @@ RECORD_LIMIT = "max.message.bytes"
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
+DEAD_LETTERS = "dead-letter"
+"""Suffix of the topic of records that could not be folded."""
+
 RANKED = "ranked"
 """Suffix of the topic of served rankings."""
 
@@ -78,7 +81,7 @@ def topic_specs(
         # One partition: its consumer also keeps the index of scenarios, which must have one writer.
         TopicSpec(f"{prefix}.scenarios", 1, compacted, "scenario upserts and deletions, by scenario_id"),
         TopicSpec(f"{prefix}.activity", partitions, activity, "activity deltas, by item or scenario"),
-        TopicSpec(f"{prefix}.dead-letter", 1, dead_letter, "records that could not be used, with the reason"),
+        TopicSpec(f"{prefix}.{DEAD_LETTERS}", 1, dead_letter, "records that could not be used, with the reason"),
         TopicSpec(f"{prefix}.{RANKED}", partitions, ranked, "served rankings and their features, by user_id"),
     )
 

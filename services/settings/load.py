@@ -22,7 +22,13 @@ from services.errors import ConfigurationError
 from services.features.config import FeatureConfig
 from services.settings.infrastructure import KafkaSettings, RetentionSettings, StoreSettings
 from services.settings.names import check_variables
-from services.settings.processes import ConsumerSettings, GatewaySettings, RankingSettings, ServedLogSettings
+from services.settings.processes import (
+    CONSUMED_TOPICS,
+    ConsumerSettings,
+    GatewaySettings,
+    RankingSettings,
+    ServedLogSettings,
+)
 from services.settings.security import PrivacySettings, SecuritySettings, TelemetrySettings
 from services.settings.sources import SettingsEnvironment, invalid_settings, read_settings_file, unreadable_variable
 from services.settings.training import DatasetSettings, TrainingSettings
@@ -81,6 +87,14 @@ class Settings(BaseSettings):
     def group(self, kind: str) -> str:
         """Name of the consumer group of a kind of consumer."""
         return f"{self.group_prefix}-{kind}"
+
+    def topic(self, kind: str) -> str:
+        """Name of the topic that a kind of consumer reads."""
+        return f"{self.kafka.topic_prefix}.{CONSUMED_TOPICS[kind]}"
+
+    def group_topics(self) -> dict[str, str]:
+        """Consumer group to the topic that it reads, for all kinds."""
+        return {self.group(kind): self.topic(kind) for kind in CONSUMED_TOPICS}
 
     @classmethod
     def settings_customise_sources(

@@ -11,6 +11,7 @@ def setup_command() -> None:
     What exists already, whoever made it, is corrected (retention, cleanup policy, ...) or refused by name.
     """
     from services.features.schema import build_schema
+    from services.kafka.group_rules import require_usable
     from services.kafka.topic_settings import correct_topics
     from services.kafka.topics import create_topics, topic_specs
     from services.store.connect import apply_definitions, check_rights, open_rows_for_batches
@@ -25,6 +26,7 @@ def setup_command() -> None:
             f"{name} is now {value}, was {verdict.found[name]}" for name, value in verdict.corrections.items()
         )
         console.print(f"topic {verdict.topic}: {changes}")
+    require_usable(kafka, settings.group_topics())
     apply_definitions(settings)
     console.print(f"feature views registered in {settings.store.registry}")
     rows = open_rows_for_batches(settings)

@@ -104,7 +104,11 @@ class Stage:
 
 @contextmanager
 def staged(
-    infra: Endpoints, directory: Path, features: FeatureConfig = SCHEMA.config, **consumers: float | str
+    infra: Endpoints,
+    directory: Path,
+    features: FeatureConfig = SCHEMA.config,
+    copies: int = 1,
+    **consumers: float | str,
 ) -> Iterator[Stage]:
     """Small batches, so that there are many batch boundaries; transactions that time out later than any test waits."""
     name = f"consumers-{uuid.uuid4().hex[:8]}"
@@ -123,7 +127,7 @@ def staged(
         gateway=ANY_AGE,
         features=features,
     )
-    create_topics(infra.kafka_bootstrap, topic_specs(name))
+    create_topics(infra.kafka_bootstrap, topic_specs(name), copies)
     with (
         KafkaProducer(bootstrap_servers=infra.kafka_bootstrap, acks="all") as producer,
         KafkaAdminClient(bootstrap_servers=infra.kafka_bootstrap) as admin,

@@ -14,8 +14,6 @@ from hashlib import sha256
 from services.kafka.record_source import Headers, OutputRecord, Record
 from services.server.logging import log_event
 
-SUFFIX = "dead-letter"
-
 ORIGINAL = "original-"
 """Prefix of the names of the record's own headers."""
 

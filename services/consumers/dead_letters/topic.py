@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from services.consumers.dead_letters.parse import ParsedDeadLetter, parse_dead_letter, replayed_number
-from services.consumers.dead_letters.record import SUFFIX
 from services.errors import CrossRecError
 from services.events.routing import topic_name
 from services.kafka.reader import TopicReader, open_reader
+from services.kafka.topics import DEAD_LETTERS
 from services.settings.load import Settings
 
 PARTITION = 0
@@ -36,7 +36,7 @@ class ListedDeadLetter:
 
 def dead_letter_topic(settings: Settings) -> str:
     """The topic's name."""
-    return topic_name(settings.kafka.topic_prefix, SUFFIX)
+    return topic_name(settings.kafka.topic_prefix, DEAD_LETTERS)
 
 
 def list_dead_letters(

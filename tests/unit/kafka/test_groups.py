@@ -1,5 +1,7 @@
 """Consumer groups: parsing Kafka's descriptions, and retries while the coordinator is not ready."""
 
+from types import SimpleNamespace
+
 import pytest
 from kafka.errors import (
     CoordinatorLoadInProgressError,
@@ -13,7 +15,7 @@ from kafka.errors import (
 )
 
 from services.kafka import groups
-from services.kafka.groups import ABSENT, GroupDescription, GroupMember, parse_group, retry_until_ready
+from services.kafka.groups import ABSENT, GroupAdmin, GroupDescription, GroupMember, parse_group, retry_until_ready
 
 
 def request(*answers: object) -> tuple[list[object], object]:
@@ -35,6 +37,22 @@ def test_requests_are_retried_while_the_coordinator_is_not_ready(monkeypatch: py
     errors = [NotCoordinatorError(), CoordinatorLoadInProgressError(), CoordinatorNotAvailableError()]
     errors += [RequestTimedOutError(), KafkaTimeoutError(), UnstableOffsetCommitError(), NodeNotReadyError()]
     assert ([], "answer") == request(*errors, "answer")
+
+
+def test_a_coordinator_is_looked_for_again_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka's client keeps the one that it found first, also after that one died."""
+    monkeypatch.setattr(groups, "PAUSE_S", 0.0)
+    known = {"group": 3}
+
+    class FakeAdmin:
+        _manager = SimpleNamespace(cluster=SimpleNamespace(_coordinators=known))
+
+        def describe_groups(self, names: list[str]) -> dict[str, object]:
+            if known:
+                raise NotCoordinatorError
+            return {name: {"group_state": "Empty", "members": []} for name in names}
+
+    assert "Empty" == GroupAdmin(FakeAdmin()).describe("g").state  # type: ignore[arg-type]
 
 
 def test_other_errors_are_raised_at_once() -> None:
