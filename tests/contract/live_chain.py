@@ -105,7 +105,7 @@ class LiveChain:
             return BehaviorHandler(self.store, SCHEMA, encoder, _decoder(ENTRIES), ACTIVITY_TOPIC, lambda: 1, EPOCH)
         if topic.endswith("items"):
             return ItemHandler(self.store, SCHEMA, encoder, _decoder(ITEM_ENTRIES), EPOCH)
-        return ScenarioHandler(self.store, SCHEMA, encoder, _decoder(SCENARIO_ENTRIES), EPOCH)
+        return ScenarioHandler(self.store, SCHEMA, encoder, _decoder(SCENARIO_ENTRIES), EPOCH, most=64)
 
 
 def _decoder(kinds: frozenset[str]) -> Decoder:

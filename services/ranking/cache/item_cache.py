@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
-from services.ranking.cache.item_table import DEFAULT_ROW, FACET_VIEW, ITEM_VIEWS, NEVER, PAIR_VIEWS, UNKNOWN, ItemTable
+from services.ranking.cache.item_table import FACET_VIEW, ITEM_VIEWS, NEVER, PAIR_VIEWS, UNKNOWN, ItemTable
+from services.ranking.cache.row_pool import DEFAULT_ROW
 from services.store.protocol import Key, ReadRequest, RowStore, StoreUnavailable, read_block
 
 CHANGES_KEPT_S = 30.0

@@ -1,18 +1,18 @@
 """Items in memory as columns: precomputed features, an array per feature and a row per item.
 
 Facets, and rows of an item in a scenario (pairs), are kept once each; items refer to them. Bounded: when full, the
-least recently used items are evicted. Knows rows, ids and times; does no I/O and takes no locks.
+least recently used items are evicted; facets and scenarios that nothing refers to are dropped. Knows rows, ids and
+times; does no I/O and takes no locks.
 """
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
 from services.features.hashing import NO_KEY, keys64
 from services.features.item_columns import (
-    ColumnSet,
     PrecomputedItems,
     precompute_activity,
     precompute_item_scenarios,
@@ -20,13 +20,10 @@ from services.features.item_columns import (
 )
 from services.features.rows import Block, Floats, Ints, pack_rows
 from services.features.schema import Schema
+from services.ranking.cache.row_pool import DEFAULT_ROW, FIRST_ROWS, RowPool, extend_rows
 
 NEVER, FREE = -np.inf, np.inf
 """Read times of a row that was not read yet, and of a row that is not in use."""
-
-FIRST_ROWS = 1024
-DEFAULT_ROW = 0
-"""Row of default values: for items without a facet, and for pairs that the store does not have."""
 
 SPARE_SCENARIOS = 16
 """Columns of scenarios that are not asked for any more are kept, up to this many beyond as many as are asked for."""
@@ -37,32 +34,6 @@ UNKNOWN = -1
 ITEM_VIEWS = ("item", "item_activity")
 PAIR_VIEWS = ("item_scenario", "item_scenario_activity")
 FACET_VIEW = "facet_activity"
-
-
-C = TypeVar("C", bound=ColumnSet)
-
-
-class RowPool(Generic[C]):
-    """Columns that grow, and the rows of them that are free.
-
-    Args:
-        columns: one row, which becomes `DEFAULT_ROW`.
-    """
-
-    def __init__(self, columns: C) -> None:
-        self.columns, self.used, self._free = columns, 1, list[int]()
-
-    def release(self, rows: Iterable[int]) -> None:
-        """Make rows available again."""
-        self._free.extend(rows)
-
-    def allocate(self, count: int) -> list[int]:
-        """Numbers of `count` rows; two pools that are used in the same way give the same numbers."""
-        again = [self._free.pop() for _ in range(min(count, len(self._free)))]
-        first, self.used = self.used, self.used + count - len(again)
-        if self.used > len(self.columns):
-            self.columns = self.columns.resize(max(2 * len(self.columns), self.used, FIRST_ROWS))
-        return [*again, *range(first, self.used)]
 
 
 class ItemTable:
@@ -91,6 +62,7 @@ class ItemTable:
         self._read_s, self._used_s = np.full(1, FREE), np.zeros(1)
         self._all_read = True
         self._facet_key, self._facet_read_s = np.zeros(1, np.int64), np.full(1, FREE)
+        self._most_facets = FIRST_ROWS
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -135,6 +107,7 @@ class ItemTable:
         """Store rows of `item` and `item_activity`, each with its read time; items in `keep` are not evicted."""
         facets = item.ints("facet_keys")
         slots, places = self._allocate_slots(items, float(read_s.max()), keep), self._allocate_facets(facets)
+        self._all_read &= bool((self._facet_read_s[places] > NEVER).all())  # one may have been dropped meanwhile
         config = self._schema.config
         self._items.columns.put(slots, precompute_items(config, self._encoder, keys64(items), places, item, activity))
         self._activity.columns.put(slots, precompute_activity(config, activity))
@@ -156,6 +129,8 @@ class ItemTable:
 
     def put_facets(self, keys: Sequence[int], activity: Block, read_s: Floats) -> None:
         """Store rows of `facet_activity`, each with its read time."""
+        if len(self._facet_slots) > self._most_facets:
+            self._drop_facets()
         slots = self._allocate_facets(np.array(keys, np.int64))
         self._facets.columns.put(slots, precompute_activity(self._schema.config, activity))
         self._facet_read_s[slots] = read_s
@@ -247,8 +222,8 @@ class ItemTable:
             return
         more = len(self._items.columns) - len(self._read_s)
         self._ids.extend([""] * more)
-        self._known, self._used_s = _extend(self._known, more), _extend(self._used_s, more)
-        self._read_s, self._pair_slots = _extend(self._read_s, more, FREE), _extend(self._pair_slots, more)
+        self._known, self._used_s = extend_rows(self._known, more), extend_rows(self._used_s, more)
+        self._read_s, self._pair_slots = extend_rows(self._read_s, more, FREE), extend_rows(self._pair_slots, more)
 
     def _evict(self, count: int, kept: set[str]) -> None:
         leaving = self._read_s < FREE
@@ -265,24 +240,27 @@ class ItemTable:
         self._items.release(held.tolist())
         self._activity.release(held.tolist())
 
+    def _drop_facets(self) -> None:
+        """Drop the facets that no item in memory refers to; again when there are twice as many as remain."""
+        used = np.zeros(self._facets.used, bool)
+        used[self._items.columns.facet[np.flatnonzero(self._read_s < FREE)]] = True
+        used[DEFAULT_ROW] = True
+        dropped = [(key, slot) for key, slot in self._facet_slots.items() if not used[slot]]
+        for key, slot in dropped:
+            del self._facet_slots[key]
+            self._facet_key[slot], self._facet_read_s[slot] = NO_KEY, FREE
+        self._facets.release([slot for _, slot in dropped])
+        self._most_facets = max(FIRST_ROWS, 2 * len(self._facet_slots))
+
     def _allocate_facets(self, keys: Ints) -> np.ndarray:
         distinct, place = np.unique(keys, return_inverse=True)
         new = [key for key in distinct.tolist() if key not in self._facet_slots]
         allocated = self._facets.allocate(len(new))
         more = len(self._facets.columns) - len(self._facet_key)
         if more:
-            self._facet_key = _extend(self._facet_key, more)
-            self._facet_read_s = _extend(self._facet_read_s, more, FREE)
+            self._facet_key = extend_rows(self._facet_key, more)
+            self._facet_read_s = extend_rows(self._facet_read_s, more, FREE)
         self._facet_slots |= dict(zip(new, allocated, strict=True))
         self._facet_key[allocated], self._facet_read_s[allocated] = new, NEVER
         slots = np.array([self._facet_slots[key] for key in distinct.tolist()], np.int32)
         return slots[place].reshape(keys.shape)
-
-
-def _extend(array: np.ndarray, more: int, fill: float = 0) -> np.ndarray:
-    """A copy with more rows; rows of zeros take no memory until they are written."""
-    result = np.zeros((len(array) + more, *array.shape[1:]), array.dtype)
-    result[: len(array)] = array
-    if fill:
-        result[len(array) :] = fill
-    return result

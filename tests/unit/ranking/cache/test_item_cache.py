@@ -11,7 +11,8 @@ from services.features.hashing import keys64
 from services.features.rows import Block, pack_rows
 from services.features.schema import build_schema
 from services.ranking.cache.item_cache import ItemCache, ItemLookup
-from services.ranking.cache.item_table import SPARE_SCENARIOS, ItemTable
+from services.ranking.cache.item_table import FREE, SPARE_SCENARIOS, ItemTable
+from services.ranking.cache.row_pool import FIRST_ROWS
 from services.store.protocol import Key, ReadRequest, StaleSchema, StoreUnavailable
 from tests.unit.ranking.recording_store import Clock, RecordingStore
 
@@ -132,6 +133,46 @@ def test_scenarios_that_come_and_go_leave_no_columns(cache: ItemCache, store: Re
     assert len(table._scenarios) <= 2 * 3 + SPARE_SCENARIOS + 1
     assert table._pair_slots.shape[1] == len(table._scenarios)
     assert table._pairs.used <= 3 + len(table._scenarios)
+
+
+def test_facets_that_no_item_has_any_more_are_dropped(cache: ItemCache, store: RecordingStore) -> None:
+    """An item whose categories change with every update takes no more memory; other items keep theirs."""
+    rows(cache, "abc")
+    for number in range(5000):
+        describe(store, "a", 1.0, facet=1000 + number)
+        put(store, "facet_activity", (str(1000 + number),), unique_users=float(number))
+        cache.read(["a"], SCENARIOS)
+    table = cache._table
+    assert len(table._facet_slots) <= FIRST_ROWS + 1
+    assert table._facets.used <= FIRST_ROWS + 2
+    assert [4999.0, 200.0, 300.0] == unique_users(rows(cache, "abc"))
+
+
+def test_a_facet_that_was_dropped_while_its_item_was_read_is_read_again(
+    cache: ItemCache, store: RecordingStore, clock: Clock
+) -> None:
+    """Otherwise the item would keep the facet's default values."""
+    rows(cache, "abc")
+    table = cache._table
+    cache.mark_synced(clock.now_s)
+    assert [] == cache.due_for_refresh(10)
+    describe(store, "b", 2.0, facet=11)
+    read = store.read_blocks
+
+    def drop_and_read(requests: Any) -> Any:
+        found = read(requests)
+        if "facet_activity" == requests[0][0].name and "a" in table._slots:
+            place = table._facet_slots[11]
+            table._read_s[table._slots.pop("a")] = FREE
+            table._drop_facets()
+            table._facets.columns.unique_users[place] = -1.0  # another facet has its place
+        return found
+
+    store.read_blocks = drop_and_read  # type: ignore[method-assign]
+    cache.read(["b"], SCENARIOS)
+    store.read_blocks = read  # type: ignore[method-assign]
+    cache.mark_synced(clock.now_s)
+    assert [100.0] == unique_users(rows(cache, "b"))
 
 
 def test_vectors_of_another_encoder_are_missing(store: RecordingStore, clock: Clock) -> None:
