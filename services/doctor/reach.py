@@ -9,15 +9,24 @@ from services.errors import CrossRecError
 from services.features.schema import build_schema
 from services.registry.compatibility import config_differences, model_differences
 from services.registry.reader import BATCHED, Registry, find_version
+from services.settings.folders import judge_folders
 from services.settings.load import Settings
 from services.text.encoder import read_encoder_info
 
 
 def reach_checks(settings: Settings) -> Iterator[Check]:
     """All checks of configured services and files."""
+    yield folder_check(settings)
     yield from kafka_checks(settings)
     yield from store_checks(settings.store)
     yield from model_checks(settings)
+
+
+def folder_check(settings: Settings) -> Check:
+    """Check the files and folders that exist already where the settings point."""
+    if found := judge_folders(settings):
+        return wrong("folders", "; ".join(found), "change the setting, or who may read and write there")
+    return ok("folders", "usable")
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:

@@ -14,9 +14,11 @@ def setup_command() -> None:
     from services.kafka.group_rules import require_usable
     from services.kafka.topic_settings import correct_topics
     from services.kafka.topics import create_topics, topic_specs
+    from services.settings.folders import require_folders
     from services.store.connect import apply_definitions, check_rights, open_rows_for_batches
 
     console, settings = Console(), load_settings()
+    require_folders(settings)
     kafka = settings.kafka
     specs = topic_specs(kafka.topic_prefix, kafka.partitions, settings.retention)
     created = create_topics(kafka, specs, kafka.replication_factor)

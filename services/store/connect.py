@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from services.errors import ConfigurationError
 from services.features.schema import Schema, build_schema
 from services.settings.load import Settings
 from services.store.feast_api import FeatureStore, RepoConfig
@@ -37,8 +38,13 @@ def open_feature_store(settings: Settings) -> FeatureStore:
 
 
 def apply_definitions(settings: Settings) -> FeatureStore:
-    """Register the entities, views and services of feature_repo, as `feast apply` does."""
+    """Register the entities, views and services of feature_repo, as `feast apply` does.
+
+    Raises ConfigurationError if the registry file is none of Feast's.
+    """
     import importlib.util
+
+    from google.protobuf.message import DecodeError
 
     settings.store.registry.parent.mkdir(parents=True, exist_ok=True)
     spec = importlib.util.spec_from_file_location("crossrec_definitions", REPOSITORY / "definitions.py")
@@ -46,8 +52,13 @@ def apply_definitions(settings: Settings) -> FeatureStore:
         raise FileNotFoundError(f"no definitions in {REPOSITORY}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    store = open_feature_store(settings)
-    store.apply(list(module.build_definitions(settings).values()))
+    try:
+        store = open_feature_store(settings)
+        store.apply(list(module.build_definitions(settings).values()))
+    except DecodeError as error:
+        raise ConfigurationError(
+            f"store.registry: {settings.store.registry} is not a registry of Feast: delete it, and it is made anew"
+        ) from error
     return store
 
 

@@ -2,19 +2,21 @@
 
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import redis
 
+from services.errors import ConfigurationError
 from services.features.config import Attribute, FeatureConfig
 from services.features.rows import Row, pack_rows
 from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
 from services.infra.commands import Endpoints
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import open_feature_store, open_rows_for_batches
+from services.store.connect import apply_definitions, open_feature_store, open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
 from services.store.protocol import FencedWrite, Key, RowStore, read_rows
 from services.store.redis.feast_rows import FeastRowStore
@@ -160,3 +162,11 @@ def test_scripts_are_loaded_again_after_the_server_lost_them(settings: Settings,
         client.script_flush()
     own_store.write(keys, pack_rows(view, rows))
     assert_same(rows, read_rows(own_store, view, keys))
+
+
+def test_a_registry_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    """With the setting, not with an error of the format."""
+    (tmp_path / "r.db").write_bytes(b"\x00\xff garbage")
+    settings = Settings(store=StoreSettings(registry=tmp_path / "r.db", offline_dir=tmp_path))
+    with pytest.raises(ConfigurationError, match=r"store.registry: .*r.db is not a registry of Feast"):
+        apply_definitions(settings)
