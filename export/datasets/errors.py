@@ -3,6 +3,7 @@
 Knows how problems are formatted; knows nothing of the rules.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,15 @@ class DatasetError(CrossRecError):
         if more > 0:
             lines.append(f"  ... and {more} more")
         super().__init__("\n".join([message, *lines]))
+
+
+def check_writable(out: Path) -> None:
+    """Raise DatasetError if a directory can neither be made nor written; called before long work."""
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise DatasetError(f"{out}: cannot be written: {nearest} is a file, not a directory")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise DatasetError(f"{out}: cannot be written: no right to write into {nearest}")
 
 
 @contextmanager

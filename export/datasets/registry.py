@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from export.datasets.completejourney.adapter import load_completejourney
-from export.datasets.errors import DatasetError
+from export.datasets.errors import DatasetError, check_writable
 from export.datasets.jsonl import load_jsonl
 from export.datasets.storage import write_dataset
 from export.datasets.tables import TABLES, Dataset, ReportStep
@@ -84,6 +84,7 @@ def import_dataset(adapter: str, out: Path, *, report: ReportStep = lambda _: No
         raise DatasetError(
             f"{adapter} has no option {', '.join(unknown)}; it takes {', '.join(sorted(chosen.options))}"
         )
+    check_writable(out)
     dataset = chosen.load(report=report, **options)
     report("validating and writing")
     counts = count_events(dataset.events)

@@ -22,6 +22,7 @@ from export.datasets.erasures import drop_erased_events, read_erasures, write_er
 from export.datasets.errors import DatasetError, Problem, reading, writing
 from export.datasets.tables import EVENTS, TABLES, Dataset
 from export.datasets.validation import validate_dataset, validate_order
+from services.settings.private_files import make_private_directory
 
 ROW_GROUP_ROWS = 131_072
 INFO_FILE = "dataset.json"
@@ -37,7 +38,7 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file, not a directory")
     with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
+        make_private_directory(out)
         staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
             _write_staged(dataset, staging, info)
@@ -45,6 +46,7 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
                 (out / INFO_FILE).unlink(missing_ok=True)
                 write_erasures(out, dataset.erasures)
                 for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
+                    (staging / name).chmod(0o600)
                     (staging / name).replace(out / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -19,6 +19,7 @@ from services.errors import CrossRecError
 from services.infra.commands import Endpoints, InfraConfig, down, status, up
 from services.infra.folder_lock import hold
 from services.infra.ports import choose_port
+from services.settings.private_files import make_private_directory
 from services.settings.processes import CONSUMER_KINDS
 
 CONFIG = Path(__file__).resolve().parents[1] / "datasets" / "completejourney.toml"
@@ -148,6 +149,7 @@ class Environment:
                 raise HarnessError(f"{self.out} exists and was not made by this command: choose another directory")
             down(self.infra)
             shutil.rmtree(self.out)
+        make_private_directory(self.out)
         endpoints = up(self.infra, self._report)
         self.started_in_s = endpoints.started_in_s
         self._environment = dict(os.environ)

@@ -24,6 +24,7 @@ from export.rows.requests import LabelledRequests
 from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
 from services.features.rows import Floats
 from services.features.schema import Schema
+from services.settings.private_files import make_private_directory
 from services.store.columns import ColumnRowStore
 from services.store.protocol import Key, read_block
 from services.text.protocol import HashingEncoder
@@ -171,7 +172,7 @@ def _replay_features(
 
 def write_samples(samples: Samples, out: Path) -> None:
     """Write samples.parquet and, last, recognition.json."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_private_directory(out)
     (out / INFO_FILE).unlink(missing_ok=True)
     contexts = samples.contexts
     columns = {

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from services.features.hashing import key64
 from services.features.rows import Block
 from services.features.schema import SCALAR, VARIABLE, Schema, View
+from services.settings.private_files import make_private_directory
 from services.store.protocol import Key, ReadRequest, RowStore, read_block
 
 _TYPES = {"float64": pa.float64(), "int64": pa.int64(), "string": pa.string()}
@@ -33,7 +34,7 @@ class OfflineRecorder:
     """
 
     def __init__(self, store: RowStore, schema: Schema, out: Path, user_share: float = 1.0) -> None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_private_directory(out)
         self._store, self._schema, self._share = store, schema, user_share
         self.users: set[str] = set()
         """Users whose rows were recorded."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.encode import Tensors, encode, tensor_names
 from services.features.schema import Schema
+from services.settings.private_files import make_private_directory
 from services.store.protocol import RowStore
 
 FORMAT = 1
@@ -38,7 +39,7 @@ class TrainingRowsWriter:
     """
 
     def __init__(self, out: Path, schema: Schema, encoder: int, sources: Sequence[str], data: dict[str, Any]) -> None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_private_directory(out)
         self._out, self._schema, self._encoder, self._sources, self._data = out, schema, encoder, list(sources), data
         self._files: dict[str, pq.ParquetWriter] = {}
         self._buffered: dict[str, list[pa.Table]] = {"contexts": [], "moments": [], "rows": []}

@@ -32,6 +32,7 @@ from export.training.train import ScoredRows, fit, score_rows
 from services.infra.folder_lock import hold
 from services.registry.writer import register
 from services.settings.load import Settings
+from services.settings.private_files import make_private_directory
 
 SCORED_SPLITS = ("validation", "test")
 
@@ -75,7 +76,7 @@ def train_run(
     lock = nullcontext() if group.rank else hold(out.with_name(f".{out.name}.lock"), out, "training")
     with lock:
         if not group.rank:
-            out.mkdir(parents=True, exist_ok=True)
+            make_private_directory(out)
             (out / RUN_FILE).unlink(missing_ok=True)
         model, epochs = fit(rows, kind, config, selection, log=log, checkpoint=checkpoint, resume=resume, group=group)
         if not group.rank:

@@ -21,6 +21,12 @@ Publish = Annotated[bool, server("--publish", help="Allow publishing events; oth
 Host = Annotated[str, page(help="Address to listen on; other than loopback it needs --token-file.")]
 Port = Annotated[int, page(help="Port of the pages.", min=1, max=65535)]
 PageToken = Annotated[Path | None, page("--token-file", help="File with the token that opens the pages.")]
+Origins = Annotated[
+    list[str] | None,
+    page(
+        "--allow-origin", help="Origin of the pages behind a proxy that changes the host, like https://console.example."
+    ),
+]
 Skew = Annotated[Path | None, page(help="Skew report to show: the file of `crossrec skew --json FILE`.")]
 
 
@@ -28,6 +34,7 @@ def console_command(
     host: Host = "127.0.0.1",
     port: Port = 8060,
     token_file: PageToken = None,
+    allow_origin: Origins = None,
     publish: Publish = False,
     ranking: Ranking = "",
     gateway: Gateway = "",
@@ -46,6 +53,7 @@ def console_command(
     It calls the servers like any client and reads names from the online store of the settings; Compare loads models
     from the registry itself.
     """
+    from services.console.browser_protection import parse_origins
     from services.console.main import ConsoleOptions, run_console
     from services.console.token_auth import check_listen
     from services.load.target import Target, read_metadata, read_tls, read_token
@@ -65,6 +73,7 @@ def console_command(
         Target(gateway or settings.gateway.listen, 1, deadline, access, to_gateway),
         publish,
         skew,
+        parse_origins(allow_origin or ()),
     )
     can = "may publish events" if publish else "read-only"
     Console().print(f"CrossRec console at http://{host}:{port}, {can}; Ctrl-C stops it.", highlight=False)

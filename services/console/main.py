@@ -7,6 +7,7 @@ from pathlib import Path
 from nicegui import app, ui
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from services.console.browser_protection import BrowserProtectionMiddleware
 from services.console.catalogue import Catalogue
 from services.console.context import ConsoleContext
 from services.console.offline_ranker import open_offline_ranker
@@ -40,6 +41,7 @@ class ConsoleOptions:
         gateway: the event gateway.
         publish: whether events may be published.
         skew: skew report to show; None: none.
+        origins: of pages that may use it, besides its own.
     """
 
     host: str
@@ -49,6 +51,7 @@ class ConsoleOptions:
     gateway: Target
     publish: bool
     skew: Path | None
+    origins: frozenset[str] = frozenset()
 
 
 def build_context(settings: Settings, options: ConsoleOptions) -> ConsoleContext:
@@ -69,7 +72,7 @@ def run_console(settings: Settings, options: ConsoleOptions) -> None:
     check_listen(options.host, options.token)
     context = build_context(settings, options)
     app.on_shutdown(context.servers.close)
-    add_access_control(options.host, options.token)
+    add_access_control(options.host, options.token, options.origins)
     ui.run(
         lambda: build_tab(context),
         host=options.host,
@@ -85,9 +88,10 @@ def run_console(settings: Settings, options: ConsoleOptions) -> None:
     )
 
 
-def add_access_control(host: str, token: str) -> None:
-    """Add the middleware that the address needs: host check on loopback, token authentication."""
+def add_access_control(host: str, token: str, origins: frozenset[str] = frozenset()) -> None:
+    """Add the middleware that the address needs: host check on loopback, token authentication, own origins alone."""
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
     if token:
         app.add_middleware(TokenAuthMiddleware, token=token)
+    app.add_middleware(BrowserProtectionMiddleware, origins=origins)  # the outermost: its headers are on every answer

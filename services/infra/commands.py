@@ -15,6 +15,7 @@ from services.infra.ports import choose_port
 from services.infra.process import is_alive, log_tail, spawn, terminate, wait_until
 from services.infra.state import InfraState, ServerState, load_state, locked, save_state
 from services.infra.valkey import ValkeyServer
+from services.settings.private_files import make_private_directory
 
 Report = Callable[[str], None]
 """Called with what is done next, before it is done."""
@@ -93,6 +94,7 @@ def up(config: InfraConfig, report: Report = lambda _: None) -> Endpoints:
         InfraFailed: A port is taken, or a server does not start; the message ends with its log's tail.
     """
     data_dir = config.data_dir.resolve()
+    make_private_directory(data_dir)
     with locked(data_dir, "infra up", report):
         servers = _servers(config)
         state = load_state(data_dir)

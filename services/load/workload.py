@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import ConfigurationError
+from services.settings.private_files import write_private_text
 
 UNIFORM, ZIPF = "uniform", "zipf"
 USERS = (UNIFORM, ZIPF)
@@ -79,9 +80,8 @@ def read_requests(path: Path) -> list[pb.RankRequest]:
 
 def write_requests(path: Path, requests: Iterable[pb.RankRequest]) -> None:
     """Write requests in the format that `read_requests` reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = (MessageToJson(request, indent=None, ensure_ascii=False) for request in requests)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_private_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def set_options(requests: Sequence[pb.RankRequest], explain: bool | None, top_k: int | None) -> None:

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from services.settings.private_files import write_private_text
 from services.settings.times import utc_seconds
 
 SETTLE_S = 10.0
@@ -52,8 +53,7 @@ def skew_command(
         reader = DatasetReader(settings.data_dir / data)
         report = check_skew(settings, reader, window, settle, tolerance)
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+        write_private_text(json_file, json.dumps(report.as_dict(), indent=2) + "\n")
     print_report(console, report)
     raise typer.Exit(1 if report.skew else 0)
 
