@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs CrossRec into a folder of its own: what deploy/Dockerfile runs, and tests/outside without a container engine.
-#   install.sh packages TARGET LOCK     a Python environment with the packages of a lock file, each checked by its hash
+#   install.sh packages TARGET LOCK     a Python environment with the packages of a lock file, each checked by its hash,
+#                                       and their licences in THIRD_PARTY_NOTICES.txt
 #   install.sh program TARGET SOURCE    the program itself, out of a checkout
 # PYTHON: the interpreter of the environment (python3.11 or newer).
 set -eu
@@ -12,6 +13,7 @@ packages)
     "${PYTHON:-python3}" -m venv "$target"
     "$target/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check \
         --require-hashes --only-binary :all: -r "$from"
+    "$target/bin/python" "$(dirname "$0")/notices.py" "$target/THIRD_PARTY_NOTICES.txt"
     ;;
 program)
     mkdir -p "$target/app"

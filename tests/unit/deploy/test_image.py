@@ -44,7 +44,7 @@ def test_the_gpu_lock_has_cuda_and_cudnn() -> None:
 
 @pytest.mark.parametrize("target", ["serving", "training"])
 def test_the_image_runs_the_program_without_root(target: str) -> None:
-    """As a user by number, so that Kubernetes can see that it is not root, from a base image with a tag."""
+    """As a user by number, so that Kubernetes can see that it is not root, from a base image that can have a digest."""
     steps = instructions(ROOT)
     last = stage(steps, target)
     assert "10001:10001" == next(rest for word, rest in reversed(last) if word == "USER")
@@ -63,3 +63,20 @@ def test_copied_paths_exist_and_are_not_ignored() -> None:
     }
     assert let_in == copied
     assert all((ROOT / path).exists() for path in copied)
+
+
+@pytest.mark.parametrize("target", ["serving", "training"])
+def test_the_image_holds_licences(target: str) -> None:
+    """Its own, and the notices of other people's packages, which the installation writes."""
+    assert ("COPY", "LICENSE /opt/crossrec/LICENSE") in stage(instructions(ROOT), target)
+    assert 'notices.py" "$target/THIRD_PARTY_NOTICES.txt"' in (ROOT / "deploy" / "install.sh").read_text()
+
+
+def test_every_image_can_be_named_by_its_digest() -> None:
+    """A tag may move; the defaults are tags, since nobody here could ask a registry."""
+    compose = (ROOT / "deploy" / "compose.yaml").read_text()
+    images = re.findall(r"^ +image: (.*)$", compose, re.MULTILINE)
+    assert 5 == len(images)
+    assert all(re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z/]+(:[a-z0-9.]+)?\}", image) for image in images)
+    assert all(":latest" not in image for image in images)
+    assert "FROM ${PYTHON_IMAGE}" in (ROOT / "deploy" / "Dockerfile").read_text()
