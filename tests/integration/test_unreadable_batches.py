@@ -14,6 +14,7 @@ from urllib.error import HTTPError
 import pytest
 import zstandard
 from kafka import KafkaProducer
+from kafka.admin import ConfigResource
 
 from crossrec.events.v1.events_pb2 import Entry
 from services.consumers.dead_letters.topic import list_dead_letters, read_dead_letter
@@ -23,7 +24,7 @@ from services.errors import ConfigurationError
 from services.events.codec import encode
 from services.infra.ports import choose_port
 from services.kafka.topics import partition_of
-from tests.integration.consumer_harness import Stage, running
+from tests.integration.consumer_harness import Stage, folded, running
 from tests.integration.raw_produce import ProduceFailed, produce_raw
 from tests.unit.consumers.streams import behavior_event
 from tests.unit.kafka.batches import plain, records_of, repacked
@@ -59,6 +60,25 @@ def test_what_other_producers_compress_is_folded(stage: Stage, codec: str) -> No
     with running(stage, "behavior"):
         wait_until(lambda: stage.committed("behavior") == 50)
     assert [] == list_dead_letters(stage.settings, lambda _: True, 0.0, 10)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_a_topic_compresses_by_itself_is_folded(stage: Stage, codec: str) -> None:
+    """By its compression.type, whatever the producers do: events, deltas and dead letters."""
+    topics = [stage.topic("behavior"), stage.topic("activity"), f"{stage.settings.kafka.topic_prefix}.dead-letter"]
+    stage.admin.alter_configs([ConfigResource("topic", topic, {"compression.type": codec}) for topic in topics])
+    wait_until(lambda: all(compression_of(stage, topic) == codec for topic in topics))
+    stage.send([behavior_event(number) for number in range(50)])
+    produce_raw(stage.settings.kafka.bootstrap_servers, stage.topic("behavior"), 0, plain([b"no event"]))
+    with running(stage, "behavior"), running(stage, "activity"):
+        wait_until(lambda: folded(stage, "behavior") and stage.committed("behavior") == 51)
+        wait_until(lambda: folded(stage, "activity"))
+    assert 1 == len(list_dead_letters(stage.settings, lambda _: True, 0.0, 10))
+
+
+def compression_of(stage: Stage, topic: str) -> str:
+    found = stage.admin.describe_configs([ConfigResource("topic", topic, ["compression.type"])], config_filter="all")
+    return str(found["topic"][topic]["compression.type"]["value"])
 
 
 HOSTILE = {

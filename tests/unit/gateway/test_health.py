@@ -90,7 +90,7 @@ def test_checks_run_in_the_background() -> None:
     monitor = KafkaHealth(health, "the.Service", publisher, interval_s=0.001, timeout_s=1.0)
     monitor.start()
     publisher.failures = {}
-    assert health.serving.wait(30)
+    assert health.serving.wait(300)
     monitor.stop()
     assert health.statuses["the.Service"] == [NOT_SERVING, SERVING]
 

@@ -44,7 +44,7 @@ def test_a_waiting_batch_is_accepted_as_soon_as_there_is_room() -> None:
     waiter = threading.Thread(target=lambda: taken.append(budget.take(10, 1, timeout_s=30.0)))
     waiter.start()
     budget.give_back(10)
-    waiter.join(30)
+    waiter.join(300)
     assert taken == [True]
     assert budget.pending == (10, 1)
 
@@ -56,7 +56,7 @@ def test_a_waiting_batch_can_be_cancelled() -> None:
     waiter.start()
     cancelled.set()
     budget.wake()
-    waiter.join(30)
+    waiter.join(300)
     assert taken == [False]
     assert budget.pending == (10, 1)
 

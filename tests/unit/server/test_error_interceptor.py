@@ -51,7 +51,7 @@ def failure() -> Iterator[Call]:
         def call(behaviour: Callable[[Any, Any], Any]) -> grpc.RpcError:
             behaviours.append(behaviour)
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary(METHOD)(b"", timeout=30, wait_for_ready=True)
+                channel.unary_unary(METHOD)(b"", timeout=300, wait_for_ready=True)
             return caught.value
 
         yield call
@@ -147,7 +147,7 @@ def test_a_stream_ends_with_the_status_of_its_error_after_its_earlier_answers() 
 
     with serving(grpc.stream_stream_rpc_method_handler(echo)) as channel:
         for last, code in ((b"bad", grpc.StatusCode.INVALID_ARGUMENT), (b"broken", grpc.StatusCode.INTERNAL)):
-            answers = channel.stream_stream(METHOD)(iter([b"1", last]), timeout=30, wait_for_ready=True)
+            answers = channel.stream_stream(METHOD)(iter([b"1", last]), timeout=300, wait_for_ready=True)
             assert next(answers) == b"1"
             with pytest.raises(grpc.RpcError) as caught:
                 next(answers)

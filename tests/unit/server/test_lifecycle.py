@@ -37,8 +37,8 @@ def test_a_signal_drains_calls_in_progress_and_then_stops(number: signal.Signals
 
     def client() -> bytes:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            answer = channel.unary_unary("/test.Service/Call").future(b"x", timeout=30, wait_for_ready=True)
-            begun.wait(30)
+            answer = channel.unary_unary("/test.Service/Call").future(b"x", timeout=300, wait_for_ready=True)
+            begun.wait(300)
             os.kill(os.getpid(), number)
             return bytes(answer.result())
 
@@ -77,5 +77,5 @@ def test_a_block_that_ends_in_time_is_left_alone() -> None:
     assert stop.is_set()
     for thread in threading.enumerate():
         if thread.name == "ending-within":
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive()

@@ -56,10 +56,10 @@ STREAM = grpc.stream_stream_rpc_method_handler(
 def test_bytes_that_do_not_parse_are_an_invalid_request(bad: bytes) -> None:
     """INVALID_ARGUMENT with the message's name, from a unary method and from a stream after its first answer."""
     with serving(UNARY) as channel, pytest.raises(grpc.RpcError) as rejected:
-        channel.unary_unary(METHOD)(bad, timeout=30, wait_for_ready=True)
+        channel.unary_unary(METHOD)(bad, timeout=300, wait_for_ready=True)
     with serving(STREAM) as channel:
         call = channel.stream_stream(METHOD)(
-            iter([ErrorInfo(reason="fine").SerializeToString(), bad]), timeout=30, wait_for_ready=True
+            iter([ErrorInfo(reason="fine").SerializeToString(), bad]), timeout=300, wait_for_ready=True
         )
         assert b"fine" == next(call)
         with pytest.raises(grpc.RpcError) as ended:
@@ -72,7 +72,7 @@ def test_bytes_that_do_not_parse_are_an_invalid_request(bad: bytes) -> None:
 
 def test_a_call_without_a_message_is_an_invalid_request() -> None:
     with serving(UNARY) as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.stream_unary(METHOD)(iter([]), timeout=30, wait_for_ready=True)
+        channel.stream_unary(METHOD)(iter([]), timeout=300, wait_for_ready=True)
     assert grpc.StatusCode.INVALID_ARGUMENT == caught.value.code()
     assert "is missing" == violation_of(caught.value).description
 
@@ -81,7 +81,7 @@ def test_entries_are_counted_before_they_are_parsed() -> None:
     """The request itself would parse: the limit is another than the service's."""
     many = ErrorInfo(metadata={str(number): "x" * 100 for number in range(1000)}).SerializeToString()
     with serving(UNARY, Call=WireLimit("metadata", 3, 999)) as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(METHOD)(many, timeout=30, wait_for_ready=True)
+        channel.unary_unary(METHOD)(many, timeout=300, wait_for_ready=True)
     assert ("metadata", "has more than 999 entries") == (
         violation_of(caught.value).field,
         violation_of(caught.value).description,
@@ -95,12 +95,12 @@ def test_a_client_may_take_its_time_between_messages_of_the_servers_own_streams(
     def requests() -> Iterator[bytes]:
         yield ErrorInfo(reason="first").SerializeToString()
         sent.set()
-        go_on.wait(30)
+        go_on.wait(300)
         yield ErrorInfo(reason="second").SerializeToString()
 
     with serving(STREAM) as channel:
-        call = channel.stream_stream(METHOD)(requests(), timeout=60, wait_for_ready=True)
+        call = channel.stream_stream(METHOD)(requests(), timeout=300, wait_for_ready=True)
         assert b"first" == next(call)
-        assert sent.wait(30)
+        assert sent.wait(300)
         go_on.set()
         assert [b"second"] == list(call)

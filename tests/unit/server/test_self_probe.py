@@ -39,7 +39,7 @@ def test_a_server_that_answers_is_not_stuck() -> None:
 
     with probing(built.probe_address, stalled=reason) as changes:
         for _ in range(3):
-            assert asked.acquire(timeout=30)
+            assert asked.acquire(timeout=300)
         assert [] == changes
         stalled[0] = "all slots are taken"
         wait_until(lambda: ["all slots are taken"] == changes)
@@ -54,7 +54,7 @@ def test_a_server_that_takes_no_more_calls_is_stuck() -> None:
 
     def hold(request: bytes, _: object) -> bytes:
         begun.set()
-        go_on.wait(60)
+        go_on.wait(300)
         return request
 
     handlers = {"Hold": grpc.unary_unary_rpc_method_handler(hold)}
@@ -64,8 +64,8 @@ def test_a_server_that_takes_no_more_calls_is_stuck() -> None:
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     with grpc.insecure_channel(address) as channel, probing(address) as changes:
-        held = channel.unary_unary(f"/{SERVICE}/Hold").future(b"x", timeout=60)
-        assert begun.wait(30)
+        held = channel.unary_unary(f"/{SERVICE}/Hold").future(b"x", timeout=300)
+        assert begun.wait(300)
         wait_until(lambda: ["the server does not answer its own health check (RESOURCE_EXHAUSTED)"] == changes)
         go_on.set()
         assert b"x" == held.result()

@@ -90,11 +90,11 @@ def test_other_reads_do_not_wait_for_the_probe() -> None:
     def slow_probe() -> None:
         with tried.circuit.guard():
             begun.set()
-            assert go.wait(30)
+            assert go.wait(300)
 
     with ThreadPoolExecutor(1) as pool:
         probe = pool.submit(slow_probe)
-        assert begun.wait(30)
+        assert begun.wait(300)
         assert "not tried" == outcome(tried)
         go.set()
         probe.result()
