@@ -100,7 +100,7 @@ class LiveChain:
         encoder = HashingEncoder(SCHEMA.config.text_dims)
         encoder.fingerprint = ENCODER
         if topic == ACTIVITY_TOPIC:
-            return ActivityHandler(self.store, SCHEMA, EPOCH, TimeLimits())
+            return ActivityHandler(self.store, SCHEMA, EPOCH, TimeLimits(lambda: NOW_S, 300.0))
         if topic.endswith("behavior"):
             return BehaviorHandler(self.store, SCHEMA, encoder, _decoder(ENTRIES), ACTIVITY_TOPIC, lambda: 1, EPOCH)
         if topic.endswith("items"):
