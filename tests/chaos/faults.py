@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tests.chaos.cluster_faults import CLUSTER_FAULTS, LOSSES
 from tests.chaos.system import System
 
 SERVERS = ("kafka", "valkey")
@@ -73,19 +74,30 @@ INJECT: dict[str, Callable[[System, Fault], None]] = {
     "connections delayed": _delay,
 }
 KINDS = tuple(INJECT)
+ON_A_CLUSTER = tuple(kind for kind in KINDS if kind != "valkey killed") + tuple(CLUSTER_FAULTS)
+"""The kinds where the store is a cluster, whose nodes are reached without a proxy."""
+
+WITH_LOSSES = ON_A_CLUSTER + tuple(LOSSES)
+INJECT |= CLUSTER_FAULTS | LOSSES
 
 
-def draw_faults(seed: int, count: int, consumers: Sequence[str], session_s: float, records: int) -> list[Fault]:
+def draw_faults(
+    seed: int, count: int, consumers: Sequence[str], session_s: float, records: int, among: Sequence[str] = KINDS
+) -> list[Fault]:
     """Draw `count` faults spread over `records` records; every kind occurs before one is repeated."""
     chance = random.Random(seed)
     kinds: list[str] = []
     while len(kinds) < count:
-        kinds += chance.sample(KINDS, len(KINDS))
+        kinds += chance.sample(among, len(among))
     faults = []
     for number, kind in enumerate(kinds[:count]):
         seconds = session_s * chance.uniform(1.2, 1.8) if kind.endswith("paused") else chance.uniform(0.2, 3.0)
         if kind.startswith("consumer"):
             target = chance.choice(consumers)
+        elif kind in CLUSTER_FAULTS or kind in LOSSES:
+            target = "valkey"
+        elif among is not KINDS:
+            target = "kafka"
         else:
             target = kind.split()[0] if kind.endswith("killed") else chance.choice(SERVERS)
         # The first fault when events are being sent, the last while they still are.

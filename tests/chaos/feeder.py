@@ -19,6 +19,8 @@ CHUNK = 500
 """Most records per publish."""
 
 TIMEOUT_S = 5.0
+CATCH_UP_S = 900.0
+"""Longest wait for the consumers, seconds; they may have to rebuild all rows."""
 
 
 class Feeder(threading.Thread):
@@ -49,7 +51,7 @@ class Feeder(threading.Thread):
     def run(self) -> None:
         try:
             while (chunk := list(itertools.islice(self._records, CHUNK))) and not self._stopped.is_set():
-                wait_for(self._is_due, "the consumers to catch up")
+                wait_for(self._is_due, "the consumers to catch up", CATCH_UP_S)
                 self._send(chunk)
         except BaseException as error:
             self.error = error

@@ -23,8 +23,9 @@ from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS, ConsumerSettings
 from services.store.connect import open_rows_for_batches
-from services.store.protocol import RowStore
+from services.store.protocol import OnlineStore
 from tests.chaos.proxy import Proxy
+from tests.chaos.valkey_cluster import ValkeyCluster, valkey_cluster
 from tests.waiting import wait_until
 
 PREFIX = "chaos"
@@ -57,7 +58,11 @@ class ConsumerProcess:
     def has_joined(self) -> bool:
         """Whether it has been assigned partitions since its last start; raises CampaignFailed if it died."""
         self.check()
-        return b"rebalanced" in self.log.read_bytes()[self._begins :]
+        return self.logged(b"rebalanced")
+
+    def logged(self, text: bytes) -> bool:
+        """Whether the log since the last start has this text."""
+        return text in self.log.read_bytes()[self._begins :]
 
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -96,9 +101,20 @@ class System:
     infra: InfraConfig
     directory: Path
     settings: Settings
-    store: RowStore
+    store: OnlineStore
     proxies: dict[str, Proxy]
     consumers: dict[str, ConsumerProcess]
+    cluster: ValkeyCluster | None = None
+
+    def store_addresses(self) -> list[str]:
+        """Where the rows are: a server, or the primaries of a cluster."""
+        if self.cluster is None:
+            return [f"127.0.0.1:{self.infra.valkey_port}"]
+        return [node.address for node in self.cluster.primaries()]
+
+    def has_lost_rows(self) -> bool:
+        """Whether a consumer has reported, since its last start, that the store lost rows."""
+        return any(consumer.logged(b'"rows_lost"') for consumer in self.consumers.values())
 
     def restart(self, server: str) -> None:
         """Kill a server as a crash would, and start it again."""
@@ -155,8 +171,11 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = TIMEOU
 
 
 @contextmanager
-def start_system(directory: Path, behavior: int, activity: int) -> Iterator[System]:
-    """Start servers and proxies, with the given numbers of consumers; all are stopped at the end of the context."""
+def start_system(directory: Path, behavior: int, activity: int, wait_replicas: int | None = None) -> Iterator[System]:
+    """Start servers and proxies, with the given numbers of consumers; all are stopped at the end of the context.
+
+    `wait_replicas`: the store is a cluster, and consumers wait for this many replicas; None: a single server.
+    """
     ports = [choose_port(0, None, ())]
     for _ in range(3):
         ports.append(choose_port(0, None, ports))
@@ -176,9 +195,13 @@ def start_system(directory: Path, behavior: int, activity: int) -> Iterator[Syst
         }
         stack.callback(down, infra)
         up(infra)
-        settings = _settings(directory, kafka_proxy, valkey_proxy)
+        cluster, direct_url, url = None, f"127.0.0.1:{valkey}", f"127.0.0.1:{valkey_proxy}"
+        if wait_replicas is not None:
+            cluster = stack.enter_context(valkey_cluster(directory / "cluster"))
+            direct_url = url = cluster.url
+        settings = _settings(directory, kafka_proxy, url, wait_replicas or 0)
         create_topics(settings.kafka.bootstrap_servers, topic_specs(PREFIX, settings.kafka.partitions))
-        direct = settings.store.model_copy(update={"url": f"127.0.0.1:{valkey}"})
+        direct = settings.store.model_copy(update={"url": direct_url})
         store = open_rows_for_batches(settings.model_copy(update={"store": direct}))
         consumers = {}
         for kind, count in (("behavior", behavior), ("activity", activity)):
@@ -187,14 +210,18 @@ def start_system(directory: Path, behavior: int, activity: int) -> Iterator[Syst
                 consumer = ConsumerProcess(kind, name, _environment(settings), directory / f"{name}.log")
                 stack.callback(consumer.kill)
                 consumers[name] = consumer
-        yield System(infra, directory, settings, store, proxies, consumers)
+        yield System(infra, directory, settings, store, proxies, consumers, cluster)
 
 
-def _settings(directory: Path, kafka: int, valkey: int) -> Settings:
+def _settings(directory: Path, kafka: int, url: str, wait_replicas: int) -> Settings:
     return Settings(
         kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{kafka}", topic_prefix=PREFIX),
         store=StoreSettings(
-            url=f"127.0.0.1:{valkey}", project=PREFIX, registry=directory / "registry.db", offline_dir=directory
+            url=url,
+            project=PREFIX,
+            registry=directory / "registry.db",
+            offline_dir=directory,
+            wait_replicas=wait_replicas,
         ),
         consumers=ConsumerSettings(group_prefix=PREFIX, max_poll_records=500, unregistered_scenarios="accept"),
         features=SETTINGS,
@@ -207,6 +234,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
         "STORE__URL": settings.store.url,
+        "STORE__WAIT_REPLICAS": str(settings.store.wait_replicas),
         "STORE__PROJECT": settings.store.project,
         "STORE__REGISTRY": str(settings.store.registry),
         "CONSUMERS__GROUP_PREFIX": settings.group_prefix,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.campaign import Plan, run
-from tests.chaos.faults import KINDS, draw_faults
+from tests.chaos.cluster_faults import CLUSTER_FAULTS, LOSSES
+from tests.chaos.faults import KINDS, ON_A_CLUSTER, WITH_LOSSES, draw_faults
 from tests.chaos.system import CampaignFailed
 
 SHORT = Plan(
@@ -38,3 +39,15 @@ def test_faults_depend_only_on_the_seed() -> None:
     assert [set(KINDS)] * 5 == [{fault.kind for fault in drawn[n : n + each]} for n in range(0, 5 * each, each)]
     assert sorted(drawn, key=lambda fault: fault.at) == drawn
     assert all(fault.seconds > 6.0 for fault in drawn if fault.kind.endswith("paused"))
+
+
+def test_faults_of_a_cluster_are_drawn_from_their_own_kinds() -> None:
+    """Those of nodes and slots, and the old ones but for the single server's; losses only if replicas lack rows."""
+    for kinds in (ON_A_CLUSTER, WITH_LOSSES):
+        drawn = draw_faults(7, 2 * len(kinds), ["behavior-0"], 6.0, 1000, kinds)
+        assert set(kinds) == {fault.kind for fault in drawn}
+        assert {"behavior-0", "kafka", "valkey"} == {fault.target for fault in drawn}
+        assert all(fault.target == "valkey" for fault in drawn if fault.kind in CLUSTER_FAULTS | LOSSES)
+    assert ON_A_CLUSTER == Plan(wait_replicas=1).kinds
+    assert WITH_LOSSES == Plan(wait_replicas=0).kinds
+    assert KINDS == Plan().kinds

@@ -103,6 +103,8 @@ class ValkeyCluster:
     def __init__(self, nodes: Sequence[ClusterNode]) -> None:
         self.nodes = list(nodes)
 
+    slot_count = SLOTS
+
     @property
     def url(self) -> str:
         """As the setting store.url names it."""
@@ -113,9 +115,10 @@ class ValkeyCluster:
             about: Any = client.info(section)
             return dict(about)
 
-    def primaries(self) -> list[ClusterNode]:
-        """Nodes that own slots, as a living node sees it."""
-        return [node for node, flags, slots in self._table() if "master" in flags and slots and "fail" not in flags]
+    def primaries(self, without: ClusterNode | None = None) -> list[ClusterNode]:
+        """Nodes that own slots, as a living node sees it, other than the one that is not asked."""
+        table = self._table(without)
+        return [node for node, flags, slots in table if "master" in flags and slots and "fail" not in flags]
 
     def replica_of(self, primary: ClusterNode) -> ClusterNode | None:
         """A replica of the node that is connected to it."""
@@ -154,7 +157,7 @@ class ValkeyCluster:
         """Move slots that hold keys one by one, as resharding does; returns how many keys moved."""
         with source.client() as client:
             occupied = {key_slot(key) for key in client.scan_iter(count=1000)}
-        slots, moved = sorted(occupied & self._slots(source)), 0
+        slots, moved = sorted(occupied & self.slots(source)), 0
         for slot in chance.sample(slots, min(count, len(slots))):
             moved += self._move_slot(slot, source, target)
         return moved
@@ -176,7 +179,8 @@ class ValkeyCluster:
         found = node.ask("CLUSTER", "MYID")
         return found.decode() if isinstance(found, bytes) else str(found)
 
-    def _slots(self, node: ClusterNode) -> set[int]:
+    def slots(self, node: ClusterNode) -> set[int]:
+        """The slots that the node says it owns."""
         owned: set[int] = set()
         for part in self._row_of(node)[8:]:
             if not part.startswith("["):
@@ -192,10 +196,10 @@ class ValkeyCluster:
         """The lines of CLUSTER NODES: id, address, flags, primary, ping, pong, epoch, link, slots."""
         return [line.split() for line in node.ask("CLUSTER", "NODES").decode().splitlines()]
 
-    def _table(self) -> list[tuple[ClusterNode, str, list[str]]]:
+    def _table(self, without: ClusterNode | None = None) -> list[tuple[ClusterNode, str, list[str]]]:
         by_port = {node.port: node for node in self.nodes}
         for node in self.nodes:
-            if node.answers():
+            if node is not without and node.answers():
                 rows = self._rows(node)
                 ports = [int(row[1].split("@")[0].rpartition(":")[2]) for row in rows]
                 return [(by_port[p], r[2], r[8:]) for p, r in zip(ports, rows, strict=True) if p in by_port]
