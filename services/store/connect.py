@@ -1,12 +1,17 @@
 """Opens the online store of the settings: applies the definitions of feature_repo and connects."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
 
 from services.errors import ConfigurationError
-from services.features.schema import Schema, build_schema
+from services.features.schema import build_schema
 from services.settings.load import Settings
-from services.store.feast_api import FeatureStore, RepoConfig
+from services.store.feast_api import FeatureStore, FeatureView, RepoConfig
 from services.store.protocol import StoreDenied, StoreUnavailable
 from services.store.redis.feast_rows import FeastRowStore
 from services.store.redis.online_store import TYPE
@@ -34,32 +39,50 @@ def open_feature_store(settings: Settings) -> FeatureStore:
         },
         entity_key_serialization_version=3,
     )
-    return FeatureStore(config=config)
+    with _registry_errors(settings):
+        return FeatureStore(config=config)
+
+
+@contextmanager
+def _registry_errors(settings: Settings) -> Iterator[None]:
+    """Raise ConfigurationError for what Feast raises about a file that is no registry."""
+    try:
+        yield
+    except DecodeError as error:
+        path = settings.store.registry
+        raise ConfigurationError(
+            f"store.registry: {path} is not a registry of Feast: delete it, and it is made anew"
+        ) from error
+    except OSError as error:
+        path = settings.store.registry
+        raise ConfigurationError(
+            f"store.registry: {path} is not a registry of Feast: {error.strerror or error}"
+        ) from error
 
 
 def apply_definitions(settings: Settings) -> FeatureStore:
     """Register the entities, views and services of feature_repo, as `feast apply` does.
 
-    Raises ConfigurationError if the registry file is none of Feast's.
+    Raises ConfigurationError if the registry is none.
     """
+    settings.store.registry.parent.mkdir(parents=True, exist_ok=True)
+    definitions = _load_definitions(settings)
+    with _registry_errors(settings):
+        store = open_feature_store(settings)
+        store.apply(definitions)
+    return store
+
+
+def _load_definitions(settings: Settings) -> list[Any]:
+    """The objects of feature_repo under these settings."""
     import importlib.util
 
-    from google.protobuf.message import DecodeError
-
-    settings.store.registry.parent.mkdir(parents=True, exist_ok=True)
     spec = importlib.util.spec_from_file_location("crossrec_definitions", REPOSITORY / "definitions.py")
     if spec is None or spec.loader is None:
         raise FileNotFoundError(f"no definitions in {REPOSITORY}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    try:
-        store = open_feature_store(settings)
-        store.apply(list(module.build_definitions(settings).values()))
-    except DecodeError as error:
-        raise ConfigurationError(
-            f"store.registry: {settings.store.registry} is not a registry of Feast: delete it, and it is made anew"
-        ) from error
-    return store
+    return list(module.build_definitions(settings).values())
 
 
 def open_rows(settings: Settings) -> FeastRowStore:
@@ -91,16 +114,25 @@ def check_rights(rows: FeastRowStore) -> None:
 
 
 def _open(settings: Settings, *, newer: bool) -> FeastRowStore:
-    schema, store = build_schema(settings.features), open_feature_store(settings)
-    if not (settings.store.registry.exists() and _is_registered(store, schema)):
+    store = open_feature_store(settings)
+    if not (settings.store.registry.exists() and is_registered(settings, store)):
         store = apply_definitions(settings)
-    return FeastRowStore(store, schema, newer=newer)
+    return FeastRowStore(store, build_schema(settings.features), newer=newer)
 
 
-def _is_registered(store: FeatureStore, schema: Schema) -> bool:
-    """Whether the registry has all views and features of the schema; it may have more."""
-    registered = {view.name: {feature.name for feature in view.features} for view in store.list_feature_views()}
-    return all({f.name for f in view.features} <= registered.get(view.name, set()) for view in schema.views)
+def is_registered(settings: Settings, store: FeatureStore) -> bool:
+    """Whether the registry has all views of the settings, with their keys, features and types; it may have more."""
+    with _registry_errors(settings):
+        registered = {view.name: view for view in store.list_feature_views()}
+    views = [each for each in _load_definitions(settings) if isinstance(each, FeatureView)]
+    return all(view.name in registered and _has_form_of(registered[view.name], view) for view in views)
+
+
+def _has_form_of(registered: FeatureView, view: FeatureView) -> bool:
+    # Entities as names and join keys as columns: a view that was not registered yet has only these.
+    keys = [{column.name for column in each.entity_columns} or set(each.join_keys) for each in (registered, view)]
+    types = [{feature.name: feature.dtype for feature in each.features} for each in (registered, view)]
+    return registered.entities == view.entities and keys[0] == keys[1] and types[1].items() <= types[0].items()
 
 
 def feast_environment(settings: Settings) -> dict[str, str]:

@@ -129,7 +129,7 @@ def run(plan: Plan, directory: Path) -> Report:
         fold_catalogue(system.store, updates, compare.SCHEMA)
         for consumer in system.consumers.values():
             consumer.start()
-        wait_for(system.is_complete, "the consumers to join")
+        wait_for(system.is_complete, "the consumers to join", CATCH_UP_S)
         lap("start")
         feeder = Feeder(system, workload.records(), plan.events // BACKLOGS, "re-sends" in plan.leave_out)
         _inject_faults(system, plan, feeder, report)
