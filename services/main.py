@@ -5,7 +5,9 @@ import errno
 import io
 import os
 import sys
+import traceback
 import warnings
+from io import IOBase
 from pathlib import Path
 from typing import Annotated, NoReturn, TextIO
 
@@ -60,8 +62,18 @@ def main() -> None:
 def describe_os_error(error: OSError) -> str:
     """The file, if one is known, and the reason."""
     reason = error.strerror or str(error) or type(error).__name__
-    named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    named = [str(name) for name in (error.filename, error.filename2) if name is not None] or _written_file(error)
     return f"{' to '.join(named)}: {reason}" if named else reason
+
+
+def _written_file(error: OSError) -> list[str]:
+    """The file whose writing failed, of which the error knows nothing, from the innermost call that has one."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for value in frame.f_locals.values():
+            name = getattr(value, "name", None) if isinstance(value, IOBase) else value
+            if isinstance(name, Path) or (isinstance(value, IOBase) and isinstance(name, str)):
+                return [str(name)]
+    return []
 
 
 def _is_unwritable(stream: TextIO) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.errors import CrossRecError
@@ -88,7 +89,7 @@ def build_event_table(events: list[dict[str, str | int | None]]) -> Table:
     for row in events:
         count, positives = int(row["rows"] or 0), row["positives"]
         share = "" if positives is None else f"{int(positives) / count:.1%}"
-        table.add_row(str(row["type"]), str(row["split"] or ""), str(row["scenario_id"]), f"{count:,}", share)
+        table.add_row(str(row["type"]), str(row["split"] or ""), escape(str(row["scenario_id"])), f"{count:,}", share)
     return table
 
 

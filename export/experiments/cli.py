@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from export.models.kinds import KINDS
@@ -163,7 +164,7 @@ def _print_results(name: str, rows: list["ResultRow"]) -> None:
 
 def _cell(column: str, value: object) -> str:
     if not isinstance(value, float):
-        return str(value)
+        return escape(str(value))
     if column == "fraction":
         return f"{value:.0%}"
     return f"{value:+.4f}" if column.endswith("_change") else f"{value:.4f}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -60,7 +61,7 @@ def confusion_table(report: dict[str, Any]) -> Table:
     """The forest's confusion matrix: a row per true scenario."""
     table = Table("true \\ recognised", title="Confusion of the forest")
     for scenario in report["scenarios"]:
-        table.add_column(scenario, justify="right")
+        table.add_column(escape(scenario), justify="right")
     for scenario, row in zip(report["scenarios"], report["confusion"], strict=True):
-        table.add_row(scenario, *(f"{count:,}" for count in row))
+        table.add_row(escape(scenario), *(f"{count:,}" for count in row))
     return table

@@ -4,15 +4,18 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from export.datasets.cli import build_event_table
 from services import commands
 from services.commands import CHECKOUT, COMMANDS, CommandUnavailable, MissingPackages, load_command
 from services.errors import CrossRecError
-from services.main import app
+from services.main import app, describe_os_error
 
 NAMES = (
     "import",
@@ -154,3 +157,19 @@ def test_a_load_without_requests_or_profile_names_what_is_missing() -> None:
         result = CliRunner().invoke(app, ["load", *arguments])
         assert isinstance(result.exception, CrossRecError)
         assert named in str(result.exception)
+
+
+def test_a_file_that_cannot_be_written_is_named() -> None:
+    """The error of a full disk names none."""
+    with pytest.raises(OSError, match="No space left") as caught:
+        Path("/dev/full").write_text("x" * 9000)
+    assert caught.value.filename is None
+    assert "/dev/full: No space left on device" == describe_os_error(caught.value)
+
+
+def test_an_id_that_looks_like_markup_is_printed_as_it_is() -> None:
+    """It used to end tables in a MarkupError."""
+    table = build_event_table([{"type": "click", "split": None, "scenario_id": "[/x]", "rows": 1, "positives": 0}])
+    console = Console(record=True, file=StringIO())
+    console.print(table)
+    assert "[/x]" in console.export_text()

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from export.datasets.check.columns import MemoryTableReader, TableReader
@@ -113,9 +114,10 @@ def _print_finding(console: Console, finding: Finding) -> None:
     grid.add_column(width=8)
     grid.add_column()
     grid.add_row(
-        f"[{COLOURS[finding.level]}]{finding.level}[/]", f"[b]{finding.name}[/b]" + (f": {numbers}" if numbers else "")
+        f"[{COLOURS[finding.level]}]{finding.level}[/]",
+        f"[b]{finding.name}[/b]" + (f": {escape(numbers)}" if numbers else ""),
     )
-    grid.add_row("", finding.meaning)
+    grid.add_row("", escape(finding.meaning))
     console.print(grid)
 
 
@@ -134,7 +136,7 @@ def build_event_table(report: CheckReport) -> Table:
     for kind in types:
         table.add_column(kind, justify="right")
     for scenario, row in report.events.items():
-        table.add_row(scenario, *(f"{row[kind]:,}" if kind in row else "-" for kind in types))
+        table.add_row(escape(scenario), *(f"{row[kind]:,}" if kind in row else "-" for kind in types))
     return table
 
 
@@ -148,7 +150,7 @@ def build_label_table(report: CheckReport) -> Table:
     for scenario in dict.fromkeys(row["scenario"] for row in report.labels):
         cells = [rows.get((scenario, split)) for split in splits]
         table.add_row(
-            str(scenario),
+            escape(str(scenario)),
             *(f"{row['rows']:,}  {int(row['positives']) / int(row['rows']):6.1%}" if row else "-" for row in cells),
         )
     return table

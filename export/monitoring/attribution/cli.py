@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.features.event_types import ENGAGEMENT_TYPES
@@ -88,7 +89,7 @@ def _table(lines: "list[GroupMetrics]", k: int) -> Table:
     for line in lines:
         counts = (f"{count:,}" for count in (line.answers, line.impressions, line.clicks))
         predicted = "-" if line.predicted is None else f"{line.predicted:.4f}"
-        names = (line.scenario or "all", line.model, line.arm)
+        names = map(escape, (line.scenario or "all", line.model, line.arm))
         table.add_row(
             *names,
             *counts,

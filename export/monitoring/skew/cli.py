@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.settings.private_files import write_private_text
@@ -89,6 +90,6 @@ def _table(title: str, differences: "list[ColumnDifference]") -> Table:
             f"{line.differing / line.values:.1%}",
             f"{line.largest:.3g}",
             f"{line.mean:.3g}",
-            f"{where} {at.served:.6g} {at.replayed:.6g}",
+            f"{escape(where)} {at.served:.6g} {at.replayed:.6g}",
         )
     return table
