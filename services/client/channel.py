@@ -41,6 +41,9 @@ KEEPALIVE: Options = (
 )
 
 
+MAX_PORT = 65535
+
+
 @dataclass(frozen=True)
 class Tls:
     """TLS of a client. Holds the content of PEM files, so it can be sent to other processes, unlike gRPC's credentials.
@@ -92,6 +95,14 @@ def tls(
     return Tls.from_files(ca, certificate, key).credentials()
 
 
+def check_ports(target: str) -> None:
+    """Raise ValueError for a port beyond 65535: gRPC takes it modulo 65536, and so calls another server."""
+    for address in target.split(","):
+        port = address.rpartition(":")[2]
+        if port.isascii() and port.isdecimal() and (len(port) > 5 or int(port) > MAX_PORT):
+            raise ValueError(f"port {port[:20]} is not between 0 and {MAX_PORT}")
+
+
 def open_channel(
     target: str, credentials: grpc.ChannelCredentials | Tls | None = None, options: Options = ()
 ) -> grpc.Channel:
@@ -102,6 +113,7 @@ def open_channel(
         credentials: TLS; None: plaintext.
         options: besides OPTIONS.
     """
+    check_ports(target)
     resolved, every = _resolve(credentials, options)
     return grpc.secure_channel(target, resolved, every) if resolved else grpc.insecure_channel(target, every)
 
@@ -110,6 +122,7 @@ def open_async_channel(
     target: str, credentials: grpc.ChannelCredentials | Tls | None = None, options: Options = ()
 ) -> grpc.aio.Channel:
     """`open_channel` for asyncio; in a running event loop only."""
+    check_ports(target)
     resolved, every = _resolve(credentials, options)
     return grpc.aio.secure_channel(target, resolved, every) if resolved else grpc.aio.insecure_channel(target, every)
 
@@ -143,6 +156,7 @@ class ConnectionSettings:
     metadata: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
+        check_ports(self.target)
         if self.token is not None and self.credentials is None and not is_loopback(self.target):
             raise ValueError(f"token: would be sent unencrypted to {self.target}, give credentials")
 

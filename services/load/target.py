@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from services.client.channel import Tls, open_async_channel
+from services.client.channel import Tls, check_ports, open_async_channel
 from services.client.service_config import RANK_RETRIES, RANKING_SERVICE
 from services.errors import ConfigurationError
 
@@ -43,6 +43,13 @@ class Target:
     tls: Tls | None = None
     metadata: Sequence[tuple[str, str]] = ()
     retry: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for an address with an impossible port."""
+        try:
+            check_ports(self.address)
+        except ValueError as error:
+            raise ConfigurationError(f"{self.address}: {error}; expected host:port") from None
 
 
 def open_channels(target: Target) -> list[grpc.aio.Channel]:

@@ -70,7 +70,11 @@ def check_grpc(address: str, service: str, timeout_s: float, tls: "Tls | None" =
 
     from services.client.channel import open_channel
 
-    with open_channel(address, tls) as channel:
+    try:
+        opened = open_channel(address, tls)
+    except ValueError as error:
+        raise NotServing(str(error)) from None
+    with opened as channel:
         request = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout_s)  # type: ignore[attr-defined]

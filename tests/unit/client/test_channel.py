@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from services.client import RankingClient, tls
-from services.client.channel import ConnectionSettings, is_loopback
+from services.client.channel import ConnectionSettings, check_ports, is_loopback
 
 TLS = grpc.ssl_channel_credentials()
 
@@ -59,3 +59,17 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"missing\.pem"):
         tls(ca=tmp_path / "missing.pem")
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:99999", "dns:///ranking:65536", "a:1,b:123456", "[::1]:" + "9" * 50])
+def test_a_port_beyond_65535_is_refused(target: str) -> None:
+    """A resolver takes it modulo 65536, and call another server."""
+    with pytest.raises(ValueError, match="is not between 0 and 65535"):
+        check_ports(target)
+    with pytest.raises(ValueError, match="is not between 0 and 65535"):
+        RankingClient(target)
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:65535", "unix:/run/99999", "[::1]", "dns:///ranking:50051", "localhost"])
+def test_other_targets_are_left_to_grpc(target: str) -> None:
+    check_ports(target)

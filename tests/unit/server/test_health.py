@@ -136,3 +136,7 @@ def test_the_module_does_the_same_as_the_command(address: str) -> None:
     command = [sys.executable, "-W", "error", "-m", "services.server.health", address]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (0, f"{address}: serving\n") == (run.returncode, run.stdout)
+
+
+def test_an_impossible_port_is_refused() -> None:
+    assert (1, "error: 127.0.0.1:99999: port 99999 is not between 0 and 65535\n") == run_health("127.0.0.1:99999")
