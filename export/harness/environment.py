@@ -184,6 +184,10 @@ class Environment:
             "CROSSREC_RANKING__LISTEN": self.ranking_address,
         }
 
+    def set_variable(self, name: str, value: str) -> None:
+        """Set an environment variable of this process and of those that are started from now on, until the exit."""
+        os.environ[name] = value
+
     def infra_pids(self) -> list[int]:
         """Process ids of Kafka and Valkey."""
         return [each.pid for each in status(self.infra) if each.pid]

@@ -1,7 +1,8 @@
 """Bounds what waits for clients: threads that read a call's message, and calls whose answer is not taken yet.
 
-A client that sends nothing, or takes nothing, keeps a thread or memory of the server. Such waits have a time limit, and
-when there are too many, those of whoever has most of them end first. Knows no gRPC.
+A client that sends nothing, or takes nothing, keeps a thread or memory of the server. Such waits have a time limit.
+When there are too many, those of clients that have sent nothing yet end first, among these one of whoever has most.
+Knows no gRPC.
 """
 
 import logging
@@ -14,6 +15,12 @@ from dataclasses import dataclass
 
 from services.errors import Overloaded
 from services.server.counted_log import CountedLog
+
+MOST_PROVEN = 10_000
+"""Clients remembered because a wait for them ended well; the earliest is forgotten."""
+
+PROVEN_GRACE = 10
+"""How many times as long as others a client of whom one ended well keeps a wait, before one of a new client."""
 
 CHECK_INTERVAL_S = 0.25
 """Seconds between searches for waits beyond their limit."""
@@ -74,6 +81,7 @@ class ClientWaits:
         self._room = threading.Condition(self._lock)
         self._waits: dict[ClientWait, None] = {}  # the oldest first
         self._counts = Counter[str]()
+        self._proven: dict[str, None] = {}  # the earliest first
         self._queued = 0
         self._watched = False
 
@@ -103,6 +111,7 @@ class ClientWaits:
             victim = self._victim(client) if len(self._waits) >= self._limits.most else None
             if victim is not None:
                 self._remove(victim)
+                self._proven.pop(victim.client, None)
             self._waits[wait] = None
             self._counts[client] += 1
             if not self._watched:
@@ -112,10 +121,13 @@ class ClientWaits:
             self._end_call(victim, crowded=True)
         return wait
 
-    def end(self, wait: ClientWait) -> None:
-        """The client has done what it had to, or its call is over."""
+    def end(self, wait: ClientWait, *, well: bool = False) -> None:
+        """The client has done what it had to (`well`), or its call is over."""
         with self._lock:
-            self._remove(wait)
+            if self._remove(wait) and well and wait.client not in self._proven:
+                if len(self._proven) >= MOST_PROVEN:
+                    del self._proven[next(iter(self._proven))]
+                self._proven[wait.client] = None
 
     def end_overdue(self) -> bool:
         """End the calls of waits that are over their limit; False once there are no waits."""
@@ -128,6 +140,7 @@ class ClientWaits:
                 overdue.append(wait)
             for wait in overdue:
                 self._remove(wait)
+                self._proven.pop(wait.client, None)
             self._watched = bool(self._waits)
             remains = self._watched
         for wait in overdue:
@@ -153,21 +166,30 @@ class ClientWaits:
         return len(self._waits) >= self._limits.most and self._victim(client) is None
 
     def _victim(self, client: str) -> ClientWait | None:
-        """The wait that ends so that one of `client` may begin: the oldest of who has most; None if none may end."""
-        heaviest = max(self._counts, key=self._counts.__getitem__)
-        oldest = next(wait for wait in self._waits if wait.client == heaviest)
-        crowds_out = self._counts[heaviest] >= self._counts[client] + 2
-        return oldest if crowds_out or self._clock_s() - oldest.since_s >= self._limits.grace_s else None
+        """The wait that ends so that one of `client` may begin; None if none may end.
 
-    def _remove(self, wait: ClientWait) -> None:
-        if wait not in self._waits:  # it was ended already
-            return
+        The oldest of who has most, among new clients if there are any.
+        """
+        heaviest = max(self._counts, key=lambda other: (other not in self._proven, self._counts[other]))
+        oldest = next(wait for wait in self._waits if wait.client == heaviest)
+        is_new, asks_new = heaviest not in self._proven, client not in self._proven
+        if is_new == asks_new and self._counts[heaviest] >= self._counts[client] + 2:
+            return oldest
+        grace_s = self._limits.grace_s * (PROVEN_GRACE if asks_new and not is_new else 1)
+        gives_way = (is_new and not asks_new) or self._clock_s() - oldest.since_s >= grace_s
+        return oldest if gives_way else None
+
+    def _remove(self, wait: ClientWait) -> bool:
+        """Whether the wait was still there, and not ended for another reason."""
+        if wait not in self._waits:
+            return False
         del self._waits[wait]
         self._counts[wait.client] -= 1
         if not self._counts[wait.client]:
             del self._counts[wait.client]
         if self._queued:
             self._room.notify()
+        return True
 
     def _end_call(self, wait: ClientWait, *, crowded: bool) -> None:
         self._cancelled.count(f"{self._kind}, crowded" if crowded else self._kind)

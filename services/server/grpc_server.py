@@ -27,9 +27,9 @@ from services.server.wire_count import WireLimit
 if TYPE_CHECKING:
     from services.server.telemetry.opentelemetry import Tracing
 
-READ_BYTES = 256 * 1024 * 1024
+READ_BYTES = 512 * 1024 * 1024
 """Memory for messages that are being received: gRPC keeps what has arrived of each, and a message may be as large as
-the largest request. Part of the memory limit in the chart."""
+the largest request. The memory limits in the chart leave room for it."""
 
 MOST_UNTAKEN = 64
 """Calls whose answer their client has not taken; of more, those of whoever has most end."""

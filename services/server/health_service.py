@@ -156,12 +156,12 @@ class HealthService:
     def _asked_for(self, requests: Iterator[bytes], context: Any) -> str:
         """The service that a call's message names; aborts the call if there is none."""
         try:
-            wait = self._messages.begin_in_turn(waiter_of(context), context.cancel)
+            data, wait = None, self._messages.begin_in_turn(waiter_of(context), context.cancel)
             try:
-                data = next(requests, b"")
+                data = next(requests, None)
             finally:
-                self._messages.end(wait)
-            return str(health_pb2.HealthCheckRequest.FromString(data).service)
+                self._messages.end(wait, well=data is not None)
+            return str(health_pb2.HealthCheckRequest.FromString(data or b"").service)
         except Overloaded as error:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except DecodeError:

@@ -107,11 +107,12 @@ class MessageInterceptor(grpc.ServerInterceptor):
 
     def _next(self, requests: Iterator[bytes], waiter: str, context: Any) -> bytes | None:
         """The next message of a call; None: there is none."""
-        wait = self._limits.messages.begin_in_turn(waiter, context.cancel)
+        data, wait = None, self._limits.messages.begin_in_turn(waiter, context.cancel)
         try:
-            return next(requests, None)
+            data = next(requests, None)
         finally:
-            self._limits.messages.end(wait)
+            self._limits.messages.end(wait, well=data is not None)
+        return data
 
     def _parsed(self, requests: Iterator[bytes], parse: Callable[[bytes], Any], client: str) -> Iterator[Any]:
         for data in requests:

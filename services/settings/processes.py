@@ -35,7 +35,7 @@ class GatewaySettings(SettingsSection):
     max_workers: int = Field(32, ge=1, description="Concurrent batches; more get RESOURCE_EXHAUSTED.")
     max_streams: int = Field(32, ge=1, description="Concurrent streams; more get RESOURCE_EXHAUSTED.")
     max_streams_per_client: int = Field(
-        16, ge=1, description="Concurrent streams of one client; a client is as in security.max_in_flight_per_client."
+        16, ge=1, description="Concurrent streams of one client; a client is as in rate_limit_events_per_s."
     )
     stream_idle_s: float = Field(
         300.0,
@@ -55,7 +55,8 @@ class GatewaySettings(SettingsSection):
     rate_limit_events_per_s: float = Field(
         10_000.0,
         ge=0,
-        description="Events per second and client; a client is as in security.max_in_flight_per_client; 0: no limit.",
+        description="Events per second and client; a client is its token's name, else that in its certificate, else "
+        "its address; 0: no limit.",
     )
     rate_limit_burst: int = Field(10_000, ge=1, description="Events that a client may send in a burst.")
     health_interval_s: float = Field(

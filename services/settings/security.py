@@ -56,8 +56,8 @@ class SecuritySettings(SettingsSection):
         128,
         ge=0,
         description="Concurrent calls per client and server process, those included whose message has not arrived; a "
-        "client is its token's name, else that in its certificate, else its address; more get RESOURCE_EXHAUSTED; "
-        "0: no limit.",
+        "client is its token's name, else that in its certificate, else its connection; more get "
+        "RESOURCE_EXHAUSTED; 0: no limit.",
     )
 
     @property

@@ -42,6 +42,25 @@ def overload(
 
 
 @bench_app.command()
+def hostile(
+    json_file: JsonOption,
+    connections: Annotated[int, typer.Option(min=1, help="Connections that hold calls without a message.")] = 1_000,
+    calls: Annotated[int, typer.Option(min=1, help="Calls without a message on each of them.")] = 100,
+    watches: Annotated[int, typer.Option(min=0, help="Watches of health.")] = 10_000,
+    streams: Annotated[int, typer.Option(min=0, help="Streams of Publish whose answers are not taken.")] = 50,
+    seconds: Annotated[float, typer.Option(min=1, help="Duration of each measurement, seconds.")] = 20.0,
+) -> None:
+    """Attack ranking server and gateway with calls that hold back, and measure those that behave: latency, memory.
+
+    Starts its own Kafka, Valkey and servers on 100 households of Complete Journey; then again with tokens, where 32
+    connections of one token attack another's throughput.
+    """
+    from tests.bench.hostile import run_bench_hostile
+
+    _write(json_file, run_bench_hostile(connections, calls, watches, streams, seconds))
+
+
+@bench_app.command()
 def profile(
     json_file: JsonOption,
     requests: Annotated[int, typer.Option(help="Number of requests, of 200 candidates each.")] = 300,

@@ -17,9 +17,10 @@ from services.server.health_service import MOST_WATCHES_PER_CLIENT
 from services.server.security.caller import Scope
 from services.server.security.protection import UNPROTECTED, Protection, open_protection
 from tests.contract import event_gateway, rank_server, secured
-from tests.contract.hostile import CHECK, PUBLISH, RANK, REFLECTION, STREAM, WATCH, hostile, message
+from tests.contract.hostile import CHECK, PUBLISH, RANK, REFLECTION, STREAM, WATCH, hostile
 from tests.contract.rank_server import request
 from tests.contract.secured import bearer
+from tests.http2 import message
 from tests.waiting import wait_until
 
 ONE = PublishRequest(entries=[Entry(scenario_update=ScenarioUpdate(scenario_id="tv"))])

@@ -10,7 +10,7 @@ import grpc
 from services.errors import Overloaded
 from services.server.grpc_handlers import wrap_handler
 from services.server.security.access import needed_scopes
-from services.server.security.caller import client_of
+from services.server.security.caller import waiter_of
 
 RETRY_AFTER_S = 0.5
 """Retry delay of a client with too many calls in flight, seconds."""
@@ -18,6 +18,8 @@ RETRY_AFTER_S = 0.5
 
 class InFlightInterceptor(grpc.ServerInterceptor):
     """Counts the calls in flight per client, except those of services that need no token.
+
+    Without token and certificate each connection is a client: others may have the same address.
 
     Args:
         most: calls of a client at once; more raise Overloaded.
@@ -32,7 +34,7 @@ class InFlightInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or needed_scopes(handler_call_details.method) is None:
             return handler
-        return wrap_handler(handler, lambda context: self._count(client_of(context)))
+        return wrap_handler(handler, lambda context: self._count(waiter_of(context)))
 
     @contextmanager
     def _count(self, client: str) -> Iterator[None]:

@@ -79,6 +79,36 @@ def test_between_equals_a_wait_ends_only_after_its_grace() -> None:
     assert ["a"] == ended
 
 
+def test_clients_of_whom_a_wait_ended_well_go_before_new_ones() -> None:
+    """At once, however few waits a new one has; until a wait for them has to be ended."""
+    clock, ended = Clock(), list[str]()
+    made = waits(clock)
+    made.end(made.begin("known", ended.clear), well=True)
+    begin(made, ended, "known", "a", "b", "c")
+    made.begin_in_turn("known", lambda: ended.append("known"))
+    assert ["a"] == ended
+    clock.now_s = 0.5
+    begin(made, ended, "d")
+    assert ["a", "b"] == ended
+    clock.now_s = 5.0
+    made.end_overdue()
+    assert "known" not in made._proven
+
+
+def test_new_clients_displace_known_ones_later() -> None:
+    """When these, too, send nothing for long."""
+    clock, ended = Clock(), list[str]()
+    made = waits(clock, most=1, patience_s=0.0)
+    made.end(made.begin("known", ended.clear), well=True)
+    begin(made, ended, "known")
+    clock.now_s = 0.9
+    with pytest.raises(Overloaded):
+        made.begin_in_turn("new", ended.clear)
+    clock.now_s = 1.0
+    made.begin_in_turn("new", ended.clear)
+    assert ["known"] == ended
+
+
 def test_a_wait_begins_when_another_is_over() -> None:
     """Nobody's call ends for it."""
     ended = list[str]()
