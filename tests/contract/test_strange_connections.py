@@ -20,8 +20,8 @@ GROWTH_MIB = 32.0
 hundreds of calls, and what the most calls at one time took stays with the process; it does not grow with their number.
 """
 
-MOST_THREADS = 300
-"""The pools of the ranking server have 196 and 80, which are started when they are needed: for requests, for messages
+MOST_THREADS = 400
+"""The pools of the ranking server have 260 and 80, which are started when they are needed: for requests, for messages
 that are waited for, and for health; gRPC itself and numpy have some more."""
 
 
