@@ -19,7 +19,7 @@ from services.consumers.main import consume
 from services.consumers.rewind import end_offsets, require_stopped
 from services.consumers.status import read_groups
 from services.doctor.check import CheckState
-from services.doctor.reach import kafka_check
+from services.doctor.kafka import kafka_check
 from services.errors import Unavailable
 from services.gateway.main import build_intake
 from services.infra.kafka import KafkaServer, default_cache_dir
