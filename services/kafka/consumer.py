@@ -199,7 +199,8 @@ class KafkaRecordSource:
     def _join(self) -> KafkaConsumer:
         config = self._config
         apply_patches()
-        # A member that does not know the topic's partitions is assigned none, or as the leader assigns none.
+        # A member that does not know the topic's partitions is assigned none, or as the leader assigns none. Not asked
+        # of the client that joins: its partitions_for_topic may wait without limit on a busy machine.
         describe_topic(config.kafka, config.topic, config.request_timeout_ms / 1000)
         consumer = KafkaConsumer(
             **kafka_arguments(config.kafka),
@@ -214,8 +215,6 @@ class KafkaRecordSource:
             reconnect_backoff_max_ms=RECONNECT_MS,
             fetch_max_wait_ms=50,
         )
-        # Loads them into this client, too, before it joins.
-        consumer.partitions_for_topic(config.topic)
         consumer.subscribe([config.topic], listener=self._assignment)
         return consumer
 
