@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from services.errors import ConfigurationError
 from services.server.logging import log_event
+from services.settings.address import join_address, split_address
 
 _logger = logging.getLogger(__name__)
 
@@ -60,22 +62,30 @@ class _Handler(WSGIRequestHandler):
         """Log nothing."""
 
 
+class _ThreadingServer6(ThreadingWSGIServer):
+    """Listens on an IPv6 address."""
+
+    address_family = socket.AF_INET6
+
+
 @contextmanager
 def serve_metrics(setting: str, listen: str, registry: CollectorRegistry, health: HealthProbes) -> Iterator[str]:
     """Serve metrics and health at `listen` (host:port; port 0: any free one) inside the block; yields the address.
 
     Raises ConfigurationError, naming `setting`, if the address is not valid or the port is taken.
     """
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError(f"{setting}: {listen!r} is not host:port")
     try:
-        server = make_server(host, int(port), metrics_application(registry, health), ThreadingWSGIServer, _Handler)
-    except (OSError, OverflowError) as error:
+        host, port = split_address(listen, listening=True)
+    except ValueError as error:
+        raise ConfigurationError(f"{setting}: {listen!r} {error}") from None
+    kind = _ThreadingServer6 if ":" in host else ThreadingWSGIServer
+    try:
+        server = make_server(host, port, metrics_application(registry, health), kind, _Handler)
+    except OSError as error:
         raise ConfigurationError(f"{setting}: cannot listen on {listen}: {error}") from error
     worker = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     worker.start()
-    address = f"{host}:{server.server_port}"
+    address = join_address(host, server.server_port)
     log_event(_logger, "metrics_listening", address=address)
     try:
         yield address

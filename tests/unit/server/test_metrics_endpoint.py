@@ -56,12 +56,19 @@ def test_metrics_are_prometheus_text(address: str, observer: ConsumerObserver) -
 
 
 @pytest.mark.parametrize(
-    ("listen", "message"), [("9101", "is not host:port"), ("127.0.0.1:x", "is not"), ("127.0.0.1:99999", "cannot")]
+    ("listen", "message"),
+    [("9101", "is not host:port"), ("127.0.0.1:x", "no number for a port"), ("127.0.0.1:99999", "port 99999 is not")],
 )
 def test_an_invalid_address_is_rejected(listen: str, message: str, observer: ConsumerObserver) -> None:
     """The error names the setting."""
     with pytest.raises(ConfigurationError, match=f"consumers.metrics_listen: .*{message}"):
         serve_metrics(SETTING, listen, observer.registry, observer.health).__enter__()
+
+
+def test_it_listens_on_ipv6_too(observer: ConsumerObserver) -> None:
+    with serve_metrics(SETTING, "[::1]:0", observer.registry, observer.health) as address:
+        assert address.startswith("[::1]:")
+        assert 200 == get(address, "/metrics")[0]
 
 
 def test_a_port_that_is_taken_is_an_error(address: str, observer: ConsumerObserver) -> None:
