@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
 
 from crossrec.events.v1.events_pb2 import Entry
 from export.replay.backfill import with_initial_position
@@ -15,6 +17,7 @@ from services.consumers.rewind import rewind
 from services.errors import ConfigurationError
 from services.features.rows import pack_rows
 from services.infra.commands import Endpoints
+from services.settings.times import parse_time_s
 from services.store.protocol import read_rows
 from tests.integration.consumer_harness import SCHEMA, UPDATES, USER_VIEWS, Stage, folded, running, staged
 from tests.unit.consumers.streams import ACTIVITY, assert_rows, behavior, erasure, fold_catalogue, replayed
@@ -152,3 +155,27 @@ def test_activity_is_rebuilt_with_behavior_only(stage: Stage) -> None:
     """Activity deltas are not a history of their own."""
     with pytest.raises(ConfigurationError, match="rewind behavior"):
         rewind(stage.settings, SCHEMA, stage.store, "activity", 0.0)
+
+
+def test_records_that_expired_are_added_from_the_history(stage: Stage) -> None:
+    """The guide's way back: a rewind to a time that Kafka covers, a backfill until then; traffic goes on meanwhile."""
+    stage.send(EVENTS[:200])
+    drain(stage)
+    stage.send(EVENTS[200:HALF])  # while the consumers are away, for longer than Kafka keeps records
+    topic = stage.topic("behavior")
+    ends = stage.admin.list_partition_offsets(
+        {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(stage.settings.kafka.partitions)}
+    )
+    stage.admin.delete_records({partition: at.offset for partition, at in ends.items()})
+    moment = time_now()
+    stage.send(EVENTS[HALF:400])
+    drain(stage)  # until somebody notices
+    with pytest.raises(AssertionError):
+        assert_rows(replayed(UPDATES, EVENTS[:400], SCHEMA), stage.store, VIEWS, SCHEMA)
+    rewind(stage.settings, SCHEMA, stage.store, "behavior", parse_time_s("to", moment))
+    stage.send(EVENTS[400:500])
+    stream_on(stage.settings, stage.store, moment)
+    fill(stage, EVENTS[:HALF])
+    stage.send(EVENTS[500:])
+    drain(stage)
+    assert_rows(replayed(UPDATES, EVENTS, SCHEMA), stage.store, VIEWS, SCHEMA)
