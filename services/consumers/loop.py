@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -195,8 +196,15 @@ class ConsumerLoop:
                 self._source.rewind()
             except (KafkaUnavailable, LostPartitions, StoreUnavailable) as error:
                 self._report_failure(error)
+                if isinstance(error, StoreUnavailable):
+                    self._stay_in_group()
             else:
                 return
+
+    def _stay_in_group(self) -> None:
+        """Take part in a rebalance, if there is one: other members of the group wait for this one."""
+        with suppress(KafkaUnavailable, LostPartitions):
+            self._source.keep_alive(POLL_S)
 
     def _report_failure(self, error: CrossRecError) -> None:
         what = ROWS if isinstance(error, RowsLost) else STORE if isinstance(error, StoreUnavailable) else KAFKA

@@ -6,10 +6,13 @@ from services.kafka.connection import KafkaUnavailable
 from services.store.protocol import StoreUnavailable
 from tests.chaos.system import SCHEMA, System, wait_for
 
+START_S = 900.0
+"""Longest wait for killed consumers to join again, seconds."""
+
 
 def rebuild(system: System) -> None:
     """Rebuild the rows of users and of activity; all consumers run before and afterwards."""
-    wait_for(system.is_complete, "the consumers to start")
+    wait_for(system.is_complete, "the consumers to start", START_S)
     for consumer in system.consumers.values():
         consumer.stop()
     wait_for(lambda: _is_rewound(system), "the rewind")

@@ -14,7 +14,7 @@ from services.consumers.stoppable_encoder import Stopped
 from services.kafka.connection import KafkaUnavailable
 from services.kafka.record_source import LostPartitions, MemoryRecordSource, OutputRecord, Record
 from services.server.logging import JsonFormatter
-from services.store.protocol import FencedWrite, StaleSchema, StoreUnavailable
+from services.store.protocol import FencedWrite, RowsLost, StaleSchema, StoreUnavailable
 
 RECORDS = [Record("crossrec.behavior", 0, offset, b"u", b"v%d" % offset) for offset in range(10)]
 
@@ -165,6 +165,15 @@ def test_failures_of_the_log_skip_no_record(
     log.commit_failures = [KafkaUnavailable("down")]
     getattr(log, call).extend([failure] * 3)
     drain(loop, log)
+    assert list(range(10)) == written(log)
+
+
+def test_a_member_that_cannot_rewind_takes_part_in_rebalances(loop: ConsumerLoop, log: MemoryRecordSource) -> None:
+    """While the store is unavailable or has lost rows: until all members answer, nobody is assigned partitions."""
+    log.commit_failures = [KafkaUnavailable("down")]
+    log.rewind_failures = [StoreUnavailable("down"), RowsLost("lost"), KafkaUnavailable("down")]
+    drain(loop, log)
+    assert 2 == log.waits
     assert list(range(10)) == written(log)
 
 
