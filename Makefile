@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := deploy/requirements/all.txt
 
-.PHONY: setup demo test outside chaos check audit proto reference release-contracts lock bench clean
+.PHONY: setup demo test outside chaos fuzz check audit proto reference release-contracts lock bench clean
 
 setup: .venv/ready
 
@@ -32,6 +32,11 @@ SEEDS ?= 1 2 3
 chaos: setup
 	@for seed in $(SEEDS); do $(BIN)/python -W ignore -m tests.chaos.campaign --seed $$seed \
 		$(if $(CLUSTER),--cluster --wait-replicas $(CLUSTER)) || exit 1; done
+
+# A hundred thousand records of every codec, size, form, key and header to every topic, with stop signals.
+RECORDS ?= 100000
+fuzz: setup
+	@$(BIN)/python -W ignore -m tests.chaos.fuzz --records $(RECORDS)
 
 # What needs tools that no Python package brings (Go and helm, Maven with Java 17, Node, a Chromium; CROSSREC_CHROMIUM names
 # another), or installs packages anew. Says what is missing.

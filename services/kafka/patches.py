@@ -8,7 +8,7 @@ bit set, it took the next fields for others, up to an offset far ahead, and skip
 cleared, and an offset outside of the batch makes the batch unreadable.
 
 Batches that cannot be read stopped all partitions, or kafka-python never returned: see unreadable.py. Decompression was
-not bounded: see decompression.py.
+not bounded: see decompression.py; nor were the bytes of a poll: see poll_bytes.py.
 
 Fetched records of a paused partition: kafka-python kept them aside and returned them only when no other fetch was
 buffered, and counted a fetch that was read to its end as buffered. Partitions with records kept aside are not fetched
@@ -28,6 +28,7 @@ from kafka.record import default_records, legacy_records
 from kafka.record.default_records import DefaultRecordBatch
 
 from services.kafka.decompression import gunzip, unlz4, unsnappy, unzstd
+from services.kafka.poll_bytes import bound_polls
 from services.kafka.unreadable import guard_batches
 
 DECODERS = {"gzip_decode": gunzip, "snappy_decode": unsnappy, "lz4_decode": unlz4, "zstd_decode": unzstd}
@@ -43,6 +44,7 @@ def apply_patches() -> None:
     _replace(DefaultRecordBatch, "_read_msg", _read_any_record)
     _replace(Fetcher, "fetched_records", _return_paused_fetches)
     _replace(Fetcher, "_parse_fetched_data", guard_batches)
+    _replace(Fetcher, "_append", bound_polls)
     _replace(ConsumerCoordinator, "fetch_committed_offsets_async", _forget_late_answers)
     for module in (default_records, legacy_records):
         for name, decode in DECODERS.items():
