@@ -1,7 +1,6 @@
 """The store's user has exactly the rights of the production guide: everything works, and each of them is needed."""
 
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 PASSWORD = "hunter2"  # noqa: S105 - of this test
-PROJECT = f"rights_{uuid.uuid4().hex[:8]}"
+PROJECT = "rights"
 
 RULE = rule_of(PROJECT, PASSWORD)
 UNPROVED = {"+auth", "+select", "+ping", "+asking", "+cluster|slots", "+client|setinfo", "+hello", "+info", "+command"}
