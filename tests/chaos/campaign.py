@@ -265,12 +265,12 @@ def _options() -> tuple[Plan, Path]:
         "--leave-out", choices=sorted(LEAVE_OUT), nargs="*", default=[], help="parts of the workload to omit"
     )
     parser.add_argument("--cluster", action="store_true", help="a store of three primaries and three replicas")
-    parser.add_argument(
-        "--wait-replicas", type=int, default=1, help="of a cluster; 0: rows are lost, reported and rebuilt"
-    )
+    parser.add_argument("--wait-replicas", type=int, default=1, help="0: rows are lost, reported, rebuilt")
     parser.add_argument("--directory", type=Path, help="directory for data and logs; default: a new one")
     chosen = parser.parse_args()
     left_out, waited = frozenset(chosen.leave_out), chosen.wait_replicas if chosen.cluster else None
+    # After a rewind, what an erased user did earlier is not in counts of items either: a replay has it.
+    left_out |= {"erasures"} if waited == 0 else frozenset()
     plan = Plan(chosen.seed, chosen.events, chosen.faults, chosen.behavior, chosen.activity, left_out, waited)
     return plan, chosen.directory or Path(tempfile.mkdtemp(prefix=f"crossrec-chaos-{plan.seed}-"))
 

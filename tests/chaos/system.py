@@ -86,6 +86,7 @@ class ConsumerProcess:
             raise CampaignFailed(f"{self.name} ignored SIGTERM; its log is {self.log}") from error
         if code:
             raise CampaignFailed(f"{self.name} ended with {code}; its log is {self.log}")
+        self._process = None  # it did not die by itself
 
     def check(self) -> None:
         """Raise CampaignFailed if it died by itself."""
