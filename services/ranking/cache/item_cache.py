@@ -139,6 +139,11 @@ class ItemCache:
         """All changes until then have been read."""
         self._synced_s = time_s
 
+    def mark_stale(self, items: Iterable[str], facets: Iterable[int]) -> None:
+        """Changes of these rows could not be read: they do not count as fresh."""
+        with self._lock:
+            self._table.mark_stale(items, facets)
+
     def mark_all_stale(self) -> None:
         """Changes may have been missed: no row counts as fresh."""
         with self._lock:

@@ -161,6 +161,12 @@ class ItemTable:
             old = old[np.argpartition(-self._used_s[old], count)[:count]]
         return [self._ids[slot] for slot in old[np.argsort(-self._used_s[old])].tolist()]
 
+    def mark_stale(self, items: Iterable[str], facets: Iterable[int]) -> None:
+        """Mark these stale, where they are in memory."""
+        self._read_s[[self._slots[item] for item in items if item in self._slots]] = NEVER
+        self._facet_read_s[[self._facet_slots[key] for key in facets if key in self._facet_slots]] = NEVER
+        self._all_read = False
+
     def mark_all_stale(self) -> None:
         """Mark all items and facets stale."""
         for read_s in (self._read_s, self._facet_read_s):

@@ -15,7 +15,7 @@ from services.ranking.cache.item_cache import ItemCache
 from services.ranking.cache.item_table import FACET_VIEW
 from services.ranking.cache.scenario_cache import ScenarioCache
 from services.server.logging import log_event
-from services.store.protocol import ChangeFeed
+from services.store.protocol import ChangeFeed, StoreUnavailable
 
 BATCH = 128
 """Items per read: requests wait no longer than it takes to fill their columns in."""
@@ -111,7 +111,11 @@ class Refresher:
         items = {key[0] for keys in changed.values() for key in keys}
         if items or facets:
             self._items.mark_changed(items, facets)
-            self._items.refresh_changed(items, facets, self._scenarios.current().ids)
+            try:
+                self._items.refresh_changed(items, facets, self._scenarios.current().ids)
+            except StoreUnavailable:
+                self._items.mark_stale(items, facets)  # the feed does not name them again
+                raise
         self._items.mark_synced(begun_s)
 
     def _log_state(self, failing: str) -> None:

@@ -6,7 +6,7 @@ from services.ranking.cache.item_cache import ItemCache
 from services.ranking.cache.refresh import BATCH, Refresher
 from services.ranking.cache.scenario_cache import ScenarioCache
 from services.store.protocol import Key, StoreUnavailable
-from tests.unit.ranking.cache.test_item_cache import AGE_S, ENCODER, SCHEMA, describe, sizes
+from tests.unit.ranking.cache.test_item_cache import AGE_S, ENCODER, SCHEMA, describe, put, sizes, unique_users
 from tests.unit.ranking.recording_store import Clock, RecordingStore
 
 
@@ -87,6 +87,25 @@ def test_only_changed_items_are_read_again(
     store.reads.clear()
     assert [99.0, 4.0] == sizes(items.lookup(["i3", "i4"], ()))
     assert [] == store.reads
+
+
+def test_changes_that_could_not_be_read_are_read_later(
+    refresher: Refresher, items: ItemCache, store: RecordingStore, feed: FakeChangeFeed
+) -> None:
+    """The feed names a change once: rows that it named must not count as fresh after a failed read."""
+    refresher.warm(60.0)
+    refresher.step(0.0)
+    describe(store, "i3", 99.0)
+    put(store, "facet_activity", ("11",), unique_users=5.0)
+    feed.changes.append({"item": {("i3",)}, "item_scenario": set(), "facet_activity": {("11",)}})
+    store.failure = StoreUnavailable("time-out")
+    with pytest.raises(StoreUnavailable):
+        refresher.step(0.0)
+    store.failure = None
+    refresher.step(0.0)
+    found = items.lookup(["i3", "i4"], ())
+    assert [99.0, 4.0] == sizes(found)
+    assert [5.0, 5.0] == unique_users(found)
 
 
 def test_after_changes_were_missed_everything_is_read_again(
