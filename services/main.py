@@ -54,6 +54,8 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         lost = error.filename is None and _is_unwritable(sys.stdout)
+        if lost:
+            _discard_output()
         _fail(f"standard output: {error.strerror}" if lost else describe_os_error(error))
     finally:
         _flush()
@@ -100,11 +102,15 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # What is left would fail again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         if error.errno != errno.EPIPE:  # whoever reads, like `head`, has enough
             _fail(f"standard output: {error.strerror}")
         raise SystemExit(1) from None
+
+
+def _discard_output() -> None:
+    """Drop what is buffered for standard output: it would fail again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(text: str) -> NoReturn:
