@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.kafka.connection import KafkaUnavailable
-from services.store.protocol import FencedWrite, StoreUnavailable
+from services.store.protocol import FencedWrite, RowsLost, StoreUnavailable
 from tests.contract.alert_rules import Scrapes, text_of
 from tests.unit.consumers.test_observer import RECORDS, Scene
 
@@ -101,6 +101,13 @@ def records_expire(_: Path) -> Scrapes:
     return consumer.scrapes()
 
 
+def rows_are_lost(_: Path) -> Scrapes:
+    consumer = Consumer()
+    consumer.scene.handler.failures = [RowsLost("behavior, partition 0")]
+    consumer.scene.loop.step()
+    return consumer.scrapes()
+
+
 SCENES = {
     "ConsumerBehind": folding_stalls,
     "ConsumerSilent": consumer_is_idle,
@@ -111,4 +118,5 @@ SCENES = {
     "ConsumerFenced": rows_are_ahead,
     "ConsumerPartitionStands": a_batch_cannot_be_read,
     "ConsumerRecordsExpired": records_expire,
+    "ConsumerRowsLost": rows_are_lost,
 }

@@ -81,7 +81,10 @@ def test_outputs_that_a_topic_does_not_take_are_tried_in_halves_and_set_aside(st
     """Somebody made the activity topic with a limit so low that some events' deltas do not fit, others' do."""
     limit_topic(stage, "activity", 960)
     # In batches with overhead, the deltas of a long id take 1,027 bytes, those of a short one 900.
-    events = [behavior_event(number, item_id="i" * 128 if number % 10 == 3 else "i0") for number in range(60)]
+    events = [
+        behavior_event(number, user_id=f"u{number:02}", item_id="i" * 128 if number % 10 == 3 else "i0")
+        for number in range(60)
+    ]
     stage.send(events)
     fold(stage, ["behavior"])
     aside = dead_letters(stage)

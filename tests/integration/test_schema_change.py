@@ -10,6 +10,7 @@ from services.consumers.main import consume
 from services.features.config import Attribute, FeatureConfig
 from services.features.event_types import EVENT_TYPES
 from services.features.rows import Row, default_value, pack_rows
+from services.features.saturation import saturation_weights
 from services.features.schema import Schema, build_schema
 from services.store.connect import open_feature_store, open_rows, open_rows_for_batches
 from services.store.protocol import IncompatibleSchema, StaleSchema, read_rows
@@ -62,11 +63,16 @@ def test_rows_stay_valid_after_a_change_of_the_schema(stage: Stage) -> None:
     assert item is not None
     assert (OLD_SCHEMA.fingerprint, [7.0]) == (int(item["schema"]), item["attributes"].tolist())
     fold(new, 3)
-    for view, key in (("user", ("u0",)), ("user_scenario", ("u0", "s0")), ("item_activity", ("i0",))):
+    one_user = 1.0 + saturation_weights(np.array([3, 5])).sum()  # of three clicks, in the activity of all users
+    for view, key, expected in (
+        ("user", ("u0",), 3.0),
+        ("user_scenario", ("u0", "s0"), 3.0),
+        ("item_activity", ("i0",), one_user),
+    ):
         for features in (NEW, FeatureConfig()):
             fingerprint, clicks = schemas(stage, view, key, features)
             assert NEW_SCHEMA.fingerprint == fingerprint
-            assert clicks == pytest.approx(3.0, abs=1e-3)
+            assert clicks == pytest.approx(expected, abs=1e-3)
     assert (OLD_SCHEMA.fingerprint, NEW_SCHEMA.fingerprint) == read_lineage(new.store).fingerprints
     with pytest.raises(StaleSchema, match=f"the store has the newer {NEW_SCHEMA.fingerprint}"):
         consume("behavior", stage.settings, stage.store, Event(), HashingEncoder)
