@@ -258,7 +258,7 @@ def test_metrics_are_those_of_all_workers_and_of_their_predecessors(tmp_path: Pa
     """Every answer counts once, in the worker that gave it, also after an exchange, a kill, and with a hung worker."""
     answers, seconds = 'crossrec_ranking_requests_total{code="OK"}', "crossrec_ranking_request_seconds_count"
     with supervised(tmp_path) as server:
-        with asking(server, retries=True) as clients:
+        with asking(server, clients=16, retries=True) as clients:  # so that hardly ever one worker gets them all
             wait_until(lambda: sum(len(client.answered) for client in clients) > 200)
         asked = sum(len(client.answered) for client in clients)
         assert 2 == len({name for client in clients for name in client.answered})
