@@ -1,6 +1,7 @@
 """Polls that are bounded in bytes."""
 
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,9 +37,9 @@ def poll(parts: list[Part], most: int = 5000) -> dict[int, list[int]]:
         return len(found)
 
     drained: Any = defaultdict(list)
-    left, bounded = most, bound_polls(append)
+    left, bounded, fetcher = most, bound_polls(append), SimpleNamespace()
     for part in parts:
-        while left > 0 and (taken := bounded(None, drained, part, left, True)):
+        while left > 0 and (taken := bounded(fetcher, drained, part, left, True)):
             left -= taken
     return {number: [record.offset for record in records] for number, records in drained.items()}
 
