@@ -1,8 +1,8 @@
 """Bounds what waits for clients: threads that read a call's message, and calls whose answer is not taken yet.
 
 A client that sends nothing, or takes nothing, keeps a thread or memory of the server. Such waits have a time limit.
-When there are too many, those of clients that have sent nothing yet end first, among these one of whoever has most.
-Knows no gRPC.
+When there are too many, those of clients that have sent nothing yet end first, among these one of the client that has
+most. Knows no gRPC.
 """
 
 import logging
@@ -120,6 +120,15 @@ class ClientWaits:
         if victim is not None:
             self._end_call(victim, crowded=True)
         return wait
+
+    def next_message(self, requests: Iterator[bytes], client: str, cancel: Callable[[], object]) -> bytes | None:
+        """The next message of a call, waited for in turn; None: there is none. Raises Overloaded."""
+        data, wait = None, self.begin_in_turn(client, cancel)
+        try:
+            data = next(requests, None)
+        finally:
+            self.end(wait, well=data is not None)
+        return data
 
     def end(self, wait: ClientWait, *, well: bool = False) -> None:
         """The client has done what it had to (`well`), or its call is over."""

@@ -32,7 +32,7 @@ READ_BYTES = 512 * 1024 * 1024
 the largest request. The memory limits in the chart leave room for it."""
 
 MOST_UNTAKEN = 64
-"""Calls whose answer their client has not taken; of more, those of whoever has most end."""
+"""Calls whose answer their client has not taken; of more, those of the client that has most end."""
 
 TAKE_TIMEOUT_S, TAKE_GRACE_S = 60.0, 5.0
 """Seconds that a client has to take an answer; while there are too many untaken ones, at least the second."""

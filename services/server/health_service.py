@@ -156,11 +156,7 @@ class HealthService:
     def _asked_for(self, requests: Iterator[bytes], context: Any) -> str:
         """The service that a call's message names; aborts the call if there is none."""
         try:
-            data, wait = None, self._messages.begin_in_turn(waiter_of(context), context.cancel)
-            try:
-                data = next(requests, None)
-            finally:
-                self._messages.end(wait, well=data is not None)
+            data = self._messages.next_message(requests, waiter_of(context), context.cancel)
             return str(health_pb2.HealthCheckRequest.FromString(data or b"").service)
         except Overloaded as error:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))

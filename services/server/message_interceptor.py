@@ -70,7 +70,7 @@ class MessageInterceptor(grpc.ServerInterceptor):
         self, call: Callable[[Any, Any], Any], parse: Callable[[bytes], Any], requests: Iterator[bytes], context: Any
     ) -> Any:
         client, waiter = _identify(context)
-        data = self._next(requests, waiter, context)
+        data = self._limits.messages.next_message(requests, waiter, context.cancel)
         if data is None:
             raise InvalidRequest("request", "is missing")
         if len(data) <= SMALL_BYTES:
@@ -102,17 +102,8 @@ class MessageInterceptor(grpc.ServerInterceptor):
                 yield answer
 
     def _read(self, requests: Iterator[bytes], waiter: str, context: Any) -> Iterator[bytes]:
-        while (data := self._next(requests, waiter, context)) is not None:
+        while (data := self._limits.messages.next_message(requests, waiter, context.cancel)) is not None:
             yield data
-
-    def _next(self, requests: Iterator[bytes], waiter: str, context: Any) -> bytes | None:
-        """The next message of a call; None: there is none."""
-        data, wait = None, self._limits.messages.begin_in_turn(waiter, context.cancel)
-        try:
-            data = next(requests, None)
-        finally:
-            self._limits.messages.end(wait, well=data is not None)
-        return data
 
     def _parsed(self, requests: Iterator[bytes], parse: Callable[[bytes], Any], client: str) -> Iterator[Any]:
         for data in requests:
