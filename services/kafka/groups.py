@@ -4,7 +4,7 @@ Joins no group. Every request to a coordinator goes through `retry_until_ready`.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +13,8 @@ from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
-from services.kafka.connection import WAIT_S, Kafka, kafka_arguments, translate_errors
+from services.kafka.connection import WAIT_S, Kafka
+from services.kafka.topics import open_admin
 
 PAUSE_S = 0.1
 """Seconds between two tries."""
@@ -23,6 +24,9 @@ PASSING_S = 30.0
 
 STABLE = "Stable"
 """Kafka's state of a group whose partitions are assigned."""
+
+DEAD = "Dead"
+"""Kafka's state of a group that never existed, and of one with offsets whose coordinator has forgotten it."""
 
 ABSENT = "absent"
 """State of a group that does not exist."""
@@ -77,6 +81,17 @@ class GroupAdmin:
         except kafka_errors.GroupIdNotFoundError:
             return parse_group(None)
 
+    def rights(self, group: str) -> Collection[str] | None:
+        """What this principal may do with the group, as Kafka's names of operations; None: there is no such group."""
+        try:
+            found = self._ask(lambda: self._admin.describe_groups([group], include_authorized_operations=True)[group])
+        except kafka_errors.GroupAuthorizationFailedError:
+            return ()
+        except kafka_errors.GroupIdNotFoundError:
+            return None
+        # Kafka names no rights on a group that does not exist yet.
+        return None if found["group_state"] == DEAD else found["authorized_operations"] or ()
+
     def committed_offsets(self, group: str, topic: str) -> dict[int, int]:
         """The committed offset per partition of the topic; partitions without one are left out."""
         try:
@@ -107,17 +122,13 @@ class GroupAdmin:
 @contextmanager
 def open_group_admin(kafka: Kafka) -> Iterator[GroupAdmin]:
     """A GroupAdmin. Errors of Kafka's client within the context are raised as KafkaUnavailable."""
-    with (
-        translate_errors(kafka),
-        KafkaAdminClient(**kafka_arguments(kafka), bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin,
-    ):
+    with open_admin(kafka, bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin:
         yield GroupAdmin(admin)
 
 
 def parse_group(answer: Mapping[str, Any] | None) -> GroupDescription:
     """State and members from Kafka's description of a group; None: there is no such group."""
-    # Kafka calls Dead a group that never existed, and one with offsets whose coordinator has forgotten it.
-    if answer is None or answer["group_state"] == "Dead":
+    if answer is None or answer["group_state"] == DEAD:
         return GroupDescription(ABSENT, ())
     return GroupDescription(
         answer["group_state"], tuple(map(_parse_member, answer["members"])), answer.get("protocol_type", "")

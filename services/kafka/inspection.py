@@ -3,11 +3,10 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from services.kafka.connection import WAIT_S, Kafka, kafka_arguments, translate_errors
-from services.kafka.groups import retry_until_ready
-from services.kafka.topics import open_admin
+from services.kafka.groups import open_group_admin
+from services.kafka.topics import open_admin, read_configs
 
 LIMITS = ("transaction.max.timeout.ms", "group.max.session.timeout.ms", "offsets.retention.minutes")
 """Settings of brokers that bound what clients may ask for: the smallest of all brokers counts."""
@@ -31,16 +30,13 @@ class Rights:
 
 def read_limits(kafka: Kafka) -> dict[str, int]:
     """The limits of the brokers by name; those that they do not show are left out. Raises KafkaUnavailable."""
-    from kafka.admin import ConfigResource, ConfigResourceType
-
+    names = [*LIMITS, LEAST]
     with open_admin(kafka) as admin:
         brokers = [str(each["broker_id"]) for each in admin.describe_cluster()["brokers"]]
-        names = [*LIMITS, LEAST]
-        resources = [ConfigResource(ConfigResourceType.BROKER, broker, names) for broker in brokers]
-        found = admin.describe_configs(resources, config_filter="all").get("broker", {})
+        found = read_configs(admin, "broker", brokers, names)
     limits = {}
     for name in names:
-        values = [int(config[name]["value"]) for config in found.values() if name in config]
+        values = [int(config[name]) for config in found.values() if name in config]
         if values:
             limits[name] = max(values) if name == LEAST else min(values)
     return limits
@@ -48,21 +44,10 @@ def read_limits(kafka: Kafka) -> dict[str, int]:
 
 def read_rights(kafka: Kafka, topics: Sequence[str], groups: Sequence[str]) -> Rights:
     """The rights of the principal that the settings name, on topics and groups. Raises KafkaUnavailable."""
-    from kafka.errors import GroupAuthorizationFailedError, GroupIdNotFoundError
-
-    of_groups: dict[str, Collection[str]] = {}
     with open_admin(kafka) as admin:
         of_topics = {each["name"]: each["authorized_operations"] or () for each in admin.describe_topics(list(topics))}
-        for group in groups:
-            try:
-                found = retry_until_ready(partial(admin.describe_groups, [group], None, True))[group]
-                # Kafka names no rights on a group that does not exist yet.
-                if found["group_state"] != "Dead":
-                    of_groups[group] = found["authorized_operations"] or ()
-            except GroupAuthorizationFailedError:
-                of_groups[group] = ()
-            except GroupIdNotFoundError:
-                continue
+    with open_group_admin(kafka) as group_admin:
+        of_groups = {group: rights for group in groups if (rights := group_admin.rights(group)) is not None}
     return Rights(of_topics, of_groups)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from services.errors import ConfigurationError
 from services.kafka.connection import Kafka, missing_codecs
-from services.kafka.topics import TopicSpec, minimum_in_sync, open_admin
+from services.kafka.topics import TopicSpec, minimum_in_sync, open_admin, read_configs
 
 LEAST_MESSAGE_BYTES = 1024 * 1024 + 12
 """Kafka's default of max.message.bytes, on which the limits of entries are built."""
@@ -85,8 +85,6 @@ def judge_topic(
 
 def judge_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: int) -> list[TopicVerdict]:
     """The verdicts on the topics that exist, in the order of the specs. Raises KafkaUnavailable, ConfigurationError."""
-    from kafka.admin import ConfigResource, ConfigResourceType
-
     with open_admin(kafka) as admin:
         topics = {
             topic["name"]: topic
@@ -94,11 +92,10 @@ def judge_topics(kafka: Kafka, specs: Sequence[TopicSpec], replication_factor: i
             if not topic["error_code"]
         }
         specs = [spec for spec in specs if spec.name in topics]
-        names = [ConfigResource(ConfigResourceType.TOPIC, spec.name, None) for spec in specs]
-        configs = admin.describe_configs(names, config_filter="all").get("topic", {}) if names else {}
+        configs = read_configs(admin, "topic", [spec.name for spec in specs], None)
     verdicts = []
     for spec in specs:
-        config = {name: str(each["value"]) for name, each in configs[spec.name].items()}
+        config = configs[spec.name]
         if not config:
             raise ConfigurationError(f"topic {spec.name}: Kafka does not show its settings: grant DescribeConfigs")
         partitions = topics[spec.name]["partitions"]

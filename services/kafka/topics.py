@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from services.errors import TopicMismatch
 from services.kafka.connection import WAIT_S, Kafka, KafkaUnavailable, brokers_of, kafka_arguments, translate_errors
@@ -162,13 +162,21 @@ def record_limits(kafka: Kafka, topics: Collection[str]) -> dict[str, int]:
 
     Topics that do not exist, or that the user may not describe, are left out. Raises KafkaUnavailable.
     """
-    from kafka.admin import ConfigResource, ConfigResourceType
-
-    resources = [ConfigResource(ConfigResourceType.TOPIC, topic, [RECORD_LIMIT]) for topic in topics]
     # Called between health checks, which must not wait for a broker that hangs.
     with open_admin(kafka, bootstrap_timeout_ms=LIMITS_MS, request_timeout_ms=LIMITS_MS) as admin:
-        found = admin.describe_configs(resources, config_filter="all").get("topic", {})
-    return {topic: int(found[topic][RECORD_LIMIT]["value"]) for topic in found if RECORD_LIMIT in found[topic]}
+        found = read_configs(admin, "topic", topics, [RECORD_LIMIT])
+    return {topic: int(config[RECORD_LIMIT]) for topic, config in found.items() if RECORD_LIMIT in config}
+
+
+def read_configs(
+    admin: "KafkaAdminClient", kind: Literal["topic", "broker"], names: Collection[str], only: Sequence[str] | None
+) -> dict[str, dict[str, str]]:
+    """Settings of topics or brokers by name, those that Kafka does not show left out; `only` these, or all of them."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    resources = [ConfigResource(ConfigResourceType[kind.upper()], name, only) for name in names]
+    found = admin.describe_configs(resources, config_filter="all").get(kind, {}) if resources else {}
+    return {name: {key: str(each["value"]) for key, each in config.items()} for name, config in found.items()}
 
 
 def list_topics(kafka: Kafka, timeout_s: float) -> set[str]:
