@@ -67,9 +67,14 @@ def _parse_url(text: str) -> StoreUrl:
     return StoreUrl((node,), db, SCHEMES[url.scheme], unquote(username), unquote(password))
 
 
+def split_nodes(text: str) -> list[str]:
+    """The addresses, host:port each, of a store's address in Feast's form; the other parts are options."""
+    return [part for part in map(str.strip, text.split(",")) if part and "=" not in part]
+
+
 def _parse_parts(text: str) -> StoreUrl:
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    nodes = tuple(_node(part) for part in parts if "=" not in part)
+    nodes = tuple(map(_node, split_nodes(text)))
     options = dict(part.split("=", 1) for part in parts if "=" in part)
     if unknown := sorted(options.keys() - {"db", "ssl", "username", "password"}):
         raise ValueError(f"has the unknown option {unknown[0][:40]}; {FORM}")

@@ -20,6 +20,7 @@ from redis.retry import Retry
 from services.settings.address import split_address
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import load_settings
+from services.settings.store_url import split_nodes
 from services.store.feast_api import (
     EntityKey,
     FeatureView,
@@ -66,8 +67,7 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
     @model_validator(mode="after")
     def _several_nodes_are_a_cluster(self) -> Self:
-        nodes = [part for part in self.connection_string.split(",") if "=" not in part]
-        if len(nodes) > 1 and self.redis_type is RedisType.redis:
+        if len(split_nodes(self.connection_string)) > 1 and self.redis_type is RedisType.redis:
             self.redis_type = RedisType.redis_cluster
         return self
 
@@ -125,7 +125,7 @@ class FencedRedisOnlineStore(RedisOnlineStore):
     ) -> tuple[list[dict[str, str]], dict[str, Any]]:
         """Nodes and arguments of redis-py, from which Feast makes its clients."""
         _, arguments = super()._parse_connection_string(connection_string)
-        addresses = [split_address(part) for part in connection_string.split(",") if "=" not in part]
+        addresses = map(split_address, split_nodes(connection_string))
         nodes = [{"host": host, "port": str(port)} for host, port in addresses]
         return nodes, {**arguments, **self._access}
 
