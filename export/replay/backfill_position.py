@@ -1,10 +1,8 @@
 """Sets the offsets at which streaming continues after a backfill."""
 
 from services.consumers.rewind import end_offsets, offsets_since, require_stopped, set_start_offsets
-from services.events.routing import topic_name
 from services.features.schema import build_schema
 from services.settings.load import Settings
-from services.settings.processes import CONSUMED_TOPICS
 from services.settings.times import parse_time_s
 from services.store.protocol import RowStore
 from services.store.schema_lineage import join_lineage
@@ -29,7 +27,7 @@ def stream_on(settings: Settings, rows: RowStore, stream_from: str) -> dict[str,
     schema, starts = build_schema(settings.features), {}
     join_lineage(rows, schema)
     for kind in KINDS:
-        topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
+        topic = settings.topic(kind)
         # Existing deltas come from events whose rows the backfill replaces.
         at_end = stream_from == "end" or kind == "activity"
         offsets = (

@@ -15,7 +15,7 @@ from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.marked_source import MarkedRecordSource
 from services.consumers.observer import ConsumerObserver
 from services.consumers.projects import for_project
-from services.consumers.rewind import rewind_advice
+from services.consumers.rewind import open_marks
 from services.consumers.scenario_gate import ScenarioGate
 from services.consumers.stoppable_encoder import StoppableEncoder
 from services.errors import ConfigurationError
@@ -29,9 +29,8 @@ from services.server.logging import configure_logging, log_event
 from services.server.metrics_endpoint import serve_metrics
 from services.server.telemetry.setup import open_tracing
 from services.settings.load import Settings
-from services.settings.processes import CONSUMED_TOPICS, CONSUMER_KINDS
+from services.settings.processes import CONSUMER_KINDS
 from services.store.cached_item_rows import CachedItemRowStore
-from services.store.folded_offsets import FoldedOffsets
 from services.store.folding import read_scenario_ids
 from services.store.metered_rows import MeteredRowStore
 from services.store.protocol import FencedWrite, RowStore, StoreUnavailable
@@ -96,7 +95,7 @@ def consume(
     config = KafkaRecordSourceConfig(
         kafka=kafka,
         group=settings.group(kind),
-        topic=topic_name(kafka.topic_prefix, CONSUMED_TOPICS[kind]),
+        topic=settings.topic(kind),
         max_poll_records=chosen.max_poll_records,
         session_timeout_ms=chosen.session_timeout_ms,
         transaction_timeout_ms=chosen.transaction_timeout_ms,
@@ -106,7 +105,7 @@ def consume(
     handler = build_handler(kind, settings, schema, rows, lambda: StoppableEncoder(encoder(), stop), counts)
     handler = for_project(kind, handler, settings.store.project)
 
-    folded = FoldedOffsets(store, schema, config.topic, kafka.topic_epoch, rewind_advice(kind))
+    folded = open_marks(settings, schema, store, kind)
 
     def admit_topic(committed: Mapping[int, int]) -> list[int]:
         join_lineage(store, schema)
@@ -151,7 +150,7 @@ def build_handler(
         case "behavior":
             # Only here: the consumer that writes item rows must read the stored rows.
             cached = CachedItemRowStore(store, chosen.item_cache_size, chosen.item_cache_age_s)
-            topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS["activity"])
+            topic = settings.topic("activity")
             count = partial(partitions_of, topic) if partitions_of else lambda: settings.kafka.partitions
             known = partial(read_scenario_ids, store, schema)
             gate = ScenarioGate(chosen.unregistered_scenarios, known, chosen.item_cache_age_s)

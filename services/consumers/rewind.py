@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.errors import ConfigurationError
-from services.events.routing import topic_name
 from services.features.schema import Schema
 from services.kafka.groups import open_group_admin
 from services.kafka.reader import open_reader
 from services.kafka.topics import describe_topic
 from services.settings.load import Settings
-from services.settings.processes import CONSUMED_TOPICS
 from services.store.folded_offsets import FoldedOffsets
 from services.store.protocol import OnlineStore, RowStore
 from services.store.schema_lineage import join_lineage
@@ -71,36 +69,33 @@ def rewind(settings: Settings, schema: Schema, rows: OnlineStore, kind: str, to_
     join_lineage(rows, schema)
     for each in kinds:
         # Until the rewind is complete, consumers find the marks behind the committed offsets and refuse to fold.
-        topic = describe_topic(settings.kafka, topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[each]))
-        _marks(settings, schema, rows, topic.name).reset(topic, [0] * topic.partitions)
+        found = describe_topic(settings.kafka, settings.topic(each))
+        open_marks(settings, schema, rows, each).reset(found, [0] * found.partitions)
     results = []
     for each in kinds:
         dropped = {view: rows.drop(schema[view]) for view in REBUILT_VIEWS[each]}
-        topic_of_kind = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[each])
         # Deltas that are in the topic already were summed into the dropped rows.
-        offsets = offsets_since(settings, topic_of_kind, math.inf if each == "activity" else to_s)
+        offsets = offsets_since(settings, settings.topic(each), math.inf if each == "activity" else to_s)
         set_start_offsets(settings, schema, rows, each, offsets)
-        results.append(RewindResult(each, topic_of_kind, offsets, dropped))
+        results.append(RewindResult(each, settings.topic(each), offsets, dropped))
     return results
 
 
 def set_start_offsets(settings: Settings, schema: Schema, rows: RowStore, kind: str, offsets: Sequence[int]) -> None:
     """Have a kind of consumer fold its topic from `offsets` on, one per partition, and no record before them."""
-    topic = topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
+    topic = settings.topic(kind)
     found = describe_topic(settings.kafka, topic)
-    _marks(settings, schema, rows, topic).reset(found, offsets)
+    open_marks(settings, schema, rows, kind).reset(found, offsets)
     with open_group_admin(settings.kafka) as admin:
         admin.set_offsets(settings.group(kind), topic, offsets)
 
 
-def rewind_advice(kind: str) -> str:
-    """What to do about rows that the store has lost; activity is rebuilt from behaviour."""
-    kind = "behavior" if kind == "activity" else kind
-    return f"stop the consumers, `crossrec consumers rewind --kind {kind} --to beginning`, start them"
-
-
-def _marks(settings: Settings, schema: Schema, rows: RowStore, topic: str) -> FoldedOffsets:
-    return FoldedOffsets(rows, schema, topic, settings.kafka.topic_epoch, "rewind")
+def open_marks(settings: Settings, schema: Schema, rows: RowStore, kind: str) -> FoldedOffsets:
+    """The marks in the store of what is folded of the topic of a kind of consumer."""
+    # Activity is rebuilt from behaviour.
+    rebuilt = "behavior" if kind == "activity" else kind
+    remedy = f"stop the consumers, `crossrec consumers rewind --kind {rebuilt} --to beginning`, start them"
+    return FoldedOffsets(rows, schema, settings.topic(kind), settings.kafka.topic_epoch, remedy)
 
 
 def require_stopped(settings: Settings, kinds: Sequence[str]) -> None:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.dead_letters.topic import dead_letter_topic
-from services.consumers.rewind import require_stopped
+from services.consumers.rewind import open_marks, require_stopped
 from services.errors import ConfigurationError
-from services.events.routing import topic_name
 from services.features.schema import build_schema
 from services.kafka.exclusive_writer import open_exclusive_writer
 from services.kafka.groups import open_group_admin
@@ -17,7 +16,6 @@ from services.kafka.reader import open_reader
 from services.kafka.unreadable import UnreadableBatch
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS
-from services.store.folded_offsets import FoldedOffsets
 from services.store.protocol import RowStore
 
 
@@ -37,7 +35,7 @@ def skip_batch(settings: Settings, rows: RowStore, kind: str, partition: int, to
     """
     if kind not in CONSUMED_TOPICS:
         raise ConfigurationError(f"kind: {kind}: choose one of {', '.join(CONSUMED_TOPICS)}")
-    group, topic = settings.group(kind), topic_name(settings.kafka.topic_prefix, CONSUMED_TOPICS[kind])
+    group, topic = settings.group(kind), settings.topic(kind)
     require_stopped(settings, (kind,))
     with open_group_admin(settings.kafka) as admin, open_reader(settings.kafka) as reader:
         if partition not in reader.partitions(topic):
@@ -59,7 +57,6 @@ def skip_batch(settings: Settings, rows: RowStore, kind: str, partition: int, to
         record = skipped.as_record()
         with open_exclusive_writer(settings.kafka, f"{group}-skip") as writer:
             writer.write([DeadLetter(record, record.unreadable).output(dead_letter_topic(settings))])
-        folded = FoldedOffsets(rows, build_schema(settings.features), topic, settings.kafka.topic_epoch, "rewind")
-        folded.record({partition: after})
+        open_marks(settings, build_schema(settings.features), rows, kind).record({partition: after})
         admin.set_offset(group, topic, partition, after)
     return skipped

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from services.events.routing import topic_name
 from services.kafka.groups import GroupMember, open_group_admin
 from services.kafka.reader import TopicReader, open_reader
 from services.kafka.record_source import Record
@@ -101,8 +100,8 @@ def read_groups(settings: Settings, now_s: float) -> list[GroupStatus]:
     kafka = settings.kafka
     with open_group_admin(kafka) as admin, open_reader(kafka, max_poll_records=1) as reader:
         groups = []
-        for kind, suffix in CONSUMED_TOPICS.items():
-            group, topic = settings.group(kind), topic_name(kafka.topic_prefix, suffix)
+        for kind in CONSUMED_TOPICS:
+            group, topic = settings.group(kind), settings.topic(kind)
             found = admin.describe(group)
             state, partitions = NO_TOPIC, list[PartitionStatus]()
             if reader.partitions(topic):
