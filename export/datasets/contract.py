@@ -1,6 +1,6 @@
 """The rules of the events contract for the three tables, by column: what the gateway refuses, no data set may hold.
 
-Lengths, characters and bounds are those of `services.events.validation`; here they are checked by the column. Rows are
+Lengths, characters and bounds are those of `services.events.checks`; here they are checked by the column. Rows are
 counted from 0. Not checked: the age of an event, which history has, and whether attributes are declared, which the
 settings decide later. Ids of candidates are not ids of events.
 """
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from export.datasets.errors import Problem
-from services.events import validation as contract
+from services.events import checks as contract
 from services.features.event_types import select_event_types
 from services.features.ids import MAX_STORED_ID_BYTES, find_id_fault, find_length_fault
 from services.features.times import describe_future

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from crossrec.events.v1.events_pb2 import Accepted, Entry, EntryResult, Rejected
 from services.errors import InvalidRequest
+from services.events.checks import Violation
 from services.events.codec import encode
 from services.events.routing import DELETIONS, route_entry, topic_name
-from services.events.validation import Violation, find_violation, stamp_entry
+from services.events.validation import find_violation, stamp_entry
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
 from services.kafka.publisher import OutgoingRecord

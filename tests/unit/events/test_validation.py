@@ -7,7 +7,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EventType, ItemUpdate, UserErasure
-from services.events.validation import RULES, RuleContext, Violation, find_violation, stamp_entry
+from services.events.checks import RuleContext, Violation
+from services.events.validation import RULES, find_violation, stamp_entry
 from services.features.config import DAY_S, Attribute, FeatureConfig
 
 NOW_S = 1_800_000_000.25
