@@ -19,8 +19,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kafka import KafkaConsumer, TopicPartition
-
 from services.consumers.main import build_handler
 from services.infra.commands import InfraConfig, down, up
 from services.kafka.record_source import Record
@@ -29,7 +27,7 @@ from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
 from tests.chaos.system import CampaignFailed, ConsumerProcess
 from tests.integration.boundary import boundary, open_senders
-from tests.integration.consumer_harness import SCHEMA, Stage, folded, staged
+from tests.integration.consumer_harness import SCHEMA, Stage, dead_letters, folded, staged
 from tests.unit.consumers.streams import assert_rows
 from tests.waiting import wait_until
 
@@ -174,17 +172,10 @@ def _send_all(stage: Stage, count: int, seed: int, report: Report) -> dict[str, 
 
 def _dead_letters(stage: Stage) -> dict[str, list[int]]:
     """Offsets of the records that committed dead letters name, by topic."""
-    kafka = stage.settings.kafka
-    partition = TopicPartition(f"{kafka.topic_prefix}.dead-letter", 0)
     found: dict[str, list[int]] = {stage.topic(kind): [] for kind in CONSUMER_KINDS}
-    with KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, isolation_level="read_committed") as consumer:
-        consumer.assign([partition])
-        consumer.seek_to_beginning(partition)
-        end = consumer.end_offsets([partition])[partition]
-        while consumer.position(partition) < end:
-            for record in consumer.poll(1000).get(partition, []):
-                headers = dict(record.headers)
-                found[headers["topic"].decode()].append(int(headers["offset"]))
+    for record in dead_letters(stage):
+        headers = dict(record.headers)
+        found[headers["topic"].decode()].append(int(headers["offset"]))
     return found
 
 

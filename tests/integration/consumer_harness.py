@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import RetriableError
 
 from crossrec.events.v1.events_pb2 import Entry
@@ -170,6 +171,19 @@ class BlockingStore:
 
     def delete(self, view: View, keys: Sequence[Key], position: Sequence[int]) -> None:
         self._store.delete(view, keys, position)
+
+
+def dead_letters(stage: Stage) -> list[ConsumerRecord]:
+    """The committed records of the dead-letter topic."""
+    kafka, found = stage.settings.kafka, list[ConsumerRecord]()
+    partition = TopicPartition(f"{kafka.topic_prefix}.dead-letter", 0)
+    with KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, isolation_level="read_committed") as consumer:
+        consumer.assign([partition])
+        consumer.seek_to_beginning(partition)
+        end = consumer.end_offsets([partition])[partition]
+        while consumer.position(partition) < end:
+            found += consumer.poll(1000).get(partition, [])
+    return found
 
 
 def clicks(stage: Stage, user: str) -> float:

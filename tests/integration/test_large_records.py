@@ -4,17 +4,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from crossrec.events.v1.events_pb2 import Entry
 from services.infra.commands import Endpoints
 from services.settings.processes import CONSUMER_KINDS
 from services.store.protocol import read_rows
-from tests.integration.consumer_harness import SCHEMA, Stage, clicks, folded, running, staged
+from tests.integration.consumer_harness import SCHEMA, Stage, clicks, dead_letters, folded, running, staged
 from tests.unit.consumers.streams import behavior_event, item_update
 from tests.waiting import wait_until
 
@@ -39,19 +38,6 @@ def limit_topic(stage: Stage, suffix: str, most_bytes: int) -> None:
     name = f"{stage.settings.kafka.topic_prefix}.{suffix}"
     change = ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": str(most_bytes)})
     assert {name: "OK"} == stage.admin.alter_configs([change])["topic"]
-
-
-def dead_letters(stage: Stage) -> list[Any]:
-    """The committed dead letters."""
-    partition, found = TopicPartition(f"{stage.settings.kafka.topic_prefix}.dead-letter", 0), list[Any]()
-    servers = stage.settings.kafka.bootstrap_servers
-    with KafkaConsumer(bootstrap_servers=servers, isolation_level="read_committed") as consumer:
-        consumer.assign([partition])
-        consumer.seek_to_beginning(partition)
-        end = consumer.end_offsets([partition])[partition]
-        while consumer.position(partition) < end:
-            found += consumer.poll(1000).get(partition, [])
-    return found
 
 
 def fold(stage: Stage, kinds: Sequence[str]) -> None:

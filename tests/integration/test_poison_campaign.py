@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from services.consumers.main import build_handler
 from services.infra.commands import Endpoints
@@ -16,7 +15,7 @@ from services.settings.processes import CONSUMER_KINDS
 from services.store.memory import MemoryRowStore
 from services.text.protocol import HashingEncoder
 from tests.integration.boundary import LARGE, boundary, open_senders
-from tests.integration.consumer_harness import SCHEMA, Stage, folded, running, staged
+from tests.integration.consumer_harness import SCHEMA, Stage, dead_letters, folded, running, staged
 from tests.integration.mutations import MUTATIONS, Made
 from tests.unit.consumers.streams import assert_rows
 from tests.waiting import wait_until
@@ -83,17 +82,10 @@ def _as_read(topic: str, offsets: list[int], times_s: list[float], made: list[Ma
 
 def _read_dead_letters(stage: Stage, kind: str) -> list[int]:
     """Offsets of the records that the committed dead letters name."""
-    kafka = stage.settings.kafka
-    partition = TopicPartition(f"{kafka.topic_prefix}.dead-letter", 0)
     found: list[int] = []
-    with KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, isolation_level="read_committed") as consumer:
-        consumer.assign([partition])
-        consumer.seek_to_beginning(partition)
-        end = consumer.end_offsets([partition])[partition]
-        while consumer.position(partition) < end:
-            for record in consumer.poll(1000).get(partition, []):
-                headers = dict(record.headers)
-                assert (stage.topic(kind).encode(), b"0") == (headers["topic"], headers["partition"])
-                assert headers["reason"]
-                found.append(int(headers["offset"]))
+    for record in dead_letters(stage):
+        headers = dict(record.headers)
+        assert (stage.topic(kind).encode(), b"0") == (headers["topic"], headers["partition"])
+        assert headers["reason"]
+        found.append(int(headers["offset"]))
     return found
