@@ -103,7 +103,7 @@ def _flush() -> None:
         sys.stdout.flush()
     except OSError as error:
         _discard_output()
-        if error.errno != errno.EPIPE:  # whoever reads, like `head`, has enough
+        if error.errno != errno.EPIPE:  # the reader, like `head`, has enough
             _fail(f"standard output: {error.strerror}")
         raise SystemExit(1) from None
 

@@ -1,4 +1,4 @@
-"""What a browser may do with the console: requests of pages of other origins are refused, nobody may frame it.
+"""What a browser may do with the console: requests of pages of other origins are refused, no page may frame it.
 
 Browsers name the origin of the page in every web socket and every request that changes something. Scripts, which send
 none, need the token alone.

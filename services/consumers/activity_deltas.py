@@ -177,7 +177,7 @@ def _check_id(field: str, text: str) -> None:
 
 
 def _check_times(message: ActivityDelta, times: TimeLimits, now_s: float) -> None:
-    """A time of the year 9999 would stay in a row for good, and decay all that is added to it later to nothing."""
+    """A time of the year 9999 would stay in a row forever, and decay all that is added to it later to nothing."""
     found = [("time_s", message.time_s), ("last_value_time_s", message.last_value_time_s)]
     found += [(f"scenarios[{number}].time_s", part.time_s) for number, part in enumerate(message.scenarios)]
     latest_s = now_s + times.future_tolerance_s

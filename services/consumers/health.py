@@ -70,7 +70,7 @@ class ConsumerHealth:
         self._stopped = tuple(reasons)
 
     def on_expired(self, partition: int, records: int) -> None:
-        """Records of a partition expired before they were folded: rows lack them until somebody adds them."""
+        """Records of a partition expired before they were folded: rows lack them until they are added."""
         self._expired = {**self._expired, partition: self._expired.get(partition, 0) + records}
 
     def on_failure(self, what: str, reason: str) -> None:

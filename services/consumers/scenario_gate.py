@@ -1,4 +1,4 @@
-"""What becomes of events in scenarios that nobody registered, by a ScenarioUpdate: a setting.
+"""What becomes of events in scenarios that no ScenarioUpdate registered: a setting.
 
 An event may name any scenario, and each one takes rows of the user, of the item and of the scenario. Nothing reads the
 rows of an unregistered one, so that accepting them is for producers that are trusted, or ahead of the catalogue.

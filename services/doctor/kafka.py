@@ -56,7 +56,7 @@ def kafka_check(kafka: KafkaSettings) -> Check:
 
 
 def topic_checks(verdicts: list[TopicVerdict]) -> Iterator[Check]:
-    """Check the settings of the topics that exist, whoever made them."""
+    """Check the settings of the topics that exist."""
     bad = [each for each in verdicts if each.corrections or each.refusals]
     for each in bad:
         if each.refusals:
@@ -139,5 +139,5 @@ def clock_check(settings: Settings, topic: str) -> Check:
 
 
 def _may(operations: object, operation: str) -> bool:
-    """Whether a right is there; unknown: nobody keeps rights for it."""
+    """Whether a right is there; unknown: the brokers check no rights."""
     return operations is None or operation in operations or "ALL" in operations  # type: ignore[operator]

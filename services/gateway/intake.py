@@ -78,7 +78,7 @@ class Submission:
     def confirm(self, timeout_s: float) -> None:
         """Return when all accepted entries are stored, or rejected as too large for their topics.
 
-        Raises StorageRefused if Kafka refuses entries for good, Unavailable if some are not confirmed in time.
+        Raises StorageRefused if Kafka refuses entries permanently, Unavailable if some are not confirmed in time.
         """
         failures = self.failures(timeout_s)
         if not failures:
@@ -90,7 +90,7 @@ class Submission:
         raise Unavailable(f"Kafka has not confirmed {what} ({reason}); send the batch again with the same event ids")
 
     def refusal(self) -> StorageRefused | None:
-        """Why Kafka refuses entries for good, as far as is known now."""
+        """Why Kafka refuses entries permanently, as far as is known now."""
         return find_storage_refusal(map(confirmation_error, self.confirmations))
 
     def answer(self) -> list[EntryResult]:

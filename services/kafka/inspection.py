@@ -54,7 +54,7 @@ def read_rights(kafka: Kafka, topics: Sequence[str], groups: Sequence[str]) -> R
 def clock_skew_s(kafka: Kafka, topic: str, transactional_id: str) -> float:
     """By how many seconds the clock of a partition's leader is ahead of this machine's.
 
-    Writes a record in a transaction that is aborted, so that nobody reads it; the topic must stamp records on arrival.
+    Writes a record in a transaction that is aborted, so that it is never read; the topic must stamp records on arrival.
     Raises KafkaUnavailable, also where the principal may not write.
     """
     from kafka import KafkaProducer

@@ -3,7 +3,7 @@
 Header names that are not UTF-8 (Kafka accepts them from clients that send plain bytes): kafka-python raised on such a
 record, and no later record of the partition was read. The bytes are now read with backslash escapes.
 
-Attributes of a record: one byte that nobody uses, which kafka-python reads as a number of any length. With its highest
+Attributes of a record: one byte without use, which kafka-python reads as a number of any length. With its highest
 bit set, it took the next fields for others, up to an offset far ahead, and skipped what lies between. The byte is now
 cleared, and an offset outside of the batch makes the batch unreadable.
 

@@ -141,7 +141,7 @@ class KafkaConnection:
         """The error of a record as its sender gets it.
 
         An idempotent producer fails every record with its first fatal error: only the first of them, and those of its
-        topic if the topic is refused, are refused for good.
+        topic if the topic is refused, are refused permanently.
         """
         if getattr(error, "retriable", True) is not False:
             return error

@@ -1,7 +1,7 @@
 """The settings of topics that exist already: what is right, what can be corrected, and what is refused.
 
-`crossrec setup` corrects or refuses, `crossrec doctor` reports; both by `judge_topic`, which is pure. Whoever created a
-topic, it is held to what `create_topics` would have made.
+`crossrec setup` corrects or refuses, `crossrec doctor` reports; both by `judge_topic`, which is pure. Every topic
+is held to what `create_topics` would have made.
 """
 
 from collections.abc import Mapping, Sequence

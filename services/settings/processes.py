@@ -13,7 +13,7 @@ CONSUMED_TOPICS = {"behavior": "behavior", "item": "items", "scenario": "scenari
 CONSUMER_KINDS = tuple(CONSUMED_TOPICS)
 
 UnregisteredScenarios = Literal["accept", "pool", "reject"]
-"""What becomes of events in scenarios that nobody registered."""
+"""What becomes of events in unregistered scenarios."""
 
 
 class GatewaySettings(SettingsSection):

@@ -8,7 +8,7 @@ from services.settings.load import load_settings
 def setup_command() -> None:
     """Create the Kafka topics, register the feature views with Feast. Safe to repeat.
 
-    What exists already, whoever made it, is corrected (retention, cleanup policy, ...) or refused by name.
+    What exists already is corrected (retention, cleanup policy, ...) or refused by name.
     """
     from services.features.schema import build_schema
     from services.kafka.group_rules import require_usable
