@@ -1,4 +1,4 @@
-"""What Kafka refuses permanently: errors that sending again does not mend, and the largest record that each topic takes.
+"""What Kafka refuses permanently: errors that sending again does not mend, and the largest record of each topic.
 
 Knows errors of kafka-python by their names, and no client.
 """
