@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.jsonl_files import BATCH_ROWS, SUFFIXES, RawTable, find_files, read_files
 from export.datasets.labels import make_labels
-from export.datasets.splits import assign_splits
+from export.datasets.splits import assign_splits, take_given_splits
 from export.datasets.tables import (
     ERASURES,
     ITEMS,
@@ -71,10 +71,14 @@ def load_jsonl(
         raise DatasetError(f"{len(problems)} invalid values", problems)
     report("applying defaults and validating")
     dataset = _apply_defaults(raw, rules)
+    derived, splits = _are_labels_derived(dataset.events, rules), None
+    if derived:
+        without, splits = take_given_splits(dataset.events, raw["events"].place)
+        dataset = replace(dataset, events=without)
     validate_dataset(dataset, lambda table, row: raw[table].place(row), latest_s)
-    if rules.label_events and dataset.events["label"].null_count == len(dataset.events):
+    if derived:
         report("making labels")
-        dataset = make_labels(dataset, rules)
+        dataset = make_labels(dataset, rules, splits)
     return replace(
         dataset,
         events=sort_events(dataset.events),
@@ -103,7 +107,8 @@ def _apply_defaults(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset
     warnings: list[str] = []
     events = _apply_event_defaults(raw["events"].table, rules, warnings)
     first = _start_time(events, rules)
-    items = _replace_column(raw["items"].table, "time", lambda t: pc.fill_null(t["time"], first))
+    started = _start_items(events, rules)
+    items = _replace_column(raw["items"].table, "time", lambda t: pc.coalesce(t["time"], started(t["item_id"])))
     items = _replace_column(
         items, "title", lambda t: pc.if_else(t["scenario_id"].is_null(), pc.fill_null(t["title"], ""), t["title"])
     )
@@ -111,19 +116,40 @@ def _apply_defaults(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset
     scenarios = _replace_column(scenarios, "name", lambda t: pc.coalesce(t["name"], t["scenario_id"]))
     scenarios = _replace_column(scenarios, "description", lambda t: pc.fill_null(t["description"], ""))
     listed = items["item_id"].filter(items["scenario_id"].is_null())
-    items = _add_missing_rows(ITEMS, items, _unlisted([events["item_id"], items["item_id"]], listed), first, warnings)
+    unlisted = _unlisted([events["item_id"], items["item_id"]], listed)
+    items = _add_missing_rows(ITEMS, items, unlisted, started(pa.array(unlisted, pa.string())), warnings)
     places = [events["scenario_id"], items["scenario_id"]]
     unlisted = _unlisted(places, scenarios["scenario_id"])
-    scenarios = _add_missing_rows(SCENARIOS, scenarios, unlisted, first, warnings)
+    scenarios = _add_missing_rows(SCENARIOS, scenarios, unlisted, pa.repeat(first, len(unlisted)), warnings)
     return Dataset(events, items, scenarios, warnings=tuple(warnings), erasures=raw["erasures"].table)
 
 
+def _are_labels_derived(events: pa.Table, rules: DatasetSettings) -> bool:
+    return bool(rules.label_events) and events["label"].null_count == len(events)
+
+
+def _label_lead(events: pa.Table, rules: DatasetSettings) -> pa.Scalar:
+    """How much earlier than its event a labelled row is."""
+    return pa.scalar(timedelta(milliseconds=1 if _are_labels_derived(events, rules) else 0), pa.duration("ms"))
+
+
 def _start_time(events: pa.Table, rules: DatasetSettings) -> pa.Scalar:
-    """Start of validity of rows without a time: the time of the first event, or of the label derived from it."""
-    derived = rules.label_events and events["label"].null_count == len(events)
-    return pc.subtract(
-        pc.min(events["time"]), pa.scalar(timedelta(milliseconds=1 if derived else 0), pa.duration("ms"))
-    )
+    """Start of validity of scenarios without a time: the time of the first event, or of the label derived from it."""
+    return pc.subtract(pc.min(events["time"]), _label_lead(events, rules))
+
+
+def _start_items(
+    events: pa.Table, rules: DatasetSettings
+) -> Callable[[pa.Array | pa.ChunkedArray], pa.Array | pa.ChunkedArray]:
+    """The start of validity of items without a time, by their ids.
+
+    That of their first event, or of the label derived from it: nothing says that they existed before. An item without
+    any event begins with the last one, so that it can be ranked, but is drawn as no negative.
+    """
+    used = events.select(["item_id", "time"]).drop_null().group_by("item_id").aggregate([("time", "min")])
+    ids, starts = used["item_id"].combine_chunks(), pc.subtract(used["time_min"], _label_lead(events, rules))
+    last = pc.max(events["time"])
+    return lambda wanted: pc.fill_null(starts.take(pc.index_in(wanted, value_set=ids)), last)
 
 
 def _apply_event_defaults(events: pa.Table, rules: DatasetSettings, warnings: list[str]) -> pa.Table:
@@ -182,15 +208,15 @@ def _unlisted(uses: list[pa.ChunkedArray], listed: pa.ChunkedArray) -> list[str]
 
 
 def _add_missing_rows(
-    spec: TableSpec, table: pa.Table, ids: list[str], time: pa.Scalar, warnings: list[str]
+    spec: TableSpec, table: pa.Table, ids: list[str], times: pa.Array | pa.ChunkedArray, warnings: list[str]
 ) -> pa.Table:
-    """The table with an added row without text for each of the ids."""
+    """The table with an added row without text for each of the ids, valid from its time."""
     if not ids:
         return table
     warnings.append(
         f"{len(ids)} {spec.name} are used but not in the {spec.name} table: created without text, for example {ids[0]}"
     )
-    empty: dict[str, object] = {"time": pa.repeat(time, len(ids))}
+    empty: dict[str, object] = {"time": times}
     if spec is ITEMS:
         empty |= {
             "item_id": ids,

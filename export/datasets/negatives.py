@@ -3,6 +3,7 @@
 Pure numpy on codes and milliseconds. Point in time: only items that existed, and only earlier popularity.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,16 +51,16 @@ class ItemPool:
 
     @classmethod
     def uniform(cls, created: Ints) -> "ItemPool":
-        """Every item once; an item created at the time of the draw can be drawn."""
+        """Every item once, from after its creation."""
         order = np.argsort(created, kind="stable")
-        return cls(order, created[order] - 1)
+        return cls(order, created[order])
 
     @classmethod
     def by_popularity(cls, created: Ints, item: Ints, time: Ints) -> "ItemPool":
         """Every item once, and once more per earlier engagement (`item`, `time` [E])."""
         known = time >= created[item]
         items = np.concatenate([np.arange(len(created)), item[known]])
-        times = np.concatenate([created - 1, time[known]])
+        times = np.concatenate([created, time[known]])
         order = np.lexsort((items, times))
         return cls(items[order], times[order])
 
@@ -71,23 +72,40 @@ class ItemPool:
 
 
 def draw_negatives(
-    user: Ints, item: Ints, time: Ints, per_positive: int, pool: ItemPool, engaged: EngagementIndex, seed: int
-) -> Ints:
-    """Draw distinct items [P, per_positive] for positives [P]; NONE where 30 draws found no other.
+    user: Ints,
+    item: Ints,
+    time: Ints,
+    per_positive: int,
+    pools: Sequence[ItemPool],
+    engaged: EngagementIndex,
+    seed: int,
+) -> tuple[Ints, Ints]:
+    """Draw distinct items [P, per_positive] for positives [P], and the place of each one's pool in `pools`.
 
-    Never the positive itself, nor an item with which the user engages at `time` or within the window after.
+    NONE where 30 draws found no other. Never the positive itself, nor an item with which the user engages at `time` or
+    within the window after. Several pools take turns.
     """
     rng = np.random.default_rng(seed)
+    pool = (np.arange(len(user))[:, None] + np.arange(per_positive)) % len(pools)
     drawn = np.full((len(user), per_positive), NONE, np.int64)
     for _ in range(MAX_DRAWS):
         row, slot = np.nonzero(drawn == NONE)
         if not len(row):
             break
-        new = pool.draw(time[row], rng)
+        new = _draw(pools, pool[row, slot], time[row], rng)
         fits = (new != NONE) & (new != item[row])
         fits[fits] = ~engaged.after(user[row[fits]], new[fits], time[row[fits]])
         drawn[row[fits], slot[fits]] = new[fits]
         _drop_repeats(drawn, np.unique(row[fits]))
+    return drawn, pool
+
+
+def _draw(pools: Sequence[ItemPool], chosen: Ints, time: Ints, rng: np.random.Generator) -> Ints:
+    """Draw an item per time from the chosen pool."""
+    drawn = np.full(len(time), NONE, np.int64)
+    for number, pool in enumerate(pools):
+        mine = chosen == number
+        drawn[mine] = pool.draw(time[mine], rng)
     return drawn
 
 

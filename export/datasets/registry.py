@@ -18,7 +18,7 @@ from export.datasets.completejourney.adapter import load_completejourney
 from export.datasets.errors import DatasetError, check_writable
 from export.datasets.jsonl import load_jsonl
 from export.datasets.storage import write_dataset
-from export.datasets.tables import TABLES, Dataset, ReportStep
+from export.datasets.tables import SPLITS, TABLES, Dataset, ReportStep
 
 FORMAT_VERSION = 1
 
@@ -116,7 +116,7 @@ def count_events(events: pa.Table) -> list[dict[str, Any]]:
         {**{key: row[key] for key in keys}, "rows": row["count_all"], "positives": row["label_sum"]}
         for row in counted.to_pylist()
     ]
-    return sorted(rows, key=lambda row: [row[key] or "" for key in keys])
+    return sorted(rows, key=lambda row: (row["type"], [None, *SPLITS].index(row["split"]), row["scenario_id"]))
 
 
 def _json_value(value: Any) -> Any:

@@ -21,6 +21,11 @@ ROW_TYPES = (*EVENT_TYPES, "candidate")
 
 LABELLED_TYPES = ("impression", "candidate")
 SPLITS = ("train", "validation", "test")
+SAMPLINGS = ("uniform", "popularity")
+"""How negatives are drawn: from all items equally, or by their number of engagements so far."""
+
+REQUEST_COLUMNS = ("context",)
+"""Columns of an event that describe its request: a row that is made from the event takes them."""
 
 ReportStep = Callable[[str], None]
 """Called with the name of each step of an import."""
@@ -75,13 +80,30 @@ EVENTS = TableSpec(
         ColumnSpec(
             "label", pa.int8(), True, "1 or 0: engaged or not. Required for candidates, optional for impressions."
         ),
-        ColumnSpec("split", pa.string(), True, f"One of {', '.join(SPLITS)}; set where `label` is."),
-        ColumnSpec("request_id", pa.string(), True, "Groups the rows of one ranking request."),
+        ColumnSpec(
+            "split",
+            pa.string(),
+            True,
+            f"One of {', '.join(SPLITS)}; set where `label` is, or, if labels are made, on the events that make them.",
+        ),
+        ColumnSpec(
+            "request_id",
+            pa.string(),
+            True,
+            "Groups the rows of one ranking request, for NDCG and other metrics of lists. Labelled rows without it "
+            "are grouped by user, scenario and day (UTC).",
+        ),
         ColumnSpec(
             "context",
             pa.map_(pa.string(), pa.float64()),
             True,
             "Context of the request, as declared numeric attributes (for example the device); may be empty.",
+        ),
+        ColumnSpec(
+            "sampling",
+            pa.string(),
+            True,
+            f"How a negative was drawn: {' or '.join(SAMPLINGS)}. Null for all other rows; an import fills it in.",
         ),
     ),
 )

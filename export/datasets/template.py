@@ -125,8 +125,8 @@ label_window_s = 3600.0
 # "shown": the other impressions are negatives. Without impressions: "sampled", from the existing items.
 negatives = "shown"
 # negatives_per_positive = 4
-# negative_sampling = "popularity" # or "uniform"
-# "time" or "user". By time: at these times, or without them by train_share and validation_share.
+# negative_sampling = "mixed" # "uniform", "popularity", or half by either
+# "time", "user_time", "random" or "user". By time: at these times, or without them by train_share and validation_share.
 split = "time"
 validation_from = 2025-09-08T00:00:00Z
 test_from = 2025-09-10T00:00:00Z

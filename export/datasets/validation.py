@@ -18,6 +18,7 @@ from export.datasets.tables import (
     ITEMS,
     LABELLED_TYPES,
     ROW_TYPES,
+    SAMPLINGS,
     SCENARIOS,
     SPLITS,
     TABLES,
@@ -29,6 +30,13 @@ from services.features.event_types import select_event_types
 
 WITHOUT_ITEM = select_event_types(needs_item=False)
 WITH_TEXT = select_event_types(needs_text=True)
+
+OWN_LABELS = (
+    f"Only rows of type {' and '.join(LABELLED_TYPES)} carry labels, and with them splits: write what was to be ranked "
+    "as such a row, and each action as a row of its own without label and split; or omit the labels, and the settings' "
+    "[dataset] make them from the actions, which may then carry splits"
+)
+"""Which rows may carry labels and splits of one's own."""
 
 # Formats a table name and a row number, such as "events row 3" or "events.jsonl:4".
 Place = Callable[[str, int], str]
@@ -114,7 +122,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("label", "is neither 0 nor 1", lambda t: pc.invert(pc.is_in(t["label"], pa.array([0, 1, None], "i1")))),
         Rule(
             "label",
-            "is set, but only impressions and candidates have labels",
+            f"is set on an action. {OWN_LABELS}",
             lambda t: pc.and_(t["label"].is_valid(), pc.invert(_one_of(t, "type", LABELLED_TYPES))),
         ),
         Rule(
@@ -130,15 +138,16 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
         Rule(
             "split",
-            "is set on a row without a label",
+            f"is set on a row without a label. {OWN_LABELS}",
             lambda t: pc.and_(t["label"].is_null(), t["split"].is_valid()),
         ),
-        Rule(
-            "request_id",
-            "is missing; a candidate needs one",
-            lambda t: pc.and_(_null_or_empty(t, "request_id"), pc.equal(t["type"], "candidate")),
-        ),
         Rule("context", "holds a value that is not finite", lambda t: _has_bad_element(t, "context", _bad_number)),
+        Rule("sampling", f"is none of {', '.join(SAMPLINGS)}", lambda t: _unknown_value(t, "sampling", SAMPLINGS)),
+        Rule(
+            "sampling",
+            "is set on a row that is no negative (label 0)",
+            lambda t: pc.and_(t["sampling"].is_valid(), pc.fill_null(pc.not_equal(t["label"], 0), True)),
+        ),
     ),
     "items": (
         Rule("item_id", "is empty", lambda t: pc.equal(t["item_id"], "")),

@@ -95,9 +95,13 @@ def percentile_interval(resampled: Floats) -> tuple[float, float]:
 def p_value(resampled: Floats) -> float:
     """Two-sided bootstrap p-value of a difference [B] from 0: at least 2 / (B + 1), so it needs many resamples.
 
+    NaN if all are NaN.
+
     Source: Davison and Hinkley (1997), 4.2.
     """
     known = resampled[~np.isnan(resampled)]
+    if not len(known):
+        return float("nan")
     side = min((known <= 0).sum(), (known >= 0).sum()) + 1
     return float(min(1.0, 2 * side / (len(known) + 1)))
 

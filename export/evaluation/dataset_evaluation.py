@@ -21,7 +21,7 @@ from export.evaluation.calibration import BINS
 from export.evaluation.evaluate import evaluate
 from export.evaluation.machine import machine, versions
 from export.evaluation.measure import K
-from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, read_evaluation_rows
+from export.evaluation.rows import EvaluationError, EvaluationRows, read_evaluation_rows
 from export.evaluation.runs import read_predictions
 from export.models.runs import is_current, run_directory
 from export.rows.reader import read_info
@@ -53,7 +53,7 @@ def evaluate_dataset(
         "format": FORMAT,
         "data": _data(directory, rows),
         **figures,
-        "segments": SEGMENTS,
+        "segments": rows.segments,
         "workload": {
             "seeds": seeds,
             "resamples": resamples,

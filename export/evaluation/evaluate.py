@@ -2,7 +2,8 @@
 
 Pure: knows nothing of files, training or reports. The figures:
 
-    {"baseline": kind, "subsets": {subset: {rows, positives, users, requests, items}}, "scenarios": [...],
+    {"baseline": kind, "scenarios": [...], "negatives": {"uniform", "popularity", "given": test rows of each},
+     "subsets": {subset: {rows, positives, users, requests, items, compared_requests}},
      "models": {kind: {"seeds": [...], "validation_auc": ..., "transfers": bool, "thresholds": [...],
                        "test": {"all": {metric: estimate}, scenario: {...}, ..., "segments": {segment: {...}}},
                        "reliability": [{"probability", "positive", "rows"}],
@@ -15,7 +16,7 @@ An estimate is {"value", "low", "high", "seeds": [value per seed], "deviation": 
 the 95 % interval of a bootstrap over users. null: not measurable. A subset without rows has no metrics: {}.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,10 +25,10 @@ import numpy as np
 
 from export.evaluation.bootstrap import p_value, percentile_interval, user_counts, wilcoxon_p
 from export.evaluation.calibration import reliability
-from export.evaluation.groups import Floats
+from export.evaluation.groups import Floats, comparable
 from export.evaluation.measure import GroupedRows, measure
 from export.evaluation.metrics import auc, best_f1_threshold
-from export.evaluation.rows import SEGMENTS, EvaluationError, EvaluationRows, Mask, select_rows
+from export.evaluation.rows import EvaluationError, EvaluationRows, Mask, select_rows
 from export.evaluation.runs import Predictions
 
 COMPARED = ("auc", "gauc", "ndcg_at_10", "log_loss", "ece")
@@ -69,6 +70,7 @@ def evaluate(
     return {
         "baseline": baseline,
         "scenarios": [name for name in rows.sources if name in subsets],
+        "negatives": rows.negatives(),
         "subsets": {name: _sizes(rows.grouped, mask) for name, mask in subsets.items()},
         "models": {
             kind: {
@@ -76,7 +78,7 @@ def evaluate(
                 "validation_auc": _json_number(validation[kind]),
                 "transfers": _has_transfer(runs[kind]),
                 "thresholds": thresholds[kind],
-                "test": _test_estimates(table[kind], list(subsets)),
+                "test": _test_estimates(table[kind], list(subsets), rows.segments),
                 "reliability": _reliability(rows, runs[kind]),
                 "transfer": _transfer(runs[kind]),
             }
@@ -144,13 +146,18 @@ def _validation_auc(rows: EvaluationRows, runs: Sequence[Predictions]) -> float:
 def _sizes(rows: GroupedRows, mask: Mask) -> dict[str, int]:
     distinct = {"users": rows.user, "requests": rows.request, "items": rows.item}
     counted = {name: len(np.unique(values[mask])) for name, values in distinct.items()}
+    part = select_rows(rows, mask)
+    requests = int(part.request.max(initial=-1)) + 1
+    counted["compared_requests"] = int(comparable(part.label, part.request, requests).sum())
     return {"rows": int(mask.sum()), "positives": int(rows.label[mask].sum()), **counted}
 
 
-def _test_estimates(measured: Mapping[str, SubsetMetrics], subsets: Sequence[str]) -> dict[str, Any]:
+def _test_estimates(
+    measured: Mapping[str, SubsetMetrics], subsets: Sequence[str], segment_names: Iterable[str]
+) -> dict[str, Any]:
     """Estimates by subset; segments apart, so that a scenario may have a segment's name."""
     estimates = {name: _estimates(measured[name]) if name in measured else {} for name in subsets}
-    segments = {name: estimates.pop(name) for name in SEGMENTS}
+    segments = {name: estimates.pop(name) for name in segment_names}
     return {**estimates, "segments": segments}
 
 

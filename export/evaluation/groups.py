@@ -64,15 +64,21 @@ def group_auc(label: Ints, score: Floats, group: Ints, groups: int) -> Floats:
     return divide(wins, pairs)
 
 
+def comparable(label: Ints, group: Ints, groups: int) -> NDArray[np.bool_]:
+    """Groups [G] with a positive and a negative: in others, of one row for example, every order is the best one."""
+    positives = group_sum(group, label, groups)
+    return np.asarray((positives > 0) & (positives < np.bincount(group, minlength=groups)))
+
+
 def group_ndcg(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
-    """NDCG@k of each group [G]: binary gain, discount 1 / log2(rank + 2); NaN without a positive.
+    """NDCG@k of each group [G]: binary gain, discount 1 / log2(rank + 2); NaN without rows of both classes.
 
     Source: Jarvelin and Kekalainen (2002).
     """
     gain = group_sum(group, _discounts(k, rank) * label, groups)
     ideal = np.concatenate([[0.0], np.cumsum(_discounts(k, np.arange(k)))])
     best = ideal[np.minimum(group_sum(group, label, groups).astype(np.int64), k)]
-    return divide(gain, best)
+    return np.where(comparable(label, group, groups), divide(gain, best), np.nan)
 
 
 def _discounts(k: int, rank: Ints) -> Floats:
@@ -80,18 +86,18 @@ def _discounts(k: int, rank: Ints) -> Floats:
 
 
 def group_recall(k: int, label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
-    """Share of each group's positives among its first k [G]; NaN without a positive."""
+    """Share of each group's positives among its first k [G]; NaN without rows of both classes."""
     positives = group_sum(group, label, groups)
     hits = group_sum(group, label * (rank < k), groups)
-    return divide(hits, positives)
+    return np.where(comparable(label, group, groups), divide(hits, positives), np.nan)
 
 
 def group_reciprocal_rank(label: Ints, rank: Ints, group: Ints, groups: int) -> Floats:
-    """1 / (1 + rank) of each group's first positive [G]; NaN without a positive."""
+    """1 / (1 + rank) of each group's first positive [G]; NaN without rows of both classes."""
     best = np.zeros(groups)
     positive = label == 1
     np.maximum.at(best, group[positive], 1.0 / (rank[positive] + 1.0))
-    return np.where(best > 0, best, np.nan)
+    return np.where(comparable(label, group, groups), best, np.nan)
 
 
 def group_diversity(k: int, rank: Ints, group: Ints, vector: Ints, vectors: Floats, groups: int) -> Floats:

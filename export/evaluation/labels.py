@@ -22,7 +22,14 @@ METRICS = {
 RANKING = ("auc", "gauc", "ndcg_at_10", "recall_at_10", "mrr", "coverage", "intra_list_diversity")
 PROBABILITY = ("log_loss", "ece", "accuracy", "precision", "recall", "f1")
 
-SUBSETS = {"all": "All rows", "cold_items": "Cold items", "cold_users": "Cold users", "warm": "Warm"}
+SUBSETS = {
+    "all": "All rows",
+    "cold_items": "Cold items",
+    "cold_users": "Cold users",
+    "warm": "Warm",
+    "uniform_negatives": "Uniform negatives",
+    "popularity_negatives": "Negatives by popularity",
+}
 
 
 def model_name(kind: str) -> str:

@@ -28,7 +28,7 @@ def grouped_auc(label: Ints, score: Floats, group: NDArray[np.object_]) -> float
 
 
 def ndcg_at(k: int, label: Ints, score: Floats, group: NDArray[np.object_]) -> float:
-    """Mean NDCG@k over groups with a positive; one fixed random order breaks ties."""
+    """Mean NDCG@k over groups of both classes, NaN without any; one fixed random order breaks ties."""
     code = encode_ids(group)
     values = group_ndcg(k, label, ranks(score, code), code, int(code.max()) + 1)
     return float("nan") if np.isnan(values).all() else float(np.nanmean(values))
@@ -46,13 +46,17 @@ def best_f1_threshold(label: Ints, probability: Floats) -> float:
 
 def ranking_metrics(
     label: Ints, probability: Floats, user: NDArray[np.object_], request: NDArray[np.object_]
-) -> dict[str, float]:
-    """Rows, AUC, GAUC, NDCG@10 and log loss of one set of rows; `request` groups rows that are ranked together."""
+) -> dict[str, float | None]:
+    """Rows, AUC, GAUC, NDCG@10 and log loss of one set of rows; `request` groups rows that are ranked together.
+
+    None where there is nothing to measure on: NDCG needs a request with rows of both classes.
+    """
     clipped = np.clip(probability, SMALLEST, 1 - SMALLEST)
-    return {
+    metrics = {
         "rows": len(label),
         "auc": auc(label, probability),
         "gauc": grouped_auc(label, probability, user),
         "ndcg_at_10": ndcg_at(10, label, probability, request),
         "log_loss": float(log_loss(label, clipped, labels=[0, 1])),
     }
+    return {name: None if np.isnan(value) else value for name, value in metrics.items()}

@@ -6,6 +6,7 @@ Knows the structure of metrics.json.
 from collections.abc import Sequence
 from typing import Any
 
+from export.evaluation.estimates import Figures, best_kind, estimate_cell, subset_estimates
 from export.evaluation.evaluate import POOLED
 from export.evaluation.labels import (
     METRICS,
@@ -24,9 +25,8 @@ from export.evaluation.model_plots import (
     plot_scenarios,
     plot_transfer,
 )
+from export.evaluation.segment_sections import cold_start_section, negatives_section
 from services.report.page import ReportCell, ReportRow, ReportTable, Section, text_row
-
-Figures = dict[str, Any]
 
 
 def model_sections(figures: Figures) -> list[Section]:
@@ -36,25 +36,11 @@ def model_sections(figures: Figures) -> list[Section]:
         metrics_section(figures),
         differences_section(figures),
         scenarios_section(figures),
+        negatives_section(figures),
         cold_start_section(figures),
         calibration_section(figures),
         transfer_section(figures),
     ]
-
-
-def best_kind(figures: Figures, metric: str, subset: str = "all") -> str | None:
-    """The kind with the best value of a metric on a subset; None if no model has one."""
-    estimates = {kind: subset_estimates(model, subset).get(metric) for kind, model in figures["models"].items()}
-    values = {kind: e["value"] for kind, e in estimates.items() if e and e["value"] is not None}
-    choose = min if METRICS[metric][2] == "lower" else max
-    return choose(values, key=lambda kind: values[kind]) if values else None
-
-
-def subset_estimates(model: dict[str, Any], subset: str) -> dict[str, Any]:
-    """A model's estimates on a subset; empty if the subset has no rows."""
-    test = model["test"]
-    estimates: dict[str, Any] = test["segments"].get(subset) or test.get(subset) or {}
-    return estimates
 
 
 def overview_section(figures: Figures) -> Section:
@@ -91,6 +77,7 @@ def metrics_section(figures: Figures) -> Section:
         "models",
         "All models",
         [intro, colours],
+        notices=[] if figures["subsets"]["all"]["compared_requests"] else [NO_LISTS],
         plots=[plot_metric(figures, "auc"), plot_metric(figures, "ndcg_at_10")],
         tables=[
             _estimate_table("Ranking: all test rows", figures, RANKING, ["all"]),
@@ -99,6 +86,12 @@ def metrics_section(figures: Figures) -> Section:
             _estimate_table("Probabilities and decisions in every scenario and segment", figures, PROBABILITY, subsets),
         ],
     )
+
+
+NO_LISTS = (
+    "NDCG@10, Recall@10 and MRR are unknown (-): they compare rows that were ranked together, and no test request, or "
+    "user's day in a scenario, has both a positive and a negative. Give the rows of one list the same request_id."
+)
 
 
 def _estimate_table(caption: str, figures: Figures, metrics: Sequence[str], subsets: Sequence[str]) -> ReportTable:
@@ -111,20 +104,13 @@ def _estimate_table(caption: str, figures: Figures, metrics: Sequence[str], subs
         for kind, model in figures["models"].items():
             estimates = subset_estimates(model, subset)
             if estimates:
-                cells = [_estimate_cell(estimates[metric], best=best.get(metric) == kind) for metric in metrics]
+                cells = [estimate_cell(estimates[metric], best=best.get(metric) == kind) for metric in metrics]
                 rows.append(ReportRow([ReportCell(model_name(kind)), *cells]))
     return ReportTable(caption, ["Model", *(METRICS[metric][0] for metric in metrics)], rows, folded=several)
 
 
 def _subset_row(figures: Figures, subset: str) -> ReportRow:
     return ReportRow(group=f"{subset_name(subset)}: {figures['subsets'][subset]['rows']:,} rows")
-
-
-def _estimate_cell(estimate: dict[str, Any], *, best: bool = False) -> ReportCell:
-    """A value with its interval."""
-    known = estimate["low"] is not None
-    interval = f"{format_number(estimate['low'])} to {format_number(estimate['high'])}" if known else ""
-    return ReportCell(format_number(estimate["value"]), interval, best)
 
 
 def differences_section(figures: Figures) -> Section:
@@ -185,44 +171,6 @@ def scenarios_section(figures: Figures) -> Section:
     )
     plots = [plot_scenarios(figures, metric) for metric in ("auc", "ndcg_at_10")] if figures["scenarios"] else []
     return Section("scenarios", "Target scenarios", [intro], plots=plots)
-
-
-def cold_start_section(figures: Figures) -> Section:
-    """Metrics of items and users without history."""
-    segments: dict[str, str] = figures["segments"]
-    meanings = "; ".join(f"{subset_name(name)}: {meaning}" for name, meaning in segments.items())
-    intro = f"{meanings}. Models of counts alone cannot order cold items: values near 0.5 are expected of them."
-    sizes = {name: figures["subsets"][name]["rows"] for name in segments}
-    empty = [f"{subset_name(name)}: this data set has no such test rows." for name in segments if not sizes[name]]
-    few = [
-        f"{subset_name(name)}: only {size} test rows, so intervals are wide."
-        for name, size in sizes.items()
-        if name.startswith("cold") and 0 < size < FEW_ROWS
-    ]
-    return Section("cold", "Cold start", [intro], notices=[*empty, *few], tables=[_segment_table(figures)])
-
-
-FEW_ROWS = 500
-"""A cold segment with fewer test rows gets a notice."""
-
-
-def _segment_table(figures: Figures) -> ReportTable:
-    """Models by segments, a column per segment and metric."""
-    columns = [(name, metric) for name in figures["segments"] for metric in ("auc", "ndcg_at_10")]
-    best = {(name, metric): best_kind(figures, metric, name) for name, metric in columns}
-    rows = []
-    for kind, model in figures["models"].items():
-        estimates = [subset_estimates(model, name).get(metric) for name, metric in columns]
-        cells = [
-            _estimate_cell(estimate, best=best[column] == kind) if estimate else ReportCell("-")
-            for estimate, column in zip(estimates, columns, strict=True)
-        ]
-        rows.append(ReportRow([ReportCell(model_name(kind)), *cells]))
-    titles = [
-        f"{subset_name(name)} ({figures['subsets'][name]['rows']:,} rows): {METRICS[metric][0]}"
-        for name, metric in columns
-    ]
-    return ReportTable("Segments of the test rows", ["Model", *titles], rows)
 
 
 def calibration_section(figures: Figures) -> Section:

@@ -24,6 +24,11 @@ from services.features.event_types import EVENT_TYPES
 Mask = NDArray[np.bool_]
 
 SPLITS = ("validation", "test")
+SAMPLED = {
+    "uniform_negatives": ("uniform", "the positives, and negatives drawn from all items equally"),
+    "popularity_negatives": ("popularity", "the positives, and negatives drawn by their number of engagements so far"),
+}
+"""Segments by how their negatives were drawn: the value of column sampling, and the meaning."""
 BATCH_ROWS = 65_536
 _IDS = ("user_id", "request_id", "item_id")
 
@@ -43,6 +48,7 @@ class EvaluationRows:
         grouped: labels, groups and texts.
         cold_item: [R] no event with the item before the request.
         cold_user: [R] no event of the user before the request.
+        sampling: [R] how a negative was drawn; "" for other rows.
         sources: the scenarios.
         total: rows in rows.parquet.
     """
@@ -53,6 +59,7 @@ class EvaluationRows:
     grouped: GroupedRows
     cold_item: Mask
     cold_user: Mask
+    sampling: NDArray[np.str_]
     sources: Sequence[str]
     total: int
 
@@ -67,7 +74,27 @@ class EvaluationRows:
             "cold_items": test & self.cold_item,
             "cold_users": test & self.cold_user,
             "warm": test & ~cold,
+            **self._by_sampling(test),
         }
+
+    @property
+    def segments(self) -> dict[str, str]:
+        """Meaning of the segments among the subsets."""
+        kinds = self._by_sampling(self.split == "test")
+        return {**SEGMENTS, **{name: SAMPLED[name][1] for name in kinds}}
+
+    def _by_sampling(self, test: Mask) -> dict[str, Mask]:
+        """The test rows of each kind of drawn negatives, with all positives; nothing unless there are several kinds."""
+        positive = self.grouped.label == 1
+        negatives = {name: test & (self.sampling == kind) for name, (kind, _) in SAMPLED.items()}
+        drawn = {name: mask | (test & positive) for name, mask in negatives.items() if mask.any()}
+        return drawn if len(drawn) > 1 else {}
+
+    def negatives(self) -> dict[str, int]:
+        """Negative test rows by how they were drawn; `given`: shown to the user, or in the data."""
+        drawn = self.sampling[(self.split == "test") & (self.grouped.label == 0)]
+        kinds = {kind: int((drawn == kind).sum()) for kind, _ in SAMPLED.values()}
+        return {**kinds, "given": len(drawn) - sum(kinds.values())}
 
 
 SEGMENTS = {
@@ -109,6 +136,7 @@ def read_evaluation_rows(directory: Path) -> EvaluationRows:
         grouped=grouped,
         cold_item=_all_zero(file, "item", _item_columns(info["tensors"]["item"]))[number],
         cold_user=_cold_contexts(directory, info)[context],
+        sampling=table["sampling"].to_numpy().astype(str),
         sources=info["sources"],
         total=file.metadata.num_rows,
     )
@@ -116,8 +144,8 @@ def read_evaluation_rows(directory: Path) -> EvaluationRows:
 
 def _read_scalars(file: pq.ParquetFile) -> Iterator[pa.Table]:
     """Scalar columns of the validation and test rows with their row numbers, batch by batch."""
-    begin = 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=["split", "label", "target", "context", "text", *_IDS]):
+    begin, columns = 0, ["split", "label", "target", "context", "text", "sampling", *_IDS]
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
         numbers = pa.array(np.arange(begin, begin + batch.num_rows))
         begin += batch.num_rows
         table = pa.Table.from_batches([batch]).append_column("number", numbers)

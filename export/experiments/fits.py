@@ -84,7 +84,9 @@ def metric_values(
 
 
 def mean_and_deviation(name: str, per_seed: Sequence[float]) -> ResultRow:
-    """Mean, and deviation over seeds (0 for one seed), rounded to 5 decimals."""
+    """Mean, and deviation over seeds (0 for one seed), rounded to 5 decimals; None where it is undefined."""
+    if np.isnan(per_seed).any():
+        return {name: None, f"{name}_sd": None}
     deviation = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else 0.0
     return {name: round(float(np.mean(per_seed)), 5), f"{name}_sd": round(deviation, 5)}
 

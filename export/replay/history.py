@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from export.datasets.requests import group_requests
 from export.datasets.storage import DatasetReader
 from export.rows.requests import LabelledRequests, Strings
 from services.features.catalogue import ItemState, ScenarioState
@@ -157,7 +158,7 @@ def _behavior(table: pa.Table, config: FeatureConfig, first: int) -> Events:
 
 def _requests(table: pa.Table, config: FeatureConfig) -> LabelledRequests:
     return LabelledRequests(
-        request_id=_strings(table["request_id"]),
+        request_id=_strings(group_requests(table)),
         user=_strings(table["user_id"]),
         scenario=_strings(table["scenario_id"]),
         item=_strings(table["item_id"]),
@@ -165,6 +166,7 @@ def _requests(table: pa.Table, config: FeatureConfig) -> LabelledRequests:
         split=_strings(table["split"]),
         time_s=_seconds(table["time"]),
         context=request_contexts(table, config),
+        sampling=_strings(table["sampling"]) if "sampling" in table.column_names else None,
     )
 
 

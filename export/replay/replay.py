@@ -92,7 +92,7 @@ class Replay:
         requests = self._history.requests
         self._advance("requests", requests.time_s, time_s, inclusive=False)
         window = self._advance("requests", requests.time_s, time_s, inclusive=True)
-        return LabelledRequests(*(getattr(requests, name)[window] for name in requests.__dataclass_fields__))
+        return requests.part(window)
 
     def _fold_behavior(self, time_s: float) -> None:
         window = self._advance("behavior", self._history.behavior.time_s, time_s, inclusive=False)

@@ -30,7 +30,7 @@ class TrainingRowsError(CrossRecError):
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Whole contexts: R rows of K contexts (one per user and time), in order of context; J source scenarios.
+    """Whole contexts: R rows of K contexts (a user's at one time), in order of context; J source scenarios.
 
     Args:
         row: [R] row numbers in rows.parquet.

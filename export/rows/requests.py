@@ -23,7 +23,8 @@ Strings = NDArray[np.object_]
 class LabelledRequests:
     """Labelled rows as columns, in time order: the items that a ranker was, or would have been, asked to rank.
 
-    `context` [E, A] are declared attributes of the request.
+    `context` [E, A] are declared attributes of the request; `sampling` says how a negative was drawn, "" for the other
+    rows, and None if no row was drawn.
     """
 
     request_id: Strings
@@ -34,6 +35,12 @@ class LabelledRequests:
     split: Strings
     time_s: Floats
     context: Floats
+    sampling: Strings | None = None
+
+    def part(self, rows: slice) -> "LabelledRequests":
+        """Some of the rows."""
+        columns = [getattr(self, name) for name in self.__dataclass_fields__]
+        return LabelledRequests(*(None if column is None else column[rows] for column in columns))
 
 
 def read_feature_rows(
@@ -48,7 +55,11 @@ def read_feature_rows(
         sources: source scenarios, in the order of the tensors.
         requests: all of one time.
     """
-    users, pair_request = group_keys([(user,) for user in requests.user])
+    # A user's requests of one time share a context unless their attributes differ.
+    contexts, pair_request = group_keys(
+        [(user, values.tobytes()) for user, values in zip(requests.user, requests.context, strict=True)]
+    )
+    users: list[Key] = [(user,) for user, _ in contexts]
     items, pair_item = group_keys([(item,) for item in requests.item])
     scenarios: list[Key] = [(scenario,) for scenario in sources]
     user_pairs = [(*user, *scenario) for user in users for scenario in scenarios]
@@ -65,7 +76,6 @@ def read_feature_rows(
     }
     blocks = {name: read_block(store, schema[name], list(view_keys)) for name, view_keys in keys.items()}
     blocks["facet_activity"], item_facet = read_facets(store, schema, blocks["item"])
-    # A user's requests of one time share a context: the first one's.
     _, first = np.unique(pair_request, return_index=True)
     return assemble_rows(
         schema,

@@ -1,8 +1,9 @@
 """Writes training rows to Parquet: the tensors of every labelled request, as the server would compute them.
 
-Values that several rows share are stored once: `contexts` (per user and time), `moments` (scenarios per time), `texts`
-(vectors of item texts). Row group k of `rows` refers to row group k of `contexts`, and that to row group k of
-`moments`, so that they can be streamed in parallel; groups have thousands of rows, however few share one time.
+Values that several rows share are stored once: `contexts` (per user, time and request context), `moments` (scenarios
+per time), `texts` (vectors of item texts). Row group k of `rows` refers to row group k of `contexts`, and that to row
+group k of `moments`, so that they can be streamed in parallel; groups have thousands of rows, however few share one
+time.
 """
 
 import json
@@ -80,6 +81,7 @@ class TrainingRowsWriter:
             "item_id": requests.item,
             "split": requests.split,
             "label": requests.label.astype(np.int8),
+            "sampling": np.full(len(requests.user), "", object) if requests.sampling is None else requests.sampling,
             "time_s": requests.time_s,
             "target": np.array([source[scenario] for scenario in requests.scenario], np.int32),
             "context": context.astype(np.int32),

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from export.evaluation.labels import format_number
 from export.models.kinds import KINDS
 from services.settings.load import Settings, load_settings
 
@@ -58,7 +59,7 @@ def _metric_cells(run: dict[str, Any]) -> list[str]:
     test = run.get("test", {}).get("all")
     if not test:
         return ["0", *["-"] * 4]
-    return [str(test["rows"]), *(f"{test[name]:.4f}" for name in ("auc", "gauc", "ndcg_at_10", "log_loss"))]
+    return [str(test["rows"]), *(format_number(test[name]) for name in ("auc", "gauc", "ndcg_at_10", "log_loss"))]
 
 
 def _ensure_rows(settings: Settings, data: str) -> None:

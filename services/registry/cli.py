@@ -178,8 +178,9 @@ def _format_row(registry: Registry, version: Version, server: ServerRequirements
         fit = server.fit(manifest, registry.sizes(version))
     except CrossRecError as error:
         return [*[""] * (2 + len(REPORTED)), ", ".join(roles), str(error)]
-    figures = (manifest.get("metrics", {}).get(metric) for metric in REPORTED)
-    values = [f"{figure:.4f}" if isinstance(figure, float) else "" for figure in figures]
+    measured = manifest.get("metrics", {})
+    figures = (measured.get(metric) for metric in REPORTED)
+    values = [f"{figure:.4f}" if isinstance(figure, float) else "-" if measured else "" for figure in figures]
     kind, created = (str(manifest.get(field, "")) for field in ("kind", "created_at"))
     return [kind, created.removesuffix("+00:00"), *values, ", ".join(roles), fit]
 

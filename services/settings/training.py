@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, Field, model_validator
 from services.features.event_types import EngagementType
 from services.settings.section import SettingsSection
 
+SplitMethod = Literal["time", "user", "random", "user_time"]
+
 
 class DatasetSettings(SettingsSection):
     """Labels, negatives and splits of own data that has none; values in the data take precedence."""
@@ -24,17 +26,22 @@ class DatasetSettings(SettingsSection):
         "shown", description="shown: impressions without engagement, or low ratings; sampled: drawn from the catalogue."
     )
     negatives_per_positive: int = Field(4, ge=1, description="Negatives drawn per positive where they are sampled.")
-    negative_sampling: Literal["uniform", "popularity"] = Field(
-        "uniform", description="Draw from all items equally, or by their number of engagements so far."
+    negative_sampling: Literal["uniform", "popularity", "mixed"] = Field(
+        "uniform",
+        description="Draw from all items equally, by their number of engagements so far, or half by either: "
+        "metrics are then reported for both.",
     )
-    split: Literal["time", "user"] = Field("time", description="Split labelled rows by time, or by a hash of the user.")
+    split: SplitMethod = Field(
+        "time",
+        description="Split labelled rows by time, by user (a hash), at random, or by each user's time (user_time).",
+    )
     train_share: float = Field(0.8, gt=0, lt=1, description="Share of labelled rows, or users, to train on.")
     validation_share: float = Field(0.1, gt=0, lt=1, description="Share for validation; the rest is for testing.")
     validation_from: AwareDatetime | None = Field(
         None, description="Time split: begin of validation, with time zone, instead of the shares."
     )
     test_from: AwareDatetime | None = Field(None, description="Time split: begin of the test rows.")
-    seed: int = Field(0, ge=0, description="Seed of sampled negatives and of the user split.")
+    seed: int = Field(0, ge=0, description="Seed of sampled negatives and of the splits by user and at random.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -46,7 +53,7 @@ class DatasetSettings(SettingsSection):
             raise ValueError("validation_from and test_from go together")
         if self.validation_from and self.test_from and self.validation_from >= self.test_from:
             raise ValueError("test_from must be later than validation_from")
-        if self.split == "user" and self.validation_from:
+        if self.split != "time" and self.validation_from:
             raise ValueError("validation_from and test_from need split = time")
         return self
 

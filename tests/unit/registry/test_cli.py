@@ -180,7 +180,7 @@ def test_show_and_diff_read_manifests_and_metrics() -> None:
         assert re.search(rf"│ {re.escape(field)} +│ {value} ", output)
     assert "│ version " in run("show", "tiny")
     output = run("diff", "tiny/1", "tiny/2")
-    for line in [("all.auc", "0.701", "0.702"), ("seed", "null", "5"), ("training.epochs", "1", "2")]:
+    for line in [("all.auc", "0.701", "0.702"), ("seed", "-", "5"), ("training.epochs", "1", "2")]:
         assert list(line) == cells(output, re.escape(line[0]))
     assert "trained on" not in output
     assert "version: no version 9 of tiny" in run_rejected("diff", "tiny/1", "tiny/9")

@@ -93,15 +93,23 @@ def test_impressions_of_one_moment_are_one_request(tmp_path: Path) -> None:
 def test_requests_of_different_users_stay_apart(tmp_path: Path) -> None:
     """Whatever characters ids may hold: user a/b in c is not user a in b/c."""
     events = [
-        {**event("impression", 0, "x"), "user_id": "a/b", "scenario_id": "c"},
-        {**event("impression", 0, "x"), "user_id": "a", "scenario_id": "b/c"},
+        *({**event("impression", 0, item), "user_id": "a/b", "scenario_id": "c"} for item in "xy"),
+        *({**event("impression", 0, item), "user_id": "a", "scenario_id": "b/c"} for item in "xy"),
         event("click", 9 * HOUR, "y"),
-        event("impression", 0, "y"),
+        *(event("impression", 0, item) for item in "xy"),
         event("click", 1, "y"),
     ]
     dataset = labelled_dataset(tmp_path, events, label_events=("click",))
     found = dataset.events.filter(pc.is_valid(dataset.events["label"]))
-    assert 3 == len(set(found["request_id"].to_pylist()))
+    assert [2, 2, 2] == list(Counter(found["request_id"].to_pylist()).values())
+
+
+def test_an_impression_alone_in_its_moment_has_no_request(tmp_path: Path) -> None:
+    """A log of one impression at a time: the rows are grouped by day, as ratings are."""
+    events = [*(event("impression", n, f"i{n}") for n in range(3)), event("click", 5, "i0"), LATER]
+    dataset = labelled_dataset(tmp_path, events, label_events=("click",))
+    assert 3 == len(labels(dataset))
+    assert {None} == set(dataset.events["request_id"].to_pylist())
 
 
 def test_ratings_are_candidates_before_the_first_engagement(tmp_path: Path) -> None:
@@ -160,12 +168,13 @@ def test_popular_items_are_drawn_more_often(tmp_path: Path) -> None:
     """Popularity counts engagements before the row; one bestseller fills most draws."""
     hits = [event("click", n, "hit", f"fan{n}") for n in range(200)]
     rest = [event("click", 10 * HOUR, f"i{n}", f"u{n}") for n in range(50)]
+    items = [{"item_id": f"i{n}", "time": T0, "title": "x"} for n in range(50)]
     settings = {"label_events": ("click",), "negatives": "sampled", "negatives_per_positive": 1}
     shares = []
     for sampling in ("uniform", "popularity"):
         drawn = [
             row[1]
-            for row in labels(labelled_dataset(tmp_path, hits + rest, negative_sampling=sampling, **settings))
+            for row in labels(labelled_dataset(tmp_path, hits + rest, items, negative_sampling=sampling, **settings))
             if not row[3] and row[0].startswith("u")
         ]
         shares.append(drawn.count("hit") / len(drawn))
@@ -188,14 +197,88 @@ def test_a_small_catalogue_gives_fewer_negatives(tmp_path: Path) -> None:
     """Where there are no other items, negatives are missing and counted."""
     events = [event("click", 0, "a"), event("click", 5 * HOUR, "b")]
     dataset = labelled_dataset(tmp_path, events, label_events=("click",), negatives="sampled")
-    assert [("u", "a", -1, 1), ("u", "a", 5 * HOUR - 1, 0), ("u", "b", -1, 0), ("u", "b", 5 * HOUR - 1, 1)] == labels(
-        dataset
+    assert [("u", "a", -1, 1), ("u", "a", 5 * HOUR - 1, 0), ("u", "b", 5 * HOUR - 1, 1)] == labels(dataset)
+    assert any("7 of 8 negatives could not be drawn" in warning for warning in dataset.warnings)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "popularity", "mixed"])
+@pytest.mark.parametrize("described", [False, True])
+def test_an_item_without_a_time_is_no_negative_before_its_first_event(
+    tmp_path: Path, sampling: str, described: bool
+) -> None:
+    """Late items: nothing says that they existed before their first event, with or without a row of their own."""
+    rng = np.random.default_rng(0)
+    events = [event("click", n * HOUR, f"i{rng.integers(0, 1 + n // 4)}", f"u{n % 9}") for n in range(400)]
+    items = [{"item_id": f"i{n}", "title": "x"} for n in range(130)] if described else None
+    dataset = labelled_dataset(
+        tmp_path, events, items, label_events=("click",), negatives="sampled", negative_sampling=sampling
     )
-    assert any("6 of 8 negatives could not be drawn" in warning for warning in dataset.warnings)
+    first: dict[str, int] = {}
+    for row in events:
+        first.setdefault(row["item_id"], row["time"] - T0)
+    negatives = [row for row in labels(dataset) if not row[3]]
+    assert len(negatives) > 1000
+    assert all(first[item] <= time for _, item, time, _ in negatives)
+
+
+def test_both_kinds_of_negatives_are_told_apart(tmp_path: Path) -> None:
+    """Mixed sampling draws half of the negatives by either rule, and each says by which."""
+    events = [event("click", n * HOUR, f"i{n % 20}", f"u{n}") for n in range(200)]
+    found = {}
+    for sampling in ("uniform", "popularity", "mixed"):
+        settings = {"label_events": ("click",), "negatives": "sampled", "negative_sampling": sampling}
+        rows = labelled_dataset(tmp_path, events, **settings).events.to_pylist()
+        assert {None} == {row["sampling"] for row in rows if row["label"] != 0}
+        found[sampling] = Counter(row["sampling"] for row in rows if row["label"] == 0)
+    assert {"uniform"} == set(found["uniform"])
+    assert {"popularity"} == set(found["popularity"])
+    assert abs(found["mixed"]["uniform"] - found["mixed"]["popularity"]) < 10
+
+
+def test_made_rows_take_the_context_of_their_event(tmp_path: Path) -> None:
+    """Rating rows, decisions and their negatives have the scenario and context of the event that makes them."""
+    events = [
+        event("click", 0, "b", "v"),
+        event("rating", HOUR, "a", value=5.0, context={"hour": 3.0}, scenario_id="phone"),
+        event("click", 9 * HOUR, "b", context={"hour": 11.0}),
+        event("purchase", 9 * HOUR + 5, "b", value=1.0),
+        event("click", 20 * HOUR, "a", context={"hour": 22.0}, scenario_id="phone"),
+        event("purchase", 20 * HOUR + 5, "a", value=1.0),
+    ]
+    rated = labelled_dataset(tmp_path, events, label_events=("rating",), rating_threshold=4.0)
+    bought = labelled_dataset(tmp_path, events, label_events=("purchase",), negatives="sampled")
+    made = {
+        (row["scenario_id"], row["label"], row["item_id"], *map(tuple, row["context"] or ()))
+        for dataset in (rated, bought)
+        for row in dataset.events.to_pylist()
+        if row["label"] is not None
+    }
+    of_rating = {("phone", 1, "a", ("hour", 3.0))}
+    of_purchase = {("tv", 1, "b", ("hour", 11.0)), ("tv", 0, "a", ("hour", 11.0)), ("tv", 1, "a"), ("tv", 0, "b")}
+    assert of_rating | of_purchase == made
+
+
+def test_splits_of_ratings_are_those_of_their_rows(tmp_path: Path) -> None:
+    """Labels are made, splits are the data's own: each made row has that of its event, negatives too."""
+    events = [
+        event("rating", n * HOUR, f"i{n % 5}", f"u{n % 3}", value=5.0, split=("train", "test")[n % 2])
+        for n in range(40)
+    ]
+    settings = {"label_events": ("rating",), "rating_threshold": 4.0, "negatives": "sampled"}
+    rows = labelled_dataset(tmp_path, events, **settings).events.to_pylist()
+    assert {None} == {row["split"] for row in rows if row["label"] is None}
+    hours = {(row["time"].hour % 2, row["split"]) for row in rows if row["label"] is not None}
+    assert {(1, "train"), (0, "test")} == hours  # a row is 1 ms earlier than its event
+    del events[3]["split"]
+    with pytest.raises(DatasetError, match=r"column split: \d+ of \d+ labelled rows get none; set it on every event"):
+        labelled_dataset(tmp_path, events, **settings)
+    events[3]["split"] = "holdout"
+    with pytest.raises(DatasetError, match=r"events\.jsonl:4, column split: is none of train, validation, test"):
+        labelled_dataset(tmp_path, events, **settings)
 
 
 def test_rows_before_their_item_existed_are_dropped(tmp_path: Path) -> None:
-    """An item that appears with its first event cannot have been ranked before it."""
+    """An item described from its first event on cannot have been ranked before it."""
     events = [event("click", 0, "a"), event("click", 5 * HOUR, "a")]
     items = [{"item_id": "a", "time": T0, "title": "x"}, {"item_id": "b", "time": T0, "title": "y"}]
     dataset = labelled_dataset(tmp_path, events, items, label_events=("click",), negatives="sampled")

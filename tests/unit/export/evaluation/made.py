@@ -28,8 +28,11 @@ def grouped(seed: int = 0, users: int = 12, per_user: int = 20) -> tuple[Grouped
     return GroupedRows(label, user, request, item, text, vectors, users), probability
 
 
-def write_dataset(directory: Path, kinds: dict[str, bool], seeds: int = 2) -> Path:
-    """A data set of 240 rows with a run per kind and seed; kinds map to whether they have transfer weights."""
+def write_dataset(directory: Path, kinds: dict[str, bool], seeds: int = 2, sampling: tuple[str, ...] = ("",)) -> Path:
+    """A data set of 240 rows with a run per kind and seed; kinds map to whether they have transfer weights.
+
+    `sampling` are the kinds of negatives, in turn.
+    """
     rows, probability = grouped()
     count, generator = len(rows.label), np.random.default_rng(1)
     split = np.where(np.arange(count) % 20 < 8, "validation", "test")
@@ -45,6 +48,9 @@ def write_dataset(directory: Path, kinds: dict[str, bool], seeds: int = 2) -> Pa
         "item_id": pa.array([f"i{i}" for i in rows.item]),
         "split": pa.array(split.tolist()),
         "label": pa.array(rows.label.astype(np.int8)),
+        "sampling": pa.array(
+            ["" if positive else sampling[n % len(sampling)] for n, positive in enumerate(rows.label)]
+        ),
         "target": pa.array((1 + rows.request % 2).astype(np.int32)),
         "context": pa.array(rows.user.astype(np.int32)),
         "text": pa.array(rows.text.astype(np.int32)),

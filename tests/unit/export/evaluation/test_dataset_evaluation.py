@@ -1,5 +1,6 @@
 """From files to metrics and the report."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from export.evaluation.cli import main_table
 from export.evaluation.dataset_evaluation import evaluate_dataset, read_experiments, write_evaluation
 from export.evaluation.experiment_sections import experiment_sections
 from export.evaluation.rows import EvaluationError, read_evaluation_rows
@@ -30,6 +33,49 @@ def test_segments_are_rows_of_items_and_users_without_events(dataset: Path) -> N
     assert ["all", "home", "search", "cold_items", "cold_users", "warm"] == list(subsets)
     counts = {name: int(mask.sum()) for name, mask in subsets.items()}
     assert {"all": 132, "home": 66, "search": 66, "cold_items": 11, "cold_users": 0, "warm": 121} == counts
+
+
+def test_both_kinds_of_negatives_stand_side_by_side(tmp_path: Path) -> None:
+    """Metrics of either kind against all positives; with one kind alone there is nothing to compare."""
+    both = write_dataset(tmp_path / "both", KINDS, sampling=("uniform", "popularity"))
+    figures = evaluate_dataset(both, list(KINDS), 2, 40)
+    segments, sizes = figures["models"]["neural"]["test"]["segments"], figures["subsets"]
+    assert segments["uniform_negatives"]["auc"]["value"] != segments["popularity_negatives"]["auc"]["value"]
+    for kind in ("uniform", "popularity"):
+        size = sizes[f"{kind}_negatives"]
+        assert (sizes["all"]["positives"], figures["negatives"][kind]) == (
+            size["positives"],
+            size["rows"] - size["positives"],
+        )
+    write_evaluation(tmp_path / "out", figures, {})
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Negatives by popularity (" in page
+    alone = write_dataset(tmp_path / "alone", KINDS, sampling=("uniform",))
+    figures = evaluate_dataset(alone, list(KINDS), 2, 40)
+    assert "uniform_negatives" not in figures["subsets"]
+    write_evaluation(tmp_path / "out", figures, {})
+    assert "set dataset.negative_sampling" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_rows_that_were_not_ranked_together_have_no_ndcg(dataset: Path, tmp_path: Path) -> None:
+    """Every row is a request of its own: metrics of lists are null and a dash, the others stay; the report says why."""
+    path = dataset / "rows" / "rows.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("request_id")
+    pq.write_table(table.set_column(place, "request_id", pa.array([f"r{n}" for n in range(len(table))])), path)
+    figures = evaluate_dataset(dataset, list(KINDS), 2, 40)
+    assert 0 == figures["subsets"]["all"]["compared_requests"]
+    found = figures["models"]["neural"]["test"]["all"]
+    unknown = {"value": None, "low": None, "high": None, "seeds": [None, None], "deviation": None}
+    assert [unknown] * 3 == [found[name] for name in ("ndcg_at_10", "recall_at_10", "mrr")]
+    assert found["auc"]["value"] > 0.5
+    assert figures["differences"]["pooled"]["neural"]["all"]["ndcg_at_10"]["p"] is None
+    write_evaluation(tmp_path / "out", figures, {})
+    assert "Give the rows of one list the same request_id" in (tmp_path / "out" / "report.html").read_text()
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(main_table(figures))
+    (row,) = [line for line in console.export_text().splitlines() if line.strip().startswith("neural")]
+    assert "-" == row.split()[3]
 
 
 def test_results_hold_every_metric_of_every_subset(dataset: Path) -> None:
@@ -107,7 +153,7 @@ def test_report_shows_every_section_and_needs_nothing_else(dataset: Path, tmp_pa
     write_evaluation(tmp_path / "out", evaluate_dataset(dataset, list(KINDS), 2, 40), experiments())
     page = (tmp_path / "out" / "report.html").read_text()
     sections = re.findall(r'<section id="(\w+)">', page)
-    expected = ["overview", "models", "differences", "scenarios", "cold", "calibration", "transfer"]
+    expected = ["overview", "models", "differences", "scenarios", "negatives", "cold", "calibration", "transfer"]
     expected += ["ablation", "scarcity", "sources", "recogniser", "method"]
     assert expected == sections
     assert 0 == len(re.findall(r'(?:src|href)="https?://', page))

@@ -1,5 +1,7 @@
 """Metrics on small hand-made rankings and against scikit-learn."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, ndcg_score, roc_auc_score
@@ -64,6 +66,25 @@ def test_recall_and_reciprocal_rank_of_requests() -> None:
     assert [0, 1, 2, 0] == rank.tolist()
     assert pytest.approx([0.5, np.nan], nan_ok=True) == group_recall(2, label, rank, group, 2).tolist()
     assert pytest.approx([0.5, np.nan], nan_ok=True) == group_reciprocal_rank(label, rank, group, 2).tolist()
+
+
+def test_requests_of_one_class_do_not_count() -> None:
+    """A row alone, or positives alone, cannot be in a wrong order: they raise no metric of lists."""
+    label, score = np.array([0, 1, 1, 1, 1]), np.array([0.9, 0.8, 0.1, 0.2, 0.3])
+    requests = groups("both", "both", "alone", "positive", "positive")
+    assert pytest.approx(1 / np.log2(3)) == ndcg_at(10, label, score, requests)
+    code = np.array([0, 0, 1, 2, 2])
+    rank = ranks(score, code)
+    for values in (group_recall(10, label, rank, code, 3), group_reciprocal_rank(label, rank, code, 3)):
+        assert [False, True, True] == np.isnan(values).tolist()
+
+
+def test_without_any_list_there_is_no_ndcg() -> None:
+    """Not 1, and JSON takes it."""
+    made = ranking_metrics(np.array([1, 0]), np.array([0.1, 0.9]), groups("u", "u"), groups("r", "s"))
+    assert made["ndcg_at_10"] is None
+    assert 0.0 == made["auc"]
+    assert "NaN" not in json.dumps(made)
 
 
 def test_diversity_is_the_mean_of_one_minus_cosine_over_pairs() -> None:
