@@ -28,6 +28,13 @@ def evaluate_command(
     seeds: Annotated[int, typer.Option(min=1, help="Training runs per model, with seeds 0, 1, ...")] = 3,
     resamples: Annotated[int, typer.Option(min=40, help="Bootstrap resamples of the users.")] = 200,
     out: Annotated[Path | None, typer.Option(help="Output directory. Default: <data_dir>/<data>/evaluation.")] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="Split the rows anew, to compare with figures of others: random, user_time, user or time, with the "
+            "shares and seed of [dataset]. Rows, runs and report go to <data_dir>/<data>/splits/; nothing else changes."
+        ),
+    ] = "",
 ) -> None:
     """Compare models on the test rows, with intervals and p-values; trains missing runs first.
 
@@ -40,6 +47,11 @@ def evaluate_command(
 
     console = Console(highlight=False)
     settings = load_settings(data)
+    if split:
+        from export.replay.resplit import resplit_data
+
+        data = resplit_data(settings, data, split)
+        console.print(f"rows split anew in {settings.data_dir / data}")
     directory, kinds = settings.data_dir / data, list(dict.fromkeys(model or KINDS))
     missing = missing_runs(directory, kinds, seeds)
 

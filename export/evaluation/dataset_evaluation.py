@@ -76,7 +76,7 @@ def _data(directory: Path, rows: EvaluationRows) -> dict[str, Any]:
     source = info.get("source") or {}
     notes = [source["notice"]] if "notice" in source else []
     return {
-        "name": directory.name,
+        "name": f"{directory.parents[1].name}, {rows.split_name}" if rows.split_name else directory.name,
         "rows": rows.total,
         "sources": list(rows.sources),
         "arguments": info.get("arguments", {}),

@@ -51,6 +51,7 @@ class EvaluationRows:
         sampling: [R] how a negative was drawn; "" for other rows.
         sources: the scenarios.
         total: rows in rows.parquet.
+        split_name: how the rows were split anew; "" for the data set's own splits.
     """
 
     number: Ints
@@ -62,6 +63,7 @@ class EvaluationRows:
     sampling: NDArray[np.str_]
     sources: Sequence[str]
     total: int
+    split_name: str = ""
 
     def subsets(self) -> dict[str, Mask]:
         """Rows of split test by name: all, each target scenario that has some, and the segments (may be empty)."""
@@ -139,6 +141,7 @@ def read_evaluation_rows(directory: Path) -> EvaluationRows:
         sampling=table["sampling"].to_numpy().astype(str),
         sources=info["sources"],
         total=file.metadata.num_rows,
+        split_name=info.get("split", ""),
     )
 
 

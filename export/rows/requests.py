@@ -5,6 +5,7 @@ Knows the row store and the views; knows nothing of data sets or files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,10 @@ class LabelledRequests:
 
     def part(self, rows: slice) -> "LabelledRequests":
         """Some of the rows."""
-        columns = [getattr(self, name) for name in self.__dataclass_fields__]
-        return LabelledRequests(*(None if column is None else column[rows] for column in columns))
+        columns: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name, column in columns.items():
+            columns[name] = None if column is None else column[rows]
+        return LabelledRequests(**columns)
 
 
 def read_feature_rows(
