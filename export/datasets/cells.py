@@ -1,107 +1,149 @@
-"""Converters of single values in JSON lines or Parquet files to the types of table columns.
+"""Converters of single cells of JSON lines, Parquet or CSV files to the types of table columns.
 
 Knows the accepted formats; each converter raises ValueError or TypeError with the reason. Knows nothing of files.
 """
 
+import json
+import math
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from export.datasets.tables import TIME, ColumnSpec
-from services.features.times import unit_hint
-
-# 1973 in milliseconds, and the present in seconds: a smaller time is most likely not in milliseconds.
-_EARLIEST_MS = 100_000_000_000
-_LATEST_MS = 100 * _EARLIEST_MS
-_MAX_CHARACTERS = 40
+from export.datasets.times import TimeParser, abbreviate
 
 Converter = Callable[[Any], Any]
 
+MISSING_TEXT = frozenset({"", "nan", "NaN", "<NA>", "null", "NULL", "None", "\\N"})
+"""What programs write into a text file for a missing id."""
 
-def converter_for(column: ColumnSpec) -> Converter:
-    """The function that converts the non-null values of `column`."""
+MISSING_NUMBER = MISSING_TEXT | {"NA", "N/A", "#N/A", "NAN", "-"}
+"""And for a missing number or time."""
+
+_LABELS = {"true": 1, "yes": 1, "false": 0, "no": 0}
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
+
+def converter_for(
+    column: ColumnSpec, times: TimeParser | None = None, separator: str = "|", *, from_text: bool = False
+) -> Converter:
+    """The function that converts the non-null values of `column` to its type, or to None where they say missing.
+
+    Args:
+        column: the column of a table.
+        times: parses its times; by default zones are required, and units of numbers found.
+        separator: between the names of a list in one text.
+        from_text: whether all values are text, as in CSV.
+    """
+    if column.type == TIME:
+        parse = partial((times or TimeParser()).parse, from_text=from_text)
+        return _given(parse, MISSING_NUMBER) if from_text else _given(parse)
     if column.type == pa.string():
-        return parse_identifier if column.name.endswith("_id") else parse_text
-    return {TIME: parse_time_ms, pa.float64(): parse_number, pa.int8(): parse_label}.get(
-        column.type, parse_text_list if pa.types.is_list(column.type) else parse_number_map
-    )
+        if column.name.endswith("_id"):
+            return _given(parse_identifier, MISSING_TEXT) if from_text else _given(parse_identifier)
+        return parse_text
+    if pa.types.is_list(column.type):
+        return partial(parse_list_text, separator=separator) if from_text else parse_text_list
+    if pa.types.is_map(column.type):
+        return parse_map_text if from_text else parse_number_map
+    number, text = (parse_number, parse_number_text) if column.type == pa.float64() else (parse_label, parse_label_text)
+    return _given(text, MISSING_NUMBER) if from_text else _given(number)
+
+
+def _given(parse: Converter, missing: frozenset[str] = frozenset()) -> Converter:
+    """`parse`, with None for NaN, which is how pandas writes a missing value, and for texts in `missing`."""
+
+    def convert(value: Any) -> Any:
+        if missing:
+            value = value.strip()
+        if (isinstance(value, float) and math.isnan(value)) or (missing and value in missing):
+            return None
+        return parse(value)
+
+    return convert
 
 
 def parse_text(value: Any) -> str:
     """Parse a string."""
     if not isinstance(value, str):
-        raise TypeError(f"{_abbreviate(value)} is not a string")
+        raise TypeError(f"{abbreviate(value)} is not a string")
     return value
 
 
 def parse_identifier(value: Any) -> str:
-    """Parse a string, or an integer, which becomes decimal text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    """Parse a string, or a whole number, which becomes decimal text."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return str(int(value))
     if not isinstance(value, str):
-        raise TypeError(f"{_abbreviate(value)} is neither a string nor an integer")
+        raise TypeError(f"{abbreviate(value)} is neither a string nor an integer")
     return value
 
 
 def parse_number(value: Any) -> float:
     """Parse a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{_abbreviate(value)} is not a number")
+        raise TypeError(f"{abbreviate(value)} is not a number")
     return float(value)
+
+
+def parse_number_text(value: str) -> float:
+    """Parse a number in a text."""
+    try:
+        return float(value)
+    except ValueError:
+        hint = f"; with a decimal point it is {value.replace(',', '.')}" if _DECIMAL_COMMA.fullmatch(value) else ""
+        raise ValueError(f"{abbreviate(value)} is not a number{hint}") from None
 
 
 def parse_label(value: Any) -> int:
     """Parse a label, 0 or 1; true is 1, false is 0."""
     if not isinstance(value, int | float) or value not in (0, 1):
-        raise ValueError(f"{_abbreviate(value)} is neither 0 nor 1")
+        raise ValueError(f"{abbreviate(value)} is neither 0 nor 1")
     return int(value)
 
 
-def parse_time_ms(value: Any) -> int:
-    """Parse RFC 3339 with a time zone, an aware datetime, or epoch milliseconds."""
-    if isinstance(value, datetime):
-        return _epoch_ms(value)
-    if isinstance(value, str):
-        return _parse_rfc3339(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise ValueError(f"{_abbreviate(value)} is neither an RFC 3339 time nor epoch milliseconds")
-    if not _EARLIEST_MS <= value < _LATEST_MS:
-        raise ValueError(f"{_abbreviate(value)} is outside 1973 to 2286 in epoch milliseconds{unit_hint(value)}")
-    return int(value)
-
-
-def _parse_rfc3339(value: str) -> int:
+def parse_label_text(value: str) -> int:
+    """Parse a label in a text: 0, 1, true, false, yes or no."""
+    if (label := _LABELS.get(value.lower())) is not None:
+        return label
     try:
-        parsed = datetime.fromisoformat(value)
+        return parse_label(float(value))
     except ValueError:
-        raise ValueError(f"{_abbreviate(value)} is neither an RFC 3339 time nor epoch milliseconds") from None
-    if parsed.tzinfo is None:
-        raise ValueError(f"{_abbreviate(value)} has no time zone; add Z or an offset such as +01:00")
-    return _epoch_ms(parsed)
-
-
-def _epoch_ms(time: datetime) -> int:
-    since = time.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+        raise ValueError(f"{abbreviate(value)} is neither 0 nor 1") from None
 
 
 def parse_text_list(value: Any) -> list[str]:
     """Parse a list of strings."""
     if not isinstance(value, list) or not all(isinstance(element, str) for element in value):
-        raise ValueError(f"{_abbreviate(value)} is not a list of strings")
+        raise ValueError(f"{abbreviate(value)} is not a list of strings")
     return value
+
+
+def parse_list_text(value: str, separator: str) -> list[str]:
+    """Parse a list of strings in one text: JSON, or names between separators."""
+    if value.lstrip().startswith("["):
+        return parse_text_list(_parse_json(value))
+    return [name for part in value.split(separator) if (name := part.strip())]
 
 
 def parse_number_map(value: Any) -> list[tuple[str, float]]:
     """Parse an object of numbers; Parquet returns maps as lists of pairs, and structs with nulls."""
     pairs = list(value.items()) if isinstance(value, dict) else value
     if not isinstance(pairs, list) or not all(isinstance(p, tuple) and isinstance(p[0], str) for p in pairs):
-        raise ValueError(f"{_abbreviate(value)} is not an object with numbers")
+        raise ValueError(f"{abbreviate(value)} is not an object with numbers")
     return [(name, parse_number(amount)) for name, amount in pairs if amount is not None]
 
 
-def _abbreviate(value: Any) -> str:
-    words = repr(value)
-    return words if len(words) <= _MAX_CHARACTERS else words[: _MAX_CHARACTERS - 3] + "..."
+def parse_map_text(value: str) -> list[tuple[str, float]]:
+    """Parse an object of numbers in a text, as JSON."""
+    return parse_number_map(_parse_json(value)) if value.strip() else []
+
+
+def _parse_json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{abbreviate(value)} is not JSON") from None

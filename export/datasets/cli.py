@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.errors import CrossRecError
+from services.errors import ConfigurationError, CrossRecError
 from services.settings.load import load_settings
+from services.settings.source import SourceSettings
 from services.users.cli import UserId
 
-ADAPTER_HELP = "What to import: completejourney (grocery data from an installed package) or jsonl (your own files)."
+ADAPTER_HELP = (
+    "What to import: csv or jsonl (your own files, CSV, JSON lines or Parquet), movielens (ratings of films), sequence "
+    "(a user and its items in order a line), or completejourney (grocery data from an installed package)."
+)
 
 
 def import_command(
@@ -25,13 +30,26 @@ def import_command(
     source: Annotated[
         Path | None,
         typer.Option(
-            help="Directory to read: events, items and scenarios as .jsonl or .parquet for jsonl; "
-            "the package's Parquet files for completejourney, by default those installed."
+            help="Directory to read: events, items and scenarios as .csv, .jsonl or .parquet for own files; for "
+            "sequence, the file; for completejourney, the package's Parquet files, by default those installed."
         ),
     ] = None,
-    events: Annotated[Path | None, typer.Option(help="jsonl: the events file, instead of the one in source.")] = None,
-    items: Annotated[Path | None, typer.Option(help="jsonl: the items file.")] = None,
-    scenarios: Annotated[Path | None, typer.Option(help="jsonl: the scenarios file.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Own files: the events file, instead of the one in source.")
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="Own files: the items file.")] = None,
+    scenarios: Annotated[Path | None, typer.Option(help="Own files: the scenarios file.")] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="Own files: a column and its name in the files, like item_id=movieId; repeatable."),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Own files: a column that all events have alike, like type=rating; repeatable."),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Own files: zone of times that have none, like UTC or Europe/Berlin.")
+    ] = None,
     households: Annotated[
         int | None, typer.Option(help="completejourney: random sample of this many households. Default: all.")
     ] = None,
@@ -41,8 +59,8 @@ def import_command(
     """Convert a data set to the events, items and scenarios tables that training and replay read.
 
     Writes events.parquet, items.parquet, scenarios.parquet and dataset.json, or nothing if there is any error;
-    errors are listed with file, line and column. For jsonl, the settings' [dataset] section defines how labels,
-    negatives and splits are made if the events have none.
+    errors are listed with file, line and column. For own files, the settings' [dataset] section defines how labels,
+    negatives and splits are made if the events have none, and [source] how columns are called and times written.
     """
     from export.datasets.registry import import_dataset
 
@@ -56,13 +74,10 @@ def import_command(
         "negatives": negatives,
     }
     options: dict[str, Any] = {name: value for name, value in arguments.items() if value is not None}
-    if adapter == "jsonl":
-        settings = load_settings()
-        options["settings"] = settings.dataset
-        options["latest_s"] = time.time() + settings.gateway.future_tolerance_s
     console = Console()
     errors = Console(stderr=True, highlight=False)
     try:
+        options |= _options_of_settings(adapter, columns or [], values or [], time_zone)
         with console.status(f"importing {adapter}") as status:
             summary = import_dataset(
                 adapter,
@@ -79,6 +94,45 @@ def import_command(
     rows = ", ".join(f"{count:,} {table}" for table, count in summary.rows.items())
     console.print(f"{rows} from {summary.first:%Y-%m-%d} to {summary.last:%Y-%m-%d}", highlight=False)
     console.print(f"written to {summary.out} in {summary.seconds:.1f} s", highlight=False)
+
+
+def _options_of_settings(adapter: str, columns: list[str], values: list[str], time_zone: str | None) -> dict[str, Any]:
+    """What the settings and these flags say, for an adapter that asks for it."""
+    from export.datasets.registry import ADAPTERS
+
+    takes = ADAPTERS[adapter].options if adapter in ADAPTERS else frozenset()
+    settings, options = load_settings(adapter), dict[str, Any]()
+    if "settings" in takes:
+        options |= {"settings": settings.dataset, "latest_s": time.time() + settings.gateway.future_tolerance_s}
+    flags = {"columns": _pairs("--map", columns), "values": _pairs("--set", values), "time_zone": time_zone}
+    given = {name: value for name, value in flags.items() if value}
+    if "reading" in takes:
+        options["reading"] = with_flags(settings.source, given)
+    elif given:
+        raise ConfigurationError(f"{adapter} takes neither --map nor --set nor --time-zone; own files do")
+    return options
+
+
+def with_flags(source: SourceSettings, given: dict[str, Any]) -> SourceSettings:
+    """The settings with the flags, which take precedence. ConfigurationError naming what is wrong."""
+    whole = source.model_dump()
+    for name, value in given.items():
+        whole[name] = {**whole[name], **value} if isinstance(value, dict) else value
+    try:
+        return SourceSettings.model_validate(whole)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
+
+
+def _pairs(flag: str, given: list[str]) -> dict[str, str]:
+    pairs = dict[str, str]()
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ConfigurationError(f"{flag} {text}: expected {flag} COLUMN=VALUE")
+        pairs[name.strip()] = value.strip()
+    return pairs
 
 
 def build_event_table(events: list[dict[str, str | int | None]]) -> Table:

@@ -7,10 +7,10 @@ Knows nothing of tables and columns.
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from export.datasets.errors import DatasetError, Problem
 
@@ -29,26 +29,19 @@ def read_json_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, R
     file cannot be read.
     """
     number = 0
-    with _opened(path) as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                text = line.removeprefix(UTF8_MARK) if number == 1 else line
-                if text.strip():
-                    place = f"{path.name}:{number}"
-                    row = _parse_line(text, place, problems)
-                    if row is not None:
-                        yield number, _without_halves(row, place, problems) if b"\\u" in line else row
-        except EOFError:
-            raise DatasetError(f"{path}: the gzip file ends early, after line {number}: is it complete?") from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise DatasetError(f"{path}: the gzip file is damaged after line {number}: {error}") from None
-        except OSError as error:
-            raise DatasetError(f"{path}: cannot be read after line {number}: {error.strerror}") from error
+    with opened_text(path, "JSON lines in UTF-8") as file, reading_text(path, lambda: f"line {number}"):
+        for number, line in enumerate(file, start=1):
+            text = line.removeprefix(UTF8_MARK) if number == 1 else line
+            if text.strip():
+                place = f"{path.name}:{number}"
+                row = _parse_line(text, place, problems)
+                if row is not None:
+                    yield number, _without_halves(row, place, problems) if b"\\u" in line else row
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Iterable[bytes]]:
-    """The file, decompressed. Raises DatasetError if it is not what its name says."""
+def opened_text(path: Path, expected: str) -> Iterator[BinaryIO]:
+    """The file, decompressed. Raises DatasetError if it is not what its name says: not text, or not `expected`."""
     try:
         with path.open("rb") as file:
             first = file.read(4)
@@ -56,14 +49,27 @@ def _opened(path: Path) -> Iterator[Iterable[bytes]]:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
     for begin, name in sorted(OTHER_ENCODINGS.items(), reverse=True):
         if first.startswith(begin):
-            raise DatasetError(f"{path}: is {name}; expected JSON lines in UTF-8")
+            raise DatasetError(f"{path}: is {name}; expected {expected}")
     compressed = first.startswith(GZIP)
     if compressed and path.suffix != ".gz":
         raise DatasetError(f"{path}: is compressed with gzip; name it {path.name}.gz")
     if not compressed and path.suffix == ".gz":
         raise DatasetError(f"{path}: is not a gzip file; if it is plain text, name it {path.stem}")
     with gzip.open(path, "rb") if compressed else path.open("rb") as file:
-        yield file
+        yield cast("BinaryIO", file)
+
+
+@contextmanager
+def reading_text(path: Path, read: Callable[[], str]) -> Iterator[None]:
+    """Raise DatasetError where reading fails, with what was `read` before: `line 7`."""
+    try:
+        yield
+    except EOFError:
+        raise DatasetError(f"{path}: the gzip file ends early, after {read()}: is it complete?") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DatasetError(f"{path}: the gzip file is damaged after {read()}: {error}") from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read after {read()}: {error.strerror or error}") from error
 
 
 def _parse_line(line: bytes, place: str, problems: list[Problem]) -> Row | None:

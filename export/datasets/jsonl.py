@@ -1,7 +1,7 @@
-"""The `jsonl` adapter: imports own data in the project's format.
+"""The adapter of own files: JSON lines, CSV or Parquet, imported by the same rules.
 
-A directory with `events`, `items` and `scenarios` files, as JSON lines or Parquet, with the columns of the three
-tables; and `erasures` if users were erased. Knows the defaults of optional columns and tables.
+A directory with `events`, `items` and `scenarios` files, with the columns of the three tables or mapped ones; and
+`erasures` if users were erased. Knows the defaults of optional columns and tables.
 """
 
 import hashlib
@@ -17,11 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from export.datasets.errors import DatasetError, Problem
-from export.datasets.jsonl_files import BATCH_ROWS, SUFFIXES, RawTable, find_files, read_files
+from export.datasets.file_batches import BATCH_ROWS
+from export.datasets.jsonl_files import SUFFIXES, find_files
 from export.datasets.labels import make_labels
+from export.datasets.mapping import ColumnMap, check_mapped
+from export.datasets.raw_tables import RawTable, TableFile, read_files
 from export.datasets.splits import assign_splits, take_given_splits
 from export.datasets.tables import (
     ERASURES,
+    EVENTS,
     ITEMS,
     SCENARIOS,
     TABLES,
@@ -33,6 +37,7 @@ from export.datasets.tables import (
     sort_events,
 )
 from export.datasets.validation import validate_dataset
+from services.settings.source import SourceSettings
 from services.settings.training import DatasetSettings
 
 NO_LABELS = (
@@ -51,24 +56,34 @@ def load_jsonl(
     items: Path | None = None,
     scenarios: Path | None = None,
     settings: DatasetSettings | None = None,
+    reading: SourceSettings | None = None,
     latest_s: float = math.inf,
     report: ReportStep = lambda _: None,
 ) -> Dataset:
     """Read `source`, a directory, or single files; those given by name take precedence.
 
-    Only events are required; `settings` define how labels and splits are made if the events have none; times after
-    `latest_s`, seconds since 1970, are invalid. Raises
+    Only events are required; `settings` define how labels and splits are made if the events have none, `reading` how
+    the columns are called and times are written; times after `latest_s`, seconds since 1970, are invalid. Raises
     DatasetError with file, line, column and reason of each problem.
     """
-    rules = settings or DatasetSettings()
+    rules, form = settings or DatasetSettings(), reading or SourceSettings()
     paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
     problems: list[Problem] = []
     raw = {}
     for spec in (*TABLES, ERASURES):
         report(f"reading {spec.name}")
-        raw[spec.name] = read_files(spec, paths[spec.name], problems)
+        own = ColumnMap(form.columns, form.values if spec is EVENTS else {})
+        raw[spec.name] = read_files(spec, [TableFile(path, own) for path in paths[spec.name]], problems, form)
     if problems:
         raise DatasetError(f"{len(problems)} invalid values", problems)
+    check_mapped(form.columns, {column for table in raw.values() for column in table.mapped})
+    return finish_dataset(raw, rules, latest_s, report)
+
+
+def finish_dataset(
+    raw: dict[str, RawTable], rules: DatasetSettings, latest_s: float, report: ReportStep = lambda _: None
+) -> Dataset:
+    """The data set of these tables: with defaults, validated, with labels and splits by `rules`, sorted."""
     report("applying defaults and validating")
     dataset = _apply_defaults(raw, rules)
     derived, splits = _are_labels_derived(dataset.events, rules), None
@@ -97,14 +112,14 @@ def _paths(source: Path | None, named: dict[str, Path | None]) -> dict[str, list
             raise DatasetError(f"{path} is not a file that ends in {', '.join(SUFFIXES)}")
         paths[table] = [path] if path else find_files(source, table) if source else []
     if not paths["events"]:
-        where = f"{source} has no" if source else "jsonl needs a source directory, or an"
-        raise DatasetError(f"{where} events file (events.jsonl or events.parquet)")
+        where = f"{source} has no" if source else "needs a source directory, or an"
+        raise DatasetError(f"{where} events file (events.csv, events.jsonl or events.parquet)")
     return paths
 
 
 def _apply_defaults(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset:
     """The raw tables with defaults; added rows come last, so that row numbers still match lines."""
-    warnings: list[str] = []
+    warnings = [note for table in raw.values() for note in table.notes]
     events = _apply_event_defaults(raw["events"].table, rules, warnings)
     first = _start_time(events, rules)
     started = _start_items(events, rules)

@@ -3,6 +3,7 @@
 Knows the options of each adapter; knows no source format.
 """
 
+import difflib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pydantic import BaseModel
 from export.datasets.completejourney.adapter import load_completejourney
 from export.datasets.errors import DatasetError, check_writable
 from export.datasets.jsonl import load_jsonl
+from export.datasets.movielens.adapter import load_movielens
+from export.datasets.sequence import load_sequence
 from export.datasets.storage import write_dataset
 from export.datasets.tables import SPLITS, TABLES, Dataset, ReportStep
 
@@ -50,6 +53,9 @@ class ImportSummary:
     seconds: float
 
 
+OWN_FILES = frozenset({"source", "events", "items", "scenarios", "settings", "reading", LATEST})
+"""Options of the adapters of own files."""
+
 ADAPTERS: dict[str, Adapter] = {
     adapter.name: adapter
     for adapter in (
@@ -61,10 +67,23 @@ ADAPTERS: dict[str, Adapter] = {
         ),
         Adapter(
             "jsonl",
-            "your own events, items and scenarios, as JSON lines or Parquet",
-            frozenset({"source", "events", "items", "scenarios", "settings", LATEST}),
+            "your own events, items and scenarios, as JSON lines, Parquet or CSV",
+            OWN_FILES,
             load_jsonl,
         ),
+        Adapter(
+            "movielens",
+            "ratings of films with users' ages, in any form in which MovieLens is distributed",
+            frozenset({"source", "settings", LATEST}),
+            load_movielens,
+        ),
+        Adapter(
+            "sequence",
+            "a file with a user and its items in order a line, without times",
+            frozenset({"source", "items", "settings", "reading", LATEST}),
+            load_sequence,
+        ),
+        Adapter("csv", "the same: CSV files with a header, JSON lines or Parquet", OWN_FILES, load_jsonl),
     )
 }
 
@@ -78,7 +97,10 @@ def import_dataset(adapter: str, out: Path, *, report: ReportStep = lambda _: No
     started = time.monotonic()
     chosen = ADAPTERS.get(adapter)
     if chosen is None:
-        raise DatasetError(f"unknown adapter {adapter!r}; available: {', '.join(ADAPTERS)}")
+        raise DatasetError(
+            f"nothing to import is called {adapter!r}; a data set is one of {', '.join(ADAPTERS)}"
+            f"{_nearest_adapter(adapter)}"
+        )
     unknown = sorted(set(options) - chosen.options)
     if unknown:
         raise DatasetError(
@@ -105,6 +127,14 @@ def import_dataset(adapter: str, out: Path, *, report: ReportStep = lambda _: No
     write_dataset(dataset, out, info)
     seconds = time.monotonic() - started
     return ImportSummary(adapter, out, rows, counts, times["min"], times["max"], dataset.warnings, seconds)
+
+
+def _nearest_adapter(name: str) -> str:
+    """`: did you mean ...?` for a misspelt name, or what to do with the name of a file or directory."""
+    close = difflib.get_close_matches(name.lower(), ADAPTERS, n=1)
+    if close:
+        return f": did you mean {close[0]}?"
+    return f": did you mean crossrec data start {name}?" if Path(name).exists() else ""
 
 
 def count_events(events: pa.Table) -> list[dict[str, Any]]:

@@ -54,6 +54,11 @@ class TableSpec:
         """The Arrow schema that a valid table has."""
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return tuple(c.name for c in self.columns)
+
     def column(self, name: str) -> ColumnSpec:
         """The column called `name`; KeyError if the table has none."""
         return {c.name: c for c in self.columns}[name]

@@ -30,6 +30,7 @@ from services.settings.processes import (
     ServedLogSettings,
 )
 from services.settings.security import PrivacySettings, SecuritySettings, TelemetrySettings
+from services.settings.source import SourceSettings
 from services.settings.sources import SettingsEnvironment, invalid_settings, read_settings_file, unreadable_variable
 from services.settings.training import DatasetSettings, TrainingSettings
 
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     retention: RetentionSettings = RetentionSettings()
     security: SecuritySettings = SecuritySettings()
+    source: SourceSettings = SourceSettings()
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 

@@ -24,9 +24,11 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def test_an_unknown_adapter_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
-    """The error lists the adapters."""
-    with pytest.raises(DatasetError, match="unknown adapter 'csv'; available: completejourney, jsonl"):
-        import_dataset("csv", tmp_path)
+    """And the nearest one; for what is a file or directory, how to begin with it."""
+    with pytest.raises(DatasetError, match=r"nothing to import is called 'cvs'; .* one of .*: did you mean csv\?"):
+        import_dataset("cvs", tmp_path)
+    with pytest.raises(DatasetError, match=rf"is called '{tmp_path}'; .*: did you mean crossrec data start {tmp_path}"):
+        import_dataset(str(tmp_path), tmp_path)
 
 
 def test_an_option_of_another_adapter_is_rejected(tmp_path: Path) -> None:

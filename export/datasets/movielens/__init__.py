@@ -1,0 +1,1 @@
+"""The MovieLens data sets: ratings of films, in the forms in which they are distributed."""
