@@ -3,10 +3,10 @@
 Knows the three formats; knows nothing of tables.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,7 @@ BATCH_ROWS = 65_536
 Locate = Callable[[int], str]
 """The place of a row of a file: file and line, or file and row."""
 
-Cells = pa.Array | list[Any]
+Cells: TypeAlias = pa.Array | list[Any]
 
 
 @dataclass
@@ -87,7 +87,8 @@ def _by_column(rows: list[Row], first: int) -> Batch:
 
 def first_given(batch: Batch, name: str) -> int:
     """The first row that has a value in the column; 0 if none has."""
-    return next((row for row, value in enumerate(batch.columns[name]) if value is not None), 0)
+    cells: Iterable[Any] = batch.columns[name]
+    return next((row for row, value in enumerate(cells) if value is not None), 0)
 
 
 def _parquet_batches(path: Path) -> Iterator[Batch]:

@@ -179,8 +179,7 @@ class _TableReader:
         elif entries:
             array = self._entries(entries, batch, sources, found)
         else:
-            empty = [] if pa.types.is_nested(kind) else None
-            array = pa.array([empty] * batch.rows, kind) if empty is not None else pa.nulls(batch.rows, kind)
+            array = pa.array([[]] * batch.rows, kind) if pa.types.is_nested(kind) else pa.nulls(batch.rows, kind)
         if name in self._map.values and array.null_count:
             given = ColumnConverter(self._spec.column(name), self._times, self._separator, from_text=True)
             value = given.convert(pa.array([self._map.values[name]]), report)
