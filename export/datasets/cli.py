@@ -14,18 +14,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.errors import ConfigurationError, CrossRecError
-from services.settings.load import load_settings
+from services.settings.load import load_settings, settings_file
 from services.settings.source import SourceSettings
 from services.users.cli import UserId
 
 ADAPTER_HELP = (
-    "What to import: csv or jsonl (your own files, CSV, JSON lines or Parquet), movielens (ratings of films), sequence "
-    "(a user and its items in order a line), or completejourney (grocery data from an installed package)."
+    "What to import: files (those that the settings list in [source]), csv or jsonl (your own files: CSV, JSON lines "
+    "or Parquet), movielens (ratings of films), sequence (a user and its items in order a line), or completejourney "
+    "(grocery data from an installed package)."
 )
 
 
 def import_command(
-    adapter: Annotated[str, typer.Argument(help=ADAPTER_HELP)],
+    adapter: Annotated[str, typer.Argument(help=ADAPTER_HELP)] = "files",
     out: Annotated[Path | None, typer.Option(help="Output directory. Default: data/<adapter>.")] = None,
     source: Annotated[
         Path | None,
@@ -107,10 +108,24 @@ def _options_of_settings(adapter: str, columns: list[str], values: list[str], ti
     flags = {"columns": _pairs("--map", columns), "values": _pairs("--set", values), "time_zone": time_zone}
     given = {name: value for name, value in flags.items() if value}
     if "reading" in takes:
-        options["reading"] = with_flags(settings.source, given)
+        options["reading"] = at_settings_file(with_flags(settings.source, given))
+        if adapter == "files" and not settings.source.files:
+            raise ConfigurationError(
+                "the settings list no files in [source]: make them with `crossrec data start FILE...`, or say what to "
+                f"import: {', '.join(name for name in ADAPTERS if name != 'files')}"
+            )
     elif given:
         raise ConfigurationError(f"{adapter} takes neither --map nor --set nor --time-zone; own files do")
     return options
+
+
+def at_settings_file(source: SourceSettings) -> SourceSettings:
+    """The settings with paths of files from where the settings file is."""
+    at = settings_file()
+    if not at:
+        return source
+    files = tuple(file.model_copy(update={"path": str(at.parent / file.path)}) for file in source.files)
+    return source.model_copy(update={"files": files})
 
 
 def with_flags(source: SourceSettings, given: dict[str, Any]) -> SourceSettings:

@@ -21,6 +21,7 @@ from export.datasets.file_batches import BATCH_ROWS
 from export.datasets.jsonl_files import SUFFIXES, find_files
 from export.datasets.labels import make_labels
 from export.datasets.mapping import ColumnMap, check_mapped
+from export.datasets.own_files import read_own_files
 from export.datasets.raw_tables import RawTable, TableFile, read_files
 from export.datasets.splits import assign_splits, take_given_splits
 from export.datasets.tables import (
@@ -62,21 +63,26 @@ def load_jsonl(
 ) -> Dataset:
     """Read `source`, a directory, or single files; those given by name take precedence.
 
-    Only events are required; `settings` define how labels and splits are made if the events have none, `reading` how
-    the columns are called and times are written; times after `latest_s`, seconds since 1970, are invalid. Raises
-    DatasetError with file, line, column and reason of each problem.
+    Without either, the files of `reading` are read. Only events are required; `settings` define how labels and splits
+    are made if the events have none, `reading` how the columns are called and times are written; times after
+    `latest_s`, seconds since 1970, are invalid. Raises DatasetError with file, line, column and reason of each problem.
     """
     rules, form = settings or DatasetSettings(), reading or SourceSettings()
-    paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
     problems: list[Problem] = []
     raw = {}
-    for spec in (*TABLES, ERASURES):
-        report(f"reading {spec.name}")
-        own = ColumnMap(form.columns, form.values if spec is EVENTS else {})
-        raw[spec.name] = read_files(spec, [TableFile(path, own) for path in paths[spec.name]], problems, form)
+    if form.files and source is None and events is None:
+        report("reading the files of the settings")
+        raw = read_own_files(form, (*TABLES, ERASURES), problems)
+    else:
+        paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
+        for spec in (*TABLES, ERASURES):
+            report(f"reading {spec.name}")
+            own = ColumnMap(form.columns, form.values if spec is EVENTS else {})
+            raw[spec.name] = read_files(spec, [TableFile(path, own) for path in paths[spec.name]], problems, form)
     if problems:
         raise DatasetError(f"{len(problems)} invalid values", problems)
-    check_mapped(form.columns, {column for table in raw.values() for column in table.mapped})
+    if not form.files:
+        check_mapped(form.columns, {column for table in raw.values() for column in table.mapped})
     return finish_dataset(raw, rules, latest_s, report)
 
 

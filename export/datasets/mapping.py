@@ -50,6 +50,12 @@ class ColumnMap:
             if target.partition(".")[0] in spec.names and all(column in there for column in columns)
         }
 
+    def lacking(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Columns of the table, and the mapped columns that the file does not have, where all must be there."""
+        there = set(names)
+        pairs = ((target, column) for target, columns in self.columns.items() for column in columns)
+        return [pair for pair in pairs if self.complete and pair[1] not in there]
+
     def unused(self, spec: TableSpec, names: Iterable[str]) -> list[str]:
         """Columns of the file that fill nothing."""
         there = list(names)

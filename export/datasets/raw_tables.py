@@ -140,11 +140,13 @@ class _TableReader:
         found = self._map.sources(self._spec, names)
         self.mapped |= {target for target, columns in self._map.columns.items() if found.get(target) == columns}
         if not batch.first and self._file.columnar:
-            self._report_missing(found)
+            self._report_missing(found, names)
         for name in self._map.unused(self._spec, names):
             if name in self._reported:
                 continue
             self._reported.add(name)
+            if self._map.complete:
+                continue
             if self._map.given:
                 self._unused.append(name)
             else:
@@ -154,8 +156,14 @@ class _TableReader:
                 )
         return found
 
-    def _report_missing(self, sources: dict[str, tuple[str, ...]]) -> None:
+    def _report_missing(self, sources: dict[str, tuple[str, ...]], names: list[str]) -> None:
         """Report required columns that the file does not have, once, not for every row."""
+        lacking = self._map.lacking(names)
+        for target, column in lacking:
+            reason = f"is mapped to {column}, which is not there; the columns are {', '.join(names)}"
+            self._problems.append(Problem(self._path.name, target, reason))
+        if self._map.complete and lacking:
+            return
         for name in REQUIRED.get(self._spec.name, ()):
             if name in sources or name in self._map.values:
                 continue

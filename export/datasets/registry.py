@@ -83,6 +83,7 @@ ADAPTERS: dict[str, Adapter] = {
             frozenset({"source", "items", "settings", "reading", LATEST}),
             load_sequence,
         ),
+        Adapter("files", "the files that the settings list in [source], each with its columns", OWN_FILES, load_jsonl),
         Adapter("csv", "the same: CSV files with a header, JSON lines or Parquet", OWN_FILES, load_jsonl),
     )
 }

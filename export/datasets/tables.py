@@ -195,6 +195,12 @@ def _as_type(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
     return pa.array(values, type=kind)
 
 
+def replace_column(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The table with the values of one column replaced."""
+    at = table.schema.get_field_index(name)
+    return table.set_column(at, table.schema.field(at), values)
+
+
 def event_order(events: pa.Table) -> np.ndarray:
     """Sort key within one time, int8: candidates, then impressions, then user actions."""
     kinds = pc.index_in(events["type"], value_set=pa.array(["candidate", "impression"]))

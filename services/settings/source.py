@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from services.features.event_types import EngagementType
 from services.settings.section import SettingsSection
 
 TimeUnit = Literal["auto", "seconds", "milliseconds", "microseconds", "nanoseconds", "order"]
@@ -43,11 +44,12 @@ ColumnNames = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_as_names)]
 
 
 class SourceFile(SettingsSection):
-    """One file, and what it says of events, items and scenarios. A file may describe several."""
+    """One file, and what it says of events, items, users and scenarios. A file may describe several."""
 
     path: str = Field(description="The file; relative to the settings file.")
     events: ColumnNames = Field({}, description="Columns of events = columns of the file.")
     items: ColumnNames = Field({}, description="Columns of items = columns of the file.")
+    users: ColumnNames = Field({}, description="Columns of users = columns of the file.")
     scenarios: ColumnNames = Field({}, description="Columns of scenarios = columns of the file.")
     values: dict[str, str] = Field({}, description="Columns that are the same for every row, like type or split.")
 
@@ -66,6 +68,15 @@ class SourceSettings(SettingsSection):
         {}, description="Columns that are the same for every event, like type or scenario_id; the same as --set."
     )
     types: dict[str, str] = Field({}, description="Words of the files for event types = event types.")
+    scenario_of_user: str = Field(
+        "", description="Column of a file that describes users, like age: users are grouped by it into scenarios."
+    )
+    scenario_bounds: tuple[float, ...] = Field(
+        (), description="Bounds that cut a scenario column of numbers into groups: 25 and 35 make three of them."
+    )
+    positive_event: EngagementType | None = Field(
+        None, description="Type of the event that follows, a millisecond later, each row of the files with label 1."
+    )
     time_unit: TimeUnit = Field(
         "auto",
         description="Unit of times that are numbers, since 1970; auto: found from their size. order: the numbers, or "

@@ -1,0 +1,120 @@
+"""Files as the settings list them: each with its columns, for one table or several."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.datasets.errors import DatasetError
+from export.datasets.jsonl import load_jsonl
+from export.datasets.own_files import MADE_TIMES
+from export.datasets.scenario_groups import group_names
+from export.datasets.tables import Dataset
+from services.settings.source import SourceSettings
+
+EVENTS = {"user_id": "user", "item_id": "film", "time": "at", "scenario_id": "device"}
+WIDE = """user,film,at,device,name,year,clicked
+1,7,2026-01-01T10:00:00Z,tv,Heat,1995,0
+1,8,2026-01-01T11:00:00Z,phone,Up,2009,1
+2,7,2026-01-01T12:00:00Z,tv,Heat (late),1995,1
+"""
+
+
+def load(directory: Path, files: dict[str, tuple[str, dict[str, Any]]], **settings: Any) -> Dataset:
+    listed = []
+    for name, (text, tables) in files.items():
+        (directory / name).write_text(text)
+        listed.append({"path": str(directory / name), **tables})
+    return load_jsonl(reading=SourceSettings.model_validate({"files": listed, **settings}))
+
+
+def test_a_wide_table_is_events_and_items(tmp_path: Path) -> None:
+    """The first row of an item describes it; labels are kept, and what was done follows as an event."""
+    tables = {
+        "events": EVENTS | {"label": "clicked"},
+        "items": {"item_id": "film", "title": "name", "attributes": {"year": "year"}},
+        "values": {"type": "impression"},
+    }
+    dataset = load(tmp_path, {"log.csv": (WIDE, tables)}, positive_event="click")
+    events = dataset.events.to_pylist()
+    assert [("impression", 0), ("impression", 1), ("click", None), ("impression", 1), ("click", None)] == [
+        (row["type"], row["label"]) for row in events
+    ]
+    assert 0.001 == (events[2]["time"] - events[1]["time"]).total_seconds()
+    items = {row["item_id"]: (row["title"], row["attributes"]) for row in dataset.items.to_pylist()}
+    assert {"7": ("Heat", [("year", 1995.0)]), "8": ("Up", [("year", 2009.0)])} == items
+    assert "2 rows have label 1: each is followed by a click, a millisecond later" in dataset.warnings
+    texts = {row["scenario_id"]: row["description"] for row in dataset.scenarios.to_pylist()}
+    assert {"tv": "device: tv", "phone": "device: phone"} == texts
+
+
+def test_several_columns_make_one_id(tmp_path: Path) -> None:
+    tables = {"events": EVENTS | {"user_id": ["user", "device"]}, "values": {"type": "click"}}
+    dataset = load(tmp_path, {"log.csv": (WIDE, tables)})
+    assert ["1/tv", "1/phone", "2/tv"] == dataset.events["user_id"].to_pylist()
+
+
+def test_users_may_be_grouped_into_scenarios(tmp_path: Path) -> None:
+    """By a column of the file that describes them, numbers by bounds; a user without a group is named."""
+    events = {name: column for name, column in EVENTS.items() if name != "scenario_id"}
+    files = {
+        "log.csv": (WIDE, {"events": events, "values": {"type": "click"}}),
+        "people.csv": ("id;age\n1;24\n2;35\n", {"users": {"user_id": "id"}}),
+    }
+    grouped = {"scenario_of_user": "age", "scenario_bounds": (25, 35)}
+    dataset = load(tmp_path, files, **grouped)
+    assert ["age under 25", "age under 25", "age 35 and more"] == dataset.events["scenario_id"].to_pylist()
+    files["people.csv"] = ("id;age\n1;24\n", files["people.csv"][1])
+    with pytest.raises(DatasetError, match=r"log.csv:4, column scenario_id: no file says age of user '2'"):
+        load(tmp_path, files, **grouped)
+    with pytest.raises(DatasetError, match=r"source\.scenario_of_user: no file of users has a column town"):
+        load(tmp_path, files, scenario_of_user="town")
+
+
+def test_numbers_of_a_column_may_be_cut_into_scenarios(tmp_path: Path) -> None:
+    tables = {"events": EVENTS | {"scenario_id": "year"}, "values": {"type": "click"}}
+    dataset = load(tmp_path, {"log.csv": (WIDE, tables)}, scenario_bounds=(2000.0,))
+    assert ["year under 2000", "year 2000 and more", "year under 2000"] == dataset.events["scenario_id"].to_pylist()
+    assert ["a under 1", "a 1 to below 2.5", "a 2.5 and more"] == group_names("a", (1.0, 2.5))
+
+
+def test_rows_without_times_keep_their_order(tmp_path: Path) -> None:
+    """A second apart; a warning says so."""
+    columns = {name: column for name, column in EVENTS.items() if name != "time"}
+    tables = {"events": columns, "values": {"type": "click"}}
+    dataset = load(tmp_path, {"log.csv": (WIDE, tables)}, time_unit="order")
+    assert [0, 1, 2] == [time.second for time in dataset.events["time"].to_pylist()]
+    assert MADE_TIMES in dataset.warnings
+
+
+def test_values_of_a_file_are_those_of_its_rows(tmp_path: Path) -> None:
+    """As where train and test are files of their own."""
+    tables = {"events": EVENTS | {"label": "clicked"}, "values": {"type": "impression", "split": "train"}}
+    later = WIDE.replace("2026-01-01", "2026-02-01")
+    files = {
+        "train.csv": (WIDE, tables),
+        "test.csv": (later, {**tables, "values": {**tables["values"], "split": "test"}}),
+    }
+    assert ["train"] * 3 + ["test"] * 3 == load(tmp_path, files).events["split"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        (
+            {"events": EVENTS | {"item_id": "movie"}, "values": {"type": "click"}},
+            "column item_id: is mapped to movie, which is not there; the columns are user, film",
+        ),
+        ({"events": EVENTS}, "column type: is not there"),
+        ({"items": {"item_id": "film"}}, "source.files: no file has events"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, tables: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        load(tmp_path, {"log.csv": (WIDE, tables)})
+    assert problem in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"source.files: .*gone.csv is not a file"):
+        load_jsonl(reading=SourceSettings.model_validate({"files": [{"path": str(tmp_path / "gone.csv")}]}))
