@@ -105,7 +105,7 @@ def _options_of_settings(adapter: str, columns: list[str], values: list[str], ti
     settings, options = load_settings(adapter), dict[str, Any]()
     if "settings" in takes:
         options |= {"settings": settings.dataset, "latest_s": time.time() + settings.gateway.future_tolerance_s}
-    flags = {"columns": _pairs("--map", columns), "values": _pairs("--set", values), "time_zone": time_zone}
+    flags = {"columns": pairs_of("--map", columns), "values": pairs_of("--set", values), "time_zone": time_zone}
     given = {name: value for name, value in flags.items() if value}
     if "reading" in takes:
         options["reading"] = at_settings_file(with_flags(settings.source, given))
@@ -140,7 +140,8 @@ def with_flags(source: SourceSettings, given: dict[str, Any]) -> SourceSettings:
         raise ConfigurationError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
 
 
-def _pairs(flag: str, given: list[str]) -> dict[str, str]:
+def pairs_of(flag: str, given: list[str]) -> dict[str, str]:
+    """The names and values of a repeatable flag. ConfigurationError for one that is no pair."""
     pairs = dict[str, str]()
     for text in given:
         name, equals, value = text.partition("=")

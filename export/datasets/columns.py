@@ -3,6 +3,7 @@
 Knows Arrow types; cells.py knows single values. A cell that cannot be converted becomes null and is reported.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,9 +31,10 @@ class ColumnConverter:
     """Converts the cells of one column of one file, a batch at a time."""
 
     def __init__(self, column: ColumnSpec, times: TimeParser, separator: str, *, from_text: bool) -> None:
-        """Make the converter of a column; `from_text` if all cells are texts, as in CSV."""
+        """Make the converter of a column; `from_text` if its texts may be any value, as in CSV."""
         self._column, self._times, self._from_text = column, times, from_text
-        self._convert: Converter = converter_for(column, times, separator, from_text=from_text)
+        self._convert: Converter = converter_for(column, times, separator)
+        self._convert_text_cell: Converter = converter_for(column, times, separator, from_text=from_text)
         self._empty: Any = [] if pa.types.is_nested(column.type) else None
 
     def convert(self, cells: Cells, report: Report) -> pa.Array:
@@ -50,10 +52,21 @@ class ColumnConverter:
         if value is None:
             return self._empty
         try:
-            return self._convert(value)
+            if not self._from_text:
+                return self._convert(value)
+            return self._convert_text_cell(value) if isinstance(value, str) else self._convert(self._loosen(value))
         except (TypeError, ValueError, OverflowError) as error:
             report(row, str(error))
             return self._empty
+
+    def _loosen(self, value: Any) -> Any:
+        """Numbers as texts where the column has texts, and single values as lists where it has lists."""
+        if pa.types.is_list(self._column.type):
+            return [str(part) for part in value] if isinstance(value, list) else [str(value)]
+        text = self._column.type == pa.string() and not self._column.name.endswith("_id")
+        if text and isinstance(value, int | float):
+            return "" if math.isnan(value) else str(value)
+        return value
 
     def _convert_whole(self, array: pa.Array) -> pa.Array | None:
         """The whole column, or None if each cell has to be looked at."""

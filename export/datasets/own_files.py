@@ -59,6 +59,8 @@ def _read_table(form: SourceSettings, spec: TableSpec, problems: list[Problem]) 
             values = {**later, **form.values, **file.values} if spec is EVENTS else {}
             files.append(TableFile(Path(file.path), ColumnMap(columns, values, complete=True)))
     raw = read_files(spec, files, problems, form)
+    if spec is EVENTS and "" in form.types.values():
+        return _without_rows(raw, pc.equal(raw.table["type"], ""))
     timed = any("time" in file.map.columns for file in files)
     return raw if spec.name not in KEYS or timed else _keep_first(raw, KEYS[spec.name])
 
@@ -69,12 +71,22 @@ def _keep_first(raw: RawTable, keys: tuple[str, ...]) -> RawTable:
     number = pa.array(np.arange(len(table)))
     there = table.append_column("row", number).filter(table[keys[0]].is_valid())
     first = there.group_by(list(keys)).aggregate([("row", "min")])["row_min"].to_numpy()
-    kept = np.sort(first)
-    if len(kept) == len(table):
+    return _rows(raw, np.sort(first))
+
+
+def _without_rows(raw: RawTable, left_out: pa.ChunkedArray) -> RawTable:
+    """The table without some rows, whose number is noted."""
+    kept = _rows(raw, np.flatnonzero(~pc.fill_null(left_out, False).to_numpy(zero_copy_only=False)))
+    note = f"{len(raw.table) - len(kept.table)} events are left out, as source.types says"
+    return replace(kept, notes=[*kept.notes, note])
+
+
+def _rows(raw: RawTable, rows: np.ndarray) -> RawTable:
+    """Some rows of the table, with their places."""
+    if len(rows) == len(raw.table):
         return raw
     whole = raw.place
-    own = table.take(pa.array(kept))
-    return RawTable(raw.spec, own, [(0, lambda row: whole(int(kept[row])))], raw.notes, raw.mapped)
+    return RawTable(raw.spec, raw.table.take(pa.array(rows)), [(0, lambda row: whole(int(rows[row])))], raw.notes)
 
 
 def _with_times(form: SourceSettings, events: RawTable) -> RawTable:

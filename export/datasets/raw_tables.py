@@ -107,7 +107,7 @@ class _TableReader:
         self._unused: list[str] = []
         self.mapped: set[str] = set()
         self._file = batches
-        self._text, self._separator, self.locate = batches.text, batches.separator, batches.locate
+        self._text, self._separator, self.locate = batches.text or file.map.given, batches.separator, batches.locate
         self._converters = {
             c.name: ColumnConverter(c, self._times, self._separator, from_text=self._text) for c in spec.columns
         }

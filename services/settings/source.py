@@ -67,7 +67,9 @@ class SourceSettings(SettingsSection):
     values: dict[str, str] = Field(
         {}, description="Columns that are the same for every event, like type or scenario_id; the same as --set."
     )
-    types: dict[str, str] = Field({}, description="Words of the files for event types = event types.")
+    types: dict[str, str] = Field(
+        {}, description="Words of the files for event types = event types; rows of the empty type are left out."
+    )
     scenario_of_user: str = Field(
         "", description="Column of a file that describes users, like age: users are grouped by it into scenarios."
     )

@@ -1,5 +1,6 @@
 """Files as the settings list them: each with its columns, for one table or several."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,30 @@ def test_what_is_missing_is_named(tmp_path: Path, tables: dict[str, Any], proble
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"source.files: .*gone.csv is not a file"):
         load_jsonl(reading=SourceSettings.model_validate({"files": [{"path": str(tmp_path / "gone.csv")}]}))
+
+
+def test_rows_of_a_type_without_a_name_are_left_out(tmp_path: Path) -> None:
+    """And their number is said; the others keep their lines."""
+    text = "user,film,at,what\n1,7,2026-01-01T10:00:00Z,hide\n1,8,2026-01-01T11:00:00Z,view\n"
+    tables = {"events": {"user_id": "user", "item_id": "film", "time": "at", "type": "what"}}
+    settings = {"types": {"view": "click", "hide": ""}, "values": {"scenario_id": "all"}}
+    dataset = load(tmp_path, {"log.csv": (text, tables)}, **settings)
+    assert [("8", "click")] == [(row["item_id"], row["type"]) for row in dataset.events.to_pylist()]
+    assert "1 events are left out, as source.types says" in dataset.warnings
+    with pytest.raises(DatasetError, match=r"log.csv:3, column user_id: is missing"):
+        load(tmp_path, {"log.csv": (text.replace("1,8", ",8"), tables)}, **settings)
+
+
+def test_texts_of_parquet_and_json_are_taken_as_those_of_csv_where_names_are_mapped(tmp_path: Path) -> None:
+    """Numbers in texts, lists in texts, numbers as categories."""
+    lines = [{"user": 1, "film": 7.0, "at": "881250949", "stars": "4.5", "genre": "crime|film", "tag": 5}]
+    text = "".join(json.dumps(row) + "\n" for row in lines)
+    tables = {
+        "events": {"user_id": "user", "item_id": "film", "time": "at", "value": "stars"},
+        "items": {"item_id": "film", "categories": "genre", "title": "tag"},
+        "values": {"type": "rating", "scenario_id": "all"},
+    }
+    dataset = load(tmp_path, {"log.jsonl": (text, tables)})
+    (event,), (item,) = dataset.events.to_pylist(), dataset.items.to_pylist()
+    assert ("7", 4.5, 1997) == (event["item_id"], event["value"], event["time"].year)
+    assert (["crime", "film"], "5") == (item["categories"], item["title"])
