@@ -15,12 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from export.datasets.errors import DatasetError
+from export.datasets.requests import drop_day_groups, group_requests
 from export.datasets.tables import ROW_TYPES, SPLITS, Dataset
+from services.features.hashing import facet_keys
 
 Ints = npt.NDArray[np.int64]
 Small = npt.NDArray[np.int16]
 Hashes = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 BATCH_ROWS = 131_072
 NONE = -1
@@ -59,7 +62,8 @@ class EventColumns:
         time: milliseconds.
         label: 0, 1 or NONE.
         split: place in SPLITS, or NONE.
-        request: hash of the request id, 0 without.
+        request: hash of the group of rows that a labelled row is ranked with; 0 for other rows.
+        named: the group is a request of the data, not a user's day.
         users: number of users.
     """
 
@@ -72,6 +76,7 @@ class EventColumns:
     label: Small
     split: Small
     request: Hashes
+    named: Mask
     users: int
 
     @property
@@ -89,10 +94,17 @@ class EventColumns:
         """Rows of user actions on an item."""
         return np.asarray(self.behavior & (self.type != ROW_TYPES.index("impression")) & (self.item != NONE))
 
+    def in_split(self, name: str) -> Mask:
+        """Labelled rows of a split."""
+        return np.asarray(self.labelled & (self.split == SPLITS.index(name)))
+
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """Rows of the items table as columns, [N] each; `own` rows describe the item itself."""
+    """Rows of the items table as columns, [N] each; `own` rows describe the item itself.
+
+    `facets` [N, F] are the keys of its categories and brand, as features keep them.
+    """
 
     item: Ints
     own: Mask
@@ -101,9 +113,8 @@ class ItemColumns:
     described: Mask
     categories: Ints
     priced: Mask
+    facets: Ints
     items: int
-    attributes: frozenset[str]
-    scenario_attributes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,11 @@ class CheckedData:
     scenario_time: Ints
 
 
-def read_columns(tables: TableReader) -> CheckedData:
-    """Read all three tables; needs memory for the numbers and one batch. DatasetError if there are no events."""
+def read_columns(tables: TableReader, levels: int) -> CheckedData:
+    """Read all three tables; needs memory for the numbers and one batch. DatasetError if there are no events.
+
+    `levels` is the number of category levels that features keep.
+    """
     rows = pa.Table.from_batches(tables.batches("scenarios"))
     names = pc.unique(rows["scenario_id"]) if len(rows) else pa.array([], pa.string())
     place = pc.index_in(rows["scenario_id"], names).to_numpy()
@@ -126,7 +140,7 @@ def read_columns(tables: TableReader) -> CheckedData:
     described[place] = pc.not_equal(rows["description"], "").to_numpy()
     time = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(time, place, rows["time"].cast(pa.int64()).to_numpy())
-    events, items = _read_table(tables, "events", names), _read_table(tables, "items", names)
+    events, items = (_read_table(tables, name, names, levels) for name in ("events", "items"))
     if not events:
         raise DatasetError("there are no events")
     given = events["item"] != 0
@@ -141,43 +155,45 @@ def read_columns(tables: TableReader) -> CheckedData:
     )
 
 
-def _read_table(tables: TableReader, name: str, scenarios: pa.Array) -> dict[str, Any]:
-    """Read the columns of events or items from all batches; attribute names as sets."""
+def _read_table(tables: TableReader, name: str, scenarios: pa.Array, levels: int) -> dict[str, Any]:
+    """Read the columns of events or items from all batches."""
     read, columns = READERS[name]
-    parts = [read(batch, scenarios) for batch in tables.batches(name, columns)]
+    parts = [read(batch, scenarios, levels) for batch in tables.batches(name, columns)]
     joined: dict[str, Any] = {}
     for column in parts[0] if parts else ():
-        values = [part[column] for part in parts]
-        joined[column] = frozenset().union(*values) if isinstance(values[0], frozenset) else np.concatenate(values)
+        joined[column] = np.concatenate([part[column] for part in parts])
     return joined
 
 
-def _event_columns(batch: pa.RecordBatch, scenarios: pa.Array) -> dict[str, Any]:
+def _event_columns(batch: pa.RecordBatch, scenarios: pa.Array, _: int) -> dict[str, Any]:
+    labelled = batch["label"].is_valid()
+    groups = group_requests(pa.Table.from_batches([batch.select(["user_id", "scenario_id", "time", "request_id"])]))
+    groups = pc.if_else(labelled, groups, pa.scalar(None, pa.string())).combine_chunks()
     return {
-        "id": _hashes(batch["event_id"]),
-        "user": _hashes(batch["user_id"]),
-        "item": _hashes(batch["item_id"]),
+        "id": hash_strings(batch["event_id"]),
+        "user": hash_strings(batch["user_id"]),
+        "item": hash_strings(batch["item_id"]),
         "scenario": _codes(batch["scenario_id"], scenarios),
         "type": _codes(batch["type"], pa.array(ROW_TYPES)),
         "time": batch["time"].cast(pa.int64()).to_numpy(),
         "label": pc.fill_null(batch["label"].cast(pa.int16()), NONE).to_numpy(zero_copy_only=False),
         "split": _codes(batch["split"], pa.array(SPLITS)),
-        "request": _hashes(batch["request_id"]),
+        "request": hash_strings(groups),
+        "named": drop_day_groups(groups).is_valid().to_numpy(zero_copy_only=False),
     }
 
 
-def _item_columns(batch: pa.RecordBatch, _: pa.Array) -> dict[str, Any]:
+def _item_columns(batch: pa.RecordBatch, _: pa.Array, levels: int) -> dict[str, Any]:
     own = batch["scenario_id"].is_null()
     return {
-        "item": _hashes(batch["item_id"]),
+        "item": hash_strings(batch["item_id"]),
         "own": own.to_numpy(zero_copy_only=False),
         "time": batch["time"].cast(pa.int64()).to_numpy(),
         "titled": _is_given(batch["title"]),
         "described": _is_given(batch["description"]),
         "categories": pc.fill_null(pc.list_value_length(batch["categories"]), 0).to_numpy().astype(np.int64),
         "priced": batch["price"].is_valid().to_numpy(zero_copy_only=False),
-        "attributes": _attribute_names(batch.filter(own)),
-        "scenario_attributes": _attribute_names(batch.filter(pc.invert(own))),
+        "facets": _facets(batch, levels),
     }
 
 
@@ -188,12 +204,12 @@ READERS = {
     ),
     "items": (
         _item_columns,
-        ("item_id", "scenario_id", "time", "title", "description", "categories", "price", "attributes"),
+        ("item_id", "scenario_id", "time", "title", "description", "categories", "brand", "price"),
     ),
 }
 
 
-def _hashes(column: pa.Array) -> Hashes:
+def hash_strings(column: pa.Array) -> Hashes:
     """A hash per string, 0 for null; each distinct string of the batch is hashed once."""
     encoded = column.dictionary_encode()
     words = np.array(encoded.dictionary.to_pylist(), object)
@@ -209,7 +225,15 @@ def _is_given(column: pa.Array) -> Mask:
     return np.asarray(pc.not_equal(pc.fill_null(column, ""), "").to_numpy(zero_copy_only=False))
 
 
-def _attribute_names(batch: pa.RecordBatch) -> frozenset[str]:
-    maps = batch["attributes"]
-    keys = maps.keys.slice(maps.offsets[0].as_py(), maps.offsets[-1].as_py() - maps.offsets[0].as_py())
-    return frozenset(pc.unique(keys).to_pylist())
+def _facets(batch: pa.RecordBatch, levels: int) -> Ints:
+    """Keys of the categories and brand of each row; 0 for rows of items in scenarios, which have none."""
+    found: dict[tuple[tuple[str, ...], str], Ints] = {}
+    rows = np.zeros((batch.num_rows, levels + 1), np.int64)
+    own = np.flatnonzero(batch["scenario_id"].is_null().to_numpy(zero_copy_only=False))
+    chosen = batch.select(["categories", "brand"]).take(pa.array(own))
+    for row, categories, brand in zip(own, chosen["categories"].to_pylist(), chosen["brand"].to_pylist(), strict=True):
+        key = tuple(categories or ()), brand or ""
+        if key not in found:
+            found[key] = facet_keys(*key, levels)
+        rows[row] = found[key]
+    return rows

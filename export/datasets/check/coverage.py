@@ -1,20 +1,25 @@
-"""Checks of coverage: labels, scenarios, users, items, texts, attributes.
+"""Checks of coverage: labels, scenarios, users, items, texts.
 
 Pure functions of compact columns. Each finding has the consequence of a gap for the model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from export.datasets.check.columns import NONE, CheckedData, EventColumns
+from export.datasets.check.columns import NONE, CheckedData
 from export.datasets.check.report import Finding, Level, level_of_share
 from export.datasets.tables import ROW_TYPES, SPLITS
-from services.features.config import Attribute
 from services.features.event_types import ENGAGEMENT_TYPES
 
 FEW_POSITIVES = 100
 """With fewer training positives a model learns little more than averages."""
+
+FEW_SHARED = 0.5
+"""With a larger share of users in one scenario only there is little to transfer."""
+
+FEW_TESTED = 30
+"""With fewer positives or negatives an AUC is uncertain by more than .05."""
 
 RARE, FREQUENT = 0.001, 0.8
 """Shares of positives outside this range are suspicious."""
@@ -49,6 +54,10 @@ def _classes(rows: np.ndarray, positives: np.ndarray, counts: Mapping[str, int])
     if positives[0] < FEW_POSITIVES:
         text = f"Fewer than {FEW_POSITIVES} training positives: enough to try the commands, not to train a model."
         return Finding("labels", "warning", text, counts)
+    least = np.minimum(positives, rows - positives)[1:]
+    if (least < FEW_TESTED).any():
+        text = f"A split has fewer than {FEW_TESTED} positives or negatives: its metrics are little more than chance."
+        return Finding("labels", "note", text, counts)
     return Finding("labels", "ok", "Every split has positives and negatives.", counts)
 
 
@@ -70,7 +79,17 @@ def check_scenarios(data: CheckedData) -> list[Finding]:
     events, count = data.events, len(data.scenarios)
     labelled = np.bincount(events.scenario[events.labelled], minlength=count) > 0
     active = np.bincount(events.scenario[events.behavior], minlength=count) > 0
+    tested = events.in_split("test")
+    kinds = [np.bincount(events.scenario[tested & (events.label == label)], minlength=count) > 0 for label in (0, 1)]
     return [
+        _scenario_finding(
+            data,
+            "scenarios without a test",
+            labelled & ~(kinds[0] & kinds[1]),
+            "note",
+            "Their test rows lack positives or negatives, so models are not compared in them.",
+            "Every scenario with labels has test rows of both classes.",
+        ),
         _scenario_finding(
             data,
             "scenarios without labels",
@@ -118,11 +137,13 @@ def check_users(data: CheckedData) -> list[Finding]:
     return [
         Finding(
             "users in one scenario only",
-            "note" if alone else level_of_share(share, 0.5, 0.9),
+            "note" if alone else level_of_share(share, FEW_SHARED, 0.9),
             "There is one scenario: ranking works, but there is nothing to transfer."
             if alone
             else "Transfer needs users in several scenarios; if user ids differ between scenarios, map them to common "
-            "ids first.",
+            "ids first."
+            if share > FEW_SHARED
+            else "Users are in several scenarios.",
             {"users": active, "in one scenario": single, "share": round(share, 4)},
         ),
         Finding(
@@ -200,46 +221,4 @@ def check_engagement_types(data: CheckedData, engagement: Mapping[str, float]) -
         if unweighted
         else "Every action on an item counts as engagement.",
         unweighted,
-    )
-
-
-def check_attributes(data: CheckedData, declared: Sequence[Attribute]) -> list[Finding]:
-    """Find attributes that are not declared, and declared ones without values."""
-    given = {"item": data.items.attributes, "item_scenario": data.items.scenario_attributes}
-    names = {entity: {a.name for a in declared if a.entity == entity} for entity in given}
-    unused = [f"{entity} {name}" for entity, present in given.items() for name in sorted(present - names[entity])]
-    absent = [f"{entity} {name}" for entity, present in given.items() for name in sorted(names[entity] - present)]
-    return [
-        Finding(
-            "attributes not declared",
-            "warning" if unused else "ok",
-            "They are not features until [[features.attributes]] declares them."
-            if unused
-            else "Every attribute of the data is declared.",
-            {"attributes": unused} if unused else {},
-        ),
-        Finding(
-            "declared attributes without values",
-            "warning" if absent else "ok",
-            "Their feature always has its default: check spelling and entity."
-            if absent
-            else "Every declared attribute has values.",
-            {"attributes": absent} if absent else {},
-        ),
-    ]
-
-
-def check_requests(events: EventColumns) -> Finding:
-    """Find labelled rows without a request, and requests of a single row."""
-    unnamed = int((events.labelled & (events.request == 0)).sum())
-    sizes = np.unique(events.request[events.labelled & (events.request != 0)], return_counts=True)[1]
-    single = int((sizes == 1).sum())
-    share = (unnamed + single) / max(unnamed + len(sizes), 1)
-    return Finding(
-        "rows ranked alone",
-        level_of_share(share, 0.5, 0.9),
-        "NDCG compares rows of one request; rows without request_id, or alone in a request, do not count."
-        if unnamed + single
-        else "Every labelled row shares its request with others.",
-        {"without request": unnamed, "requests": len(sizes), "of one row": single},
     )

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from export.datasets.check import coverage, leaks
+from export.datasets.check import attributes, coverage, history, leaks, lists, splits
 from export.datasets.check.columns import NONE, CheckedData, EventColumns, TableReader, read_columns
 from export.datasets.check.report import CheckReport, Finding, level_of_share
 from export.datasets.tables import ROW_TYPES, SPLITS
@@ -26,25 +26,32 @@ def check_data(tables: TableReader, config: FeatureConfig, label_window_s: float
         label_window_s: an engagement within this time before its positive is suspicious, seconds.
         now_ms: current time, milliseconds since 1970.
     """
-    data = read_columns(tables)
+    data = read_columns(tables, config.category_levels)
     events = data.events
     first_day, days = _days(events)
     findings = [
         *coverage.check_labels(data),
         leaks.check_late_labels(data, round(label_window_s * 1000)),
         leaks.check_simultaneous_labels(data),
-        leaks.check_split_order(data),
-        leaks.check_split_requests(data),
+        leaks.check_missing_engagements(data),
+        splits.check_split_order(data),
+        splits.check_split_requests(data),
         leaks.check_early_events(data),
+        lists.check_early_negatives(data),
+        lists.check_popularity(data),
+        lists.check_requests(events),
         *leaks.check_future_times(data, now_ms),
         *find_duplicates(events),
         find_gaps(days),
+        history.check_time_unit(events),
+        history.check_equal_times(events),
+        history.check_half_lives(events, config),
+        history.check_table_sizes(data, config),
         *coverage.check_scenarios(data),
         *coverage.check_users(data),
         *coverage.check_items(data),
         coverage.check_engagement_types(data, config.engagement),
-        *coverage.check_attributes(data, config.attributes),
-        coverage.check_requests(events),
+        *attributes.check_attributes(*attributes.read_attributes(tables), config.attributes),
     ]
     return CheckReport(
         {

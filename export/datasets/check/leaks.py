@@ -1,4 +1,4 @@
-"""Checks for time leaks: labels after their engagement, splits out of order, events before their item.
+"""Checks for time leaks: labels after their engagement, events before their item.
 
 Pure functions of compact columns; times in milliseconds. Leaks make offline metrics better than live ones.
 """
@@ -7,10 +7,14 @@ import numpy as np
 
 from export.datasets.check.columns import NONE, CheckedData, EventColumns, Ints, Mask
 from export.datasets.check.report import Finding, Level, level_of_share
-from export.datasets.tables import SPLITS
 
 NOISE_SHARE = 0.01
 """Shares up to this can be clock noise in logs; larger ones are systematic."""
+
+DAILY_SHARE = 0.2
+"""Positives, beyond the share of negatives, with an engagement on the day before alone: rows stamped by a daily job."""
+
+DAY_MS = 86_400_000
 
 
 def check_late_labels(data: CheckedData, window_ms: int) -> Finding:
@@ -20,16 +24,46 @@ def check_late_labels(data: CheckedData, window_ms: int) -> Finding:
     before, after = _nearest(events, positive)
     late = (after == NONE) & (before > 0) & (before <= window_ms)
     share = late.mean() if len(late) else 0.0
+    daily = _only_before(before, after) - _only_before(*_nearest(events, events.label == 0))
     meaning = (
         "These positives are later than the engagement that decides them, so their features contain the label and "
         "offline metrics are too good: use the time of the impression or the request for labelled rows."
     )
     good = "No positive is later than the engagement that decides it."
+    level = level_of_share(share, 0, 0, NOISE_SHARE)
+    if daily > DAILY_SHARE and level == "ok":
+        level = "warning"
     return Finding(
         "positives after their engagement",
-        level_of_share(share, 0, 0, NOISE_SHARE),
-        meaning if late.any() else good,
-        {"positives": len(late), "late": int(late.sum()), "share": round(float(share), 4)},
+        level,
+        meaning if level != "ok" else good,
+        {
+            "positives": len(late),
+            "late": int(late.sum()),
+            "share": round(float(share), 4),
+            "on the day before, more than negatives": f"{max(daily, 0.0):.1%}",
+        },
+    )
+
+
+def _only_before(before: Ints, after: Ints) -> float:
+    """Share of rows with an engagement within the day before, and none later."""
+    return float(((after == NONE) & (before > 0) & (before <= DAY_MS)).mean()) if len(before) else 0.0
+
+
+def check_missing_engagements(data: CheckedData) -> Finding:
+    """Find positives whose user never acts on the item: what the label says is not in the history."""
+    _, after = _nearest(data.events, data.events.label == 1)
+    missing = after == NONE
+    share = float(missing.mean()) if len(missing) else 0.0
+    return Finding(
+        "positives without an action",
+        level_of_share(share, 0.05, 0.5),
+        "The user has no action on the item at or after these rows, so what the label says never becomes history: add "
+        "each engagement as an event (click, purchase, rating) beside the labelled row."
+        if share > 0.05
+        else "Positives are followed by the action that the label says.",
+        {"positives": len(missing), "without action": int(missing.sum()), "share": round(share, 4)},
     )
 
 
@@ -112,52 +146,3 @@ def check_future_times(data: CheckedData, now_ms: int) -> list[Finding]:
             {"versions": unused},
         ),
     ]
-
-
-def check_split_order(data: CheckedData) -> Finding:
-    """Find training rows later than validation or test rows, unless users are split."""
-    events = data.events
-    rows = [events.labelled & (events.split == number) for number in range(len(SPLITS))]
-    first = [int(events.time[r].min()) if r.any() else None for r in rows]
-    later = [_count_later(events.time[rows[0]], first[1:]), _count_later(events.time[rows[1]], first[2:])]
-    if sum(later) and _share_no_user(events):
-        return Finding("order of the splits", "ok", "Splits share no user, so their order in time does not matter.")
-    share = sum(later) / max(int(rows[0].sum() + rows[1].sum()), 1)
-    meaning = (
-        "The model would be trained on data later than its test, which is impossible live: split by time "
-        "(dataset.split, or column split), or by user."
-    )
-    return Finding(
-        "order of the splits",
-        level_of_share(share, 0, 0, NOISE_SHARE),
-        meaning if sum(later) else "Training rows are earlier than validation rows, and those earlier than test rows.",
-        {"train rows later": later[0], "validation rows later": later[1], "share": round(share, 4)},
-    )
-
-
-def _count_later(times: Ints, firsts: list[int | None]) -> int:
-    known = [first for first in firsts if first is not None]
-    return int((times > min(known)).sum()) if known else 0
-
-
-def _share_no_user(events: EventColumns) -> bool:
-    seen = [np.unique(events.user[events.split == number]) for number in range(len(SPLITS))]
-    return sum(len(users) for users in seen) == len(np.unique(np.concatenate(seen)))
-
-
-def check_split_requests(data: CheckedData) -> Finding:
-    """Find requests with rows in two splits."""
-    events = data.events
-    named = events.labelled & (events.request != 0)
-    requests, code = np.unique(events.request[named], return_inverse=True)
-    seen = np.zeros((len(requests), len(SPLITS) + 1), bool)
-    seen[code.reshape(-1), events.split[named]] = True
-    divided = int((seen.sum(axis=1) > 1).sum())
-    return Finding(
-        "requests in two splits",
-        "warning" if divided else "ok",
-        "A request is used for training and for testing: assign all its rows to one split."
-        if divided
-        else "Every request is in one split.",
-        {"requests": len(requests), "divided": divided},
-    )
