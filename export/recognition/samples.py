@@ -20,13 +20,13 @@ from export.datasets.tables import SPLITS
 from export.recognition.contexts import Contexts, RecognitionError, sample_contexts, split_starts, target_scenarios
 from export.replay.history import DatasetHistory, ItemScenarios, load_history, request_contexts
 from export.replay.replay import Replay
-from export.rows.requests import LabelledRequests
+from export.rows.requests import LabelledRequests, Snapshots
 from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
-from services.features.rows import Floats
+from services.features.rows import Floats, Ints
 from services.features.schema import Schema
 from services.settings.private_files import make_private_directory
 from services.store.columns import ColumnRowStore
-from services.store.protocol import Key, read_block
+from services.store.protocol import Key
 from services.text.protocol import HashingEncoder
 
 FORMAT = 1
@@ -154,11 +154,13 @@ def _replay_features(
     priors: list[Floats] = []
     done = 0
 
-    def sample(_: float, requests: LabelledRequests) -> None:
+    def sample(requests: LabelledRequests, rows: Snapshots, stamp: Ints) -> None:
         nonlocal done
         pairs: list[Key] = [(user, source) for user in requests.user for source in sources]
-        own = read_block(store, schema["user_scenario"], pairs)
-        all_users = read_block(store, schema["scenario_activity"], [(source,) for source in sources])
+        scenarios: list[Key] = [(source,) for _ in stamp for source in sources]
+        each = np.repeat(stamp, len(sources))
+        own = rows.read(schema["user_scenario"], pairs, each)
+        all_users = rows.read(schema["scenario_activity"], scenarios, each)
         begin, done = done, done + len(requests.time_s)
         features.append(recognition_features(config, requests.time_s, own, all_users, context[begin:done]))
         priors.append(user_prior(config, requests.time_s, own, all_users))
@@ -166,7 +168,7 @@ def _replay_features(
 
     # Without items and texts nothing is encoded, but the replay needs an encoder.
     encoder = HashingEncoder(config.text_dims)
-    Replay(history, schema, encoder, store).run(float(history.requests.time_s[-1]) + 1.0, sample)
+    Replay(history, schema, encoder, store).run_grouped(float(history.requests.time_s[-1]) + 1.0, sample)
     return np.concatenate(features), np.concatenate(priors)
 
 

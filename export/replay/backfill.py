@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from export.datasets.errors import DatasetError
 from export.datasets.storage import DatasetReader
+from export.replay.event_steps import ACTIVITY_GROUPS
 from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
-from export.replay.replay import ACTIVITY_GROUPS, Replay
+from export.replay.replay import Replay
 from services.features.activity import DeltaColumns
 from services.features.dedup import trim_event_ids
 from services.features.rows import Block

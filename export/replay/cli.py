@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from services.settings.load import load_settings
 from services.settings.times import utc_seconds
@@ -37,19 +36,13 @@ def replay_data(settings: "Settings", data: str, console: Console, offline_users
     """Replay an imported data set into training rows and Feast's offline source, and print their location."""
     from export.datasets.storage import DatasetReader
     from export.replay.pipeline import ensure_encoder, replay_rows
+    from export.replay.progress import replay_progress
 
     directory = settings.data_dir / data
     reader = DatasetReader(directory)
     ensure_encoder(settings, reader, console.print)
-    with Progress(transient=True) as progress:
-        task = progress.add_task("replaying", total=None)
-        recorded, users = replay_rows(
-            settings,
-            reader,
-            directory / "rows",
-            offline_users,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with replay_progress() as report:
+        recorded, users = replay_rows(settings, reader, directory / "rows", offline_users, report)
     console.print(f"training rows in {directory / 'rows'}")
     console.print(f"rows of {recorded:,} of {users:,} users in Feast's offline source {settings.store.offline_dir}")
 

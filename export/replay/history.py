@@ -106,6 +106,65 @@ def behavior_chunks(
         yield _chunk(pending, config, before_s, done)
 
 
+@dataclass(frozen=True)
+class LabelledChunk:
+    """A stretch of a history, without updates.
+
+    Args:
+        behavior: its events.
+        behavior_text: their texts.
+        requests: its labelled rows.
+        time_s: times of all rows of the events table in it, rising.
+        until_s: the time before which everything is in this chunk or an earlier one; a labelled row has it.
+    """
+
+    behavior: Events
+    behavior_text: Strings
+    requests: LabelledRequests
+    time_s: Floats
+    until_s: float
+
+
+def labelled_chunks(reader: DatasetReader, config: FeatureConfig, rows: int) -> Iterator[LabelledChunk]:
+    """Read events and labelled rows in time order, about `rows` rows of the file at a time.
+
+    A chunk ends before the time of a labelled row, where a replay stops anyway; it is larger if there is none.
+    """
+    pending, done = reader.schema("events").empty_table(), 0
+    for batch in reader.batches("events", batch_rows=rows):
+        table = pa.Table.from_batches([batch])
+        pending = pa.concat_tables([pending, table])
+        labelled = table["time"].filter(pc.is_valid(table["label"]))
+        if len(labelled) and pc.less(pending["time"][0], labelled[-1]).as_py():
+            ready = pc.less(pending["time"], labelled[-1])
+            whole, pending = pending.filter(ready), pending.filter(pc.invert(ready))
+            chunk = _labelled_chunk(whole, config, done, float(_seconds(labelled[-1:])[0]))
+            yield chunk
+            done += len(chunk.behavior)
+    if pending.num_rows:
+        yield _labelled_chunk(pending, config, done, np.inf)
+
+
+def _labelled_chunk(table: pa.Table, config: FeatureConfig, first: int, until_s: float) -> LabelledChunk:
+    behavior = _without_candidates(table)
+    return LabelledChunk(
+        behavior=_behavior(behavior, config, first),
+        behavior_text=_strings(behavior["text"]),
+        requests=_requests(table.filter(pc.is_valid(table["label"])), config),
+        time_s=_seconds(table["time"]),
+        until_s=until_s,
+    )
+
+
+def count_users(reader: DatasetReader) -> int:
+    """Number of users with events; memory holds their ids."""
+    users: set[str] = set()
+    for batch in reader.batches("events", ["user_id", "type"]):
+        behavior = _without_candidates(pa.Table.from_batches([batch]))
+        users.update(pc.unique(behavior["user_id"]).to_pylist())
+    return len(users)
+
+
 def _chunk(table: pa.Table, config: FeatureConfig, before_s: float, first: int) -> tuple[Events, Strings]:
     table = table.slice(0, int(np.searchsorted(_seconds(table["time"]), before_s)))
     return _behavior(table, config, first), _strings(table["text"])

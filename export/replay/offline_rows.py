@@ -1,8 +1,8 @@
 """Writes Feast's offline source: every version of a row that the replay writes, with the time from which it is valid.
 
-A RowStore that forwards all calls and records the changed keys: each flush appends the changed rows to one Parquet
+A RowStore that forwards all calls and records the changed keys: each flush records the changed rows, in one Parquet
 file per view. For an entity and a time, `get_historical_features` then returns the row as of the last flush before
-that time.
+that time. The files appear when all of them are whole.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from export.replay.versions import VersionedRows
 from services.features.hashing import key64
-from services.features.rows import Block
+from services.features.rows import Block, Ints, concatenate
 from services.features.schema import SCALAR, VARIABLE, Schema, View
 from services.settings.private_files import make_private_directory
 from services.store.protocol import Key, ReadRequest, RowStore, read_block
+
+GROUP_BYTES = 8 << 20
+"""Row versions of a view are buffered up to this size, then written as one row group."""
 
 _TYPES = {"float64": pa.float64(), "int64": pa.int64(), "string": pa.string()}
 _SAMPLED = ("user", "user_scenario")
@@ -34,20 +38,29 @@ class OfflineRecorder:
     """
 
     def __init__(self, store: RowStore, schema: Schema, out: Path, user_share: float = 1.0) -> None:
-        make_private_directory(out)
-        self._store, self._schema, self._share = store, schema, user_share
+        self._store, self._schema, self._out, self._share = store, schema, out, user_share
         self.users: set[str] = set()
         """Users whose rows were recorded."""
         self._changed: dict[str, dict[Key, None]] = {view.name: {} for view in schema.views}
-        self._files = {view.name: _open(view, out) for view in schema.views}
+        self._files: dict[str, _VersionFile] = {}
 
     def __enter__(self) -> "OfflineRecorder":
+        make_private_directory(self._out)
+        for view in self._schema.views:
+            (self._out / f"{view.name}.parquet").unlink(missing_ok=True)
+            self._files[view.name] = _VersionFile(view, self._out / f".{view.name}.parquet")
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.flush()
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is None:
+            self.flush()
         for file in self._files.values():
             file.close()
+        for name, file in self._files.items():
+            if failed is None:
+                file.path.replace(self._out / f"{name}.parquet")
+            else:
+                file.path.unlink()
 
     def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
         """See `RowStore`."""
@@ -69,25 +82,87 @@ class OfflineRecorder:
             self._changed[view.name].pop(key, None)
 
     def flush(self) -> None:
-        """Append the rows that changed since the last flush."""
+        """Record the rows that changed since the last flush."""
         for view in self._schema.views:
             keys = list(self._changed[view.name])
             if keys:
-                block = read_block(self._store, view, keys)
-                self._files[view.name].write_table(_table(keys, block))
+                self._files[view.name].append(keys, read_block(self._store, view, keys))
                 self._changed[view.name].clear()
+
+    def record(self, rows: VersionedRows, flushes: Ints) -> None:
+        """Record versions as flushes after these stamps would, before the versions are written to the store.
+
+        Of several versions of a row between two flushes the last one is recorded; those after the last flush are
+        recorded by the next one.
+        """
+        for view in self._schema.views:
+            written = rows[view.name].written()
+            kept = self._kept(view.name, written.keys)
+            flush = np.searchsorted(flushes, written.stamp)
+            last: dict[tuple[Key, int], int] = {}
+            for place in kept:
+                last[written.keys[place], int(flush[place])] = place
+            self._record_changed(view, {key for key, number in last if number == 0}, pending=not len(flushes))
+            chosen = [place for (_, number), place in last.items() if number < len(flushes)]
+            if chosen:
+                block = written.block.take(written.index[chosen])
+                self._files[view.name].append([written.keys[place] for place in chosen], block)
+            self._changed[view.name].update((key, None) for key, number in last if number == len(flushes))
+
+    def _record_changed(self, view: View, newer: set[Key], *, pending: bool) -> None:
+        """Record the rows that changed since the last flush and have no newer version; not if there is no flush."""
+        if not pending and (keys := [key for key in self._changed[view.name] if key not in newer]):
+            self._files[view.name].append(keys, read_block(self._store, view, keys))
+        if not pending:
+            self._changed[view.name].clear()
+
+    def _kept(self, view: str, keys: Sequence[Key]) -> list[int]:
+        """Places of the keys that are recorded."""
+        if view not in _SAMPLED:
+            return list(range(len(keys)))
+        sampled = {user: self._is_sampled(user) for user in {key[0] for key in keys}}
+        if view == "user":
+            self.users.update(user for user, chosen in sampled.items() if chosen)
+        return [place for place, key in enumerate(keys) if sampled[key[0]]]
 
     def _is_sampled(self, user: str) -> bool:
         return (key64(user) % 10_000) < self._share * 10_000
 
 
-def _open(view: View, out: Path) -> pq.ParquetWriter:
+class _VersionFile:
+    """The Parquet file of a view's row versions."""
+
+    def __init__(self, view: View, path: Path) -> None:
+        self.path = path
+        self._file = pq.ParquetWriter(path, _arrow_schema(view), compression="zstd")
+        self._keys: list[Key] = []
+        self._blocks: list[Block] = []
+        self._bytes = 0
+
+    def append(self, keys: Sequence[Key], block: Block) -> None:
+        self._keys += keys
+        self._blocks.append(block)
+        self._bytes += block.nbytes
+        if self._bytes >= GROUP_BYTES:
+            self._write_group()
+
+    def close(self) -> None:
+        self._write_group()
+        self._file.close()
+
+    def _write_group(self) -> None:
+        if self._keys:
+            table = _table(self._keys, concatenate(self._blocks))
+            self._file.write_table(table, row_group_size=table.num_rows)
+        self._keys, self._blocks, self._bytes = [], [], 0
+
+
+def _arrow_schema(view: View) -> pa.Schema:
     fields = [pa.field(entity, pa.string()) for entity in view.entities]
     for feature in view.features:
         kind = _TYPES[feature.dtype]
         fields.append(pa.field(feature.name, kind if feature.length == SCALAR else pa.list_(kind)))
-    fields.append(pa.field("event_timestamp", pa.timestamp("us", tz="UTC")))
-    return pq.ParquetWriter(out / f"{view.name}.parquet", pa.schema(fields), compression="zstd")
+    return pa.schema([*fields, pa.field("event_timestamp", pa.timestamp("us", tz="UTC"))])
 
 
 def _table(keys: Sequence[Key], block: Block) -> pa.Table:

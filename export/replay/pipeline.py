@@ -12,24 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from export.datasets.storage import DatasetReader
-from export.replay.history import DatasetHistory, load_history
+from export.replay.history import DatasetHistory, count_users, labelled_chunks, load_catalogue, load_history
 from export.replay.offline_rows import OfflineRecorder
+from export.replay.progress import OnProgress
 from export.replay.replay import Replay
-from export.rows.requests import LabelledRequests
 from export.rows.writer import TrainingRowsWriter
+from services.features.rows import Floats
 from services.features.schema import build_schema
 from services.infra.folder_lock import hold
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
 from services.text.encoder import encoder_exists, open_encoder
+from services.text.protocol import Encoder
 
 ENCODER_THREADS = 2
 
+CHUNK_ROWS = 131_072
+"""Rows of the events table that are read at a time."""
+
 MIN_OFFLINE_USERS = 10
 """Users that Feast's offline source has at least, on average, unless none are wanted."""
-
-OnProgress = Callable[[float, float], None]
-"""Called with the amount done and the total."""
 
 
 def ensure_encoder(settings: Settings, reader: DatasetReader, report: Callable[[str], None] = lambda _: None) -> None:
@@ -47,18 +49,24 @@ def ensure_encoder(settings: Settings, reader: DatasetReader, report: Callable[[
 
 
 def replay_rows(
-    settings: Settings, reader: DatasetReader, out: Path, user_share: float, on_progress: OnProgress = lambda *_: None
+    settings: Settings,
+    reader: DatasetReader,
+    out: Path,
+    user_share: float,
+    on_progress: OnProgress = lambda *_: None,
+    encoder: Encoder | None = None,
 ) -> tuple[int, int]:
     """Replay a whole data set into training rows (`out`) and Feast's offline source.
 
-    Returns the number of users whose rows the offline source has, and of all users. Raises FolderInUse while another
-    replay writes either.
+    Without an `encoder`, texts are encoded by that of the settings. Returns the number of users whose rows the offline
+    source has, and of all users. Raises FolderInUse while another replay writes either.
     """
     offline = settings.store.offline_dir
     with ExitStack() as stack:
         for folder in (out, offline):
             stack.enter_context(hold(folder.with_name(f".{folder.name}.lock"), folder, "replay"))
-        return _replay(settings, reader, out, user_share, on_progress)
+        encoder = encoder or open_encoder(settings.encoder_dir, ENCODER_THREADS)
+        return _replay(settings, reader, out, user_share, on_progress, encoder)
 
 
 def offline_share(users: int, share: float) -> float:
@@ -67,33 +75,30 @@ def offline_share(users: int, share: float) -> float:
 
 
 def _replay(
-    settings: Settings, reader: DatasetReader, out: Path, user_share: float, on_progress: OnProgress
+    settings: Settings, reader: DatasetReader, out: Path, user_share: float, on_progress: OnProgress, encoder: Encoder
 ) -> tuple[int, int]:
-    schema, encoder = build_schema(settings.features), open_encoder(settings.encoder_dir, ENCODER_THREADS)
-    history = load_history(reader, settings.features)
-    sources = sorted(scenario for scenario, _ in history.scenarios)
-    store = ColumnRowStore(schema)
+    schema, store = build_schema(settings.features), ColumnRowStore(build_schema(settings.features))
+    catalogue, users, total = load_catalogue(reader, settings.features), count_users(reader), reader.rows("events")
+    sources = sorted({scenario for scenario, _ in catalogue.scenarios})
     data = {"dataset": str(reader.path), "info": reader.info.get("arguments", {}), "rows": reader.info.get("rows", {})}
-    users = len(np.unique(history.behavior.user))
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, offline_share(users, user_share))
+    replay, done = Replay(catalogue, schema, encoder, store, recorder), 0
     with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:
+        for chunk in labelled_chunks(reader, settings.features, CHUNK_ROWS):
+            replay.feed(chunk.behavior, chunk.behavior_text, chunk.requests)
 
-        def on_requests(_: float, requests: LabelledRequests) -> None:
-            writer.add(store, requests)
-            recorder.flush()
+            def progress(time_s: float, before: int = done, times: Floats = chunk.time_s) -> None:
+                on_progress(before + float(np.searchsorted(times, time_s)), total)
 
-        Replay(history, schema, encoder, recorder).run(
-            end_time_s(history), on_requests, _progress(history, on_progress)
-        )
+            replay.run_grouped(
+                min(chunk.until_s, end_time_s(catalogue, chunk.time_s)),
+                lambda requests, rows, stamp: writer.add_moments(rows, requests, stamp),
+                progress,
+            )
+            done += len(chunk.time_s)
     return len(recorder.users), users
 
 
-def end_time_s(history: DatasetHistory) -> float:
-    """A time after all events, requests and updates of the history, seconds since 1970."""
-    times = [history.behavior.time_s, history.requests.time_s, history.item_scenarios.time_s]
-    return max(float(values.max()) for values in times if len(values)) + 1.0
-
-
-def _progress(history: DatasetHistory, on_progress: OnProgress) -> Callable[[float], None]:
-    total = len(history.behavior)
-    return lambda time_s: on_progress(float(np.searchsorted(history.behavior.time_s, time_s)), total)
+def end_time_s(catalogue: DatasetHistory, times: Floats) -> float:
+    """A time after all these times and all updates of items in scenarios, seconds since 1970."""
+    return max(float(values.max()) for values in (times, catalogue.item_scenarios.time_s) if len(values)) + 1.0

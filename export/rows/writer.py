@@ -9,6 +9,7 @@ time.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export.rows.requests import LabelledRequests, read_feature_rows
-from services.features.encode import Tensors, encode, tensor_names
+from export.rows.requests import CurrentRows, LabelledRequests, Snapshots, read_moments
+from services.features.encode import Tensors, tensor_names
+from services.features.encode_moments import InexactShift, MomentRows, encode_moments
+from services.features.rows import Ints
 from services.features.schema import Schema
+from services.features.tables import run_starts
 from services.settings.private_files import make_private_directory
 from services.store.protocol import RowStore
 
 FORMAT = 1
 GROUP_ROWS = 16_384
 """Rows are buffered up to this number, then written as one row group per file."""
+MOMENT_ROWS = 1024
+"""Rows of several moments are encoded at once up to about this number."""
 INFO_FILE = "training_rows.json"
 
 
@@ -66,12 +72,31 @@ class TrainingRowsWriter:
                 "counts": self._counts,
                 "data": self._data,
             }
-            (self._out / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
+            # Renamed into place: a half-written description would be taken for the rows' own.
+            part = self._out / f".{INFO_FILE}"
+            part.write_text(json.dumps(info, indent=2) + "\n")
+            part.replace(self._out / INFO_FILE)
 
     def add(self, store: RowStore, requests: LabelledRequests) -> None:
         """Encode and write the requests of one time."""
-        rows = read_feature_rows(store, self._schema, self._encoder, self._sources, requests)
-        tensors = encode(self._schema, rows)
+        self.add_moments(CurrentRows(store), requests, np.zeros(len(requests.time_s), np.int64))
+
+    def add_moments(self, snapshots: Snapshots, requests: LabelledRequests, stamp: Ints) -> None:
+        """Encode and write requests of several times, in order of time; the rows are as of their stamps."""
+        starts = np.flatnonzero(run_starts(stamp))
+        # Whole times only, about MOMENT_ROWS rows at once.
+        borders = starts[run_starts(starts // MOMENT_ROWS)].tolist()
+        for begin, end in pairwise([*borders, len(stamp)]):
+            part, own = requests.part(slice(begin, end)), stamp[begin:end]
+            try:
+                self._add(snapshots, part, own)
+            except InexactShift:
+                for first, last in pairwise([*np.flatnonzero(run_starts(own)).tolist(), end - begin]):
+                    self._add(snapshots, part.part(slice(first, last)), own[first:last])
+
+    def _add(self, snapshots: Snapshots, requests: LabelledRequests, stamp: Ints) -> None:
+        moments = read_moments(snapshots, self._schema, self._encoder, self._sources, requests, stamp)
+        rows, tensors = moments.rows, encode_moments(self._schema, moments)
         source = {scenario: number for number, scenario in enumerate(self._sources)}
         context = self._counts["contexts"] + rows.pair_request
         columns = {
@@ -89,14 +114,15 @@ class TrainingRowsWriter:
             "item": tensors.item,
             "cross": tensors.cross,
         }
-        moments = np.full(rows.user.size, self._counts["moments"], np.int32)
-        self._collect("contexts", {"moment": moments, "behavior": tensors.behavior, "language": tensors.language})
-        self._collect("moments", {"time_s": requests.time_s[:1], "scenario": tensors.scenario[None]})
-        self._collect("rows", columns)
-        if sum(table.num_rows for table in self._buffered["rows"]) >= GROUP_ROWS:
-            self._write_group()
+        moment = (self._counts["moments"] + moments.request_moment).astype(np.int32)
+        added = {
+            "contexts": _table({"moment": moment, "behavior": tensors.behavior, "language": tensors.language}),
+            "moments": _table({"time_s": moments.time_s, "scenario": tensors.scenario}),
+            "rows": _table(columns),
+        }
+        self._collect(added, moments)
 
-    def _text_numbers(self, tensors: Tensors, pair_item: np.ndarray) -> np.ndarray:
+    def _text_numbers(self, tensors: Tensors, pair_item: Ints) -> Ints:
         """Index of each row's text vector in `texts`; new vectors are appended."""
         numbers, new = [], []
         _, first, item = np.unique(pair_item, return_index=True, return_inverse=True)
@@ -111,10 +137,23 @@ class TrainingRowsWriter:
             self._counts["texts"] += len(new)
         return np.array(numbers)[item]
 
-    def _collect(self, name: str, columns: dict[str, np.ndarray]) -> None:
-        table = _table(columns)
-        self._buffered[name].append(table)
-        self._counts[name] += table.num_rows
+    def _collect(self, added: dict[str, pa.Table], moments: MomentRows) -> None:
+        """Buffer tables of whole moments; a row group ends with the moment that fills it."""
+        for name, table in added.items():
+            self._counts[name] += table.num_rows
+        ends = _ends(moments)
+        done = dict.fromkeys(added, 0)
+        buffered = sum(table.num_rows for table in self._buffered["rows"])
+        for at, end in enumerate(ends["rows"].tolist()):
+            is_full = buffered + end - done["rows"] >= GROUP_ROWS
+            if is_full or at == len(ends["rows"]) - 1:
+                for name, table in added.items():
+                    stop = int(ends[name][at])
+                    self._buffered[name].append(table.slice(done[name], stop - done[name]))
+                    done[name] = stop
+            if is_full:
+                self._write_group()
+                buffered = 0
 
     def _write_group(self) -> None:
         for name, tables in self._buffered.items():
@@ -126,6 +165,14 @@ class TrainingRowsWriter:
         if name not in self._files:
             self._files[name] = pq.ParquetWriter(self._out / f"{name}.parquet", table.schema, compression="zstd")
         self._files[name].write_table(table, row_group_size=max(table.num_rows, 1))
+
+
+def _ends(moments: MomentRows) -> dict[str, Ints]:
+    """Per moment, the number of rows, contexts and moments up to its end: [M] each."""
+    count = len(moments.time_s)
+    pairs = np.bincount(moments.request_moment[moments.rows.pair_request], minlength=count)
+    contexts = np.bincount(moments.request_moment, minlength=count)
+    return {"rows": np.cumsum(pairs), "contexts": np.cumsum(contexts), "moments": np.arange(1, count + 1)}
 
 
 def _table(columns: dict[str, np.ndarray]) -> pa.Table:

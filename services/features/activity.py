@@ -51,7 +51,9 @@ class DeltaColumns:
         return len(self.time_s)
 
 
-def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str) -> DeltaColumns:
+def compute_deltas(
+    schema: Schema, events: Events, flags: EventFlags, *ids: str, step: Ints | None = None
+) -> DeltaColumns:
     """The deltas of the events, one per group of equal `ids` (item, scenario, or facet alone).
 
     Repeats add nothing. Events without an item count for scenarios only. An event counts for each facet of its
@@ -62,19 +64,22 @@ def compute_deltas(schema: Schema, events: Events, flags: EventFlags, *ids: str)
         events: the events.
         flags: flags of each event, by `classify_events`.
         ids: fields of the events that key a group.
+        step: [E] events of different steps are not summed; each delta then has its step, in decimal, before its ids,
+            and deltas are in order of step.
     """
     chosen = flags.counted & events.item.astype(bool) if "item" in ids else flags.counted
     events, engaged_before = events.take(chosen), flags.engaged_before[chosen]
+    steps = [] if step is None else [step[chosen]]
     repeat = engaged_before[:, 0]
     # What a scenario is like is not a matter of popularity: every event counts in full.
     share = np.ones(len(events)) if ids == ("scenario",) else saturation_weights(flags.level[chosen])
     if ids == ("facet",):
         event, level = np.nonzero(events.facet_key != NO_KEY)
         keys, repeat = events.facet_key[event, level], engaged_before[event, 1 + level]
-        events, share = events.take(event), share[event]
-        columns = [keys]
+        events, share, steps = events.take(event), share[event], [step[event] for step in steps]
+        columns = [*steps, keys]
     else:
-        columns = [getattr(events, name).astype(str) for name in ids]
+        columns = [*steps, *(getattr(events, name).astype(str) for name in ids)]
     codes = np.stack([np.unique(column, return_inverse=True)[1] for column in columns], axis=1)
     _, head, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     group = group.reshape(-1)

@@ -67,15 +67,15 @@ def leading_shapes(items: int, scenarios: int) -> dict[str, tuple[int, ...]]:
 
 def encode(schema: Schema, rows: FeatureRows) -> Tensors:
     """The tensors of the requests."""
-    language = _language(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)
-    overall = _language(rows.user, rows)[:, None]
+    language = language_vectors(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)
+    overall = language_vectors(rows.user, rows)[:, None]
     text = rows.items.text[rows.pair_item].astype(np.float32)
     item = _item(schema, rows)
     cross = _cross(schema, rows)
-    item[:, -1] = _similarity(text, overall, rows.pair_request)[:, 0]
-    cross[:, :, -1] = _similarity(text, language, rows.pair_request)
+    item[:, -1] = text_similarity(text, overall, rows.pair_request)[:, 0]
+    cross[:, :, -1] = text_similarity(text, language, rows.pair_request)
     return Tensors(
-        scenario=_scenario(schema, rows).astype(np.float32),
+        scenario=encode_scenarios(schema, rows).astype(np.float32),
         behavior=_behavior(schema, rows).astype(np.float32),
         language=language,
         item=item,
@@ -124,7 +124,7 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _language(block: Block, rows: FeatureRows) -> Singles:
+def language_vectors(block: Block, rows: FeatureRows) -> Singles:
     """Normalised language vectors of user rows, [rows, D]."""
     vectors = np.where((block.ints("encoder") == rows.encoder)[:, None], block.floats("language"), 0.0)
     norm = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))[:, None]
@@ -132,7 +132,7 @@ def _language(block: Block, rows: FeatureRows) -> Singles:
     return result
 
 
-def _similarity(text: Singles, language: Singles, request: Ints) -> Singles:
+def text_similarity(text: Singles, language: Singles, request: Ints) -> Singles:
     """Similarity of each candidate's text [N, D] to its user's language vectors [R, K, D]: [N, K]."""
     if len(language) == 1:
         single: Singles = text @ language[0].T
@@ -141,7 +141,8 @@ def _similarity(text: Singles, language: Singles, request: Ints) -> Singles:
     return result
 
 
-def _scenario(schema: Schema, rows: FeatureRows) -> Floats:
+def encode_scenarios(schema: Schema, rows: FeatureRows) -> Floats:
+    """Features of the rows of scenarios, [J, S]."""
     counts = decay_counts(schema.config, rows.time_s, rows.scenario_activity)
     types, hours = counts[:, :, -1], rows.scenario_activity.floats("hours")
     same_encoder = (rows.scenario.ints("encoder") == rows.encoder)[:, None]

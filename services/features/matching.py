@@ -45,7 +45,7 @@ class TableLookup:
 def lookup(
     config: FeatureConfig, block: Block, name: TableName, row: Ints, keys: Ints, key: NDArray[np.integer]
 ) -> TableLookup:
-    """Look up (row [...], keys[key [...]]) in a table of a block's rows; `keys` are distinct."""
+    """Look up (row [...], keys[key [...]]) in a table of a block's rows."""
     table = read_table(config, block, name)
     if not len(table.row):
         return TableLookup(table, np.zeros(np.broadcast_shapes(row.shape, key.shape), np.int64))
@@ -53,6 +53,8 @@ def lookup(
         return _lookup_sparse(table, row, keys[key])
     order = keys.argsort()
     known = keys[order]
+    if (known[1:] == known[:-1]).any():
+        return _lookup_sparse(table, row, keys[key])
     at = np.minimum(known.searchsorted(table.key), len(keys) - 1)
     hit = np.flatnonzero(known[at] == table.key)
     table = table.take(hit)

@@ -47,12 +47,12 @@ def recognition_features(
         config: feature settings.
         time_s: [R] time of each moment, seconds since 1970; hour and weekday are UTC, as points on a circle.
         user_scenario: [R * J] rows of the moments' users per source scenario, scenario fastest.
-        activity: [J] rows of `scenario_activity`.
+        activity: [J] rows of `scenario_activity`, or [R * J] rows as of each moment, scenario fastest.
         context: [R, A] declared context attributes.
     """
-    moments, sources = len(time_s), activity.size
+    moments, sources = len(time_s), user_scenario.size // len(time_s)
     own = _events(config, user_scenario, np.repeat(time_s, sources)).reshape(moments, sources, -1)
-    population = _events(config, activity, time_s[:, None])
+    population = _population(config, activity, time_s, sources)
     newest = user_scenario.floats("time_s").reshape(moments, sources)
     days = np.where(newest > 0, np.maximum(time_s[:, None] - newest, 0.0) / DAY_S, NEVER_DAYS)
     parts = [
@@ -72,9 +72,9 @@ def user_prior(config: FeatureConfig, time_s: Floats, user_scenario: Block, acti
 
     Under the longest half-life; the arguments are those of `recognition_features`.
     """
-    moments, sources = len(time_s), activity.size
+    moments, sources = len(time_s), user_scenario.size // len(time_s)
     own = _events(config, user_scenario, np.repeat(time_s, sources))[:, -1].reshape(moments, sources)
-    population = _events(config, activity, time_s[:, None])[:, :, -1]
+    population = _population(config, activity, time_s, sources)[:, :, -1]
     total = population.sum(axis=1, keepdims=True)
     shares = np.where(total > 0, population / np.where(total > 0, total, 1.0), 1 / sources)
     weight = own + PRIOR_STRENGTH * shares
@@ -109,6 +109,13 @@ def mix_posterior(prior: Floats, recognised: Floats, index: Ints, source_only: N
     new = np.where((index < 0) & eligible, restrict_prior(prior, eligible), 0.0)
     result: Floats = new + (1 - new.sum()) * known / known.sum()
     return result
+
+
+def _population(config: FeatureConfig, activity: Block, time_s: Floats, sources: int) -> Floats:
+    """Decayed events of all users at each moment: [R, J, half-lives]."""
+    if activity.size == sources:
+        return _events(config, activity, time_s[:, None])
+    return _events(config, activity, np.repeat(time_s, sources)).reshape(len(time_s), sources, -1)
 
 
 def _events(config: FeatureConfig, block: Block, time_s: Floats) -> Floats:

@@ -56,6 +56,48 @@ class Block:
         """A copy with some columns replaced."""
         return replace(self, fixed={**self.fixed, **fixed}, ragged={**self.ragged, **(ragged or {})})
 
+    def take(self, rows: NDArray[np.integer]) -> "Block":
+        """The rows at an index, in its order; a copy."""
+        fixed = {name: column[rows] for name, column in self.fixed.items()}
+        places: dict[int, tuple[Ints, Ints]] = {}  # columns of one table share their lengths
+        ragged = {}
+        for name, column in self.ragged.items():
+            if id(column.lengths) not in places:
+                places[id(column.lengths)] = _places(column.lengths, rows)
+            index, lengths = places[id(column.lengths)]
+            ragged[name] = Ragged(column.values[index], lengths)
+        return Block(self.view, len(rows), fixed, ragged)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the columns, without that of strings."""
+        values = (*self.fixed.values(), *(column.values for column in self.ragged.values()))
+        return sum(column.nbytes for column in values)
+
+
+def concatenate(blocks: Sequence[Block]) -> Block:
+    """The rows of blocks of one view, of which there is at least one."""
+    first = blocks[0]
+    if len(blocks) == 1:
+        return first
+    fixed = {name: np.concatenate([block.fixed[name] for block in blocks]) for name in first.fixed}
+    ragged = {
+        name: Ragged(
+            np.concatenate([block.ragged[name].values for block in blocks]),
+            np.concatenate([block.ragged[name].lengths for block in blocks]),
+        )
+        for name in first.ragged
+    }
+    return Block(first.view, sum(block.size for block in blocks), fixed, ragged)
+
+
+def _places(lengths: Ints, rows: NDArray[np.integer]) -> tuple[Ints, Ints]:
+    """Index of the values of some rows of a `Ragged`, and how many each has."""
+    taken = lengths[rows]
+    before = np.cumsum(lengths) - lengths
+    index = np.repeat(before[rows] - (np.cumsum(taken) - taken), taken) + np.arange(taken.sum())
+    return index, taken
+
 
 def default_value(feature: Feature) -> NDArray[np.generic]:
     """The feature's value in a row that was never written."""

@@ -16,7 +16,7 @@ from services.features.dedup import EventFlags, classify_events
 from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.positions import is_behind, is_folded
-from services.features.rows import Block, Floats, Ints, pack_rows, unpack_rows
+from services.features.rows import Block, Floats, Ints, pack_rows, scatter_rows, unpack_rows
 from services.features.schema import Schema, View
 from services.store.protocol import Key, RowStore, read_block, read_rows
 from services.store.user_scenarios import write_user_scenarios
@@ -42,27 +42,30 @@ def collect_facets(items: Block) -> tuple[list[Key], Ints]:
     return [(str(key),) for key in distinct.tolist()], index.reshape(keys.shape)
 
 
-def read_facets(store: RowStore, schema: Schema, items: Block) -> tuple[Block, Ints]:
-    """Activity of the facets of items: rows [G], and the row of each facet of each item, [I, F]."""
-    keys, index = collect_facets(items)
-    return read_block(store, schema["facet_activity"], keys), index
-
-
 def attach_items(store: RowStore, schema: Schema, events: Events, encoder: int) -> Events:
     """The events with facets and text vectors of their items, as the store holds them now."""
     items, index = group_keys([(item,) for item in events.item])
-    known = [key for key in items if key[0]]
-    block = read_block(store, schema["item"], known)
+    there = np.array([bool(item) for (item,) in items], bool)
+    block = read_block(store, schema["item"], [key for key in items if key[0]])
+    return attach_item_rows(events, items, index, block if there.all() else scatter_rows(block, there), encoder)
+
+
+def attach_item_rows(events: Events, items: Sequence[Key], index: Ints, block: Block, encoder: int) -> Events:
+    """The events with facets and text vectors of rows of items.
+
+    Args:
+        events: the events.
+        items: keys of the rows, some of which may be versions of one row; an event without an item has key "".
+        index: [E] row of each event.
+        block: rows of `item`.
+        encoder: fingerprint of the encoder; vectors of another one count as missing.
+    """
     same = (block.ints("encoder") == encoder)[:, None]
-    facets = np.zeros((len(items), len(schema.config.facets)), np.int64)
-    vectors = np.zeros((len(items), schema.config.text_dims))
-    rows = [number for number, key in enumerate(items) if key[0]]
-    facets[rows] = block.ints("facet_keys")
-    vectors[rows] = np.where(same, block.floats("text_vector"), 0.0)
+    vectors = np.where(same, block.floats("text_vector"), 0.0)
     return replace(
         events,
-        item_key=keys64(key[0] for key in items)[index],
-        facet_key=facets[index],
+        item_key=keys64(item for (item,) in items)[index],
+        facet_key=block.ints("facet_keys")[index],
         text_vector=events.text_vector + vectors[index],
     )
 

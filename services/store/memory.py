@@ -23,7 +23,9 @@ class MemoryRowStore:
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """See `RowStore`."""
-        rows = dict(zip(keys, unpack_rows(block), strict=True))
+        # Copies: a row that is a part of a block would keep all of it in memory.
+        copies = ({name: value.copy() for name, value in row.items()} for row in unpack_rows(block))
+        rows = dict(zip(keys, copies, strict=True))
         refused = self._fenced(block.view.name, {key: row["position"].tolist() for key, row in rows.items()})
         self.rows[block.view.name].update((key, row) for key, row in rows.items() if key not in refused)
         self._raise_fenced(block.view, refused)

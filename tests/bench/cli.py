@@ -1,4 +1,4 @@
-"""`crossrec bench ...`: flags of the benchmarks; each starts its own Kafka and Valkey, and stops them."""
+"""`crossrec bench ...`: flags of the benchmarks; those that need Kafka and Valkey start their own, and stop them."""
 
 import json
 from pathlib import Path
@@ -105,6 +105,18 @@ def ingest(
     from tests.bench.ingest import run_bench_ingest
 
     _write(json_file, run_bench_ingest(households, events, consumers, users))
+
+
+@bench_app.command()
+def replay(
+    json_file: JsonOption,
+    events: Annotated[int, typer.Option(min=100, help="Ratings, each with its own time.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Seed of the made ratings.")] = 0,
+) -> None:
+    """Replay made ratings with times of their own into training rows and offline rows: rows a second, memory."""
+    from tests.bench.replay import run_bench_replay
+
+    _write(json_file, run_bench_replay(events, seed))
 
 
 @bench_app.command()

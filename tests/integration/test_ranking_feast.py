@@ -21,7 +21,7 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import REPOSITORY, feast_environment, open_feature_store, open_rows
 from services.store.feast_api import FeatureStore, RepoConfig
-from services.store.folding import erase_user, read_facets
+from services.store.folding import collect_facets, erase_user
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore, read_block, read_rows
 from tests.contract.rank_server import ENCODER, NOW_S, SCHEMA, History, RankServer, WideModel, running
@@ -111,11 +111,11 @@ def expected_scores(store: RowStore, user: str, target: int) -> Scores:
         "item_scenario": pairs,
         "item_scenario_activity": pairs,
     }
-    facets, item_facet = read_facets(store, SCHEMA, read_block(store, SCHEMA["item"], keys["item"]))
+    keys["facet_activity"], item_facet = collect_facets(read_block(store, SCHEMA["item"], keys["item"]))
     blocks = {view: read_block(store, SCHEMA[view], wanted) for view, wanted in keys.items()}
     rows = assemble_rows(
         SCHEMA,
-        {**blocks, "facet_activity": facets},
+        blocks,
         time_s=NOW_S,
         encoder=ENCODER,
         item_key=keys64(ITEMS),
