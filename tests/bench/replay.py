@@ -34,7 +34,7 @@ def run_bench_replay(events: int, seed: int) -> dict[str, Any]:
         data = Path(folder) / "ratings"
         write_ratings(data, events, seed)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            found = pool.submit(_measure, data, Path(folder)).result()
+            found = pool.submit(measure, data, Path(folder)).result()
     workload = {
         "events": events,
         "seed": seed,
@@ -48,7 +48,8 @@ def run_bench_replay(events: int, seed: int) -> dict[str, Any]:
     return {**found, "workload": workload, "versions": versions(PACKAGES), "machine": machine()}
 
 
-def _measure(data: Path, folder: Path) -> dict[str, Any]:
+def measure(data: Path, folder: Path) -> dict[str, Any]:
+    """Replay an imported data set, with all output below `folder`."""
     settings, reader = Settings(store=StoreSettings(offline_dir=folder / "offline")), DatasetReader(data)
     memory: list[int] = []
 
