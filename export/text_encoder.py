@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.settings.terminal import open_console
 from services.text.encoder import EncoderInfo, directory_fingerprint
 from services.text.model import MAX_TOKENS, MODEL_FILE, TOKENIZER_FILE, SentenceModel
 from services.text.projection import Projection
@@ -280,9 +281,8 @@ def _progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     if total < _PROGRESS_FROM:
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
+        from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=open_console(stderr=True), transient=True) as bar:
         task = bar.add_task("encoding texts", total=total)
         yield lambda done: bar.advance(task, done)

@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.errors import ConfigurationError, CrossRecError
 from services.settings.load import load_settings, settings_file
 from services.settings.source import SourceSettings
+from services.settings.terminal import open_console
 from services.users.cli import UserId
 
 ADAPTER_HELP = (
@@ -75,8 +74,8 @@ def import_command(
         "negatives": negatives,
     }
     options: dict[str, Any] = {name: value for name, value in arguments.items() if value is not None}
-    console = Console()
-    errors = Console(stderr=True, highlight=False)
+    console = open_console()
+    errors = open_console(stderr=True, highlight=False)
     try:
         options |= _options_of_settings(adapter, columns or [], values or [], time_zone)
         with console.status(f"importing {adapter}") as status:
@@ -87,10 +86,10 @@ def import_command(
                 **options,
             )
     except CrossRecError as error:
-        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        errors.print(f"error: {error}", style="red", soft_wrap=True)
         raise typer.Exit(1) from None
     for warning in summary.warnings:
-        errors.print(f"warning: {warning}", style="yellow", markup=False)
+        errors.print(f"warning: {warning}", style="yellow")
     console.print(build_event_table(summary.events))
     rows = ", ".join(f"{count:,} {table}" for table, count in summary.rows.items())
     console.print(f"{rows} from {summary.first:%Y-%m-%d} to {summary.last:%Y-%m-%d}", highlight=False)
@@ -159,7 +158,7 @@ def build_event_table(events: list[dict[str, str | int | None]]) -> Table:
     for row in events:
         count, positives = int(row["rows"] or 0), row["positives"]
         share = "" if positives is None else f"{int(positives) / count:.1%}"
-        table.add_row(str(row["type"]), str(row["split"] or ""), escape(str(row["scenario_id"])), f"{count:,}", share)
+        table.add_row(str(row["type"]), str(row["split"] or ""), str(row["scenario_id"]), f"{count:,}", share)
     return table
 
 
@@ -173,7 +172,7 @@ def erase_command(
     from services.kafka.kafka_publisher import KafkaPublisher
     from services.users.erasure import NEXT_STEPS, NEXT_STEPS_OF_DATA, request_erasure
 
-    console, chosen, time_s = Console(), load_settings(data), time.time()
+    console, chosen, time_s = open_console(), load_settings(data), time.time()
     directory = DatasetReader(chosen.data_dir / data).path if data else None
     publisher = KafkaPublisher(chosen.kafka, chosen.gateway.kafka_timeout_s)
     try:

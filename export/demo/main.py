@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
 from crossrec.events.v1 import events_pb2
 from export.datasets.completejourney.source import week_start_ms
@@ -30,6 +31,7 @@ from export.rows.reader import read_info
 from export.training.run import train_run
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
+from services.settings.terminal import open_console
 from services.store.connect import apply_definitions
 
 DATASET = "completejourney"
@@ -49,7 +51,7 @@ def run_demo(households: int, out: Path, stay: bool | None = None, *, kill_consu
         stay: keep the servers up at the end until interrupted; default: if standard output is a terminal.
         kill_consumer: kill the behaviour consumer with SIGKILL in the middle of the stream and start it again.
     """
-    console = Console()
+    console = open_console()
     # Handled like an interrupt: the context manager below then stops every started process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Environment(out, DATASET, report=console.print) as environment:
@@ -202,7 +204,7 @@ class Demo:
         )
         self._console.print("\nThe servers stay up; press Ctrl-C to stop. Try (grpcurl, server reflection is on):")
         call = f"  grpcurl -plaintext -d '{body}' {address} crossrec.ranking.v1.RankingService/Rank"
-        self._console.print(call, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(call, soft_wrap=True, highlight=False)
         try:
             while True:
                 self._environment.processes.check()
@@ -218,4 +220,4 @@ class Demo:
             yield lambda done, total: progress.update(task, completed=done, total=total)
         seconds = time.perf_counter() - begin
         self._summary["steps_s"][title] = round(seconds, 2)
-        self._console.print(f"[green]done[/green] {title} ({seconds:.1f} s)")
+        self._console.print(Text.assemble(("done", "green"), f" {title} ({seconds:.1f} s)"))

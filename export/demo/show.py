@@ -37,7 +37,7 @@ def show_household(
         replies = [client.send(request) for request in requests]
     for scenario, reply in zip(chosen, replies, strict=True):
         _print_ranking(console, f"Household {user} at {names[scenario]} ({scenario})", reply, titles)
-    weights = Table("target scenario i", *sources, title="Transfer weights M\\[i,j] of source scenario j")
+    weights = Table("target scenario i", *sources, title="Transfer weights M[i,j] of source scenario j")
     for scenario, reply in zip(chosen, replies, strict=True):
         weight = {row.scenario_id: row.weight for row in reply.transfer_weights}
         weights.add_row(scenario, *(f"{weight[source]:.3f}" for source in sources))

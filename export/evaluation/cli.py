@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from export.evaluation.labels import format_number
 from export.models.kinds import KINDS
+from services.settings.terminal import open_console
 
 COLUMNS = {"gauc": "GAUC", "ndcg_at_10": "NDCG@10", "log_loss": "log loss"}
 """Columns beside AUC, so that the table fits 80 columns; the report has all metrics."""
@@ -45,7 +46,7 @@ def evaluate_command(
     from export.training.run import train_run
     from services.settings.load import load_settings
 
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     settings = load_settings(data)
     if split:
         from export.replay.resplit import resplit_data
@@ -56,7 +57,7 @@ def evaluate_command(
     missing = missing_runs(directory, kinds, seeds)
 
     def log(line: str) -> None:
-        console.print(line, markup=False)
+        console.print(line)
 
     for done, (kind, seed) in enumerate(missing, 1):
         log(f"training {kind}, seed {seed} ({done} of {len(missing)} missing runs)")
@@ -92,16 +93,17 @@ def main_table(figures: dict[str, Any]) -> Table:
     return table
 
 
-def _estimate_cell(estimate: dict[str, Any]) -> str:
+def _estimate_cell(estimate: dict[str, Any]) -> str | Text:
     if estimate["low"] is None:
         return format_number(estimate["value"])
-    return f"{estimate['value']:.4f}\n[dim]{estimate['low']:.4f}-{estimate['high']:.4f}[/dim]"
+    return Text.assemble(f"{estimate['value']:.4f}\n", (f"{estimate['low']:.4f}-{estimate['high']:.4f}", "dim"))
 
 
-def _baseline_difference(figures: dict[str, Any], kind: str) -> tuple[str, str]:
+def _baseline_difference(figures: dict[str, Any], kind: str) -> tuple[str | Text, str]:
     """AUC difference to the baseline with its interval, and p."""
     differences = figures["differences"].get(figures["baseline"], {}).get(kind)
     if not differences or differences["all"]["auc"]["value"] is None:
         return "-", "-"
     auc = differences["all"]["auc"]
-    return f"{auc['value']:+.4f}\n[dim]{auc['low']:+.4f} {auc['high']:+.4f}[/dim]", f"{auc['p']:.3f}"
+    interval = Text.assemble(f"{auc['value']:+.4f}\n", (f"{auc['low']:+.4f} {auc['high']:+.4f}", "dim"))
+    return interval, f"{auc['p']:.3f}"

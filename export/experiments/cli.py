@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from export.models.kinds import KINDS
 from services.settings.load import load_settings
+from services.settings.terminal import open_console
 
 if TYPE_CHECKING:
     from export.experiments.fits import Experiment, ResultRow
@@ -25,7 +24,7 @@ experiment_app = typer.Typer(
     "experiment resumes, and more seeds only add their own fits.",
     no_args_is_help=True,
 )
-console = Console()
+console = open_console()
 
 Data = Annotated[str, typer.Option(help="Name of a replayed data set: a directory below data_dir.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Repetitions; each draws other users, rows and initial weights.")]
@@ -164,7 +163,7 @@ def _print_results(name: str, rows: list["ResultRow"]) -> None:
 
 def _cell(column: str, value: object) -> str:
     if not isinstance(value, float):
-        return escape(str(value))
+        return str(value)
     if column == "fraction":
         return f"{value:.0%}"
     return f"{value:+.4f}" if column.endswith("_change") else f"{value:.4f}"

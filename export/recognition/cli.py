@@ -6,10 +6,10 @@ Knows flags and the printed tables; heavy imports are inside the command.
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+
+from services.settings.terminal import open_console
 
 COLUMNS = ("accuracy", "macro_f1", "log_loss", "ece", "ece_classwise")
 
@@ -29,7 +29,7 @@ def train_recogniser_command(
     from export.recognition.train import train_recogniser
     from services.settings.load import load_settings
 
-    console = Console()
+    console = open_console()
     with Progress(transient=True, console=console) as progress:
         task = progress.add_task("replaying", total=None)
         trained = train_recogniser(
@@ -40,7 +40,7 @@ def train_recogniser_command(
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     report = trained.report
-    console.print(report["decision_tree"]["text"], markup=False, highlight=False)
+    console.print(report["decision_tree"]["text"], highlight=False)
     console.print(metrics_table(report))
     console.print(confusion_table(report))
     console.print(f"registered as {trained.directory}; report in {trained.report_file}", highlight=False)
@@ -61,7 +61,7 @@ def confusion_table(report: dict[str, Any]) -> Table:
     """The forest's confusion matrix: a row per true scenario."""
     table = Table("true \\ recognised", title="Confusion of the forest")
     for scenario in report["scenarios"]:
-        table.add_column(escape(scenario), justify="right")
+        table.add_column(scenario, justify="right")
     for scenario, row in zip(report["scenarios"], report["confusion"], strict=True):
-        table.add_row(escape(scenario), *(f"{count:,}" for count in row))
+        table.add_row(scenario, *(f"{count:,}" for count in row))
     return table

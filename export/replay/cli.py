@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from services.settings.load import load_settings
+from services.settings.terminal import open_console
 from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def replay_command(
     ] = OFFLINE_USERS,
 ) -> None:
     """Replay a data set through the feature code into training rows and Feast's offline source."""
-    replay_data(load_settings(data), data, Console(), offline_users)
+    replay_data(load_settings(data), data, open_console(), offline_users)
 
 
 def replay_data(settings: "Settings", data: str, console: Console, offline_users: float = OFFLINE_USERS) -> None:
@@ -71,7 +72,7 @@ def backfill_command(
     from export.replay.pipeline import ensure_encoder
     from services.store.connect import open_rows_for_batches
 
-    console, chosen = Console(), load_settings(data)
+    console, chosen = open_console(), load_settings(data)
     reader = DatasetReader(chosen.data_dir / data)
     check_history(chosen, reader)  # before the offsets are set
     ensure_encoder(chosen, reader, console.print)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from export.evaluation.labels import format_number
 from export.models.kinds import KINDS
 from services.settings.load import Settings, load_settings
+from services.settings.terminal import open_console
 
-console = Console()
+console = open_console()
 
 
 def train_command(

@@ -4,10 +4,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from typer import Option
 
 from services.load import options as o
+from services.settings.terminal import open_console
 
 page = partial(Option, rich_help_panel="The page")
 server = partial(Option, rich_help_panel="The servers")
@@ -76,5 +76,5 @@ def console_command(
         parse_origins(allow_origin or ()),
     )
     can = "may publish events" if publish else "read-only"
-    Console().print(f"CrossRec console at http://{host}:{port}, {can}; Ctrl-C stops it.", highlight=False)
+    open_console().print(f"CrossRec console at http://{host}:{port}, {can}; Ctrl-C stops it.", highlight=False)
     run_console(settings, options)

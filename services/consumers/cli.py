@@ -5,10 +5,11 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.settings.load import load_settings
+from services.settings.terminal import open_console
 
 if TYPE_CHECKING:
     from services.consumers.status import GroupStatus
@@ -52,17 +53,15 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
     if as_json:
         typer.echo(json.dumps([group.as_json() for group in groups], indent=2))
         return
-    console = Console()
+    console = open_console()
     console.print(_table(groups))
     for group in groups:
         for member in group.members:
             partitions = ", ".join(map(str, member.partitions)) or "none"
-            console.print(f"{group.kind}: {member.member_id} at {member.host}, partitions {partitions}", markup=False)
+            console.print(f"{group.kind}: {member.member_id} at {member.host}, partitions {partitions}")
         for partition in group.partitions:
             if partition.unreadable:
-                console.print(
-                    f"{group.kind}: partition {partition.partition} stands: {partition.unreadable}", markup=False
-                )
+                console.print(f"{group.kind}: partition {partition.partition} stands: {partition.unreadable}")
 
 
 @consumers_app.command()
@@ -128,12 +127,12 @@ def _table(groups: "list[GroupStatus]") -> Table:
         column.justify = "right"
     for group in groups:
         colour = _COLOURS.get(group.state, "yellow")
-        state, members = f"[{colour}]{group.state}[/]", str(len(group.members))
+        state, members = Text(group.state, colour), str(len(group.members))
         for p in group.partitions:
             committed = "-" if p.committed is None else f"{p.committed:,}"
             table.add_row(
                 "", "", "", str(p.partition), committed, f"{p.end:,}", f"{p.lag_records:,}", f"{p.lag_s:,.1f}"
             )
         total = (f"{group.lag_records:,}", f"{group.lag_s:,.1f}") if group.partitions else ("-", "-")
-        table.add_row(f"[b]{group.kind}[/]", state, members, "all", "", "", *total, end_section=True)
+        table.add_row(Text(group.kind, "bold"), state, members, "all", "", "", *total, end_section=True)
     return table

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from services.doctor.check import Check, CheckState, exit_code
 from services.settings.load import Settings, load_settings
+from services.settings.terminal import open_console
 
 COLOURS = {CheckState.OK: "green", CheckState.WARNING: "yellow", CheckState.WRONG: "red"}
 
@@ -28,7 +28,7 @@ def doctor_command(
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        Console().print(table(checks))
+        open_console().print(table(checks))
     raise typer.Exit(exit_code(checks))
 
 
@@ -49,7 +49,5 @@ def table(checks: Sequence[Check]) -> Table:
     """The checks as a table."""
     result = Table("", "check", "found", "what to do")
     for check in checks:
-        result.add_row(
-            f"[{COLOURS[check.state]}]{check.state}[/]", check.name, escape(check.found), escape(check.advice)
-        )
+        result.add_row(Text(check.state, COLOURS[check.state]), check.name, check.found, check.advice)
     return result

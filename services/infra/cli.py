@@ -7,10 +7,12 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.errors import CrossRecError
 from services.infra import commands
 from services.infra.commands import InfraConfig, ServerStatus
+from services.settings.terminal import open_console
 
 infra_app = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +43,7 @@ def up(
     """
     config = InfraConfig(data_dir, kafka_port, valkey_port, kafka_heap_mb)
     endpoints = _or_exit(lambda: commands.up(config, _progress))
-    console = Console()
+    console = open_console()
     _print_table(console, commands.status(config))
     if endpoints.started_in_s:
         console.print(f"ready in {endpoints.started_in_s:.1f} s; to use them:")
@@ -56,7 +58,7 @@ def up(
 def status(data_dir: DataDir = Path("data/infra")) -> None:
     """Show both servers; exits with 1 unless both run."""
     servers = _or_exit(lambda: commands.status(InfraConfig(data_dir)))
-    _print_table(Console(), servers)
+    _print_table(open_console(), servers)
     if any(server.condition != "running" for server in servers):
         raise typer.Exit(1)
 
@@ -85,6 +87,6 @@ def _print_table(console: Console, servers: tuple[ServerStatus, ...]) -> None:
     for server in servers:
         colour = _COLOURS[server.condition]
         pid = str(server.pid) if server.pid else "-"
-        state = f"[{colour}]{server.condition}[/]"
+        state = Text(server.condition, colour)
         table.add_row(server.name, state, server.address or "-", pid, str(server.log))
     console.print(table)

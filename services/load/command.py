@@ -6,8 +6,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.console import Console
-
 from crossrec.ranking.v1.ranking_pb2 import RankRequest
 from services.errors import ConfigurationError
 from services.load.client_pool import ClientPool
@@ -17,11 +15,12 @@ from services.load.stats import OK
 from services.load.summary import findings, format_number, notices
 from services.load.target import Target
 from services.load.workload import RequestWorkload, Shape, read_requests, write_requests
+from services.settings.terminal import open_console
 
 RequestsOfData = Callable[[str, Shape], Sequence[RankRequest]]
 """Makes requests of an imported data set, by its name."""
 
-console = Console(highlight=False)
+console = open_console(highlight=False)
 
 
 def make_workload(file: Path | None, data: str, shape: Shape, requests_of_data: RequestsOfData) -> RequestWorkload:
@@ -51,7 +50,7 @@ def run_load_command(
     """Save the requests, run the profile, write results and report: each if its option is given."""
     if save_requests:
         write_requests(save_requests, workload.requests)
-        console.print(f"written: {save_requests}", markup=False)
+        console.print(f"written: {save_requests}")
     if not profile:
         return
     results = _measure(target, workload, profile, clients)
@@ -69,7 +68,7 @@ def _measure(target: Target, workload: RequestWorkload, profile: Profile, client
     with ClientPool(target, bodies, clients) as pool, console.status(f"offering load to {target.address}"):
         measured = run_load(pool, profile, lambda step: console.print(step_line(step)))
     for text in (*notices(measured), *findings(measured)):
-        console.print(text, markup=False)
+        console.print(text)
     return {
         "target": {
             "address": target.address,
@@ -86,7 +85,7 @@ def _measure(target: Target, workload: RequestWorkload, profile: Profile, client
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    console.print(f"written: {path}", markup=False)
+    console.print(f"written: {path}")
 
 
 def step_line(step: dict[str, Any]) -> str:

@@ -6,9 +6,8 @@ Parses flags and prints tables. Needs no training packages.
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from services.errors import CrossRecError
 from services.registry.description import (
@@ -23,12 +22,13 @@ from services.registry.promotion import Change, list_roles, promote, roll_back
 from services.registry.reader import Registry, Version, find_version
 from services.registry.rollout import RolloutError, ServingState, describe_rollout, with_arm, with_shadow, with_version
 from services.settings.load import Settings, load_settings
+from services.settings.terminal import open_console
 
 models_app = typer.Typer(
     no_args_is_help=True,
     help="List and compare versions in the model registry, promote them, run experiments, roll back.",
 )
-console = Console()
+console = open_console()
 
 OneVersion = Annotated[
     str, typer.Argument(metavar="NAME/VERSION", help="Version, like neural/3; a name alone: its newest version.")
@@ -47,14 +47,12 @@ def list_models(
     if name and name not in names:
         raise RolloutError(f"name: no {name} in {registry.location}; models there: {', '.join(names) or 'none'}")
     if not names:
-        console.print(f"no models in {registry.location}", markup=False, highlight=False)
+        console.print(f"no models in {registry.location}", highlight=False)
         return
     table = Table("version", "kind", "created", *REPORTED, "role", "fits this server", title=registry.location)
     roles, server = _read_roles(registry, names), _read_requirements(settings)
     for version in (version for known in names if name in {"", known} for version in registry.versions(known)):
-        table.add_row(
-            str(version), *(escape(cell) for cell in _format_row(registry, version, server, roles.get(version, [])))
-        )
+        table.add_row(str(version), *_format_row(registry, version, server, roles.get(version, [])))
     console.print(table)
 
 
@@ -67,8 +65,8 @@ def show(version: OneVersion) -> None:
     table = Table("field", "value", title=str(found))
     manifest = registry.manifest(found, FIELDS_OF_ALL)
     for field, value in list_fields(manifest, read_metrics(registry, found)):
-        table.add_row(escape(field), escape(value))
-    table.add_row("fits this server", escape(_read_requirements(settings).fit(manifest, registry.sizes(found))))
+        table.add_row(field, value)
+    table.add_row("fits this server", _read_requirements(settings).fit(manifest, registry.sizes(found)))
     console.print(table)
 
 
@@ -82,9 +80,9 @@ def diff(first: OneVersion, second: OneVersion) -> None:
     table = Table("", *map(str, versions))
     for section, lines in sections.items():
         table.add_section()
-        table.add_row(f"[b]{section}[/b]")
+        table.add_row(Text(section, "bold"))
         for line in lines:
-            table.add_row(*map(escape, line))
+            table.add_row(*line)
     console.print(table)
 
 
@@ -168,7 +166,7 @@ def _read_roles(registry: Registry, names: list[str]) -> dict[Version, list[str]
             for version, role in list_roles(registry, name):
                 found.setdefault(version, []).append(role)
         except CrossRecError as error:
-            console.print(str(error), style="red", highlight=False, markup=False)
+            console.print(str(error), style="red", highlight=False)
     return found
 
 

@@ -1,29 +1,27 @@
 """`crossrec settings` and `crossrec schema`: what is in force, as tables. Knows how they look."""
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from services.settings.describe import describe_settings
 from services.settings.load import load_settings
+from services.settings.terminal import open_console
 
 
 def settings_command() -> None:
     """Print every setting with its value, unit and meaning, and how to set it."""
-    console, table = Console(), Table("setting", "value", "default", "meaning")
+    console, table = open_console(), Table("setting", "value", "default", "meaning")
     for setting in describe_settings(load_settings()):
         default = "same" if setting.value == setting.default else str(setting.default)
-        # As texts: [/db] or ["a"] would be taken for markup.
-        table.add_row(*map(Text, (setting.name, str(setting.value), default, setting.meaning)))
+        table.add_row(setting.name, str(setting.value), default, setting.meaning)
     console.print(table)
-    console.print("Set [b]kafka.partitions[/b] by CROSSREC_KAFKA__PARTITIONS or in the file CROSSREC_CONFIG names.")
+    console.print("Set kafka.partitions by CROSSREC_KAFKA__PARTITIONS or in the file CROSSREC_CONFIG names.")
 
 
 def schema_command() -> None:
     """Print the schema table: every stored feature with view, type, unit, half-life and updater."""
     from services.features.schema import build_schema
 
-    console, built = Console(), build_schema(load_settings().features)
+    console, built = open_console(), build_schema(load_settings().features)
     table = Table("view", "feature", "type", "values", "what", "half-life", "updated by")
     for view in built.views:
         for feature in view.features:

@@ -1,8 +1,7 @@
 """`crossrec setup`: prepares Kafka's topics and the online store. Knows the steps, their order and the output."""
 
-from rich.console import Console
-
 from services.settings.load import load_settings
+from services.settings.terminal import open_console
 
 
 def setup_command() -> None:
@@ -17,7 +16,7 @@ def setup_command() -> None:
     from services.settings.folders import require_folders
     from services.store.connect import apply_definitions, check_rights, open_rows_for_batches
 
-    console, settings = Console(), load_settings()
+    console, settings = open_console(), load_settings()
     require_folders(settings)
     kafka = settings.kafka
     specs = topic_specs(kafka.topic_prefix, kafka.partitions, settings.retention)

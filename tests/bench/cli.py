@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+
+from services.settings.terminal import open_console
 
 bench_app = typer.Typer(help="Benchmarks; each prints and writes its results with workload, versions and machine.")
 
@@ -180,4 +181,4 @@ def _numbers(text: str) -> list[int]:
 def _write(path: Path, figures: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")
-    Console().print_json(json.dumps(figures))
+    open_console().print_json(json.dumps(figures))

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 
 from crossrec.events.v1 import events_pb2
 from crossrec.ranking.v1 import ranking_pb2
@@ -24,6 +23,7 @@ from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment, HarnessError
 from export.harness.stage import DatasetStage, create_stage_topics, first_events, prepare_ranking, prepare_stage
 from services.client import CallFailed, EventClient, RankingClient
+from services.settings.terminal import open_console
 from tests.bench.timed_consumer import PROBE
 
 CONSUMER = "consumer-behavior"
@@ -54,7 +54,7 @@ def run_bench_freshness(
     households: int, probes: int, events_per_s: int, out: Path = Path("build/bench/freshness")
 ) -> dict[str, Any]:
     """Prepare everything, start gateway, consumer and ranking server, measure under load, stop everything."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Environment(out, "completejourney") as environment:
         console.print("preparing data, a model, topics and the online store")
         stage = prepare_stage(environment, households)

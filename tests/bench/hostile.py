@@ -18,7 +18,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-from rich.console import Console
 
 from crossrec.events.v1 import events_pb2 as events
 from export.evaluation.machine import machine, versions
@@ -36,6 +35,7 @@ from services.gateway.main import EVENT_SERVICE
 from services.ranking.service import RANKING_SERVICE
 from services.server.security.caller import Scope
 from services.server.security.tokens import new_token
+from services.settings.terminal import open_console
 from tests.bench.hostile_clients import Attack
 from tests.bench.processes import cpu_seconds, memory_bytes
 from tests.bench.rank import CANDIDATES, HOUSEHOLDS, PACKAGES, seeded_requests
@@ -81,7 +81,7 @@ def run_bench_hostile(
     connections: int, calls: int, watches: int, streams: int, seconds: float, out: Path = Path("build/bench/hostile")
 ) -> dict[str, Any]:
     """Prepare data, store and model, start the servers, measure without and with the attack, stop everything."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     found: dict[str, Any] = {}
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")

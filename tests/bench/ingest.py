@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import redis
 from kafka import KafkaConsumer, TopicPartition
-from rich.console import Console
 
 from crossrec.events.v1.events_pb2 import Entry
 from export.evaluation.machine import machine, versions
@@ -31,6 +30,7 @@ from services.features.rows import Row
 from services.features.schema import View, build_schema
 from services.kafka.connection import kafka_arguments
 from services.settings.processes import CONSUMED_TOPICS
+from services.settings.terminal import open_console
 from services.store.connect import open_feature_store
 from services.store.feast_api import FeatureStore
 from services.store.protocol import Key, read_rows
@@ -53,7 +53,7 @@ def run_bench_ingest(
         users: number of users that the events are distributed over; 0: the users of the data.
         out: directory for all files; removed first.
     """
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print("preparing data and text encoder")
         stage = prepare_stage(environment, households)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
@@ -22,6 +21,7 @@ from services.load.results import summarize_seconds, summarize_stats
 from services.load.schedule import Step
 from services.load.stats import OK, RunRecord
 from services.load.target import Target
+from services.settings.terminal import open_console
 from tests.bench.calls import RankCalls
 from tests.bench.processes import CLIENT_CORE, SERVER_CORE, has_separate_cores, pin
 from tests.bench.rank import CANDIDATES, CAPACITY_S, HOUSEHOLDS, IN_FLIGHT, PACKAGES, WARM_UP, seeded_requests
@@ -37,7 +37,7 @@ APART = has_separate_cores()
 
 def run_bench_overload(times: float, seconds_of_it: float, out: Path = Path("build/bench/overload")) -> dict[str, Any]:
     """Prepare data, store and model, start the server, measure its capacity, overload it, stop everything."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
         stage = prepare_stage(environment, HOUSEHOLDS)

@@ -15,7 +15,6 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
@@ -28,6 +27,7 @@ from services.ranking.pipeline import Ranker, rank
 from services.ranking.wiring import build_models, build_ranker
 from services.registry.model import Scores, ScoringModel
 from services.server.lifecycle import freeze_heap
+from services.settings.terminal import open_console
 from tests.bench.rank import CANDIDATES, HOUSEHOLDS, PACKAGES, seeded_requests
 
 STAGES = ("validate", "read_user", "recognise", "hydrate", "encode", "score", "diversify", "select", "respond")
@@ -37,7 +37,7 @@ FOREVER_S = 1e9
 
 def run_bench_profile(requests: int, calls: int, out: Path = Path("build/bench/profile")) -> dict[str, Any]:
     """Prepare data, store and model, rank in this process, print the table, and `calls` profile entries."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
         stage = prepare_stage(environment, HOUSEHOLDS)

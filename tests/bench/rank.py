@@ -13,7 +13,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
@@ -23,6 +22,7 @@ from export.harness.stream import timestamp
 from export.replay.history import DatasetHistory
 from services.infra.ports import choose_port
 from services.load.workload import write_requests
+from services.settings.terminal import open_console
 from tests.bench.calls import RankCalls
 from tests.bench.processes import CLIENT_CORE, SERVER_CORE, cpu_seconds, has_separate_cores, pin
 
@@ -54,7 +54,7 @@ class MeasuredServer:
 
 def run_bench_rank(requests: int, out: Path = Path("build/bench/rank")) -> dict[str, Any]:
     """Prepare data, store and model, start the servers, measure, stop everything."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {HOUSEHOLDS} households, a model and the online store")
         stage = prepare_stage(environment, HOUSEHOLDS)

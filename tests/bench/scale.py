@@ -17,7 +17,6 @@ import grpc
 import numpy as np
 import redis
 import torch
-from rich.console import Console
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from export.evaluation.machine import machine, versions
@@ -31,6 +30,7 @@ from services.features.schema import build_schema
 from services.infra.ports import choose_port
 from services.registry.writer import register
 from services.settings.load import Settings, load_settings
+from services.settings.terminal import open_console
 from services.store.connect import open_rows_for_batches
 from services.store.redis.connection import redis_arguments
 from services.text.encoder import EncoderInfo
@@ -71,7 +71,7 @@ def run_bench_scale(
     items: Sequence[int], users: Sequence[int], requests: int, out: Path = Path("build/bench/scale")
 ) -> dict[str, Any]:
     """Fill the store with each shop, start a server over each, measure, stop everything."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Environment(out, "scale") as environment:
         # The data is synthetic: no need to persist it.
         _valkey().config_set("appendonly", "no")

@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-from rich.console import Console
 
 from export.evaluation.machine import machine, versions
 from export.harness.environment import Environment
@@ -23,6 +22,7 @@ from services.load.schedule import Step
 from services.load.stats import OK, StepStats
 from services.load.target import Target
 from services.settings.processes import CONSUMER_KINDS
+from services.settings.terminal import open_console
 from tests.bench.calls import RankCalls
 from tests.bench.freshness import background_load
 from tests.bench.processes import tree_memory_bytes
@@ -65,7 +65,7 @@ def run_bench_soak(
     minutes: float, households: int, events_per_s: int, share: float, out: Path = Path("build/bench/soak")
 ) -> dict[str, Any]:
     """Prepare everything, start all servers and consumers, find the capacity, soak, stop everything."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     with Environment(out, DATASET) as environment:
         console.print(f"preparing {households} households, a model, topics and the online store")
         stage = prepare_stage(environment, households)
@@ -108,7 +108,7 @@ def run_soak(
 
     `check` is called after each interval, and may raise. Raises LoadFailed.
     """
-    console, intervals = Console(stderr=True, highlight=False), list[Interval]()
+    console, intervals = open_console(stderr=True, highlight=False), list[Interval]()
     count, seconds = split_intervals(minutes)
     with ClientPool(Target(server.address), bodies, clients=1) as pool:
         for number in range(count):

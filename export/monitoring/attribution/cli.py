@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.features.event_types import ENGAGEMENT_TYPES
+from services.settings.terminal import open_console
 from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def attribution_command(
     from export.monitoring.served_log import read_answers, read_behaviour
     from services.settings.load import load_settings
 
-    console, settings = Console(highlight=False), load_settings(data)
+    console, settings = open_console(highlight=False), load_settings(data)
     from_s, until_s = utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf")
     behaviour = read_behaviour(settings, from_s)
     answers = read_answers(settings, from_s, until_s, behaviour.erased_s)
@@ -89,7 +88,7 @@ def _table(lines: "list[GroupMetrics]", k: int) -> Table:
     for line in lines:
         counts = (f"{count:,}" for count in (line.answers, line.impressions, line.clicks))
         predicted = "-" if line.predicted is None else f"{line.predicted:.4f}"
-        names = map(escape, (line.scenario or "all", line.model, line.arm))
+        names = (line.scenario or "all", line.model, line.arm)
         table.add_row(
             *names,
             *counts,

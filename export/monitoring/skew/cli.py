@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.settings.private_files import write_private_text
+from services.settings.terminal import open_console
 from services.settings.times import utc_seconds
 
 SETTLE_S = 10.0
@@ -48,7 +48,7 @@ def skew_command(
     from export.monitoring.skew.check import TimeWindow, check_skew
     from services.settings.load import load_settings
 
-    console, settings = Console(highlight=False), load_settings(data)
+    console, settings = open_console(highlight=False), load_settings(data)
     window = TimeWindow(utc_seconds(since) if since else 0.0, utc_seconds(until) if until else float("inf"))
     with console.status("replaying the history"):
         reader = DatasetReader(settings.data_dir / data)
@@ -90,6 +90,6 @@ def _table(title: str, differences: "list[ColumnDifference]") -> Table:
             f"{line.differing / line.values:.1%}",
             f"{line.largest:.3g}",
             f"{line.mean:.3g}",
-            f"{escape(where)} {at.served:.6g} {at.replayed:.6g}",
+            f"{where} {at.served:.6g} {at.replayed:.6g}",
         )
     return table

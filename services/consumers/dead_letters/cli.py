@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.settings.load import load_settings
+from services.settings.terminal import open_console
 from services.settings.times import utc_seconds
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def list_command(
     if as_json:
         typer.echo(json.dumps([_as_json(listed) for listed in found], indent=2))
     else:
-        Console().print(_table(found))
+        open_console().print(_table(found))
 
 
 @dead_letters_app.command()

@@ -21,7 +21,7 @@ def test_only_wrong_checks_fail(more: list, code: int) -> None:
 
 def test_brackets_are_printed_as_they_are() -> None:
     """Names of extras are not markup."""
-    console = Console(width=120)
+    console = Console(markup=False, width=120)
     with console.capture() as printed:
         console.print(table(CHECKS))
     assert "pip install 'x[fast]'" in printed.get()

@@ -72,7 +72,7 @@ def test_rows_that_were_not_ranked_together_have_no_ndcg(dataset: Path, tmp_path
     assert figures["differences"]["pooled"]["neural"]["all"]["ndcg_at_10"]["p"] is None
     write_evaluation(tmp_path / "out", figures, {})
     assert "Give the rows of one list the same request_id" in (tmp_path / "out" / "report.html").read_text()
-    console = Console(width=120, record=True, file=io.StringIO())
+    console = Console(markup=False, width=120, record=True, file=io.StringIO())
     console.print(main_table(figures))
     (row,) = [line for line in console.export_text().splitlines() if line.strip().startswith("neural")]
     assert "-" == row.split()[3]
