@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from services.settings.terminal import open_console
+
 LINE_S = 10.0
 """Seconds between two lines."""
 
@@ -20,7 +22,7 @@ def replay_progress(
     console: Console | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[OnProgress]:
     """Yields a function to call as the replay advances."""
-    console = console or Console(stderr=True)
+    console = console or open_console(stderr=True)
     if not console.is_terminal:
         yield _lines(console, clock)
         return
