@@ -80,7 +80,13 @@ EVENTS = TableSpec(
             "asked to rank at `time`: a training row, not a user action, so it changes no feature.",
         ),
         ColumnSpec("time", TIME, False, "Time of the event, UTC, in milliseconds."),
-        ColumnSpec("value", pa.float64(), True, "Unit price of a purchase, or the rating given."),
+        ColumnSpec(
+            "value",
+            pa.float64(),
+            True,
+            "Unit price of a purchase, or an opinion: the rating given, seconds of dwell or watching of a click, stars "
+            "of a comment; the settings' features.liked_from says from which value on the item is liked.",
+        ),
         ColumnSpec("text", pa.string(), True, "Text of a query or comment."),
         ColumnSpec(
             "label", pa.int8(), True, "1 or 0: engaged or not. Required for candidates, optional for impressions."

@@ -105,6 +105,11 @@ SETTINGS = """\
 # Half-lives of decayed counts, seconds: an hour, a day, 30 days.
 half_lives_s = [3600.0, 86400.0, 2592000.0]
 
+# From which value on an event likes its item: what is liked, and what is not, becomes features, and a value below is no
+# engagement. With ratings (or stars of comments, or seconds of dwell of clicks):
+# [features.liked_from]
+# rating = 4.0
+
 # Your own numeric attributes (column attributes of items) that become features.
 [[features.attributes]]
 name = "minutes"
@@ -118,8 +123,7 @@ entity = "item_scenario"
 [dataset]
 # These events have no column label, so labels are made at import. Event types that make a positive:
 label_events = ["click", "add_to_cart", "purchase"]
-# With ratings: label_events = ["rating"]; a rating from this threshold on is positive.
-# rating_threshold = 4.0
+# With ratings: label_events = ["rating"]; a rating is positive from features.liked_from.rating on.
 # An impression is positive if such an event follows within this time, seconds.
 label_window_s = 3600.0
 # "shown": the other impressions are negatives. Without impressions: "sampled", from the existing items.

@@ -14,7 +14,7 @@ from export.replay.history import DatasetHistory
 from export.rows.requests import LabelledRequests, Strings
 from services.errors import CrossRecError
 from services.features.config import FeatureConfig
-from services.features.events import engagement_weights
+from services.features.events import type_weights
 from services.features.rows import Floats, Ints
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1
@@ -55,7 +55,7 @@ def target_scenarios(history: DatasetHistory, config: FeatureConfig) -> list[str
     events = history.behavior
     named = history.requests.scenario
     if not len(named):
-        named = events.scenario[engagement_weights(config, events.type) > 0]
+        named = events.scenario[type_weights(config, events.type) > 0]
     return sorted(set(named.tolist()))
 
 
@@ -64,7 +64,7 @@ def sample_contexts(
 ) -> Contexts:
     """Every (user, time) with an engaged event in a target scenario, a random `limit` of them if there are more."""
     events, random = history.behavior, np.random.default_rng(seed)
-    engaged = engagement_weights(config, events.type) > 0
+    engaged = type_weights(config, events.type) > 0
     chosen = np.flatnonzero(engaged & np.isin(events.scenario.astype(str), targets))
     if not len(chosen):
         raise RecognitionError("no event is an engagement in a target scenario: there is nothing to learn from")

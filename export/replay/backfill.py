@@ -189,7 +189,12 @@ def _activity_deltas(store: ColumnRowStore, schema: Schema, view: str) -> DeltaC
 def _widths(schema: Schema) -> dict[str, int | None]:
     """Width of each delta column that a view may lack; None for a scalar."""
     widths: dict[str, int | None] = {field.name: None for field in fields(DeltaColumns) if field.name != "group"}
-    return widths | {"hours": 24, "repeat_engagement": len(schema.config.half_lives_s), "paid": 2}
+    return widths | {
+        "hours": 24,
+        "repeat_engagement": len(schema.config.half_lives_s),
+        "paid": 2,
+        "opinions": schema.config.opinion_width,
+    }
 
 
 def _column(block: Block, name: str, width: int | None) -> np.ndarray:

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from crossrec.events.v1.activity_pb2 import ActivityDelta, ActivityDeltas, ScenarioCounts
 from services.consumers.decoding import TimeLimits
+from services.events.checks import MAX_NUMBER
 from services.events.codec import BadRecord
 from services.features.activity import DeltaColumns, compute_deltas
 from services.features.dedup import EventFlags
@@ -24,6 +25,9 @@ from services.kafka.topics import partition_of
 
 MAX_COUNT = 1e9
 """Larger counts are invalid: no batch has so many events."""
+
+MAX_OPINIONS = MAX_COUNT * MAX_NUMBER
+"""Larger sums of opinions are invalid: so many events of the largest value."""
 
 RECORD_BYTES = 256 * 1024
 """Deltas of a partition share records up to this size: one record each would cost more than the fold. A quarter of
@@ -48,8 +52,9 @@ def activity_deltas(schema: Schema, events: Events, flags: EventFlags) -> list[A
     facets = _messages(compute_deltas(schema, events, flags, "facet"), "facet_key", fingerprint)
     scenarios = _messages(compute_deltas(schema, events, flags, "scenario"), "scenario_id", fingerprint)
     pairs = compute_deltas(schema, events, flags, "item", "scenario")
-    for (item, scenario), time_s, counts in zip(pairs.group, pairs.time_s, pairs.counts, strict=True):
-        part = ScenarioCounts(scenario_id=scenario, time_s=time_s, counts=counts.tolist())
+    columns = (pairs.group, pairs.time_s, pairs.counts, pairs.opinions)
+    for (item, scenario), time_s, counts, said in zip(*columns, strict=True):
+        part = ScenarioCounts(scenario_id=scenario, time_s=time_s, counts=counts.tolist(), opinions=said.tolist())
         items[item].scenarios.append(part)
     return [*items.values(), *facets.values(), *scenarios.values()]
 
@@ -101,6 +106,7 @@ def _zeros_like(delta: ActivityDelta) -> ActivityDelta:
         counts=[0.0] * len(delta.counts),
         returning=[0.0] * len(delta.returning),
         paid=[0.0] * len(delta.paid),
+        opinions=[0.0] * len(delta.opinions),
         schema_fingerprint=delta.schema_fingerprint,
     )
 
@@ -125,6 +131,7 @@ def _messages(deltas: DeltaColumns, subject: str, fingerprint: int) -> dict[str,
         message = ActivityDelta(
             time_s=deltas.time_s[row],
             counts=deltas.counts[row].tolist(),
+            opinions=deltas.opinions[row].tolist(),
             last_value_time_s=deltas.last_value_s[row],
             schema_fingerprint=fingerprint,
         )
@@ -207,19 +214,23 @@ def _check(schema: Schema, message: ActivityDelta, knows: Callable[[int], bool])
     _check_numbers("holders", [message.holders], 1)
     if not math.isfinite(message.last_value):
         raise BadRecord("last_value: not finite")
+    _check_opinions("opinions", message.opinions, schema.config.opinion_width)
     for number, part in enumerate(message.scenarios):
         if subject != "item_id" or not part.scenario_id:
             raise BadRecord(f"scenarios[{number}]: has no scenario_id, or is not part of an item's delta")
         _check_id(f"scenarios[{number}].scenario_id", part.scenario_id)
         _check_numbers(f"scenarios[{number}].counts", part.counts, schema.count_length)
+        _check_opinions(f"scenarios[{number}].opinions", part.opinions, schema.config.opinion_width)
 
 
 def _append_missing_types(schema: Schema, message: ActivityDelta) -> None:
-    """Extend the counts of a delta of an older schema by zeros for event types appended since, in place."""
+    """Extend a delta of an older schema by zeros for event types and types of opinions appended since, in place."""
     for counts in (message.counts, *(part.counts for part in message.scenarios)):
         missing = schema.count_length - len(counts)
         if counts and missing > 0 and missing % len(schema.config.half_lives_s) == 0:
             counts.extend([0.0] * missing)
+    for said in (message.opinions, *(part.opinions for part in message.scenarios)):
+        said.extend([0.0] * (schema.config.opinion_width - len(said)))
 
 
 def stack_deltas(
@@ -239,6 +250,7 @@ def stack_deltas(
         repeat_engagement=_columns([part.returning[:] for part in whole], len(schema.config.half_lives_s)),
         unique_users=np.array([part.holders for part in whole], np.float64),
         paid=_columns([part.paid[:] for part in whole], 2),
+        opinions=_columns([part.opinions[:] for part in parts], schema.config.opinion_width),
     )
 
 
@@ -252,6 +264,14 @@ def _check_numbers(field: str, numbers: Sequence[float], length: int) -> None:
         raise BadRecord(f"{field}: {len(numbers)} numbers, the feature schema has {length}")
     if not all(0 <= number <= MAX_COUNT for number in numbers):  # also catches NaN
         raise BadRecord(f"{field}: not finite, or not from 0 to {MAX_COUNT:g}")
+
+
+def _check_opinions(field: str, numbers: Sequence[float], length: int) -> None:
+    """Sums of values may be negative."""
+    if len(numbers) != length:
+        raise BadRecord(f"{field}: {len(numbers)} numbers, the feature schema has {length}")
+    if not all(-MAX_OPINIONS <= number <= MAX_OPINIONS for number in numbers):  # also catches NaN
+        raise BadRecord(f"{field}: not finite, or beyond {MAX_OPINIONS:g}")
 
 
 def unsigned(fingerprint: int) -> int:

@@ -14,8 +14,9 @@ from services.features.config import DAY_S, HOUR_S
 from services.features.decay import decay_factors
 from services.features.dedup import EventFlags
 from services.features.event_types import PURCHASE
-from services.features.events import Events, engagement_weights, price_paid
+from services.features.events import Events, engagement_weights, is_disliked, price_paid
 from services.features.hashing import NO_KEY
+from services.features.opinions import age_opinions, sum_opinions
 from services.features.rows import Block, Floats, Ints, counts_by_type, is_new, newest_position
 from services.features.saturation import saturation_weights
 from services.features.schema import Schema
@@ -35,6 +36,7 @@ class DeltaColumns:
         repeat_engagement: [G, half-lives] decayed engagement at time_s of users who had engaged before.
         unique_users: [G] number of first engagements of users.
         paid: [G, 2] decayed sum of log(1 + price paid) and number of prices at time_s.
+        opinions: [G, opinion width] sums of opinions at time_s, as of `services.features.opinions`.
     """
 
     group: NDArray[np.object_]
@@ -46,6 +48,7 @@ class DeltaColumns:
     repeat_engagement: Floats
     unique_users: Floats
     paid: Floats
+    opinions: Floats
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -86,17 +89,19 @@ def compute_deltas(
     time_s = np.zeros(len(head))
     np.maximum.at(time_s, group, events.time_s)
     names = np.stack([column[head].astype(str).astype(object) for column in columns], axis=1)
-    remaining = decay_factors(time_s[group] - events.time_s, schema.config.half_lives_s) * share[:, None]
+    elapsed_s = time_s[group] - events.time_s
+    remaining = decay_factors(elapsed_s, schema.config.half_lives_s) * share[:, None]
     counts, hours = _sums(schema, events, group, remaining, len(head))
     last = _last_value(events, group, len(head))
     repeats = _repeat_sums(schema, events, repeat, group, remaining, len(head))
-    return DeltaColumns(names, time_s, counts, hours, *last, *repeats)
+    said = sum_opinions(schema.config, events, group, len(head), elapsed_s, share)
+    return DeltaColumns(names, time_s, counts, hours, *last, *repeats, said)
 
 
 def _repeat_sums(
     schema: Schema, events: Events, repeat: NDArray[np.bool_], group: Ints, remaining: Floats, groups: int
 ) -> tuple[Floats, Floats, Floats]:
-    weight = engagement_weights(schema.config, events.type)
+    weight = engagement_weights(schema.config, events)
     again = np.zeros((groups, remaining.shape[1]))
     np.add.at(again, group, remaining * (weight * repeat)[:, None])
     unique_users = np.bincount(group, (weight > 0) & ~repeat, minlength=groups).astype(np.float64)
@@ -108,10 +113,13 @@ def _repeat_sums(
 
 def _sums(schema: Schema, events: Events, group: Ints, remaining: Floats, groups: int) -> tuple[Floats, Floats]:
     counts = np.zeros((groups, len(schema.event_types), remaining.shape[1]))
-    np.add.at(counts, (group, events.type), remaining)
+    counted = remaining
+    if schema.config.liked_from:
+        counted = np.where(is_disliked(schema.config, events)[:, None], 0.0, remaining)
+    np.add.at(counts, (group, events.type), counted)
     hours = np.zeros((groups, 24))
     hour = (events.time_s % DAY_S // HOUR_S).astype(np.int64)
-    np.add.at(hours, (group, hour), engagement_weights(schema.config, events.type) * remaining[:, -1])
+    np.add.at(hours, (group, hour), engagement_weights(schema.config, events) * remaining[:, -1])
     return counts.reshape(groups, schema.count_length), hours
 
 
@@ -151,6 +159,11 @@ def fold(schema: Schema, block: Block, row: Ints, deltas: DeltaColumns, position
         "position": newest,
         "schema": np.where(touched, schema.fingerprint, block.ints("schema")),
     }
+    if "opinions" in block.fixed:
+        config = schema.config
+        said = age_opinions(config, block.floats("opinions"), time_s - block.floats("time_s"))
+        np.add.at(said, rows, age_opinions(config, deltas.opinions[new], time_s[rows] - deltas.time_s[new]))
+        fixed["opinions"] = said
     if "hours" in block.fixed:
         hours = block.floats("hours") * aged[:, -1:]
         np.add.at(hours, rows, deltas.hours[new] * added[:, -1:])

@@ -7,13 +7,17 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES
+from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES, OPINION_TYPES
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 
-TableName = Literal["item", "facet", "seen"]
-"""Tables in the rows of users: engaged items, facets of engaged items, facets of items shown."""
+TableName = Literal["item", "facet", "seen", "opinion_item", "opinion_facet"]
+"""Tables in the rows of users: engaged items, facets of engaged items, facets of items shown; items with an opinion of
+the user, and their facets."""
+
+STATISTICS = 3
+"""What sums of opinions hold per type: the number of opinions, the number of those that like, the sum of values."""
 
 AttributeEntity = Literal["item", "item_scenario", "context"]
 Transform = Literal["identity", "log1p"]
@@ -48,6 +52,8 @@ class FeatureConfig:
         half_lives_s: half-lives of decayed counts, seconds, shortest first.
         engagement: weight of an event type in engagement (tables of items and categories, language
             vector, popularity); types that are not listed have weight 0.
+        liked_from: least value of an event that likes its item, by event type (rating, click, comment). The values of
+            a listed type become features; an event below is no engagement, and its label is 0.
         category_levels: number of category levels kept, broad to fine; deeper ones are ignored.
         text_dims: length of text vectors.
         user_items: maximum of items kept per user over all scenarios.
@@ -61,6 +67,7 @@ class FeatureConfig:
 
     half_lives_s: tuple[float, ...] = (HOUR_S, DAY_S, 30 * DAY_S)
     engagement: dict[str, float] = field(default_factory=_engagement)
+    liked_from: dict[str, float] = field(default_factory=dict)
     category_levels: int = 3
     text_dims: int = 64
     user_items: int = 512
@@ -82,6 +89,13 @@ class FeatureConfig:
             raise ValueError(f"features.engagement: unknown event types {sorted(unknown)}, known: {EVENT_TYPES}")
         if not all(0 <= weight < math.inf for weight in self.engagement.values()):
             raise ValueError("features.engagement: weights are finite and not negative")
+        if unknown := set(self.liked_from) - set(OPINION_TYPES):
+            raise ValueError(
+                f"features.liked_from: {', '.join(sorted(unknown))}: values of this type are no opinions; known: "
+                f"{', '.join(OPINION_TYPES)}"
+            )
+        if not all(map(math.isfinite, self.liked_from.values())):
+            raise ValueError("features.liked_from: thresholds are finite numbers")
         names = [(attribute.entity, attribute.name) for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError("features.attributes: two attributes of one entity share a name")
@@ -94,15 +108,43 @@ class FeatureConfig:
         """Half-life of each value of a table's entries, seconds.
 
         Items and facets: engagement at every half-life; facets also the sum of log(1 + price paid) and the number
-        of prices. Seen: impressions.
+        of prices. Seen: impressions. Opinions: per type number, likes and sum of values, of late and in all.
         """
         longest = self.half_lives_s[-1]
-        values: dict[TableName, tuple[float, ...]] = {
-            "item": self.half_lives_s,
-            "facet": (*self.half_lives_s, longest, longest),
-            "seen": (longest,),
-        }
-        return values[table]
+        match table:
+            case "item":
+                return self.half_lives_s
+            case "facet":
+                return (*self.half_lives_s, longest, longest)
+            case "seen":
+                return (longest,)
+            case "opinion_item" | "opinion_facet":
+                return self.table_horizons_s * (STATISTICS * len(self.opinion_types))
+
+    @property
+    def horizons_s(self) -> tuple[float, ...]:
+        """Half-lives of sums of opinions, seconds; the last one is infinite: over the lifetime of the row."""
+        return (*self.half_lives_s, math.inf)
+
+    @property
+    def opinion_width(self) -> int:
+        """Length of the sums of opinions of a row: types x statistics x horizons, row-major."""
+        return len(self.liked_from) * STATISTICS * len(self.horizons_s)
+
+    @property
+    def table_horizons_s(self) -> tuple[float, ...]:
+        """Half-lives of sums of opinions in tables, seconds: the longest one, and infinite."""
+        return self.horizons_s[-2:]
+
+    @property
+    def opinion_names(self) -> tuple[str, ...]:
+        """Event types whose values are opinions, in the order of the count arrays."""
+        return tuple(name for name in EVENT_TYPES if name in self.liked_from)
+
+    @property
+    def opinion_types(self) -> tuple[int, ...]:
+        """Their indexes."""
+        return tuple(map(EVENT_TYPES.index, self.opinion_names))
 
     @property
     def facets(self) -> tuple[str, ...]:

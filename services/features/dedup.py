@@ -5,14 +5,15 @@ of the user, of the item, of its facets and of the scenario. The user's row stor
 so that a batch that is folded again after a crash gets the flags of the first time, whatever its borders are now.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.features.config import FeatureConfig
-from services.features.events import Events, engagement_weights
+from services.features.events import Events, Mask, engagement_weights, is_disliked, is_liked
 from services.features.hashing import NO_KEY
+from services.features.opinions import entry_counts
 from services.features.rows import Block, Floats, Ints, Ragged, is_new
 from services.features.saturation import saturation_levels
 from services.features.schema import Schema
@@ -35,8 +36,8 @@ class EventFlags:
         level: [E] how much less the event counts in popularity, as of `saturation_weights`.
     """
 
-    counted: NDArray[np.bool_]
-    engaged_before: NDArray[np.bool_]
+    counted: Mask
+    engaged_before: Mask
     level: Ints
 
 
@@ -64,9 +65,12 @@ def classify_events(schema: Schema, block: Block, row: Ints, events: Events) -> 
         is_known[is_known] = seqs[known[is_known]] == sequence_of(events.position)[is_known]
     counted = np.where(new, known < 0, is_known)
     counted[new] &= _first_occurrence(mix_keys(row, events.event_key)[new])
-    engagement = np.where(counted & new & (events.item_key != NO_KEY), engagement_weights(config, events.type), 0.0)
+    acting = counted & new & (events.item_key != NO_KEY)
+    engagement = np.where(acting, engagement_weights(config, events), 0.0)
     engaged_before = _engaged_before(config, block, row, events, engagement > 0)
     level = _saturation_levels(config, block, row, events, engagement)
+    if config.liked_from:
+        level = np.where(is_disliked(config, events), _opinion_levels(config, block, row, events, acting), level)
     if is_known.any():
         bits = block.ragged["event_engaged_before"].values.astype(np.int64)[known[is_known]]
         engaged_before[is_known], level[is_known] = _unpack_bits(bits, engaged_before.shape[1])
@@ -105,7 +109,7 @@ def trim_event_ids(config: FeatureConfig, block: Block) -> dict[str, Ragged]:
 
 
 def _drop_oldest(
-    columns: dict[str, Ints], row: Ints, before: NDArray[np.bool_], rows: int, config: FeatureConfig
+    columns: dict[str, Ints], row: Ints, before: Mask, rows: int, config: FeatureConfig
 ) -> dict[str, Ragged]:
     """The columns without the oldest entries of each row among those that `before` marks."""
     from_end = np.zeros(len(row), np.int64)
@@ -121,9 +125,15 @@ def _saturation_levels(config: FeatureConfig, block: Block, row: Ints, events: E
     return saturation_levels(items, row, events, engagement, strength, config.half_lives_s[strength])
 
 
-def _engaged_before(
-    config: FeatureConfig, block: Block, row: Ints, events: Events, counts: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _opinion_levels(config: FeatureConfig, block: Block, row: Ints, events: Events, acting: Mask) -> Ints:
+    """Levels of opinions by the user's earlier ones of the item: no one user makes an item unpopular either."""
+    table = read_table(config, block, "opinion_item")
+    said = acting & (is_liked(config, events) | is_disliked(config, events))
+    counts = replace(table, value=entry_counts(config, table.value)[:, None])
+    return saturation_levels(counts, row, events, said.astype(np.float64), 0, config.half_lives_s[-1])
+
+
+def _engaged_before(config: FeatureConfig, block: Block, row: Ints, events: Events, counts: Mask) -> Mask:
     """Whether the user's first engagement before the event, in order of arrival, was at an earlier time: [E, 1 + F]."""
     items, facets = read_table(config, block, "item"), read_table(config, block, "facet")
     searched = [(items, events.item_key), *((facets, keys) for keys in events.facet_key.T)]
@@ -138,7 +148,7 @@ def _engaged_before(
     return result
 
 
-def _earliest_before(group: NDArray[np.uint64], time_s: Floats, counts: NDArray[np.bool_]) -> Floats:
+def _earliest_before(group: NDArray[np.uint64], time_s: Floats, counts: Mask) -> Floats:
     """The earliest time among the counting events before each one in its group, infinite if there is none: [E]."""
     size = len(group)
     order = np.argsort(group, kind="stable")
@@ -153,7 +163,7 @@ def _earliest_before(group: NDArray[np.uint64], time_s: Floats, counts: NDArray[
     return before
 
 
-def _first_occurrence(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def _first_occurrence(values: NDArray[np.uint64]) -> Mask:
     """Which values occur for the first time."""
     first = np.zeros(len(values), bool)
     first[np.unique(values, return_index=True)[1]] = True
@@ -168,7 +178,7 @@ def _pack_bits(flags: EventFlags) -> Ints:
     return bits
 
 
-def _unpack_bits(bits: Ints, width: int) -> tuple[NDArray[np.bool_], Ints]:
+def _unpack_bits(bits: Ints, width: int) -> tuple[Mask, Ints]:
     """Earlier engagement [E, width] and level [E]."""
-    engaged_before: NDArray[np.bool_] = (bits[:, None] >> np.arange(width)) & 1 == 1
+    engaged_before: Mask = (bits[:, None] >> np.arange(width)) & 1 == 1
     return engaged_before, bits >> width

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.features.encode import Tensors, encode, encode_scenarios, language_vectors, text_similarity
 from services.features.feature_rows import FeatureRows
+from services.features.opinions import population_prior
 from services.features.rows import Block, Floats, Ints, Ragged
 from services.features.schema import Schema, View
 
@@ -73,7 +74,11 @@ def encode_moments(schema: Schema, moments: MomentRows) -> Tensors:
     scenario = encode_scenarios(schema, rows).astype(np.float32)
     own = np.arange(sources)
     narrow = replace(rows, scenario=rows.scenario.take(own), scenario_activity=rows.scenario_activity.take(own))
-    tensors = encode(schema, narrow)
+    prior = None
+    if schema.config.liked_from:
+        of_moment = population_prior(schema.config, rows.scenario_activity, len(moments.time_s))
+        prior = of_moment.take(moments.request_moment)
+    tensors = encode(schema, narrow, prior)
     if len(moments.time_s) > 1:
         _compare_texts_alone(moments, tensors)
     return replace(tensors, scenario=scenario.reshape(len(moments.time_s), sources, -1))

@@ -18,7 +18,8 @@ class EventType:
         engagement: default weight in engagement; 0: the type is no engagement with an item.
         needs_item: whether item_id is required; if not, it must be empty.
         needs_text: whether text is required.
-        takes_value: whether value has a meaning: the price paid, or the rating.
+        value: what a value means: the price paid, or an opinion of the item, which likes it from a threshold on
+            (settings: features.liked_from); "": nothing.
         needs_value: whether value is required.
     """
 
@@ -26,18 +27,23 @@ class EventType:
     engagement: float
     needs_item: bool = True
     needs_text: bool = False
-    takes_value: bool = False
+    value: Literal["", "price", "opinion"] = ""
     needs_value: bool = False
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether value has a meaning."""
+        return bool(self.value)
 
 
 EVENT_TYPE_TABLE = (
     EventType("impression", 0.0),
-    EventType("click", 1.0),
+    EventType("click", 1.0, value="opinion"),
     EventType("add_to_cart", 1.0),
-    EventType("purchase", 1.0, takes_value=True),
-    EventType("rating", 1.0, takes_value=True, needs_value=True),
+    EventType("purchase", 1.0, value="price"),
+    EventType("rating", 1.0, value="opinion", needs_value=True),
     EventType("query", 0.0, needs_item=False, needs_text=True),
-    EventType("comment", 1.0, needs_text=True),
+    EventType("comment", 1.0, needs_text=True, value="opinion"),
 )
 """In the order of the count arrays; index = protobuf enum number - 1. New types are appended."""
 
@@ -46,6 +52,9 @@ EVENT_TYPES = tuple(event_type.name for event_type in EVENT_TYPE_TABLE)
 
 ENGAGEMENT_TYPES = tuple(event_type.name for event_type in EVENT_TYPE_TABLE if event_type.engagement)
 """Types that count as engagement with an item unless the settings say otherwise."""
+
+OPINION_TYPES = tuple(event_type.name for event_type in EVENT_TYPE_TABLE if event_type.value == "opinion")
+"""Types whose value is an opinion of the item: the rating, seconds of dwell or watching, stars of a review."""
 
 if TYPE_CHECKING:
     EngagementType = str

@@ -13,6 +13,8 @@ from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES, PURCHASE
 from services.features.rows import Floats, Ints
 
+Mask = NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Events:
@@ -24,7 +26,7 @@ class Events:
         item: [E] item ids, "" for none.
         type: [E] index into EVENT_TYPES.
         time_s: [E] seconds since 1970.
-        value: [E] price or rating, NaN for none.
+        value: [E] price, or opinion like a rating, NaN for none.
         event_key: [E] key of the event id.
         position: [E, 3] topic epoch, partition, offset.
         item_key: [E] key of the item id, NO_KEY for none.
@@ -66,18 +68,43 @@ def _weights(engagement: tuple[tuple[str, float], ...]) -> Floats:
     return np.array([weights.get(name, 0.0) for name in EVENT_TYPES])
 
 
-def engagement_weights(config: FeatureConfig, types: Ints) -> Floats:
-    """Engagement weight of each event type index."""
+@lru_cache
+def _thresholds(liked_from: tuple[tuple[str, float], ...]) -> Floats:
+    """Least value that likes, of every event type; NaN where values are no opinions: [T]."""
+    thresholds = dict(liked_from)
+    return np.array([thresholds.get(name, np.nan) for name in EVENT_TYPES])
+
+
+def is_liked(config: FeatureConfig, events: Events) -> Mask:
+    """Which events say by their value that the user likes the item: [E]."""
+    result: Mask = events.value >= _thresholds(tuple(config.liked_from.items()))[events.type]
+    return result
+
+
+def is_disliked(config: FeatureConfig, events: Events) -> Mask:
+    """Which events say by their value that the user does not like the item: [E]. They are no engagement."""
+    result: Mask = events.value < _thresholds(tuple(config.liked_from.items()))[events.type]
+    return result
+
+
+def type_weights(config: FeatureConfig, types: Ints) -> Floats:
+    """Engagement weight of each event type index, whatever the event's value."""
     result: Floats = engagement_by_type(config)[types]
     return result
 
 
-def language_weights(config: FeatureConfig, types: Ints) -> Floats:
-    """Weight of an event's text vector by event type index: engagement, or 1 for types without an item (a query)."""
-    return np.where(_HAS_NO_ITEM[types], 1.0, engagement_weights(config, types))
+def engagement_weights(config: FeatureConfig, events: Events) -> Floats:
+    """Engagement weight of each event, 0 for those that dislike their item: [E]."""
+    weights = type_weights(config, events.type)
+    return np.where(is_disliked(config, events), 0.0, weights) if config.liked_from else weights
 
 
-def price_paid(events: Events) -> tuple[Floats, NDArray[np.bool_]]:
+def language_weights(config: FeatureConfig, events: Events) -> Floats:
+    """Weight of an event's text vector: its engagement, or 1 for types without an item (a query): [E]."""
+    return np.where(_HAS_NO_ITEM[events.type], 1.0, engagement_weights(config, events))
+
+
+def price_paid(events: Events) -> tuple[Floats, Mask]:
     """log(1 + price) of purchases with a price, 0 for other events, and which those are: [E], [E]."""
     paid = (events.type == PURCHASE) & np.isfinite(events.value)
     return np.where(paid, np.log1p(np.maximum(np.where(paid, events.value, 0.0), 0.0)), 0.0), paid

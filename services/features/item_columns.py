@@ -55,12 +55,17 @@ class PrecomputedActivity(ColumnSet):
 
     Args:
         time_s: [R] reference time of the sums, seconds since 1970.
-        values: [R, 3 * half-lives + 3] decayed engagement, impressions, and engagement of users who had engaged
-            before; users who ever engaged; decayed mean of log(1 + price paid), 0 if no price is known; whether one is.
+        values: [R, 3 * half-lives + O + 3] decayed engagement, impressions, and engagement of users who had engaged
+            before; sums of opinions; users who ever engaged; decayed mean of log(1 + price paid), 0 if no price is
+            known; whether one is.
     """
 
     time_s: Floats
     values: Singles
+
+    def opinions(self, config: FeatureConfig) -> Singles:
+        """[R, O] sums of opinions."""
+        return self.values[:, 3 * len(config.half_lives_s) : -3]
 
     @property
     def unique_users(self) -> Singles:
@@ -103,11 +108,21 @@ class PrecomputedItemScenarios(ColumnSet):
 
     Args:
         times_s: [R, 2] reference time of the sums, and time of the newest update of attributes, seconds since 1970.
-        values: [R, 2 * half-lives + A] decayed engagement and impressions; declared attributes, untransformed.
+        values: [R, 2 * half-lives + A + O] decayed engagement and impressions; declared attributes, untransformed;
+            sums of opinions.
     """
 
     times_s: Floats
     values: Singles
+
+    def attributes(self, config: FeatureConfig) -> Singles:
+        """[R, A] declared attributes, untransformed."""
+        first = 2 * len(config.half_lives_s)
+        return self.values[:, first : first + len(config.attributes_of("item_scenario"))]
+
+    def opinions(self, config: FeatureConfig) -> Singles:
+        """[R, O] sums of opinions."""
+        return self.values[:, self.values.shape[1] - config.opinion_width :]
 
 
 def precompute_items(
@@ -132,17 +147,17 @@ def precompute_activity(config: FeatureConfig, activity: Block) -> PrecomputedAc
     paid, prices = activity.floats("paid").T
     known = prices > 0
     others = [activity.floats("unique_users"), paid / np.where(known, prices, 1.0), known]
-    values = [_engagement(config, activity), activity.floats("repeat_engagement"), np.column_stack(others)]
-    return PrecomputedActivity(activity.floats("time_s"), np.concatenate(values, axis=1).astype(np.float32))
+    sums = [_engagement(config, activity), activity.floats("repeat_engagement"), *_opinions(activity)]
+    values = np.concatenate([*sums, np.column_stack(others)], axis=1)
+    return PrecomputedActivity(activity.floats("time_s"), values.astype(np.float32))
 
 
 def precompute_item_scenarios(config: FeatureConfig, pair: Block, activity: Block) -> PrecomputedItemScenarios:
     """Rows of `item_scenario` and `item_scenario_activity`."""
     times = np.column_stack([activity.floats("time_s"), pair.floats("updated_s")])
     attributes = np.clip(pair.floats("attributes"), -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
-    return PrecomputedItemScenarios(
-        times, np.concatenate([_engagement(config, activity), attributes], axis=1).astype(np.float32)
-    )
+    values = np.concatenate([_engagement(config, activity), attributes, *_opinions(activity)], axis=1)
+    return PrecomputedItemScenarios(times, values.astype(np.float32))
 
 
 def transform_attributes(values: NDArray[np.floating], attributes: tuple[Attribute, ...]) -> NDArray[np.floating]:
@@ -156,6 +171,11 @@ def transform_attributes(values: NDArray[np.floating], attributes: tuple[Attribu
         chosen = bounded[:, log]
         bounded[:, log] = np.sign(chosen) * np.log1p(np.abs(chosen))
     return bounded
+
+
+def _opinions(activity: Block) -> list[Floats]:
+    """The sums of opinions at the time of the row, where the schema has them."""
+    return [activity.floats("opinions")] if "opinions" in activity.fixed else []
 
 
 def _engagement(config: FeatureConfig, activity: Block) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from services.features.config import DAY_S, FeatureConfig
 from services.features.decay import decay_factors
 from services.features.item_columns import MAX_ATTRIBUTE
+from services.features.opinions import count_dislikes
 from services.features.population import shares
 from services.features.rows import Block, Floats, Ints, counts_by_type
 
@@ -121,6 +122,8 @@ def _population(config: FeatureConfig, activity: Block, time_s: Floats, sources:
 def _events(config: FeatureConfig, block: Block, time_s: Floats) -> Floats:
     """Decayed events of all types at `time_s`, [rows] or [R, 1]: [rows, half-lives] or [R, rows, half-lives]."""
     counts = counts_by_type(block, len(config.half_lives_s)).sum(axis=1)
+    if "opinions" in block.fixed:  # counts are without dislikes
+        counts = counts + count_dislikes(config, block)
     result: Floats = counts * decay_factors(time_s - block.floats("time_s"), config.half_lives_s)
     return result
 

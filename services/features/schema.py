@@ -132,7 +132,8 @@ def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYP
     """The schema table under `config`. Each view has exactly one writer, so that rows need no locks."""
     user_counts, counts = (_counts(config, event_types, module) for module in ("behavior", "activity"))
     seen = _table(config, "seen", config.user_facets, "categories and brands of items shown", "impressions")
-    user = (*_user_features(config, user_counts, "user"), *seen, *_event_features(config))
+    said = _opinion_tables(config)
+    user = (*_user_features(config, user_counts, "user"), *seen, *said, *_event_features(config))
     pair = ("item_id", "scenario_id")
     user_scenario = _user_features(config, user_counts, "user_scenario")
     listed = f"scenarios in which the user has a row; at most {config.user_scenarios}, the weakest are removed first"
@@ -169,10 +170,34 @@ def _bookkeeping() -> Features:
 def _counts(config: FeatureConfig, event_types: tuple[str, ...], updated_by: str) -> Features:
     length = len(event_types) * len(config.half_lives_s)
     half_lives = ", ".join(f"{half_life:g} s" for half_life in config.half_lives_s)
-    what = f"decayed events at time_s, by type ({', '.join(event_types)}) x half-life"
+    what = f"decayed events at time_s, without dislikes, by type ({', '.join(event_types)}) x half-life"
     return (
         Feature("time_s", "float64", SCALAR, "time of the newest event, seconds since 1970", 0, "", updated_by),
         Feature("counts", "float64", length, what, 0, half_lives, updated_by, event_types),
+        *_opinions(config, updated_by),
+    )
+
+
+def _opinions(config: FeatureConfig, updated_by: str) -> Features:
+    """The sums of opinions, where values of any type are opinions.
+
+    Their names hold the thresholds: likes from one threshold on are not comparable with those from another.
+    """
+    if not config.liked_from:
+        return ()
+    half_lives = ", ".join(f"{half_life:g} s" for half_life in config.horizons_s)
+    names = tuple(f"{name} from {config.liked_from[name]:g}" for name in config.opinion_names)
+    what = f"opinions at time_s, by type ({', '.join(names)}) x (number, likes, sum of values) x half-life"
+    return (Feature("opinions", "float64", config.opinion_width, what, 0, half_lives, updated_by, names),)
+
+
+def _opinion_tables(config: FeatureConfig) -> Features:
+    if not config.liked_from:
+        return ()
+    values = "number, likes and sum of values of opinions"
+    return (
+        *_table(config, "opinion_item", config.user_items, "items with an opinion", values),
+        *_table(config, "opinion_facet", config.user_facets, "categories and brands of items with an opinion", values),
     )
 
 

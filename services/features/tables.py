@@ -109,11 +109,11 @@ def merge(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
     return Table(row[starts], key[starts], first_s, newest, total)
 
 
-def evict(table: Table, limit: int, strength: int, half_life_s: float) -> Table:
-    """Keep at most `limit` entries per row: those with the largest value number `strength`, of that half-life."""
+def evict(table: Table, limit: int, strength: Floats, half_life_s: float) -> Table:
+    """Keep at most `limit` entries per row, those of the largest `strength` [E]: sums of that half-life."""
     if not len(table.row) or np.bincount(table.row).max() <= limit:
         return table
-    strengths = log2_mass(table.value[:, strength], table.time_s, half_life_s)
+    strengths = log2_mass(strength, table.time_s, half_life_s)
     order = np.lexsort((table.key, -strengths, table.row))
     return table.take(np.sort(order[rank_in_group(table.row[order]) < limit]))
 

@@ -5,11 +5,13 @@ CROSSREC_CONFIG names the file. `crossrec settings` prints the settings in force
 """
 
 import os
+from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -76,6 +78,27 @@ class Settings(BaseSettings):
     dataset: DatasetSettings = DatasetSettings()
     training: TrainingSettings = TrainingSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unite_rating_thresholds(cls, values: Any) -> Any:
+        """A rating that makes a positive label is one that likes its item: what either setting says holds for both."""
+        if not isinstance(values, Mapping):
+            return values
+        features, dataset = values.get("features", {}), values.get("dataset", {})
+        liked_from = _part(features, "liked_from") or {}
+        from_features = liked_from.get("rating") if isinstance(liked_from, Mapping) else None
+        from_labels = _part(dataset, "rating_threshold")
+        if from_features is None and from_labels is not None:
+            features = _with_part(features, "liked_from", {**liked_from, "rating": from_labels})
+        elif from_labels is None and from_features is not None:
+            dataset = _with_part(dataset, "rating_threshold", from_features)
+        elif from_features is not None and _differ(from_features, from_labels):
+            raise ValueError(
+                f"features.liked_from.rating is {from_features}, but dataset.rating_threshold {from_labels}: they are "
+                "the same threshold, give one of them"
+            )
+        return {**values, "features": features, "dataset": dataset}
+
     @property
     def max_age_s(self) -> float:
         """Age of a behaviour event beyond which it is rejected, seconds."""
@@ -112,6 +135,26 @@ class Settings(BaseSettings):
         file = settings_file()
         tables = (InitSettingsSource(settings_cls, read_settings_file(file)),) if file else ()
         return (init_settings, SettingsEnvironment(settings_cls), *tables)
+
+
+def _part(table: Any, name: str) -> Any:
+    return table.get(name) if isinstance(table, Mapping) else getattr(table, name, None)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether both are numbers, and not the same."""
+    try:
+        return float(one) != float(other)
+    except (TypeError, ValueError):
+        return False
+
+
+def _with_part(table: Any, name: str, value: Any) -> Any:
+    if isinstance(table, BaseModel):
+        return table.model_copy(update={name: value})
+    if is_dataclass(table) and not isinstance(table, type):
+        return replace(table, **{name: value})
+    return {**table, name: value} if isinstance(table, Mapping) else table
 
 
 def settings_file() -> Path | None:

@@ -92,7 +92,7 @@ def _describe_error(error: Any, known: Mapping[str, Any], file: Path | None) -> 
     if isinstance(error["input"], str):  # of a variable
         reason += {"tuple_type": f"; expected {LIST}", "dict_type": f"; expected {MAP}"}.get(error["type"], "")
     found = "" if isinstance(error["input"], dict) else f", found {_describe(error['input'])}"
-    return f"{name}: {reason}{found}{_origin(name, file)}"
+    return f"{name and f'{name}: '}{reason}{found}{_origin(name, file)}"
 
 
 def _origin(name: str, file: Path | None) -> str:

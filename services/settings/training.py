@@ -17,7 +17,9 @@ class DatasetSettings(SettingsSection):
         (), description="Event types that make a positive label; empty: no labels are made."
     )
     rating_threshold: float | None = Field(
-        None, description="Least rating that is positive; required if label_events contains rating."
+        None,
+        description="Least rating that is positive; required if label_events contains rating. The same as "
+        "features.liked_from.rating: give one of them.",
     )
     label_window_s: float = Field(
         3600.0, gt=0, description="Seconds after an impression, or a first touch, in which an engagement counts for it."
@@ -46,7 +48,9 @@ class DatasetSettings(SettingsSection):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if "rating" in self.label_events and self.rating_threshold is None:
-            raise ValueError("rating_threshold is missing, but label_events contains rating")
+            raise ValueError(
+                "rating_threshold is missing, but label_events contains rating: set it, or features.liked_from.rating"
+            )
         if self.train_share + self.validation_share >= 1:
             raise ValueError("train_share and validation_share leave nothing to test on")
         if (self.validation_from is None) != (self.test_from is None):

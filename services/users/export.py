@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from services.features.event_types import EVENT_TYPES
 from services.features.hashing import key64
 from services.features.rows import Row
 from services.features.schema import VARIABLE, Feature, Schema, View
@@ -124,9 +123,8 @@ def _table_entries(table: str, row: Row, names: ItemNames) -> list[dict[str, Any
 
 def _plain_value(feature: Feature, row: Row) -> Any:
     values = row[feature.name]
-    if feature.name == "counts":
-        by_type = np.reshape(values, (len(EVENT_TYPES), -1)).tolist()
-        return dict(zip(EVENT_TYPES, by_type, strict=True))
+    if feature.name in {"counts", "opinions"} and feature.names:
+        return dict(zip(feature.names, np.reshape(values, (len(feature.names), -1)).tolist(), strict=True))
     if feature.name.endswith("_s") and feature.dtype == "float64":
         return _format_times(values.tolist())
     return values.tolist()

@@ -70,6 +70,7 @@ def good(kind: str, number: int, schema: Schema) -> Message:
                 counts=[1.0] * schema.count_length,
                 returning=[0.5] * len(schema.config.half_lives_s),
                 paid=[0.0] * 2,
+                opinions=[0.0] * schema.config.opinion_width,
                 schema_fingerprint=schema.fingerprint % 2**64,
             )
 

@@ -94,6 +94,7 @@ def good(kind: str, schema: Schema) -> tuple[bytes, list[tuple[str, bytes]]]:
                 counts=counts,
                 returning=[0.0] * 3,
                 paid=[0.0] * 2,
+                opinions=[0.0] * schema.config.opinion_width,
                 schema_fingerprint=fingerprint,
             )
             return ActivityDeltas(deltas=[delta]).SerializeToString(), []

@@ -105,4 +105,4 @@ def test_a_query_has_text_and_no_item_and_a_purchase_its_price() -> None:
     assert ("", "green tea") == (query.item_id, query.text)
     purchase = behavior_event(EventForm("purchase", "tea", value=2.5), "ann", "tv", THEN_S)
     assert ("tea", 2.5) == (purchase.item_id, purchase.value)
-    assert not behavior_event(EventForm("click", "tea", value=2.5), "ann", "tv", THEN_S).HasField("value")
+    assert not behavior_event(EventForm("impression", "tea", value=2.5), "ann", "tv", THEN_S).HasField("value")

@@ -40,6 +40,7 @@ START_S = 1_700_000_000.0
 CONFIG = FeatureConfig(
     text_dims=64,
     attributes=(Attribute("size", "item"), Attribute("shelves", "item_scenario")),
+    liked_from={"rating": 3.0, "comment": 2.0},
 )
 SCHEMA = build_schema(CONFIG)
 ANY_AGE = GatewaySettings(max_age_half_lives=0)
@@ -138,7 +139,7 @@ def behavior(count: int, seed: int = 0, users: int = 9, items: int = 20, scenari
         }
         if kind != "query":
             fields["item_id"] = f"i{random.integers(0, items)}"
-        if kind in {"purchase", "rating"}:
+        if kind in {"purchase", "rating"} or (kind == "comment" and number % 2):
             fields["value"] = float(np.round(random.uniform(1, 9), 2))
         if kind in {"query", "comment"}:
             fields["text"] = " ".join(random.choice(WORDS, 3))

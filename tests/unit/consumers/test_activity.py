@@ -28,15 +28,17 @@ PARTITIONS = 3
 NOW_S = START_S + 1.0
 YEAR_9999_S = 253_402_300_799.0
 LENGTH = SCHEMA.count_length
+SAID = [-1.5] * SCHEMA.config.opinion_width
 
 
 def item_delta() -> ActivityDelta:
-    part = ScenarioCounts(scenario_id="s0", counts=[1.0] * LENGTH, time_s=START_S)
+    part = ScenarioCounts(scenario_id="s0", counts=[1.0] * LENGTH, time_s=START_S, opinions=SAID)
     return ActivityDelta(
         item_id="i0",
         time_s=START_S,
         counts=[1.0] * LENGTH,
         scenarios=[part],
+        opinions=SAID,
         returning=[0.5, 0.4, 0.3],
         holders=2.0,
         paid=[3.0, 1.0],
@@ -47,7 +49,12 @@ def item_delta() -> ActivityDelta:
 def scenario_delta() -> ActivityDelta:
     fingerprint = SCHEMA.fingerprint % 2**64
     return ActivityDelta(
-        scenario_id="s0", time_s=START_S, counts=[1.0] * LENGTH, hours=[0.5] * 24, schema_fingerprint=fingerprint
+        scenario_id="s0",
+        time_s=START_S,
+        counts=[1.0] * LENGTH,
+        hours=[0.5] * 24,
+        opinions=SAID,
+        schema_fingerprint=fingerprint,
     )
 
 
@@ -99,6 +106,9 @@ def test_deltas_add_up_and_repetitions_do_not() -> None:
         (lambda d: d.returning.pop(), "returning: 2 numbers"),
         (lambda d: d.paid.append(1.0), "paid: 3 numbers"),
         (lambda d: setattr(d, "holders", math.nan), "holders: not finite"),
+        (lambda d: d.opinions.pop(), f"opinions: {len(SAID) - 1} numbers, the feature schema has {len(SAID)}"),
+        (lambda d: d.opinions.__setitem__(0, math.nan), "opinions: not finite"),
+        (lambda d: d.scenarios[0].opinions.__setitem__(0, -1e19), "scenarios[0].opinions: not finite, or beyond"),
         (lambda d: d.counts.pop(), f"counts: {LENGTH - 1} numbers, the feature schema has {LENGTH}"),
         (lambda d: d.counts.__setitem__(3, math.nan), "counts: not finite"),
         (lambda d: d.counts.__setitem__(3, math.inf), "counts: not finite"),

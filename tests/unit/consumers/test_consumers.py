@@ -141,7 +141,13 @@ def valid(kind: str) -> Record:
     fingerprint = SCHEMA.fingerprint % 2**64
     counts = [1.0] * SCHEMA.count_length
     delta = ActivityDelta(
-        item_id="i0", time_s=1.0, counts=counts, returning=[0.0] * 3, paid=[0.0] * 2, schema_fingerprint=fingerprint
+        item_id="i0",
+        time_s=1.0,
+        counts=counts,
+        returning=[0.0] * 3,
+        paid=[0.0] * 2,
+        opinions=[0.0] * SCHEMA.config.opinion_width,
+        schema_fingerprint=fingerprint,
     )
     if kind == "activity":
         return Record("crossrec.activity", 2, 42, None, ActivityDeltas(deltas=[delta]).SerializeToString())

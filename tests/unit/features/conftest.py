@@ -16,13 +16,15 @@ START_S = 1_700_000_000.0
 
 @pytest.fixture
 def schema() -> Schema:
-    """A small schema with one attribute of each entity."""
+    """A small schema with one attribute of each entity, in which half of the ratings are dislikes."""
     attributes = (
         Attribute("size", "item", "log1p", 1.0),
         Attribute("shelves", "item_scenario"),
         Attribute("basket", "context", default=2.0),
     )
-    return build_schema(FeatureConfig(text_dims=4, category_levels=2, attributes=attributes))
+    return build_schema(
+        FeatureConfig(text_dims=4, category_levels=2, attributes=attributes, liked_from={"rating": 5.0})
+    )
 
 
 @pytest.fixture

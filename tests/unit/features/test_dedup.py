@@ -8,7 +8,7 @@ import pytest
 from services.features import behavior
 from services.features.config import FeatureConfig
 from services.features.dedup import EVENT_COLUMNS, EventFlags, classify_events, trim_event_ids
-from services.features.events import Events, engagement_weights
+from services.features.events import Events, engagement_weights, is_disliked, is_liked
 from services.features.rows import Block, pack_rows, unpack_rows
 from services.features.schema import Schema, build_schema
 from tests.unit.features.conftest import START_S, make_events
@@ -40,10 +40,13 @@ def expected_flags(schema: Schema, events: Events) -> tuple[list[bool], list[lis
     """Flags computed one event at a time, without the code under test."""
     half_life_s = schema.config.half_lives_s[-1]
     engaged: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    said: dict[tuple[str, str], list[tuple[float, float]]] = {}
     ids: set[tuple[str, int]] = set()
     first: dict[tuple[str, int, int], float] = {}
     counted, before = [], []
-    weight = engagement_weights(schema.config, events.type)
+    disliked = is_disliked(schema.config, events)
+    opinion = disliked | is_liked(schema.config, events)
+    weight = engagement_weights(schema.config, events)
     for n in range(len(events)):
         user, time_s = events.user[n], events.time_s[n]
         keys = [(user, level, int(key)) for level, key in enumerate((events.item_key[n], *events.facet_key[n]))]
@@ -52,10 +55,12 @@ def expected_flags(schema: Schema, events: Events) -> tuple[list[bool], list[lis
         counted.append((user, int(events.event_key[n])) not in ids)
         ids.add((user, int(events.event_key[n])))
         before.append([int(first.get(key, np.inf) < time_s) for key in keys])
-        mine = engaged.setdefault((user, events.item[n]), [])
+        mine = (said if disliked[n] else engaged).setdefault((user, events.item[n]), [])
         newest_s = max([time_s, *(at for at, _ in mine)])
         earlier = sum(added * 2.0 ** (-(newest_s - at) / half_life_s) for at, added in mine)
-        before[-1].append(round(8 * np.log2(1 + earlier / 4)) if counted[-1] and weight[n] > 0 else 0)
+        before[-1].append(round(8 * np.log2(1 + earlier / 4)) if counted[-1] and (weight[n] > 0 or disliked[n]) else 0)
+        if counted[-1] and opinion[n]:
+            said.setdefault((user, events.item[n]), []).append((time_s, 1.0))
         if counted[-1] and weight[n] > 0:
             mine.append((time_s, weight[n]))
             for key in keys:

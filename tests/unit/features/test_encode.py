@@ -9,7 +9,7 @@ from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.catalogue import ItemState
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.encode import Tensors, encode, tensor_names
-from services.features.events import Events
+from services.features.events import Events, engagement_weights
 from services.features.schema import Schema, build_schema
 from services.store.folding import attach_items, fold_states, fold_users
 from services.store.memory import MemoryRowStore
@@ -86,7 +86,7 @@ def test_one_request_is_encoded_as_in_a_batch(store: MemoryRowStore, schema: Sch
 def test_matches_equal_a_plain_count(store: MemoryRowStore, schema: Schema, events: Events) -> None:
     """The decayed count of a user and an item in a scenario is the sum over its events."""
     longest = schema.config.half_lives_s[-1]
-    engaged = np.isin(events.type, [1, 2, 3, 4])
+    engaged = engagement_weights(schema.config, events) > 0
     made = tensors(store, schema, ["u1"], ["i3"])
     for place, scenario in enumerate(SOURCES):
         of = engaged & (events.user == "u1") & (events.item == "i3") & (events.scenario == scenario)
@@ -100,7 +100,8 @@ def test_category_matches_count_all_items_of_the_category(
 ) -> None:
     """A candidate matches by its category, for any engaged item of this category."""
     longest = schema.config.half_lives_s[-1]
-    even = np.isin(events.item, ["i0", "i2", "i4", "i6"]) & np.isin(events.type, [1, 2, 3, 4]) & (events.user == "u2")
+    engaged = engagement_weights(schema.config, events) > 0
+    even = np.isin(events.item, ["i0", "i2", "i4", "i6"]) & engaged & (events.user == "u2")
     expected = np.log1p(np.exp2(-(NOW_S - events.time_s[even]) / longest).sum())
     made = tensors(store, schema, ["u2"], ["i0"])
     assert expected == pytest.approx(column(schema, made, "item", f"user_category_0_{longest:g}s")[0], rel=1e-5)

@@ -49,9 +49,9 @@ def test_lookup_gives_the_entry_or_minus_one() -> None:
 def test_evict_compares_at_a_common_time() -> None:
     """An old strong entry can be weaker than a new weak one; ties keep the smaller key."""
     full = table((0, 1, 0.0, 4.0), (0, 2, 300.0, 1.0), (0, 3, 300.0, 1.0), (1, 9, 0.0, 0.1))
-    kept = evict(full, 1, 1, HALF_LIVES[1])
+    kept = evict(full, 1, full.value[:, 1], HALF_LIVES[1])
     assert [(0, 2), (1, 9)] == list(zip(kept.row.tolist(), kept.key.tolist(), strict=True))
-    assert full is evict(full, 3, 1, HALF_LIVES[1])
+    assert full is evict(full, 3, full.value[:, 1], HALF_LIVES[1])
 
 
 @pytest.mark.parametrize(("group", "rank"), [([], []), ([3], [0]), ([1, 1, 2, 5, 5, 5], [0, 1, 0, 0, 1, 2])])

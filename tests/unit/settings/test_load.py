@@ -127,6 +127,30 @@ def test_contradicting_dataset_settings_are_named(
         load_settings()
 
 
+@pytest.mark.parametrize("text", ["[dataset]\nrating_threshold = 4", "[features.liked_from]\nrating = 4.0"])
+def test_what_is_positive_is_what_is_liked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """The threshold of labels and that of features are one, whichever of the two is given."""
+    file = tmp_path / "crossrec.toml"
+    file.write_text(text)
+    monkeypatch.setenv("CROSSREC_CONFIG", str(file))
+    settings = load_settings()
+    assert {"rating": 4.0} == settings.features.liked_from
+    assert 4.0 == settings.dataset.rating_threshold
+    monkeypatch.setenv("CROSSREC_DATASET__RATING_THRESHOLD", "3.5")
+    monkeypatch.setenv("CROSSREC_FEATURES__LIKED_FROM__RATING", "4")
+    with pytest.raises(
+        ConfigurationError, match=r"features.liked_from.rating is 4, but dataset.rating_threshold 3.5: they are the"
+    ):
+        load_settings()
+
+
+def test_a_threshold_that_is_no_number_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like every setting."""
+    monkeypatch.setenv("CROSSREC_FEATURES__LIKED_FROM__RATING", "good")
+    with pytest.raises(ConfigurationError, match=r"features\.liked_from\.rating: .*CROSSREC_FEATURES__LIKED_FROM"):
+        load_settings()
+
+
 PLANTED = "hunter2-7f3e91"
 
 

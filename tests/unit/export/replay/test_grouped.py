@@ -44,6 +44,7 @@ CONFIG = FeatureConfig(
         Attribute("weight", "item", "log1p"),
         Attribute("hour", "context"),
     ),
+    liked_from={"rating": 4.0, "click": 5.0},
 )
 SCHEMA = build_schema(CONFIG)
 WORDS = ("red", "green", "tea", "cup", "pot", "big", "small")

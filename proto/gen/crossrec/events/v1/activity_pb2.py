@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!crossrec/events/v1/activity.proto\x12\x12\x63rossrec.events.v1\"C\n\x0e\x41\x63tivityDeltas\x12\x31\n\x06\x64\x65ltas\x18\x10 \x03(\x0b\x32!.crossrec.events.v1.ActivityDelta\"\xd6\x02\n\rActivityDelta\x12\x11\n\x07item_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0bscenario_id\x18\x02 \x01(\tH\x00\x12\x13\n\tfacet_key\x18\n \x01(\tH\x00\x12\x0e\n\x06time_s\x18\x03 \x01(\x01\x12\x0e\n\x06\x63ounts\x18\x04 \x03(\x01\x12\r\n\x05hours\x18\x05 \x03(\x01\x12\x35\n\tscenarios\x18\x06 \x03(\x0b\x32\".crossrec.events.v1.ScenarioCounts\x12\x17\n\nlast_value\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x11last_value_time_s\x18\x08 \x01(\x01\x12\x1a\n\x12schema_fingerprint\x18\t \x01(\x06\x12\x11\n\treturning\x18\x0b \x03(\x01\x12\x0f\n\x07holders\x18\x0c \x01(\x01\x12\x0c\n\x04paid\x18\r \x03(\x01\x42\t\n\x07subjectB\r\n\x0b_last_valueJ\x04\x08\x10\x10\x11\"E\n\x0eScenarioCounts\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\x01\x12\x0e\n\x06time_s\x18\x03 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!crossrec/events/v1/activity.proto\x12\x12\x63rossrec.events.v1\"C\n\x0e\x41\x63tivityDeltas\x12\x31\n\x06\x64\x65ltas\x18\x10 \x03(\x0b\x32!.crossrec.events.v1.ActivityDelta\"\xe8\x02\n\rActivityDelta\x12\x11\n\x07item_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0bscenario_id\x18\x02 \x01(\tH\x00\x12\x13\n\tfacet_key\x18\n \x01(\tH\x00\x12\x0e\n\x06time_s\x18\x03 \x01(\x01\x12\x0e\n\x06\x63ounts\x18\x04 \x03(\x01\x12\r\n\x05hours\x18\x05 \x03(\x01\x12\x35\n\tscenarios\x18\x06 \x03(\x0b\x32\".crossrec.events.v1.ScenarioCounts\x12\x17\n\nlast_value\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x11last_value_time_s\x18\x08 \x01(\x01\x12\x1a\n\x12schema_fingerprint\x18\t \x01(\x06\x12\x11\n\treturning\x18\x0b \x03(\x01\x12\x0f\n\x07holders\x18\x0c \x01(\x01\x12\x0c\n\x04paid\x18\r \x03(\x01\x12\x10\n\x08opinions\x18\x0e \x03(\x01\x42\t\n\x07subjectB\r\n\x0b_last_valueJ\x04\x08\x10\x10\x11\"W\n\x0eScenarioCounts\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\x01\x12\x0e\n\x06time_s\x18\x03 \x01(\x01\x12\x10\n\x08opinions\x18\x04 \x03(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTIVITYDELTAS']._serialized_start=57
   _globals['_ACTIVITYDELTAS']._serialized_end=124
   _globals['_ACTIVITYDELTA']._serialized_start=127
-  _globals['_ACTIVITYDELTA']._serialized_end=469
-  _globals['_SCENARIOCOUNTS']._serialized_start=471
-  _globals['_SCENARIOCOUNTS']._serialized_end=540
+  _globals['_ACTIVITYDELTA']._serialized_end=487
+  _globals['_SCENARIOCOUNTS']._serialized_start=489
+  _globals['_SCENARIOCOUNTS']._serialized_end=576
 # @@protoc_insertion_point(module_scope)
