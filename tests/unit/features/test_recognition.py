@@ -92,6 +92,9 @@ def test_requests_of_a_batch_are_independent() -> None:
     activity, context = rows("scenario_activity", [1, 3], [MONDAY_S] * 2), random.random((5, 1))
     together = recognition_features(CONFIG, time_s, own, activity, context)
     priors = user_prior(CONFIG, time_s, own, activity)
+    of_each_moment = rows("scenario_activity", [1, 3] * 5, [MONDAY_S] * 10)
+    np.testing.assert_array_equal(together, recognition_features(CONFIG, time_s, own, of_each_moment, context))
+    np.testing.assert_array_equal(priors, user_prior(CONFIG, time_s, own, of_each_moment))
     for number in range(5):
         place = slice(2 * number, 2 * number + 2)
         alone = Block(own.view, 2, {name: column[place] for name, column in own.fixed.items()}, {})
