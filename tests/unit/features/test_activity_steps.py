@@ -10,7 +10,7 @@ from services.features.config import FeatureConfig
 from services.features.rows import Ints, default_block
 from services.features.schema import build_schema
 
-SCHEMA = build_schema(FeatureConfig())
+SCHEMA = build_schema(FeatureConfig(liked_from={"rating": 4.0}))
 ROWS, DELTAS = 4, 30
 T0 = 1_600_000_000.0
 
@@ -29,6 +29,7 @@ def made_deltas(random: np.random.Generator) -> DeltaColumns:
         repeat_engagement=random.random((DELTAS, half_lives)),
         unique_users=random.integers(0, 2, DELTAS).astype(np.float64),
         paid=random.random((DELTAS, 2)),
+        opinions=random.random((DELTAS, SCHEMA.config.opinion_width)),
     )
 
 
