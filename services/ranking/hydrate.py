@@ -86,6 +86,17 @@ def read_user(
     return read
 
 
+def _note_missing_items(known: np.ndarray, active: np.ndarray, degradations: Degradations) -> None:
+    """Note how many candidates have nothing at all, and how many have activity, but no update."""
+    unknown, undescribed = int(np.count_nonzero(~(known | active))), int(np.count_nonzero(active & ~known))
+    if unknown:
+        detail = f"{unknown} of {len(known)} candidates have no features: ranked by defaults"
+        degradations.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, detail, unknown)
+    if undescribed:
+        detail = f"{undescribed} of {len(known)} candidates have no update: ranked by activity, without text and price"
+        degradations.add(pb.DEGRADATION_REASON_UNDESCRIBED_ITEMS, detail, undescribed)
+
+
 def hydrate(
     schema: Schema, rows: RowSources, query: RankQuery, scenarios: Scenarios, user: UserRows, degradations: Degradations
 ) -> RequestRows:
@@ -102,10 +113,8 @@ def hydrate(
         degradations.add(pb.DEGRADATION_REASON_POPULARITY, detail)
     elif not user.known:
         degradations.add(pb.DEGRADATION_REASON_UNKNOWN_USER, "the user has no features: ranked by what other users do")
-    unknown = len(items.known) - int(np.count_nonzero(items.known))
-    if unknown:
-        detail = f"{unknown} of {len(items.known)} candidates have no features: ranked by defaults"
-        degradations.add(pb.DEGRADATION_REASON_UNKNOWN_ITEMS, detail, unknown)
+    if not items.known.all():
+        _note_missing_items(items.known, items.active, degradations)
     features = FeatureRows(
         time_s=query.time_s,
         encoder=rows.encoder,

@@ -40,6 +40,18 @@ def test_unknown_items_are_ranked_by_defaults(server: RankServer) -> None:
     assert "2 of 3 candidates" in answer.degraded[0].detail
 
 
+def test_items_with_activity_but_no_update_are_said_to_be_that(server: RankServer, store: SwitchedStore) -> None:
+    """They are ranked by what users did with them; those without either are counted apart."""
+    history = History(store, epoch=2)
+    history.events(*[("ann", "tv", "novel")] * 3)
+    answer = server.rank(request(items=["x", "tea", "novel"]))
+    assert "x" == order(answer)[-1]
+    assert reasons(answer) == {
+        pb.DEGRADATION_REASON_UNKNOWN_ITEMS: 1,
+        pb.DEGRADATION_REASON_UNDESCRIBED_ITEMS: 1,
+    }
+
+
 def test_in_an_unknown_scenario_all_have_equal_weight(server: RankServer) -> None:
     """The answer names the scenario as requested, with equal weights and without posterior."""
     answer = server.rank(request("radio"))

@@ -29,13 +29,15 @@ class ItemLookup:
 
     Args:
         fields: the fields of FeatureRows that hold items.
-        known: [N] whether the store has the item.
+        known: [N] whether the store has an update of the item: what it is.
+        active: [N] whether the store has activity of the item: what users did with it.
         age_s: seconds since the oldest of the rows was known to equal the store's.
         available: whether every read that was needed succeeded.
     """
 
     fields: dict[str, Any]
     known: np.ndarray
+    active: np.ndarray
     age_s: float
     available: bool
 
@@ -166,7 +168,7 @@ class ItemCache:
         read_s = max(self._table.oldest_read_s(slots), self._synced_s)
         age_s = max(now_s - read_s, 0.0) if np.isfinite(read_s) else 0.0
         fields = self._table.gather_fields(slots, columns)
-        return ItemLookup(fields, self._table.known(slots), age_s, available)
+        return ItemLookup(fields, self._table.known(slots), self._table.active(slots), age_s, available)
 
     def _try_read(self, items: Sequence[str], scenarios: Sequence[str], keep: Sequence[str]) -> bool:
         try:

@@ -58,7 +58,7 @@ class ItemTable:
         self._ids: list[str] = [""]
         self._facet_slots: dict[int, int] = {NO_KEY: DEFAULT_ROW}
         self._scenarios: dict[str, int] = {}
-        self._known, self._pair_slots = np.zeros(1, bool), np.zeros((1, 0), np.int32)
+        self._known, self._active, self._pair_slots = np.zeros(1, bool), np.zeros(1, bool), np.zeros((1, 0), np.int32)
         self._read_s, self._used_s = np.full(1, FREE), np.zeros(1)
         self._all_read = True
         self._facet_key, self._facet_read_s = np.zeros(1, np.int64), np.full(1, FREE)
@@ -112,6 +112,7 @@ class ItemTable:
         self._items.columns.put(slots, precompute_items(config, self._encoder, keys64(items), places, item, activity))
         self._activity.columns.put(slots, precompute_activity(config, activity))
         self._known[slots], self._read_s[slots] = item.floats("updated_s") > 0, read_s  # 0: none, or deleted
+        self._active[slots] = activity.ints("schema") != 0
         self._all_read &= bool((read_s > NEVER).all())
 
     def put_pairs(self, pairs: Sequence[tuple[str, str]], pair: Block, activity: Block) -> None:
@@ -189,8 +190,12 @@ class ItemTable:
         }
 
     def known(self, slots: Ints) -> np.ndarray:
-        """Which of the items the store has."""
+        """Which of the items the store has an update of."""
         return self._known[slots]
+
+    def active(self, slots: Ints) -> np.ndarray:
+        """Which of the items the store has activity of."""
+        return self._active[slots]
 
     def _pair_positions(self, pairs: Sequence[tuple[str, str]]) -> tuple[Ints, Ints]:
         """Slot and column of each pair."""
@@ -228,7 +233,8 @@ class ItemTable:
             return
         more = len(self._items.columns) - len(self._read_s)
         self._ids.extend([""] * more)
-        self._known, self._used_s = extend_rows(self._known, more), extend_rows(self._used_s, more)
+        self._known, self._active = extend_rows(self._known, more), extend_rows(self._active, more)
+        self._used_s = extend_rows(self._used_s, more)
         self._read_s, self._pair_slots = extend_rows(self._read_s, more, FREE), extend_rows(self._pair_slots, more)
 
     def _evict(self, count: int, kept: set[str]) -> None:

@@ -20,6 +20,7 @@ class DegradationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEGRADATION_REASON_NO_SCENARIOS: _ClassVar[DegradationReason]
     DEGRADATION_REASON_STALE_USER: _ClassVar[DegradationReason]
     DEGRADATION_REASON_POPULARITY: _ClassVar[DegradationReason]
+    DEGRADATION_REASON_UNDESCRIBED_ITEMS: _ClassVar[DegradationReason]
 DEGRADATION_REASON_UNSPECIFIED: DegradationReason
 DEGRADATION_REASON_UNKNOWN_USER: DegradationReason
 DEGRADATION_REASON_UNKNOWN_ITEMS: DegradationReason
@@ -28,6 +29,7 @@ DEGRADATION_REASON_STORE_UNAVAILABLE: DegradationReason
 DEGRADATION_REASON_NO_SCENARIOS: DegradationReason
 DEGRADATION_REASON_STALE_USER: DegradationReason
 DEGRADATION_REASON_POPULARITY: DegradationReason
+DEGRADATION_REASON_UNDESCRIBED_ITEMS: DegradationReason
 
 class RankRequest(_message.Message):
     __slots__ = ("user_id", "scenario_id", "item_ids", "top_k", "request_time", "context", "options")
