@@ -76,17 +76,18 @@ class ConsumerProcess:
 
     def stop(self) -> None:
         """Stop it with SIGTERM; it must exit."""
-        if self._process is None:
+        process, self._process = self._process, None  # it does not die by itself
+        if process is None:
             return
-        self._process.terminate()
+        process.terminate()
         try:
-            code = self._process.wait(300)
+            code = process.wait(300)
         except subprocess.TimeoutExpired as error:
-            self.kill()
+            process.kill()
+            process.wait()
             raise CampaignFailed(f"{self.name} ignored SIGTERM; its log is {self.log}") from error
         if code:
             raise CampaignFailed(f"{self.name} ended with {code}; its log is {self.log}")
-        self._process = None  # it did not die by itself
 
     def check(self) -> None:
         """Raise CampaignFailed if it died by itself."""
