@@ -90,6 +90,8 @@ def import_command(
         raise typer.Exit(1) from None
     for warning in summary.warnings:
         errors.print(f"warning: {warning}", style="yellow")
+    for remark in summary.remarks:
+        errors.print(f"note: {remark}", style="cyan")
     console.print(build_event_table(summary.events))
     rows = ", ".join(f"{count:,} {table}" for table, count in summary.rows.items())
     console.print(f"{rows} from {summary.first:%Y-%m-%d} to {summary.last:%Y-%m-%d}", highlight=False)

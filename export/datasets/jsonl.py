@@ -126,7 +126,8 @@ def _paths(source: Path | None, named: dict[str, Path | None]) -> dict[str, list
 def _apply_defaults(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset:
     """The raw tables with defaults; added rows come last, so that row numbers still match lines."""
     warnings = [note for table in raw.values() for note in table.notes]
-    events = _apply_event_defaults(raw["events"].table, rules, warnings)
+    remarks: list[str] = []
+    events = _apply_event_defaults(raw["events"].table, rules, warnings, remarks)
     first = _start_time(events, rules)
     started = _start_items(events, rules)
     items = _replace_column(raw["items"].table, "time", lambda t: pc.coalesce(t["time"], started(t["item_id"])))
@@ -142,7 +143,14 @@ def _apply_defaults(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset
     places = [events["scenario_id"], items["scenario_id"]]
     unlisted = _unlisted(places, scenarios["scenario_id"])
     scenarios = _add_missing_rows(SCENARIOS, scenarios, unlisted, pa.repeat(first, len(unlisted)), warnings)
-    return Dataset(events, items, scenarios, warnings=tuple(warnings), erasures=raw["erasures"].table)
+    return Dataset(
+        events,
+        items,
+        scenarios,
+        warnings=tuple(warnings),
+        remarks=tuple(remarks),
+        erasures=raw["erasures"].table,
+    )
 
 
 def _are_labels_derived(events: pa.Table, rules: DatasetSettings) -> bool:
@@ -173,7 +181,9 @@ def _start_items(
     return lambda wanted: pc.fill_null(starts.take(pc.index_in(wanted, value_set=ids)), last)
 
 
-def _apply_event_defaults(events: pa.Table, rules: DatasetSettings, warnings: list[str]) -> pa.Table:
+def _apply_event_defaults(
+    events: pa.Table, rules: DatasetSettings, warnings: list[str], remarks: list[str]
+) -> pa.Table:
     if not len(events):
         raise DatasetError("there are no events")
     if events["event_id"].null_count:
@@ -185,7 +195,7 @@ def _apply_event_defaults(events: pa.Table, rules: DatasetSettings, warnings: li
     if rules.label_events:
         warnings.append(LABELS_GIVEN)
     if events["split"].null_count == len(events) and not (events["time"].null_count or events["user_id"].null_count):
-        events = assign_splits(events, rules, warnings)
+        events = assign_splits(events, rules, remarks)
     return events
 
 

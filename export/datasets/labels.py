@@ -29,24 +29,26 @@ def make_labels(dataset: Dataset, settings: DatasetSettings, splits: pa.ChunkedA
     events = encode_events(dataset, settings)
     if not events.positive.any():
         raise DatasetError(f"dataset.label_events: no event of {', '.join(settings.label_events)} is positive")
-    warnings = list(dataset.warnings)
+    warnings, remarks = list(dataset.warnings), list(dataset.remarks)
     if settings.negatives == "shown" and pc.any(pc.equal(events.table["type"], "impression")).as_py():
-        table = _label_impressions(events, settings, warnings)
+        table = _label_impressions(events, settings, warnings, remarks)
     else:
         if settings.negatives == "shown" and settings.label_events != ("rating",):
             raise DatasetError(
                 'dataset.negatives: "shown" needs impressions, and there are none; use "sampled", or ratings alone'
             )
         made = decide(events, creation_times(dataset, events.items), settings, warnings)
-        _warn_labelled(made.label, "candidates", warnings)
+        _note_labelled(made.label, "candidates", remarks)
         table = pa.concat_tables([events.table, event_rows(events, made, settings)])
         if splits is not None:
             splits = pa.chunked_array([*splits.chunks, *splits.take(pa.array(made.source)).chunks])
-    table = assign_splits(table, settings, warnings) if splits is None else keep_given_splits(table, splits)
-    return replace(dataset, events=table, warnings=tuple(warnings))
+    table = assign_splits(table, settings, remarks) if splits is None else keep_given_splits(table, splits)
+    return replace(dataset, events=table, warnings=tuple(warnings), remarks=tuple(remarks))
 
 
-def _label_impressions(events: EncodedEvents, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
+def _label_impressions(
+    events: EncodedEvents, settings: DatasetSettings, warnings: list[str], remarks: list[str]
+) -> pa.Table:
     """Label impressions: 1 if an engagement follows within the window, credited to the latest impression."""
     window = round(settings.label_window_s * 1000)
     impression = pc.equal(events.table["type"], "impression").to_numpy()
@@ -67,7 +69,7 @@ def _label_impressions(events: EncodedEvents, settings: DatasetSettings, warning
             f"dataset.label_window_s: all {len(shown)} impressions are in the last {settings.label_window_s:g} s of "
             "the data, so none has a complete window; use a shorter one"
         )
-    _warn_labelled(label[decided], "impressions", warnings)
+    _note_labelled(label[decided], "impressions", remarks)
     _warn_unlabelled(int(impression.sum() - decided.sum()), int((~credited).sum()), warnings)
     table = _set(events.table, "label", pa.array(label, mask=~decided))
     return _set(table, "request_id", pc.coalesce(table["request_id"], _request_ids(table, decided)))
@@ -87,8 +89,8 @@ def _set(table: pa.Table, column: str, values: pa.Array | pa.ChunkedArray) -> pa
     return table.set_column(table.schema.get_field_index(column), table.schema.field(column), values)
 
 
-def _warn_labelled(label: npt.NDArray[np.int8], rows: str, warnings: list[str]) -> None:
-    warnings.append(
+def _note_labelled(label: npt.NDArray[np.int8], rows: str, remarks: list[str]) -> None:
+    remarks.append(
         f"no event has a label: dataset.label_events labelled {len(label)} {rows}, {label.mean():.1%} positive"
     )
 

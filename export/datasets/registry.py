@@ -50,6 +50,7 @@ class ImportSummary:
     first: datetime | None
     last: datetime | None
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
     seconds: float
 
 
@@ -124,10 +125,12 @@ def import_dataset(adapter: str, out: Path, *, report: ReportStep = lambda _: No
         "source": dataset.source,
         "notes": list(dataset.notes),
         "warnings": list(dataset.warnings),
+        "remarks": list(dataset.remarks),
     }
     write_dataset(dataset, out, info)
     seconds = time.monotonic() - started
-    return ImportSummary(adapter, out, rows, counts, times["min"], times["max"], dataset.warnings, seconds)
+    messages = dataset.warnings, dataset.remarks
+    return ImportSummary(adapter, out, rows, counts, times["min"], times["max"], *messages, seconds)
 
 
 def _nearest_adapter(name: str) -> str:

@@ -28,8 +28,8 @@ METHODS = {
 """The methods and their names in messages."""
 
 
-def assign_splits(events: pa.Table, settings: DatasetSettings, warnings: list[str]) -> pa.Table:
-    """The events with column `split` set where there is a label; the method is added to `warnings`.
+def assign_splits(events: pa.Table, settings: DatasetSettings, remarks: list[str]) -> pa.Table:
+    """The events with column `split` set where there is a label; the method is added to `remarks`.
 
     Users and times must not be null.
     """
@@ -39,7 +39,7 @@ def assign_splits(events: pa.Table, settings: DatasetSettings, warnings: list[st
     split = np.full(len(events), None, object)
     split[at] = np.array(SPLITS, object)[number]
     parts = [name for place, name in enumerate(SPLITS) if (number == place).any()]
-    warnings.append(f"no event has a split: labelled rows are split {describe_split(settings)} into {', '.join(parts)}")
+    remarks.append(f"no event has a split: labelled rows are split {describe_split(settings)} into {', '.join(parts)}")
     return set_splits(events, pa.array(split, pa.string()))
 
 

@@ -131,7 +131,9 @@ ITEMS = TableSpec(
             "Null: the item itself. Set: `attributes` of the item in that scenario; title, description, "
             "brand and price are null and categories are empty.",
         ),
-        ColumnSpec("time", TIME, False, "Start of validity of this version, inclusive."),
+        ColumnSpec(
+            "time", TIME, False, "Start of validity of this version, inclusive; where a file has none, the first event."
+        ),
         ColumnSpec("title", pa.string(), True, "Short name; may be empty, null only where `scenario_id` is set."),
         ColumnSpec("description", pa.string(), True, "Longer text about the item."),
         ColumnSpec("categories", pa.list_(pa.string()), False, "Category names, from broad to fine; may be empty."),
@@ -168,7 +170,10 @@ ERASURES = TableSpec(
 
 @dataclass(frozen=True)
 class Dataset:
-    """The three tables, their source, and the erasures."""
+    """The three tables, their source, and the erasures.
+
+    `notes` are about the source; `warnings` ask for something to be done; `remarks` say what the import chose.
+    """
 
     events: pa.Table
     items: pa.Table
@@ -176,6 +181,7 @@ class Dataset:
     source: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     erasures: pa.Table = field(default_factory=ERASURES.schema.empty_table)
 
     def table(self, name: str) -> pa.Table:

@@ -70,6 +70,8 @@ def evaluate_command(
     target = out or directory / "evaluation"
     write_evaluation(target, figures, read_experiments(directory))
     console.print(main_table(figures))
+    if table := negatives_table(figures):
+        console.print(table)
     console.print(f"metrics in {target / 'metrics.json'}, report in {target / 'report.html'}")
 
 
@@ -90,6 +92,25 @@ def main_table(figures: dict[str, Any]) -> Table:
         values = [format_number(estimates[name]["value"]) for name in COLUMNS]
         table.add_row(kind, _estimate_cell(estimates["auc"]), *values, *_baseline_difference(figures, kind))
     table.caption = f"{resamples} bootstrap resamples of users; p cannot fall below {2 / (resamples + 1):.3f}"
+    return table
+
+
+def negatives_table(figures: dict[str, Any]) -> Table | None:
+    """Metrics of every model by how negatives were drawn, side by side; None unless there are several kinds."""
+    from export.evaluation.rows import SAMPLED
+
+    kinds = [name for name in SAMPLED if name in figures["segments"]]
+    if not kinds:
+        return None
+    table = Table(title="By kind of negatives", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("model")
+    for name in kinds:
+        for metric in ("AUC", "NDCG@10"):
+            table.add_column(f"{SAMPLED[name][0]}\n{metric}", justify="right", no_wrap=True)
+    for kind, model in figures["models"].items():
+        segments = model["test"]["segments"]
+        estimates = [segments[name].get(metric) for name in kinds for metric in ("auc", "ndcg_at_10")]
+        table.add_row(kind, *(format_number(estimate and estimate["value"]) for estimate in estimates))
     return table
 
 

@@ -152,6 +152,8 @@ def _read_scalars(file: pq.ParquetFile) -> Iterator[pa.Table]:
         numbers = pa.array(np.arange(begin, begin + batch.num_rows))
         begin += batch.num_rows
         table = pa.Table.from_batches([batch]).append_column("number", numbers)
+        if "sampling" not in table.column_names:  # rows of an earlier version
+            table = table.append_column("sampling", pa.array([""] * len(table)))
         yield table.filter(pc.is_in(table["split"], pa.array(SPLITS)))
 
 

@@ -58,6 +58,8 @@ def check(
         tables = MemoryTableReader(dataset)
         for warning in dataset.warnings:
             open_console(stderr=True, highlight=False).print(f"import: {warning}", style="yellow")
+        for remark in dataset.remarks:
+            open_console(stderr=True, highlight=False).print(f"import: {remark}", style="cyan")
     else:
         tables = reader = DatasetReader(settings.data_dir / data)
         reader.check_contract(time.time() + settings.gateway.future_tolerance_s)

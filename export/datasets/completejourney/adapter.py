@@ -132,6 +132,7 @@ def _candidate_events(rows: CandidateColumns, products: ProductColumns) -> pa.Ta
         "type": _constant("impression", len(rows)),
         "time": pa.array(week_start_ms(rows.week)),
         "label": pa.array(rows.label),
+        "sampling": pa.array(np.full(len(rows), "uniform", object), pa.string(), mask=np.asarray(rows.label) == 1),
         "split": pa.array(SPLITS).take(pa.array(rows.split)),
         "request_id": request,
     }

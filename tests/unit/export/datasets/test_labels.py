@@ -64,8 +64,9 @@ def test_impressions_are_positive_where_an_engagement_follows_in_the_window(tmp_
     dataset = labelled_dataset(tmp_path, events, label_events=("click",))
     expected = [("u", "a", 0, 0), ("u", "a", 1000, 1), ("u", "b", 0, 0), ("u", "c", 1, 0), ("u", "d", 5, 0)]
     assert [*expected, ("u", "e", 7, 1)] == labels(dataset)
-    assert "labelled 6 impressions, 33.3% positive" in dataset.warnings[-3]
-    assert "4 engagements have no impression" in dataset.warnings[-2]
+    assert "labelled 6 impressions, 33.3% positive" in dataset.remarks[0]
+    assert "split 80/10/10 by time" in dataset.remarks[1]
+    assert "4 engagements have no impression" in dataset.warnings[-1]
 
 
 def test_impressions_at_the_end_have_no_label(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from export.evaluation.cli import main_table
+from export.evaluation.cli import main_table, negatives_table
 from export.evaluation.dataset_evaluation import evaluate_dataset, read_experiments, write_evaluation
 from export.evaluation.experiment_sections import experiment_sections
 from export.evaluation.rows import EvaluationError, read_evaluation_rows
@@ -50,9 +50,13 @@ def test_both_kinds_of_negatives_stand_side_by_side(tmp_path: Path) -> None:
     write_evaluation(tmp_path / "out", figures, {})
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Negatives by popularity (" in page
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(negatives_table(figures))
+    assert re.search(r"neural +0\.\d{4} +0\.\d{4} +0\.\d{4} +0\.\d{4}", console.export_text())
     alone = write_dataset(tmp_path / "alone", KINDS, sampling=("uniform",))
     figures = evaluate_dataset(alone, list(KINDS), 2, 40)
     assert "uniform_negatives" not in figures["subsets"]
+    assert negatives_table(figures) is None
     write_evaluation(tmp_path / "out", figures, {})
     assert "set dataset.negative_sampling" in (tmp_path / "out" / "report.html").read_text()
 
