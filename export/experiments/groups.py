@@ -7,7 +7,10 @@ without such a group is a declared attribute.
 import re
 from collections.abc import Mapping, Sequence
 
+from services.features.event_types import OPINION_TYPES
+
 RULES = (
+    ("opinions", (r"_liked_share_", r"_opinions_", rf"({'|'.join(OPINION_TYPES)})_value$")),
     ("language", (r"^language/", r"^item_text/", r"similarity")),
     ("scenario features", (r"^scenario/",)),
     ("behaviour totals", (r"^behavior/",)),
@@ -28,6 +31,7 @@ CUMULATIVE = (
     "user x kind",
     "item popularity",
     "kind popularity",
+    "opinions",
     "repeat and interval",
     "impressions",
     "price",

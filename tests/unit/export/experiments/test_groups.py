@@ -16,7 +16,8 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
 
-TENSORS = tensor_names(build_schema(FeatureConfig(attributes=(Attribute("placed", "item_scenario"),))))
+CONFIG = FeatureConfig(attributes=(Attribute("placed", "item_scenario"),), liked_from={"rating": 4.0})
+TENSORS = tensor_names(build_schema(CONFIG))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,10 @@ TENSORS = tensor_names(build_schema(FeatureConfig(attributes=(Attribute("placed"
         ("item/user_item_age_days", "repeat and interval"),
         ("cross/item_scenario_impression_3600s", "impressions"),
         ("item/price_known", "price"),
+        ("item/user_category_0_rating_liked_share_ever", "opinions"),
+        ("behavior/all_rating_opinions_3600s", "opinions"),
+        ("scenario/rating_value", "opinions"),
+        ("item/value_known", "price"),
         ("cross/item_scenario_placed", OTHERS),
         ("item/item_age_days", OTHERS),
         ("language/text_3", "language"),
