@@ -281,7 +281,7 @@ def _progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     if total < _PROGRESS_FROM:
         yield lambda _: None
         return
-        from rich.progress import Progress
+    from rich.progress import Progress
 
     with Progress(console=open_console(stderr=True), transient=True) as bar:
         task = bar.add_task("encoding texts", total=total)
