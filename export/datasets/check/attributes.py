@@ -168,15 +168,18 @@ def check_attributes(
         area = _power(positive, attribute.value)
         (sure if area >= SURE_AUC else strong if area >= STRONG_AUC else []).append(f"{name} {area:.3f}")
     known = {name: shares.get(name, 0.0) for name in sorted(wanted)}
+    undeclared = Finding(
+        "attributes not declared",
+        "warning" if unused else "ok",
+        "They are not features until [[features.attributes]] declares them."
+        if unused
+        else "Every attribute of the data is declared.",
+        {"attributes": unused} if unused else {},
+    )
+    if not len(positive):
+        return [undeclared]
     return [
-        Finding(
-            "attributes not declared",
-            "warning" if unused else "ok",
-            "They are not features until [[features.attributes]] declares them."
-            if unused
-            else "Every attribute of the data is declared.",
-            {"attributes": unused} if unused else {},
-        ),
+        undeclared,
         _absent({name for name, share in known.items() if not share}, lost),
         _coverage({name: share for name, share in known.items() if share}),
         Finding(

@@ -31,15 +31,8 @@ def check_data(tables: TableReader, config: FeatureConfig, label_window_s: float
     first_day, days = _days(events)
     findings = [
         *coverage.check_labels(data),
-        leaks.check_late_labels(data, round(label_window_s * 1000)),
-        leaks.check_simultaneous_labels(data),
-        leaks.check_missing_engagements(data),
-        splits.check_split_order(data),
-        splits.check_split_requests(data),
+        *(_check_labelled_rows(data, round(label_window_s * 1000)) if events.labelled.any() else ()),
         leaks.check_early_events(data),
-        lists.check_early_negatives(data),
-        lists.check_popularity(data),
-        lists.check_requests(events),
         *leaks.check_future_times(data, now_ms),
         *find_duplicates(events),
         find_gaps(days),
@@ -67,6 +60,20 @@ def check_data(tables: TableReader, config: FeatureConfig, label_window_s: float
         _labels_by_split(data),
         findings,
     )
+
+
+def _check_labelled_rows(data: CheckedData, window_ms: int) -> list[Finding]:
+    """The checks that say something only of labelled rows."""
+    return [
+        leaks.check_late_labels(data, window_ms),
+        leaks.check_simultaneous_labels(data),
+        leaks.check_missing_engagements(data),
+        splits.check_split_order(data),
+        splits.check_split_requests(data),
+        lists.check_early_negatives(data),
+        lists.check_popularity(data),
+        lists.check_requests(data.events),
+    ]
 
 
 def _days(events: EventColumns) -> tuple[date, np.ndarray]:

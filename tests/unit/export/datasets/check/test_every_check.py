@@ -282,6 +282,18 @@ def test_every_check_has_a_set_that_trips_it() -> None:
     assert {found.name for found in sound().check().findings} == {name for name, _, _ in CASES}
 
 
+def test_without_labels_no_check_of_labelled_rows_says_ok() -> None:
+    """What there is nothing to say of is not said."""
+    made = sound()
+    for row in made.events:
+        row.pop("label", None)
+        row.pop("split", None)
+    found = {finding.name: finding.level for finding in made.check().findings}
+    assert "error" == found["labels"]
+    of_labels = ("positives", "negatives", "split", "requests", "labelled rows", "tell the label", "without values")
+    assert [] == [name for name in found if any(word in name for word in of_labels)]
+
+
 @pytest.mark.parametrize(("name", "level", "defect"), CASES)
 def test_a_defect_trips_its_check(name: str, level: str, defect: Callable[[Made], None]) -> None:
     """With its level, and words of what to do."""
