@@ -18,6 +18,9 @@ from export.replay.progress import OnProgress
 from export.replay.replay import Replay
 from export.rows.writer import TrainingRowsWriter
 from services.features.rows import Floats
+from export.text_encoder import build_encoder
+from export.text_encoder.reading import choose_source, read_texts
+from export.text_encoder.sentence_encoders import AUTO, check_source
 from services.features.schema import build_schema
 from services.infra.folder_lock import hold
 from services.settings.load import Settings
@@ -35,16 +38,23 @@ MIN_OFFLINE_USERS = 10
 
 
 def ensure_encoder(settings: Settings, reader: DatasetReader, report: Callable[[str], None] = lambda _: None) -> None:
-    """Build the text encoder on the catalogue's texts, unless there is one; calls `report` before what takes long."""
-    if encoder_exists(settings.encoder_dir):
-        return
-    report("loading PyTorch and the sentence encoder")
-    from export.text_encoder import build_encoder
+    """Build the text encoder on the catalogue's texts, unless there is one; calls `report` before what takes long.
 
+    Its sentence encoder is chosen by the texts unless the settings name one. Raises ConfigurationError if they name
+    another one than the encoder that is there was built from.
+    """
+    if encoder_exists(settings.encoder_dir):
+        check_source(settings.text_encoder, settings.encoder_dir)
+        return
     history = load_history(reader, settings.features)
     texts = [state.text for _, state in history.items] + [state.text for _, state in history.scenarios]
+    queries = history.behavior_text[history.behavior_text.astype(bool)].tolist()
+    source, reason = settings.text_encoder, "named by the setting text_encoder"
+    if source == AUTO:
+        source, reason = choose_source({"catalogue": read_texts(texts), "queries and comments": read_texts(queries)})
+    report(f"text encoder: {source}; {reason}")
     begun = time.monotonic()
-    build_encoder(sorted(set(texts)), settings.encoder_dir, report=report)
+    build_encoder(sorted(set(texts)), settings.encoder_dir, source, reason=reason, report=report)
     report(f"text encoder in {settings.encoder_dir} after {time.monotonic() - begun:.1f} s")
 
 

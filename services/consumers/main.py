@@ -13,6 +13,7 @@ from services.consumers.activity import ActivityHandler, delta_times
 from services.consumers.decoding import Decoder, TimeLimits
 from services.consumers.loop import BatchHandler, ConsumerLoop
 from services.consumers.marked_source import MarkedRecordSource
+from services.consumers.metered_encoder import MeteredEncoder
 from services.consumers.observer import ConsumerObserver
 from services.consumers.projects import for_project
 from services.consumers.rewind import open_marks
@@ -102,7 +103,11 @@ def consume(
     )
     observer, schema = build_observer(kind, config, tracing), build_schema(settings.features)
     rows, counts = MeteredRowStore(store, observer.on_store_call), partition_counts(kafka)
-    handler = build_handler(kind, settings, schema, rows, lambda: StoppableEncoder(encoder(), stop), counts)
+
+    def open_metered() -> Encoder:
+        return MeteredEncoder(StoppableEncoder(encoder(), stop), observer.metrics.on_unread_text)
+
+    handler = build_handler(kind, settings, schema, rows, open_metered, counts)
     handler = for_project(kind, handler, settings.store.project)
 
     folded = open_marks(settings, schema, store, kind)

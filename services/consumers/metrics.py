@@ -56,6 +56,8 @@ class ConsumerMetrics:
         self._dropped = self._counter("batches_dropped", "Batches dropped because their partitions may be reassigned.")
         what = "Records that expired in Kafka before they were folded; rows lack them."
         self._expired = self._counter("records_expired", what)
+        what = "Texts in a script that the text encoder does not read; their vectors say little."
+        self._unread = self._counter("unread_texts", what, "script")
         what = "Partitions that stand before a batch which cannot be read."
         self._stopped = Gauge(f"{PREFIX}_stopped_partitions", what, ("kind",), registry=registry)
         self._stopped.labels(kind).set(0)
@@ -95,6 +97,10 @@ class ConsumerMetrics:
     def on_expired(self, records: int) -> None:
         """Records expired before they were folded."""
         self._expired.labels(self._kind).inc(records)
+
+    def on_unread_text(self, script: str) -> None:
+        """A text was encoded in a script that the text encoder does not read."""
+        self._unread.labels(self._kind, script).inc()
 
     def on_folded(self, seconds: float) -> None:
         """A batch was folded in `seconds`."""

@@ -38,6 +38,10 @@ class StoppableEncoder:
         """Length of a vector."""
         return self._encoder.dims
 
+    def unread_script(self, text: str) -> str:
+        """As the encoder says."""
+        return self._encoder.unread_script(text)
+
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """[len(texts), dims], as the encoder encodes them."""
         vectors = np.zeros((len(texts), self.dims))

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         Path("data/registry-cache"), description="Local copies of models from a registry URL."
     )
     encoder_dir: Path = Field(Path("data/encoder"), description="The text encoder's directory.")
+    text_encoder: str = Field(
+        "auto",
+        description="Sentence encoder that replay and training build it from: auto (english, or multilingual if that "
+        "does not read the texts), english, multilingual, or a local Hugging Face directory.",
+    )
     features: FeatureConfig = Field(FeatureConfig(), description="Parameters of the feature schema.")
     kafka: KafkaSettings = KafkaSettings()
     store: StoreSettings = StoreSettings()

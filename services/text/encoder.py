@@ -17,6 +17,7 @@ from services.text.cache import VectorCache
 from services.text.model import MAX_TOKENS, MODEL_FILE, TOKENIZER_FILE, SentenceModel
 from services.text.projection import PROJECTION_FILE, Projection
 from services.text.protocol import EncoderMismatch, fingerprint_of
+from services.text.scripts import main_script
 
 ENCODER_FILE = "encoder.json"
 VECTORS_FILE = "vectors.sqlite"
@@ -32,12 +33,22 @@ class EncoderInfo:
         dims: length of a vector.
         pad_id: the tokenizer's padding token.
         source: name of the sentence encoder that the directory was built from.
+        languages: the languages that it was trained on, in words; empty: not known.
+        scripts: the scripts that it reads; empty: not known.
+        reason: why it was chosen.
     """
 
     fingerprint: int
     dims: int
     pad_id: int
     source: str
+    languages: str = ""
+    scripts: Sequence[str] = ()
+    reason: str = ""
+
+    def describe(self) -> str:
+        """Name and languages."""
+        return f"{self.source} ({self.languages})" if self.languages else self.source
 
     def save(self, directory: Path) -> None:
         """Write `encoder.json` into an encoder directory."""
@@ -78,7 +89,12 @@ class TextEncoder:
             )
         self.dims: int = self._projection.components.shape[0]
         self._model = SentenceModel(directory, info.pad_id, threads, batch_size)
-        self._cache = cache
+        self._cache, self._scripts = cache, frozenset(info.scripts)
+
+    def unread_script(self, text: str) -> str:
+        """The script of most letters of a text if the encoder does not read it, else empty."""
+        script = main_script(text)
+        return script if self._scripts and script not in self._scripts else ""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """[len(texts), dims] rows of length 1 in the order given; zeros for an empty or blank text."""
@@ -114,9 +130,15 @@ def read_encoder_info(directory: Path) -> EncoderInfo:
     return EncoderInfo.load(directory)
 
 
+def find_info(directory: Path) -> EncoderInfo | None:
+    """The description of the encoder in a directory; None if it holds none. Raises EncoderMismatch."""
+    return EncoderInfo.load(directory) if encoder_exists(directory) else None
+
+
 def find_fingerprint(directory: Path) -> int | None:
     """The fingerprint of the encoder in a directory; None if it holds none. Raises EncoderMismatch."""
-    return read_encoder_info(directory).fingerprint if encoder_exists(directory) else None
+    info = find_info(directory)
+    return info.fingerprint if info else None
 
 
 def open_encoder(directory: Path, threads: int = 1) -> TextEncoder:

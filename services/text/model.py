@@ -16,6 +16,8 @@ from services.text.protocol import unit_rows
 
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+BASE_FILE = "base.json"
+"""Beside an exported sentence encoder: what its files do not say."""
 MAX_TOKENS = 128
 """Longer texts are truncated, special tokens included."""
 

@@ -41,6 +41,9 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """[len(texts), dims] rows of length 1 in the order given; zeros for an empty or blank text."""
 
+    def unread_script(self, text: str) -> str:
+        """The script of most letters of a text if the encoder does not read it, else empty."""
+
 
 class HashingEncoder:
     """Bag of hashed words: no model, no files; texts are similar only as far as they share words.
@@ -59,6 +62,10 @@ class HashingEncoder:
             for word in _WORD.findall(text.lower()):
                 vectors[row] += _word_vector(word, self.dims)
         return unit_rows(vectors)
+
+    def unread_script(self, text: str) -> str:  # noqa: ARG002
+        """Empty: words of every script are hashed."""
+        return ""
 
 
 def fingerprint_of(*parts: bytes) -> int:

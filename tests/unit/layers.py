@@ -38,7 +38,7 @@ SERVICES = {
 
 
 EXPORT = {
-    "datasets": {"datasets"},
+    "datasets": {"datasets", "text_encoder"},
     "rows": {"rows"},
     "text_encoder": set(),
     "onnx_check": set(),

@@ -24,6 +24,7 @@ from export.datasets.template import write_template
 from services.errors import ConfigurationError
 from services.settings.load import load_settings
 from services.settings.terminal import open_console
+from services.text.encoder import find_info
 
 data_app = typer.Typer(no_args_is_help=True, help="Own data: write a template, and check a data set.")
 
@@ -43,7 +44,7 @@ def check(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print passed checks, too.")] = False,
 ) -> None:
-    """Check a data set: labels, time leaks, gaps, duplicates, missing texts.
+    """Check a data set: labels, time leaks, gaps, duplicates, missing texts and ones that are not read.
 
     Each finding has its consequence for training and what to do. Exit code 1 if there is an error.
     """
@@ -64,7 +65,12 @@ def check(
         tables = reader = DatasetReader(settings.data_dir / data)
         reader.check_contract(time.time() + settings.gateway.future_tolerance_s)
     with console.status("checking"):
-        report = check_data(tables, settings.features, settings.dataset.label_window_s, round(time.time() * 1000))
+        window_s, now_ms, built = (
+            settings.dataset.label_window_s,
+            round(time.time() * 1000),
+            find_info(settings.encoder_dir),
+        )
+        report = check_data(tables, settings.features, window_s, now_ms, settings.text_encoder, built)
     print_report(console, report, everything)
     if json_file:
         write_report(report, json_file)

@@ -11,13 +11,23 @@ import numpy as np
 from export.datasets.check import attributes, coverage, history, leaks, lists, splits
 from export.datasets.check.columns import NONE, CheckedData, EventColumns, TableReader, read_columns
 from export.datasets.check.report import CheckReport, Finding, level_of_share
+from export.datasets.check.texts import check_texts
 from export.datasets.tables import ROW_TYPES, SPLITS
+from export.text_encoder.sentence_encoders import AUTO
 from services.features.config import FeatureConfig
+from services.text.encoder import EncoderInfo
 
 DAY_MS = 86_400_000
 
 
-def check_data(tables: TableReader, config: FeatureConfig, label_window_s: float, now_ms: int) -> CheckReport:
+def check_data(
+    tables: TableReader,
+    config: FeatureConfig,
+    label_window_s: float,
+    now_ms: int,
+    text_encoder: str = AUTO,
+    built_encoder: EncoderInfo | None = None,
+) -> CheckReport:
     """Run all checks on a data set.
 
     Args:
@@ -25,6 +35,8 @@ def check_data(tables: TableReader, config: FeatureConfig, label_window_s: float
         config: the feature configuration, with engagement weights and declared attributes.
         label_window_s: an engagement within this time before its positive is suspicious, seconds.
         now_ms: current time, milliseconds since 1970.
+        text_encoder: the setting of this name.
+        built_encoder: the text encoder that a replay would use, if there is one.
     """
     data = read_columns(tables, config.category_levels)
     events = data.events
@@ -45,6 +57,7 @@ def check_data(tables: TableReader, config: FeatureConfig, label_window_s: float
         *coverage.check_items(data),
         coverage.check_engagement_types(data, config.engagement),
         *attributes.check_attributes(*attributes.read_attributes(tables), config.attributes),
+        check_texts(tables, text_encoder, built_encoder),
     ]
     return CheckReport(
         {

@@ -56,3 +56,35 @@ def test_a_saved_projection_is_loaded_unchanged(tmp_path):
     projection.save(tmp_path)
     again = type(projection).load(tmp_path)
     assert projection.content() == again.content()
+
+
+def test_what_scripts_differ_in_is_left_out():
+    """Texts of two languages that mean the same have the same vector, though the embeddings lie far apart."""
+    random = np.random.default_rng(5)
+    meaning = random.standard_normal((30, 12)) * np.r_[0.0, np.full(11, 0.1)]
+    apart = np.eye(12)[0]
+    data = unit_rows(np.vstack([meaning + apart, meaning - apart]))
+    scripts = ["Latin"] * 30 + ["Han"] * 30
+    with_scripts, without = (fit_projection(data, 8, scripts=given).apply(data) for given in (scripts, ()))
+    assert ((with_scripts[:30] * with_scripts[30:]).sum(axis=1) > 0.95).all()
+    assert ((without[:30] * without[30:]).sum(axis=1) < 0).all()
+
+
+@pytest.mark.parametrize("count", [0, 9, 10, 40])
+def test_components_stay_orthonormal_without_the_scripts(count):
+    """Also where directions must be filled; a script of few texts changes nothing."""
+    data = embeddings(count + 30)
+    scripts = ["Han"] * count + ["Latin"] * 30
+    projection = fit_projection(data, dims=11, scripts=scripts)
+    np.testing.assert_allclose(projection.components @ projection.components.T, np.eye(11), atol=1e-9)
+    same = np.array_equal(projection.components, fit_projection(data, dims=11).components)
+    assert (count < 10) == same
+
+
+def test_texts_in_one_corner_are_spread():
+    """Embeddings of which any two have a cosine of .8 project to vectors that tell them apart."""
+    random = np.random.default_rng(6)
+    data = unit_rows(random.standard_normal((50, 12)) * 0.15 + 1)
+    assert (data @ data.T).mean() > 0.8
+    vectors = fit_projection(data, dims=8).apply(data)
+    assert abs((vectors @ vectors.T)[np.triu_indices(50, 1)].mean()) < 0.1
