@@ -79,6 +79,7 @@ def _data(directory: Path, rows: EvaluationRows) -> dict[str, Any]:
         "name": f"{directory.parents[1].name}, {rows.split_name}" if rows.split_name else directory.name,
         "rows": rows.total,
         "sources": list(rows.sources),
+        "text_encoder": read_info(directory / "rows")["data"].get("text_encoder", {}),
         "arguments": info.get("arguments", {}),
         "notes": [*notes, *info.get("notes", [])],
     }

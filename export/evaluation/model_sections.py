@@ -210,6 +210,7 @@ def method_section(figures: Figures) -> Section:
     )
     facts = [
         ("Data set", f"{data['name']}, {data['rows']:,} labelled rows"),
+        *((("Text encoder", _text_encoder(data["text_encoder"])),) if data.get("text_encoder") else ()),
         ("Seeds per model", str(work["seeds"])),
         ("Resamples", f"{work['resamples']}, seed {figures['seed']}"),
         ("Duration", f"{work['seconds']:.0f} s"),
@@ -229,3 +230,9 @@ def method_section(figures: Figures) -> Section:
             ReportTable("Models", ["Model", "Description"], models, prose=True),
         ],
     )
+
+
+def _text_encoder(encoder: dict[str, str]) -> str:
+    """Name, languages and why it was taken."""
+    named = f"{encoder['name']} ({encoder['languages']})" if encoder["languages"] else encoder["name"]
+    return f"{named}: {encoder['reason']}" if encoder["reason"] else named

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from export.datasets.storage import DatasetReader
-from export.replay.history import DatasetHistory, count_users, labelled_chunks, load_catalogue, load_history
+from export.datasets.texts import catalogue_texts, event_texts
+from export.replay.history import DatasetHistory, count_users, labelled_chunks, load_catalogue
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.progress import OnProgress
 from export.replay.replay import Replay
@@ -25,7 +26,7 @@ from services.features.schema import build_schema
 from services.infra.folder_lock import hold
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
-from services.text.encoder import encoder_exists, open_encoder
+from services.text.encoder import encoder_exists, find_info, open_encoder
 from services.text.protocol import Encoder
 
 ENCODER_THREADS = 2
@@ -46,12 +47,12 @@ def ensure_encoder(settings: Settings, reader: DatasetReader, report: Callable[[
     if encoder_exists(settings.encoder_dir):
         check_source(settings.text_encoder, settings.encoder_dir)
         return
-    history = load_history(reader, settings.features)
-    texts = [state.text for _, state in history.items] + [state.text for _, state in history.scenarios]
-    queries = history.behavior_text[history.behavior_text.astype(bool)].tolist()
+    texts = list(catalogue_texts(reader))
     source, reason = settings.text_encoder, "named by the setting text_encoder"
     if source == AUTO:
-        source, reason = choose_source({"catalogue": read_texts(texts), "queries and comments": read_texts(queries)})
+        source, reason = choose_source(
+            {"catalogue": read_texts(texts), "queries and comments": read_texts(event_texts(reader))}
+        )
     report(f"text encoder: {source}; {reason}")
     begun = time.monotonic()
     build_encoder(sorted(set(texts)), settings.encoder_dir, source, reason=reason, report=report)
@@ -91,6 +92,8 @@ def _replay(
     catalogue, users, total = load_catalogue(reader, settings.features), count_users(reader), reader.rows("events")
     sources = sorted({scenario for scenario, _ in catalogue.scenarios})
     data = {"dataset": str(reader.path), "info": reader.info.get("arguments", {}), "rows": reader.info.get("rows", {})}
+    if info := find_info(settings.encoder_dir):
+        data["text_encoder"] = {"name": info.source, "languages": info.languages, "reason": info.reason}
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, offline_share(users, user_share))
     replay, done = Replay(catalogue, schema, encoder, store, recorder), 0
     with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:

@@ -38,7 +38,7 @@ def model_checks(settings: Settings) -> Iterator[Check]:
         yield wrong("text encoder", str(error), "`crossrec train` builds it")
         return
     if encoder.dims == schema.config.text_dims:
-        yield ok("text encoder", f"{settings.encoder_dir}, {encoder.dims} dimensions, from {encoder.source}")
+        yield ok("text encoder", f"{settings.encoder_dir}, {encoder.dims} dimensions, from {encoder.describe()}")
     else:
         found = f"{encoder.dims} dimensions, features.text_dims is {schema.config.text_dims}"
         yield wrong("text encoder", found, "set features.text_dims to the encoder's, or build another one")

@@ -3,10 +3,11 @@
 Knows texts and encoders' scripts; the measures and the choice of an encoder are those of the replay.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from export.datasets.check.columns import TableReader
 from export.datasets.check.report import Finding, Number
+from export.datasets.texts import catalogue_texts, event_texts
 from export.text_encoder.reading import UNREAD_SHARE, TextReading, choose_source, read_texts
 from export.text_encoder.sentence_encoders import AUTO, ENGLISH, MULTILINGUAL, MULTILINGUAL_SCRIPTS
 from services.text.encoder import EncoderInfo
@@ -23,7 +24,10 @@ def check_texts(tables: TableReader, setting: str, built: EncoderInfo | None) ->
         setting: the setting `text_encoder`.
         built: the text encoder that a replay of this data would use, if it exists already.
     """
-    readings = {"catalogue": read_texts(_catalogue(tables)), "queries and comments": read_texts(_events(tables))}
+    readings = {
+        "catalogue": read_texts(catalogue_texts(tables)),
+        "queries and comments": read_texts(event_texts(tables)),
+    }
     numbers: dict[str, Number] = {}
     for table, reading in readings.items():
         if reading.texts:
@@ -65,18 +69,3 @@ def _unread(readings: Mapping[str, TextReading], scripts: Sequence[str]) -> str:
         if scripts and script not in scripts and share >= UNREAD_SHARE
     }
     return ", ".join(sorted(missed))
-
-
-def _catalogue(tables: TableReader) -> Iterator[str]:
-    for batch in tables.batches("items", ("title", "description", "categories")):
-        for row in batch.to_pylist():
-            parts = (row["title"], row["description"], ", ".join(row["categories"] or ()))
-            yield ". ".join(part for part in parts if part)
-    for batch in tables.batches("scenarios", ("name", "description")):
-        for row in batch.to_pylist():
-            yield ". ".join(part for part in (row["name"], row["description"]) if part)
-
-
-def _events(tables: TableReader) -> Iterator[str]:
-    for batch in tables.batches("events", ("text",)):
-        yield from batch["text"].drop_null().to_pylist()

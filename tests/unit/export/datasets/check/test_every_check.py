@@ -268,6 +268,7 @@ CASES: list[tuple[str, str, Callable[[Made], None]]] = [
     ("labelled rows with attributes", "note", lose_context_of_some),
     ("attributes that tell the label", "error", leak_by_an_attribute),
     ("attributes that tell the label", "error", leak_by_having_an_attribute),
+    ("texts for the encoder", "warning", bare(title="བོད་ཇ")),
 ]
 """Check, level, and the defect that trips it."""
 
