@@ -18,10 +18,10 @@ from export.replay.offline_rows import OfflineRecorder
 from export.replay.progress import OnProgress
 from export.replay.replay import Replay
 from export.rows.writer import TrainingRowsWriter
-from services.features.rows import Floats
 from export.text_encoder import build_encoder
 from export.text_encoder.reading import choose_source, read_texts
 from export.text_encoder.sentence_encoders import AUTO, check_source
+from services.features.rows import Floats
 from services.features.schema import build_schema
 from services.infra.folder_lock import hold
 from services.settings.load import Settings

@@ -41,6 +41,7 @@ def write_dataset(directory: Path, kinds: dict[str, bool], seeds: int = 2, sampl
     items = np.stack([~cold * 1.0, ~cold * 0.5, np.ones(count)], axis=1).astype(np.float32)
     (directory / "rows").mkdir(parents=True)
     info = {"sources": SOURCES, "tensors": TENSORS, "counts": {"rows": count}, "schema_fingerprint": 7}
+    info["data"] = {"text_encoder": {"name": "e5", "languages": "many", "reason": "the texts are Chinese"}}
     (directory / "rows" / "training_rows.json").write_text(json.dumps(info))
     columns = {
         "request_id": pa.array([f"r{r}" for r in rows.request]),

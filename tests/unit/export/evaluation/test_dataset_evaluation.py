@@ -165,6 +165,7 @@ def test_report_shows_every_section_and_needs_nothing_else(dataset: Path, tmp_pa
     assert 14 <= page.count('<svg role="img"')
     assert "Not measured" not in page
     assert "&lt;Made&gt; for a test." in page
+    assert "e5 (many): the texts are Chinese" in page
     assert "Cold users: this data set has no such test rows." in page
 
 
