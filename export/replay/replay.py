@@ -40,10 +40,10 @@ OnStep = Callable[[LabelledRequests, Snapshots, Ints], None]
 STEP_ROWS = 256
 """A step with more events, requests or updates is folded alone: numpy has enough to do."""
 
-GROUP_ROWS = 16_384
+GROUP_ROWS = 32_768
 """Events and requests of steps that are folded together, at most."""
 
-GROUP_BYTES = 128 << 20
+GROUP_BYTES = 256 << 20
 """Memory of the versions of rows that a group may take, about; where users have long histories it has fewer rows."""
 
 

@@ -8,7 +8,6 @@ under the longest half-life (ties: larger key). `FeatureConfig.table_half_lives`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,15 @@ from services.features.config import FeatureConfig, TableName
 from services.features.decay import decay_factors, log2_mass
 from services.features.rows import Block, Floats, Ints, Ragged
 
+LARGE, FEW = 2048, 8
+"""A table of so many entries, and of so many times the entries of another, is not sorted again to add that one."""
+
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Entries of many rows; (row, key) is unique.
+    """Entries of many rows, sorted by row, then key; (row, key) is unique.
 
     Args:
         row: [E] row of the block.
@@ -47,15 +49,25 @@ class Table:
             self.row[entries], self.key[entries], self.first_s[entries], self.time_s[entries], self.value[entries]
         )
 
-    @cached_property
-    def _sorted(self) -> tuple[NDArray[np.uint64], Ints]:
-        mixed = mix_keys(self.row, self.key)
-        order = np.argsort(mixed)
-        return mixed[order], order
-
     def lookup(self, row: Ints, key: Ints) -> Ints:
         """Index of the entry of each (row, key) [...], -1 where there is none."""
-        return lookup_sorted(*self._sorted, mix_keys(row, key))
+        place, found = self.find(row, key)
+        entry: Ints = np.where(found, place, -1)
+        return entry
+
+    def find(self, row: Ints, key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """The first entry of each row [...] that is not below the key [...], and whether it has the key."""
+        row, key = np.broadcast_arrays(row, key)
+        low, end = np.searchsorted(self.row, row), np.searchsorted(self.row, row, "right")
+        if not len(self):
+            return low, np.zeros(low.shape, bool)
+        last, begin, high = len(self) - 1, low, end
+        for _ in range(int((end - begin).max(initial=0)).bit_length()):
+            middle = (low + high) >> 1
+            below = (low < high) & (self.key[np.minimum(middle, last)] < key)
+            low, high = np.where(below, middle + 1, low), np.where(below, high, np.minimum(middle, high))
+        found: NDArray[np.bool_] = (low < end) & (self.key[np.minimum(low, last)] == key)
+        return low, found
 
 
 def mix_keys(row: Ints, key: Ints) -> NDArray[np.uint64]:
@@ -93,10 +105,31 @@ def table_columns(table: Table, name: str, rows: int) -> dict[str, Ragged]:
 
 
 def merge(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
-    """The sum of two tables; `new` may repeat a (row, key)."""
-    row, key = np.concatenate([old.row, new.row]), np.concatenate([old.key, new.key])
-    if not len(row):
+    """The sum of two tables; `new` is in any order and may repeat a (row, key)."""
+    if not len(new):
         return old
+    if len(old) >= max(LARGE, FEW * len(new)):
+        ordered = new.take(np.lexsort((new.key, new.row)))
+        if (run_starts(ordered.row) | run_starts(ordered.key)).all():
+            return _insert(old, ordered, half_lives_s)
+    return _merge_by_sorting(old, new, half_lives_s)
+
+
+def _insert(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
+    """The sum of two tables; the second one has few entries, in order, and repeats none."""
+    place, found = old.find(new.row, new.key)
+    at, hit, miss = place[found], new.take(np.flatnonzero(found)), np.flatnonzero(~found)
+    newest = np.maximum(old.time_s[at], hit.time_s)
+    total = old.value[at] * decay_factors(newest - old.time_s[at], half_lives_s)
+    total += hit.value * decay_factors(newest - hit.time_s, half_lives_s)
+    both = zip(vars(old).values(), vars(new.take(miss)).values(), strict=True)
+    whole = Table(*(np.concatenate(columns) for columns in both))
+    whole.first_s[at], whole.time_s[at], whole.value[at] = np.minimum(old.first_s[at], hit.first_s), newest, total
+    return whole.take(np.insert(np.arange(len(old)), place[miss], len(old) + np.arange(len(miss))))
+
+
+def _merge_by_sorting(old: Table, new: Table, half_lives_s: Sequence[float]) -> Table:
+    row, key = np.concatenate([old.row, new.row]), np.concatenate([old.key, new.key])
     order = np.lexsort((key, row))
     row, key = row[order], key[order]
     time_s = np.concatenate([old.time_s, new.time_s])[order]

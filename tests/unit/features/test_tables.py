@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from services.features import tables
 from services.features.tables import Table, evict, merge, rank_in_group
 
 HALF_LIVES = (10.0, 100.0)
@@ -36,6 +37,44 @@ def test_merge_with_an_empty_table_changes_nothing() -> None:
     some = table((0, 1, 1.0, 1.0))
     assert [1] == merge(NOTHING, some, HALF_LIVES).key.tolist() == merge(some, NOTHING, HALF_LIVES).key.tolist()
     assert 0 == len(merge(NOTHING, NOTHING, HALF_LIVES).row)
+
+
+def random_table(random: np.random.Generator, rows: int, count: int, keys: int) -> Table:
+    """Entries of any order and times, some of which repeat a row and key."""
+    time_s = random.uniform(0, 1000, count)
+    row, key = random.integers(0, rows, count), random.integers(-keys, keys, count)
+    return Table(row, key, time_s - random.uniform(0, 9, count), time_s, random.random((count, 2)))
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_few_entries_are_added_as_by_sorting(repeats: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known and new keys, before the first and after the last one, to the bit."""
+    random = np.random.default_rng(int(repeats))
+    for rows in (1, 7, 40):
+        old = merge(NOTHING, random_table(random, rows, 600, 30), HALF_LIVES)
+        new = random_table(random, rows + 1, 25, 40)
+        if not repeats:
+            new = new.take(np.unique(np.column_stack([new.row, new.key]), axis=0, return_index=True)[1][::-1])
+        found = {}
+        for large in (0, 10**9):
+            monkeypatch.setattr(tables, "LARGE", large)
+            found[large] = merge(old, new, HALF_LIVES)
+        for name in Table.__dataclass_fields__:
+            np.testing.assert_array_equal(getattr(found[0], name), getattr(found[10**9], name), err_msg=name)
+
+
+def test_lookup_finds_all_entries_and_no_others() -> None:
+    """Of rows with one entry and with many."""
+    random = np.random.default_rng(0)
+    some = merge(NOTHING, random_table(random, 9, 300, 20), HALF_LIVES)
+    np.testing.assert_array_equal(np.arange(len(some)), some.lookup(some.row, some.key))
+    known = set(zip(some.row.tolist(), some.key.tolist(), strict=True))
+    row, key = np.meshgrid(np.arange(11), np.arange(-25, 25), indexing="ij")
+    entry = some.lookup(row, key)
+    for place, pair in zip(
+        entry.ravel().tolist(), zip(row.ravel().tolist(), key.ravel().tolist(), strict=True), strict=True
+    ):
+        assert (place >= 0) == (pair in known)
 
 
 def test_lookup_gives_the_entry_or_minus_one() -> None:
