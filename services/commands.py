@@ -50,7 +50,7 @@ class Command:
 
 GROUPS = {
     "serve": "Start a gRPC server in the foreground.",
-    "user": "Export what is stored of a user, or erase it.",
+    "user": "Export what is stored of a user, set its attributes, or erase it.",
 }
 
 COMMANDS = {
@@ -75,6 +75,7 @@ COMMANDS = {
         "services.server.health:health_command", "Ask a server whether it serves, as a probe does.", settings=False
     ),
     "user export": Command("services.users.cli:export_command", "Print what the online store holds of a user."),
+    "user update": Command("services.users.cli:update_command", "Set the attributes of a user."),
     "user erase": Command("export.datasets.cli:erase_command", "Erase a user from the online store."),
     "load": Command("export.harness.cli:load_command", "Offer load to a ranking server and measure it.", "load"),
     "console": Command("services.console.cli:console_command", "Open a web page on a running system.", "console"),

@@ -1,6 +1,6 @@
 """Calls the ranking server. Builds requests; ranking.proto documents the fields of request and answer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypedDict, Unpack, cast
 
@@ -20,7 +20,7 @@ class RankParameters(TypedDict, total=False):
     scenario_id: str
     top_k: int
     request_time: datetime
-    context: Mapping[str, float]
+    context: Mapping[str, float | str | Sequence[str]]
     explain: bool
     diversity: float
 
@@ -32,7 +32,7 @@ def rank_request(user_id: str, item_ids: Iterable[str], **parameters: Unpack[Ran
         item_ids=item_ids,
         scenario_id=parameters.get("scenario_id", ""),
         top_k=parameters.get("top_k", 0),
-        context=RequestContext(attributes=parameters.get("context", {})),
+        context=_request_context(parameters.get("context", {})),
         options=RankOptions(explain=parameters.get("explain", False), diversity=parameters.get("diversity", 0.0)),
     )
     if time := parameters.get("request_time"):
@@ -40,6 +40,17 @@ def rank_request(user_id: str, item_ids: Iterable[str], **parameters: Unpack[Ran
             raise ValueError("request_time: has no time zone")
         request.request_time.FromDatetime(time.astimezone(UTC))
     return request
+
+
+def _request_context(given: Mapping[str, float | str | Sequence[str]]) -> RequestContext:
+    """Numbers, texts (a category) and lists of texts (categories) by name as the message."""
+    context = RequestContext()
+    for name, value in given.items():
+        if isinstance(value, int | float):
+            context.attributes[name] = value
+        else:
+            context.category_attributes[name].values.extend([value] if isinstance(value, str) else value)
+    return context
 
 
 class RankingClient(SyncClient):

@@ -1,4 +1,8 @@
-"""The behaviour consumer: folds events into user rows, and outputs activity deltas of items, facets and scenarios."""
+"""The behaviour consumer: folds events and updates of users into user rows, and outputs activity deltas.
+
+Deltas are sums over users: of items, facets and scenarios. Updates of users are in the same topic as their events: one
+partition owns a user, so the user's rows have one writer.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,21 +15,24 @@ from services.consumers.activity_deltas import activity_deltas, pack_deltas
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
 from services.consumers.scenario_gate import ScenarioGate
+from services.features.attributes import category_keys, number_values
 from services.features.dedup import EventFlags
 from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import NO_KEY, key64
+from services.features.profile import ProfileUpdates
+from services.features.rows import Ints
 from services.features.schema import Schema
 from services.kafka.record_source import Record
-from services.store.folding import attach_items, drop_erased_events, erase_user, fold_users
+from services.store.folding import attach_items, drop_erased, erase_user, fold_users
 from services.store.protocol import RowStore
 from services.text.protocol import Encoder
 
-ENTRIES = frozenset({"behavior_event", "user_erasure"})
+ENTRIES = frozenset({"behavior_event", "user_update", "user_erasure"})
 
 
 class BehaviorHandler:
-    """Folds behaviour events and user erasures.
+    """Folds behaviour events, updates of users and user erasures.
 
     Args:
         store: holds user rows, and the item rows that events refer to.
@@ -68,19 +75,39 @@ class BehaviorHandler:
         good = [pair for pair in good if number_of[id(pair[0])] < taken]
         if 0 in erasures:
             self._erase(*good.pop(0))
-        read = self._events(good)
-        events = drop_erased_events(self._store, self._schema, read)
-        flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint)
+        read = self._events([pair for pair in good if pair[1].WhichOneof("entry") == "behavior_event"])
+        events = drop_erased(self._store, self._schema, read)
+        given = [pair for pair in good if pair[1].WhichOneof("entry") == "user_update"]
+        updates = drop_erased(self._store, self._schema, self._updates(given)) if given else None
+        flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint, updates)
         deltas = activity_deltas(self._schema, events, flags)
         outputs = pack_deltas(self._topic, deltas, self._partitions()) if deltas else []
         dead_letters = [each for each in dead_letters if number_of[id(each.record)] < taken]
         counts = _counts(events, flags, erased=len(read) - len(events), erasures=int(0 in erasures))
+        if updates is not None:
+            folded, erased = ("user_update", "folded"), ("user_update", "erased")
+            counts += Counter({folded: len(updates), erased: len(given) - len(updates)})
         return BatchResult(outputs, dead_letters, taken, counts)
 
     def _erase(self, record: Record, entry: Entry) -> None:
         position = (self._epoch, record.partition, record.offset)
         erasure = entry.user_erasure
         erase_user(self._store, self._schema, erasure.user_id, seconds(erasure.time), position)
+
+    def _updates(self, given: Sequence[tuple[Record, Entry]]) -> ProfileUpdates:
+        config, updates = self._schema.config, [entry.user_update for _, entry in given]
+        numbers, categories = config.numbers_of("user"), config.categories_of("user")
+        values = [{name: each.values for name, each in update.category_attributes.items()} for update in updates]
+        return ProfileUpdates(
+            user=_objects([update.user_id for update in updates]),
+            time_s=np.array([seconds(update.time) for update in updates], np.float64),
+            attributes=np.array([number_values(numbers, update.attributes) for update in updates]),
+            category_keys=np.array([category_keys(categories, each) for each in values], np.int64),
+            position=self._positions([record for record, _ in given]),
+        )
+
+    def _positions(self, records: Sequence[Record]) -> Ints:
+        return np.array([(self._epoch, r.partition, r.offset) for r in records], np.int64).reshape(len(records), 3)
 
     def _events(self, good: Sequence[tuple[Record, Entry]]) -> Events:
         records = [record for record, _ in good]
@@ -96,7 +123,7 @@ class BehaviorHandler:
             time_s=np.array([seconds(event.time) for event in behavior], np.float64),
             value=np.array([e.value if e.HasField("value") else np.nan for e in behavior], np.float64),
             event_key=np.array([_event_key(r, e) for r, e in zip(records, behavior, strict=True)], np.int64),
-            position=np.array([(self._epoch, r.partition, r.offset) for r in records], np.int64).reshape(rows, 3),
+            position=self._positions(records),
             item_key=np.full(rows, NO_KEY, np.int64),
             facet_key=np.zeros((rows, len(config.facets)), np.int64),
             text_vector=vectors,

@@ -11,7 +11,8 @@ from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
 from services.events.routing import KEY_SEPARATOR
-from services.features.catalogue import CatalogueState, ItemState, ScenarioState, attribute_values, is_deleted
+from services.features.attributes import number_values
+from services.features.catalogue import CatalogueState, ItemState, ScenarioState, is_deleted
 from services.features.ids import MAX_STORED_ID_BYTES, find_length_fault
 from services.features.positions import is_folded
 from services.features.schema import Schema, View
@@ -143,7 +144,8 @@ class ItemHandler(_CatalogueHandler):
         if not pairs:
             return
         keys, times, given, positions = zip(*pairs, strict=True)
-        values = [attribute_values(self._schema.config, "item_scenario", attributes) for attributes in given]
+        declared = self._schema.config.numbers_of("item_scenario")
+        values = [number_values(declared, attributes) for attributes in given]
         fold_item_scenarios(
             self._store,
             self._schema,
@@ -234,6 +236,7 @@ def _item_state(update: ItemUpdate) -> ItemState:
         brand=update.brand,
         price=update.price if update.HasField("price") else -1.0,
         attributes=dict(update.attributes),
+        category_attributes={name: each.values for name, each in update.category_attributes.items()},
     )
 
 

@@ -4,14 +4,14 @@ Each returns a broken rule or None; functions that take a field's name make a ch
 declared attributes are arguments. Lengths are in UTF-8 bytes.
 """
 
-import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from crossrec.events.v1.events_pb2 import EVENT_TYPE_UNSPECIFIED
-from services.features.config import AttributeEntity, FeatureConfig
+from services.features.attribute_rules import CATEGORIES, find_attributes_fault
+from services.features.attributes import AttributeEntity
+from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPE_OF_NUMBER, select_event_types
 from services.features.ids import MAX_STORED_ID_BYTES, SEPARATOR, find_id_fault, find_length_fault
 from services.features.times import describe_age, describe_future
@@ -32,8 +32,6 @@ _WITHOUT_ITEM, _WITH_TEXT, _WITH_VALUE = (
     " and ".join(select_event_types(**flag)).upper()
     for flag in ({"needs_item": False}, {"needs_text": True}, {"needs_value": True})
 )
-
-_MAX_SHOWN_CHARS = 128
 
 
 @dataclass(frozen=True)
@@ -180,19 +178,11 @@ def find_category_fault(category: str) -> str | None:
 
 
 def attributes(entity: AttributeEntity) -> Check:
-    """The attributes are finite, and declared for the entity."""
+    """The attributes are declared for the entity, and keep the rules of their kinds."""
 
     def check(message: Any, limits: RuleContext) -> Violation | None:
-        given: Mapping[str, float] = message.attributes
-        for name in sorted(given):
-            if name not in {attribute.name for attribute in limits.config.attributes_of(entity)}:
-                return Violation(_attribute_path(name), f"is not declared for entity {entity}")
-            if not math.isfinite(given[name]):
-                return Violation(_attribute_path(name), "is not finite")
-        return None
+        values = {name: each.values for name, each in getattr(message, CATEGORIES, {}).items()}
+        found = find_attributes_fault(limits.config, entity, message.attributes, values)
+        return Violation(*found) if found else None
 
     return check
-
-
-def _attribute_path(name: str) -> str:
-    return f"attributes[{json.dumps(name[:_MAX_SHOWN_CHARS], ensure_ascii=False)}]"

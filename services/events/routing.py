@@ -36,6 +36,7 @@ class EntryRoute:
 
 _KEYS = {
     "behavior_event": (BEHAVIOR, ("user_id",)),
+    "user_update": (BEHAVIOR, ("user_id",)),
     "user_erasure": (BEHAVIOR, ("user_id",)),
     "item_update": (ITEMS, ("item_id",)),
     "item_deletion": (ITEMS, ("item_id",)),

@@ -127,6 +127,12 @@ RULES: Mapping[str, tuple[Check, ...]] = {
         checks.number("price", 0.0, MAX_NUMBER),
         checks.attributes("item"),
     ),
+    "user_update": (
+        checks.valid_id("event_id"),
+        checks.valid_id("user_id"),
+        checks.time,
+        checks.attributes("user"),
+    ),
     "item_scenario_update": (
         checks.valid_id("event_id"),
         checks.valid_id("item_id"),

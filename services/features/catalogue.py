@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import AttributeEntity, FeatureConfig
+from services.features.attributes import Given, category_keys, number_values
 from services.features.hashing import facet_keys
 from services.features.positions import is_folded
 from services.features.rows import Block, Floats, Ints, Row, default_value, is_new, newest_position
@@ -28,6 +28,7 @@ class ItemState:
     brand: str = ""
     price: float = -1.0
     attributes: Mapping[str, float] = field(default_factory=dict)
+    category_attributes: Given = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -55,12 +56,6 @@ CatalogueState = ItemState | ScenarioState
 def is_deleted(row: Row) -> bool:
     """Whether a row of an item or a scenario has no state: a tombstone reset it."""
     return not float(row["updated_s"])
-
-
-def attribute_values(config: FeatureConfig, entity: AttributeEntity, given: Mapping[str, float]) -> NDArray[np.float64]:
-    """Declared attributes in order, [A]; absent ones take their default."""
-    declared = config.attributes_of(entity)
-    return np.array([given.get(attribute.name, attribute.default) for attribute in declared], np.float64)
 
 
 def fold(
@@ -112,8 +107,10 @@ def _replace_state(
             "created_s": np.array(min(created, state.time_s) if created else state.time_s),
             "facet_keys": facet_keys(state.categories, state.brand, config.category_levels),
             "price": np.array(state.price),
-            "attributes": attribute_values(config, "item", state.attributes),
+            "attributes": number_values(config.numbers_of("item"), state.attributes),
         }
+        if declared := config.categories_of("item"):
+            new["category_keys"] = category_keys(declared, state.category_attributes)
     return new
 
 

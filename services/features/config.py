@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.features.attributes import Attribute, AttributeEntity
 from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES, OPINION_TYPES
 
 HOUR_S = 3600.0
@@ -18,26 +19,6 @@ the user, and their facets."""
 
 STATISTICS = 3
 """What sums of opinions hold per type: the number of opinions, the number of those that like, the sum of values."""
-
-AttributeEntity = Literal["item", "item_scenario", "context"]
-Transform = Literal["identity", "log1p"]
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """A numeric attribute declared in the settings, which becomes a feature without code.
-
-    Args:
-        name: key in ItemUpdate.attributes, ItemScenarioUpdate.attributes or RequestContext.attributes.
-        entity: what the attribute describes.
-        transform: the form the model reads: the value itself, or sign(v) * log(1 + |v|).
-        default: the value when it is not given.
-    """
-
-    name: str
-    entity: AttributeEntity
-    transform: Transform = "identity"
-    default: float = 0.0
 
 
 def _engagement() -> dict[str, float]:
@@ -62,7 +43,7 @@ class FeatureConfig:
         user_scenario_facets: maximum of categories and brands kept per user and scenario.
         user_scenarios: maximum of scenarios kept per user.
         event_ids: number of recent event ids kept per row for deduplication.
-        attributes: declared numeric attributes.
+        attributes: declared attributes: numbers, and categories as columns of zeros and ones.
     """
 
     half_lives_s: tuple[float, ...] = (HOUR_S, DAY_S, 30 * DAY_S)
@@ -99,10 +80,28 @@ class FeatureConfig:
         names = [(attribute.entity, attribute.name) for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError("features.attributes: two attributes of one entity share a name")
+        for entity in dict.fromkeys(attribute.entity for attribute in self.attributes):
+            columns = self.columns_of(entity)
+            if len(set(columns)) != len(columns):
+                twice = next(column for column in columns if columns.count(column) > 1)
+                raise ValueError(f"features.attributes: two columns of entity {entity} are named {twice!r}")
 
     def attributes_of(self, entity: AttributeEntity) -> tuple[Attribute, ...]:
         """The declared attributes of one entity, in the order of declaration."""
         return tuple(attribute for attribute in self.attributes if attribute.entity == entity)
+
+    def numbers_of(self, entity: AttributeEntity) -> tuple[Attribute, ...]:
+        """The numeric ones among them."""
+        return tuple(attribute for attribute in self.attributes_of(entity) if attribute.kind == "number")
+
+    def categories_of(self, entity: AttributeEntity) -> tuple[Attribute, ...]:
+        """The categorical ones among them, of one value or of lists."""
+        return tuple(attribute for attribute in self.attributes_of(entity) if attribute.kind != "number")
+
+    def columns_of(self, entity: AttributeEntity) -> tuple[str, ...]:
+        """Names of the columns that the attributes of one entity are encoded as: numbers, then categories."""
+        attributes = (*self.numbers_of(entity), *self.categories_of(entity))
+        return tuple(column for attribute in attributes for column in attribute.columns)
 
     def table_half_lives(self, table: TableName) -> tuple[float, ...]:
         """Half-life of each value of a table's entries, seconds.

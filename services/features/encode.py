@@ -7,9 +7,11 @@ server encodes one request, the trainer a week of requests, with the same arithm
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from services.features.attributes import expand_categories, transform_attributes
 from services.features.feature_rows import FeatureRows
-from services.features.item_columns import PrecomputedActivity, Singles, transform_attributes
+from services.features.item_columns import PrecomputedActivity, Singles
 from services.features.matching import (
     TableLookup,
     fill_habits,
@@ -48,7 +50,7 @@ class Tensors:
 
     Args:
         scenario: [J, S] scenario features S_j.
-        behavior: [R, J, B] behaviour features B_uj, B_u and the request's context.
+        behavior: [R, J, B] behaviour features B_uj, B_u, the request's context and the user's profile.
         language: [R, J, D] language features L_uj, unit vectors or 0.
         item: [N, X] item features X_n and the user's engagement with item and kind over all scenarios.
         item_text: [N, D] text vectors of the items.
@@ -117,13 +119,14 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
             *(f"scenario_{name}" for name in user),
             *(f"all_{name}" for name in user),
             "scenario_share",
-            *(f"context_{a.name}" for a in config.attributes_of("context")),
+            *(f"context_{column}" for column in config.columns_of("context")),
+            *(f"profile_{column}" for column in config.columns_of("user")),
         ),
         "language": text,
         "item": (
             *(f"item_{name}" for name in totals),
             *("item_age_days", "price_known", "price", "value_known", "value"),
-            *(f"item_{a.name}" for a in config.attributes_of("item")),
+            *(f"item_{column}" for column in config.columns_of("item")),
             *(f"item_all_scenarios_{a.name}" for a in config.attributes_of("item_scenario")),
             *(f"item_{name}" for name in repeats),
             *(f"{facet}_{name}" for facet in config.facets for name in (*totals, *repeats)),
@@ -189,10 +192,23 @@ def _behavior(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Floats:
     each = _user(schema, rows, rows.user_scenario, counts, of_user).reshape(requests, scenarios, -1)
     overall = _user(schema, rows, rows.user, decay_counts(schema.config, rows.time_s, rows.user), prior)
     totals = counts[:, :, -1].sum(axis=1).reshape(requests, scenarios)
-    context = transform_attributes(rows.context, schema.config.attributes_of("context"))
-    for_all = np.repeat(np.concatenate([overall, context], axis=1)[:, None], scenarios, axis=1)
+    context = transform_attributes(rows.context, schema.config.numbers_of("context"))
+    for_all = np.repeat(
+        np.concatenate([overall, context, *_profile(schema, rows.user)], axis=1)[:, None], scenarios, axis=1
+    )
     width = overall.shape[1]
     return np.concatenate([each, for_all[:, :, :width], shares(totals)[..., None], for_all[:, :, width:]], axis=2)
+
+
+def _profile(schema: Schema, user: Block) -> list[NDArray[np.floating]]:
+    """Columns of the users' attributes, [R, ...] each: numbers, then categories; none where none is declared."""
+    config = schema.config
+    if not config.attributes_of("user"):
+        return []
+    columns = [transform_attributes(user.floats("attributes"), config.numbers_of("user"))]
+    if declared := config.categories_of("user"):
+        columns.append(expand_categories(declared, user.ints("category_keys")))
+    return columns
 
 
 def _user(schema: Schema, rows: FeatureRows, block: Block, counts: Floats, prior: Prior | None) -> Floats:

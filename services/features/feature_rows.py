@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.features.config import DAY_S
+from services.features.attributes import Given, category_keys, expand_categories, number_values
+from services.features.config import DAY_S, FeatureConfig
 from services.features.item_columns import (
     PrecomputedActivity,
     PrecomputedItems,
@@ -39,7 +40,7 @@ class FeatureRows:
         facet_key: [G] keys of the facets.
         pair_request: [N] request of each candidate.
         pair_item: [N] item of each candidate.
-        context: [R, A] declared context attributes.
+        context: [R, A] declared context attributes: numbers as given, then columns of categories.
     """
 
     time_s: float
@@ -62,6 +63,14 @@ class FeatureRows:
         days = np.maximum(self.time_s - time_s, 0.0) / DAY_S
         result: Floats = np.where(time_s > 0, np.log1p(days), 0.0)
         return result
+
+
+def encode_context(config: FeatureConfig, numbers: Mapping[str, float], values: Given) -> Floats:
+    """The attributes of a request's context as FeatureRows holds them: numbers as given, then categories, [A]."""
+    plain, declared = number_values(config.numbers_of("context"), numbers), config.categories_of("context")
+    if not declared:
+        return plain
+    return np.concatenate([plain, expand_categories(declared, category_keys(declared, values)[None])[0]])
 
 
 def assemble_rows(

@@ -10,13 +10,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.config import Attribute, FeatureConfig
+from services.features.attributes import MAX_ATTRIBUTE, expand_categories, transform_attributes
+from services.features.config import FeatureConfig
 from services.features.event_types import IMPRESSION
 from services.features.events import engagement_by_type
 from services.features.rows import Block, Floats, Ints, counts_by_type
-
-MAX_ATTRIBUTE = 1e30
-"""Attributes are clipped to this magnitude."""
 
 Singles = NDArray[np.float32]
 Halves = NDArray[np.float16]
@@ -87,7 +85,8 @@ class PrecomputedItems(ColumnSet):
         facet: [R, F] index of each facet in the facets' activity.
         text: [R, D] text vectors, half precision; 0 where there is none of the given encoder.
         created_s: [R] seconds since 1970.
-        fixed: [R, 4 + A] price known, log price, last price known, log last price; transformed attributes.
+        fixed: [R, 4 + A] price known, log price, last price known, log last price; transformed attributes, then
+            columns of categories.
     """
 
     key: Ints
@@ -132,13 +131,15 @@ def precompute_items(
     price, last = item.floats("price"), activity.floats("last_value")
     same_encoder = (item.ints("encoder") == encoder)[:, None]
     prices = [price >= 0, np.log1p(np.maximum(price, 0.0)), last >= 0, np.log1p(np.maximum(last, 0.0))]
-    attributes = transform_attributes(item.floats("attributes"), config.attributes_of("item"))
+    attributes = [transform_attributes(item.floats("attributes"), config.numbers_of("item"))]
+    if declared := config.categories_of("item"):
+        attributes.append(expand_categories(declared, item.ints("category_keys")))
     return PrecomputedItems(
         key=key,
         facet=facet.astype(np.int32, copy=False),
         text=np.where(same_encoder, item.floats("text_vector"), 0.0).astype(np.float16),
         created_s=item.floats("created_s"),
-        fixed=np.concatenate([np.column_stack(prices), attributes], axis=1).astype(np.float32),
+        fixed=np.concatenate([np.column_stack(prices), *attributes], axis=1).astype(np.float32),
     )
 
 
@@ -158,19 +159,6 @@ def precompute_item_scenarios(config: FeatureConfig, pair: Block, activity: Bloc
     attributes = np.clip(pair.floats("attributes"), -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
     values = np.concatenate([_engagement(config, activity), attributes, *_opinions(activity)], axis=1)
     return PrecomputedItemScenarios(times, values.astype(np.float32))
-
-
-def transform_attributes(values: NDArray[np.floating], attributes: tuple[Attribute, ...]) -> NDArray[np.floating]:
-    """Clip and transform attributes [R, A] as declared."""
-    if not attributes:
-        return values
-    # Larger values overflow the single precision of tensors.
-    bounded: NDArray[np.floating] = np.clip(values, -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
-    log = [number for number, attribute in enumerate(attributes) if attribute.transform == "log1p"]
-    if log:
-        chosen = bounded[:, log]
-        bounded[:, log] = np.sign(chosen) * np.log1p(np.abs(chosen))
-    return bounded
 
 
 def _opinions(activity: Block) -> list[Floats]:

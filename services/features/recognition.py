@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from services.features.attributes import MAX_ATTRIBUTE
 from services.features.config import DAY_S, FeatureConfig
 from services.features.decay import decay_factors
-from services.features.item_columns import MAX_ATTRIBUTE
 from services.features.opinions import count_dislikes
 from services.features.population import shares
 from services.features.rows import Block, Floats, Ints, counts_by_type
@@ -30,7 +30,7 @@ def recognition_names(config: FeatureConfig, sources: Sequence[str]) -> tuple[st
     half_lives = [f"{half_life:g}s" for half_life in config.half_lives_s]
     return (
         *("hour_sin", "hour_cos", "weekday_sin", "weekday_cos"),
-        *(f"context_{attribute.name}" for attribute in config.attributes_of("context")),
+        *(f"context_{column}" for column in config.columns_of("context")),
         *(f"own_events_{half_life}" for half_life in half_lives),
         *(f"own_share_{half_life}[{source}]" for source in sources for half_life in half_lives),
         *(f"days_since[{source}]" for source in sources),
@@ -49,7 +49,7 @@ def recognition_features(
         time_s: [R] time of each moment, seconds since 1970; hour and weekday are UTC, as points on a circle.
         user_scenario: [R * J] rows of the moments' users per source scenario, scenario fastest.
         activity: [J] rows of `scenario_activity`, or [R * J] rows as of each moment, scenario fastest.
-        context: [R, A] declared context attributes.
+        context: [R, A] declared context attributes, encoded.
     """
     moments, sources = len(time_s), user_scenario.size // len(time_s)
     own = _events(config, user_scenario, np.repeat(time_s, sources)).reshape(moments, sources, -1)

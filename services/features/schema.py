@@ -10,6 +10,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal
 
+from services.features.attributes import SLOTS, AttributeEntity
 from services.features.config import FeatureConfig, TableName
 from services.features.event_types import EVENT_TYPES
 
@@ -146,7 +147,7 @@ def build_schema(config: FeatureConfig, event_types: tuple[str, ...] = EVENT_TYP
             View("scenario_activity", ("scenario_id",), "activity consumer", _scenario_activity(config, counts)),
             View("topic_state", ("topic",), "consumers and backfill", _topic_features()),
             LINEAGE,
-            View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids)),
+            View("user", ("user_id",), "behaviour consumer", (*user, scenario_ids, *_profile(config))),
             # A separate entity: it outlives the deletion of the rows under the user's id.
             View("erased_user", ("erased_user_id",), "behaviour consumer", _erasure_features()),
             View("user_scenario", ("user_id", "scenario_id"), "behaviour consumer", user_scenario),
@@ -283,6 +284,7 @@ def _item_features(config: FeatureConfig) -> Features:
         Feature("facet_keys", "int64", len(config.facets), f"keys of {', '.join(config.facets)}", 0, "", "catalogue"),
         Feature("price", "float64", SCALAR, "list price, -1 if unknown", -1.0, "", "catalogue"),
         _attributes(config, "item"),
+        *_categories(config, "item"),
         *_bookkeeping(),
     )
 
@@ -319,9 +321,26 @@ def _item_scenario_features(config: FeatureConfig) -> Features:
     return (_attributes(config, "item_scenario"), updated_s, *_bookkeeping())
 
 
-def _attributes(config: FeatureConfig, entity: Literal["item", "item_scenario"]) -> Feature:
-    declared = config.attributes_of(entity)
+def _profile(config: FeatureConfig) -> Features:
+    """Attributes of users; nothing where none is declared, so that rows and reads stay as they are."""
+    if not config.attributes_of("user"):
+        return ()
+    updated = "time of the newest update of attributes, seconds since 1970"
+    updated_s = Feature("profile_s", "float64", SCALAR, updated, 0, "", "profile")
+    return (_attributes(config, "user", "profile"), *_categories(config, "user", "profile"), updated_s)
+
+
+def _attributes(config: FeatureConfig, entity: AttributeEntity, updated_by: str = "catalogue") -> Feature:
+    declared = config.numbers_of(entity)
     names = tuple(attribute.name for attribute in declared)
     defaults = tuple(attribute.default for attribute in declared)
-    what = f"declared attributes: {', '.join(names) or 'none'}"
-    return Feature("attributes", "float64", len(declared), what, defaults, "", "catalogue", names)
+    what = f"declared numeric attributes: {', '.join(names) or 'none'}"
+    return Feature("attributes", "float64", len(declared), what, defaults, "", updated_by, names)
+
+
+def _categories(config: FeatureConfig, entity: AttributeEntity, updated_by: str = "catalogue") -> Features:
+    names = tuple(attribute.name for attribute in config.categories_of(entity))
+    if not names:
+        return ()
+    what = f"keys of the values of {', '.join(names)}, {SLOTS} each; 0: none"
+    return (Feature("category_keys", "int64", SLOTS * len(names), what, 0, "", updated_by, names),)

@@ -25,6 +25,7 @@ UNKNOWN = "unknown"
 
 SCOPE_OF_KIND = {
     "behavior_event": Scope.PUBLISH,
+    "user_update": Scope.PUBLISH,
     "item_update": Scope.CATALOGUE,
     "item_scenario_update": Scope.CATALOGUE,
     "scenario_update": Scope.CATALOGUE,
@@ -44,7 +45,7 @@ class IntakeConfig:
     """Settings of validation and publishing.
 
     Args:
-        features: declares the numeric attributes.
+        features: declares the attributes.
         topic_prefix: topics are named `<prefix>.<suffix>`.
         future_tolerance_s: how far ahead of the clock an event may be, seconds.
         max_age_s: how far behind the clock a behaviour event may be, seconds.
@@ -137,9 +138,9 @@ def pseudonymize(entry: Entry, pseudonyms: Pseudonymizer) -> list[Entry]:
     if not pseudonyms.keys:
         return [entry]
     match entry.WhichOneof("entry"):
-        case "behavior_event":
-            event = entry.behavior_event
-            event.user_id = pseudonyms.pseudonymize(event.user_id)
+        case "behavior_event" | "user_update" as kind:
+            message = getattr(entry, kind)
+            message.user_id = pseudonyms.pseudonymize(message.user_id)
         case "user_erasure":
             return [_erasure_of(entry, name) for name in pseudonyms.all_pseudonyms(entry.user_erasure.user_id)]
     return [entry]

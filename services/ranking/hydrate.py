@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.features.catalogue import attribute_values
-from services.features.feature_rows import FeatureRows
+from services.features.feature_rows import FeatureRows, encode_context
+from services.features.profile import has_features
 from services.features.rows import Block, default_block
 from services.features.schema import Schema
 from services.ranking.cache.last_known import LastKnownRows, block_bytes
@@ -28,7 +28,7 @@ class UserRows:
     Args:
         user: the user's row.
         user_scenario: [J] the user's rows per scenario.
-        known: whether the store has the user's row, as of the last successful read.
+        known: whether the user's row holds an event or an attribute, as of the last successful read.
         available: whether the store could be read in time.
         age_s: seconds since the rows were read; 0: just now.
     """
@@ -78,7 +78,7 @@ def read_user(
             return replace(known[0], available=False, age_s=known[1])
         user, each = default_block(schema["user"], 1), default_block(schema["user_scenario"], len(scenarios.ids))
         return UserRows(user, each, known=False, available=False)
-    read = UserRows(user, each, known=bool(user.ints("schema")[0]), available=True)
+    read = UserRows(user, each, known=bool(has_features(schema, user)[0]), available=True)
     if read.known:
         last_known.put(user_id, scenarios.ids, read, block_bytes(read.user) + block_bytes(read.user_scenario))
     else:
@@ -125,6 +125,6 @@ def hydrate(
         **items.fields,
         pair_request=np.zeros(len(items.known), np.int64),
         pair_item=np.arange(len(items.known)),
-        context=attribute_values(schema.config, "context", query.context)[None],
+        context=encode_context(schema.config, query.context, query.context_categories)[None],
     )
     return RequestRows(features, float(user.user.floats("time_s")[0]), items.age_s, user.age_s)

@@ -138,7 +138,7 @@ def warm_up(ranker: Ranker) -> None:
         item_facet=np.zeros((1, len(schema.config.facets)), np.int64),
         pair_request=zeros,
         pair_item=zeros,
-        context=np.zeros((1, len(schema.config.attributes_of("context")))),
+        context=np.zeros((1, len(schema.config.columns_of("context")))),
     )
     ranker.models.assign("").model.score(encode(schema, rows), np.ones(1))
     if ranker.recogniser:

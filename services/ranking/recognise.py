@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.features.catalogue import attribute_values
+from services.features.feature_rows import encode_context
 from services.features.recognition import mix_posterior, recognition_features, user_prior
 from services.features.rows import Block
 from services.features.schema import Schema
@@ -64,7 +64,7 @@ def recognise(
     prior: np.ndarray = user_prior(schema.config, time_s, user_scenario, scenarios.activity)[0]
     if recogniser is None:
         return prior
-    context = attribute_values(schema.config, "context", query.context)[None]
+    context = encode_context(schema.config, query.context, query.context_categories)[None]
     rows = [_take_sources(block, scenarios, recogniser.sources) for block in (user_scenario, scenarios.activity)]
     recognised = recogniser.posterior(recognition_features(schema.config, time_s, rows[0], rows[1], context))[0]
     known = {scenario: number for number, scenario in enumerate(recogniser.scenarios)}

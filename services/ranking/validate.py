@@ -1,12 +1,11 @@
 """The stage that validates a Rank request: every rule of ranking.proto, each error with the field."""
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import InvalidRequest
+from services.features.attribute_rules import find_attributes_fault
 from services.features.config import DAY_S, FeatureConfig
 from services.features.ids import MAX_ID_BYTES, find_id_fault
 from services.features.times import future_hint
@@ -37,6 +36,7 @@ class RankQuery:
     context: Mapping[str, float]
     explain: bool
     diversity: float
+    context_categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def validate(
@@ -52,7 +52,8 @@ def validate(
     _check_items(item_ids)
     if message.top_k > MAX_ITEMS:
         raise InvalidRequest("top_k", f"is {message.top_k}, at most {MAX_ITEMS} is allowed")
-    _check_context(message.context.attributes, config)
+    categories = {name: tuple(each.values) for name, each in message.context.category_attributes.items()}
+    _check_context(message.context.attributes, categories, config)
     diversity = message.options.diversity
     if not 0 <= diversity <= 1:  # NaN too
         raise InvalidRequest("options.diversity", f"is {diversity:g}, must be 0 to 1")
@@ -65,6 +66,7 @@ def validate(
         context=dict(message.context.attributes),
         explain=message.options.explain,
         diversity=diversity,
+        context_categories=categories,
     )
 
 
@@ -102,14 +104,11 @@ def _check_items(ids: Sequence[str]) -> None:
         seen.add(item)
 
 
-def _check_context(attributes: Mapping[str, float], config: FeatureConfig) -> None:
-    declared = {attribute.name for attribute in config.attributes_of("context")}
-    for name, value in attributes.items():
-        field = f"context.attributes[{json.dumps(name[:MAX_ID_BYTES], ensure_ascii=False)}]"
-        if name not in declared:
-            raise InvalidRequest(field, f"is not declared; declared are: {', '.join(sorted(declared)) or 'none'}")
-        if not math.isfinite(value):
-            raise InvalidRequest(field, f"is {value:g}, must be finite")
+def _check_context(
+    numbers: Mapping[str, float], categories: Mapping[str, Sequence[str]], config: FeatureConfig
+) -> None:
+    if found := find_attributes_fault(config, "context", numbers, categories):
+        raise InvalidRequest(f"context.{found[0]}", found[1])
 
 
 def _parse_time(message: pb.RankRequest, now_s: float) -> float:

@@ -6,20 +6,24 @@ code, so that training and serving rows agree. Knows no broker and no protobuf.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features import activity, behavior, catalogue
+from services.features import activity, behavior, catalogue, profile
 from services.features.activity import DeltaColumns
 from services.features.dedup import EventFlags, classify_events
 from services.features.events import Events
 from services.features.hashing import keys64
 from services.features.positions import is_behind, is_folded
+from services.features.profile import ProfileUpdates, no_updates
 from services.features.rows import Block, Floats, Ints, pack_rows, scatter_rows, unpack_rows
 from services.features.schema import Schema, View
 from services.store.protocol import Key, RowStore, read_block, read_rows
 from services.store.user_scenarios import write_user_scenarios
+
+Given = TypeVar("Given", Events, ProfileUpdates)
 
 SCENARIO_INDEX_KEY: Key = ("all",)
 """Key of the row that lists all scenarios."""
@@ -70,23 +74,38 @@ def attach_item_rows(events: Events, items: Sequence[Key], index: Ints, block: B
     )
 
 
-def fold_users(store: RowStore, schema: Schema, events: Events, encoder: int) -> EventFlags:
+def fold_users(
+    store: RowStore, schema: Schema, events: Events, encoder: int, updates: ProfileUpdates | None = None
+) -> EventFlags:
     """Fold events, enriched by `attach_items`, into the rows of their users; returns the flags of each.
 
+    `updates` of users' attributes, from the same stretch of the stream, are folded with them: a row has one position.
     Rows per scenario are written first: the row of the user, written last, lists their scenarios and holds the flags.
     """
-    if not len(events):
-        width = 1 + len(schema.config.facets)
-        return EventFlags(np.zeros(0, bool), np.zeros((0, width), bool), np.zeros(0, np.int64))
-    users, user_row = group_keys([(user,) for user in events.user])
+    updates = updates if updates is not None and schema.config.attributes_of("user") else no_updates()
+    if not len(events) and not len(updates):
+        return _no_flags(schema)
+    users, rows = group_keys([(user,) for user in (*events.user, *updates.user)])
+    user_row, update_row = rows[: len(events)], rows[len(events) :]
     block = read_block(store, schema["user"], users)
+    if not len(events):
+        store.write(users, profile.fold(schema, block, block, update_row, updates))
+        return _no_flags(schema)
     flags = classify_events(schema, block, user_row, events)
     pairs, pair_row = group_keys(list(zip(events.user, events.scenario, strict=True)))
     pair_block = read_block(store, schema["user_scenario"], pairs)
     folded = behavior.fold(schema, pair_block, pair_row, events, flags, encoder)
     scenarios = write_user_scenarios(store, schema, users, block, pairs, pair_block, folded)
-    store.write(users, scenarios.listed_in(behavior.fold(schema, block, user_row, events, flags, encoder)))
+    after = behavior.fold(schema, block, user_row, events, flags, encoder)
+    if len(updates):
+        after = profile.fold(schema, block, after, update_row, updates)
+    store.write(users, scenarios.listed_in(after))
     return flags
+
+
+def _no_flags(schema: Schema) -> EventFlags:
+    width = 1 + len(schema.config.facets)
+    return EventFlags(np.zeros(0, bool), np.zeros((0, width), bool), np.zeros(0, np.int64))
 
 
 def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, position: Sequence[int]) -> None:
@@ -108,13 +127,15 @@ def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, positi
     store.delete(view, [key], position)
 
 
-def drop_erased_events(store: RowStore, schema: Schema, events: Events) -> Events:
-    """The events without those from before an erasure of their user, by time or by position in the log."""
-    users, row = group_keys([(user,) for user in events.user])
+def drop_erased(store: RowStore, schema: Schema, given: Given) -> Given:
+    """Events or updates without those from before an erasure of their user, by time or by position in the log."""
+    if not len(given):
+        return given
+    users, row = group_keys([(user,) for user in given.user])
     marks = read_block(store, schema["erased_user"], users)
     erased_s, position = marks.floats("erased_s")[row], marks.ints("position")[row]
-    erased = (events.time_s <= erased_s) | is_folded(events.position, position)
-    return events.take(~erased) if erased.any() else events
+    erased = (given.time_s <= erased_s) | is_folded(given.position, position)
+    return given.take(~erased) if erased.any() else given
 
 
 def fold_activity(store: RowStore, schema: Schema, view: str, deltas: DeltaColumns, position: Ints) -> None:

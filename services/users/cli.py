@@ -1,14 +1,17 @@
-"""`crossrec user export`: the stored rows of a user, as JSON.
+"""`crossrec user export` and `user update`: the stored rows of a user as JSON; its attributes.
 
 Knows flags and output. `crossrec user erase` is in export/datasets/cli.py, because it may also write to data sets.
 """
 
 import json
+import time
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from services.settings.load import load_settings
+from services.settings.times import utc_seconds
 
 
 def parse_user_id(text: str) -> str:
@@ -40,3 +43,35 @@ def export_command(user_id: UserId) -> None:
     items = (item for (item,) in rows.ids(schema["item"]))
     exported = export_user(rows, schema, user_id, items, open_pseudonymizer(settings.privacy).all_pseudonyms(user_id))
     typer.echo(json.dumps(exported, indent=2, ensure_ascii=False))
+
+
+def update_command(
+    user_id: UserId,
+    attributes: Annotated[
+        str,
+        typer.Argument(help='All attributes, as JSON like {"age": 24, "job": "student", "likes": ["war", "noir"]}.'),
+    ],
+    valid_from: Annotated[
+        datetime | None,
+        typer.Option(help="Start of validity (UTC); older than the stored state: ignored. Default: now."),
+    ] = None,
+) -> None:
+    """Replace the attributes of a user: publish an update, as the gateway does. Those that are not given are unset.
+
+    Attributes are declared in the settings (`[[features.attributes]]`, entity user).
+    """
+    from services.gateway.main import build_intake
+    from services.kafka.kafka_publisher import KafkaPublisher
+    from services.users.update import NEXT_STEPS, parse_attributes, publish_update
+
+    try:
+        given = parse_attributes(json.loads(attributes))
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"is not JSON: {error}", param_hint="attributes") from None
+    settings, time_s = load_settings(), utc_seconds(valid_from) if valid_from else time.time()
+    publisher = KafkaPublisher(settings.kafka, settings.gateway.kafka_timeout_s)
+    try:
+        publish_update(build_intake(settings, publisher), user_id, given, time_s)
+    finally:
+        publisher.close(settings.gateway.kafka_timeout_s)
+    typer.echo(NEXT_STEPS)

@@ -9,9 +9,9 @@ scenarios remains; it identifies no user.
 """
 
 from crossrec.events.v1.events_pb2 import Entry, UserErasure
-from services.errors import InvalidRequest, Unavailable
 from services.gateway.intake import Intake
 from services.server.security.caller import Scope
+from services.users.publish import publish_entry
 
 NEXT_STEPS = (
     "Stored in Kafka. The behaviour consumer deletes the user's rows when it reaches the record: `crossrec consumers "
@@ -34,17 +34,4 @@ def request_erasure(intake: Intake, user_id: str, time_s: float) -> None:
     """
     entry = Entry(user_erasure=UserErasure(user_id=user_id))
     entry.user_erasure.time.FromMicroseconds(round(time_s * 1e6))
-    batch = intake.validate([entry], frozenset({Scope.ERASE}))
-    (result,) = batch.results
-    if result.HasField("rejected"):
-        raise InvalidRequest(result.rejected.field, result.rejected.reason)
-    timeout_s = intake.config.kafka_timeout_s
-    submission = intake.submit(batch, timeout_s)
-    failures = submission.failures(timeout_s)
-    if refusal := submission.refusal():
-        raise refusal
-    if failures:
-        raise Unavailable(f"Kafka has not confirmed the erasure ({type(failures[0]).__name__}): try again")
-    (stored,) = submission.answer()
-    if stored.HasField("rejected"):
-        raise InvalidRequest(stored.rejected.field, stored.rejected.reason)
+    publish_entry(intake, entry, Scope.ERASE)

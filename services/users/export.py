@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from services.features.hashing import key64
+from services.features.hashing import NO_KEY, key64
 from services.features.rows import Row
 from services.features.schema import VARIABLE, Feature, Schema, View
 from services.store.folding import read_scenario_ids
@@ -52,7 +52,10 @@ def export_user(
         "half_lives_s": list(schema.config.half_lives_s),
         "views": {
             view: [
-                _key_values(schema[view], key) | {"user_id": user_id} | describe_row(schema[view], row, names)
+                _key_values(schema[view], key)
+                | {"user_id": user_id}
+                | describe_row(schema[view], row, names)
+                | _profile(schema, row)
                 for key, row in of_view
             ]
             for view, of_view in rows.items()
@@ -67,6 +70,20 @@ def describe_row(view: View, row: Row, names: ItemNames) -> dict[str, Any]:
     plain = {f.name: _plain_value(f, row) for f in view.features if f.name not in columns and f.name not in BOOKKEEPING}
     bookkeeping = {name: row[name].tolist() for name in BOOKKEEPING if name in row}
     return plain | {table: _table_entries(table, row, names) for table in tables} | bookkeeping
+
+
+def _profile(schema: Schema, row: Row) -> dict[str, Any]:
+    """Attributes by name; of hashed categories, and of values that the vocabulary lacks, the keys."""
+    if "profile_s" not in row:
+        return {}
+    numbers, categories = schema.config.numbers_of("user"), schema.config.categories_of("user")
+    given = dict(zip((a.name for a in numbers), row["attributes"].tolist(), strict=True))
+    values: dict[str, list[str | int]] = {}
+    if categories:
+        for attribute, keys in zip(categories, np.split(row["category_keys"], len(categories)), strict=True):
+            names = {key64(value): value for value in attribute.values}
+            values[attribute.name] = [names.get(key, key) for key in keys[keys != NO_KEY].tolist()]
+    return {"attributes": given, "category_keys": values}
 
 
 def _merge_rows(each: Sequence[Rows]) -> Rows:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.features.catalogue import attribute_values
-from services.features.feature_rows import FeatureRows, assemble_rows
+from services.features.feature_rows import FeatureRows, assemble_rows, encode_context
 from services.features.hashing import keys64
 from services.features.rows import DTYPES, Block, Row, default_value, pack_rows
 from services.features.schema import VARIABLE, Feature, Schema, View
@@ -59,7 +58,7 @@ class FeastPath:
             item_facet=item_facet,
             pair_request=np.zeros(len(items), np.int64),
             pair_item=np.arange(len(items)),
-            context=attribute_values(self._schema.config, "context", request.context.attributes)[None],
+            context=encode_context(self._schema.config, request.context.attributes, {})[None],
         )
 
     def _read(self, names: ViewNames, keys: Sequence[Key]) -> list[Block]:

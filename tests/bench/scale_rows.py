@@ -199,7 +199,7 @@ class SyntheticShop:
         }
 
     def _width(self, entity: AttributeEntity) -> int:
-        return len(self.schema.config.attributes_of(entity))
+        return len(self.schema.config.numbers_of(entity))
 
     def _block(self, view: str, count: int, columns: Columns, lists: Mapping[str, Ragged] = NO_LISTS) -> Block:
         """Rows under the current schema; missing columns have their defaults."""

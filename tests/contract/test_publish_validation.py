@@ -303,8 +303,8 @@ def test_behavior_events_within_the_rules(gateway: Gateway, good: Entry) -> None
         pytest.param(item(attributes={"x": 1.0}), 'attributes["x"]', "not declared", id="undeclared"),
         pytest.param(item(attributes={'"': 1.0}), 'attributes["\\""]', "not declared", id="name is quoted"),
         pytest.param(item(attributes={"margin": 1.0}), 'attributes["margin"]', "not declared", id="of another entity"),
-        pytest.param(item(attributes={"weight": NAN}), 'attributes["weight"]', "not finite", id="NaN"),
-        pytest.param(item(attributes={"weight": INF}), 'attributes["weight"]', "not finite", id="infinite"),
+        pytest.param(item(attributes={"weight": NAN}), 'attributes["weight"]', "must be finite", id="NaN"),
+        pytest.param(item(attributes={"weight": INF}), 'attributes["weight"]', "must be finite", id="infinite"),
     ],
 )
 def test_rules_of_item_updates(gateway: Gateway, bad: Entry, field: str, reason: str) -> None:
@@ -329,7 +329,7 @@ def test_updates_within_the_rules(gateway: Gateway, good: Entry) -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "reason"),
-    [({"weight": 1.0}, "not declared"), ({"hour": 1.0}, "not declared"), ({"margin": INF}, "not finite")],
+    [({"weight": 1.0}, "not declared"), ({"hour": 1.0}, "not declared"), ({"margin": INF}, "must be finite")],
     ids=["declared for item only", "declared for context only", "infinite"],
 )
 def test_rules_of_item_scenario_attributes(gateway: Gateway, attributes: dict[str, float], reason: str) -> None:

@@ -25,7 +25,7 @@ SERVICES = {
     "ranking": {"ranking", "registry", "store", "kafka", "server", "text", "features", "settings", "errors"},
     "load": {"load", "client", "report", "server", "settings", "errors"},
     # Commands, not services: one publishes with the gateway's own code,
-    "users": {"users", "gateway", "events", "store", "server", "features", "settings", "errors"},
+    "users": {"users", "gateway", "events", "store", "kafka", "server", "features", "settings", "errors"},
     # one looks at everything that a service needs,
     "doctor": {"doctor", "ranking", "registry", "store", "kafka", "server", "text", "features", "settings", "errors"},
     # one is a client of both servers that also opens models of the registry, and looks at the consumers.

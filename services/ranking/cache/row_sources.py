@@ -10,7 +10,7 @@ from services.ranking.cache.refresh import Refresher
 from services.ranking.cache.scenario_cache import ScenarioCache
 from services.store.protocol import Key, ReadRequest, RowStore, StoreAdmin
 
-CONSUMER_ONLY = ("event_ids", "event_seqs", "event_engaged_before", "scenario_ids", "position")
+CONSUMER_ONLY = ("event_ids", "event_seqs", "event_engaged_before", "scenario_ids", "profile_s", "position")
 """User features that only consumers read."""
 
 

@@ -43,6 +43,8 @@ def build_record(
     record.served_time.FromNanoseconds(round(served_s * NANOS))
     record.request_time.FromNanoseconds(round(query.time_s * NANOS))
     record.context.attributes.update(query.context)
+    for name, values in query.context_categories.items():
+        record.context.category_attributes[name].values.extend(values)
     return record
 
 

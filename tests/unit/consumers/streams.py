@@ -7,20 +7,24 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from crossrec.events.v1.events_pb2 import (
     BehaviorEvent,
+    CategoryValues,
     Entry,
     ItemScenarioUpdate,
     ItemUpdate,
     ScenarioUpdate,
     UserErasure,
+    UserUpdate,
 )
 from services.events.codec import encode
 from services.events.routing import route_entry
 from services.features.activity import compute_deltas
+from services.features.attributes import category_keys, number_values
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import keys64
+from services.features.profile import ProfileUpdates
 from services.features.schema import Schema, build_schema
 from services.kafka.record_source import Record
 from services.settings.processes import GatewaySettings
@@ -39,7 +43,13 @@ from services.text.protocol import HashingEncoder
 START_S = 1_700_000_000.0
 CONFIG = FeatureConfig(
     text_dims=64,
-    attributes=(Attribute("size", "item"), Attribute("shelves", "item_scenario")),
+    attributes=(
+        Attribute("size", "item"),
+        Attribute("shelves", "item_scenario"),
+        Attribute("flavours", "item", kind="categories", buckets=8),
+        Attribute("age", "user"),
+        Attribute("job", "user", kind="category", values=("cook", "student")),
+    ),
     liked_from={"rating": 3.0, "comment": 2.0},
 )
 SCHEMA = build_schema(CONFIG)
@@ -74,6 +84,19 @@ def item_update(item: int, time_s: float = START_S, **changes: object) -> Entry:
         "attributes": {"size": item / 2},
     }
     return Entry(item_update=ItemUpdate(**(fields | changes)))
+
+
+def user_update(user: int, time_s: float = START_S, age: float = 30.0, job: str = "cook") -> Entry:
+    update = UserUpdate(event_id=f"user-{user}-{time_s}", user_id=f"u{user}", time=timestamp(time_s))
+    update.attributes["age"] = age
+    update.category_attributes["job"].values.append(job)
+    return Entry(user_update=update)
+
+
+def with_flavours(update: Entry, *flavours: str) -> Entry:
+    """An update of an item with values of its categorical attribute."""
+    update.item_update.category_attributes["flavours"].CopyFrom(CategoryValues(values=flavours))
+    return update
 
 
 def pair_update(item: int, scenario: int, time_s: float = START_S, shelves: float = 1.0) -> Entry:
@@ -165,14 +188,28 @@ def arrays(entries: Sequence[Entry], schema: Schema = SCHEMA) -> Events:
         user=np.array([event.user_id for event in events], object),
         scenario=np.array([event.scenario_id for event in events], object),
         item=np.array([event.item_id for event in events], object),
-        type=np.array([event.type - 1 for event in events]),
-        time_s=np.array([event.time.ToMicroseconds() / 1e6 for event in events]),
+        type=np.array([event.type - 1 for event in events], np.int64),
+        time_s=np.array([event.time.ToMicroseconds() / 1e6 for event in events], np.float64),
         value=np.array([event.value if event.HasField("value") else np.nan for event in events]),
         event_key=keys64(event.event_id for event in events),
-        position=np.array([(0, 0, number) for number in range(count)], np.int64),
+        position=np.array([(0, 0, number) for number in range(count)], np.int64).reshape(count, 3),
         item_key=np.zeros(count, np.int64),
         facet_key=np.zeros((count, len(schema.config.facets)), np.int64),
         text_vector=ENCODER.encode([event.text for event in events]),
+    )
+
+
+def profiles(entries: Sequence[Entry], schema: Schema = SCHEMA, first: int = 0) -> ProfileUpdates:
+    """Updates of users as columns, at rising offsets of one partition."""
+    updates, config = [entry.user_update for entry in entries], schema.config
+    numbers, categories = config.numbers_of("user"), config.categories_of("user")
+    values = [{name: list(each.values) for name, each in update.category_attributes.items()} for update in updates]
+    return ProfileUpdates(
+        user=np.array([update.user_id for update in updates], object),
+        time_s=np.array([update.time.ToMicroseconds() / 1e6 for update in updates]),
+        attributes=np.array([number_values(numbers, update.attributes) for update in updates]),
+        category_keys=np.array([category_keys(categories, each) for each in values]),
+        position=np.array([(0, 0, first + number) for number in range(len(updates))], np.int64),
     )
 
 
@@ -191,6 +228,7 @@ def fold_catalogue(store: RowStore, entries: Sequence[Entry], schema: Schema = S
                     update.brand,
                     update.price,
                     dict(update.attributes),
+                    {name: list(each.values) for name, each in update.category_attributes.items()},
                 )
                 view, key = "item", (update.item_id,)
             case "scenario_update":
@@ -209,10 +247,13 @@ def fold_catalogue(store: RowStore, entries: Sequence[Entry], schema: Schema = S
         fold_states(store, schema, schema[view], [key], [state], [position], vector, ENCODER.fingerprint)
 
 
-def fold_behavior(store: RowStore, entries: Sequence[Entry], schema: Schema = SCHEMA) -> None:
-    """Fold behaviour events as the replay does, in one batch."""
+def fold_behavior(
+    store: RowStore, entries: Sequence[Entry], schema: Schema = SCHEMA, users: Sequence[Entry] = ()
+) -> None:
+    """Fold behaviour events, and updates of users, as the replay does, in one batch."""
     events = attach_items(store, schema, arrays(entries, schema), ENCODER.fingerprint)
-    flags = fold_users(store, schema, events, ENCODER.fingerprint)
+    updates = profiles(users, schema, len(entries)) if users else None
+    flags = fold_users(store, schema, events, ENCODER.fingerprint, updates)
     for view, ids in ACTIVITY.items():
         deltas = compute_deltas(schema, events, flags, *ids)
         fold_activity(store, schema, view, deltas, np.tile((0, 0, len(entries)), (len(deltas), 1)))

@@ -32,6 +32,7 @@ from tests.unit.consumers.streams import (
     item_update,
     records,
     replayed,
+    user_update,
 )
 
 EPOCH = 1
@@ -85,6 +86,64 @@ def test_any_batch_split_gives_the_replays_rows(size: int) -> None:
     for batch in cut(log, 50):
         assert [] == ActivityHandler(store, SCHEMA, EPOCH, TimeLimits()).fold(batch).dead_letters
     assert_rows(replayed(catalogue(ITEMS, SCENARIOS), events), store)
+
+
+def with_updates(events: Sequence[Entry], every: int) -> tuple[list[Entry], list[Entry]]:
+    """The events with an update of their user after every n-th, at its time; and those updates."""
+    log, updates = [], []
+    for number, event in enumerate(events):
+        log.append(event)
+        if number % every == 0:
+            sent = event.behavior_event
+            time_s = sent.time.ToMicroseconds() / 1e6
+            updates.append(user_update(int(sent.user_id[1:]), time_s, float(number), ["cook", "student"][number % 2]))
+            log.append(updates[-1])
+    return log, updates
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_updates_of_users_fold_with_their_events(size: int) -> None:
+    """For any batch size, also for users without events; and the deltas are those of the events alone."""
+    events = behavior(200)
+    log, updates = with_updates(events, 7)
+    cold = user_update(77, START_S, 18.0, "student")
+    store, plain, expected = store_with_items(), store_with_items(), store_with_items()
+    deltas = fold(store, cut(records([*log, cold]), size))
+    fold_behavior(expected, events, users=[*updates, cold])
+    assert_rows(expected, store, ["user", "user_scenario"])
+    if size == 1000:
+        assert [delta.value for delta in fold(plain, [records(events)])] == [delta.value for delta in deltas]
+
+
+@pytest.mark.parametrize("redone", [1, 5, 60])
+def test_updates_of_users_repeated_after_a_crash_change_nothing(redone: int) -> None:
+    """With any batch borders in the repetition, and though a late update came between."""
+    log, _ = with_updates(behavior(60), 3)
+    log.append(user_update(0, START_S, 5.0))
+    store = store_with_items()
+    fold(store, [records(log)])
+    before = dict(store.rows["user"])
+    fold(store, cut(records(log), redone))
+    for key, row in before.items():
+        for name, value in row.items():
+            np.testing.assert_array_equal(store.rows["user"][key][name], value, err_msg=f"{key} {name}")
+
+
+def test_an_erasure_takes_the_profile_along() -> None:
+    """Earlier updates that arrive late restore nothing; later ones begin anew."""
+    store = store_with_items()
+    log = [user_update(0, START_S + 1, 40.0), erasure("u0", START_S + 5), user_update(0, START_S + 4, 41.0)]
+    fold(store, [records(log)])
+    assert ("u0",) not in store.rows["user"]
+    fold(store, [records([user_update(0, START_S + 6, 42.0)], offset=3)])
+    assert 42.0 == row_of(store, "user", "u0")["attributes"][0]
+
+
+def test_updates_of_users_are_counted() -> None:
+    """By outcome, beside the events."""
+    store = store_with_items()
+    counts = handler_over(store).fold(records([user_update(0), behavior_event(1), user_update(1)])).counts
+    assert Counter({("user_update", "folded"): 2, ("click", "folded"): 1}) == +counts
 
 
 @pytest.mark.parametrize("redone", [1, 60, 400])

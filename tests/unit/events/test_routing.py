@@ -9,6 +9,7 @@ from crossrec.events.v1.events_pb2 import (
     ItemUpdate,
     ScenarioUpdate,
     UserErasure,
+    UserUpdate,
 )
 from services.events.routing import KEY_SEPARATOR, EntryRoute, route_entry, topic_name
 from services.events.validation import find_violation
@@ -23,6 +24,7 @@ from services.features.config import FeatureConfig
             EntryRoute("behavior", b"\xc3\xbc", b"\xc3\xbc"),
         ),
         (Entry(user_erasure=UserErasure(user_id="u")), EntryRoute("behavior", b"u", b"u")),
+        (Entry(user_update=UserUpdate(user_id="u")), EntryRoute("behavior", b"u", b"u")),
         (Entry(item_update=ItemUpdate(item_id="i")), EntryRoute("items", b"i", b"i")),
         (
             Entry(item_scenario_update=ItemScenarioUpdate(item_id="i", scenario_id="tv")),

@@ -118,7 +118,7 @@ def test_the_alphabetically_first_bad_attribute_is_named() -> None:
     """The result does not depend on the order of a hash map."""
     update = ItemUpdate(item_id="i", event_id="e", time=Timestamp(seconds=1_700_000_000))
     update.attributes.update({"z": 1.0, "a": 1.0, "weight": 1.0})
-    expected = Violation('item_update.attributes["a"]', "is not declared for entity item")
+    expected = Violation('item_update.attributes["a"]', "is not declared for entity item; declared are: weight")
     assert expected == first_violation(Entry(item_update=update))
 
 

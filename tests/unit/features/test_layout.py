@@ -10,6 +10,7 @@ from services.features.layout import SchemaLayout, adapt_row, describe_layout, f
 from services.features.rows import default_value
 from services.features.schema import VARIABLE, Feature, Schema, View, build_schema
 
+GENRE, AGE = Attribute("genre", "item", kind="categories", values=("war",)), Attribute("age", "user")
 SIZE, WEIGHT = Attribute("size", "item"), Attribute("weight", "item", default=7.0)
 CONFIG = FeatureConfig(attributes=(SIZE,))
 SCHEMA = build_schema(CONFIG)
@@ -38,6 +39,7 @@ def test_a_layout_is_read_back_as_it_was_stored() -> None:
     [
         SCHEMA,
         build_schema(replace(CONFIG, attributes=(SIZE, WEIGHT, Attribute("shelves", "item_scenario")))),
+        build_schema(replace(CONFIG, attributes=(GENRE, AGE, SIZE))),
         build_schema(replace(CONFIG, user_items=9, user_scenario_facets=3, event_ids=5)),
         build_schema(replace(CONFIG, attributes=(replace(SIZE, transform="log1p", default=3.0),))),
         change_view(SCHEMA, "user", Feature("visits", "float64", 3, "visits", 1.0)),
@@ -51,11 +53,32 @@ def test_a_layout_is_read_back_as_it_was_stored() -> None:
         ),
         replace(SCHEMA, views=(*SCHEMA.views, View("shop", ("shop_id",), "", (Feature("x", "int64", 1, "x"),)))),
     ],
-    ids=["same", "attributes", "bounds", "transform", "feature", "list", "left", "table", "view"],
+    ids=[
+        "same",
+        "attributes",
+        "categories and profiles",
+        "bounds",
+        "transform",
+        "feature",
+        "list",
+        "left",
+        "table",
+        "view",
+    ],
 )
 def test_compatible_changes(new: Schema) -> None:
     """Additions, bounds, settings that affect encoding only, and dropped features."""
     assert [] == conflicts(SCHEMA, new)
+
+
+def test_a_vocabulary_may_become_another() -> None:
+    """Or hashed, or more attributes may follow: rows hold keys of values; only the order of attributes is fixed."""
+    color = Attribute("color", "item", kind="category", buckets=4)
+    old = build_schema(replace(CONFIG, attributes=(GENRE,)))
+    for genre in (replace(GENRE, values=("noir", "war")), replace(GENRE, values=(), buckets=8)):
+        assert [] == conflicts(old, build_schema(replace(CONFIG, attributes=(genre, color))))
+    (reason,) = conflicts(old, build_schema(replace(CONFIG, attributes=(color, GENRE))))
+    assert reason.startswith("item.category_keys: rows hold genre, now color, genre; new names must be appended")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EntryResult, ItemUpdate, UserErasure
+from crossrec.events.v1.events_pb2 import BehaviorEvent, Entry, EntryResult, ItemUpdate, UserErasure, UserUpdate
 from services.gateway.intake import Intake
 from services.gateway.pressure import PendingBudget
 from services.kafka.publisher import MemoryPublisher
@@ -13,6 +13,7 @@ from tests.contract.event_gateway import INTAKE_CONFIG, NOW_S
 NAMES = Pseudonymizer((b"k" * 32, b"o" * 32))
 CLICK = Entry(behavior_event=BehaviorEvent(user_id="ann", scenario_id="s", item_id="i", type="EVENT_TYPE_CLICK"))
 ERASURE = Entry(user_erasure=UserErasure(user_id="ann"))
+PROFILE = Entry(user_update=UserUpdate(user_id="ann"))
 ITEM = Entry(item_update=ItemUpdate(item_id="ann"))
 
 
@@ -36,6 +37,15 @@ def test_events_are_stored_under_the_pseudonym() -> None:
     assert pseudonym == Entry.FromString(record.value).behavior_event.user_id
     assert (pseudonym.encode(), pseudonym.encode()) == (record.key, record.partition_key)
     assert ("ann", "made") == (CLICK.behavior_event.user_id, result.accepted.event_id)
+
+
+def test_attributes_are_stored_under_the_pseudonym_of_the_events() -> None:
+    """In the same partition, so that the user's row has one writer."""
+    publisher = MemoryPublisher()
+    publish([CLICK, PROFILE], publisher)
+    click, profile = publisher.stored
+    assert (click.topic, click.key, click.partition_key) == (profile.topic, profile.key, profile.partition_key)
+    assert NAMES.pseudonymize("ann") == Entry.FromString(profile.value or b"").user_update.user_id
 
 
 def test_an_erasure_is_stored_under_every_key() -> None:

@@ -47,7 +47,7 @@ def test_the_error_of_an_undeclared_attribute_names_the_declared_ones() -> None:
     for config, declared in ((CONFIG, "age, hour"), (FeatureConfig(), "none")):
         with pytest.raises(InvalidRequest) as caught:
             validate(message, config, NOW_S)
-        assert caught.value.description == f"is not declared; declared are: {declared}"
+        assert caught.value.description == f"is not declared for entity context; declared are: {declared}"
 
 
 def test_the_name_of_a_rejected_attribute_is_shortened() -> None:

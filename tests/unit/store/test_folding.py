@@ -10,7 +10,7 @@ from services.features.rows import pack_rows
 from services.features.schema import build_schema
 from services.store.folding import (
     attach_items,
-    drop_erased_events,
+    drop_erased,
     erase_user,
     fold_users,
     group_keys,
@@ -164,7 +164,7 @@ def test_events_from_before_an_erasure_are_left_out(
     events = arrays([behavior_event(1), behavior_event(2, user_id="u1")])
     position = np.tile((1, partition, offset), (2, 1))
     events = replace(events, time_s=np.full(2, time_s), position=position)
-    assert expected + 1 == len(drop_erased_events(store, SCHEMA, events))
+    assert expected + 1 == len(drop_erased(store, SCHEMA, events))
 
 
 def test_the_newest_erasure_counts(store: MemoryRowStore) -> None:

@@ -8,7 +8,15 @@ from services.features.hashing import key64
 from services.store.folding import erase_user, index_scenarios
 from services.store.memory import MemoryRowStore
 from services.users.export import export_user
-from tests.unit.consumers.streams import SCHEMA, START_S, behavior_event, fold_behavior, fold_catalogue, item_update
+from tests.unit.consumers.streams import (
+    SCHEMA,
+    START_S,
+    behavior_event,
+    fold_behavior,
+    fold_catalogue,
+    item_update,
+    user_update,
+)
 
 ITEMS = ["i1", "i2", "i3"]
 
@@ -86,3 +94,12 @@ def test_rows_under_all_pseudonyms_are_exported_without_the_pseudonyms(store: Me
     assert [2, 3] == [len(views["user"]), len(views["user_scenario"])]
     assert {"ann"} == {row["user_id"] for rows in views.values() for row in rows}
     assert not {'"u0"', '"u1"', '"u9"'} & set(json.dumps(found).replace(",", " ").split())
+
+
+def test_attributes_are_shown_by_name() -> None:
+    """Categories as texts where a vocabulary has them, else as keys; users without events have them, too."""
+    store = MemoryRowStore()
+    fold_behavior(store, [], users=[user_update(0, START_S, 24.0, "student"), user_update(1, START_S, 5.0, "pilot")])
+    (known,), (other,) = (export_user(store, SCHEMA, user, [])["views"]["user"] for user in ("u0", "u1"))
+    assert ({"age": 24.0}, {"job": ["student"]}) == (known["attributes"], known["category_keys"])
+    assert ({"job": [key64("pilot")]}, "2023-11-14T22:13:20+00:00") == (other["category_keys"], other["profile_s"])

@@ -36,7 +36,7 @@ class PublishRequest(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ...) -> None: ...
 
 class Entry(_message.Message):
-    __slots__ = ("behavior_event", "item_update", "item_scenario_update", "scenario_update", "user_erasure", "item_deletion", "item_scenario_deletion", "scenario_deletion")
+    __slots__ = ("behavior_event", "item_update", "item_scenario_update", "scenario_update", "user_erasure", "item_deletion", "item_scenario_deletion", "scenario_deletion", "user_update")
     BEHAVIOR_EVENT_FIELD_NUMBER: _ClassVar[int]
     ITEM_UPDATE_FIELD_NUMBER: _ClassVar[int]
     ITEM_SCENARIO_UPDATE_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class Entry(_message.Message):
     ITEM_DELETION_FIELD_NUMBER: _ClassVar[int]
     ITEM_SCENARIO_DELETION_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_DELETION_FIELD_NUMBER: _ClassVar[int]
+    USER_UPDATE_FIELD_NUMBER: _ClassVar[int]
     behavior_event: BehaviorEvent
     item_update: ItemUpdate
     item_scenario_update: ItemScenarioUpdate
@@ -53,7 +54,8 @@ class Entry(_message.Message):
     item_deletion: ItemDeletion
     item_scenario_deletion: ItemScenarioDeletion
     scenario_deletion: ScenarioDeletion
-    def __init__(self, behavior_event: _Optional[_Union[BehaviorEvent, _Mapping]] = ..., item_update: _Optional[_Union[ItemUpdate, _Mapping]] = ..., item_scenario_update: _Optional[_Union[ItemScenarioUpdate, _Mapping]] = ..., scenario_update: _Optional[_Union[ScenarioUpdate, _Mapping]] = ..., user_erasure: _Optional[_Union[UserErasure, _Mapping]] = ..., item_deletion: _Optional[_Union[ItemDeletion, _Mapping]] = ..., item_scenario_deletion: _Optional[_Union[ItemScenarioDeletion, _Mapping]] = ..., scenario_deletion: _Optional[_Union[ScenarioDeletion, _Mapping]] = ...) -> None: ...
+    user_update: UserUpdate
+    def __init__(self, behavior_event: _Optional[_Union[BehaviorEvent, _Mapping]] = ..., item_update: _Optional[_Union[ItemUpdate, _Mapping]] = ..., item_scenario_update: _Optional[_Union[ItemScenarioUpdate, _Mapping]] = ..., scenario_update: _Optional[_Union[ScenarioUpdate, _Mapping]] = ..., user_erasure: _Optional[_Union[UserErasure, _Mapping]] = ..., item_deletion: _Optional[_Union[ItemDeletion, _Mapping]] = ..., item_scenario_deletion: _Optional[_Union[ItemScenarioDeletion, _Mapping]] = ..., scenario_deletion: _Optional[_Union[ScenarioDeletion, _Mapping]] = ..., user_update: _Optional[_Union[UserUpdate, _Mapping]] = ...) -> None: ...
 
 class BehaviorEvent(_message.Message):
     __slots__ = ("event_id", "user_id", "scenario_id", "type", "item_id", "time", "value", "text", "attribution_token")
@@ -78,7 +80,7 @@ class BehaviorEvent(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scenario_id: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., item_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., value: _Optional[float] = ..., text: _Optional[str] = ..., attribution_token: _Optional[str] = ...) -> None: ...
 
 class ItemUpdate(_message.Message):
-    __slots__ = ("item_id", "time", "title", "description", "categories", "brand", "price", "attributes", "event_id")
+    __slots__ = ("item_id", "time", "title", "description", "categories", "brand", "price", "attributes", "event_id", "category_attributes")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +88,13 @@ class ItemUpdate(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class CategoryAttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: CategoryValues
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CategoryValues, _Mapping]] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +104,7 @@ class ItemUpdate(_message.Message):
     PRICE_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     time: _timestamp_pb2.Timestamp
     title: str
@@ -104,7 +114,42 @@ class ItemUpdate(_message.Message):
     price: float
     attributes: _containers.ScalarMap[str, float]
     event_id: str
-    def __init__(self, item_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., brand: _Optional[str] = ..., price: _Optional[float] = ..., attributes: _Optional[_Mapping[str, float]] = ..., event_id: _Optional[str] = ...) -> None: ...
+    category_attributes: _containers.MessageMap[str, CategoryValues]
+    def __init__(self, item_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., brand: _Optional[str] = ..., price: _Optional[float] = ..., attributes: _Optional[_Mapping[str, float]] = ..., event_id: _Optional[str] = ..., category_attributes: _Optional[_Mapping[str, CategoryValues]] = ...) -> None: ...
+
+class CategoryValues(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UserUpdate(_message.Message):
+    __slots__ = ("user_id", "time", "attributes", "category_attributes", "event_id")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class CategoryAttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: CategoryValues
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CategoryValues, _Mapping]] = ...) -> None: ...
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    time: _timestamp_pb2.Timestamp
+    attributes: _containers.ScalarMap[str, float]
+    category_attributes: _containers.MessageMap[str, CategoryValues]
+    event_id: str
+    def __init__(self, user_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attributes: _Optional[_Mapping[str, float]] = ..., category_attributes: _Optional[_Mapping[str, CategoryValues]] = ..., event_id: _Optional[str] = ...) -> None: ...
 
 class ItemScenarioUpdate(_message.Message):
     __slots__ = ("item_id", "scenario_id", "time", "attributes", "event_id")

@@ -55,7 +55,7 @@ class EventServiceServicer:
         """Stores a batch of entries. Returns when Kafka has stored every accepted entry on all in-sync
         replicas. Entries are validated one by one: an invalid entry is rejected with field and reason and
         does not affect the others; so is an entry of a kind that the caller's token does not permit (scopes:
-        `publish` for behaviour events, `catalogue` for items and scenarios, `erase` for user erasures). Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
+        `publish` for behaviour events and updates of users, `catalogue` for items and scenarios, `erase` for user erasures). Fails as a whole with INVALID_ARGUMENT for an empty or too long batch,
         and with UNAVAILABLE when Kafka does not confirm in time: retry with the same event ids, duplicates
         are dropped by event id. FAILED_PRECONDITION (reason STORAGE_REFUSED): Kafka refuses entries until an
         operator changes something, which the text names; some entries may be stored: do not retry before.

@@ -50,7 +50,7 @@ class RankRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ..., scenario_id: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ..., options: _Optional[_Union[RankOptions, _Mapping]] = ...) -> None: ...
 
 class RequestContext(_message.Message):
-    __slots__ = ("attributes",)
+    __slots__ = ("attributes", "category_attributes")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -58,9 +58,24 @@ class RequestContext(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class CategoryAttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: ContextValues
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ContextValues, _Mapping]] = ...) -> None: ...
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     attributes: _containers.ScalarMap[str, float]
-    def __init__(self, attributes: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    category_attributes: _containers.MessageMap[str, ContextValues]
+    def __init__(self, attributes: _Optional[_Mapping[str, float]] = ..., category_attributes: _Optional[_Mapping[str, ContextValues]] = ...) -> None: ...
+
+class ContextValues(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RankOptions(_message.Message):
     __slots__ = ("explain", "diversity")
