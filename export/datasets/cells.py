@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from export.datasets.tables import TIME, ColumnSpec
+from export.datasets.tables import CATEGORIES, TIME, ColumnSpec
 from export.datasets.times import TimeParser, abbreviate
 
 Converter = Callable[[Any], Any]
@@ -48,7 +48,8 @@ def converter_for(
     if pa.types.is_list(column.type):
         return partial(parse_list_text, separator=separator) if from_text else parse_text_list
     if pa.types.is_map(column.type):
-        return parse_map_text if from_text else parse_number_map
+        numbers = parse_map_text if from_text else parse_number_map
+        return parse_category_map if column.type == CATEGORIES else numbers
     number, text = (parse_number, parse_number_text) if column.type == pa.float64() else (parse_label, parse_label_text)
     return _given(text, MISSING_NUMBER) if from_text else _given(number)
 
@@ -140,6 +141,26 @@ def parse_number_map(value: Any) -> list[tuple[str, float]]:
 def parse_map_text(value: str) -> list[tuple[str, float]]:
     """Parse an object of numbers in a text, as JSON."""
     return parse_number_map(_parse_json(value)) if value.strip() else []
+
+
+def parse_category_map(value: Any) -> list[tuple[str, list[str]]]:
+    """Parse an object of texts and lists of texts, also as JSON; Parquet returns maps as lists of pairs."""
+    given = _parse_json(value) if isinstance(value, str) else value
+    pairs = list(given.items()) if isinstance(given, dict) else given
+    if not isinstance(pairs, list) or not all(isinstance(p, tuple) and isinstance(p[0], str) for p in pairs):
+        raise ValueError(f"{abbreviate(value)} is not an object with texts or lists of texts")
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{abbreviate(next(name for name in names if names.count(name) > 1))} occurs twice")
+    return [(name, _parse_categories(name, found)) for name, found in pairs if found is not None]
+
+
+def _parse_categories(name: str, value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(element, str) for element in value):
+        raise ValueError(f"{name}: {abbreviate(value)} is neither a text nor a list of texts")
+    return value
 
 
 def _parse_json(value: str) -> Any:

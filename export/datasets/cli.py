@@ -39,6 +39,7 @@ def import_command(
     ] = None,
     items: Annotated[Path | None, typer.Option(help="Own files: the items file.")] = None,
     scenarios: Annotated[Path | None, typer.Option(help="Own files: the scenarios file.")] = None,
+    users: Annotated[Path | None, typer.Option(help="Own files: the file of users' attributes.")] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option("--map", help="Own files: a column and its name in the files, like item_id=movieId; repeatable."),
@@ -58,9 +59,9 @@ def import_command(
 ) -> None:
     """Convert a data set to the events, items and scenarios tables that training and replay read.
 
-    Writes events.parquet, items.parquet, scenarios.parquet and dataset.json, or nothing if there is any error;
-    errors are listed with file, line and column. For own files, the settings' [dataset] section defines how labels,
-    negatives and splits are made if the events have none, and [source] how columns are called and times written.
+    Writes a Parquet file per table and dataset.json, or nothing if there is any error; errors are listed with file,
+    line and column. For own files, the settings' [dataset] section defines how labels, negatives and splits are made
+    if the events have none, and [source] how columns are called and times written.
     """
     from export.datasets.registry import import_dataset
 
@@ -69,6 +70,7 @@ def import_command(
         "events": events,
         "items": items,
         "scenarios": scenarios,
+        "users": users,
         "households": households,
         "seed": seed,
         "negatives": negatives,

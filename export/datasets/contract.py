@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 
 from export.datasets.errors import Problem
 from services.events import checks as contract
+from services.features.attribute_rules import find_values_fault
+from services.features.attributes import SLOTS, find_value_fault
 from services.features.event_types import select_event_types
 from services.features.ids import MAX_STORED_ID_BYTES, find_id_fault, find_length_fault
 from services.features.times import describe_future
@@ -86,6 +88,25 @@ def _categories() -> ColumnRule:
     return ColumnRule("categories", suspects, fault)
 
 
+def _category_attributes(column: str) -> ColumnRule:
+    def suspects(table: pa.Table) -> pa.ChunkedArray:
+        rows = len(table)
+        if column not in table.column_names:  # of an import from before there were such attributes
+            return pa.chunked_array([np.zeros(rows, bool)])
+        lists = pa.chunked_array([chunk.items for chunk in table[column].chunks], pa.list_(pa.string()))
+        too_many = pc.any(pc.greater(pc.list_value_length(lists), SLOTS)).as_py()
+        bad = too_many or any(map(find_value_fault, pc.unique(pc.list_flatten(lists)).to_pylist()))
+        return pa.chunked_array([np.full(rows, bool(bad))])
+
+    def fault(given: Sequence[tuple[str, Sequence[str]]] | None) -> str | None:
+        for name, values in given or ():
+            if found := find_values_fault(values):
+                return f"[{name!r}]{found[0]} {found[1]}"
+        return None
+
+    return ColumnRule(column, suspects, fault)
+
+
 def _event_id() -> ColumnRule:
     of_any = _id("event_id").suspects
 
@@ -109,6 +130,7 @@ RULES: dict[str, tuple[ColumnRule, ...]] = {
         _missing_value(),
         _number("value", -contract.MAX_NUMBER, contract.MAX_NUMBER),
         _text("text", contract.MAX_EVENT_TEXT_BYTES),
+        _category_attributes("context_categories"),
     ),
     "items": (
         *map(_id, ("item_id", "scenario_id")),
@@ -117,12 +139,14 @@ RULES: dict[str, tuple[ColumnRule, ...]] = {
         _categories(),
         _text("brand", contract.MAX_FACET_BYTES),
         _number("price", 0.0, contract.MAX_NUMBER),
+        _category_attributes("category_attributes"),
     ),
     "scenarios": (
         _id("scenario_id"),
         _text("name", contract.MAX_NAME_BYTES),
         _text("description", contract.MAX_DESCRIPTION_BYTES),
     ),
+    "users": (_id("user_id"), _category_attributes("category_attributes")),
     "erasures": (_id("user_id", partial(_length, most=MAX_STORED_ID_BYTES)),),
 }
 
@@ -133,7 +157,7 @@ def find_contract_problems(
     """The values of a table that the gateway would refuse, each with its row and column.
 
     Args:
-        name: events, items, scenarios or erasures.
+        name: events, items, scenarios, users or erasures.
         table: the table, or a part of it.
         place: formats the location of a row.
         latest_s: the latest tolerated time, seconds since 1970.

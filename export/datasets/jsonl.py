@@ -1,7 +1,7 @@
 """The adapter of own files: JSON lines, CSV or Parquet, imported by the same rules.
 
 A directory with `events`, `items` and `scenarios` files, with the columns of the three tables or mapped ones; and
-`erasures` if users were erased. Knows the defaults of optional columns and tables.
+optionally `users` with their attributes, and `erasures`. Knows the defaults of optional columns and tables.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from export.datasets.own_files import read_own_files
 from export.datasets.raw_tables import RawTable, TableFile, read_files
 from export.datasets.splits import assign_splits, take_given_splits
 from export.datasets.tables import (
-    ERASURES,
+    ALL_TABLES,
     EVENTS,
     ITEMS,
     SCENARIOS,
-    TABLES,
+    USERS,
     Dataset,
     ReportStep,
     TableSpec,
@@ -56,6 +56,7 @@ def load_jsonl(
     events: Path | None = None,
     items: Path | None = None,
     scenarios: Path | None = None,
+    users: Path | None = None,
     settings: DatasetSettings | None = None,
     reading: SourceSettings | None = None,
     latest_s: float = math.inf,
@@ -72,10 +73,10 @@ def load_jsonl(
     raw = {}
     if form.files and source is None and events is None:
         report("reading the files of the settings")
-        raw = read_own_files(form, (*TABLES, ERASURES), problems)
+        raw = read_own_files(form, ALL_TABLES, problems)
     else:
-        paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios})
-        for spec in (*TABLES, ERASURES):
+        paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios, "users": users})
+        for spec in ALL_TABLES:
             report(f"reading {spec.name}")
             own = ColumnMap(form.columns, form.values if spec is EVENTS else {})
             raw[spec.name] = read_files(spec, [TableFile(path, own) for path in paths[spec.name]], problems, form)
@@ -106,6 +107,7 @@ def finish_dataset(
         items=sort_by_time(dataset.items),
         scenarios=sort_by_time(dataset.scenarios),
         erasures=sort_by_time(dataset.erasures),
+        users=sort_by_time(dataset.users),
     )
 
 
@@ -143,13 +145,15 @@ def _apply_defaults(raw: dict[str, RawTable], rules: DatasetSettings) -> Dataset
     places = [events["scenario_id"], items["scenario_id"]]
     unlisted = _unlisted(places, scenarios["scenario_id"])
     scenarios = _add_missing_rows(SCENARIOS, scenarios, unlisted, pa.repeat(first, len(unlisted)), warnings)
+    erasures, users = raw["erasures"].table, raw["users"].table if "users" in raw else USERS.schema.empty_table()
     return Dataset(
         events,
         items,
         scenarios,
         warnings=tuple(warnings),
         remarks=tuple(remarks),
-        erasures=raw["erasures"].table,
+        erasures=erasures,
+        users=_replace_column(users, "time", lambda t: pc.fill_null(t["time"], first)),
     )
 
 

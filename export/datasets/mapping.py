@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from export.datasets.errors import DatasetError
-from export.datasets.tables import TABLES, TableSpec
+from export.datasets.tables import ALL_TABLES, TableSpec
 
 INDEX_NAMES = ("", "Unnamed: 0", "__index_level_0__", "index", "level_0")
 """Names that pandas gives to the index of a table where it is written as a column."""
@@ -64,7 +64,7 @@ class ColumnMap:
 
 
 def map_columns(spec: TableSpec) -> set[str]:
-    """Columns of the table that hold named numbers."""
+    """Columns of the table that hold named numbers or texts."""
     return {column.name for column in spec.columns if pa.types.is_map(column.type)}
 
 
@@ -81,7 +81,7 @@ def describe_unknown(name: str, spec: TableSpec, *, from_text: bool = False) -> 
 def check_mapped(columns: Mapping[str, tuple[str, ...]], found: set[str]) -> None:
     """Raise DatasetError for a mapped column that is in no table, or that no file has."""
     for target, names in columns.items():
-        if target.partition(".")[0] not in {name for spec in TABLES for name in spec.names}:
+        if target.partition(".")[0] not in {name for spec in ALL_TABLES for name in spec.names}:
             raise DatasetError(f"--map {target}={'/'.join(names)}: no table has a column {target}")
         if target not in found:
             raise DatasetError(f"--map {target}={'/'.join(names)}: no file has a column {'/'.join(names)}")

@@ -108,7 +108,7 @@ def _with_positive_events(events: RawTable, kind: str) -> RawTable:
     columns = {
         name: own[name]
         for name in own.column_names
-        if name in {"user_id", "scenario_id", "item_id", "request_id", "context"}
+        if name in {"user_id", "scenario_id", "item_id", "request_id", *REQUEST_COLUMNS}
     }
     made = from_columns(
         EVENTS,

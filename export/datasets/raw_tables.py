@@ -16,7 +16,8 @@ from export.datasets.columns import ColumnConverter, python_values
 from export.datasets.errors import Problem
 from export.datasets.file_batches import Batch, Cells, FileBatches, Locate, first_given, open_batches
 from export.datasets.mapping import ColumnMap, describe_unknown
-from export.datasets.tables import ColumnSpec, TableSpec
+from export.datasets.mixed_attributes import CATEGORY_COLUMNS, may_hold_texts, split_attributes
+from export.datasets.tables import CATEGORIES, ColumnSpec, TableSpec
 from export.datasets.times import TimeParser
 from export.datasets.validation import describe_row
 from services.settings.source import SourceSettings
@@ -25,6 +26,7 @@ REQUIRED = {
     "events": ("user_id", "scenario_id", "type", "time"),
     "items": ("item_id",),
     "scenarios": ("scenario_id",),
+    "users": ("user_id",),
     "erasures": ("user_id", "time"),
 }
 """Columns without which a file is of no use; the others have defaults."""
@@ -111,19 +113,43 @@ class _TableReader:
         self._converters = {
             c.name: ColumnConverter(c, self._times, self._separator, from_text=self._text) for c in spec.columns
         }
-        entry = ColumnSpec("entry", pa.float64(), True, "An entry of a map.")
-        self._number = ColumnConverter(entry, self._times, self._separator, from_text=self._text)
+        self._number, self._texts = (
+            ColumnConverter(entry, self._times, self._separator, from_text=self._text)
+            for entry in (
+                ColumnSpec("entry", pa.float64(), True, "A number of a map."),
+                ColumnSpec("entry", pa.list_(pa.string()), True, "Texts of a map."),
+            )
+        )
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows as tables of the spec's schema."""
         for batch in self._file.batches:
             sources = self._sources(batch)
             found: list[tuple[int, str, str]] = []
+            self._move_categories(batch, sources, found)
             arrays = [self._column(c.name, batch, sources, found) for c in self._spec.columns]
             order = {name: n for n, name in enumerate(self._spec.names)}
             for row, column, reason in sorted(found, key=lambda p: (p[0], order.get(p[1].partition(".")[0], 0))):
                 self._problems.append(Problem(self.locate(batch.first + row), column, reason))
             yield pa.Table.from_arrays(arrays, schema=self._spec.schema)
+
+    def _move_categories(
+        self, batch: Batch, sources: dict[str, tuple[str, ...]], found: list[tuple[int, str, str]]
+    ) -> None:
+        """Move texts and lists of texts among the attributes to the column that holds them."""
+        for column, target in CATEGORY_COLUMNS.items():
+            given = batch.columns[sources[column][0]] if column in sources else []
+            if column not in sources or (isinstance(given, pa.Array) and not may_hold_texts(given.type)):
+                continue
+
+            def report(row: int, reason: str, column: str = column) -> None:
+                found.append((row, column, reason))
+
+            others = batch.columns[sources[target][0]] if target in sources else [None] * batch.rows
+            numbers, texts = split_attributes(_as_list(given, report), _as_list(others, report))
+            if any(texts):
+                batch.columns |= {f"<{column}>": numbers, f"<{target}>": texts}
+                sources |= {column: (f"<{column}>",), target: (f"<{target}>",)}
 
     def notes(self) -> list[str]:
         """What was read otherwise than by the word: units found, columns left out."""
@@ -216,13 +242,15 @@ class _TableReader:
     ) -> pa.Array:
         """A map made of one column of the file for each entry."""
         name = entries[0].partition(".")[0]
+        converter = self._texts if self._spec.column(name).type == CATEGORIES else self._number
+        hint = f"; texts are read as {CATEGORY_COLUMNS[name]}.{{entry}}" if name in CATEGORY_COLUMNS else ""
         columns = []
         for target in entries:
 
             def report(row: int, reason: str, target: str = target) -> None:
-                found.append((row, target, reason))
+                found.append((row, target, reason + hint.format(entry=target.partition(".")[2])))
 
-            columns.append(self._number.convert(batch.columns[sources[target][0]], report).to_pylist())
+            columns.append(converter.convert(batch.columns[sources[target][0]], report).to_pylist())
         keys = [target.partition(".")[2] for target in entries]
         rows = [
             [(key, value) for key, value in zip(keys, row, strict=True) if value is not None]

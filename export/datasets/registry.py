@@ -21,7 +21,7 @@ from export.datasets.jsonl import load_jsonl
 from export.datasets.movielens.adapter import load_movielens
 from export.datasets.sequence import load_sequence
 from export.datasets.storage import write_dataset
-from export.datasets.tables import SPLITS, TABLES, Dataset, ReportStep
+from export.datasets.tables import SPLITS, TABLES, USERS, Dataset, ReportStep
 
 FORMAT_VERSION = 1
 
@@ -54,7 +54,7 @@ class ImportSummary:
     seconds: float
 
 
-OWN_FILES = frozenset({"source", "events", "items", "scenarios", "settings", "reading", LATEST})
+OWN_FILES = frozenset({"source", "events", "items", "scenarios", "users", "settings", "reading", LATEST})
 """Options of the adapters of own files."""
 
 ADAPTERS: dict[str, Adapter] = {
@@ -113,7 +113,8 @@ def import_dataset(adapter: str, out: Path, *, report: ReportStep = lambda _: No
     report("validating and writing")
     counts = count_events(dataset.events)
     times = pc.min_max(dataset.events["time"]).as_py()
-    rows = {spec.name: len(dataset.table(spec.name)) for spec in TABLES}
+    present = (*TABLES, *([USERS] if len(dataset.users) else []))
+    rows = {spec.name: len(dataset.table(spec.name)) for spec in present}
     info = {
         "format": FORMAT_VERSION,
         "adapter": adapter,

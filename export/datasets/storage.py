@@ -1,4 +1,4 @@
-"""An imported data set on disk: three Parquet files and dataset.json in one directory, and erasures if there are any.
+"""An imported data set on disk: Parquet files and dataset.json in one directory, and erasures if there are any.
 
 Knows files and row groups; knows nothing of the rows beyond their schema.
 """
@@ -20,12 +20,18 @@ import pyarrow.parquet as pq
 from export.datasets.contract import find_contract_problems
 from export.datasets.erasures import drop_erased_events, read_erasures, write_erasures
 from export.datasets.errors import DatasetError, Problem, reading, writing
-from export.datasets.tables import EVENTS, TABLES, Dataset
+from export.datasets.tables import EVENTS, TABLES, USERS, Dataset
 from export.datasets.validation import validate_dataset, validate_order
 from services.settings.private_files import make_private_directory
 
 ROW_GROUP_ROWS = 131_072
 INFO_FILE = "dataset.json"
+
+WRITTEN = (*TABLES, USERS)
+"""Tables that an import writes; imports from before there was one of users lack it."""
+
+OF_USERS = (EVENTS.name, USERS.name)
+"""Tables whose rows of erased users are dropped."""
 
 
 def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
@@ -45,7 +51,7 @@ def write_dataset(dataset: Dataset, out: Path, info: dict[str, Any]) -> None:
             with _one_at_a_time(out):
                 (out / INFO_FILE).unlink(missing_ok=True)
                 write_erasures(out, dataset.erasures)
-                for name in [*(f"{spec.name}.parquet" for spec in TABLES), INFO_FILE]:
+                for name in [*(f"{spec.name}.parquet" for spec in WRITTEN), INFO_FILE]:
                     (staging / name).chmod(0o600)
                     (staging / name).replace(out / name)
         finally:
@@ -64,7 +70,7 @@ def _one_at_a_time(directory: Path) -> Iterator[None]:
 
 
 def _write_staged(dataset: Dataset, staging: Path, info: dict[str, Any]) -> None:
-    for spec in TABLES:
+    for spec in WRITTEN:
         table = dataset.table(spec.name)
         file = staging / f"{spec.name}.parquet"
         pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
@@ -78,7 +84,7 @@ def _describe_stored_row(file: Path, first: int, _: str, row: int) -> str:
 class DatasetReader:
     """Reads an imported data set; events can be streamed without loading them all.
 
-    Every read drops the events of erased users up to their erasure.
+    Every read drops events and attributes of erased users up to their erasure.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,6 +99,8 @@ class DatasetReader:
 
     def rows(self, table: str) -> int:
         """Number of rows of a table from its metadata; includes those of erased users."""
+        if self._is_absent(table):
+            return 0
         with reading(self._file(table)):
             return int(pq.read_metadata(self._file(table)).num_rows)
 
@@ -103,6 +111,8 @@ class DatasetReader:
 
     def schema(self, table: str) -> pa.Schema:
         """The schema of a table on disk."""
+        if self._is_absent(table):
+            return USERS.schema
         with reading(self._file(table)):
             return pq.read_schema(self._file(table))
 
@@ -110,12 +120,16 @@ class DatasetReader:
         self, table: str, columns: Sequence[str] | None = None, batch_rows: int = ROW_GROUP_ROWS
     ) -> Iterator[pa.RecordBatch]:
         """Read the rows of a table in order, at most `batch_rows` at a time."""
+        if self._is_absent(table):
+            return
         with reading(self._file(table)), pq.ParquetFile(self._file(table)) as file:
             for batch in file.iter_batches(batch_rows, columns=self._columns_to_read(table, columns)):
                 yield from self._without_erased(table, pa.Table.from_batches([batch]), columns).to_batches()
 
     def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a whole table."""
+        if self._is_absent(table):
+            return USERS.schema.empty_table() if columns is None else USERS.schema.empty_table().select(list(columns))
         with reading(self._file(table)):
             read = pq.read_table(self._file(table), columns=self._columns_to_read(table, columns))
         return self._without_erased(table, read, columns)
@@ -127,7 +141,7 @@ class DatasetReader:
         erased users are left out, and not counted.
         """
         problems: list[Problem] = []
-        for spec in TABLES:
+        for spec in WRITTEN:
             first = 1
             for batch in self.batches(spec.name):
                 table = pa.Table.from_batches([batch])
@@ -138,8 +152,8 @@ class DatasetReader:
             raise DatasetError(f"{len(problems)} values of {self.path} break the events contract", problems)
 
     def dataset(self) -> Dataset:
-        """Read all three tables and the erasures into memory."""
-        tables = {spec.name: self.table(spec.name) for spec in TABLES}
+        """Read all tables and the erasures into memory."""
+        tables = {spec.name: self.table(spec.name) for spec in WRITTEN}
         return Dataset(
             **tables,
             erasures=self._erasures,
@@ -150,16 +164,20 @@ class DatasetReader:
     def _file(self, table: str) -> Path:
         return self.path / f"{table}.parquet"
 
+    def _is_absent(self, table: str) -> bool:
+        """Whether the table is that of users, and the import from before there was one."""
+        return table == USERS.name and not self._file(table).is_file()
+
     def _columns_to_read(self, table: str, columns: Sequence[str] | None) -> list[str] | None:
         """The requested columns, and those that erasures need."""
         if columns is None:
             return None
-        filtered = table == EVENTS.name and self._erasures.num_rows
+        filtered = table in OF_USERS and self._erasures.num_rows
         return list(dict.fromkeys([*columns, *(("user_id", "time") if filtered else ())]))
 
     def _without_erased(self, table: str, read: pa.Table, columns: Sequence[str] | None) -> pa.Table:
         """The requested columns, without rows of erased users."""
-        if table != EVENTS.name or not self._erasures.num_rows:
+        if table not in OF_USERS or not self._erasures.num_rows:
             return read
         kept = drop_erased_events(read, self._erasures)
         return kept if columns is None else kept.select(list(columns))

@@ -1,4 +1,4 @@
-"""The three tables of every data set: events, items and scenarios; and erasures.
+"""The three tables of every data set: events, items and scenarios; and users' attributes and erasures.
 
 Knows their columns with documentation, and the order of rows. Knows nothing of sources (the adapters do), files
 (storage.py) or invalid values (validation.py).
@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from services.features.event_types import EVENT_TYPES
 
 TIME = pa.timestamp("ms", tz="UTC")
+NUMBERS = pa.map_(pa.string(), pa.float64())
+CATEGORIES = pa.map_(pa.string(), pa.list_(pa.string()))
 
 ROW_TYPES = (*EVENT_TYPES, "candidate")
 """Types of rows of the events table: behaviour event types, in the order of their count arrays, then candidates."""
@@ -24,7 +26,7 @@ SPLITS = ("train", "validation", "test")
 SAMPLINGS = ("uniform", "popularity")
 """How negatives are drawn: from all items equally, or by their number of engagements so far."""
 
-REQUEST_COLUMNS = ("context",)
+REQUEST_COLUMNS = ("context", "context_categories")
 """Columns of an event that describe its request: a row that is made from the event takes them."""
 
 ReportStep = Callable[[str], None]
@@ -106,9 +108,15 @@ EVENTS = TableSpec(
         ),
         ColumnSpec(
             "context",
-            pa.map_(pa.string(), pa.float64()),
+            NUMBERS,
             True,
-            "Context of the request, as declared numeric attributes (for example the device); may be empty.",
+            "Context of the request, as declared attributes: numbers, texts and lists of texts; may be empty.",
+        ),
+        ColumnSpec(
+            "context_categories",
+            CATEGORIES,
+            True,
+            "Texts and lists of texts of `context`; an import moves them here.",
         ),
         ColumnSpec(
             "sampling",
@@ -139,7 +147,13 @@ ITEMS = TableSpec(
         ColumnSpec("categories", pa.list_(pa.string()), False, "Category names, from broad to fine; may be empty."),
         ColumnSpec("brand", pa.string(), True, "Brand or maker."),
         ColumnSpec("price", pa.float64(), True, "List price, in the data set's currency."),
-        ColumnSpec("attributes", pa.map_(pa.string(), pa.float64()), False, "Named numeric attributes; may be empty."),
+        ColumnSpec("attributes", NUMBERS, False, "Named attributes: numbers, texts and lists of texts; may be empty."),
+        ColumnSpec(
+            "category_attributes",
+            CATEGORIES,
+            True,
+            "Texts and lists of texts of `attributes`; an import moves them here.",
+        ),
     ),
 )
 
@@ -155,6 +169,23 @@ SCENARIOS = TableSpec(
 )
 
 TABLES = (EVENTS, ITEMS, SCENARIOS)
+"""The tables that every data set has."""
+
+USERS = TableSpec(
+    "users",
+    "one version of a user's attributes; sorted by time; optional",
+    (
+        ColumnSpec("user_id", pa.string(), False, "User, with or without events."),
+        ColumnSpec("time", TIME, False, "Start of validity of this version, inclusive."),
+        ColumnSpec("attributes", NUMBERS, True, "Named attributes: numbers, texts and lists of texts; may be empty."),
+        ColumnSpec(
+            "category_attributes",
+            CATEGORIES,
+            True,
+            "Texts and lists of texts of `attributes`; an import moves them here.",
+        ),
+    ),
+)
 
 ERASURES = TableSpec(
     "erasures",
@@ -168,9 +199,13 @@ ERASURES = TableSpec(
 )
 
 
+ALL_TABLES = (*TABLES, USERS, ERASURES)
+"""All tables that a data set may have."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """The three tables, their source, and the erasures.
+    """The three tables, their source, the users and the erasures.
 
     `notes` are about the source; `warnings` ask for something to be done; `remarks` say what the import chose.
     """
@@ -183,11 +218,12 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     erasures: pa.Table = field(default_factory=ERASURES.schema.empty_table)
+    users: pa.Table = field(default_factory=USERS.schema.empty_table)
 
     def table(self, name: str) -> pa.Table:
-        """The table called events, items, scenarios or erasures."""
-        tables = {"events": self.events, "items": self.items, "scenarios": self.scenarios, "erasures": self.erasures}
-        return tables[name]
+        """The table called events, items, scenarios, users or erasures."""
+        table: pa.Table = getattr(self, name)
+        return table
 
 
 def from_columns(spec: TableSpec, columns: dict[str, Any], rows: int) -> pa.Table:

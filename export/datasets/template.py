@@ -1,4 +1,4 @@
-"""A template for own data: three small tables, their settings, and documentation of each column.
+"""A template for own data: small tables, their settings, and documentation of each column.
 
 Synthetic: a shop for films and devices on phone, desktop and TV. It imports, checks, replays and trains unchanged.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.datasets.errors import DatasetError
-from export.datasets.tables import TABLES, columns_markdown
+from export.datasets.tables import TABLES, USERS, columns_markdown
 
 Row = dict[str, Any]
 
@@ -76,6 +76,14 @@ ITEMS = (
 
 BANNERS = (("film-04", "tv", "2025-09-03T00:00:00Z"), ("audio-01", "desktop", "2025-09-03T00:00:00Z"))
 
+# Users: age, job, what they said they like. Dora has no events yet.
+USER_ATTRIBUTES = (
+    ("ana", 24, "student", ("comedy", "crime")),
+    ("ben", 41, "teacher", ("crime",)),
+    ("chloe", 35, "engineer", ("sci-fi",)),
+    ("dora", 22, "student", ()),
+)
+
 # Impressions: request, user, scenario, time, the two items.
 IMPRESSIONS = (
     ("r1", "ana", "phone", "2025-09-02T08:10:00Z", ("audio-02", "film-01")),
@@ -107,18 +115,17 @@ half_lives_s = [3600.0, 86400.0, 2592000.0]
 
 # From which value on an event likes its item: what is liked, and what is not, becomes features, and a value below is no
 # engagement. With ratings (or stars of comments, or seconds of dwell of clicks):
-# [features.liked_from]
-# rating = 4.0
+# liked_from = { rating = 4.0 }
 
-# Your own numeric attributes (column attributes of items) that become features.
-[[features.attributes]]
-name = "minutes"
-entity = "item"
-transform = "log1p"
-
-[[features.attributes]]
-name = "banner"
-entity = "item_scenario"
+# Your own attributes that become features: of items, items in scenarios and users (column attributes), and of requests
+# (entity "context", column context). Kinds: number (default), category (one text), categories (a list of texts).
+attributes = [
+  { name = "minutes", entity = "item", transform = "log1p" },
+  { name = "banner", entity = "item_scenario" },
+  { name = "age", entity = "user" },
+  { name = "job", entity = "user", kind = "category", buckets = 8 },
+  { name = "likes", entity = "user", kind = "categories", values = ["comedy", "crime", "drama", "sci-fi"] },
+]
 
 [dataset]
 # These events have no column label, so labels are made at import. Event types that make a positive:
@@ -139,8 +146,8 @@ test_from = 2025-09-10T00:00:00Z
 GUIDE = """\
 # Your data set
 
-Three tables as JSON lines (or Parquet with the same columns), and their settings. Replace the lines by yours; columns
-that may be null can be omitted, and so can the whole items and scenarios files.
+Tables as JSON lines (or Parquet with the same columns), and their settings. Replace the lines by yours; columns that
+may be null can be omitted, and so can the whole files of items, scenarios and users.
 
 ```sh
 export CROSSREC_CONFIG=$PWD/crossrec.toml
@@ -161,8 +168,9 @@ def write_template(directory: Path) -> list[Path]:
         "scenarios.jsonl": _lines(
             [{"scenario_id": s, "time": OPENED, "name": name, "description": text} for s, name, text in SCENARIOS]
         ),
+        "users.jsonl": _lines(_users()),
         "crossrec.toml": SETTINGS,
-        "README.md": GUIDE + "".join(f"\n## {s.name}: {s.row}\n\n{columns_markdown(s)}\n" for s in TABLES),
+        "README.md": GUIDE + "".join(f"\n## {s.name}: {s.row}\n\n{columns_markdown(s)}\n" for s in (*TABLES, USERS)),
     }
     existing = [name for name in files if (directory / name).exists()]
     if existing or (directory.exists() and not directory.is_dir()):
@@ -184,6 +192,13 @@ def _events() -> list[Row]:
     names = ("user_id", "scenario_id", "item_id", "type", "time", "value")
     actions = [{name: v for name, v in zip(names, row, strict=True) if v is not None} for row in ACTIONS]
     return [*impressions, *actions]
+
+
+def _users() -> list[Row]:
+    return [
+        {"user_id": user, "time": OPENED, "attributes": {"age": age, "job": job, "likes": likes}}
+        for user, age, job, likes in USER_ATTRIBUTES
+    ]
 
 
 def _items() -> list[Row]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from export.datasets.contract import find_contract_problems
 from export.datasets.errors import DatasetError, Problem
 from export.datasets.tables import (
-    ERASURES,
+    ALL_TABLES,
     EVENTS,
     ITEMS,
     LABELLED_TYPES,
@@ -22,6 +22,7 @@ from export.datasets.tables import (
     SCENARIOS,
     SPLITS,
     TABLES,
+    USERS,
     Dataset,
     TableSpec,
     event_order,
@@ -166,6 +167,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
         *(_attributes_only(c) for c in ("title", "description", "brand", "price")),
     ),
     "scenarios": (Rule("scenario_id", "is empty", lambda t: pc.equal(t["scenario_id"], "")),),
+    "users": (
+        Rule("user_id", "is empty", lambda t: pc.equal(t["user_id"], "")),
+        Rule(
+            "attributes", "holds a value that is not finite", lambda t: _has_bad_element(t, "attributes", _bad_number)
+        ),
+    ),
     "erasures": (Rule("user_id", "is empty", lambda t: pc.equal(t["user_id"], "")),),
 }
 
@@ -173,6 +180,7 @@ KEYS = {
     "events": ("event_id",),
     "items": ("item_id", "scenario_id", "time"),
     "scenarios": ("scenario_id", "time"),
+    "users": ("user_id", "time"),
     "erasures": ("user_id", "time"),
 }
 
@@ -184,9 +192,7 @@ def describe_row(table: str, row: int) -> str:
 
 def validate_dataset(dataset: Dataset, place: Place = describe_row, latest_s: float = np.inf) -> None:
     """Raise DatasetError with every invalid row, also of a time after `latest_s`; the row order does not matter."""
-    problems = [
-        p for spec in (*TABLES, ERASURES) for p in find_problems(spec, dataset.table(spec.name), place, latest_s)
-    ]
+    problems = [p for spec in ALL_TABLES for p in find_problems(spec, dataset.table(spec.name), place, latest_s)]
     problems += _find_dangling_ids(dataset, place)
     if problems:
         raise DatasetError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in the data set", problems)
@@ -210,7 +216,7 @@ def find_problems(
 def validate_order(dataset: Dataset) -> None:
     """Raise DatasetError for the first row of each table that is earlier than its predecessor."""
     problems = []
-    for spec in TABLES:
+    for spec in (*TABLES, USERS):
         table = dataset.table(spec.name)
         time = table["time"].cast(pa.int64()).to_numpy()
         kind = event_order(table) if spec is EVENTS else np.zeros(len(time), dtype=np.int8)

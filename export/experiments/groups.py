@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from services.features.event_types import OPINION_TYPES
 
+OTHERS = "declared attributes"
+
 RULES = (
+    (OTHERS, (r"^behavior/(context|profile)_", r"^item/item_.*([=#]|~unknown$)")),
     ("opinions", (r"_liked_share_", r"_opinions_", rf"({'|'.join(OPINION_TYPES)})_value$")),
     ("language", (r"^language/", r"^item_text/", r"similarity")),
     ("scenario features", (r"^scenario/",)),
@@ -23,8 +26,6 @@ RULES = (
     ("item popularity", (r"engagement", r"unique_users")),
 )
 """Group and patterns; the first group with a pattern found in the name decides. A kind is a category or brand."""
-
-OTHERS = "declared attributes"
 
 CUMULATIVE = (
     "user x item",

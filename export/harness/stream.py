@@ -75,7 +75,7 @@ def _behavior(history: DatasetHistory, rows: range) -> Iterator[tuple[float, eve
 def _updates(
     history: DatasetHistory, config: FeatureConfig, begin_s: float, end_s: float
 ) -> Iterator[tuple[float, events_pb2.Entry]]:
-    states, declared = history.item_scenarios, config.attributes_of("item_scenario")
+    states, declared = history.item_scenarios, config.numbers_of("item_scenario")
     for row in range(*states.time_s.searchsorted([begin_s, end_s], side="right")):
         update = events_pb2.ItemScenarioUpdate(
             item_id=states.item[row],

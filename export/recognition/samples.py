@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
 from export.recognition.contexts import Contexts, RecognitionError, sample_contexts, split_starts, target_scenarios
-from export.replay.history import DatasetHistory, ItemScenarios, load_history, request_contexts
+from export.replay.attribute_columns import context_columns
+from export.replay.history import DatasetHistory, ItemScenarios, load_history
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests, Snapshots
 from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
@@ -139,10 +140,10 @@ def _behavior_history(history: DatasetHistory, contexts: Contexts) -> DatasetHis
 
 def _context_attributes(schema: Schema, reader: DatasetReader, contexts: Contexts) -> Floats:
     """Declared context attributes of the contexts' events, [M, A]; defaults where the data set has none."""
-    names = [name for name in ("type", "context") if name in reader.columns("events")]
+    names = [name for name in ("type", "context", "context_categories") if name in reader.columns("events")]
     events = reader.table("events", names)
     behavior = events.filter(pc.not_equal(events["type"], "candidate"))
-    return request_contexts(behavior.take(pa.array(contexts.event)), schema.config)
+    return context_columns(behavior.take(pa.array(contexts.event)), schema.config)
 
 
 def _replay_features(

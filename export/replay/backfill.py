@@ -137,7 +137,7 @@ def fold_share(settings: Settings, data: Path, until_s: float, share: int, share
     schema, reader = build_schema(settings.features), DatasetReader(data)
     encoder = open_encoder(settings.encoder_dir)
     store = ColumnRowStore(schema)
-    replay = Replay(load_catalogue(reader, schema.config), schema, encoder, store)
+    replay = Replay(load_catalogue(reader, schema.config, share, shares), schema, encoder, store)
     events = 0
     for behavior, texts in behavior_chunks(reader, schema.config, until_s, share, shares, CHUNK_ROWS):
         replay.feed(behavior, texts)

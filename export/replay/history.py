@@ -1,10 +1,10 @@
-"""Reads the three tables of a data set into arrays in time order, whole or in chunks, for the replay.
+"""Reads the tables of a data set into arrays in time order, whole or in chunks, for the replay.
 
 Knows the tables' columns; knows nothing of features beyond the array shapes that folding needs.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,17 @@ import pyarrow.compute as pc
 
 from export.datasets.requests import group_requests
 from export.datasets.storage import DatasetReader
+from export.replay.attribute_columns import check_kinds, context_columns, key_columns, number_columns
 from export.rows.requests import LabelledRequests, Strings
 from services.features.catalogue import ItemState, ScenarioState
-from services.features.config import Attribute, FeatureConfig
+from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import NO_KEY, keys64
+from services.features.profile import ProfileUpdates, no_updates
 from services.features.rows import Floats
+
+ATTRIBUTE_COLUMNS = ("attributes", "category_attributes")
 
 REPLAYED = (0, 0)
 """Topic epoch and partition of replayed records; Kafka's epochs start at 1."""
@@ -44,6 +48,7 @@ class DatasetHistory:
     items: list[tuple[str, ItemState]]
     item_scenarios: ItemScenarios
     scenarios: list[tuple[str, ScenarioState]]
+    users: ProfileUpdates = field(default_factory=no_updates)
 
 
 def load_history(reader: DatasetReader, config: FeatureConfig) -> DatasetHistory:
@@ -58,11 +63,13 @@ def load_history(reader: DatasetReader, config: FeatureConfig) -> DatasetHistory
     )
 
 
-def load_catalogue(reader: DatasetReader, config: FeatureConfig) -> DatasetHistory:
-    """Read a data set's items and scenarios, without events and requests."""
+def load_catalogue(reader: DatasetReader, config: FeatureConfig, share: int = 0, shares: int = 1) -> DatasetHistory:
+    """Read a data set's items, scenarios and attributes of users (of a share of them), without events and requests."""
     nothing = reader.schema("events").empty_table()
     items = reader.table("items")
     own = pc.is_null(items["scenario_id"])
+    for entity, kept in (("item", own), ("item_scenario", pc.invert(own))):
+        check_kinds("items", items.filter(kept), config, entity, ATTRIBUTE_COLUMNS)  # type: ignore[arg-type]
     return DatasetHistory(
         behavior=_behavior(nothing, config, 0),
         behavior_text=_strings(nothing["text"]),
@@ -73,6 +80,24 @@ def load_catalogue(reader: DatasetReader, config: FeatureConfig) -> DatasetHisto
             (row["scenario_id"], ScenarioState(row["time"].timestamp(), row["name"], row["description"]))
             for row in reader.table("scenarios").to_pylist()
         ],
+        users=_profile_updates(reader.table("users"), config, share, shares),
+    )
+
+
+def _profile_updates(users: pa.Table, config: FeatureConfig, share: int, shares: int) -> ProfileUpdates:
+    """Updates in time order; the replay sets their positions."""
+    check_kinds("users", users, config, "user", ATTRIBUTE_COLUMNS)
+    if not users.num_rows or not config.attributes_of("user"):
+        return no_updates()
+    if shares > 1:
+        users = users.filter(_share_mask(users["user_id"], share, shares))
+    rows = users.num_rows
+    return ProfileUpdates(
+        user=_strings(users["user_id"]),
+        time_s=_seconds(users["time"]),
+        attributes=number_columns(users["attributes"], config.numbers_of("user"), rows),
+        category_keys=key_columns(users["category_attributes"], config.categories_of("user"), rows),
+        position=np.zeros((rows, 3), np.int64),
     )
 
 
@@ -224,28 +249,9 @@ def _requests(table: pa.Table, config: FeatureConfig) -> LabelledRequests:
         label=table["label"].to_numpy().astype(np.int64),
         split=_strings(table["split"]),
         time_s=_seconds(table["time"]),
-        context=request_contexts(table, config),
+        context=context_columns(table, config),
         sampling=_strings(table["sampling"]) if "sampling" in table.column_names else None,
     )
-
-
-def request_contexts(events: pa.Table, config: FeatureConfig) -> Floats:
-    """Declared context attributes of events, [E, A]; defaults where the data has none."""
-    declared = config.attributes_of("context")
-    if "context" not in events.column_names:
-        return np.tile(np.array([a.default for a in declared]), (events.num_rows, 1))
-    return _attribute_values(events["context"], declared)
-
-
-def _attribute_values(column: pa.ChunkedArray, declared: tuple[Attribute, ...]) -> Floats:
-    """A column of maps as the declared attributes, [rows, A]; defaults where a map lacks one."""
-    values = np.tile(np.array([a.default for a in declared], np.float64), (len(column), 1))
-    maps = column.combine_chunks()
-    row = np.repeat(np.arange(len(column)), np.diff(maps.offsets.to_numpy()))
-    for number, attribute in enumerate(declared):
-        given = pc.equal(maps.keys, attribute.name).to_numpy(zero_copy_only=False)
-        values[row[given], number] = maps.items.to_numpy(zero_copy_only=False)[given]
-    return values
 
 
 def _item_states(table: pa.Table) -> Iterator[tuple[str, ItemState]]:
@@ -265,6 +271,7 @@ def item_state(row: dict[str, object]) -> ItemState:
         brand=str(row["brand"] or ""),
         price=-1.0 if price is None else float(price),  # type: ignore[arg-type]
         attributes=dict(row["attributes"] or ()),  # type: ignore[call-overload]
+        category_attributes=dict(row.get("category_attributes") or ()),  # type: ignore[call-overload]
     )
 
 
@@ -273,5 +280,5 @@ def _item_scenarios(table: pa.Table, config: FeatureConfig) -> ItemScenarios:
         item=_strings(table["item_id"]),
         scenario=_strings(table["scenario_id"]),
         time_s=_seconds(table["time"]),
-        attributes=_attribute_values(table["attributes"], config.attributes_of("item_scenario")),
+        attributes=number_columns(table["attributes"], config.numbers_of("item_scenario"), table.num_rows),
     )

@@ -25,6 +25,9 @@ GROUP_BYTES = 8 << 20
 _TYPES = {"float64": pa.float64(), "int64": pa.int64(), "string": pa.string()}
 _SAMPLED = ("user", "user_scenario")
 
+TIMES = ("time_s", "updated_s", "profile_s")
+"""Features that hold the time of a row's newest event or update; a version is valid from the latest of them."""
+
 
 class OfflineRecorder:
     """A RowStore over another one that records row versions; a context manager.
@@ -178,14 +181,10 @@ def _table(keys: Sequence[Key], block: Block) -> pa.Table:
         else:
             lengths = np.full(block.size, feature.length)
             columns[feature.name] = _lists(block.fixed[feature.name].reshape(-1), lengths, _TYPES[feature.dtype])
-    times = block.floats("time_s" if "time_s" in block.fixed else "updated_s") if _has_time(block) else None
-    micros = np.zeros(block.size, np.int64) if times is None else np.rint(times * 1e6).astype(np.int64)
+    times = [block.floats(name) for name in TIMES if name in block.fixed]
+    micros = np.rint(np.max(times, axis=0) * 1e6).astype(np.int64) if times else np.zeros(block.size, np.int64)
     columns["event_timestamp"] = pa.array(micros).cast(pa.timestamp("us", tz="UTC"))
     return pa.table(columns)
-
-
-def _has_time(block: Block) -> bool:
-    return "time_s" in block.fixed or "updated_s" in block.fixed
 
 
 def _lists(values: np.ndarray, lengths: np.ndarray, kind: pa.DataType) -> pa.Array:

@@ -1,7 +1,7 @@
 """The replay: folds history into a store in time order and pauses at each request time, so that rows can be read.
 
-A request at time t sees updates of items and scenarios up to and including t, and behaviour strictly before t: events
-at the time of a request or later must not influence its features.
+A request at time t sees updates of users, items and scenarios up to and including t, and behaviour strictly before t:
+events at the time of a request or later must not influence its features.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ from export.rows.requests import CurrentRows, LabelledRequests, Snapshots, Strin
 from services.features import activity
 from services.features.catalogue import CatalogueState
 from services.features.events import Events
+from services.features.profile import ProfileUpdates
 from services.features.rows import Floats, Ints
 from services.features.schema import Schema
 from services.store.folding import (
@@ -68,7 +69,7 @@ class Replay:
     ) -> None:
         self._history, self._schema, self._encoder, self._store = history, schema, encoder, store
         self._recorder = recorder
-        self._done = dict.fromkeys(("behavior", "items", "item_scenarios", "scenarios", "requests"), 0)
+        self._done = dict.fromkeys(("behavior", "items", "item_scenarios", "scenarios", "users", "requests"), 0)
         self._item_times = np.array([state.time_s for _, state in history.items])
         self._scenario_times = np.array([state.time_s for _, state in history.scenarios])
         first: dict[str, float] = {}
@@ -76,7 +77,7 @@ class Replay:
         self._version_times = np.array(versions, np.float64)
         self._scenarios: set[str] = set()
         self._group_rows = STEP_ROWS
-        self._reached_s = -np.inf
+        self._reached_s, self._newest_offset = -np.inf, -1
 
     def feed(self, behavior: Events, texts: Strings, requests: LabelledRequests | None = None) -> None:
         """Replace the history's events, all of which must be folded, by the following ones; requests likewise."""
@@ -115,7 +116,8 @@ class Replay:
         for name, own in self._times().items():
             side: Literal["left", "right"] = "left" if name == "behavior" else "right"
             count = np.diff(np.searchsorted(own, times, side), prepend=self._done[name])
-            is_alone |= count > STEP_ROWS
+            # Updates of users come rarely, or all at once: their steps are folded alone.
+            is_alone |= count > (0 if name == "users" else STEP_ROWS)
             rows += count
         self._scenarios.update(self._history.behavior.scenario)
         if len(self._scenarios) > self._schema.config.user_scenarios:
@@ -134,6 +136,7 @@ class Replay:
             "items": self._item_times,
             "item_scenarios": self._history.item_scenarios.time_s,
             "scenarios": self._scenario_times,
+            "users": self._history.users.time_s,
             "requests": self._history.requests.time_s,
         }
 
@@ -171,7 +174,7 @@ class Replay:
 
     def _fold_catalogue(self, rows: VersionedRows, times: Floats) -> None:
         store = SteppedStore(rows, self._store)
-        catalogue = {name: own for name, own in self._times().items() if name not in ("behavior", "requests")}
+        catalogue = {name: own for name, own in self._times().items() if name not in ("behavior", "users", "requests")}
         updates = np.concatenate([own[self._done[name] :] for name, own in catalogue.items()])
         steps = np.unique(np.searchsorted(times, updates[updates <= times[-1]]))
         for step, time_s in zip(steps.tolist(), times[steps].tolist(), strict=True):
@@ -197,19 +200,36 @@ class Replay:
         return requests.part(self._advance("requests", requests.time_s, to_s, inclusive=True))
 
     def _events(self, window: slice) -> Events:
-        """Events with the vectors of their own texts."""
+        """Events with the vectors of their own texts; positions count the updates of users before them, too."""
         events = self._history.behavior.take(np.arange(window.start, window.stop))
+        if len(events):
+            self._newest_offset = int(events.position[-1, 2])
+        if self._done["users"]:
+            events = replace(events, position=events.position + np.array([0, 0, self._done["users"]]))
         texts = self._history.behavior_text[window]
         if texts.astype(bool).any():
             events = replace(events, text_vector=self._encoder.encode(texts.tolist()))
         return events
 
+    def _updates_until(self, time_s: float) -> ProfileUpdates:
+        """The updates of users up to and including `time_s`, at positions after those of the events before it."""
+        users = self._history.users
+        window = self._advance("users", users.time_s, time_s, inclusive=True)
+        updates = users.take(window)
+        offsets = self._newest_offset + 1 + np.arange(window.start, window.stop)
+        position = np.column_stack([np.tile(REPLAYED, (len(updates), 1)), offsets]).astype(np.int64)
+        return replace(updates, position=position)
+
     def _fold_behavior(self, store: RowStore, time_s: float) -> None:
         window = self._advance("behavior", self._history.behavior.time_s, time_s, inclusive=False)
-        if window.start == window.stop:
+        events = self._events(window)
+        updates = self._updates_until(time_s) if len(self._history.users) else None
+        if not len(events):
+            if updates:
+                fold_users(store, self._schema, events, self._encoder.fingerprint, updates)
             return
-        events = attach_items(store, self._schema, self._events(window), self._encoder.fingerprint)
-        flags = fold_users(store, self._schema, events, self._encoder.fingerprint)
+        events = attach_items(store, self._schema, events, self._encoder.fingerprint)
+        flags = fold_users(store, self._schema, events, self._encoder.fingerprint, updates)
         for view, ids in ACTIVITY_GROUPS.items():
             deltas = activity.compute_deltas(self._schema, events, flags, *ids)
             position = np.tile(events.position[-1], (len(deltas), 1))

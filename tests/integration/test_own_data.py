@@ -14,7 +14,7 @@ from export.replay.replay import Replay
 from services.features.schema import build_schema
 from services.infra.commands import Endpoints
 from services.main import app
-from services.ranking.pipeline import rank
+from services.ranking.pipeline import Ranker, rank
 from services.ranking.wiring import build_models, build_ranker
 from services.settings.load import load_settings
 from services.store.connect import open_rows
@@ -26,6 +26,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 DAY_MS = 86_400_000
 START_MS = 1_700_000_000_000
+
+
+SETTINGS = """
+[features]
+attributes = [
+  { name = "banner", entity = "item_scenario" },
+  { name = "likes", entity = "user", kind = "categories", values = ["drama", "comedy"] },
+  { name = "genre", entity = "item", kind = "category", values = ["drama", "comedy"] },
+]
+"""
 
 
 def write_source(directory: Path) -> None:
@@ -42,6 +52,7 @@ def write_source(directory: Path) -> None:
             "time": START_MS - DAY_MS,
             "title": f"Film {n}",
             "categories": [["drama", "comedy"][n % 2]],
+            "attributes": {"genre": ["drama", "comedy"][n % 2]},
         }
         for n in range(20)
     ]
@@ -60,7 +71,10 @@ def write_source(directory: Path) -> None:
                 )
                 if clicked:
                     events.append({**row, "type": "click", "time": time + 60_000})
-    for name, rows in (("scenarios", scenarios), ("items", items), ("events", events)):
+    # A user likes items of one kind, and says so; two users have no events.
+    users = [{"user_id": f"u{n}", "attributes": {"likes": [["drama", "comedy"][n % 2]]}} for n in range(40)]
+    users += [{"user_id": f"new-{kind}", "attributes": {"likes": [kind]}} for kind in ("drama", "comedy")]
+    for name, rows in (("scenarios", scenarios), ("items", items), ("events", events), ("users", users)):
         (directory / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
 
 
@@ -68,6 +82,14 @@ def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
     assert 0 == result.exit_code, result.output
     return result.output
+
+
+def answer_to(user: str, ranker: Ranker) -> ranking_pb2.RankResponse:
+    """The ten best of all films on TV."""
+    films = [f"film{n}" for n in range(20)]
+    request = ranking_pb2.RankRequest(user_id=user, scenario_id="tv", item_ids=films, top_k=10)
+    request.request_time.FromMilliseconds(START_MS + 20 * DAY_MS)
+    return ranking_pb2.RankResponse.FromString(rank(ranker, request, lambda: 10.0))
 
 
 def assert_backfilled(reader: DatasetReader) -> None:
@@ -79,9 +101,9 @@ def assert_backfilled(reader: DatasetReader) -> None:
 
 
 def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five commands; a user with clicks on comedies gets comedies first, and the declared attribute is a feature."""
+    """Five commands; a user with clicks on comedies gets comedies first, and declared attributes are features."""
     config = tmp_path / "crossrec.toml"
-    config.write_text('[[features.attributes]]\nname = "banner"\nentity = "item_scenario"\n')
+    config.write_text(SETTINGS)
     for name, value in {
         "CONFIG": config,
         "DATA_DIR": tmp_path / "data",
@@ -107,11 +129,13 @@ def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypat
     assert "streaming of owndata.behavior continues at offsets 0, 0, 0, 0" in answer
     assert_backfilled(DatasetReader(tmp_path / "data" / "mine"))
     ranker, _ = build_ranker(load_settings(), build_models(load_settings()))
-    films = [f"film{n}" for n in range(20)]
-    request = ranking_pb2.RankRequest(user_id="u1", scenario_id="tv", item_ids=films, top_k=10)
-    request.request_time.FromMilliseconds(START_MS + 20 * DAY_MS)
-    reply = ranking_pb2.RankResponse.FromString(rank(ranker, request, lambda: 10.0))
+    reply = answer_to("u1", ranker)
     comedies = {f"film{n}" for n in range(1, 20, 2)}
     assert not reply.degraded
     assert len(comedies & {item.item_id for item in reply.items}) >= 8
     assert {"phone", "tv"} == {weight.scenario_id for weight in reply.transfer_weights}
+    # Users without events are ranked for by what they like, and nothing is said to be missing.
+    new = {kind: answer_to(f"new-{kind}", ranker) for kind in ("drama", "comedy")}
+    assert not any(each.degraded for each in new.values())
+    scores = [{item.item_id: item.score for item in each.items} for each in new.values()]
+    assert scores[0] != scores[1]

@@ -28,6 +28,9 @@ from tests.unit.consumers.streams import (
     catalogue,
     item_update,
     pair_update,
+    profiles,
+    user_update,
+    with_flavours,
 )
 from tests.waiting import wait_until
 
@@ -54,11 +57,28 @@ def time_us(entry: Entry) -> int:
 def later_updates(time_s: float) -> list[Entry]:
     """Updates: half of the items change category and brand, and their attributes in one scenario."""
     changed = range(0, ITEMS, 2)
-    items = [item_update(item, time_s, categories=["new", f"d{item % 5}"], brand="other") for item in changed]
+    items = [
+        with_flavours(
+            item_update(item, time_s, categories=["new", f"d{item % 5}"], brand="other"), "mint", f"f{item % 7}"
+        )
+        for item in changed
+    ]
     return items + [pair_update(item, 1, time_s, 7.0) for item in changed]
 
 
-def history_of(updates: Sequence[Entry], events: Sequence[Entry]) -> DatasetHistory:
+def user_updates(events: Sequence[Entry]) -> list[Entry]:
+    """In time order: of every tenth event's user at the event's time, and of one user without events."""
+    sent = [event.behavior_event for event in events[::10]]
+    updates = [
+        user_update(
+            int(event.user_id[1:]), event.time.ToMicroseconds() / 1e6, 20.0 + number, ["cook", "pilot"][number % 2]
+        )
+        for number, event in enumerate(sent)
+    ]
+    return [user_update(USERS + 1, START_S), *updates]
+
+
+def history_of(updates: Sequence[Entry], events: Sequence[Entry], users: Sequence[Entry]) -> DatasetHistory:
     """The entries as the replay reads them from a data set."""
     nothing = np.zeros(0, object)
     pairs = [entry.item_scenario_update for entry in updates if entry.WhichOneof("entry") == "item_scenario_update"]
@@ -84,6 +104,7 @@ def history_of(updates: Sequence[Entry], events: Sequence[Entry]) -> DatasetHist
             for entry in updates
             if entry.WhichOneof("entry") == "scenario_update" and (update := entry.scenario_update)
         ],
+        users=profiles(users),
     )
 
 
@@ -97,6 +118,7 @@ def item_state(entry: Entry) -> ItemState:
         brand=update.brand,
         price=update.price,
         attributes=dict(update.attributes),
+        category_attributes={name: list(each.values) for name, each in update.category_attributes.items()},
     )
 
 
@@ -107,13 +129,14 @@ def send_and_wait(stage: Stage, entries: Sequence[Entry], kinds: Sequence[str]) 
 
 
 def test_streamed_rows_are_the_replayed_rows(infra: Endpoints, tmp_path: Path) -> None:
-    """All views, floats within 1e-9, with item updates in mid-stream and many small batches."""
+    """All views, floats within 1e-9, with item updates in mid-stream, late updates of users and many small batches."""
     events = behavior(EVENTS, 3, USERS, ITEMS, SCENARIOS)
     half = EVENTS // 2
     first = sorted(catalogue(ITEMS, SCENARIOS), key=time_us)
     second = later_updates((time_us(events[half - 1]) + time_us(events[half])) // 2 / 1e6)
     replayed = MemoryRowStore()
-    replay = Replay(history_of([*first, *second], events), SCHEMA, ENCODER, replayed)
+    users = user_updates(events)
+    replay = Replay(history_of([*first, *second], events, users), SCHEMA, ENCODER, replayed)
     replay.run(START_S + 60 * DAY_S, lambda *_: None)
 
     settings = {"max_poll_records": 300, "item_cache_age_s": 0.0}
@@ -121,9 +144,9 @@ def test_streamed_rows_are_the_replayed_rows(infra: Endpoints, tmp_path: Path) -
         for kind in CONSUMER_KINDS:
             consumers.enter_context(running(stage, kind))
         send_and_wait(stage, first, ["item", "scenario"])
-        send_and_wait(stage, events[:half], ["behavior"])
+        send_and_wait(stage, [*users[half // 10 :], *events[:half]], ["behavior"])
         send_and_wait(stage, second, ["item"])
-        send_and_wait(stage, events[half:], ["behavior", "activity"])
+        send_and_wait(stage, [*events[half:], *users[: half // 10]], ["behavior", "activity"])
         features = {view.name for view in SCHEMA.views} - {"erased_user", "topic_state", "schema_lineage"}
         assert features == {name for name, rows in replayed.rows.items() if rows}
         assert_rows(replayed, stage.store)

@@ -35,6 +35,9 @@ class TableReader(Protocol):
     def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows of a table in order."""
 
+    def columns(self, table: str) -> list[str]:
+        """Names of the columns that the table has; imports from earlier versions have fewer."""
+
 
 class MemoryTableReader:
     """Reads a data set in memory like one on disk."""
@@ -47,6 +50,11 @@ class MemoryTableReader:
         whole = self._dataset.table(table)
         chosen = whole if columns is None else whole.select(list(columns))
         yield from chosen.to_batches(max_chunksize=BATCH_ROWS)
+
+    def columns(self, table: str) -> list[str]:
+        """Names of the columns of a table."""
+        names: list[str] = self._dataset.table(table).column_names
+        return names
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from export.datasets.errors import DatasetError, Problem
 from export.datasets.jsonl import finish_dataset
 from export.datasets.movielens.source import Columns, MovieLens, TextTable, read_movielens
 from export.datasets.raw_tables import RawTable, raw_table
-from export.datasets.tables import ERASURES, EVENTS, ITEMS, SCENARIOS, Dataset, ReportStep
+from export.datasets.tables import ERASURES, EVENTS, ITEMS, SCENARIOS, USERS, Dataset, ReportStep
 from services.events.checks import MAX_CATEGORIES
 from services.settings.training import DatasetSettings
 
@@ -30,6 +30,13 @@ DAY_GROUPS = (
     ("weekday", "Weekday", "Watching and rating films from Monday to Friday."),
     ("weekend", "Weekend", "Watching and rating films on Saturday and Sunday."),
 )
+
+USER_ATTRIBUTES = {
+    "attributes.age": "age",
+    "category_attributes.gender": "gender",
+    "category_attributes.occupation": "occupation",
+}
+"""Attributes of users, and the columns that hold them."""
 
 RATINGS_ARE_LABELS = {"label_events": ("rating",), "rating_threshold": 4.0}
 """Where the settings say nothing of labels: a rating over 3 is positive."""
@@ -60,6 +67,7 @@ def load_movielens(
         "events": events,
         "items": _items(found.films, problems) if found.films else _nothing(ITEMS.name),
         "scenarios": scenarios,
+        "users": _users(found.users, problems) if found.users else _nothing(USERS.name),
         "erasures": _nothing(ERASURES.name),
     }
     if problems:
@@ -71,7 +79,7 @@ def load_movielens(
 
 
 def _nothing(name: str) -> RawTable:
-    spec = {ITEMS.name: ITEMS, ERASURES.name: ERASURES}[name]
+    spec = {ITEMS.name: ITEMS, USERS.name: USERS, ERASURES.name: ERASURES}[name]
     return RawTable(spec, spec.schema.empty_table(), [])
 
 
@@ -132,8 +140,18 @@ def _items(films: TextTable, problems: list[Problem]) -> RawTable:
         "description": [_describe(names, year) for names, year in zip(genres, years, strict=True)],
         "categories": ["|".join(names[:MAX_CATEGORIES]) for names in genres],
         "attributes.year": years,
+        "category_attributes.genre": ["|".join(names) for names in genres],
     }
     return raw_table(ITEMS, columns, films.place, problems)
+
+
+def _users(users: TextTable, problems: list[Problem]) -> RawTable:
+    """What the files say of users, valid from the first rating on."""
+    columns = {"user_id": users.columns["user_id"]}
+    for column, name in USER_ATTRIBUTES.items():
+        if name in users.columns:
+            columns[column] = users.columns[name]
+    return raw_table(USERS, columns, users.place, problems)
 
 
 def _titles_and_years(columns: Columns) -> tuple[list[str], list[str]]:

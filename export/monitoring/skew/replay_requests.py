@@ -13,8 +13,8 @@ from export.monitoring.served_log import requested_at_s
 from export.replay.history import DatasetHistory
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests, read_feature_rows
-from services.features.catalogue import attribute_values
 from services.features.encode import Tensors, encode
+from services.features.feature_rows import encode_context
 from services.features.schema import Schema
 from services.store.columns import ColumnRowStore
 from services.text.protocol import Encoder
@@ -59,7 +59,7 @@ def replay_requests(
 
 def _cut_times(schema: Schema, records: Sequence[ServedRanking]) -> LabelledRequests:
     """One row per record, so that the replay stops at its time; the rows' ids are indices into `records`."""
-    context = np.zeros((len(records), len(schema.config.attributes_of("context"))))
+    context = np.zeros((len(records), len(schema.config.columns_of("context"))))
     nothing = np.full(len(records), "", object)
     return LabelledRequests(
         request_id=np.arange(len(records)).astype(object),
@@ -77,7 +77,8 @@ def _candidates(schema: Schema, record: ServedRanking) -> LabelledRequests:
     """One row per item of the record."""
     items = items_of(record)
     count = len(items)
-    context = attribute_values(schema.config, "context", record.context.attributes)
+    categories = {name: tuple(each.values) for name, each in record.context.category_attributes.items()}
+    context = encode_context(schema.config, record.context.attributes, categories)
 
     def repeat(value: str) -> np.ndarray:
         return np.full(count, value, object)

@@ -95,23 +95,23 @@ def test_rule_errors_name_the_line_in_the_right_part(tmp_path: Path) -> None:
 
 
 def test_list_and_map_errors(tmp_path: Path) -> None:
-    """Categories are lists of strings and attributes map names to numbers."""
+    """Categories are lists of strings; attributes are numbers, texts and lists of texts by name."""
     put(tmp_path, "events.jsonl", [CLICK])
-    put(tmp_path, "items.jsonl", [{**ITEM, "categories": "drinks", "attributes": {"weight": "1"}}])
+    put(tmp_path, "items.jsonl", [{**ITEM, "categories": "drinks", "attributes": {"weight": True}}])
     with pytest.raises(DatasetError) as caught:
         load_jsonl(source=tmp_path)
     assert [
         "items.jsonl:1, column categories: 'drinks' is not a list of strings",
-        "items.jsonl:1, column attributes: '1' is not a number",
+        "items.jsonl:1, column attributes: True is not a number",
     ] == [str(problem) for problem in caught.value.problems]
 
 
 def test_events_may_have_a_context(tmp_path: Path) -> None:
-    """Named numbers, or nothing; a value that is not a finite number is reported with its line."""
+    """Named attributes, or nothing; a number that is not finite is reported with its line."""
     dataset = load(tmp_path, [{**CLICK, "context": {"device": 1}}, CLICK])
     assert [[("device", 1.0)], []] == [row or [] for row in dataset.events["context"].to_pylist()]
-    assert ["events.jsonl:1, column context: 'tv' is not a number"] == list_problems(
-        tmp_path, [{**CLICK, "context": {"device": "tv"}}]
+    assert ["events.jsonl:1, column context: False is not a number"] == list_problems(
+        tmp_path, [{**CLICK, "context": {"device": False}}]
     )
     assert ["events.jsonl:2, column context: holds a value that is not finite"] == list_problems(
         tmp_path, [CLICK, {**CLICK, "context": {"device": float("inf")}}]

@@ -124,3 +124,12 @@ def test_the_settings_of_the_data_set_are_its_own(monkeypatch: pytest.MonkeyPatc
     settings = load_settings("movielens")
     assert (("rating",), 4.0) == (settings.dataset.label_events, settings.dataset.rating_threshold)
     assert ["year"] == [attribute.name for attribute in settings.features.attributes]
+
+
+def test_users_and_genres_are_attributes(tmp_path: Path) -> None:
+    """Ages as numbers, occupations and genres as categories."""
+    dataset = load(tmp_path, recbole)
+    (first, *_) = dataset.users.to_pylist()
+    assert ("1", [("age", 24.0)]) == (first["user_id"], first["attributes"])
+    assert [("gender", ["M"]), ("occupation", ["writer"])] == first["category_attributes"]
+    assert [("genre", ["Animation", "Comedy"])] == dataset.items.to_pylist()[0]["category_attributes"]

@@ -7,7 +7,7 @@ import pytest
 
 from export.datasets.errors import DatasetError
 from export.datasets.jsonl import load_jsonl
-from export.datasets.tables import TABLES
+from export.datasets.tables import TABLES, USERS
 from export.datasets.template import write_template
 from services.settings.load import load_settings
 
@@ -23,14 +23,16 @@ def test_template_loads_under_its_settings(tmp_path: Path, monkeypatch: pytest.M
     for split, rows in (("train", 8), ("validation", 2), ("test", 2)):
         labels = [row["label"] for row in labelled if row["split"] == split]
         assert (rows, rows // 2) == (len(labels), sum(labels))
-    assert {"minutes", "banner"} == {attribute.name for attribute in settings.features.attributes}
+    assert {"minutes", "banner", "age", "job", "likes"} == {
+        attribute.name for attribute in settings.features.attributes
+    }
 
 
 def test_template_documents_every_column(tmp_path: Path) -> None:
     """Its README has the columns of all tables, as the code defines them."""
     write_template(tmp_path)
     guide = (tmp_path / "README.md").read_text()
-    for spec in TABLES:
+    for spec in (*TABLES, USERS):
         for column in spec.columns:
             assert f"| {column.name} | {column.type} |" in guide
 

@@ -16,7 +16,12 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.encode import tensor_names
 from services.features.schema import build_schema
 
-CONFIG = FeatureConfig(attributes=(Attribute("placed", "item_scenario"),), liked_from={"rating": 4.0})
+ATTRIBUTES = (
+    Attribute("placed", "item_scenario"),
+    Attribute("age", "user"),
+    Attribute("price_range", "item", kind="category", values=("low", "high")),
+)
+CONFIG = FeatureConfig(attributes=ATTRIBUTES, liked_from={"rating": 4.0})
 TENSORS = tensor_names(build_schema(CONFIG))
 
 
@@ -42,6 +47,8 @@ TENSORS = tensor_names(build_schema(CONFIG))
         ("item/value_known", "price"),
         ("cross/item_scenario_placed", OTHERS),
         ("item/item_age_days", OTHERS),
+        ("behavior/profile_age", OTHERS),
+        ("item/item_price_range=low", OTHERS),
         ("language/text_3", "language"),
         ("item_text/text_3", "language"),
         ("cross/user_scenario_text_similarity", "language"),

@@ -222,6 +222,25 @@ def ignore_clicks(made: Made) -> None:
     made.config = replace(CONFIG, engagement={"purchase": 1.0})
 
 
+def declare(made: Made, *attributes: Attribute) -> None:
+    made.config = replace(CONFIG, attributes=(*CONFIG.attributes, *attributes))
+
+
+def give_genres(made: Made) -> None:
+    made.items[0]["category_attributes"] = [("genre", ["noir"])]
+
+
+def declare_another_vocabulary(made: Made) -> None:
+    give_genres(made)
+    declare(made, Attribute("genre", "item", kind="categories", values=("war",)))
+
+
+def declare_a_number_as_category(made: Made) -> None:
+    give_genres(made)
+    made.items[0]["attributes"].append(("genre", 1.0))
+    declare(made, Attribute("genre", "item", kind="categories", buckets=8))
+
+
 CASES: list[tuple[str, str, Callable[[Made], None]]] = [
     ("labels", "error", lambda made: made.drop(lambda row: row.get("split") == "train")),
     ("labels", "warning", lose_test_positives),
@@ -269,6 +288,14 @@ CASES: list[tuple[str, str, Callable[[Made], None]]] = [
     ("attributes that tell the label", "error", leak_by_an_attribute),
     ("attributes that tell the label", "error", leak_by_having_an_attribute),
     ("texts for the encoder", "warning", bare(title="བོད་ཇ")),
+    ("users' attributes and categories not declared", "warning", give_genres),
+    (
+        "declared users' attributes and categories without values",
+        "warning",
+        lambda made: declare(made, Attribute("age", "user")),
+    ),
+    ("attributes of another kind than declared", "error", declare_a_number_as_category),
+    ("values outside a vocabulary", "warning", declare_another_vocabulary),
 ]
 """Check, level, and the defect that trips it."""
 
