@@ -13,6 +13,7 @@ from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S
+from services.features.profile import no_updates
 from services.infra.commands import Endpoints, InfraConfig, down, up
 from services.settings.processes import CONSUMER_KINDS
 from services.store.memory import MemoryRowStore
@@ -78,7 +79,7 @@ def user_updates(events: Sequence[Entry]) -> list[Entry]:
     return [user_update(USERS + 1, START_S), *updates]
 
 
-def history_of(updates: Sequence[Entry], events: Sequence[Entry], users: Sequence[Entry]) -> DatasetHistory:
+def history_of(updates: Sequence[Entry], events: Sequence[Entry], users: Sequence[Entry] = ()) -> DatasetHistory:
     """The entries as the replay reads them from a data set."""
     nothing = np.zeros(0, object)
     pairs = [entry.item_scenario_update for entry in updates if entry.WhichOneof("entry") == "item_scenario_update"]
@@ -104,7 +105,7 @@ def history_of(updates: Sequence[Entry], events: Sequence[Entry], users: Sequenc
             for entry in updates
             if entry.WhichOneof("entry") == "scenario_update" and (update := entry.scenario_update)
         ],
-        users=profiles(users),
+        users=profiles(users) if users else no_updates(),
     )
 
 

@@ -17,6 +17,7 @@ from export.monitoring.skew.differences import ColumnDifference, DifferenceStats
 from export.monitoring.skew.exclusions import REASONS, EventKey, RequestExclusions, SkewExclusions
 from export.monitoring.skew.replay_requests import items_of, replay_requests, sources_of
 from export.replay.history import DatasetHistory, load_history
+from export.rows.requests import Strings
 from services.errors import CrossRecError
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
@@ -170,9 +171,15 @@ def _skip_reason(record: ServedRanking, schema: Schema, encoder: int) -> str:
 
 def pseudonymize_users(history: DatasetHistory, pseudonymize: Callable[[str], str]) -> DatasetHistory:
     """The history with its user ids replaced by the pseudonyms that Kafka and the store use."""
-    users, place = np.unique(history.behavior.user, return_inverse=True)
-    names = np.array([pseudonymize(user) for user in users.tolist()], object)
-    return replace(history, behavior=replace(history.behavior, user=names[place]))
+
+    def renamed(ids: Strings) -> Strings:
+        users, place = np.unique(ids.astype(str), return_inverse=True)
+        return np.array([pseudonymize(user) for user in users.tolist()], object)[place]
+
+    behavior, users = history.behavior, history.users
+    return replace(
+        history, behavior=replace(behavior, user=renamed(behavior.user)), users=replace(users, user=renamed(users.user))
+    )
 
 
 def _event_keys(

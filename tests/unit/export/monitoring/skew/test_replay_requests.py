@@ -23,7 +23,7 @@ from services.ranking.served_log.record import build_record
 from services.registry.model import FakeModel
 from services.store.memory import MemoryRowStore
 from tests.parity.test_stream_parity import history_of, time_us
-from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, behavior, catalogue, replayed
+from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, behavior, catalogue, replayed, user_update
 
 ASKED_S = START_S + 41 * DAY_S
 UPDATES = sorted(catalogue(20, 3), key=time_us)
@@ -114,7 +114,8 @@ def test_tensors_of_another_shape_are_skipped() -> None:
 
 def test_users_of_the_history_are_pseudonymized() -> None:
     """Kafka, the store and the records hold pseudonyms; the rest of the history stays."""
-    history = history_of(UPDATES, EVENTS)
+    history = history_of(UPDATES, EVENTS, [user_update(1)])
     found = pseudonymize_users(history, lambda user: f"p-{user}")
     assert [f"p-{user}" for user in history.behavior.user.tolist()] == found.behavior.user.tolist()
+    assert ["p-u1"] == found.users.user.tolist()
     assert found.behavior.time_s is history.behavior.time_s
