@@ -36,9 +36,9 @@ class GivenAttributes:
     categories: dict[str, Counter[str]] = field(default_factory=dict)
 
 
-def check_categories(tables: TableReader, config: FeatureConfig) -> list[Finding]:
-    """All findings about users' attributes and about categories."""
-    given = {entity: _read(tables, entity) for entity in SOURCES}
+def check_categories(tables: TableReader, config: FeatureConfig, *, labelled: bool) -> list[Finding]:
+    """All findings about users' attributes and categories; contexts are those of labelled rows, if there are any."""
+    given = {entity: _read(tables, entity, labelled=labelled) for entity in SOURCES}
     return [
         _undeclared(given, config),
         _without_values(given, config),
@@ -47,12 +47,12 @@ def check_categories(tables: TableReader, config: FeatureConfig) -> list[Finding
     ]
 
 
-def _read(tables: TableReader, entity: AttributeEntity) -> GivenAttributes:
-    """What the data has of items themselves, of users, and of the contexts of labelled rows."""
+def _read(tables: TableReader, entity: AttributeEntity, *, labelled: bool) -> GivenAttributes:
+    """What the data has of items themselves, of users, and of contexts."""
     table, numbers, categories = SOURCES[entity]
     found, there = GivenAttributes(), tables.columns(table)
-    decides = {"item": "scenario_id", "context": "label"}.get(entity, "")
-    wanted = [name for name in (numbers, categories, decides) if name in there]
+    decides = {"item": "scenario_id", "context": "label" if labelled else ""}.get(entity, "")
+    wanted = [name for name in (numbers, categories, decides) if name and name in there]
     for batch in tables.batches(table, wanted):
         rows = pa.Table.from_batches([batch])
         if decides:
@@ -94,7 +94,7 @@ def _without_values(given: dict[AttributeEntity, GivenAttributes], config: Featu
         names = present.numbers | present.categories.keys()
         found += [f"{entity} {attribute.name}" for attribute in checked if attribute.name not in names]
     return Finding(
-        "declared users' attributes and categories without values",
+        "declared users' attributes and categories that are missing",
         "warning" if found else "ok",
         "Their features are always empty: check spelling and entity."
         if found

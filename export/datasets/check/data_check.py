@@ -58,7 +58,7 @@ def check_data(
         *coverage.check_items(data),
         coverage.check_engagement_types(data, config.engagement),
         *attributes.check_attributes(*attributes.read_attributes(tables), _row_numbers(config)),
-        *check_categories(tables, config),
+        *check_categories(tables, config, labelled=bool(events.labelled.any())),
         check_texts(tables, text_encoder, built_encoder),
     ]
     return CheckReport(

@@ -33,7 +33,9 @@ def found(
         (USERS, {"user_id": "u", "time": T0, "attributes": user[0], "category_attributes": user[1]}),
     )
     tables = {s.name: from_columns(s, {c.name: [row.get(c.name)] for c in s.columns}, 1) for s, row in rows}
-    findings = check_categories(MemoryTableReader(Dataset(**tables)), FeatureConfig(attributes=attributes))
+    findings = check_categories(
+        MemoryTableReader(Dataset(**tables)), FeatureConfig(attributes=attributes), labelled=True
+    )
     return {finding.name: finding for finding in findings}
 
 
@@ -57,7 +59,7 @@ def test_what_is_not_declared_is_named() -> None:
 def test_what_has_no_values_is_named() -> None:
     """Also a misspelt one."""
     findings = found((*ALL, Attribute("agee", "user"), Attribute("device", "context", kind="category", buckets=2)))
-    name = "declared users' attributes and categories without values"
+    name = "declared users' attributes and categories that are missing"
     assert {name: "warning"} == levels(findings)
     assert ["user agee", "context device"] == findings[name].numbers["attributes"]
 

@@ -290,7 +290,7 @@ CASES: list[tuple[str, str, Callable[[Made], None]]] = [
     ("texts for the encoder", "warning", bare(title="བོད་ཇ")),
     ("users' attributes and categories not declared", "warning", give_genres),
     (
-        "declared users' attributes and categories without values",
+        "declared users' attributes and categories that are missing",
         "warning",
         lambda made: declare(made, Attribute("age", "user")),
     ),
