@@ -18,6 +18,7 @@ from export.datasets.check.columns import MemoryTableReader, TableReader
 from export.datasets.check.data_check import check_data
 from export.datasets.check.report import LEVELS, CheckReport, Finding
 from export.datasets.jsonl import load_jsonl
+from export.datasets.start.cli import start
 from export.datasets.storage import DatasetReader
 from export.datasets.tables import ROW_TYPES, SPLITS
 from export.datasets.template import write_template
@@ -27,6 +28,8 @@ from services.settings.terminal import open_console
 from services.text.encoder import find_info
 
 data_app = typer.Typer(no_args_is_help=True, help="Own data: write a template, and check a data set.")
+
+data_app.command()(start)
 
 COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 BLOCKS = "▁▂▃▄▅▆▇█"
