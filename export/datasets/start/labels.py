@@ -95,8 +95,10 @@ def _of_values(value: ColumnProfile) -> ProposedLabels:
         why = "the median"
     share = float((value.numbers >= threshold).mean())
     found.dataset["label_events"] = (["rating"], f"{value.name} makes the label")
-    found.features["liked_from"] = ({"rating": threshold}, "what users liked counts apart from what they did not")
-    found.dataset["rating_threshold"] = (threshold, f"{why}: from here on positive, {share:.0%} of the rows")
+    found.features["liked_from"] = (
+        {"rating": threshold},
+        f"{why}: liked and positive from here on, {share:.0%} of the rows",
+    )
     found.notes.append(
         f"{value.name} from {threshold:g} on is positive ({share:.0%} of the rows): set it to what you mean"
     )

@@ -112,9 +112,7 @@ def test_ratings_and_their_films(tmp_path: Path, put: Callable[[Path, Rows], Pat
         found, "events"
     )
     assert {"item_id": "movieId", "title": "title", "categories": "genres"} == columns_of(found, "items")
-    assert (["rating"], 4.0, "time") == tuple(
-        found.dataset[name][0] for name in ("label_events", "rating_threshold", "split")
-    )
+    assert (["rating"], "time") == (found.dataset["label_events"][0], found.dataset["split"][0])
     assert {"rating": 4.0} == found.features["liked_from"][0]
     assert "|" == found.source["list_separator"][0]
     assert "all" == found.files[0].values["scenario_id"][0]
@@ -204,7 +202,7 @@ def test_thresholds_are_up_the_scale(tmp_path: Path) -> None:
         ((-1, 0, 1), 1.0),
     ):
         rows = [{**row, "rating": scale[n % len(scale)]} for n, row in enumerate(ratings())]
-        assert threshold == proposed(put_csv(tmp_path / "r.csv", rows)).dataset["rating_threshold"][0]
+        assert threshold == proposed(put_csv(tmp_path / "r.csv", rows)).features["liked_from"][0]["rating"]
 
 
 def test_separators(tmp_path: Path) -> None:
