@@ -58,7 +58,7 @@ def check(
     tables: TableReader
     if directory:
         latest_s = time.time() + settings.gateway.future_tolerance_s
-        dataset = load_jsonl(source=directory, settings=settings.dataset, latest_s=latest_s)
+        dataset = load_jsonl(source=directory, settings=settings.dataset, reading=settings.source, latest_s=latest_s)
         tables = MemoryTableReader(dataset)
         for warning in dataset.warnings:
             open_console(stderr=True, highlight=False).print(f"import: {warning}", style="yellow")

@@ -3,6 +3,7 @@
 Pure, on profiles; `roles.py` found who acted on what before.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import pyarrow.compute as pc
 
 from export.datasets.start.names import best_column, plain
 from export.datasets.start.profile import ColumnProfile
+from services.events.checks import MAX_CATEGORIES, MAX_DESCRIPTION_BYTES, MAX_FACET_BYTES, MAX_NAME_BYTES
 
 Transform = Literal["identity", "log1p"]
 
@@ -22,6 +25,16 @@ MOST_WORDS = 500
 
 LONGEST_TITLE = 80.0
 """Mean characters up to which a description is a title, where there is none."""
+
+MOST_NAMES = 32
+"""Most names in a list that is an attribute."""
+
+MOST_BYTES = {
+    "title": MAX_NAME_BYTES,
+    "description": MAX_DESCRIPTION_BYTES,
+    "brand": MAX_FACET_BYTES,
+}
+"""Longest texts that may be imported, by role."""
 
 LONGEST_VOCABULARY, BUCKETS = 32, 64
 """Most words that are listed; more of them are hashed into so many columns."""
@@ -87,11 +100,25 @@ def describe_others(columns: Sequence[ColumnProfile]) -> Description:
 
 
 def _fits(role: str, column: ColumnProfile) -> bool:
+    """Whether what the column holds may be imported in this role."""
+    if role in MOST_BYTES and column.longest > MOST_BYTES[role]:
+        return False
+    if role == "categories" and any(len(names) > MAX_CATEGORIES for names in names_in(column)):
+        return False
     if role == "price":
         return column.kind in {"integer", "number"} and float(column.numbers.min()) >= 0
     if role == "categories":
         return column.kind in {"text", "list"} or (column.kind == "integer" and column.distinct <= MOST_WORDS)
     return column.kind == "text"
+
+
+def names_in(column: ColumnProfile) -> list[list[str]]:
+    """The names in each distinct cell of a column of texts or lists."""
+    mark = find_separator(column)
+    cells = pc.unique(column.values.drop_null()).to_pylist()
+    if column.kind == "list":
+        return [[str(name) for name in json.loads(cell)] for cell in cells]
+    return [cell.split(mark) if mark else [cell] for cell in cells]
 
 
 def _add_attributes(found: Description, columns: Iterable[ColumnProfile]) -> None:
@@ -114,6 +141,8 @@ def propose_attribute(column: ColumnProfile) -> ProposedAttribute | None:
         skewed = low >= 0 and high > SKEW * max(middle, 1e-9) and high > SKEW
         why = f"number, {low:g} to {high:g}" + (", skewed: its logarithm is read" if skewed else "")
         return ProposedAttribute(name, column.name, "number", why, "log1p" if skewed else "identity")
+    if column.kind == "list":
+        return _propose_list(name, column)
     if column.kind == "text" and column.distinct <= min(MOST_WORDS, max(30, 0.2 * len(column.codes))):
         few = column.distinct <= LONGEST_VOCABULARY
         words = tuple(sorted(column.words)) if few else ()
@@ -126,6 +155,18 @@ def propose_attribute(column: ColumnProfile) -> ProposedAttribute | None:
             buckets=0 if few else BUCKETS,
         )
     return None
+
+
+def _propose_list(name: str, column: ColumnProfile) -> ProposedAttribute | None:
+    lists = names_in(column)
+    words = sorted({word for names in lists for word in names if word})
+    if not words or len(words) > MOST_WORDS or max(map(len, lists)) > MOST_NAMES:
+        return None
+    few = len(words) <= LONGEST_VOCABULARY
+    why = f"some of {len(words)} words"
+    return ProposedAttribute(
+        name, column.name, "categories", why, values=tuple(words) if few else (), buckets=0 if few else BUCKETS
+    )
 
 
 def attribute_name(column: str) -> str:

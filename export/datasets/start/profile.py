@@ -73,6 +73,11 @@ class ColumnProfile:
         return np.asarray(self.values.drop_null().cast(pa.float64()).to_numpy())
 
     @property
+    def longest(self) -> int:
+        """Bytes of its longest text."""
+        return int(pc.max(pc.binary_length(self.values)).as_py() or 0)
+
+    @property
     def length(self) -> float:
         """Mean number of characters."""
         return float(pc.mean(pc.utf8_length(self.values)).as_py() or 0.0)

@@ -245,3 +245,15 @@ def test_what_is_proposed_imports_unchanged(
         assert {0, 1} == {row["label"] for row in events if row["split"] == split}
     again = run(app, ["data", "start", *map(str, paths)])
     assert "crossrec.toml exists; give another name: --out other.toml" in str(again.exception)
+
+
+def test_what_may_not_be_imported_is_not_proposed(tmp_path: Path) -> None:
+    """Lists longer than categories may be are an attribute; texts that are too long are left out."""
+    films = [{name: film[name] for name in ("movieId", "title")} for film in movies()]
+    for place, film in enumerate(films):
+        film |= {"tags": [f"t{n % 12}" for n in range(place, place + 9)], "description": "x" * 20_000}
+    found = proposed(put_json(tmp_path / "ratings.csv", ratings()), put_json(tmp_path / "movies.csv", films))
+    items = columns_of(found, "items")
+    assert {"item_id": "movieId", "title": "title", "category_attributes.tags": "tags"} == items
+    (attribute,) = (attribute for _, attribute in found.attributes)
+    assert ("categories", 12) == (attribute.kind, len(attribute.values))
