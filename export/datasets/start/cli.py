@@ -13,7 +13,8 @@ from rich.table import Table
 
 from export.datasets.errors import DatasetError
 from export.datasets.start.profile import read_profile
-from export.datasets.start.proposal import Proposal, propose
+from export.datasets.start.proposal import propose
+from export.datasets.start.proposed import Proposal
 from export.datasets.start.write import settings_text, write_settings
 from services.settings.terminal import open_console
 

@@ -3,69 +3,32 @@
 Pure, on profiles: `write.py` makes a settings file of the proposal.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
 from export.datasets.check.half_lives import propose_half_lives, sample_ages
 from export.datasets.errors import DatasetError
-from export.datasets.start.describe import Description, ProposedAttribute, describe_items, describe_others
+from export.datasets.start.files import describe_wide, describing_file, event_files
 from export.datasets.start.labels import propose_labels
 from export.datasets.start.names import (
     AGE_BOUNDS,
     GROUP_NAMES,
     ITEM,
-    ITEM_WORDS,
     SPLIT_WORDS,
     USER,
-    USER_WORDS,
     plain,
-    role_rank,
     word_of,
 )
 from export.datasets.start.profile import ColumnProfile, FileProfile
-from export.datasets.start.roles import EventRoles, depends_on, find_event_roles, key_codes
+from export.datasets.start.proposed import Columns, Proposal, ProposedFile
+from export.datasets.start.roles import EventRoles, find_event_roles, key_codes
 from export.datasets.times import TimeParser
 from services.settings.source import SourceSettings
-
-SAME = 0.99
-"""Share of rows that agree, from which a column describes the item or the user."""
-
-KEYS = (USER, ITEM)
-
-Setting = tuple[Any, str]
-"""A value and why it is proposed."""
-
-
-@dataclass
-class ProposedFile:
-    """A file with its columns by table, each with why, and values that are the same for all rows."""
-
-    profile: FileProfile
-    role: str
-    tables: dict[str, dict[str, tuple[tuple[str, ...], str]]] = field(default_factory=dict)
-    values: dict[str, Setting] = field(default_factory=dict)
-    unused: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Proposal:
-    """The files, and settings by section; `attributes` with their entity; `notes` are guesses to look at."""
-
-    files: list[ProposedFile]
-    source: dict[str, Setting] = field(default_factory=dict)
-    dataset: dict[str, Setting] = field(default_factory=dict)
-    features: dict[str, Setting] = field(default_factory=dict)
-    half_lives: Setting | None = None
-    attributes: list[tuple[str, ProposedAttribute]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def propose(files: list[FileProfile], given: dict[str, tuple[str, ...]]) -> Proposal:
     """A proposal for files of one data set; roles `given` are taken as they are. DatasetError if none has events."""
-    main, parts = _event_files(files, given)
+    main, parts = event_files(files, given)
     roles = find_event_roles(main, given)
     missing = [what for role, what in ((USER, "who acted"), (ITEM, "on what")) if role not in roles.columns]
     if missing:
@@ -76,10 +39,10 @@ def propose(files: list[FileProfile], given: dict[str, tuple[str, ...]]) -> Prop
     proposal = Proposal([], notes=list(roles.notes))
     events = [ProposedFile(part, "events") for part in parts]
     proposal.files += events
-    free = _describe_wide(main, roles, events, proposal)
+    free = describe_wide(main, roles, events, proposal)
     for file in files:
         if file not in parts:
-            proposal.files.append(_describing_file(file, main, roles, proposal))
+            proposal.files.append(describing_file(file, main, roles, proposal))
     _propose_scenario(main, roles, proposal)
     labels = propose_labels(main, roles)
     if labels.values.get("type", ("",))[0] == "purchase" and "value" not in roles.columns:
@@ -99,18 +62,7 @@ def propose(files: list[FileProfile], given: dict[str, tuple[str, ...]]) -> Prop
     return proposal
 
 
-def _event_files(files: list[FileProfile], given: dict[str, tuple[str, ...]]) -> tuple[FileProfile, list[FileProfile]]:
-    """The largest file that says who acted on what, and all files with the same columns."""
-    named = [f for f in files if all(_named(f, role) or set(given.get(role, ("",))) <= set(f.columns) for role in KEYS)]
-    main = max(named or files, key=lambda f: f.rows)
-    return main, [f for f in files if set(f.columns) == set(main.columns)]
-
-
-def _named(file: FileProfile, role: str) -> bool:
-    return any(role_rank(name, role) is not None for name in file.columns)
-
-
-def _event_columns(file: FileProfile, roles: EventRoles) -> dict[str, tuple[tuple[str, ...], str]]:
+def _event_columns(file: FileProfile, roles: EventRoles) -> Columns:
     found = {}
     for role, names in roles.columns.items():
         distinct = len(np.unique(key_codes(file, names)))
@@ -118,95 +70,6 @@ def _event_columns(file: FileProfile, roles: EventRoles) -> dict[str, tuple[tupl
         why = f"{distinct:,} different" if role.endswith("_id") else f"for example {examples}"
         found[role] = (names, why)
     return found
-
-
-def _describe_wide(file: FileProfile, roles: EventRoles, events: list[ProposedFile], proposal: Proposal) -> list[str]:
-    """Columns of the events that describe items, users or requests; the names of those without a use."""
-    item, user = key_codes(file, roles.columns[ITEM]), key_codes(file, roles.columns[USER])
-    groups: dict[str, list[ColumnProfile]] = {"items": [], "users": [], "context": []}
-    for column in file.columns.values():
-        if column.name in roles.used or column.kind in {"empty", "object"} or column.distinct < 2:
-            continue
-        groups[_owner(column, item, user)].append(column)
-    if USER in roles.columns and len(roles.columns[USER]) > 1:  # who acted was made of these
-        groups["users"] += [file.columns[name] for name in roles.columns[USER]]
-    unused = []
-    for table, entity, described in (
-        ("items", "item", describe_items(groups["items"])),
-        ("users", "user", describe_others(groups["users"])),
-        ("context", "context", describe_others(groups["context"])),
-    ):
-        unused += described.unused
-        for part in events:
-            target = part.tables.setdefault("events" if table == "context" else table, {})
-            target |= _columns_of(described, table)
-            if table != "context" and target:
-                key = ITEM if table == "items" else USER
-                part.tables[table] = {key: (roles.columns[key], "as in the events"), **target}
-        proposal.attributes += [(entity, attribute) for attribute in described.attributes]
-        if described.separator:
-            proposal.source["list_separator"] = (described.separator, "between the names of a list in a cell")
-    return unused
-
-
-def _owner(column: ColumnProfile, item: np.ndarray, user: np.ndarray) -> str:
-    """Whether a column describes items, users or, where both differ in it, the request."""
-    of_item, of_user = depends_on(column, item), depends_on(column, user)
-    named = any(role_rank(column.name, role) is not None for role in ("title", "description", "categories", "brand"))
-    if of_item >= SAME and (of_user < SAME or named or len(np.unique(item)) <= len(np.unique(user))):
-        return "items"
-    if of_user >= SAME:
-        return "users"
-    priced = role_rank(column.name, "price") is not None
-    return "items" if (named or priced) and of_item >= 0.8 else "context"
-
-
-def _columns_of(described: Description, table: str) -> dict[str, tuple[tuple[str, ...], str]]:
-    prefix = "context" if table == "context" else "attributes"
-    found: dict[str, tuple[tuple[str, ...], str]] = {n: ((column,), "") for n, column in described.columns.items()}
-    for attribute in described.attributes:
-        whole = prefix if attribute.kind == "number" else CATEGORY_COLUMNS[prefix]
-        found[f"{whole}.{attribute.name}"] = ((attribute.column,), attribute.why)
-    return found
-
-
-CATEGORY_COLUMNS = {"attributes": "category_attributes", "context": "context_categories"}
-"""Columns that hold the words of attributes."""
-
-
-def _describing_file(file: FileProfile, main: FileProfile, roles: EventRoles, proposal: Proposal) -> ProposedFile:
-    """A file that describes items or users: the one whose ids it has."""
-    best: tuple[float, str, str] = (0.0, "", "")
-    for role, words in ((ITEM, ITEM_WORDS), (USER, USER_WORDS)):
-        if len(roles.columns[role]) > 1:
-            continue
-        known = main.columns[roles.columns[role][0]].values.drop_null().unique()
-        for column in file.columns.values():
-            rank = role_rank(column.name, role)
-            share = _coverage(known, column)
-            of_file = any(word in plain(file.path.stem) for word in words)
-            score = share + 2 * (rank is not None or column.name == roles.columns[role][0]) + of_file
-            score += 0.5 * (plain(column.name) in {"id", "key", ""})
-            if share > 0.02 and score > best[0]:
-                best = (score, role, column.name)
-    _, role, key = best
-    if not role:
-        proposal.notes.append(f"{file.path.name} is left out: no column of it has ids of {main.path.name}")
-        return ProposedFile(file, "left out", unused=list(file.columns))
-    rest = [column for column in file.columns.values() if column.name != key]
-    described = describe_items(rest) if role == ITEM else describe_others(rest)
-    table = "items" if role == ITEM else "users"
-    proposal.attributes += [(table[:-1], attribute) for attribute in described.attributes]
-    if described.separator:
-        proposal.source["list_separator"] = (described.separator, "between the names of a list in a cell")
-    columns = {role: ((key,), f"{file.columns[key].distinct:,} different"), **_columns_of(described, table)}
-    return ProposedFile(file, table, {table: columns}, unused=described.unused)
-
-
-def _coverage(known: pa.Array, column: ColumnProfile) -> float:
-    """Share of the ids that the column has."""
-    found = pa.compute.is_in(known, value_set=column.values.drop_null().unique())
-    return float(pa.compute.mean(found.cast(pa.float64())).as_py() or 0.0)
 
 
 def _propose_scenario(main: FileProfile, roles: EventRoles, proposal: Proposal) -> None:

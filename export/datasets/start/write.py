@@ -10,7 +10,7 @@ from typing import Any
 
 from export.datasets.check.half_lives import toml_line
 from export.datasets.errors import writing
-from export.datasets.start.proposal import Proposal, ProposedFile, Setting
+from export.datasets.start.proposed import Proposal, ProposedFile, Setting
 
 HEAD = """\
 # Settings of this data set, proposed by `crossrec data start` from what the files hold. Every line may be changed;

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from export.datasets.errors import DatasetError
 from export.datasets.start.describe import find_separator
 from export.datasets.start.profile import read_profile
-from export.datasets.start.proposal import Proposal, propose
+from export.datasets.start.proposal import propose
+from export.datasets.start.proposed import Proposal
 from export.datasets.start.write import toml_value
 from export.datasets.storage import DatasetReader
 from services.main import app
