@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from export.datasets.check.columns import Floats, Mask, TableReader, hash_strings
 from export.datasets.check.lists import single_auc
 from export.datasets.check.report import Finding, level_of_share
-from services.features.config import Attribute
+from services.features.attributes import Attribute
 
 SURE_AUC, STRONG_AUC = 0.99, 0.95
 """A single attribute with such an AUC, or 1 minus it, was most likely made from the labels."""

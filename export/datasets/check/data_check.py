@@ -15,7 +15,8 @@ from export.datasets.check.report import CheckReport, Finding, level_of_share
 from export.datasets.check.texts import check_texts
 from export.datasets.tables import ROW_TYPES, SPLITS
 from export.text_encoder.sentence_encoders import AUTO
-from services.features.config import Attribute, FeatureConfig
+from services.features.attributes import Attribute
+from services.features.config import FeatureConfig
 from services.text.encoder import EncoderInfo
 
 DAY_MS = 86_400_000

@@ -257,4 +257,4 @@ def test_what_may_not_be_imported_is_not_proposed(tmp_path: Path) -> None:
     items = columns_of(found, "items")
     assert {"item_id": "movieId", "title": "title", "category_attributes.tags": "tags"} == items
     (attribute,) = (attribute for _, attribute in found.attributes)
-    assert ("categories", 12) == (attribute.kind, len(attribute.values))
+    assert ("tags", "categories", 12) == (attribute.column, attribute.kind, len(attribute.values))
