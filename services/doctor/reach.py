@@ -8,9 +8,11 @@ from services.doctor.store import store_checks
 from services.errors import CrossRecError
 from services.features.schema import build_schema
 from services.registry.compatibility import config_differences, model_differences
-from services.registry.reader import BATCHED, Registry, find_version
+from services.registry.promotion import find_serving
+from services.registry.reader import BATCHED, Registry
 from services.settings.folders import judge_folders
 from services.settings.load import Settings
+from services.settings.places import require_dataset
 from services.text.encoder import read_encoder_info
 
 
@@ -24,6 +26,10 @@ def reach_checks(settings: Settings) -> Iterator[Check]:
 
 def folder_check(settings: Settings) -> Check:
     """Check the files and folders that exist already where the settings point."""
+    try:
+        require_dataset(settings)
+    except CrossRecError as error:
+        return wrong("folders", str(error), "set dataset.name, or registry_dir and encoder_dir")
     if found := judge_folders(settings):
         return wrong("folders", "; ".join(found), "change the setting, or who may read and write there")
     return ok("folders", "usable")
@@ -44,7 +50,7 @@ def model_checks(settings: Settings) -> Iterator[Check]:
         yield wrong("text encoder", found, "set features.text_dims to the encoder's, or build another one")
     try:
         registry = Registry(settings.registry_dir, settings.registry_cache_dir)
-        version = find_version(registry, chosen.model, chosen.version)
+        version = find_serving(registry, chosen.model, chosen.version, "ranking.model")
         manifest, where = registry.manifest(version), registry.where(version)
     except CrossRecError as error:
         yield wrong("model", str(error), "`crossrec train`, or set ranking.model and ranking.version")

@@ -2,7 +2,7 @@
 
 
 def serve_ranking() -> None:
-    """Start the ranking server: ranks with what `models` promoted in the registry, or the newest version."""
+    """Start the ranking server: ranks with what `models` promoted in the registry, or with the first version there."""
     from services.server.logging import announce
     from services.settings.load import load_settings
 

@@ -16,6 +16,7 @@ from services.registry.rollout import (
     parse_serving,
     serialize_serving,
     with_previous,
+    with_version,
 )
 
 Change = Callable[[ServingState, Version, str], ServingState]
@@ -30,6 +31,16 @@ def read_serving_state(registry: Registry, name: str) -> ServingState:
     return ServingState(Rollout.of(find_version(registry, name, setting="name")))
 
 
+def find_serving(registry: Registry, name: str, number: str, setting: str, command: str = "crossrec train") -> Version:
+    """The version `number` of a model; for "" the one that serves, the first arm of an experiment.
+
+    Raises ModelUnavailable naming the `setting` that requires it and the `command` that creates one.
+    """
+    if number or registry.newest(name) is None:
+        return find_version(registry, name, number, setting, command)
+    return read_serving_state(registry, name).rollout.arms[0].model
+
+
 def promote(
     registry: Registry, version: Version, name: str, change: Change, server: ServerRequirements
 ) -> ServingState:
@@ -41,11 +52,11 @@ def promote(
     if not registry.has(version):
         known = ", ".join(map(str, registry.versions(version.name))) or f"none of {version.name}"
         raise ModelUnavailable(f"version: no {version} in {registry.location}; there are {known}")
-    if registry.manifest(version, FIELDS_OF_ALL).get("kind") == RECOGNISER:
-        raise RolloutError(
-            f"version: {version} is a recogniser; the setting ranking.recogniser selects the one that serves"
-        )
-    manifest = registry.manifest(version)
+    manifest = registry.manifest(version, FIELDS_OF_ALL)
+    if manifest.get("kind") != RECOGNISER:
+        manifest = registry.manifest(version)
+    elif change is not with_version or name != version.name:
+        raise RolloutError(f"version: {version} is a recogniser; it serves all users, in place of another one")
     if problems := server.problems(manifest):
         raise ModelMismatch(f"version: {version} does not fit this server: {'; '.join(problems)}")
     registry.fetch(version, manifest)

@@ -1,6 +1,7 @@
 """The rollout of a model: arms with shares of the users, a shadow, and the history of rollouts; a small JSON file.
 
-The file is `<registry>/<name>/serving.json`; without it the newest version serves. Pure functions of rollouts:
+The file is `<registry>/<name>/serving.json`; without it the newest version serves. A second
+version is registered with a file that keeps the first one serving. Pure functions of rollouts:
 `promotion.py` reads and writes the file.
 
     {"format": 1, "experiment": "", "arms": [{"arm": "", "model": "neural/3", "weight": 1.0}], "shadow": "neural/4",

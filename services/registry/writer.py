@@ -18,7 +18,8 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from services.registry.reader import BATCHED, FORMAT, MANIFEST, METRICS, MODEL, describe_file
+from services.registry.reader import BATCHED, FORMAT, MANIFEST, METRICS, MODEL, Registry, describe_file
+from services.registry.rollout import SERVING, Rollout, ServingState, serialize_serving
 from services.registry.samples import SAMPLES, Sample, write_samples
 
 _VERSIONED = ("crossrec", "torch", "scikit-learn", "skl2onnx", "onnx", "onnxruntime-gpu", "numpy", "feast")
@@ -35,11 +36,11 @@ def register(
 ) -> str:
     """Add a model as the newest version of a registry (directory or URL); returns its location.
 
-    `manifest` describes the model and its requirements (kind, fingerprints, tensors, features, data); name, version,
-    time, package versions, and size and SHA-256 of the files that serving reads are added here. A server scores
-    `samples` before the version serves. `batched` is the graph for batches of requests, if the kind has one. Two
-    processes that register the same name in object storage at the same time may take the same number; in a directory
-    one of them fails.
+    A first version serves at once, a later one only when it is promoted. `manifest` describes the model and its
+    requirements (kind, fingerprints, tensors, features, data); name, version, time, package versions, and size and
+    SHA-256 of the files that serving reads are added here. A server scores `samples` before the version serves.
+    `batched` is the graph for batches of requests, if the kind has one. Two processes that register the same name in
+    object storage at the same time may take the same number; in a directory one of them fails.
     """
     files, root = fsspec.core.url_to_fs(str(registry))
     parent = f"{str(root).rstrip('/')}/{name}"
@@ -63,11 +64,18 @@ def register(
         }
         (staged / MANIFEST).write_text(json.dumps(complete, indent=2) + "\n")
         (staged / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
+        _keep_serving(Registry(registry), name)
         if isinstance(files, LocalFileSystem):
             _rename(staged, Path(parent) / str(version))
         else:
             _upload(files, staged, f"{parent}/{version}")
     return f"{str(registry).rstrip('/')}/{name}/{version}"
+
+
+def _keep_serving(registry: Registry, name: str) -> None:
+    """Record the version that serves without a serving file, the newest so far, before there is a newer one."""
+    if registry.read(f"{name}/{SERVING}") is None and (newest := registry.newest(name)):
+        registry.write(f"{name}/{SERVING}", serialize_serving(ServingState(Rollout.of(newest))))
 
 
 def _next_version(files: fsspec.AbstractFileSystem, parent: str) -> int:

@@ -16,7 +16,8 @@ from services.features.encode import Tensors, leading_shapes
 from services.ranking.model.batching import BatchingModel
 from services.ranking.model.execution import build_execution
 from services.ranking.model.onnx_model import INPUTS, OnnxModel
-from services.registry.reader import MODEL, Registry, find_version
+from services.registry.promotion import find_serving
+from services.registry.reader import MODEL, Registry
 from services.settings.load import Settings
 from services.settings.processes import RankingSettings
 
@@ -42,7 +43,7 @@ def run_bench_score(settings: Settings, providers: Sequence[str], runs: int) -> 
     """
     chosen = settings.ranking
     registry = Registry(settings.registry_dir, settings.registry_cache_dir)
-    version = find_version(registry, chosen.model, chosen.version)
+    version = find_serving(registry, chosen.model, chosen.version, "ranking.model")
     manifest = registry.manifest(version)
     path = registry.fetch(version, manifest) / MODEL
     measured = {}

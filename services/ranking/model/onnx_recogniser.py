@@ -10,7 +10,8 @@ import onnxruntime
 from services.features.schema import Schema
 from services.registry.compatibility import recogniser_differences
 from services.registry.description import FIELDS_OF_ALL
-from services.registry.reader import MODEL, ModelMismatch, Registry, find_version
+from services.registry.promotion import find_serving
+from services.registry.reader import MODEL, ModelMismatch, Registry
 
 INPUT, OUTPUT = "features", "posterior"
 MANIFEST_FIELDS = (*FIELDS_OF_ALL, "inputs", "scenarios", "source_only", "sources")
@@ -45,14 +46,14 @@ class OnnxRecogniser:
 
 
 def open_recogniser(registry: Registry, wanted: str, schema: Schema, *, required: bool) -> OnnxRecogniser | None:
-    """Open the recogniser `wanted`: a name (its newest version), name/version, or "" for none.
+    """Open the recogniser `wanted`: a name (the version that serves), name/version, or "" for none.
 
     None if it is not registered and not `required`. Raises ModelUnavailable, ModelMismatch.
     """
     name, _, number = wanted.partition("/")
     if not name or not (required or registry.newest(name)):
         return None
-    version = find_version(registry, name, number, "ranking.recogniser", "crossrec train-recogniser")
+    version = find_serving(registry, name, number, "ranking.recogniser", "crossrec train-recogniser")
     manifest = registry.manifest(version, MANIFEST_FIELDS)
     if differences := recogniser_differences(manifest, schema):
         raise ModelMismatch(

@@ -13,6 +13,7 @@ from services.features.encode import tensor_names
 from services.features.schema import build_schema
 from services.ranking.model.loader import ModelLoader
 from services.ranking.model.onnx_model import OnnxModel
+from services.registry.promotion import find_serving
 from services.registry.reader import Registry, Version, describe_file
 from services.registry.writer import register
 from tests.unit.ranking.model.tiny_models import CPU, ENCODER, samples_of, write_graph
@@ -54,6 +55,16 @@ def test_a_registered_version_serves(location: str, graph: Path, tmp_path: Path)
     assert {"model.onnx", "samples.npz"} == set(manifest["files"])
     assert describe_file(graph) == manifest["files"]["model.onnx"]
     assert "tiny/2" == ModelLoader(registry, SCHEMA, ENCODER, CPU)(Version("tiny", 2)).version
+
+
+def test_a_later_version_serves_only_if_promoted(location: str, graph: Path, tmp_path: Path) -> None:
+    """The first of its name serves at once; a second one leaves it serving."""
+    registry = Registry(location, tmp_path / "cache")
+    for number in (1, 2, 3):
+        register(location, "tiny", graph, MANIFEST, {})
+        registry.invalidate_listings()
+        assert Version("tiny", 1) == find_serving(registry, "tiny", "", "ranking.model"), number
+    assert Version("tiny", 3) == find_serving(registry, "tiny", "3", "ranking.model")
 
 
 def test_a_version_is_complete_or_absent(tmp_path: Path, graph: Path) -> None:
