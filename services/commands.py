@@ -40,12 +40,14 @@ class Command:
         summary: one line for `crossrec --help`.
         group: the dependency group (pyproject.toml) that it needs beyond a server's packages; "" for none.
         settings: whether it reads the settings, which are then judged before its packages are loaded.
+        dataset: whether it reads what was made of one data set, without an option that names it.
     """
 
     target: str
     summary: str
     group: str = ""
     settings: bool = True
+    dataset: bool = False
 
 
 GROUPS = {
@@ -58,18 +60,20 @@ COMMANDS = {
     "infra": Command(
         "services.infra.cli:infra_app", "Run a real Kafka and a real Valkey on this machine.", "infra", settings=False
     ),
-    "setup": Command("services.store.cli:setup_command", "Create Kafka topics and register feature views."),
+    "setup": Command(
+        "services.store.cli:setup_command", "Create Kafka topics and register feature views.", dataset=True
+    ),
     "doctor": Command("services.doctor.cli:doctor_command", "Check this machine and what the settings name."),
     "settings": Command("services.settings.cli:settings_command", "Print every setting with its value and meaning."),
     "schema": Command("services.settings.cli:schema_command", "Print every stored feature."),
     "serve gateway": Command("services.gateway.cli:serve_gateway", "Start the event gateway."),
-    "serve ranking": Command("services.ranking.cli:serve_ranking", "Start the ranking server."),
-    "consume": Command("services.consumers.cli:consume_command", "Start a feature consumer."),
+    "serve ranking": Command("services.ranking.cli:serve_ranking", "Start the ranking server.", dataset=True),
+    "consume": Command("services.consumers.cli:consume_command", "Start a feature consumer.", dataset=True),
     "consumers": Command("services.consumers.cli:consumers_app", "Show consumer groups; rewind them."),
     "dead-letters": Command(
         "services.consumers.dead_letters.cli:dead_letters_app", "List, repair and replay dead letters."
     ),
-    "models": Command("services.registry.cli:models_app", "List, compare, promote and roll back models."),
+    "models": Command("services.registry.cli:models_app", "List, compare, promote and roll back models.", dataset=True),
     "tokens": Command("services.server.security.cli:tokens_app", "Make bearer tokens.", settings=False),
     "health": Command(
         "services.server.health:health_command", "Ask a server whether it serves, as a probe does.", settings=False
@@ -78,7 +82,9 @@ COMMANDS = {
     "user update": Command("services.users.cli:update_command", "Set the attributes of a user."),
     "user erase": Command("export.datasets.cli:erase_command", "Erase a user from the online store."),
     "load": Command("export.harness.cli:load_command", "Offer load to a ranking server and measure it.", "load"),
-    "console": Command("services.console.cli:console_command", "Open a web page on a running system.", "console"),
+    "console": Command(
+        "services.console.cli:console_command", "Open a web page on a running system.", "console", dataset=True
+    ),
     "data": Command("export.datasets.check.cli:data_app", "Check a data set; write a template.", "training"),
     "import": Command("export.datasets.cli:import_command", "Import a data set.", "training"),
     "replay": Command("export.replay.cli:replay_command", "Replay a data set into training rows.", "training"),
@@ -108,8 +114,11 @@ class LazyCommand(TyperCommand):
         """The context of the loaded command, which then runs in place of this one; judges the settings first."""
         if self._command.settings and "--help" not in args:
             from services.settings.load import load_settings
+            from services.settings.places import require_dataset
 
-            load_settings()
+            settings = load_settings()
+            if self._command.dataset:
+                require_dataset(settings)
         return load_command(self._command).make_context(info_name, args, parent, **extra)
 
 

@@ -39,11 +39,12 @@ class HarnessError(CrossRecError):
 
 _SECURITY_SETTINGS = ("SECURITY_PROTOCOL", "SASL_", "USERNAME", "PASSWORD", "CA_FILE", "CERTIFICATE_FILE", "KEY_FILE")
 REMOVED_VARIABLES = (
+    *("CROSSREC_REGISTRY_DIR", "CROSSREC_ENCODER_DIR", "CROSSREC_STORE__REGISTRY", "CROSSREC_STORE__OFFLINE_DIR"),
     "CROSSREC_SECURITY__",
     *(f"CROSSREC_KAFKA__{name}" for name in _SECURITY_SETTINGS),
     *(f"CROSSREC_STORE__{name}" for name in _SECURITY_SETTINGS),
 )
-"""Prefixes of variables that secure other servers; the environment's own are open, on loopback."""
+"""Prefixes of variables that place files elsewhere, or secure other servers; the environment's own are open."""
 
 
 SERVING = "SERVING"
@@ -174,12 +175,9 @@ class Environment:
         return {
             "CROSSREC_CONFIG": str(CONFIG),
             "CROSSREC_DATA_DIR": str(self.data),
-            "CROSSREC_REGISTRY_DIR": str(self.data / "registry"),
-            "CROSSREC_ENCODER_DIR": str(self.data / "encoder"),
+            "CROSSREC_DATASET__NAME": self.dataset,
             "CROSSREC_KAFKA__BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap,
             "CROSSREC_STORE__URL": endpoints.valkey_address,
-            "CROSSREC_STORE__REGISTRY": str(self.data / "feast" / "registry.db"),
-            "CROSSREC_STORE__OFFLINE_DIR": str(self.data / "offline"),
             "CROSSREC_GATEWAY__LISTEN": self.gateway_address,
             "CROSSREC_RANKING__LISTEN": self.ranking_address,
         }

@@ -71,8 +71,14 @@ class StoreSettings(SettingsSection):
     certificate_file: OptionalPath = Field(None, description="PEM file with the client's certificate, for mutual TLS.")
     key_file: OptionalPath = Field(None, description="PEM file with its private key, unencrypted.")
     project: str = Field("crossrec", description="Feast project; part of every key.")
-    registry: Path = Field(Path("data/feast/registry.db"), description="Feast's registry file.")
-    offline_dir: Path = Field(Path("data/offline"), description="Parquet files behind get_historical_features.")
+    registry: Path = Field(
+        Path("data/feast/registry.db"),
+        description="Feast's registry file. Default: feast/registry.db in the data set's folder.",
+    )
+    offline_dir: Path = Field(
+        Path("data/offline"),
+        description="Parquet files behind get_historical_features. Default: offline in the data set's folder.",
+    )
     retry_after_s: float = Field(
         1.0,
         ge=0,

@@ -24,6 +24,7 @@ from services.errors import ConfigurationError
 from services.features.config import FeatureConfig
 from services.settings.infrastructure import KafkaSettings, RetentionSettings, StoreSettings
 from services.settings.names import check_variables
+from services.settings.places import place_dataset
 from services.settings.processes import (
     CONSUMED_TOPICS,
     ConsumerSettings,
@@ -54,15 +55,18 @@ class Settings(BaseSettings):
         env_prefix="CROSSREC_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    data_dir: Path = Field(Path("data"), description="Directory of imported data, training rows and models.")
+    data_dir: Path = Field(Path("data"), description="Directory of data sets; all that is made of one lies below it.")
     registry_dir: Annotated[str, BeforeValidator(_text)] = Field(
         "data/registry",
-        description="Model registry, <dir>/<name>/<version>/; a directory, or a URL like s3://bucket/x.",
+        description="Model registry, <dir>/<name>/<version>/; a directory, or a URL like s3://bucket/x. Default: "
+        "registry in the data set's folder, <data_dir>/<dataset.name>.",
     )
     registry_cache_dir: Path = Field(
         Path("data/registry-cache"), description="Local copies of models from a registry URL."
     )
-    encoder_dir: Path = Field(Path("data/encoder"), description="The text encoder's directory.")
+    encoder_dir: Path = Field(
+        Path("data/encoder"), description="The text encoder's directory. Default: encoder in the data set's folder."
+    )
     text_encoder: str = Field(
         "auto",
         description="Sentence encoder that replay and training build it from: auto (english, or multilingual if that "
@@ -171,6 +175,7 @@ def settings_file() -> Path | None:
 def load_settings(dataset: str = "") -> Settings:
     """The settings in force. Raises ConfigurationError naming what is wrong.
 
+    Paths that are not set lie in the folder of the data set: the given one, or `dataset.name`, or the only one.
     Without CROSSREC_CONFIG, a known data set (Complete Journey) uses the settings file that it ships with. The
     environment is left as it is: a process that is started for the same data set gets its name, or these settings.
     """
@@ -181,7 +186,7 @@ def load_settings(dataset: str = "") -> Settings:
     own = DATASET_SETTINGS / f"{dataset}.toml"
     token = _DATASET_FILE.set(own if dataset and not file and own.exists() else None)
     try:
-        return Settings()
+        return place_dataset(Settings(), dataset)
     except SettingsError as error:
         raise unreadable_variable(Settings, error) from error
     except ValidationError as error:

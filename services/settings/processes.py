@@ -115,7 +115,7 @@ class RankingSettings(SettingsSection):
     recogniser: str = Field(
         "recogniser",
         description="Model that recognises the scenario of requests without one: a name in the registry (its "
-        "newest version) or name/version; empty: use the user's habits. The default is used if it is registered.",
+        "serving version) or name/version; empty: use the user's habits. The default is used if it is registered.",
     )
     workers: int = Field(
         1,

@@ -107,12 +107,8 @@ def test_own_data_to_a_ranked_answer(tmp_path: Path, infra: Endpoints, monkeypat
     for name, value in {
         "CONFIG": config,
         "DATA_DIR": tmp_path / "data",
-        "REGISTRY_DIR": tmp_path / "registry",
-        "ENCODER_DIR": tmp_path / "encoder",
         "STORE__URL": infra.valkey_address,
         "STORE__PROJECT": "own_data",
-        "STORE__REGISTRY": tmp_path / "feast" / "registry.db",
-        "STORE__OFFLINE_DIR": tmp_path / "offline",
         "KAFKA__BOOTSTRAP_SERVERS": infra.kafka_bootstrap,
         "KAFKA__TOPIC_PREFIX": "owndata",
     }.items():

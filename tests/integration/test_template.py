@@ -24,9 +24,6 @@ def test_template_becomes_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name, value in {
         "CONFIG": source / "crossrec.toml",
         "DATA_DIR": data,
-        "REGISTRY_DIR": tmp_path / "registry",
-        "ENCODER_DIR": tmp_path / "encoder",
-        "STORE__OFFLINE_DIR": tmp_path / "offline",
     }.items():
         monkeypatch.setenv(f"CROSSREC_{name}", str(value))
     assert "0 error" in run("data", "check", "--dir", str(source))
@@ -35,4 +32,4 @@ def test_template_becomes_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run("replay", "--data", "mine")
     assert 12 == json.loads((data / "mine" / "rows" / "training_rows.json").read_text())["counts"]["rows"]
     run("train", "--data", "mine", "--model", "affine", "--epochs", "1")
-    assert 1 == len(list((tmp_path / "registry").glob("affine/*/model.onnx")))
+    assert 1 == len(list((data / "mine" / "registry").glob("affine/*/model.onnx")))

@@ -54,7 +54,9 @@ def prepare(environment: Environment) -> DatasetStage:
     settings = stage.settings
     fingerprint = EncoderInfo.load(settings.encoder_dir).fingerprint
     schema = build_schema(settings.features)
-    register(environment.data / "registry", schema, 1, name="neural", encoder_fingerprint=fingerprint)
+    register(
+        environment.data / environment.dataset / "registry", schema, 1, name="neural", encoder_fingerprint=fingerprint
+    )
     create_stage_topics(stage)
     apply_definitions(settings)
     fill_store(settings, stage.reader.path, BEGIN_S, workers=1)
