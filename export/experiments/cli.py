@@ -114,7 +114,10 @@ def ablation(
 
 def _trainer(options: ExperimentOptions) -> "RowsTrainer":
     from export.experiments.trainer import RowsTrainer
+    from export.rows.provenance import require_current_rows
 
+    settings = load_settings(options.data)
+    require_current_rows(settings, options.data)
     return RowsTrainer(_directory(options) / "rows", options.epochs, options.device)
 
 
@@ -134,6 +137,8 @@ def _run(experiment: "Experiment", trainer: "RowsTrainer", options: ExperimentOp
         "user_share": options.user_share,
         "schema_fingerprint": trainer.info["schema_fingerprint"],
         "counts": trainer.info["counts"],
+        "digest": trainer.info["data"].get("digest"),
+        "code": trainer.info.get("code"),
     }
     path = _directory(options) / "experiments" / f"{experiment.name}.json"
     results = ExperimentResults(path, settings, restart=options.restart)

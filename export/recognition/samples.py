@@ -21,6 +21,7 @@ from export.recognition.contexts import Contexts, RecognitionError, sample_conte
 from export.replay.attribute_columns import context_columns
 from export.replay.history import DatasetHistory, ItemScenarios, load_history
 from export.replay.replay import Replay
+from export.rows.provenance import describe_data
 from export.rows.requests import LabelledRequests, Snapshots
 from services.features.recognition import recognition_features, recognition_names, restrict_prior, user_prior
 from services.features.rows import Floats, Ints
@@ -107,7 +108,7 @@ def make_samples(
         "test_start_s": starts[1],
         "counts": {**counts, "left_out": int((~kept).sum())},
         "seed": seed,
-        "data": {"dataset": str(reader.path), "info": reader.info.get("arguments", {})},
+        "data": describe_data(reader.path, reader.info),
     }
     target = np.searchsorted(scenarios, contexts.scenario.astype(str)).astype(np.int64)
     return Samples(info, contexts, split, target, features, restrict_prior(prior, eligible)[:, eligible])

@@ -17,6 +17,7 @@ from export.replay.history import DatasetHistory, count_users, labelled_chunks, 
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.progress import OnProgress
 from export.replay.replay import Replay
+from export.rows.provenance import describe_data
 from export.rows.writer import TrainingRowsWriter
 from export.text_encoder import build_encoder
 from export.text_encoder.reading import choose_source, read_texts
@@ -91,7 +92,7 @@ def _replay(
     schema, store = build_schema(settings.features), ColumnRowStore(build_schema(settings.features))
     catalogue, users, total = load_catalogue(reader, settings.features), count_users(reader), reader.rows("events")
     sources = sorted({scenario for scenario, _ in catalogue.scenarios})
-    data = {"dataset": str(reader.path), "info": reader.info.get("arguments", {}), "rows": reader.info.get("rows", {})}
+    data = describe_data(reader.path, reader.info)
     if info := find_info(settings.encoder_dir):
         data["text_encoder"] = {"name": info.source, "languages": info.languages, "reason": info.reason}
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, offline_share(users, user_share))

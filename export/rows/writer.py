@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from export.rows.provenance import digest_code
 from export.rows.requests import CurrentRows, LabelledRequests, Snapshots, read_moments
 from services.features.encode import Tensors, tensor_names
 from services.features.encode_moments import InexactShift, MomentRows, encode_moments
@@ -69,6 +70,7 @@ class TrainingRowsWriter:
                 "sources": self._sources,
                 "tensors": {name: list(names) for name, names in tensor_names(self._schema).items()},
                 "features": asdict(self._schema.config),
+                "code": digest_code(),
                 "counts": self._counts,
                 "data": self._data,
             }

@@ -40,8 +40,9 @@ def _describe_table(prefix: str, values: BaseModel, defaults: BaseModel) -> Iter
                 path = f"{prefix}{name}.{part.name}"
                 yield SettingDescription(path, getattr(value, part.name), getattr(default, part.name), docs[part.name])
         else:
-            meaning = setting.description or ""
-            yield SettingDescription(f"{prefix}{name}", mask_secret(value), mask_secret(default), meaning)
+            unset = setting.json_schema_extra if isinstance(setting.json_schema_extra, dict) else {}
+            value, default = (unset.get("unset") if each is None else mask_secret(each) for each in (value, default))
+            yield SettingDescription(f"{prefix}{name}", value, default, setting.description or "")
 
 
 def mask_secret(value: object) -> object:

@@ -3,6 +3,7 @@
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
+from pydantic.config import JsonDict
 
 from services.features.event_types import EngagementType
 from services.settings.section import SettingsSection
@@ -13,6 +14,11 @@ SplitMethod = Literal["time", "user", "random", "user_time"]
 class DatasetSettings(SettingsSection):
     """Labels, negatives and splits of own data that has none; values in the data take precedence."""
 
+    name: str = Field(
+        "",
+        pattern=r"^([^./\\][^/\\]*)?$",
+        description="Name of the data set: its folder below data_dir. Default: the only one there; --data wins.",
+    )
     label_events: tuple[EngagementType, ...] = Field(
         (), description="Event types that make a positive label; empty: no labels are made."
     )
@@ -62,14 +68,68 @@ class DatasetSettings(SettingsSection):
         return self
 
 
-class TrainingSettings(SettingsSection):
-    """Training of models; settings that are not set use the kind's own default."""
+BY_RULE: JsonDict = {"unset": "by rule"}
+"""Of a setting that is not set: the training rows decide, by the rule that its description states."""
 
-    device: str | None = Field(None, description="PyTorch device, like cpu or cuda; default cpu.")
-    epochs: int | None = Field(None, ge=1, description="Most passes over the training rows.")
-    patience: int | None = Field(None, ge=1, description="Passes without a better validation AUC until it stops.")
-    batch_rows: int | None = Field(None, ge=1, description="Rows per step.")
-    buffer_rows: int | None = Field(None, ge=1, description="Rows in memory among which users are shuffled.")
-    learning_rate: float | None = Field(None, gt=0, description="Adam's at the start, or LightGBM's shrinkage.")
-    weight_decay: float | None = Field(None, ge=0, description="AdamW's decoupled decay.")
-    threads: int | None = Field(None, ge=0, description="Threads of LightGBM; 0: all cores.")
+
+class TrainingSettings(SettingsSection):
+    """Training of models; what is not set follows from the kind of model and the number of training rows.
+
+    `crossrec train` prints what it takes, with reasons; runs and reports hold it.
+    """
+
+    device: str | None = Field(
+        None, description="PyTorch device, like cpu or cuda.", json_schema_extra={"unset": "cpu"}
+    )
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Most passes over the training rows. By rule: 8, of popularity and past_count 3; up to 40 where 8 "
+        "passes are fewer than 2,400 steps.",
+        json_schema_extra=BY_RULE,
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Passes without a better validation AUC until training stops. By rule: 2, or a quarter of more "
+        "than 8 passes.",
+        json_schema_extra=BY_RULE,
+    )
+    batch_rows: int | None = Field(
+        None,
+        ge=1,
+        description="Rows per step. By rule: a power of two near a 300th of the training rows, from 32 to 4,096.",
+        json_schema_extra=BY_RULE,
+    )
+    buffer_rows: int | None = Field(
+        None,
+        ge=1,
+        description="Rows in memory among which users are shuffled.",
+        json_schema_extra={"unset": "200000"},
+    )
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Adam's at the start, or LightGBM's shrinkage. By kind: networks 0.002, logistic and affine 0.02, "
+        "popularity and past_count 0.05, lightgbm 0.1.",
+        json_schema_extra=BY_RULE,
+    )
+    weight_decay: float | None = Field(
+        None, ge=0, description="AdamW's decoupled decay. By kind: 0.00001.", json_schema_extra=BY_RULE
+    )
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of hidden values that a step leaves out. By kind: 0.",
+        json_schema_extra=BY_RULE,
+    )
+    members: int | None = Field(
+        None,
+        ge=1,
+        description="Networks of which P/M models average. By kind: neural 3, affine 1.",
+        json_schema_extra=BY_RULE,
+    )
+    threads: int | None = Field(
+        None, ge=0, description="Threads of LightGBM; 0: all cores.", json_schema_extra={"unset": "0"}
+    )

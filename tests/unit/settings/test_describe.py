@@ -19,6 +19,7 @@ def test_every_setting_has_a_meaning() -> None:
     found = {setting.name: setting for setting in describe_settings(Settings())}
     assert [] == [name for name, setting in found.items() if not setting.meaning]
     assert (4, 4) == (found["kafka.partitions"].value, found["kafka.partitions"].default)
+    assert ("by rule", "200000") == (found["training.batch_rows"].value, found["training.buffer_rows"].default)
     assert "shortest first" in found["features.half_lives_s"].meaning
 
 
