@@ -4,8 +4,9 @@ Knows flags and the printed table; trains missing runs (the composition root of 
 are inside the command.
 """
 
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -16,6 +17,9 @@ from rich.text import Text
 from export.evaluation.labels import format_number
 from export.models.kinds import KINDS
 from services.settings.terminal import open_console
+
+if TYPE_CHECKING:
+    from services.settings.load import Settings
 
 COLUMNS = {"gauc": "GAUC", "ndcg_at_10": "NDCG@10", "log_loss": "log loss"}
 """Columns beside AUC, so that the table fits 80 columns; the report has all metrics."""
@@ -37,17 +41,20 @@ def evaluate_command(
         ),
     ] = "",
 ) -> None:
-    """Compare models on the test rows, with intervals and p-values; trains missing runs first.
+    """Compare models on the test rows, with intervals and p-values; trains missing runs first, registers none.
 
     Writes metrics.json and report.html, a self-contained page. The report includes the results of
     `crossrec experiment` and `crossrec train-recogniser`, where those were run.
     """
     from export.evaluation.dataset_evaluation import evaluate_dataset, missing_runs, read_experiments, write_evaluation
+    from export.rows.provenance import require_current_rows
     from export.training.run import train_run
     from services.settings.load import load_settings
 
     console = open_console(highlight=False)
     settings = load_settings(data)
+    require_current_rows(settings, data)
+    checks = _run_checks(settings, settings.data_dir / data)
     if split:
         from export.replay.resplit import resplit_data
 
@@ -61,11 +68,16 @@ def evaluate_command(
 
     for done, (kind, seed) in enumerate(missing, 1):
         log(f"training {kind}, seed {seed} ({done} of {len(missing)} missing runs)")
-        train_run(settings, data, kind, seed, log=log)
+        train_run(settings, data, kind, seed, log=log, registers=False)
     with Progress(transient=True, console=console) as progress:
         task = progress.add_task("measuring", total=None)
         figures = evaluate_dataset(
-            directory, kinds, seeds, resamples, lambda done, total: progress.update(task, completed=done, total=total)
+            directory,
+            kinds,
+            seeds,
+            resamples,
+            lambda done, total: progress.update(task, completed=done, total=total),
+            checks,
         )
     target = out or directory / "evaluation"
     write_evaluation(target, figures, read_experiments(directory))
@@ -73,6 +85,27 @@ def evaluate_command(
     if table := negatives_table(figures):
         console.print(table)
     console.print(f"metrics in {target / 'metrics.json'}, report in {target / 'report.html'}")
+
+
+def _run_checks(settings: "Settings", directory: Path) -> list[dict[str, str]] | None:
+    """Findings of the data check, for the report; None without the data set."""
+    from export.datasets.check.data_check import check_data
+    from export.datasets.storage import DatasetReader
+    from export.rows.provenance import holds_tables
+
+    if not holds_tables(directory):
+        return None
+    now_ms = round(time.time() * 1000)
+    report = check_data(DatasetReader(directory), settings.features, settings.dataset.label_window_s, now_ms)
+    return [
+        {
+            "name": finding.name,
+            "level": finding.level,
+            "found": ", ".join(f"{name} {value}" for name, value in finding.numbers.items()),
+            "text": finding.meaning,
+        }
+        for finding in report.findings
+    ]
 
 
 def main_table(figures: dict[str, Any]) -> Table:

@@ -5,13 +5,16 @@ Knows files and directories; metrics are in export.evaluation.measure, the repor
 metrics.json holds the figures of `export.evaluation.evaluate` and
 
     {"format": 1, "data": {"name", "notes": [...]}, "segments": {segment: meaning},
+     "models": {kind: {..., "training": {"choices": [{"name", "value", "reason"}],
+                                         "curve": [{"seed", "steps", "train_loss", "validation_loss", "kept"}]}}},
+     "limits": [{"name", "found", "meaning"}], "checks": [{"name", "level", "found", "text"}] or null,
      "workload": {"seeds", "resamples", "confidence", "bins", "list_length", "seconds"},
      "versions": {package: version}, "machine": {...}, "seed": of the resampling, "created_at"}
 """
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,11 @@ from typing import Any
 from export.evaluation.bootstrap import CONFIDENCE
 from export.evaluation.calibration import BINS
 from export.evaluation.evaluate import evaluate
+from export.evaluation.limits import find_limits, read_facts
 from export.evaluation.machine import machine, versions
 from export.evaluation.measure import K
 from export.evaluation.rows import EvaluationError, EvaluationRows, read_evaluation_rows
-from export.evaluation.runs import read_predictions
+from export.evaluation.runs import read_predictions, read_training
 from export.models.runs import is_current, run_directory
 from export.rows.reader import read_info
 
@@ -42,17 +46,35 @@ def missing_runs(directory: Path, kinds: Sequence[str], seeds: int) -> list[tupl
 
 
 def evaluate_dataset(
-    directory: Path, kinds: Sequence[str], seeds: int, resamples: int, report: OnRun = lambda *_: None
+    directory: Path,
+    kinds: Sequence[str],
+    seeds: int,
+    resamples: int,
+    report: OnRun = lambda *_: None,
+    checks: Sequence[Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """The content of metrics.json, for runs that exist; `directory` is that of the data set."""
+    """The content of metrics.json, for runs that exist.
+
+    Args:
+        directory: that of the data set.
+        kinds: the models.
+        seeds: runs of each, with seeds 0, 1, ...
+        resamples: of the bootstrap.
+        report: called with the runs measured so far and their total.
+        checks: findings of the data check: name, level, found, text; None: it was not run.
+    """
     began = time.perf_counter()
     rows = read_evaluation_rows(directory / "rows")
     runs = {kind: [read_predictions(directory, kind, seed, rows) for seed in range(seeds)] for kind in kinds}
     figures = evaluate(rows, runs, resamples, RESAMPLING_SEED, report)
+    for kind, model in figures["models"].items():
+        model["training"] = read_training(directory, kind, seeds)
     return {
         "format": FORMAT,
         "data": _data(directory, rows),
         **figures,
+        "limits": find_limits(read_facts(directory / "rows"), figures),
+        "checks": None if checks is None else [dict(check) for check in checks],
         "segments": rows.segments,
         "workload": {
             "seeds": seeds,

@@ -18,6 +18,11 @@ def auc(label: Ints, score: Floats) -> float:
     return float("nan") if label.min() == label.max() else float(roc_auc_score(label, score))
 
 
+def cross_entropy(label: Ints, probability: Floats) -> float:
+    """Mean log loss, in nats."""
+    return float(log_loss(label, np.clip(probability, SMALLEST, 1 - SMALLEST), labels=[0, 1]))
+
+
 def grouped_auc(label: Ints, score: Floats, group: NDArray[np.object_]) -> float:
     """GAUC: AUC within each group (user), weighted by the groups' rows; groups of one class are left out."""
     code = encode_ids(group)
@@ -51,12 +56,11 @@ def ranking_metrics(
 
     None where there is nothing to measure on: NDCG needs a request with rows of both classes.
     """
-    clipped = np.clip(probability, SMALLEST, 1 - SMALLEST)
     metrics = {
         "rows": len(label),
         "auc": auc(label, probability),
         "gauc": grouped_auc(label, probability, user),
         "ndcg_at_10": ndcg_at(10, label, probability, request),
-        "log_loss": float(log_loss(label, clipped, labels=[0, 1])),
+        "log_loss": cross_entropy(label, probability),
     }
     return {name: None if np.isnan(value) else value for name, value in metrics.items()}

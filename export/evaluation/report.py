@@ -4,6 +4,7 @@ from typing import Any
 
 from export.evaluation.experiment_sections import experiment_sections
 from export.evaluation.model_sections import method_section, model_sections
+from export.evaluation.training_sections import limits_section, training_section
 from services.report.page import ReportPage, render_page
 
 
@@ -13,7 +14,13 @@ def render_report(figures: dict[str, Any], experiments: dict[str, dict[str, Any]
     page = ReportPage(
         title=f"CrossRec on {name}: model quality and transfer",
         subtitle=f"Evaluated {figures['created_at'][:10]}; metrics.json holds the same figures.",
-        sections=[*model_sections(figures), *experiment_sections(experiments, name), method_section(figures)],
+        sections=[
+            *model_sections(figures),
+            training_section(figures),
+            limits_section(figures),
+            *experiment_sections(experiments, name),
+            method_section(figures),
+        ],
         contents=True,
     )
     return render_page(page)

@@ -1,9 +1,10 @@
-"""What evaluation reads of a trained model: its probabilities of the evaluated rows and its transfer weights.
+"""What evaluation reads of a trained model: probabilities of the evaluated rows, transfer weights, how it was trained.
 
 Knows the files of run directories (export.models.runs); trains nothing.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 
 from export.evaluation.groups import Floats
 from export.evaluation.rows import EvaluationError, EvaluationRows
-from export.models.runs import PREDICTIONS_FILE, TRANSFER_FILE, run_directory
+from export.models.config import Epoch, best_epoch
+from export.models.runs import PREDICTIONS_FILE, TRANSFER_FILE, read_run, run_directory
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,30 @@ def read_predictions(data: Path, kind: str, seed: int, rows: EvaluationRows) -> 
         )
     transfer = directory / TRANSFER_FILE
     return Predictions(kind, seed, of_rows, json.loads(transfer.read_text()) if transfer.exists() else None)
+
+
+def read_training(data: Path, kind: str, seeds: int) -> dict[str, Any] | None:
+    """Chosen settings of a kind (of its first seed) and the learning curves of its seeds; None for older runs."""
+    runs = {seed: read_run(run_directory(data, kind, seed)) for seed in range(seeds)}
+    if not all("choices" in run for run in runs.values()):
+        return None
+    curve = []
+    for seed, run in runs.items():
+        points = [Epoch(**point) for point in run["epochs"]]
+        kept = best_epoch(points) if points else None
+        curve += [
+            {
+                "seed": seed,
+                "steps": point.steps,
+                "train_loss": _known(point.train_loss),
+                "validation_loss": _known(point.validation_loss),
+                "kept": point is kept,
+            }
+            for point in points
+        ]
+    return {"choices": runs[0]["choices"], "curve": curve}
+
+
+def _known(value: float) -> float | None:
+    """None for NaN, which JSON lacks."""
+    return None if math.isnan(value) else value

@@ -5,7 +5,7 @@ LightGBM and ONNX; knows nothing of registries.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.models.base import TENSORS, ModelError
-from export.models.config import TrainingConfig
+from export.models.config import Epoch, TrainingConfig
 from export.models.kind import Kind
 from export.rows.reader import Floats32, RowBatch, RowSource
 
@@ -51,6 +51,8 @@ model (float[J, S] scenario, float[1, J, B] behavior, float[1, J, D] language, f
 
 STOP_AFTER = 30
 """Early stopping: trees without a better validation AUC."""
+
+CURVE_TREES = 5
 
 _OPSET = 15
 """ONNX operator set, the newest that the converter supports."""
@@ -167,13 +169,13 @@ def _wrap_graph(trees: Any) -> Any:
 
 def fit_trees(
     source: RowSource, validation: RowSource, config: TrainingConfig, log: Callable[[str], None]
-) -> BoostedTrees:
-    """Fit trees, up to the number with the best validation AUC."""
+) -> tuple[BoostedTrees, list[Epoch]]:
+    """Fit trees, up to the number with the best validation AUC; the curve has a point every CURVE_TREES trees."""
     lightgbm = import_lightgbm()
     data = lightgbm.Dataset(*feature_matrix(source), params={"verbose": -1})
     parameters = {
         "objective": "binary",
-        "metric": "auc",
+        "metric": ["auc", "binary_logloss"],
         "learning_rate": config.learning_rate,
         "num_leaves": config.leaves,
         "min_data_in_leaf": 50,
@@ -185,12 +187,21 @@ def fit_trees(
         "verbose": -1,
     }
     valid_sets = [data.create_valid(*feature_matrix(validation))] if len(validation) else []
-    calls = [lightgbm.early_stopping(STOP_AFTER, verbose=False)] if valid_sets else []
+    course: dict[str, dict[str, list[float]]] = {}
+    calls = [lightgbm.record_evaluation(course)]
+    if valid_sets:
+        calls.append(lightgbm.early_stopping(STOP_AFTER, first_metric_only=True, verbose=False))
     booster = lightgbm.train(parameters, data, config.trees, valid_sets=valid_sets, callbacks=calls)
     best = booster.best_iteration if valid_sets else config.trees
     validation_auc = booster.best_score.get("valid_0", {}).get("auc", float("nan"))
     log(f"lightgbm: {best} trees, validation AUC {validation_auc:.4f}")
-    return BoostedTrees(booster.model_to_string(num_iteration=best))
+    return BoostedTrees(booster.model_to_string(num_iteration=best)), _curve(course.get("valid_0", {}))
+
+
+def _curve(course: Mapping[str, Sequence[float]]) -> list[Epoch]:
+    points = list(zip(course.get("auc", ()), course.get("binary_logloss", ()), strict=True))
+    chosen = range(CURVE_TREES, len(points) + 1, CURVE_TREES)
+    return [Epoch(n, float("nan"), points[n - 1][0], n, points[n - 1][1]) for n in chosen]
 
 
 KIND = Kind(

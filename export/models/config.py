@@ -1,5 +1,7 @@
-"""Training choices that a kind of model may set. Knows numbers; knows nothing of torch."""
+"""Training choices that a kind of model may set, and the course of a training. Knows numbers, not torch."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -42,3 +44,28 @@ class TrainingConfig:
     threads: int = 0
     seed: int = 0
     device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A point of the learning curve: the state after a pass over the training rows, or after some trees.
+
+    Args:
+        number: of the pass, or of the newest tree; from 1.
+        train_loss: mean log loss of the rows while they were trained on; NaN: not measured.
+        validation_auc: AUC on the validation rows; NaN without any.
+        steps: gradient steps, or trees, so far.
+        validation_loss: log loss of the validation rows; NaN without any.
+    """
+
+    number: int
+    train_loss: float
+    validation_auc: float
+    steps: int = 0
+    validation_loss: float = float("nan")
+
+
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """The state that is kept: that with the highest validation AUC, the first of equals; the last if none is known."""
+    measured = [epoch for epoch in history if not math.isnan(epoch.validation_auc)]
+    return max(measured, key=lambda epoch: epoch.validation_auc) if measured else history[-1]

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from export.models.base import Model, ModelError, TorchModel
-from export.models.config import TrainingConfig
+from export.models.config import Epoch, TrainingConfig
 from export.models.onnx_export import export_onnx
 from export.rows.reader import RowSource
 
 Build = Callable[[RowSource, TrainingConfig], TorchModel]
 """Makes an untrained model for training rows."""
 
-Fit = Callable[[RowSource, RowSource, TrainingConfig, Callable[[str], None]], Model]
-"""Fits a model on training and validation rows; the last argument logs a line."""
+Fit = Callable[[RowSource, RowSource, TrainingConfig, Callable[[str], None]], tuple[Model, list[Epoch]]]
+"""Fits a model on training and validation rows, with its learning curve; the last argument logs a line."""
 
 Export = Callable[[Any, Path], None]
 """Writes a trained model of the kind as an ONNX graph."""

@@ -48,4 +48,4 @@ def is_current(directory: Path, rows_info: dict[str, Any]) -> bool:
     """Whether a run is finished and was trained on the rows that `rows_info` (training_rows.json) describes."""
     if not (directory / RUN_FILE).exists():
         return False
-    return all(rows_info[name] == value for name, value in read_run(directory)["rows"].items())
+    return all(rows_info.get(name) == value for name, value in read_run(directory)["rows"].items())

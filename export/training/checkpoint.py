@@ -9,20 +9,12 @@ from typing import Any
 
 import torch
 
+from export.models.config import Epoch
 from services.errors import CrossRecError
 
 
 class CheckpointMismatch(CrossRecError):
     """A checkpoint belongs to a run with other choices or other rows."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Results of one pass over the training rows."""
-
-    number: int
-    train_loss: float
-    validation_auc: float
 
 
 @dataclass

@@ -12,6 +12,7 @@ from rich.table import Table
 from export.evaluation.labels import format_number
 from export.models.kinds import KINDS
 from services.settings.load import Settings, load_settings
+from services.settings.places import INFO_FILE, find_dataset
 from services.settings.terminal import open_console
 
 console = open_console()
@@ -30,9 +31,14 @@ def train_command(
     device: Annotated[str | None, typer.Option(help="PyTorch device, like cpu or cuda.")] = None,
     *,
     resume: Annotated[bool, typer.Option(help="Keep finished runs and continue an interrupted one.")] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Replay the data set first if its rows are stale, instead of refusing.")
+    ] = False,
 ) -> None:
     """Train, test, export and register models; imports and replays the data set first where needed.
 
+    Refuses rows that were made from another import, settings or code. A model's first version serves at once, a later
+    one when `crossrec models promote` says so.
     Writes <data_dir>/<data>/runs/<kind>-seed<k>/ and model.onnx, manifest.json and metrics.json to the registry.
     """
     from export.models.kinds import load_kind
@@ -43,7 +49,7 @@ def train_command(
     kinds = model or list(KINDS)
     for kind in kinds:
         load_kind(kind)
-    _ensure_rows(settings, data)
+    _ensure_rows(settings, data, replay=replay)
     table = Table("model", "seed", "rows", "AUC", "GAUC", "NDCG@10", "log loss", "registered as", title="Test split")
     for kind in kinds:
         for number in seed or [0]:
@@ -51,7 +57,8 @@ def train_command(
             run = read_run(train_run(settings, data, kind, number, overrides, log=console.print, resume=resume))
             table.add_row(kind, str(number), *_metric_cells(run), "/".join(Path(run["registered"]).parts[-2:]))
     console.print(table)
-    console.print(f"registered in {settings.registry_dir}")
+    console.print(f"registered in {settings.registry_dir}", highlight=False)
+    _print_serving(settings, kinds)
 
 
 def _metric_cells(run: dict[str, Any]) -> list[str]:
@@ -62,14 +69,38 @@ def _metric_cells(run: dict[str, Any]) -> list[str]:
     return [str(test["rows"]), *(format_number(test[name]) for name in ("auc", "gauc", "ndcg_at_10", "log_loss"))]
 
 
-def _ensure_rows(settings: Settings, data: str) -> None:
-    """Import and replay the data set, unless its training rows are there."""
+def _print_serving(settings: Settings, kinds: list[str]) -> None:
+    """Which versions serve, as long as they are not those just trained."""
+    from services.registry.promotion import read_serving_state
+    from services.registry.reader import Registry
+    from services.registry.rollout import describe_rollout
+
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+    for kind in dict.fromkeys(kinds):
+        rollout, newest = read_serving_state(registry, kind).rollout, registry.newest(kind)
+        if newest not in rollout.models:
+            line = f"{kind} serves {describe_rollout(rollout)}; `crossrec models promote {newest}` changes that"
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _ensure_rows(settings: Settings, data: str, *, replay: bool) -> None:
+    """Import and replay the data set, unless its training rows are there; stale ones are replayed, or refused."""
     from export.datasets.cli import import_command
+    from export.datasets.registry import ADAPTERS
     from export.replay.cli import replay_data
+    from export.rows.provenance import StaleRows, require_current_rows
 
     directory: Path = settings.data_dir / data
     if (directory / "rows" / "training_rows.json").exists():
-        return
-    if not (directory / "dataset.json").exists():
+        try:
+            require_current_rows(settings, data)
+        except StaleRows as error:
+            if not replay:
+                raise
+            console.print(str(error), highlight=False, markup=False)
+        else:
+            return
+    elif not (directory / INFO_FILE).exists() and data in ADAPTERS:
         import_command(data, out=directory)
+    find_dataset(settings, data)
     replay_data(settings, data, console)

@@ -19,14 +19,15 @@ import torch
 
 from export.evaluation.metrics import ranking_metrics
 from export.models.base import Model, TorchModel
-from export.models.config import TrainingConfig
-from export.models.kinds import config_of, load_kind
+from export.models.config import Epoch, TrainingConfig
+from export.models.kinds import load_kind
 from export.models.onnx_export import check_batched, check_onnx, sample_requests
 from export.models.preference_transfer import PreferenceTransfer
 from export.models.runs import PREDICTIONS_FILE, RUN_FILE, TRANSFER_FILE, read_run, run_directory, selection_json
+from export.rows.provenance import require_current_rows
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
-from export.training.checkpoint import Epoch
+from export.training.choices import choose, describe
 from export.training.process_group import ProcessGroup, SingleProcess
 from export.training.train import ScoredRows, fit, score_rows
 from services.infra.folder_lock import hold
@@ -47,6 +48,7 @@ def train_run(
     log: Callable[[str], None] = lambda _: None,
     *,
     resume: bool = False,
+    registers: bool = True,
     group: ProcessGroup | None = None,
 ) -> Path:
     """Train, evaluate, export, check and register one kind with one seed; returns the run's directory.
@@ -60,18 +62,25 @@ def train_run(
         selection: what to leave out; a model of a selection is not registered.
         log: called with each line of progress.
         resume: keep a finished run of the same choices, and continue an interrupted one.
+        registers: whether the model becomes a version in the registry; a measurement's does not.
         group: the processes that train together; rank 0 writes.
 
-    Raises FolderInUse while another process trains the same run.
+    Raises FolderInUse while another process trains the same run, StaleRows if the rows are not those of today's data,
+    settings and code.
     """
+    require_current_rows(settings, data)
     selection, group = selection or Selection(), group or SingleProcess()
-    config = config_of(kind, settings.training.model_dump(), overrides or {}, {"seed": seed})
     directory = settings.data_dir / data
     rows, out = directory / "rows", run_directory(directory, kind, seed, selection)
-    choices = _choices(kind, config, selection, RowSource(rows, "train"))
-    if resume and (out / RUN_FILE).exists() and choices.items() <= read_run(out).items():
+    source = RowSource(rows, "train", selection)
+    given = (settings.training.model_dump(), overrides or {}, {"seed": seed})
+    config, reasons = choose(kind, len(source), *given)
+    choices = _choices(kind, config, selection, source)
+    registers = registers and selection == Selection()
+    if resume and _is_finished(out, choices, registers=registers):
         log(f"{kind}: {out} is finished")
         return out
+    log(f"{kind}: {describe(reasons)}")
     begin, checkpoint = time.perf_counter(), out / "checkpoint.pt"
     lock = nullcontext() if group.rank else hold(out.with_name(f".{out.name}.lock"), out, "training")
     with lock:
@@ -81,21 +90,31 @@ def train_run(
         model, epochs = fit(rows, kind, config, selection, log=log, checkpoint=checkpoint, resume=resume, group=group)
         if not group.rank:
             run = {**choices, "seconds": round(time.perf_counter() - begin, 1), "processes": group.count}
-            _write_run(settings.registry_dir, rows, out, model, epochs, selection, run)
+            run["choices"] = [choice.as_json() for choice in reasons]
+            _write_run(settings.registry_dir if registers else None, rows, out, model, epochs, selection, run)
             checkpoint.unlink(missing_ok=True)
     return out
 
 
+def _is_finished(out: Path, choices: Mapping[str, Any], *, registers: bool) -> bool:
+    """Whether a run of the same choices is there, registered if it should be."""
+    if not (out / RUN_FILE).exists():
+        return False
+    run = read_run(out)
+    return choices.items() <= run.items() and bool(run["registered"] or not registers)
+
+
 def _choices(kind: str, config: TrainingConfig, selection: Selection, source: RowSource) -> dict[str, Any]:
     """What identifies a run, as JSON holds it: two runs with equal choices are the same."""
-    info = {name: source.info[name] for name in ("schema_fingerprint", "encoder_fingerprint", "sources", "counts")}
+    names = ("schema_fingerprint", "encoder_fingerprint", "sources", "counts", "code", "data")
+    info = {name: source.info.get(name) for name in names}
     choices = {"kind": kind, "seed": config.seed, "training": asdict(config), "selection": selection_json(selection)}
-    result: dict[str, Any] = json.loads(json.dumps({**choices, "rows": info, "data": source.info["data"]}))
+    result: dict[str, Any] = json.loads(json.dumps({**choices, "rows": info}))
     return result
 
 
 def _write_run(
-    registry: str,
+    registry: str | None,
     rows: Path,
     out: Path,
     model: Model,
@@ -103,7 +122,7 @@ def _write_run(
     selection: Selection,
     run: dict[str, Any],
 ) -> None:
-    """Score, export and register a trained model; write its run directory."""
+    """Score a trained model, register it unless the registry is None, and write its run directory."""
     if isinstance(model, TorchModel):
         model.cpu()
     sources = {split: RowSource(rows, split, selection) for split in SCORED_SPLITS}
@@ -114,7 +133,7 @@ def _write_run(
     if isinstance(model, PreferenceTransfer):
         (out / TRANSFER_FILE).write_text(json.dumps(transfer_summary(model, sources["test"]), indent=2) + "\n")
     registered = None
-    if selection == Selection():
+    if registry is not None:
         registered = _export_and_register(registry, RowSource(rows, "train"), model, run, metrics)
     (out / RUN_FILE).write_text(json.dumps({**run, **metrics, "registered": registered}, indent=2) + "\n")
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.evaluation.metrics import auc
+from export.evaluation.metrics import auc, cross_entropy
 from export.models.base import Model, ModelError, RowTensors, TorchModel
-from export.models.config import TrainingConfig
+from export.models.config import Epoch, TrainingConfig, best_epoch
 from export.models.kinds import load_kind
 from export.rows.reader import RowBatch, RowSource, TrainingRowsError
 from export.rows.selection import Selection
-from export.training.checkpoint import Epoch, TrainingProgress, load_checkpoint, save_checkpoint
+from export.training.checkpoint import TrainingProgress, load_checkpoint, save_checkpoint
 from export.training.process_group import ProcessGroup, SingleProcess
 from export.training.progress import epoch_progress
 
@@ -71,7 +71,7 @@ def fit(
     if selection.dropped_sources and not chosen.has_transfer:
         raise ModelError(f"dropped_sources: a {kind} model has no source scenarios to drop")
     if chosen.fit:
-        return chosen.fit(source, validation, config, log), []
+        return chosen.fit(source, validation, config, log)
     if not chosen.build:
         raise ModelError(f"kind {kind} has neither build nor fit")
     torch.manual_seed(config.seed)
@@ -108,6 +108,7 @@ class _TrainingLoop:
         self._model, self._source, self._validation, self._config = model, source, validation, config
         self._group, self._rows, self._title = group, rows, title
         self._optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self._steps = 0
         self.history: list[Epoch] = []
         self.best: dict[str, Any] = {}
 
@@ -121,6 +122,7 @@ class _TrainingLoop:
     def restore(self, progress: TrainingProgress) -> None:
         """Take the state of a checkpoint."""
         self.history, self.best = list(progress.history), progress.best
+        self._steps = self.history[-1].steps
         self._model.load_state_dict(progress.model)
         self._optimiser.load_state_dict(progress.optimiser)
 
@@ -135,11 +137,12 @@ class _TrainingLoop:
         torch.manual_seed(1_000_003 * (self._config.seed + 1) + 1009 * number + self._group.rank)
         generator = np.random.default_rng([self._config.seed, number, self._group.rank])
         loss = self._descend(generator, number)
-        validation_auc = float("nan")
+        measured = [float("nan")] * 2
         if not self._group.rank and len(self._validation):
             scored = score_rows(self._model, self._validation)
-            validation_auc = auc(scored.label, scored.probability)
-        self.history.append(Epoch(number, loss, self._group.broadcast(validation_auc)))
+            measured = [metric(scored.label, scored.probability) for metric in (auc, cross_entropy)]
+        validation_auc, validation_loss = map(self._group.broadcast, measured)
+        self.history.append(Epoch(number, loss, validation_auc, self._steps, validation_loss))
         if best_epoch(self.history) is self.history[-1]:
             self.best = copy.deepcopy(self._model.state_dict())
         return self.history[-1]
@@ -178,12 +181,7 @@ class _TrainingLoop:
             group["lr"] = self._config.learning_rate * (1 + math.cos(math.pi * done)) / 2
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.gradient_norm)
         self._optimiser.step()
-
-
-def best_epoch(history: list[Epoch]) -> Epoch:
-    """The first epoch with the highest validation AUC; the last epoch if no AUC could be measured."""
-    measured = [epoch for epoch in history if not math.isnan(epoch.validation_auc)]
-    return max(measured, key=lambda epoch: epoch.validation_auc) if measured else history[-1]
+        self._steps += 1
 
 
 def score_rows(model: Model, source: RowSource) -> ScoredRows:

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.integration
 
 
 def run(data: Path, *arguments: str) -> tuple[str, BaseException | None]:
-    paths = {"CROSSREC_DATA_DIR": str(data), "CROSSREC_REGISTRY_DIR": str(data / "registry")}
-    result = CliRunner().invoke(app, ["train", *arguments], env={**paths, "COLUMNS": "200", "NO_COLOR": "1"})
+    env = {"CROSSREC_DATA_DIR": str(data), "COLUMNS": "200", "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, ["train", *arguments], env=env)
     return result.output, result.exception
 
 
@@ -30,6 +30,18 @@ def test_each_kind_and_seed_gets_a_run_and_a_version(tmp_path: Path) -> None:
         assert (seed, 1) == (found["seed"], found["training"]["epochs"])
         assert f"{found['test']['all']['auc']:.4f}" in output
         assert f"popularity/{seed + 1}" in output
+        assert (tmp_path / "made" / "registry" / "popularity" / str(seed + 1) / "manifest.json").exists()
+    assert "popularity serves popularity/1 to all; `crossrec models promote popularity/2` changes that" in output
+
+
+def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
+    """With those there are."""
+    (tmp_path / "movies").mkdir()
+    (tmp_path / "movies" / "dataset.json").write_text("{}")
+    _, error = run(tmp_path, "--data", "movie", "--model", "popularity")
+    assert isinstance(error, ConfigurationError)
+    assert "no data set movie in" in str(error)
+    assert "there are movies; the nearest is movies" in str(error)
 
 
 def test_an_unknown_kind_is_named_before_anything_is_read(tmp_path: Path) -> None:

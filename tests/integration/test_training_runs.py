@@ -90,6 +90,15 @@ def test_models_of_a_selection_are_not_registered(settings: Settings) -> None:
     assert not (Path(settings.registry_dir) / "logistic").exists()
 
 
+def test_a_measurement_registers_nothing(settings: Settings) -> None:
+    """A later `train --resume` takes its run for unfinished, and registers."""
+    out = train_run(settings, "made", "past_count", 0, {"epochs": 1}, registers=False)
+    assert read_run(out)["registered"] is None
+    assert not (Path(settings.registry_dir) / "past_count").exists()
+    train_run(settings, "made", "past_count", 0, {"epochs": 1}, resume=True)
+    assert (Path(settings.registry_dir) / "past_count" / "1").exists()
+
+
 def test_settings_override_the_choices_of_a_kind(settings: Settings) -> None:
     """`[training]` beats the kind, flags beat both."""
     chosen = settings.model_copy(update={"training": TrainingSettings(epochs=2, batch_rows=100)})

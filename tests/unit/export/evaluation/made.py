@@ -55,6 +55,7 @@ def write_dataset(directory: Path, kinds: dict[str, bool], seeds: int = 2, sampl
         "target": pa.array((1 + rows.request % 2).astype(np.int32)),
         "context": pa.array(rows.user.astype(np.int32)),
         "text": pa.array(rows.text.astype(np.int32)),
+        "time_s": pa.array(3600.0 * np.arange(count)),
         "item": pa.FixedSizeListArray.from_arrays(pa.array(items.reshape(-1)), 3),
     }
     pq.write_table(pa.table(columns), directory / "rows" / "rows.parquet")
@@ -82,7 +83,13 @@ def write_run(out: Path, kind: str, seed: int, split: np.ndarray, probability: n
         weights = (0.3 + 0.1 * seed + 0.2 * np.eye(3)).tolist()
         (out / "transfer.json").write_text(json.dumps({"sources": SOURCES, "mean": weights, "sd": weights}))
     rows = {"schema_fingerprint": 7, "counts": {"rows": len(split)}}
-    (out / "run.json").write_text(json.dumps({"kind": kind, "seed": seed, "rows": rows}))
+    curve = [(1, 0.6, 0.7, 3, 0.62), (2, 0.4, 0.8, 6, 0.5), (3, 0.2, 0.75, 9, 0.7)]
+    names = ("number", "train_loss", "validation_auc", "steps", "validation_loss")
+    training = {
+        "epochs": [dict(zip(names, point, strict=True)) for point in curve],
+        "choices": [{"name": "batch_rows", "value": "128", "reason": "<few> rows"}],
+    }
+    (out / "run.json").write_text(json.dumps({"kind": kind, "seed": seed, "rows": rows, **training}))
 
 
 def experiments() -> dict[str, dict[str, Any]]:

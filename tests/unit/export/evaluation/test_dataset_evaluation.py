@@ -158,15 +158,30 @@ def test_report_shows_every_section_and_needs_nothing_else(dataset: Path, tmp_pa
     page = (tmp_path / "out" / "report.html").read_text()
     sections = re.findall(r'<section id="(\w+)">', page)
     expected = ["overview", "models", "differences", "scenarios", "negatives", "cold", "calibration", "transfer"]
+    expected += ["training", "limits"]
     expected += ["ablation", "scarcity", "sources", "recogniser", "method"]
     assert expected == sections
     assert 0 == len(re.findall(r'(?:src|href)="https?://', page))
     assert 0 == len(re.findall(r"<script|<link|@import|src=\"(?!data:)", page))
-    assert 14 <= page.count('<svg role="img"')
+    assert "&lt;few&gt; rows" in page
+    assert 17 <= page.count('<svg role="img"')
     assert "Not measured" not in page
     assert "&lt;Made&gt; for a test." in page
     assert "e5 (many): the texts are Chinese" in page
     assert "Cold users: this data set has no such test rows." in page
+
+
+def test_learning_curves_mark_the_state_that_was_kept(dataset: Path) -> None:
+    """A point per pass and seed; the best validation AUC was kept. Runs of earlier versions have no curve."""
+    training = evaluate_dataset(dataset, ["neural"], 2, 40)["models"]["neural"]["training"]
+    curve = training["curve"]
+    assert [(0, 6), (1, 6)] == [(point["seed"], point["steps"]) for point in curve if point["kept"]]
+    assert [0.62, 0.5, 0.7] == [point["validation_loss"] for point in curve if not point["seed"]]
+    assert [{"name": "batch_rows", "value": "128", "reason": "<few> rows"}] == training["choices"]
+    for seed in range(2):
+        run = dataset / "runs" / f"pooled-seed{seed}" / "run.json"
+        run.write_text(json.dumps({"kind": "pooled", "seed": seed, "rows": {}}))
+    assert evaluate_dataset(dataset, ["pooled"], 2, 40)["models"]["pooled"]["training"] is None
 
 
 def test_missing_experiments_are_named_with_their_commands() -> None:

@@ -7,12 +7,12 @@ import pytest
 
 from export.evaluation.metrics import auc
 from export.models.base import ModelError
-from export.models.config import TrainingConfig
+from export.models.config import Epoch, TrainingConfig, best_epoch
 from export.models.kinds import KINDS, config_of
 from export.rows.reader import RowSource, TrainingRowsError
 from export.rows.selection import Selection
-from export.training.checkpoint import CheckpointMismatch, Epoch
-from export.training.train import best_epoch, fit, score_rows
+from export.training.checkpoint import CheckpointMismatch
+from export.training.train import fit, score_rows
 from services.errors import ConfigurationError
 from tests.unit.export.rows.synthetic_rows import write_rows
 

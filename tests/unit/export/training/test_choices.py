@@ -1,0 +1,64 @@
+"""Training choices by rule, and what settings and flags change."""
+
+import re
+
+import pytest
+
+from export.models.kinds import KINDS, config_of
+from export.training.choices import choose, describe
+from services.errors import ConfigurationError
+from services.settings.training import TrainingSettings
+
+MILLION = 1_195_636
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_million_rows_keep_the_kinds_own_choices(kind: str) -> None:
+    """They were measured on such data."""
+    for rows in (900_000, MILLION):
+        config, choices = choose(kind, rows)
+        assert config_of(kind) == config
+        assert {"the kind's own"} == {choice.reason for choice in choices}
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch"), [(300, 32), (3000, 32), (10_000, 32), (80_000, 256), (240_000, 1024), (400_000, 1024)]
+)
+def test_fewer_rows_take_smaller_steps(rows: int, batch: int) -> None:
+    """About 300 steps per pass, and 2,400 in all unless that took more than 40 passes."""
+    config, _ = choose("neural", rows)
+    assert batch == config.batch_rows
+    assert config.epochs == 40 or config.epochs * rows / batch >= 1690
+
+
+def test_settings_and_flags_win_over_rules() -> None:
+    """Later ones over earlier ones; None says nothing."""
+    config, choices = choose("neural", 3000, TrainingSettings(batch_rows=500).model_dump(), {"epochs": 2, "seed": 4})
+    assert (500, 2, 4) == (config.batch_rows, config.epochs, config.seed)
+    assert {"batch_rows": "set", "epochs": "set"}.items() <= {c.name: c.reason for c in choices}.items()
+    with pytest.raises(ConfigurationError, match="training: no choice epoch"):
+        choose("neural", 3000, {"epoch": 3})
+
+
+def test_choices_are_those_that_concern_a_kind() -> None:
+    """Trees have no batches, a logistic regression no hidden layers."""
+    names = {kind: {choice.name for choice in choose(kind, 3000)[1]} for kind in KINDS}
+    assert {"trees", "leaves", "learning_rate"} == names["lightgbm"]
+    assert {"hidden", "dropout", "members"}.isdisjoint(names["logistic"])
+    assert {"hidden", "hidden_g", "dropout", "members", "batch_rows", "epochs"} <= names["neural"]
+
+
+def test_a_line_gives_the_reasons() -> None:
+    """Of what is not the kind's own."""
+    line = describe(choose("pooled", 80_000)[1])
+    assert "batch_rows 256 (80,000 rows: 313 steps per pass)" in line
+    assert "learning_rate 0.002," in line
+
+
+def test_the_settings_state_the_kinds_values() -> None:
+    """What `crossrec settings` says of learning rates is what the kinds have."""
+    text = TrainingSettings.model_fields["learning_rate"].description or ""
+    stated = dict(re.findall(r"(logistic and affine|popularity and past_count|networks|lightgbm) ([\d.]+\d)", text))
+    for names, value in stated.items():
+        for kind in ("neural", "pooled", "star", "shared_bottom") if names == "networks" else names.split(" and "):
+            assert float(value) == config_of(kind).learning_rate
