@@ -5,7 +5,7 @@ Answers of users erased later are dropped. Knows topics and records; knows nothi
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
@@ -20,6 +20,9 @@ from services.kafka.record_source import Record
 from services.kafka.topics import RANKED
 from services.settings.load import Settings
 
+USER_UPDATE = "user_update"
+"""Kind of an update of a user's attributes."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedEvent:
@@ -29,7 +32,7 @@ class ObservedEvent:
         user: user id.
         scenario: scenario id.
         item: item id; "" for none.
-        kind: one of EVENT_TYPES.
+        kind: one of EVENT_TYPES; of an update of a user's attributes, USER_UPDATE.
         time_s: event time, seconds since 1970.
         token: attribution token; "" for none.
         partition: partition of the behaviour topic.
@@ -50,10 +53,14 @@ class ObservedEvent:
 
 @dataclass(frozen=True)
 class ObservedBehaviour:
-    """Valid behaviour events in the order of arrival, and erasure times per user, seconds since 1970."""
+    """Valid behaviour events in the order of arrival, and erasure times per user, seconds since 1970.
+
+    `updates` are those of users' attributes; they have neither scenario nor item nor token.
+    """
 
     events: list[ObservedEvent]
     erased_s: dict[str, float]
+    updates: list[ObservedEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -89,12 +96,17 @@ def read_behaviour(settings: Settings, from_s: float) -> ObservedBehaviour:
     """
     times = TimeLimits(time.time, settings.gateway.future_tolerance_s, settings.max_age_s)
     decoder = Decoder(ENTRIES, settings.features, times)
-    events, erased_s = list[ObservedEvent](), dict[str, float]()
+    events, updates, erased_s = list[ObservedEvent](), list[ObservedEvent](), dict[str, float]()
     for record in read_topic(settings, BEHAVIOR, from_s, float("inf")):
         for _, entry in decoder.split([record])[0]:
             if entry.WhichOneof("entry") == "user_erasure":
                 erasure = entry.user_erasure
                 erased_s[erasure.user_id] = max(seconds(erasure.time), erased_s.get(erasure.user_id, 0.0))
+                continue
+            place = (record.partition, record.offset, record.time_s)
+            if entry.WhichOneof("entry") == USER_UPDATE:
+                update = entry.user_update
+                updates.append(ObservedEvent(update.user_id, "", "", USER_UPDATE, seconds(update.time), "", *place))
                 continue
             event = entry.behavior_event
             events.append(
@@ -105,12 +117,10 @@ def read_behaviour(settings: Settings, from_s: float) -> ObservedBehaviour:
                     EVENT_TYPES[event.type - 1],
                     seconds(event.time),
                     event.attribution_token,
-                    record.partition,
-                    record.offset,
-                    record.time_s,
+                    *place,
                 )
             )
-    return ObservedBehaviour(sorted(events, key=lambda event: event.arrived_s), erased_s)
+    return ObservedBehaviour(sorted(events, key=lambda event: event.arrived_s), erased_s, updates)
 
 
 def served_at_s(answer: ServedRanking) -> float:

@@ -12,7 +12,13 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 from crossrec.ranking.v1.served_pb2 import ServedRanking
 from export.datasets.erasures import read_erasures
 from export.datasets.storage import DatasetReader
-from export.monitoring.served_log import ObservedBehaviour, ServedAnswers, read_answers, read_behaviour
+from export.monitoring.served_log import (
+    USER_UPDATE,
+    ObservedBehaviour,
+    ServedAnswers,
+    read_answers,
+    read_behaviour,
+)
 from export.monitoring.skew.differences import ColumnDifference, DifferenceStats, ServedTensors, user_columns
 from export.monitoring.skew.exclusions import REASONS, EventKey, RequestExclusions, SkewExclusions
 from export.monitoring.skew.replay_requests import items_of, replay_requests, sources_of
@@ -127,7 +133,10 @@ def check_skew(
         left = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise NoComparableRequests(f"no served request can be compared ({left}): is served_log.share above 0?")
     exclusions = SkewExclusions(
-        behaviour.events, _event_keys(reader, behaviour, pseudonymize), settings.kafka.topic_epoch, settle_s
+        [*behaviour.events, *behaviour.updates],
+        _event_keys(reader, behaviour, pseudonymize) | _update_keys(reader, pseudonymize),
+        settings.kafka.topic_epoch,
+        settle_s,
     )
     accumulator = SkewAccumulator(schema, exclusions, tolerance)
     history = pseudonymize_users(load_history(reader, schema.config), pseudonymize)
@@ -197,6 +206,16 @@ def _event_keys(
         users, *others = [pc.fill_null(late[name], "").to_pylist() for name in columns[:-1]]
         keys.update(zip(map(pseudonymize, users), *others, pc.cast(late["time"], "int64").to_pylist(), strict=True))
     return keys
+
+
+def _update_keys(reader: DatasetReader, pseudonymize: Callable[[str], str]) -> set[EventKey]:
+    """Keys of the data set's updates of users' attributes."""
+    users = reader.table("users", ("user_id", "time"))
+    times_ms = pc.cast(users["time"], "int64").to_pylist()
+    return {
+        (pseudonymize(user), "", "", USER_UPDATE, time_ms)
+        for user, time_ms in zip(users["user_id"].to_pylist(), times_ms, strict=True)
+    }
 
 
 def _erasures(

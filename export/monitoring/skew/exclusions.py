@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossrec.ranking.v1.served_pb2 import ServedRanking
-from export.monitoring.served_log import ObservedEvent, requested_at_s, served_at_s
+from export.monitoring.served_log import USER_UPDATE, ObservedEvent, requested_at_s, served_at_s
 
 IN_FLIGHT = "in flight"
 """Event before the request's time, in Kafka when the server answered, but not in the rows yet."""
@@ -55,8 +55,8 @@ class SkewExclusions:
     """Decides per request which features are excluded from the comparison.
 
     Args:
-        events: events of the behaviour topic.
-        in_data: keys of the data set's events, as far back as `events` go.
+        events: events and updates of the behaviour topic.
+        in_data: keys of the data set's events and updates, as far back as `events` go.
         epoch: the behaviour topic's epoch.
         settle_s: seconds after its arrival within which an event may be missing from rows that sum over all users.
     """
@@ -69,6 +69,8 @@ class SkewExclusions:
             np.array([getattr(event, name) for event in events], np.float64) for name in ("time_s", "arrived_s")
         )
         self._known = np.array([any(key in in_data for key in event_keys(event)) for event in events], bool)
+        # Attributes of one user are in no sum over all users.
+        self._of_all = np.flatnonzero([event.kind != USER_UPDATE for event in events])
         self._offset = np.array([event.offset for event in events], np.int64)
         self._partition = np.array([event.partition for event in events], np.int64)
         places = defaultdict[str, list[int]](list)
@@ -81,7 +83,7 @@ class SkewExclusions:
         request_s, answered_s = requested_at_s(record), served_at_s(record)
         here = self._arrived_s <= answered_s
         unsettled = here & (self._arrived_s > answered_s - self._settle_s)
-        shared = self._reasons(slice(None), request_s, here, unsettled, ~here)
+        shared = self._reasons(self._of_all, request_s, *(mask[self._of_all] for mask in (here, unsettled, ~here)))
         if record.user.topic_epoch not in (-1, 0, self._epoch):
             return RequestExclusions(frozenset({OTHER_EPOCH}), shared)
         mine = self._user_events.get(record.user_id, np.zeros(0, np.int64))
@@ -89,9 +91,7 @@ class SkewExclusions:
         user = self._reasons(mine, request_s, folded, ~folded & here[mine], ~folded & ~here[mine])
         return RequestExclusions(user, shared)
 
-    def _reasons(
-        self, events: slice | Ints, request_s: float, seen: Flags, missing: Flags, late: Flags
-    ) -> frozenset[str]:
+    def _reasons(self, events: Ints, request_s: float, seen: Flags, missing: Flags, late: Flags) -> frozenset[str]:
         """Reasons from events that are in the rows, possibly missing from them, and arrived after the answer."""
         before, known = self._time_s[events] < request_s, self._known[events]
         masks = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from export.monitoring.served_log import ObservedEvent
+from export.monitoring.served_log import USER_UPDATE, ObservedEvent
 from export.monitoring.skew.exclusions import (
     AHEAD,
     IN_FLIGHT,
@@ -56,6 +56,13 @@ def test_an_event_is_known_though_the_data_has_whole_milliseconds(time_ms: int) 
     observed = event(5, 900.1236, 901)
     known = {("ann", "tv", observed.item, "click", time_ms)}
     assert frozenset() == SkewExclusions([observed], known, 1, SETTLE_S).exclude(record()).user
+
+
+def test_attributes_that_the_data_lacks_exclude_the_users_features_alone() -> None:
+    """They are in no sum over all users."""
+    update = ObservedEvent("ann", "", "", USER_UPDATE, 900.0, "", event(5, 900, 901).partition, 5, 901.0)
+    assert RequestExclusions(frozenset({NOT_IN_DATA}), frozenset()) == exclusions_of([update], in_data=False)
+    assert RequestExclusions(frozenset(), frozenset()) == exclusions_of([update])
 
 
 def test_without_events_nothing_is_excluded() -> None:
