@@ -10,6 +10,7 @@ from services.features import activity
 from services.features.activity_steps import fold_steps
 from services.features.dedup import EventFlags
 from services.features.events import Events
+from services.features.profile import ProfileUpdates
 from services.features.rows import Ints
 from services.features.schema import Schema
 from services.store.folding import attach_item_rows, group_keys
@@ -24,7 +25,15 @@ ACTIVITY_GROUPS = {
 """Activity views and the ids whose events they sum."""
 
 
-def fold_event_steps(schema: Schema, rows: VersionedRows, events: Events, stamp: Ints, encoder: int) -> None:
+def fold_event_steps(
+    schema: Schema,
+    rows: VersionedRows,
+    events: Events,
+    stamp: Ints,
+    updates: ProfileUpdates,
+    update_stamp: Ints,
+    encoder: int,
+) -> None:
     """Add versions of the rows of users and of activity.
 
     Args:
@@ -32,11 +41,14 @@ def fold_event_steps(schema: Schema, rows: VersionedRows, events: Events, stamp:
         rows: versions; those of items are there.
         events: events of all steps in order of time, with the vectors of their own texts.
         stamp: [E] stamp of each event's step; rising.
+        updates: updates of users' attributes of all steps in order of time.
+        update_stamp: [U] stamp of each update's step; rising.
         encoder: fingerprint of the encoder.
     """
     events = _attach_items(rows, events, stamp, encoder)
-    flags = fold_user_steps(schema, rows["user"], rows["user_scenario"], events, stamp, encoder)
-    for view in ACTIVITY_GROUPS:
+    users, pairs = rows["user"], rows["user_scenario"]
+    flags = fold_user_steps(schema, users, pairs, events, stamp, updates, update_stamp, encoder)
+    for view in ACTIVITY_GROUPS if len(events) else ():
         _fold_activity(schema, rows, view, events, flags, stamp)
 
 

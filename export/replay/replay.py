@@ -116,8 +116,7 @@ class Replay:
         for name, own in self._times().items():
             side: Literal["left", "right"] = "left" if name == "behavior" else "right"
             count = np.diff(np.searchsorted(own, times, side), prepend=self._done[name])
-            # Updates of users come rarely, or all at once: their steps are folded alone.
-            is_alone |= count > (0 if name == "users" else STEP_ROWS)
+            is_alone |= count > STEP_ROWS
             rows += count
         self._scenarios.update(self._history.behavior.scenario)
         if len(self._scenarios) > self._schema.config.user_scenarios:
@@ -157,10 +156,17 @@ class Replay:
         rows = VersionedRows(self._schema, self._store)
         self._fold_catalogue(rows, times)
         window = self._advance("behavior", self._history.behavior.time_s, float(times[-1]), inclusive=False)
-        if window.start < window.stop:
-            events = self._events(window)
-            stamp = 2 * np.searchsorted(times, events.time_s, "right")
-            fold_event_steps(self._schema, rows, events, stamp, self._encoder.fingerprint)
+        offsets = np.append(self._newest_offset, self._history.behavior.position[window, 2])
+        events = self._events(window)
+        step = np.searchsorted(times, events.time_s, "right")
+        updates = self._updates_until(float(times[-1]))
+        update_step = np.searchsorted(times, updates.time_s)
+        if len(updates):  # positions are those of steps that are folded one by one
+            events.position[:, 2] += np.searchsorted(update_step, step)
+            newest = offsets[np.searchsorted(step, update_step, "right")]
+            updates.position[:, 2] += newest - offsets[-1]
+        encoder = self._encoder.fingerprint
+        fold_event_steps(self._schema, rows, events, 2 * step, updates, 2 * update_step, encoder)
         requests = self._requests(float(times[0]), float(times[-1]))
         seen = 2 * np.searchsorted(times, requests.time_s) + 1
         if len(seen):

@@ -15,11 +15,13 @@ from export.replay.replay import Replay
 from export.rows import writer as writer_module
 from export.rows.requests import LabelledRequests, Snapshots
 from export.rows.writer import TrainingRowsWriter
+from services.features.attributes import SLOTS
 from services.features.catalogue import ItemState, ScenarioState
 from services.features.config import DAY_S, HOUR_S, Attribute, FeatureConfig
 from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import keys64
+from services.features.profile import ProfileUpdates
 from services.features.schema import Schema, build_schema
 from services.store.columns import ColumnRowStore
 from services.store.protocol import read_block, read_rows
@@ -31,6 +33,7 @@ ROUNDED_S = 2.0**30 - 20 * DAY_S
 """Times in the 20 days from here are finer numbers than later ones: to move them would round them."""
 
 SOURCES = ("home", "mail", "shelf")
+WORDS = ("red", "green", "tea", "cup", "pot", "big", "small")
 CONFIG = FeatureConfig(
     half_lives_s=(HOUR_S, 7 * DAY_S),
     text_dims=16,
@@ -43,11 +46,12 @@ CONFIG = FeatureConfig(
         Attribute("placed", "item_scenario"),
         Attribute("weight", "item", "log1p"),
         Attribute("hour", "context"),
+        Attribute("age", "user"),
+        Attribute("tastes", "user", kind="categories", values=WORDS),
     ),
     liked_from={"rating": 4.0, "click": 5.0},
 )
 SCHEMA = build_schema(CONFIG)
-WORDS = ("red", "green", "tea", "cup", "pot", "big", "small")
 
 
 def words(random: np.random.Generator) -> str:
@@ -79,7 +83,7 @@ def random_history(
             time_s=times(events),
             value=np.where(random.random(events) < 0.7, random.uniform(0, 9, events).round(2), np.nan),
             event_key=keys64(f"e{number}" for number in random.integers(0, events, events)),
-            position=np.array([(0, 0, number) for number in range(events)]).reshape(events, 3),
+            position=np.array([(0, 0, number) for number in range(events)], np.int64).reshape(events, 3),
             item_key=np.zeros(events, np.int64),
             facet_key=np.zeros((events, len(CONFIG.facets)), np.int64),
             text_vector=np.zeros((events, CONFIG.text_dims)),
@@ -114,6 +118,13 @@ def random_history(
             np.array(random.choice(SOURCES, 20), object),
             pair_times,
             random.uniform(0, 3, (20, 1)),
+        ),
+        users=ProfileUpdates(
+            user=names("u", 40, users + 2),
+            time_s=times(40),
+            attributes=random.uniform(0, 90, (40, 1)),
+            category_keys=np.array([keys64(random.choice([*WORDS, ""], SLOTS)) for _ in range(40)]),
+            position=np.zeros((40, 3), np.int64),
         ),
         scenarios=[
             *((source, ScenarioState(start_s, source, words(random))) for source in SOURCES),
