@@ -9,13 +9,13 @@ from datetime import date, timedelta
 import numpy as np
 
 from export.datasets.check import attributes, coverage, history, leaks, lists, splits
+from export.datasets.check.attribute_values import read_attributes
 from export.datasets.check.categories import check_categories
 from export.datasets.check.columns import NONE, CheckedData, EventColumns, TableReader, read_columns
 from export.datasets.check.report import CheckReport, Finding, level_of_share
 from export.datasets.check.texts import check_texts
 from export.datasets.tables import ROW_TYPES, SPLITS
 from export.text_encoder.sentence_encoders import AUTO
-from services.features.attributes import Attribute
 from services.features.config import FeatureConfig
 from services.text.encoder import EncoderInfo
 
@@ -58,7 +58,7 @@ def check_data(
         *coverage.check_users(data),
         *coverage.check_items(data),
         coverage.check_engagement_types(data, config.engagement),
-        *attributes.check_attributes(*attributes.read_attributes(tables), _row_numbers(config)),
+        *attributes.check_attributes(*read_attributes(tables), config.attributes),
         *check_categories(tables, config, labelled=bool(events.labelled.any())),
         check_texts(tables, text_encoder, built_encoder),
     ]
@@ -90,11 +90,6 @@ def _check_labelled_rows(data: CheckedData, window_ms: int) -> list[Finding]:
         lists.check_popularity(data),
         lists.check_requests(data.events),
     ]
-
-
-def _row_numbers(config: FeatureConfig) -> list[Attribute]:
-    """Declared numbers of items, items in scenarios and contexts; those of users are checked with the categories."""
-    return [attribute for attribute in config.attributes if attribute.kind == "number" and attribute.entity != "user"]
 
 
 def _days(events: EventColumns) -> tuple[date, np.ndarray]:

@@ -179,6 +179,18 @@ def lose_context_of_some(made: Made) -> None:
         row["context"] = []
 
 
+def leak_by_a_category(made: Made) -> None:
+    declare(made, Attribute("status", "context", kind="category", values=("open", "done")))
+    for row in made.labelled():
+        row["context_categories"] = [("status", [("open", "done")[row["label"]]])]
+
+
+def lose_a_category_of_some(made: Made) -> None:
+    declare(made, Attribute("device", "context", kind="category", values=("phone", "tv")))
+    for row in made.labelled()[::3]:
+        row["context_categories"] = [("device", ["tv"])]
+
+
 def misspell_an_attribute(made: Made) -> None:
     made.config = replace(CONFIG, attributes=(*CONFIG.attributes, Attribute("sise", "item")))
 
@@ -287,6 +299,8 @@ CASES: list[tuple[str, str, Callable[[Made], None]]] = [
     ("labelled rows with attributes", "note", lose_context_of_some),
     ("attributes that tell the label", "error", leak_by_an_attribute),
     ("attributes that tell the label", "error", leak_by_having_an_attribute),
+    ("attributes that tell the label", "error", leak_by_a_category),
+    ("labelled rows with attributes", "warning", lose_a_category_of_some),
     ("texts for the encoder", "warning", bare(title="བོད་ཇ")),
     ("users' attributes and categories not declared", "warning", give_genres),
     (
@@ -318,7 +332,15 @@ def test_without_labels_no_check_of_labelled_rows_says_ok() -> None:
         row.pop("split", None)
     found = {finding.name: finding.level for finding in made.check().findings}
     assert "error" == found["labels"]
-    of_labels = ("positives", "negatives", "split", "requests", "labelled rows", "tell the label", "without values")
+    of_labels = (
+        "positives",
+        "negatives",
+        "split",
+        "requests",
+        "labelled rows",
+        "tell the label",
+        "declared attributes",
+    )
     assert [] == [name for name in found if any(word in name for word in of_labels)]
 
 
