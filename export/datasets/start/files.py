@@ -15,6 +15,9 @@ from export.datasets.start.roles import EventRoles, depends_on, key_codes
 
 KEYS = (USER, ITEM)
 
+HALF = 0.5
+"""Share of ids that are words, from which they are titles, too."""
+
 SAME = 0.99
 """Share of rows that agree, from which a column describes the item or the user."""
 
@@ -47,6 +50,8 @@ def describe_wide(file: FileProfile, roles: EventRoles, events: list[ProposedFil
         ("context", "context", describe_others(groups["context"])),
     ):
         unused += described.unused
+        if table == "items" and "title" not in described.columns and _has_words(file, roles.columns[ITEM]):
+            described.columns["title"] = roles.columns[ITEM][0]
         for part in events:
             target = part.tables.setdefault("events" if table == "context" else table, {})
             target |= _columns_of(described, table)
@@ -57,6 +62,16 @@ def describe_wide(file: FileProfile, roles: EventRoles, events: list[ProposedFil
         if described.separator:
             proposal.source["list_separator"] = (described.separator, "between the names of a list in a cell")
     return unused
+
+
+def _has_words(file: FileProfile, names: tuple[str, ...]) -> bool:
+    """Whether the ids of items are words, which say what they are: letters alone, with spaces between them."""
+    column = file.columns[names[0]]
+    if len(names) > 1 or column.kind != "text":
+        return False
+    ids = pc.unique(column.values.drop_null())
+    wordy = pc.match_substring_regex(ids, r"^[\p{L}\p{P}<> ]*\p{L}{3}[\p{L}\p{P}<> ]*$")
+    return float(pc.mean(wordy.cast(pa.float64())).as_py() or 0.0) >= HALF
 
 
 def _owner(column: ColumnProfile, item: np.ndarray, user: np.ndarray) -> str:

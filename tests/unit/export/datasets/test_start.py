@@ -147,6 +147,7 @@ def test_rows_without_users_and_times(tmp_path: Path) -> None:
     found = proposed(put_csv(tmp_path / "survey.csv", surveys()))
     assert "gender+income+job" == columns_of(found, "events")["user_id"]
     assert ("order", "random") == (found.source["time_unit"][0], found.dataset["split"][0])
+    assert {"item_id": "coupon", "title": "coupon"} == columns_of(found, "items")
     words = {f"category_attributes.{name}": name for name in ("gender", "income", "job")}
     assert {"user_id": "gender+income+job"} | words == columns_of(found, "users")
     assert any("no column is called like a user" in note for note in found.notes)
