@@ -16,11 +16,12 @@ from export.evaluation.machine import machine, versions
 from export.replay.pipeline import replay_rows
 from export.replay.progress import replay_progress
 from export.rows.reader import read_info
+from services.features.config import FeatureConfig
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.text.protocol import HashingEncoder
 from tests.bench.processes import memory_bytes
-from tests.bench.replay_ratings import GAP_S, RATINGS_PER_ITEM, RATINGS_PER_USER, SESSION, write_ratings
+from tests.bench.replay_ratings import GAP_S, LIKED, RATINGS_PER_ITEM, RATINGS_PER_USER, SESSION, write_ratings
 
 PACKAGES = ("crossrec", "numpy", "pyarrow")
 OFFLINE_USERS = 0.1
@@ -50,7 +51,9 @@ def run_bench_replay(events: int, seed: int) -> dict[str, Any]:
 
 def measure(data: Path, folder: Path) -> dict[str, Any]:
     """Replay an imported data set, with all output below `folder`."""
-    settings, reader = Settings(store=StoreSettings(offline_dir=folder / "offline")), DatasetReader(data)
+    features = FeatureConfig(liked_from={"rating": LIKED})
+    settings = Settings(store=StoreSettings(offline_dir=folder / "offline"), features=features)
+    reader = DatasetReader(data)
     memory: list[int] = []
 
     with replay_progress() as report:
