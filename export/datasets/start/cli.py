@@ -52,7 +52,7 @@ def start(
         profiles = [read_profile(path) for path in files]
         given = {name: tuple(value.split("+")) for name, value in pairs_of("--map", columns or []).items()}
         proposal = propose(profiles, given)
-    name = re.sub(r"\W+", "_", files[0].name.partition(".")[0]).strip("_").lower() or "mine"
+    name = re.sub(r"[^a-z0-9_]+", "_", files[0].name.partition(".")[0].lower()).strip("_") or "mine"
     proposal.dataset["name"] = (name, "its folder below data_dir: models, text encoder and rows lie there")
     write_settings(settings_text(proposal, out), out)
     print_proposal(console, proposal)

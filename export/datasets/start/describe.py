@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import pyarrow.compute as pc
 
+from export.datasets.mapping import INDEX_NAMES
 from export.datasets.start.names import best_column, plain
 from export.datasets.start.profile import ColumnProfile
 from services.events.checks import MAX_CATEGORIES, MAX_DESCRIPTION_BYTES, MAX_FACET_BYTES, MAX_NAME_BYTES
@@ -133,6 +134,8 @@ def _add_attributes(found: Description, columns: Iterable[ColumnProfile]) -> Non
 def propose_attribute(column: ColumnProfile) -> ProposedAttribute | None:
     """The attribute that a column makes, or None: ids, times and texts with too many words make none."""
     name = attribute_name(column.name)
+    if column.name in INDEX_NAMES or column.counts_rows:
+        return None
     if column.kind in {"integer", "number"}:
         if column.kind == "integer" and plain(column.name).endswith(("id", "zip", "zipcode", "phone")):
             return None

@@ -73,6 +73,12 @@ class ColumnProfile:
         return np.asarray(self.values.drop_null().cast(pa.float64()).to_numpy())
 
     @property
+    def counts_rows(self) -> bool:
+        """Whether it only numbers the rows, as the index of pandas does."""
+        whole = self.kind == "integer" and not self.missing and len(self.codes) > 1
+        return whole and self.numbers[0] in {0, 1} and bool((np.diff(self.numbers) == 1).all())
+
+    @property
     def longest(self) -> int:
         """Bytes of its longest text."""
         return int(pc.max(pc.binary_length(self.values)).as_py() or 0)

@@ -4,6 +4,7 @@ Knows TOML; knows nothing of how the proposal was made.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def _file_lines(file: ProposedFile, at: Path) -> Iterator[str]:
 def _key(target: str) -> str:
     """A dotted name as TOML reads it."""
     table, dot, entry = target.partition(".")
-    return f"{table}.{json.dumps(entry, ensure_ascii=False)}" if dot and not entry.isidentifier() else target
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", entry)
+    return f"{table}.{json.dumps(entry, ensure_ascii=False)}" if dot and not bare else target
 
 
 def _relative(path: Path, at: Path) -> str:

@@ -259,3 +259,20 @@ def test_what_may_not_be_imported_is_not_proposed(tmp_path: Path) -> None:
     assert {"item_id": "movieId", "title": "title", "category_attributes.tags": "tags"} == items
     (attribute,) = (attribute for _, attribute in found.attributes)
     assert ("tags", "categories", 12) == (attribute.column, attribute.kind, len(attribute.values))
+
+
+def test_other_alphabets_and_the_index_of_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are quoted where TOML needs it, another encoding is found, and a column that counts rows is of no use."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{"": n, **row, "Gerät": pick("Händy", "Rechner")} for n, row in enumerate(ratings(90))]
+    path = put_csv(tmp_path / "käufe.csv", rows)
+    path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
+    found = proposed(path)
+    assert ["" in file.unused for file in found.files] == [True]
+    assert "cp1252" == found.source["encoding"][0]
+    assert 0 == CliRunner().invoke(app, ["data", "start", str(path)]).exit_code
+    monkeypatch.setenv("CROSSREC_CONFIG", str(tmp_path / "crossrec.toml"))
+    imported = CliRunner().invoke(app, ["import", "--out", "data/k_ufe"])
+    assert 0 == imported.exit_code, imported.output
+    context = DatasetReader(tmp_path / "data" / "k_ufe").table("events")["context_categories"].to_pylist()
+    assert [("gerät", ["Händy"])] in context
