@@ -12,6 +12,7 @@ from export.datasets.check import attributes, coverage, history, leaks, lists, s
 from export.datasets.check.attribute_values import read_attributes
 from export.datasets.check.categories import check_categories
 from export.datasets.check.columns import NONE, CheckedData, EventColumns, TableReader, read_columns
+from export.datasets.check.opinions import check_opinions
 from export.datasets.check.report import CheckReport, Finding, level_of_share
 from export.datasets.check.texts import check_texts
 from export.datasets.tables import ROW_TYPES, SPLITS
@@ -58,6 +59,7 @@ def check_data(
         *coverage.check_users(data),
         *coverage.check_items(data),
         coverage.check_engagement_types(data, config.engagement),
+        *check_opinions(tables, config.liked_from),
         *attributes.check_attributes(*read_attributes(tables), config.attributes),
         *check_categories(tables, config, labelled=bool(events.labelled.any())),
         check_texts(tables, text_encoder, built_encoder),

@@ -253,6 +253,16 @@ def declare_a_number_as_category(made: Made) -> None:
     declare(made, Attribute("genre", "item", kind="categories", buckets=8))
 
 
+def rate_clicks(made: Made) -> None:
+    for place, row in enumerate(row for row in made.events if row["type"] == "click"):
+        row.update(type="rating", value=float(1 + place % 5))
+
+
+def like_everything(made: Made) -> None:
+    rate_clicks(made)
+    made.config = replace(made.config, liked_from={"rating": 1.0})
+
+
 CASES: list[tuple[str, str, Callable[[Made], None]]] = [
     ("labels", "error", lambda made: made.drop(lambda row: row.get("split") == "train")),
     ("labels", "warning", lose_test_positives),
@@ -293,6 +303,8 @@ CASES: list[tuple[str, str, Callable[[Made], None]]] = [
     ("items without price", "note", bare(price=None)),
     ("items without events", "note", lambda made: made.items.append({**made.items[0], "item_id": "unseen"})),
     ("events without weight", "warning", ignore_clicks),
+    ("values without a threshold", "warning", rate_clicks),
+    ("thresholds of values", "warning", like_everything),
     ("attributes not declared", "warning", add_an_attribute),
     ("declared attributes without values", "warning", lose_context_of_labelled_rows),
     ("declared attributes without values", "warning", misspell_an_attribute),
