@@ -5,6 +5,7 @@ in another kind than it is declared with is an error, since all its values would
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from services.features.config import FeatureConfig
 from services.features.hashing import keys64
 from services.features.rows import Floats, Ints
 
-Column = pa.ChunkedArray | None
+Column: TypeAlias = pa.ChunkedArray | None
 """A column of maps; None: the data has no such column."""
 
 
