@@ -16,9 +16,6 @@ from export.models.kinds import config_of, load_kind
 STEPS_PER_PASS = 300
 LEAST_BATCH, MOST_BATCH = 32, 4096
 MOST_PASSES = 40
-LARGE = 500_000
-"""From this number of training rows on, the kinds' own choices hold: they are those of a million rows."""
-
 OWN, SET = "the kind's own", "set"
 SHOWN = (
     "hidden",
@@ -57,7 +54,7 @@ def choose(name: str, rows: int, *given: Mapping[str, Any]) -> tuple[TrainingCon
     """The config of a kind of model for a number of training rows, and every choice that concerns the kind.
 
     Args:
-        name: one of export.models.kinds.KINDS; its own choices are those of `LARGE` rows and more.
+        name: one of export.models.kinds.KINDS; its own choices are those of a million rows.
         rows: number of training rows.
         given: what settings and flags say; later ones win, None says nothing.
     """
