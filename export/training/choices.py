@@ -14,8 +14,16 @@ from export.models.kind import Kind
 from export.models.kinds import config_of, load_kind
 
 STEPS_PER_PASS = 300
-LEAST_BATCH, MOST_BATCH = 32, 4096
+LEAST_BATCH, MOST_BATCH = 64, 4096
 MOST_PASSES = 40
+
+FEW = 20_000
+"""Below this number of training rows models fit them by heart: measured on 8,500 rows of film ratings."""
+DROPOUT, WEIGHT_DECAY, SLOWER = 0.3, 1e-2, {True: 2, False: 4}
+"""Brakes for few rows; learning rates are divided by SLOWER, of kinds with hidden layers and without."""
+WITHOUT_DROPOUT = {"star", "shared_bottom"}
+TUNED_RATES = 5e-2
+"""Kinds with this learning rate or more fit two numbers, which few rows give as well."""
 OWN, SET = "the kind's own", "set"
 SHOWN = (
     "hidden",
@@ -84,6 +92,13 @@ def by_rule(kind: Kind, rows: int) -> Iterator[Choice]:
     if passes > own.epochs and steps < STEPS_PER_PASS / 2**0.5:
         yield Choice("epochs", passes, f"{passes * steps:,} steps at most")
         yield Choice("patience", max(own.patience, passes // 4), "a quarter of the most passes")
+    if rows < FEW and own.learning_rate < TUNED_RATES:
+        reason = f"fewer than {FEW:,} rows are soon fitted by heart"
+        yield Choice("learning_rate", own.learning_rate / SLOWER[bool(own.hidden)], reason)
+        if own.hidden:
+            yield Choice("weight_decay", WEIGHT_DECAY, reason)
+        if _concerns(kind, "dropout"):
+            yield Choice("dropout", DROPOUT, reason)
 
 
 def batch_rows(rows: int) -> int:
@@ -93,7 +108,9 @@ def batch_rows(rows: int) -> int:
 
 
 def _concerns(kind: Kind, name: str) -> bool:
-    if name in {"hidden", "dropout"}:
+    if name == "dropout":
+        return bool(kind.config.hidden) and kind.name not in WITHOUT_DROPOUT
+    if name == "hidden":
         return bool(kind.config.hidden)
     if name in {"hidden_g", "members"}:
         return kind.has_transfer

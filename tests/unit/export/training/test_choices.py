@@ -22,13 +22,22 @@ def test_a_million_rows_keep_the_kinds_own_choices(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch"), [(300, 32), (3000, 32), (10_000, 32), (80_000, 256), (240_000, 1024), (400_000, 1024)]
+    ("rows", "batch"), [(300, 64), (3000, 64), (10_000, 64), (80_000, 256), (240_000, 1024), (400_000, 1024)]
 )
 def test_fewer_rows_take_smaller_steps(rows: int, batch: int) -> None:
     """About 300 steps per pass, and 2,400 in all unless that took more than 40 passes."""
     config, _ = choose("neural", rows)
     assert batch == config.batch_rows
     assert config.epochs == 40 or config.epochs * rows / batch >= 1690
+
+
+def test_few_rows_are_fitted_with_brakes() -> None:
+    """Networks by dropout and decay, affine kinds by smaller steps; two numbers need none."""
+    network, affine, count = (choose(kind, 8500)[0] for kind in ("neural", "affine", "popularity"))
+    assert (0.3, 1e-2, 1e-3) == (network.dropout, network.weight_decay, network.learning_rate)
+    assert (0.0, 1e-5, 5e-3) == (affine.dropout, affine.weight_decay, affine.learning_rate)
+    assert config_of("popularity").learning_rate == count.learning_rate
+    assert config_of("neural").learning_rate == choose("neural", 80_000)[0].learning_rate
 
 
 def test_settings_and_flags_win_over_rules() -> None:
