@@ -140,7 +140,9 @@ def with_flags(source: SourceSettings, given: dict[str, Any]) -> SourceSettings:
         return SourceSettings.model_validate(whole)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigurationError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from error
+        raise ConfigurationError(
+            f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def pairs_of(flag: str, given: list[str]) -> dict[str, str]:

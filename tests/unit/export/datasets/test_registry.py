@@ -76,3 +76,24 @@ def test_command_shows_errors_without_a_traceback(tmp_path: Path) -> None:
     assert 1 == code
     assert "events.jsonl:1, column type: is missing" in output
     assert not (tmp_path / "out").exists()
+
+
+def test_an_import_of_nothing_says_how_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a name, the files of the settings are read; here there are none."""
+    monkeypatch.delenv("CROSSREC_CONFIG", raising=False)
+    code, output = run()
+    assert 1 == code
+    assert "the settings list no files in [source]: make them with `crossrec data start FILE...`" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("csv", "--map", "user_id"), "--map user_id: expected --map COLUMN=VALUE"),
+        (("csv", "--time-zone", "Mars/Base"), "--time-zone: is no time zone; expected a name like UTC"),
+        (("completejourney", "--set", "type=click"), "completejourney takes neither --map nor --set nor --time-zone"),
+    ],
+)
+def test_flags_of_own_files_are_checked(arguments: tuple[str, ...], problem: str) -> None:
+    code, output = run(*arguments)
+    assert (1, True) == (code, problem in output)
