@@ -175,6 +175,7 @@ def load_command(command: Command) -> Any:
         app = typer.Typer(add_completion=False)
         app.command()(found)
         found = app
+    found.rich_markup_mode = None  # rich takes [dataset] in a help text for markup
     return typer.main.get_command(found)
 
 

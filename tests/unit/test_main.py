@@ -65,6 +65,12 @@ def test_every_command_has_help(command: str) -> None:
     assert len(output) > 100
 
 
+def test_help_shows_its_texts_as_they_are() -> None:
+    """Names in brackets, too: tables of the settings file."""
+    assert "shares and seed of [dataset]." in " ".join(run("evaluate", "--help")[1].split())
+    assert not [path for path, command in COMMANDS.items() if load_command(command).rich_markup_mode]
+
+
 def test_settings_and_schema_are_printed() -> None:
     """The tables name settings and features."""
     assert "kafka.bootstrap_servers" in run("settings")[1]
