@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from export.datasets.mapping import INDEX_NAMES
 from export.datasets.start.names import best_column, plain
-from export.datasets.start.profile import ColumnProfile
+from export.datasets.start.profile import ColumnProfile, is_time
 from services.events.checks import MAX_CATEGORIES, MAX_DESCRIPTION_BYTES, MAX_FACET_BYTES, MAX_NAME_BYTES
 
 Transform = Literal["identity", "log1p"]
@@ -134,7 +134,7 @@ def _add_attributes(found: Description, columns: Iterable[ColumnProfile]) -> Non
 def propose_attribute(column: ColumnProfile) -> ProposedAttribute | None:
     """The attribute that a column makes, or None: ids, times and texts with too many words make none."""
     name = attribute_name(column.name)
-    if column.name in INDEX_NAMES or column.counts_rows:
+    if column.name in INDEX_NAMES or column.counts_rows or is_named_time(column):
         return None
     if column.kind in {"integer", "number"}:
         if column.kind == "integer" and plain(column.name).endswith(("id", "zip", "zipcode", "phone")):
@@ -158,6 +158,11 @@ def propose_attribute(column: ColumnProfile) -> ProposedAttribute | None:
             buckets=0 if few else BUCKETS,
         )
     return None
+
+
+def is_named_time(column: ColumnProfile) -> bool:
+    """Whether it holds times, and is called so."""
+    return best_column([column.name], "time") is not None and is_time(column)
 
 
 def _propose_list(name: str, column: ColumnProfile) -> ProposedAttribute | None:

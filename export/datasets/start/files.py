@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from export.datasets.start.describe import Description, describe_items, describe_others
+from export.datasets.start.describe import Description, describe_items, describe_others, is_named_time
 from export.datasets.start.names import ITEM, ITEM_WORDS, USER, USER_WORDS, plain, role_rank
-from export.datasets.start.profile import ColumnProfile, FileProfile
+from export.datasets.start.profile import ColumnProfile, FileProfile, parse_times
 from export.datasets.start.proposed import Columns, Proposal, ProposedFile
 from export.datasets.start.roles import EventRoles, depends_on, key_codes
 
@@ -17,6 +17,9 @@ KEYS = (USER, ITEM)
 
 HALF = 0.5
 """Share of ids that are words, from which they are titles, too."""
+
+MOSTLY = 0.95
+"""Share of items without an event before a time, from which it says since when each is there."""
 
 SAME = 0.99
 """Share of rows that agree, from which a column describes the item or the user."""
@@ -118,14 +121,35 @@ def describing_file(file: FileProfile, main: FileProfile, roles: EventRoles, pro
     if not role:
         proposal.notes.append(f"{file.path.name} is left out: no column of it has ids of {main.path.name}")
         return ProposedFile(file, "left out", unused=list(file.columns))
-    rest = [column for column in file.columns.values() if column.name != key]
+    begin = find_begin(file, key, main, roles) if role == ITEM else None
+    rest = [column for column in file.columns.values() if column.name not in {key, begin}]
     described = describe_items(rest) if role == ITEM else describe_others(rest)
     table = "items" if role == ITEM else "users"
     proposal.attributes += [(table[:-1], attribute) for attribute in described.attributes]
     if described.separator:
         proposal.source["list_separator"] = (described.separator, "between the names of a list in a cell")
     columns = {role: ((key,), f"{file.columns[key].distinct:,} different"), **_columns_of(described, table)}
+    if begin:
+        columns["time"] = ((begin,), "when the item came: hardly an event is earlier")
     return ProposedFile(file, table, {table: columns}, unused=described.unused)
+
+
+def find_begin(items: FileProfile, key: str, main: FileProfile, roles: EventRoles) -> str | None:
+    """The column of a file of items that says since when each is there: times that its events do not precede."""
+    acted = roles.column("time", main)
+    if not acted or acted.time_format or not acted.zoned or roles.unit == "order":
+        return None
+    ids, at = main.columns[roles.columns[ITEM][0]].values, parse_times(acted)
+    firsts = pa.table({"id": ids, "first": at}).group_by("id").aggregate([("first", "min")])
+    for column in items.columns.values():
+        if not is_named_time(column) or column.missing or column.time_format or not column.zoned:
+            continue
+        begins = pa.table({"id": items.columns[key].values, "begin": parse_times(column)})
+        both = begins.join(firsts, "id", join_type="inner")
+        share = pc.mean(pc.less_equal(both["begin"], both["first_min"]).cast(pa.float64())).as_py()
+        if share is not None and share >= MOSTLY:
+            return column.name
+    return None
 
 
 def _coverage(known: pa.Array, column: ColumnProfile) -> float:

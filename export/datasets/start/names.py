@@ -125,7 +125,7 @@ TYPE_WORDS: dict[str, tuple[str, ...]] = {
     "click": _words(
         """
         click view pageview pv detail open read watch play listen visit select fav favorite favourite like wish
-        wishlist save bookmark share follow download
+        wishlist save bookmark share follow download comment commentcreated commented reply react upvote subscribe
         """
     ),
     "add_to_cart": _words(

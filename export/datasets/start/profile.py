@@ -89,6 +89,20 @@ class ColumnProfile:
         return float(pc.mean(pc.utf8_length(self.values)).as_py() or 0.0)
 
 
+def is_time(column: ColumnProfile) -> bool:
+    """Whether the cells are times: texts, or numbers since 1970 in one unit."""
+    if column.kind == "time":
+        return True
+    if column.kind not in {"integer", "number"}:
+        return False
+    return parse_times(column) is not None
+
+
+def parse_times(column: ColumnProfile) -> pa.Array | None:
+    """The times of a column, ISO 8601 or since 1970 in one unit, UTC where they have no zone; None if some are none."""
+    return TimeParser(SourceSettings(time_zone="UTC")).parse_array(column.values, from_text=True)
+
+
 @dataclass(frozen=True)
 class FileProfile:
     """One file: its columns, and how many of its rows were read."""

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from export.datasets.start.names import ITEM, TYPE_WORDS, USER, best_column, role_rank, word_of
-from export.datasets.start.profile import ColumnProfile, FileProfile
-from export.datasets.times import TimeParser
-from services.settings.source import SourceSettings
+from export.datasets.start.profile import ColumnProfile, FileProfile, is_time
 
 MOST_SCENARIOS = 30
 RUN_SHARE = 0.7
@@ -78,15 +76,6 @@ def _find_time(file: FileProfile, roles: EventRoles) -> None:
 
 def _named_id(column: ColumnProfile) -> bool:
     return any(role_rank(column.name, role) is not None for role in (USER, ITEM, "request_id"))
-
-
-def is_time(column: ColumnProfile) -> bool:
-    """Whether the cells are times: texts, or numbers since 1970 in one unit."""
-    if column.kind == "time":
-        return True
-    if column.kind not in {"integer", "number"}:
-        return False
-    return TimeParser(SourceSettings(time_zone="UTC")).parse_array(column.values, from_text=True) is not None
 
 
 def _find_label(file: FileProfile, roles: EventRoles) -> None:

@@ -119,6 +119,15 @@ def test_ratings_and_their_films(tmp_path: Path, put: Callable[[Path, Rows], Pat
     assert "all" == found.files[0].values["scenario_id"][0]
 
 
+@pytest.mark.parametrize(("created_s", "begin"), [(881_000_000, "created"), (881_250_949 + 200 * 3600, None)])
+def test_when_items_came(tmp_path: Path, created_s: int, begin: str | None) -> None:
+    """A time of items says since when each is there, unless it is later than what users did; it is no feature."""
+    films = [{**film, "created": created_s + n} for n, film in enumerate(movies())]
+    found = proposed(put_csv(tmp_path / "ratings.csv", ratings()), put_csv(tmp_path / "movies.csv", films))
+    assert begin == columns_of(found, "items").get("time")
+    assert "attributes.created" not in columns_of(found, "items")
+
+
 def test_clicks_in_a_wide_table(tmp_path: Path) -> None:
     """A label, a device as scenario, times without a zone, a column of items, and a number of the request."""
     found = proposed(put_csv(tmp_path / "log.csv", clicks(), ";"))
