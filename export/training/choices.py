@@ -15,7 +15,7 @@ from export.models.kinds import config_of, load_kind
 
 STEPS_PER_PASS = 300
 LEAST_BATCH, MOST_BATCH = 64, 4096
-MOST_PASSES = 40
+MOST_PASSES = 400
 
 FEW = 20_000
 """Below this number of training rows models fit them by heart: measured on 8,500 rows of film ratings."""

@@ -84,7 +84,7 @@ class TrainingSettings(SettingsSection):
     epochs: int | None = Field(
         None,
         ge=1,
-        description="Most passes over the training rows. By rule: 8, of popularity and past_count 3; up to 40 where 8 "
+        description="Most passes over the training rows. By rule: 8, of popularity and past_count 3; up to 400 where 8 "
         "passes are fewer than 2,400 steps.",
         json_schema_extra=BY_RULE,
     )

@@ -25,10 +25,20 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
         "OMP_NUM_THREADS": "1",
     }
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launcher, "-m", "export.training.distributed", "--data", "made", "--model", "logistic", "--epochs", "5"]
+    command = [
+        *launcher,
+        "-m",
+        "export.training.distributed",
+        "--data",
+        "made",
+        "--model",
+        "logistic",
+        "--epochs",
+        "60",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert 0 == done.returncode, done.stderr[-3000:]
     run = json.loads((data / "made" / "runs" / "logistic-seed0" / "run.json").read_text())
-    assert (2, 5) == (run["processes"], len(run["epochs"]))
+    assert (2, 60) == (run["processes"], len(run["epochs"]))
     assert run["validation"]["all"]["auc"] > 0.75
     assert (tmp_path / "registry" / "logistic" / "1" / "model.onnx").exists()

@@ -131,7 +131,7 @@ def test_texts_in_two_languages_end_to_end(infra: Endpoints, tmp_path: Path, mon
     assert "The multilingual encoder is taken" in checked
     replayed = " ".join(run("replay", "--data", "mine").split())
     assert "text encoder: multilingual; the English encoder does not read the texts; catalogue:" in replayed
-    run("train", "--data", "mine", "--model", "logistic", "--epochs", "60")
+    run("train", "--data", "mine", "--model", "logistic")
     run("setup")
     settings = load_settings("mine")
     offline = open_offline_ranker(settings)
