@@ -56,11 +56,13 @@ def _rows_at(batch: RowBatch, time_s: float) -> RowBatch:
 
 @dataclass(frozen=True)
 class ScoreComparison:
-    """Live and replayed scores of the same impressions."""
+    """Live and replayed scores and probabilities of the same impressions, each [R]."""
 
     rows: Impressions
     live: np.ndarray
     offline: np.ndarray
+    live_probability: np.ndarray
+    offline_probability: np.ndarray
     degraded: int
 
     @property
@@ -68,10 +70,10 @@ class ScoreComparison:
         """Largest absolute difference of a score."""
         return float(np.abs(self.live - self.offline).max())
 
-    def quality(self, score: np.ndarray) -> dict[str, float]:
-        """AUC and NDCG@10 of scores over all impressions."""
+    def quality(self, probability: np.ndarray) -> dict[str, float]:
+        """AUC and NDCG@10 over all impressions; scores of two requests are on two scales, so not of scores."""
         label = self.rows.label
-        return {"auc": auc(label, score), "ndcg_at_10": ndcg_at(10, label, score, self.rows.request_id)}
+        return {"auc": auc(label, probability), "ndcg_at_10": ndcg_at(10, label, probability, self.rows.request_id)}
 
 
 def build_rank_request(
@@ -96,15 +98,19 @@ def compare_scores(
     requests = [
         start + members for start, batch in zip(starts, rows.batches, strict=False) for members, _ in requests_of(batch)
     ]
-    live, degraded = np.full(len(rows.label), np.nan), 0
+    live, probability, degraded = np.full(len(rows.label), np.nan), np.full(len(rows.label), np.nan), 0
     with RankingClient(address, deadline_s=300) as client:
         for number, members in enumerate(requests):
             request = build_rank_request(rows, members, sources[rows.target[members[0]]])
             reply = client.send(request)
             degraded += len(reply.degraded) > 0
-            score = {item.item_id: item.score for item in reply.items}
-            live[members] = [score[item] for item in rows.item_id[members]]
+            answered = {item.item_id: item for item in reply.items}
+            live[members] = [answered[item].score for item in rows.item_id[members]]
+            probability[members] = [answered[item].probability for item in rows.item_id[members]]
             progress(number + 1, len(requests))
     session = open_session(model)
-    offline = np.concatenate([score_onnx(session, batch) for batch in rows.batches])
-    return ScoreComparison(rows, live, offline, degraded)
+    offline, expected = (
+        np.concatenate([score_onnx(session, batch, output) for batch in rows.batches])
+        for output in ("score", "probability")
+    )
+    return ScoreComparison(rows, live, offline, probability, expected, degraded)

@@ -170,7 +170,7 @@ class Demo:
         return self._record_comparison(comparison)
 
     def _record_comparison(self, comparison: ScoreComparison) -> bool:
-        live, offline = comparison.quality(comparison.live), comparison.quality(comparison.offline)
+        live, offline = map(comparison.quality, (comparison.live_probability, comparison.offline_probability))
         agree = comparison.difference_max <= AGREEMENT
         self._summary |= {
             "impressions": len(comparison.live),

@@ -147,11 +147,11 @@ def _join_requests(requests: Sequence[Mapping[str, Floats32]]) -> dict[str, NDAr
     return {**joined, "scenario": scenario, "request": np.repeat(np.arange(len(requests)), counts)}
 
 
-def score_onnx(session: onnxruntime.InferenceSession, batch: RowBatch) -> NDArray[np.float64]:
-    """Score R of every row [R], request by request through ONNX Runtime, as the server does."""
+def score_onnx(session: onnxruntime.InferenceSession, batch: RowBatch, output: str = "score") -> NDArray[np.float64]:
+    """Score R, or another output, of every row [R], request by request through ONNX Runtime, as the server does."""
     result = np.empty(len(batch))
     for members, inputs in requests_of(batch):
-        result[members] = session.run(["score"], inputs)[0]
+        result[members] = session.run([output], inputs)[0]
     return result
 
 
