@@ -5,8 +5,9 @@ Committed records only. Commits nothing.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -14,6 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 from services.kafka.connection import WAIT_S, Kafka, KafkaUnavailable, kafka_arguments, translate_errors
 from services.kafka.patches import apply_patches
 from services.kafka.record_source import Record
+from services.kafka.topics import partition_numbers
 from services.kafka.unreadable import UnreadableBatch, take_unreadable
 
 SILENCE_S = 30.0
@@ -25,15 +27,19 @@ class TopicReader:
 
     Args:
         consumer: a consumer without a group that reads committed records.
+        partitions_of: names the partitions of a topic; none if there is no such topic.
     """
 
-    def __init__(self, consumer: KafkaConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: KafkaConsumer, partitions_of: Callable[[str], list[int]]) -> None:
+        self._consumer, self._partitions_of = consumer, partitions_of
+        self._partitions: dict[str, list[int]] = {}
         self._unreadable: dict[int, UnreadableBatch] = {}
 
     def partitions(self, topic: str) -> list[int]:
         """The topic's partitions in order; none if there is no such topic."""
-        return sorted(self._consumer.partitions_for_topic(topic) or ())
+        if not self._partitions.get(topic):
+            self._partitions[topic] = self._partitions_of(topic)
+        return self._partitions[topic]
 
     def beginning_offsets(self, topic: str) -> dict[int, int]:
         """The first offset of each partition that Kafka still has."""
@@ -132,7 +138,7 @@ def open_reader(kafka: Kafka, max_poll_records: int = 500) -> Iterator[TopicRead
             fetch_max_wait_ms=50,
         )
         try:
-            yield TopicReader(consumer)
+            yield TopicReader(consumer, partial(partition_numbers, kafka))
         finally:
             consumer.close()
 

@@ -157,6 +157,16 @@ def describe_topic(kafka: Kafka, topic: str, timeout_s: float = 15.0) -> TopicId
     return TopicIdentity(topic, str(found["topic_id"]), len(found["partitions"]))
 
 
+def partition_numbers(kafka: Kafka, topic: str) -> list[int]:
+    """The topic's partitions in order; none if there is no such topic. Raises KafkaUnavailable.
+
+    A consumer that is asked for them fetches the metadata of every topic of the brokers first.
+    """
+    with open_admin(kafka, bootstrap_timeout_ms=int(WAIT_S * 1000)) as admin:
+        (found,) = admin.describe_topics([topic])
+    return sorted(partition["partition_index"] for partition in found["partitions"])
+
+
 def record_limits(kafka: Kafka, topics: Collection[str]) -> dict[str, int]:
     """The largest record batch that each of the topics takes, in bytes.
 

@@ -24,7 +24,7 @@ from services.features.rows import Block
 from services.features.schema import View, build_schema
 from services.infra.commands import Endpoints
 from services.kafka.groups import STABLE, GroupAdmin
-from services.kafka.topics import create_topics, topic_specs
+from services.kafka.topics import create_topics, partition_numbers, topic_specs
 from services.settings.infrastructure import KafkaSettings, StoreSettings
 from services.settings.load import Settings
 from services.settings.processes import CONSUMED_TOPICS, ConsumerSettings
@@ -74,8 +74,8 @@ class Stage:
     def end(self, kind: str) -> int:
         """The sum of the end offsets of the topic's partitions."""
         topic = self.topic(kind)
+        partitions = [TopicPartition(topic, number) for number in partition_numbers(self.settings.kafka, topic)]
         with KafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers) as consumer:
-            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
             return sum(consumer.end_offsets(partitions).values())
 
     def shares(self, kind: str) -> list[int]:

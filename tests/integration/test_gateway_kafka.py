@@ -32,7 +32,7 @@ from services.events.codec import decode
 from services.infra.commands import Endpoints
 from services.kafka.kafka_publisher import KafkaPublisher
 from services.kafka.publisher import OutgoingRecord, Publisher
-from services.kafka.topics import create_topics, partition_of, topic_specs
+from services.kafka.topics import create_topics, partition_numbers, partition_of, topic_specs
 from tests.contract.event_gateway import INTAKE_CONFIG, Gateway, running
 from tests.unit.kafka.publisher_suite import PublisherSuite, outcomes
 
@@ -67,7 +67,7 @@ def stored(infra: Endpoints, topic: str) -> list[Any]:
     from kafka import KafkaConsumer, TopicPartition
 
     with KafkaConsumer(bootstrap_servers=infra.kafka_bootstrap, auto_offset_reset="earliest") as consumer:
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
+        partitions = [TopicPartition(topic, number) for number in partition_numbers(infra.kafka_bootstrap, topic)]
         consumer.assign(partitions)
         ends = consumer.end_offsets(partitions)
         found: dict[Any, list[Any]] = {partition: [] for partition in partitions}
