@@ -27,11 +27,30 @@ def infra_config(tmp_path_factory: pytest.TempPathFactory) -> InfraConfig:
 
 
 @pytest.fixture(scope="session")
-def infra(infra_config: InfraConfig) -> Iterator[Endpoints]:
+def infra(infra_config: InfraConfig, started: list[Endpoints]) -> Iterator[Endpoints]:
     try:
-        yield up(infra_config)
+        started.append(up(infra_config))
+        yield started[0]
     finally:
         down(infra_config)
+
+
+@pytest.fixture(scope="session")
+def started() -> list[Endpoints]:
+    """The session's infrastructure, once a test has started it."""
+    return []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def delete_topics(started: list[Endpoints]) -> Iterator[None]:
+    """After each module: with the topics of a thousand tests, brokers and clients would take seconds for a request."""
+    yield
+    if not started:
+        return
+    from kafka.admin import KafkaAdminClient
+
+    with KafkaAdminClient(bootstrap_servers=started[0].kafka_bootstrap) as admin:
+        admin.delete_topics([topic for topic in admin.list_topics() if not topic.startswith("__")])
 
 
 @pytest.fixture
