@@ -76,6 +76,7 @@ class Replay:
         versions = [s.time_s for item, s in history.items if first.setdefault(item, s.time_s) != s.time_s]
         self._version_times = np.array(versions, np.float64)
         self._scenarios: set[str] = set()
+        self._known: dict[str, Floats] = {}
         self._group_rows = STEP_ROWS
         self._reached_s, self._newest_offset = -np.inf, -1
 
@@ -180,6 +181,7 @@ class Replay:
 
     def _fold_catalogue(self, rows: VersionedRows, times: Floats) -> None:
         store = SteppedStore(rows, self._store)
+        self._encode_catalogue(float(times[-1]))
         catalogue = {name: own for name, own in self._times().items() if name not in ("behavior", "users", "requests")}
         updates = np.concatenate([own[self._done[name] :] for name, own in catalogue.items()])
         steps = np.unique(np.searchsorted(times, updates[updates <= times[-1]]))
@@ -189,6 +191,15 @@ class Replay:
             store.stamp = 2 * step + 1
             self._fold_items(store, time_s, inclusive=True)
             self._fold_scenarios(store, time_s)
+        self._known = {}
+
+    def _encode_catalogue(self, until_s: float) -> None:
+        """Encode the texts of updates in one batch; one by one, each would cost a run of the model."""
+        texts: list[str] = []
+        for name, states in (("items", self._history.items), ("scenarios", self._history.scenarios)):
+            end = int(np.searchsorted(self._times()[name], until_s, "right"))
+            texts += [state.text for _, state in states[self._done[name] : end]]
+        self._known = dict(zip(texts, self._encoder.encode(texts), strict=True))
 
     def _flush(self) -> None:
         if self._recorder:
@@ -264,7 +275,9 @@ class Replay:
         if not states:
             return
         keys: list[Key] = [(identifier,) for identifier, _ in states]
-        vectors = self._encoder.encode([state.text for _, state in states])
+        texts = [state.text for _, state in states]
+        known = [self._known[text] for text in texts if text in self._known]
+        vectors = np.array(known) if len(known) == len(texts) else self._encoder.encode(texts)
         positions = [(*REPLAYED, first + number) for number in range(len(states))]
         fold_states(
             store,

@@ -6,6 +6,7 @@ rows and stamps; knows nothing of events.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class RowVersions:
         known, numbers = len(self._numbers), self._numbers
         found = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
         if len(numbers) > known:
-            new = list(numbers)[known:]
+            new = list(islice(reversed(numbers), len(numbers) - known))[::-1]
             rows = read_block(self._store, self.view, new)
             self.add(np.arange(known, len(numbers)), np.full(len(new), BEFORE), rows)
         return found
