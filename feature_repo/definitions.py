@@ -1,7 +1,7 @@
 """Feast's entities, views and feature services, looped from the schema table.
 
-Feast imports this file as a top-level module; it holds definitions only. services/features/schema.py defines columns
-and lengths.
+Feast imports this file as a top-level module; it holds definitions only. services/features/stored_features.py defines
+columns and lengths.
 """
 
 from datetime import timedelta
@@ -11,7 +11,8 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource
 from feast.types import Array, Float64, Int64, String
 from feast.value_type import ValueType
 
-from services.features.schema import SCALAR, Feature, View, build_schema
+from services.features.feature import SCALAR, Feature
+from services.features.schema import View, build_schema
 from services.settings.load import Settings
 
 TYPES = {"float64": Float64, "int64": Int64, "string": String}

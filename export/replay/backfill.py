@@ -24,8 +24,9 @@ from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
 from export.replay.replay import Replay
 from services.features.activity import DeltaColumns
 from services.features.dedup import trim_event_ids
+from services.features.feature import POSITION
 from services.features.rows import Block
-from services.features.schema import POSITION, Schema, View, build_schema
+from services.features.schema import Schema, View, build_schema
 from services.server.security.pseudonyms import Pseudonymizer, open_pseudonymizer
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore

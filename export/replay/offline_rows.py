@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from export.replay.versions import VersionedRows
+from services.features.feature import SCALAR, VARIABLE
 from services.features.hashing import key64
 from services.features.rows import Block, Ints, concatenate
-from services.features.schema import SCALAR, VARIABLE, Schema, View
+from services.features.schema import Schema, View
 from services.settings.private_files import make_private_directory
 from services.store.protocol import Key, ReadRequest, RowStore, read_block
 

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from services.features.feature import VARIABLE
 from services.features.rows import Row, default_value
-from services.features.schema import VARIABLE, Schema, View
+from services.features.schema import Schema, View
 
 
 @dataclass(frozen=True)

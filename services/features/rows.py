@@ -10,8 +10,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from services.features.feature import SCALAR, VARIABLE, Feature
 from services.features.positions import is_folded
-from services.features.schema import SCALAR, VARIABLE, Feature, View
+from services.features.schema import View
 
 Row = dict[str, NDArray[np.generic]]
 """One row of a view: feature name -> array; a scalar feature is an array of no dimensions."""

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from services.features.feature import VARIABLE
 from services.features.positions import is_fenced
 from services.features.rows import Block, default_column
-from services.features.schema import VARIABLE, Schema, View
+from services.features.schema import Schema, View
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, Key, ReadRequest
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from services.features.feature import VARIABLE, Feature
 from services.features.hashing import NO_KEY, key64
 from services.features.rows import Row
-from services.features.schema import VARIABLE, Feature, Schema, View
+from services.features.schema import Schema, View
 from services.store.folding import read_scenario_ids
 from services.store.protocol import Key, RowStore, read_rows
 

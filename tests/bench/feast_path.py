@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
+from services.features.feature import VARIABLE, Feature
 from services.features.feature_rows import FeatureRows, assemble_rows, encode_context
 from services.features.hashing import keys64
 from services.features.rows import DTYPES, Block, Row, default_value, pack_rows
-from services.features.schema import VARIABLE, Feature, Schema, View
+from services.features.schema import Schema, View
 from services.store.feast_api import FeatureStore
 from services.store.folding import collect_facets
 from services.store.protocol import Key

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from crossrec.events.v1.events_pb2 import EventType
+from services.features.feature import SCALAR, VARIABLE, Feature
 from services.features.rows import Row, pack_rows
-from services.features.schema import SCALAR, VARIABLE, Feature, View
+from services.features.schema import View
 from services.store.protocol import Key, read_rows
 from tests.integration.consumer_harness import (
     DEAD,

@@ -11,8 +11,9 @@ import redis
 
 from services.errors import ConfigurationError
 from services.features.config import Attribute, FeatureConfig
+from services.features.feature import SCALAR, VARIABLE, Feature
 from services.features.rows import Row, pack_rows
-from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
+from services.features.schema import View, build_schema
 from services.infra.commands import Endpoints
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings

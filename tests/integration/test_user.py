@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from export.datasets.registry import import_dataset
 from export.datasets.storage import DatasetReader
 from services.features.config import FeatureConfig
-from services.features.schema import SCALAR, Feature, build_schema
+from services.features.feature import SCALAR, Feature
+from services.features.schema import build_schema
 from services.main import app
 from services.store.feast_api import field_hash
 from services.store.schema_lineage import join_lineage

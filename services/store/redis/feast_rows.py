@@ -10,6 +10,7 @@ from itertools import islice
 
 import numpy as np
 
+from services.features.feature import SCALAR, Feature
 from services.features.rows import (
     DTYPES,
     Block,
@@ -19,7 +20,7 @@ from services.features.rows import (
     pack_rows,
     scatter_rows,
 )
-from services.features.schema import SCALAR, Feature, Schema, View
+from services.features.schema import Schema, View
 from services.store.feast_api import FeatureStore, Value
 from services.store.protocol import Key, ReadRequest, StaleSchema
 from services.store.redis import row_admin

@@ -12,8 +12,9 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from services.features.feature import SCALAR, VARIABLE, Feature
 from services.features.rows import Block, Floats, Ints, Ragged, default_value
-from services.features.schema import SCALAR, VARIABLE, Feature, View
+from services.features.schema import View
 from services.store.redis import varints
 from services.store.redis.varints import MORE, encode_varint
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from services.features.config import Attribute, FeatureConfig
+from services.features.feature import VARIABLE
 from services.features.rows import default_value
-from services.features.schema import VARIABLE, build_schema
+from services.features.schema import build_schema
 from services.store.redis.wire import decode_block, encode_block
 from tests.bench.scale_rows import CHUNK, SCENARIOS, SyntheticShop, Written, item_id, user_id
 

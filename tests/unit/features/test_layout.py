@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from services.features.config import DAY_S, HOUR_S, Attribute, FeatureConfig
+from services.features.feature import VARIABLE, Feature
 from services.features.layout import SchemaLayout, adapt_row, describe_layout, find_conflicts, find_missing_features
 from services.features.rows import default_value
-from services.features.schema import VARIABLE, Feature, Schema, View, build_schema
+from services.features.schema import Schema, View, build_schema
 
 GENRE, AGE = Attribute("genre", "item", kind="categories", values=("war",)), Attribute("age", "user")
 SIZE, WEIGHT = Attribute("size", "item"), Attribute("weight", "item", default=7.0)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from services.features.feature import VARIABLE
 from services.features.rows import default_value, pack_rows, unpack_rows
-from services.features.schema import VARIABLE, Schema
+from services.features.schema import Schema
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

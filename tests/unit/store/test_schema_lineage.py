@@ -8,8 +8,9 @@ import pytest
 
 from services.features.config import Attribute
 from services.features.event_types import EVENT_TYPES
+from services.features.feature import Feature
 from services.features.rows import Block, Row, pack_rows
-from services.features.schema import Feature, Schema, View, build_schema
+from services.features.schema import Schema, View, build_schema
 from services.store.folding import fold_users
 from services.store.memory import MemoryRowStore
 from services.store.protocol import IncompatibleSchema, Key, ReadRequest, StaleSchema, read_rows

@@ -7,8 +7,9 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from services.features.config import FeatureConfig
+from services.features.feature import SCALAR, VARIABLE, Feature
 from services.features.rows import Block, Ragged, Row, pack_rows, unpack_rows
-from services.features.schema import SCALAR, VARIABLE, Feature, View, build_schema
+from services.features.schema import View, build_schema
 from services.store.redis.wire import NotCanonical, decode_block, decode_column, encode_block
 
 SCALARS = {"string": 2, "int64": 4, "float64": 5}
