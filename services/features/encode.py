@@ -10,36 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.features.attributes import expand_categories, transform_attributes
+from services.features.encode_items import cross_names, encode_cross, encode_items, item_names
 from services.features.feature_rows import FeatureRows
-from services.features.item_columns import PrecomputedActivity, Singles
-from services.features.matching import (
-    TableLookup,
-    fill_habits,
-    fill_matches,
-    habit_names,
-    habit_width,
-    lookup,
-    match_names,
-    match_width,
-)
+from services.features.item_columns import Singles
 from services.features.opinions import (
     Prior,
     describe_opinions,
-    fill_user_opinions,
     neutral_prior,
     opinion_names,
     population_prior,
     posterior,
-    user_opinion_names,
 )
-from services.features.population import (
-    decay_counts,
-    decay_sums,
-    population_features,
-    repeat_names,
-    shares,
-    total_names,
-)
+from services.features.population import decay_counts, shares
 from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
 
@@ -90,8 +72,8 @@ def encode(schema: Schema, rows: FeatureRows, prior: Prior | None = None) -> Ten
     text = rows.items.text[rows.pair_item].astype(np.float32)
     if prior is None and schema.config.liked_from:
         prior = population_prior(schema.config, rows.scenario_activity, 1)
-    item = _item(schema, rows, prior)
-    cross = _cross(schema, rows, prior)
+    item = encode_items(schema, rows, prior)
+    cross = encode_cross(schema, rows, prior)
     item[:, -1] = text_similarity(text, overall, rows.pair_request)[:, 0]
     cross[:, :, -1] = text_similarity(text, language, rows.pair_request)
     return Tensors(
@@ -110,7 +92,6 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
     text = tuple(f"text_{k}" for k in range(config.text_dims))
     counts = tuple(f"{kind}_{h:g}s" for kind in schema.event_types for h in config.half_lives_s)
     mix = tuple(f"{kind}_share" for kind in schema.event_types)
-    totals, repeats = total_names(config), repeat_names(config)
     said = opinion_names(config, config.horizons_s)
     user = (*counts, "age_days", *said)
     return {
@@ -123,29 +104,9 @@ def tensor_names(schema: Schema) -> dict[str, tuple[str, ...]]:
             *(f"profile_{column}" for column in config.columns_of("user")),
         ),
         "language": text,
-        "item": (
-            *(f"item_{name}" for name in totals),
-            *("item_age_days", "price_known", "price", "value_known", "value"),
-            *(f"item_{column}" for column in config.columns_of("item")),
-            *(f"item_all_scenarios_{a.name}" for a in config.attributes_of("item_scenario")),
-            *(f"item_{name}" for name in repeats),
-            *(f"{facet}_{name}" for facet in config.facets for name in (*totals, *repeats)),
-            *("price_to_usual", *(f"price_to_{facet}" for facet in config.facets)),
-            *(f"{of}_{name}" for of in ("item", *config.facets) for name in said),
-            *(f"user_{name}" for name in match_names(config)),
-            *habit_names(config),
-            *user_opinion_names(config),
-            "user_text_similarity",
-        ),
+        "item": item_names(config),
         "item_text": text,
-        "cross": (
-            *(f"item_scenario_{name}" for name in totals),
-            *(f"item_scenario_{a.name}" for a in config.attributes_of("item_scenario")),
-            "item_scenario_age_days",
-            *(f"item_scenario_{name}" for name in said),
-            *(f"user_scenario_{name}" for name in match_names(config)),
-            "user_scenario_text_similarity",
-        ),
+        "cross": cross_names(config),
     }
 
 
@@ -215,98 +176,3 @@ def _user(schema: Schema, rows: FeatureRows, block: Block, counts: Floats, prior
     logs = np.log1p(counts).reshape(block.size, -1)
     columns = [logs, rows.age_days(block.floats("time_s"))[:, None], *_opinions(schema, rows, block, prior)]
     return np.concatenate(columns, axis=1)
-
-
-def _item(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Singles:
-    """Population and user features of each candidate and its facets, and an empty last column: [N, X]."""
-    config = schema.config
-    totals_and_repeats, rate = population_features(config, rows.time_s, rows.item_activity)
-    of_facets, facet_rate = population_features(config, rows.time_s, rows.facet_activity)
-    totals = 2 * len(config.half_lives_s)
-    columns = [
-        totals_and_repeats[:, :totals],
-        _fixed_columns(schema, rows),
-        totals_and_repeats[:, totals:],
-        of_facets.take(rows.items.facet, axis=0).reshape(len(totals_and_repeats), -1),
-        _price_level(rows),
-        *_item_opinions(schema, rows, prior),
-    ]
-    all_users = np.concatenate(columns, axis=1)
-    width = all_users.shape[1]
-    matched = width + match_width(config)
-    habits = matched + habit_width(config)
-    out = np.empty((len(rows.pair_item), habits + len(user_opinion_names(config)) + 1), np.float32)
-    out[:, :width] = all_users[rows.pair_item]
-    item, facet = _lookup_tables(schema, rows, rows.user, rows.pair_request)
-    fill_matches(config, rows, item, facet, out[:, width:matched])
-    fill_habits(config, rows, item, facet, (rate, facet_rate), out[:, matched:habits])
-    if prior:
-        fill_user_opinions(config, rows, prior, out[:, habits:-1])
-    return out
-
-
-def _item_opinions(schema: Schema, rows: FeatureRows, prior: Prior | None) -> list[Singles]:
-    """Columns of opinions of items and of each of their facets, where the schema has them: [I, ...]."""
-    if prior is None:
-        return []
-    config = schema.config
-
-    def describe(activity: PrecomputedActivity, expected: Prior) -> Singles:
-        elapsed_s = rows.time_s - activity.time_s
-        return describe_opinions(config, activity.opinions(config), elapsed_s, config.horizons_s, expected)
-
-    expected = prior.of_items(rows)
-    of_facets = describe(rows.facet_activity, prior.of_facets(rows)).take(rows.items.facet, axis=0)
-    return [describe(rows.item_activity, expected), of_facets.reshape(len(rows.items), -1)]
-
-
-def _lookup_tables(schema: Schema, rows: FeatureRows, block: Block, row: Ints) -> tuple[TableLookup, TableLookup]:
-    """Look up each candidate, and each of its facets, in the tables of rows `row` [N, ...] of a block."""
-    config = schema.config
-    wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
-    item = lookup(config, block, "item", row, rows.items.key, wide)
-    return item, lookup(config, block, "facet", row[..., None], rows.facet_key, rows.items.facet[wide])
-
-
-def _fixed_columns(schema: Schema, rows: FeatureRows) -> Singles:
-    """Age, prices and attributes of items, [I, ...]."""
-    fixed, declared = rows.items.fixed, schema.config.attributes_of("item_scenario")
-    age = rows.age_days(rows.items.created_s).astype(np.float32)[:, None]
-    if not declared:
-        return np.concatenate([age, fixed], axis=1)
-    given = rows.pairs.attributes(schema.config)
-    everywhere = given.reshape(len(fixed), rows.scenario.size, -1).sum(axis=1)
-    return np.concatenate([age, fixed, transform_attributes(everywhere, declared)], axis=1)
-
-
-def _price_level(rows: FeatureRows) -> Singles:
-    """Log of the last price against the usual one of the item and of each of its facets, 0 if unknown: [I, 1 + F]."""
-    known, last = rows.items.last_price.T[:, :, None]
-    of_facets = rows.facet_activity.usual_price.take(rows.items.facet, axis=0)
-    usual = np.concatenate([rows.item_activity.usual_price[:, None], of_facets], axis=1)
-    result: Singles = (last - usual[..., 0]) * (known * usual[..., 1])
-    return result
-
-
-def _cross(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Singles:
-    """Population, attribute and user features per candidate and scenario, and an empty last column: [N, J, C]."""
-    config, scenarios = schema.config, rows.scenario.size
-    declared, totals = config.attributes_of("item_scenario"), 2 * len(config.half_lives_s)
-    attributes = totals + len(declared)
-    width = attributes + 1 + len(opinion_names(config, config.horizons_s))
-    both = np.empty((len(rows.pairs), width), np.float32)
-    engaged = np.empty((totals, len(both)), np.float32)
-    decay_sums(config, rows.time_s - rows.pairs.times_s[:, 0], rows.pairs.values[:, :totals], engaged)
-    both[:, :totals] = np.log1p(engaged, out=engaged).T
-    both[:, totals:attributes] = transform_attributes(rows.pairs.attributes(config), declared)
-    both[:, attributes] = rows.age_days(rows.pairs.times_s[:, 1])
-    if prior:
-        of_item = posterior(config, rows.item_activity.opinions(config), prior.of_items(rows)).repeat(scenarios)
-        elapsed_s = rows.time_s - rows.pairs.times_s[:, 0]
-        said = describe_opinions(config, rows.pairs.opinions(config), elapsed_s, config.horizons_s, of_item)
-        both[:, attributes + 1 :] = said
-    out = np.empty((len(rows.pair_item), scenarios, width + match_width(config) + 1), np.float32)
-    out[:, :, :width] = both.reshape(len(rows.items), scenarios, width)[rows.pair_item]
-    row = rows.pair_request[:, None] * scenarios + np.arange(scenarios)
-    fill_matches(config, rows, *_lookup_tables(schema, rows, rows.user_scenario, row), out[:, :, width:-1])
-    return out
