@@ -18,24 +18,11 @@ class MeteredEncoder:
 
     def __init__(self, encoder: Encoder, on_unread: Callable[[str], None]) -> None:
         self._encoder, self._on_unread = encoder, on_unread
-
-    @property
-    def fingerprint(self) -> int:
-        """That of the encoder."""
-        return self._encoder.fingerprint
-
-    @property
-    def dims(self) -> int:
-        """Length of a vector."""
-        return self._encoder.dims
-
-    def unread_script(self, text: str) -> str:
-        """As the encoder says."""
-        return self._encoder.unread_script(text)
+        self.fingerprint, self.dims, self.unread_script = encoder.fingerprint, encoder.dims, encoder.unread_script
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """[len(texts), dims], as the encoder encodes them."""
         vectors = self._encoder.encode(texts)
-        for script in filter(None, map(self._encoder.unread_script, texts)):
+        for script in filter(None, map(self.unread_script, texts)):
             self._on_unread(script)
         return vectors

@@ -27,20 +27,7 @@ class StoppableEncoder:
 
     def __init__(self, encoder: Encoder, stop: threading.Event) -> None:
         self._encoder, self._stop = encoder, stop
-
-    @property
-    def fingerprint(self) -> int:
-        """That of the encoder."""
-        return self._encoder.fingerprint
-
-    @property
-    def dims(self) -> int:
-        """Length of a vector."""
-        return self._encoder.dims
-
-    def unread_script(self, text: str) -> str:
-        """As the encoder says."""
-        return self._encoder.unread_script(text)
+        self.fingerprint, self.dims, self.unread_script = encoder.fingerprint, encoder.dims, encoder.unread_script
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """[len(texts), dims], as the encoder encodes them."""
