@@ -22,10 +22,12 @@ from services.features.matching import (
 from services.features.opinions import (
     Prior,
     describe_opinions,
+    described_width,
     fill_user_opinions,
     opinion_names,
     posterior,
     user_opinion_names,
+    user_opinion_width,
 )
 from services.features.population import decay_sums, population_features, repeat_names, total_names
 from services.features.rows import Block, Ints
@@ -82,7 +84,7 @@ def encode_items(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Sing
     width = all_users.shape[1]
     matched = width + match_width(config)
     habits = matched + habit_width(config)
-    out = np.empty((len(rows.pair_item), habits + len(user_opinion_names(config)) + 1), np.float32)
+    out = np.empty((len(rows.pair_item), habits + user_opinion_width(config) + 1), np.float32)
     out[:, :width] = all_users[rows.pair_item]
     item, facet = _lookup_tables(schema, rows, rows.user, rows.pair_request)
     fill_matches(config, rows, item, facet, out[:, width:matched])
@@ -140,7 +142,7 @@ def encode_cross(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Sing
     config, scenarios = schema.config, rows.scenario.size
     declared, totals = config.attributes_of("item_scenario"), 2 * len(config.half_lives_s)
     attributes = totals + len(declared)
-    width = attributes + 1 + len(opinion_names(config, config.horizons_s))
+    width = attributes + 1 + described_width(config, config.horizons_s)
     both = np.empty((len(rows.pairs), width), np.float32)
     engaged = np.empty((totals, len(both)), np.float32)
     decay_sums(config, rows.time_s - rows.pairs.times_s[:, 0], rows.pairs.values[:, :totals], engaged)

@@ -165,6 +165,11 @@ def opinion_names(config: FeatureConfig, horizons_s: Sequence[float]) -> tuple[s
     )
 
 
+def described_width(config: FeatureConfig, horizons_s: Sequence[float]) -> int:
+    """How many columns `opinion_names` names."""
+    return len(config.opinion_types) * (2 * len(horizons_s) + 1)
+
+
 def describe_opinions(
     config: FeatureConfig, sums: NDArray[np.floating], elapsed_s: Floats, horizons_s: Sequence[float], prior: Prior
 ) -> Singles:
@@ -181,7 +186,7 @@ def describe_opinions(
     margin = (value - number[..., -1] * prior.value) / weight[..., -1]
     margin = np.sign(margin) * np.log1p(np.abs(margin))
     columns = np.concatenate([share, np.log1p(number), margin[..., None]], axis=2)
-    result: Singles = columns.reshape(len(sums), shape[1] * (2 * shape[3] + 1)).astype(np.float32)
+    result: Singles = columns.reshape(len(sums), described_width(config, horizons_s)).astype(np.float32)
     return result
 
 
@@ -204,6 +209,11 @@ def user_opinion_names(config: FeatureConfig) -> tuple[str, ...]:
     return tuple(f"user_{of}_{name}" for of in ("item", *config.facets) for name in said)
 
 
+def user_opinion_width(config: FeatureConfig) -> int:
+    """How many columns `user_opinion_names` names."""
+    return (1 + len(config.facets)) * described_width(config, config.table_horizons_s)
+
+
 def fill_user_opinions(config: FeatureConfig, rows: FeatureRows, prior: Prior, out: Singles) -> None:
     """Write the opinions of each candidate's user of the candidate and of its facets, against the user's other ones.
 
@@ -214,7 +224,7 @@ def fill_user_opinions(config: FeatureConfig, rows: FeatureRows, prior: Prior, o
         out: [N, columns] named by `user_opinion_names`.
     """
     of_user = posterior(config, rows.user.floats("opinions"), prior)
-    width = len(opinion_names(config, config.table_horizons_s))
+    width = described_width(config, config.table_horizons_s)
 
     def describe(found: TableLookup) -> Singles:
         elapsed_s = rows.time_s - found.table.time_s

@@ -13,6 +13,7 @@ from services.features.config import DAY_S, FeatureConfig
 from services.features.encode import encode, tensor_names
 from services.features.event_types import EVENT_TYPES
 from services.features.layout import describe_layout, find_conflicts
+from services.features.opinions import described_width, opinion_names, user_opinion_names, user_opinion_width
 from services.features.recognition import recognition_features, recognition_names
 from services.features.rows import Row
 from services.features.schema import Schema, build_schema
@@ -245,3 +246,11 @@ def test_a_threshold_is_a_finite_number_for_values_that_are_opinions(liked_from:
     """The price of a purchase is no opinion."""
     with pytest.raises(ValueError, match=r"features\.liked_from"):
         FeatureConfig(liked_from=liked_from)
+
+
+@pytest.mark.parametrize("liked_from", [{}, LIKED_FROM])
+def test_the_widths_of_opinions_are_the_numbers_of_their_names(liked_from: dict[str, float]) -> None:
+    """None where no values are opinions."""
+    config = schema_of(**liked_from).config
+    assert len(opinion_names(config, config.horizons_s)) == described_width(config, config.horizons_s)
+    assert len(user_opinion_names(config)) == user_opinion_width(config)
