@@ -25,6 +25,9 @@ Rows = dict[str, list[tuple[Key, Row]]]
 
 BOOKKEEPING = ("position", "schema")
 
+ITEM_KEYS = ("item_key", "opinion_item_key")
+"""Keys of items in a user's tables; a disliked item is in the table of opinions alone."""
+
 
 def export_user(
     store: RowStore, schema: Schema, user_id: str, item_ids: Iterable[str], pseudonyms: Sequence[str] = ()
@@ -105,7 +108,7 @@ def _read_user_rows(store: RowStore, schema: Schema, user_id: str) -> Rows:
 
 
 def _collect_item_keys(rows: Iterable[Row]) -> set[int]:
-    return {key for row in rows for key in row["item_key"].tolist()}
+    return {key for row in rows for name in ITEM_KEYS if name in row for key in row[name].tolist()}
 
 
 def _read_item_names(store: RowStore, schema: Schema, keys: set[int], item_ids: Iterable[str]) -> ItemNames:

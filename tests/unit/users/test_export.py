@@ -67,6 +67,17 @@ def test_items_are_named_where_their_rows_are_known(store: MemoryRowStore) -> No
     assert all({"key", "first", "newest", "values"} == set(entry) for entry in user["facet"])
 
 
+def test_items_with_an_opinion_alone_are_named_too() -> None:
+    """A dislike is no engagement: its item is in the table of opinions only."""
+    store = MemoryRowStore()
+    fold_catalogue(store, [item_update(1)])
+    fold_behavior(store, [behavior_event(1, item_id="i1", type="EVENT_TYPE_RATING", value=2.0)])
+    (user,) = export_user(store, SCHEMA, "u0", ITEMS)["views"]["user"]
+    (entry,) = user["opinion_item"]
+    assert not user["item"]
+    assert (key64("i1"), "i1", "tea tea") == (entry["key"], entry["item_id"], entry["title"])
+
+
 def test_a_user_without_rows_has_empty_views(store: MemoryRowStore) -> None:
     """Both an unknown user and an erased one, whose export has the time of the erasure."""
     nothing = {"user": [], "user_scenario": []}
