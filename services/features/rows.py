@@ -72,8 +72,8 @@ class Block:
     @property
     def nbytes(self) -> int:
         """Memory of the columns, without that of strings."""
-        values = (*self.fixed.values(), *(column.values for column in self.ragged.values()))
-        return sum(column.nbytes for column in values)
+        ragged = sum(column.values.nbytes + column.lengths.nbytes for column in self.ragged.values())
+        return sum(column.nbytes for column in self.fixed.values()) + ragged
 
 
 def concatenate(blocks: Sequence[Block]) -> Block:

@@ -9,7 +9,7 @@ from services.features.feature_rows import FeatureRows, encode_context
 from services.features.profile import has_features
 from services.features.rows import Block, default_block
 from services.features.schema import Schema
-from services.ranking.cache.last_known import LastKnownRows, block_bytes
+from services.ranking.cache.last_known import LastKnownRows
 from services.ranking.cache.row_sources import RowSources
 from services.ranking.cache.scenario_cache import Scenarios
 from services.ranking.request_state import Degradations
@@ -80,7 +80,7 @@ def read_user(
         return UserRows(user, each, known=False, available=False)
     read = UserRows(user, each, known=bool(has_features(schema, user)[0]), available=True)
     if read.known:
-        last_known.put(user_id, scenarios.ids, read, block_bytes(read.user) + block_bytes(read.user_scenario))
+        last_known.put(user_id, scenarios.ids, read, read.user.nbytes + read.user_scenario.nbytes)
     else:
         last_known.remove(user_id)
     return read

@@ -10,8 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from services.features.rows import Block
-
 T = TypeVar("T")
 
 
@@ -64,9 +62,3 @@ class LastKnownRows(Generic[T]):
         kept = self._kept.pop(user_id, None)
         if kept is not None:
             self._bytes -= kept[3]
-
-
-def block_bytes(block: Block) -> int:
-    """Bytes of the values of a block."""
-    ragged = sum(part.values.nbytes + part.lengths.nbytes for part in block.ragged.values())
-    return sum(column.nbytes for column in block.fixed.values()) + ragged

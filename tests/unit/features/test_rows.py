@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.features.feature import VARIABLE
-from services.features.rows import default_value, pack_rows, unpack_rows
+from services.features.rows import Ragged, default_value, pack_rows, unpack_rows
 from services.features.schema import Schema
 
 
@@ -24,3 +24,11 @@ def test_a_block_returns_its_rows(schema: Schema, count: int) -> None:
         for row, back in zip(rows, found, strict=True):
             for name, value in row.items():
                 np.testing.assert_array_equal(value, back[name], err_msg=f"{view.name} {name}")
+
+
+def test_a_blocks_size_is_that_of_its_values(schema: Schema) -> None:
+    """For both kinds of columns."""
+    block = pack_rows(schema["user"], [None, None])
+    assert block.nbytes >= sum(column.nbytes for column in block.fixed.values()) > 0
+    longer = {name: Ragged(np.zeros(100, part.values.dtype), np.array([50, 50])) for name, part in block.ragged.items()}
+    assert block.with_columns({}, longer).nbytes > block.nbytes

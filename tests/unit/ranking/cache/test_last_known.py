@@ -1,11 +1,6 @@
 """Users' last known rows, with a manual clock."""
 
-import numpy as np
-
-from services.features.config import FeatureConfig
-from services.features.rows import Ragged, pack_rows
-from services.features.schema import build_schema
-from services.ranking.cache.last_known import LastKnownRows, block_bytes
+from services.ranking.cache.last_known import LastKnownRows
 from tests.unit.ranking.recording_store import Clock
 
 TV = ("tv",)
@@ -58,11 +53,3 @@ def test_with_a_maximum_age_of_zero_no_rows_are_kept() -> None:
     known: LastKnownRows[str] = LastKnownRows(0, 10)
     known.put("ann", TV, "rows", 1)
     assert 0 == len(known)
-
-
-def test_a_blocks_size_is_that_of_its_values() -> None:
-    """For both kinds of columns."""
-    block = pack_rows(build_schema(FeatureConfig())["user"], [None, None])
-    assert block_bytes(block) >= sum(column.nbytes for column in block.fixed.values()) > 0
-    longer = {name: Ragged(np.zeros(100, part.values.dtype), np.array([50, 50])) for name, part in block.ragged.items()}
-    assert block_bytes(block.with_columns({}, longer)) > block_bytes(block)
