@@ -15,7 +15,7 @@ from services.consumers.activity_deltas import activity_deltas, pack_deltas
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
 from services.consumers.scenario_gate import ScenarioGate
-from services.features.attributes import category_keys, number_values
+from services.features.attributes import category_keys, category_values, number_values
 from services.features.dedup import EventFlags
 from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
@@ -97,7 +97,7 @@ class BehaviorHandler:
     def _updates(self, given: Sequence[tuple[Record, Entry]]) -> ProfileUpdates:
         config, updates = self._schema.config, [entry.user_update for _, entry in given]
         numbers, categories = config.numbers_of("user"), config.categories_of("user")
-        values = [{name: each.values for name, each in update.category_attributes.items()} for update in updates]
+        values = [category_values(update.category_attributes) for update in updates]
         return ProfileUpdates(
             user=_objects([update.user_id for update in updates]),
             time_s=np.array([seconds(update.time) for update in updates], np.float64),

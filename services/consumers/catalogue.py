@@ -11,7 +11,7 @@ from services.consumers.dead_letters.record import DeadLetter
 from services.consumers.decoding import Decoder, seconds
 from services.consumers.loop import BatchResult
 from services.events.routing import KEY_SEPARATOR
-from services.features.attributes import number_values
+from services.features.attributes import category_values, number_values
 from services.features.catalogue import CatalogueState, ItemState, ScenarioState, is_deleted
 from services.features.ids import MAX_STORED_ID_BYTES, find_length_fault
 from services.features.positions import is_folded
@@ -236,7 +236,7 @@ def _item_state(update: ItemUpdate) -> ItemState:
         brand=update.brand,
         price=update.price if update.HasField("price") else -1.0,
         attributes=dict(update.attributes),
-        category_attributes={name: each.values for name, each in update.category_attributes.items()},
+        category_attributes=category_values(update.category_attributes),
     )
 
 

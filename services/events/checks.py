@@ -10,7 +10,7 @@ from typing import Any
 
 from crossrec.events.v1.events_pb2 import EVENT_TYPE_UNSPECIFIED
 from services.features.attribute_rules import CATEGORIES, find_attributes_fault
-from services.features.attributes import AttributeEntity
+from services.features.attributes import AttributeEntity, category_values
 from services.features.config import FeatureConfig
 from services.features.event_types import EVENT_TYPE_OF_NUMBER, select_event_types
 from services.features.ids import MAX_STORED_ID_BYTES, SEPARATOR, find_id_fault, find_length_fault
@@ -181,7 +181,7 @@ def attributes(entity: AttributeEntity) -> Check:
     """The attributes are declared for the entity, and keep the rules of their kinds."""
 
     def check(message: Any, limits: RuleContext) -> Violation | None:
-        values = {name: each.values for name, each in getattr(message, CATEGORIES, {}).items()}
+        values = category_values(getattr(message, CATEGORIES, {}))
         found = find_attributes_fault(limits.config, entity, message.attributes, values)
         return Violation(*found) if found else None
 

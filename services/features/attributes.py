@@ -7,7 +7,7 @@ may change without a new update of every item: the columns are made when a row i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,14 @@ MAX_ATTRIBUTE = 1e30
 
 Given = Mapping[str, Sequence[str]]
 """Values by attribute."""
+
+
+class ListedValues(Protocol):
+    """The values of one attribute, as messages hold them."""
+
+    @property
+    def values(self) -> Sequence[str]:
+        """In the order given."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,11 @@ class Attribute:
 def find_value_fault(value: str) -> str | None:
     """Why the text is no value of a category, or None; the rules are those of ids."""
     return find_id_fault(value) if value else "is empty"
+
+
+def category_values(field: Mapping[str, ListedValues]) -> dict[str, tuple[str, ...]]:
+    """The values of attributes of categories, from a message's field; they do not keep the message in memory."""
+    return {name: tuple(each.values) for name, each in field.items()}
 
 
 def number_values(attributes: Sequence[Attribute], given: Mapping[str, float]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import InvalidRequest
 from services.features.attribute_rules import find_attributes_fault
+from services.features.attributes import category_values
 from services.features.config import DAY_S, FeatureConfig
 from services.features.ids import MAX_ID_BYTES, find_id_fault
 from services.features.times import future_hint
@@ -52,7 +53,7 @@ def validate(
     _check_items(item_ids)
     if message.top_k > MAX_ITEMS:
         raise InvalidRequest("top_k", f"is {message.top_k}, at most {MAX_ITEMS} is allowed")
-    categories = {name: tuple(each.values) for name, each in message.context.category_attributes.items()}
+    categories = category_values(message.context.category_attributes)
     _check_context(message.context.attributes, categories, config)
     diversity = message.options.diversity
     if not 0 <= diversity <= 1:  # NaN too

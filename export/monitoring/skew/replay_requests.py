@@ -13,6 +13,7 @@ from export.monitoring.served_log import requested_at_s
 from export.replay.history import DatasetHistory
 from export.replay.replay import Replay
 from export.rows.requests import LabelledRequests, read_feature_rows
+from services.features.attributes import category_values
 from services.features.encode import Tensors, encode
 from services.features.feature_rows import encode_context
 from services.features.schema import Schema
@@ -77,7 +78,7 @@ def _candidates(schema: Schema, record: ServedRanking) -> LabelledRequests:
     """One row per item of the record."""
     items = items_of(record)
     count = len(items)
-    categories = {name: tuple(each.values) for name, each in record.context.category_attributes.items()}
+    categories = category_values(record.context.category_attributes)
     context = encode_context(schema.config, record.context.attributes, categories)
 
     def repeat(value: str) -> np.ndarray:
