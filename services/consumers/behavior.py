@@ -20,7 +20,7 @@ from services.features.dedup import EventFlags
 from services.features.event_types import EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import NO_KEY, key64
-from services.features.profile import ProfileUpdates
+from services.features.profile import ProfileUpdates, no_updates
 from services.features.rows import Ints
 from services.features.schema import Schema
 from services.kafka.record_source import Record
@@ -76,17 +76,15 @@ class BehaviorHandler:
         if 0 in erasures:
             self._erase(*good.pop(0))
         read = self._events([pair for pair in good if pair[1].WhichOneof("entry") == "behavior_event"])
-        events = drop_erased(self._store, self._schema, read)
         given = [pair for pair in good if pair[1].WhichOneof("entry") == "user_update"]
-        updates = drop_erased(self._store, self._schema, self._updates(given)) if given else None
+        events, updates = drop_erased(self._store, self._schema, read, self._updates(given) if given else no_updates())
         flags = fold_users(self._store, self._schema, events, self._encoder.fingerprint, updates)
         deltas = activity_deltas(self._schema, events, flags)
         outputs = pack_deltas(self._topic, deltas, self._partitions()) if deltas else []
         dead_letters = [each for each in dead_letters if number_of[id(each.record)] < taken]
         counts = _counts(events, flags, erased=len(read) - len(events), erasures=int(0 in erasures))
-        if updates is not None:
-            folded, erased = ("user_update", "folded"), ("user_update", "erased")
-            counts += Counter({folded: len(updates), erased: len(given) - len(updates)})
+        folded, erased = ("user_update", "folded"), ("user_update", "erased")
+        counts += Counter({folded: len(updates), erased: len(given) - len(updates)})
         return BatchResult(outputs, dead_letters, taken, counts)
 
     def _erase(self, record: Record, entry: Entry) -> None:

@@ -6,7 +6,6 @@ code, so that training and serving rows agree. Knows no broker and no protobuf.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,6 @@ from services.features.rows import Block, Floats, Ints, pack_rows, scatter_rows,
 from services.features.schema import Schema, View
 from services.store.protocol import Key, RowStore, read_block, read_rows
 from services.store.user_scenarios import write_user_scenarios
-
-Given = TypeVar("Given", Events, ProfileUpdates)
 
 SCENARIO_INDEX_KEY: Key = ("all",)
 """Key of the row that lists all scenarios."""
@@ -127,15 +124,20 @@ def erase_user(store: RowStore, schema: Schema, user: str, time_s: float, positi
     store.delete(view, [key], position)
 
 
-def drop_erased(store: RowStore, schema: Schema, given: Given) -> Given:
-    """Events or updates without those from before an erasure of their user, by time or by position in the log."""
-    if not len(given):
-        return given
-    users, row = group_keys([(user,) for user in given.user])
+def drop_erased(
+    store: RowStore, schema: Schema, events: Events, updates: ProfileUpdates
+) -> tuple[Events, ProfileUpdates]:
+    """Events and updates without those from before an erasure of their user, by time or by position in the log."""
+    users, row = group_keys([(user,) for user in (*events.user, *updates.user)])
+    if not users:
+        return events, updates
     marks = read_block(store, schema["erased_user"], users)
-    erased_s, position = marks.floats("erased_s")[row], marks.ints("position")[row]
-    erased = (given.time_s <= erased_s) | is_folded(given.position, position)
-    return given.take(~erased) if erased.any() else given
+    erased_s, erased_at = marks.floats("erased_s")[row], marks.ints("position")[row]
+    time_s = np.concatenate([events.time_s, updates.time_s])
+    kept = ~((time_s <= erased_s) | is_folded(np.concatenate([events.position, updates.position]), erased_at))
+    if kept.all():
+        return events, updates
+    return events.take(kept[: len(events)]), updates.take(kept[len(events) :])
 
 
 def fold_activity(store: RowStore, schema: Schema, view: str, deltas: DeltaColumns, position: Ints) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from services.features.hashing import NO_KEY, key64
+from services.features.profile import no_updates
 from services.features.rows import pack_rows
 from services.features.schema import build_schema
 from services.store.folding import (
@@ -19,7 +20,18 @@ from services.store.folding import (
 )
 from services.store.memory import MemoryRowStore
 from services.store.protocol import FencedWrite, RowStore, read_block
-from tests.unit.consumers.streams import ENCODER, SCHEMA, START_S, arrays, behavior_event, fold_catalogue, item_update
+from tests.unit.consumers.streams import (
+    ENCODER,
+    SCHEMA,
+    START_S,
+    arrays,
+    behavior_event,
+    fold_catalogue,
+    item_update,
+    profiles,
+    user_update,
+)
+from tests.unit.ranking.recording_store import RecordingStore
 
 VIEWS = ("user", "user_scenario")
 
@@ -164,7 +176,20 @@ def test_events_from_before_an_erasure_are_left_out(
     events = arrays([behavior_event(1), behavior_event(2, user_id="u1")])
     position = np.tile((1, partition, offset), (2, 1))
     events = replace(events, time_s=np.full(2, time_s), position=position)
-    assert expected + 1 == len(drop_erased(store, SCHEMA, events))
+    kept, _ = drop_erased(store, SCHEMA, events, no_updates())
+    assert expected + 1 == len(kept)
+
+
+def test_erasures_are_read_once_for_events_and_updates() -> None:
+    """Both lose what is from before an erasure of their user."""
+    store = RecordingStore()
+    erase(store, 1, 3, 4)
+    store.reads.clear()
+    events = arrays([behavior_event(1), behavior_event(2, user_id="u1")])
+    updates = profiles([user_update(0, ERASED_S), user_update(2, ERASED_S)], SCHEMA, 0)
+    kept, kept_updates = drop_erased(store, SCHEMA, replace(events, time_s=np.full(2, ERASED_S)), updates)
+    assert (["u1"], ["u2"]) == (kept.user.tolist(), kept_updates.user.tolist())
+    assert [["u0", "u1", "u2"]] == store.reads
 
 
 def test_the_newest_erasure_counts(store: MemoryRowStore) -> None:
