@@ -50,6 +50,14 @@ def ended_stream(head: bytes) -> int | None:
     return int.from_bytes(head[5:HEAD_BYTES], "big") if ends else None
 
 
+def acknowledgement(received: bytes) -> bytes:
+    """The frame that a received frame asks for, or nothing; without it, a server closes the connection in the end."""
+    kind, flags = received[3], received[4]
+    if kind not in {PING, SETTINGS} or flags & ACK:
+        return b""
+    return frame(kind, ACK, 0, received[HEAD_BYTES:] if kind == PING else b"")
+
+
 def _literal(name: bytes, value: bytes) -> bytes:
     """A field as a literal of HPACK, not indexed."""
     return b"\x00" + bytes([len(name)]) + name + _length(len(value)) + value

@@ -17,7 +17,7 @@ from services.server.call_observer import CallObserver, Observe
 from services.server.client_waits import ClientWaits, WaitLimits, cancelled_calls_log
 from services.server.error_interceptor import ErrorInterceptor
 from services.server.health_service import MOST_WATCHES, HealthService
-from services.server.health_service import THREADS as HEALTH_THREADS
+from services.server.health_service import SPARE_THREADS as HEALTH_SPARE_THREADS
 from services.server.message_interceptor import MessageInterceptor, MessageLimits
 from services.server.parsing_budget import ParsingBudget
 from services.server.security.protection import UNPROTECTED, Protection
@@ -40,9 +40,12 @@ TAKE_TIMEOUT_S, TAKE_GRACE_S = 60.0, 5.0
 SEND_TIMEOUT_S = 1.0
 """Seconds that a client has to take a status that it watches: sending holds a thread."""
 
-SPARE_CALLS = 1024
+SPARE_CALLS = 4096
 """Calls beyond the threads, which wait until one has rejected them: a burst of calls without messages comes in faster
 than threads can refuse it, and gRPC itself would refuse other calls along with it."""
+
+NEVER = 2**31 - 1
+"""Of calls that have not come to Python yet, gRPC would cancel some at random, whosever they are, from 1,000 on."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ def build_server(
         # Clients may send keepalive pings, too, more often than every 5 minutes, and stay connected.
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.max_concurrent_streams", protection.max_streams),
+        ("grpc.server.max_pending_requests", NEVER),
+        ("grpc.server.max_pending_requests_hard_limit", NEVER),
     )
     reads = WaitLimits(max(1, READ_BYTES // limits.max_request_bytes), protection.message_timeout_s)
     cancelled = cancelled_calls_log()
@@ -118,6 +123,7 @@ def build_server(
     statuses = ClientWaits(WaitLimits(MOST_WATCHES, SEND_TIMEOUT_S), "status to be taken", cancelled)
     # A thread per request that is served, that is read, or that waits to be read: so no call waits in the pool's queue.
     threads = limits.max_workers + reads.most + reads.most_queued
+    health_threads = reads.most + HEALTH_SPARE_THREADS
     observers = [CallObserver(name, observe)] if observe else []
     parsing = ParsingBudget(limits.max_request_bytes)
     server = grpc.server(
@@ -130,10 +136,10 @@ def build_server(
             MessageInterceptor(name, MessageLimits(messages, answers, parsing, limits.wire or {})),
         ],
         options=options,
-        maximum_concurrent_rpcs=threads + HEALTH_THREADS + SPARE_CALLS,
+        maximum_concurrent_rpcs=threads + health_threads + SPARE_CALLS,
     )
     register(server)
-    health = HealthService(messages, statuses)
+    health = HealthService(messages, statuses, health_threads)
     health.set(name, health_pb2.HealthCheckResponse.SERVING)
     health.add_to(server)
     if protection.reflection:

@@ -26,8 +26,8 @@ from services.server.security.caller import client_of, waiter_of
 MOST_WATCHES, MOST_WATCHES_PER_CLIENT = 256, 64
 """Watches at once; a watch holds no thread, but counts among the calls of the server."""
 
-THREADS = 80
-"""Most threads, which are started when they are needed: one per wait for a message, and some that send."""
+SPARE_THREADS = 64
+"""Threads beyond one per wait for a message: they send statuses, and ask for room for the waits of others."""
 
 _logger = logging.getLogger(__name__)
 
@@ -54,16 +54,18 @@ class HealthService:
     Args:
         messages: bounds waits for messages.
         sends: bounds waits until a watcher has taken a status.
+        threads: most threads, started when they are needed; more than there may be waits for messages, or those that
+            send none would stop all checks.
     """
 
-    def __init__(self, messages: ClientWaits, sends: ClientWaits) -> None:
+    def __init__(self, messages: ClientWaits, sends: ClientWaits, threads: int) -> None:
         self._messages, self._sends = messages, sends
         self._lock = threading.Lock()
         self._statuses: dict[str, int] = {"": _Status.SERVING}
         self._watches: set[_Watch] = set()
         self._counts = Counter[str]()
         self._stopping = False
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="health")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="health")
 
     def __len__(self) -> int:
         """Watches now."""

@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.http2 import ACK, DEFAULT_WINDOW, HEAD_BYTES, PING, call, ended_stream, frame, message, opening
+from tests.http2 import DEFAULT_WINDOW, HEAD_BYTES, acknowledgement, call, ended_stream, message, opening
 
 WATCH = "/grpc.health.v1.Health/Watch"
 READ_BYTES = 1 << 16
@@ -157,8 +157,8 @@ class HostileClients:
             del unread[:end]
 
     def _handle(self, connection: _Connection, found: bytes) -> None:
-        if found[3] == PING and not found[4] & ACK:
-            self._send(connection, frame(PING, ACK, 0, found[HEAD_BYTES:]))
+        if due := acknowledgement(found):
+            self._send(connection, due)
         stream = ended_stream(found)
         if stream in connection.open:
             connection.open.remove(stream)

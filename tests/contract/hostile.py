@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.http2 import ACK, DEFAULT_WINDOW, HEAD_BYTES, PING, call, ended_stream, frame, opening
+from tests.http2 import DEFAULT_WINDOW, HEAD_BYTES, acknowledgement, call, ended_stream, opening
 
 RANK = "/crossrec.ranking.v1.RankingService/Rank"
 PUBLISH = "/crossrec.events.v1.EventService/Publish"
@@ -26,9 +26,9 @@ class HostileConnection:
 
     def __init__(self, address: str, window: int, metadata: tuple[tuple[str, str], ...]) -> None:
         host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=60)
+        self._socket = socket.create_connection((host, int(port)), timeout=600)
         self._metadata, self._stream = metadata, 1
-        self._changed = threading.Condition()
+        self._changed, self._sending = threading.Condition(), threading.Lock()
         self.ended = set[int]()  # streams
         self._socket.sendall(opening(window))
         threading.Thread(target=self._read, daemon=True).start()
@@ -37,7 +37,7 @@ class HostileConnection:
         """Begin calls with the bytes of `body`, which stay open."""
         streams = range(self._stream, self._stream + 2 * calls, 2)
         self._stream += 2 * calls
-        self._socket.sendall(b"".join(call(stream, path, body, self._metadata) for stream in streams))
+        self._send(b"".join(call(stream, path, body, self._metadata) for stream in streams))
 
     def wait_ended(self, calls: int) -> None:
         """Wait until the server has ended so many calls."""
@@ -50,12 +50,16 @@ class HostileConnection:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
+    def _send(self, frames: bytes) -> None:
+        with self._sending:
+            self._socket.sendall(frames)
+
     def _read(self) -> None:
         with suppress(OSError), self._socket.makefile("rb") as incoming:
             while head := incoming.read(HEAD_BYTES):
                 content = incoming.read(int.from_bytes(head[:3], "big"))
-                if head[3] == PING and not head[4] & ACK:
-                    self._socket.sendall(frame(PING, ACK, 0, content))
+                if due := acknowledgement(head + content):
+                    self._send(due)
                 if (stream := ended_stream(head)) is not None:
                     with self._changed:
                         self.ended.add(stream)

@@ -11,7 +11,7 @@ def new_waits(kind: str, most: int = 8, timeout_s: float = 30.0) -> ClientWaits:
 
 def new_health_service(**statuses: int) -> HealthService:
     """A health service with these statuses besides that of the whole server."""
-    made = HealthService(new_waits("message"), new_waits("status"))
+    made = HealthService(new_waits("message"), new_waits("status"), threads=16)
     for name, status in statuses.items():
         made.set(name, status)
     return made
