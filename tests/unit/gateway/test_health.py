@@ -47,7 +47,7 @@ class Health(HealthService):
     """Records the statuses that are set."""
 
     def __init__(self) -> None:
-        super().__init__(new_waits("message"), new_waits("status"))
+        super().__init__(new_waits("message"), new_waits("status"), threads=16)
         self.statuses: dict[str, list[int]] = {}
         self.serving = threading.Event()
 
