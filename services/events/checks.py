@@ -1,7 +1,7 @@
 """Checks of the fields of entries, from which the rules of the events contract are made; events.proto documents them.
 
-Each returns a broken rule or None; functions that take a field's name make a check of that field. Pure: limits and
-declared attributes are arguments. Lengths are in UTF-8 bytes.
+Each returns a broken rule or None; functions that take a field's name make a check of that field. Limits of size are
+constants of the contract; limits of time and declared attributes come in the RuleContext. Lengths are in UTF-8 bytes.
 """
 
 from collections.abc import Callable
