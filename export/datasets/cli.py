@@ -174,17 +174,13 @@ def erase_command(
 ) -> None:
     """Erase a user: publish an erasure, as the gateway does, and print the next steps."""
     from export.datasets.storage import DatasetReader
-    from services.gateway.main import build_intake
-    from services.kafka.kafka_publisher import KafkaPublisher
     from services.users.erasure import NEXT_STEPS, NEXT_STEPS_OF_DATA, request_erasure
+    from services.users.publish import open_intake
 
     console, chosen, time_s = open_console(), load_settings(data), time.time()
     directory = DatasetReader(chosen.data_dir / data).path if data else None
-    publisher = KafkaPublisher(chosen.kafka, chosen.gateway.kafka_timeout_s)
-    try:
-        request_erasure(build_intake(chosen, publisher), user_id, time_s)
-    finally:
-        publisher.close(chosen.gateway.kafka_timeout_s)
+    with open_intake(chosen) as intake:
+        request_erasure(intake, user_id, time_s)
     console.print(NEXT_STEPS)
     if directory:
         from export.datasets.erasures import add_erasure

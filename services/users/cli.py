@@ -60,8 +60,7 @@ def update_command(
 
     Attributes are declared in the settings (`[[features.attributes]]`, entity user).
     """
-    from services.gateway.main import build_intake
-    from services.kafka.kafka_publisher import KafkaPublisher
+    from services.users.publish import open_intake
     from services.users.update import NEXT_STEPS, parse_attributes, publish_update
 
     try:
@@ -69,9 +68,6 @@ def update_command(
     except json.JSONDecodeError as error:
         raise typer.BadParameter(f"is not JSON: {error}", param_hint="attributes") from None
     settings, time_s = load_settings(), utc_seconds(valid_from) if valid_from else time.time()
-    publisher = KafkaPublisher(settings.kafka, settings.gateway.kafka_timeout_s)
-    try:
-        publish_update(build_intake(settings, publisher), user_id, given, time_s)
-    finally:
-        publisher.close(settings.gateway.kafka_timeout_s)
+    with open_intake(settings) as intake:
+        publish_update(intake, user_id, given, time_s)
     typer.echo(NEXT_STEPS)

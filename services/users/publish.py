@@ -1,9 +1,25 @@
 """Stores one entry in Kafka as the gateway does: validated, with pseudonyms, confirmed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from crossrec.events.v1.events_pb2 import Entry
 from services.errors import InvalidRequest, Unavailable
 from services.gateway.intake import Intake
+from services.gateway.main import build_intake
+from services.kafka.kafka_publisher import KafkaPublisher
 from services.server.security.caller import Scope
+from services.settings.load import Settings
+
+
+@contextmanager
+def open_intake(settings: Settings) -> Iterator[Intake]:
+    """The gateway's intake with a connection to Kafka of its own, which is closed at the end."""
+    publisher = KafkaPublisher(settings.kafka, settings.gateway.kafka_timeout_s)
+    try:
+        yield build_intake(settings, publisher)
+    finally:
+        publisher.close(settings.gateway.kafka_timeout_s)
 
 
 def publish_entry(intake: Intake, entry: Entry, scope: Scope) -> None:
