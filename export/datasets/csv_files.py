@@ -7,6 +7,7 @@ types that RecBole writes behind them (`user_id:token`).
 import csv
 import io
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,8 @@ class CsvFile:
     names: list[str]
     skipped: int = 0
     types: tuple[str, ...] = ()
-    _bad: set[int] = field(default_factory=set)
+    _before: list[int] = field(default_factory=list)
+    """For each row of another width, the number of whole rows before it."""
     _lines: list[int] | None = None
 
     @classmethod
@@ -74,9 +76,11 @@ class CsvFile:
         Raises DatasetError if the file cannot be read, or a quote is never closed.
         """
         rows, quotes, wrong = 0, 0, list[tuple[int, int]]()
+        first = self.skipped + 2  # Arrow counts from 1, with the header and the lines before it
 
         def on_wrong(row: pc_csv.InvalidRow) -> str:
-            wrong.append((row.number, row.actual_columns))
+            self._before.append(row.number - first - len(wrong))
+            wrong.append((row.number - first, row.actual_columns))
             return "skip"
 
         with opened_text(self.path, EXPECTED) as file, reading_text(self.path, lambda: f"row {rows}"):
@@ -92,9 +96,8 @@ class CsvFile:
         if quotes % 2:
             self._refuse_open_quote()
         for number, cells in wrong:
-            self._bad.add(number - 2)
             found = f"has {cells} cell{'s' if cells > 1 else ''}, the header {len(self.names)}"
-            problems.append(Problem(f"{self.path.name}:{self._record_lines()[number - 2]}", "", found))
+            problems.append(Problem(f"{self.path.name}:{self._record_lines()[number]}", "", found))
 
     def _open(self, file: "_QuoteCounter", on_wrong: object) -> pc_csv.CSVStreamingReader:
         kind = pa.binary() if self.encoding == "utf-8" else pa.string()
@@ -119,13 +122,14 @@ class CsvFile:
 
     def place(self, row: int) -> str:
         """File and line of a row; reads the file once for it."""
-        if self._lines is None:
-            self._lines = [line for number, line in enumerate(self._record_lines()) if number not in self._bad]
-        return f"{self.path.name}:{self._lines[row]}" if row < len(self._lines) else f"{self.path.name} row {row + 1}"
+        lines, number = self._record_lines(), row + bisect_right(self._before, row)
+        return f"{self.path.name}:{lines[number]}" if number < len(lines) else f"{self.path.name} row {row + 1}"
 
     def _record_lines(self) -> list[int]:
-        """The line in which each row begins, rows of another width too."""
-        return [line for line, _ in self._records()][1:]
+        """The line in which each row begins, rows of another width too; reads the file the first time."""
+        if self._lines is None:
+            self._lines = [line for line, _ in self._records()][1:]
+        return self._lines
 
     def _records(self) -> Iterator[tuple[int, bool]]:
         """Line, and whether the record has an odd number of quotes, of each record that is not blank."""

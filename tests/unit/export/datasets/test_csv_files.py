@@ -238,6 +238,7 @@ DIRTY = [
     (NAMES, "there are no events"),
     (NAMES + CLICK + "u1,tv\n", "events.csv:3: has 2 cells, the header 6"),
     (NAMES + "\n" + CLICK + "\n" + CLICK.strip() + ",x\n", "events.csv:5: has 7 cells, the header 6"),
+    (("sep=;\n" + NAMES + CLICK + "u1,tv\n").replace(",", ";"), "events.csv:4: has 2 cells, the header 6"),
     (NAMES + CLICK + '"' + CLICK, "{file}:3: a quote is opened in this row and never closed"),
     (NAMES.replace("value", "time") + CLICK, "{file}:1: column time occurs twice in the header"),
     (NAMES + CLICK.replace("Z,", "Z,a lot"), "events.csv:2, column value: 'a lot' is not a number"),
@@ -269,6 +270,16 @@ DIRTY = [
     (b"PK\x03\x04", "{file}: is ZIP; expected a CSV file with a header in UTF-8"),
     (NAMES + CLICK.replace("u1", "u" * 129), "events.csv:2, column user_id: is 129 bytes long, at most 128"),
 ]
+
+
+def test_rows_of_another_width_keep_the_lines_of_others(tmp_path: Path) -> None:
+    """Of cells in rows after them, too."""
+    content = NAMES + "u1,tv\n" + CLICK + "u1,tv,1\n" + CLICK.replace("Z,", "Z,much")
+    assert [
+        "events.csv:5, column value: 'much' is not a number",
+        "events.csv:2: has 2 cells, the header 6",
+        "events.csv:4: has 3 cells, the header 6",
+    ] == problems(tmp_path, content)
 
 
 @pytest.mark.parametrize(("content", "problem"), DIRTY, ids=range(len(DIRTY)))
