@@ -4,7 +4,7 @@ Knows the messages for invalid lines and cells, and fills in mapped columns; kno
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from export.datasets.columns import ColumnConverter, python_values
+from export.datasets.columns import ColumnConverter, Report, python_values
 from export.datasets.errors import Problem
 from export.datasets.file_batches import Batch, Cells, FileBatches, Locate, first_given, open_batches
 from export.datasets.mapping import ColumnMap, describe_unknown
@@ -146,7 +146,7 @@ class _TableReader:
                 found.append((row, column, reason))
 
             others = batch.columns[sources[target][0]] if target in sources else [None] * batch.rows
-            numbers, texts = split_attributes(_as_list(given, report), _as_list(others, report))
+            numbers, texts = split_attributes(cell_values(given, report), cell_values(others, report))
             if any(texts):
                 batch.columns |= {f"<{column}>": numbers, f"<{target}>": texts}
                 sources |= {column: (f"<{column}>",), target: (f"<{target}>",)}
@@ -209,7 +209,7 @@ class _TableReader:
         kind = self._spec.column(name).type
         entries = [target for target in sources if target.startswith(f"{name}.")]
         if name in sources:
-            array = self._converters[name].convert(self._joined(batch, sources[name], report), report)
+            array = self._converters[name].convert(joined_cells(batch, sources[name], report), report)
         elif entries:
             array = self._entries(entries, batch, sources, found)
         else:
@@ -225,13 +225,6 @@ class _TableReader:
         words, types = zip(*self._settings.types.items(), strict=True)
         at = pc.index_in(array, value_set=pa.array(words))
         return pc.coalesce(pa.array(types, pa.string()).take(at), array)
-
-    def _joined(self, batch: Batch, names: tuple[str, ...], report: Callable[[int, str], None]) -> Cells:
-        """The cells of a column; of several columns, their texts joined."""
-        if len(names) == 1:
-            return batch.columns[names[0]]
-        parts = [_as_list(batch.columns[name], report) for name in names]
-        return ["/".join("" if part is None else str(part) for part in row) for row in zip(*parts, strict=True)]
 
     def _entries(
         self,
@@ -259,5 +252,14 @@ class _TableReader:
         return pa.array(rows, self._spec.column(name).type)
 
 
-def _as_list(cells: Cells, report: Callable[[int, str], None]) -> list[Any]:
+def joined_cells(batch: Batch, names: Sequence[str], report: Report) -> Cells:
+    """The cells of a column; of several columns, their texts joined."""
+    if len(names) == 1:
+        return batch.columns[names[0]]
+    parts = [cell_values(batch.columns[name], report) for name in names]
+    return ["/".join("" if part is None else str(part) for part in row) for row in zip(*parts, strict=True)]
+
+
+def cell_values(cells: Cells, report: Report) -> list[Any]:
+    """The cells as Python values; those that it cannot hold are reported."""
     return python_values(cells, report) if isinstance(cells, pa.Array) else cells

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from export.datasets.columns import ColumnConverter, Report
 from export.datasets.errors import DatasetError, Problem
-from export.datasets.file_batches import Cells, open_batches
-from export.datasets.raw_tables import RawTable
-from export.datasets.tables import SCENARIOS, TIME, from_columns, replace_column
+from export.datasets.file_batches import Cells, Locate, open_batches
+from export.datasets.raw_tables import RawTable, cell_values, joined_cells
+from export.datasets.tables import SCENARIOS, TIME, USERS, from_columns, replace_column
+from export.datasets.times import TimeParser
 from services.settings.source import SourceSettings
 
 
@@ -24,7 +25,7 @@ def make_scenarios(form: SourceSettings, events: RawTable, problems: list[Proble
     """Events with the groups of their users, or of their scenario column, as scenarios."""
     table = events.table
     if form.scenario_of_user:
-        groups = _user_groups(form)
+        groups = _user_groups(form, problems)
         at = pc.index_in(table["user_id"], value_set=pa.array(list(groups), pa.string()))
         found = pa.array(list(groups.values()), pa.string()).take(at.combine_chunks())
         unknown = pc.and_(found.is_null(), table["user_id"].combine_chunks().is_valid())
@@ -38,29 +39,39 @@ def make_scenarios(form: SourceSettings, events: RawTable, problems: list[Proble
     return replace(events, table=replace_column(table, "scenario_id", found))
 
 
-def _user_groups(form: SourceSettings) -> dict[str, str]:
-    """The value of the users' column by user, as text."""
+def _user_groups(form: SourceSettings, problems: list[Problem]) -> dict[str, str]:
+    """The value of the users' column, as text, by user; users without one have no group."""
     groups: dict[str, str] = {}
+    there = False
     for file in form.files:
         names = file.users.get("user_id") or file.events.get("user_id")
         if not names:
             continue
         read = open_batches(Path(file.path), form, [])
+        ids = ColumnConverter(USERS.column("user_id"), TimeParser(form), read.separator, from_text=True)
         for batch in read.batches:
             if form.scenario_of_user not in batch.columns or any(name not in batch.columns for name in names):
                 break
-            parts = [_texts(batch.columns[name]) for name in names]
-            users = ["/".join(row) for row in zip(*parts, strict=True)]
-            for user, value in zip(users, _texts(batch.columns[form.scenario_of_user]), strict=True):
-                groups.setdefault(user, value)
-    if not groups:
+            there = True
+
+            def report(row: int, reason: str, locate: Locate = read.locate, first: int = batch.first) -> None:
+                problems.append(Problem(locate(first + row), form.scenario_of_user, reason))
+
+            users = ids.convert(joined_cells(batch, names, report), report).to_pylist()
+            values = ids.convert(_texts(batch.columns[form.scenario_of_user], report), report).to_pylist()
+            for user, value in zip(users, values, strict=True):
+                if user is not None and value is not None:
+                    groups.setdefault(user, value)
+    if not there:
         raise DatasetError(f"source.scenario_of_user: no file of users has a column {form.scenario_of_user}")
     return groups
 
 
-def _texts(cells: Cells) -> list[str]:
-    values: list[Any] = cells.to_pylist() if isinstance(cells, pa.Array) else cells
-    return [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values]
+def _texts(cells: Cells, report: Report) -> pa.Array:
+    """The cells as texts; whole numbers have no point."""
+    values = cell_values(cells, report)
+    whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
+    return pa.array([None if value is None else str(value) for value in whole], pa.string())
 
 
 def _cut(found: pa.Array, form: SourceSettings, events: RawTable, problems: list[Problem]) -> pa.Array:
@@ -95,7 +106,8 @@ def describe_scenarios(form: SourceSettings, given: RawTable, events: RawTable) 
     """The scenarios table, with a name and a description of each scenario that no file describes."""
     column = _scenario_column(form)
     used = pc.unique(events.table["scenario_id"].drop_null())
-    new = [name for name in used.to_pylist() if name and name not in set(given.table["scenario_id"].to_pylist())]
+    known = set(given.table["scenario_id"].to_pylist())
+    new = [name for name in used.to_pylist() if name and name not in known]
     if not new or not column:
         return given
     texts = [name if name.startswith(column) else f"{column}: {name}" for name in new]

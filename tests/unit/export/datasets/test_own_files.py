@@ -72,6 +72,47 @@ def test_users_may_be_grouped_into_scenarios(tmp_path: Path) -> None:
         load(tmp_path, files, scenario_of_user="town")
 
 
+def test_users_of_groups_are_those_of_events_as_their_file_writes_them(tmp_path: Path) -> None:
+    """With spaces, as pandas writes numbers, or of several columns; one without a value has no group."""
+    events = {name: column for name, column in EVENTS.items() if name != "scenario_id"}
+    files = {
+        "log.csv": (WIDE, {"events": events, "values": {"type": "click"}}),
+        "people.csv": ("id;town\n1.0; Rome\n2.0;Oslo \n3.0;Bonn\n", {"users": {"user_id": "id"}}),
+    }
+    dataset = load(tmp_path, files, scenario_of_user="town")
+    assert ["Rome", "Rome", "Oslo"] == dataset.events["scenario_id"].to_pylist()
+    people = "id;town\n1;Rome\n2;NaN\n2;\n3;Bonn\n"
+    with pytest.raises(DatasetError, match=r"log.csv:4, column scenario_id: no file says town of user '2'"):
+        load(tmp_path, {**files, "people.csv": (people, files["people.csv"][1])}, scenario_of_user="town")
+    several = {
+        "log.csv": (
+            WIDE.replace("1,7,", ",7,"),
+            {**files["log.csv"][1], "events": events | {"user_id": ["user", "at"]}},
+        ),
+        "people.csv": (
+            "a;b;town\n;2026-01-01T10:00:00Z;Rome\n1;2026-01-01T11:00:00Z;Oslo\n2;2026-01-01T12:00:00Z;Bonn\n",
+            {"users": {"user_id": ["a", "b"]}},
+        ),
+    }
+    dataset = load(tmp_path, several, scenario_of_user="town")
+    assert ["Rome", "Oslo", "Bonn"] == dataset.events["scenario_id"].to_pylist()
+
+
+def test_groups_of_json_may_be_numbers_and_null(tmp_path: Path) -> None:
+    """Whole numbers without a point; an event of a user whose group is null is refused."""
+    events = {name: column for name, column in EVENTS.items() if name != "scenario_id"}
+    ages = [{"id": 1, "age": 24.0}, {"id": 1.0, "age": 30}, {"id": 2, "age": 35.5}]
+    files = {
+        "log.csv": (WIDE, {"events": events, "values": {"type": "click"}}),
+        "people.jsonl": ("".join(json.dumps(row) + "\n" for row in ages), {"users": {"user_id": "id"}}),
+    }
+    dataset = load(tmp_path, files, scenario_of_user="age")
+    assert ["24", "24", "35.5"] == dataset.events["scenario_id"].to_pylist()
+    files["people.jsonl"] = (files["people.jsonl"][0].replace("35.5", "null"), files["people.jsonl"][1])
+    with pytest.raises(DatasetError, match=r"log.csv:4, column scenario_id: no file says age of user '2'"):
+        load(tmp_path, files, scenario_of_user="age")
+
+
 def test_numbers_of_a_column_may_be_cut_into_scenarios(tmp_path: Path) -> None:
     tables = {"events": EVENTS | {"scenario_id": "year"}, "values": {"type": "click"}}
     dataset = load(tmp_path, {"log.csv": (WIDE, tables)}, scenario_bounds=(2000.0,))
