@@ -66,23 +66,27 @@ def load_jsonl(
 
     Without either, the files of `reading` are read. Only events are required; `settings` define how labels and splits
     are made if the events have none, `reading` how the columns are called and times are written; times after
-    `latest_s`, seconds since 1970, are invalid. Raises DatasetError with file, line, column and reason of each problem.
+    `latest_s`, seconds since 1970, are invalid. Raises DatasetError with file, line, column and reason of each problem,
+    and for what the files of `reading` would leave without a use.
     """
     rules, form = settings or DatasetSettings(), reading or SourceSettings()
     problems: list[Problem] = []
     raw = {}
-    if form.files and source is None and events is None:
+    named = {"events": events, "items": items, "scenarios": scenarios, "users": users}
+    listed = bool(form.files) and source is None and events is None
+    if listed:
+        _refuse_unused(form, named)
         report("reading the files of the settings")
         raw = read_own_files(form, ALL_TABLES, problems)
     else:
-        paths = _paths(source, {"events": events, "items": items, "scenarios": scenarios, "users": users})
+        paths = _paths(source, named)
         for spec in ALL_TABLES:
             report(f"reading {spec.name}")
             own = ColumnMap(form.columns, form.values if spec is EVENTS else {})
             raw[spec.name] = read_files(spec, [TableFile(path, own) for path in paths[spec.name]], problems, form)
     if problems:
         raise DatasetError(f"{len(problems)} invalid values", problems)
-    if not form.files:
+    if not listed:
         check_mapped(form.columns, {column for table in raw.values() for column in table.mapped})
     return finish_dataset(raw, rules, latest_s, report)
 
@@ -109,6 +113,17 @@ def finish_dataset(
         erasures=sort_by_time(dataset.erasures),
         users=sort_by_time(dataset.users),
     )
+
+
+def _refuse_unused(form: SourceSettings, named: dict[str, Path | None]) -> None:
+    """Raise DatasetError for columns and files that the files of the settings leave without a use."""
+    unused = [f"--map {target}={'/'.join(names)}" for target, names in form.columns.items()]
+    unused += [f"--{table}" for table, path in named.items() if path is not None]
+    if unused:
+        raise DatasetError(
+            f"source.files: {', '.join(unused)} would not be used: the settings list each file with its columns; "
+            "change them there, or give the events by --source or --events"
+        )
 
 
 def _paths(source: Path | None, named: dict[str, Path | None]) -> dict[str, list[Path]]:

@@ -1,6 +1,7 @@
 """Files as the settings list them: each with its columns, for one table or several."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,40 @@ def test_what_is_missing_is_named(tmp_path: Path, tables: dict[str, Any], proble
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"source.files: .*gone.csv is not a file"):
         load_jsonl(reading=SourceSettings.model_validate({"files": [{"path": str(tmp_path / "gone.csv")}]}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "named"),
+    [
+        (
+            {"columns": {"user_id": "user", "item_id": ("film", "device")}},
+            (),
+            "--map user_id=user, --map item_id=film/device",
+        ),
+        ({}, ("items", "users"), "--items, --users"),
+        ({"columns": {"title": "name"}}, ("scenarios",), "--map title=name, --scenarios"),
+    ],
+)
+def test_what_files_of_the_settings_do_not_use_is_refused(
+    tmp_path: Path, settings: dict[str, Any], given: tuple[str, ...], named: str
+) -> None:
+    """Their columns stand with each file, and they are all that is read."""
+    (tmp_path / "log.csv").write_text(WIDE)
+    files = [{"path": str(tmp_path / "log.csv"), "events": EVENTS, "values": {"type": "click"}}]
+    paths: dict[str, Any] = {name: tmp_path / f"{name}.csv" for name in given}
+    with pytest.raises(DatasetError, match=rf"^source\.files: {re.escape(named)} would not be used"):
+        load_jsonl(reading=SourceSettings.model_validate({"files": files, **settings}), **paths)
+
+
+def test_mapped_columns_of_other_files_than_those_of_the_settings_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(WIDE.replace("user,film,at,device", ",".join(EVENTS)))
+    reading = {
+        "files": [{"path": "log.csv", "events": EVENTS}],
+        "columns": {"title": "nome"},
+        "values": {"type": "click"},
+    }
+    with pytest.raises(DatasetError, match="--map title=nome: no file has a column nome"):
+        load_jsonl(source=tmp_path, reading=SourceSettings.model_validate(reading))
 
 
 def test_rows_of_a_type_without_a_name_are_left_out(tmp_path: Path) -> None:
