@@ -140,6 +140,8 @@ def find_begin(items: FileProfile, key: str, main: FileProfile, roles: EventRole
     if not acted or acted.time_format or not acted.zoned or roles.unit == "order":
         return None
     ids, at = main.columns[roles.columns[ITEM][0]].values, parse_times(acted)
+    if at is None:
+        return None
     firsts = pa.table({"id": ids, "first": at}).group_by("id").aggregate([("first", "min")])
     for column in items.columns.values():
         if not is_named_time(column) or column.missing or column.time_format or not column.zoned:

@@ -128,6 +128,14 @@ def test_when_items_came(tmp_path: Path, created_s: int, begin: str | None) -> N
     assert "attributes.created" not in columns_of(found, "items")
 
 
+def test_steps_given_as_times_do_not_say_when_items_came(tmp_path: Path) -> None:
+    rows = [{**row, "timestamp": n % 30} for n, row in enumerate(ratings())]
+    films = [{**film, "created": 881_000_000 + n} for n, film in enumerate(movies())]
+    log, catalogue = put_csv(tmp_path / "ratings.csv", rows), put_csv(tmp_path / "movies.csv", films)
+    found = proposed(log, catalogue, time=("timestamp",))
+    assert ("timestamp", None) == (columns_of(found, "events")["time"], columns_of(found, "items").get("time"))
+
+
 def test_clicks_in_a_wide_table(tmp_path: Path) -> None:
     """A label, a device as scenario, times without a zone, a column of items, and a number of the request."""
     found = proposed(put_csv(tmp_path / "log.csv", clicks(), ";"))
