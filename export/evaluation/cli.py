@@ -54,7 +54,7 @@ def evaluate_command(
     console = open_console(highlight=False)
     settings = load_settings(data)
     require_current_rows(settings, data)
-    checks = _run_checks(settings, settings.data_dir / data)
+    checks = run_checks(settings, settings.data_dir / data)
     if split:
         from export.replay.resplit import resplit_data
 
@@ -87,21 +87,26 @@ def evaluate_command(
     console.print(f"metrics in {target / 'metrics.json'}, report in {target / 'report.html'}")
 
 
-def _run_checks(settings: "Settings", directory: Path) -> list[dict[str, str]] | None:
+def run_checks(settings: "Settings", directory: Path) -> list[dict[str, str]] | None:
     """Findings of the data check, for the report; None without the data set."""
     from export.datasets.check.data_check import check_data
     from export.datasets.storage import DatasetReader
     from export.rows.provenance import holds_tables
+    from services.text.encoder import find_info
 
     if not holds_tables(directory):
         return None
-    now_ms = round(time.time() * 1000)
-    report = check_data(DatasetReader(directory), settings.features, settings.dataset.label_window_s, now_ms)
+    window_s, now_ms, built = (
+        settings.dataset.label_window_s,
+        round(time.time() * 1000),
+        find_info(settings.encoder_dir),
+    )
+    report = check_data(DatasetReader(directory), settings.features, window_s, now_ms, settings.text_encoder, built)
     return [
         {
             "name": finding.name,
             "level": finding.level,
-            "found": ", ".join(f"{name} {value}" for name, value in finding.numbers.items()),
+            "found": finding.numbers_text(),
             "text": finding.meaning,
         }
         for finding in report.findings

@@ -14,7 +14,7 @@ metrics.json holds the figures of `export.evaluation.evaluate` and
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def evaluate_dataset(
     seeds: int,
     resamples: int,
     report: OnRun = lambda *_: None,
-    checks: Sequence[Mapping[str, str]] | None = None,
+    checks: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """The content of metrics.json, for runs that exist.
 
@@ -74,7 +74,7 @@ def evaluate_dataset(
         "data": _data(directory, rows),
         **figures,
         "limits": find_limits(read_facts(directory / "rows"), figures),
-        "checks": None if checks is None else [dict(check) for check in checks],
+        "checks": checks,
         "segments": rows.segments,
         "workload": {
             "seeds": seeds,

@@ -120,7 +120,7 @@ def print_report(console: Console, report: CheckReport, everything: bool) -> Non
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
-    numbers = ", ".join(f"{name} {_format_number(name, value)}" for name, value in finding.numbers.items())
+    numbers = finding.numbers_text()
     # A grid keeps wrapped lines of the meaning aligned.
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=8)
@@ -131,14 +131,6 @@ def _print_finding(console: Console, finding: Finding) -> None:
     )
     grid.add_row("", finding.meaning)
     console.print(grid)
-
-
-def _format_number(name: str, value: int | float | str | list[str]) -> str:
-    if isinstance(value, list):
-        return ", ".join(value[:10]) + (f" and {len(value) - 10} more" if len(value) > 10 else "")
-    if name == "share":
-        return f"{float(value):.1%}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def build_event_table(report: CheckReport) -> Table:

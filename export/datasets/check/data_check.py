@@ -16,7 +16,6 @@ from export.datasets.check.opinions import check_opinions
 from export.datasets.check.report import CheckReport, Finding, level_of_share
 from export.datasets.check.texts import check_texts
 from export.datasets.tables import ROW_TYPES, SPLITS
-from export.text_encoder.sentence_encoders import AUTO
 from services.features.config import FeatureConfig
 from services.text.encoder import EncoderInfo
 
@@ -28,8 +27,8 @@ def check_data(
     config: FeatureConfig,
     label_window_s: float,
     now_ms: int,
-    text_encoder: str = AUTO,
-    built_encoder: EncoderInfo | None = None,
+    text_encoder: str,
+    built_encoder: EncoderInfo | None,
 ) -> CheckReport:
     """Run all checks on a data set.
 

@@ -29,6 +29,18 @@ class Finding:
     meaning: str
     numbers: Mapping[str, Number] = field(default_factory=dict)
 
+    def numbers_text(self) -> str:
+        """The numbers in words: thousands apart, shares in per cent, the first ten of a list."""
+        return ", ".join(f"{name} {_format_number(name, value)}" for name, value in self.numbers.items())
+
+
+def _format_number(name: str, value: Number) -> str:
+    if isinstance(value, list):
+        return ", ".join(value[:10]) + (f" and {len(value) - 10} more" if len(value) > 10 else "")
+    if name == "share":
+        return f"{float(value):.1%}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
 
 def level_of_share(share: float, note: float, warning: float, error: float = 2.0) -> Level:
     """The level of a share, 0 to 1: the highest one whose bound it exceeds."""

@@ -17,6 +17,7 @@ from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
 from export.replay import pipeline
 from export.rows.reader import RowSource
+from export.text_encoder.sentence_encoders import AUTO
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.settings.training import DatasetSettings
@@ -127,7 +128,7 @@ def test_imports_checks_and_replays(
     variant = VARIANTS[name]
     reader = imported(tmp_path, variant, put)
     settings = Settings(store=StoreSettings(offline_dir=tmp_path / "offline"))
-    report = check_data(reader, settings.features, 60.0, T0 + 10_000 * MINUTE)
+    report = check_data(reader, settings.features, 60.0, T0 + 10_000 * MINUTE, AUTO, None)
     assert [] == [finding for finding in report.findings if finding.level == "error"]
     levels = {finding.name: finding.level for finding in report.findings}
     assert set() == {note for note in variant.notes if levels[note] == "ok"}
@@ -166,7 +167,7 @@ def test_a_row_has_no_feature_of_the_event_that_labels_it(tmp_path: Path, monkey
 def test_more_users(tmp_path: Path) -> None:
     """A thousand users with ten purchases each import and check without a finding about size."""
     variant = Variant(acted("purchase", 1000, times=10), {"label_events": ("purchase",), **SAMPLED})
-    report = check_data(imported(tmp_path, variant), Settings().features, 60.0, T0 + 1_000_000 * MINUTE)
+    report = check_data(imported(tmp_path, variant), Settings().features, 60.0, T0 + 1_000_000 * MINUTE, AUTO, None)
     assert {"events": 40_000, "labelled": 30_000, "users": 1000, "items": 12, "scenarios": 2} == report.tables
     assert ["ok"] * 2 == [f.level for f in report.findings if f.name in ("labels", "share of positives")]
 

@@ -11,12 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from export.evaluation.cli import main_table, negatives_table
+from export.datasets.registry import import_dataset
+from export.evaluation.cli import main_table, negatives_table, run_checks
 from export.evaluation.dataset_evaluation import evaluate_dataset, read_experiments, write_evaluation
 from export.evaluation.experiment_sections import experiment_sections
 from export.evaluation.rows import EvaluationError, read_evaluation_rows
 from export.evaluation.runs import read_predictions
 from export.models.runs import is_current
+from services.settings.load import Settings
+from services.text.encoder import EncoderInfo
 from tests.unit.export.evaluation.made import experiments, write_dataset
 
 KINDS = {"popularity": False, "pooled": False, "neural": True}
@@ -169,6 +172,39 @@ def test_report_shows_every_section_and_needs_nothing_else(dataset: Path, tmp_pa
     assert "&lt;Made&gt; for a test." in page
     assert "e5 (many): the texts are Chinese" in page
     assert "Cold users: this data set has no such test rows." in page
+
+
+def test_the_data_check_of_the_report_is_that_of_data_check(tmp_path: Path) -> None:
+    """It knows the text encoder that is set and the one that is built, and its numbers are those that are printed."""
+    rows = [
+        {"user_id": f"u{n % 4}", "scenario_id": "tv", "item_id": "ab"[n % 2], "time": 1_767_225_600_000 + 1000 * n}
+        | {"type": "impression", "label": n % 2, "request_id": f"r{n // 2}"}
+        for n in range(2400)
+    ]
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    item = {"item_id": "a", "time": 1_767_225_600_000, "title": "尿不湿"}
+    (source / "items.jsonl").write_text(json.dumps(item) + "\n")
+    import_dataset("jsonl", tmp_path / "made", source=source)
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    EncoderInfo(1, 64, 0, "all-MiniLM-L6-v2", "English", ("Latin",)).save(encoder)
+
+    def found(settings: Settings, name: str) -> dict[str, str]:
+        checks = run_checks(settings, tmp_path / "made")
+        assert checks is not None
+        return next(check for check in checks if check["name"] == name)
+
+    auto = Settings(encoder_dir=tmp_path / "none")
+    texts = "texts for the encoder"
+    assert "The multilingual encoder is taken" in found(auto, texts)["text"]
+    assert "English is set" in found(auto.model_copy(update={"text_encoder": "english"}), texts)["text"]
+    assert "The encoder that was built before" in found(auto.model_copy(update={"encoder_dir": encoder}), texts)["text"]
+    assert re.search(
+        r"unknown tokens 50\.0%, catalogue: scripts Han 60\.0%, Latin 40\.0%$", found(auto, texts)["found"]
+    )
+    assert "train rows 1,920" in found(auto, "labels")["found"]
 
 
 def test_learning_curves_mark_the_state_that_was_kept(dataset: Path) -> None:

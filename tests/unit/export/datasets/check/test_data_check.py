@@ -9,6 +9,7 @@ from export.datasets.check.columns import MemoryTableReader
 from export.datasets.check.data_check import check_data
 from export.datasets.check.report import CheckReport, Finding
 from export.datasets.tables import TABLES, Dataset, from_columns
+from export.text_encoder.sentence_encoders import AUTO
 from services.features.config import Attribute, FeatureConfig
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,7 +71,7 @@ def check_rows(
         for spec, rows in zip(TABLES, (numbered, items, scenarios), strict=True)
     ]
     now = round((T0 + timedelta(days=30)).timestamp() * 1000)
-    return check_data(MemoryTableReader(Dataset(*tables)), config or FeatureConfig(), 3600.0, now)
+    return check_data(MemoryTableReader(Dataset(*tables)), config or FeatureConfig(), 3600.0, now, AUTO, None)
 
 
 def finding(report: CheckReport, name: str) -> Finding:

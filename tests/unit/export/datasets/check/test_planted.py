@@ -12,6 +12,7 @@ from export.datasets.check.data_check import check_data
 from export.datasets.check.half_lives import propose_half_lives, sample_ages, toml_line
 from export.datasets.check.report import Finding
 from export.datasets.jsonl import load_jsonl
+from export.text_encoder.sentence_encoders import AUTO
 from services.features.config import Attribute, FeatureConfig
 from services.settings.training import DatasetSettings
 
@@ -44,7 +45,7 @@ def findings(directory: Path, events: list[dict[str, Any]], **settings: Any) -> 
     (directory / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
     rules = DatasetSettings(**settings)
     dataset = load_jsonl(source=directory, settings=rules)
-    report = check_data(MemoryTableReader(dataset), CONFIG, rules.label_window_s, NOW_MS)
+    report = check_data(MemoryTableReader(dataset), CONFIG, rules.label_window_s, NOW_MS, AUTO, None)
     return {found.name: found for found in report.findings}
 
 
