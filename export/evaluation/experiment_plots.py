@@ -35,6 +35,11 @@ def plot_changes(rows: Rows, name: str, field: str, title: str) -> Plot:
     return finish_plot(figure, f"{title}: {', '.join(f'{row[name]} {format_signed(row[field])}' for row in ordered)}.")
 
 
+def known_rows(rows: Rows, field: str) -> list[dict[str, Any]]:
+    """The rows that have a value: a metric is null where test rows of one class leave it undefined."""
+    return [row for row in rows if row[field] is not None]
+
+
 def _interval(value: float, deviation: float) -> Span | None:
     return (value - deviation, value + deviation) if deviation else None
 
@@ -45,7 +50,8 @@ def plot_scarcity(rows: Rows, target: str) -> Plot:
     fractions = sorted({row["fraction"] for row in rows if row["target"] == target})
     for arm, colour in ARMS.items():
         line = sorted(
-            (row for row in rows if row["target"] == target and row["arm"] == arm), key=lambda row: row["fraction"]
+            (row for row in known_rows(rows, "auc") if row["target"] == target and row["arm"] == arm),
+            key=lambda row: row["fraction"],
         )
         positions = [_log_position(row["fraction"], fractions) for row in line]
         values, deviations = [row["auc"] for row in line], [_deviation(row["seeds"]) for row in line]
@@ -74,7 +80,7 @@ def _log_position(fraction: float, fractions: Sequence[float]) -> float:
 def plot_removal(rows: Rows) -> Plot:
     """Change of AUC by target (rows) and removed source (columns), in thousandths."""
     targets, removed = (list(dict.fromkeys(row[key] for row in rows)) for key in ("target", "removed"))
-    changes = {(row["target"], row["removed"]): 1000 * row["auc_change"] for row in rows}
+    changes = {(row["target"], row["removed"]): 1000 * row["auc_change"] for row in known_rows(rows, "auc_change")}
     loss = [[max(0.0, -changes.get((t, r), 0.0)) for r in removed] for t in targets]
     texts = [[f"{changes[t, r]:+.1f}" if (t, r) in changes else "" for r in removed] for t in targets]
     figure, axes = new_axes(1.1 + 0.42 * len(targets), max(WIDTH_IN, 1.2 + 0.62 * len(removed)))

@@ -5,7 +5,7 @@ Knows the structure of the experiments' files; for an experiment that was not ru
 
 from typing import Any
 
-from export.evaluation.experiment_plots import plot_changes, plot_confusion, plot_removal, plot_scarcity
+from export.evaluation.experiment_plots import known_rows, plot_changes, plot_confusion, plot_removal, plot_scarcity
 from export.evaluation.labels import format_number, format_signed
 from services.report.page import ReportTable, Section, text_row
 
@@ -51,21 +51,24 @@ def ablation_section(experiment: Experiment) -> Section:
     full = experiment.get("full") or next((row for row in rows if row.get("arm") == "full"), None)
     without = [dict(row) for row in rows if row.get("arm", "without") == "without"]
     for row in without:
-        row.setdefault("auc_change", row["auc"] - full["auc"] if full else 0.0)
+        if "auc_change" not in row:
+            row["auc_change"] = row["auc"] - full["auc"] if full else 0.0
+    known = known_rows(without, "auc_change")
     intro = (
         "The model is trained again without one group of features at a time, and tested on the same rows. A long bar "
         "to the left: no other group holds this information. A short bar: other groups replace it, which does not mean "
         "that the group is useless. Black lines: deviation between seeds."
     )
     lines = [("none", full["auc"], full.get("ndcg_at_10"), None)] if full else []
-    ordered = sorted(without, key=lambda row: row["auc_change"])
+    ordered = sorted(known, key=lambda row: row["auc_change"])
+    ordered += [row for row in without if row["auc_change"] is None]
     lines += [(str(r["group"]), r["auc"], r.get("ndcg_at_10"), r["auc_change"]) for r in ordered]
     table = ReportTable(
         "Without each group",
         ["Left out", "AUC", "NDCG@10", "Change in AUC"],
         [text_row(name, format_number(auc), format_number(ndcg), format_signed(c)) for name, auc, ndcg, c in lines],
     )
-    plots = [plot_changes(without, "group", "auc_change", "AUC without a group")] if without else []
+    plots = [plot_changes(known, "group", "auc_change", "AUC without a group")] if known else []
     return Section("ablation", TITLES["ablation"], [intro], plots=plots, tables=[table])
 
 
@@ -100,9 +103,9 @@ def sources_section(experiment: Experiment) -> Section:
     )
     overall = [row for row in rows if row["target"] == "all"]
     plots = [plot_removal(rows)]
-    if overall:
-        plots.append(plot_changes(overall, "removed", "auc_change", "AUC over all targets without a source"))
-    retrained = [row for row in overall if "retrained_auc_change" in row]
+    if removed := known_rows(overall, "auc_change"):
+        plots.append(plot_changes(removed, "removed", "auc_change", "AUC over all targets without a source"))
+    retrained = known_rows([row for row in overall if "retrained_auc_change" in row], "retrained_auc_change")
     if retrained:
         title = "AUC over all targets, trained without a source"
         plots.append(plot_changes(retrained, "removed", "retrained_auc_change", title))

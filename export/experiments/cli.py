@@ -144,7 +144,7 @@ def _run(experiment: "Experiment", trainer: "RowsTrainer", options: ExperimentOp
     results = ExperimentResults(path, settings, restart=options.restart)
     _print_remaining("planned", remaining_work(experiment, trainer, results))
     rows = run_experiment(experiment, trainer, results, _print_remaining)
-    _print_results(experiment.name, rows)
+    console.print(result_table(experiment.name, rows))
     console.print(f"written to {path}", highlight=False)
 
 
@@ -157,16 +157,18 @@ def _print_remaining(event: str, work: "RemainingWork") -> None:
     )
 
 
-def _print_results(name: str, rows: list["ResultRow"]) -> None:
-    """Print a table of the result rows, without the values of single seeds."""
+def result_table(name: str, rows: list["ResultRow"]) -> Table:
+    """Table of the result rows, without the values of single seeds."""
     columns = [column for column in (rows[0] if rows else {}) if column != "seeds"]
     table = Table(*columns, title=name)
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
-    console.print(table)
+    return table
 
 
 def _cell(column: str, value: object) -> str:
+    if value is None:
+        return "-"
     if not isinstance(value, float):
         return str(value)
     if column == "fraction":

@@ -220,6 +220,22 @@ def test_learning_curves_mark_the_state_that_was_kept(dataset: Path) -> None:
     assert evaluate_dataset(dataset, ["pooled"], 2, 40)["models"]["pooled"]["training"] is None
 
 
+def test_undefined_metrics_of_experiments_are_dashes() -> None:
+    """Where test rows of a target are of one class there is no AUC: null in the file, a dash in tables, no dot."""
+    undefined = experiments()
+    names = ("auc", "auc_sd", "ndcg_at_10", "ndcg_at_10_sd", "auc_change", "auc_change_sd")
+    undefined["ablation"]["rows"][-1] |= dict.fromkeys(names)
+    for name, field in (("scarcity", "auc"), ("sources", "auc_change")):
+        undefined[name]["rows"][-1] |= {field: None, f"{field}_sd": None}
+    for row in undefined["sources"]["rows"]:
+        row |= {"retrained_auc_change": None, "retrained_auc_change_sd": None}
+    ablation, scarcity, sources, _ = experiment_sections(undefined, "made")
+    assert ["text", "-", "-", "-"] == [cell.text for cell in ablation.tables[0].rows[-1].cells]
+    assert "-" == scarcity.tables[0].rows[-1].cells[3].text
+    assert "home without search" not in sources.plots[0].title
+    assert "home without home" in sources.plots[0].title
+
+
 def test_missing_experiments_are_named_with_their_commands() -> None:
     """One line names the command of each."""
     sections = experiment_sections({}, "made")

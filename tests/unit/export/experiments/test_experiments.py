@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from export.experiments.ablation import Ablation
-from export.experiments.fits import ExperimentError, Fit, Measures
+from export.experiments.cli import result_table
+from export.experiments.fits import ExperimentError, Fit, Measures, mean_and_deviation
 from export.experiments.results import ExperimentResults
 from export.experiments.run import SECONDS_PER_PASS, remaining_work, run_experiment
 from export.experiments.scarcity import Scarcity
@@ -151,3 +152,10 @@ def test_ablation_drops_each_group_and_adds_them_up(tmp_path: Path) -> None:
         ("up to", "counts", 2, -0.01),
         ("up to", "price", 1, 0.0),
     ]
+
+
+def test_an_undefined_metric_is_a_dash_in_the_table() -> None:
+    """Test rows of one class have no AUC."""
+    undefined = mean_and_deviation("auc", [float("nan"), 0.5])
+    (column,) = [column for column in result_table("scarcity", [undefined]).columns if column.header == "auc"]
+    assert ["-"] == list(column.cells)
