@@ -57,9 +57,18 @@ def test_rows_of_the_same_data_settings_and_code_are_taken(settings: Settings) -
     require_current_rows(settings, "made")
 
 
+def test_tables_that_stay_are_read_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation asks for every kind and seed."""
+    require_current_rows(settings, "made")
+    monkeypatch.setattr(provenance, "file_digest", None)
+    require_current_rows(settings, "made")
+
+
 def test_another_import_over_the_same_name_is_refused(settings: Settings) -> None:
-    """The error is one line with the command to run."""
-    (settings.data_dir / "made" / "events.parquet").write_bytes(b"others")
+    """The error is one line with the command to run. As an import does, the file is written beside and moved in."""
+    written = settings.data_dir / "made" / "events.part"
+    written.write_bytes(b"others")
+    written.replace(settings.data_dir / "made" / "events.parquet")
     rows = settings.data_dir / "made" / "rows"
     expected = "another import, or an erasure, has changed the data. Run `crossrec replay --data made`, or `crossrec "
     assert f"{rows} are stale: {expected}train --replay`" == refusal(settings)
