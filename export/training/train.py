@@ -77,7 +77,7 @@ def fit(
     torch.manual_seed(config.seed)
     model = chosen.build(source, config)
     model.prepare(source)
-    part = stream_rows(part=(group.rank, group.count))
+    part = source if group.count == 1 else stream_rows(part=(group.rank, group.count))
     run = {"kind": kind, "training": str(asdict(config)), "selection": str(selection), "rows": len(source)}
     loop = _TrainingLoop(model.to(config.device), part, validation, config, group, len(source), kind)
     if resume and checkpoint and (progress := load_checkpoint(checkpoint, run)):
