@@ -5,6 +5,7 @@ any counts; a row of ones gives the metric itself. Source: Efron and Tibshirani 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -90,6 +91,24 @@ def percentile_interval(resampled: Floats) -> tuple[float, float]:
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(known, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def estimate(values: Floats) -> dict[str, Any]:
+    """An estimate as metrics.json holds it, of values [seeds, 1 + B]: the mean over seeds with its interval."""
+    mean, seeds = values.mean(axis=0), values[:, 0]
+    low, high = percentile_interval(mean[1:])
+    numbers = {"value": float(mean[0]), "low": low, "high": high}
+    deviation = float(seeds.std(ddof=1)) if len(seeds) > 1 else None
+    return {
+        **{name: json_number(value) for name, value in numbers.items()},
+        "seeds": [json_number(float(value)) for value in seeds],
+        "deviation": json_number(deviation),
+    }
+
+
+def json_number(value: float | None) -> float | None:
+    """None for NaN, which JSON lacks."""
+    return None if value is None or np.isnan(value) else float(value)
 
 
 def p_value(resampled: Floats) -> float:

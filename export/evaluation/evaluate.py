@@ -7,8 +7,7 @@ Pure: knows nothing of files, training or reports. The figures:
      "models": {kind: {"seeds": [...], "validation_auc": ..., "transfers": bool, "thresholds": [...],
                        "test": {"all": {metric: estimate}, scenario: {...}, ..., "segments": {segment: {...}}},
                        "reliability": [{"probability", "positive", "rows"}],
-                       "transfer": {"sources", "mean": [[M[i,j]]], "over_seeds": [[deviation]] or null,
-                                    "over_contexts": [[deviation]]}}},
+                       "transfer": {...} of export.evaluation.transfer_evidence, or null}},
      "differences": {reference kind: {kind: {subset: {metric: {"value", "low", "high", "p", "seeds"}, ...,
                                                     "wilcoxon_p"}}}}}
 
@@ -18,18 +17,18 @@ the 95 % interval of a bootstrap over users. null: not measurable. A subset with
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from export.evaluation.bootstrap import p_value, percentile_interval, user_counts, wilcoxon_p
+from export.evaluation.bootstrap import estimate, json_number, p_value, percentile_interval, user_counts, wilcoxon_p
 from export.evaluation.calibration import reliability
 from export.evaluation.groups import Floats, comparable
 from export.evaluation.measure import GroupedRows, measure
 from export.evaluation.metrics import auc, best_f1_threshold
-from export.evaluation.rows import EvaluationError, EvaluationRows, Mask, select_rows
+from export.evaluation.rows import EvaluationRows, Mask, select_rows
 from export.evaluation.runs import Predictions
+from export.evaluation.transfer_evidence import transfer_evidence
 
 COMPARED = ("auc", "gauc", "ndcg_at_10", "log_loss", "ece")
 """Metrics that have paired differences."""
@@ -75,12 +74,12 @@ def evaluate(
         "models": {
             kind: {
                 "seeds": [run.seed for run in runs[kind]],
-                "validation_auc": _json_number(validation[kind]),
+                "validation_auc": json_number(validation[kind]),
                 "transfers": _has_transfer(runs[kind]),
                 "thresholds": thresholds[kind],
                 "test": _test_estimates(table[kind], list(subsets), rows.segments),
                 "reliability": _reliability(rows, runs[kind]),
-                "transfer": _transfer(runs[kind]),
+                "transfer": transfer_evidence(rows, runs[kind], counts),
             }
             for kind in runs
         },
@@ -162,27 +161,7 @@ def _test_estimates(
 
 
 def _estimates(measured: SubsetMetrics) -> dict[str, Any]:
-    return {name: _estimate(values) for name, values in measured.metrics.items()}
-
-
-def _estimate(values: Floats) -> dict[str, Any]:
-    """Of values [seeds, 1 + B]."""
-    mean = values.mean(axis=0)
-    low, high = percentile_interval(mean[1:])
-    seeds = values[:, 0]
-    deviation = float(seeds.std(ddof=1)) if len(seeds) > 1 else None
-    return {
-        "value": _json_number(float(mean[0])),
-        "low": _json_number(low),
-        "high": _json_number(high),
-        "seeds": [_json_number(float(value)) for value in seeds],
-        "deviation": _json_number(deviation),
-    }
-
-
-def _json_number(value: float | None) -> float | None:
-    """None for NaN, which JSON lacks."""
-    return None if value is None or np.isnan(value) else float(value)
+    return {name: estimate(values) for name, values in measured.metrics.items()}
 
 
 def _differences(table: MetricTable, reference: str) -> dict[str, Any]:
@@ -201,8 +180,8 @@ def _difference(first: SubsetMetrics, second: SubsetMetrics) -> dict[str, Any]:
         low, high = percentile_interval(values[1:])
         numbers = {"value": float(values[0]), "low": low, "high": high, "p": p_value(values[1:])}
         seeds = first.metrics[name][:, 0] - second.metrics[name][:, 0]
-        differences[name] = {key: _json_number(value) for key, value in numbers.items()}
-        differences[name]["seeds"] = [_json_number(float(value)) for value in seeds]
+        differences[name] = {key: json_number(value) for key, value in numbers.items()}
+        differences[name]["seeds"] = [json_number(float(value)) for value in seeds]
     return {**differences, "wilcoxon_p": wilcoxon_p(first.user_auc, second.user_auc)}
 
 
@@ -210,19 +189,3 @@ def _reliability(rows: EvaluationRows, runs: Sequence[Predictions]) -> list[dict
     """Reliability curve of the test probabilities of all seeds."""
     labels, probabilities = zip(*(_split(rows, run, "test") for run in runs), strict=True)
     return reliability(np.concatenate(labels), np.concatenate(probabilities))
-
-
-def _transfer(runs: Sequence[Predictions]) -> dict[str, Any] | None:
-    """M averaged over seeds, with its deviation over seeds, and over contexts (mean of seeds)."""
-    summaries = [run.transfer for run in runs if run.transfer is not None]
-    if not summaries:
-        return None
-    if any(first["sources"] != second["sources"] for first, second in pairwise(summaries)):
-        raise EvaluationError(f"transfer.json of {runs[0].kind}: field sources: differs between seeds: train again")
-    mean = np.array([part["mean"] for part in summaries], float)
-    return {
-        "sources": summaries[0]["sources"],
-        "mean": mean.mean(axis=0).tolist(),
-        "over_seeds": mean.std(axis=0, ddof=1).tolist() if len(summaries) > 1 else None,
-        "over_contexts": np.array([part["sd"] for part in summaries], float).mean(axis=0).tolist(),
-    }

@@ -7,7 +7,7 @@ from typing import Any
 
 from export.evaluation.experiment_plots import known_rows, plot_changes, plot_confusion, plot_removal, plot_scarcity
 from export.evaluation.labels import format_number, format_signed
-from services.report.page import ReportTable, Section, text_row
+from services.report.page import ReportRow, ReportTable, Section, text_row
 
 Experiment = dict[str, Any]
 
@@ -79,19 +79,20 @@ def scarcity_section(experiment: Experiment) -> Section:
         "Test AUC on a target scenario when only a share of its training rows is used, as if the scenario were new. "
         "joint: trained with all other scenarios. alone: on the target's own rows only. pooled: joint, by one network "
         "that does not see which scenario a row is from. joint above alone: other scenarios help. joint above pooled: "
-        "knowing the scenario helps. Bands: deviation between seeds."
+        "knowing the scenario helps. Bands: deviation between seeds. Own share: of the target's own preference in its "
+        "transfer weights, ± deviation between seeds; with fewer rows it should fall, and the other sources' rise."
     )
-    table = ReportTable(
-        "All points",
-        ["Target", "Share of its rows", "Arm", "AUC", "Runs"],
-        [
-            text_row(r["target"], f"{r['fraction']:.0%}", r["arm"], format_number(r["auc"]), str(len(r["seeds"])))
-            for r in rows
-        ],
-        folded=True,
-    )
+    columns = ["Target", "Share of its rows", "Arm", "AUC", "Own share", "Runs"]
+    table = ReportTable("All points", columns, [_scarcity_row(row) for row in rows], folded=True)
     plots = [plot_scarcity(rows, target) for target in dict.fromkeys(row["target"] for row in rows)]
     return Section("scarcity", TITLES["scarcity"], [intro], plots=plots, tables=[table])
+
+
+def _scarcity_row(row: dict[str, Any]) -> ReportRow:
+    share = row.get("own_share")
+    own = "-" if share is None else f"{share:.3f} ± {row['own_share_sd']:.3f}"
+    cells = (row["target"], f"{row['fraction']:.0%}", row["arm"], format_number(row["auc"]), own)
+    return text_row(*cells, str(len(row["seeds"])))
 
 
 def sources_section(experiment: Experiment) -> Section:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from export.evaluation.labels import format_signed
 from export.rows.reader import read_info
 
 FEW_ROWS, FEW_POSITIVES, FEW_ROWS_OF_SCENARIO = 20_000, 2_000, 1_000
@@ -21,6 +22,11 @@ NO_TEXT, COLD = 0.2, 0.2
 LEAK_AUC = 0.97
 OVERFIT = 0.03
 """Nats by which the log loss of training rows lies below that of the validation rows."""
+
+STABLE, STABLE_OFF_DIAGONAL = 0.9, 0.8
+"""Least rank correlations between seeds of transfer weights that can be read, over all and off the diagonal."""
+CALIBRATED = 0.03
+"""Most ECE of P[j] on the rows of scenario j."""
 
 Limit = dict[str, str]
 
@@ -67,7 +73,7 @@ def read_facts(directory: Path) -> TrainingFacts:
 
 def find_limits(facts: TrainingFacts, figures: Mapping[str, Any]) -> list[Limit]:
     """The limits that there are, the most general first."""
-    found = [*_of_amount(facts), *_of_kind(facts), *_of_tests(figures), *_of_models(figures)]
+    found = [*_of_amount(facts), *_of_kind(facts), *_of_tests(figures), *_of_models(figures), *_of_weights(figures)]
     return [{"name": name, "found": text, "meaning": meaning} for name, text, meaning in found]
 
 
@@ -142,3 +148,41 @@ def _of_models(figures: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             "Validation loss lies this far (nats) above training loss: these models fit rows by heart, see the curves."
         )
         yield "Overfitting", text, meaning
+
+
+def _of_weights(figures: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Where transfer weights and preferences say more than the rows support."""
+    models = {kind: model["transfer"] for kind, model in figures["models"].items() if model.get("transfer")}
+    unstable, off, idle = [], [], []
+    for kind, transfer in models.items():
+        if (stability := transfer["stability"]) and not _is_stable(stability):
+            values = [stability[name] for name in ("rank_correlation", "off_diagonal")]
+            unstable.append(f"{kind} {format_signed(values[0], 2)}, off the diagonal {format_signed(values[1], 2)}")
+        for scenario, found in (transfer["calibration"] or {}).items():
+            if (found["ece"]["value"] or 0.0) > CALIBRATED:
+                off.append(f"{kind} {scenario} {found['ece']['value']:.3f}")
+        if (worth := transfer["worth"]) and worth["of"] and not (worth["rank_correlation"]["low"] or 0.0) > 0:
+            values = [worth["rank_correlation"][name] for name in ("value", "low", "high")]
+            text = (
+                f"{kind} {format_signed(values[0], 2)} ({format_signed(values[1], 2)} to {format_signed(values[2], 2)})"
+            )
+            idle.append(f"{text} over the {worth['pairs']} of {worth['of']} pairs above noise")
+    if unstable:
+        text = f"rank correlation of shares between seeds: {'; '.join(unstable)}"
+        yield "Unstable weights", text, "Which source counts more depends on the seed: read scores, not these weights."
+    if off:
+        text = f"ECE of P[j] on the rows of j: {', '.join(off)}"
+        yield "Uncalibrated preferences", text, "P[j] of these scenarios orders items, but is no probability."
+    if idle:
+        text = f"rank correlation of share and worth: {'; '.join(idle)}"
+        meaning = (
+            "Shares of other scenarios say more than the rows support: a source with a larger share is not known to be "
+            "worth more."
+        )
+        yield "Weights without worth", text, meaning
+
+
+def _is_stable(stability: Mapping[str, Any]) -> bool:
+    """Undefined correlations, as of a single source, are no sign of instability."""
+    found = ((stability["rank_correlation"], STABLE), (stability["off_diagonal"], STABLE_OFF_DIAGONAL))
+    return all(value is None or value >= least for value, least in found)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from export.evaluation.estimates import Figures, best_kind, estimate_cell, subset_estimates
-from export.evaluation.evaluate import POOLED
 from export.evaluation.labels import (
     METRICS,
     PROBABILITY,
@@ -23,9 +22,9 @@ from export.evaluation.model_plots import (
     plot_metric,
     plot_reliability,
     plot_scenarios,
-    plot_transfer,
 )
 from export.evaluation.segment_sections import cold_start_section, negatives_section
+from export.evaluation.transfer_sections import transfer_section
 from services.report.page import ReportCell, ReportRow, ReportTable, Section, text_row
 
 
@@ -182,21 +181,6 @@ def calibration_section(figures: Figures) -> Section:
     )
     plots = [plot_reliability(figures, kind) for kind in figures["models"]]
     return Section("calibration", "Calibration", [intro], plots=plots)
-
-
-def transfer_section(figures: Figures) -> Section:
-    """Heat maps of M[i,j] of the models that have it."""
-    intro = (
-        "M[i,j]: how much preference in source scenario j (column) counts in target scenario i (row), the mean over "
-        "the test rows' users, between 0 and 1. Scores are divided by the row's sum, so only proportions within a row "
-        "matter. ± is the deviation between seeds: weights that differ by less are equal."
-    )
-    if POOLED in figures["differences"]:
-        intro += " What the weights bring over one network for all scenarios is in the differences above."
-    kinds = [kind for kind, model in figures["models"].items() if model["transfer"]]
-    notices = [] if kinds else ["None of these models has transfer weights: evaluate affine or neural to see them."]
-    plots = [plot_transfer(figures, kind) for kind in kinds]
-    return Section("transfer", "Transfer weights", [intro], notices=notices, plots=plots)
 
 
 def method_section(figures: Figures) -> Section:

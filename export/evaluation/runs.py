@@ -15,7 +15,20 @@ import pyarrow.parquet as pq
 from export.evaluation.groups import Floats
 from export.evaluation.rows import EvaluationError, EvaluationRows
 from export.models.config import Epoch, best_epoch
-from export.models.runs import PREDICTIONS_FILE, TRANSFER_FILE, read_run, run_directory
+from export.models.runs import PREDICTIONS_FILE, SOURCES_FILE, TRANSFER_FILE, read_run, run_directory
+
+
+@dataclass(frozen=True)
+class SourcePredictions:
+    """What the parts of a model with transfer weights say of the T test rows, in the order of EvaluationRows.
+
+    Args:
+        own: [T] P of each row's target scenario.
+        without: [T, J] probability without each source scenario.
+    """
+
+    own: Floats
+    without: Floats
 
 
 @dataclass(frozen=True)
@@ -27,12 +40,14 @@ class Predictions:
         seed: seed of initial weights and row order.
         probability: [R] for the rows of EvaluationRows.
         transfer: sources, and mean and deviation of M[i,j] over contexts; None for models without transfer weights.
+        sources: what its parts say; None for models without transfer weights, and runs of an earlier version.
     """
 
     kind: str
     seed: int
     probability: Floats
     transfer: dict[str, Any] | None
+    sources: SourcePredictions | None = None
 
 
 def read_predictions(data: Path, kind: str, seed: int, rows: EvaluationRows) -> Predictions:
@@ -62,7 +77,24 @@ def read_predictions(data: Path, kind: str, seed: int, rows: EvaluationRows) -> 
             "of other training rows: train again"
         )
     transfer = directory / TRANSFER_FILE
-    return Predictions(kind, seed, of_rows, json.loads(transfer.read_text()) if transfer.exists() else None)
+    weights = json.loads(transfer.read_text()) if transfer.exists() else None
+    return Predictions(kind, seed, of_rows, weights, _read_sources(directory / SOURCES_FILE, rows))
+
+
+def _read_sources(path: Path, rows: EvaluationRows) -> SourcePredictions | None:
+    if not path.exists():
+        return None
+    table = pq.read_table(path)
+    number, wanted = table["row"].to_numpy(), rows.number[rows.split == "test"]
+    if not np.array_equal(number, np.sort(wanted)):
+        raise EvaluationError(
+            f"{path}: column row: {len(number)} rows that are not the {len(wanted)} test rows; the run is of other "
+            "training rows: train again"
+        )
+    place = np.searchsorted(number, wanted)
+    own = table["own"].to_numpy().astype(np.float64)
+    without = table["without"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(number), -1)
+    return SourcePredictions(own[place], without[place].astype(np.float64))
 
 
 def read_training(data: Path, kind: str, seeds: int) -> dict[str, Any] | None:

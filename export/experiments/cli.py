@@ -158,8 +158,8 @@ def _print_remaining(event: str, work: "RemainingWork") -> None:
 
 
 def result_table(name: str, rows: list["ResultRow"]) -> Table:
-    """Table of the result rows, without the values of single seeds."""
-    columns = [column for column in (rows[0] if rows else {}) if column != "seeds"]
+    """Table of the result rows, without the values of single seeds and sources."""
+    columns = [column for column in (rows[0] if rows else {}) if column not in {"seeds", "shares"}]
     table = Table(*columns, title=name)
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))

@@ -14,7 +14,10 @@ from services.errors import CrossRecError
 
 Measures = dict[str, dict[str, dict[str, float]]]
 """`auc` and `ndcg_at_10`, NaN where undefined; by scored rows ("test", "validation", or "without X": test rows with
-source X at weight 0), then by target scenario or "all"."""
+source X at weight 0), then by target scenario or "all". Of models with transfer weights also SHARES: the share of each
+source's weight by target scenario."""
+
+SHARES = "shares"
 
 ResultRow = dict[str, Any]
 

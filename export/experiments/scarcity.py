@@ -1,13 +1,24 @@
 """Scarcity: test metrics on a target scenario that has few or no training rows.
 
 Arms: `joint` trains on the other scenarios and a fraction of the target, `alone` on that fraction only, `pooled` on
-the joint rows with a network that does not see the scenario. All are tested on the target's own test rows.
+the joint rows with a network that does not see the scenario. All are tested on the target's own test rows. `own_share`
+is the share of the target's own preference in its transfer weights, `shares` that of every source, the mean over seeds.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from export.experiments.fits import Experiment, Fit, Measures, ResultRow, mean_and_deviation, metric_values, seed_values
+from export.experiments.fits import (
+    SHARES,
+    Experiment,
+    Fit,
+    Measures,
+    ResultRow,
+    mean_and_deviation,
+    metric_values,
+    seed_values,
+)
 from export.rows.selection import Selection
 
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.10, 1.0)
@@ -63,6 +74,7 @@ class Scarcity:
                         **head,
                         **mean_and_deviation("auc", auc),
                         **mean_and_deviation("ndcg_at_10", ndcg),
+                        **_shares(done, fits, target),
                         **seed_values(auc),
                     }
                 )
@@ -72,3 +84,13 @@ class Scarcity:
         """The experiment; all fits of the first seed come first."""
         fits = {fit.key: fit for condition in self.conditions() for fit in self.fits_of(*condition)}
         return Experiment("scarcity", tuple(sorted(fits.values(), key=lambda fit: fit.seed)), self.rows)
+
+
+def _shares(done: Mapping[str, Measures], fits: Sequence[Fit], target: str) -> ResultRow:
+    """Shares of the target's transfer weights; None and {} for models without them."""
+    per_seed = [done[fit.key].get(SHARES, {}).get(target) for fit in fits]
+    known = [shares for shares in per_seed if shares]
+    if len(known) < len(fits):
+        return {"own_share": None, "own_share_sd": None, "shares": {}}
+    own = mean_and_deviation("own_share", [shares[target] for shares in known])
+    return {**own, "shares": {source: round(fmean(shares[source] for shares in known), 5) for source in known[0]}}

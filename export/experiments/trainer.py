@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from export.evaluation.metrics import auc, ndcg_at
-from export.experiments.fits import ExperimentError, Fit, Measures
+from export.evaluation.transfer_evidence import row_shares
+from export.experiments.fits import SHARES, ExperimentError, Fit, Measures
 from export.models.kinds import config_of, kinds_with_transfer, load_kind
+from export.models.preference_transfer import PreferenceTransfer
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
 from export.training.train import ScoredRows, fit, score_rows
+from export.training.transfer import transfer_summary
 
 STEPS, LEAST_BATCH, MOST_EPOCHS = 300, 128, 40
 """A fit makes at least STEPS steps: with few rows, by smaller batches and more epochs within the other two bounds."""
@@ -80,7 +83,17 @@ class RowsTrainer:
             name: self._split_measures(split, score_rows(model, RowSource(self._directory, split, selection)))
             for name, (split, selection) in selections.items()
         }
+        if isinstance(model, PreferenceTransfer):
+            measures[SHARES] = self._shares(model, fit_.selection)
         return {name: of_split for name, of_split in measures.items() if of_split}
+
+    def _shares(self, model: PreferenceTransfer, selection: Selection) -> dict[str, dict[str, float]]:
+        """Share of each source's weight in each target's mean weights over the test contexts."""
+        summary = transfer_summary(model, RowSource(self._directory, "test", selection))
+        share = row_shares(np.array(summary["mean"])).round(6).tolist()
+        return {
+            target: dict(zip(self.sources, line, strict=True)) for target, line in zip(self.sources, share, strict=True)
+        }
 
     def _rows(self, selection: Selection) -> int:
         return len(RowSource(self._directory, "train", selection))

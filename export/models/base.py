@@ -4,6 +4,7 @@
                       cross [N, J, C], target [1, J])
               -> preference P [N, J], transfer weights M [J], score R [N], probability R / sum M [N]
     trained:  training_probability(batch) -> probability [R], the same number
+              training_loss(batch) -> what is minimised
 
 Knows torch and batches of rows; knows nothing of files, training or registries.
 """
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export.models.loss import Loss, cross_entropy
 from export.rows.reader import RowBatch, RowSource
 from services.errors import CrossRecError
 
@@ -204,6 +206,11 @@ class TorchModel(nn.Module, ABC):
     def training_probability(self, batch: RowTensors) -> Tensor:
         """Probability of rows of many contexts, [R] or, of a model with several members, [R, members]."""
 
+    def training_loss(self, batch: RowTensors) -> Loss:
+        """The loss of rows of many contexts."""
+        log_loss = cross_entropy(self.training_probability(batch), batch.label)
+        return Loss(log_loss, log_loss)
+
     @torch.no_grad()
     def probability(self, batch: RowBatch) -> NDArray[np.float64]:
         """Probability of every row [R]."""
@@ -267,11 +274,11 @@ def at_target(values: Tensor, batch: RowTensors) -> Tensor:
     return gather_rows(values.flatten(0, 1), batch.row_context * values.shape[1] + batch.target)
 
 
-def cross_at_target(batch: RowTensors) -> Tensor:
-    """Each row's cross features in its target scenario, [R, C]."""
-    count, sources = batch.cross.shape[:2]
+def rows_at_target(values: Tensor, batch: RowTensors) -> Tensor:
+    """Each row's values [R, J, ...] in its target scenario, [R, ...]."""
+    count, sources = values.shape[:2]
     index = torch.arange(count, device=batch.target.device) * sources + batch.target
-    return gather_rows(batch.cross.flatten(0, 1), index)
+    return gather_rows(values.flatten(0, 1), index)
 
 
 def combine_preferences(preference: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ class TrainingConfig:
         hidden_g: widths of the hidden layers of P/M models' transfer network; empty: affine.
         dropout: share of hidden values that a training step leaves out (P/M models and `pooled`).
         members: networks of which a P/M model's preference is the mean.
+        own_weight: weight of the cross-entropy of a P/M model's P[i] on the rows of scenario i.
+        transfer_pull: weight of the squared distance of a P/M model's transfer logits from their prior.
         epochs: most passes over the training rows.
         patience: passes without a better validation AUC until training stops.
         batch_rows: rows per step, in whole contexts.
@@ -32,6 +34,8 @@ class TrainingConfig:
     hidden_g: tuple[int, ...] = (32,)
     dropout: float = 0.0
     members: int = 1
+    own_weight: float = 0.5
+    transfer_pull: float = 0.003
     epochs: int = 8
     patience: int = 2
     batch_rows: int = 4096

@@ -16,7 +16,7 @@ from export.models.base import (
     TorchModel,
     at_target,
     build_head,
-    cross_at_target,
+    rows_at_target,
 )
 from export.models.config import TrainingConfig
 from export.models.kind import Kind
@@ -50,7 +50,7 @@ class Pooled(TorchModel):
     def training_probability(self, batch: RowTensors) -> Tensor:
         """Probability [R], from the target scenario's features alone."""
         context, items = self.first_layer_parts(self.first, batch)
-        cross = self.first.cross(self.scaled("cross", cross_at_target(batch)))
+        cross = self.first.cross(self.scaled("cross", rows_at_target(batch.cross, batch)))
         first = at_target(context, batch) + items + cross
         return torch.sigmoid(self.logit(first, at_target(batch.scenario, batch)))
 

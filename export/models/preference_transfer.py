@@ -1,11 +1,12 @@
 """The P/M model: preference P, transfer weights M and score R. Kinds `affine` (the reference) and `neural`.
 
     P[j,n] = sigmoid(f(S_j, B_uj, L_uj, X_n, X_nj and cross features))
-    M[i,j] = sigmoid(g(S_i, S_j, L_ui, L_uj))
+    M[i,j] = sigmoid(g(S_i, S_j, L_ui, L_uj) + d [i = j])
     R[n]   = sum_j M[i,j] P[j,n]
 
 Without hidden layers f and g are affine. g sees features only, no scenario ids, so a scenario without training rows
-gets weights from its description and activity.
+gets weights from its description and activity; d, one trained number, is what a scenario's own preference has over
+others of like features. Before training M is its prior. The loss is that of export.models.loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,11 @@ from export.models.base import (
     build_head,
     combine_preferences,
     gather_rows,
+    rows_at_target,
 )
 from export.models.config import TrainingConfig
 from export.models.kind import Kind
+from export.models.loss import OTHERS, OWN, Loss, cross_entropy, identified_loss, transfer_prior
 from export.models.onnx_export import export_onnx
 from export.rows.reader import RowSource
 
@@ -45,7 +48,11 @@ class PreferenceTransfer(TorchModel):
         dropout: share of f's hidden values that a training step leaves out.
         members: networks in f, of which P is the mean. Each is fitted to the labels on its own; their errors differ, so
             the mean is better than any of them (Hansen and Salamon, 1990). They share one graph and one M.
+        own_weight: weight of the cross-entropy of P[i] in the loss (export.models.loss).
+        transfer_pull: weight of g's squared distance from its prior there.
     """
+
+    prior: Tensor
 
     def __init__(
         self,
@@ -54,8 +61,11 @@ class PreferenceTransfer(TorchModel):
         hidden_g: Sequence[int],
         dropout: float = 0.0,
         members: int = 1,
+        own_weight: float = 0.0,
+        transfer_pull: float = 0.0,
     ) -> None:
         super().__init__(tensors)
+        self.own_weight, self.transfer_pull = own_weight, transfer_pull
         f, g = (hidden_f[0] if hidden_f else 1), (hidden_g[0] if hidden_g else 1)
         self.f_first = FirstLayer(self.widths, f * members)
         self.f_heads = nn.ModuleList(build_head(hidden_f, dropout) for _ in range(members))
@@ -63,6 +73,27 @@ class PreferenceTransfer(TorchModel):
         self.g_target = nn.ModuleDict({name: nn.Linear(width, g, bias=False) for name, width in widths.items()})
         self.g_source = nn.ModuleDict({name: nn.Linear(width, g) for name, width in widths.items()})
         self.g_head = build_head(hidden_g)
+        self.g_own = nn.Parameter(torch.tensor(OWN - OTHERS))
+        self.register_buffer("prior", torch.zeros(0, 0), persistent=False)
+        self._start_at_prior()
+
+    def _start_at_prior(self) -> None:
+        """Set g to its prior, whatever its features: what differs later, rows have moved."""
+        last = [layer for layer in self.g_head if isinstance(layer, nn.Linear)][-1:]
+        affine = [*self.g_target.values(), *self.g_source.values()]
+        with torch.no_grad():
+            for parameter in (p for layer in last or affine for p in layer.parameters()):
+                parameter.zero_()
+            bias = last[0].bias if last else self.g_source["scenario"].bias
+            bias.fill_(OTHERS)  # type: ignore[operator]
+
+    def prepare(self, source: RowSource) -> None:
+        """Means, deviations, and the prior of g, where it starts."""
+        super().prepare(source)
+        self.prior = transfer_prior(source.rows_per_target)
+        trained = torch.from_numpy(source.rows_per_target > 0)
+        with torch.no_grad():
+            self.g_own.copy_(self.prior.diagonal()[trained].mean() - OTHERS)
 
     def preference(self, context: Tensor, item: Tensor, cross: Tensor) -> Tensor:
         """Each member's P [N, J, members] from f's parts of context [N or 1, J, f], item [N, f] and cross [N, J, C]."""
@@ -72,11 +103,17 @@ class PreferenceTransfer(TorchModel):
 
     def transfer(self, scenario: Tensor, language: Tensor) -> Tensor:
         """M [K, I, J] for all pairs of scenarios; scenario [K or none, J, S], language [K, J, D]."""
+        return torch.sigmoid(self.transfer_logits(scenario, language).clamp(-G_BOUND, G_BOUND))
+
+    def transfer_logits(self, scenario: Tensor, language: Tensor) -> Tensor:
+        """Logits of M [K, I, J], not clamped."""
         scenario, language = self.scaled("scenario", scenario), self.scaled("language", language)
         target = self.g_target["scenario"](scenario) + self.g_target["language"](language)
         source = self.g_source["scenario"](scenario) + self.g_source["language"](language)
         first = target.unsqueeze(-2) + source.unsqueeze(-3)
-        return torch.sigmoid(self.g_head(first).clamp(-G_BOUND, G_BOUND)).squeeze(-1)
+        own = self.g_own * torch.eye(scenario.shape[-2], device=scenario.device)
+        logits: Tensor = self.g_head(first).squeeze(-1) + own
+        return logits
 
     def request_preference(self, request: RequestTensors) -> Tensor:
         """P [N, J], the mean of the members'."""
@@ -128,8 +165,19 @@ class PreferenceTransfer(TorchModel):
 
     def training_probability(self, batch: RowTensors) -> Tensor:
         """Each member's probability [R, members]; dropped source scenarios weigh 0."""
-        weights = at_target(self.transfer(batch.scenario, batch.language), batch) * batch.weight_of_source
-        return combine_preferences(self.preference_of_rows(batch).transpose(1, 2), weights.unsqueeze(1))[1]
+        return self._mix(batch, self.preference_of_rows(batch), self.transfer_logits(batch.scenario, batch.language))
+
+    def training_loss(self, batch: RowTensors) -> Loss:
+        """The loss that identifies P and M."""
+        preference, logits = self.preference_of_rows(batch), self.transfer_logits(batch.scenario, batch.language)
+        score = cross_entropy(self._mix(batch, preference, logits), batch.label)
+        own = cross_entropy(rows_at_target(preference, batch), batch.label)
+        return Loss(identified_loss(score, own, logits - self.prior, self.own_weight, self.transfer_pull), score)
+
+    def _mix(self, batch: RowTensors, preference: Tensor, logits: Tensor) -> Tensor:
+        """R / sum M of rows [R, members] from their P [R, J, members] and the logits of M [K, J, J]."""
+        weights = at_target(torch.sigmoid(logits.clamp(-G_BOUND, G_BOUND)), batch) * batch.weight_of_source
+        return combine_preferences(preference.transpose(1, 2), weights.unsqueeze(1))[1]
 
 
 def _head_logits(head: nn.Module, first: Tensor) -> Tensor:
@@ -181,7 +229,15 @@ def export_batched(model: PreferenceTransfer, path: Path) -> None:
 
 
 def _build(source: RowSource, config: TrainingConfig) -> PreferenceTransfer:
-    return PreferenceTransfer(source.tensors, config.hidden, config.hidden_g, config.dropout, config.members)
+    return PreferenceTransfer(
+        source.tensors,
+        config.hidden,
+        config.hidden_g,
+        config.dropout,
+        config.members,
+        config.own_weight,
+        config.transfer_pull,
+    )
 
 
 AFFINE = Kind(

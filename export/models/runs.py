@@ -23,6 +23,10 @@ PREDICTIONS_FILE = "predictions.parquet"
 TRANSFER_FILE = "transfer.json"
 """Mean and deviation of M[i,j] over the test contexts; models with transfer weights only."""
 
+SOURCES_FILE = "sources.parquet"
+"""Columns row, own (P of the target scenario) and without (a list: the probability without each source) of the test
+rows; models with transfer weights only."""
+
 
 def run_directory(data: Path, kind: str, seed: int, selection: Selection | None = None) -> Path:
     """Directory of a run below the data set's directory."""

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from export.models.base import TENSORS, RequestTensors, RowTensors, TorchModel, at_target, cross_at_target, gather_rows
+from export.models.base import TENSORS, RequestTensors, RowTensors, TorchModel, at_target, gather_rows, rows_at_target
 from export.models.config import TrainingConfig
 from export.models.kind import Kind
 from export.models.known_scenarios import KnownScenarios, count_targets
@@ -81,7 +81,7 @@ class Star(TorchModel):
         """Probability [R]; each row runs through its target scenario's variant alone."""
         parts = {name: at_target(self.scaled(name, getattr(batch, name)), batch) for name in TENSORS[:3]}
         parts |= {name: self.scaled(name, getattr(batch, name)) for name in ("item", "item_text")}
-        parts["cross"] = self.scaled("cross", cross_at_target(batch))
+        parts["cross"] = self.scaled("cross", rows_at_target(batch.cross, batch))
         values = torch.cat([parts[name] for name in TENSORS], -1)
         share = self._variants(at_target(batch.scenario, batch))
         logit = torch.zeros(len(values), device=values.device)

@@ -29,6 +29,8 @@ SHOWN = (
     "hidden",
     "hidden_g",
     "members",
+    "own_weight",
+    "transfer_pull",
     "dropout",
     "epochs",
     "patience",
@@ -112,7 +114,7 @@ def _concerns(kind: Kind, name: str) -> bool:
         return bool(kind.config.hidden) and kind.name not in WITHOUT_DROPOUT
     if name == "hidden":
         return bool(kind.config.hidden)
-    if name in {"hidden_g", "members"}:
+    if name in {"hidden_g", "members", "own_weight", "transfer_pull"}:
         return kind.has_transfer
     return True
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from export.evaluation.metrics import ranking_metrics
 from export.models.base import Model, TorchModel
@@ -23,13 +22,22 @@ from export.models.config import Epoch, TrainingConfig
 from export.models.kinds import load_kind
 from export.models.onnx_export import check_batched, check_onnx, sample_requests
 from export.models.preference_transfer import PreferenceTransfer
-from export.models.runs import PREDICTIONS_FILE, RUN_FILE, TRANSFER_FILE, read_run, run_directory, selection_json
+from export.models.runs import (
+    PREDICTIONS_FILE,
+    RUN_FILE,
+    SOURCES_FILE,
+    TRANSFER_FILE,
+    read_run,
+    run_directory,
+    selection_json,
+)
 from export.rows.provenance import require_current_rows
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
 from export.training.choices import choose, describe
 from export.training.process_group import ProcessGroup, SingleProcess
 from export.training.train import ScoredRows, fit, score_rows
+from export.training.transfer import SourceScores, score_sources, transfer_summary
 from services.infra.folder_lock import hold
 from services.registry.writer import register
 from services.settings.load import Settings
@@ -132,6 +140,7 @@ def _write_run(
     _write_predictions(out / PREDICTIONS_FILE, scored)
     if isinstance(model, PreferenceTransfer):
         (out / TRANSFER_FILE).write_text(json.dumps(transfer_summary(model, sources["test"]), indent=2) + "\n")
+        _write_sources(out / SOURCES_FILE, score_sources(model, sources["test"]))
     registered = None
     if registry is not None:
         registered = _export_and_register(registry, RowSource(rows, "train"), model, run, metrics)
@@ -173,6 +182,12 @@ def split_metrics(source: RowSource, scored: ScoredRows) -> dict[str, Any]:
     return result
 
 
+def _write_sources(path: Path, scores: SourceScores) -> None:
+    width = scores.without.shape[1]
+    without = pa.FixedSizeListArray.from_arrays(pa.array(scores.without.reshape(-1)), width)
+    pq.write_table(pa.table({"row": scores.row, "own": scores.own, "without": without}), path)
+
+
 def _write_predictions(path: Path, scored: Mapping[str, ScoredRows]) -> None:
     columns = {
         "row": np.concatenate([part.row for part in scored.values()]).astype(np.int64),
@@ -180,17 +195,3 @@ def _write_predictions(path: Path, scored: Mapping[str, ScoredRows]) -> None:
         "probability": np.concatenate([part.probability for part in scored.values()]).astype(np.float32),
     }
     pq.write_table(pa.table(columns), path)
-
-
-@torch.no_grad()
-def transfer_summary(model: PreferenceTransfer, source: RowSource) -> dict[str, Any]:
-    """Mean and deviation of M[i,j] over the contexts of a split, one row per target scenario i."""
-    count, shape = 0, (len(source.sources),) * 2
-    total, squares = np.zeros(shape), np.zeros(shape)
-    for batch in source.batches():
-        transfer = model.transfer(torch.from_numpy(batch.scenario), torch.from_numpy(batch.language))
-        weights = transfer.double().numpy() * batch.weight_of_source
-        count, total, squares = count + len(weights), total + weights.sum(0), squares + (weights**2).sum(0)
-    mean = total / max(count, 1)
-    deviation = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
-    return {"sources": source.sources, "contexts": count, "mean": mean.tolist(), "sd": deviation.tolist()}

@@ -1,4 +1,4 @@
-"""The training loop: binary cross-entropy of the probability, seeded, resumable; the best epoch is kept.
+"""The training loop: gradient descent on a model's loss, seeded, resumable; the best epoch is kept.
 
 Knows torch, streamed rows and what a kind of model is; knows no single kind, nor registries or ONNX.
 """
@@ -166,14 +166,10 @@ class _TrainingLoop:
         return self._group.sum(total) / seen
 
     def _backward(self, batch: RowBatch) -> float:
-        """Gradients of the mean loss of a batch; returns the loss."""
-        rows = RowTensors.of(batch, torch.device(self._config.device))
-        label, probability = rows.label.float(), self._model.training_probability(rows)
-        if probability.dim() == 2:  # every member learns from every row
-            label = label.unsqueeze(1).expand_as(probability)
-        loss = torch.nn.functional.binary_cross_entropy(probability.clamp(1e-6, 1 - 1e-6), label)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        """Gradients of the mean loss of a batch; returns the log loss of its probabilities."""
+        loss = self._model.training_loss(RowTensors.of(batch, torch.device(self._config.device)))
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        return float(loss.log_loss.detach())
 
     def _step(self, done: float) -> None:
         """A step of AdamW; `done` is the finished share of the whole run, 0 to 1."""

@@ -134,6 +134,20 @@ class TrainingSettings(SettingsSection):
         description="Networks of which P/M models average. By kind: neural 3, affine 1.",
         json_schema_extra=BY_RULE,
     )
+    own_weight: float | None = Field(
+        None,
+        ge=0,
+        description="P/M models: weight, beside the score's loss, of the loss of P[i] as the probability of engagement "
+        "in scenario i. 0: P has no meaning of its own.",
+        json_schema_extra={"unset": "0.5"},
+    )
+    transfer_pull: float | None = Field(
+        None,
+        ge=0,
+        description="P/M models: weight of the pull of transfer weights to their prior, the own scenario first. 0: "
+        "weights move without evidence.",
+        json_schema_extra={"unset": "0.003"},
+    )
     threads: int | None = Field(
         None, ge=0, description="Threads of LightGBM; 0: all cores.", json_schema_extra={"unset": "0"}
     )

@@ -13,8 +13,8 @@ from export.models.kinds import config_of
 from export.models.preference_transfer import PreferenceTransfer
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
-from export.training.run import transfer_summary
 from export.training.train import fit, score_rows
+from export.training.transfer import transfer_summary
 from tests.synthetic.known_transfer import SCENARIO_IDS, KnownTransfer, engagement, tastes, true_transfer, write_rows
 
 CHOICES = {"epochs": 8, "batch_rows": 1024}

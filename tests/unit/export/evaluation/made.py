@@ -82,6 +82,12 @@ def write_run(out: Path, kind: str, seed: int, split: np.ndarray, probability: n
     if transfers:
         weights = (0.3 + 0.1 * seed + 0.2 * np.eye(3)).tolist()
         (out / "transfer.json").write_text(json.dumps({"sources": SOURCES, "mean": weights, "sd": weights}))
+        test = np.flatnonzero(split == "test")
+        own, without = probability[test], np.tile(probability[test, None], 3)
+        without[:, 0] = 0.5 * without[:, 0]
+        parts = pa.FixedSizeListArray.from_arrays(pa.array(without.reshape(-1).astype(np.float32)), 3)
+        table = pa.table({"row": test, "own": own.astype(np.float32), "without": parts})
+        pq.write_table(table, out / "sources.parquet")
     rows = {"schema_fingerprint": 7, "counts": {"rows": len(split)}}
     curve = [(1, 0.6, 0.7, 3, 0.62), (2, 0.4, 0.8, 6, 0.5), (3, 0.2, 0.75, 9, 0.7)]
     names = ("number", "train_loss", "validation_auc", "steps", "validation_loss")

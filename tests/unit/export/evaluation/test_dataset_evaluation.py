@@ -118,6 +118,43 @@ def test_transfer_weights_are_averaged_over_seeds(dataset: Path) -> None:
     transfer = evaluate_dataset(dataset, ["neural"], 2, 40)["models"]["neural"]["transfer"]
     assert pytest.approx(0.35) == transfer["mean"][0][1]
     assert pytest.approx(0.1 / 2**0.5) == transfer["over_seeds"][0][1]
+    assert pytest.approx(0.5 * (0.3 / 1.1 + 0.4 / 1.4)) == transfer["share"][0][1]
+    assert pytest.approx((0.4 / 1.4 - 0.3 / 1.1) / 2**0.5) == transfer["share_over_seeds"][0][1]
+
+
+def test_transfer_weights_come_with_evidence(dataset: Path) -> None:
+    """P of the target is the probability here, and leaving out source `regular` alone changes it: it is halved."""
+    figures = evaluate_dataset(dataset, ["neural"], 2, 40)["models"]["neural"]
+    transfer = figures["transfer"]
+    assert pytest.approx(1.0) == transfer["stability"]["rank_correlation"]
+    assert transfer["stability"]["off_diagonal"] is None
+    for scenario in ("home", "search"):
+        ece = transfer["calibration"][scenario]["ece"]
+        assert pytest.approx(figures["test"][scenario]["ece"]["value"], abs=1e-3) == ece["value"]
+        assert 0 < ece["low"] < ece["high"]
+    lost = transfer["worth"]["log_loss"]
+    assert lost[1][0] > 0.1
+    assert pytest.approx(0, abs=1e-6) == lost[1][2]
+    assert [None] * 3 == lost[0]
+    assert 4 == transfer["worth"]["of"]
+
+
+def test_runs_without_their_parts_have_no_calibration_and_worth(dataset: Path, tmp_path: Path) -> None:
+    """Those of an earlier version; the report says that they are to be trained again."""
+    (dataset / "runs" / "neural-seed1" / "sources.parquet").unlink()
+    figures = evaluate_dataset(dataset, ["neural"], 2, 40)
+    transfer = figures["models"]["neural"]["transfer"]
+    assert [None, None] == [transfer["calibration"], transfer["worth"]]
+    write_evaluation(tmp_path / "out", figures, {})
+    assert "Runs of an earlier version (P/M neural)" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_parts_of_other_rows_are_an_error(dataset: Path) -> None:
+    """The error names file, column and what to do."""
+    path = dataset / "runs" / "neural-seed1" / "sources.parquet"
+    pq.write_table(pq.read_table(path).slice(3), path)
+    with pytest.raises(EvaluationError, match=r"sources.parquet: column row: .* are not the .* test rows; .* again"):
+        read_predictions(dataset, "neural", 1, read_evaluation_rows(dataset / "rows"))
 
 
 def test_a_run_of_other_rows_is_not_current(dataset: Path) -> None:
@@ -167,7 +204,7 @@ def test_report_shows_every_section_and_needs_nothing_else(dataset: Path, tmp_pa
     assert 0 == len(re.findall(r'(?:src|href)="https?://', page))
     assert 0 == len(re.findall(r"<script|<link|@import|src=\"(?!data:)", page))
     assert "&lt;few&gt; rows" in page
-    assert 17 <= page.count('<svg role="img"')
+    assert 18 <= page.count('<svg role="img"')
     assert "Not measured" not in page
     assert "&lt;Made&gt; for a test." in page
     assert "e5 (many): the texts are Chinese" in page

@@ -22,6 +22,38 @@ def figures(auc: float = 0.8, half_width: float = 0.004, cold: int = 0, gap: flo
     return {"subsets": {name: {"rows": rows} for name, rows in sizes.items()}, "models": {"neural": model}}
 
 
+def weights(**changes: Any) -> dict[str, Any]:
+    """Evidence of good weights, with changes."""
+    good = {
+        "stability": {"rank_correlation": 0.93, "off_diagonal": 0.85},
+        "calibration": {"home": {"ece": {"value": 0.01}}, "search": {"ece": {"value": 0.029}}},
+        "worth": {"rank_correlation": {"value": 0.6, "low": 0.2, "high": 0.8}, "pairs": 2, "of": 2},
+    }
+    return good | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"stability": None, "calibration": None, "worth": None}, []),
+        ({"stability": {"rank_correlation": 1.0, "off_diagonal": None}}, []),
+        ({"stability": {"rank_correlation": 0.62, "off_diagonal": 0.9}}, ["Unstable weights"]),
+        ({"stability": {"rank_correlation": 0.95, "off_diagonal": 0.5}}, ["Unstable weights"]),
+        ({"calibration": {"tv": {"ece": {"value": 0.05}}}}, ["Uncalibrated preferences"]),
+        (
+            {"worth": {"rank_correlation": {"value": 0.1, "low": -0.2, "high": 0.4}, "pairs": 3, "of": 9}},
+            ["Weights without worth"],
+        ),
+    ],
+)
+def test_limits_of_transfer_weights(changes: dict[str, Any], expected: list[str]) -> None:
+    """What is unknown, as with one seed, is no limit."""
+    made = figures()
+    made["models"]["neural"]["transfer"] = weights(**changes)
+    assert expected == [limit["name"] for limit in find_limits(PLENTY, made)]
+
+
 def names(facts: TrainingFacts, **changes: Any) -> list[str]:
     return [limit["name"] for limit in find_limits(facts, figures(**changes))]
 

@@ -27,6 +27,7 @@ class ArithmeticTrainer:
 
     def measure(self, fit: Fit) -> Measures:
         self.fitted.append(fit.key)
+        transfers = fit.kind != "pooled"
         auc = 0.5 + self.row_passes(fit) / 1000 + fit.seed / 100
         auc -= len(fit.selection.dropped_features) / 100 + len(fit.selection.dropped_sources) / 50
 
@@ -34,7 +35,9 @@ class ArithmeticTrainer:
             return {target: {"auc": value, "ndcg_at_10": value / 2} for target in ("all", *TARGETS)}
 
         without = {f"without {source}": scored(auc - 0.04) for source in fit.removed}
-        return {"test": scored(auc), "validation": scored(auc), **without}
+        own = sum(fit.selection.target_share.get(target, 1.0) for target in TARGETS) / 4 + fit.seed / 10
+        shares = {target: {"mail": own, "shelf": 1 - own} for target in TARGETS}
+        return {"test": scored(auc), "validation": scored(auc), **without} | ({"shares": shares} if transfers else {})
 
 
 def scarcity(seeds: int = 2, fractions: tuple[float, ...] = (0.0, 0.1, 1.0)) -> Scarcity:
@@ -70,8 +73,13 @@ def test_scarcity_rows_hold_mean_and_deviation_over_seeds(tmp_path: Path) -> Non
         "auc_sd": 0.00707,
         "ndcg_at_10": 0.3025,
         "ndcg_at_10_sd": 0.00354,
+        "own_share": 0.3,
+        "own_share_sd": 0.07071,
+        "shares": {"mail": 0.3, "shelf": 0.7},
         "seeds": [0.6, 0.61],
     }
+    pooled = next(row for row in rows if row["arm"] == "pooled")
+    assert [None, {}] == [pooled["own_share"], pooled["shares"]]
 
 
 def test_finished_fits_are_not_repeated(tmp_path: Path) -> None:

@@ -32,8 +32,10 @@ def trainer(data: Path) -> RowsTrainer:
 def test_a_fit_is_measured_on_both_splits_and_without_sources(trainer: RowsTrainer) -> None:
     """Over all rows and per target; a source at weight 0 ranks otherwise."""
     measures = trainer.measure(Fit("full", "affine", 0, removed=("mail",)))
+    shares = measures.pop("shares")
     assert list(measures) == ["validation", "test", "without mail"]
     assert all(list(scored) == ["all", *TARGETS] for scored in measures.values())
+    assert all(pytest.approx(1, abs=1e-5) == sum(shares[target].values()) for target in SOURCES)
     assert measures["test"]["all"]["auc"] > 0.6
     assert measures["test"]["all"]["auc"] != measures["without mail"]["all"]["auc"]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.models.base import INPUTS, TENSORS, RequestTensors, RowTensors
+from export.models.base import INPUTS, TENSORS, RequestTensors, RowTensors, rows_at_target
 from export.models.kinds import config_of
+from export.models.loss import cross_entropy, transfer_prior
 from export.models.preference_transfer import BatchedRequests, PreferenceTransfer
 from export.rows.reader import RowSource
 from export.rows.selection import Selection
@@ -52,6 +53,46 @@ def test_permuting_scenarios_permutes_weights(trained: PreferenceTransfer) -> No
     torch.testing.assert_close(permuted, weights[:, order][:, :, order])
 
 
+@pytest.mark.parametrize("hidden_g", [(), (4,)])
+@torch.no_grad()
+def test_weights_start_at_their_prior(hidden_g: tuple[int, ...], directory: Path) -> None:
+    """Whatever the features: -1.5 for other scenarios, and for the own one the mean of those that have rows."""
+    tensors = {name: [f"{name}_{k}" for k in range(width)] for name, width in WIDTHS.items()}
+    model = PreferenceTransfer(tensors, (4,), hidden_g)
+    model.prepare(RowSource(directory, "train"))
+    own = model.prior.diagonal()[1:].mean() + 1.5
+    expected = (torch.eye(3) * own - 1.5).expand(2, 3, 3)
+    torch.testing.assert_close(model.transfer_logits(torch.randn(3, 3), torch.randn(2, 3, 2)), expected)
+
+
+def test_the_preference_of_the_target_is_trained_as_its_probability(directory: Path) -> None:
+    """Its cross-entropy on the rows of its scenario is lower than without its own term in the loss."""
+
+    def own_loss(own_weight: float) -> float:
+        choices = {"epochs": 3, "hidden": (8,), "hidden_g": (4,), "batch_rows": 60, "own_weight": own_weight}
+        model, _ = fit(directory, "neural", config_of("neural", choices))
+        batch = RowTensors.of(next(RowSource(directory, "validation").batches()), torch.device("cpu"))
+        assert isinstance(model, PreferenceTransfer)
+        with torch.no_grad():
+            return float(cross_entropy(rows_at_target(model.preference_of_rows(batch), batch), batch.label))
+
+    assert own_loss(1.0) < own_loss(0.0)
+
+
+def test_a_strong_pull_keeps_weights_at_their_prior(tmp_path: Path) -> None:
+    """That of each scenario's rows: `home` has none, so its own weight falls to that of others."""
+    directory = write_rows(tmp_path / "rows", contexts=20, splits=("train",))
+    choices = {"epochs": 60, "hidden": (8,), "hidden_g": (8,), "batch_rows": 60, "transfer_pull": 10.0}
+    model, _ = fit(directory, "neural", config_of("neural", choices, {"learning_rate": 1e-2}))
+    assert isinstance(model, PreferenceTransfer)
+    source = RowSource(directory, "train")
+    batch = RowTensors.of(next(source.batches()), torch.device("cpu"))
+    with torch.no_grad():
+        found, expected = model.transfer_logits(batch.scenario, batch.language).mean(0), model.prior
+    torch.testing.assert_close(transfer_prior(source.rows_per_target), expected)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.2)
+
+
 def test_dropped_sources_contribute_nothing(directory: Path, trained: PreferenceTransfer) -> None:
     """With one source scenario left, the probability is its preference alone."""
     selection = Selection(dropped_sources=frozenset({"home", "mail"}))
@@ -74,6 +115,8 @@ def made(hidden: tuple[int, ...], members: int) -> PreferenceTransfer:
     for standardise in model.standardise.values():
         standardise.mean.normal_()
         standardise.scale.uniform_(0.5, 2.0)
+    for parameter in model.g_head.parameters():
+        torch.nn.init.normal_(parameter)
     return model
 
 

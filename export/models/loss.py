@@ -1,0 +1,69 @@
+"""What gradient descent minimises: cross-entropy, and of P/M models the loss that identifies P and M.
+
+    loss = CE(R / sum_j M[i,j]) + own_weight CE(P[i]) + transfer_pull mean_ij (g[i,j] - prior[i,j])^2
+
+for a row of target scenario i; CE is the cross-entropy with its label, g the logit of M. From the first term alone many
+M fit equally well: the P[j] know the same user, and the level of P[j] trades against M[i,j].
+
+The second term trains P[i] as what it is called, the probability of engagement in scenario i, on the rows of i: several
+tasks share one network (Caruana, Multitask Learning, 1997). A source scenario without labelled rows has no such term:
+its P[j] is fitted by the first term alone, through the mix.
+
+The third one pulls weights to a prior, so that only evidence moves them. P/M is stacking: P[j] are models, M their
+weights (Wolpert, Stacked Generalization, 1992), which need a constraint where the models resemble each other (Breiman,
+Stacked Regressions, 1996).
+
+Knows tensors and counts of rows; knows nothing of networks.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from export.rows.reader import Ints
+
+OWN, OTHERS = 1.5, -1.5
+"""Prior of g, in logits: M is 0.82 for the scenario's own preference and 0.18 for that of another one."""
+
+HALF_CREDIBLE_ROWS = 2_000.0
+"""Training rows with which the own prior is half way from OTHERS to OWN."""
+
+
+class Loss(NamedTuple):
+    """The mean loss of a batch: what is minimised, and the cross-entropy of the probability alone."""
+
+    total: Tensor
+    log_loss: Tensor
+
+
+def cross_entropy(probability: Tensor, label: Tensor) -> Tensor:
+    """Mean cross-entropy of probabilities [R], or [R, members] of which each is fitted, with the rows' labels [R]."""
+    wanted = label.float()
+    if probability.dim() == 2:
+        wanted = wanted.unsqueeze(1).expand_as(probability)
+    return nn.functional.binary_cross_entropy(probability.clamp(1e-6, 1 - 1e-6), wanted)
+
+
+def transfer_prior(rows: Ints) -> Tensor:
+    """The prior of g [J, J], target by source, given the training rows of each target scenario [J].
+
+    Off the diagonal OTHERS. On it OTHERS + c (OWN - OTHERS), where c = n / (n + HALF_CREDIBLE_ROWS) is the credibility
+    of n rows (Bühlmann, 1967): a scenario's own preference counts as much as any other as long as no rows support it.
+    """
+    count = torch.from_numpy(rows).float()
+    own = OTHERS + (OWN - OTHERS) * count / (count + HALF_CREDIBLE_ROWS)
+    return torch.full((len(own), len(own)), OTHERS).diagonal_scatter(own)
+
+
+def identified_loss(score: Tensor, own: Tensor, distance: Tensor, own_weight: float, transfer_pull: float) -> Tensor:
+    """The loss.
+
+    Args:
+        score: cross-entropy of R / sum M with the labels.
+        own: cross-entropy of each row's P[i] with the labels, i its target scenario.
+        distance: g minus its prior, [K, J, J] for K contexts.
+        own_weight: weight of `own`.
+        transfer_pull: weight of the mean squared distance.
+    """
+    return score + own_weight * own + transfer_pull * distance.square().mean()

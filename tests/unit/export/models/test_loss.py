@@ -1,0 +1,31 @@
+"""The loss that identifies P and M, by numbers made by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from export.models.loss import OTHERS, OWN, cross_entropy, identified_loss, transfer_prior
+
+
+def test_the_own_prior_rises_with_the_rows_of_a_scenario() -> None:
+    """Without rows it is that of any other source, with 2,000 half way, with many nearly OWN."""
+    prior = transfer_prior(np.array([0, 2000, 2_000_000]))
+    assert [-1.5, 0.0] == prior.diagonal()[:2].tolist()
+    assert OWN - 0.01 < prior[2, 2] < OWN
+    assert {OTHERS} == set(prior[~torch.eye(3, dtype=torch.bool)].tolist())
+
+
+def test_every_member_is_compared_with_the_labels() -> None:
+    """The mean over rows and members."""
+    expected = -(math.log(0.8) + math.log(0.5) + math.log(0.9) + math.log(0.6)) / 4
+    found = cross_entropy(torch.tensor([[0.8, 0.5], [0.1, 0.4]]), torch.tensor([1, 0]))
+    assert pytest.approx(expected, rel=1e-6) == found.item()
+
+
+def test_the_loss_sums_score_own_preference_and_distance() -> None:
+    """.4 + .5 x .6 + .01 x the mean of 1, 4, 0 and 1."""
+    distance = torch.tensor([[[1.0, -2.0], [0.0, 1.0]]])
+    loss = identified_loss(torch.tensor(0.4), torch.tensor(0.6), distance, 0.5, 0.01)
+    assert pytest.approx(0.4 + 0.3 + 0.015) == loss.item()
