@@ -181,10 +181,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ((mean(f"{RANKING}_probability", "scenario"), "{{scenario}}"),),
         ),
         Panel(
-            "Transfer weight, mean",
+            "Transfer share, mean",
             "percentunit",
-            ((mean(f"{RANKING}_transfer_weight", "scenario", "source"), "{{source}} for {{scenario}}"),),
-            "How much preference in the source scenario counts in the target scenario.",
+            ((mean(f"{RANKING}_transfer_share", "scenario", "source"), "{{source}} for {{scenario}}"),),
+            "What part of the weight in the target scenario the source scenario has; the shares add up to 1.",
         ),
         Panel(
             "Shadow: top-10 overlap",

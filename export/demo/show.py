@@ -1,4 +1,4 @@
-"""Prints one household's ranking: names, scores, transfer weights, and the effect of new events."""
+"""Prints one household's ranking: names, scores, shares of the source scenarios, and the effect of new events."""
 
 import time
 from collections.abc import Mapping
@@ -37,20 +37,20 @@ def show_household(
         replies = [client.send(request) for request in requests]
     for scenario, reply in zip(chosen, replies, strict=True):
         _print_ranking(console, f"Household {user} at {names[scenario]} ({scenario})", reply, titles)
-    weights = Table("target scenario i", *sources, title="Transfer weights M[i,j] of source scenario j")
+    shares = Table("target scenario i", *sources, title="Shares of source scenario j in the transfer weights M[i,j]")
     for scenario, reply in zip(chosen, replies, strict=True):
-        weight = {row.scenario_id: row.weight for row in reply.transfer_weights}
-        weights.add_row(scenario, *(f"{weight[source]:.3f}" for source in sources))
-    console.print(weights)
+        share = {row.scenario_id: row.share for row in reply.transfer_weights}
+        shares.add_row(scenario, *(f"{share[source]:.1%}" for source in sources))
+    console.print(shares)
     return requests[0]
 
 
 def _print_ranking(console: Console, title: str, reply: ranking_pb2.RankResponse, titles: Mapping[str, str]) -> None:
-    table = Table("rank", "product", "score R", "probability", "largest contribution", title=title)
+    table = Table("rank", "product", "score R", "probability", "most of it from", title=title)
     for rank, item in enumerate(reply.items[:SHOWN], start=1):
-        contributions = [part.contribution for part in item.contributions]
-        best = int(np.argmax(contributions))
-        largest = f"{reply.transfer_weights[best].scenario_id} {contributions[best]:.3f}"
+        shares = [part.share for part in item.contributions]
+        best = int(np.argmax(shares))
+        largest = f"{reply.transfer_weights[best].scenario_id} {shares[best]:.0%}"
         name = titles.get(item.item_id, item.item_id)
         table.add_row(str(rank), name, f"{item.score:.3f}", f"{item.probability:.3f}", largest)
     console.print(table)

@@ -18,7 +18,7 @@ LABEL, WIDE_LABEL = 136, 300
 WIDE = 600
 MOST_BARS = 20
 DARK = 0.65
-"""From this weight on a cell's text is white."""
+"""From this part of the largest share on a cell's text is white."""
 
 MOST_LABELLED = 8
 """Columns up to which cells of a heatmap have room for their values."""
@@ -78,22 +78,23 @@ def _bars(place: int, source: SourceWeight, shown: Sequence[RankedLine], count: 
     }
 
 
-def heatmap(targets: Sequence[str], sources: Sequence[str], matrix: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """M[i,j]: a row per target scenario i, a column per source scenario j; 0 is light, 1 is dark."""
+def heatmap(targets: Sequence[str], sources: Sequence[str], shares: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Shares: a row per target scenario i, a column per source scenario j; 0 is light, the largest share is dark."""
     labelled = len(sources) <= MOST_LABELLED
+    top = max((share for line in shares for share in line), default=0.0) or 1.0
     cells = [
         {
-            "value": [column, row, round(weight, 3)],
-            "label": {"color": "#FFFFFF" if weight > DARK else TEXT, "formatter": f"{weight:.3f}"},
+            "value": [column, row, round(share, 3)],
+            "label": {"color": "#FFFFFF" if share > DARK * top else TEXT, "formatter": f"{share:.1%}"},
         }
-        for row, line in enumerate(matrix)
-        for column, weight in enumerate(line)
+        for row, line in enumerate(shares)
+        for column, share in enumerate(line)
     ]
     axis = {"type": "category", "splitArea": {"show": False}, "axisTick": {"show": False}}
     label = {"color": TEXT, "fontSize": 12, "interval": 0}
     title = {"nameLocation": "middle", "nameTextStyle": {"color": TEXT, "fontSize": 12}}
     return {
-        "aria": {"enabled": True, "description": "Transfer weights; the table below has every value."},
+        "aria": {"enabled": True, "description": "Shares of source scenarios; the table below has every value."},
         "animation": False,
         "grid": {"left": 78, "right": 12, "top": 64, "bottom": 64},
         "tooltip": {"confine": True},
@@ -117,11 +118,11 @@ def heatmap(targets: Sequence[str], sources: Sequence[str], matrix: Sequence[Seq
         },
         "visualMap": {
             "min": 0,
-            "max": 1,
+            "max": round(top, 3),
             "orient": "horizontal",
             "left": "center",
             "bottom": 4,
-            "text": ["1", "0"],
+            "text": [f"{top:.0%}", "0%"],
             "calculable": False,
             "inRange": {"color": list(SEQUENCE)},
             "textStyle": {"color": TEXT, "fontSize": 12},
@@ -129,7 +130,7 @@ def heatmap(targets: Sequence[str], sources: Sequence[str], matrix: Sequence[Seq
         "series": [
             {
                 "type": "heatmap",
-                "name": "M[i,j]",
+                "name": "share",
                 "data": cells,
                 "label": {"show": labelled, "fontSize": 12},
                 "itemStyle": {"borderColor": "#FFFFFF", "borderWidth": 2},

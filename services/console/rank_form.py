@@ -74,6 +74,15 @@ def select_candidates(form: RankForm, known: KnownNames, seed: int = 0) -> list[
     return list(known.items[: form.count])
 
 
+def is_complete(form: RankForm, known: KnownNames) -> bool:
+    """Whether the form makes a request as it is."""
+    try:
+        rank_request(form, select_candidates(form, known))
+    except InvalidForm:
+        return False
+    return True
+
+
 def rank_request(form: RankForm, item_ids: Sequence[str], moment_s: float | None = None) -> RankRequest:
     """A request with explanations; InvalidForm without a user, or with an invalid time.
 

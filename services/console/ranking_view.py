@@ -18,6 +18,7 @@ class RankedLine:
         score: R[n].
         probability: the score divided by the sum of the weights.
         contributions: M[i,j] * P[j,n] by source scenario; they add up to the score.
+        shares: the same over the score; they add up to 1.
     """
 
     place: int
@@ -26,15 +27,17 @@ class RankedLine:
     score: float
     probability: float
     contributions: tuple[float, ...]
+    shares: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class SourceWeight:
-    """A source scenario and its transfer weight M[i,j]."""
+    """A source scenario, its transfer weight M[i,j], and its share M[i,j] / sum_j M[i,j]."""
 
     scenario_id: str
     name: str
     weight: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ def ranking_view(
             item.score,
             item.probability,
             tuple(part.contribution for part in item.contributions),
+            tuple(part.share for part in item.contributions),
         )
         for place, item in enumerate(answer.items, start=1)
     ]
     sources = [
-        SourceWeight(w.scenario_id, names.get(w.scenario_id, w.scenario_id), w.weight) for w in answer.transfer_weights
+        SourceWeight(w.scenario_id, names.get(w.scenario_id, w.scenario_id), w.weight, w.share)
+        for w in answer.transfer_weights
     ]
     posterior = sorted(answer.scenario_posterior, key=lambda line: -line.probability)
     return RankingView(

@@ -31,7 +31,7 @@ _AGES_S = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 _EVENT_AGES_S = (1, 5, 10, 30, 60, 300, 1800, 3600, 21_600, 86_400, 604_800, 2_592_000)
 _CANDIDATES = (1, 10, 50, 100, 200, 500, 1000, 2000)
 _PROBABILITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
-_WEIGHTS = (0.1, 0.25, 0.5, 0.75, 0.9)
+_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 0.9)
 
 _CODES = (
     grpc.StatusCode.OK,
@@ -79,8 +79,8 @@ class RankingMetrics:
         what = f"Probabilities of candidates by target scenario; scenarios beyond {MAX_SCENARIOS} are `{OTHER}`."
         self._probability = BatchHistogram(f"{PREFIX}_probability", what, ("scenario",), _PROBABILITIES)
         registry.register(self._probability)
-        what = f"Transfer weights by target and source scenario; sources beyond {MAX_SCENARIOS} are left out."
-        self._weight = self._histogram("transfer_weight", what, _WEIGHTS, "scenario", "source")
+        what = f"Transfer weight over the sum of the weights; sources beyond {MAX_SCENARIOS} are left out."
+        self._share = self._histogram("transfer_share", what, _SHARES, "scenario", "source")
         # Labels that have not occurred yet start at 0, so that rates see the first occurrence.
         for code in _CODES:
             self._requests.labels(code.name)
@@ -111,10 +111,10 @@ class RankingMetrics:
         sources = trace.scenarios.ids
         target = self._label(trace.target) if trace.target in sources else OTHER
         self._probability.observe((target,), trace.scores.probability)
-        weights = trace.scores.transfer[:MAX_SCENARIOS].tolist()
-        for source, weight in zip(map(self._label, sources), weights, strict=False):
+        shares = trace.scores.share[:MAX_SCENARIOS].tolist()
+        for source, share in zip(map(self._label, sources), shares, strict=False):
             if source != OTHER:
-                self._weight.labels(target, source).observe(weight)
+                self._share.labels(target, source).observe(share)
 
     def _label(self, scenario: str) -> str:
         """The label of a known scenario. Callers pass known scenarios only, so that clients cannot create labels."""

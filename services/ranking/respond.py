@@ -38,9 +38,12 @@ _CONTRIBUTION = np.dtype(
         *(("tag", "u1"), ("size", "u1")),
         *(("preference_tag", "u1"), ("preference", _FLOAT)),
         *(("contribution_tag", "u1"), ("contribution", _FLOAT)),
+        *(("share_tag", "u1"), ("share", _FLOAT)),
     ]
 )
-"""RankedItem.contributions: field 4, a message of two floats, fields 1 and 2."""
+"""RankedItem.contributions: field 4, a message of three floats, fields 1 to 3."""
+
+_TINY = np.finfo(np.float32).tiny
 
 
 def respond(
@@ -59,8 +62,8 @@ def respond(
     head = pb.RankResponse(
         scenario_id=target,
         transfer_weights=[
-            pb.TransferWeight(scenario_id=name, weight=weight)
-            for name, weight in zip(scenarios.ids, scores.transfer.tolist(), strict=True)
+            pb.TransferWeight(scenario_id=name, weight=weight, share=share)
+            for name, weight, share in zip(scenarios.ids, scores.transfer.tolist(), scores.share.tolist(), strict=True)
         ],
         model_version=version,
         experiment_arm=arm,
@@ -130,9 +133,21 @@ def _numbers(scores: Scores, chosen: np.ndarray) -> np.ndarray:
 
 def _contributions(scores: Scores, chosen: np.ndarray) -> np.ndarray:
     """The contributions of each chosen item as bytes, [K, sources * width]."""
-    preference = scores.preference[chosen]
-    rows = np.empty(preference.shape, _CONTRIBUTION)
+    preference, score = scores.preference[chosen], scores.score[chosen, None]
+    contribution = preference * scores.transfer
+    data = np.empty((len(chosen), preference.shape[1] * _CONTRIBUTION.itemsize), np.uint8)
+    data[:] = _contribution_tags(preference.shape[1])
+    rows = data.view(_CONTRIBUTION)
+    rows["preference"], rows["contribution"] = preference, contribution
+    # Rounding may bring a share just above 1; a score of 0 has contributions of 0.
+    rows["share"] = np.minimum(contribution / np.maximum(score, _TINY), 1)
+    return data
+
+
+@lru_cache(64)
+def _contribution_tags(sources: int) -> np.ndarray:
+    """The contributions of an item whose values are all 0, as bytes; copying them costs less than setting each tag."""
+    rows = np.zeros(sources, _CONTRIBUTION)
     rows["tag"], rows["size"] = 0x22, _CONTRIBUTION.itemsize - 2
-    rows["preference_tag"], rows["contribution_tag"] = 0x0D, 0x15
-    rows["preference"], rows["contribution"] = preference, preference * scores.transfer
-    return rows.view(np.uint8).reshape(len(chosen), preference.shape[1] * _CONTRIBUTION.itemsize)
+    rows["preference_tag"], rows["contribution_tag"], rows["share_tag"] = 0x0D, 0x15, 0x1D
+    return rows.view(np.uint8)

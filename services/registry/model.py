@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,12 @@ class Scores:
     transfer: np.ndarray
     score: np.ndarray
     probability: np.ndarray
+
+    @cached_property
+    def share(self) -> np.ndarray:
+        """M / sum M [J], the shares of the source scenarios; all 0 if all weights are."""
+        total = self.transfer.sum()
+        return self.transfer / total if total else np.zeros_like(self.transfer)
 
 
 class ScoringModel(Protocol):

@@ -49,10 +49,10 @@ class FeastServer:
         scenarios = self._path.scenarios
         target = np.eye(len(scenarios))[scenarios.index(request.scenario_id)]
         scores = self._model.score(self.tensors(request), target)
-        weights = zip(scenarios, scores.transfer.tolist(), strict=True)
+        weights = zip(scenarios, scores.transfer.tolist(), scores.share.tolist(), strict=True)
         head = pb.RankResponse(
             scenario_id=request.scenario_id,
-            transfer_weights=[pb.TransferWeight(scenario_id=name, weight=weight) for name, weight in weights],
+            transfer_weights=[pb.TransferWeight(scenario_id=name, weight=m, share=s) for name, m, s in weights],
             model_version=self._model.version,
         )
         order = np.argsort(-scores.score, kind="stable")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from nicegui import ui
 from nicegui.testing import User
 
+from services.console.catalogue import Catalogue
 from services.console.context import ConsoleContext
 from services.kafka.connection import KafkaUnavailable
+from services.store.memory import MemoryRowStore
 from tests.contract.console_system import open_page, press, running_chain, running_system, sees
 from tests.contract.live_chain import LiveChain
+from tests.contract.rank_server import SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +55,31 @@ def test_every_page_opens_and_links_to_the_others(system: ConsoleContext, path: 
     at(system, path, look)
 
 
-def test_a_ranking_shows_titles_contributions_and_weights(system: ConsoleContext) -> None:
-    """The form is filled with known ids, so that one press shows a ranking."""
+def test_a_ranking_shows_titles_contributions_and_shares(system: ConsoleContext) -> None:
+    """The form is filled with known ids, so that the page opens with a ranking."""
 
     async def rank(user: User) -> None:
         await sees(user, "2 scenarios; candidates come from its 3 items")
-        await press(user, "Rank")
         await sees(user, "Green tea", "Dust &lt;cloth&gt;", "Transfer weights", "affine/0", "no experiment")
+        await sees(user, "Most of it from", "% of the score")
         (chart,) = charts(user)
         assert 3 == len(chart["baseOption"]["yAxis"]["data"])
         assert 2 == len(chart["baseOption"]["series"])
 
     at(system, "/", rank)
+
+
+def test_pages_of_an_empty_store_open_without_an_answer_and_without_an_error(chain: LiveChain, tmp_path: Path) -> None:
+    async def look(user: User, text: str) -> None:
+        await sees(user, text)
+        await user.should_not_see("Candidates: the online store")
+
+    with running_system(chain, tmp_path) as system:
+        empty = replace(system, catalogue=Catalogue(MemoryRowStore(), SCHEMA, age_s=0.0))
+        at(empty, "/", lambda user: look(user, "Nothing is ranked yet"))
+        at(empty, "/transfer", lambda user: look(user, "Nothing is shown yet"))
+        at(empty, "/live", lambda user: look(user, "Nothing is published yet"))
+        at(empty, "/compare", lambda user: look(user, "Nothing is compared yet"))
 
 
 def test_an_incomplete_request_asks_for_the_missing_input(system: ConsoleContext) -> None:
@@ -97,9 +114,7 @@ def test_an_unavailable_server_is_reported_and_the_page_stays_up(chain: LiveChai
 
 def test_the_matrix_has_a_row_per_target_scenario(system: ConsoleContext) -> None:
     async def show(user: User) -> None:
-        await sees(user, "Transfer between scenarios")
-        await press(user, "Show weights")
-        await sees(user, "The same as a table")
+        await sees(user, "Transfer between scenarios", "The same as a table")
         (chart,) = charts(user)
         assert [["shelf", "tv"], ["shelf", "tv"]] == [chart["yAxis"]["data"], chart["xAxis"]["data"]]
         assert 4 == len(chart["series"][0]["data"])
@@ -112,7 +127,8 @@ def test_a_published_event_changes_the_ranking(system: ConsoleContext, chain: Li
     stored = len(chain.gateway.publisher.stored)
 
     async def publish(user: User) -> None:
-        await sees(user, "Publish an event and watch")
+        await sees(user, "The ranking before the event", "Ranked items", "Green tea")
+        assert stored == len(chain.gateway.publisher.stored)
         await press(user, "Publish and watch")
         await sees(user, "Visible in Rank after", "has the event", "Before")
 
@@ -134,7 +150,6 @@ def test_two_versions_are_compared_on_one_request(system: ConsoleContext) -> Non
 
     async def compare(user: User) -> None:
         await sees(user, "Compare two models")
-        await press(user, "Compare")
         await sees(user, "How alike they are", "-1.000", "3 of 3 items", "affine/0", "affine/1")
 
     at(system, "/compare", compare)

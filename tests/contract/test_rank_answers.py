@@ -58,12 +58,14 @@ def test_equal_scores_keep_the_order_of_the_request(server: RankServer) -> None:
 
 
 def test_a_score_is_the_sum_of_its_contributions(store: SwitchedStore) -> None:
-    """A contribution is weight times preference; the probability is the score over the sum of weights."""
+    """A contribution is weight times preference; the probability is the sum of share times preference."""
     with running(store, UnevenModel()) as server:
         answer = server.rank(request(explain=True))
     weights = {line.scenario_id: line.weight for line in answer.transfer_weights}
     assert weights == pytest.approx({"shelf": 0.2, "tv": 0.9})
     assert list(weights) == ["shelf", "tv"]
+    shares = answer.transfer_weights
+    assert [line.share for line in shares] == pytest.approx([0.2 / 1.1, 0.9 / 1.1])
     assert order(answer) == ["tea", "milk", "dust"]
     for item in answer.items:
         rank = ITEMS.index(item.item_id) + 1
@@ -72,6 +74,9 @@ def test_a_score_is_the_sum_of_its_contributions(store: SwitchedStore) -> None:
         assert [part.contribution for part in item.contributions] == pytest.approx(products)
         assert sum(part.contribution for part in item.contributions) == pytest.approx(item.score)
         assert item.probability == pytest.approx(item.score / sum(weights.values()))
+        assert [part.share for part in item.contributions] == pytest.approx([p / item.score for p in products])
+        mixed = sum(line.share * part.preference for line, part in zip(shares, item.contributions, strict=True))
+        assert mixed == pytest.approx(item.probability)
 
 
 def test_explanations_are_sent_only_on_request(server: RankServer) -> None:

@@ -102,10 +102,14 @@ def check_answer(message: RankRequest, answer: RankResponse) -> None:
     assert set(names) <= set(message.item_ids)
     weights = np.array([line.weight for line in answer.transfer_weights])
     shares = np.array(
-        [item.probability for item in answer.items] + [line.probability for line in answer.scenario_posterior]
+        [item.probability for item in answer.items]
+        + [line.probability for line in answer.scenario_posterior]
+        + [line.share for line in answer.transfer_weights]
+        + [part.share for item in answer.items for part in item.contributions]
     )
     assert np.isfinite(scores).all()
     assert ((weights >= 0) & (weights <= 1)).all()
+    assert sum(line.share for line in answer.transfer_weights) == pytest.approx(bool(len(weights)))
     assert ((shares >= 0) & (shares <= 1)).all()
     if not message.options.diversity:
         assert (np.diff(scores) <= 0).all()

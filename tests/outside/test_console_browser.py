@@ -24,14 +24,14 @@ SHOTS = ROOT / "build" / "console"
 WAIT_MS = 120_000
 """Longest wait for something to appear: a busy machine takes its time."""
 
-PRESSED = {
-    "rank": ("/", "Rank", "Ranked items"),
-    "transfer": ("/transfer", "Show weights", "The same as a table"),
-    "live": ("/live", "Publish and watch", "Visible in Rank after"),
-    "compare": ("/compare", "Compare", "How alike they are"),
-    "health": ("/health", "Refresh", "The standard gRPC health check"),
+OPENED = {
+    "rank": ("/", "Ranked items"),
+    "transfer": ("/transfer", "The same as a table"),
+    "live": ("/live", "The ranking before the event"),
+    "compare": ("/compare", "How alike they are"),
+    "health": ("/health", "The standard gRPC health check"),
 }
-"""Path, button, and a text that the page shows afterwards."""
+"""Path, and a text of the first answer, which the page shows unasked."""
 
 
 @pytest.fixture(scope="module")
@@ -88,18 +88,17 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
     context.close()
 
 
-def press(page: Page, name: str) -> None:
-    """Open a page, press its button, and wait for the text that follows."""
-    path, button, afterwards = PRESSED[name]
+def visit(page: Page, name: str) -> None:
+    """Open a page, and wait for its first answer."""
+    path, answered = OPENED[name]
     page.goto(path)
-    page.get_by_role("button", name=button, exact=True).click()
-    expect(page.get_by_text(afterwards).first).to_be_visible()
+    expect(page.get_by_text(answered).first).to_be_visible()
 
 
-@pytest.mark.parametrize("name", PRESSED)
+@pytest.mark.parametrize("name", OPENED)
 def test_every_page_fits_and_is_labelled(page: Page, name: str) -> None:
     """Nothing has to be scrolled sideways, no text is small, every input has a label; a screenshot is taken."""
-    press(page, name)
+    visit(page, name)
     width = page.viewport_size["width"]  # type: ignore[index]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert "en-GB" == page.evaluate("document.documentElement.lang")
@@ -119,15 +118,25 @@ def test_every_page_fits_and_is_labelled(page: Page, name: str) -> None:
 
 
 def test_a_ranking_shows_bars_for_every_item_and_its_title(page: Page) -> None:
-    press(page, "rank")
+    visit(page, "rank")
     expect(page.get_by_role("cell", name="Green tea tea")).to_be_visible()
     expect(page.locator("svg").get_by_text("Dust <cloth>")).to_be_visible()
     assert page.locator("svg path[fill='#0072B2']").count() >= 3
 
 
+def test_the_button_asks_again_with_what_the_form_holds(page: Page) -> None:
+    visit(page, "rank")
+    page.get_by_label("User id").fill("nobody")
+    page.get_by_role("button", name="Rank", exact=True).click()
+    expect(page.get_by_text("Unknown user").first).to_be_visible()
+    expect(page.get_by_text("Ranked items").first).to_be_visible()
+
+
 def test_a_published_event_changes_the_ranking(page: Page) -> None:
     """The item that has the event is scored otherwise than before, and the table shows by how much."""
-    press(page, "live")
+    visit(page, "live")
+    page.get_by_role("button", name="Publish and watch", exact=True).click()
+    expect(page.get_by_text("Visible in Rank after").first).to_be_visible()
     row = page.get_by_role("row").filter(has_text="has the event")
     expect(row).to_have_count(1)
     assert "+0.0000" not in row.inner_text()
@@ -137,7 +146,7 @@ def test_pages_are_reached_by_their_links_and_keep_the_chosen_values(page: Page)
     page.goto("/")
     page.get_by_label("User id").fill("bob")
     page.get_by_role("link", name="Transfer", exact=True).click()
-    expect(page.get_by_role("button", name="Show weights")).to_be_visible()
+    expect(page.get_by_role("button", name="Show shares")).to_be_visible()
     expect(page.get_by_label("User id")).to_have_value("bob")
 
 

@@ -7,13 +7,16 @@ from services.console.comparison import ComparedItem, RankingComparison, compare
 from services.console.context import Session
 from services.console.live import format_change
 from services.console.pages.form import describe_names, request_form
-from services.console.pages.parts import card, facts, lead, load_into, load_on_click, message, slot, table
-from services.console.rank_form import rank_request, select_candidates
+from services.console.pages.parts import card, facts, lead, load_at_once, load_into, load_on_click, message, slot, table
+from services.console.rank_form import is_complete, rank_request, select_candidates
 from services.console.ranking_view import describe_degradation
 from services.console.tables import Rows, TableCell, TableColumn
 
 Versions = tuple[str, str]
 """NAME/VERSION of the first and of the second model."""
+
+Compared = tuple[RankingComparison, list[str], Versions]
+"""The comparison, what was degraded, and the pair."""
 
 
 async def compare_page(session: Session) -> None:
@@ -46,6 +49,15 @@ def _form(session: Session, known: KnownNames, versions: dict[str, str]) -> None
             second = ui.select(labels, value=chosen[min(1, len(chosen) - 1)], label="Second model").classes("w-full")
         button = ui.button("Compare").props("no-caps unelevated")
     answer = slot()
+
+    def work() -> Compared:
+        return compare_models(session, known, (str(first.value), str(second.value)))
+
+    doing = "Opening models and ranking"
+    load_on_click(button, answer, doing, work, lambda found: show(*found))
+    if len(versions) > 1 and is_complete(session.form, known):
+        load_at_once(button, answer, doing, work, lambda found: show(*found))
+        return
     with answer, card("Both orders"):
         lead(
             "Nothing is compared yet."
@@ -53,21 +65,8 @@ def _form(session: Session, known: KnownNames, versions: dict[str, str]) -> None
             else "There is one version: it can only be compared with itself."
         )
 
-    def chosen_pair() -> Versions:
-        return str(first.value), str(second.value)
 
-    load_on_click(
-        button,
-        answer,
-        "Opening models and ranking",
-        lambda: compare_models(session, known, chosen_pair()),
-        lambda found: show(*found),
-    )
-
-
-def compare_models(
-    session: Session, known: KnownNames, pair: Versions
-) -> tuple[RankingComparison, list[str], Versions]:
+def compare_models(session: Session, known: KnownNames, pair: Versions) -> Compared:
     """Rank with both; also what was degraded, and the pair. Blocks; raises CrossRecError."""
     context = session.context
     items = select_candidates(session.form, known)

@@ -19,9 +19,10 @@ from services.console.live import (
     summarize_changes,
 )
 from services.console.pages.form import describe_names, fields, open_form, request_form, text
-from services.console.pages.parts import card, facts, lead, load_on_click, message, slot, table
-from services.console.rank_form import format_time, select_candidates
-from services.console.ranking_view import describe_degradation, scenario_label
+from services.console.pages.parts import card, facts, lead, load_at_once, load_on_click, message, slot, table
+from services.console.pages.rank import request_ranking, show_items
+from services.console.rank_form import format_time, is_complete, select_candidates
+from services.console.ranking_view import RankingView, describe_degradation, scenario_label
 from services.console.tables import TableCell, TableColumn
 
 READ_ONLY = "This console is read-only: no event can be published. Start it with --publish to allow that."
@@ -46,9 +47,6 @@ def _form(session: Session, known: KnownNames) -> None:
         _event(session, known)
         button = ui.button("Publish and watch").props("no-caps unelevated")
     answer = slot()
-    with answer, card("Before and after"):
-        lead("Nothing is published yet.")
-
     load_on_click(
         button,
         answer,
@@ -56,6 +54,11 @@ def _form(session: Session, known: KnownNames) -> None:
         lambda: publish_and_compare(session, known),
         lambda found: show(*found),
     )
+    if is_complete(session.form, known):
+        load_at_once(button, answer, "Ranking", lambda: request_ranking(session, known), show_before)
+        return
+    with answer, card("Before and after"):
+        lead("Nothing is published yet.")
 
 
 def _event(session: Session, known: KnownNames) -> None:
@@ -87,6 +90,14 @@ def publish_and_compare(session: Session, known: KnownNames) -> tuple[WatchedEve
         rank_changes(found.before, found.after, titles),
         scenario_label(found.event.scenario_id, known.scenarios),
     )
+
+
+def show_before(view: RankingView) -> None:
+    """The ranking as it is before anything is published."""
+    for warning in view.warnings:
+        message("warning", warning)
+    lead("The ranking before the event: publish one to see what changes.")
+    show_items(view)
 
 
 def show(found: WatchedEvent, moved: list[RankChange], scenario: str) -> None:

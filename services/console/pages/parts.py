@@ -79,16 +79,25 @@ async def load_into(where: ui.column, doing: str, work: Callable[[], T], show: C
 def load_on_click(
     button: ui.button, where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]
 ) -> None:
-    """Let a button `fill` a place, one press at a time."""
+    """Let a button fill a slot, one press at a time."""
+    button.on_click(lambda: _load(button, where, doing, work, show))
 
-    async def press() -> None:
-        button.disable()
-        try:
-            await load_into(where, doing, work, show)
-        finally:
-            button.enable()
 
-    button.on_click(press)
+def load_at_once(
+    button: ui.button, where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]
+) -> None:
+    """Fill a button's slot as soon as the page is open; it can be pressed afterwards."""
+    ui.timer(0, lambda: _load(button, where, doing, work, show), once=True)
+
+
+async def _load(
+    button: ui.button, where: ui.column, doing: str, work: Callable[[], T], show: Callable[[T], None]
+) -> None:
+    button.disable()
+    try:
+        await load_into(where, doing, work, show)
+    finally:
+        button.enable()
 
 
 def _replace(where: ui.column, show: Callable[[], None]) -> None:

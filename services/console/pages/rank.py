@@ -8,9 +8,9 @@ from services.console.catalogue import KnownNames
 from services.console.charts import MOST_BARS, bars_height, colour, contributions_chart
 from services.console.context import Session
 from services.console.pages.form import describe_names, open_form, request_form
-from services.console.pages.parts import card, chart, facts, lead, load_on_click, message, slot, table
-from services.console.rank_form import rank_request, select_candidates
-from services.console.ranking_view import RankingView, ranking_view
+from services.console.pages.parts import card, chart, facts, lead, load_at_once, load_on_click, message, slot, table
+from services.console.rank_form import is_complete, rank_request, select_candidates
+from services.console.ranking_view import RankedLine, RankingView, ranking_view
 from services.console.tables import Rows, TableCell, TableColumn
 
 
@@ -26,10 +26,16 @@ def _form(session: Session, known: KnownNames) -> None:
         request_form(session.form, known)
         button = ui.button("Rank").props("no-caps unelevated")
     answer = slot()
+
+    def work() -> RankingView:
+        return request_ranking(session, known)
+
+    load_on_click(button, answer, "Ranking", work, show)
+    if is_complete(session.form, known):
+        load_at_once(button, answer, "Ranking", work, show)
+        return
     with answer, card("Ranking"):
         lead("Nothing is ranked yet: choose a user and candidates, then Rank.")
-
-    load_on_click(button, answer, "Ranking", lambda: request_ranking(session, known), show)
 
 
 def request_ranking(session: Session, known: KnownNames) -> RankingView:
@@ -56,7 +62,7 @@ def show(view: RankingView) -> None:
                 facts(view.facts)
             if view.posterior:
                 _posterior(view)
-    _lines(view)
+    show_items(view)
 
 
 def _contributions(view: RankingView) -> None:
@@ -76,14 +82,15 @@ def _weights(view: RankingView) -> None:
             return
         rows: Rows = [
             [
-                TableCell(s.name, s.scenario_id if s.name != s.scenario_id else "", s.weight, colour(n)),
+                TableCell(s.name, s.scenario_id if s.name != s.scenario_id else "", s.share, colour(n)),
+                f"{s.share:.1%}",
                 f"{s.weight:.3f}",
             ]
             for n, s in enumerate(view.sources)
         ]
         table(
-            "How much preference in each source scenario counts here, 0 to 1",
-            [TableColumn("Source scenario"), TableColumn("M[i,j]", numeric=True)],
+            "How much preference in each source scenario counts here; compare shares between answers, not weights",
+            [TableColumn("Source scenario"), TableColumn("Share", numeric=True), TableColumn("M[i,j]", numeric=True)],
             rows,
         )
 
@@ -100,13 +107,15 @@ def _posterior(view: RankingView) -> None:
         )
 
 
-def _lines(view: RankingView) -> None:
+def show_items(view: RankingView) -> None:
+    """The ranked items, as a table."""
     with card("Ranked items"):
         columns = [
             TableColumn("Place", numeric=True),
             TableColumn("Item"),
             TableColumn("Score", numeric=True),
             TableColumn("Probability", numeric=True),
+            TableColumn("Most of it from"),
         ]
         rows: Rows = [
             [
@@ -114,7 +123,16 @@ def _lines(view: RankingView) -> None:
                 TableCell(line.title, line.item_id if line.title != line.item_id else ""),
                 f"{line.score:.4f}",
                 f"{line.probability:.4f}",
+                _main_source(view, line),
             ]
             for line in view.lines
         ]
         table("Best first; probability is the score divided by the sum of the weights", columns, rows)
+
+
+def _main_source(view: RankingView, line: RankedLine) -> TableCell | str:
+    """The source scenario that contributes most to an item's score, with its share."""
+    if not line.shares:
+        return "-"
+    place = max(range(len(line.shares)), key=line.shares.__getitem__)
+    return TableCell(view.sources[place].name, f"{line.shares[place]:.0%} of the score", colour=colour(place))

@@ -6,13 +6,14 @@ from crossrec.ranking.v1 import ranking_pb2 as pb
 def answer(order: dict[str, float], weights: dict[str, float] | None = None, scenario: str = "tv") -> pb.RankResponse:
     """Items with their scores, best first; each contribution is the score split evenly over the sources."""
     sources = {"shelf": 0.5, "tv": 1.0} if weights is None else weights
+    total = sum(sources.values())
     response = pb.RankResponse(scenario_id=scenario, model_version="fake/1")
     for name, weight in sources.items():
-        response.transfer_weights.add(scenario_id=name, weight=weight)
+        response.transfer_weights.add(scenario_id=name, weight=weight, share=weight / total)
     for item, score in order.items():
         line = response.items.add(item_id=item, score=score, probability=score / 2)
         for _ in sources:
-            line.contributions.add(preference=score, contribution=score / len(sources))
+            line.contributions.add(preference=score, contribution=score / len(sources), share=1 / len(sources))
     return response
 
 

@@ -28,9 +28,13 @@ def test_sources_beyond_the_palette_have_a_pattern() -> None:
 
 
 def test_cells_of_the_heatmap_are_column_row_value_with_readable_text() -> None:
-    cells = heatmap(["a", "b"], ["a", "b"], [[1.0, 0.25], [0.5, 0.9]])["series"][0]["data"]
-    assert [[0, 0, 1.0], [1, 0, 0.25], [0, 1, 0.5], [1, 1, 0.9]] == [cell["value"] for cell in cells]
-    assert ["#FFFFFF", "#333333", "#333333", "#FFFFFF"] == [cell["label"]["color"] for cell in cells]
+    """White text from two thirds of the largest share on, which is the end of the colours."""
+    options = heatmap(["a", "b"], ["a", "b"], [[0.6, 0.4], [0.7, 0.3]])
+    cells = options["series"][0]["data"]
+    assert [[0, 0, 0.6], [1, 0, 0.4], [0, 1, 0.7], [1, 1, 0.3]] == [cell["value"] for cell in cells]
+    assert ["#FFFFFF", "#333333", "#FFFFFF", "#333333"] == [cell["label"]["color"] for cell in cells]
+    assert (0.7, ["70%", "0%"]) == (options["visualMap"]["max"], options["visualMap"]["text"])
+    assert ["60.0%", "40.0%"] == [cell["label"]["formatter"] for cell in cells[:2]]
 
 
 def test_a_large_heatmap_has_no_values_in_its_cells() -> None:

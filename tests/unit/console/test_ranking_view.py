@@ -1,7 +1,9 @@
 """An answer as pages show it."""
 
+import pytest
+
 from crossrec.ranking.v1 import ranking_pb2 as pb
-from services.console.ranking_view import SourceWeight, describe_degradation, ranking_view
+from services.console.ranking_view import describe_degradation, ranking_view
 from tests.unit.console.answers import answer, with_newest_event
 
 NAMES = {"tv": "Television", "shelf": "shelf"}
@@ -12,7 +14,9 @@ def test_lines_hold_place_title_and_contributions_that_add_up() -> None:
     assert [(1, "Green tea"), (2, "milk")] == [(line.place, line.title) for line in view.lines]
     for line in view.lines:
         assert abs(sum(line.contributions) - line.score) < 1e-6
-    assert [SourceWeight("shelf", "shelf", 0.5), SourceWeight("tv", "Television", 1.0)] == list(view.sources)
+        assert (0.5, 0.5) == line.shares
+    assert [("shelf", 0.5), ("Television", 1.0)] == [(source.name, source.weight) for source in view.sources]
+    assert [1 / 3, 2 / 3] == pytest.approx([source.share for source in view.sources])
 
 
 def test_facts_name_model_arm_and_freshness() -> None:

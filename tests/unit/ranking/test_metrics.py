@@ -55,9 +55,9 @@ def test_an_answer_is_counted_in_every_metric() -> None:
     assert 3 == ranker.value("probability_count", scenario="tv")
     expected = sum(item.probability for item in answer.items)
     assert expected == pytest.approx(ranker.value("probability_sum", scenario="tv"))
-    weights = {line.scenario_id: line.weight for line in answer.transfer_weights}
-    found = {name: ranker.value("transfer_weight_sum", scenario="tv", source=name) for name in weights}
-    assert weights == pytest.approx(found)
+    shares = {line.scenario_id: line.share for line in answer.transfer_weights}
+    found = {name: ranker.value("transfer_share_sum", scenario="tv", source=name) for name in shares}
+    assert shares == pytest.approx(found)
 
 
 def test_an_answer_without_scenarios_counts_too() -> None:
@@ -81,7 +81,7 @@ def test_clients_cannot_create_labels() -> None:
     assert MAX_SCENARIOS + 1 >= len(targets)
     assert "other" in targets
     assert not any(target.startswith("made-up") for target in targets)
-    assert (MAX_SCENARIOS + 1) * MAX_SCENARIOS >= len(ranker.labels("transfer_weight"))
+    assert (MAX_SCENARIOS + 1) * MAX_SCENARIOS >= len(ranker.labels("transfer_share"))
 
 
 def test_calls_are_counted_by_their_codes() -> None:

@@ -25,9 +25,28 @@ def test_an_answer_equals_the_message_with_the_chosen_items(chosen: list[int], e
         item = expected.items.add(item_id=IDS[place], score=SCORES.score[place], probability=SCORES.probability[place])
         for preference, weight in zip(PREFERENCE[place], TRANSFER, strict=True):
             if explain:
-                item.contributions.add(preference=preference, contribution=preference * weight)
+                contribution = preference * weight
+                share = contribution / SCORES.score[place]
+                item.contributions.add(preference=preference, contribution=contribution, share=share)
     data = serialize_reply(head, IDS, SCORES, np.array(chosen, np.int64), explain=explain)
     assert expected == pb.RankResponse.FromString(data)
+
+
+def test_shares_of_a_score_of_zero_are_zero() -> None:
+    """Also those of weights that are all 0."""
+    nothing = Scores(np.zeros((1, 2), np.float32), np.zeros(2, np.float32), np.zeros(1), np.zeros(1))
+    data = serialize_reply(pb.RankResponse(), ("a",), nothing, np.array([0]), explain=True)
+    (item,) = pb.RankResponse.FromString(data).items
+    assert [0.0, 0.0] == [part.share for part in item.contributions]
+    assert [0.0, 0.0] == nothing.share.tolist()
+
+
+def test_rounding_brings_no_share_above_one() -> None:
+    """The score comes from the graph, which may round it below the product."""
+    below = np.nextafter(np.float32(0.3), np.float32(0))
+    scores = Scores(np.float32([[1.0]]), np.float32([0.3]), np.array([below]), np.float32([1.0]))
+    data = serialize_reply(pb.RankResponse(), ("a",), scores, np.array([0]), explain=True)
+    assert 1.0 == pb.RankResponse.FromString(data).items[0].contributions[0].share
 
 
 @pytest.mark.parametrize(("scenarios", "candidates"), [(64, MAX_ITEMS), (1000, MAX_PAIRS // 1000), (1, MAX_ITEMS)])
@@ -39,7 +58,7 @@ def test_the_largest_answers_fit_into_what_clients_receive_by_default(scenarios:
     scores = Scores(preference, transfer, preference @ transfer, preference @ transfer / scenarios)
     head = pb.RankResponse(
         scenario_id=names[0],
-        transfer_weights=[pb.TransferWeight(scenario_id=name, weight=1.0) for name in names],
+        transfer_weights=[pb.TransferWeight(scenario_id=name, weight=1.0, share=1.0) for name in names],
         scenario_posterior=[pb.ScenarioProbability(scenario_id=name, probability=1.0) for name in names],
         model_version="m" * 1000,
         attribution_token="t" * 512,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!crossrec/ranking/v1/ranking.proto\x12\x13\x63rossrec.ranking.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x0bRankRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x13\n\x0bscenario_id\x18\x02 \x01(\t\x12\x10\n\x08item_ids\x18\x03 \x03(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\x30\n\x0crequest_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.crossrec.ranking.v1.RequestContext\x12\x31\n\x07options\x18\x07 \x01(\x0b\x32 .crossrec.ranking.v1.RankOptions\"\xc5\x02\n\x0eRequestContext\x12G\n\nattributes\x18\x01 \x03(\x0b\x32\x33.crossrec.ranking.v1.RequestContext.AttributesEntry\x12X\n\x13\x63\x61tegory_attributes\x18\x02 \x03(\x0b\x32;.crossrec.ranking.v1.RequestContext.CategoryAttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a]\n\x17\x43\x61tegoryAttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".crossrec.ranking.v1.ContextValues:\x02\x38\x01\"\x1f\n\rContextValues\x12\x0e\n\x06values\x18\x01 \x03(\t\"1\n\x0bRankOptions\x12\x0f\n\x07\x65xplain\x18\x01 \x01(\x08\x12\x11\n\tdiversity\x18\x02 \x01(\x01\"\x90\x03\n\x0cRankResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.crossrec.ranking.v1.RankedItem\x12\x13\n\x0bscenario_id\x18\x02 \x01(\t\x12\x44\n\x12scenario_posterior\x18\x03 \x03(\x0b\x32(.crossrec.ranking.v1.ScenarioProbability\x12=\n\x10transfer_weights\x18\x04 \x03(\x0b\x32#.crossrec.ranking.v1.TransferWeight\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x38\n\tfreshness\x18\x06 \x01(\x0b\x32%.crossrec.ranking.v1.FeatureFreshness\x12\x32\n\x08\x64\x65graded\x18\x07 \x03(\x0b\x32 .crossrec.ranking.v1.Degradation\x12\x19\n\x11\x61ttribution_token\x18\x08 \x01(\t\x12\x16\n\x0e\x65xperiment_arm\x18\t \x01(\t\"\x83\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\x12@\n\rcontributions\x18\x04 \x03(\x0b\x32).crossrec.ranking.v1.ScenarioContribution\"@\n\x14ScenarioContribution\x12\x12\n\npreference\x18\x01 \x01(\x02\x12\x14\n\x0c\x63ontribution\x18\x02 \x01(\x02\"5\n\x0eTransferWeight\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"?\n\x13ScenarioProbability\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"|\n\x10\x46\x65\x61tureFreshness\x12\x35\n\x11newest_user_event\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13oldest_item_read_ms\x18\x02 \x01(\r\x12\x14\n\x0cuser_read_ms\x18\x03 \x01(\r\"i\n\x0b\x44\x65gradation\x12\x36\n\x06reason\x18\x01 \x01(\x0e\x32&.crossrec.ranking.v1.DegradationReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x12\n\nitem_count\x18\x03 \x01(\r*\xea\x02\n\x11\x44\x65gradationReason\x12\"\n\x1e\x44\x45GRADATION_REASON_UNSPECIFIED\x10\x00\x12#\n\x1f\x44\x45GRADATION_REASON_UNKNOWN_USER\x10\x01\x12$\n DEGRADATION_REASON_UNKNOWN_ITEMS\x10\x02\x12\'\n#DEGRADATION_REASON_UNKNOWN_SCENARIO\x10\x03\x12(\n$DEGRADATION_REASON_STORE_UNAVAILABLE\x10\x04\x12#\n\x1f\x44\x45GRADATION_REASON_NO_SCENARIOS\x10\x05\x12!\n\x1d\x44\x45GRADATION_REASON_STALE_USER\x10\x06\x12!\n\x1d\x44\x45GRADATION_REASON_POPULARITY\x10\x07\x12(\n$DEGRADATION_REASON_UNDESCRIBED_ITEMS\x10\x08\x32]\n\x0eRankingService\x12K\n\x04Rank\x12 .crossrec.ranking.v1.RankRequest\x1a!.crossrec.ranking.v1.RankResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!crossrec/ranking/v1/ranking.proto\x12\x13\x63rossrec.ranking.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x0bRankRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x13\n\x0bscenario_id\x18\x02 \x01(\t\x12\x10\n\x08item_ids\x18\x03 \x03(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\x30\n\x0crequest_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.crossrec.ranking.v1.RequestContext\x12\x31\n\x07options\x18\x07 \x01(\x0b\x32 .crossrec.ranking.v1.RankOptions\"\xc5\x02\n\x0eRequestContext\x12G\n\nattributes\x18\x01 \x03(\x0b\x32\x33.crossrec.ranking.v1.RequestContext.AttributesEntry\x12X\n\x13\x63\x61tegory_attributes\x18\x02 \x03(\x0b\x32;.crossrec.ranking.v1.RequestContext.CategoryAttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a]\n\x17\x43\x61tegoryAttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".crossrec.ranking.v1.ContextValues:\x02\x38\x01\"\x1f\n\rContextValues\x12\x0e\n\x06values\x18\x01 \x03(\t\"1\n\x0bRankOptions\x12\x0f\n\x07\x65xplain\x18\x01 \x01(\x08\x12\x11\n\tdiversity\x18\x02 \x01(\x01\"\x90\x03\n\x0cRankResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.crossrec.ranking.v1.RankedItem\x12\x13\n\x0bscenario_id\x18\x02 \x01(\t\x12\x44\n\x12scenario_posterior\x18\x03 \x03(\x0b\x32(.crossrec.ranking.v1.ScenarioProbability\x12=\n\x10transfer_weights\x18\x04 \x03(\x0b\x32#.crossrec.ranking.v1.TransferWeight\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x38\n\tfreshness\x18\x06 \x01(\x0b\x32%.crossrec.ranking.v1.FeatureFreshness\x12\x32\n\x08\x64\x65graded\x18\x07 \x03(\x0b\x32 .crossrec.ranking.v1.Degradation\x12\x19\n\x11\x61ttribution_token\x18\x08 \x01(\t\x12\x16\n\x0e\x65xperiment_arm\x18\t \x01(\t\"\x83\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\x12@\n\rcontributions\x18\x04 \x03(\x0b\x32).crossrec.ranking.v1.ScenarioContribution\"O\n\x14ScenarioContribution\x12\x12\n\npreference\x18\x01 \x01(\x02\x12\x14\n\x0c\x63ontribution\x18\x02 \x01(\x02\x12\r\n\x05share\x18\x03 \x01(\x02\"D\n\x0eTransferWeight\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\x12\r\n\x05share\x18\x03 \x01(\x02\"?\n\x13ScenarioProbability\x12\x13\n\x0bscenario_id\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"|\n\x10\x46\x65\x61tureFreshness\x12\x35\n\x11newest_user_event\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13oldest_item_read_ms\x18\x02 \x01(\r\x12\x14\n\x0cuser_read_ms\x18\x03 \x01(\r\"i\n\x0b\x44\x65gradation\x12\x36\n\x06reason\x18\x01 \x01(\x0e\x32&.crossrec.ranking.v1.DegradationReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x12\n\nitem_count\x18\x03 \x01(\r*\xea\x02\n\x11\x44\x65gradationReason\x12\"\n\x1e\x44\x45GRADATION_REASON_UNSPECIFIED\x10\x00\x12#\n\x1f\x44\x45GRADATION_REASON_UNKNOWN_USER\x10\x01\x12$\n DEGRADATION_REASON_UNKNOWN_ITEMS\x10\x02\x12\'\n#DEGRADATION_REASON_UNKNOWN_SCENARIO\x10\x03\x12(\n$DEGRADATION_REASON_STORE_UNAVAILABLE\x10\x04\x12#\n\x1f\x44\x45GRADATION_REASON_NO_SCENARIOS\x10\x05\x12!\n\x1d\x44\x45GRADATION_REASON_STALE_USER\x10\x06\x12!\n\x1d\x44\x45GRADATION_REASON_POPULARITY\x10\x07\x12(\n$DEGRADATION_REASON_UNDESCRIBED_ITEMS\x10\x08\x32]\n\x0eRankingService\x12K\n\x04Rank\x12 .crossrec.ranking.v1.RankRequest\x1a!.crossrec.ranking.v1.RankResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REQUESTCONTEXT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_REQUESTCONTEXT_CATEGORYATTRIBUTESENTRY']._loaded_options = None
   _globals['_REQUESTCONTEXT_CATEGORYATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_DEGRADATIONREASON']._serialized_start=1702
-  _globals['_DEGRADATIONREASON']._serialized_end=2064
+  _globals['_DEGRADATIONREASON']._serialized_start=1732
+  _globals['_DEGRADATIONREASON']._serialized_end=2094
   _globals['_RANKREQUEST']._serialized_start=92
   _globals['_RANKREQUEST']._serialized_end=331
   _globals['_REQUESTCONTEXT']._serialized_start=334
@@ -55,15 +55,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RANKEDITEM']._serialized_start=1149
   _globals['_RANKEDITEM']._serialized_end=1280
   _globals['_SCENARIOCONTRIBUTION']._serialized_start=1282
-  _globals['_SCENARIOCONTRIBUTION']._serialized_end=1346
-  _globals['_TRANSFERWEIGHT']._serialized_start=1348
-  _globals['_TRANSFERWEIGHT']._serialized_end=1401
-  _globals['_SCENARIOPROBABILITY']._serialized_start=1403
-  _globals['_SCENARIOPROBABILITY']._serialized_end=1466
-  _globals['_FEATUREFRESHNESS']._serialized_start=1468
-  _globals['_FEATUREFRESHNESS']._serialized_end=1592
-  _globals['_DEGRADATION']._serialized_start=1594
-  _globals['_DEGRADATION']._serialized_end=1699
-  _globals['_RANKINGSERVICE']._serialized_start=2066
-  _globals['_RANKINGSERVICE']._serialized_end=2159
+  _globals['_SCENARIOCONTRIBUTION']._serialized_end=1361
+  _globals['_TRANSFERWEIGHT']._serialized_start=1363
+  _globals['_TRANSFERWEIGHT']._serialized_end=1431
+  _globals['_SCENARIOPROBABILITY']._serialized_start=1433
+  _globals['_SCENARIOPROBABILITY']._serialized_end=1496
+  _globals['_FEATUREFRESHNESS']._serialized_start=1498
+  _globals['_FEATUREFRESHNESS']._serialized_end=1622
+  _globals['_DEGRADATION']._serialized_start=1624
+  _globals['_DEGRADATION']._serialized_end=1729
+  _globals['_RANKINGSERVICE']._serialized_start=2096
+  _globals['_RANKINGSERVICE']._serialized_end=2189
 # @@protoc_insertion_point(module_scope)

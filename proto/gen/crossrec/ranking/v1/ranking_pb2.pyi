@@ -120,20 +120,24 @@ class RankedItem(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., probability: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[ScenarioContribution, _Mapping]]] = ...) -> None: ...
 
 class ScenarioContribution(_message.Message):
-    __slots__ = ("preference", "contribution")
+    __slots__ = ("preference", "contribution", "share")
     PREFERENCE_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
     preference: float
     contribution: float
-    def __init__(self, preference: _Optional[float] = ..., contribution: _Optional[float] = ...) -> None: ...
+    share: float
+    def __init__(self, preference: _Optional[float] = ..., contribution: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
 
 class TransferWeight(_message.Message):
-    __slots__ = ("scenario_id", "weight")
+    __slots__ = ("scenario_id", "weight", "share")
     SCENARIO_ID_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
     scenario_id: str
     weight: float
-    def __init__(self, scenario_id: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
+    share: float
+    def __init__(self, scenario_id: _Optional[str] = ..., weight: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
 
 class ScenarioProbability(_message.Message):
     __slots__ = ("scenario_id", "probability")
