@@ -155,22 +155,22 @@ def plot_reliability(figures: Figures, kind: str) -> Plot:
 
 
 def plot_transfer(figures: Figures, kind: str) -> Plot:
-    """Heat map of M[i,j] of the target scenarios, with the deviation over seeds in the cells."""
+    """Heat map of the shares M[i,j] / sum_j M[i,j] of the targets, with the deviation over seeds in points."""
     transfer, targets = figures["models"][kind]["transfer"], figures["scenarios"]
     sources: Sequence[str] = transfer["sources"]
     places = [sources.index(target) for target in targets]
-    mean = [transfer["mean"][place] for place in places]
-    spread = transfer["over_seeds"] and [transfer["over_seeds"][place] for place in places]
+    shares = [transfer["share"][place] for place in places]
+    spread = transfer["share_over_seeds"] and [transfer["share_over_seeds"][place] for place in places]
     texts = [
-        [f"{value:.2f}" + (f"\n±{spread[i][j]:.2f}" if spread else "") for j, value in enumerate(line)]
-        for i, line in enumerate(mean)
+        [f"{value:.1%}" + (f"\n±{100 * spread[i][j]:.1f}" if spread else "") for j, value in enumerate(line)]
+        for i, line in enumerate(shares)
     ]
     figure, axes = new_axes(1.1 + 0.5 * len(targets), max(WIDTH_NARROW, 1.2 + 0.62 * len(sources)))
-    draw_heatmap(axes, mean, texts, targets, sources, (0.0, 1.0))
+    draw_heatmap(axes, shares, texts, targets, sources, (0.0, max(max(line) for line in shares) or 1.0))
     axes.set_xlabel("source scenario j")
     axes.set_ylabel("target scenario i")
-    draw_title(axes, f"M[i,j] of {model_name(kind)}")
-    return finish_plot(figure, f"Transfer weights of {model_name(kind)} from each source to each target scenario.")
+    draw_title(axes, f"Shares in M of {model_name(kind)}")
+    return finish_plot(figure, f"Share of each source in the weights of {model_name(kind)}, by target scenario.")
 
 
 WIDTH_NARROW = 3.4

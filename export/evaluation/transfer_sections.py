@@ -17,9 +17,9 @@ from services.report.plots import Plot, new_axes
 def transfer_section(figures: Figures) -> Section:
     """Heat maps of the weights and of the sources' worth, with the evidence for them."""
     weights = (
-        "M[i,j]: how much preference in source scenario j (column) counts in target scenario i (row), the mean over "
-        "the test rows' users. Scores are divided by the row's sum, so only the shares within a row matter. ± is the "
-        "deviation between seeds: weights that differ by less are equal."
+        "Shares: how much preference in source scenario j (column) counts in target scenario i (row), M[i,j] over the "
+        "row's sum, the mean over the test rows' users. Scores are divided by that sum, so only shares matter, not the "
+        "level of M. ± is the deviation between seeds, in points: shares that differ by less are equal."
     )
     if POOLED in figures["differences"]:
         weights += " What the weights bring over one network for all scenarios is in the differences above."
