@@ -58,7 +58,10 @@ def show(found: Transfer, known: KnownNames) -> None:
         message("warning", warning)
     with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-3 gap-4 w-full"):
         with ui.column().classes("lg:col-span-2 gap-4 min-w-0"), card("Shares of source scenarios"):
-            lead("M[i,j] over the sum of its row: the part that source j has in the weights of target i. Dark is much.")
+            lead(
+                "M[i,j] over the sum of its row: the part that source j has in the weights of target i. Dark is much. "
+                "The report of crossrec evaluate says how stable that is."
+            )
             chart(heatmap(found.targets, found.sources, found.shares), heatmap_height(len(found.targets)))
         with ui.column().classes("gap-4 min-w-0"):
             with card("Scenarios"):
