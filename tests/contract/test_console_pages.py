@@ -127,7 +127,7 @@ def test_a_published_event_changes_the_ranking(system: ConsoleContext, chain: Li
     stored = len(chain.gateway.publisher.stored)
 
     async def publish(user: User) -> None:
-        await sees(user, "The ranking before the event", "Ranked items", "Green tea")
+        await sees(user, "This is the ranking now", "Green tea")
         assert stored == len(chain.gateway.publisher.stored)
         await press(user, "Publish and watch")
         await sees(user, "Visible in Rank after", "has the event", "Before")

@@ -27,7 +27,7 @@ WAIT_MS = 120_000
 OPENED = {
     "rank": ("/", "Ranked items"),
     "transfer": ("/transfer", "The same as a table"),
-    "live": ("/live", "The ranking before the event"),
+    "live": ("/live", "This is the ranking now"),
     "compare": ("/compare", "How alike they are"),
     "health": ("/health", "The standard gRPC health check"),
 }
@@ -89,10 +89,11 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
 
 
 def visit(page: Page, name: str) -> None:
-    """Open a page, and wait for its first answer."""
+    """Open a page, and wait for its first answer and whatever else it loads."""
     path, answered = OPENED[name]
     page.goto(path)
     expect(page.get_by_text(answered).first).to_be_visible()
+    expect(page.locator(".q-spinner")).to_have_count(0)
 
 
 @pytest.mark.parametrize("name", OPENED)

@@ -20,7 +20,7 @@ from services.console.live import (
 )
 from services.console.pages.form import describe_names, fields, open_form, request_form, text
 from services.console.pages.parts import card, facts, lead, load_at_once, load_on_click, message, slot, table
-from services.console.pages.rank import request_ranking, show_items
+from services.console.pages.rank import items_table, request_ranking
 from services.console.rank_form import format_time, is_complete, select_candidates
 from services.console.ranking_view import RankingView, describe_degradation, scenario_label
 from services.console.tables import TableCell, TableColumn
@@ -96,8 +96,9 @@ def show_before(view: RankingView) -> None:
     """The ranking as it is before anything is published."""
     for warning in view.warnings:
         message("warning", warning)
-    lead("The ranking before the event: publish one to see what changes.")
-    show_items(view)
+    with card("Before the event"):
+        lead("This is the ranking now: publish an event to see what it changes.")
+        items_table(view)
 
 
 def show(found: WatchedEvent, moved: list[RankChange], scenario: str) -> None:

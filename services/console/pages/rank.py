@@ -62,7 +62,8 @@ def show(view: RankingView) -> None:
                 facts(view.facts)
             if view.posterior:
                 _posterior(view)
-    show_items(view)
+    with card("Ranked items"):
+        items_table(view)
 
 
 def _contributions(view: RankingView) -> None:
@@ -107,27 +108,26 @@ def _posterior(view: RankingView) -> None:
         )
 
 
-def show_items(view: RankingView) -> None:
-    """The ranked items, as a table."""
-    with card("Ranked items"):
-        columns = [
-            TableColumn("Place", numeric=True),
-            TableColumn("Item"),
-            TableColumn("Score", numeric=True),
-            TableColumn("Probability", numeric=True),
-            TableColumn("Most of it from"),
+def items_table(view: RankingView) -> None:
+    """The ranked items."""
+    columns = [
+        TableColumn("Place", numeric=True),
+        TableColumn("Item"),
+        TableColumn("Score", numeric=True),
+        TableColumn("Probability", numeric=True),
+        TableColumn("Most of it from"),
+    ]
+    rows: Rows = [
+        [
+            str(line.place),
+            TableCell(line.title, line.item_id if line.title != line.item_id else ""),
+            f"{line.score:.4f}",
+            f"{line.probability:.4f}",
+            _main_source(view, line),
         ]
-        rows: Rows = [
-            [
-                str(line.place),
-                TableCell(line.title, line.item_id if line.title != line.item_id else ""),
-                f"{line.score:.4f}",
-                f"{line.probability:.4f}",
-                _main_source(view, line),
-            ]
-            for line in view.lines
-        ]
-        table("Best first; probability is the score divided by the sum of the weights", columns, rows)
+        for line in view.lines
+    ]
+    table("Best first; probability is the score divided by the sum of the weights", columns, rows)
 
 
 def _main_source(view: RankingView, line: RankedLine) -> TableCell | str:
