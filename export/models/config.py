@@ -35,7 +35,7 @@ class TrainingConfig:
     dropout: float = 0.0
     members: int = 1
     own_weight: float = 0.5
-    transfer_pull: float = 0.003
+    transfer_pull: float = 0.001
     epochs: int = 8
     patience: int = 2
     batch_rows: int = 4096

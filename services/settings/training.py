@@ -146,7 +146,7 @@ class TrainingSettings(SettingsSection):
         ge=0,
         description="P/M models: weight of the pull of transfer weights to their prior, the own scenario first. 0: "
         "weights move without evidence.",
-        json_schema_extra={"unset": "0.003"},
+        json_schema_extra={"unset": "0.001"},
     )
     threads: int | None = Field(
         None, ge=0, description="Threads of LightGBM; 0: all cores.", json_schema_extra={"unset": "0"}

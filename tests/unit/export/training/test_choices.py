@@ -64,6 +64,15 @@ def test_a_line_gives_the_reasons() -> None:
     assert "learning_rate 0.002," in line
 
 
+def test_the_settings_state_what_identifies_weights() -> None:
+    """The weights of the loss that `crossrec settings` shows where they are not set."""
+    for name in ("own_weight", "transfer_pull"):
+        extra = TrainingSettings.model_fields[name].json_schema_extra
+        assert isinstance(extra, dict)
+        for kind in ("affine", "neural"):
+            assert float(str(extra["unset"])) == getattr(config_of(kind), name)
+
+
 def test_the_settings_state_the_kinds_values() -> None:
     """What `crossrec settings` says of learning rates is what the kinds have."""
     text = TrainingSettings.model_fields["learning_rate"].description or ""
