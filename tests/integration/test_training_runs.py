@@ -68,6 +68,17 @@ def test_transfer_weights_are_summed_up_over_test_contexts(out: Path) -> None:
     assert (np.array(transfer["mean"]) < 1).all()
 
 
+def test_a_run_holds_what_its_parts_say_of_the_test_rows(out: Path) -> None:
+    """P of the target scenario, and the probability without each source."""
+    table = pq.read_table(out / "sources.parquet")
+    np.testing.assert_array_equal(
+        RowSource(out.parents[1] / "rows", "test").columns("label")["row"], table.column("row").to_numpy()
+    )
+    own, without = table.column("own").to_numpy(), table.column("without").combine_chunks()
+    assert ((own > 0) & (own < 1)).all()
+    assert 3 * len(own) == len(without.flatten())
+
+
 def test_a_finished_run_is_kept_on_resume_and_only_then(settings: Settings, out: Path) -> None:
     """Resuming with the same choices does nothing; with others, or without resuming, the run is made again."""
     written = (out / "run.json").stat().st_mtime_ns
@@ -104,4 +115,5 @@ def test_settings_override_the_choices_of_a_kind(settings: Settings) -> None:
     chosen = settings.model_copy(update={"training": TrainingSettings(epochs=2, batch_rows=100)})
     run = read_run(train_run(chosen, "made", "popularity", 1, {"epochs": 1}))
     assert (1, 100) == (run["training"]["epochs"], run["training"]["batch_rows"])
-    assert not (chosen.data_dir / "made" / "runs" / "popularity-seed1" / "transfer.json").exists()
+    run_directory = chosen.data_dir / "made" / "runs" / "popularity-seed1"
+    assert not [name for name in ("transfer.json", "sources.parquet") if (run_directory / name).exists()]
