@@ -94,11 +94,11 @@ def plot_worth(figures: Figures, kind: str) -> Plot:
     draw_heatmap(axes, values, texts, targets, sources, (0.0, max(1e-9, *(v for line in values for v in line))))
     axes.set_xlabel("source scenario j, left out")
     axes.set_ylabel("target scenario i")
-    draw_title(axes, f"Worth of sources, {model_name(kind)}")
+    draw_title(axes, f"Worth in thousandths of log loss, {model_name(kind)}")
     return finish_plot(figure, f"Increase in log loss (thousandths) of {model_name(kind)} without each source.")
 
 
 def _thousandths(value: float | None, deviation: float | None) -> str:
     if value is None:
         return "-"
-    return f"{1000 * value:+.1f}" + ("" if deviation is None else f"\n±{1000 * deviation:.1f}")
+    return f"{1000 * value:+.2f}" + ("" if deviation is None else f"\n±{1000 * deviation:.2f}")
