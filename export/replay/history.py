@@ -181,6 +181,16 @@ def _labelled_chunk(table: pa.Table, config: FeatureConfig, first: int, until_s:
     )
 
 
+def train_times(reader: DatasetReader) -> Floats:
+    """Times of the labelled rows to train on, seconds since 1970."""
+    found = []
+    for batch in reader.batches("events", ["time", "label", "split"]):
+        table = pa.Table.from_batches([batch])
+        table = table.filter(pc.is_valid(table["label"]))
+        found.append(_seconds(table.filter(pc.equal(table["split"], "train"))["time"]))
+    return np.concatenate(found) if found else np.zeros(0)
+
+
 def count_users(reader: DatasetReader) -> int:
     """Number of users with events; memory holds their ids."""
     users: set[str] = set()

@@ -13,7 +13,7 @@ import numpy as np
 
 from export.datasets.storage import DatasetReader
 from export.datasets.texts import catalogue_texts, event_texts
-from export.replay.history import DatasetHistory, count_users, labelled_chunks, load_catalogue
+from export.replay.history import DatasetHistory, count_users, labelled_chunks, load_catalogue, train_times
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.progress import OnProgress
 from export.replay.replay import Replay
@@ -22,9 +22,13 @@ from export.rows.writer import TrainingRowsWriter
 from export.text_encoder import build_encoder
 from export.text_encoder.reading import choose_source, read_texts
 from export.text_encoder.sentence_encoders import AUTO, check_source
+from export.vectors.content_history import ContentHistory
+from export.vectors.interactions import read_interactions
+from export.vectors.schedule import VectorSchedule, period_starts
 from services.features.rows import Floats
 from services.features.schema import build_schema
 from services.infra.folder_lock import hold
+from services.registry.vectors_file import VECTORS, write_vectors
 from services.settings.load import Settings
 from services.store.columns import ColumnRowStore
 from services.text.encoder import encoder_exists, find_info, open_encoder
@@ -97,7 +101,8 @@ def _replay(
         data["text_encoder"] = {"name": info.source, "languages": info.languages, "reason": info.reason}
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, offline_share(users, user_share))
     replay, done = Replay(catalogue, schema, encoder, store, recorder), 0
-    with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data) as writer:
+    schedule = _schedule_vectors(settings, reader, catalogue, encoder)
+    with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data, schedule.at) as writer:
         for chunk in labelled_chunks(reader, settings.features, CHUNK_ROWS):
             replay.feed(chunk.behavior, chunk.behavior_text, chunk.requests)
 
@@ -110,7 +115,17 @@ def _replay(
                 progress,
             )
             done += len(chunk.time_s)
+        write_vectors(out / VECTORS, schedule.current)
     return len(recorder.users), users
+
+
+def _schedule_vectors(
+    settings: Settings, reader: DatasetReader, catalogue: DatasetHistory, encoder: Encoder
+) -> VectorSchedule:
+    """The vectors of items that requests may see, by the time of the rows to train on."""
+    interactions = read_interactions(reader, settings.features)
+    contents = ContentHistory(settings.features, encoder, interactions.items, catalogue.items)
+    return VectorSchedule(settings.features, interactions, contents, period_starts(train_times(reader)))
 
 
 def end_time_s(catalogue: DatasetHistory, times: Floats) -> float:

@@ -20,12 +20,13 @@ from export.datasets.tables import SPLITS
 from export.rows.reader import read_info
 from export.rows.writer import INFO_FILE
 from services.infra.folder_lock import hold
+from services.registry.vectors_file import VECTORS
 from services.settings.load import Settings
 from services.settings.private_files import make_private_directory
 from services.settings.training import DatasetSettings
 
 ROWS_FILE = "rows.parquet"
-SHARED_FILES = ("contexts.parquet", "moments.parquet", "texts.parquet")
+SHARED_FILES = ("contexts.parquet", "moments.parquet", "texts.parquet", VECTORS)
 
 
 def resplit_data(settings: Settings, data: str, method: str) -> str:
@@ -61,7 +62,8 @@ def resplit_rows(rows: Path, out: Path, rules: DatasetSettings) -> None:
     make_private_directory(out)
     made.unlink(missing_ok=True)
     for name in SHARED_FILES:
-        _share(rows / name, out / name)
+        if (rows / name).exists():  # rows without item vectors have no file of them
+            _share(rows / name, out / name)
     with pq.ParquetFile(rows / ROWS_FILE) as file:
         ids = file.read(columns=["user_id", "request_id", "time_s"])
         time_ms = np.round(ids["time_s"].to_numpy() * 1000).astype(np.int64)

@@ -19,7 +19,7 @@ from services.settings.places import INFO_FILE
 from services.text.encoder import find_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("services/features", "export/replay", "export/rows")
+CODE = ("services/features", "export/replay", "export/rows", "export/vectors")
 """Folders of the code that decides what a row holds."""
 
 

@@ -7,7 +7,7 @@ time.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,7 @@ from export.rows.provenance import digest_code
 from export.rows.requests import CurrentRows, LabelledRequests, Snapshots, read_moments
 from services.features.encode import Tensors, tensor_names
 from services.features.encode_moments import InexactShift, MomentRows, encode_moments
+from services.features.item_vectors import ItemVectors
 from services.features.rows import Ints
 from services.features.schema import Schema
 from services.features.tables import run_starts
@@ -44,11 +45,21 @@ class TrainingRowsWriter:
         encoder: fingerprint of the encoder.
         sources: scenarios in the order of the tensors.
         data: description of the source data, for training_rows.json.
+        vectors_at: learned item vectors that requests at a time may see, asked in order of time; None: there are none.
     """
 
-    def __init__(self, out: Path, schema: Schema, encoder: int, sources: Sequence[str], data: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        out: Path,
+        schema: Schema,
+        encoder: int,
+        sources: Sequence[str],
+        data: dict[str, Any],
+        vectors_at: Callable[[float], ItemVectors] | None = None,
+    ) -> None:
         make_private_directory(out)
         self._out, self._schema, self._encoder, self._sources, self._data = out, schema, encoder, list(sources), data
+        self._vectors_at = vectors_at
         self._files: dict[str, pq.ParquetWriter] = {}
         self._buffered: dict[str, list[pa.Table]] = {"contexts": [], "moments": [], "rows": []}
         self._counts = {"rows": 0, "contexts": 0, "moments": 0, "texts": 0}
@@ -98,7 +109,8 @@ class TrainingRowsWriter:
 
     def _add(self, snapshots: Snapshots, requests: LabelledRequests, stamp: Ints) -> None:
         moments = read_moments(snapshots, self._schema, self._encoder, self._sources, requests, stamp)
-        rows, tensors = moments.rows, encode_moments(self._schema, moments)
+        vectors = [self._vectors_at(time_s) for time_s in moments.time_s.tolist()] if self._vectors_at else []
+        rows, tensors = moments.rows, encode_moments(self._schema, moments, vectors)
         source = {scenario: number for number, scenario in enumerate(self._sources)}
         context = self._counts["contexts"] + rows.pair_request
         columns = {

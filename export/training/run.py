@@ -32,13 +32,14 @@ from export.models.runs import (
     selection_json,
 )
 from export.rows.provenance import require_current_rows
-from export.rows.reader import RowSource
+from export.rows.reader import RowSource, TrainingRowsError
 from export.rows.selection import Selection
 from export.training.choices import choose, describe
 from export.training.process_group import ProcessGroup, SingleProcess
 from export.training.train import ScoredRows, fit, score_rows
 from export.training.transfer import SourceScores, score_sources, transfer_summary
 from services.infra.folder_lock import hold
+from services.registry.vectors_file import VECTORS
 from services.registry.writer import register
 from services.settings.load import Settings
 from services.settings.private_files import make_private_directory
@@ -161,7 +162,18 @@ def _export_and_register(
             kind.export_batched(model, batched)
             metrics["onnx_batched_difference_max"] = check_batched(onnx, batched, source)
         contract = manifest(source.info, kind.name, run["seed"])
-        return register(registry, kind.name, onnx, contract, metrics, sample_requests(onnx, source), batched)
+        samples = sample_requests(onnx, source)
+        return register(registry, kind.name, onnx, contract, metrics, samples, batched, find_vectors_of(source))
+
+
+def find_vectors_of(source: RowSource) -> Path | None:
+    """The file of the item vectors that rows hold; None if they hold none. TrainingRowsError if it is missing."""
+    if not source.info["features"].get("item_vectors"):
+        return None
+    path = source.directory / VECTORS
+    if not path.is_file():
+        raise TrainingRowsError(f"{path} is missing, which a model of these rows needs: run `crossrec replay`")
+    return path
 
 
 def manifest(info: dict[str, Any], kind: str, seed: int) -> dict[str, Any]:

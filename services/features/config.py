@@ -37,6 +37,7 @@ class FeatureConfig:
             a listed type become features; an event below is no engagement, and its label is 0.
         category_levels: number of category levels kept, broad to fine; deeper ones are ignored.
         text_dims: length of text vectors.
+        item_vectors: length of learned item vectors; 0: none are learned.
         user_items: maximum of items kept per user over all scenarios.
         user_scenario_items: maximum of items kept per user and scenario.
         user_facets: maximum of categories and brands kept per user over all scenarios.
@@ -51,6 +52,7 @@ class FeatureConfig:
     liked_from: dict[str, float] = field(default_factory=dict)
     category_levels: int = 3
     text_dims: int = 64
+    item_vectors: int = 16
     user_items: int = 512
     user_scenario_items: int = 256
     user_facets: int = 512

@@ -4,6 +4,7 @@ One call encodes any number of requests at one time with their candidates, witho
 server encodes one request, the trainer a week of requests, with the same arithmetic.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from services.features.attributes import expand_categories, transform_attributes
 from services.features.encode_items import cross_names, encode_cross, encode_items, item_names
 from services.features.feature_rows import FeatureRows
 from services.features.item_columns import Singles
+from services.features.item_vectors import ItemVectors, no_vectors
 from services.features.opinions import (
     Prior,
     describe_opinions,
@@ -59,20 +61,23 @@ def leading_shapes(items: int, scenarios: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def encode(schema: Schema, rows: FeatureRows, prior: Prior | None = None) -> Tensors:
+def encode(
+    schema: Schema, rows: FeatureRows, prior: Prior | None = None, vectors: Sequence[ItemVectors] = ()
+) -> Tensors:
     """The tensors of the requests.
 
     Args:
         schema: the feature schema.
         rows: the requests' rows.
         prior: what is expected of opinions, per request; None: what the scenarios' rows say, for all of them.
+        vectors: learned vectors of items, per request, or one for all of them; empty: none are known.
     """
     language = language_vectors(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)
     overall = language_vectors(rows.user, rows)[:, None]
     text = rows.items.text[rows.pair_item].astype(np.float32)
     if prior is None and schema.config.liked_from:
         prior = population_prior(schema.config, rows.scenario_activity, 1)
-    item = encode_items(schema, rows, prior)
+    item = encode_items(schema, rows, prior, vectors or (no_vectors(schema.config),))
     cross = encode_cross(schema, rows, prior)
     item[:, -1] = text_similarity(text, overall, rows.pair_request)[:, 0]
     cross[:, :, -1] = text_similarity(text, language, rows.pair_request)

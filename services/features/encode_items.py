@@ -3,12 +3,15 @@
 The last column of each candidate, the similarity of texts, is left to `encode`: this module knows no texts.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from services.features.attributes import transform_attributes
 from services.features.config import FeatureConfig
 from services.features.feature_rows import FeatureRows
 from services.features.item_columns import PrecomputedActivity, Singles
+from services.features.item_vectors import ItemVectors, fill_vectors, vector_names, vector_width
 from services.features.matching import (
     TableLookup,
     fill_habits,
@@ -50,6 +53,7 @@ def item_names(config: FeatureConfig) -> tuple[str, ...]:
         *(f"user_{name}" for name in match_names(config)),
         *habit_names(config),
         *user_opinion_names(config),
+        *vector_names(config),
         "user_text_similarity",
     )
 
@@ -66,7 +70,7 @@ def cross_names(config: FeatureConfig) -> tuple[str, ...]:
     )
 
 
-def encode_items(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Singles:
+def encode_items(schema: Schema, rows: FeatureRows, prior: Prior | None, vectors: Sequence[ItemVectors]) -> Singles:
     """Population and user features of each candidate and its facets, named by `item_names`: [N, X]."""
     config = schema.config
     totals_and_repeats, rate = population_features(config, rows.time_s, rows.item_activity)
@@ -84,13 +88,15 @@ def encode_items(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Sing
     width = all_users.shape[1]
     matched = width + match_width(config)
     habits = matched + habit_width(config)
-    out = np.empty((len(rows.pair_item), habits + user_opinion_width(config) + 1), np.float32)
+    learned = habits + user_opinion_width(config)
+    out = np.empty((len(rows.pair_item), learned + vector_width(config) + 1), np.float32)
     out[:, :width] = all_users[rows.pair_item]
     item, facet = _lookup_tables(schema, rows, rows.user, rows.pair_request)
     fill_matches(config, rows, item, facet, out[:, width:matched])
     fill_habits(config, rows, item, facet, (rate, facet_rate), out[:, matched:habits])
     if prior:
-        fill_user_opinions(config, rows, prior, out[:, habits:-1])
+        fill_user_opinions(config, rows, prior, out[:, habits:learned])
+    fill_vectors(config, rows, vectors, out[:, learned:-1])
     return out
 
 

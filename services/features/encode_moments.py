@@ -5,6 +5,7 @@ moved in time until all moments are now: what is encoded then is exact, since on
 their moment by as much as before. Knows nothing of where rows come from.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from services.features.encode import Tensors, encode, encode_scenarios, language_vectors, text_similarity
 from services.features.feature_rows import FeatureRows
+from services.features.item_vectors import ItemVectors
 from services.features.opinions import population_prior
 from services.features.rows import Block, Floats, Ints, Ragged
 from services.features.schema import Schema, View
@@ -68,8 +70,8 @@ def _shift(times: Floats, by_s: Floats) -> Floats:
     return np.where(times == 0, 0.0, moved)
 
 
-def encode_moments(schema: Schema, moments: MomentRows) -> Tensors:
-    """The tensors of the requests; `scenario` is [M, J, S]."""
+def encode_moments(schema: Schema, moments: MomentRows, vectors: Sequence[ItemVectors] = ()) -> Tensors:
+    """The tensors of the requests; `scenario` is [M, J, S]. `vectors` are those of each moment, or none are known."""
     rows, sources = moments.rows, moments.sources
     scenario = encode_scenarios(schema, rows).astype(np.float32)
     own = np.arange(sources)
@@ -78,7 +80,8 @@ def encode_moments(schema: Schema, moments: MomentRows) -> Tensors:
     if schema.config.liked_from:
         of_moment = population_prior(schema.config, rows.scenario_activity, len(moments.time_s))
         prior = of_moment.take(moments.request_moment)
-    tensors = encode(schema, narrow, prior)
+    of_request = [vectors[moment] for moment in moments.request_moment.tolist()] if vectors else ()
+    tensors = encode(schema, narrow, prior, of_request)
     if len(moments.time_s) > 1:
         _compare_texts_alone(moments, tensors)
     return replace(tensors, scenario=scenario.reshape(len(moments.time_s), sources, -1))

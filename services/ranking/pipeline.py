@@ -93,7 +93,8 @@ def rank_candidates(ranker: Ranker, query: RankQuery, time_left_s: Callable[[], 
     rows = hydrate(ranker.schema, ranker.rows, query, scenarios, user, degradations)
     timings.end("hydrate")
     left_s = check_deadline(time_left_s)
-    tensors = encode(ranker.schema, rows.features)
+    vectors = assignment.model.vectors
+    tensors = encode(ranker.schema, rows.features, vectors=vectors)
     timings.end("encode")
     scores = assignment.model.score(tensors, posterior, left_s)
     timings.end("score")
@@ -105,7 +106,12 @@ def rank_candidates(ranker: Ranker, query: RankQuery, time_left_s: Callable[[], 
     target = target_scenario(query, scenarios, posterior)
     reply = respond(assignment, query, target, scenarios, posterior, rows, scores, chosen, degradations)
     timings.end("respond")
-    ranker.models.observe(assignment, tensors, posterior, scores)
+    ranker.models.observe(
+        assignment,
+        lambda wanted: tensors if wanted is vectors else encode(ranker.schema, rows.features, vectors=wanted),
+        posterior,
+        scores,
+    )
     trace = RankTrace(target, scenarios, posterior, rows, tensors, scores, chosen, reply)
     notify_observers(ranker, RankOutcome(query, assignment, degradations, timings, trace))
     return reply
@@ -140,7 +146,8 @@ def warm_up(ranker: Ranker) -> None:
         pair_item=zeros,
         context=np.zeros((1, len(schema.config.columns_of("context")))),
     )
-    ranker.models.assign("").model.score(encode(schema, rows), np.ones(1))
+    model = ranker.models.assign("").model
+    model.score(encode(schema, rows, vectors=model.vectors), np.ones(1))
     if ranker.recogniser:
         width = len(recognition_names(schema.config, ranker.recogniser.sources))
         ranker.recogniser.posterior(np.zeros((1, width), np.float32))

@@ -1,6 +1,7 @@
 """The interface of a scoring model: one method, its result, and a fake. Knows no graph."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -8,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from services.features.encode import Tensors
+from services.features.item_vectors import ItemVectors
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class ScoringModel(Protocol):
 
     version: str
 
+    @property
+    def vectors(self) -> Sequence[ItemVectors]:
+        """The learned item vectors that the model was trained on, for its tensors; none, or one."""
+        ...
+
     def score(self, tensors: Tensors, target: np.ndarray, time_left_s: float = ..., /) -> Scores:
         """Scores of the candidates; target [J] is the posterior over target scenarios.
 
@@ -43,6 +50,7 @@ class FakeModel:
     """A model for tests: preference rises with the first item feature, weights follow the target."""
 
     version = "fake/1"
+    vectors: Sequence[ItemVectors] = ()
 
     def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = math.inf, /) -> Scores:
         """P[n, j] = sigmoid of item feature 0; M[j] = (1 + target[j]) / 2."""

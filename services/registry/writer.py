@@ -1,9 +1,9 @@
 """Writes versions into the model registry.
 
-A version is `<dir>/<name>/<version>/` with model.onnx, manifest.json, metrics.json and samples.npz. If a kind of model
-has a graph for batches of requests, it is batched.onnx. In a directory a version appears atomically: it is
-written to a temporary directory and renamed. In object storage its manifest is written last, and a directory
-without a manifest is not a version. Knows files only.
+A version is `<dir>/<name>/<version>/` with model.onnx, manifest.json, metrics.json, samples.npz and, where rows hold
+learned item vectors, vectors.npz. If a kind of model has a graph for batches of requests, it is batched.onnx. In a
+directory a version appears atomically: it is written to a temporary directory and renamed. In object storage its
+manifest is written last, and a directory without a manifest is not a version. Knows files only.
 """
 
 import json
@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from services.registry.reader import BATCHED, FORMAT, MANIFEST, METRICS, MODEL, Registry, describe_file
 from services.registry.rollout import SERVING, Rollout, ServingState, serialize_serving
 from services.registry.samples import SAMPLES, Sample, write_samples
+from services.registry.vectors_file import VECTORS
 
 _VERSIONED = ("crossrec", "torch", "scikit-learn", "skl2onnx", "onnx", "onnxruntime-gpu", "numpy", "feast")
 
@@ -33,14 +34,16 @@ def register(
     metrics: dict[str, Any],
     samples: Sequence[Sample] = (),
     batched: Path | None = None,
+    vectors: Path | None = None,
 ) -> str:
     """Add a model as the newest version of a registry (directory or URL); returns its location.
 
     A first version serves at once, a later one only when it is promoted. `manifest` describes the model and its
     requirements (kind, fingerprints, tensors, features, data); name, version, time, package versions, and size and
     SHA-256 of the files that serving reads are added here. A server scores `samples` before the version serves.
-    `batched` is the graph for batches of requests, if the kind has one. Two processes that register the same name in
-    object storage at the same time may take the same number; in a directory one of them fails.
+    `batched` is the graph for batches of requests, if the kind has one; `vectors` are the item vectors that its rows
+    hold. Two processes that register the same name in object storage at the same time may take the same number; in a
+    directory one of them fails.
     """
     files, root = fsspec.core.url_to_fs(str(registry))
     parent = f"{str(root).rstrip('/')}/{name}"
@@ -49,6 +52,8 @@ def register(
         shutil.copyfile(onnx, staged / MODEL)
         if batched:
             shutil.copyfile(batched, staged / BATCHED)
+        if vectors:
+            shutil.copyfile(vectors, staged / VECTORS)
         if samples:
             write_samples(staged / SAMPLES, samples)
         version = _next_version(files, parent)

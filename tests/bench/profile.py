@@ -72,7 +72,7 @@ class TimedModel:
     """Wraps a model and times its scoring."""
 
     def __init__(self, model: ScoringModel, timed: Callable[..., Any]) -> None:
-        self.version, self._score = model.version, timed("score", model.score)
+        self.version, self.vectors, self._score = model.version, model.vectors, timed("score", model.score)
 
     def score(self, tensors: Any, target: np.ndarray, left_s: float = FOREVER_S, /) -> Scores:
         """Score with the wrapped model."""

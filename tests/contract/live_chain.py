@@ -30,6 +30,7 @@ class AffineModel:
     """P and M affine in all features with fixed weights, as the reference model is: every feature counts."""
 
     version = "affine/0"
+    vectors = ()
 
     def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         """M[i, j] from scenario and language of i and j; P[n, j] from all features, and L_uj times the item's text."""

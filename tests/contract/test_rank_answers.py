@@ -33,6 +33,7 @@ class UnevenModel:
     """Preferences that differ by item and scenario, in request order: P[n, j] = (n + 1) / (N + j + 1)."""
 
     version = "uneven/2"
+    vectors = ()
 
     def score(self, tensors: Tensors, target: np.ndarray, _left_s: float = 0.0) -> Scores:
         items, scenarios = tensors.cross.shape[:2]

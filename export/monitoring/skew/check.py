@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from services.errors import CrossRecError
 from services.features.encode import Tensors, tensor_names
 from services.features.schema import Schema, build_schema
 from services.ranking.served_log.tensors import InvalidTensor, unpack_tensors
+from services.registry.reader import Registry
+from services.registry.vectors_file import find_vectors
 from services.server.security.pseudonyms import open_pseudonymizer
 from services.settings.load import Settings
 from services.text.encoder import open_encoder
@@ -140,7 +143,8 @@ def check_skew(
     )
     accumulator = SkewAccumulator(schema, exclusions, tolerance)
     history = pseudonymize_users(load_history(reader, schema.config), pseudonymize)
-    replay_requests(history, schema, encoder, records, accumulator.add)
+    registry = Registry(settings.registry_dir, settings.registry_cache_dir)
+    replay_requests(history, schema, encoder, records, accumulator.add, cache(partial(find_vectors, registry)))
     return SkewReport(
         {**counts, "compared": accumulator.compared, "unreadable": counts["unreadable"] + accumulator.unreadable},
         {reason: accumulator.reasons[reason] for reason in REASONS},

@@ -16,11 +16,13 @@ from export.rows.requests import LabelledRequests, read_feature_rows
 from services.features.attributes import category_values
 from services.features.encode import Tensors, encode
 from services.features.feature_rows import encode_context
+from services.features.item_vectors import ItemVectors
 from services.features.schema import Schema
 from services.store.columns import ColumnRowStore
 from services.text.protocol import Encoder
 
 OnTensors = Callable[[ServedRanking, Tensors], None]
+VectorsOf = Callable[[str], Sequence[ItemVectors]]
 
 
 def sources_of(record: ServedRanking) -> tuple[str, ...]:
@@ -39,8 +41,12 @@ def replay_requests(
     encoder: Encoder,
     records: Sequence[ServedRanking],
     on_tensors: OnTensors,
+    vectors_of: VectorsOf = lambda _: (),
 ) -> None:
-    """Call `on_tensors` with each record and the tensors that the replay computes for its request, in order of time."""
+    """Call `on_tensors` with each record and the tensors that the replay computes for its request, in order of time.
+
+    `vectors_of` finds the item vectors of a model version, like neural/3.
+    """
     ordered = sorted(records, key=requested_at_s)
     store = ColumnRowStore(schema)
 
@@ -50,7 +56,7 @@ def replay_requests(
             rows = read_feature_rows(
                 store, schema, encoder.fingerprint, sources_of(record), _candidates(schema, record)
             )
-            on_tensors(record, encode(schema, rows))
+            on_tensors(record, encode(schema, rows, vectors=vectors_of(record.answer.model_version)))
 
     with_requests = replace(history, requests=_cut_times(schema, ordered))
     Replay(with_requests, schema, encoder, store).run(

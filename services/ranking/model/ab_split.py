@@ -1,6 +1,6 @@
 """The A/B split: the models that serve, the assignment of users to the arms of an experiment, the shadow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import log
@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from services.features.encode import Tensors
+from services.features.item_vectors import ItemVectors
 from services.registry.model import Scores, ScoringModel
 
 
@@ -25,6 +26,10 @@ class Assignment:
     arm: str = ""
 
 
+TensorsFor = Callable[[Sequence[ItemVectors]], Tensors]
+"""The tensors of a request for a model that was trained on these item vectors."""
+
+
 class ServingModels(Protocol):
     """Assigns a model to each user, and is notified of the scores."""
 
@@ -32,7 +37,7 @@ class ServingModels(Protocol):
         """The model of a user; holds for the whole request, even if another version is promoted meanwhile."""
         ...
 
-    def observe(self, assignment: Assignment, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
+    def observe(self, assignment: Assignment, tensors_for: TensorsFor, target: np.ndarray, scores: Scores) -> None:
         """Called with the scores after the answer is ready; returns at once. The arrays must not change later."""
         ...
 
@@ -48,7 +53,7 @@ class FixedModel:
         del user_id
         return self._assignment
 
-    def observe(self, assignment: Assignment, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
+    def observe(self, assignment: Assignment, tensors_for: TensorsFor, target: np.ndarray, scores: Scores) -> None:
         """Does nothing."""
 
 

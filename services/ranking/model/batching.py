@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from services.features.encode import Tensors
+from services.features.item_vectors import ItemVectors
 from services.registry.model import Scores
 from services.server.logging import log_event
 
@@ -31,6 +32,7 @@ class BatchModel(Protocol):
     """Scores one request, or a batch of requests with the same number of scenarios."""
 
     version: str
+    vectors: Sequence[ItemVectors]
 
     def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
         """Scores of one request."""
@@ -66,7 +68,7 @@ class BatchingModel:
         self, model: BatchModel, wait_s: float, most: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._model, self._wait_s, self._most, self._clock = model, wait_s, most, clock
-        self.version = model.version
+        self.version, self.vectors = model.version, model.vectors
         self._changed = threading.Condition()
         self._open: dict[int, _PendingBatch] = {}
         self._run_s = 0.0

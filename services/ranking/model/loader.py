@@ -19,6 +19,7 @@ from services.registry.compatibility import model_differences
 from services.registry.model import ScoringModel
 from services.registry.reader import BATCHED, MODEL, ModelMismatch, ModelUnavailable, Registry, Version
 from services.registry.samples import SAMPLES, check_samples, read_samples
+from services.registry.vectors_file import VECTORS, read_vectors
 from services.server.logging import log_event
 
 WARM_ITEMS = (1, 30, 100, 500, 2000)
@@ -60,7 +61,8 @@ class ModelLoader:
             raise ModelMismatch(f"model {where} does not fit this server: {'; '.join(differences)}")
         directory = self._registry.fetch(version, manifest)
         try:
-            model = OnnxModel(directory / MODEL, str(version), self._providers, self._execution)
+            vectors = [read_vectors((directory / VECTORS).read_bytes())] if VECTORS in manifest["files"] else []
+            model = OnnxModel(directory / MODEL, str(version), self._providers, self._execution, vectors)
             if SAMPLES in manifest["files"]:
                 worst = check_samples(model, read_samples((directory / SAMPLES).read_bytes()))
                 log_event(_logger, "model_checked", model=str(version), samples_difference_max=worst)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from services.features.encode import Tensors
+from services.features.item_vectors import ItemVectors
 from services.ranking.model.execution import ExecutionConfig
 from services.ranking.model.onnx_session import Graph, open_graph
 from services.registry.model import Scores
@@ -26,6 +27,7 @@ class OnnxModel:
         version: name and version.
         providers: execution providers, best first; all must be obtained.
         execution: how graphs are run.
+        vectors: the learned item vectors that the model was trained on; none, or one.
     """
 
     def __init__(
@@ -34,13 +36,14 @@ class OnnxModel:
         version: str,
         providers: Sequence[str],
         execution: ExecutionConfig = ExecutionConfig(),  # noqa: B008 - it cannot be changed
+        vectors: Sequence[ItemVectors] = (),
     ) -> None:
         self._graph = open_graph(path, providers, execution)
         self._batched_graph: Graph | None = None
         if execution.batch_wait_ms > 0 and (batched := path.with_name(BATCHED)).exists():
             self._batched_graph = open_graph(batched, providers, execution)
         self._contexts = execution.batch_requests if execution.buckets else 0
-        self.version = version
+        self.version, self.vectors = version, vectors
 
     @property
     def supports_batching(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from services.features.encode import Tensors
+from services.ranking.model.ab_split import TensorsFor
 from services.ranking.model.agreement import Agreement, ShadowComparison, compare_scores
 from services.registry.model import Scores, ScoringModel
 from services.server.logging import log_event
@@ -36,7 +36,7 @@ class _ShadowRequest:
 
     served: str
     candidate: ScoringModel
-    tensors: Tensors
+    tensors_for: TensorsFor
     target: np.ndarray
     scores: Scores
 
@@ -81,11 +81,13 @@ class ShadowScorer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def offer(self, served: str, candidate: ScoringModel, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
+    def offer(
+        self, served: str, candidate: ScoringModel, tensors_for: TensorsFor, target: np.ndarray, scores: Scores
+    ) -> None:
         """Enqueue a request for a candidate, or drop it; returns at once."""
         if random.random() >= self._share:  # noqa: S311 - a sample, not a secret
             return
-        request = _ShadowRequest(served, candidate, tensors, target, scores)
+        request = _ShadowRequest(served, candidate, tensors_for, target, scores)
         try:
             self._queue.put_nowait(request)
         except queue.Full:
@@ -114,7 +116,8 @@ class ShadowScorer:
 
     def _compare(self, request: _ShadowRequest) -> None:
         try:
-            agreement = compare_scores(request.scores, request.candidate.score(request.tensors, request.target))
+            tensors = request.tensors_for(request.candidate.vectors)
+            agreement = compare_scores(request.scores, request.candidate.score(tensors, request.target))
         except Exception as error:
             # A candidate may fail in any way; that must end neither the thread nor the comparison.
             self._count_failure(request, error)

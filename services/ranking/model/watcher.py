@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from services.errors import CrossRecError
-from services.features.encode import Tensors
-from services.ranking.model.ab_split import Assignment, Deployment, WeightedArm
+from services.ranking.model.ab_split import Assignment, Deployment, TensorsFor, WeightedArm
 from services.ranking.model.shadow import ShadowScorer
 from services.registry.model import Scores, ScoringModel
 from services.registry.reader import ModelUnavailable, Registry, RegistryUnavailable, Version, find_version
@@ -95,10 +94,10 @@ class WatchedModels:
         """The model of a user."""
         return self.deployment.assign(user_id)
 
-    def observe(self, assignment: Assignment, tensors: Tensors, target: np.ndarray, scores: Scores) -> None:
+    def observe(self, assignment: Assignment, tensors_for: TensorsFor, target: np.ndarray, scores: Scores) -> None:
         """Offer a scored request to the shadow, if there is one."""
         if (candidate := self.deployment.shadow) is not None:
-            self._shadow.offer(assignment.model.version, candidate, tensors, target, scores)
+            self._shadow.offer(assignment.model.version, candidate, tensors_for, target, scores)
 
     def poll(self) -> None:
         """Poll the registry once: load versions that should serve. Errors are kept in `problems`, not raised."""

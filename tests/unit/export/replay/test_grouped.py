@@ -21,6 +21,7 @@ from services.features.config import DAY_S, HOUR_S, Attribute, FeatureConfig
 from services.features.event_types import EVENT_TYPE_TABLE, EVENT_TYPES
 from services.features.events import Events
 from services.features.hashing import keys64
+from services.features.item_vectors import ItemVectors, no_vectors
 from services.features.profile import ProfileUpdates
 from services.features.schema import Schema, build_schema
 from services.store.columns import ColumnRowStore
@@ -52,6 +53,27 @@ CONFIG = FeatureConfig(
     liked_from={"rating": 4.0, "click": 5.0},
 )
 SCHEMA = build_schema(CONFIG)
+
+
+def vectors_of(items: int, seed: int) -> ItemVectors:
+    """Vectors of some of the items."""
+    random, dims = np.random.default_rng(seed), CONFIG.item_vectors
+    key = np.sort(keys64(f"i{number}" for number in range(items)))
+    return replace(
+        no_vectors(CONFIG),
+        key=key,
+        vector=random.normal(size=(items, dims + 1)).astype(np.float32),
+        users=random.integers(1, 9, items).astype(np.float32),
+        text_vector=random.normal(size=(CONFIG.text_dims + 1, dims + 1)).astype(np.float32),
+    )
+
+
+PERIODS = (no_vectors(CONFIG), vectors_of(6, 0), vectors_of(10, 1))
+
+
+def vectors_at(time_s: float) -> ItemVectors:
+    """None at first, then two periods with vectors of their own."""
+    return PERIODS[int((time_s > T0 + 5 * DAY_S) + (time_s > T0 + 20 * DAY_S))]
 
 
 def words(random: np.random.Generator) -> str:
@@ -153,7 +175,7 @@ Way = Callable[[Replay, OfflineRecorder, TrainingRowsWriter, ColumnRowStore], No
 def replay_into(out: Path, past: DatasetHistory, way: Way, schema: Schema = SCHEMA) -> ColumnRowStore:
     store, encoder = ColumnRowStore(schema), HashingEncoder(CONFIG.text_dims)
     recorder = OfflineRecorder(store, schema, out / "offline", 0.5)
-    with recorder, TrainingRowsWriter(out / "rows", schema, encoder.fingerprint, SOURCES, {}) as writer:
+    with recorder, TrainingRowsWriter(out / "rows", schema, encoder.fingerprint, SOURCES, {}, vectors_at) as writer:
         way(Replay(past, schema, encoder, store, recorder), recorder, writer, store)
     return store
 

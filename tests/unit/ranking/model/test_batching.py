@@ -26,6 +26,7 @@ class RecordingModel:
 
     def __init__(self, model: OnnxModel) -> None:
         self._model, self.version, self.runs = model, model.version, list[int]()
+        self.vectors = model.vectors
 
     def score(self, tensors: Tensors, target: np.ndarray) -> Scores:
         self.runs.append(1)

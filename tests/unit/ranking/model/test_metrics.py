@@ -31,7 +31,7 @@ def test_arms_problems_swaps_and_the_shadow_are_collected(tmp_path: Path) -> Non
     served = models.assign("ann")
     sample = samples_of(served.model, SCHEMA)[1]
     for _ in range(2):
-        models.observe(served, sample.tensors, sample.target, sample.expected)
+        models.observe(served, lambda _: sample.tensors, sample.target, sample.expected)
     collected = CollectorRegistry()
     collected.register(ModelMetrics(models))
     weights = {("tiny/1", "control"): 0.75, ("tiny/2", "b"): 0.25, ("tiny/3", "shadow"): 0.0}

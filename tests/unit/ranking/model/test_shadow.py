@@ -62,7 +62,7 @@ def test_agreement_of_two_models() -> None:
 
 
 def offer(shadow: ShadowScorer, candidate: FakeModel, served: str = "fake/1") -> None:
-    shadow.offer(served, candidate, TENSORS, TARGET, FakeModel().score(TENSORS, TARGET))
+    shadow.offer(served, candidate, lambda _: TENSORS, TARGET, FakeModel().score(TENSORS, TARGET))
 
 
 def wait_for(shadow: ShadowScorer, requests: int, candidate: str = "fake/1") -> None:

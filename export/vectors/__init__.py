@@ -1,0 +1,1 @@
+"""Learns vectors of items from the events of a data set, period by period."""
