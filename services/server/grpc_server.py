@@ -40,12 +40,13 @@ TAKE_TIMEOUT_S, TAKE_GRACE_S = 60.0, 5.0
 SEND_TIMEOUT_S = 1.0
 """Seconds that a client has to take a status that it watches: sending holds a thread."""
 
-SPARE_CALLS = 4096
+SPARE_CALLS = 1024
 """Calls beyond the threads, which wait until one has rejected them: a burst of calls without messages comes in faster
 than threads can refuse it, and gRPC itself would refuse other calls along with it."""
 
-NEVER = 2**31 - 1
-"""Of calls that have not come to Python yet, gRPC would cancel some at random, whosever they are, from 1,000 on."""
+PENDING_CALLS, MOST_PENDING_CALLS = 2000, 2500
+"""Of calls that have not come to Python yet, gRPC cancels some at random, whosever they are, from the first number on
+(by default 1,000), and all beyond the second: each takes about 50 kB."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def build_server(
         # Clients may send keepalive pings, too, more often than every 5 minutes, and stay connected.
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.max_concurrent_streams", protection.max_streams),
-        ("grpc.server.max_pending_requests", NEVER),
-        ("grpc.server.max_pending_requests_hard_limit", NEVER),
+        ("grpc.server.max_pending_requests", PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MOST_PENDING_CALLS),
     )
     reads = WaitLimits(max(1, READ_BYTES // limits.max_request_bytes), protection.message_timeout_s)
     cancelled = cancelled_calls_log()
