@@ -14,7 +14,7 @@ from services.features.attributes import expand_categories, transform_attributes
 from services.features.encode_items import cross_names, encode_cross, encode_items, item_names
 from services.features.feature_rows import FeatureRows
 from services.features.item_columns import Singles
-from services.features.item_vectors import ItemVectors, no_vectors
+from services.features.item_vectors import ItemVectors
 from services.features.opinions import (
     Prior,
     describe_opinions,
@@ -77,7 +77,7 @@ def encode(
     text = rows.items.text[rows.pair_item].astype(np.float32)
     if prior is None and schema.config.liked_from:
         prior = population_prior(schema.config, rows.scenario_activity, 1)
-    item = encode_items(schema, rows, prior, vectors or (no_vectors(schema.config),))
+    item = encode_items(schema, rows, prior, vectors)
     cross = encode_cross(schema, rows, prior)
     item[:, -1] = text_similarity(text, overall, rows.pair_request)[:, 0]
     cross[:, :, -1] = text_similarity(text, language, rows.pair_request)

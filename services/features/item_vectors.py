@@ -64,20 +64,23 @@ class ItemVectors:
 
     def find(self, key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """Index of each key [...], and whether it is there."""
-        if not len(self.key):
-            return np.zeros(key.shape, np.int64), np.zeros(key.shape, bool)
-        place = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
-        return place, self.key[place] == key
+        return _find(self.key, key)
 
     def of_content(self, text: Singles, facet_key: Ints) -> Singles:
         """What text vectors [N, T] and facets [N, F] say of items: [N, D + 1]."""
         known = np.concatenate([text, np.ones((len(text), 1), np.float32)], axis=1)
         result: Singles = np.einsum("nt,td->nd", known, self.text_vector)
         if len(self.facet_key):
-            place = np.minimum(np.searchsorted(self.facet_key, facet_key), len(self.facet_key) - 1)
-            found = (self.facet_key[place] == facet_key)[..., None]
-            result += np.where(found, self.facet_vector[place], np.float32(0)).sum(axis=1)
+            place, found = _find(self.facet_key, facet_key)
+            result += np.where(found[..., None], self.facet_vector[place], np.float32(0)).sum(axis=1)
         return result
+
+
+def _find(known: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    if not len(known):
+        return np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, bool)
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return place, known[place] == wanted
 
 
 def no_vectors(config: FeatureConfig) -> ItemVectors:
@@ -113,10 +116,13 @@ def fill_vectors(config: FeatureConfig, rows: FeatureRows, vectors: Sequence[Ite
     Args:
         config: feature settings.
         rows: the requests' rows.
-        vectors: [R] of each request; or one, for all of them.
+        vectors: [R] of each request; or one, for all of them; empty: none are known, all columns are 0.
         out: [N, columns] named by `vector_names`.
     """
     if not config.item_vectors:
+        return
+    if not vectors:
+        out[:] = 0.0
         return
     of_users = _read_users(config, rows)
     if len(vectors) == 1:

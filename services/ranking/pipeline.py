@@ -6,15 +6,16 @@ knows gRPC, Kafka or Feast.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crossrec.ranking.v1 import ranking_pb2 as pb
 from services.errors import DeadlinePassed
-from services.features.encode import encode
+from services.features.encode import Tensors, encode
 from services.features.feature_rows import assemble_rows
+from services.features.item_vectors import ItemVectors
 from services.features.recognition import recognition_names
 from services.features.rows import default_block
 from services.features.schema import Schema
@@ -106,12 +107,12 @@ def rank_candidates(ranker: Ranker, query: RankQuery, time_left_s: Callable[[], 
     target = target_scenario(query, scenarios, posterior)
     reply = respond(assignment, query, target, scenarios, posterior, rows, scores, chosen, degradations)
     timings.end("respond")
-    ranker.models.observe(
-        assignment,
-        lambda wanted: tensors if wanted is vectors else encode(ranker.schema, rows.features, vectors=wanted),
-        posterior,
-        scores,
-    )
+
+    def tensors_for(wanted: Sequence[ItemVectors]) -> Tensors:
+        same = wanted is vectors or not (wanted or vectors)
+        return tensors if same else encode(ranker.schema, rows.features, vectors=wanted)
+
+    ranker.models.observe(assignment, tensors_for, posterior, scores)
     trace = RankTrace(target, scenarios, posterior, rows, tensors, scores, chosen, reply)
     notify_observers(ranker, RankOutcome(query, assignment, degradations, timings, trace))
     return reply

@@ -61,7 +61,7 @@ class ModelLoader:
             raise ModelMismatch(f"model {where} does not fit this server: {'; '.join(differences)}")
         directory = self._registry.fetch(version, manifest)
         try:
-            vectors = [read_vectors((directory / VECTORS).read_bytes())] if VECTORS in manifest["files"] else []
+            vectors = (read_vectors((directory / VECTORS).read_bytes()),) if VECTORS in manifest["files"] else ()
             model = OnnxModel(directory / MODEL, str(version), self._providers, self._execution, vectors)
             if SAMPLES in manifest["files"]:
                 worst = check_samples(model, read_samples((directory / SAMPLES).read_bytes()))
