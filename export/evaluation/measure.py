@@ -24,7 +24,7 @@ from export.evaluation.groups import (
     group_sum,
     ranks,
 )
-from export.evaluation.metrics import SMALLEST
+from export.evaluation.metrics import row_log_losses
 
 K = 10
 """Length of a recommended list."""
@@ -112,9 +112,8 @@ def _row_ratios(rows: GroupedRows, probability: Floats, threshold: float) -> dic
 
     count, hits = per_user(np.ones(len(classified))), per_user(classified & positive)
     predicted, actual = per_user(classified), per_user(positive)
-    clipped = np.clip(probability, SMALLEST, 1 - SMALLEST)
     return {
-        "log_loss": RatioMetric(per_user(-np.log(np.where(positive, clipped, 1 - clipped))), count),
+        "log_loss": RatioMetric(per_user(row_log_losses(positive, probability)), count),
         "accuracy": RatioMetric(per_user(classified == positive), count),
         "precision": RatioMetric(hits, predicted),
         "recall": RatioMetric(hits, actual),

@@ -23,6 +23,13 @@ def cross_entropy(label: Ints, probability: Floats) -> float:
     return float(log_loss(label, np.clip(probability, SMALLEST, 1 - SMALLEST), labels=[0, 1]))
 
 
+def row_log_losses(positive: NDArray[np.bool_], probability: Floats) -> Floats:
+    """Log loss of each row, in nats; NaN where there is no probability. Arrays that broadcast."""
+    clipped = np.clip(probability, SMALLEST, 1 - SMALLEST)
+    losses: Floats = -np.log(np.where(positive, clipped, 1 - clipped))
+    return losses
+
+
 def grouped_auc(label: Ints, score: Floats, group: NDArray[np.object_]) -> float:
     """GAUC: AUC within each group (user), weighted by the groups' rows; groups of one class are left out."""
     code = encode_ids(group)

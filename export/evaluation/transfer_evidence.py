@@ -20,14 +20,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from export.evaluation.bootstrap import RatioMetric, estimate, json_number, percentile_interval
 from export.evaluation.groups import Floats, Ints, group_sum
 from export.evaluation.measure import ece_metric
-from export.evaluation.metrics import SMALLEST
+from export.evaluation.metrics import row_log_losses
 from export.evaluation.rows import EvaluationError, EvaluationRows, select_rows
 from export.evaluation.runs import Predictions, SourcePredictions
+from services.features.population import shares
+from services.ranking.model.agreement import rank_correlation as spearman
 
 Mask = NDArray[np.bool_]
 
@@ -46,7 +47,7 @@ def transfer_evidence(rows: EvaluationRows, runs: Sequence[Predictions], counts:
     if any(first["sources"] != second["sources"] for first, second in pairwise(summaries)):
         raise EvaluationError(f"transfer.json of {runs[0].kind}: field sources: differs between seeds: train again")
     weights = np.array([part["mean"] for part in summaries], float)
-    share, targets = row_shares(weights), _targets(rows)
+    share, targets = shares(weights), _targets(rows)
     parts = [run.sources for run in runs if run.sources is not None]
     known = len(parts) == len(runs)
     return {
@@ -62,13 +63,6 @@ def transfer_evidence(rows: EvaluationRows, runs: Sequence[Predictions], counts:
     }
 
 
-def row_shares(weights: Floats) -> Floats:
-    """Weights [..., I, J] divided by their row's sum; a row of zeros stays."""
-    total = weights.sum(axis=-1, keepdims=True)
-    result: Floats = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-    return result
-
-
 def off_diagonal(targets: Sequence[int], sources: int) -> Mask:
     """Cells [I, J] of the targets' rows and other sources."""
     mask = np.zeros((sources, sources), bool)
@@ -77,13 +71,8 @@ def off_diagonal(targets: Sequence[int], sources: int) -> Mask:
 
 
 def rank_correlation(first: Floats, second: Floats) -> float:
-    """Spearman's; equal values share their mean rank; NaN for fewer than two values or where all are equal."""
-    if len(first) < 2:
-        return float("nan")
-    # Rounding in the last digit is no difference.
-    ranked = [rankdata(values.round(12)) - (len(first) + 1) / 2 for values in (first, second)]
-    scale = np.sqrt((ranked[0] ** 2).sum() * (ranked[1] ** 2).sum())
-    return float(ranked[0] @ ranked[1] / scale) if scale else float("nan")
+    """Spearman's; NaN for fewer than two values or where all are equal. Rounding in the last digit is no difference."""
+    return spearman(first.round(12), second.round(12)) if len(first) else float("nan")
 
 
 def stability(share: Floats, targets: Sequence[int], seeds: Sequence[int]) -> dict[str, Any] | None:
@@ -133,10 +122,12 @@ def _worth(
     """Increase in the log loss on target i where source j is left out, and its rank correlation with j's share."""
     worth = np.full((len(runs), len(counts), *share.shape), np.nan)
     test = rows.split == "test"
-    label, user, target = rows.grouped.label[test], rows.grouped.user[test], rows.target[test]
+    positive, user, target = rows.grouped.label[test, None] == 1, rows.grouped.user[test], rows.target[test]
     for seed, run in enumerate(runs):
         if run.sources is not None:
-            increase = log_losses(label, run.sources.without) - log_losses(label, run.probability[test, None])
+            increase = row_log_losses(positive, run.sources.without) - row_log_losses(
+                positive, run.probability[test, None]
+            )
             for place in targets:
                 chosen = target == place
                 worth[seed, :, place] = _resampled_means(increase[chosen], user[chosen], counts)
@@ -161,13 +152,6 @@ def worth_figures(worth: Floats, share: Floats, targets: Sequence[int]) -> dict[
         "log_loss": _json_matrix(mean[0]),
         "over_seeds": _json_matrix(noise) if len(worth) > 1 else None,
     }
-
-
-def log_losses(label: Ints, probability: Floats) -> Floats:
-    """Log loss of each row [R] under each of several probabilities [R, V]; NaN where there is none."""
-    clipped = np.clip(probability, SMALLEST, 1 - SMALLEST)
-    losses: Floats = -np.log(np.where(label[:, None] == 1, clipped, 1 - clipped))
-    return losses
 
 
 def _resampled_means(values: Floats, user: Ints, counts: Floats) -> Floats:

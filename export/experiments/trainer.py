@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from export.evaluation.metrics import auc, ndcg_at
-from export.evaluation.transfer_evidence import row_shares
 from export.experiments.fits import SHARES, ExperimentError, Fit, Measures
 from export.models.kinds import config_of, kinds_with_transfer, load_kind
 from export.models.preference_transfer import PreferenceTransfer
@@ -19,6 +18,7 @@ from export.rows.reader import RowSource
 from export.rows.selection import Selection
 from export.training.train import ScoredRows, fit, score_rows
 from export.training.transfer import transfer_summary
+from services.features.population import shares
 
 STEPS, LEAST_BATCH, MOST_EPOCHS = 300, 128, 40
 """A fit makes at least STEPS steps: with few rows, by smaller batches and more epochs within the other two bounds."""
@@ -90,7 +90,7 @@ class RowsTrainer:
     def _shares(self, model: PreferenceTransfer, selection: Selection) -> dict[str, dict[str, float]]:
         """Share of each source's weight in each target's mean weights over the test contexts."""
         summary = transfer_summary(model, RowSource(self._directory, "test", selection))
-        share = row_shares(np.array(summary["mean"])).round(6).tolist()
+        share = shares(np.array(summary["mean"])).round(6).tolist()
         return {
             target: dict(zip(self.sources, line, strict=True)) for target, line in zip(self.sources, share, strict=True)
         }

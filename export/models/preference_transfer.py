@@ -103,7 +103,7 @@ class PreferenceTransfer(TorchModel):
 
     def transfer(self, scenario: Tensor, language: Tensor) -> Tensor:
         """M [K, I, J] for all pairs of scenarios; scenario [K or none, J, S], language [K, J, D]."""
-        return torch.sigmoid(self.transfer_logits(scenario, language).clamp(-G_BOUND, G_BOUND))
+        return _weights(self.transfer_logits(scenario, language))
 
     def transfer_logits(self, scenario: Tensor, language: Tensor) -> Tensor:
         """Logits of M [K, I, J], not clamped."""
@@ -176,8 +176,13 @@ class PreferenceTransfer(TorchModel):
 
     def _mix(self, batch: RowTensors, preference: Tensor, logits: Tensor) -> Tensor:
         """R / sum M of rows [R, members] from their P [R, J, members] and the logits of M [K, J, J]."""
-        weights = at_target(torch.sigmoid(logits.clamp(-G_BOUND, G_BOUND)), batch) * batch.weight_of_source
+        weights = at_target(_weights(logits), batch) * batch.weight_of_source
         return combine_preferences(preference.transpose(1, 2), weights.unsqueeze(1))[1]
+
+
+def _weights(logits: Tensor) -> Tensor:
+    """M of the logits of g, of the same shape."""
+    return torch.sigmoid(logits.clamp(-G_BOUND, G_BOUND))
 
 
 def _head_logits(head: nn.Module, first: Tensor) -> Tensor:

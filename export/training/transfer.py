@@ -16,6 +16,9 @@ from export.rows.reader import RowSource
 
 Floats32 = NDArray[np.float32]
 
+SMALLEST_SUM = 1e-9
+"""Weights that sum up to less are all 0: M itself is at least 0.018."""
+
 
 @dataclass(frozen=True)
 class SourceScores:
@@ -68,7 +71,3 @@ def score_sources(model: PreferenceTransfer, source: RowSource) -> SourceScores:
     row = np.concatenate(numbers)
     order = np.argsort(row)
     return SourceScores(row[order], np.concatenate(own)[order], np.concatenate(without)[order])
-
-
-SMALLEST_SUM = 1e-9
-"""Weights that sum up to less are all 0: M itself is at least 0.018."""

@@ -59,7 +59,7 @@ def decay_counts(config: FeatureConfig, time_s: float, block: Block) -> Floats:
     return result
 
 
-def shares(values: NDArray[np.float64], axis: int = -1) -> Floats:
+def shares(values: NDArray[np.floating], axis: int = -1) -> Floats:
     """Values as shares of their sum along an axis; 0 where the sum is 0."""
     total = values.sum(axis=axis, keepdims=True)
     result: Floats = values / np.where(total > 0, total, 1.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from services.features.encode import Tensors
 from services.features.item_vectors import ItemVectors
+from services.features.population import shares
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,7 @@ class Scores:
     @cached_property
     def share(self) -> np.ndarray:
         """M / sum M [J], the shares of the source scenarios; all 0 if all weights are."""
-        total = self.transfer.sum()
-        return self.transfer / total if total else np.zeros_like(self.transfer)
+        return shares(self.transfer)
 
 
 class ScoringModel(Protocol):

@@ -12,7 +12,7 @@ import torch
 from scipy.stats import spearmanr
 
 from export.evaluation.metrics import auc
-from export.evaluation.transfer_evidence import off_diagonal, rank_correlation, row_shares
+from export.evaluation.transfer_evidence import off_diagonal, rank_correlation
 from export.models.base import Model
 from export.models.kinds import config_of
 from export.models.preference_transfer import PreferenceTransfer
@@ -20,6 +20,7 @@ from export.rows.reader import RowSource
 from export.rows.selection import Selection
 from export.training.train import fit, score_rows
 from export.training.transfer import transfer_summary
+from services.features.population import shares
 from tests.synthetic.known_transfer import SCENARIO_IDS, KnownTransfer, engagement, tastes, true_transfer, write_rows
 
 CHOICES = {"epochs": 8, "batch_rows": 256, "own_weight": 0.0}
@@ -82,7 +83,7 @@ def test_weights_have_the_known_order(learned: np.ndarray) -> None:
 
 def test_weights_of_other_scenarios_have_the_known_order_over_all_targets(learned: np.ndarray) -> None:
     """As shares of their row: all sixteen, and the twelve off the diagonal, where the best of four equals is .946."""
-    truth, found = row_shares(true_transfer()), row_shares(learned)
+    truth, found = shares(true_transfer()), shares(learned)
     others = off_diagonal(range(SIZE), SIZE)
     assert rank_correlation(found.ravel(), truth.ravel()) > 0.9
     assert rank_correlation(found[others], truth[others]) > 0.9

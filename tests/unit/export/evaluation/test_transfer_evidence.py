@@ -5,19 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.evaluation.metrics import row_log_losses
 from export.evaluation.transfer_evidence import (
-    log_losses,
     off_diagonal,
     rank_correlation,
-    row_shares,
     stability,
     worth_figures,
 )
+from services.features.population import shares
 
 
 def test_shares_sum_up_to_one_per_target() -> None:
     """A target without any weight keeps its zeros."""
-    found = row_shares(np.array([[0.8, 0.2, 0.6], [0.0, 0.0, 0.0]]))
+    found = shares(np.array([[0.8, 0.2, 0.6], [0.0, 0.0, 0.0]]))
     np.testing.assert_allclose(np.array([[0.5, 0.125, 0.375], [0.0, 0.0, 0.0]]), found)
 
 
@@ -64,7 +64,7 @@ def test_stability_is_that_of_the_two_seeds_that_agree_least() -> None:
 
 def test_log_losses_of_several_probabilities() -> None:
     """A column per probability; where there is none, none."""
-    found = log_losses(np.array([1, 0]), np.array([[0.5, 0.8], [0.5, np.nan]]))
+    found = row_log_losses(np.array([[True], [False]]), np.array([[0.5, 0.8], [0.5, np.nan]]))
     np.testing.assert_allclose([[np.log(2), -np.log(0.8)], [np.log(2), np.nan]], found)
 
 
