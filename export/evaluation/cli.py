@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from export.evaluation.labels import format_number
-from export.models.kinds import KINDS
+from export.models.kinds import ALL, DEFAULT_KINDS, KINDS
 from services.settings.terminal import open_console
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ COLUMNS = {"gauc": "GAUC", "ndcg_at_10": "NDCG@10", "log_loss": "log loss"}
 def evaluate_command(
     data: Annotated[str, typer.Option(help="Name of a replayed data set: a directory below data_dir.")],
     model: Annotated[
-        list[str] | None, typer.Option(help=f"Kind of model: {', '.join(KINDS)}. May be repeated. Default: all.")
+        list[str] | None,
+        typer.Option(
+            help=f"Kind of model: {', '.join(KINDS)}, or {ALL}. May be repeated. Default: {', '.join(DEFAULT_KINDS)}, "
+            "and others that were trained."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training runs per model, with seeds 0, 1, ...")] = 3,
     resamples: Annotated[int, typer.Option(min=40, help="Bootstrap resamples of the users.")] = 200,
@@ -46,7 +50,13 @@ def evaluate_command(
     Writes metrics.json and report.html, a self-contained page. The report includes the results of
     `crossrec experiment` and `crossrec train-recogniser`, where those were run.
     """
-    from export.evaluation.dataset_evaluation import evaluate_dataset, missing_runs, read_experiments, write_evaluation
+    from export.evaluation.dataset_evaluation import (
+        compared_kinds,
+        evaluate_dataset,
+        missing_runs,
+        read_experiments,
+        write_evaluation,
+    )
     from export.rows.provenance import require_current_rows
     from export.training.run import train_run
     from services.settings.load import load_settings
@@ -60,7 +70,8 @@ def evaluate_command(
 
         data = resplit_data(settings, data, split)
         console.print(f"rows split anew in {settings.data_dir / data}")
-    directory, kinds = settings.data_dir / data, list(dict.fromkeys(model or KINDS))
+    directory = settings.data_dir / data
+    kinds = compared_kinds(directory, model)
     missing = missing_runs(directory, kinds, seeds)
 
     def log(line: str) -> None:

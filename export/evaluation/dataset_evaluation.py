@@ -27,6 +27,7 @@ from export.evaluation.machine import machine, versions
 from export.evaluation.measure import K
 from export.evaluation.rows import EvaluationError, EvaluationRows, read_evaluation_rows
 from export.evaluation.runs import read_predictions, read_training
+from export.models.kinds import KINDS, named_kinds
 from export.models.runs import is_current, run_directory
 from export.rows.reader import read_info
 
@@ -36,6 +37,15 @@ EXPERIMENTS = ("ablation", "scarcity", "sources", "recogniser")
 RESAMPLING_SEED = 0
 
 OnRun = Callable[[int, int], None]
+
+
+def compared_kinds(directory: Path, names: Sequence[str] | None) -> list[str]:
+    """The kinds that are named; None: the default ones, and every other that has a run of the current training rows."""
+    kinds = named_kinds(names)
+    if names:
+        return kinds
+    info = read_info(directory / "rows")
+    return [kind for kind in KINDS if kind in kinds or is_current(run_directory(directory, kind, 0), info)]
 
 
 def missing_runs(directory: Path, kinds: Sequence[str], seeds: int) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 A kind's module is imported when the kind is used: the names alone, for help and errors, need no torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,25 @@ KINDS = {
 }
 """Module and name of each kind, as `module:name`; the simplest kind first."""
 
+DEFAULT_KINDS = ("popularity", "lightgbm", "neural")
+"""Trained and compared where no kind is named: what any must beat, the best of other kinds, and the product's."""
+
+ALL = "all"
+"""Names every kind."""
+
+
+def named_kinds(names: Sequence[str] | None) -> list[str]:
+    """The kinds of names, each once; `all` is every kind, None DEFAULT_KINDS. ConfigurationError names unknown ones."""
+    kinds = dict.fromkeys(kind for name in names or DEFAULT_KINDS for kind in (KINDS if name == ALL else (name,)))
+    for kind in kinds:
+        load_kind(kind)
+    return list(kinds)
+
 
 def load_kind(name: str) -> "Kind":
     """The kind of a name; ConfigurationError lists the kinds if there is none."""
     if name not in KINDS:
-        raise ConfigurationError(f"model: no kind {name}; there are {', '.join(KINDS)}")
+        raise ConfigurationError(f"model: no kind {name}; there are {', '.join(KINDS)}; all names them all")
     module, _, attribute = KINDS[name].partition(":")
     kind: Kind = getattr(import_module(module), attribute)
     return kind

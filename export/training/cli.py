@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from export.evaluation.labels import format_number
-from export.models.kinds import KINDS
+from export.models.kinds import ALL, DEFAULT_KINDS, KINDS
 from services.settings.load import Settings, load_settings
 from services.settings.places import INFO_FILE, find_dataset
 from services.settings.terminal import open_console
@@ -22,7 +22,9 @@ def train_command(
     data: Annotated[str, typer.Option(help="Name of an imported data set: a directory below data_dir.")],
     model: Annotated[
         list[str] | None,
-        typer.Option(help=f"Kind of model: {', '.join(KINDS)}. May be repeated. Default: all."),
+        typer.Option(
+            help=f"Kind of model: {', '.join(KINDS)}, or {ALL}. May be repeated. Default: {', '.join(DEFAULT_KINDS)}."
+        ),
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option(help="Seed of initial weights and row order; may be repeated. Default: 0.")
@@ -41,14 +43,12 @@ def train_command(
     one when `crossrec models promote` says so.
     Writes <data_dir>/<data>/runs/<kind>-seed<k>/ and model.onnx, manifest.json and metrics.json to the registry.
     """
-    from export.models.kinds import load_kind
+    from export.models.kinds import named_kinds
     from export.models.runs import read_run
     from export.training.run import train_run
 
     settings = load_settings(data)
-    kinds = model or list(KINDS)
-    for kind in kinds:
-        load_kind(kind)
+    kinds = named_kinds(model)
     _ensure_rows(settings, data, replay=replay)
     table = Table("model", "seed", "rows", "AUC", "GAUC", "NDCG@10", "log loss", "registered as", title="Test split")
     for kind in kinds:

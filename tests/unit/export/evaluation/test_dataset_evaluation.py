@@ -13,7 +13,7 @@ from rich.console import Console
 
 from export.datasets.registry import import_dataset
 from export.evaluation.cli import main_table, negatives_table, run_checks
-from export.evaluation.dataset_evaluation import evaluate_dataset, read_experiments, write_evaluation
+from export.evaluation.dataset_evaluation import compared_kinds, evaluate_dataset, read_experiments, write_evaluation
 from export.evaluation.experiment_sections import experiment_sections
 from export.evaluation.rows import EvaluationError, read_evaluation_rows
 from export.evaluation.runs import read_predictions
@@ -36,6 +36,15 @@ def test_segments_are_rows_of_items_and_users_without_events(dataset: Path) -> N
     assert ["all", "home", "search", "cold_items", "cold_users", "warm"] == list(subsets)
     counts = {name: int(mask.sum()) for name, mask in subsets.items()}
     assert {"all": 132, "home": 66, "search": 66, "cold_items": 11, "cold_users": 0, "warm": 121} == counts
+
+
+def test_what_was_trained_is_compared_beside_the_default_kinds(dataset: Path) -> None:
+    """A run of other rows does not count, and what is named is all that is compared."""
+    assert ["popularity", "pooled", "lightgbm", "neural"] == compared_kinds(dataset, None)
+    assert ["star"] == compared_kinds(dataset, ["star"])
+    info = dataset / "rows" / "training_rows.json"
+    info.write_text(json.dumps({**json.loads(info.read_text()), "schema_fingerprint": 1}))
+    assert ["popularity", "lightgbm", "neural"] == compared_kinds(dataset, None)
 
 
 def test_both_kinds_of_negatives_stand_side_by_side(tmp_path: Path) -> None:

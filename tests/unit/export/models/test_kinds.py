@@ -9,7 +9,7 @@ import pytest
 
 import export.models
 from export.models.base import ModelError
-from export.models.kinds import KINDS, kinds_with_transfer, load_kind
+from export.models.kinds import DEFAULT_KINDS, KINDS, kinds_with_transfer, load_kind, named_kinds
 from services.errors import ConfigurationError
 
 README = Path(export.models.__file__).with_name("README.md")
@@ -33,6 +33,13 @@ def test_an_unknown_kind_is_an_error_that_lists_the_kinds() -> None:
     """In the order of the list."""
     with pytest.raises(ConfigurationError, match=f"no kind deep; there are {', '.join(KINDS)}"):
         load_kind("deep")
+
+
+def test_all_names_every_kind_and_none_the_default_ones() -> None:
+    """Each once, whatever is repeated."""
+    assert list(KINDS) == named_kinds(["all"])
+    assert ["star", *(kind for kind in KINDS if kind != "star")] == named_kinds(["star", "all", "star"])
+    assert list(DEFAULT_KINDS) == named_kinds(None)
 
 
 def test_only_the_pm_kinds_have_transfer_weights() -> None:
