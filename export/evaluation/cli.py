@@ -40,8 +40,9 @@ def evaluate_command(
     split: Annotated[
         str,
         typer.Option(
-            help="Split the rows anew, to compare with figures of others: random, user_time, user or time, with the "
-            "shares and seed of [dataset]. Rows, runs and report go to <data_dir>/<data>/splits/; nothing else changes."
+            help="Split the rows anew, to compare with figures of others: random (rows know all of training, as models "
+            "of papers do), user_time, user or time, with the shares and seed of [dataset]. Rows, runs and report go "
+            "to <data_dir>/<data>/splits/; nothing else changes."
         ),
     ] = "",
 ) -> None:
@@ -63,13 +64,16 @@ def evaluate_command(
 
     console = open_console(highlight=False)
     settings = load_settings(data)
-    require_current_rows(settings, data)
     checks = run_checks(settings, settings.data_dir / data)
     if split:
+        from export.replay.progress import replay_progress
         from export.replay.resplit import resplit_data
 
-        data = resplit_data(settings, data, split)
+        with replay_progress() as report:
+            data = resplit_data(settings, data, split, report)
         console.print(f"rows split anew in {settings.data_dir / data}")
+    else:
+        require_current_rows(settings, data)
     directory = settings.data_dir / data
     kinds = compared_kinds(directory, model)
     missing = missing_runs(directory, kinds, seeds)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from export.datasets.texts import catalogue_texts, event_texts
 from export.replay.history import DatasetHistory, count_users, labelled_chunks, load_catalogue, train_times
 from export.replay.offline_rows import OfflineRecorder
 from export.replay.progress import OnProgress
-from export.replay.replay import Replay
+from export.replay.replay import OnStep, Replay
 from export.rows.provenance import describe_data
+from export.rows.requests import LabelledRequests, Snapshots
 from export.rows.writer import TrainingRowsWriter
 from export.text_encoder import build_encoder
 from export.text_encoder.reading import choose_source, read_texts
@@ -25,7 +27,8 @@ from export.text_encoder.sentence_encoders import AUTO, check_source
 from export.vectors.content_history import ContentHistory
 from export.vectors.interactions import read_interactions
 from export.vectors.schedule import VectorSchedule, period_starts
-from services.features.rows import Floats
+from services.features.config import FeatureConfig
+from services.features.rows import Floats, Ints
 from services.features.schema import build_schema
 from services.infra.folder_lock import hold
 from services.registry.vectors_file import VECTORS, write_vectors
@@ -94,38 +97,56 @@ def _replay(
     settings: Settings, reader: DatasetReader, out: Path, user_share: float, on_progress: OnProgress, encoder: Encoder
 ) -> tuple[int, int]:
     schema, store = build_schema(settings.features), ColumnRowStore(build_schema(settings.features))
-    catalogue, users, total = load_catalogue(reader, settings.features), count_users(reader), reader.rows("events")
+    catalogue, users = load_catalogue(reader, settings.features), count_users(reader)
     sources = sorted({scenario for scenario, _ in catalogue.scenarios})
-    data = describe_data(reader.path, reader.info)
-    if info := find_info(settings.encoder_dir):
-        data["text_encoder"] = {"name": info.source, "languages": info.languages, "reason": info.reason}
     recorder = OfflineRecorder(store, schema, settings.store.offline_dir, offline_share(users, user_share))
-    replay, done = Replay(catalogue, schema, encoder, store, recorder), 0
-    schedule = _schedule_vectors(settings, reader, catalogue, encoder)
+    replay, data = Replay(catalogue, schema, encoder, store, recorder), describe_source(settings, reader)
+    schedule = open_schedule(settings, reader, catalogue, encoder, period_starts(train_times(reader)))
     with recorder, TrainingRowsWriter(out, schema, encoder.fingerprint, sources, data, schedule.at) as writer:
-        for chunk in labelled_chunks(reader, settings.features, CHUNK_ROWS):
-            replay.feed(chunk.behavior, chunk.behavior_text, chunk.requests)
 
-            def progress(time_s: float, before: int = done, times: Floats = chunk.time_s) -> None:
-                on_progress(before + float(np.searchsorted(times, time_s)), total)
+        def write(requests: LabelledRequests, rows: Snapshots, stamp: Ints) -> None:
+            writer.add_moments(rows, requests, stamp)
 
-            replay.run_grouped(
-                min(chunk.until_s, end_time_s(catalogue, chunk.time_s)),
-                lambda requests, rows, stamp: writer.add_moments(rows, requests, stamp),
-                progress,
-            )
-            done += len(chunk.time_s)
+        fold_chunks(reader, settings.features, catalogue, replay, write, on_progress)
         write_vectors(out / VECTORS, schedule.current)
     return len(recorder.users), users
 
 
-def _schedule_vectors(
-    settings: Settings, reader: DatasetReader, catalogue: DatasetHistory, encoder: Encoder
+def describe_source(settings: Settings, reader: DatasetReader) -> dict[str, Any]:
+    """What training rows say of their data set and text encoder."""
+    data = describe_data(reader.path, reader.info)
+    if info := find_info(settings.encoder_dir):
+        data["text_encoder"] = {"name": info.source, "languages": info.languages, "reason": info.reason}
+    return data
+
+
+def fold_chunks(
+    reader: DatasetReader,
+    config: FeatureConfig,
+    catalogue: DatasetHistory,
+    replay: Replay,
+    on_step: OnStep,
+    on_progress: OnProgress,
+) -> None:
+    """Fold all events of a data set, chunk by chunk, calling `on_step` with the labelled rows of each step."""
+    done, total = 0, reader.rows("events")
+    for chunk in labelled_chunks(reader, config, CHUNK_ROWS):
+        replay.feed(chunk.behavior, chunk.behavior_text, chunk.requests)
+
+        def progress(time_s: float, before: int = done, times: Floats = chunk.time_s) -> None:
+            on_progress(before + float(np.searchsorted(times, time_s)), total)
+
+        replay.run_grouped(min(chunk.until_s, end_time_s(catalogue, chunk.time_s)), on_step, progress)
+        done += len(chunk.time_s)
+
+
+def open_schedule(
+    settings: Settings, reader: DatasetReader, catalogue: DatasetHistory, encoder: Encoder, starts_s: Floats
 ) -> VectorSchedule:
-    """The vectors of items that requests may see, by the time of the rows to train on."""
+    """The vectors of items that requests may see; `starts_s` are the first times of the periods, seconds since 1970."""
     interactions = read_interactions(reader, settings.features)
     contents = ContentHistory(settings.features, encoder, interactions.items, catalogue.items)
-    return VectorSchedule(settings.features, interactions, contents, period_starts(train_times(reader)))
+    return VectorSchedule(settings.features, interactions, contents, starts_s)
 
 
 def end_time_s(catalogue: DatasetHistory, times: Floats) -> float:

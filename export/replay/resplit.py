@@ -1,7 +1,8 @@
 """Splits the training rows of a data set anew, to compare models with figures of others: at random, or by users' time.
 
-Features are point in time and know no split, so nothing is replayed: the rows are copied with another column `split`,
-and their contexts, moments and texts are shared with the data set's.
+Where the split has an order, features are point in time as ever, so nothing is replayed: the rows are copied with
+another column `split`, and their contexts, moments and texts are shared with the data set's. A random split has none:
+its rows are made by export.replay.cross_fit.
 """
 
 import json
@@ -16,7 +17,11 @@ import pyarrow.parquet as pq
 
 from export.datasets.errors import DatasetError
 from export.datasets.splits import METHODS, describe_split, split_rows
+from export.datasets.storage import DatasetReader
 from export.datasets.tables import SPLITS
+from export.replay.cross_fit import cross_fit_rows
+from export.replay.progress import OnProgress
+from export.rows.provenance import require_current_rows
 from export.rows.reader import read_info
 from export.rows.writer import INFO_FILE
 from services.infra.folder_lock import hold
@@ -29,10 +34,14 @@ ROWS_FILE = "rows.parquet"
 SHARED_FILES = ("contexts.parquet", "moments.parquet", "texts.parquet", VECTORS)
 
 
-def resplit_data(settings: Settings, data: str, method: str) -> str:
+AT_RANDOM = "random"
+
+
+def resplit_data(settings: Settings, data: str, method: str, on_progress: OnProgress = lambda *_: None) -> str:
     """Split a data set's rows by another method; the name, below data_dir, of the data set that they make.
 
-    Raises DatasetError for an unknown method, and FolderInUse while another process splits the same rows.
+    Raises DatasetError for an unknown method, StaleRows if the rows to split are not those of today's data, settings
+    and code, and FolderInUse while another process splits the same rows.
     """
     if method not in METHODS:
         raise DatasetError(f"split: {method!r} is none of {', '.join(METHODS)}")
@@ -43,7 +52,11 @@ def resplit_data(settings: Settings, data: str, method: str) -> str:
     target = directory / "splits" / f"{name}-seed{rules.seed}"
     make_private_directory(target)
     with hold(target / ".lock", target, "split"):
-        resplit_rows(directory / "rows", target / "rows", rules)
+        if method == AT_RANDOM:
+            cross_fit_rows(settings, DatasetReader(directory), target / "rows", rules, on_progress)
+        else:
+            require_current_rows(settings, data)
+            resplit_rows(directory / "rows", target / "rows", rules)
         _share(directory / "dataset.json", target / "dataset.json")
     return str(target.relative_to(settings.data_dir))
 
