@@ -107,7 +107,9 @@ class _TrainingLoop:
     ) -> None:
         self._model, self._source, self._validation, self._config = model, source, validation, config
         self._group, self._rows, self._title = group, rows, title
-        self._optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self._optimiser = torch.optim.AdamW(
+            model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         self._steps = 0
         self.history: list[Epoch] = []
         self.best: dict[str, Any] = {}
