@@ -1,6 +1,6 @@
 """What gradient descent minimises: cross-entropy, and of P/M models the loss that identifies P and M.
 
-    loss = CE(R / sum_j M[i,j]) + own_weight CE(P[i]) + transfer_pull mean_ij (g[i,j] - prior[i,j])^2
+    loss = CE(R / sum_j M[i,j]) + own_weight CE(P[i]) + transfer_pull mean_ij s[i] (g[i,j] - prior[i,j])^2
 
 for a row of target scenario i; CE is the cross-entropy with its label, g the logit of M. From the first term alone many
 M fit equally well: the P[j] know the same user, and the level of P[j] trades against M[i,j].
@@ -11,7 +11,8 @@ its P[j] is fitted by the first term alone, through the mix.
 
 The third one pulls weights to a prior, so that only evidence moves them. P/M is stacking: P[j] are models, M their
 weights (Wolpert, Stacked Generalization, 1992), which need a constraint where the models resemble each other (Breiman,
-Stacked Regressions, 1996).
+Stacked Regressions, 1996). The strength s[i] is 1 where target i has many rows. Where it has few, hardly any gradient
+moves its weights but what other targets teach g: s[i] is greater, so that they are the prior's.
 
 Knows tensors and counts of rows; knows nothing of networks.
 """
@@ -28,6 +29,10 @@ OWN, OTHERS = 1.5, -1.5
 
 HALF_CREDIBLE_ROWS = 2_000.0
 """Training rows with which the own prior is half way from OTHERS to OWN."""
+
+
+UNSUPPORTED = 30.0
+"""How much more a target without rows is pulled to its prior."""
 
 
 class Loss(NamedTuple):
@@ -51,19 +56,31 @@ def transfer_prior(rows: Ints) -> Tensor:
     Off the diagonal OTHERS. On it OTHERS + c (OWN - OTHERS), where c = n / (n + HALF_CREDIBLE_ROWS) is the credibility
     of n rows (Bühlmann, 1967): a scenario's own preference counts as much as any other as long as no rows support it.
     """
-    count = torch.from_numpy(rows).float()
-    own = OTHERS + (OWN - OTHERS) * count / (count + HALF_CREDIBLE_ROWS)
+    own = OTHERS + (OWN - OTHERS) * _credibility(rows)
     return torch.full((len(own), len(own)), OTHERS).diagonal_scatter(own)
 
 
-def identified_loss(score: Tensor, own: Tensor, distance: Tensor, own_weight: float, transfer_pull: float) -> Tensor:
+def pull_strength(rows: Ints) -> Tensor:
+    """Strength of the pull of each target [J], given its training rows [J]: 1 with many, 1 + UNSUPPORTED with none."""
+    return 1 + UNSUPPORTED * (1 - _credibility(rows))
+
+
+def _credibility(rows: Ints) -> Tensor:
+    count = torch.from_numpy(rows).float()
+    return count / (count + HALF_CREDIBLE_ROWS)
+
+
+def identified_loss(
+    score: Tensor, own: Tensor, distance: Tensor, strength: Tensor, own_weight: float, transfer_pull: float
+) -> Tensor:
     """The loss.
 
     Args:
         score: cross-entropy of R / sum M with the labels.
         own: cross-entropy of each row's P[i] with the labels, i its target scenario.
-        distance: g minus its prior, [K, J, J] for K contexts.
+        distance: g minus its prior, [K, J, J] for K contexts, target by source.
+        strength: of the pull of each target [J].
         own_weight: weight of `own`.
         transfer_pull: weight of the mean squared distance.
     """
-    return score + own_weight * own + transfer_pull * distance.square().mean()
+    return score + own_weight * own + transfer_pull * (strength.unsqueeze(-1) * distance.square()).mean()

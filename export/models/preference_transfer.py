@@ -29,7 +29,7 @@ from export.models.base import (
 )
 from export.models.config import TrainingConfig
 from export.models.kind import Kind
-from export.models.loss import OTHERS, OWN, Loss, cross_entropy, identified_loss, transfer_prior
+from export.models.loss import OTHERS, OWN, Loss, cross_entropy, identified_loss, pull_strength, transfer_prior
 from export.models.onnx_export import export_onnx
 from export.rows.reader import RowSource
 
@@ -53,6 +53,7 @@ class PreferenceTransfer(TorchModel):
     """
 
     prior: Tensor
+    strength: Tensor
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class PreferenceTransfer(TorchModel):
         self.g_head = build_head(hidden_g)
         self.g_own = nn.Parameter(torch.tensor(OWN - OTHERS))
         self.register_buffer("prior", torch.zeros(0, 0), persistent=False)
+        self.register_buffer("strength", torch.zeros(0), persistent=False)
         self._start_at_prior()
 
     def _start_at_prior(self) -> None:
@@ -90,7 +92,7 @@ class PreferenceTransfer(TorchModel):
     def prepare(self, source: RowSource) -> None:
         """Means, deviations, and the prior of g, where it starts."""
         super().prepare(source)
-        self.prior = transfer_prior(source.rows_per_target)
+        self.prior, self.strength = transfer_prior(source.rows_per_target), pull_strength(source.rows_per_target)
         trained = torch.from_numpy(source.rows_per_target > 0)
         with torch.no_grad():
             self.g_own.copy_(self.prior.diagonal()[trained].mean() - OTHERS)
@@ -172,7 +174,8 @@ class PreferenceTransfer(TorchModel):
         preference, logits = self.preference_of_rows(batch), self.transfer_logits(batch.scenario, batch.language)
         score = cross_entropy(self._mix(batch, preference, logits), batch.label)
         own = cross_entropy(rows_at_target(preference, batch), batch.label)
-        return Loss(identified_loss(score, own, logits - self.prior, self.own_weight, self.transfer_pull), score)
+        pulled = logits - self.prior, self.strength
+        return Loss(identified_loss(score, own, *pulled, self.own_weight, self.transfer_pull), score)
 
     def _mix(self, batch: RowTensors, preference: Tensor, logits: Tensor) -> Tensor:
         """R / sum M of rows [R, members] from their P [R, J, members] and the logits of M [K, J, J]."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.models.loss import OTHERS, OWN, cross_entropy, identified_loss, transfer_prior
+from export.models.loss import OTHERS, OWN, UNSUPPORTED, cross_entropy, identified_loss, pull_strength, transfer_prior
 
 
 def test_the_own_prior_rises_with_the_rows_of_a_scenario() -> None:
@@ -25,7 +25,14 @@ def test_every_member_is_compared_with_the_labels() -> None:
 
 
 def test_the_loss_sums_score_own_preference_and_distance() -> None:
-    """.4 + .5 x .6 + .01 x the mean of 1, 4, 0 and 1."""
-    distance = torch.tensor([[[1.0, -2.0], [0.0, 1.0]]])
-    loss = identified_loss(torch.tensor(0.4), torch.tensor(0.6), distance, 0.5, 0.01)
-    assert pytest.approx(0.4 + 0.3 + 0.015) == loss.item()
+    """.4 + .5 x .6 + .01 x the mean of 1, 4, 0 and 3 x 1."""
+    distance, strength = torch.tensor([[[1.0, -2.0], [0.0, 1.0]]]), torch.tensor([1.0, 3.0])
+    loss = identified_loss(torch.tensor(0.4), torch.tensor(0.6), distance, strength, 0.5, 0.01)
+    assert pytest.approx(0.4 + 0.3 + 0.02) == loss.item()
+
+
+def test_a_target_with_few_rows_is_pulled_more() -> None:
+    """Most without any."""
+    strength = pull_strength(np.array([0, 2000, 2_000_000])).tolist()
+    assert [1 + UNSUPPORTED, 1 + UNSUPPORTED / 2] == strength[:2]
+    assert 1 < strength[2] < 1.1
