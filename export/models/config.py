@@ -25,7 +25,7 @@ class TrainingConfig:
         gradient_norm: gradients are clipped to this norm.
         trees: most trees of `lightgbm`.
         leaves: leaves per tree of `lightgbm`.
-        threads: threads of `lightgbm`; 0: one per core.
+        threads: threads that compute; 0: one per core.
         seed: of initial weights and row order.
         device: PyTorch device.
     """

@@ -17,6 +17,10 @@ STEPS_PER_PASS = 300
 LEAST_BATCH, MOST_BATCH = 64, 4096
 MOST_PASSES = 400
 
+SMALL_BATCH = 2048
+"""Steps of fewer rows take as long with two threads as with one (256 and 1,024 rows, two cores), and beside other work
+five times as long, since threads spin while they wait for each other; of 4,096 rows two threads save a quarter."""
+
 FEW = 20_000
 """Below this number of training rows models fit them by heart: measured on 8,500 rows of film ratings."""
 DROPOUT, WEIGHT_DECAY, SLOWER = 0.3, 1e-2, {True: 2, False: 4}
@@ -37,6 +41,7 @@ SHOWN = (
     "batch_rows",
     "learning_rate",
     "weight_decay",
+    "threads",
 )
 SHOWN_OF_TREES = ("trees", "leaves", "learning_rate")
 
@@ -90,6 +95,8 @@ def by_rule(kind: Kind, rows: int) -> Iterator[Choice]:
     steps = -(-rows // batch)
     if batch < own.batch_rows:
         yield Choice("batch_rows", batch, f"{rows:,} rows: {steps} steps per pass")
+    if batch < SMALL_BATCH:
+        yield Choice("threads", 1, "steps are too small to share")
     passes = min(MOST_PASSES, round(own.epochs * STEPS_PER_PASS / max(steps, 1)))
     if passes > own.epochs and steps < STEPS_PER_PASS / 2**0.5:
         yield Choice("epochs", passes, f"{passes * steps:,} steps at most")

@@ -5,7 +5,8 @@ Knows torch, streamed rows and what a kind of model is; knows no single kind, no
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -74,22 +75,34 @@ def fit(
         return chosen.fit(source, validation, config, log)
     if not chosen.build:
         raise ModelError(f"kind {kind} has neither build nor fit")
-    torch.manual_seed(config.seed)
-    model = chosen.build(source, config)
-    model.prepare(source)
-    part = source if group.count == 1 else stream_rows(part=(group.rank, group.count))
-    run = {"kind": kind, "training": str(asdict(config)), "selection": str(selection), "rows": len(source)}
-    loop = _TrainingLoop(model.to(config.device), part, validation, config, group, len(source), kind)
-    if resume and checkpoint and (progress := load_checkpoint(checkpoint, run)):
-        loop.restore(progress)
-        log(f"{kind}: resuming after epoch {len(progress.history)}")
-    while not loop.finished:
-        epoch = loop.run_epoch()
-        log(f"{kind} epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation AUC {epoch.validation_auc:.4f}")
-        if checkpoint and not group.rank:
-            save_checkpoint(checkpoint, run, loop.progress())
-    model.load_state_dict(loop.best)
-    return model.eval(), loop.history
+    with _threads(config.threads):
+        torch.manual_seed(config.seed)
+        model = chosen.build(source, config)
+        model.prepare(source)
+        part = source if group.count == 1 else stream_rows(part=(group.rank, group.count))
+        run = {"kind": kind, "training": str(asdict(config)), "selection": str(selection), "rows": len(source)}
+        loop = _TrainingLoop(model.to(config.device), part, validation, config, group, len(source), kind)
+        if resume and checkpoint and (progress := load_checkpoint(checkpoint, run)):
+            loop.restore(progress)
+            log(f"{kind}: resuming after epoch {len(progress.history)}")
+        while not loop.finished:
+            epoch = loop.run_epoch()
+            log(f"{kind} epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation AUC {epoch.validation_auc:.4f}")
+            if checkpoint and not group.rank:
+                save_checkpoint(checkpoint, run, loop.progress())
+        model.load_state_dict(loop.best)
+        return model.eval(), loop.history
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Torch computes with so many threads; 0: as many as it would."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _TrainingLoop:

@@ -149,5 +149,8 @@ class TrainingSettings(SettingsSection):
         json_schema_extra={"unset": "0.001"},
     )
     threads: int | None = Field(
-        None, ge=0, description="Threads of LightGBM; 0: all cores.", json_schema_extra={"unset": "0"}
+        None,
+        ge=0,
+        description="Threads that compute; 0: all cores, of networks one where steps are small.",
+        json_schema_extra={"unset": "0"},
     )

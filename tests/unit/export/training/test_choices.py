@@ -80,3 +80,11 @@ def test_the_settings_state_the_kinds_values() -> None:
     for names, value in stated.items():
         for kind in ("neural", "pooled", "star", "shared_bottom") if names == "networks" else names.split(" and "):
             assert float(value) == config_of(kind).learning_rate
+
+
+def test_small_steps_are_not_shared_among_threads() -> None:
+    """Unless the settings say so; those of a million rows are."""
+    assert [1, 0, 2] == [
+        choose(*rows_and_settings)[0].threads
+        for rows_and_settings in (("neural", 80_000), ("neural", 1_000_000), ("neural", 80_000, {"threads": 2}))
+    ]
