@@ -59,7 +59,7 @@ def evaluate_command(
         write_evaluation,
     )
     from export.rows.provenance import require_current_rows
-    from export.training.run import train_run
+    from export.training.several import train_runs
     from services.settings.load import load_settings
 
     console = open_console(highlight=False)
@@ -81,9 +81,7 @@ def evaluate_command(
     def log(line: str) -> None:
         console.print(line)
 
-    for done, (kind, seed) in enumerate(missing, 1):
-        log(f"training {kind}, seed {seed} ({done} of {len(missing)} missing runs)")
-        train_run(settings, data, kind, seed, log=log, registers=False)
+    train_runs(settings, data, missing, log)
     with Progress(transient=True, console=console) as progress:
         task = progress.add_task("measuring", total=None)
         figures = evaluate_dataset(

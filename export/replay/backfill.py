@@ -4,14 +4,11 @@ Each process folds the events of a share of the users with the streaming code an
 and scenarios is summed per process and then over all processes. Memory holds rows, never the history.
 """
 
-import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +19,7 @@ from export.datasets.storage import DatasetReader
 from export.replay.event_steps import ACTIVITY_GROUPS
 from export.replay.history import REPLAYED, behavior_chunks, load_catalogue
 from export.replay.replay import Replay
+from export.worker_processes import open_pool
 from services.features.activity import DeltaColumns
 from services.features.dedup import trim_event_ids
 from services.features.feature import POSITION
@@ -128,26 +126,10 @@ def _fold_shares(settings: Settings, data: Path, until_s: float, shares: int) ->
     if shares == 1:
         yield fold_share(settings, data, until_s, 0, 1)
         return
-    # Spawned, not forked: the store's client and ONNX Runtime have threads.
-    with ProcessPoolExecutor(shares, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
+    with open_pool(shares) as pool:
         futures = [pool.submit(fold_share, settings, data, until_s, share, shares) for share in range(shares)]
         for future in as_completed(futures):
             yield future.result()
-
-
-def end_with_parent() -> None:
-    """Let this process end, at once and without a word, when the one that started it does: SIGTERM ends that one alone.
-
-    Without it, workers would go on writing rows, and then report a broken pipe.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
-
-
-def _exit_after(process: BaseProcess) -> None:
-    process.join()
-    os._exit(1)
 
 
 def fold_share(settings: Settings, data: Path, until_s: float, share: int, shares: int) -> ShareResult:

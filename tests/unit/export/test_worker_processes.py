@@ -1,4 +1,4 @@
-"""Workers of a backfill that is stopped."""
+"""Workers of a command that is stopped."""
 
 import os
 import signal
@@ -9,12 +9,11 @@ from pathlib import Path
 from tests.waiting import wait_until
 
 PARENT = """
-import multiprocessing, os, sys, time
-from concurrent.futures import ProcessPoolExecutor
-from export.replay.backfill import end_with_parent
+import os, time
+from export.worker_processes import open_pool
 
 if __name__ == "__main__":
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
+    with open_pool(2) as pool:
         pids = [pool.submit(os.getpid) for _ in range(2)]
         print(*{future.result() for future in pids}, flush=True)
         list(pool.map(time.sleep, [600, 600]))
