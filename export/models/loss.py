@@ -30,9 +30,8 @@ OWN, OTHERS = 1.5, -1.5
 HALF_CREDIBLE_ROWS = 2_000.0
 """Training rows with which the own prior is half way from OTHERS to OWN."""
 
-
-UNSUPPORTED = 30.0
-"""How much more a target without rows is pulled to its prior."""
+UNSUPPORTED, SUPPORTED_ROWS = 30.0, 100.0
+"""How much more a target without rows is pulled to its prior, and with how many rows it is a quarter as much more."""
 
 
 class Loss(NamedTuple):
@@ -56,18 +55,18 @@ def transfer_prior(rows: Ints) -> Tensor:
     Off the diagonal OTHERS. On it OTHERS + c (OWN - OTHERS), where c = n / (n + HALF_CREDIBLE_ROWS) is the credibility
     of n rows (Bühlmann, 1967): a scenario's own preference counts as much as any other as long as no rows support it.
     """
-    own = OTHERS + (OWN - OTHERS) * _credibility(rows)
+    own = OTHERS + (OWN - OTHERS) * _credibility(rows, HALF_CREDIBLE_ROWS)
     return torch.full((len(own), len(own)), OTHERS).diagonal_scatter(own)
 
 
 def pull_strength(rows: Ints) -> Tensor:
     """Strength of the pull of each target [J], given its training rows [J]: 1 with many, 1 + UNSUPPORTED with none."""
-    return 1 + UNSUPPORTED * (1 - _credibility(rows))
+    return 1 + UNSUPPORTED * (1 - _credibility(rows, SUPPORTED_ROWS)).square()
 
 
-def _credibility(rows: Ints) -> Tensor:
+def _credibility(rows: Ints, half: float) -> Tensor:
     count = torch.from_numpy(rows).float()
-    return count / (count + HALF_CREDIBLE_ROWS)
+    return count / (count + half)
 
 
 def identified_loss(
