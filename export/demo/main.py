@@ -32,7 +32,7 @@ from export.training.run import train_run
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
 from services.settings.terminal import open_console
-from services.store.connect import apply_definitions
+from services.store.feast_registry import apply_definitions
 
 DATASET = "completejourney"
 STREAMED_WEEK, RANKED_WEEK = 52, 53

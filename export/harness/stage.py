@@ -17,7 +17,8 @@ from export.replay.pipeline import ensure_encoder, replay_rows
 from export.training.run import train_run
 from services.kafka.topics import create_topics, topic_specs
 from services.settings.load import Settings, load_settings
-from services.store.connect import apply_definitions, open_rows_for_batches
+from services.store.connect import open_rows_for_batches
+from services.store.feast_registry import apply_definitions
 from services.store.protocol import OnlineStore
 
 DATASET = "completejourney"

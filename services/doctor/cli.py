@@ -22,7 +22,8 @@ def doctor_command(
     """Check whether this machine has what the settings require, and print what to do about what is missing.
 
     Checks ONNX Runtime's providers (by creating a session with each), CUDA, processor, limits, packages, Kafka, the
-    online store, the model and the text encoder. Exits with 1 if something that the settings require is missing.
+    online store, Feast's registry, the model and the text encoder. Exits with 1 if something that the settings require
+    is missing.
     """
     checks = list(all_checks(load_settings()))
     if as_json:

@@ -1,4 +1,4 @@
-"""Checks of the model registry and the text encoder; those of Kafka and the online store stand beside it."""
+"""Checks of the registries and the text encoder; those of Kafka and the online store stand beside it."""
 
 from collections.abc import Iterator
 
@@ -21,6 +21,7 @@ def reach_checks(settings: Settings) -> Iterator[Check]:
     yield folder_check(settings)
     yield from kafka_checks(settings)
     yield from store_checks(settings.store)
+    yield registry_check(settings)
     yield from model_checks(settings)
 
 
@@ -33,6 +34,21 @@ def folder_check(settings: Settings) -> Check:
     if found := judge_folders(settings):
         return wrong("folders", "; ".join(found), "change the setting, or who may read and write there")
     return ok("folders", "usable")
+
+
+def registry_check(settings: Settings) -> Check:
+    """Check whether Feast's registry has the views of the settings; its own clients read rows by it, no server does."""
+    name, path = "feast registry", settings.store.registry
+    if not path.exists():
+        return warning(name, f"{path} is not there; Feast's own clients need it", "`crossrec setup` makes it")
+    from services.store.feast_registry import is_registered, open_feature_store
+
+    try:
+        if is_registered(settings, open_feature_store(settings)):
+            return ok(name, f"{path} has all views")
+    except CrossRecError as error:
+        return wrong(name, str(error), "delete it, and `crossrec setup` makes it anew")
+    return wrong(name, f"{path} lacks views or features of the settings", "`crossrec setup` registers them")
 
 
 def model_checks(settings: Settings) -> Iterator[Check]:

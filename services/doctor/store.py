@@ -8,7 +8,7 @@ from services.errors import CrossRecError
 from services.settings.infrastructure import StoreSettings
 from services.store.protocol import StoreDenied, StoreUnavailable
 from services.store.redis.cluster import SLOTS, StoreCluster
-from services.store.redis.connection import redis_arguments, redis_nodes, redis_options
+from services.store.redis.connection import StoreConnection, redis_nodes
 from services.store.redis.errors import connected
 from services.store.redis.pipeline import Client, primary_nodes
 from services.store.redis.rights import check_rights
@@ -40,16 +40,7 @@ def store_checks(store: StoreSettings) -> Iterator[Check]:
 
 
 def _open_client(store: StoreSettings) -> Client:
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    timeouts: dict[str, Any] = {"socket_timeout": WAIT_S, "socket_connect_timeout": WAIT_S}
-    nodes = redis_nodes(store)
-    if len(nodes) > 1:
-        given = {"ssl": redis_arguments(store)["ssl"], **redis_options(store)}
-        return StoreCluster(nodes, **given, **timeouts)
-    return Redis(**redis_arguments(store), **timeouts, retry=Retry(NoBackoff(), 0))
+    return StoreConnection(store.model_copy(update={"read_timeout_s": WAIT_S})).client()
 
 
 def _about(node: Any) -> Mapping[str, Any]:

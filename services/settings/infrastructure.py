@@ -73,7 +73,7 @@ class StoreSettings(SettingsSection):
     project: str = Field("crossrec", description="Feast project; part of every key.")
     registry: Path = Field(
         Path("data/feast/registry.db"),
-        description="Feast's registry file. Default: feast/registry.db in the data set's folder.",
+        description="Feast's registry file, for its own clients. Default: feast/registry.db in the data set's folder.",
     )
     offline_dir: Path = Field(
         Path("data/offline"),

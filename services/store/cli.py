@@ -14,7 +14,8 @@ def setup_command() -> None:
     from services.kafka.topic_settings import correct_topics
     from services.kafka.topics import create_topics, topic_specs
     from services.settings.folders import require_folders
-    from services.store.connect import apply_definitions, check_rights, open_rows_for_batches
+    from services.store.connect import check_rights, open_rows_for_batches
+    from services.store.feast_registry import apply_definitions
 
     console, settings = open_console(), load_settings()
     require_folders(settings)

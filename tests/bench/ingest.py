@@ -31,8 +31,8 @@ from services.features.schema import View, build_schema
 from services.kafka.connection import kafka_arguments
 from services.settings.processes import CONSUMED_TOPICS
 from services.settings.terminal import open_console
-from services.store.connect import open_feature_store
 from services.store.feast_api import FeatureStore
+from services.store.feast_registry import open_feature_store
 from services.store.protocol import Key, read_rows
 from services.store.redis.connection import redis_arguments
 from tests.bench.group import CommitSamples, running_consumers

@@ -21,7 +21,7 @@ from services.registry.model import ScoringModel
 from services.server.grpc_server import ServerLimits, build_server
 from services.server.lifecycle import freeze_heap, serve_until_signal
 from services.settings.load import load_settings
-from services.store.connect import open_feature_store
+from services.store.feast_registry import open_feature_store
 from services.text.encoder import read_encoder_info
 from tests.bench.feast_path import FeastPath
 

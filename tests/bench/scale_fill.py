@@ -14,7 +14,8 @@ import numpy as np
 
 from services.features.schema import build_schema
 from services.settings.load import Settings
-from services.store.connect import apply_definitions, open_rows_for_batches
+from services.store.connect import open_rows_for_batches
+from services.store.feast_registry import apply_definitions
 from services.store.protocol import Key
 from services.store.redis.feast_rows import FeastRowStore
 from services.store.schema_lineage import join_lineage

@@ -151,7 +151,8 @@ class ValkeyCluster:
     def fail_over(self, replica: ClusterNode) -> None:
         """Let a replica take over from its living primary, without loss."""
         replica.ask("CLUSTER", "FAILOVER")
-        wait_until(lambda: self.info(replica)["role"] == "master", what="the failover")
+        # By its own word, and by that of the node that is asked for the primaries.
+        wait_until(lambda: self.info(replica)["role"] == "master" and replica in self.primaries(), what="the failover")
 
     def move_slots(self, source: ClusterNode, target: ClusterNode, count: int, chance: random.Random) -> int:
         """Move slots that hold keys one by one, as resharding does; returns how many keys moved."""

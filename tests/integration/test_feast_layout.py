@@ -17,8 +17,9 @@ from services.features.schema import View, build_schema
 from services.infra.commands import Endpoints
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import apply_definitions, open_feature_store, open_rows_for_batches
+from services.store.connect import open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
+from services.store.feast_registry import apply_definitions
 from services.store.protocol import FencedWrite, Key, RowStore, read_rows
 from services.store.redis.feast_rows import FeastRowStore
 from tests.unit.store.row_store_suite import DELETABLE, VIEW, RowStoreSuite
@@ -79,9 +80,9 @@ def own_store(settings: Settings) -> FeastRowStore:
 
 
 @pytest.fixture(scope="module")
-def feast_store(settings: Settings, own_store: FeastRowStore) -> FeatureStore:
+def feast_store(settings: Settings) -> FeatureStore:
     """Feast with its own Redis store over the same registry."""
-    del own_store  # has applied the definitions
+    apply_definitions(settings)
     return FeatureStore(
         config=RepoConfig(
             project=settings.store.project,
@@ -125,10 +126,9 @@ def test_what_feast_writes_is_read_here(view: View, own_store: FeastRowStore, fe
 
 
 @pytest.fixture(scope="module")
-def without_attributes(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> FeastRowStore:
+def without_attributes(settings: Settings) -> FeastRowStore:
     """A store of its own, under the schema of the suite."""
-    registry = tmp_path_factory.mktemp("suite") / "registry.db"
-    store = settings.store.model_copy(update={"project": f"{settings.store.project}_suite", "registry": registry})
+    store = settings.store.model_copy(update={"project": f"{settings.store.project}_suite"})
     return open_rows_for_batches(Settings(store=store))
 
 
@@ -150,7 +150,7 @@ def test_feasts_writes_through_this_store_are_fenced(settings: Settings, own_sto
     own_store.write([key], pack_rows(view, [new]))
     record = {"index_id": key[0], **{name: value.tolist() for name, value in old.items()}, "event_timestamp": moment}
     with pytest.raises(FencedWrite):
-        open_feature_store(settings).write_to_online_store(view.name, pd.DataFrame([record]))
+        apply_definitions(settings).write_to_online_store(view.name, pd.DataFrame([record]))
     assert_same([new], read_rows(own_store, view, [key]))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import REPOSITORY, apply_definitions, feast_environment
+from services.store.feast_registry import REPOSITORY, apply_definitions, feast_environment
 
 ROOT = REPOSITORY.parent
 LONG_AGO, NOW = "2020-01-01T00:00:00", "2026-01-01T00:00:00"

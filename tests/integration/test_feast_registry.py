@@ -10,11 +10,14 @@ from feast import Entity, FeatureView, Field, FileSource
 from feast.types import Array, Int64, String
 from feast.value_type import ValueType
 
+from services.doctor.check import CheckState
+from services.doctor.reach import registry_check
 from services.errors import ConfigurationError
 from services.features.schema import build_schema
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import apply_definitions, open_feature_store, open_rows
+from services.store.connect import open_rows
+from services.store.feast_registry import apply_definitions, open_feature_store
 
 pytestmark = pytest.mark.integration
 
@@ -41,24 +44,34 @@ def foreign_view(settings: Settings, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["scenario_id", "place_id"])
 def test_views_of_another_form_are_registered_anew(key: str, settings: Settings) -> None:
-    """Types and entities are compared, not names alone; by every process that opens the store."""
+    """Types and entities are compared, not names alone; the doctor says what is registered."""
     foreign_view(settings, key)
-    open_rows(settings)
+    assert CheckState.WRONG == registry_check(settings).state
+    apply_definitions(settings)
+    assert CheckState.OK == registry_check(settings).state
     view = open_feature_store(settings).get_feature_view("scenario")
     assert ["scenario_id"] == view.join_keys
     types = {feature.name: feature.dtype for feature in view.features}
     assert String == types["name"]
 
 
-@pytest.mark.parametrize("opening", [open_rows, apply_definitions])
+def test_without_a_registry_nothing_but_feast_is_affected(settings: Settings) -> None:
+    """Rows are opened without it, and none is made; the doctor says who needs it."""
+    open_rows(settings)
+    assert not settings.store.registry.exists()
+    check = registry_check(settings)
+    assert (CheckState.WARNING, "`crossrec setup` makes it") == (check.state, check.advice)
+
+
 @pytest.mark.parametrize("content", [b"no registry \xff", None])
-def test_what_is_no_registry_is_refused(opening: object, content: bytes | None, settings: Settings) -> None:
+def test_what_is_no_registry_is_refused(content: bytes | None, settings: Settings) -> None:
     """The error names the setting and the file."""
     if content is None:
         settings.store.registry.mkdir()
     else:
         settings.store.registry.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"store.registry: .*registry\.db is not a registry of Feast"):
-        opening(settings)  # type: ignore[operator]
+        apply_definitions(settings)
+    assert CheckState.WRONG == registry_check(settings).state
     if content is not None:
         assert content == settings.store.registry.read_bytes()

@@ -29,6 +29,7 @@ from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
 from services.store.connect import open_rows_for_batches
 from services.store.feast_api import FeatureStore, RepoConfig
+from services.store.feast_registry import apply_definitions
 from services.store.folding import erase_user, fold_states
 from services.store.protocol import ChangeFeed, Key
 from services.store.redis.feast_rows import FeastRowStore
@@ -146,9 +147,9 @@ def shop(settings: Settings) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def feast_store(settings: Settings, shop: Shop) -> FeatureStore:
+def feast_store(settings: Settings) -> FeatureStore:
     """Feast as any user configures it."""
-    del shop  # opening its rows has applied the definitions
+    apply_definitions(settings)
     redis = {"type": "redis", "connection_string": settings.store.url}
     return FeatureStore(
         config=RepoConfig(

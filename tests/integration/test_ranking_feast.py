@@ -19,8 +19,9 @@ from services.infra.commands import Endpoints
 from services.registry.model import Scores
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import REPOSITORY, feast_environment, open_feature_store, open_rows
+from services.store.connect import open_rows
 from services.store.feast_api import FeatureStore, RepoConfig
+from services.store.feast_registry import REPOSITORY, apply_definitions, feast_environment
 from services.store.folding import collect_facets, erase_user
 from services.store.memory import MemoryRowStore
 from services.store.protocol import Key, RowStore, read_block, read_rows
@@ -84,7 +85,7 @@ def settings(infra: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Sett
 
 @pytest.fixture(scope="module")
 def online(settings: Settings) -> RowStore:
-    """The history in Valkey; opening the rows applies the definitions."""
+    """The history in Valkey."""
     store = open_rows(settings)
     write_history(store)
     return store
@@ -190,7 +191,7 @@ def test_rows_in_valkey_are_the_rows_in_memory(online: RowStore, memory: MemoryR
 def feast_store(settings: Settings, online: RowStore) -> FeatureStore:
     """Feast as any user configures it: the same registry, Feast's own Redis store."""
     del online  # only has to be written
-    ours = open_feature_store(settings).config
+    ours = apply_definitions(settings).config
     redis = {"type": "redis", "connection_string": settings.store.url}
     return FeatureStore(
         config=RepoConfig(

@@ -18,7 +18,8 @@ from services.kafka.topic_settings import correct_topics, judge_topics
 from services.kafka.topics import create_topics, topic_specs
 from services.main import app
 from services.settings.load import Settings
-from services.store.connect import open_feature_store, open_rows_for_batches
+from services.store.connect import open_rows_for_batches
+from services.store.feast_registry import apply_definitions
 from services.store.redis.layout import RedisLayout
 from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, erasure, item_update
@@ -196,7 +197,7 @@ def test_feasts_own_writes_through_this_store_expire_too(stage: Stage, left_s: T
     stage.send([behavior_event(1)])
     fold(stage)
     assert -1 == left_s("user", ("u0",))
-    feast = open_feature_store(brief.settings)
+    feast = apply_definitions(brief.settings)
     features = [f"user:{feature.name}" for feature in SCHEMA["user"].features]
     frame = feast.get_online_features(features=features, entity_rows=[{"user_id": "u0"}]).to_df()
     feast.write_to_online_store("user", frame.assign(event_timestamp="2026-01-01T00:00:00Z"))

@@ -12,7 +12,7 @@ from services.features.event_types import EVENT_TYPES
 from services.features.rows import Row, default_value, pack_rows
 from services.features.saturation import saturation_weights
 from services.features.schema import Schema, build_schema
-from services.store.connect import open_feature_store, open_rows, open_rows_for_batches
+from services.store.connect import open_rows, open_rows_for_batches
 from services.store.protocol import IncompatibleSchema, StaleSchema, read_rows
 from services.store.redis.feast_rows import FeastRowStore
 from services.store.schema_lineage import join_lineage, read_lineage
@@ -56,8 +56,6 @@ def test_rows_stay_valid_after_a_change_of_the_schema(stage: Stage) -> None:
     with running(stage, "item"):
         wait_until(lambda: folded(stage, "item"))
     fold(stage, 1, 2)
-    # Like a registry that was created before the view existed.
-    open_feature_store(stage.settings).delete_feature_view("schema_lineage")
     new = restarted_with(stage, NEW)
     (item,) = read_rows(new.store, NEW_SCHEMA["item"], [("i0",)])
     assert item is not None
@@ -95,8 +93,8 @@ def test_an_event_type_is_appended_to_stored_rows(stage: Stage) -> None:
     """Rows without the type are read with zeros, alone and beside rows that count it, which older readers reject."""
     config = FeatureConfig(engagement={"click": 1.0})
     fewer, more = (build_schema(config, types) for types in (EVENT_TYPES[:-1], EVENT_TYPES))
-    feast = open_feature_store(stage.settings)
-    old, new, reader = FeastRowStore(feast, fewer), FeastRowStore(feast, more), FeastRowStore(feast, fewer, newer=True)
+    store = stage.settings.store
+    old, new, reader = FeastRowStore(store, fewer), FeastRowStore(store, more), FeastRowStore(store, fewer, newer=True)
     join_lineage(old, fewer)
     old.write([("old",)], pack_rows(fewer["user"], [user_row(fewer, 1)]))
     join_lineage(new, more)

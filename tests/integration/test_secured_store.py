@@ -21,8 +21,9 @@ from services.infra.ports import choose_port
 from services.infra.valkey import server_binary
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import REPOSITORY, feast_environment, open_rows, open_rows_for_batches
+from services.store.connect import open_rows, open_rows_for_batches
 from services.store.feast_api import FeatureStore
+from services.store.feast_registry import REPOSITORY, apply_definitions, feast_environment
 from services.store.protocol import StoreUnavailable, read_rows
 from services.store.redis.connection import redis_arguments
 from tests.chaos.proxy import Proxy
@@ -126,6 +127,7 @@ def test_feast_reads_the_rows_by_its_own_settings_file(secured: Secured, monkeyp
     """Password and certificates come from the settings in force."""
     settings = secured.settings()
     History(open_rows_for_batches(settings), epoch=3).scenarios("mailer")
+    apply_definitions(settings)
     for name, value in feast_environment(settings).items():
         monkeypatch.setenv(name, value)
     store = FeatureStore(repo_path=str(REPOSITORY))

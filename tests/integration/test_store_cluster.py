@@ -17,8 +17,9 @@ from services.doctor.store import store_checks
 from services.features.rows import Row, pack_rows
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import REPOSITORY, feast_environment, open_rows, open_rows_for_batches
+from services.store.connect import open_rows, open_rows_for_batches
 from services.store.feast_api import FeatureStore
+from services.store.feast_registry import REPOSITORY, apply_definitions, feast_environment
 from services.store.folding import erase_user
 from services.store.protocol import (
     FencedWrite,
@@ -142,6 +143,7 @@ def test_feast_reads_the_rows_by_its_own_settings_file(
 ) -> None:
     """Several nodes make its store a cluster."""
     write(rows, KEYS, 2)
+    apply_definitions(settings)
     for name, value in feast_environment(settings).items():
         monkeypatch.setenv(name, value)
     entities = [{"user_id": user, "scenario_id": scenario} for user, scenario in KEYS]
@@ -224,7 +226,7 @@ def test_readers_and_writers_recover_from_a_failover(
     reader = open_rows(settings)
     rows.drop(USERS)
     quick = settings.store.model_copy(update={"read_timeout_s": 0.5})
-    writer = FeastRowStore(open_rows(settings.model_copy(update={"store": quick}))._feast, SCHEMA)
+    writer = FeastRowStore(quick, SCHEMA)
     with writing(writer) as written:
         progress(written)
         assert len(KEYS) == len([time_s for time_s in times(reader, KEYS) if time_s >= 100])

@@ -14,8 +14,9 @@ from services.infra.ports import choose_port
 from services.infra.valkey import server_binary
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import REPOSITORY, feast_environment, open_rows_for_batches
+from services.store.connect import open_rows_for_batches
 from services.store.feast_api import FeatureStore
+from services.store.feast_registry import REPOSITORY, apply_definitions, feast_environment
 from services.store.protocol import StoreDenied, StoreUnavailable, read_rows
 from tests.integration.store_user import USER, rule_of
 from tests.unit.store.row_store_suite import DELETABLE, KEY, SCHEMA, block
@@ -81,6 +82,7 @@ def test_everything_works_with_the_rights_of_the_guide(settings: Settings, monke
     rows.write([KEY], block(((2, 1, 5), 5.0), view=DELETABLE))
     wait_until(lambda: KEY in (feed.take(0.2) or {}).get(DELETABLE.name, ()))
     assert [KEY] == list(rows.ids(DELETABLE))
+    apply_definitions(settings)
     for name, value in feast_environment(settings).items():
         monkeypatch.setenv(name, value)
     entity = dict(zip(DELETABLE.entities, KEY, strict=True))

@@ -15,7 +15,7 @@ from services.features.config import FeatureConfig
 from services.features.feature import SCALAR, Feature
 from services.features.schema import build_schema
 from services.main import app
-from services.store.feast_api import field_hash
+from services.store.redis.layout import RedisLayout
 from services.store.schema_lineage import join_lineage
 from tests.integration.consumer_harness import Stage, folded, running
 from tests.unit.consumers.streams import behavior_event, item_update
@@ -86,7 +86,7 @@ def test_the_rows_of_a_user_are_exported_and_erased(stage: Stage, run: Run) -> N
     assert json.loads(run("user", "export", "bob"))["found"]
     fences = {b"_position:user", b"_position:user_scenario"}
     mark = {b"_position:erased_user", b"_ts:erased_user"}
-    mark |= {field_hash(f"erased_user:{feature.name}") for feature in SCHEMA["erased_user"].features}
+    mark |= set(RedisLayout(SCHEMA["erased_user"], "any").fields.values())
     left = [set(fields) for fields in stored(stage, USER).values()]
     assert 4 == len(left)
     assert mark in left
@@ -103,7 +103,7 @@ def test_features_that_left_the_schema_are_erased_too(stage: Stage, run: Run) ->
     (key,) = (key for key, fields in stored(stage, USER).items() if b"_ts:user" in fields)
     host, port = stage.settings.store.url.split(":")
     with redis.Redis(host=host, port=int(port)) as client:
-        client.hset(key, field_hash("user:once"), b"secret tea")
+        client.hset(key, RedisLayout(SCHEMA["user"], "any").fields_of(["once"])[0], "secret tea")
     assert stored(stage, "secret tea")
     run("user", "erase", USER)
     fold(stage)

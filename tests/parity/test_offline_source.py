@@ -14,7 +14,7 @@ from services.features.rows import Row
 from services.features.schema import build_schema
 from services.settings.infrastructure import StoreSettings
 from services.settings.load import Settings
-from services.store.connect import apply_definitions
+from services.store.feast_registry import apply_definitions
 from services.store.memory import MemoryRowStore
 from services.store.protocol import read_rows
 from services.text.protocol import HashingEncoder

@@ -26,7 +26,7 @@ from export.replay.backfill import fill_store
 from export.replay.history import DatasetHistory
 from services.features.schema import build_schema
 from services.main import app
-from services.store.connect import apply_definitions
+from services.store.feast_registry import apply_definitions
 from services.text.encoder import EncoderInfo
 from tests.unit.ranking.model.tiny_models import register
 

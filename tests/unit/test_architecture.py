@@ -167,6 +167,12 @@ def test_the_command_line_sets_the_log_level_of_grpc_before_its_import() -> None
     assert "grpc" not in loaded_by("services.main")
 
 
-def test_the_request_path_does_not_need_feast() -> None:
-    """Feast takes seconds to import, and rows may come from another store."""
+def test_the_request_path_does_not_need_a_store() -> None:
+    """Rows may come from another store."""
     assert not loaded_by("services.ranking.service") & {"feast", "pandas", "redis"}
+
+
+@pytest.mark.parametrize("module", ["services.ranking.wiring", "services.consumers.main", "services.gateway.main"])
+def test_servers_and_consumers_start_without_feast(module: str) -> None:
+    """Feast and what it imports take seconds and 150 MB in every process."""
+    assert not loaded_by(f"{module}, services.store.connect") & {"feast", "pandas", "pyarrow", "dask"}

@@ -1,12 +1,12 @@
-"""The RowStore and StoreAdmin over Feast's online store on Redis: whole blocks in Feast's own layout.
+"""The RowStore and StoreAdmin on Redis: whole blocks in the layout of Feast's online store.
 
-Feast's registry lists the views; rows bypass its API, which makes a message per value. Every Feast client reads what
-is written here, and rows read here may come from any of them. Importing this module takes seconds: only processes that
-serve, consume or administer rows do.
+Rows bypass Feast, which makes a message per value, and whose import takes seconds. Every Feast client reads what is
+written here by the views that `crossrec setup` registers, and rows read here may come from any of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -21,37 +21,41 @@ from services.features.rows import (
     scatter_rows,
 )
 from services.features.schema import Schema, View
-from services.store.feast_api import FeatureStore, Value
+from services.settings.infrastructure import StoreSettings
 from services.store.protocol import Key, ReadRequest, StaleSchema
 from services.store.redis import row_admin
 from services.store.redis.change_feed import RedisChangeFeed
 from services.store.redis.cluster import StoreCluster
+from services.store.redis.connection import StoreConnection
 from services.store.redis.errors import connected
 from services.store.redis.exchange import encode_arguments
+from services.store.redis.feast_value import Value
 from services.store.redis.fence import WRITE, execute_writes
-from services.store.redis.layout import RedisLayout, encode_positions, encode_times
-from services.store.redis.online_store import TYPE, FencedRedisOnlineStore
-from services.store.redis.pipeline import Client, execute_pipeline, wait_for_replicas
+from services.store.redis.layout import DAY_MS, RedisLayout, encode_positions, encode_times, expiry_ms
+from services.store.redis.pipeline import execute_pipeline, wait_for_replicas
 from services.store.redis.rights import check_rights
 from services.store.redis.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
 from services.store.schema_lineage import SchemaCompatibility, read_lineage
 
 
 class FeastRowStore:
-    """An OnlineStore over a Feast feature store whose online store is FencedRedisOnlineStore.
+    """An OnlineStore whose rows are those of Feast.
 
     Args:
-        feast: a feature store to which the schema's views were applied.
+        store: address and access, Feast project, retention of users.
         schema: the feature schema.
+        deleted_days: days for which the position of a deleted row is kept: longer than the topic keeps what could bring
+            it back.
         newer: whether rows of newer schemas may be read; only for processes that never write.
     """
 
-    def __init__(self, feast: FeatureStore, schema: Schema, *, newer: bool = False) -> None:
-        self._feast = feast
+    def __init__(self, store: StoreSettings, schema: Schema, *, deleted_days: int = 31, newer: bool = False) -> None:
+        self._settings = store
+        self._connection = StoreConnection(store)
+        self._client = self._connection.client
+        self._fence_ms = deleted_days * DAY_MS
         self._fingerprint = schema.fingerprint
         self._schemas = SchemaCompatibility(schema, lambda: read_lineage(self), newer=newer)
-        self._provider = feast._get_provider()
-        self._tables = {view.name: feast.get_feature_view(view.name) for view in schema.views}
         self._commands: dict[int, tuple[View, RowCommands]] = {}
 
     def read_blocks(self, requests: Sequence[ReadRequest]) -> list[Block]:
@@ -79,9 +83,8 @@ class FeastRowStore:
         if not keys:
             return
         layout, fields = self._layout_and_fields(view)
-        fence_ms = self._feast.config.online_store.fence_ms
         with connected(self._client) as client:
-            row_admin.delete_rows(client, layout, keys, fields, position, fence_ms)
+            row_admin.delete_rows(client, layout, keys, fields, position, self._fence_ms)
 
     def drop(self, view: View) -> int:
         """See `StoreAdmin`."""
@@ -110,12 +113,11 @@ class FeastRowStore:
     def check_rights(self) -> None:
         """Try every command that writers and readers need, on every node. Raises StoreDenied, StoreUnavailable."""
         with connected(self._client) as client:
-            check_rights(client, self._feast.config.project)
+            check_rights(client, self._settings.project)
 
     def node_changes(self) -> int:
         """See `StoreNodes`."""
-        client = self._online_store()._client
-        return self._online_store().reconnections() + (client.failovers if isinstance(client, StoreCluster) else 0)
+        return self._connection.node_changes()
 
     def number_per_node(self, view: View, key_of: Callable[[int], Key]) -> list[int]:
         """See `StoreNodes`."""
@@ -127,32 +129,22 @@ class FeastRowStore:
 
     def wait_for_replicas(self, view: View, keys: Sequence[Key]) -> None:
         """See `StoreNodes`."""
-        access = self._feast.config.online_store.access
-        if access is not None and access.wait_replicas:
+        store = self._settings
+        if store.wait_replicas:
             with connected(self._client) as client:
-                wait_for_replicas(client, self._layout(view).encode_keys(keys), access.wait_replicas, access.wait_ms)
-
-    def _client(self) -> Client:
-        return self._online_store().client(self._feast.config)
-
-    def _online_store(self) -> FencedRedisOnlineStore:
-        online_store = self._provider.online_store
-        if not isinstance(online_store, FencedRedisOnlineStore):
-            raise TypeError(f"feature_store.yaml must name {TYPE} as the online store")
-        return online_store
+                wait_for_replicas(client, self._layout(view).encode_keys(keys), store.wait_replicas, store.wait_ms)
 
     def _layout(self, view: View) -> RedisLayout:
-        return RedisLayout(view, self._feast.config.project)
+        return RedisLayout(view, self._settings.project)
 
     def _layout_and_fields(self, view: View) -> tuple[RedisLayout, list[bytes]]:
         """The layout of a view, and the fields of all features that it has or had under other schemas."""
-        layout, registered = self._layout(view), self._tables[view.name].features
-        names = {*(feature.name for feature in registered), *self._schemas.former_features(view)}
+        layout = self._layout(view)
+        names = {*(feature.name for feature in view.features), *self._schemas.former_features(view)}
         return layout, layout.fields_of(sorted(names))
 
     def _expiry_ms(self, view: View) -> int:
-        expiry_ms: int = self._feast.config.online_store.expiry_ms(view.entities)
-        return expiry_ms
+        return expiry_ms(view.entities, self._settings.user_retention_days)
 
     def _decode(self, view: View, responses: Sequence[Sequence[bytes | None]]) -> Block:
         """The rows of one request."""
@@ -235,7 +227,7 @@ class RowCommands:
         return b"".join(parts)
 
 
-def _decode_value(feature: Feature, value: Value) -> np.ndarray:
+def _decode_value(feature: Feature, value: Any) -> np.ndarray:
     """One Value message as an array of any length; the feature's default if it is not set."""
     kind = value.WhichOneof("val")
     if kind is None:
@@ -246,4 +238,5 @@ def _decode_value(feature: Feature, value: Value) -> np.ndarray:
 
 def _reserialize(cell: bytes) -> bytes:
     """A serialised Value as protobuf's own encoder writes it."""
-    return Value.FromString(cell).SerializeToString()
+    serialized: bytes = Value.FromString(cell).SerializeToString()
+    return serialized

@@ -22,6 +22,11 @@ POSITION_FIELD = "_position:{view}"
 TIME_FIELD = "_ts:{view}"
 """Feast's hash field for the time of a row: without it there is no row."""
 
+USER = "user_id"
+"""The join key of rows that expire with their user. The mark of an erasure has another one and does not expire."""
+
+DAY_MS = 24 * 3600 * 1000
+
 _STRING = struct.pack("<I", 2)
 """Feast's ValueType.STRING, the type of every entity id."""
 
@@ -69,6 +74,11 @@ class RedisLayout:
 
 def _encode_string(text: bytes) -> bytes:
     return _STRING + struct.pack("<I", len(text)) + text
+
+
+def expiry_ms(entities: Sequence[str], user_retention_days: int) -> int:
+    """Milliseconds after its last write until an entity with these join keys expires; 0: never."""
+    return user_retention_days * DAY_MS if USER in entities else 0
 
 
 def encode_times(block: Block) -> list[bytes]:

@@ -5,17 +5,12 @@ position is newer (`services.store.redis.fence`). Layout and reads are Feast's o
 the same rows.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
-import redis
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import model_validator
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from services.settings.address import split_address
 from services.settings.infrastructure import StoreSettings
@@ -32,24 +27,13 @@ from services.store.feast_api import (
     field_hash,
     redis_key,
 )
-from services.store.redis.cluster import StoreCluster
-from services.store.redis.connection import redis_options
+from services.store.redis.connection import open_client, redis_options
 from services.store.redis.fence import WRITE, execute_writes
-from services.store.redis.layout import POSITION_FIELD, TIME_FIELD
-from services.store.redis.pipeline import Client
-
-USER = "user_id"
-"""The join key of rows that expire with their user. The mark of an erasure has another one and does not expire."""
+from services.store.redis.layout import POSITION_FIELD, TIME_FIELD, expiry_ms
 
 TYPE: Literal["services.store.redis.online_store.FencedRedisOnlineStore"] = (
     "services.store.redis.online_store.FencedRedisOnlineStore"
 )
-
-DAY_MS = 24 * 3600 * 1000
-
-_RETRY_ONCE = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-"""A connection that broke while idle is made anew, without further retries: redis-py's own ones wait for seconds and
-time-outs, in which a request could be ranked without the store and a consumer does not react to its stop signal."""
 
 Record = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
@@ -60,8 +44,6 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     type: Literal["services.store.redis.online_store.FencedRedisOnlineStore"] = TYPE  # type: ignore[assignment]
     user_retention_days: int = 0
     """Days after which entities with a user expire unless they are written again; 0: never."""
-    deleted_days: int = 31
-    """Days for which the position of a deleted row is kept: longer than the topic keeps what could bring it back."""
     access: StoreSettings | None = None
     """Password and certificates; None: those of the settings in force, as for the `feast` command."""
 
@@ -71,48 +53,24 @@ class FencedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
             self.redis_type = RedisType.redis_cluster
         return self
 
-    @property
-    def fence_ms(self) -> int:
-        """Milliseconds for which the position of a deleted row is kept."""
-        return self.deleted_days * DAY_MS
-
     def expiry_ms(self, entities: Sequence[str]) -> int:
         """Milliseconds after its last write until an entity with these join keys expires; 0: never."""
-        return self.user_retention_days * DAY_MS if USER in entities else 0
+        return expiry_ms(entities, self.user_retention_days)
 
 
 class FencedRedisOnlineStore(RedisOnlineStore):
     """Redis or Valkey with fenced writes."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._connected: Counter[tuple[str, int]] = Counter()
-
-    def reconnections(self) -> int:
-        """How often a connection to a server was made that had been connected before."""
-        return self._connected.total() - len(self._connected)
-
-    def _count(self, connection: Any) -> None:
-        self._connected[connection.host, int(connection.port)] += 1
-
-    def _connect(self, connection: Any) -> None:
-        connection.on_connect()
-        self._count(connection)
-
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
         if self._client is not None:
             return self._client
         self._access = redis_options(_access(online_store_config))
+        kind = online_store_config.redis_type
+        if kind not in {RedisType.redis, RedisType.redis_cluster}:
+            return super()._get_client(online_store_config)
         nodes, arguments = self._parse_connection_string(online_store_config.connection_string)
         addresses = [(node["host"], int(node["port"])) for node in nodes]
-        if online_store_config.redis_type is RedisType.redis_cluster:
-            self._client = StoreCluster(addresses, redis_connect_func=self._count, **arguments)
-        elif online_store_config.redis_type is RedisType.redis:
-            host, port = addresses[0]
-            given: dict[str, Any] = {"retry": _RETRY_ONCE, "redis_connect_func": self._connect, **arguments}
-            self._client = Redis(host=host, port=port, **given)
-        else:
-            super()._get_client(online_store_config)
+        self._client = open_client(addresses, cluster=kind is RedisType.redis_cluster, **arguments)
         return self._client
 
     async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> Any:
@@ -149,14 +107,9 @@ class FencedRedisOnlineStore(RedisOnlineStore):
         expiry_ms = config.online_store.expiry_ms(table.join_keys)
         rows = [_write_arguments(table.name, names, values, timestamp, expiry_ms) for _, values, timestamp, _ in data]
         commands = [WRITE.encode(key, row) for key, row in zip(keys, rows, strict=True)]
-        execute_writes(self.client(config), table.name, keys, commands)
+        execute_writes(self._get_client(config.online_store), table.name, keys, commands)
         if progress:
             progress(len(data))
-
-    def client(self, config: RepoConfig) -> Client:
-        """The Redis client, which connects on first use."""
-        client: Client = self._get_client(config.online_store)
-        return client
 
 
 def _access(config: RedisOnlineStoreConfig) -> StoreSettings:
