@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from export.datasets.jsonl import load_jsonl
 
 CLICK = {"user_id": "u", "scenario_id": "tv", "item_id": "i", "type": "click", "time": "2026-01-01T10:00:00Z"}
 LINE = json.dumps(CLICK).encode() + b"\n"
+
+NOBODY = 65_534
+"""The user without rights of Linux."""
 
 
 def problems_of(directory: Path) -> list[str]:
@@ -151,8 +155,19 @@ def test_parts_of_one_size_and_other_content_are_read(tmp_path: Path) -> None:
     assert ["u", "v"] == sorted(load_jsonl(source=tmp_path).events["user_id"].to_pylist())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_without_the_right_to_read_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_bytes(LINE)
-    (tmp_path / "events.jsonl").chmod(0)
-    assert [f"{tmp_path / 'events.jsonl'}: cannot be read: Permission denied"] == problems_of(tmp_path)
+def test_a_file_without_the_right_to_read_it_is_named() -> None:
+    """Root reads every file, and becomes another user for it; pytest's own folders are closed to others."""
+    is_root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "events.jsonl").write_bytes(LINE)
+        (folder / "events.jsonl").chmod(0)
+        try:
+            if is_root:
+                os.seteuid(NOBODY)
+            found = problems_of(folder)
+        finally:
+            if is_root:
+                os.seteuid(0)
+    assert [f"{folder / 'events.jsonl'}: cannot be read: Permission denied"] == found
