@@ -20,11 +20,11 @@ setup: .venv/ready
 demo: setup
 	@$(BIN)/crossrec demo
 
-# Files of tests take turns in two processes, each with a Kafka and a Valkey of its own: they mostly wait.
-# Those of few and long tests come first, so that both processes end at the same time.
+# Files of tests take turns in three processes, each with a Kafka and a Valkey of its own: they mostly wait.
+# Those of few and long tests come first, so that all processes end at the same time.
 test: setup check
 	@$(BIN)/python -m pytest -n logical tests/unit
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/parity tests/synthetic tests/integration tests/contract
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/parity tests/synthetic tests/integration tests/contract
 	@$(BIN)/python -m pytest tests/chaos
 
 # Kills, pauses and cuts for five minutes a seed; every row must be as if nothing had happened. CLUSTER=1: the store is three

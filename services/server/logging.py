@@ -42,7 +42,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _message(record),
             **log_fields(),
             **getattr(record, _FIELDS, {}),
         }
@@ -55,6 +55,14 @@ class JsonFormatter(logging.Formatter):
         if self._exception_texts or error is None:
             return self.formatException(exc_info)
         return "".join(_frames_and_types(traceback.TracebackException.from_exception(error)))
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message; without its arguments if one cannot be formatted, like a closed connection of kafka-python."""
+    try:
+        return record.getMessage()
+    except Exception as error:  # whatever a foreign __str__ raises; a line without it is better than none
+        return f"{record.msg} (arguments cannot be formatted: {type(error).__name__})"
 
 
 def _frames_and_types(error: traceback.TracebackException) -> Iterator[str]:

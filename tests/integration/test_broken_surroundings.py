@@ -71,8 +71,7 @@ def writing(out: Path, directory: Path) -> dict[str, list[str]]:
 def keeping() -> dict[str, tuple[list[str], str]]:
     """Commands that keep files where a setting says, and the setting."""
     return {
-        "user export": (["user", "export", "u"], "CROSSREC_STORE__REGISTRY"),
-        "consume": (["consume", "activity"], "CROSSREC_STORE__REGISTRY"),
+        "setup": (["setup"], "CROSSREC_STORE__REGISTRY"),
         "train": (["train", "--data", "completejourney"], "CROSSREC_DATA_DIR"),
         "models list": (["models", "list"], "CROSSREC_REGISTRY_DIR"),
         "serve ranking": (["serve", "ranking"], "CROSSREC_ENCODER_DIR"),
@@ -100,9 +99,8 @@ def all_cases(directory: Path) -> dict[tuple[str, str], Case]:
     cases |= {
         ("nowhere", name): Case(arguments, {setting: str(NOWHERE)}) for name, (arguments, setting) in keeping().items()
     }
-    full = {**writing(directory / "full", directory), "user export": ["user", "export", "u"]}
-    registry = {"CROSSREC_STORE__REGISTRY": str(directory / "full" / "feast.db")}
-    cases |= {("full", name): Case(arguments, registry, file_bytes=0) for name, arguments in full.items()}
+    full = writing(directory / "full", directory)
+    cases |= {("full", name): Case(arguments, file_bytes=0) for name, arguments in full.items()}
     for stdout in ("/dev/full", "closed"):
         into = directory / stdout.strip("/")
         cases |= {(stdout, name): Case(arguments, stdout=stdout) for name, arguments in printing(into).items()}

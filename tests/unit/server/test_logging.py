@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.server.logging import configure_logging, log_event
+from services.server.logging import JsonFormatter, configure_logging, log_event
 from tests.contract.private import TEXT, USER, WORD
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,3 +111,15 @@ def test_a_crash_is_logged_in_one_line_without_private_data(code: str, event: st
     assert (event, status) == (logged["event"], run.returncode)
     assert logged["traceback"].endswith("in fail\nValueError\n")
     assert not [secret for secret in (USER, WORD) if secret in run.stderr]
+
+
+def test_a_message_whose_arguments_cannot_be_formatted_is_a_line_without_them() -> None:
+    """Like a connection of kafka-python that was closed in the meantime."""
+
+    class Closed:
+        def __str__(self) -> str:
+            raise AttributeError("no socket")
+
+    record = logging.makeLogRecord({"msg": "%s: lost", "args": (Closed(),)})
+    line = json.loads(JsonFormatter().format(record))
+    assert "%s: lost (arguments cannot be formatted: AttributeError)" == line["event"]
