@@ -21,6 +21,9 @@ SMALL_BATCH = 2048
 """Steps of fewer rows take as long with two threads as with one (256 and 1,024 rows, two cores), and beside other work
 five times as long, since threads spin while they wait for each other; of 4,096 rows two threads save a quarter."""
 
+SMALL_FOREST = 300_000
+"""Trees of fewer rows take one thread: beside other work two threads took 252 s for 80,000 rows, one takes 31 s."""
+
 FEW = 20_000
 """Below this number of training rows models fit them by heart: measured on 8,500 rows of film ratings."""
 DROPOUT, WEIGHT_DECAY, SLOWER = 0.3, 1e-2, {True: 2, False: 4}
@@ -43,7 +46,7 @@ SHOWN = (
     "weight_decay",
     "threads",
 )
-SHOWN_OF_TREES = ("trees", "leaves", "learning_rate")
+SHOWN_OF_TREES = ("trees", "leaves", "learning_rate", "threads")
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def describe(choices: Sequence[Choice]) -> str:
 def by_rule(kind: Kind, rows: int) -> Iterator[Choice]:
     """The choices in which fewer rows than a million differ from the kind's own."""
     if not kind.build:
+        if rows < SMALL_FOREST:
+            yield Choice("threads", 1, "trees of so few rows are not worth sharing")
         return
     own, batch = kind.config, batch_rows(rows)
     steps = -(-rows // batch)

@@ -9,7 +9,6 @@ from concurrent.futures import as_completed
 
 from rich import reconfigure
 
-from export.models.kinds import load_kind
 from export.rows.reader import RowSource
 from export.training.choices import choose
 from export.training.run import train_run
@@ -55,7 +54,7 @@ def one_threaded(settings: Settings, data: str, runs: Sequence[Run]) -> list[Run
     """The runs that take one thread."""
     rows = len(RowSource(settings.data_dir / data / "rows", "train"))
     given = settings.training.model_dump()
-    return [run for run in runs if load_kind(run[0]).build and choose(run[0], rows, given)[0].threads == 1]
+    return [run for run in runs if choose(run[0], rows, given)[0].threads == 1]
 
 
 def _train(settings: Settings, data: str, kind: str, seed: int) -> None:

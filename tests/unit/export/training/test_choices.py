@@ -52,7 +52,7 @@ def test_settings_and_flags_win_over_rules() -> None:
 def test_choices_are_those_that_concern_a_kind() -> None:
     """Trees have no batches, a logistic regression no hidden layers."""
     names = {kind: {choice.name for choice in choose(kind, 3000)[1]} for kind in KINDS}
-    assert {"trees", "leaves", "learning_rate"} == names["lightgbm"]
+    assert {"trees", "leaves", "learning_rate", "threads"} == names["lightgbm"]
     assert {"hidden", "dropout", "members"}.isdisjoint(names["logistic"])
     assert {"hidden", "hidden_g", "dropout", "members", "batch_rows", "epochs"} <= names["neural"]
 
@@ -84,7 +84,8 @@ def test_the_settings_state_the_kinds_values() -> None:
 
 def test_small_steps_are_not_shared_among_threads() -> None:
     """Unless the settings say so; those of a million rows are."""
-    assert [1, 0, 2] == [
-        choose(*rows_and_settings)[0].threads
-        for rows_and_settings in (("neural", 80_000), ("neural", 1_000_000), ("neural", 80_000, {"threads": 2}))
-    ]
+    for kind in ("neural", "lightgbm"):
+        assert [1, 0, 2] == [
+            choose(kind, *rows_and_settings)[0].threads
+            for rows_and_settings in ((80_000,), (1_000_000,), (80_000, {"threads": 2}))
+        ]
