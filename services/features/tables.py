@@ -86,11 +86,12 @@ def lookup_sorted(known: NDArray[np.uint64], order: Ints, wanted: NDArray[np.uin
 
 
 def read_table(config: FeatureConfig, block: Block, name: TableName) -> Table:
-    """The table `name` of a block's rows."""
-    key, first_s, time_s, value = (block.ragged[f"{name}_{part}"].values for part in ("key", "first_s", "s", "value"))
-    values = value.reshape(-1, len(config.table_half_lives(name))).astype(np.float64, copy=False)
-    times = first_s.astype(np.float64, copy=False), time_s.astype(np.float64, copy=False)
-    return Table(block.ragged[f"{name}_key"].row, key.astype(np.int64, copy=False), *times, values)
+    """The table `name` of a block's rows; first times that were not read are the newest ones."""
+    keys, newest, value = (block.ragged[f"{name}_{part}"] for part in ("key", "s", "value"))
+    times = block.ragged.get(f"{name}_first_s", newest).values, newest.values
+    values = value.values.reshape(-1, len(config.table_half_lives(name)))
+    first_s, time_s, values = (column.astype(np.float64, copy=False) for column in (*times, values))
+    return Table(keys.row, keys.values.astype(np.int64, copy=False), first_s, time_s, values)
 
 
 def table_columns(table: Table, name: str, rows: int) -> dict[str, Ragged]:

@@ -10,6 +10,7 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.features.hashing import NO_KEY, keys64
 from services.features.item_columns import (
@@ -177,17 +178,24 @@ class ItemTable:
     def gather_fields(self, slots: Ints, columns: Ints) -> dict[str, Any]:
         """The fields of FeatureRows that hold the items in `slots`, in scenarios `columns`; copies."""
         items = self._items.columns.take(slots)
-        facets, place = np.unique(items.facet, return_inverse=True)
+        facets, place = self._number_facets(items.facet)
         pairs = self._pair_slots.take(slots, axis=0).take(columns, axis=1).ravel()
         return {
-            "items": PrecomputedItems(
-                items.key, place.reshape(len(slots), -1), items.text, items.created_s, items.fixed
-            ),
+            "items": PrecomputedItems(items.key, place, items.text, items.created_s, items.fixed),
             "item_activity": self._activity.columns.take(slots),
             "pairs": self._pairs.columns.take(pairs),
             "facet_activity": self._facets.columns.take(facets),
             "facet_key": self._facet_key[facets],
         }
+
+    def _number_facets(self, slots: NDArray[np.integer]) -> tuple[Ints, Ints]:
+        """The distinct slots of facets, rising, and the number of each [...] among them; without sorting."""
+        used = np.zeros(self._facets.used, bool)
+        used[slots] = True
+        distinct = used.nonzero()[0]
+        number = np.empty(len(used), np.int64)
+        number[distinct] = np.arange(len(distinct))
+        return distinct, number.take(slots)
 
     def known(self, slots: Ints) -> np.ndarray:
         """Which of the items the store has an update of."""

@@ -10,8 +10,13 @@ from services.ranking.cache.refresh import Refresher
 from services.ranking.cache.scenario_cache import ScenarioCache
 from services.store.protocol import Key, ReadRequest, RowStore, StoreAdmin
 
-CONSUMER_ONLY = ("event_ids", "event_seqs", "event_engaged_before", "scenario_ids", "profile_s", "position")
-"""User features that only consumers read."""
+_CONSUMER_ONLY = ("event_ids", "event_seqs", "event_engaged_before", "scenario_ids", "profile_s", "position")
+_FIRST_TIMES = ("facet_first_s", "seen_first_s", "opinion_item_first_s", "opinion_facet_first_s")
+UNREAD = {
+    "user": (*_CONSUMER_ONLY, *_FIRST_TIMES),
+    "user_scenario": (*_CONSUMER_ONLY, "item_first_s", *_FIRST_TIMES),
+}
+"""Features of users, by view, that ranking does not read: only consumers do, or nothing is encoded from them."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,10 @@ def open_row_sources(
     positions: bool = False,
 ) -> RowSources:
     """Open caches over a store; `positions`: read the stream position of the user's row, too, for the served log."""
-    user = schema["user"].without(*(name for name in CONSUMER_ONLY if not positions or name != "position"))
+    unread = (name for name in UNREAD["user"] if not positions or name != "position")
     return RowSources(
         store,
-        (user, schema["user_scenario"].without(*CONSUMER_ONLY)),
+        (schema["user"].without(*unread), schema["user_scenario"].without(*UNREAD["user_scenario"])),
         ScenarioCache(store, schema, scenario_age_s, max_scenarios),
         ItemCache(store, schema, encoder, cache_size, item_age_s),
         encoder,

@@ -4,8 +4,8 @@ Rows bypass Feast, which makes a message per value, and whose import takes secon
 written here by the views that `crossrec setup` registers, and rows read here may come from any of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from services.features.rows import (
     DTYPES,
     Block,
     Row,
-    default_block,
     default_value,
     pack_rows,
     scatter_rows,
@@ -34,7 +33,8 @@ from services.store.redis.fence import WRITE, execute_writes
 from services.store.redis.layout import DAY_MS, RedisLayout, encode_positions, encode_times, expiry_ms
 from services.store.redis.pipeline import execute_pipeline, wait_for_replicas
 from services.store.redis.rights import check_rights
-from services.store.redis.wire import Cells, NotCanonical, decode_block, decode_column, encode_block
+from services.store.redis.wire import encode_block
+from services.store.redis.wire_decode import Cells, NotCanonical, StoredRows, decode_blocks, decode_column
 from services.store.schema_lineage import SchemaCompatibility, read_lineage
 
 
@@ -68,7 +68,7 @@ class FeastRowStore:
             commands += view_commands
         with connected(self._client) as client:
             responses = iter(execute_pipeline(client, redis_keys, commands) if commands else ())
-        return [self._decode(view, list(islice(responses, len(keys)))) for view, keys in requests]
+        return self._decode([(view, list(islice(responses, len(keys)))) for view, keys in requests])
 
     def write(self, keys: Sequence[Key], block: Block) -> None:
         """See `RowStore`; one round trip."""
@@ -146,29 +146,42 @@ class FeastRowStore:
     def _expiry_ms(self, view: View) -> int:
         return expiry_ms(view.entities, self._settings.user_retention_days)
 
-    def _decode(self, view: View, responses: Sequence[Sequence[bytes | None]]) -> Block:
-        """The rows of one request."""
+    def _decode(self, answers: Sequence[tuple[View, Sequence[Sequence[bytes | None]]]]) -> list[Block]:
+        """The rows of each request."""
         # The last of a row's values is its time; without it there is no row, whatever else is left of it.
-        exists = [bool(response[-1]) for response in responses]
-        rows = [response for response, there in zip(responses, exists, strict=True) if there]
-        if not rows:
-            return default_block(view, len(responses))
-        cells = zip(*rows, strict=True)
-        columns = {feature.name: column for feature, column in zip(view.features, cells, strict=False)}
-        block = self._decode_columns(view, columns, len(rows))
-        return block if len(rows) == len(responses) else scatter_rows(block, np.array(exists))
+        exists = [[bool(response[-1]) for response in responses] for _, responses in answers]
+        stored = [
+            _stored_rows(view, [response for response, is_there in zip(responses, there, strict=True) if is_there])
+            for (view, responses), there in zip(answers, exists, strict=True)
+        ]
+        blocks = self._decode_rows(stored)
+        return [
+            block if block.size == len(there) else scatter_rows(block, np.array(there))
+            for block, there in zip(blocks, exists, strict=True)
+        ]
 
-    def _decode_columns(self, view: View, columns: Mapping[str, Cells], rows: int) -> Block:
+    def _decode_rows(self, stored: Sequence[StoredRows]) -> list[Block]:
         try:
-            block = decode_block(view, columns, rows, _reserialize)
+            blocks = decode_blocks(stored, _reserialize)
+        except NotCanonical:
+            blocks = []
+        if blocks and all((block.ints("schema") == self._fingerprint).all() for block in blocks):
+            return blocks
+        return [self._decode_any_schema(rows) for rows in stored]
+
+    def _decode_any_schema(self, stored: StoredRows) -> Block:
+        """Rows some of which may have been written under another schema. Raises StaleSchema."""
+        view = stored.view
+        try:
+            (block,) = decode_blocks([stored], _reserialize)
             written = block.ints("schema")
         except NotCanonical as error:
             reason: NotCanonical | None = error
-            written = decode_column(view["schema"], columns["schema"], _reserialize)  # type: ignore[assignment]
+            written = decode_column(view["schema"], stored.columns["schema"], _reserialize)  # type: ignore[assignment]
         else:
             reason = None
         if (written != self._fingerprint).any():
-            return pack_rows(view, self._adapt_rows(view, columns, rows))
+            return pack_rows(view, self._adapt_rows(stored))
         if reason:
             raise StaleSchema(
                 f"rows of view {view.name} do not match this program's feature schema: {reason}"
@@ -182,13 +195,14 @@ class FeastRowStore:
             known = self._commands[id(view)] = view, RowCommands(self._layout(view), self._expiry_ms(view))
         return known[1]
 
-    def _adapt_rows(self, view: View, columns: Mapping[str, Cells], rows: int) -> list[Row]:
+    def _adapt_rows(self, stored: StoredRows) -> list[Row]:
         """Rows some of which were written under another schema, decoded value by value."""
+        view, columns = stored.view, stored.columns
         return [
             self._schemas.adapt_row(
                 view, {f.name: _decode_value(f, Value.FromString(columns[f.name][place] or b"")) for f in view.features}
             )
-            for place in range(rows)
+            for place in range(stored.count)
         ]
 
 
@@ -225,6 +239,12 @@ class RowCommands:
         for head, value in zip(self._write_heads, values, strict=True):
             parts += (head, b"$%d\r\n" % len(value), value, b"\r\n")
         return b"".join(parts)
+
+
+def _stored_rows(view: View, rows: Sequence[Sequence[bytes | None]]) -> StoredRows:
+    """Responses with a value per feature, and the time, as columns."""
+    cells: Iterable[Cells] = zip(*rows, strict=True) if rows else repeat(())
+    return StoredRows(view, {f.name: column for f, column in zip(view.features, cells, strict=False)}, len(rows))
 
 
 def _decode_value(feature: Feature, value: Any) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Protobuf's variable-length integers, whole arrays at once.
 
 A varint has seven bits of the number in each byte, lowest first. Its first eight bytes are one 64-bit word, whose
-groups of seven bits are compacted, or spread, for all numbers at the same time; the ninth and tenth byte are extra.
+groups of seven bits are compacted, or spread, for all numbers at the same time; the ninth and tenth byte are a second
+word.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ _STEPS = (
 _STEPS_U64 = [(np.uint64(keep), np.uint64(move), np.uint64(bits)) for keep, move, bits in _STEPS]
 _WORD_MASK = np.array([(1 << 8 * min(size, _WORD)) - 1 for size in range(MAX_BYTES + 1)], np.uint64)
 """The bytes of a word that belong to a number, by its number of bytes."""
+
+_REST_MASK = np.array([(1 << 8 * max(size - _WORD, 0)) - 1 for size in range(MAX_BYTES + 1)], np.uint16)
+"""The two bytes after the word that belong to a number, by its number of bytes."""
 
 _FLAGS = np.array([[MORE * (place < size - 1) for place in _PLACES] for size in range(MAX_BYTES + 1)], np.uint8)
 """MORE in every byte but the last, by the number of bytes."""
@@ -70,27 +74,31 @@ def decode(payloads: Sequence[bytes]) -> tuple[Ints, Ints]:
     # Zeros after the last number, so that ten bytes can be taken from every place.
     data = np.frombuffer(b"".join([*payloads, bytes(MAX_BYTES)]), np.uint8)
     last = (data[: ends[-1]] < MORE).nonzero()[0]
-    starts = np.zeros(len(last), np.int64)
-    np.add(last[:-1], 1, out=starts[1:])
-    size = last - starts + 1
-    upto = last.searchsorted(ends - 1, side="right")
+    begins = np.zeros(len(last) + 1, np.int64)
+    np.add(last, 1, out=begins[1:])
+    starts, size = begins[:-1], begins[1:] - begins[:-1]
     # Every payload that is not empty must end where a number ends; an empty one ends where the one before ends.
-    whole = np.concatenate([[-1], last])[upto] == ends - 1
-    if not whole.all() or size.max() > MAX_BYTES:
+    upto = np.zeros(len(ends) + 1, np.int64)
+    upto[1:] = last.searchsorted(ends)
+    if (begins[upto[1:]] != ends).any() or (longest := size.max()) > MAX_BYTES:
         raise ValueError("not a list of varints")
-    # The eight bytes from every place, as one number: overlapping words.
-    words: Unsigned = np.ndarray((len(data) - _WORD + 1,), "<u8", data, strides=(1,))
-    values = _compact_sevens(words[starts].astype(np.uint64, copy=False) & _WORD_MASK[size])
-    long = (size > _WORD).nonzero()[0]
-    values[long] |= _decode_high_bytes(data, starts[long] + _WORD, size[long])
-    return values.view(np.int64), np.diff(upto, prepend=0)
+    values = _compact_sevens(_words_at(data, "<u8", starts) & _WORD_MASK[size])
+    if longest > _WORD:
+        values |= _place_high_bytes(_words_at(data, "<u2", starts + _WORD) & _REST_MASK[size])
+    return values.view(np.int64), upto[1:] - upto[:-1]
 
 
-def _decode_high_bytes(data: NDArray[np.uint8], place: Ints, size: Ints) -> Unsigned:
-    """The ninth byte of numbers, and the tenth where there is one, shifted to their bits of the number."""
-    ninth = (data[place] & np.uint8(0x7F)).astype(np.uint64)
-    tenth = np.where(size == MAX_BYTES, data[place + 1] & np.uint8(0x7F), np.uint8(0)).astype(np.uint64)
-    return (ninth | tenth << np.uint64(7)) << _IN_WORD
+def _words_at(data: NDArray[np.uint8], word: str, place: Ints) -> NDArray[np.unsignedinteger]:
+    """The bytes from each place on as one number: overlapping words."""
+    dtype = np.dtype(word)
+    words: NDArray[np.unsignedinteger] = np.ndarray((len(data) - dtype.itemsize + 1,), dtype, data, strides=(1,))
+    return words[place]
+
+
+def _place_high_bytes(rest: NDArray[np.unsignedinteger]) -> Unsigned:
+    """The ninth and the tenth byte of numbers, as one word, at their bits of the number."""
+    high = rest.astype(np.uint64)
+    return (high & np.uint64(0x7F) | (high & np.uint64(0x100)) >> np.uint64(1)) << _IN_WORD
 
 
 def _compact_sevens(word: Unsigned) -> Unsigned:

@@ -9,7 +9,8 @@ from services.features.config import Attribute, FeatureConfig
 from services.features.feature import VARIABLE
 from services.features.rows import default_value
 from services.features.schema import build_schema
-from services.store.redis.wire import decode_block, encode_block
+from services.store.redis.wire import encode_block
+from services.store.redis.wire_decode import StoredRows, decode_blocks
 from tests.bench.scale_rows import CHUNK, SCENARIOS, SyntheticShop, Written, item_id, user_id
 
 ATTRIBUTES = Attribute("size", "item"), Attribute("shelf", "item_scenario")
@@ -72,7 +73,7 @@ def test_rows_match_the_schema(rows: list[Written]) -> None:
         for feature in block.view.features:
             if feature.length != VARIABLE:
                 assert block.fixed[feature.name].shape == (block.size, *default_value(feature).shape)
-        again = decode_block(block.view, encode_block(block), block.size, bytes)
+        (again,) = decode_blocks([StoredRows(block.view, encode_block(block), block.size)], bytes)
         for name, column in block.fixed.items():
             np.testing.assert_array_equal(again.fixed[name], column)
         for name, ragged in block.ragged.items():

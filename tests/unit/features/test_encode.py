@@ -10,7 +10,10 @@ from services.features.catalogue import ItemState
 from services.features.config import DAY_S, Attribute, FeatureConfig
 from services.features.encode import Tensors, encode, tensor_names
 from services.features.events import Events, engagement_weights
+from services.features.feature_rows import FeatureRows
+from services.features.rows import Block
 from services.features.schema import Schema, build_schema
+from services.ranking.cache.row_sources import UNREAD
 from services.store.folding import attach_items, fold_states, fold_users
 from services.store.memory import MemoryRowStore
 from tests.unit.features.conftest import START_S, make_events
@@ -33,9 +36,9 @@ def store(schema: Schema, events: Events) -> MemoryRowStore:
     return filled
 
 
-def tensors(
+def rows_of(
     store: MemoryRowStore, schema: Schema, users: list[str], items: list[str], encoder: int = ENCODER
-) -> Tensors:
+) -> FeatureRows:
     count = len(users)
     requests = LabelledRequests(
         request_id=np.array([""] * count, object),
@@ -47,11 +50,32 @@ def tensors(
         time_s=np.full(count, NOW_S),
         context=np.tile([a.default for a in schema.config.attributes_of("context")], (count, 1)),
     )
-    return encode(schema, read_feature_rows(store, schema, encoder, SOURCES, requests))
+    return read_feature_rows(store, schema, encoder, SOURCES, requests)
+
+
+def tensors(
+    store: MemoryRowStore, schema: Schema, users: list[str], items: list[str], encoder: int = ENCODER
+) -> Tensors:
+    return encode(schema, rows_of(store, schema, users, items, encoder))
 
 
 def column(schema: Schema, made: Tensors, tensor: str, name: str) -> np.ndarray:
     return getattr(made, tensor)[..., tensor_names(schema)[tensor].index(name)]
+
+
+def test_what_ranking_does_not_read_changes_nothing(store: MemoryRowStore, schema: Schema) -> None:
+    """The server reads users' rows without some features, replay with all of them: the tensors are the same."""
+    rows = rows_of(store, schema, ["u0", "u1", "nobody"], ["i0", "i1", "nothing"])
+
+    def without_unread(block: Block) -> Block:
+        read = [feature.name for feature in block.view.without(*UNREAD[block.view.name]).features]
+        ragged = {name: column for name, column in block.ragged.items() if name in read}
+        return replace(block, fixed={name: block.fixed[name] for name in read if name not in ragged}, ragged=ragged)
+
+    served = replace(rows, user=without_unread(rows.user), user_scenario=without_unread(rows.user_scenario))
+    assert set(rows.user_scenario.ragged) > set(served.user_scenario.ragged)
+    for expected, found in zip(vars(encode(schema, rows)).values(), vars(encode(schema, served)).values(), strict=True):
+        np.testing.assert_array_equal(expected, found)
 
 
 def test_shapes_follow_the_names(store: MemoryRowStore, schema: Schema) -> None:

@@ -10,7 +10,8 @@ from services.features.config import FeatureConfig
 from services.features.feature import SCALAR, VARIABLE, Feature
 from services.features.rows import Block, Ragged, Row, pack_rows, unpack_rows
 from services.features.schema import View, build_schema
-from services.store.redis.wire import NotCanonical, decode_block, decode_column, encode_block
+from services.store.redis.wire import encode_block
+from services.store.redis.wire_decode import NotCanonical, StoredRows, decode_blocks, decode_column
 
 SCALARS = {"string": 2, "int64": 4, "float64": 5}
 LISTS = {"string": 12, "int64": 14, "float64": 15}
@@ -91,7 +92,7 @@ def test_values_are_decoded_to_the_bit(view: View) -> None:
     """Without the protobuf library; and the decoded arrays are writable."""
     rows = rows_of(view)
     columns = {feature.name: [message(feature, row[feature.name]) for row in rows] for feature in view.features}
-    block = decode_block(view, columns, len(rows), pytest.fail)
+    (block,) = decode_blocks([StoredRows(view, columns, len(rows))], pytest.fail)
     for row, back in zip(rows, unpack_rows(block), strict=True):
         for name, value in row.items():
             np.testing.assert_array_equal(value, back[name])
@@ -102,15 +103,35 @@ def test_values_are_decoded_to_the_bit(view: View) -> None:
 @pytest.mark.parametrize("view", SCHEMA.views, ids=lambda view: view.name)
 def test_a_value_that_is_not_set_takes_the_default(view: View, unset: bytes | None) -> None:
     columns = {feature.name: [unset] for feature in view.features}
-    (row,) = unpack_rows(decode_block(view, columns, 1, pytest.fail))
+    (block,) = decode_blocks([StoredRows(view, columns, 1)], pytest.fail)
+    (row,) = unpack_rows(block)
     (expected,) = unpack_rows(pack_rows(view, [None]))
     for name, value in expected.items():
         np.testing.assert_array_equal(value, row[name])
 
 
+def test_blocks_of_different_sizes_are_decoded_together_as_alone() -> None:
+    """Numbers of all of them are decoded at once: of one view twice, of another without rows."""
+    stored = []
+    for view, count in ((SCHEMA["user"], 1), (SCHEMA["user_scenario"], 0), (SCHEMA["user_scenario"], 7), (EMPTY, 0)):
+        rows = rows_of(view)[:count]
+        cells = {feature.name: [message(feature, row[feature.name]) for row in rows] for feature in view.features}
+        stored.append(StoredRows(view, cells, count))
+    together = decode_blocks(stored, pytest.fail)
+    for rows_alone, block in zip(stored, together, strict=True):
+        (alone,) = decode_blocks([rows_alone], pytest.fail)
+        assert (alone.view, alone.size) == (block.view, block.size)
+        assert list(alone.fixed) == list(block.fixed)
+        for name, column in alone.fixed.items():
+            np.testing.assert_array_equal(column, block.fixed[name])
+        for name, ragged in alone.ragged.items():
+            np.testing.assert_array_equal(ragged.values, block.ragged[name].values)
+            np.testing.assert_array_equal(ragged.lengths, block.ragged[name].lengths)
+
+
 def test_an_empty_block_has_no_cells() -> None:
     view = SCHEMA["user"]
-    block = decode_block(view, {feature.name: [] for feature in view.features}, 0, pytest.fail)
+    (block,) = decode_blocks([StoredRows(view, {feature.name: [] for feature in view.features}, 0)], pytest.fail)
     assert 0 == block.size
     assert {name: [] for name in encode_block(block)} == encode_block(block)
 
