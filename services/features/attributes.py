@@ -162,9 +162,9 @@ def transform_attributes(values: NDArray[np.floating], numbers: Sequence[Attribu
     if not numbers:
         return values
     # Larger values overflow the single precision of tensors.
-    bounded: NDArray[np.floating] = np.clip(values, -MAX_ATTRIBUTE, MAX_ATTRIBUTE)
-    log = [number for number, attribute in enumerate(numbers) if attribute.transform == "log1p"]
-    if log:
-        chosen = bounded[:, log]
-        bounded[:, log] = np.sign(chosen) * np.log1p(np.abs(chosen))
+    bounded: NDArray[np.floating] = np.minimum(np.maximum(values, -MAX_ATTRIBUTE), MAX_ATTRIBUTE)
+    for number, attribute in enumerate(numbers):
+        if attribute.transform == "log1p":
+            column = bounded[:, number]
+            column[:] = np.copysign(np.log1p(np.abs(column)), column)
     return bounded

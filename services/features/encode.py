@@ -74,7 +74,7 @@ def encode(
     """
     language = language_vectors(rows.user_scenario, rows).reshape(rows.user.size, -1, schema.config.text_dims)
     overall = language_vectors(rows.user, rows)[:, None]
-    text = rows.items.text[rows.pair_item].astype(np.float32)
+    text = rows.of_pairs(rows.items.text).astype(np.float32)
     if prior is None and schema.config.liked_from:
         prior = population_prior(schema.config, rows.scenario_activity, 1)
     item = encode_items(schema, rows, prior, vectors)

@@ -90,7 +90,7 @@ def encode_items(schema: Schema, rows: FeatureRows, prior: Prior | None, vectors
     habits = matched + habit_width(config)
     learned = habits + user_opinion_width(config)
     out = np.empty((len(rows.pair_item), learned + vector_width(config) + 1), np.float32)
-    out[:, :width] = all_users[rows.pair_item]
+    out[:, :width] = rows.of_pairs(all_users)
     item, facet = _lookup_tables(schema, rows, rows.user, rows.pair_request)
     fill_matches(config, rows, item, facet, out[:, width:matched])
     fill_habits(config, rows, item, facet, (rate, facet_rate), out[:, matched:habits])
@@ -118,9 +118,10 @@ def _item_opinions(schema: Schema, rows: FeatureRows, prior: Prior | None) -> li
 def _lookup_tables(schema: Schema, rows: FeatureRows, block: Block, row: Ints) -> tuple[TableLookup, TableLookup]:
     """Look up each candidate, and each of its facets, in the tables of rows `row` [N, ...] of a block."""
     config = schema.config
-    wide = rows.pair_item.reshape(-1, *(1,) * (row.ndim - 1))
-    item = lookup(config, block, "item", row, rows.items.key, wide)
-    return item, lookup(config, block, "facet", row[..., None], rows.facet_key, rows.items.facet[wide])
+    wide = (-1, *(1,) * (row.ndim - 1))
+    item = lookup(config, block, "item", row, rows.sorted_items, rows.pair_item.reshape(wide))
+    facet = rows.pair_facet.reshape(*wide, rows.pair_facet.shape[1])
+    return item, lookup(config, block, "facet", row[..., None], rows.sorted_facets, facet)
 
 
 def _fixed_columns(schema: Schema, rows: FeatureRows) -> Singles:
@@ -161,7 +162,7 @@ def encode_cross(schema: Schema, rows: FeatureRows, prior: Prior | None) -> Sing
         said = describe_opinions(config, rows.pairs.opinions(config), elapsed_s, config.horizons_s, of_item)
         both[:, attributes + 1 :] = said
     out = np.empty((len(rows.pair_item), scenarios, width + match_width(config) + 1), np.float32)
-    out[:, :, :width] = both.reshape(len(rows.items), scenarios, width)[rows.pair_item]
+    out[:, :, :width] = rows.of_pairs(both.reshape(len(rows.items), scenarios, width))
     row = rows.pair_request[:, None] * scenarios + np.arange(scenarios)
     fill_matches(config, rows, *_lookup_tables(schema, rows, rows.user_scenario, row), out[:, :, width:-1])
     return out

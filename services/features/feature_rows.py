@@ -5,8 +5,11 @@ Knows which rows belong together; knows nothing of where they are read or how th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.features.attributes import Given, category_keys, expand_categories, number_values
 from services.features.config import DAY_S, FeatureConfig
@@ -20,6 +23,39 @@ from services.features.item_columns import (
 )
 from services.features.rows import Block, Floats, Ints
 from services.features.schema import Schema
+
+T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class SortedKeys:
+    """Keys of K items or facets, in order, so that all tables of users find them with one sorting.
+
+    Args:
+        key: [K] the keys, rising.
+        place: [K] where each of them stands in the rows.
+        distinct: whether no two are equal.
+    """
+
+    key: Ints
+    place: Ints
+    distinct: bool
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def in_place(self) -> Ints:
+        """The keys as they stand in the rows."""
+        keys = np.empty_like(self.key)
+        keys[self.place] = self.key
+        return keys
+
+
+def sort_keys(keys: Ints) -> SortedKeys:
+    """The keys [K] in order."""
+    place = keys.argsort()
+    key = keys[place]
+    return SortedKeys(key, place, bool((key[1:] != key[:-1]).all()))
 
 
 @dataclass(frozen=True)
@@ -57,6 +93,30 @@ class FeatureRows:
     pair_request: Ints
     pair_item: Ints
     context: Floats
+
+    @cached_property
+    def sorted_items(self) -> SortedKeys:
+        """Keys of the items."""
+        return sort_keys(self.items.key)
+
+    @cached_property
+    def sorted_facets(self) -> SortedKeys:
+        """Keys of the facets."""
+        return sort_keys(self.facet_key)
+
+    @cached_property
+    def _are_pairs_items(self) -> bool:
+        """Whether each candidate is the item at its place, as in a request of the server."""
+        return len(self.pair_item) == len(self.items) and bool((self.pair_item == np.arange(len(self.items))).all())
+
+    def of_pairs(self, column: NDArray[T]) -> NDArray[T]:
+        """Rows [I, ...] of the items of the candidates, [N, ...]; the column itself where they are the same."""
+        return column if self._are_pairs_items else column.take(self.pair_item, axis=0)
+
+    @cached_property
+    def pair_facet(self) -> NDArray[np.integer]:
+        """[N, F] index of each facet of each candidate."""
+        return self.of_pairs(self.items.facet)
 
     def age_days(self, time_s: Floats) -> Floats:
         """log(1 + days since time_s), 0 where time_s is 0 (never), [...] as time_s."""

@@ -66,13 +66,23 @@ class ItemVectors:
         """Index of each key [...], and whether it is there."""
         return _find(self.key, key)
 
-    def of_content(self, text: Singles, facet_key: Ints) -> Singles:
-        """What text vectors [N, T] and facets [N, F] say of items: [N, D + 1]."""
-        known = np.concatenate([text, np.ones((len(text), 1), np.float32)], axis=1)
-        result: Singles = np.einsum("nt,td->nd", known, self.text_vector)
-        if len(self.facet_key):
-            place, found = _find(self.facet_key, facet_key)
-            result += np.where(found[..., None], self.facet_vector[place], np.float32(0)).sum(axis=1)
+    def of_facets(self, facet_key: Ints) -> Singles:
+        """What facets [G] say of the items that have them, zeros where nothing was learned: [G, D + 1]."""
+        place, found = _find(self.facet_key, facet_key)
+        result = np.zeros((len(facet_key), self.dims + 1), np.float32)
+        result[found] = self.facet_vector[place[found]]
+        return result
+
+    def of_content(self, text: Singles, of_facets: Singles, facet: NDArray[np.integer]) -> Singles:
+        """What text vectors [N, T] and facets, numbers [N, F] in `of_facets`, say of items: [N, D + 1]."""
+        # Not a product of matrices: those round an item's sums differently beside other items.
+        result: Singles = np.einsum("nt,dt->nd", text, np.ascontiguousarray(self.text_vector[:-1].T))
+        result += self.text_vector[-1]
+        if facet.shape[1]:
+            of_all = of_facets.take(facet[:, 0], axis=0)
+            for level in range(1, facet.shape[1]):
+                of_all += of_facets.take(facet[:, level], axis=0)
+            result += of_all
         return result
 
 
@@ -179,8 +189,8 @@ def _of_items(vectors: ItemVectors, rows: FeatureRows, items: Ints | None) -> tu
         own, other = np.flatnonzero(learned), np.flatnonzero(~learned)
         vector[own], said[own, 1] = vectors.vector.take(place[own], axis=0), vectors.users.take(place[own])
         named = other if items is None else items[other]
-        text, facets = rows.items.text[named].astype(np.float32), rows.facet_key[rows.items.facet[named]]
-        vector[other] = vectors.of_content(text, facets)
+        text = rows.items.text[named].astype(np.float32)
+        vector[other] = vectors.of_content(text, vectors.of_facets(rows.facet_key), rows.items.facet[named])
     said[:, 0] = learned
     np.log1p(said[:, 1], out=said[:, 1])
     return vector, said

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.features.config import DAY_S, FeatureConfig, TableName
 from services.features.decay import decay_factors
-from services.features.feature_rows import FeatureRows
+from services.features.feature_rows import FeatureRows, SortedKeys
 from services.features.item_columns import Singles
 from services.features.rows import Block, Floats, Ints
 from services.features.tables import Table, read_table
@@ -43,23 +43,19 @@ class TableLookup:
 
 
 def lookup(
-    config: FeatureConfig, block: Block, name: TableName, row: Ints, keys: Ints, key: NDArray[np.integer]
+    config: FeatureConfig, block: Block, name: TableName, row: Ints, keys: SortedKeys, key: NDArray[np.integer]
 ) -> TableLookup:
-    """Look up (row [...], keys[key [...]]) in a table of a block's rows."""
+    """Look up (row [...], the key at `key` [...] in the rows of items or facets) in a table of a block's rows."""
     table = read_table(config, block, name)
     if not len(table.row):
         return TableLookup(table, np.zeros(np.broadcast_shapes(row.shape, key.shape), np.int64))
-    if block.size * len(keys) > MAX_DENSE_CELLS:
-        return _lookup_sparse(table, row, keys[key])
-    order = keys.argsort()
-    known = keys[order]
-    if (known[1:] == known[:-1]).any():
-        return _lookup_sparse(table, row, keys[key])
-    at = np.minimum(known.searchsorted(table.key), len(keys) - 1)
-    hit = np.flatnonzero(known[at] == table.key)
+    if not keys.distinct or block.size * len(keys) > MAX_DENSE_CELLS:
+        return _lookup_sparse(table, row, keys.in_place()[key])
+    at = np.minimum(keys.key.searchsorted(table.key), len(keys) - 1)
+    hit = (keys.key[at] == table.key).nonzero()[0]
     table = table.take(hit)
-    index = np.zeros(block.size * len(keys), np.int32)
-    index[table.row * len(keys) + order[at[hit]]] = np.arange(1, len(hit) + 1, dtype=np.int32)
+    index = np.zeros((block.size, len(keys)), np.int32)
+    index[table.row, keys.place[at[hit]]] = np.arange(1, len(hit) + 1, dtype=np.int32)
     return TableLookup(table, index.take(row * len(keys) + key))
 
 
@@ -128,7 +124,7 @@ def fill_habits(
         rates: repeat engagements per day and user of items [I] and of facets [G].
         out: [N, 2 + 4 F].
     """
-    levels, item_facet = len(config.facets), rows.items.facet[rows.pair_item]
+    levels, item_facet = len(config.facets), rows.pair_facet
     tenure = item.gather(np.stack([rows.age_days(item.table.first_s), _elapsed_days(rows, item.table)], axis=1))
     longest = config.half_lives_s[-1:]
     paid, prices = (_values(rows, facet.table, longest, at)[:, 0] for at in (-2, -1))
@@ -136,11 +132,11 @@ def fill_habits(
     usual = np.where(priced, paid / np.where(priced, prices, 1.0), 0.0)
     times = [rows.age_days(facet.table.time_s), _elapsed_days(rows, facet.table)]
     mine = facet.gather(np.stack([*times, priced, usual], axis=1))
-    seen = lookup(config, rows.user, "seen", rows.pair_request[:, None], rows.facet_key, item_facet)
-    known, last = rows.items.last_price[rows.pair_item].T[:, :, None]
+    seen = lookup(config, rows.user, "seen", rows.pair_request[:, None], rows.sorted_facets, item_facet)
+    known, last = rows.of_pairs(rows.items.last_price).T[:, :, None]
     out[:, 0] = tenure[:, 0]
     due = out[:, 2 + levels : 2 + 2 * levels]
-    np.multiply(tenure[:, 1], rates[0][rows.pair_item], out=out[:, 1])
+    np.multiply(tenure[:, 1], rows.of_pairs(rates[0]), out=out[:, 1])
     np.multiply(mine[..., 1], rates[1][item_facet], out=due)
     out[:, 1], due[:] = np.log1p(out[:, 1]), np.log1p(due)
     out[:, 2 : 2 + levels] = mine[..., 0]

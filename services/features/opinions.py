@@ -231,7 +231,7 @@ def fill_user_opinions(config: FeatureConfig, rows: FeatureRows, prior: Prior, o
         of_entry = of_user.take(found.table.row)
         return found.gather(describe_opinions(config, found.table.value, elapsed_s, config.table_horizons_s, of_entry))
 
-    request, facet = rows.pair_request, rows.items.facet[rows.pair_item]
-    out[:, :width] = describe(lookup(config, rows.user, "opinion_item", request, rows.items.key, rows.pair_item))
-    by_facet = describe(lookup(config, rows.user, "opinion_facet", request[:, None], rows.facet_key, facet))
+    request, facet = rows.pair_request, rows.pair_facet
+    out[:, :width] = describe(lookup(config, rows.user, "opinion_item", request, rows.sorted_items, rows.pair_item))
+    by_facet = describe(lookup(config, rows.user, "opinion_facet", request[:, None], rows.sorted_facets, facet))
     out[:, width:] = by_facet.reshape(len(out), -1)
