@@ -20,6 +20,9 @@ from services.features.item_columns import Singles
 from services.features.rows import Floats, Ints
 from services.features.tables import read_table
 
+ROWS_OF_PRODUCT = 32
+"""Rows of each product of matrices; those that are missing are zeros."""
+
 NAMES = ("score", "item_bias", "user_bias", "similarity", "learned", "users")
 """Columns of a candidate: the score; the biases; the cosine of item and user; whether the item has a vector of its own;
 the log of 1 + the number of users that it was learned from."""
@@ -66,24 +69,36 @@ class ItemVectors:
         """Index of each key [...], and whether it is there."""
         return _find(self.key, key)
 
-    def of_facets(self, facet_key: Ints) -> Singles:
+    def _of_facets(self, facet_key: Ints) -> Singles:
         """What facets [G] say of the items that have them, zeros where nothing was learned: [G, D + 1]."""
         place, found = _find(self.facet_key, facet_key)
         result = np.zeros((len(facet_key), self.dims + 1), np.float32)
         result[found] = self.facet_vector[place[found]]
         return result
 
-    def of_content(self, text: Singles, of_facets: Singles, facet: NDArray[np.integer]) -> Singles:
-        """What text vectors [N, T] and facets, numbers [N, F] in `of_facets`, say of items: [N, D + 1]."""
-        # Not a product of matrices: those round an item's sums differently beside other items.
-        result: Singles = np.einsum("nt,dt->nd", text, np.ascontiguousarray(self.text_vector[:-1].T))
+    def of_content(self, text: NDArray[np.floating], facet_key: Ints, facet: NDArray[np.integer]) -> Singles:
+        """What text vectors [N, T] and facets, whose keys are facet_key[facet [N, F]], say of items: [N, D + 1]."""
+        result = _multiply_rows(text, self.text_vector[:-1])
         result += self.text_vector[-1]
         if facet.shape[1]:
+            of_facets = self._of_facets(facet_key)
             of_all = of_facets.take(facet[:, 0], axis=0)
             for level in range(1, facet.shape[1]):
                 of_all += of_facets.take(facet[:, level], axis=0)
             result += of_all
         return result
+
+
+def _multiply_rows(rows: NDArray[np.floating], matrix: Singles) -> Singles:
+    """Rows [N, T] times a matrix [T, D]: [N, D]; a row gives the same, to the bit, whichever others are beside it.
+
+    One product of all rows would round a row's sums by how many there are; products of one shape do not.
+    """
+    products = -(-len(rows) // ROWS_OF_PRODUCT)
+    padded = np.zeros((products, ROWS_OF_PRODUCT, rows.shape[1]), np.float32)
+    padded.reshape(-1, rows.shape[1])[: len(rows)] = rows
+    result: Singles = (padded @ matrix).reshape(-1, matrix.shape[1])[: len(rows)]
+    return result
 
 
 def _find(known: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:
@@ -189,8 +204,7 @@ def _of_items(vectors: ItemVectors, rows: FeatureRows, items: Ints | None) -> tu
         own, other = np.flatnonzero(learned), np.flatnonzero(~learned)
         vector[own], said[own, 1] = vectors.vector.take(place[own], axis=0), vectors.users.take(place[own])
         named = other if items is None else items[other]
-        text = rows.items.text[named].astype(np.float32)
-        vector[other] = vectors.of_content(text, vectors.of_facets(rows.facet_key), rows.items.facet[named])
+        vector[other] = vectors.of_content(rows.items.text[named], rows.facet_key, rows.items.facet[named])
     said[:, 0] = learned
     np.log1p(said[:, 1], out=said[:, 1])
     return vector, said

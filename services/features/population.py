@@ -49,7 +49,8 @@ def decay_sums(config: FeatureConfig, elapsed_s: Floats, sums: Singles, out: Sin
     count, rows = len(config.half_lives_s), len(elapsed_s)
     halvings = np.multiply.outer(-1.0 / np.asarray(config.half_lives_s), np.maximum(elapsed_s, 0.0))
     by_kind = sums.T.reshape(-1, count, rows)
-    np.multiply(by_kind, np.exp2(halvings).astype(np.float32), out=out.reshape(-1, count, rows))
+    # Halvings are few, or nothing remains: single precision is exact enough, and twice as fast.
+    np.multiply(by_kind, np.exp2(halvings.astype(np.float32)), out=out.reshape(-1, count, rows))
 
 
 def decay_counts(config: FeatureConfig, time_s: float, block: Block) -> Floats:

@@ -111,3 +111,29 @@ def test_a_candidate_has_the_same_values_to_the_bit_whatever_the_others() -> Non
     together = asked(OPINIONS, store, "u", "abc", vectors).item
     for place, item in enumerate("abc"):
         np.testing.assert_array_equal(together[place], asked(OPINIONS, store, "u", item, vectors).item[0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_content_says_is_the_sum_over_text_and_facets(seed: int) -> None:
+    """As a sum in double precision to 1e-6; the same to the bit whichever items are beside an item."""
+    random = np.random.default_rng(seed)
+    items, text_dims, dims, facets = int(random.integers(1, 200)), 64, 16, 3
+    vectors = replace(
+        no_vectors(FeatureConfig(item_vectors=dims)),
+        facet_key=np.sort(random.choice(np.arange(1000), 40, replace=False)),
+        facet_vector=random.normal(size=(40, dims + 1)).astype(np.float32),
+        text_vector=random.normal(size=(text_dims + 1, dims + 1)).astype(np.float32),
+    )
+    text = random.normal(scale=0.1, size=(items, text_dims)).astype(np.float16)
+    facet_key, facet = random.choice(np.arange(1000), 60), random.integers(0, 60, (items, facets))
+
+    found = vectors.of_content(text, facet_key, facet)
+
+    expected = text.astype(float) @ vectors.text_vector[:-1] + vectors.text_vector[-1].astype(float)
+    known = dict(zip(vectors.facet_key.tolist(), vectors.facet_vector.astype(float), strict=True))
+    for item in range(items):
+        expected[item] += sum(known.get(key, np.zeros(dims + 1)) for key in facet_key[facet[item]].tolist())
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-6)
+    for chosen in (slice(0, 1), slice(items // 2, None)):
+        alone = vectors.of_content(text[chosen], facet_key, facet[chosen])
+        np.testing.assert_array_equal(found[chosen], alone)

@@ -91,13 +91,15 @@ def test_solutions_are_those_of_the_normal_equations() -> None:
 def test_items_without_history_get_the_vector_of_their_kind() -> None:
     """From facets, or from texts where they tell kinds apart."""
     learned = learn_vectors(OPINIONS, planted(OPINIONS), contents())
-    new = learned.vectors.of_content(np.zeros((2, 2), np.float32), contents().facet_key[:2])[:, :-1]
+    facet_key = contents().facet_key[:2]
+    numbers = np.arange(facet_key.size).reshape(facet_key.shape)
+    new = learned.vectors.of_content(np.zeros((2, 2), np.float32), facet_key.ravel(), numbers)[:, :-1]
     means = [vectors_of(learned)[side == SIDE].mean(axis=0) for side in (0, 1)]
     for own, other in ((0, 1), (1, 0)):
         assert new[own] @ means[own] > 0 > new[own] @ means[other]
     texts = Content(np.stack([SIDE == 0, SIDE == 1], axis=1).astype(float), contents(facets=False).facet_key)
     by_text = learn_vectors(OPINIONS, planted(OPINIONS), texts).vectors
-    said = by_text.of_content(np.eye(2, dtype=np.float32), np.full((2, 2), NO_KEY))[:, :-1]
+    said = by_text.of_content(np.eye(2, dtype=np.float32), np.array([NO_KEY]), np.zeros((2, 2), np.int64))[:, :-1]
     assert said[0] @ said[1] < 0
 
 
