@@ -105,7 +105,7 @@ def _find(known: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     if not len(known):
         return np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, bool)
     place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return place, known[place] == wanted
+    return place, known.take(place) == wanted
 
 
 def no_vectors(config: FeatureConfig) -> ItemVectors:
@@ -231,12 +231,15 @@ def _describe(items: tuple[Floats, Singles], user: Floats, item: Ints, request: 
 
 def solve_user(vectors: ItemVectors, users: _Entries, request: int) -> Floats:
     """The vector of a request's user, and (last) the bias; zeros where nothing is known of the user: [D + 1]."""
-    own = slice(int(users.begin[request]), int(users.begin[request + 1]))
+    first = int(users.begin[request])
     result = np.zeros(vectors.dims + 1)
-    place, known = vectors.find(users.key[own])
-    if not known.any():
+    place, found = vectors.find(users.key[first : int(users.begin[request + 1])])
+    known = found.nonzero()[0]
+    if not len(known):
         return result
-    weight, items = users.weight[own][known], vectors.vector[place[known]].astype(np.float64)
+    items = vectors.vector.take(place.take(known), axis=0).astype(np.float64)
+    known += first
+    weight = users.weight.take(known)
     vector, bias = items[:, :-1], items[:, -1]
     system = np.diag(np.full(vectors.dims, vectors.ridge[0]))
     if not len(vectors.value):
@@ -245,7 +248,7 @@ def solve_user(vectors: ItemVectors, users: _Entries, request: int) -> Floats:
         result[:-1] = np.linalg.solve(system, (1.0 + gained) @ vector)
         return result
     mean, deviation = vectors.value.T
-    total, number = users.total[own][known], users.number[own][known]
+    total, number = users.total.take(known, axis=0), users.number.take(known, axis=0)
     left = ((total - number * mean) / deviation).sum(axis=1) - weight * bias
     result[-1] = left.sum() / (weight.sum() + vectors.ridge[1])
     left -= weight * result[-1]

@@ -52,10 +52,10 @@ def lookup(
     if not keys.distinct or block.size * len(keys) > MAX_DENSE_CELLS:
         return _lookup_sparse(table, row, keys.in_place()[key])
     at = np.minimum(keys.key.searchsorted(table.key), len(keys) - 1)
-    hit = (keys.key[at] == table.key).nonzero()[0]
+    hit = (keys.key.take(at) == table.key).nonzero()[0]
     table = table.take(hit)
-    index = np.zeros((block.size, len(keys)), np.int32)
-    index[table.row, keys.place[at[hit]]] = np.arange(1, len(hit) + 1, dtype=np.int32)
+    index = np.zeros(block.size * len(keys), np.int32)
+    index[table.row * len(keys) + keys.place.take(at.take(hit))] = np.arange(1, len(hit) + 1, dtype=np.int32)
     return TableLookup(table, index.take(row * len(keys) + key))
 
 

@@ -45,9 +45,7 @@ class Table:
 
     def take(self, entries: Ints) -> "Table":
         """The entries at an index."""
-        return Table(
-            self.row[entries], self.key[entries], self.first_s[entries], self.time_s[entries], self.value[entries]
-        )
+        return Table(*(column.take(entries, axis=0) for column in vars(self).values()))
 
     def lookup(self, row: Ints, key: Ints) -> Ints:
         """Index of the entry of each (row, key) [...], -1 where there is none."""
