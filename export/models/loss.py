@@ -6,8 +6,9 @@ for a row of target scenario i; CE is the cross-entropy with its label, g the lo
 M fit equally well: the P[j] know the same user, and the level of P[j] trades against M[i,j].
 
 The second term trains P[i] as what it is called, the probability of engagement in scenario i, on the rows of i: several
-tasks share one network (Caruana, Multitask Learning, 1997). A source scenario without labelled rows has no such term:
-its P[j] is fitted by the first term alone, through the mix.
+tasks share one network (Caruana, Multitask Learning, 1997). P[j] of a source scenario without labelled rows is trained
+on the rows of all targets, as the probability of engagement in any of them by what the user did in j. By the mix alone
+it would become whatever mends the others' mistakes.
 
 The third one pulls weights to a prior, so that only evidence moves them. P/M is stacking: P[j] are models, M their
 weights (Wolpert, Stacked Generalization, 1992), which need a constraint where the models resemble each other (Breiman,
@@ -76,7 +77,7 @@ def identified_loss(
 
     Args:
         score: cross-entropy of R / sum M with the labels.
-        own: cross-entropy of each row's P[i] with the labels, i its target scenario.
+        own: cross-entropy of each row's P[i] with the labels, i its target scenario; of sources without rows, of all.
         distance: g minus its prior, [K, J, J] for K contexts, target by source.
         strength: of the pull of each target [J].
         own_weight: weight of `own`.

@@ -77,6 +77,7 @@ class PreferenceTransfer(TorchModel):
         self.g_own = nn.Parameter(torch.tensor(OWN - OTHERS))
         self.register_buffer("prior", torch.zeros(0, 0), persistent=False)
         self.register_buffer("strength", torch.zeros(0), persistent=False)
+        self.register_buffer("unlabelled", torch.zeros(0, dtype=torch.bool), persistent=False)
         self._start_at_prior()
 
     def _start_at_prior(self) -> None:
@@ -90,12 +91,12 @@ class PreferenceTransfer(TorchModel):
             bias.fill_(OTHERS)  # type: ignore[operator]
 
     def prepare(self, source: RowSource) -> None:
-        """Means, deviations, and the prior of g, where it starts."""
+        """Means, deviations, the prior of g, where it starts, and which sources have no labelled rows."""
         super().prepare(source)
         self.prior, self.strength = transfer_prior(source.rows_per_target), pull_strength(source.rows_per_target)
-        trained = torch.from_numpy(source.rows_per_target > 0)
+        self.unlabelled = torch.from_numpy(source.rows_per_target == 0)
         with torch.no_grad():
-            self.g_own.copy_(self.prior.diagonal()[trained].mean() - OTHERS)
+            self.g_own.copy_(self.prior.diagonal()[~self.unlabelled].mean() - OTHERS)
 
     def preference(self, context: Tensor, item: Tensor, cross: Tensor) -> Tensor:
         """Each member's P [N, J, members] from f's parts of context [N or 1, J, f], item [N, f] and cross [N, J, C]."""
@@ -173,9 +174,20 @@ class PreferenceTransfer(TorchModel):
         """The loss that identifies P and M."""
         preference, logits = self.preference_of_rows(batch), self.transfer_logits(batch.scenario, batch.language)
         score = cross_entropy(self._mix(batch, preference, logits), batch.label)
-        own = cross_entropy(rows_at_target(preference, batch), batch.label)
+        own = self._own_loss(preference, batch)
         pulled = logits - self.prior, self.strength
         return Loss(identified_loss(score, own, *pulled, self.own_weight, self.transfer_pull), score)
+
+    def _own_loss(self, preference: Tensor, batch: RowTensors) -> Tensor:
+        """Cross-entropy of P[i] on the rows of i, and of each source without labelled rows on those of all targets.
+
+        Every source counts the same in the mean: the labelled ones share the first term.
+        """
+        own = cross_entropy(rows_at_target(preference, batch), batch.label)
+        if not self.unlabelled.any():
+            return own
+        others = cross_entropy(preference[:, self.unlabelled].flatten(1), batch.label)
+        return own + others * self.unlabelled.sum() / (~self.unlabelled).sum()
 
     def _mix(self, batch: RowTensors, preference: Tensor, logits: Tensor) -> Tensor:
         """R / sum M of rows [R, members] from their P [R, J, members] and the logits of M [K, J, J]."""

@@ -79,6 +79,21 @@ def test_the_preference_of_the_target_is_trained_as_its_probability(directory: P
     assert own_loss(1.0) < own_loss(0.0)
 
 
+def test_the_preference_without_rows_is_trained_on_those_of_all_targets(directory: Path) -> None:
+    """`home` has none: its P becomes a probability of engagement all the same, which no mix alone makes of it."""
+
+    def loss_of_home(own_weight: float) -> float:
+        choices = {"epochs": 3, "hidden": (8,), "hidden_g": (4,), "batch_rows": 60, "own_weight": own_weight}
+        model, _ = fit(directory, "neural", config_of("neural", choices))
+        batch = RowTensors.of(next(RowSource(directory, "validation").batches()), torch.device("cpu"))
+        assert isinstance(model, PreferenceTransfer)
+        assert [True, False, False] == model.unlabelled.tolist()
+        with torch.no_grad():
+            return float(cross_entropy(model.preference_of_rows(batch)[:, 0], batch.label))
+
+    assert loss_of_home(1.0) < loss_of_home(0.0)
+
+
 def test_a_strong_pull_keeps_weights_at_their_prior(tmp_path: Path) -> None:
     """That of each scenario's rows: `home` has none, so its own weight falls to that of others."""
     directory = write_rows(tmp_path / "rows", contexts=20, splits=("train",))
