@@ -27,10 +27,10 @@ def settings_of(directory: Path, **training: int) -> Settings:
 def test_runs_side_by_side_are_those_one_after_the_other(tmp_path: Path) -> None:
     """To the bit, and none is registered; the log names each."""
     together, alone, lines = settings_of(tmp_path / "together"), settings_of(tmp_path / "alone"), list[str]()
-    assert [RUNS[0], RUNS[2]] == one_threaded(together, "made", RUNS)
+    assert RUNS == one_threaded(together, "made", RUNS)
     train_runs(together, "made", RUNS, lines.append, cores=2)
-    assert "training 2 of 3 missing runs, 2 at a time" in lines
-    assert {"trained logistic, seed 0", "trained logistic, seed 1"} == {
+    assert "training 3 of 3 missing runs, 2 at a time" in lines
+    assert {f"trained {kind}, seed {seed}" for kind, seed in RUNS} == {
         line.rpartition(" (")[0] for line in lines if line.startswith("trained")
     }
     for kind, seed in RUNS:
