@@ -16,6 +16,9 @@ from services.server.logging import log_event
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+SIGNAL_CHECK_S = 0.5
+"""Seconds after which a main thread that waits for a signal looks whether there was one."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -35,9 +38,19 @@ def serve_until_signal(
     with stop_event() as stop:
         server.start()
         on_start()
-        stop.wait()
+        wait_for_stop(stop)
     drain(server, health, drain_s, on_drain)
     on_stop()
+
+
+def wait_for_stop(stop: threading.Event) -> None:
+    """Return once a signal's handler has set `stop`. Main thread only.
+
+    Python runs handlers in the main thread, and a wait without a time-out is only interrupted by a signal that arrives
+    during it: one that came just before, or to another thread, would stay unhandled until the next signal.
+    """
+    while not stop.wait(SIGNAL_CHECK_S):
+        pass
 
 
 def drain(

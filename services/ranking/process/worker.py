@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from services.errors import CrossRecError
 from services.ranking.process.metrics_aggregation import MetricsResponder
 from services.server.grpc_server import BoundServer
-from services.server.lifecycle import drain
+from services.server.lifecycle import drain, wait_for_stop
 from services.server.logging import log_crash
 from services.server.self_probe import SelfProbe
 
@@ -53,7 +53,7 @@ class SupervisorConnection:
             built.probe_address, stalled, lambda reason: self._send((STUCK, reason) if reason else (READY, ""))
         )
         probe.start()
-        self.stop.wait()
+        wait_for_stop(self.stop)
         probe.stop()
         drain(built.server, built.health, DRAIN_S)
         self._metrics.report()

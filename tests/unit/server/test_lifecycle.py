@@ -79,3 +79,23 @@ def test_a_block_that_ends_in_time_is_left_alone() -> None:
         if thread.name == "ending-within":
             thread.join(300)
             assert not thread.is_alive()
+
+
+BLOCKED = """
+import signal, threading
+from services.server.lifecycle import stop_event, wait_for_stop
+with stop_event() as stop:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()  # takes the signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    print("waiting", flush=True)
+    wait_for_stop(stop)
+"""
+
+
+def test_a_signal_that_does_not_interrupt_the_main_thread_stops_it_all_the_same() -> None:
+    """One that came just before the wait does not either; here another thread takes it."""
+    with subprocess.Popen([sys.executable, "-c", BLOCKED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert "waiting\n" == process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(300)
